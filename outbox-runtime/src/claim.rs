@@ -1,0 +1,177 @@
+//! The claim: one worker's hold on one event, for a while.
+
+use std::fmt;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::event::OutboxEvent;
+
+/// An event that was claimed, and the lease under which its outcome must be reported.
+///
+/// The attempt is already counted in the event: a process that dies has used it up.
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "a claimed event is delivered to nobody else until its outcome is settled or its lease ends"]
+pub struct Claim {
+    /// The event, with `status` processing.
+    pub event: OutboxEvent,
+    /// What [`settle`](crate::OutboxRepository::settle) compares.
+    pub lease: Lease,
+}
+
+/// The right to report what became of an event, until it expires or somebody else claims the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Lease {
+    /// Whose.
+    pub event_id: Uuid,
+    /// A fencing token: a later claim of the same event has another one.
+    pub token: LeaseToken,
+    /// When the event may be claimed by others.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// The random number that tells one claim of an event from the next.
+///
+/// Every write that records an outcome compares it, so that a worker which was frozen past its lease cannot
+/// overwrite what the next one did (fencing, as in Kleppmann, *Designing Data-Intensive Applications*, ch. 8).
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct LeaseToken(Uuid);
+
+impl LeaseToken {
+    /// A new token.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+
+    /// The token as the row holds it.
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl From<Uuid> for LeaseToken {
+    fn from(token: Uuid) -> Self {
+        Self(token)
+    }
+}
+
+impl fmt::Debug for LeaseToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "LeaseToken({})", self.0)
+    }
+}
+
+/// What a worker asks for.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{ClaimRequest, EventTypes};
+///
+/// let request = ClaimRequest::new(10, Duration::from_secs(60))
+///     .with_user("user-1")
+///     .with_event_types(EventTypes::Only(vec!["moodEntry".into()]));
+/// assert_eq!(request.limit(), 10);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+pub struct ClaimRequest {
+    limit: usize,
+    lease: Duration,
+    user_id: Option<String>,
+    event_types: EventTypes,
+    without_users: Vec<String>,
+}
+
+/// Which event types a worker has handlers for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventTypes {
+    /// Just these.
+    Only(Vec<String>),
+    /// Any but these.
+    AllExcept(Vec<String>),
+}
+
+impl ClaimRequest {
+    /// At most `limit` events of any user and type, each held for `lease`.
+    pub fn new(limit: usize, lease: Duration) -> Self {
+        Self {
+            limit,
+            lease,
+            user_id: None,
+            event_types: EventTypes::AllExcept(Vec::new()),
+            without_users: Vec::new(),
+        }
+    }
+
+    /// Only events of this user. Default: of all.
+    pub fn with_user(mut self, user_id: impl Into<String>) -> Self {
+        self.user_id = Some(user_id.into());
+        self
+    }
+
+    /// Only events of these types. Default: of all.
+    pub fn with_event_types(mut self, event_types: EventTypes) -> Self {
+        self.event_types = event_types;
+        self
+    }
+
+    /// No events of these users. Default: none is left out.
+    pub fn without_users(mut self, users: Vec<String>) -> Self {
+        self.without_users = users;
+        self
+    }
+
+    /// At most how many events.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// For how long.
+    #[must_use]
+    pub fn lease(&self) -> Duration {
+        self.lease
+    }
+
+    /// Of which user; `None` is all.
+    #[must_use]
+    pub fn user_id(&self) -> Option<&str> {
+        self.user_id.as_deref()
+    }
+
+    /// Of which types.
+    #[must_use]
+    pub fn event_types(&self) -> &EventTypes {
+        &self.event_types
+    }
+
+    /// Of which users not.
+    #[must_use]
+    pub fn excluded_users(&self) -> &[String] {
+        &self.without_users
+    }
+
+    /// Whether an event of this user and type is asked for.
+    #[must_use]
+    pub fn matches(&self, user_id: &str, event_type: &str) -> bool {
+        self.user_id.as_deref().is_none_or(|user| user == user_id)
+            && !self.without_users.iter().any(|user| user == user_id)
+            && self.event_types.contains(event_type)
+    }
+}
+
+impl EventTypes {
+    /// Whether `event_type` is among them.
+    #[must_use]
+    pub fn contains(&self, event_type: &str) -> bool {
+        match self {
+            Self::Only(types) => types.iter().any(|known| known == event_type),
+            Self::AllExcept(types) => !types.iter().any(|left_out| left_out == event_type),
+        }
+    }
+}

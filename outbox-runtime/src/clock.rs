@@ -1,0 +1,104 @@
+//! Time, asked and slept in one place.
+//!
+//! Everything that needs the time asks a [`Clock`]; a test gives the store a manual one
+//! and moves it by hand, so that a retry schedule is checked to the millisecond without waiting.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+/// A future that resolves when a [`Clock`] has reached an instant.
+pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// Where the outbox gets its time from.
+///
+/// A store owns the clock (its builder takes one) and a processor uses that of its store, so that
+/// a due time is always compared with the clock that wrote it.
+///
+/// # Writing one
+///
+/// `now` may go backwards, as the wall clock does. `sleep_until` must resolve once `now` has reached
+/// the deadline, also when the clock jumped over it, and must resolve at once for a deadline in the past.
+pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
+    /// The current time, to the microsecond (what the stores keep).
+    fn now(&self) -> DateTime<Utc>;
+
+    /// Resolves when [`now`](Clock::now) has reached `deadline`.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the wait and nothing else.
+    fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep;
+}
+
+/// The machine's own clock; the default of every store.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Clock, SystemClock};
+///
+/// assert!(SystemClock.now() <= SystemClock.now());
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+/// The longest single sleep. A laptop that was suspended does not count the suspended time on the
+/// monotonic clock that timers use, so a long wait looks at the wall clock now and then.
+const LONGEST_SLEEP: Duration = Duration::from_secs(30);
+
+impl Clock for SystemClock {
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks for the time"
+    )]
+    fn now(&self) -> DateTime<Utc> {
+        to_micros(Utc::now())
+    }
+
+    fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
+        Box::pin(async move {
+            while let Ok(left) = (deadline - SystemClock.now()).to_std() {
+                if left.is_zero() {
+                    break;
+                }
+                pause(left.min(LONGEST_SLEEP)).await;
+            }
+        })
+    }
+}
+
+/// Waits on the machine's timer, whatever clock the store was given.
+///
+/// For waiting on the world outside the program (another process that writes to the file), which
+/// no manual clock moves.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that sleeps"
+)]
+pub(crate) async fn pause(duration: Duration) {
+    tokio::time::sleep(duration).await;
+}
+
+/// `time` plus `duration`, or the latest time that can be told where that overflows.
+pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(duration)
+        .ok()
+        .and_then(|delta| time.checked_add_signed(delta))
+        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+}
+
+/// `time` minus `duration`, or the earliest time that can be told where that overflows.
+pub(crate) fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+    TimeDelta::from_std(duration)
+        .ok()
+        .and_then(|delta| time.checked_sub_signed(delta))
+        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+}
+
+/// Cut to whole microseconds, so that a time is the same before and after it was stored.
+pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}

@@ -1,0 +1,378 @@
+//! The door in: an event that is not stored yet, and what it can be written to.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::entity::{EntityId, OutboxEntity};
+use crate::error::EnqueueError;
+use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
+
+/// A change that is about to be enqueued; made by `enqueue_sync()`, `enqueue_update()` and `enqueue_delete()`.
+///
+/// The metadata was already written as JSON from the entity's fields, so it does not borrow the entity.
+/// Nothing is stored before [`on`](Enqueue::on).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use std::time::Duration;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mood = MoodEntry { id: Uuid::now_v7(), user_id: "user-1".into(), valence: 0.5 };
+/// let store = MemoryStore::new();
+/// mood.enqueue_update().priority(9).delay(Duration::from_secs(5)).on(&store).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is enqueued until you call `.on(..)`"]
+pub struct Enqueue {
+    event: NewEvent,
+    /// The serializer's error, kept until somebody can be told.
+    fault: Option<EnqueueError>,
+}
+
+impl Enqueue {
+    /// A change of `entity`; the derived `enqueue_*` methods call this.
+    pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
+        let options = E::OPTIONS;
+        let mut event = NewEvent::new(
+            options.event_type(),
+            entity.entity_id(),
+            entity.user_id(),
+            operation,
+        )
+        .with_priority(options.priority())
+        .with_max_attempts(options.max_attempts());
+        let fault = match entity.metadata_json() {
+            Ok(metadata) => {
+                event.metadata = Some(metadata);
+                None
+            }
+            Err(source) => Some(EnqueueError::Metadata {
+                event_type: options.event_type().to_owned(),
+                source,
+            }),
+        };
+        Self { event, fault }
+    }
+
+    /// Higher goes first, among entities. Default: the entity's `priority`.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.event.priority = priority;
+        self
+    }
+
+    /// How long to wait before the first attempt. Default: not at all.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.event.delay = delay;
+        self
+    }
+
+    /// With how many attempts it becomes a dead letter, at least 1. Default: the entity's `max_attempts`.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.event.max_attempts = max_attempts;
+        self
+    }
+
+    /// The id that the event will have: worth noting before a commit whose outcome might stay unknown.
+    #[must_use]
+    pub fn event_id(&self) -> Uuid {
+        self.event.id
+    }
+
+    /// Enqueues the same event again, after a commit of which nobody knows whether it happened.
+    ///
+    /// Where the event is already there with the same content nothing is written; with other content it is an error
+    /// and the first is kept.
+    pub fn with_event_id(mut self, id: Uuid) -> Self {
+        self.event.id = id;
+        self
+    }
+
+    /// Writes the event to `sink`.
+    ///
+    /// On a store this is a future that resolves once the event is committed. On a `rusqlite` connection,
+    /// transaction or savepoint it is done when the call returns, and joins the caller's transaction: the event
+    /// exists if and only if that commits.
+    pub fn on<S: EventSink>(self, sink: S) -> S::Output {
+        sink.enqueue(self.into_event())
+    }
+
+    /// The event by value, for a driver that is not an [`EventSink`].
+    ///
+    /// # Errors
+    ///
+    /// [`EnqueueError::Metadata`] where the metadata could not be written as JSON, [`EnqueueError::Invalid`] where a
+    /// value breaks a rule of the row.
+    pub fn into_event(self) -> Result<NewEvent, EnqueueError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        self.event.validate()?;
+        Ok(self.event)
+    }
+}
+
+/// What an event can be written to: a store, or the caller's own connection or transaction.
+///
+/// The trait is open: a driver that we do not know implements it for a reference to its transaction, with
+/// [`NewEvent::insert_sql`] and [`NewEvent::params`] where it speaks SQLite. `Output` is a `Result` for a synchronous
+/// driver and a future of one for an asynchronous driver.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Mutex;
+/// use outbox_runtime::{EnqueueError, EventSink, NewEvent};
+///
+/// /// Collects what would be sent.
+/// #[derive(Default)]
+/// struct Outgoing(Mutex<Vec<NewEvent>>);
+///
+/// impl EventSink for &Outgoing {
+///     type Output = Result<(), EnqueueError>;
+///
+///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+///         self.0.lock().unwrap().push(event?);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "events cannot be enqueued on `{Self}`",
+    label = "not a store and not a connection that takes events",
+    note = "pass a reference: `&store`, `&tx` (rusqlite `Transaction`, `Savepoint` or `Connection`)"
+)]
+pub trait EventSink {
+    /// `Result<_, EnqueueError>`, or a future of one.
+    type Output;
+
+    /// Writes the event, or passes on why it could not be made.
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output;
+}
+
+/// What became of an event that was enqueued without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Enqueued {
+    /// It was written.
+    New(Uuid),
+    /// The same event was already there; nothing was written.
+    AlreadyThere(Uuid),
+}
+
+impl Enqueued {
+    /// The event's id.
+    #[must_use]
+    pub fn event_id(self) -> Uuid {
+        match self {
+            Self::New(id) | Self::AlreadyThere(id) => id,
+        }
+    }
+}
+
+/// An event that is not in a store yet: what [`EventSink`](crate::EventSink)s and stores take.
+///
+/// The derive makes these; relays and bridges that have no entity type make them by hand.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{NewEvent, Operation, OutboxRepository, MemoryStore, RawMetadata};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let event = NewEvent::new("moodEntry", 7, "user-1", Operation::Update)
+///     .with_metadata(RawMetadata::from_bytes("{}"));
+/// let stored = MemoryStore::new().create_event(event).await?;
+/// assert_eq!(stored.entity_id, 7.into());
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[must_use = "an event is enqueued only when a store takes it"]
+pub struct NewEvent {
+    pub(crate) id: Uuid,
+    pub(crate) event_type: Cow<'static, str>,
+    pub(crate) entity_id: EntityId,
+    pub(crate) user_id: String,
+    pub(crate) operation: Operation,
+    pub(crate) priority: i32,
+    pub(crate) max_attempts: u32,
+    pub(crate) delay: Duration,
+    pub(crate) metadata: Option<RawMetadata>,
+    pub(crate) metadata_version: u32,
+}
+
+/// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
+pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+
+impl NewEvent {
+    /// The longest user id, entity id and event type, in bytes.
+    pub const MAX_KEY_BYTES: usize = 255;
+    /// The largest metadata, in bytes (1 MiB). What is larger belongs in the app's own table, with its key as metadata.
+    pub const MAX_METADATA_BYTES: usize = 1 << 20;
+
+    /// An event with a new id, priority 0, five attempts, no delay and no metadata.
+    pub fn new(
+        event_type: impl Into<Cow<'static, str>>,
+        entity_id: impl Into<EntityId>,
+        user_id: impl Into<String>,
+        operation: Operation,
+    ) -> Self {
+        Self {
+            id: Uuid::now_v7(),
+            event_type: event_type.into(),
+            entity_id: entity_id.into(),
+            user_id: user_id.into(),
+            operation,
+            priority: 0,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
+            delay: Duration::ZERO,
+            metadata: None,
+            metadata_version: 1,
+        }
+    }
+
+    /// The same event under an id of the caller's: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
+    pub fn with_id(mut self, id: Uuid) -> Self {
+        self.id = id;
+        self
+    }
+
+    /// Higher goes first. Default: 0.
+    pub fn with_priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// With how many attempts it becomes a dead letter, at least 1. Default: 5.
+    pub fn with_max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// How long to wait before the first attempt. Default: not at all.
+    pub fn with_delay(mut self, delay: Duration) -> Self {
+        self.delay = delay;
+        self
+    }
+
+    /// What the handler needs to know. Default: none.
+    pub fn with_metadata(mut self, metadata: RawMetadata) -> Self {
+        self.metadata = Some(metadata);
+        self
+    }
+
+    /// The event's id, which is the idempotency key of every attempt.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        self.id
+    }
+
+    /// Checks the rules of a row: what every store and sink must do before it writes.
+    ///
+    /// # Errors
+    ///
+    /// [`EnqueueError::Invalid`] naming the field and the rule.
+    pub fn validate(&self) -> Result<(), EnqueueError> {
+        let invalid = |field, reason: String| {
+            Err(EnqueueError::Invalid {
+                event_type: self.event_type.to_string(),
+                field,
+                reason,
+            })
+        };
+        let keys = [
+            ("event_type", Some(self.event_type.as_ref())),
+            ("user_id", Some(self.user_id.as_str())),
+            ("entity_id", self.entity_id.as_text()),
+        ];
+        for (field, key) in keys {
+            if let Some(reason) = key.and_then(key_fault) {
+                return invalid(field, reason);
+            }
+        }
+        if self.max_attempts == 0 {
+            return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
+        }
+        let size = self.metadata.as_ref().map_or(0, RawMetadata::len);
+        if size > Self::MAX_METADATA_BYTES {
+            return invalid(
+                "metadata",
+                format!(
+                    "has {size} bytes, more than {}; keep large content in a table of your own and enqueue its key",
+                    Self::MAX_METADATA_BYTES
+                ),
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether `stored` is this very event: the same change of the same entity.
+    ///
+    /// What a processor writes later (status, attempts) and the time of enqueueing do not count.
+    #[must_use]
+    pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
+        self.id == stored.id
+            && self.event_type == stored.event_type
+            && self.entity_id == stored.entity_id
+            && self.user_id == stored.user_id
+            && self.operation == stored.operation
+            && self.metadata == stored.metadata
+            && self.metadata_version == stored.metadata_version
+    }
+
+    /// The row of this event at the moment it is written.
+    pub(crate) fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
+        OutboxEvent {
+            id: self.id,
+            seq: 0,
+            event_type: self.event_type.into_owned(),
+            entity_id: self.entity_id,
+            user_id: self.user_id,
+            operation: self.operation,
+            status: OutboxStatus::Pending,
+            priority: self.priority,
+            created_at: now,
+            next_attempt_at: crate::clock::after(now, self.delay),
+            last_attempt_at: None,
+            attempt_count: 0,
+            max_attempts: self.max_attempts,
+            error_message: None,
+            completed_at: None,
+            metadata: self.metadata,
+            metadata_version: self.metadata_version,
+            lease_token: None,
+            lease_expires_at: None,
+            dead_reason: None,
+        }
+    }
+}
+
+/// What is wrong with a string that serves as a key, if anything.
+fn key_fault(key: &str) -> Option<String> {
+    if key.is_empty() {
+        Some("is empty".to_owned())
+    } else if key.len() > NewEvent::MAX_KEY_BYTES {
+        Some(format!(
+            "has {} bytes, more than {}",
+            key.len(),
+            NewEvent::MAX_KEY_BYTES
+        ))
+    } else {
+        key.char_indices()
+            .find(|(_, c)| c.is_control())
+            .map(|(at, c)| format!("has the control character {c:?} at byte {at}"))
+    }
+}

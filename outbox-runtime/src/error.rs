@@ -1,0 +1,248 @@
+//! What can go wrong, and what to do about it.
+//!
+//! Storage errors carry a kind, the operation that met them and the driver's own error as their source; they never
+//! carry a payload. What a handler answers is not an error of ours: see [`HandlerError`](crate::HandlerError).
+
+use std::error::Error;
+use std::fmt;
+
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Any error that an application wants to pass through.
+pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
+
+/// A store could not do what it was asked.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use outbox_runtime::{SqliteStore, StoreErrorKind};
+///
+/// let error = SqliteStore::open("/nowhere/at/all.db").await.unwrap_err();
+/// assert_eq!(error.kind(), StoreErrorKind::CannotOpen);
+/// assert!(error.to_string().contains("/nowhere/at/all.db"));
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    operation: &'static str,
+    message: String,
+    outcome_unknown: bool,
+    source: Option<BoxError>,
+}
+
+/// What kind of storage error it was, and so what helps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// Another connection holds the lock, or the medium answered with a passing fault. Trying again MAY help.
+    Unavailable,
+    /// No space is left. Trying again helps once space was made; nothing that was acknowledged is lost.
+    StorageFull,
+    /// The file or its folder cannot be written. Nothing helps but other permissions.
+    ReadOnly,
+    /// The file cannot be opened or created: no such folder, no permission, a folder of that name.
+    CannotOpen,
+    /// The file is not a database. It was left as it is.
+    NotADatabase,
+    /// The database is damaged. Stop writing to it and recover it from a copy.
+    Corrupt,
+    /// A newer version of this library wrote the outbox tables. They were left as they are.
+    SchemaTooNew,
+    /// The SQLite that the program is linked with has a fault that could destroy data.
+    DriverTooOld,
+    /// The database has no outbox tables: it was never opened as a store.
+    NotInstalled,
+    /// The event is not there, or no longer.
+    NotFound,
+    /// The event is in a state that forbids the operation.
+    Conflict,
+    /// The store was closed, or its thread has ended.
+    Closed,
+    /// The call itself made no sense.
+    InvalidArgument,
+    /// None of the above; the source has the driver's words.
+    Other,
+}
+
+impl StoreError {
+    /// An error for an implementation of [`OutboxRepository`](crate::OutboxRepository) to return.
+    ///
+    /// `operation` is the name of the operation, `message` says what, where and what to do.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            operation,
+            message: message.into(),
+            outcome_unknown: false,
+            source: None,
+        }
+    }
+
+    /// The same error with the driver's own error as its source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    /// The same error, met while committing: what was asked may have been done all the same.
+    #[must_use]
+    pub fn with_unknown_outcome(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
+    /// What kind of error it is.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The operation that met it.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Whether the same call may succeed later without anybody's help.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            StoreErrorKind::Unavailable | StoreErrorKind::StorageFull
+        )
+    }
+
+    /// Whether the operation may have taken effect although it reports an error.
+    ///
+    /// A commit that fails leaves that open. Enqueueing again with the same event id is harmless then.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        self.outcome_unknown
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.message)?;
+        if self.outcome_unknown {
+            f.write_str(" (it may have been done all the same)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(source.as_ref()),
+            None => None,
+        }
+    }
+}
+
+/// An event could not be enqueued. Nothing was written, unless [`outcome_unknown`](EnqueueError::outcome_unknown).
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EnqueueError {
+    /// A value of the event breaks a rule of the row.
+    #[error("{field} of a {event_type:?} event {reason}")]
+    Invalid {
+        /// The event type, as the entity declares it.
+        event_type: String,
+        /// Which field of the event: `user_id`, `entity_id`, …
+        field: &'static str,
+        /// What is wrong with it and what to do.
+        reason: String,
+    },
+    /// The metadata cannot be written as JSON.
+    #[error("the metadata of a {event_type:?} event cannot be written as JSON")]
+    Metadata {
+        /// The event type, as the entity declares it.
+        event_type: String,
+        /// What the serializer said.
+        source: serde_json::Error,
+    },
+    /// Another event with the same id but other content is there. It was kept; this one was not written.
+    #[error(
+        "event {event_id} is already enqueued with other content; a new change needs a new event id"
+    )]
+    Conflict {
+        /// The id that both events have.
+        event_id: Uuid,
+    },
+    /// The store could not write it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl EnqueueError {
+    /// Whether the event may be there although this error was reported.
+    ///
+    /// Enqueueing again with the same id settles it: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        matches!(self, Self::Store(error) if error.outcome_unknown())
+    }
+}
+
+/// A transaction of [`SqliteStore::transaction`](crate::SqliteStore::transaction) did not commit.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The closure returned an error. Everything it did was rolled back.
+    #[error("the transaction was rolled back: {0}")]
+    Aborted(#[source] BoxError),
+    /// The store could not begin or commit it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Settings of a processor that contradict each other, found before anything runs.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No handler was registered, so nothing could ever be delivered.
+    #[error(
+        "no handler is registered; add `.handlers(..)`, `.handle::<Entity>(..)` or `.handler(..)`"
+    )]
+    NoHandler,
+    /// Two handlers claim the same event type.
+    #[error(
+        "two handlers are registered for event type {event_type:?}; an event is delivered by exactly one"
+    )]
+    DuplicateHandler {
+        /// The event type in question.
+        event_type: String,
+    },
+    /// A number that must be at least one is zero.
+    #[error("{setting} is 0; at least 1 is needed for anything to be delivered")]
+    Zero {
+        /// The builder's method.
+        setting: &'static str,
+    },
+    /// A handler may run for as long as its lease or longer, so another worker could start beside it.
+    #[error(
+        "{what} ({timeout:?}) is not shorter than the lease ({lease:?}); shorten it or set a longer `.lease(..)`"
+    )]
+    TimeoutNotShorterThanLease {
+        /// Whose timeout: the processor's, or that of one entity.
+        what: String,
+        /// The timeout.
+        timeout: std::time::Duration,
+        /// The lease.
+        lease: std::time::Duration,
+    },
+    /// Nothing can be spawned.
+    #[error("there is no tokio runtime here; build the processor inside one")]
+    NoRuntime,
+}

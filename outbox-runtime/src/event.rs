@@ -1,0 +1,338 @@
+//! The event: a row as a value, its status, its operation, and the typed view that a handler gets.
+
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::entity::{EntityId, OutboxEntity};
+use crate::metadata::{DecodeError, RawMetadata};
+
+/// One local change that the remote service must learn of: a row of the outbox as a value.
+///
+/// Its serde form has the keys of the original Swift `Codable` (`eventType`, `entityID`, `isNewRecord`, …) and
+/// ours beside them; times are RFC 3339. Reading also takes what Swift writes: times as seconds since
+/// 2001-01-01, upper-case UUIDs, absent optional keys, and metadata tagged with its type.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{OutboxEvent, OutboxStatus};
+///
+/// let event: OutboxEvent = serde_json::from_str(r#"{
+///     "id": "0190B5E2-7B1C-7CC3-8F4E-3D1A0A6C9E11", "eventType": "moodEntry",
+///     "entityID": "7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10", "userID": "user-1", "status": "pending",
+///     "createdAt": 758550600.25, "attemptCount": 0, "maxAttempts": 5, "priority": 5, "isNewRecord": true,
+///     "metadata": {"moodEntry": {"valence": 0.5, "labels": ["calm"]}}
+/// }"#)?;
+/// assert_eq!(event.status, OutboxStatus::Pending);
+/// assert_eq!(event.created_at.to_rfc3339(), "2025-01-14T12:10:00.250+00:00");
+/// assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub struct OutboxEvent {
+    /// Made by the enqueueing process (UUID v7). It is the idempotency key of every attempt.
+    pub id: Uuid,
+    /// The store's own order: what was committed earlier has the smaller number. Zero outside a store.
+    pub seq: i64,
+    /// Which entity type it belongs to, as `#[outbox(event_type = "..")]` names it.
+    pub event_type: String,
+    /// Which entity changed. Together with the user it is the key of delivery order.
+    pub entity_id: EntityId,
+    /// Whose change it is. Never empty.
+    pub user_id: String,
+    /// What happened to the entity.
+    pub operation: Operation,
+    /// Where the event is on its way.
+    pub status: OutboxStatus,
+    /// Higher goes first, among entities; never within one.
+    pub priority: i32,
+    /// When it was enqueued.
+    pub created_at: DateTime<Utc>,
+    /// When it may be attempted, at the earliest.
+    pub next_attempt_at: DateTime<Utc>,
+    /// When it was last claimed.
+    pub last_attempt_at: Option<DateTime<Utc>>,
+    /// How many attempts count against it, the one in progress included.
+    pub attempt_count: u32,
+    /// With how many it becomes a dead letter.
+    pub max_attempts: u32,
+    /// What the last failed attempt said.
+    pub error_message: Option<String>,
+    /// When it was delivered.
+    pub completed_at: Option<DateTime<Utc>>,
+    /// What the handler needs to know, as JSON without a tag: the event type is beside it.
+    pub metadata: Option<RawMetadata>,
+    /// Which version of the entity's metadata struct wrote it. From 1.
+    pub metadata_version: u32,
+    /// The fencing token of the claim that holds it, while it is being processed.
+    pub lease_token: Option<Uuid>,
+    /// Until when that claim holds.
+    pub lease_expires_at: Option<DateTime<Utc>>,
+    /// Why it is dead, if it is.
+    pub dead_reason: Option<DeadReason>,
+}
+
+impl OutboxEvent {
+    /// Whether the remote service has not heard of the entity before: its operation is `create`.
+    #[must_use]
+    pub fn is_new_record(&self) -> bool {
+        self.operation == Operation::Create
+    }
+
+    /// Whether it failed and will be tried again.
+    #[must_use]
+    pub fn can_retry(&self) -> bool {
+        self.status == OutboxStatus::Failed && self.attempt_count < self.max_attempts
+    }
+
+    /// Whether it waits for delivery: pending, or failed with attempts left.
+    #[must_use]
+    pub fn should_process(&self) -> bool {
+        self.status == OutboxStatus::Pending || self.can_retry()
+    }
+
+    /// Whether it has been pending for longer than [`STALE_AFTER`](Self::STALE_AFTER).
+    #[must_use]
+    pub fn is_stale(&self, now: DateTime<Utc>) -> bool {
+        self.status == OutboxStatus::Pending
+            && self.created_at < crate::clock::before(now, Self::STALE_AFTER)
+    }
+
+    /// How long an event may be pending before it counts as stale: 300 seconds.
+    pub const STALE_AFTER: Duration = Duration::from_secs(300);
+}
+
+/// What a handler gets: the event, with its metadata as the entity's own type.
+///
+/// It derefs to [`OutboxEvent`].
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// async fn send(event: Event<MoodEntry>) -> Result<(), HandlerError> {
+///     let valence: f64 = event.metadata().valence;
+///     println!("{} of {}: {valence}, key {}", event.operation, event.entity_id, event.idempotency_key());
+///     Ok(())
+/// }
+/// ```
+pub struct Event<E: OutboxEntity> {
+    record: OutboxEvent,
+    metadata: E::Metadata,
+}
+
+impl<E: OutboxEntity> Event<E> {
+    /// Reads a row as an event of `E`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged or of another shape.
+    pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
+        if record.event_type != E::EVENT_TYPE {
+            return Err(DecodeError::OtherEventType {
+                found: record.event_type,
+                expected: E::EVENT_TYPE,
+            });
+        }
+        let metadata = decode_metadata::<E>(&record)?;
+        Ok(Self::new(record, metadata))
+    }
+
+    pub(crate) fn new(record: OutboxEvent, metadata: E::Metadata) -> Self {
+        Self { record, metadata }
+    }
+
+    /// The metadata that the entity had when the event was enqueued.
+    #[must_use]
+    pub fn metadata(&self) -> &E::Metadata {
+        &self.metadata
+    }
+
+    /// The key under which the remote service can tell a repetition: the event's id, the same on every attempt.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Uuid {
+        self.record.id
+    }
+
+    /// The row, by value.
+    #[must_use]
+    pub fn into_record(self) -> OutboxEvent {
+        self.record
+    }
+}
+
+/// Decodes without taking the row, so that its caller can still dead-letter it.
+pub(crate) fn decode_metadata<E: OutboxEntity>(
+    record: &OutboxEvent,
+) -> Result<E::Metadata, DecodeError> {
+    let raw = record
+        .metadata
+        .as_ref()
+        .ok_or_else(|| DecodeError::Missing {
+            event_type: record.event_type.clone(),
+        })?;
+    raw.decode()
+        .map_err(|error| DecodeError::metadata(&record.event_type, &error))
+}
+
+impl<E: OutboxEntity> Deref for Event<E> {
+    type Target = OutboxEvent;
+
+    fn deref(&self) -> &OutboxEvent {
+        &self.record
+    }
+}
+
+impl<E: OutboxEntity> fmt::Debug for Event<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Event").field(&self.record).finish()
+    }
+}
+
+impl<E: OutboxEntity> Clone for Event<E>
+where
+    E::Metadata: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            record: self.record.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}
+
+/// Declares an enum that is stored as a word: `ALL`, `as_str`, `Display`, `FromStr`.
+macro_rules! stored_word {
+    ($type:ident, $what:literal, { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word that is stored and serialized.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl FromStr for $type {
+            type Err = UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, UnknownWord> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err(UnknownWord { what: $what, word: word.to_owned() }),
+                }
+            }
+        }
+    };
+}
+
+/// Where an event is on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum OutboxStatus {
+    /// Waits for its first attempt.
+    Pending,
+    /// A handler has it, under a lease.
+    Processing,
+    /// Delivered.
+    Completed,
+    /// The last attempt failed; it will be made again at `next_attempt_at`.
+    Failed,
+    /// Will not be tried again unless someone says so; `dead_reason` tells why.
+    Dead,
+}
+
+stored_word!(OutboxStatus, "status", {
+    Pending = "pending",
+    Processing = "processing",
+    Completed = "completed",
+    Failed = "failed",
+    Dead = "dead",
+});
+
+impl OutboxStatus {
+    /// For people: "Pending", "Processing", …
+    #[must_use]
+    pub const fn display_name(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Processing => "Processing",
+            Self::Completed => "Completed",
+            Self::Failed => "Failed",
+            Self::Dead => "Dead",
+        }
+    }
+
+    /// A sign for lists: ⏳ 🔄 ✅ ❌ 💀
+    #[must_use]
+    pub const fn emoji(self) -> &'static str {
+        match self {
+            Self::Pending => "⏳",
+            Self::Processing => "🔄",
+            Self::Completed => "✅",
+            Self::Failed => "❌",
+            Self::Dead => "💀",
+        }
+    }
+}
+
+/// What happened to the entity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Operation {
+    /// It is new.
+    Create,
+    /// It changed.
+    Update,
+    /// It is gone.
+    Delete,
+}
+
+stored_word!(Operation, "operation", {
+    Create = "create",
+    Update = "update",
+    Delete = "delete",
+});
+
+/// Why an event is a dead letter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeadReason {
+    /// Every attempt failed, or the process died in each.
+    AttemptsExhausted,
+    /// The handler said that no repetition can help.
+    Rejected,
+    /// The row cannot be read as its entity's event.
+    Undecodable,
+}
+
+stored_word!(DeadReason, "dead reason", {
+    AttemptsExhausted = "attempts_exhausted",
+    Rejected = "rejected",
+    Undecodable = "undecodable",
+});
+
+/// A stored word that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {word:?}")]
+pub struct UnknownWord {
+    what: &'static str,
+    word: String,
+}

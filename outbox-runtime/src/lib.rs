@@ -1,0 +1,72 @@
+//! A typed outbox: every local change reaches the remote service, in order, however often the network, the process
+//! or the service fails.
+//!
+//! # Layout
+//!
+//! The modules in the order in which an event flows through them:
+//!
+//! ```text
+//!  your struct ── entity ── metadata ── enqueue ──▶ [ your transaction ]
+//!                                                          │
+//!                                                        event
+//!                                                          ▼
+//!                 statistics ◀──────────────────────── repository ◀── store: memory, sqlite
+//!                                                          │ claim          ▲
+//!                                                          ▼                │ settle
+//!                                                      processor ──▶ handler ──▶ outcome
+//! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+// The nouns, in the order of the data's flow.
+mod claim; // one worker's hold on one event
+mod enqueue; // the door in: an event on its way into a transaction
+mod entity; // a thing whose every change must be told
+mod event; // the event, a row as a value
+mod handler; // who delivers, and what they may answer
+mod metadata; // what an event carries, typed
+mod outcome; // what becomes of an attempt: the state machine
+mod repository; // what every store promises
+mod statistics; // what is in the outbox, and why
+
+// The machinery.
+// mod processor; // carries a row from claim to outcome
+// mod store; // memory, SQLite
+
+// What all of them use.
+mod clock;
+mod error;
+mod retry;
+mod wire; // the serde form of an event
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
+pub use crate::clock::{Clock, Sleep, SystemClock};
+pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent};
+pub use crate::entity::{AsEntityId, AsUserId, EntityId, EntityOptions, OutboxEntity};
+pub use crate::error::{
+    BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
+};
+pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
+pub use crate::handler::{
+    Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler,
+};
+pub use crate::metadata::{DecodeError, RawMetadata};
+pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
+pub use crate::repository::{OutboxRepository, Rescued, Revision};
+pub use crate::retry::RetryPolicy;
+pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+/// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
+pub use async_trait::async_trait;
+pub use outbox_macros::{OutboxEntity, OutboxEvents};
+
+/// What an application that uses the derives needs in scope.
+pub mod prelude {
+    pub use crate::{
+        DeliveryError, Enqueue, EnqueueError, Event, EventSink, HandlerError, HandlerResult,
+        Operation, OutboxEntity, OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository,
+        OutboxStatistics, OutboxStatus,
+    };
+}

@@ -1,0 +1,203 @@
+//! What generated code calls. No part of it is public API: it changes without notice.
+
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use crate::entity::OutboxEntity;
+use crate::event::{OutboxEvent, decode_metadata};
+use crate::metadata::{DecodeError, RawMetadata};
+
+pub use crate::entity::{AsEntityId, AsUserId};
+pub use crate::handler::SharedHandlers;
+pub use serde;
+
+/// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be outbox metadata",
+    label = "this type is not written and read as JSON",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it"
+)]
+pub trait MetadataField: Serialize + DeserializeOwned {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> MetadataField for T {}
+
+/// Makes rustc say at the field's type that it cannot be metadata, instead of somewhere in the generated code.
+pub const fn assert_metadata_field<T: MetadataField>() {}
+
+/// Writes a JSON object from fields where they are, without a copy of the entity.
+#[derive(Debug)]
+#[must_use]
+pub struct ObjectWriter {
+    json: Vec<u8>,
+    fault: Option<serde_json::Error>,
+}
+
+impl ObjectWriter {
+    /// An object without fields.
+    #[allow(clippy::new_without_default, reason = "generated code calls `new`")]
+    pub fn new() -> Self {
+        Self {
+            json: vec![b'{'],
+            fault: None,
+        }
+    }
+
+    /// Adds a field. After a failure, the first one is kept and the rest is skipped.
+    pub fn field<T: Serialize + ?Sized>(mut self, name: &'static str, value: &T) -> Self {
+        if self.fault.is_none() {
+            self.fault = self.try_field(name, value).err();
+        }
+        self
+    }
+
+    fn try_field<T: Serialize + ?Sized>(
+        &mut self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<(), serde_json::Error> {
+        if self.json.len() > 1 {
+            self.json.push(b',');
+        }
+        serde_json::to_writer(&mut self.json, name)?;
+        self.json.push(b':');
+        serde_json::to_writer(&mut self.json, value)
+    }
+
+    /// The object.
+    pub fn finish(mut self) -> Result<RawMetadata, serde_json::Error> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        self.json.push(b'}');
+        Ok(RawMetadata::from_bytes(self.json))
+    }
+}
+
+/// Reads a struct field by field, so that the derive need not generate a visitor for every entity.
+#[derive(Debug)]
+pub struct ObjectReader(Map<String, Value>);
+
+impl ObjectReader {
+    /// Reads the whole object.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Map::deserialize(deserializer).map(Self)
+    }
+
+    /// Takes one field. One that is absent reads as `null`, so that an `Option` is `None`; unknown ones are ignored.
+    pub fn take<T: DeserializeOwned, E: serde::de::Error>(
+        &mut self,
+        name: &'static str,
+    ) -> Result<T, E> {
+        match self.0.remove(name) {
+            Some(value) => serde_json::from_value(value)
+                .map_err(|error| E::custom(format_args!("field `{name}`: {error}"))),
+            None => serde_json::from_value(Value::Null).map_err(|_| E::missing_field(name)),
+        }
+    }
+}
+
+/// The typed metadata of a row that is known to be of this entity.
+pub fn typed_metadata<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
+    decode_metadata::<E>(record)
+}
+
+/// The metadata of a row whose type is in no set: a flat map of strings.
+pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
+    match &record.metadata {
+        None => Ok(BTreeMap::new()),
+        Some(raw) => raw
+            .decode()
+            .map_err(|error| DecodeError::metadata(&record.event_type, &error)),
+    }
+}
+
+/// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
+pub fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
+    serializer: S,
+    event_type: &'static str,
+    metadata: &T,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(event_type, metadata)?;
+    map.end()
+}
+
+/// Writes `{"generic": {"_0": {..}}}`: Swift names an unlabelled associated value `_0`.
+pub fn serialize_generic<S: Serializer>(
+    serializer: S,
+    metadata: &BTreeMap<String, String>,
+) -> Result<S::Ok, S::Error> {
+    serialize_tagged(serializer, GENERIC, &BTreeMap::from([("_0", metadata)]))
+}
+
+/// Swift's name for metadata without a type.
+pub const GENERIC: &str = "generic";
+
+/// Metadata with its tag, not yet read as a type.
+#[derive(Debug)]
+pub struct Tagged {
+    /// The event type, or `generic`.
+    pub tag: String,
+    value: Value,
+}
+
+impl Tagged {
+    /// Reads an object with exactly one key.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?.into_iter();
+        match (fields.next(), fields.next()) {
+            (Some((tag, value)), None) => Ok(Self { tag, value }),
+            _ => Err(D::Error::custom(
+                "expected an object with one key, the event type",
+            )),
+        }
+    }
+
+    /// The value as the type that the tag stands for.
+    pub fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
+        serde_json::from_value(self.value).map_err(E::custom)
+    }
+
+    /// The value as a flat map of strings.
+    pub fn into_generic<E: serde::de::Error>(self) -> Result<BTreeMap<String, String>, E> {
+        #[derive(serde::Deserialize)]
+        struct Generic {
+            _0: BTreeMap<String, String>,
+        }
+        if self.tag != GENERIC {
+            return Err(E::custom(format_args!("unknown event type {:?}", self.tag)));
+        }
+        self.into_typed().map(|Generic { _0 }| _0)
+    }
+}
+
+/// Whether `event_type` is none of `earlier`; for the derive's compile-time check of a set.
+pub const fn is_unique(event_type: &str, earlier: &[&str]) -> bool {
+    let mut at = 0;
+    while at < earlier.len() {
+        if same_str(event_type.as_bytes(), earlier[at].as_bytes()) {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}
+
+/// `==` on strings is not a `const fn`.
+const fn same_str(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut at = 0;
+    while at < a.len() {
+        if a[at] != b[at] {
+            return false;
+        }
+        at += 1;
+    }
+    true
+}

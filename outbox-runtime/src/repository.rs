@@ -1,0 +1,228 @@
+//! The repository: what a store promises, whatever it stores in.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::clock::Clock;
+use crate::enqueue::NewEvent;
+use crate::entity::EntityId;
+use crate::error::{EnqueueError, StoreError};
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::outcome::{Settled, Settlement};
+use crate::statistics::{Explanation, OutboxStatistics};
+
+/// Where events are kept: the port that every store implements and the processor works through.
+///
+/// Applications use a store's own methods and a [`Processor`](crate::Processor); this trait is for those who write a
+/// store, and for tools. `testing::conformance!` (feature `testing`) emits one named test per promise below.
+///
+/// # Contract
+///
+/// 1. **Durable when acknowledged.** A method that returned `Ok` has taken effect for good. One that returned an
+///    error has not, unless the error says [`outcome_unknown`](StoreError::outcome_unknown).
+/// 2. **Idempotent by id.** An event whose id is there with the same content is not written again; with other content
+///    it is [`EnqueueError::Conflict`] and the first is kept.
+/// 3. **Ordered per (user, entity).** [`claim`](Self::claim) hands out only the first undelivered event of each,
+///    whatever the priorities. A dead event holds back those behind it.
+/// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
+/// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
+///    token is the row's and the lease has not expired.
+/// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
+///    when its attempts are used up.
+/// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
+///    it a dead letter, and lists show what can be read of it.
+/// 8. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
+///
+/// Few methods have defaults, on purpose: a default that a wrapper forgets to forward is a wrong answer.
+///
+/// Listings are in claim order (priority, due time, seq) where they concern waiting events, in `seq` order otherwise.
+#[async_trait]
+pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
+    // Events come in.
+
+    /// Enqueues an event in a transaction of its own and returns its row.
+    ///
+    /// # Errors
+    ///
+    /// [`EnqueueError`]: a broken rule, a conflict, or storage.
+    ///
+    /// # Cancel safety
+    ///
+    /// When the future is dropped after its first poll the event may have been written; enqueueing it again is harmless.
+    async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError>;
+
+    // Events are read. `user_id: None` means all users, `limit: None` no limit.
+
+    /// The events that could be claimed now, or later when they are due: pending or failed, in claim order.
+    async fn fetch_pending_events(
+        &self,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// The events of one status.
+    async fn fetch_events(
+        &self,
+        status: OutboxStatus,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// One event.
+    async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError>;
+
+    /// The events of one entity, oldest first; `event_type: None` means all types.
+    async fn fetch_events_for_entity(
+        &self,
+        entity_id: &EntityId,
+        event_type: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    // Single events are changed by hand.
+
+    /// Writes the fields that may be edited while an event waits: `priority`, `max_attempts`, `next_attempt_at`,
+    /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Conflict` where the event is being processed or completed, or where another field differs.
+    async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
+
+    /// Claims one event by hand, for `lease`, if it is first of its entity and due.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `Conflict` where it is leased, finished, not due, or behind another event of its entity.
+    async fn mark_as_processing(
+        &self,
+        id: Uuid,
+        lease: std::time::Duration,
+    ) -> Result<Claim, StoreError>;
+
+    /// Records a delivery under a lease.
+    async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError>;
+
+    /// Records a failure under a lease: failed, due after the default retry schedule's delay, or dead when the
+    /// attempts are used up.
+    async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
+
+    /// Makes failed and dead events pending again, due now, with all their attempts. Others are left alone.
+    /// Returns how many it were.
+    async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+
+    // Events go. A deleted event that was the first of its entity lets the next one go.
+
+    /// Deletes events that were completed before `older_than`. Returns how many.
+    async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
+
+    /// Deletes one event, in whatever state it is. Returns whether it was there.
+    async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
+
+    /// Deletes all events of these entities. Returns how many.
+    async fn delete_events_for_entities(
+        &self,
+        entity_ids: &[EntityId],
+        user_id: Option<&str>,
+    ) -> Result<u64, StoreError>;
+
+    /// Deletes all events of a user. Returns how many.
+    async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError>;
+
+    // Questions.
+
+    /// How many events stand where.
+    async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError>;
+
+    /// The events that have been pending for longer than [`OutboxEvent::STALE_AFTER`], oldest first.
+    async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// What the first undelivered event of an entity waits for, as far as the store knows.
+    async fn explain(
+        &self,
+        entity_id: &EntityId,
+        user_id: Option<&str>,
+    ) -> Result<Explanation, StoreError>;
+
+    // The processor's own.
+
+    /// Hands out due events, each first of its entity: higher priority first, then earlier due, then smaller seq.
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
+
+    /// Records outcomes, all in one transaction. The answers are in the order of the settlements.
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+
+    /// Moves the end of leases that still hold to `lease` from now. `None` stands where the lease is lost.
+    async fn extend(
+        &self,
+        leases: &[Lease],
+        lease: std::time::Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError>;
+
+    /// Makes events whose lease expired claimable again, or dead where their attempts are used up.
+    async fn rescue(&self) -> Result<Rescued, StoreError>;
+
+    /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
+    /// nothing is enqueued until then.
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
+
+    // Time and waking.
+
+    /// The clock that due times and leases are compared with.
+    fn clock(&self) -> Arc<dyn Clock>;
+
+    /// The state of the store as of now, for [`changed`](Self::changed). Runs no query.
+    fn revision(&self) -> Revision;
+
+    /// Resolves with the current revision once work may have become claimable after `seen` was taken; at once where
+    /// that is already so. It may resolve without need, and must not miss a commit that this process made.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing: the next call with the same `seen` resolves at once.
+    async fn changed(&self, seen: Revision) -> Revision;
+}
+
+/// A point in a store's history, for [`OutboxRepository::changed`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Revision(u64);
+
+impl Revision {
+    /// A store counts its commits.
+    #[must_use]
+    pub const fn new(count: u64) -> Self {
+        Self(count)
+    }
+
+    /// The count.
+    #[must_use]
+    pub const fn count(self) -> u64 {
+        self.0
+    }
+}
+
+/// What [`OutboxRepository::rescue`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Rescued {
+    /// Events that can be claimed again.
+    pub requeued: u64,
+    /// Events whose attempts are used up.
+    pub buried: u64,
+}
+
+impl Rescued {
+    /// For stores.
+    #[must_use]
+    pub const fn new(requeued: u64, buried: u64) -> Self {
+        Self { requeued, buried }
+    }
+}
+
+/// A trait object must stay possible: a processor holds its store as one.
+const _: fn(&dyn OutboxRepository) = |_| ();

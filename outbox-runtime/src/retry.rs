@@ -1,0 +1,124 @@
+//! When a failed attempt is made again.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+/// The delays between attempts, and how far they may be stretched.
+///
+/// The delay after the n-th counted failure is `schedule[min(n, len) - 1]`; jitter then lengthens it by up
+/// to a fifth, so that what failed together does not come back together. It never shortens a delay.
+///
+/// The jitter of an attempt is computed from the event's id and the attempt's number
+/// (SplitMix64, Steele, Lea and Flood, OOPSLA 2014), so it is the same wherever and whenever it is asked for.
+///
+/// # Default
+///
+/// 1, 5, 30, 120 and 600 seconds, with jitter.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::RetryPolicy;
+/// use uuid::Uuid;
+///
+/// let policy = RetryPolicy::default().without_jitter();
+/// assert_eq!(policy.delay(1, Uuid::nil()), Duration::from_secs(1));
+/// assert_eq!(policy.delay(5, Uuid::nil()), Duration::from_secs(600));
+/// assert_eq!(policy.delay(9, Uuid::nil()), Duration::from_secs(600));
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RetryPolicy {
+    schedule: Cow<'static, [Duration]>,
+    jitter: bool,
+}
+
+/// The plan's delays.
+const DEFAULT_SCHEDULE: &[Duration] = &[
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(120),
+    Duration::from_secs(600),
+];
+
+/// Jitter adds at most this share of the delay.
+const MAX_JITTER: f64 = 0.2;
+
+impl RetryPolicy {
+    /// A policy with this schedule, and with jitter.
+    ///
+    /// An empty schedule means: again at once.
+    #[must_use]
+    pub fn new(schedule: impl Into<Vec<Duration>>) -> Self {
+        Self {
+            schedule: Cow::Owned(schedule.into()),
+            jitter: true,
+        }
+    }
+
+    /// A policy with a schedule that is known when the program is compiled, and with jitter.
+    #[must_use]
+    pub const fn from_static(schedule: &'static [Duration]) -> Self {
+        Self {
+            schedule: Cow::Borrowed(schedule),
+            jitter: true,
+        }
+    }
+
+    /// The same schedule, to the millisecond.
+    #[must_use]
+    pub fn without_jitter(mut self) -> Self {
+        self.jitter = false;
+        self
+    }
+
+    /// How long to wait after the `failures`-th counted failure (from 1) of the event `id`.
+    #[must_use]
+    pub fn delay(&self, failures: u32, id: Uuid) -> Duration {
+        let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
+        let last = self.schedule.len().saturating_sub(1);
+        let Some(base) = self.schedule.get(place.min(last)).copied() else {
+            return Duration::ZERO;
+        };
+        if self.jitter {
+            base.saturating_add(base.mul_f64(MAX_JITTER * fraction(id, failures)))
+        } else {
+            base
+        }
+    }
+
+    /// The delays, in order.
+    #[must_use]
+    pub fn schedule(&self) -> &[Duration] {
+        &self.schedule
+    }
+
+    /// The same jitter on another schedule.
+    pub(crate) fn with_schedule(&self, schedule: &'static [Duration]) -> Self {
+        Self {
+            schedule: Cow::Borrowed(schedule),
+            jitter: self.jitter,
+        }
+    }
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self::from_static(DEFAULT_SCHEDULE)
+    }
+}
+
+/// A number in `0.0..1.0` that depends on the event and the attempt alone.
+fn fraction(id: Uuid, attempt: u32) -> f64 {
+    let (high, low) = id.as_u64_pair();
+    let mut word =
+        high ^ low.rotate_left(32) ^ u64::from(attempt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^= word >> 31;
+    // 53 bits fill the mantissa of an f64 exactly.
+    (word >> 11) as f64 / (1_u64 << 53) as f64
+}

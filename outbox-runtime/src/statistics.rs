@@ -1,0 +1,229 @@
+//! Statistics and explanations: what is in the outbox, and why an entity is not delivered yet.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+use uuid::Uuid;
+
+use crate::entity::EntityId;
+use crate::event::DeadReason;
+
+/// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{MemoryStore, OutboxRepository};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let statistics = MemoryStore::new().statistics(None).await?;
+/// assert_eq!(statistics.success_rate(), 100.0);
+/// assert!(!statistics.has_issues());
+/// println!("{statistics}");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[non_exhaustive]
+pub struct OutboxStatistics {
+    /// All events that the store still has.
+    pub total_events: u64,
+    /// Waiting for their first attempt.
+    pub pending_count: u64,
+    /// With a handler now.
+    pub processing_count: u64,
+    /// Delivered, and not cleaned up yet.
+    pub completed_count: u64,
+    /// Failed, and to be tried again.
+    pub failed_count: u64,
+    /// Given up.
+    pub dead_count: u64,
+    /// Pending for more than 300 seconds.
+    pub stale_count: u64,
+    /// When the oldest pending event was enqueued.
+    pub oldest_pending_date: Option<DateTime<Utc>>,
+    /// When the newest completed event was delivered.
+    pub newest_completed_date: Option<DateTime<Utc>>,
+}
+
+/// With more pending events than this an outbox [has issues](OutboxStatistics::has_issues).
+const MANY_PENDING: u64 = 20;
+
+impl OutboxStatistics {
+    /// Completed events as a percentage of all; 100 where there are none.
+    #[must_use]
+    pub fn success_rate(&self) -> f64 {
+        if self.total_events == 0 {
+            100.0
+        } else {
+            self.completed_count as f64 / self.total_events as f64 * 100.0
+        }
+    }
+
+    /// Whether somebody should have a look: something failed, is dead or stale, or more than 20 events are pending.
+    #[must_use]
+    pub fn has_issues(&self) -> bool {
+        self.failed_count > 0
+            || self.dead_count > 0
+            || self.stale_count > 0
+            || self.pending_count > MANY_PENDING
+    }
+
+    /// All counts on one line.
+    #[must_use]
+    pub fn status_summary(&self) -> String {
+        self.to_string()
+    }
+
+    /// Events that are not delivered and not dead.
+    #[must_use]
+    pub fn undelivered(&self) -> u64 {
+        self.pending_count + self.processing_count + self.failed_count
+    }
+}
+
+impl fmt::Display for OutboxStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "Total: {} | Pending: {} | Processing: {} | Completed: {} | Failed: {} | Dead: {} | Stale: {}",
+            self.total_events,
+            self.pending_count,
+            self.processing_count,
+            self.completed_count,
+            self.failed_count,
+            self.dead_count,
+            self.stale_count
+        )
+    }
+}
+
+/// Where an entity stands, and what its delivery waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// Which entity.
+    pub entity_id: EntityId,
+    /// How many of its events are not delivered.
+    pub undelivered: u64,
+    /// What its first undelivered event waits for.
+    pub waits_for: WaitsFor,
+}
+
+impl Explanation {
+    /// For stores: what the first undelivered event of an entity waits for.
+    #[must_use]
+    pub fn new(entity_id: EntityId, undelivered: u64, waits_for: WaitsFor) -> Self {
+        Self {
+            entity_id,
+            undelivered,
+            waits_for,
+        }
+    }
+}
+
+/// What the first undelivered event of an entity waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum WaitsFor {
+    /// Nothing: every event of the entity was delivered (or none was ever enqueued).
+    Nothing,
+    /// A free worker.
+    Worker,
+    /// Its due time.
+    DueTime {
+        /// When.
+        at: DateTime<Utc>,
+        /// What the last attempt said, if there was one.
+        last_error: Option<String>,
+    },
+    /// The handler that has it now.
+    Handler {
+        /// When the claim ends if nothing is heard of it.
+        lease_expires_at: DateTime<Utc>,
+    },
+    /// Somebody to retry or discard it: it is dead.
+    Decision {
+        /// The dead event, which later events of the entity wait behind.
+        event_id: Uuid,
+        /// Why it is dead.
+        reason: DeadReason,
+        /// What the last attempt said.
+        message: Option<String>,
+    },
+    /// A handler for its event type; this processor has none.
+    Registration {
+        /// The event type.
+        event_type: String,
+    },
+    /// The network; this run is paused.
+    Network {
+        /// When the next probe is made.
+        probe_at: DateTime<Utc>,
+    },
+    /// New credentials; the user's work is paused.
+    Credentials,
+    /// The remote service's rate limit; the handler set is paused.
+    RateLimit {
+        /// Until when.
+        until: DateTime<Utc>,
+    },
+}
+
+impl fmt::Display for Explanation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            entity_id,
+            undelivered,
+            waits_for,
+        } = self;
+        if *waits_for == WaitsFor::Nothing {
+            return write!(f, "{entity_id}: nothing is undelivered");
+        }
+        write!(
+            f,
+            "{entity_id}: {undelivered} undelivered, the first waits for {waits_for}"
+        )
+    }
+}
+
+impl fmt::Display for WaitsFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Nothing => f.write_str("nothing"),
+            Self::Worker => f.write_str("a free worker"),
+            Self::DueTime {
+                at,
+                last_error: None,
+            } => write!(f, "its time, {at}"),
+            Self::DueTime {
+                at,
+                last_error: Some(error),
+            } => {
+                write!(f, "its next attempt at {at}; the last one said: {error}")
+            }
+            Self::Handler { lease_expires_at } => {
+                write!(f, "its handler, which has it until {lease_expires_at}")
+            }
+            Self::Decision {
+                event_id,
+                reason,
+                message,
+            } => {
+                write!(f, "a decision: event {event_id} is dead ({reason})")?;
+                message
+                    .as_ref()
+                    .map_or(Ok(()), |text| write!(f, ": {text}"))
+            }
+            Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
+            Self::Network { probe_at } => write!(f, "the network; the next probe is at {probe_at}"),
+            Self::Credentials => f.write_str("new credentials of its user"),
+            Self::RateLimit { until } => {
+                write!(f, "the remote service's rate limit, until {until}")
+            }
+        }
+    }
+}
