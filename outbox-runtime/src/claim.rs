@@ -144,6 +144,12 @@ impl ClaimRequest {
         self.user_id.as_deref()
     }
 
+    /// [`user_id`](Self::user_id), as a value that a statement can bind.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn user(&self) -> Option<&String> {
+        self.user_id.as_ref()
+    }
+
     /// Of which types.
     #[must_use]
     pub fn event_types(&self) -> &EventTypes {

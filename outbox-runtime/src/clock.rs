@@ -82,20 +82,33 @@ pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// `time` plus `duration`, or the latest time that can be told where that overflows.
+/// Whether `at`, a time of the file system, is less than `span` ago on the machine's clock, or ahead of it.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for the time"
+)]
+#[cfg(feature = "sqlite")]
+pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
+    std::time::SystemTime::now()
+        .duration_since(at)
+        .unwrap_or_default()
+        < span
+}
+
+/// `time` plus `duration`, to the microsecond, or the latest time that can be told where that overflows.
 pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| time.checked_add_signed(delta))
-        .unwrap_or(DateTime::<Utc>::MAX_UTC)
+        .map_or(DateTime::<Utc>::MAX_UTC, to_micros)
 }
 
-/// `time` minus `duration`, or the earliest time that can be told where that overflows.
+/// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.
 pub(crate) fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| time.checked_sub_signed(delta))
-        .unwrap_or(DateTime::<Utc>::MIN_UTC)
+        .map_or(DateTime::<Utc>::MIN_UTC, to_micros)
 }
 
 /// Cut to whole microseconds, so that a time is the same before and after it was stored.

@@ -306,6 +306,13 @@ impl NewEvent {
         if self.max_attempts == 0 {
             return invalid("max_attempts", "is 0; at least 1 is needed".to_owned());
         }
+        if self
+            .metadata
+            .as_ref()
+            .is_some_and(|raw| raw.as_str().is_none())
+        {
+            return invalid("metadata", "is not UTF-8; write it as JSON".to_owned());
+        }
         let size = self.metadata.as_ref().map_or(0, RawMetadata::len);
         if size > Self::MAX_METADATA_BYTES {
             return invalid(

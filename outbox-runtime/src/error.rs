@@ -101,6 +101,11 @@ impl StoreError {
         self
     }
 
+    pub(crate) fn not_found(operation: &'static str, id: Uuid) -> Self {
+        let message = format!("there is no event {id}");
+        Self::new(StoreErrorKind::NotFound, operation, message)
+    }
+
     /// What kind of error it is.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {

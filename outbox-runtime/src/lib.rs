@@ -29,8 +29,8 @@ mod repository; // what every store promises
 mod statistics; // what is in the outbox, and why
 
 // The machinery.
-// mod processor; // carries a row from claim to outcome
-// mod store; // memory, SQLite
+mod processor; // carries a row from claim to outcome
+mod store; // memory, SQLite
 
 // What all of them use.
 mod clock;
@@ -55,12 +55,24 @@ pub use crate::handler::{
 };
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
+pub use crate::processor::{Flushed, Processor, ProcessorBuilder, Running, Stopped};
 pub use crate::repository::{OutboxRepository, Rescued, Revision};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+pub use crate::store::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use crate::store::{
+    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+};
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
 pub use outbox_macros::{OutboxEntity, OutboxEvents};
+/// The driver of [`SqliteStore`], for applications that have no version of their own.
+#[cfg(feature = "sqlite")]
+pub use rusqlite;
+
+#[cfg(feature = "testing")]
+pub mod testing;
 
 /// What an application that uses the derives needs in scope.
 pub mod prelude {

@@ -78,14 +78,13 @@ pub enum Disposition {
     },
     /// The attempt is taken off the count, and the status is what it was before the claim.
     GiveBack {
-        /// When it may be attempted again.
-        next_attempt_at: DateTime<Utc>,
+        /// When it may be attempted again; `None` leaves its due time, and so its place among others, as it was.
+        next_attempt_at: Option<DateTime<Utc>>,
     },
 }
 
 /// What became of a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-#[must_use]
 pub enum Settled {
     /// It was written.
     Recorded,
@@ -124,7 +123,7 @@ impl Outcome {
                 message: bounded(&message),
             },
             Self::GivenBack { delay } => Disposition::GiveBack {
-                next_attempt_at: clock::after(now, delay),
+                next_attempt_at: (!delay.is_zero()).then(|| clock::after(now, delay)),
             },
         };
         Settlement {

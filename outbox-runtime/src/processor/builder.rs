@@ -1,0 +1,255 @@
+//! How a processor is put together, and what contradicts what.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use super::Processor;
+use super::routes::Routes;
+use crate::entity::{EntityOptions, OutboxEntity};
+use crate::error::{BoxError, BuildError};
+use crate::event::Event;
+use crate::handler::{HandlerError, HandlerSet, OutboxEventHandler};
+use crate::repository::OutboxRepository;
+use crate::retry::RetryPolicy;
+
+/// Puts a [`Processor`] together.
+///
+/// # Default
+///
+/// | | |
+/// |---|---|
+/// | [`batch_size`](Self::batch_size) | 10 |
+/// | [`max_concurrency`](Self::max_concurrency) | 3 |
+/// | [`retry`](Self::retry) | 1, 5, 30, 120, 600 s, plus up to a fifth |
+/// | [`timeout`](Self::timeout) | 30 s |
+/// | [`lease`](Self::lease) | 60 s |
+/// | [`stop_deadline`](Self::stop_deadline) | 10 s |
+/// | [`keep_completed`](Self::keep_completed) | 24 h |
+/// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{prelude::*, MemoryStore, Processor};
+/// # use std::time::Duration;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let processor = Processor::builder(MemoryStore::new())
+///     .handle::<MoodEntry, _, _>(|event| async move {
+///         println!("{}", event.metadata().valence);
+///         Ok(())
+///     })
+///     .max_concurrency(8)
+///     .timeout(Duration::from_secs(10))
+///     .build()?;
+/// # Ok(())
+/// # }
+/// ```
+#[must_use = "call `.build()`"]
+pub struct ProcessorBuilder {
+    repository: Arc<dyn OutboxRepository>,
+    handlers: Vec<Arc<dyn OutboxEventHandler>>,
+    settings: Settings,
+}
+
+/// What a run goes by.
+#[derive(Clone)]
+pub(super) struct Settings {
+    pub(super) batch_size: usize,
+    pub(super) max_concurrency: usize,
+    pub(super) retry: RetryPolicy,
+    pub(super) timeout: Duration,
+    pub(super) lease: Duration,
+    pub(super) stop_deadline: Duration,
+    pub(super) keep_completed: Duration,
+    pub(super) cleanup_interval: Duration,
+    pub(super) refresh: Option<RefreshHook>,
+}
+
+/// Gets new credentials for a user.
+pub(super) type RefreshHook =
+    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
+
+impl ProcessorBuilder {
+    pub(super) fn new(repository: impl OutboxRepository) -> Self {
+        Self {
+            repository: Arc::new(repository),
+            handlers: Vec::new(),
+            settings: Settings {
+                batch_size: 10,
+                max_concurrency: 3,
+                retry: RetryPolicy::default(),
+                timeout: Duration::from_secs(30),
+                lease: Duration::from_secs(60),
+                stop_deadline: Duration::from_secs(10),
+                keep_completed: Duration::from_secs(24 * 60 * 60),
+                cleanup_interval: Duration::from_secs(300),
+                refresh: None,
+            },
+        }
+    }
+
+    /// Registers the handlers of a set: what `YourEvents::handled_by(..)` returns. A rate limit pauses the whole set.
+    pub fn handlers(self, set: HandlerSet) -> Self {
+        self.handler(set)
+    }
+
+    /// Registers a handler for one entity.
+    pub fn handle<E, F, Fut>(self, handler: F) -> Self
+    where
+        E: OutboxEntity,
+        F: Fn(Event<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handler(HandlerSet::new().with::<E, _, _>(handler))
+    }
+
+    /// Registers an untyped handler. Where two of these can handle a type that neither names in
+    /// [`entities`](OutboxEventHandler::entities), the one registered first gets it.
+    pub fn handler(mut self, handler: impl OutboxEventHandler) -> Self {
+        self.handlers.push(Arc::new(handler));
+        self
+    }
+
+    /// At most how many events one claim takes. Default: 10.
+    ///
+    /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
+    /// used up should the process die.
+    pub fn batch_size(mut self, batch_size: usize) -> Self {
+        self.settings.batch_size = batch_size;
+        self
+    }
+
+    /// How many handlers run at the same time, each for another entity. Default: 3.
+    pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
+        self.settings.max_concurrency = max_concurrency;
+        self
+    }
+
+    /// The delays between attempts, for entities that do not have their own. Default: [`RetryPolicy::default`].
+    pub fn retry(mut self, retry: RetryPolicy) -> Self {
+        self.settings.retry = retry;
+        self
+    }
+
+    /// How long one attempt may take, for entities that do not say. Then its future is dropped, and it counts as a
+    /// failure that is retried. Default: 30 s.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.settings.timeout = timeout;
+        self
+    }
+
+    /// For how long a claim holds unless it is renewed, which happens every third of it while the handler runs: how
+    /// long the work of a process that died is left alone. Longer than any timeout. Default: 60 s.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// How long [`stop`](super::Running::stop) waits for handlers before it gives their events back. Default: 10 s.
+    pub fn stop_deadline(mut self, deadline: Duration) -> Self {
+        self.settings.stop_deadline = deadline;
+        self
+    }
+
+    /// How long delivered events are kept. Default: 24 h.
+    pub fn keep_completed(mut self, retention: Duration) -> Self {
+        self.settings.keep_completed = retention;
+        self
+    }
+
+    /// How often older ones are deleted, while there are any. Default: 300 s.
+    pub fn cleanup_interval(mut self, interval: Duration) -> Self {
+        self.settings.cleanup_interval = interval;
+        self
+    }
+
+    /// What gets new credentials for a user when a handler answered
+    /// [`unauthenticated`](HandlerError::unauthenticated). One call is in flight at a time; when it succeeds the user's
+    /// work goes on, when it fails it is called again with growing delay. It may take as long as a handler.
+    /// Default: none; the user's work goes on by itself after a growing delay.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{HandlerSet, MemoryStore, Processor};
+    /// # let builder = Processor::builder(MemoryStore::new());
+    /// builder.on_unauthenticated(|user_id| async move {
+    ///     println!("refreshing the token of {user_id}");
+    ///     Ok(())
+    /// });
+    /// ```
+    pub fn on_unauthenticated<F, Fut>(mut self, refresh: F) -> Self
+    where
+        F: Fn(String) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), BoxError>> + Send + 'static,
+    {
+        self.settings.refresh = Some(Arc::new(move |user| Box::pin(refresh(user))));
+        self
+    }
+
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`], naming what contradicts what.
+    pub fn build(self) -> Result<Processor, BuildError> {
+        let Self {
+            repository,
+            handlers,
+            settings,
+        } = self;
+        for (setting, value) in [
+            ("batch_size", settings.batch_size),
+            ("max_concurrency", settings.max_concurrency),
+        ] {
+            if value == 0 {
+                return Err(BuildError::Zero { setting });
+            }
+        }
+        let routes = Routes::new(handlers)?;
+        settings.check_timeout("the processor's timeout".to_owned(), settings.timeout)?;
+        for options in routes.entities() {
+            if let Some(timeout) = options.timeout() {
+                settings.check_timeout(timeout_of(options), timeout)?;
+            }
+        }
+        let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
+        Ok(Processor::new(repository, routes, settings, runtime))
+    }
+}
+
+impl Settings {
+    fn check_timeout(&self, what: String, timeout: Duration) -> Result<(), BuildError> {
+        if timeout < self.lease {
+            return Ok(());
+        }
+        Err(BuildError::TimeoutNotShorterThanLease {
+            what,
+            timeout,
+            lease: self.lease,
+        })
+    }
+}
+
+fn timeout_of(options: &EntityOptions) -> String {
+    format!("the timeout of {:?}", options.event_type())
+}
+
+impl fmt::Debug for ProcessorBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProcessorBuilder")
+            .field("repository", &self.repository)
+            .field("handlers", &self.handlers.len())
+            .finish_non_exhaustive()
+    }
+}

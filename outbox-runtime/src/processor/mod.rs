@@ -1,0 +1,339 @@
+//! The processor: carries events from their claim to their outcome. The only place that spawns.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::builder::Settings;
+use self::routes::Routes;
+use self::run::{Command, Run};
+use crate::clock::{self, Clock};
+use crate::entity::EntityId;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::repository::OutboxRepository;
+use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+
+mod attempt;
+mod builder;
+mod pauses;
+mod routes;
+mod run;
+
+pub use self::builder::ProcessorBuilder;
+
+/// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
+///
+/// It keeps up to [`max_concurrency`](ProcessorBuilder::max_concurrency) handlers busy, each with another entity. It
+/// starts on an event as soon as its commit is done, on a retry when that is due, and runs no query in between.
+///
+/// Several processors may work on one store, in one process or in several.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{prelude::*, MemoryStore, Processor};
+/// # use std::time::Duration;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// let processor = Processor::builder(store.clone())
+///     .handle::<MoodEntry, _, _>(|event| async move {
+///         println!("sending {}", event.entity_id);
+///         Ok(())
+///     })
+///     .build()?;
+/// let running = processor.start("user-1");
+///
+/// let mood = MoodEntry { id: Uuid::now_v7(), user_id: "user-1".into(), valence: 0.5 };
+/// mood.enqueue_sync().on(&store).await?;
+/// assert!(running.flush(mood.id, Duration::from_secs(5)).await?.is_delivered());
+/// running.stop().await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Processor {
+    shared: Arc<Shared>,
+}
+
+/// What all runs of a processor have in common.
+struct Shared {
+    repository: Arc<dyn OutboxRepository>,
+    clock: Arc<dyn Clock>,
+    routes: Routes,
+    settings: Settings,
+    runtime: Handle,
+    /// Held while credentials are refreshed: several refreshes at once revoke each other's tokens.
+    refresh: tokio::sync::Mutex<()>,
+}
+
+impl Processor {
+    /// Starts with a store.
+    pub fn builder(repository: impl OutboxRepository) -> ProcessorBuilder {
+        ProcessorBuilder::new(repository)
+    }
+
+    fn new(
+        repository: Arc<dyn OutboxRepository>,
+        routes: Routes,
+        settings: Settings,
+        runtime: Handle,
+    ) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock: repository.clock(),
+                repository,
+                routes,
+                settings,
+                runtime,
+                refresh: tokio::sync::Mutex::new(()),
+            }),
+        }
+    }
+
+    /// Starts delivering the events of one user, and of nobody else.
+    pub fn start(&self, user_id: impl Into<String>) -> Running {
+        self.run(Some(user_id.into()))
+    }
+
+    /// Starts delivering the events of all users.
+    pub fn start_all_users(&self) -> Running {
+        self.run(None)
+    }
+
+    fn run(&self, user_id: Option<String>) -> Running {
+        let (commands, inbox) = mpsc::channel(16);
+        let progress = watch::Sender::new(0);
+        let stop = CancellationToken::new();
+        let run = Run::new(
+            Arc::clone(&self.shared),
+            user_id.clone(),
+            inbox,
+            progress.clone(),
+            stop.clone(),
+        );
+        Running {
+            shared: Arc::clone(&self.shared),
+            user_id,
+            commands,
+            progress,
+            task: Some(self.shared.runtime.spawn(run.run())),
+            stop,
+        }
+    }
+}
+
+impl fmt::Debug for Processor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Processor")
+            .field("repository", &self.shared.repository)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A processor at work.
+///
+/// # Drop
+///
+/// Dropping it begins a [`stop`](Self::stop) that nobody waits for.
+#[must_use = "dropping this stops the processor"]
+pub struct Running {
+    shared: Arc<Shared>,
+    user_id: Option<String>,
+    commands: mpsc::Sender<Command>,
+    progress: watch::Sender<u64>,
+    task: Option<JoinHandle<Result<Stopped, StoreError>>>,
+    stop: CancellationToken,
+}
+
+/// What a stop found under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Stopped {
+    /// Handlers that answered while it waited for them.
+    pub finished: usize,
+    /// Handlers that did not answer in time. Their events were given back, without a counted attempt.
+    pub given_back: usize,
+}
+
+/// What became of an entity's events by the end of a [`Running::flush`].
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Flushed {
+    /// Every event of the entity is delivered.
+    Delivered,
+    /// They will not be without somebody's help: one is dead, or has no handler here.
+    Blocked(Explanation),
+    /// They are not yet.
+    TimedOut(Explanation),
+}
+
+impl Flushed {
+    /// Whether every event of the entity is delivered.
+    #[must_use]
+    pub fn is_delivered(&self) -> bool {
+        *self == Self::Delivered
+    }
+}
+
+impl Running {
+    /// Looks for work now, and probes now where the network was gone. Needed only after writing to the file by means that
+    /// this process cannot notice.
+    pub fn trigger(&self) {
+        self.send(Command::Trigger);
+    }
+
+    /// Says that the network is back: what was paused for its sake goes on at once.
+    pub fn online(&self) {
+        self.send(Command::Online);
+    }
+
+    /// A full queue holds a command of the same effect already, and a run that has ended needs none.
+    fn send(&self, command: Command) {
+        let _ = self.commands.try_send(command);
+    }
+
+    /// How many events of this run's user (or of all) stand where.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    pub async fn statistics(&self) -> Result<OutboxStatistics, StoreError> {
+        let repository = &self.shared.repository;
+        repository.statistics(self.user_id.as_deref()).await
+    }
+
+    /// Why an entity is not delivered, as far as this run and its store know.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    pub async fn explain(&self, entity_id: impl Into<EntityId>) -> Result<Explanation, StoreError> {
+        self.explain_entity(&entity_id.into()).await
+    }
+
+    async fn explain_entity(&self, entity_id: &EntityId) -> Result<Explanation, StoreError> {
+        let user_id = self.user_id.as_deref();
+        let mut explanation = self.shared.repository.explain(entity_id, user_id).await?;
+        if explanation.waits_for == WaitsFor::Worker
+            && let Some(first) = self.first_undelivered(entity_id).await?
+        {
+            let (reply, answer) = oneshot::channel();
+            let question = Command::Explain {
+                event_type: first.event_type,
+                user_id: first.user_id,
+                reply,
+            };
+            // A run that has ended pauses nothing.
+            if self.commands.send(question).await.is_ok()
+                && let Ok(Some(pause)) = answer.await
+            {
+                explanation.waits_for = pause;
+            }
+        }
+        Ok(explanation)
+    }
+
+    async fn first_undelivered(
+        &self,
+        entity_id: &EntityId,
+    ) -> Result<Option<crate::event::OutboxEvent>, StoreError> {
+        let events = self
+            .shared
+            .repository
+            .fetch_events_for_entity(entity_id, None, self.user_id.as_deref())
+            .await?;
+        Ok(events
+            .into_iter()
+            .find(crate::event::OutboxEvent::should_process))
+    }
+
+    /// Waits until every event of an entity is delivered, until it is clear that somebody must help, or until `timeout`.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting and nothing else.
+    pub async fn flush(
+        &self,
+        entity_id: impl Into<EntityId>,
+        timeout: Duration,
+    ) -> Result<Flushed, StoreError> {
+        let entity_id = entity_id.into();
+        let clock = &self.shared.clock;
+        let deadline = clock.sleep_until(clock::after(clock.now(), timeout));
+        tokio::pin!(deadline);
+        self.trigger();
+        let mut progress = self.progress.subscribe();
+        loop {
+            progress.mark_unchanged();
+            let seen = self.shared.repository.revision();
+            let explanation = self.explain_entity(&entity_id).await?;
+            match explanation.waits_for {
+                WaitsFor::Nothing => return Ok(Flushed::Delivered),
+                WaitsFor::Decision { .. } | WaitsFor::Registration { .. } => {
+                    return Ok(Flushed::Blocked(explanation));
+                }
+                _ => {}
+            }
+            tokio::select! {
+                () = &mut deadline => break,
+                // What this run records, and what others do to the store.
+                _ = progress.changed() => {}
+                _ = self.shared.repository.changed(seen) => {}
+            }
+        }
+        let explanation = self.explain_entity(&entity_id).await?;
+        Ok(match explanation.waits_for {
+            WaitsFor::Nothing => Flushed::Delivered,
+            _ => Flushed::TimedOut(explanation),
+        })
+    }
+
+    /// Stops claiming, waits for the handlers that are under way, gives back what does not end in time, and returns when no
+    /// work of this run is left.
+    ///
+    /// # Errors
+    ///
+    /// Where the last outcomes could not be recorded. Their events are delivered again, under the same keys, once their leases
+    /// have ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the stop; it only stops waiting for it.
+    pub async fn stop(mut self) -> Result<Stopped, StoreError> {
+        self.stop.cancel();
+        let Some(task) = self.task.take() else {
+            return Ok(Stopped::default());
+        };
+        task.await.unwrap_or_else(|error| {
+            let message = "the run ended before it could record its outcomes";
+            Err(StoreError::new(StoreErrorKind::Closed, "stop", message).with_source(error))
+        })
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+impl fmt::Debug for Running {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Running").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+//! Stores: the only place that names a database crate.
+
+mod memory;
+mod rules;
+mod signal;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+
+pub use self::memory::MemoryStore;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{
+    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+};

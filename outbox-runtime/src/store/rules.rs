@@ -1,0 +1,89 @@
+//! What every store decides in the same way.
+
+use chrono::{DateTime, Utc};
+
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::statistics::{OutboxStatistics, WaitsFor};
+
+impl StoreError {
+    /// Why an event that is there cannot be claimed by hand.
+    pub(super) fn not_claimable(operation: &'static str, event: &OutboxEvent) -> Self {
+        let message = format!(
+            "event {} is {} (due {}), or waits behind an earlier event of its entity",
+            event.id, event.status, event.next_attempt_at
+        );
+        Self::new(StoreErrorKind::Conflict, operation, message)
+    }
+}
+
+impl OutboxEvent {
+    /// Why an edit of this stored event must not be written, if so.
+    pub(super) fn refuses_edit(&self, edited: &Self) -> Option<String> {
+        if matches!(
+            self.status,
+            OutboxStatus::Processing | OutboxStatus::Completed
+        ) {
+            return Some(format!("event {} is {}", self.id, self.status));
+        }
+        let mut expected = self.clone();
+        expected.priority = edited.priority;
+        expected.max_attempts = edited.max_attempts;
+        expected.next_attempt_at = edited.next_attempt_at;
+        expected.metadata.clone_from(&edited.metadata);
+        expected.metadata_version = edited.metadata_version;
+        (expected != *edited).then(|| {
+            format!(
+                "only priority, max_attempts, next_attempt_at and metadata of event {} can be edited, and the rest \
+                 must be as it is in the store; fetch it again",
+                self.id
+            )
+        })
+    }
+}
+
+impl WaitsFor {
+    /// What an event that is first of its entity waits for, as far as its row tells.
+    pub(super) fn of(event: &OutboxEvent, now: DateTime<Utc>) -> Self {
+        match event.status {
+            OutboxStatus::Completed => Self::Nothing,
+            OutboxStatus::Processing => Self::Handler {
+                lease_expires_at: event.lease_expires_at.unwrap_or(now),
+            },
+            OutboxStatus::Dead => Self::Decision {
+                event_id: event.id,
+                reason: event.dead_reason.unwrap_or(DeadReason::Undecodable),
+                message: event.error_message.clone(),
+            },
+            OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
+                Self::DueTime {
+                    at: event.next_attempt_at,
+                    last_error: event.error_message.clone(),
+                }
+            }
+            OutboxStatus::Pending | OutboxStatus::Failed => Self::Worker,
+        }
+    }
+}
+
+impl OutboxStatistics {
+    /// Counts one event.
+    pub(super) fn add(&mut self, event: &OutboxEvent, now: DateTime<Utc>) {
+        self.total_events += 1;
+        match event.status {
+            OutboxStatus::Pending => {
+                self.pending_count += 1;
+                self.stale_count += u64::from(event.is_stale(now));
+                let oldest = self.oldest_pending_date.get_or_insert(event.created_at);
+                *oldest = event.created_at.min(*oldest);
+            }
+            OutboxStatus::Processing => self.processing_count += 1,
+            OutboxStatus::Completed => {
+                self.completed_count += 1;
+                self.newest_completed_date = self.newest_completed_date.max(event.completed_at);
+            }
+            OutboxStatus::Failed => self.failed_count += 1,
+            OutboxStatus::Dead => self.dead_count += 1,
+        }
+    }
+}

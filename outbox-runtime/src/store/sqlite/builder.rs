@@ -1,0 +1,227 @@
+//! Opening a SQLite store, and with what settings.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::counter::{self, StatementCounter};
+use super::reader::{self, Reader};
+use super::watch::Watch;
+use super::writer::Writer;
+use super::{Connections, Shared, SqliteStore, fault, schema};
+use crate::clock::{Clock, SystemClock};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::signal::Signal;
+
+/// How far a commit reaches before it is acknowledged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// To the medium, with every commit: a power failure loses nothing that was acknowledged. The default.
+    #[default]
+    Full,
+    /// To the operating system: the last commits may be lost with the power, never with the process. Some five times
+    /// faster where one producer commits event by event.
+    Normal,
+}
+
+impl Durability {
+    pub(super) fn as_pragma(self) -> &'static str {
+        match self {
+            Self::Full => "FULL",
+            Self::Normal => "NORMAL",
+        }
+    }
+}
+
+/// How a [`SqliteStore`] is opened.
+///
+/// # Default
+///
+/// - durability: [`Full`](Durability::Full)
+/// - busy timeout: 5 seconds
+/// - queue bound: 1,024 requests
+/// - commits of other processes are noticed within half a second
+/// - the machine's clock
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Durability, SqliteStore};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("app.db");
+/// let store = SqliteStore::builder(&path)
+///     .durability(Durability::Normal)
+///     .single_process()
+///     .open()
+///     .await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+#[must_use = "call `.open()`"]
+pub struct SqliteStoreBuilder {
+    path: PathBuf,
+    clock: Arc<dyn Clock>,
+    single_process: bool,
+    settings: Settings,
+}
+
+/// What a connection of ours is set up with.
+#[derive(Debug, Clone)]
+pub(super) struct Settings {
+    pub(super) durability: Durability,
+    pub(super) busy_timeout: Duration,
+    pub(super) queue_bound: usize,
+    pub(super) statements: Option<StatementCounter>,
+}
+
+impl SqliteStoreBuilder {
+    pub(super) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+            clock: Arc::new(SystemClock),
+            single_process: false,
+            settings: Settings {
+                durability: Durability::Full,
+                busy_timeout: Duration::from_secs(5),
+                queue_bound: 1_024,
+                statements: None,
+            },
+        }
+    }
+
+    /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.settings.durability = durability;
+        self
+    }
+
+    /// How long to wait for another connection's lock before an operation fails as
+    /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds.
+    pub fn busy_timeout(mut self, timeout: Duration) -> Self {
+        self.settings.busy_timeout = timeout;
+        self
+    }
+
+    /// How many requests may wait for the writer before callers wait for a place, at least 1. Default: 1,024.
+    pub fn queue_bound(mut self, bound: usize) -> Self {
+        self.settings.queue_bound = bound.max(1);
+        self
+    }
+
+    /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
+    /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
+    pub fn single_process(mut self) -> Self {
+        self.single_process = true;
+        self
+    }
+
+    /// What due times and leases are compared with. Default: the machine's clock.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Arc::new(clock);
+        self
+    }
+
+    /// Counts every SQL statement that SQLite starts on the store's connections, for
+    /// [`SqliteStore::statements`]. Default: they are not counted.
+    pub fn count_statements(mut self) -> Self {
+        self.settings.statements = Some(StatementCounter::default());
+        self
+    }
+
+    /// Opens the database, creating the file and the tables where they are not there.
+    ///
+    /// # Errors
+    ///
+    /// As [`SqliteStore::open`].
+    pub async fn open(self) -> Result<SqliteStore, StoreError> {
+        let Self {
+            path,
+            clock,
+            single_process,
+            settings,
+        } = self;
+        if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
+            return Err(StoreError::new(
+                StoreErrorKind::InvalidArgument,
+                "open",
+                "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
+            ));
+        }
+        let path: Arc<Path> = path.into();
+        let signal = Arc::new(Signal::new());
+        let statements = settings.statements.clone().unwrap_or_default();
+        let (reader, questions) = Reader::new(Arc::clone(&path), settings.queue_bound);
+        let (ready, opened) = oneshot::channel();
+
+        // Opening blocks too, so each connection is opened on the thread that it lives on.
+        let writer_thread = {
+            let (path, signal) = (Arc::clone(&path), Arc::clone(&signal));
+            let (settings, clock) = (settings.clone(), Arc::clone(&clock));
+            spawn("outbox-writer", move || {
+                counter::count_here(settings.statements.clone());
+                match schema::open_writer(&path, &settings) {
+                    Ok(conn) => {
+                        let watch = Watch::register(&conn, clock, single_process);
+                        let (writer, thread) = Writer::new(conn, path, settings, signal);
+                        if ready.send(Ok((writer, watch))).is_ok() {
+                            thread.serve();
+                        }
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })?
+        };
+        let (writer, watch) = opened.await.map_err(|_| fault::closed("open"))??;
+
+        let (ready, opened) = oneshot::channel();
+        let reader_thread = {
+            let path = Arc::clone(&path);
+            spawn("outbox-reader", move || {
+                counter::count_here(settings.statements.clone());
+                match schema::open_reader(&path, &settings) {
+                    Ok(conn) => {
+                        if ready.send(Ok(())).is_ok() {
+                            reader::serve(&conn, questions);
+                        }
+                    }
+                    Err(error) => drop(ready.send(Err(error))),
+                }
+            })?
+        };
+        opened.await.map_err(|_| fault::closed("open"))??;
+
+        Ok(SqliteStore {
+            shared: Arc::new(Shared {
+                path,
+                clock,
+                signal,
+                watch,
+                connections: Mutex::new(Some(Connections { writer, reader })),
+                threads: Mutex::new(vec![writer_thread, reader_thread]),
+                statements,
+            }),
+        })
+    }
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                "open",
+                "the store's thread could not be started",
+            )
+            .with_source(error)
+        })
+}

@@ -1,0 +1,63 @@
+//! Counting the statements that SQLite starts on the store's connections.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use rusqlite::Connection;
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+/// How many SQL statements a store has run, as SQLite itself counts them. Zero unless the store was opened with
+/// [`SqliteStoreBuilder::count_statements`].
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{OutboxRepository, SqliteStore};
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("app.db");
+/// let store = SqliteStore::builder(&path).count_statements().open().await?;
+/// let before = store.statements().get();
+/// store.statistics(None).await?;
+/// assert!(store.statements().get() > before);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, Default)]
+pub struct StatementCounter(Arc<AtomicU64>);
+
+impl StatementCounter {
+    /// The count so far.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        // A count for people: nothing is ordered by it.
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+thread_local! {
+    /// SQLite's trace hook is a plain function; each of our connections has a thread to itself, which tells it where to count.
+    static COUNTER: std::cell::RefCell<Option<StatementCounter>> = const { std::cell::RefCell::new(None) };
+}
+
+/// Says where to count what this thread's connection runs.
+pub(super) fn count_here(counter: Option<StatementCounter>) {
+    COUNTER.set(counter);
+}
+
+/// Starts counting what `conn` runs.
+pub(super) fn trace(conn: &mut Connection) {
+    // Newer drivers report whether the hook was set; without it the count stays at zero.
+    let _ = conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count));
+}
+
+fn count(event: TraceEvent<'_>) {
+    if let TraceEvent::Stmt(..) = event {
+        COUNTER.with_borrow(|counter| {
+            if let Some(StatementCounter(count)) = counter {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        });
+    }
+}

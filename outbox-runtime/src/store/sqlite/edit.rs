@@ -1,0 +1,145 @@
+//! Changing and deleting events by hand.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
+use uuid::Uuid;
+
+use super::insert::fetch;
+use super::queue::hand_on;
+use crate::entity::EntityId;
+use crate::event::OutboxEvent;
+
+/// What became of an edit.
+pub(super) enum Edited {
+    Done,
+    NotFound,
+    /// Why it must not be.
+    Refused(String),
+}
+
+/// Writes what may be edited, if all else is as it is in the store.
+pub(super) fn update(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    event: &OutboxEvent,
+) -> rusqlite::Result<Edited> {
+    let Some(stored) = fetch(conn, event.id)? else {
+        return Ok(Edited::NotFound);
+    };
+    if let Some(refusal) = stored.refuses_edit(event) {
+        return Ok(Edited::Refused(refusal));
+    }
+    conn.prepare_cached(
+        "UPDATE outbox_events
+         SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, metadata = :metadata,
+             metadata_version = :version,
+             slot = CASE
+                 WHEN slot IN ('blocked', 'held') THEN slot
+                 WHEN :due > :now THEN 'waiting'
+                 ELSE 'ready' END
+         WHERE id = :id",
+    )?
+    .execute(named_params! {
+        ":priority": event.priority,
+        ":max_attempts": event.max_attempts,
+        ":due": event.next_attempt_at.timestamp_micros(),
+        ":metadata": event.metadata.as_ref().and_then(|metadata| metadata.as_str()),
+        ":version": event.metadata_version,
+        ":now": now.timestamp_micros(),
+        ":id": event.id,
+    })?;
+    Ok(Edited::Done)
+}
+
+/// Failed and dead events become pending, due now, with all their attempts.
+pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusqlite::Result<u64> {
+    let now = now.timestamp_micros();
+    let mut count = 0;
+    for id in ids {
+        let entity = conn
+            .prepare_cached(
+                "UPDATE outbox_events
+                 SET status = 'pending', slot = 'blocked', attempt_count = 0, next_attempt_at = ?1,
+                     error_message = NULL, dead_reason = NULL
+                 WHERE id = ?2 AND status IN ('failed', 'dead')
+                 RETURNING entity_id, user_id",
+            )?
+            .query_row(params![now, id], entity_of)
+            .optional()?;
+        if let Some((entity_id, user_id)) = entity {
+            hand_on(conn, now, &entity_id, &user_id)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Deletes old completed events. They hold nothing back, so nothing is handed on.
+pub(super) fn delete_completed(
+    conn: &Connection,
+    older_than: DateTime<Utc>,
+    at_most: i64,
+) -> rusqlite::Result<u64> {
+    let deleted = conn
+        .prepare_cached(
+            "DELETE FROM outbox_events WHERE seq IN (
+                 SELECT seq FROM outbox_events WHERE status = 'completed' AND completed_at < ?1
+                 ORDER BY completed_at LIMIT ?2)",
+        )?
+        .execute(params![older_than.timestamp_micros(), at_most])?;
+    Ok(deleted as u64)
+}
+
+pub(super) fn delete_one(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    id: Uuid,
+) -> rusqlite::Result<bool> {
+    let deleted = delete(conn, now, "id = ?1", params![id])?;
+    Ok(deleted > 0)
+}
+
+pub(super) fn delete_of_entities(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    entity_ids: &[EntityId],
+    user_id: Option<&str>,
+) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for entity_id in entity_ids {
+        let values: [&dyn ToSql; 2] = [entity_id, &user_id];
+        let condition = "entity_id = ?1 AND (?2 IS NULL OR user_id = ?2)";
+        count += delete(conn, now, condition, &values[..])?;
+    }
+    Ok(count)
+}
+
+pub(super) fn delete_of_user(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    user_id: &str,
+) -> rusqlite::Result<u64> {
+    delete(conn, now, "user_id = ?1", params![user_id])
+}
+
+/// Deletes, and lets go what was behind.
+fn delete(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    condition: &'static str,
+    values: impl Params,
+) -> rusqlite::Result<u64> {
+    let sql = format!("DELETE FROM outbox_events WHERE {condition} RETURNING entity_id, user_id");
+    let entities: Vec<(EntityId, String)> = conn
+        .prepare_cached(&sql)?
+        .query_map(values, entity_of)?
+        .collect::<rusqlite::Result<_>>()?;
+    for (entity_id, user_id) in &entities {
+        hand_on(conn, now.timestamp_micros(), entity_id, user_id)?;
+    }
+    Ok(entities.len() as u64)
+}
+
+fn entity_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<(EntityId, String)> {
+    Ok((row.get(0)?, row.get(1)?))
+}

@@ -1,0 +1,227 @@
+//! Enqueueing: one statement, on whatever connection.
+
+use rusqlite::{Connection, OptionalExtension, Savepoint, ToSql, Transaction, params};
+use uuid::Uuid;
+
+use super::fault::fault_on;
+use super::row::{columns, read};
+use super::watch;
+use crate::clock::{self, Clock, SystemClock};
+use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::entity::EntityId;
+use crate::error::{EnqueueError, StoreError};
+use crate::event::OutboxEvent;
+
+/// Writes one event and decides where it stands in its entity's queue, in one statement, so that it is right on
+/// any connection and inside any transaction: who writes holds the database's only write lock.
+const INSERT: &str = "\
+INSERT INTO outbox_events
+    (id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, max_attempts,
+     metadata, metadata_version, slot)
+SELECT ?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11,
+    CASE
+        WHEN EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = ?3 AND user_id = ?4 AND slot IS NOT NULL)
+            THEN 'blocked'
+        WHEN ?8 > ?7 THEN 'waiting'
+        ELSE 'ready'
+    END
+WHERE true
+ON CONFLICT (id) DO NOTHING";
+
+/// A value for a driver that this library does not know: see [`NewEvent::params`].
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum SqlValue {
+    /// NULL.
+    Null,
+    /// An integer.
+    Integer(i64),
+    /// A string.
+    Text(String),
+    /// Bytes.
+    Blob(Vec<u8>),
+}
+
+impl NewEvent {
+    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?11`.
+    ///
+    /// With [`params`](Self::params) this is the door for any driver that this library does not know: run it in the
+    /// transaction that changes the entity. It changes no row where the event's id is already there. A processor in
+    /// the same process learns of the commit within half a second; [`trigger`](crate::Running::trigger) tells it at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{NewEvent, Operation, SqliteStore, SqlValue, rusqlite};
+    /// use rusqlite::types::Value;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// let store = SqliteStore::open(&path).await?;
+    /// let event = NewEvent::new("moodEntry", 7, "user-1", Operation::Create);
+    ///
+    /// // Any driver will do; this one stands for it.
+    /// let driver = rusqlite::Connection::open(&path)?;
+    /// let params = event.params()?.map(|value| match value {
+    ///     SqlValue::Integer(n) => Value::Integer(n),
+    ///     SqlValue::Text(text) => Value::Text(text),
+    ///     SqlValue::Blob(bytes) => Value::Blob(bytes),
+    ///     _ => Value::Null,
+    /// });
+    /// assert_eq!(driver.execute(event.insert_sql(), params)?, 1);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn insert_sql(&self) -> &'static str {
+        INSERT
+    }
+
+    /// The values of [`insert_sql`](Self::insert_sql)'s parameters, in order. The time of enqueueing is now, on the
+    /// machine's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
+    pub fn params(&self) -> Result<[SqlValue; 11], EnqueueError> {
+        self.validate()?;
+        let now = SystemClock.now();
+        let text = |text: &str| SqlValue::Text(text.to_owned());
+        Ok([
+            SqlValue::Blob(self.id.as_bytes().to_vec()),
+            text(&self.event_type),
+            match &self.entity_id {
+                EntityId::Uuid(id) => SqlValue::Blob(id.as_bytes().to_vec()),
+                EntityId::Integer(id) => SqlValue::Integer(*id),
+                EntityId::Text(id) => text(id),
+            },
+            text(&self.user_id),
+            text(self.operation.as_str()),
+            SqlValue::Integer(self.priority.into()),
+            SqlValue::Integer(now.timestamp_micros()),
+            SqlValue::Integer(clock::after(now, self.delay).timestamp_micros()),
+            SqlValue::Integer(self.max_attempts.into()),
+            self.metadata
+                .as_ref()
+                .and_then(|metadata| metadata.as_str())
+                .map_or(SqlValue::Null, text),
+            SqlValue::Integer(self.metadata_version.into()),
+        ])
+    }
+}
+
+/// Enqueues on `conn`, inside whatever transaction is open there.
+pub(super) fn insert(
+    conn: &Connection,
+    clock: &dyn Clock,
+    event: &NewEvent,
+) -> Result<Enqueued, EnqueueError> {
+    event.validate()?;
+    let now = clock.now();
+    let due = clock::after(now, event.delay);
+    let metadata = event
+        .metadata
+        .as_ref()
+        .and_then(|metadata| metadata.as_str());
+    let values: [&dyn ToSql; 11] = [
+        &event.id,
+        &event.event_type,
+        &event.entity_id,
+        &event.user_id,
+        &event.operation.as_str(),
+        &event.priority,
+        &now.timestamp_micros(),
+        &due.timestamp_micros(),
+        &event.max_attempts,
+        &metadata,
+        &event.metadata_version,
+    ];
+    let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
+    let written = conn
+        .prepare_cached(INSERT)
+        .and_then(|mut statement| statement.execute(&values[..]))
+        .map_err(storage)?;
+    if written == 1 {
+        return Ok(Enqueued::New(event.id));
+    }
+    match fetch(conn, event.id).map_err(storage)? {
+        Some(stored) if event.is_same_event(&stored) => Ok(Enqueued::AlreadyThere(event.id)),
+        _ => Err(EnqueueError::Conflict { event_id: event.id }),
+    }
+}
+
+/// One event by its id.
+pub(super) fn fetch(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<OutboxEvent>> {
+    conn.prepare_cached(concat!(
+        "SELECT ",
+        columns!(),
+        " FROM outbox_events WHERE id = ?1"
+    ))?
+    .query_row(params![id], |row| Ok(read(row)?.event))
+    .optional()
+}
+
+/// Enqueues on a connection that the caller opened, and tells the stores on that file to look out for the commit.
+fn insert_for_caller(
+    conn: &Connection,
+    event: Result<NewEvent, EnqueueError>,
+) -> Result<Enqueued, EnqueueError> {
+    let event = event?;
+    let enqueued = match watch::stores_of(conn) {
+        stores if stores.is_empty() => insert(conn, &SystemClock, &event)?,
+        stores => {
+            let enqueued = insert(conn, stores[0].clock(), &event)?;
+            stores.iter().for_each(|store| store.expect_commit());
+            enqueued
+        }
+    };
+    Ok(enqueued)
+}
+
+/// Synchronous; the event exists if and only if the transaction open on the connection commits. Without one it is
+/// committed when the call returns.
+impl EventSink for &Connection {
+    type Output = Result<Enqueued, EnqueueError>;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        insert_for_caller(self, event)
+    }
+}
+
+/// Synchronous; the event exists if and only if the transaction commits.
+impl EventSink for &Transaction<'_> {
+    type Output = Result<Enqueued, EnqueueError>;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        insert_for_caller(self, event)
+    }
+}
+
+/// Synchronous; the event exists if and only if the savepoint and the transaction around it commit.
+impl EventSink for &Savepoint<'_> {
+    type Output = Result<Enqueued, EnqueueError>;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        insert_for_caller(self, event)
+    }
+}
+
+/// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): the row as it now stands.
+pub(super) fn create(
+    conn: &Connection,
+    clock: &dyn Clock,
+    event: &NewEvent,
+) -> Result<OutboxEvent, EnqueueError> {
+    let id = insert(conn, clock, event)?.event_id();
+    let storage = |error| StoreError::from(fault_on("create_event", conn, error));
+    fetch(conn, id).map_err(storage)?.ok_or_else(|| {
+        StoreError::new(
+            crate::error::StoreErrorKind::NotFound,
+            "create_event",
+            format!("event {id} is gone although it was just written; does a trigger delete it?"),
+        )
+        .into()
+    })
+}

@@ -1,0 +1,245 @@
+//! The SQLite store: one thread that writes, one that reads, and whatever connections the application has.
+
+use std::fmt;
+use std::future::Future;
+use std::path::Path;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+use std::thread::JoinHandle;
+
+use rusqlite::Savepoint;
+use tokio::sync::oneshot;
+
+use self::reader::Reader;
+use self::watch::Watch;
+use self::writer::Writer;
+use super::signal::Signal;
+use crate::clock::Clock;
+use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
+
+mod builder;
+mod counter;
+mod edit;
+mod fault;
+mod insert;
+mod query;
+mod queue;
+mod reader;
+mod repository;
+mod row;
+mod schema;
+mod watch;
+mod writer;
+
+pub use self::builder::{Durability, SqliteStoreBuilder};
+pub use self::counter::StatementCounter;
+pub use self::insert::SqlValue;
+
+/// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
+/// its event are written in one transaction.
+///
+/// Cloning is cheap; all clones are the same store. Its two threads end when the last clone is gone or
+/// [`close`](Self::close) is called.
+///
+/// # What it does to the file
+///
+/// It adds the tables `outbox_events` and `outbox_schema`, sets the journal mode to WAL (a property of the file), and
+/// writes with `synchronous = FULL` unless told otherwise. Connections that the application opens itself keep their own
+/// pragmas.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{prelude::*, SqliteStore};
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("app.db");
+/// # let mood = MoodEntry { id: Uuid::now_v7(), user_id: "user-1".into(), valence: 0.5 };
+/// let store = SqliteStore::open(&path).await?;
+/// store.transaction(move |tx| {
+///     tx.execute_batch("CREATE TABLE IF NOT EXISTS mood (id BLOB PRIMARY KEY, valence REAL)")?;
+///     tx.execute("INSERT INTO mood VALUES (?1, ?2)", (mood.id.as_bytes(), mood.valence))?;
+///     mood.enqueue_sync().on(tx)?;
+///     Ok(())
+/// }).await?;
+/// assert_eq!(store.statistics(None).await?.pending_count, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    path: Arc<Path>,
+    clock: Arc<dyn Clock>,
+    signal: Arc<Signal>,
+    watch: Arc<Watch>,
+    /// Taken by `close`, so that the threads end although clones of the store are still about.
+    connections: Mutex<Option<Connections>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    statements: StatementCounter,
+}
+
+/// Handles on the threads that the store's two connections live on.
+#[derive(Clone)]
+struct Connections {
+    writer: Writer,
+    reader: Reader,
+}
+
+impl SqliteStore {
+    /// Opens the database at `path`, creating the file and the tables where they are not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], with the path in its text: `CannotOpen`, `ReadOnly`, `NotADatabase`, `Corrupt`, `SchemaTooNew`,
+    /// `Unavailable`. Nothing that is there is ever overwritten or removed.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open().await
+    }
+
+    /// Opening with other settings than the default ones.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
+        SqliteStoreBuilder::new(path.as_ref())
+    }
+
+    /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
+    ///
+    /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
+    /// process start on the event as soon as the commit is done.
+    ///
+    /// Several transactions may share one commit. Each is a savepoint, so that one that fails is rolled back alone;
+    /// do not run `COMMIT` or `ROLLBACK` in it. Any error type works with `?`.
+    ///
+    /// # Errors
+    ///
+    /// [`TransactionError::Aborted`] with the closure's own error, after it was rolled back;
+    /// [`TransactionError::Store`] where the transaction could not begin or commit.
+    ///
+    /// # Panics
+    ///
+    /// Where `work` panics, after it was rolled back.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once polled the transaction may commit although the future is dropped.
+    pub async fn transaction<T, F>(&self, work: F) -> Result<T, TransactionError>
+    where
+        F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.connections("transaction")?
+            .writer
+            .run("transaction", move |savepoint, effects| {
+                effects.wakes = true;
+                work(savepoint).map_err(TransactionError::Aborted)
+            })
+            .await
+    }
+
+    /// Closes the database: what was asked before is done, and no file is open when this returns.
+    ///
+    /// Later calls on any clone are answered with [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
+    pub async fn close(&self) {
+        drop(lock(&self.shared.connections).take());
+        let threads = std::mem::take(&mut *lock(&self.shared.threads));
+        if threads.is_empty() {
+            return;
+        }
+        let (done, closed) = oneshot::channel();
+        // Joining blocks, which a task must not.
+        std::thread::spawn(move || {
+            for thread in threads {
+                let _ = thread.join();
+            }
+            let _ = done.send(());
+        });
+        let _ = closed.await;
+    }
+
+    /// Where the database is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// Counts the SQL statements that the store runs; see [`SqliteStoreBuilder::count_statements`].
+    #[must_use]
+    pub fn statements(&self) -> StatementCounter {
+        self.shared.statements.clone()
+    }
+
+    fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
+        lock(&self.shared.connections)
+            .clone()
+            .ok_or_else(|| fault::closed(operation))
+    }
+
+    async fn enqueue(
+        self,
+        event: Result<NewEvent, EnqueueError>,
+    ) -> Result<Enqueued, EnqueueError> {
+        let event = event?;
+        let clock = Arc::clone(&self.shared.clock);
+        self.connections("enqueue")?
+            .writer
+            .run("enqueue", move |savepoint, effects| {
+                effects.wakes = true;
+                insert::insert(savepoint, clock.as_ref(), &event)
+            })
+            .await
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.shared.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Resolves once the event is committed, in a transaction of its own that is grouped with others.
+impl EventSink for &SqliteStore {
+    type Output = EnqueueFuture;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        EnqueueFuture(Box::pin(self.clone().enqueue(event)))
+    }
+}
+
+/// What enqueueing on a store returns.
+///
+/// # Cancel safety
+///
+/// Once polled, the event may be written although the future is dropped. Enqueueing it again under the same id is harmless.
+#[must_use = "nothing is enqueued until the future is awaited"]
+pub struct EnqueueFuture(Pin<Box<dyn Future<Output = Result<Enqueued, EnqueueError>> + Send>>);
+
+impl Future for EnqueueFuture {
+    type Output = Result<Enqueued, EnqueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl fmt::Debug for EnqueueFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnqueueFuture").finish_non_exhaustive()
+    }
+}
+
+/// None of these locks guards anything that a panic could leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,194 @@
+//! Reading: listings, statistics and explanations, on the reader's connection.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
+
+use super::row::{columns, read, read_all};
+use crate::clock;
+use crate::entity::EntityId;
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+
+/// Runs one listing. A row that cannot be read whole is listed as far as it goes.
+fn list(
+    conn: &Connection,
+    sql: &str,
+    values: &[(&str, &dyn ToSql)],
+) -> rusqlite::Result<Vec<OutboxEvent>> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let rows = read_all(statement.query(values)?)?;
+    Ok(rows.into_iter().map(|row| row.event).collect())
+}
+
+/// SQLite takes a negative limit as none.
+fn limit_value(limit: Option<usize>) -> i64 {
+    limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
+}
+
+pub(super) fn pending(
+    conn: &Connection,
+    user_id: Option<&str>,
+    limit: Option<usize>,
+) -> rusqlite::Result<Vec<OutboxEvent>> {
+    list(
+        conn,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events
+              WHERE slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
+              ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit"
+        ),
+        named_params! { ":user": user_id, ":limit": limit_value(limit) },
+    )
+}
+
+pub(super) fn of_status(
+    conn: &Connection,
+    status: OutboxStatus,
+    user_id: Option<&str>,
+    limit: Option<usize>,
+) -> rusqlite::Result<Vec<OutboxEvent>> {
+    list(
+        conn,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events
+              WHERE status = :status AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT :limit"
+        ),
+        named_params! { ":status": status.as_str(), ":user": user_id, ":limit": limit_value(limit) },
+    )
+}
+
+pub(super) fn of_entity(
+    conn: &Connection,
+    entity_id: &EntityId,
+    event_type: Option<&str>,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Vec<OutboxEvent>> {
+    list(
+        conn,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events
+              WHERE entity_id = :entity AND (:user IS NULL OR user_id = :user)
+                AND (:type IS NULL OR event_type = :type)
+              ORDER BY seq"
+        ),
+        named_params! { ":entity": entity_id, ":user": user_id, ":type": event_type },
+    )
+}
+
+pub(super) fn stale(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Vec<OutboxEvent>> {
+    list(
+        conn,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events
+              WHERE slot IS NOT NULL AND status = 'pending' AND created_at < :before
+                AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq"
+        ),
+        named_params! { ":before": stale_before(now), ":user": user_id },
+    )
+}
+
+fn stale_before(now: DateTime<Utc>) -> i64 {
+    clock::before(now, OutboxEvent::STALE_AFTER).timestamp_micros()
+}
+
+/// All counts from one read transaction.
+pub(super) fn statistics(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    user_id: Option<&str>,
+) -> rusqlite::Result<OutboxStatistics> {
+    let snapshot = conn.unchecked_transaction()?;
+    let mut statistics = OutboxStatistics::default();
+    {
+        // Dead events that hold nothing back have no slot, hence the second half of the condition.
+        let mut live = snapshot.prepare_cached(
+            "SELECT status, count(*), min(created_at), sum(status = 'pending' AND created_at < :before)
+             FROM outbox_events
+             WHERE slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+             GROUP BY status",
+        )?;
+        let mut rows =
+            live.query(named_params! { ":before": stale_before(now), ":user": user_id })?;
+        while let Some(row) = rows.next()? {
+            let count: u64 = row.get::<_, i64>(1)?.unsigned_abs();
+            match row.get::<_, String>(0)?.parse() {
+                Ok(OutboxStatus::Pending) => {
+                    statistics.pending_count = count;
+                    statistics.stale_count = row.get::<_, i64>(3)?.unsigned_abs();
+                    statistics.oldest_pending_date = DateTime::from_timestamp_micros(row.get(2)?);
+                }
+                Ok(OutboxStatus::Processing) => statistics.processing_count = count,
+                Ok(OutboxStatus::Failed) => statistics.failed_count = count,
+                Ok(OutboxStatus::Dead) => statistics.dead_count = count,
+                Ok(OutboxStatus::Completed) | Err(_) => {}
+            }
+        }
+        let (completed, newest): (i64, Option<i64>) = snapshot
+            .prepare_cached(
+                "SELECT count(*), max(completed_at) FROM outbox_events
+                 WHERE status = 'completed' AND (:user IS NULL OR user_id = :user)",
+            )?
+            .query_row(named_params! { ":user": user_id }, |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })?;
+        statistics.completed_count = completed.unsigned_abs();
+        statistics.newest_completed_date = newest.and_then(DateTime::from_timestamp_micros);
+    }
+    snapshot.finish()?;
+    statistics.total_events =
+        statistics.undelivered() + statistics.dead_count + statistics.completed_count;
+    Ok(statistics)
+}
+
+/// What the first undelivered event of the entity waits for.
+pub(super) fn explain(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    entity_id: &EntityId,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Explanation> {
+    let snapshot = conn.unchecked_transaction()?;
+    let undelivered: i64 = snapshot
+        .prepare_cached(
+            "SELECT count(*) FROM outbox_events
+             WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)",
+        )?
+        .query_row(
+            named_params! { ":entity": entity_id, ":user": user_id },
+            |row| row.get(0),
+        )?;
+    let first = snapshot
+        .prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events
+              WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT 1"
+        ))?
+        .query_row(
+            named_params! { ":entity": entity_id, ":user": user_id },
+            |row| Ok(read(row)?.event),
+        )
+        .optional()?;
+    snapshot.finish()?;
+    let waits_for = first.map_or(WaitsFor::Nothing, |event| WaitsFor::of(&event, now));
+    Ok(Explanation::new(
+        entity_id.clone(),
+        undelivered.unsigned_abs(),
+        waits_for,
+    ))
+}

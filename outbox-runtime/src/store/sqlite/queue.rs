@@ -1,0 +1,362 @@
+//! The queue: claiming, settling, extending and rescuing, each a few statements on the writer's connection.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
+use uuid::Uuid;
+
+use super::row::{columns, read_all};
+use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
+use crate::clock;
+use crate::entity::EntityId;
+use crate::event::DeadReason;
+use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
+use crate::repository::Rescued;
+
+/// At most how many events that have become due are moved to the claim's index by one claim.
+const PROMOTED_AT_ONCE: i64 = 1_000;
+
+/// Hands out due events. Rows that cannot be read become dead letters on the way.
+pub(super) fn claim(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    request: &ClaimRequest,
+) -> rusqlite::Result<Vec<Claim>> {
+    promote(conn, now)?;
+    let token = LeaseToken::random();
+    let expires_at = clock::after(now, request.lease());
+    let filter = Filter::of(request);
+    let sql = format!(
+        "UPDATE outbox_events
+         SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
+             last_attempt_at = ?, lease_token = ?, lease_expires_at = ?
+         WHERE seq IN (
+             SELECT seq FROM outbox_events WHERE slot = 'ready'{filter}
+             ORDER BY priority DESC, next_attempt_at, seq LIMIT ?)
+         RETURNING {columns}",
+        filter = filter.sql,
+        columns = columns!(),
+    );
+    let now_micros = now.timestamp_micros();
+    let expires_micros = expires_at.timestamp_micros();
+    let token_value = token.as_uuid();
+    let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
+    let mut values: Vec<&dyn ToSql> = vec![&now_micros, &token_value, &expires_micros];
+    values.extend(filter.values());
+    values.push(&limit);
+    let rows = read_all(conn.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+
+    let mut claims = Vec::with_capacity(rows.len());
+    for row in rows {
+        match row.damage {
+            Some(damage) => bury_unreadable(conn, row.event.seq, &damage)?,
+            None => claims.push(Claim {
+                lease: Lease {
+                    event_id: row.event.id,
+                    token,
+                    expires_at,
+                },
+                event: row.event,
+            }),
+        }
+    }
+    // RETURNING promises no order.
+    claims.sort_by_key(|Claim { event, .. }| {
+        (Reverse(event.priority), event.next_attempt_at, event.seq)
+    });
+    Ok(claims)
+}
+
+/// Claims one event if it is in the claim's index, whatever its place there.
+pub(super) fn claim_one(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    id: Uuid,
+    lease: std::time::Duration,
+) -> rusqlite::Result<Option<Claim>> {
+    promote(conn, now)?;
+    let token = LeaseToken::random();
+    let expires_at = clock::after(now, lease);
+    let claimed = conn
+        .prepare_cached(
+            "UPDATE outbox_events
+             SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
+                 last_attempt_at = ?1, lease_token = ?2, lease_expires_at = ?3
+             WHERE id = ?4 AND slot = 'ready'",
+        )?
+        .execute(params![
+            now.timestamp_micros(),
+            token.as_uuid(),
+            expires_at.timestamp_micros(),
+            id
+        ])?;
+    if claimed == 0 {
+        return Ok(None);
+    }
+    Ok(super::insert::fetch(conn, id)?.map(|event| Claim {
+        event,
+        lease: Lease {
+            event_id: id,
+            token,
+            expires_at,
+        },
+    }))
+}
+
+/// Events that have become due move to the claim's index, so that those that have not are never stepped over.
+fn promote(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox_events SET slot = 'ready' WHERE seq IN (
+             SELECT seq FROM outbox_events WHERE slot = 'waiting' AND next_attempt_at <= ?1
+             ORDER BY next_attempt_at LIMIT ?2)",
+    )?
+    .execute(params![now.timestamp_micros(), PROMOTED_AT_ONCE])?;
+    Ok(())
+}
+
+fn bury_unreadable(conn: &Connection, seq: i64, damage: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox_events
+         SET status = 'dead', slot = 'held', dead_reason = ?2, error_message = ?3,
+             lease_token = NULL, lease_expires_at = NULL
+         WHERE seq = ?1",
+    )?
+    .execute(params![
+        seq,
+        DeadReason::Undecodable.as_str(),
+        bounded(damage)
+    ])?;
+    Ok(())
+}
+
+/// The row must be held under this very lease, and the lease must not have ended.
+macro_rules! under_lease {
+    () => {
+        " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now AND slot = 'leased'
+          RETURNING entity_id, user_id"
+    };
+}
+
+/// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`.
+pub(super) fn settle(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    settlement: &Settlement,
+    wakes: &mut bool,
+) -> rusqlite::Result<Settled> {
+    let Lease {
+        event_id, token, ..
+    } = settlement.lease;
+    let token = token.as_uuid();
+    let now = now.timestamp_micros();
+    let written = |sql: &str, more: &[(&str, &dyn ToSql)]| {
+        let mut values: Vec<(&str, &dyn ToSql)> =
+            vec![(":id", &event_id), (":token", &token), (":now", &now)];
+        values.extend_from_slice(more);
+        conn.prepare_cached(sql)?
+            .query_row(&values[..], |row| {
+                Ok((row.get::<_, EntityId>(0)?, row.get::<_, String>(1)?))
+            })
+            .optional()
+    };
+    let entity = match &settlement.disposition {
+        Disposition::Complete => written(
+            concat!(
+                "UPDATE outbox_events
+                 SET status = 'completed', slot = NULL, completed_at = :now, error_message = NULL,
+                     lease_token = NULL, lease_expires_at = NULL",
+                under_lease!()
+            ),
+            &[],
+        )?,
+        Disposition::Fail {
+            next_attempt_at,
+            message,
+        } => {
+            *wakes = true;
+            written(
+                concat!(
+                    "UPDATE outbox_events
+                     SET status = 'failed', slot = CASE WHEN :due > :now THEN 'waiting' ELSE 'ready' END,
+                         next_attempt_at = :due, error_message = :message,
+                         lease_token = NULL, lease_expires_at = NULL",
+                    under_lease!()
+                ),
+                &[
+                    (":due", &next_attempt_at.timestamp_micros()),
+                    (":message", message),
+                ],
+            )?
+        }
+        Disposition::Bury { reason, message } => written(
+            concat!(
+                "UPDATE outbox_events
+                 SET status = 'dead', slot = 'held', dead_reason = :reason, error_message = :message,
+                     lease_token = NULL, lease_expires_at = NULL",
+                under_lease!()
+            ),
+            &[(":reason", &reason.as_str()), (":message", message)],
+        )?,
+        Disposition::GiveBack { next_attempt_at } => {
+            *wakes = true;
+            written(
+                concat!(
+                    "UPDATE outbox_events
+                     SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
+                         slot = CASE WHEN coalesce(:due, next_attempt_at) > :now THEN 'waiting' ELSE 'ready' END,
+                         attempt_count = attempt_count - 1, next_attempt_at = coalesce(:due, next_attempt_at),
+                         lease_token = NULL, lease_expires_at = NULL",
+                    under_lease!()
+                ),
+                &[(":due", &next_attempt_at.map(|due| due.timestamp_micros()))],
+            )?
+        }
+    };
+    let Some((entity_id, user_id)) = entity else {
+        return Ok(Settled::LeaseLost);
+    };
+    if settlement.disposition == Disposition::Complete {
+        *wakes |= hand_on(conn, now, &entity_id, &user_id)?;
+    }
+    Ok(Settled::Recorded)
+}
+
+/// Lets the first undelivered event of an entity go, where it was blocked by one that is done or deleted.
+pub(super) fn hand_on(
+    conn: &Connection,
+    now_micros: i64,
+    entity_id: &EntityId,
+    user_id: &str,
+) -> rusqlite::Result<bool> {
+    let moved = conn
+        .prepare_cached(
+            "UPDATE outbox_events
+             SET slot = CASE WHEN next_attempt_at > ?1 THEN 'waiting' ELSE 'ready' END
+             WHERE slot = 'blocked' AND seq = (
+                 SELECT min(seq) FROM outbox_events
+                 WHERE entity_id = ?2 AND user_id = ?3 AND slot IS NOT NULL)",
+        )?
+        .execute(params![now_micros, entity_id, user_id])?;
+    Ok(moved > 0)
+}
+
+/// Moves the end of a lease that still holds.
+pub(super) fn extend(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    held: &Lease,
+    lease: std::time::Duration,
+) -> rusqlite::Result<Option<Lease>> {
+    let expires_at = clock::after(now, lease);
+    let moved = conn
+        .prepare_cached(
+            "UPDATE outbox_events SET lease_expires_at = ?1
+             WHERE id = ?2 AND lease_token = ?3 AND lease_expires_at > ?4 AND slot = 'leased'",
+        )?
+        .execute(params![
+            expires_at.timestamp_micros(),
+            held.event_id,
+            held.token.as_uuid(),
+            now.timestamp_micros()
+        ])?;
+    Ok((moved == 1).then_some(Lease {
+        expires_at,
+        ..*held
+    }))
+}
+
+/// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
+/// meanwhile is touched.
+pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
+    let mut statement = conn.prepare_cached(
+        "UPDATE outbox_events
+         SET status = CASE WHEN attempt_count >= max_attempts THEN 'dead' ELSE 'failed' END,
+             slot = CASE WHEN attempt_count >= max_attempts THEN 'held' ELSE 'ready' END,
+             dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
+             next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
+         WHERE slot = 'leased' AND lease_expires_at <= ?1
+         RETURNING status = 'dead'",
+    )?;
+    let buried = statement.query_map(
+        params![
+            now.timestamp_micros(),
+            DeadReason::AttemptsExhausted.as_str(),
+            LEASE_EXPIRED
+        ],
+        |row| row.get::<_, bool>(0),
+    )?;
+    let mut rescued = Rescued::default();
+    for buried in buried {
+        if buried? {
+            rescued.buried += 1;
+        } else {
+            rescued.requeued += 1;
+        }
+    }
+    Ok(rescued)
+}
+
+/// The earliest time at which a claim with this request, or a rescue, finds something.
+pub(super) fn next_due(
+    conn: &Connection,
+    request: &ClaimRequest,
+) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let filter = Filter::of(request);
+    let values = || params_from_iter(filter.values());
+    let first = |slot: &str| {
+        let sql = format!(
+            "SELECT min(next_attempt_at) FROM outbox_events WHERE slot = '{slot}'{}",
+            filter.sql
+        );
+        conn.prepare_cached(&sql)?
+            .query_row(values(), |row| row.get::<_, Option<i64>>(0))
+    };
+    let expiry: Option<i64> = conn
+        .prepare_cached("SELECT min(lease_expires_at) FROM outbox_events WHERE slot = 'leased'")?
+        .query_row([], |row| row.get(0))?;
+    let earliest = [first("ready")?, first("waiting")?, expiry]
+        .into_iter()
+        .flatten()
+        .min();
+    Ok(earliest
+        .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
+}
+
+/// What a request leaves out, as SQL: only the number of placeholders varies, every value is bound.
+struct Filter<'r> {
+    sql: String,
+    values: Vec<&'r String>,
+}
+
+impl<'r> Filter<'r> {
+    fn of(request: &'r ClaimRequest) -> Self {
+        let mut filter = Self {
+            sql: String::new(),
+            values: Vec::new(),
+        };
+        if let Some(user) = request.user() {
+            filter.sql.push_str(" AND user_id = ?");
+            filter.values.push(user);
+        }
+        match request.event_types() {
+            EventTypes::Only(types) => filter.list("event_type IN", types),
+            EventTypes::AllExcept(types) if types.is_empty() => {}
+            EventTypes::AllExcept(types) => filter.list("event_type NOT IN", types),
+        }
+        if !request.excluded_users().is_empty() {
+            filter.list("user_id NOT IN", request.excluded_users());
+        }
+        filter
+    }
+
+    fn list(&mut self, condition: &str, values: &'r [String]) {
+        let places = vec!["?"; values.len()].join(", ");
+        self.sql.push_str(&format!(" AND {condition} ({places})"));
+        self.values.extend(values);
+    }
+
+    fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
+        self.values.iter().map(|value| *value as &dyn ToSql)
+    }
+}

@@ -1,0 +1,347 @@
+//! The SQLite store as an [`OutboxRepository`]: which thread does what.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use rusqlite::Savepoint;
+use uuid::Uuid;
+
+use super::edit::Edited;
+use super::fault::fault_on;
+use super::writer::Effects;
+use super::{SqliteStore, edit, insert, query, queue};
+use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::clock::Clock;
+use crate::enqueue::NewEvent;
+use crate::entity::EntityId;
+use crate::error::{EnqueueError, StoreError, StoreErrorKind};
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::repository::{OutboxRepository, Rescued, Revision};
+use crate::retry::RetryPolicy;
+use crate::statistics::{Explanation, OutboxStatistics};
+
+/// At most how many finished events one transaction deletes, so that nobody waits long for the writer.
+const DELETED_AT_ONCE: i64 = 1_000;
+
+impl SqliteStore {
+    /// Runs `work` on the writer's connection, in a transaction that it shares with whatever else waits.
+    async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&Savepoint<'_>, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T>
+            + Send
+            + 'static,
+        T: Send + 'static,
+    {
+        let clock = Arc::clone(&self.shared.clock);
+        self.connections(operation)?
+            .writer
+            .run(operation, move |savepoint, effects| {
+                work(savepoint, clock.now(), effects)
+                    .map_err(|error| fault_on(operation, savepoint, error))
+            })
+            .await
+    }
+
+    async fn read<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
+    where
+        F: FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        self.connections(operation)?
+            .reader
+            .run(operation, query)
+            .await
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    async fn settle_one(
+        &self,
+        operation: &'static str,
+        settlement: Settlement,
+    ) -> Result<Settled, StoreError> {
+        self.write(operation, move |conn, now, effects| {
+            queue::settle(conn, now, &settlement, &mut effects.wakes)
+        })
+        .await
+    }
+}
+
+#[async_trait]
+impl OutboxRepository for SqliteStore {
+    async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError> {
+        let clock = Arc::clone(&self.shared.clock);
+        self.connections("create_event")?
+            .writer
+            .run("create_event", move |savepoint, effects| {
+                effects.wakes = true;
+                insert::create(savepoint, clock.as_ref(), &event)
+            })
+            .await
+    }
+
+    async fn fetch_pending_events(
+        &self,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        self.read("fetch_pending_events", move |conn| {
+            query::pending(conn, user_id.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn fetch_events(
+        &self,
+        status: OutboxStatus,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        self.read("fetch_events", move |conn| {
+            query::of_status(conn, status, user_id.as_deref(), limit)
+        })
+        .await
+    }
+
+    async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        self.read("fetch_event", move |conn| insert::fetch(conn, id))
+            .await
+    }
+
+    async fn fetch_events_for_entity(
+        &self,
+        entity_id: &EntityId,
+        event_type: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let entity_id = entity_id.clone();
+        let event_type = event_type.map(str::to_owned);
+        let user_id = user_id.map(str::to_owned);
+        self.read("fetch_events_for_entity", move |conn| {
+            query::of_entity(conn, &entity_id, event_type.as_deref(), user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        let id = event.id;
+        let event = event.clone();
+        let edited = self
+            .write("update_event", move |conn, now, effects| {
+                effects.wakes = true;
+                edit::update(conn, now, &event)
+            })
+            .await?;
+        match edited {
+            Edited::Done => Ok(()),
+            Edited::NotFound => Err(StoreError::not_found("update_event", id)),
+            Edited::Refused(why) => Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                "update_event",
+                why,
+            )),
+        }
+    }
+
+    async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        const OPERATION: &str = "mark_as_processing";
+        let claimed = self
+            .write(OPERATION, move |conn, now, _| {
+                Ok(match queue::claim_one(conn, now, id, lease)? {
+                    Some(claim) => Ok(claim),
+                    None => Err(insert::fetch(conn, id)?),
+                })
+            })
+            .await?;
+        claimed.map_err(|event| match event {
+            None => StoreError::not_found(OPERATION, id),
+            Some(event) => StoreError::not_claimable(OPERATION, &event),
+        })
+    }
+
+    async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        self.settle_one(
+            "mark_as_completed",
+            Settlement {
+                lease: *lease,
+                disposition: Disposition::Complete,
+            },
+        )
+        .await
+    }
+
+    async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        let lease = *lease;
+        let message = error.to_owned();
+        self.write("mark_as_failed", move |conn, now, effects| {
+            let Some(event) = insert::fetch(conn, lease.event_id)? else {
+                return Ok(Settled::LeaseLost);
+            };
+            let failed = Outcome::Retry {
+                message,
+                not_before: None,
+            };
+            let settlement = failed.settle(&Claim { event, lease }, &RetryPolicy::default(), now);
+            queue::settle(conn, now, &settlement, &mut effects.wakes)
+        })
+        .await
+    }
+
+    async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        let ids = ids.to_vec();
+        self.write("reset_for_retry", move |conn, now, effects| {
+            effects.wakes = true;
+            edit::reset(conn, now, &ids)
+        })
+        .await
+    }
+
+    async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        let mut total = 0;
+        loop {
+            let deleted = self
+                .write("delete_completed_events", move |conn, _, _| {
+                    edit::delete_completed(conn, older_than, DELETED_AT_ONCE)
+                })
+                .await?;
+            total += deleted;
+            if deleted < DELETED_AT_ONCE.unsigned_abs() {
+                return Ok(total);
+            }
+        }
+    }
+
+    async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.write("delete_event", move |conn, now, effects| {
+            effects.wakes = true;
+            edit::delete_one(conn, now, id)
+        })
+        .await
+    }
+
+    async fn delete_events_for_entities(
+        &self,
+        entity_ids: &[EntityId],
+        user_id: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        let entity_ids = entity_ids.to_vec();
+        let user_id = user_id.map(str::to_owned);
+        self.write("delete_events_for_entities", move |conn, now, effects| {
+            effects.wakes = true;
+            edit::delete_of_entities(conn, now, &entity_ids, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        let user_id = user_id.to_owned();
+        self.write("delete_all_events_for_user", move |conn, now, _| {
+            edit::delete_of_user(conn, now, &user_id)
+        })
+        .await
+    }
+
+    async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        let now = self.now();
+        self.read("statistics", move |conn| {
+            query::statistics(conn, now, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        let now = self.now();
+        self.read("stale_events", move |conn| {
+            query::stale(conn, now, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn explain(
+        &self,
+        entity_id: &EntityId,
+        user_id: Option<&str>,
+    ) -> Result<Explanation, StoreError> {
+        let entity_id = entity_id.clone();
+        let user_id = user_id.map(str::to_owned);
+        let now = self.now();
+        self.read("explain", move |conn| {
+            query::explain(conn, now, &entity_id, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        let request = request.clone();
+        self.write("claim", move |conn, now, _| {
+            queue::claim(conn, now, &request)
+        })
+        .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.write("settle", move |conn, now, effects| {
+            settlements
+                .iter()
+                .map(|settlement| queue::settle(conn, now, settlement, &mut effects.wakes))
+                .collect()
+        })
+        .await
+    }
+
+    async fn extend(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError> {
+        let leases = leases.to_vec();
+        self.write("extend", move |conn, now, _| {
+            leases
+                .iter()
+                .map(|held| queue::extend(conn, now, held, lease))
+                .collect()
+        })
+        .await
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        self.write("rescue", |conn, now, effects| {
+            let rescued = queue::rescue(conn, now)?;
+            effects.wakes |= rescued.requeued > 0;
+            Ok(rescued)
+        })
+        .await
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let request = request.clone();
+        self.read("next_due", move |conn| queue::next_due(conn, &request))
+            .await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.signal.revision()
+    }
+
+    async fn changed(&self, seen: Revision) -> Revision {
+        loop {
+            tokio::select! {
+                revision = self.shared.signal.changed(seen) => return revision,
+                () = self.shared.watch.foreign_commit() => self.shared.signal.raise(),
+            }
+        }
+    }
+}

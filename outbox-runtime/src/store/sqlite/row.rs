@@ -1,0 +1,176 @@
+//! From a row to an event, whatever is in the row.
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Row, Rows};
+use uuid::Uuid;
+
+use crate::entity::EntityId;
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
+
+/// The columns of an event, in the order in which [`read`] takes them.
+macro_rules! columns {
+    () => {
+        "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
+         last_attempt_at, attempt_count, max_attempts, error_message, completed_at, metadata, metadata_version, \
+         lease_token, lease_expires_at, dead_reason"
+    };
+}
+pub(super) use columns;
+
+/// An event as far as it can be read, and what could not be.
+pub(super) struct ReadRow {
+    pub(super) event: OutboxEvent,
+    /// Why the row is not what this library writes. Such an event can be shown, not delivered.
+    pub(super) damage: Option<String>,
+}
+
+/// Reads all rows; damaged ones as far as they go.
+pub(super) fn read_all(mut rows: Rows<'_>) -> rusqlite::Result<Vec<ReadRow>> {
+    let mut events = Vec::new();
+    while let Some(row) = rows.next()? {
+        events.push(read(row)?);
+    }
+    Ok(events)
+}
+
+pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
+    let mut columns = Columns {
+        row,
+        at: 0,
+        damage: None,
+    };
+    let event = OutboxEvent {
+        seq: columns.next("seq", 0)?,
+        id: columns.next("id", Uuid::nil())?,
+        event_type: columns.text("event_type")?,
+        entity_id: columns.next("entity_id", EntityId::Integer(0))?,
+        user_id: columns.text("user_id")?,
+        operation: columns.word("operation", crate::event::Operation::Update)?,
+        status: columns.word("status", OutboxStatus::Dead)?,
+        priority: columns.next("priority", 0)?,
+        created_at: columns.time("created_at")?,
+        next_attempt_at: columns.time("next_attempt_at")?,
+        last_attempt_at: columns.some_time("last_attempt_at")?,
+        attempt_count: columns.next("attempt_count", 0)?,
+        max_attempts: columns.next("max_attempts", 1)?,
+        error_message: columns.some_text("error_message")?,
+        completed_at: columns.some_time("completed_at")?,
+        metadata: columns.bytes()?.map(RawMetadata::from_bytes),
+        metadata_version: columns.next("metadata_version", 1)?,
+        lease_token: columns.next("lease_token", None)?,
+        lease_expires_at: columns.some_time("lease_expires_at")?,
+        dead_reason: columns.some_word("dead_reason")?,
+    };
+    Ok(ReadRow {
+        event,
+        damage: columns.damage,
+    })
+}
+
+/// Takes one column after the other and notes the first that is not what it should be.
+struct Columns<'r, 'stmt> {
+    row: &'r Row<'stmt>,
+    at: usize,
+    damage: Option<String>,
+}
+
+impl<'r> Columns<'r, '_> {
+    fn value(&mut self) -> rusqlite::Result<ValueRef<'r>> {
+        let value = self.row.get_ref(self.at)?;
+        self.at += 1;
+        Ok(value)
+    }
+
+    fn note(&mut self, column: &str, what: impl std::fmt::Display) {
+        self.damage
+            .get_or_insert_with(|| format!("column {column} of the row: {what}"));
+    }
+
+    fn next<T: FromSql>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T> {
+        Ok(T::column_result(self.value()?).unwrap_or_else(|error| {
+            self.note(column, error);
+            otherwise
+        }))
+    }
+
+    fn bytes(&mut self) -> rusqlite::Result<Option<&'r [u8]>> {
+        Ok(match self.value()? {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
+            _ => None,
+        })
+    }
+
+    fn some_text(&mut self, column: &str) -> rusqlite::Result<Option<String>> {
+        Ok(self.bytes()?.map(|bytes| {
+            if std::str::from_utf8(bytes).is_err() {
+                self.note(column, "it is not UTF-8");
+            }
+            String::from_utf8_lossy(bytes).into_owned()
+        }))
+    }
+
+    fn text(&mut self, column: &str) -> rusqlite::Result<String> {
+        Ok(self.some_text(column)?.unwrap_or_else(|| {
+            self.note(column, "it is empty");
+            String::new()
+        }))
+    }
+
+    fn some_word<T>(&mut self, column: &str) -> rusqlite::Result<Option<T>>
+    where
+        T: std::str::FromStr<Err = crate::event::UnknownWord>,
+    {
+        let word = self.some_text(column)?;
+        Ok(word.and_then(|word| match word.parse() {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.note(column, error);
+                None
+            }
+        }))
+    }
+
+    fn word<T>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T>
+    where
+        T: std::str::FromStr<Err = crate::event::UnknownWord>,
+    {
+        Ok(self.some_word(column)?.unwrap_or(otherwise))
+    }
+
+    fn some_time(&mut self, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {
+        let micros: Option<i64> = self.next(column, None)?;
+        Ok(micros.map(|micros| {
+            DateTime::from_timestamp_micros(micros).unwrap_or_else(|| {
+                self.note(column, format_args!("{micros} µs since 1970 is not a date"));
+                DateTime::UNIX_EPOCH
+            })
+        }))
+    }
+
+    fn time(&mut self, column: &str) -> rusqlite::Result<DateTime<Utc>> {
+        Ok(self.some_time(column)?.unwrap_or(DateTime::UNIX_EPOCH))
+    }
+}
+
+impl ToSql for EntityId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Uuid(id) => ValueRef::Blob(id.as_bytes()),
+            Self::Integer(id) => ValueRef::Integer(*id),
+            Self::Text(id) => ValueRef::Text(id.as_bytes()),
+        }))
+    }
+}
+
+impl FromSql for EntityId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Blob(_) => Uuid::column_result(value).map(Self::Uuid),
+            ValueRef::Integer(id) => Ok(Self::Integer(id)),
+            ValueRef::Text(_) => String::column_result(value).map(Self::Text),
+            ValueRef::Real(_) | ValueRef::Null => Err(FromSqlError::InvalidType),
+        }
+    }
+}

@@ -1,0 +1,192 @@
+//! The tables, their versions, and how a connection of ours is set up.
+
+use std::path::Path;
+
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+
+use super::builder::Settings;
+use super::counter;
+use super::fault::{fault, outdated_driver};
+use crate::error::{StoreError, StoreErrorKind};
+
+/// The schema version that this program writes.
+pub(super) const VERSION: i64 = 1;
+
+/// SQLite before 3.51.3 can corrupt a WAL database that several connections use
+/// (sqlite.org/wal.html, "The WAL-Reset Bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// One step a version, applied in order; a released step is never edited.
+///
+/// `slot` tells where an undelivered event stands in the queue, and is what the partial indices are on, so that no
+/// query's cost grows with events that are finished or blocked:
+///
+/// - `ready`: due and first of its entity; the claim's index holds just these
+/// - `waiting`: first of its entity, due later
+/// - `blocked`: behind an earlier event of its entity
+/// - `leased`: with a handler
+/// - `held`: dead, holding back what is behind it
+/// - NULL: finished
+const STEPS: &[&str] = &["
+CREATE TABLE outbox_events (
+    seq              INTEGER PRIMARY KEY,
+    id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    event_type       TEXT    NOT NULL,
+    entity_id        ANY     NOT NULL,
+    user_id          TEXT    NOT NULL,
+    operation        TEXT    NOT NULL CHECK (operation IN ('create', 'update', 'delete')),
+    status           TEXT    NOT NULL CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'dead')),
+    slot             TEXT             CHECK (slot IN ('ready', 'waiting', 'blocked', 'leased', 'held')),
+    priority         INTEGER NOT NULL,
+    created_at       INTEGER NOT NULL,
+    next_attempt_at  INTEGER NOT NULL,
+    last_attempt_at  INTEGER,
+    attempt_count    INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0),
+    max_attempts     INTEGER NOT NULL CHECK (max_attempts > 0),
+    error_message    TEXT,
+    completed_at     INTEGER,
+    metadata         TEXT,
+    metadata_version INTEGER NOT NULL DEFAULT 1,
+    lease_token      BLOB,
+    lease_expires_at INTEGER,
+    dead_reason      TEXT,
+    CHECK ((status = 'processing') = (slot IS 'leased')),
+    CHECK ((status = 'processing') = (lease_token IS NOT NULL)),
+    CHECK ((status = 'processing') = (lease_expires_at IS NOT NULL)),
+    CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
+    CHECK ((status = 'dead') = (dead_reason IS NOT NULL)),
+    CHECK (status IN ('completed', 'dead') OR slot IS NOT NULL)
+) STRICT;
+
+CREATE INDEX outbox_ready      ON outbox_events (priority DESC, next_attempt_at, seq) WHERE slot = 'ready';
+CREATE INDEX outbox_ready_user ON outbox_events (user_id, priority DESC, next_attempt_at, seq) WHERE slot = 'ready';
+CREATE INDEX outbox_waiting    ON outbox_events (next_attempt_at) WHERE slot = 'waiting';
+CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 'leased';
+CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, seq) WHERE slot IS NOT NULL;
+CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE status = 'completed';
+"];
+
+/// Opens the connection that writes, and makes sure that the tables are there in our version.
+pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
+    const OPEN: &str = "open";
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(outdated_driver(rusqlite::version()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = connect(path, flags, settings)?;
+    // The mode is a property of the file and stays; the level of durability is one of each connection.
+    let mode: String = conn
+        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
+        .map_err(|error| fault(OPEN, path, error))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(StoreError::new(
+            StoreErrorKind::CannotOpen,
+            OPEN,
+            format!(
+                "{}: the file stays in journal mode {mode:?} instead of WAL; is it on a network or read-only file system?",
+                path.display()
+            ),
+        ));
+    }
+    conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
+        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .map_err(|error| fault(OPEN, path, error))?;
+    migrate(&mut conn, path)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    if settings.statements.is_some() {
+        counter::trace(&mut conn);
+    }
+    Ok(conn)
+}
+
+/// Opens a connection that can only read.
+pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = connect(path, flags, settings)?;
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    if settings.statements.is_some() {
+        counter::trace(&mut conn);
+    }
+    Ok(conn)
+}
+
+/// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// More than the store has, so that none is ever prepared twice.
+const STATEMENTS: usize = 64;
+
+fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, StoreError> {
+    let conn =
+        Connection::open_with_flags(path, flags).map_err(|error| fault("open", path, error))?;
+    conn.busy_timeout(settings.busy_timeout)
+        .map_err(|error| fault("open", path, error))?;
+    Ok(conn)
+}
+
+/// Brings the tables to our version in one transaction: a process that dies in it leaves the old version.
+fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+    let migrated = |conn: &mut Connection| -> rusqlite::Result<i64> {
+        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        // A table of our own instead of `user_version`: that pragma belongs to the application.
+        tx.execute_batch(
+            "CREATE TABLE IF NOT EXISTS outbox_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;",
+        )?;
+        let found: i64 = tx.query_row(
+            "SELECT coalesce(max(version), 0) FROM outbox_schema",
+            [],
+            |row| row.get(0),
+        )?;
+        let done = usize::try_from(found).unwrap_or(0);
+        for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
+            tx.execute_batch(step)?;
+            tx.execute(
+                "INSERT INTO outbox_schema (version, applied_at) VALUES (?1, datetime('now'))",
+                [version],
+            )?;
+        }
+        if done < STEPS.len() {
+            tx.commit()?;
+        }
+        Ok(found)
+    };
+    match read_version(conn) {
+        // The usual start writes nothing.
+        Ok(Some(VERSION)) => Ok(()),
+        Ok(Some(found)) if found > VERSION => Err(too_new(found, path)),
+        Ok(_) => match migrated(conn) {
+            Ok(found) if found > VERSION => Err(too_new(found, path)),
+            Ok(_) => Ok(()),
+            Err(error) => Err(fault("migrate", path, error)),
+        },
+        Err(error) => Err(fault("open", path, error)),
+    }
+}
+
+fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let there: bool = conn.query_row(
+        "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'outbox_schema')",
+        [],
+        |row| row.get(0),
+    )?;
+    if !there {
+        return Ok(None);
+    }
+    conn.query_row("SELECT max(version) FROM outbox_schema", [], |row| {
+        row.get(0)
+    })
+}
+
+fn too_new(found: i64, path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::SchemaTooNew,
+        "open",
+        format!(
+            "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
+             update the program (the file was left as it is)",
+            path.display()
+        ),
+    )
+}

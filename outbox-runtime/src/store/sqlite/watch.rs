@@ -1,0 +1,166 @@
+//! Commits that others make to the same file: the caller's own connections, and other processes.
+//!
+//! SQLite tells nobody. A commit writes to the `-wal` file, though, so its size and time of change are looked at: twice a
+//! second as a rule, and in a short, growing series after an event was enqueued on a connection of the caller's in
+//! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
+//! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::{Duration, SystemTime};
+
+use rusqlite::Connection;
+use tokio::sync::Notify;
+
+use crate::clock::{self, Clock};
+
+/// How often the file is looked at when nobody said that a commit is coming.
+const SLOW: Duration = Duration::from_millis(500);
+/// How soon it is looked at when somebody did; doubled from look to look.
+const FAST: Duration = Duration::from_millis(1);
+/// Two writes within one tick of the kernel's clock (10 ms at the slowest) have the same time of change.
+const TICK: Duration = Duration::from_millis(20);
+
+/// Looks for foreign commits to one database file.
+#[derive(Debug)]
+pub(super) struct Watch {
+    wal: PathBuf,
+    clock: Arc<dyn Clock>,
+    /// Whether the slow look is off.
+    alone: bool,
+    expected: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    seen: Option<Stamp>,
+    /// How long to wait for the next look; none is due while this is `None`.
+    wait: Option<Duration>,
+}
+
+/// What a write to the file changes.
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct Stamp {
+    length: u64,
+    modified: Option<SystemTime>,
+}
+
+/// The stores that are open in this process, by the database's path as SQLite gives it.
+static OPEN: LazyLock<Mutex<HashMap<String, Vec<Weak<Watch>>>>> = LazyLock::new(Mutex::default);
+
+thread_local! {
+    /// Set on writer threads: what is enqueued there is announced by the store itself.
+    static OWN_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+}
+
+impl Watch {
+    /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
+    pub(super) fn register(conn: &Connection, clock: Arc<dyn Clock>, alone: bool) -> Arc<Self> {
+        OWN_THREAD.set(true);
+        let path = conn.path().unwrap_or_default().to_owned();
+        let wal = PathBuf::from(format!("{path}-wal"));
+        let seen = Stamp::of(&wal);
+        let watch = Arc::new(Self {
+            wal,
+            clock,
+            alone,
+            expected: Notify::new(),
+            state: Mutex::new(State { seen, wait: None }),
+        });
+        let stores = &mut *lock(&OPEN);
+        stores.retain(|_, watches| {
+            watches.retain(|watch| watch.strong_count() > 0);
+            !watches.is_empty()
+        });
+        stores.entry(path).or_default().push(Arc::downgrade(&watch));
+        watch
+    }
+
+    pub(super) fn clock(&self) -> &dyn Clock {
+        self.clock.as_ref()
+    }
+
+    /// Somebody in this process wrote an event and will commit soon.
+    pub(super) fn expect_commit(&self) {
+        lock(&self.state).wait = Some(FAST);
+        self.expected.notify_one();
+    }
+
+    /// Resolves when the file has changed since the last look. It may have been a commit of our own.
+    ///
+    /// # Cancel safety
+    ///
+    /// A change that was not reported is reported by the next call.
+    pub(super) async fn foreign_commit(&self) {
+        loop {
+            let wait = {
+                let state = lock(&self.state);
+                state.wait.or((!self.alone).then_some(SLOW))
+            };
+            let pause = async {
+                match wait {
+                    Some(wait) => clock::pause(wait).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = self.expected.notified() => continue,
+                () = pause => {}
+            }
+            if self.look() {
+                return;
+            }
+        }
+    }
+
+    /// Whether the file has changed since the last look.
+    fn look(&self) -> bool {
+        let now = Stamp::of(&self.wal);
+        let state = &mut *lock(&self.state);
+        let changed = now != state.seen;
+        // What was written within the present tick might be followed by a write that looks the same.
+        state.seen = now.filter(|stamp| !stamp.is_recent());
+        state.wait = match state.wait {
+            // The commit that was announced, or one before it: its sender may still hold the transaction open.
+            Some(wait) if wait < SLOW => Some((wait * 2).min(SLOW)),
+            Some(wait) if !changed => Some(wait),
+            _ => None,
+        };
+        changed
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Option<Self> {
+        let file = std::fs::metadata(file).ok()?;
+        Some(Self {
+            length: file.len(),
+            modified: file.modified().ok(),
+        })
+    }
+
+    fn is_recent(&self) -> bool {
+        self.modified.is_some_and(|at| clock::is_recent(at, TICK))
+    }
+}
+
+/// The stores of this process that have the main database of `conn` open. None on a store's own thread.
+pub(super) fn stores_of(conn: &Connection) -> Vec<Arc<Watch>> {
+    if OWN_THREAD.get() {
+        return Vec::new();
+    }
+    let Some(path) = conn.path() else {
+        return Vec::new();
+    };
+    lock(&OPEN)
+        .get(path)
+        .map(|watches| watches.iter().filter_map(Weak::upgrade).collect())
+        .unwrap_or_default()
+}
+
+/// None of these locks guards anything that a panic could leave half-changed.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

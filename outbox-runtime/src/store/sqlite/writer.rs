@@ -1,0 +1,243 @@
+//! The thread that writes: one transaction for whatever waits, a savepoint for each request.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
+use tokio::sync::{mpsc, oneshot};
+
+use super::builder::Settings;
+use super::fault::{closed, fault};
+use super::schema;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::signal::Signal;
+
+/// At most how many requests share a commit, so that the first of them does not wait for ever.
+const BATCH: usize = 512;
+
+/// A handle on the writer thread. The thread ends when the last handle is gone or the store is closed.
+#[derive(Debug, Clone)]
+pub(super) struct Writer {
+    queue: mpsc::Sender<Box<dyn Request>>,
+}
+
+/// The writer's side: its connection and what waits for it.
+pub(super) struct WriterThread {
+    conn: Connection,
+    path: Arc<Path>,
+    settings: Settings,
+    signal: Arc<Signal>,
+    queue: mpsc::Receiver<Box<dyn Request>>,
+}
+
+/// What a request tells about itself besides its answer.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// Once committed, something may be claimable that was not.
+    pub(super) wakes: bool,
+}
+
+impl Writer {
+    pub(super) fn new(
+        conn: Connection,
+        path: Arc<Path>,
+        settings: Settings,
+        signal: Arc<Signal>,
+    ) -> (Self, WriterThread) {
+        let (sender, queue) = mpsc::channel(settings.queue_bound);
+        let thread = WriterThread {
+            conn,
+            path,
+            settings,
+            signal,
+            queue,
+        };
+        (Self { queue: sender }, thread)
+    }
+
+    /// Runs `work` in a savepoint of the next transaction, and answers once that has committed.
+    ///
+    /// Where `work` returns an error, what it wrote is rolled back and others in the same transaction are not touched.
+    /// A panic of `work` is passed on to the caller.
+    pub(super) async fn run<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&Savepoint<'_>, &mut Effects) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (reply, answer) = oneshot::channel();
+        let request = Call {
+            operation,
+            work: Some(work),
+            answer: None,
+            reply,
+        };
+        if self.queue.send(Box::new(request)).await.is_err() {
+            return Err(closed(operation).into());
+        }
+        match answer.await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(panic)) => resume_unwind(panic),
+            Err(_) => Err(closed(operation).into()),
+        }
+    }
+}
+
+/// A request, without the types of its answer.
+trait Request: Send {
+    /// Does the work. `true`: keep what was written.
+    fn run(&mut self, savepoint: &Savepoint<'_>, effects: &mut Effects) -> bool;
+    /// Gives the answer: that of the work, or the failure of the transaction.
+    fn answer(self: Box<Self>, failure: Option<&Failure>);
+}
+
+type Panic = Box<dyn std::any::Any + Send>;
+
+struct Call<T, E, F> {
+    operation: &'static str,
+    work: Option<F>,
+    answer: Option<Result<Result<T, E>, Panic>>,
+    reply: oneshot::Sender<Result<Result<T, E>, Panic>>,
+}
+
+impl<T, E, F> Request for Call<T, E, F>
+where
+    F: FnOnce(&Savepoint<'_>, &mut Effects) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Send,
+{
+    fn run(&mut self, savepoint: &Savepoint<'_>, effects: &mut Effects) -> bool {
+        let Some(work) = self.work.take() else {
+            return false;
+        };
+        // A panic rolls back its own savepoint; the connection's state is SQLite's, not half-changed memory.
+        let answer = catch_unwind(AssertUnwindSafe(|| work(savepoint, effects)));
+        let keep = matches!(answer, Ok(Ok(_)));
+        self.answer = Some(answer);
+        keep
+    }
+
+    fn answer(self: Box<Self>, failure: Option<&Failure>) {
+        let answer = match (self.answer, failure) {
+            // What was rolled back on its own has its own answer, whatever became of the transaction.
+            (Some(answer @ (Err(_) | Ok(Err(_)))), _) => answer,
+            (Some(answer), None) => answer,
+            (_, Some(failure)) => Ok(Err(failure.to_error(self.operation).into())),
+            (None, None) => Ok(Err(closed(self.operation).into())),
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = self.reply.send(answer);
+    }
+}
+
+/// Why a transaction did not commit; told to each of its requests.
+struct Failure {
+    kind: StoreErrorKind,
+    message: String,
+    outcome_unknown: bool,
+}
+
+impl Failure {
+    fn new(path: &Path, error: rusqlite::Error) -> Self {
+        let error = fault("commit", path, error);
+        Self {
+            kind: error.kind(),
+            message: error.to_string(),
+            outcome_unknown: false,
+        }
+    }
+
+    fn unknown(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
+    fn to_error(&self, operation: &'static str) -> StoreError {
+        let error = StoreError::new(self.kind, operation, self.message.clone());
+        if self.outcome_unknown {
+            error.with_unknown_outcome()
+        } else {
+            error
+        }
+    }
+}
+
+impl WriterThread {
+    /// Serves requests until every handle is gone.
+    pub(super) fn serve(mut self) {
+        while let Some(first) = self.queue.blocking_recv() {
+            let mut batch = vec![first];
+            while batch.len() < BATCH
+                && let Ok(next) = self.queue.try_recv()
+            {
+                batch.push(next);
+            }
+            self.commit(batch);
+        }
+    }
+
+    fn commit(&mut self, mut batch: Vec<Box<dyn Request>>) {
+        let mut effects = Effects::default();
+        let failure = self.transact(&mut batch, &mut effects).err();
+        if failure.is_none() && effects.wakes {
+            self.signal.raise();
+        }
+        for request in batch {
+            request.answer(failure.as_ref());
+        }
+        if failure.is_some_and(|failure| failure.outcome_unknown) {
+            self.reopen();
+        }
+    }
+
+    fn transact(
+        &mut self,
+        batch: &mut [Box<dyn Request>],
+        effects: &mut Effects,
+    ) -> Result<(), Failure> {
+        let path = Arc::clone(&self.path);
+        let failed = |error| Failure::new(&path, error);
+        let mut tx = self
+            .conn
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .map_err(failed)?;
+        for request in batch {
+            let savepoint = tx.savepoint().map_err(failed)?;
+            let keep = request.run(&savepoint, effects);
+            if savepoint.is_autocommit() {
+                // SQLite rolls the whole transaction back on some errors (a full disk, a failed write), and a closure of the
+                // caller's could have ended it. There is nothing left to commit or roll back.
+                return Err(Failure {
+                    kind: StoreErrorKind::Unavailable,
+                    message: format!(
+                        "{}: a request in the same transaction ended it (an I/O error, or a COMMIT or ROLLBACK of its own)",
+                        path.display()
+                    ),
+                    outcome_unknown: true,
+                });
+            }
+            if keep {
+                savepoint.commit().map_err(failed)?;
+            } else {
+                savepoint.finish().map_err(failed)?;
+            }
+        }
+        tx.commit().map_err(|error| {
+            // A busy commit has written nothing, and was rolled back as `tx` was dropped.
+            let busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            let failure = failed(error);
+            if busy { failure } else { failure.unknown() }
+        })
+    }
+
+    /// After a failed commit the pages that SQLite holds may not be those of the file.
+    fn reopen(&mut self) {
+        match schema::open_writer(&self.path, &self.settings) {
+            Ok(conn) => self.conn = conn,
+            Err(error) => {
+                tracing::warn!(%error, "the database could not be opened again after a failed commit")
+            }
+        }
+    }
+}

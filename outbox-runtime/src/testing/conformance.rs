@@ -1,0 +1,106 @@
+//! The contract of [`OutboxRepository`] as tests that any store can be put to.
+
+use std::future::Future;
+use std::pin::Pin;
+
+use crate::repository::OutboxRepository;
+use crate::testing::ManualClock;
+
+/// Emits one `#[test]` for each promise of [`OutboxRepository`](crate::OutboxRepository).
+///
+/// Takes an `async fn(ManualClock) -> (impl OutboxRepository, impl Sized)`: an empty store on that clock, and whatever must
+/// outlive it (a temporary folder, or `()`).
+///
+/// # Examples
+///
+/// ```
+/// mod memory {
+///     use outbox_runtime::{MemoryStore, testing::ManualClock};
+///
+///     async fn make_store(clock: ManualClock) -> (MemoryStore, ()) {
+///         (MemoryStore::with_clock(clock), ())
+///     }
+///
+///     outbox_runtime::testing::conformance!(make_store);
+/// }
+/// ```
+#[macro_export]
+#[doc(hidden)]
+macro_rules! conformance {
+    ($make_store:path) => {
+        $crate::conformance! { @cases $make_store:
+            an_enqueued_event_can_be_fetched,
+            the_same_event_twice_is_written_once,
+            other_content_under_the_same_id_is_refused_and_the_first_kept,
+            an_event_that_breaks_a_rule_is_refused,
+            a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq,
+            a_claim_takes_only_the_first_event_of_each_entity,
+            entities_of_two_users_with_one_id_do_not_wait_for_each_other,
+            a_claim_is_exclusive,
+            a_claim_counts_the_attempt,
+            a_claim_for_one_user_takes_nothing_of_another,
+            a_claim_leaves_other_event_types_alone,
+            a_delayed_event_is_claimed_when_it_is_due_and_not_before,
+            a_delivery_is_recorded_and_lets_the_next_event_go,
+            a_failure_is_due_again_at_its_time,
+            a_dead_event_holds_back_those_behind_it,
+            a_given_back_event_has_its_attempt_back_and_keeps_its_place,
+            an_outcome_after_the_lease_ended_is_not_recorded,
+            an_outcome_under_an_older_claim_is_not_recorded,
+            an_extended_lease_holds_longer,
+            a_lost_lease_cannot_be_extended,
+            a_rescue_makes_events_of_the_dead_claimable_again,
+            a_rescue_buries_what_has_used_up_its_attempts,
+            a_rescue_leaves_live_leases_alone,
+            a_reset_gives_a_dead_event_all_its_attempts,
+            marking_by_hand_goes_through_the_same_states,
+            an_event_behind_another_cannot_be_marked_as_processing,
+            an_edit_changes_what_may_be_edited_and_nothing_else,
+            deleting_the_first_event_lets_the_next_one_go,
+            deleting_by_entity_and_by_user_deletes_just_those,
+            clean_up_deletes_only_old_completed_events,
+            listings_filter_by_status_user_and_limit,
+            statistics_count_every_status,
+            stale_events_are_those_pending_for_long,
+            next_due_tells_the_earliest_due_time_or_lease_end,
+            an_explanation_names_what_an_entity_waits_for,
+            a_commit_is_noticed_by_who_waits_for_a_change,
+        }
+    };
+    (@cases $make_store:path: $($case:ident,)+) => {$(
+        #[test]
+        fn $case() {
+            $crate::testing::run_case($make_store, |store, clock| {
+                ::std::boxed::Box::pin($crate::testing::cases::$case(store, clock))
+            });
+        }
+    )+};
+}
+
+/// Runs one case on a new store, on a runtime of its own.
+///
+/// # Panics
+///
+/// Where the case fails.
+#[doc(hidden)]
+#[allow(clippy::expect_used, reason = "a failed test panics")]
+pub fn run_case<S, G, M, F, C>(make_store: M, case: C)
+where
+    S: OutboxRepository,
+    M: FnOnce(ManualClock) -> F,
+    F: Future<Output = (S, G)>,
+    C: for<'a> FnOnce(
+        &'a dyn OutboxRepository,
+        &'a ManualClock,
+    ) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
+{
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .expect("a runtime can be started");
+    runtime.block_on(async {
+        let clock = ManualClock::new();
+        let (store, _guard) = make_store(clock.clone()).await;
+        case(&store, &clock).await;
+    });
+}
