@@ -26,10 +26,10 @@ pub trait MetadataField: Serialize + DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> MetadataField for T {}
 
+/// Makes rustc say at the field's type that it cannot be metadata, instead of somewhere in the generated code.
+pub fn assert_metadata_field<T: MetadataField>() {}
+
 /// What writes and reads a field of the type `T`.
-///
-/// It asks nothing of `T`: that is done once, where the codec is made, so that a type that is not [`MetadataField`]
-/// is one error at the field and not one for each use in the generated code.
 pub trait FieldCodec<T>: Copy {
     /// Something that is written as `value` is.
     fn writable(self, value: &T) -> impl Serialize;
@@ -38,8 +38,42 @@ pub trait FieldCodec<T>: Copy {
     fn read(self, json: Value) -> Result<T, serde_json::Error>;
 }
 
-#[derive(Clone, Copy)]
-struct SerdeCodec;
+/// Finds the codec of a field's type: `(&Field::<T>::TYPE).codec()`.
+///
+/// With both [`Coded`] and [`Uncoded`] in scope this compiles for every type, so that one that cannot be metadata is
+/// the one error of [`assert_metadata_field`] and not one more for each use in the generated code. Method lookup
+/// takes `Coded`, which needs no further reference, where its bound holds, and `Uncoded` otherwise.
+#[derive(Debug)]
+pub struct Field<T>(PhantomData<fn() -> T>);
+
+impl<T> Field<T> {
+    /// Stands for the type.
+    pub const TYPE: Self = Self(PhantomData);
+}
+
+/// Types that can be metadata.
+pub trait Coded {
+    /// Their codec.
+    fn codec(&self) -> SerdeCodec {
+        SerdeCodec
+    }
+}
+
+impl<T: MetadataField> Coded for Field<T> {}
+
+/// All types.
+pub trait Uncoded {
+    /// A codec for a program that is refused.
+    fn codec(&self) -> NoCodec {
+        NoCodec
+    }
+}
+
+impl<T> Uncoded for &Field<T> {}
+
+/// Writes and reads with serde.
+#[derive(Debug, Clone, Copy)]
+pub struct SerdeCodec;
 
 impl<T: MetadataField> FieldCodec<T> for SerdeCodec {
     fn writable(self, value: &T) -> impl Serialize {
@@ -51,9 +85,16 @@ impl<T: MetadataField> FieldCodec<T> for SerdeCodec {
     }
 }
 
-/// The codec of a metadata field. Makes rustc say at the field's type that it cannot be metadata.
-pub fn metadata_field<T: MetadataField>() -> impl FieldCodec<T> {
-    SerdeCodec
+/// Fails: nothing that uses it passes [`assert_metadata_field`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoCodec;
+
+impl<T> FieldCodec<T> for NoCodec {
+    fn writable(self, _: &T) -> impl Serialize {}
+
+    fn read(self, _: Value) -> Result<T, serde_json::Error> {
+        Err(serde_json::Error::custom("this type is not metadata"))
+    }
 }
 
 /// Writes a JSON object from fields where they are, without a copy of the entity.

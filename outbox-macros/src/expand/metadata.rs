@@ -7,6 +7,7 @@ use proc_macro2::TokenStream;
 use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
+use syn::{Ident, Visibility};
 
 use super::derived_name;
 use crate::model::{Entity, Member, Metadata, MetadataFields};
@@ -36,6 +37,7 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
         let Member { ident, ty, .. } = field;
         let docs = docs(field);
         let serde = field.serde();
+        let vis = vis_at(vis, ident);
         quote!(#docs #(#serde)* #vis #ident: #ty)
     });
     // Output:
@@ -52,6 +54,17 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
             #(#fields,)*
         }
     })
+}
+
+/// The entity's visibility at the place of a field, so that an error about the field does not underline half the struct.
+fn vis_at(vis: &Visibility, field: &Ident) -> TokenStream {
+    let tokens = vis.to_token_stream().into_iter();
+    tokens
+        .map(|mut token| {
+            token.set_span(field.span());
+            token
+        })
+        .collect()
 }
 
 /// What the user wrote about the field, or its name.
@@ -90,7 +103,7 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
             });
             // Output:
             //     _outbox::__private::ObjectWriter::new()
-            //         .field("valence", &self.valence, _outbox::__private::metadata_field::<f64>())
+            //         .field("valence", &self.valence, (&_outbox::__private::Field::<f64>::TYPE).codec())
             //         .finish()
             quote!(_outbox::__private::ObjectWriter::new() #(#fields)* .finish())
         }
@@ -124,11 +137,13 @@ fn serde_json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream
 /// `Serialize` and `Deserialize` for the struct, unless serde's derives make them.
 pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Fields(metadata) if !metadata.follows_serde() => {
-            [serialize(entity, metadata), deserialize(entity, metadata)]
-                .into_iter()
-                .collect()
-        }
+        Metadata::Fields(metadata) if !metadata.follows_serde() => [
+            assertions(metadata),
+            serialize(entity, metadata),
+            deserialize(entity, metadata),
+        ]
+        .into_iter()
+        .collect(),
         Metadata::Snapshot | Metadata::Fields(_) => TokenStream::new(),
     }
 }
@@ -145,7 +160,7 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
     //             StructWriter::new(serializer, "MoodEntryMetadata", 1)?
-    //                 .field("valence", &self.valence, metadata_field::<f64>())?
+    //                 .field("valence", &self.valence, (&Field::<f64>::TYPE).codec())?
     //                 .finish()
     //         }
     //     }
@@ -174,7 +189,7 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
     //             let mut object = ObjectReader::new(deserializer)?;
-    //             Ok(Self { valence: object.take("valence", metadata_field::<f64>())? })
+    //             Ok(Self { valence: object.take("valence", (&Field::<f64>::TYPE).codec())? })
     //         }
     //     }
     quote! {
@@ -197,10 +212,25 @@ fn key(field: &Member<'_>) -> String {
     field.ident.unraw().to_string()
 }
 
-/// What writes and reads the field's type. It is the only code that asks for the type's serde impls, always in the
-/// same words and at the same place, so that a type without them is one error and not one for each use.
+/// What writes and reads the field's type; it compiles for every type, see [`assertions`].
 fn codec(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
-    // Output: _outbox::__private::metadata_field::<f64>()
-    quote_spanned!(super::at(ty.span())=> _outbox::__private::metadata_field::<#ty>())
+    // Output: (&_outbox::__private::Field::<f64>::TYPE).codec()
+    quote!((&_outbox::__private::Field::<#ty>::TYPE).codec())
+}
+
+/// Refuses a type that cannot be metadata, once and at the field.
+fn assertions(metadata: &MetadataFields<'_>) -> TokenStream {
+    let assertions = metadata.fields.iter().map(|field| {
+        let ty = field.ty;
+        quote_spanned!(super::at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
+    });
+    // Output:
+    //     use _outbox::__private::{Coded as _, Uncoded as _};
+    //     const _: fn() = _outbox::__private::assert_metadata_field::<f64>;
+    quote! {
+        #[allow(unused_imports)]
+        use _outbox::__private::{Coded as _, Uncoded as _};
+        #(#assertions)*
+    }
 }
