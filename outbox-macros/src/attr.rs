@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use proc_macro2::{Span, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::{ParseStream, Parser};
+use syn::parse::{Parse, ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{
     Attribute, DeriveInput, Error, Field, Ident, LitInt, LitStr, Meta, Path, Result, Token,
@@ -324,10 +324,12 @@ fn one_key(
                 diag.error(input.span(), format_args!("expected `,` after `{name}`"));
             }
         }
-        Err(error) => diag.error(
-            error.span(),
-            format_args!("expected a key: {}", list(level.keys())),
-        ),
+        Err(error) => {
+            // It may be the value of any key whose name was forgotten.
+            level.keys().iter().for_each(|key| diag.attempted(key));
+            let help = format!("{} takes {}", level.place(), list(level.keys()));
+            diag.error_with_help(error.span(), "expected a key", help);
+        }
     }
     while !input.is_empty() && !input.peek(Token![,]) {
         // Any token tree parses; an error would mean the end, which the condition sees.
@@ -387,7 +389,7 @@ fn value<T>(
 }
 
 fn text(key: &Key, input: ParseStream<'_>, example: &str) -> Result<LitStr> {
-    let text: LitStr = value(key, input, "a string", example, |input| input.parse())?;
+    let text: LitStr = value(key, input, "a string", example, Parse::parse)?;
     if text.value().is_empty() {
         return Err(Error::new(text.span(), format!("`{}` is empty", key.name)));
     }
@@ -431,22 +433,19 @@ fn priority(key: &Key, input: ParseStream<'_>) -> Result<i32> {
 }
 
 fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<u32> {
-    let literal: LitInt = value(key, input, "a whole number", "5", |input| input.parse())?;
-    match literal.base10_parse() {
-        Ok(0) => Err(Error::new(
-            literal.span(),
-            "an event needs at least 1 attempt",
-        )),
-        Ok(attempts) => Ok(attempts),
-        Err(_) => Err(Error::new(
-            literal.span(),
-            format!("`max_attempts` is at most {}", u32::MAX),
-        )),
-    }
+    let literal: LitInt = value(key, input, "a whole number", "5", Parse::parse)?;
+    let fault = match literal.base10_parse() {
+        Ok(attempts) if attempts > 0 => return Ok(attempts),
+        Err(_) if !literal.base10_digits().starts_with('-') => {
+            format!("`max_attempts` is at most {}", u32::MAX)
+        }
+        Ok(_) | Err(_) => "an event needs at least 1 attempt".to_owned(),
+    };
+    Err(Error::new(literal.span(), fault))
 }
 
 fn timeout(key: &Key, input: ParseStream<'_>) -> Result<Duration> {
-    let literal: LitStr = value(key, input, "a duration", "\"30s\"", |input| input.parse())?;
+    let literal: LitStr = value(key, input, "a duration", "\"30s\"", Parse::parse)?;
     let timeout = duration(&literal)?;
     if timeout.is_zero() {
         return Err(Error::new(
@@ -462,14 +461,23 @@ fn retry(key: &Key, input: ParseStream<'_>) -> Result<Vec<Duration>> {
     let (list, literals) = value(key, input, "a list of durations", example, |input| {
         let content;
         let list: token::Bracket = bracketed!(content in input);
-        let literals = content.parse_terminated(<LitStr as syn::parse::Parse>::parse, Token![,])?;
+        let literals = content.parse_terminated(<LitStr as Parse>::parse, Token![,])?;
         Ok((list, literals))
     })?;
     if literals.is_empty() {
         let message = format!("`retry` needs at least one delay: `retry = {example}`");
         return Err(Error::new(list.span.join(), message));
     }
-    literals.iter().map(duration).collect()
+    let mut delays = Vec::new();
+    let mut faults: Option<Error> = None;
+    for delay in literals.iter().map(duration) {
+        match (delay, &mut faults) {
+            (Ok(delay), _) => delays.push(delay),
+            (Err(error), Some(faults)) => faults.combine(error),
+            (Err(error), None) => faults = Some(error),
+        }
+    }
+    faults.map_or(Ok(delays), Err)
 }
 
 /// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"7d"`.

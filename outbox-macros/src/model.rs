@@ -51,8 +51,8 @@ pub(crate) enum Metadata<'a> {
 /// The fields that were chosen to be metadata.
 pub(crate) struct MetadataFields<'a> {
     pub(crate) fields: Vec<Member<'a>>,
-    /// The struct's `rename_all`.
-    pub(crate) rename_all: Option<Meta>,
+    /// The struct's `rename_all`. Boxed because it is rare and large.
+    pub(crate) rename_all: Option<Box<Meta>>,
 }
 
 /// A field of the entity.
@@ -112,7 +112,7 @@ impl<'a> Metadata<'a> {
         }
         Self::Fields(MetadataFields {
             fields,
-            rename_all: serde_rename_all(&source.input.attrs),
+            rename_all: serde_rename_all(&source.input.attrs).map(Box::new),
         })
     }
 }
@@ -165,7 +165,9 @@ pub(crate) struct EventSet<'a> {
 /// A variant of the set: `MoodEntry(Event<MoodEntry>)`.
 pub(crate) struct Variant<'a> {
     pub(crate) ident: &'a Ident,
-    /// The type in `Event<..>`.
+    /// `Event<MoodEntry>`, as it is written.
+    pub(crate) event: &'a Type,
+    /// `MoodEntry`.
     pub(crate) entity: &'a Type,
     /// The handler's method.
     pub(crate) method: Ident,
@@ -191,12 +193,13 @@ impl<'a> EventSet<'a> {
 
 impl EventSet<'_> {
     /// Leaves out the variants for which no code could be generated beside the others.
-    pub(crate) fn retain_distinct(&mut self) {
-        let mut methods = vec![];
+    pub(crate) fn retain_expandable(&mut self) {
+        let is_generic = !self.input.generics.params.is_empty();
+        let mut methods = Vec::new();
         self.variants.retain(|variant| {
             let distinct = variant.ident != "Generic" && !methods.contains(&variant.method);
             methods.push(variant.method.clone());
-            distinct
+            distinct && !is_generic
         });
     }
 }
@@ -205,7 +208,8 @@ impl<'a> Variant<'a> {
     fn read(variant: &'a syn::Variant, diag: &mut Diagnostics) -> Option<Self> {
         check::no_attributes(&variant.attrs, diag);
         let ident = &variant.ident;
-        let Some(entity) = only_field(&variant.fields).and_then(|field| event_of(&field.ty)) else {
+        let event = only_field(&variant.fields).map(|field| &field.ty);
+        let Some((event, entity)) = event.and_then(|event| Some((event, entity_of(event)?))) else {
             let help = format!("write `{ident}(Event<YourEntity>)`");
             diag.error_with_help(
                 ident.span(),
@@ -218,6 +222,7 @@ impl<'a> Variant<'a> {
         let span = Span::call_site().located_at(ident.span());
         Some(Self {
             ident,
+            event,
             entity,
             method: words::method_name(ident, span),
         })
@@ -242,11 +247,11 @@ fn only_field(fields: &Fields) -> Option<&Field> {
 }
 
 /// The `T` of `Event<T>`, by whatever path it is named.
-fn event_of(ty: &Type) -> Option<&Type> {
+fn entity_of(ty: &Type) -> Option<&Type> {
     let path = match ty {
         Type::Path(path) => &path.path,
         // What a macro passed on as `$ty:ty` is a group.
-        Type::Group(group) => return event_of(&group.elem),
+        Type::Group(group) => return entity_of(&group.elem),
         _ => return None,
     };
     let event = path

@@ -146,6 +146,14 @@ impl ObjectWriter {
     }
 }
 
+/// Writes an entity that is its own metadata.
+pub fn snapshot<T>(
+    entity: &T,
+    codec: impl FieldCodec<T>,
+) -> Result<RawMetadata, serde_json::Error> {
+    RawMetadata::encode(&codec.writable(entity))
+}
+
 /// Writes JSON with a function that serializes, such as the one that serde derives for a remote type.
 pub fn encode(
     write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
@@ -291,6 +299,7 @@ impl Tagged {
 }
 
 /// Whether the event type at `index` is none of the earlier ones; for the derive's compile-time check of a set.
+#[must_use]
 pub const fn is_unique(event_types: &[&str], index: usize) -> bool {
     let mut earlier = 0;
     while earlier < index {

@@ -27,7 +27,14 @@ pub(super) fn items(set: &EventSet<'_>) -> TokenStream {
     let runtime = runtime(set.krate.as_ref());
     let handler_trait = handler::trait_item(set, &runtime);
     let metadata_enum = set_metadata::enum_item(set, &runtime);
-    let hidden = in_const(&runtime, &[inherent_impl(set), set_metadata::impls(set)]);
+    let hidden = in_const(
+        &runtime,
+        &[
+            inherent_impl(set),
+            use_of_variants(set),
+            set_metadata::impls(set),
+        ],
+    );
     quote!(#handler_trait #metadata_enum #hidden)
 }
 
@@ -90,6 +97,35 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     }
 }
 
+/// Keeps the compiler from warning about a set that is only handled: nobody builds or reads its variants then.
+fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
+    let name = &set.input.ident;
+    let (impl_generics, type_generics, where_clause) = set.input.generics.split_for_impl();
+    let arms = set.variants.iter().map(|variant| {
+        let ident = variant.ident;
+        quote!(Self::#ident(event) => Self::#ident(event))
+    });
+    // Output:
+    //     impl LumeEvent {
+    //         fn __used(self) -> Self {
+    //             match self { LumeEvent::MoodEntry(event) => LumeEvent::MoodEntry(event), other => other }
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #name #type_generics #where_clause {
+            #[doc(hidden)]
+            #[allow(dead_code)]
+            fn __used(self) -> Self {
+                match self {
+                    #(#arms,)*
+                    other => other,
+                }
+            }
+        }
+    }
+}
+
 /// Two entities may have one event type only if they are in no set together.
 fn event_type_is_unique(set: &EventSet<'_>, index: usize, variant: &Variant<'_>) -> TokenStream {
     let name = &set.input.ident;
@@ -111,5 +147,5 @@ fn event_type_is_unique(set: &EventSet<'_>, index: usize, variant: &Variant<'_>)
 pub(super) fn event_type(variant: &Variant<'_>) -> TokenStream {
     let entity = variant.entity;
     // Output: <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE
-    quote!(<#entity as _outbox::OutboxEntity>::EVENT_TYPE)
+    quote_spanned!(at(entity.span())=> <#entity as _outbox::OutboxEntity>::EVENT_TYPE)
 }

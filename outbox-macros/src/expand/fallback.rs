@@ -28,7 +28,7 @@ pub(super) fn entity(source: &EntitySource<'_>, errors: &Error) -> TokenStream {
 /// The errors of a set, and what can be generated for its well-formed variants.
 pub(super) fn events(mut set: EventSet<'_>, errors: &Error) -> TokenStream {
     let errors = errors.to_compile_error();
-    set.retain_distinct();
+    set.retain_expandable();
     let items = events::items(&set);
     quote!(#errors #items)
 }

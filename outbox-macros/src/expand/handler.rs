@@ -1,9 +1,9 @@
 //! The trait `<Set>Handler`, and `handled_by`.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
 
-use super::derived_name;
+use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
 
 /// The trait with one method a variant. None has a body, so that the compiler names the ones that were left out.
@@ -31,16 +31,17 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
 fn method(variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
     let Variant {
         ident,
-        entity,
+        event,
         method,
+        ..
     } = variant;
     let summary = format!("Delivers one `{ident}` event.");
     // Output:
     //     fn mood_entry(
     //         &self,
-    //         event: ::outbox_runtime::Event<MoodEntry>,
+    //         event: Event<MoodEntry>,
     //     ) -> impl Future<Output = Result<(), ::outbox_runtime::HandlerError>> + Send;
-    quote! {
+    quote_spanned! {at(ident.span())=>
         #[doc = #summary]
         ///
         /// # Errors
@@ -48,7 +49,7 @@ fn method(variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
         /// What the runtime should do about it.
         fn #method(
             &self,
-            event: #runtime::Event<#entity>,
+            event: #event,
         ) -> impl ::core::future::Future<
             Output = ::core::result::Result<(), #runtime::HandlerError>,
         > + ::core::marker::Send;

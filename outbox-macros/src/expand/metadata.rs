@@ -15,7 +15,7 @@ use crate::model::{Entity, Member, Metadata, MetadataFields};
 /// What stands for the type `Metadata` in the impl.
 pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Snapshot => quote!(Self),
+        Metadata::Snapshot => quote_spanned!(super::at(entity.name.span())=> Self),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
     }
 }
@@ -94,7 +94,13 @@ fn serde_derives(metadata: &MetadataFields<'_>, runtime: &TokenStream) -> TokenS
 /// The body of `metadata_json`, from the fields where they are.
 pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Snapshot => quote!(_outbox::RawMetadata::encode(self)),
+        // Output: _outbox::__private::snapshot(self, (&_outbox::__private::Field::<Self>::TYPE).codec())
+        Metadata::Snapshot => {
+            quote!(_outbox::__private::snapshot(
+                self,
+                (&_outbox::__private::Field::<Self>::TYPE).codec()
+            ))
+        }
         Metadata::Fields(metadata) if metadata.follows_serde() => serde_json(entity, metadata),
         Metadata::Fields(metadata) => {
             let fields = metadata.fields.iter().map(|field| {
@@ -138,13 +144,14 @@ fn serde_json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream
 pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Fields(metadata) if !metadata.follows_serde() => [
-            assertions(metadata),
+            assertions(&metadata.fields),
             serialize(entity, metadata),
             deserialize(entity, metadata),
         ]
         .into_iter()
         .collect(),
-        Metadata::Snapshot | Metadata::Fields(_) => TokenStream::new(),
+        Metadata::Snapshot => assertions(&[]),
+        Metadata::Fields(_) => TokenStream::new(),
     }
 }
 
@@ -220,8 +227,8 @@ fn codec(field: &Member<'_>) -> TokenStream {
 }
 
 /// Refuses a type that cannot be metadata, once and at the field.
-fn assertions(metadata: &MetadataFields<'_>) -> TokenStream {
-    let assertions = metadata.fields.iter().map(|field| {
+fn assertions(fields: &[Member<'_>]) -> TokenStream {
+    let assertions = fields.iter().map(|field| {
         let ty = field.ty;
         quote_spanned!(super::at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
     });
@@ -229,7 +236,6 @@ fn assertions(metadata: &MetadataFields<'_>) -> TokenStream {
     //     use _outbox::__private::{Coded as _, Uncoded as _};
     //     const _: fn() = _outbox::__private::assert_metadata_field::<f64>;
     quote! {
-        #[allow(unused_imports)]
         use _outbox::__private::{Coded as _, Uncoded as _};
         #(#assertions)*
     }

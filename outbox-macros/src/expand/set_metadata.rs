@@ -1,10 +1,11 @@
 //! The enum `<Set>Metadata`: the metadata of any event, for what works on events of every type.
 
 use proc_macro2::TokenStream;
-use quote::quote;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
 
-use super::derived_name;
 use super::events::event_type;
+use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
 
 /// The enum, with `Generic` for types outside of the set.
@@ -17,7 +18,9 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
     let variants = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
         let summary = format!("The metadata of a `{ident}` event.");
-        quote!(#[doc = #summary] #ident(<#entity as #runtime::OutboxEntity>::Metadata))
+        let metadata =
+            quote_spanned!(at(entity.span())=> <#entity as #runtime::OutboxEntity>::Metadata);
+        quote!(#[doc = #summary] #ident(#metadata))
     });
     // Output:
     //     pub enum LumeEventMetadata {
