@@ -97,52 +97,85 @@ impl<T> FieldCodec<T> for NoCodec {
     }
 }
 
+/// What a metadata struct is written to, field by field: JSON when its entity is enqueued, any serializer otherwise.
+///
+/// After a failure the first one is kept and the rest is skipped, so that generated code need not look at each field.
+pub trait ObjectSink: Sized {
+    /// The object, or the first failure.
+    type Output;
+
+    /// Adds a field.
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self;
+
+    /// Ends the object.
+    fn finish(self) -> Self::Output;
+}
+
 /// Writes a JSON object from fields where they are, without a copy of the entity.
 #[derive(Debug)]
 #[must_use]
-pub struct ObjectWriter {
-    json: Vec<u8>,
-    fault: Option<serde_json::Error>,
-}
+pub struct ObjectWriter(Result<Vec<u8>, serde_json::Error>);
 
 impl ObjectWriter {
     /// An object without fields.
     #[allow(clippy::new_without_default, reason = "generated code calls `new`")]
     pub fn new() -> Self {
-        Self {
-            json: vec![b'{'],
-            fault: None,
-        }
+        Self(Ok(vec![b'{']))
+    }
+}
+
+impl ObjectSink for ObjectWriter {
+    type Output = Result<RawMetadata, serde_json::Error>;
+
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self {
+        Self(self.0.and_then(|mut json| {
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            serde_json::to_writer(&mut json, name)?;
+            json.push(b':');
+            serde_json::to_writer(&mut json, &codec.writable(value))?;
+            Ok(json)
+        }))
     }
 
-    /// Adds a field. After a failure, the first one is kept and the rest is skipped.
-    pub fn field<T>(mut self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self {
-        if self.fault.is_none() {
-            self.fault = self.try_field(name, &codec.writable(value)).err();
-        }
-        self
+    fn finish(self) -> Self::Output {
+        self.0.map(|mut json| {
+            json.push(b'}');
+            RawMetadata::from_bytes(json)
+        })
+    }
+}
+
+/// Writes a struct to any serializer.
+#[must_use]
+pub struct StructWriter<S: Serializer>(Result<S::SerializeStruct, S::Error>);
+
+impl<S: Serializer> StructWriter<S> {
+    /// A struct that will have so many fields.
+    pub fn new(serializer: S, name: &'static str, fields: usize) -> Self {
+        Self(serializer.serialize_struct(name, fields))
+    }
+}
+
+impl<S: Serializer> ObjectSink for StructWriter<S> {
+    type Output = Result<S::Ok, S::Error>;
+
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self {
+        Self(self.0.and_then(|mut object| {
+            object.serialize_field(name, &codec.writable(value))?;
+            Ok(object)
+        }))
     }
 
-    fn try_field(
-        &mut self,
-        name: &'static str,
-        value: &impl Serialize,
-    ) -> Result<(), serde_json::Error> {
-        if self.json.len() > 1 {
-            self.json.push(b',');
-        }
-        serde_json::to_writer(&mut self.json, name)?;
-        self.json.push(b':');
-        serde_json::to_writer(&mut self.json, value)
+    fn finish(self) -> Self::Output {
+        self.0.and_then(SerializeStruct::end)
     }
+}
 
-    /// The object.
-    pub fn finish(mut self) -> Result<RawMetadata, serde_json::Error> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        self.json.push(b'}');
-        Ok(RawMetadata::from_bytes(self.json))
+impl<S: Serializer> std::fmt::Debug for StructWriter<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StructWriter")
     }
 }
 
@@ -161,39 +194,6 @@ pub fn encode(
     let mut json = Vec::new();
     write(&mut serde_json::Serializer::new(&mut json))?;
     Ok(RawMetadata::from_bytes(json))
-}
-
-/// Writes a struct to any serializer.
-#[must_use]
-pub struct StructWriter<S: Serializer>(S::SerializeStruct);
-
-impl<S: Serializer> StructWriter<S> {
-    /// Begins a struct of so many fields.
-    pub fn new(serializer: S, name: &'static str, fields: usize) -> Result<Self, S::Error> {
-        serializer.serialize_struct(name, fields).map(Self)
-    }
-
-    /// Adds a field.
-    pub fn field<T>(
-        mut self,
-        name: &'static str,
-        value: &T,
-        codec: impl FieldCodec<T>,
-    ) -> Result<Self, S::Error> {
-        self.0.serialize_field(name, &codec.writable(value))?;
-        Ok(self)
-    }
-
-    /// Ends the struct.
-    pub fn finish(self) -> Result<S::Ok, S::Error> {
-        self.0.end()
-    }
-}
-
-impl<S: Serializer> std::fmt::Debug for StructWriter<S> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("StructWriter")
-    }
 }
 
 /// Reads a struct field by field, so that the derive need not generate a visitor for every entity.

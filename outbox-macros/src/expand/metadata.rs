@@ -9,13 +9,13 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
 
-use super::derived_name;
+use super::{at, derived_name};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 
 /// What stands for the type `Metadata` in the impl.
 pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Snapshot => quote_spanned!(super::at(entity.name.span())=> Self),
+        Metadata::Snapshot => quote_spanned!(at(entity.name.span())=> Self),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
     }
 }
@@ -103,15 +103,9 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
         }
         Metadata::Fields(metadata) if metadata.follows_serde() => serde_json(entity, metadata),
         Metadata::Fields(metadata) => {
-            let fields = metadata.fields.iter().map(|field| {
-                let (ident, key, codec) = (field.ident, key(field), codec(field));
-                quote!(.field(#key, &self.#ident, #codec))
-            });
-            // Output:
-            //     _outbox::__private::ObjectWriter::new()
-            //         .field("valence", &self.valence, (&_outbox::__private::Field::<f64>::TYPE).codec())
-            //         .finish()
-            quote!(_outbox::__private::ObjectWriter::new() #(#fields)* .finish())
+            let fields = metadata.fields.iter().map(|field| field.ident);
+            // Output: __write(_outbox::__private::ObjectWriter::new(), &self.valence, &self.labels)
+            quote!(__write(_outbox::__private::ObjectWriter::new() #(, &self.#fields)*))
         }
     }
 }
@@ -145,6 +139,7 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Fields(metadata) if !metadata.follows_serde() => [
             assertions(&metadata.fields),
+            write(&metadata.fields),
             serialize(entity, metadata),
             deserialize(entity, metadata),
         ]
@@ -155,20 +150,44 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
+/// The one list of names and values, which the entity and its metadata struct share.
+fn write(fields: &[Member<'_>]) -> TokenStream {
+    let names: Vec<Ident> = fields.iter().map(parameter).collect();
+    let types = fields.iter().map(|field| field.ty);
+    let keys = fields.iter().map(key);
+    let codecs = fields.iter().map(codec);
+    // Output:
+    //     fn __write<__O: _outbox::__private::ObjectSink>(__object: __O, valence: &f64) -> __O::Output {
+    //         __object.field("valence", valence, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
+    //     }
+    quote! {
+        fn __write<__O: _outbox::__private::ObjectSink>(
+            __object: __O,
+            #(#names: &#types,)*
+        ) -> __O::Output {
+            __object
+                #(.field(#keys, #names, #codecs))*
+                .finish()
+        }
+    }
+}
+
+/// The field's name as a parameter, with the lints of generated code.
+fn parameter(field: &Member<'_>) -> Ident {
+    let mut name = field.ident.clone();
+    name.set_span(at(name.span()));
+    name
+}
+
 fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let struct_name = derived_name(entity.name, "Metadata");
     let name = struct_name.unraw().to_string();
     let count = metadata.fields.len();
-    let fields = metadata.fields.iter().map(|field| {
-        let (ident, key, codec) = (field.ident, key(field), codec(field));
-        quote!(.field(#key, &self.#ident, #codec)?)
-    });
+    let fields = metadata.fields.iter().map(|field| field.ident);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
-    //             StructWriter::new(serializer, "MoodEntryMetadata", 1)?
-    //                 .field("valence", &self.valence, (&Field::<f64>::TYPE).codec())?
-    //                 .finish()
+    //             __write(StructWriter::new(serializer, "MoodEntryMetadata", 1usize), &self.valence)
     //         }
     //     }
     quote! {
@@ -178,9 +197,8 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
                 &self,
                 serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                _outbox::__private::StructWriter::new(serializer, #name, #count)?
-                    #(#fields)*
-                    .finish()
+                let object = _outbox::__private::StructWriter::new(serializer, #name, #count);
+                __write(object #(, &self.#fields)*)
             }
         }
     }
@@ -230,7 +248,7 @@ fn codec(field: &Member<'_>) -> TokenStream {
 fn assertions(fields: &[Member<'_>]) -> TokenStream {
     let assertions = fields.iter().map(|field| {
         let ty = field.ty;
-        quote_spanned!(super::at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
+        quote_spanned!(at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
     });
     // Output:
     //     use _outbox::__private::{Coded as _, Uncoded as _};
