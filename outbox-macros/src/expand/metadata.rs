@@ -246,15 +246,16 @@ fn codec(field: &Member<'_>) -> TokenStream {
 
 /// Refuses a type that cannot be metadata, once and at the field.
 fn assertions(fields: &[Member<'_>]) -> TokenStream {
+    let count = fields.len();
     let assertions = fields.iter().map(|field| {
         let ty = field.ty;
-        quote_spanned!(at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
+        quote_spanned!(at(ty.span())=> _outbox::__private::assert_metadata_field::<#ty>)
     });
     // Output:
     //     use _outbox::__private::{Coded as _, Uncoded as _};
-    //     const _: fn() = _outbox::__private::assert_metadata_field::<f64>;
+    //     const _: [fn(); 1usize] = [_outbox::__private::assert_metadata_field::<f64>];
     quote! {
         use _outbox::__private::{Coded as _, Uncoded as _};
-        #(#assertions)*
+        const _: [fn(); #count] = [#(#assertions),*];
     }
 }
