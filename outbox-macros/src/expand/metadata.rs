@@ -4,7 +4,7 @@
 //! serde's derives do. Where the user's `#[serde(..)]` decides about the form, serde's derives are used.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
@@ -152,31 +152,27 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
 
 /// The one list of names and values, which the entity and its metadata struct share.
 fn write(fields: &[Member<'_>]) -> TokenStream {
-    let names: Vec<Ident> = fields.iter().map(parameter).collect();
+    // Not the fields' names: a parameter of that name could meet a constant of the user's.
+    let names: Vec<Ident> = (0..fields.len())
+        .map(|index| format_ident!("field_{index}"))
+        .collect();
     let types = fields.iter().map(|field| field.ty);
     let keys = fields.iter().map(key);
     let codecs = fields.iter().map(codec);
     // Output:
-    //     fn __write<__O: _outbox::__private::ObjectSink>(__object: __O, valence: &f64) -> __O::Output {
-    //         __object.field("valence", valence, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
+    //     fn __write<__O: _outbox::__private::ObjectSink>(object: __O, field_0: &f64) -> __O::Output {
+    //         object.field("valence", field_0, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
     //     }
     quote! {
         fn __write<__O: _outbox::__private::ObjectSink>(
-            __object: __O,
+            object: __O,
             #(#names: &#types,)*
         ) -> __O::Output {
-            __object
+            object
                 #(.field(#keys, #names, #codecs))*
                 .finish()
         }
     }
-}
-
-/// The field's name as a parameter, with the lints of generated code.
-fn parameter(field: &Member<'_>) -> Ident {
-    let mut name = field.ident.clone();
-    name.set_span(at(name.span()));
-    name
 }
 
 fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
