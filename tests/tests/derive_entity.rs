@@ -162,6 +162,22 @@ fn the_display_name_is_the_struct_s_name_in_words() {
 }
 
 #[test]
+fn the_longest_event_type_fits_a_row() {
+    #[derive(OutboxEntity)]
+    #[outbox(
+        event_type = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+    )]
+    struct Long {
+        #[outbox(entity_id, user_id)]
+        id: String,
+    }
+
+    assert_eq!(Long::EVENT_TYPE.len(), NewEvent::MAX_KEY_BYTES);
+    let long = Long { id: "a".to_owned() };
+    assert!(long.enqueue_sync().into_event().is_ok());
+}
+
+#[test]
 fn an_entity_without_metadata_sends_an_empty_object() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "session")]

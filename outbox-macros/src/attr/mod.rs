@@ -2,7 +2,7 @@
 //!
 //! No function returns early on a mistake: it is recorded, the rest of that key is skipped, and reading goes on with
 //! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
-//! in [`check`](crate::check).
+//! in [`check`].
 
 mod value; // what each key takes
 
@@ -97,31 +97,21 @@ impl EntityAttrs {
         each_key(attrs, Level::Struct, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(event_type = "moodEntry")]
-                "event_type" => key.set(&mut read.event_type, diag, |key| {
-                    value::event_type(key, input)
-                }),
+                "event_type" => key.set(&mut read.event_type, input, diag, value::event_type),
                 // #[outbox(priority = -5)]
-                "priority" => key.set(&mut read.priority, diag, |key| value::priority(key, input)),
+                "priority" => key.set(&mut read.priority, input, diag, value::priority),
                 // #[outbox(display_name = "Mood Entry")]
-                "display_name" => {
-                    key.set(&mut read.display_name, diag, |key| {
-                        value::display_name(key, input)
-                    });
-                }
+                "display_name" => key.set(&mut read.display_name, input, diag, value::display_name),
                 // #[outbox(max_attempts = 5)]
-                "max_attempts" => {
-                    key.set(&mut read.max_attempts, diag, |key| {
-                        value::max_attempts(key, input)
-                    });
-                }
+                "max_attempts" => key.set(&mut read.max_attempts, input, diag, value::max_attempts),
                 // #[outbox(retry = ["1s", "5s", "2m"])]
-                "retry" => key.set(&mut read.retry, diag, |key| value::retry(key, input)),
+                "retry" => key.set(&mut read.retry, input, diag, value::retry),
                 // #[outbox(timeout = "30s")]
-                "timeout" => key.set(&mut read.timeout, diag, |key| value::timeout(key, input)),
+                "timeout" => key.set(&mut read.timeout, input, diag, value::timeout),
                 // #[outbox(snapshot)]
-                "snapshot" => key.set(&mut read.snapshot, diag, |key| value::flag(key, input)),
+                "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
                 // #[outbox(crate = ::outbox_runtime)]
-                "crate" => key.set(&mut read.krate, diag, |key| value::crate_path(key, input)),
+                "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,
             }
             true
@@ -136,11 +126,11 @@ impl FieldAttrs {
         each_key(attrs, Level::Field, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(entity_id)]
-                "entity_id" => key.set(&mut read.entity_id, diag, |key| value::flag(key, input)),
+                "entity_id" => key.set(&mut read.entity_id, input, diag, value::flag),
                 // #[outbox(user_id)]
-                "user_id" => key.set(&mut read.user_id, diag, |key| value::flag(key, input)),
+                "user_id" => key.set(&mut read.user_id, input, diag, value::flag),
                 // #[outbox(metadata)]
-                "metadata" => key.set(&mut read.metadata, diag, |key| value::flag(key, input)),
+                "metadata" => key.set(&mut read.metadata, input, diag, value::flag),
                 _ => return false,
             }
             true
@@ -156,7 +146,7 @@ impl EventsAttrs {
         each_key(attrs, Level::Enum, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(crate = ::outbox_runtime)]
-                "crate" => key.set(&mut read.krate, diag, |key| value::crate_path(key, input)),
+                "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,
             }
             true
@@ -191,7 +181,7 @@ pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
 }
 
 /// Where an attribute stands.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Level {
     Struct,
     Field,
@@ -257,10 +247,11 @@ impl Key {
     fn set<T>(
         self,
         slot: &mut Option<Keyed<T>>,
+        input: ParseStream<'_>,
         diag: &mut Diagnostics,
-        read: impl FnOnce(&Self) -> Result<T>,
+        read: impl FnOnce(&Self, ParseStream<'_>) -> Result<T>,
     ) {
-        match (read(&self), slot) {
+        match (read(&self, input), slot) {
             (Err(error), _) => {
                 diag.attempted(&self.name);
                 diag.push(error);
