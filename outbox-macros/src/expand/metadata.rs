@@ -152,10 +152,7 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
 
 /// The one list of names and values, which the entity and its metadata struct share.
 fn write(fields: &[Member<'_>]) -> TokenStream {
-    // Not the fields' names: a parameter of that name could meet a constant of the user's.
-    let names: Vec<Ident> = (0..fields.len())
-        .map(|index| format_ident!("field_{index}"))
-        .collect();
+    let names = numbered(fields);
     let types = fields.iter().map(|field| field.ty);
     let keys = fields.iter().map(key);
     let codecs = fields.iter().map(codec);
@@ -202,30 +199,93 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
 
 fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let struct_name = derived_name(entity.name, "Metadata");
-    let fields = metadata.fields.iter().map(|field| {
-        let (ident, key, codec) = (field.ident, key(field), codec(field));
-        quote!(#ident: object.take(#key, #codec)?)
-    });
+    let slots = slots(&metadata.fields);
+    let methods = slot_methods(&struct_name, &metadata.fields);
     // Output:
+    //     struct __Slots { field_0: Option<f64> }
+    //     impl _outbox::__private::ObjectSlots for __Slots { type Object = MoodEntryMetadata; .. }
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             let mut object = ObjectReader::new(deserializer)?;
-    //             Ok(Self { valence: object.take("valence", (&Field::<f64>::TYPE).codec())? })
+    //             _outbox::__private::read_object::<__Slots, __D>(deserializer)
     //         }
     //     }
     quote! {
+        #slots
+
+        #[automatically_derived]
+        impl _outbox::__private::ObjectSlots for __Slots {
+            type Object = #struct_name;
+
+            #methods
+        }
+
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
                 deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let mut object = _outbox::__private::ObjectReader::new(deserializer)?;
-                ::core::result::Result::Ok(Self {
-                    #(#fields,)*
-                })
+                _outbox::__private::read_object::<__Slots, __D>(deserializer)
             }
         }
     }
+}
+
+/// Room for each field while it is read.
+fn slots(fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let types = fields.iter().map(|field| field.ty);
+    // Output: struct __Slots { field_0: Option<f64> }
+    quote! {
+        struct __Slots {
+            #(#names: ::core::option::Option<#types>,)*
+        }
+    }
+}
+
+fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let idents = fields.iter().map(|field| field.ident);
+    let keys: Vec<String> = fields.iter().map(key).collect();
+    let codecs: Vec<TokenStream> = fields.iter().map(codec).collect();
+    // Output:
+    //     fn empty() -> Self { Self { field_0: None } }
+    //     fn put<'de, __A: MapAccess<'de>>(&mut self, name: &str, map: &mut __A) -> Result<(), __A::Error> {
+    //         match name { "valence" => fill(&mut self.field_0, "valence", map, codec), _ => skip(map) }
+    //     }
+    //     fn finish<__E: Error>(self) -> Result<MoodEntryMetadata, __E> {
+    //         Ok(MoodEntryMetadata { valence: filled(self.field_0, "valence", codec)? })
+    //     }
+    quote! {
+        fn empty() -> Self {
+            Self { #(#names: ::core::option::Option::None,)* }
+        }
+
+        fn put<'de, __A: _outbox::__private::serde::de::MapAccess<'de>>(
+            &mut self,
+            name: &::core::primitive::str,
+            map: &mut __A,
+        ) -> ::core::result::Result<(), __A::Error> {
+            match name {
+                #(#keys => _outbox::__private::fill(&mut self.#names, #keys, map, #codecs),)*
+                _ => _outbox::__private::skip(map),
+            }
+        }
+
+        fn finish<__E: _outbox::__private::serde::de::Error>(
+            self,
+        ) -> ::core::result::Result<#struct_name, __E> {
+            ::core::result::Result::Ok(#struct_name {
+                #(#idents: _outbox::__private::filled(self.#names, #keys, #codecs)?,)*
+            })
+        }
+    }
+}
+
+/// `field_0`, `field_1`: not the fields' names, as a parameter of that name could meet a constant of the user's.
+fn numbered(fields: &[Member<'_>]) -> Vec<Ident> {
+    (0..fields.len())
+        .map(|index| format_ident!("field_{index}"))
+        .collect()
 }
 
 /// The field's name in the JSON.
