@@ -207,14 +207,17 @@ pub trait ObjectSlots: Sized {
     /// The struct.
     type Object;
 
+    /// Its fields.
+    const NAMES: &'static [&'static str];
+
     /// No field was read yet.
     fn empty() -> Self;
 
     /// Reads the value of a key.
     fn put<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
 
-    /// The struct, unless a field is missing.
-    fn finish<E: serde::de::Error>(self) -> Result<Self::Object, E>;
+    /// The struct, unless a field was not put.
+    fn finish(self) -> Option<Self::Object>;
 }
 
 /// Reads a metadata struct.
@@ -232,10 +235,19 @@ pub fn read_object<'de, S: ObjectSlots, D: Deserializer<'de>>(
 
         fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Object, A::Error> {
             let mut slots = S::empty();
+            let mut absent = S::NAMES.to_vec();
             while let Some(name) = map.next_key::<String>()? {
                 slots.put(&name, &mut map)?;
+                absent.retain(|other| *other != name);
             }
-            slots.finish()
+            for name in absent {
+                slots
+                    .put(name, &mut Absent(PhantomData))
+                    .map_err(|_: A::Error| A::Error::missing_field(name))?;
+            }
+            slots
+                .finish()
+                .ok_or_else(|| A::Error::custom("a field was not read"))
         }
     }
 
@@ -271,15 +283,18 @@ pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
     map.next_value::<IgnoredAny>().map(|_| ())
 }
 
-/// The value of a field. One that is absent reads as `null`, so that an `Option` is `None`.
-pub fn filled<T, E: serde::de::Error>(
-    slot: Option<T>,
-    name: &'static str,
-    codec: impl FieldCodec<T>,
-) -> Result<T, E> {
-    match slot {
-        Some(value) => Ok(value),
-        None => codec.read(Value::Null).map_err(|_| E::missing_field(name)),
+/// Stands for an absent field, which reads as `null`, so that an `Option` is `None`.
+struct Absent<E>(PhantomData<E>);
+
+impl<'de, E: serde::de::Error> MapAccess<'de> for Absent<E> {
+    type Error = E;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, _: K) -> Result<Option<K::Value>, E> {
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        seed.deserialize(Value::Null).map_err(E::custom)
     }
 }
 

@@ -246,16 +246,17 @@ fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
     let names = numbered(fields);
     let idents = fields.iter().map(|field| field.ident);
     let keys: Vec<String> = fields.iter().map(key).collect();
-    let codecs: Vec<TokenStream> = fields.iter().map(codec).collect();
+    let codecs = fields.iter().map(codec);
     // Output:
+    //     const NAMES: &'static [&'static str] = &["valence"];
     //     fn empty() -> Self { Self { field_0: None } }
     //     fn put<'de, __A: MapAccess<'de>>(&mut self, name: &str, map: &mut __A) -> Result<(), __A::Error> {
     //         match name { "valence" => fill(&mut self.field_0, "valence", map, codec), _ => skip(map) }
     //     }
-    //     fn finish<__E: Error>(self) -> Result<MoodEntryMetadata, __E> {
-    //         Ok(MoodEntryMetadata { valence: filled(self.field_0, "valence", codec)? })
-    //     }
+    //     fn finish(self) -> Option<MoodEntryMetadata> { Some(MoodEntryMetadata { valence: self.field_0? }) }
     quote! {
+        const NAMES: &'static [&'static ::core::primitive::str] = &[#(#keys),*];
+
         fn empty() -> Self {
             Self { #(#names: ::core::option::Option::None,)* }
         }
@@ -271,11 +272,9 @@ fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
             }
         }
 
-        fn finish<__E: _outbox::__private::serde::de::Error>(
-            self,
-        ) -> ::core::result::Result<#struct_name, __E> {
-            ::core::result::Result::Ok(#struct_name {
-                #(#idents: _outbox::__private::filled(self.#names, #keys, #codecs)?,)*
+        fn finish(self) -> ::core::option::Option<#struct_name> {
+            ::core::option::Option::Some(#struct_name {
+                #(#idents: self.#names?,)*
             })
         }
     }
