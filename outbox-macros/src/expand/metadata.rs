@@ -4,18 +4,18 @@
 //! serde's derives do. Where the user's `#[serde(..)]` decides about the form, serde's derives are used.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
 
-use super::derived_name;
+use super::{at, derived_name};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 
 /// What stands for the type `Metadata` in the impl.
 pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Snapshot => quote_spanned!(super::at(entity.name.span())=> Self),
+        Metadata::Snapshot => quote_spanned!(at(entity.name.span())=> Self),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
     }
 }
@@ -103,15 +103,9 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
         }
         Metadata::Fields(metadata) if metadata.follows_serde() => serde_json(entity, metadata),
         Metadata::Fields(metadata) => {
-            let fields = metadata.fields.iter().map(|field| {
-                let (ident, key, codec) = (field.ident, key(field), codec(field));
-                quote!(.field(#key, &self.#ident, #codec))
-            });
-            // Output:
-            //     _outbox::__private::ObjectWriter::new()
-            //         .field("valence", &self.valence, (&_outbox::__private::Field::<f64>::TYPE).codec())
-            //         .finish()
-            quote!(_outbox::__private::ObjectWriter::new() #(#fields)* .finish())
+            let fields = metadata.fields.iter().map(|field| field.ident);
+            // Output: __write(_outbox::__private::ObjectWriter::new(), &self.valence, &self.labels)
+            quote!(__write(_outbox::__private::ObjectWriter::new() #(, &self.#fields)*))
         }
     }
 }
@@ -145,6 +139,7 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Fields(metadata) if !metadata.follows_serde() => [
             assertions(&metadata.fields),
+            write(&metadata.fields),
             serialize(entity, metadata),
             deserialize(entity, metadata),
         ]
@@ -155,20 +150,37 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
+/// The one list of names and values, which the entity and its metadata struct share.
+fn write(fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let types = fields.iter().map(|field| field.ty);
+    let keys = fields.iter().map(key);
+    let codecs = fields.iter().map(codec);
+    // Output:
+    //     fn __write<__O: _outbox::__private::ObjectSink>(object: __O, field_0: &f64) -> __O::Output {
+    //         object.field("valence", field_0, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
+    //     }
+    quote! {
+        fn __write<__O: _outbox::__private::ObjectSink>(
+            object: __O,
+            #(#names: &#types,)*
+        ) -> __O::Output {
+            object
+                #(.field(#keys, #names, #codecs))*
+                .finish()
+        }
+    }
+}
+
 fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let struct_name = derived_name(entity.name, "Metadata");
     let name = struct_name.unraw().to_string();
     let count = metadata.fields.len();
-    let fields = metadata.fields.iter().map(|field| {
-        let (ident, key, codec) = (field.ident, key(field), codec(field));
-        quote!(.field(#key, &self.#ident, #codec)?)
-    });
+    let fields = metadata.fields.iter().map(|field| field.ident);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
-    //             StructWriter::new(serializer, "MoodEntryMetadata", 1)?
-    //                 .field("valence", &self.valence, (&Field::<f64>::TYPE).codec())?
-    //                 .finish()
+    //             __write(StructWriter::new(serializer, "MoodEntryMetadata", 1usize), &self.valence)
     //         }
     //     }
     quote! {
@@ -178,9 +190,8 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
                 &self,
                 serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                _outbox::__private::StructWriter::new(serializer, #name, #count)?
-                    #(#fields)*
-                    .finish()
+                let object = _outbox::__private::StructWriter::new(serializer, #name, #count);
+                __write(object #(, &self.#fields)*)
             }
         }
     }
@@ -188,30 +199,92 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
 
 fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let struct_name = derived_name(entity.name, "Metadata");
-    let fields = metadata.fields.iter().map(|field| {
-        let (ident, key, codec) = (field.ident, key(field), codec(field));
-        quote!(#ident: object.take(#key, #codec)?)
-    });
+    let slots = slots(&metadata.fields);
+    let methods = slot_methods(&struct_name, &metadata.fields);
     // Output:
+    //     struct __Slots { field_0: Option<f64> }
+    //     impl _outbox::__private::ObjectSlots for __Slots { type Object = MoodEntryMetadata; .. }
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             let mut object = ObjectReader::new(deserializer)?;
-    //             Ok(Self { valence: object.take("valence", (&Field::<f64>::TYPE).codec())? })
+    //             _outbox::__private::read_object::<__Slots, __D>(deserializer)
     //         }
     //     }
     quote! {
+        #slots
+
+        #[automatically_derived]
+        impl _outbox::__private::ObjectSlots for __Slots {
+            type Object = #struct_name;
+
+            #methods
+        }
+
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
                 deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let mut object = _outbox::__private::ObjectReader::new(deserializer)?;
-                ::core::result::Result::Ok(Self {
-                    #(#fields,)*
-                })
+                _outbox::__private::read_object::<__Slots, __D>(deserializer)
             }
         }
     }
+}
+
+/// Room for each field while it is read.
+fn slots(fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let types = fields.iter().map(|field| field.ty);
+    // Output: struct __Slots { field_0: Option<f64> }
+    quote! {
+        struct __Slots {
+            #(#names: ::core::option::Option<#types>,)*
+        }
+    }
+}
+
+fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let idents = fields.iter().map(|field| field.ident);
+    let keys: Vec<String> = fields.iter().map(key).collect();
+    let codecs = fields.iter().map(codec);
+    // Output:
+    //     const NAMES: &'static [&'static str] = &["valence"];
+    //     fn empty() -> Self { Self { field_0: None } }
+    //     fn put<'de, __A: MapAccess<'de>>(&mut self, name: &str, map: &mut __A) -> Result<(), __A::Error> {
+    //         match name { "valence" => fill(&mut self.field_0, "valence", map, codec), _ => skip(map) }
+    //     }
+    //     fn finish(self) -> Option<MoodEntryMetadata> { Some(MoodEntryMetadata { valence: self.field_0? }) }
+    quote! {
+        const NAMES: &'static [&'static ::core::primitive::str] = &[#(#keys),*];
+
+        fn empty() -> Self {
+            Self { #(#names: ::core::option::Option::None,)* }
+        }
+
+        fn put<'de, __A: _outbox::__private::serde::de::MapAccess<'de>>(
+            &mut self,
+            name: &::core::primitive::str,
+            map: &mut __A,
+        ) -> ::core::result::Result<(), __A::Error> {
+            match name {
+                #(#keys => _outbox::__private::fill(&mut self.#names, #keys, map, #codecs),)*
+                _ => _outbox::__private::skip(map),
+            }
+        }
+
+        fn finish(self) -> ::core::option::Option<#struct_name> {
+            ::core::option::Option::Some(#struct_name {
+                #(#idents: self.#names?,)*
+            })
+        }
+    }
+}
+
+/// `field_0`, `field_1`: not the fields' names, as a parameter of that name could meet a constant of the user's.
+fn numbered(fields: &[Member<'_>]) -> Vec<Ident> {
+    (0..fields.len())
+        .map(|index| format_ident!("field_{index}"))
+        .collect()
 }
 
 /// The field's name in the JSON.
@@ -228,15 +301,16 @@ fn codec(field: &Member<'_>) -> TokenStream {
 
 /// Refuses a type that cannot be metadata, once and at the field.
 fn assertions(fields: &[Member<'_>]) -> TokenStream {
+    let count = fields.len();
     let assertions = fields.iter().map(|field| {
         let ty = field.ty;
-        quote_spanned!(super::at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
+        quote_spanned!(at(ty.span())=> _outbox::__private::assert_metadata_field::<#ty>)
     });
     // Output:
     //     use _outbox::__private::{Coded as _, Uncoded as _};
-    //     const _: fn() = _outbox::__private::assert_metadata_field::<f64>;
+    //     const _: [fn(); 1usize] = [_outbox::__private::assert_metadata_field::<f64>];
     quote! {
         use _outbox::__private::{Coded as _, Uncoded as _};
-        #(#assertions)*
+        const _: [fn(); #count] = [#(#assertions),*];
     }
 }
