@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{Enqueue, HandlerSet, MemoryStore, NewEvent, SqliteStore};
+use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqliteStoreBuilder};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
@@ -143,6 +143,38 @@ impl Call {
     }
 }
 
+/// Starts delivering notes of user u1 from `store` to a remote service, with default settings.
+pub fn start(store: &(impl OutboxRepository + Clone)) -> (Remote, Running) {
+    start_with(store, |builder| builder)
+}
+
+/// The same with other settings.
+pub fn start_with(
+    store: &(impl OutboxRepository + Clone),
+    configure: impl FnOnce(ProcessorBuilder) -> ProcessorBuilder,
+) -> (Remote, Running) {
+    let (remote, processor) = processor(store, configure);
+    (remote, processor.start("u1"))
+}
+
+/// The same for all users.
+pub fn start_all_users(
+    store: &(impl OutboxRepository + Clone),
+    configure: impl FnOnce(ProcessorBuilder) -> ProcessorBuilder,
+) -> (Remote, Running) {
+    let (remote, processor) = processor(store, configure);
+    (remote, processor.start_all_users())
+}
+
+fn processor(
+    store: &(impl OutboxRepository + Clone),
+    configure: impl FnOnce(ProcessorBuilder) -> ProcessorBuilder,
+) -> (Remote, Processor) {
+    let (remote, handlers) = Remote::new();
+    let builder = Processor::builder(store.clone()).handlers(handlers);
+    (remote, configure(builder).build().unwrap())
+}
+
 /// A test that hangs fails instead. Nothing is ever measured with this.
 #[allow(
     clippy::disallowed_methods,
@@ -172,7 +204,7 @@ impl Temporary {
 
     /// With other settings.
     pub async fn open_with(
-        configure: impl FnOnce(outbox_runtime::SqliteStoreBuilder) -> outbox_runtime::SqliteStoreBuilder,
+        configure: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
     ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.db");

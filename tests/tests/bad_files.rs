@@ -4,8 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{DeadReason, Processor, SqliteStore, StoreError, StoreErrorKind, prelude::*};
-use outbox_tests::{Remote, Temporary, enqueue, note};
+use outbox_runtime::{DeadReason, SqliteStore, StoreError, StoreErrorKind, prelude::*};
+use outbox_tests::{Temporary, enqueue, note, start_all_users};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -228,12 +228,7 @@ async fn rows_damaged_behind_our_back_are_dead_letters_alone_and_everything_else
         5,
         "next_attempt_at = -9223372036854775808, last_attempt_at = -1",
     );
-    let (mut remote, handlers) = Remote::new();
-    let processor = Processor::builder(store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start_all_users();
+    let (mut remote, running) = start_all_users(store, |builder| builder);
     let call = remote.next().await;
     assert_eq!(call.id(), 6, "the sound one is delivered");
     call.ok();

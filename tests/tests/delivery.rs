@@ -8,7 +8,8 @@ use outbox_runtime::{
     SqliteStoreBuilder, WaitsFor, async_trait, prelude::*, testing::ManualClock,
 };
 use outbox_tests::{
-    Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, unknown, within,
+    Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, start, start_all_users,
+    unknown, within,
 };
 use tokio::sync::{Barrier, mpsc};
 
@@ -17,12 +18,7 @@ const SOON: Duration = Duration::from_secs(30);
 #[test]
 fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
         assert_eq!(call.event.id, event.id);
@@ -46,12 +42,7 @@ fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
 #[tokio::test]
 async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
     let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
-    let (mut remote, handlers) = Remote::new();
-    let processor = Processor::builder(temporary.store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start("u1");
+    let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     for id in 1..=20 {
         temporary
@@ -67,12 +58,7 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 #[tokio::test]
 async fn a_commit_on_the_callers_own_connection_is_noticed() {
     let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
-    let (mut remote, handlers) = Remote::new();
-    let processor = Processor::builder(temporary.store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start("u1");
+    let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     let mut conn = temporary.connect();
     let tx = conn.transaction().unwrap();
@@ -85,12 +71,7 @@ async fn a_commit_on_the_callers_own_connection_is_noticed() {
 #[tokio::test]
 async fn a_commit_of_another_process_is_noticed() {
     let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
-    let (mut remote, handlers) = Remote::new();
-    let processor = Processor::builder(temporary.store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start("u1");
+    let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     // Written by SQL alone, as another process would: nothing in this one is told.
     let event = note(1).enqueue_sync().into_event().unwrap();
@@ -129,12 +110,7 @@ async fn asleep(clock: &ManualClock) {
 #[tokio::test]
 async fn an_idle_processor_runs_no_query() {
     let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::count_statements).await;
-    let (mut remote, handlers) = Remote::new();
-    let processor = Processor::builder(temporary.store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start_all_users();
+    let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
     let statements = temporary.store.statements();
     asleep(&clock).await;
     let before = statements.get();
@@ -380,12 +356,7 @@ fn a_handler_may_enqueue_and_use_the_store() {
 #[test]
 fn a_trigger_and_a_flush_of_nothing_do_no_harm() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         for _ in 0..100 {
             running.trigger();
         }

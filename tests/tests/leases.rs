@@ -5,21 +5,17 @@ use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, Processor, Running, prelude::*};
-use outbox_tests::{Intercepted, Remote, enqueue, note, on_each_store, within};
+use outbox_tests::{Intercepted, Remote, enqueue, note, on_each_store, start_with, within};
 
 const LEASE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(30);
 
+/// With leases of a minute, and handlers that may take nearly as long.
 fn start(store: &Arc<dyn OutboxRepository>) -> (Remote, Running) {
-    let (remote, handlers) = Remote::new();
-    let processor = Processor::builder(store.clone())
-        .handlers(handlers)
-        .lease(LEASE)
-        .timeout(LEASE - Duration::from_secs(1))
-        .build()
-        .unwrap();
-    (remote, processor.start("u1"))
+    start_with(store, |builder| {
+        builder.lease(LEASE).timeout(LEASE - Duration::from_secs(1))
+    })
 }
 
 async fn asleep_until(clock: &ManualClock, deadline: chrono::DateTime<chrono::Utc>) {
@@ -178,14 +174,9 @@ fn two_processors_never_hold_the_same_event() {
 #[test]
 fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
     on_each_store(|store, clock| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .timeout(TIMEOUT)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start_with(&store, |builder| {
+            builder.max_concurrency(1).timeout(TIMEOUT)
+        });
         enqueue(&store, note(1).enqueue_sync()).await;
         let mut stuck = remote.next().await;
         enqueue(&store, note(2).enqueue_sync()).await;

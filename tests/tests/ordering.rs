@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Flushed, MAX_MESSAGE_BYTES, Processor, WaitsFor, prelude::*};
-use outbox_tests::{Remote, enqueue, note, note_of, on_each_store};
+use outbox_runtime::{Flushed, MAX_MESSAGE_BYTES, WaitsFor, prelude::*};
+use outbox_tests::{enqueue, note, note_of, on_each_store, start, start_all_users, start_with};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -13,12 +13,7 @@ fn a_delete_with_a_higher_priority_does_not_overtake_its_create() {
         enqueue(&store, note(1).enqueue_sync().priority(0)).await;
         enqueue(&store, note(1).enqueue_update().priority(5)).await;
         enqueue(&store, note(1).enqueue_delete().priority(10)).await;
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         for operation in [Operation::Create, Operation::Update, Operation::Delete] {
             let call = remote.next().await;
             assert_eq!(call.event.operation, operation);
@@ -35,13 +30,7 @@ fn higher_priorities_go_first_among_entities() {
         for (id, priority) in [(1, 0), (2, 5), (3, -5), (4, 10), (5, 5)] {
             enqueue(&store, note(id).enqueue_sync().priority(priority)).await;
         }
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(1));
         let mut order = Vec::new();
         for _ in 0..5 {
             let call = remote.next().await;
@@ -59,13 +48,7 @@ fn a_retry_holds_back_its_entity_and_no_other() {
         enqueue(&store, note(1).enqueue_sync()).await;
         enqueue(&store, note(1).enqueue_update()).await;
         enqueue(&store, note_of("u2", 1).enqueue_sync().priority(-1)).await;
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap();
-        let running = processor.start_all_users();
+        let (mut remote, running) = start_all_users(&store, |builder| builder.max_concurrency(1));
         let call = remote.next().await;
         assert_eq!(
             (call.event.user_id.as_str(), call.event.operation),
@@ -93,13 +76,7 @@ fn a_dead_event_holds_back_its_entity_until_it_is_retried_and_no_other() {
         let first = enqueue(&store, note(1).enqueue_sync()).await;
         enqueue(&store, note(1).enqueue_update()).await;
         enqueue(&store, note(2).enqueue_sync().priority(-1)).await;
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(1));
         remote
             .next()
             .await
@@ -132,12 +109,7 @@ fn a_dead_event_holds_back_its_entity_until_it_is_retried_and_no_other() {
 fn an_error_text_is_stored_short_and_on_one_line() {
     on_each_store(|store, _| async move {
         let event = enqueue(&store, note(1).enqueue_sync()).await;
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         let text = format!("\u{1b}[31mbad\0\n{}", "ü".repeat(1_000_000));
         remote.next().await.fail(HandlerError::permanent(text));
         assert!(matches!(

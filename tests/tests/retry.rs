@@ -1,33 +1,29 @@
 //! The retry schedule, to the millisecond; it survives a restart because it is in the row.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
     Clock, DeadReason, Processor, RetryPolicy, Running, prelude::*, testing::ManualClock,
 };
-use outbox_tests::{Remote, enqueue, note, on_each_store};
+use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 use uuid::Uuid;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-fn start(store: &std::sync::Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (Remote, Running) {
-    let (remote, handlers) = Remote::new();
-    let processor = Processor::builder(store.clone())
-        .handlers(handlers)
-        .retry(retry)
-        // Not one of the delays below, so that whoever sleeps until one of them is the run.
-        .timeout(Duration::from_secs(59))
-        .build()
-        .unwrap();
-    (remote, processor.start("u1"))
+fn start(store: &Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (Remote, Running) {
+    // The timeout is none of the delays below, so that whoever sleeps until one of them is the run.
+    start_with(store, |builder| {
+        builder.retry(retry).timeout(Duration::from_secs(59))
+    })
 }
 
 /// Moves the clock to one millisecond before `due`, sees that nothing happens, then to `due`.
 async fn reach(clock: &ManualClock, remote: &mut Remote, due: chrono::DateTime<chrono::Utc>) {
     // Only a processor that sleeps until just then has nothing else to do.
-    outbox_tests::within(clock.until_asleep(due)).await;
+    within(clock.until_asleep(due)).await;
     clock.set(due - MILLISECOND);
-    outbox_tests::within(clock.until_asleep(due)).await;
+    within(clock.until_asleep(due)).await;
     assert!(remote.is_quiet(), "one millisecond too early");
     clock.set(due);
 }
@@ -112,7 +108,7 @@ fn an_entity_with_its_own_schedule_and_attempts_has_them() {
         let running = processor.start("u1");
         for delay in [250, 120_000] {
             let due = clock.now() + chrono::TimeDelta::milliseconds(delay);
-            outbox_tests::within(clock.until_asleep(due)).await;
+            within(clock.until_asleep(due)).await;
             clock.set(due);
         }
         assert!(
@@ -170,7 +166,7 @@ fn a_restart_in_the_middle_of_a_delay_changes_nothing_about_it() {
         let (mut remote, running) = start(&store, RetryPolicy::default().without_jitter());
         let due = clock.now() + chrono::TimeDelta::seconds(1);
         remote.next().await.fail(HandlerError::retry("no"));
-        outbox_tests::within(clock.until_asleep(due)).await;
+        within(clock.until_asleep(due)).await;
         running.stop().await.unwrap();
         clock.advance(Duration::from_millis(400));
         let (mut remote, running) = start(&store, RetryPolicy::default().without_jitter());

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Clock, OutboxStatistics, Processor, prelude::*};
-use outbox_tests::{Remote, enqueue, note, note_of, on_each_store, within};
+use outbox_runtime::{Clock, OutboxStatistics, prelude::*};
+use outbox_tests::{enqueue, note, note_of, on_each_store, start, start_all_users, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -24,12 +24,7 @@ fn an_empty_outbox_is_all_success_and_has_no_issues() {
 #[test]
 fn the_success_rate_is_completed_of_all() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start_all_users();
+        let (mut remote, running) = start_all_users(&store, |builder| builder);
         for id in 1..=3 {
             enqueue(&store, note(id).enqueue_sync()).await;
             remote.next().await.ok();
@@ -76,12 +71,7 @@ fn failures_stale_events_and_more_than_twenty_pending_are_issues() {
 #[test]
 fn delivered_events_are_cleaned_up_after_a_day_and_nothing_else_is() {
     on_each_store(|store, clock| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         let delivered = enqueue(&store, note(1).enqueue_sync()).await;
         remote.next().await.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());

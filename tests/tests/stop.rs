@@ -2,21 +2,15 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Clock, Flushed, Processor, StoreErrorKind, prelude::*};
-use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
+use outbox_runtime::{Clock, Flushed, StoreErrorKind, prelude::*};
+use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_stop_waits_for_handlers_and_records_their_answers() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(1));
         enqueue(&store, note(1).enqueue_sync()).await;
         enqueue(&store, note(2).enqueue_sync()).await;
         let call = remote.next().await;
@@ -37,13 +31,9 @@ fn a_stop_waits_for_handlers_and_records_their_answers() {
 #[test]
 fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
     on_each_store(|store, clock| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .stop_deadline(Duration::from_secs(3))
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start_with(&store, |builder| {
+            builder.stop_deadline(Duration::from_secs(3))
+        });
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let mut call = remote.next().await;
         let deadline = clock.now() + Duration::from_secs(3);
@@ -64,18 +54,13 @@ fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
 #[test]
 fn dropping_the_handle_stops_the_run() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
         drop(running);
         call.ok();
         // A second run finds what the first one recorded on its way out.
-        let running = processor.start("u1");
+        let (_remote, running) = start(&store);
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
     });
@@ -88,12 +73,7 @@ async fn a_runtime_that_ends_under_a_run_loses_nothing() {
     let (remote, event) = std::thread::spawn(move || {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
-            let (mut remote, handlers) = Remote::new();
-            let processor = Processor::builder(store.clone())
-                .handlers(handlers)
-                .build()
-                .unwrap();
-            let running = processor.start("u1");
+            let (mut remote, running) = start(&store);
             let event = enqueue(&store, note(1).enqueue_sync()).await;
             let call = remote.next().await;
             drop((running, call));
@@ -131,12 +111,7 @@ async fn a_closed_store_answers_that_it_is_closed_and_can_be_opened_again() {
 #[tokio::test]
 async fn a_run_whose_store_is_closed_backs_off_and_still_stops() {
     let temporary = Temporary::open().await;
-    let (_remote, handlers) = Remote::new();
-    let processor = Processor::builder(temporary.store.clone())
-        .handlers(handlers)
-        .build()
-        .unwrap();
-    let running = processor.start("u1");
+    let (_remote, running) = start(&temporary.store);
     temporary.store.close().await;
     running.trigger();
     assert!(running.flush(1, SOON).await.is_err());
@@ -146,12 +121,7 @@ async fn a_run_whose_store_is_closed_backs_off_and_still_stops() {
 #[test]
 fn a_flush_tells_when_its_time_is_up() {
     on_each_store(|store, clock| async move {
-        let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(store.clone())
-            .handlers(handlers)
-            .build()
-            .unwrap();
-        let running = processor.start("u1");
+        let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
         let deadline = clock.now() + Duration::from_secs(2);
