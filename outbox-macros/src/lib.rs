@@ -1,12 +1,86 @@
-//! stub
+//! The derive macros of `outbox-runtime`, which re-exports them. Do not depend on this crate.
+//!
+//! # Layout
+//!
+//! The modules in the order in which an input passes through them, in one direction:
+//!
+//! ```text
+//!  tokens ─▶ attr ─▶ check ─▶ model ─▶ expand ─▶ tokens
+//!              └───────┴──▶ diag: every mistake of an input is reported in one run
+//! ```
+//!
+//! A new key of `#[outbox(..)]` is an edit in each of them, in this order, and a case in `tests/tests/ui`.
+#![deny(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing
+)]
+
+mod attr; // the grammar of #[outbox(..)]
+mod check; // the rules between attributes
+mod diag; // all errors of one input
+mod expand; // the generated code
+mod model; // what a valid input is
+mod words; // names split into words, for people and for method names
+
 use proc_macro::TokenStream;
-/// stub
+use syn::{DeriveInput, parse_macro_input};
+
+/// Makes a struct with named fields an outbox entity: a thing whose every change is told to a remote service.
+///
+/// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, and the methods
+/// `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
+///
+/// # On the struct
+///
+/// | `#[outbox(..)]` | meaning | default |
+/// |---|---|---|
+/// | `event_type = "moodEntry"` | the name of the type in rows and on the wire | required |
+/// | `priority = 5` | higher goes first, among entities; may be negative | `0` |
+/// | `display_name = "Mood"` | what people call such an entity | the struct's name in words |
+/// | `max_attempts = 5` | with how many attempts an event becomes a dead letter | `5` |
+/// | `retry = ["1s", "5s", "2m"]` | the delays between attempts | the processor's |
+/// | `timeout = "30s"` | how long one attempt may take | the processor's |
+/// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
+/// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
+///
+/// A duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
+///
+/// # On fields
+///
+/// | `#[outbox(..)]` | meaning | how many |
+/// |---|---|---|
+/// | `entity_id` | which entity it is: `Uuid`, `i64`, `String` or `Into<EntityId>` | one |
+/// | `user_id` | whose it is: a string, a `Uuid` or `AsUserId` | one |
+/// | `metadata` | what the handler needs to know, written as JSON | any |
+///
+/// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the struct counts for
+/// the metadata too.
 #[proc_macro_derive(OutboxEntity, attributes(outbox))]
-pub fn a(_: TokenStream) -> TokenStream {
-    TokenStream::new()
+pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand::outbox_entity(&input).into()
 }
-/// stub
+
+/// Makes an enum the closed set of what an application sends.
+///
+/// Each variant holds one `Event<YourEntity>`. For an enum `LumeEvent` it generates:
+///
+/// - `LumeEvent::EVENT_TYPES`, `LumeEvent::decode(record)` and `LumeEvent::handled_by(handler)`;
+/// - the trait `LumeEventHandler` with one method a variant, named after it in snake case, to be implemented with
+///   plain `async fn`. A method that is left out does not compile;
+/// - the enum `LumeEventMetadata`, the metadata of any event of the set, with `Generic` for types outside of it.
+///
+/// Two entities with one event type in a set do not compile.
+///
+/// # On the enum
+///
+/// | `#[outbox(..)]` | meaning | default |
+/// |---|---|---|
+/// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
 #[proc_macro_derive(OutboxEvents, attributes(outbox))]
-pub fn b(_: TokenStream) -> TokenStream {
-    TokenStream::new()
+pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand::outbox_events(&input).into()
 }

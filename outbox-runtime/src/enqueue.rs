@@ -280,6 +280,60 @@ impl NewEvent {
         self.id
     }
 
+    /// The name of its type, in the row and on the wire.
+    #[must_use]
+    pub fn event_type(&self) -> &str {
+        &self.event_type
+    }
+
+    /// Which entity changed.
+    #[must_use]
+    pub fn entity_id(&self) -> &EntityId {
+        &self.entity_id
+    }
+
+    /// Whose change it is.
+    #[must_use]
+    pub fn user_id(&self) -> &str {
+        &self.user_id
+    }
+
+    /// What happened to the entity.
+    #[must_use]
+    pub fn operation(&self) -> Operation {
+        self.operation
+    }
+
+    /// Higher goes first.
+    #[must_use]
+    pub fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    /// With how many attempts it becomes a dead letter.
+    #[must_use]
+    pub fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// How long to wait before the first attempt.
+    #[must_use]
+    pub fn delay(&self) -> Duration {
+        self.delay
+    }
+
+    /// What the handler needs to know, as JSON.
+    #[must_use]
+    pub fn metadata(&self) -> Option<&RawMetadata> {
+        self.metadata.as_ref()
+    }
+
+    /// Which version of the entity's metadata struct wrote it. From 1.
+    #[must_use]
+    pub fn metadata_version(&self) -> u32 {
+        self.metadata_version
+    }
+
     /// Checks the rules of a row: what every store and sink must do before it writes.
     ///
     /// # Errors

@@ -1,18 +1,19 @@
 //! What generated code calls. No part of it is public API: it changes without notice.
 
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
 use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
-use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
 use crate::entity::OutboxEntity;
 use crate::event::{OutboxEvent, decode_metadata};
 use crate::metadata::{DecodeError, RawMetadata};
 
-pub use crate::entity::{AsEntityId, AsUserId};
 pub use crate::handler::SharedHandlers;
 pub use serde;
+pub use serde_json::Error as JsonError;
 
 /// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
 #[diagnostic::on_unimplemented(
@@ -26,76 +27,198 @@ pub trait MetadataField: Serialize + DeserializeOwned {}
 impl<T: Serialize + DeserializeOwned> MetadataField for T {}
 
 /// Makes rustc say at the field's type that it cannot be metadata, instead of somewhere in the generated code.
-pub const fn assert_metadata_field<T: MetadataField>() {}
+pub fn assert_metadata_field<T: MetadataField>() {}
+
+/// What writes and reads a field of the type `T`.
+pub trait FieldCodec<T>: Copy {
+    /// Something that is written as `value` is.
+    fn writable(self, value: &T) -> impl Serialize;
+
+    /// Reads the value.
+    fn read(self, json: Value) -> Result<T, serde_json::Error>;
+}
+
+/// Finds the codec of a field's type: `(&Field::<T>::TYPE).codec()`.
+///
+/// With both [`Coded`] and [`Uncoded`] in scope this compiles for every type, so that one that cannot be metadata is
+/// the one error of [`assert_metadata_field`] and not one more for each use in the generated code. Method lookup
+/// takes `Coded`, which needs no further reference, where its bound holds, and `Uncoded` otherwise.
+#[derive(Debug)]
+pub struct Field<T>(PhantomData<fn() -> T>);
+
+impl<T> Field<T> {
+    /// Stands for the type.
+    pub const TYPE: Self = Self(PhantomData);
+}
+
+/// Types that can be metadata.
+pub trait Coded {
+    /// Their codec.
+    fn codec(&self) -> SerdeCodec {
+        SerdeCodec
+    }
+}
+
+impl<T: MetadataField> Coded for Field<T> {}
+
+/// All types.
+pub trait Uncoded {
+    /// A codec for a program that is refused.
+    fn codec(&self) -> NoCodec {
+        NoCodec
+    }
+}
+
+impl<T> Uncoded for &Field<T> {}
+
+/// Writes and reads with serde.
+#[derive(Debug, Clone, Copy)]
+pub struct SerdeCodec;
+
+impl<T: MetadataField> FieldCodec<T> for SerdeCodec {
+    fn writable(self, value: &T) -> impl Serialize {
+        value
+    }
+
+    fn read(self, json: Value) -> Result<T, serde_json::Error> {
+        serde_json::from_value(json)
+    }
+}
+
+/// Fails: nothing that uses it passes [`assert_metadata_field`].
+#[derive(Debug, Clone, Copy)]
+pub struct NoCodec;
+
+impl<T> FieldCodec<T> for NoCodec {
+    fn writable(self, _: &T) -> impl Serialize {}
+
+    fn read(self, _: Value) -> Result<T, serde_json::Error> {
+        Err(serde_json::Error::custom("this type is not metadata"))
+    }
+}
+
+/// What a metadata struct is written to, field by field: JSON when its entity is enqueued, any serializer otherwise.
+///
+/// After a failure the first one is kept and the rest is skipped, so that generated code need not look at each field.
+pub trait ObjectSink: Sized {
+    /// The object, or the first failure.
+    type Output;
+
+    /// Adds a field.
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self;
+
+    /// Ends the object.
+    fn finish(self) -> Self::Output;
+}
 
 /// Writes a JSON object from fields where they are, without a copy of the entity.
 #[derive(Debug)]
 #[must_use]
-pub struct ObjectWriter {
-    json: Vec<u8>,
-    fault: Option<serde_json::Error>,
-}
+pub struct ObjectWriter(Result<Vec<u8>, serde_json::Error>);
 
 impl ObjectWriter {
     /// An object without fields.
     #[allow(clippy::new_without_default, reason = "generated code calls `new`")]
     pub fn new() -> Self {
-        Self {
-            json: vec![b'{'],
-            fault: None,
-        }
+        Self(Ok(vec![b'{']))
+    }
+}
+
+impl ObjectSink for ObjectWriter {
+    type Output = Result<RawMetadata, serde_json::Error>;
+
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self {
+        Self(self.0.and_then(|mut json| {
+            if json.len() > 1 {
+                json.push(b',');
+            }
+            serde_json::to_writer(&mut json, name)?;
+            json.push(b':');
+            serde_json::to_writer(&mut json, &codec.writable(value))?;
+            Ok(json)
+        }))
     }
 
-    /// Adds a field. After a failure, the first one is kept and the rest is skipped.
-    pub fn field<T: Serialize + ?Sized>(mut self, name: &'static str, value: &T) -> Self {
-        if self.fault.is_none() {
-            self.fault = self.try_field(name, value).err();
-        }
-        self
+    fn finish(self) -> Self::Output {
+        self.0.map(|mut json| {
+            json.push(b'}');
+            RawMetadata::from_bytes(json)
+        })
+    }
+}
+
+/// Writes a struct to any serializer.
+#[must_use]
+pub struct StructWriter<S: Serializer>(Result<S::SerializeStruct, S::Error>);
+
+impl<S: Serializer> StructWriter<S> {
+    /// A struct that will have so many fields.
+    pub fn new(serializer: S, name: &'static str, fields: usize) -> Self {
+        Self(serializer.serialize_struct(name, fields))
+    }
+}
+
+impl<S: Serializer> ObjectSink for StructWriter<S> {
+    type Output = Result<S::Ok, S::Error>;
+
+    fn field<T>(self, name: &'static str, value: &T, codec: impl FieldCodec<T>) -> Self {
+        Self(self.0.and_then(|mut object| {
+            object.serialize_field(name, &codec.writable(value))?;
+            Ok(object)
+        }))
     }
 
-    fn try_field<T: Serialize + ?Sized>(
-        &mut self,
-        name: &'static str,
-        value: &T,
-    ) -> Result<(), serde_json::Error> {
-        if self.json.len() > 1 {
-            self.json.push(b',');
-        }
-        serde_json::to_writer(&mut self.json, name)?;
-        self.json.push(b':');
-        serde_json::to_writer(&mut self.json, value)
+    fn finish(self) -> Self::Output {
+        self.0.and_then(SerializeStruct::end)
     }
+}
 
-    /// The object.
-    pub fn finish(mut self) -> Result<RawMetadata, serde_json::Error> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        self.json.push(b'}');
-        Ok(RawMetadata::from_bytes(self.json))
+impl<S: Serializer> std::fmt::Debug for StructWriter<S> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("StructWriter")
     }
+}
+
+/// Writes an entity that is its own metadata.
+pub fn snapshot<T>(
+    entity: &T,
+    codec: impl FieldCodec<T>,
+) -> Result<RawMetadata, serde_json::Error> {
+    RawMetadata::encode(&codec.writable(entity))
+}
+
+/// Writes JSON with a function that serializes, such as the one that serde derives for a remote type.
+pub fn encode(
+    write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
+) -> Result<RawMetadata, serde_json::Error> {
+    let mut json = Vec::new();
+    write(&mut serde_json::Serializer::new(&mut json))?;
+    Ok(RawMetadata::from_bytes(json))
 }
 
 /// Reads a struct field by field, so that the derive need not generate a visitor for every entity.
 #[derive(Debug)]
-pub struct ObjectReader(Map<String, Value>);
+pub struct ObjectReader<E> {
+    fields: Map<String, Value>,
+    error: PhantomData<E>,
+}
 
-impl ObjectReader {
+impl<E: serde::de::Error> ObjectReader<E> {
     /// Reads the whole object.
-    pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Map::deserialize(deserializer).map(Self)
+    pub fn new<'de, D: Deserializer<'de, Error = E>>(deserializer: D) -> Result<Self, E> {
+        Ok(Self {
+            fields: Map::deserialize(deserializer)?,
+            error: PhantomData,
+        })
     }
 
     /// Takes one field. One that is absent reads as `null`, so that an `Option` is `None`; unknown ones are ignored.
-    pub fn take<T: DeserializeOwned, E: serde::de::Error>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<T, E> {
-        match self.0.remove(name) {
-            Some(value) => serde_json::from_value(value)
+    pub fn take<T>(&mut self, name: &'static str, codec: impl FieldCodec<T>) -> Result<T, E> {
+        match self.fields.remove(name) {
+            Some(value) => codec
+                .read(value)
                 .map_err(|error| E::custom(format_args!("field `{name}`: {error}"))),
-            None => serde_json::from_value(Value::Null).map_err(|_| E::missing_field(name)),
+            None => codec.read(Value::Null).map_err(|_| E::missing_field(name)),
         }
     }
 }
@@ -175,14 +298,18 @@ impl Tagged {
     }
 }
 
-/// Whether `event_type` is none of `earlier`; for the derive's compile-time check of a set.
-pub const fn is_unique(event_type: &str, earlier: &[&str]) -> bool {
-    let mut at = 0;
-    while at < earlier.len() {
-        if same_str(event_type.as_bytes(), earlier[at].as_bytes()) {
+/// Whether the event type at `index` is none of the earlier ones; for the derive's compile-time check of a set.
+#[must_use]
+pub const fn is_unique(event_types: &[&str], index: usize) -> bool {
+    let mut earlier = 0;
+    while earlier < index {
+        if same_str(
+            event_types[earlier].as_bytes(),
+            event_types[index].as_bytes(),
+        ) {
             return false;
         }
-        at += 1;
+        earlier += 1;
     }
     true
 }

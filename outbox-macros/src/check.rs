@@ -1,0 +1,216 @@
+//! The rules that concern more than one key, or the shape of the input: one function a rule.
+//!
+//! What a single value must be is checked where it is parsed, in [`attr`](crate::attr). Each rule here has a case in
+//! `tests/tests/ui/fail` that breaks it and nothing else.
+
+use syn::spanned::Spanned;
+use syn::{Attribute, Data, DataEnum, DeriveInput, Fields, FieldsNamed};
+
+use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed, is_outbox};
+use crate::diag::Diagnostics;
+use crate::model::{EventSet, Variant};
+use crate::words;
+
+/// Every rule of `#[derive(OutboxEntity)]`.
+pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    event_type_is_given(source, diag);
+    one_field_is_the_entity_id(source, diag);
+    one_field_is_the_user_id(source, diag);
+    a_snapshot_has_no_metadata_fields(source, diag);
+    no_parameters(
+        source.input,
+        "a generic struct cannot be an outbox entity yet",
+        diag,
+    );
+}
+
+/// Every rule of `#[derive(OutboxEvents)]` that concerns the whole set.
+pub(crate) fn events(set: &EventSet<'_>, diag: &mut Diagnostics) {
+    no_variant_is_generic(&set.variants, diag);
+    methods_are_distinct(&set.variants, diag);
+    entities_are_distinct(&set.variants, diag);
+    no_parameters(
+        set.input,
+        "a generic enum cannot be a set of outbox events",
+        diag,
+    );
+}
+
+/// An entity is a struct with named fields.
+pub(crate) fn named_fields<'a>(
+    input: &'a DeriveInput,
+    diag: &mut Diagnostics,
+) -> Option<&'a FieldsNamed> {
+    let found = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => return Some(fields),
+            Fields::Unnamed(_) => "this is a tuple struct",
+            Fields::Unit => "this is a unit struct",
+        },
+        Data::Enum(_) => "this is an enum",
+        Data::Union(_) => "this is a union",
+    };
+    diag.error(
+        input.ident.span(),
+        format_args!("an outbox entity is a struct with named fields; {found}"),
+    );
+    // It has no fields that could be marked.
+    diag.attempted("entity_id");
+    diag.attempted("user_id");
+    None
+}
+
+/// A set of events is an enum with at least one variant.
+pub(crate) fn is_enum<'a>(input: &'a DeriveInput, diag: &mut Diagnostics) -> Option<&'a DataEnum> {
+    let fault = match &input.data {
+        Data::Enum(data) if data.variants.is_empty() => "at least one variant; this enum has none",
+        Data::Enum(data) => return Some(data),
+        Data::Struct(_) => "a variant for each entity; this is a struct",
+        Data::Union(_) => "a variant for each entity; this is a union",
+    };
+    diag.error_with_help(
+        input.ident.span(),
+        format_args!("a set of outbox events is an enum with {fault}"),
+        "write `enum YourEvents { MoodEntry(Event<MoodEntry>) }`",
+    );
+    None
+}
+
+/// `#[outbox(..)]` says nothing about a variant or what it holds.
+pub(crate) fn no_attributes(attrs: &[Attribute], diag: &mut Diagnostics) {
+    for attr in attrs.iter().filter(|attr| is_outbox(attr)) {
+        diag.error_with_help(
+            attr.path().span(),
+            "`#[outbox(..)]` is not expected on a variant of an enum of events",
+            "what concerns one entity belongs on its struct",
+        );
+    }
+}
+
+/// The event type is part of what is stored, so it is never guessed from the struct's name.
+fn event_type_is_given(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if source.attrs.event_type.is_none() {
+        let name = &source.input.ident;
+        let suggestion = words::lower_camel(name);
+        diag.missing(
+            "event_type",
+            name.span(),
+            format_args!("`{name}` has no event type, the name under which its events are stored"),
+            format_args!("add `#[outbox(event_type = \"{suggestion}\")]` to the struct"),
+        );
+    }
+}
+
+fn one_field_is_the_entity_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let meaning = "the field that says which entity it is";
+    exactly_one_field(source, diag, "entity_id", meaning, |attrs| &attrs.entity_id);
+}
+
+fn one_field_is_the_user_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let meaning = "the field that says whose it is";
+    exactly_one_field(source, diag, "user_id", meaning, |attrs| &attrs.user_id);
+}
+
+fn exactly_one_field(
+    source: &EntitySource<'_>,
+    diag: &mut Diagnostics,
+    key: &str,
+    meaning: &str,
+    given: impl Fn(&FieldAttrs) -> &Option<Keyed<()>>,
+) {
+    let mut marks = source
+        .fields
+        .iter()
+        .filter_map(|field: &FieldSource<'_>| given(&field.attrs).as_ref());
+    let Some(first) = marks.next() else {
+        let name = &source.input.ident;
+        return diag.missing(
+            key,
+            name.span(),
+            format_args!("`{name}` has no `{key}`"),
+            format_args!("mark {meaning} with `#[outbox({key})]`"),
+        );
+    };
+    for mark in marks {
+        diag.duplicate(
+            mark.key.span(),
+            first.key.span(),
+            format_args!("only one field can be the `{key}`"),
+        );
+    }
+}
+
+/// With `snapshot` the entity is the metadata, so there is nothing left for a field to be chosen for.
+fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if source.attrs.snapshot.is_none() {
+        return;
+    }
+    for mark in source
+        .fields
+        .iter()
+        .filter_map(|field| field.attrs.metadata.as_ref())
+    {
+        diag.error_with_help(
+            mark.key.span(),
+            "with `snapshot` every field is part of the metadata already",
+            "remove `metadata` here, or `snapshot` from the struct",
+        );
+    }
+}
+
+/// Generated names such as `<Name>Metadata` and `<Name>Handler` have no parameters.
+fn no_parameters(input: &DeriveInput, message: &str, diag: &mut Diagnostics) {
+    if let Some(parameter) = input.generics.params.first() {
+        diag.error(parameter.span(), message);
+    }
+}
+
+/// The metadata of a set has a variant of its own for what is outside of the set.
+fn no_variant_is_generic(variants: &[Variant<'_>], diag: &mut Diagnostics) {
+    for variant in variants.iter().filter(|variant| variant.ident == "Generic") {
+        diag.error_with_help(
+            variant.ident.span(),
+            "`Generic` is the variant for metadata whose type is in no set",
+            "give this variant another name; the event type of its entity stays as it is",
+        );
+    }
+}
+
+/// Two variants may differ in letters that their methods' names do not have.
+fn methods_are_distinct(variants: &[Variant<'_>], diag: &mut Diagnostics) {
+    each_later_pair(variants, |first, second| {
+        if first.method == second.method && first.ident != second.ident {
+            let method = &second.method;
+            diag.duplicate(
+                second.ident.span(),
+                first.ident.span(),
+                format_args!("two variants would have the handler method `{method}`"),
+            );
+        }
+    });
+}
+
+/// An event of an entity could be either of two variants.
+fn entities_are_distinct(variants: &[Variant<'_>], diag: &mut Diagnostics) {
+    each_later_pair(variants, |first, second| {
+        if first.entity_name() == second.entity_name() {
+            diag.duplicate(
+                second.entity.span(),
+                first.entity.span(),
+                "each entity has one variant",
+            );
+        }
+    });
+}
+
+/// Calls `pair` with every variant and the first one that comes before it and matches, in order of declaration.
+fn each_later_pair<'a>(
+    variants: &'a [Variant<'a>],
+    mut pair: impl FnMut(&Variant<'a>, &Variant<'a>),
+) {
+    for (at, second) in variants.iter().enumerate() {
+        for first in variants.iter().take(at) {
+            pair(first, second);
+        }
+    }
+}

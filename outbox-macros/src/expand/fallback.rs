@@ -1,0 +1,161 @@
+//! What stands in for code that could not be generated, so that one mistake is one error: everything that the rest of
+//! the program may name exists, with the right types wherever they are known.
+
+use proc_macro2::TokenStream;
+use quote::{format_ident, quote};
+use syn::Error;
+
+use super::{derived_name, events, in_const, runtime};
+use crate::attr::EntitySource;
+use crate::model::{EventSet, Metadata};
+
+/// The errors of an entity, and an impl whose functions cannot be reached, as the program is not built.
+pub(super) fn entity(source: &EntitySource<'_>, errors: &Error) -> TokenStream {
+    let errors = errors.to_compile_error();
+    let runtime = runtime(source.attrs.krate.as_ref().map(|krate| &krate.value));
+    let metadata = metadata_struct(source);
+    let hidden = in_const(
+        &runtime,
+        &[
+            trait_impl(source),
+            enqueue_methods(source),
+            serde_impls(source),
+        ],
+    );
+    quote!(#errors #metadata #hidden)
+}
+
+/// The errors of a set, and what can be generated for its well-formed variants.
+pub(super) fn events(mut set: EventSet<'_>, errors: &Error) -> TokenStream {
+    let errors = errors.to_compile_error();
+    set.retain_expandable();
+    let items = events::items(&set);
+    quote!(#errors #items)
+}
+
+/// Whether the entity itself would have been the metadata.
+fn is_snapshot(source: &EntitySource<'_>) -> bool {
+    matches!(Metadata::from_source(source), Metadata::Snapshot)
+}
+
+fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
+    let struct_name = derived_name(&source.input.ident, "Metadata");
+    let vis = &source.input.vis;
+    let is_plain = source.input.generics.params.is_empty();
+    let fields = match Metadata::from_source(source) {
+        // A field of a generic struct may mention a parameter.
+        Metadata::Fields(metadata) if is_plain => metadata.fields,
+        Metadata::Fields(_) | Metadata::Snapshot => Vec::new(),
+    };
+    let fields = fields.iter().map(|field| {
+        let (ident, ty) = (field.ident, field.ty);
+        quote!(#[doc(hidden)] #vis #ident: #ty)
+    });
+    // Output:
+    //     pub struct MoodEntryMetadata { pub valence: f64 }
+    quote! {
+        #[doc(hidden)]
+        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #vis struct #struct_name {
+            #(#fields,)*
+        }
+    }
+}
+
+fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
+    let name = &source.input.ident;
+    let (impl_generics, type_generics, _) = source.input.generics.split_for_impl();
+    let predicates = source
+        .input
+        .generics
+        .where_clause
+        .as_ref()
+        .map(|clause| &clause.predicates);
+    // Two entities with mistakes are still two entities of a set.
+    let event_type = name.to_string();
+    let metadata_type = if is_snapshot(source) {
+        quote!(Self)
+    } else {
+        let struct_name = derived_name(name, "Metadata");
+        quote!(#struct_name)
+    };
+    // Output:
+    //     impl _outbox::OutboxEntity for MoodEntry where Self: 'static {
+    //         type Metadata = MoodEntryMetadata;
+    //         const EVENT_TYPE: &'static str = "MoodEntry";
+    //         fn entity_id(&self) -> _outbox::EntityId { unreachable!() }
+    //         ..
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics _outbox::OutboxEntity for #name #type_generics
+        where
+            Self: 'static,
+            #predicates
+        {
+            type Metadata = #metadata_type;
+            const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
+            const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(#event_type);
+            fn entity_id(&self) -> _outbox::EntityId {
+                ::core::unreachable!()
+            }
+            fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
+                ::core::unreachable!()
+            }
+            fn metadata_json(
+                &self,
+            ) -> ::core::result::Result<_outbox::RawMetadata, _outbox::__private::JsonError> {
+                ::core::unreachable!()
+            }
+        }
+    }
+}
+
+fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
+    let name = &source.input.ident;
+    let vis = &source.input.vis;
+    let (impl_generics, type_generics, where_clause) = source.input.generics.split_for_impl();
+    let methods = ["enqueue_sync", "enqueue_update", "enqueue_delete"].map(|name| {
+        let method = format_ident!("{name}");
+        quote! {
+            #[doc(hidden)]
+            #vis fn #method(&self) -> _outbox::Enqueue {
+                ::core::unreachable!()
+            }
+        }
+    });
+    // Output:
+    //     impl MoodEntry { pub fn enqueue_sync(&self) -> _outbox::Enqueue { unreachable!() } .. }
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics #name #type_generics #where_clause {
+            #(#methods)*
+        }
+    }
+}
+
+fn serde_impls(source: &EntitySource<'_>) -> TokenStream {
+    let struct_name = derived_name(&source.input.ident, "Metadata");
+    // Output:
+    //     impl Serialize for MoodEntryMetadata { fn serialize<..>(..) -> .. { unreachable!() } }
+    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<..>(..) -> .. { unreachable!() } }
+    quote! {
+        #[automatically_derived]
+        impl _outbox::__private::serde::Serialize for #struct_name {
+            fn serialize<__S: _outbox::__private::serde::Serializer>(
+                &self,
+                _: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                ::core::unreachable!()
+            }
+        }
+        #[automatically_derived]
+        impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
+            fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
+                _: __D,
+            ) -> ::core::result::Result<Self, __D::Error> {
+                ::core::unreachable!()
+            }
+        }
+    }
+}

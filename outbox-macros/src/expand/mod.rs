@@ -1,0 +1,78 @@
+//! The generated code: the only place with `quote!`.
+//!
+//! What a user can name (the metadata struct, the handler trait) is emitted as an item; everything else stands in one
+//! `const _` that knows the runtime as `_outbox`, so that no generated name meets a name of the user's. Code that is
+//! spanned at the user's tokens is only what must be underlined when the compiler refuses it.
+
+mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
+mod entity; // impl OutboxEntity
+mod events; // EVENT_TYPES, decode
+mod fallback; // what stands in for code that could not be generated
+mod handler; // trait <Set>Handler, handled_by
+mod metadata; // struct <Entity>Metadata, its JSON
+mod set_metadata; // enum <Set>Metadata, its JSON
+
+use proc_macro2::{Span, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::{DeriveInput, Ident, Path};
+
+use crate::attr::EntitySource;
+use crate::model::{Entity, EventSet};
+use crate::{check, diag};
+
+/// `#[derive(OutboxEntity)]`.
+pub(crate) fn outbox_entity(input: &DeriveInput) -> TokenStream {
+    let (source, faults) = diag::collect(|diag| {
+        let source = EntitySource::read(input, diag);
+        check::entity(&source, diag);
+        source
+    });
+    let entity = faults.and_then(|()| Entity::from_source(&source).ok_or_else(diag::bug));
+    match entity {
+        Ok(entity) => entity::expand(&entity),
+        Err(errors) => fallback::entity(&source, &errors),
+    }
+}
+
+/// `#[derive(OutboxEvents)]`.
+pub(crate) fn outbox_events(input: &DeriveInput) -> TokenStream {
+    let (set, faults) = diag::collect(|diag| {
+        let set = EventSet::read(input, diag);
+        check::events(&set, diag);
+        set
+    });
+    match faults {
+        Ok(()) => events::expand(&set),
+        Err(errors) => fallback::events(set, &errors),
+    }
+}
+
+/// The path of the runtime.
+fn runtime(krate: Option<&Path>) -> TokenStream {
+    krate.map_or_else(|| quote!(::outbox_runtime), ToTokens::to_token_stream)
+}
+
+/// Items that see the runtime as `_outbox` and that nobody outside can name.
+fn in_const(runtime: &TokenStream, items: &[TokenStream]) -> TokenStream {
+    // Output:
+    //     const _: () = {
+    //         use ::outbox_runtime as _outbox;
+    //         impl _outbox::OutboxEntity for MoodEntry { .. }
+    //     };
+    quote! {
+        const _: () = {
+            use #runtime as _outbox;
+            #(#items)*
+        };
+    }
+}
+
+/// `MoodEntry` and `Metadata` → `MoodEntryMetadata`, at the place of the first and with the lints of generated code.
+fn derived_name(name: &Ident, suffix: &str) -> Ident {
+    format_ident!("{name}{suffix}", span = at(name.span()))
+}
+
+/// The place of the user's token, with the hygiene and the silence of generated code.
+fn at(span: Span) -> Span {
+    Span::call_site().located_at(span)
+}

@@ -1,0 +1,181 @@
+//! The enum `<Set>Metadata`: the metadata of any event, for what works on events of every type.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::events::event_type;
+use super::{at, derived_name};
+use crate::model::{EventSet, Variant};
+
+/// The enum, with `Generic` for types outside of the set.
+pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStream {
+    let name = &set.input.ident;
+    let vis = &set.input.vis;
+    let enum_name = derived_name(name, "Metadata");
+    let summary =
+        format!("The metadata of any event of [`{name}`], and of events outside of the set.");
+    let variants = set.variants.iter().map(|variant| {
+        let Variant { ident, entity, .. } = variant;
+        let summary = format!("The metadata of a `{ident}` event.");
+        let metadata =
+            quote_spanned!(at(entity.span())=> <#entity as #runtime::OutboxEntity>::Metadata);
+        quote!(#[doc = #summary] #ident(#metadata))
+    });
+    // Output:
+    //     pub enum LumeEventMetadata {
+    //         MoodEntry(<MoodEntry as ::outbox_runtime::OutboxEntity>::Metadata),
+    //         Generic(BTreeMap<String, String>),
+    //     }
+    quote! {
+        #[doc = #summary]
+        ///
+        /// In JSON it is tagged with the event type. `Debug` shows the variant alone: payloads do not belong in logs.
+        #vis enum #enum_name {
+            #(#variants,)*
+            /// The metadata of an event whose type is not in the set.
+            Generic(::std::collections::BTreeMap<::std::string::String, ::std::string::String>),
+        }
+    }
+}
+
+/// `decode`, `Debug`, `Serialize` and `Deserialize` for the enum.
+pub(super) fn impls(set: &EventSet<'_>) -> TokenStream {
+    [decode(set), debug(set), serialize(set), deserialize(set)]
+        .into_iter()
+        .collect()
+}
+
+fn decode(set: &EventSet<'_>) -> TokenStream {
+    let vis = &set.input.vis;
+    let enum_name = derived_name(&set.input.ident, "Metadata");
+    let arms = set.variants.iter().map(|variant| {
+        let Variant { ident, entity, .. } = variant;
+        let event_type = event_type(variant);
+        quote!(#event_type => _outbox::__private::typed_metadata::<#entity>(record).map(Self::#ident))
+    });
+    // Output:
+    //     impl LumeEventMetadata {
+    //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
+    //             match record.event_type.as_str() {
+    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => typed_metadata::<MoodEntry>(record).map(..),
+    //                 _ => generic_metadata(record).map(Self::Generic),
+    //             }
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl #enum_name {
+            /// Reads the metadata of a row; what is outside of the set is `Generic`.
+            ///
+            /// # Errors
+            ///
+            /// Where the metadata is missing, damaged or of another shape.
+            #vis fn decode(
+                record: &_outbox::OutboxEvent,
+            ) -> ::core::result::Result<Self, _outbox::DecodeError> {
+                match record.event_type.as_str() {
+                    #(#arms,)*
+                    _ => _outbox::__private::generic_metadata(record).map(Self::Generic),
+                }
+            }
+        }
+    }
+}
+
+fn debug(set: &EventSet<'_>) -> TokenStream {
+    let enum_name = derived_name(&set.input.ident, "Metadata");
+    let arms = set.variants.iter().map(|variant| {
+        let ident = variant.ident;
+        let name = ident.to_string();
+        quote!(Self::#ident(_) => #name)
+    });
+    // Output:
+    //     impl Debug for LumeEventMetadata {
+    //         fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+    //             f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl ::core::fmt::Debug for #enum_name {
+            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                f.write_str(match self {
+                    #(#arms,)*
+                    Self::Generic(_) => "Generic",
+                })
+            }
+        }
+    }
+}
+
+fn serialize(set: &EventSet<'_>) -> TokenStream {
+    let enum_name = derived_name(&set.input.ident, "Metadata");
+    let arms = set.variants.iter().map(|variant| {
+        let ident = variant.ident;
+        let event_type = event_type(variant);
+        quote! {
+            Self::#ident(metadata) => {
+                _outbox::__private::serialize_tagged(serializer, #event_type, metadata)
+            }
+        }
+    });
+    // Output:
+    //     impl Serialize for LumeEventMetadata {
+    //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //             match self {
+    //                 Self::MoodEntry(metadata) => serialize_tagged(serializer, MoodEntry::EVENT_TYPE, metadata),
+    //                 Self::Generic(metadata) => serialize_generic(serializer, metadata),
+    //             }
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl _outbox::__private::serde::Serialize for #enum_name {
+            fn serialize<__S: _outbox::__private::serde::Serializer>(
+                &self,
+                serializer: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                match self {
+                    #(#arms)*
+                    Self::Generic(metadata) => {
+                        _outbox::__private::serialize_generic(serializer, metadata)
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn deserialize(set: &EventSet<'_>) -> TokenStream {
+    let enum_name = derived_name(&set.input.ident, "Metadata");
+    let arms = set.variants.iter().map(|variant| {
+        let ident = variant.ident;
+        let event_type = event_type(variant);
+        quote!(#event_type => tagged.into_typed().map(Self::#ident))
+    });
+    // Output:
+    //     impl<'de> Deserialize<'de> for LumeEventMetadata {
+    //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
+    //             let tagged = Tagged::read(deserializer)?;
+    //             match tagged.tag.as_str() {
+    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => tagged.into_typed().map(Self::MoodEntry),
+    //                 _ => tagged.into_generic().map(Self::Generic),
+    //             }
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl<'de> _outbox::__private::serde::Deserialize<'de> for #enum_name {
+            fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
+                deserializer: __D,
+            ) -> ::core::result::Result<Self, __D::Error> {
+                let tagged = _outbox::__private::Tagged::read(deserializer)?;
+                match tagged.tag.as_str() {
+                    #(#arms,)*
+                    _ => tagged.into_generic().map(Self::Generic),
+                }
+            }
+        }
+    }
+}

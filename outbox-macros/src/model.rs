@@ -1,0 +1,269 @@
+//! What a valid input is, borrowed from syn.
+//!
+//! An [`Entity`] has everything that its expansion needs; nothing in it is optional that the expansion would have to
+//! be afraid of. An [`EventSet`] holds the variants that are well-formed, which are all of them unless errors were
+//! recorded.
+
+use std::time::Duration;
+
+use proc_macro2::Span;
+use quote::ToTokens;
+use syn::{
+    Attribute, DeriveInput, Field, Fields, GenericArgument, Ident, Meta, Path, PathArguments, Type,
+    Visibility,
+};
+
+use crate::attr::{EntityAttrs, EntitySource, EventsAttrs, FieldSource, Keyed, serde_rename_all};
+use crate::check;
+use crate::diag::Diagnostics;
+use crate::words;
+
+/// A struct that can be an outbox entity.
+pub(crate) struct Entity<'a> {
+    pub(crate) name: &'a Ident,
+    pub(crate) vis: &'a Visibility,
+    /// Where the runtime is, if `crate = ..` says so.
+    pub(crate) krate: Option<Path>,
+    pub(crate) options: Options,
+    pub(crate) entity_id: Member<'a>,
+    pub(crate) user_id: Member<'a>,
+    pub(crate) metadata: Metadata<'a>,
+}
+
+/// What the entity says about its events.
+pub(crate) struct Options {
+    pub(crate) event_type: String,
+    pub(crate) display_name: String,
+    pub(crate) priority: Option<i32>,
+    pub(crate) max_attempts: Option<u32>,
+    pub(crate) retry: Option<Vec<Duration>>,
+    pub(crate) timeout: Option<Duration>,
+}
+
+/// What an event of the entity carries.
+pub(crate) enum Metadata<'a> {
+    /// The entity itself.
+    Snapshot,
+    /// A struct of chosen fields.
+    Fields(MetadataFields<'a>),
+}
+
+/// The fields that were chosen to be metadata.
+pub(crate) struct MetadataFields<'a> {
+    pub(crate) fields: Vec<Member<'a>>,
+    /// The struct's `rename_all`. Boxed because it is rare and large.
+    pub(crate) rename_all: Option<Box<Meta>>,
+}
+
+/// A field of the entity.
+pub(crate) struct Member<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) ty: &'a Type,
+    attrs: &'a [Attribute],
+}
+
+impl<'a> Entity<'a> {
+    /// The entity that the source describes. `None` where a rule is broken.
+    pub(crate) fn from_source(source: &EntitySource<'a>) -> Option<Self> {
+        let input = source.input;
+        let marked = |mark: fn(&FieldSource<'_>) -> bool| {
+            source
+                .fields
+                .iter()
+                .find(|field| mark(field))
+                .map(Member::from_source)
+        };
+        Some(Self {
+            name: &input.ident,
+            vis: &input.vis,
+            entity_id: marked(|field| field.attrs.entity_id.is_some())?,
+            user_id: marked(|field| field.attrs.user_id.is_some())?,
+            metadata: Metadata::from_source(source),
+            krate: given(&source.attrs.krate),
+            options: Options::from_attrs(&source.attrs, &input.ident)?,
+        })
+    }
+}
+
+impl Options {
+    fn from_attrs(attrs: &EntityAttrs, name: &Ident) -> Option<Self> {
+        Some(Self {
+            event_type: given(&attrs.event_type)?,
+            display_name: given(&attrs.display_name).unwrap_or_else(|| words::title(name)),
+            priority: given(&attrs.priority),
+            max_attempts: given(&attrs.max_attempts),
+            retry: given(&attrs.retry),
+            timeout: given(&attrs.timeout),
+        })
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// The chosen fields; where there are none and `snapshot` is given, the entity.
+    pub(crate) fn from_source(source: &EntitySource<'a>) -> Self {
+        let fields: Vec<Member<'a>> = source
+            .fields
+            .iter()
+            .filter(|field| field.attrs.metadata.is_some())
+            .map(Member::from_source)
+            .collect();
+        if fields.is_empty() && source.attrs.snapshot.is_some() {
+            return Self::Snapshot;
+        }
+        Self::Fields(MetadataFields {
+            fields,
+            rename_all: serde_rename_all(&source.input.attrs).map(Box::new),
+        })
+    }
+}
+
+impl MetadataFields<'_> {
+    /// Whether the user's `#[serde(..)]` decides about the names and forms of the fields.
+    pub(crate) fn follows_serde(&self) -> bool {
+        self.rename_all.is_some()
+            || self
+                .fields
+                .iter()
+                .any(|field| field.serde().next().is_some())
+    }
+}
+
+impl<'a> Member<'a> {
+    fn from_source(source: &FieldSource<'a>) -> Self {
+        let Field { ty, attrs, .. } = source.field;
+        Self {
+            ident: source.ident,
+            ty,
+            attrs,
+        }
+    }
+
+    /// What the user documented about the field.
+    pub(crate) fn docs(&self) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs_named("doc")
+    }
+
+    /// What the field tells serde.
+    pub(crate) fn serde(&self) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs_named("serde")
+    }
+
+    fn attrs_named(&self, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs
+            .iter()
+            .filter(move |attr| attr.path().is_ident(name))
+    }
+}
+
+/// An enum that can be the set of an application's events.
+pub(crate) struct EventSet<'a> {
+    pub(crate) input: &'a DeriveInput,
+    pub(crate) krate: Option<Path>,
+    pub(crate) variants: Vec<Variant<'a>>,
+}
+
+/// A variant of the set: `MoodEntry(Event<MoodEntry>)`.
+pub(crate) struct Variant<'a> {
+    pub(crate) ident: &'a Ident,
+    /// `Event<MoodEntry>`, as it is written.
+    pub(crate) event: &'a Type,
+    /// `MoodEntry`.
+    pub(crate) entity: &'a Type,
+    /// The handler's method.
+    pub(crate) method: Ident,
+}
+
+impl<'a> EventSet<'a> {
+    /// Reads an enum. What is not well-formed is recorded and left out.
+    pub(crate) fn read(input: &'a DeriveInput, diag: &mut Diagnostics) -> Self {
+        let attrs = EventsAttrs::read(&input.attrs, diag);
+        let declared = check::is_enum(input, diag).map(|data| data.variants.iter());
+        let variants = declared
+            .into_iter()
+            .flatten()
+            .filter_map(|variant| Variant::read(variant, diag))
+            .collect();
+        Self {
+            input,
+            krate: given(&attrs.krate),
+            variants,
+        }
+    }
+}
+
+impl EventSet<'_> {
+    /// Leaves out the variants for which no code could be generated beside the others.
+    pub(crate) fn retain_expandable(&mut self) {
+        let is_generic = !self.input.generics.params.is_empty();
+        let mut methods = Vec::new();
+        self.variants.retain(|variant| {
+            let distinct = variant.ident != "Generic" && !methods.contains(&variant.method);
+            methods.push(variant.method.clone());
+            distinct && !is_generic
+        });
+    }
+}
+
+impl<'a> Variant<'a> {
+    fn read(variant: &'a syn::Variant, diag: &mut Diagnostics) -> Option<Self> {
+        check::no_attributes(&variant.attrs, diag);
+        let ident = &variant.ident;
+        let event = only_field(&variant.fields).map(|field| &field.ty);
+        let Some((event, entity)) = event.and_then(|event| Some((event, entity_of(event)?))) else {
+            let help = format!("write `{ident}(Event<YourEntity>)`");
+            diag.error_with_help(
+                ident.span(),
+                "each variant holds one `Event<YourEntity>`",
+                help,
+            );
+            return None;
+        };
+        // Generated names stand where the variant stands, and the compiler's lints leave them alone.
+        let span = Span::call_site().located_at(ident.span());
+        Some(Self {
+            ident,
+            event,
+            entity,
+            method: words::method_name(ident, span),
+        })
+    }
+
+    /// The entity as it is written, to compare it.
+    pub(crate) fn entity_name(&self) -> String {
+        self.entity.to_token_stream().to_string()
+    }
+}
+
+fn given<T: Clone>(keyed: &Option<Keyed<T>>) -> Option<T> {
+    keyed.as_ref().map(|keyed| keyed.value.clone())
+}
+
+fn only_field(fields: &Fields) -> Option<&Field> {
+    let Fields::Unnamed(fields) = fields else {
+        return None;
+    };
+    let mut fields = fields.unnamed.iter();
+    fields.next().filter(|_| fields.next().is_none())
+}
+
+/// The `T` of `Event<T>`, by whatever path it is named.
+fn entity_of(ty: &Type) -> Option<&Type> {
+    let path = match ty {
+        Type::Path(path) => &path.path,
+        // What a macro passed on as `$ty:ty` is a group.
+        Type::Group(group) => return entity_of(&group.elem),
+        _ => return None,
+    };
+    let event = path
+        .segments
+        .last()
+        .filter(|segment| segment.ident == "Event")?;
+    let PathArguments::AngleBracketed(arguments) = &event.arguments else {
+        return None;
+    };
+    let mut arguments = arguments.args.iter();
+    match (arguments.next(), arguments.next()) {
+        (Some(GenericArgument::Type(entity)), None) => Some(entity),
+        _ => None,
+    }
+}

@@ -1,0 +1,28 @@
+use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "moodEntry")]
+struct MoodEntry {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEvents)]
+#[outbox(event_type = "lume")]
+enum LumeEvent {
+    Goal(Event<Goal>),
+    MoodEntry(Event<MoodEntry>),
+}
+
+fn main() {}

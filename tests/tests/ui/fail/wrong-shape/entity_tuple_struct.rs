@@ -1,0 +1,7 @@
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "moodEntry")]
+struct MoodEntry(#[outbox(entity_id)] i64, #[outbox(user_id)] String);
+
+fn main() {}
