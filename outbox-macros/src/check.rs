@@ -4,7 +4,7 @@
 //! `tests/tests/ui/fail` that breaks it and nothing else.
 
 use syn::spanned::Spanned;
-use syn::{Attribute, Data, DataEnum, DeriveInput, Fields, FieldsNamed};
+use syn::{Data, DataEnum, DeriveInput, Fields, FieldsNamed};
 
 use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed, is_outbox};
 use crate::diag::Diagnostics;
@@ -77,8 +77,10 @@ pub(crate) fn is_enum<'a>(input: &'a DeriveInput, diag: &mut Diagnostics) -> Opt
 }
 
 /// `#[outbox(..)]` says nothing about a variant or what it holds.
-pub(crate) fn no_attributes(attrs: &[Attribute], diag: &mut Diagnostics) {
-    for attr in attrs.iter().filter(|attr| is_outbox(attr)) {
+pub(crate) fn no_attributes(variant: &syn::Variant, diag: &mut Diagnostics) {
+    let of_fields = variant.fields.iter().flat_map(|field| &field.attrs);
+    let attrs = variant.attrs.iter().chain(of_fields);
+    for attr in attrs.filter(|attr| is_outbox(attr)) {
         diag.error_with_help(
             attr.path().span(),
             "`#[outbox(..)]` is not expected on a variant of an enum of events",

@@ -206,7 +206,7 @@ impl EventSet<'_> {
 
 impl<'a> Variant<'a> {
     fn read(variant: &'a syn::Variant, diag: &mut Diagnostics) -> Option<Self> {
-        check::no_attributes(&variant.attrs, diag);
+        check::no_attributes(variant, diag);
         let ident = &variant.ident;
         let event = only_field(&variant.fields).map(|field| &field.ty);
         let Some((event, entity)) = event.and_then(|event| Some((event, entity_of(event)?))) else {

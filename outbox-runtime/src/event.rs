@@ -29,7 +29,7 @@ use crate::metadata::{DecodeError, RawMetadata};
 ///     "metadata": {"moodEntry": {"valence": 0.5, "labels": ["calm"]}}
 /// }"#)?;
 /// assert_eq!(event.status, OutboxStatus::Pending);
-/// assert_eq!(event.created_at.to_rfc3339(), "2025-01-14T12:10:00.250+00:00");
+/// assert_eq!(event.created_at.to_rfc3339(), "2025-01-14T12:30:00.250+00:00");
 /// assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
 /// # Ok::<(), serde_json::Error>(())
 /// ```

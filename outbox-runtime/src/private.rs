@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 
-use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::de::{
+    Deserialize, DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny,
+    MapAccess, Visitor,
+};
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
@@ -34,8 +37,8 @@ pub trait FieldCodec<T>: Copy {
     /// Something that is written as `value` is.
     fn writable(self, value: &T) -> impl Serialize;
 
-    /// Reads the value.
-    fn read(self, json: Value) -> Result<T, serde_json::Error>;
+    /// Reads a value from where it is.
+    fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error>;
 }
 
 /// Finds the codec of a field's type: `(&Field::<T>::TYPE).codec()`.
@@ -80,8 +83,8 @@ impl<T: MetadataField> FieldCodec<T> for SerdeCodec {
         value
     }
 
-    fn read(self, json: Value) -> Result<T, serde_json::Error> {
-        serde_json::from_value(json)
+    fn read<'de, D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::deserialize(deserializer)
     }
 }
 
@@ -92,8 +95,8 @@ pub struct NoCodec;
 impl<T> FieldCodec<T> for NoCodec {
     fn writable(self, _: &T) -> impl Serialize {}
 
-    fn read(self, _: Value) -> Result<T, serde_json::Error> {
-        Err(serde_json::Error::custom("this type is not metadata"))
+    fn read<'de, D: Deserializer<'de>>(self, _: D) -> Result<T, D::Error> {
+        Err(D::Error::custom("this type is not metadata"))
     }
 }
 
@@ -196,30 +199,102 @@ pub fn encode(
     Ok(RawMetadata::from_bytes(json))
 }
 
-/// Reads a struct field by field, so that the derive need not generate a visitor for every entity.
-#[derive(Debug)]
-pub struct ObjectReader<E> {
-    fields: Map<String, Value>,
-    error: PhantomData<E>,
+/// Room for each field of a metadata struct while it is read, so that the derive need not generate a visitor.
+///
+/// Each value is read as its own type from where it is: what went through `serde_json::Value` would lose the digits
+/// of integers of more than 64 bits.
+pub trait ObjectSlots: Sized {
+    /// The struct.
+    type Object;
+
+    /// Its fields.
+    const NAMES: &'static [&'static str];
+
+    /// No field was read yet.
+    fn empty() -> Self;
+
+    /// Reads the value of a key.
+    fn put<'de, A: MapAccess<'de>>(&mut self, name: &str, map: &mut A) -> Result<(), A::Error>;
+
+    /// The struct, unless a field was not put.
+    fn finish(self) -> Option<Self::Object>;
 }
 
-impl<E: serde::de::Error> ObjectReader<E> {
-    /// Reads the whole object.
-    pub fn new<'de, D: Deserializer<'de, Error = E>>(deserializer: D) -> Result<Self, E> {
-        Ok(Self {
-            fields: Map::deserialize(deserializer)?,
-            error: PhantomData,
-        })
+/// Reads a metadata struct.
+pub fn read_object<'de, S: ObjectSlots, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<S::Object, D::Error> {
+    struct Fields<S>(PhantomData<S>);
+
+    impl<'de, S: ObjectSlots> Visitor<'de> for Fields<S> {
+        type Value = S::Object;
+
+        fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("an object")
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<S::Object, A::Error> {
+            let mut slots = S::empty();
+            let mut absent = S::NAMES.to_vec();
+            while let Some(name) = map.next_key::<String>()? {
+                slots.put(&name, &mut map)?;
+                absent.retain(|other| *other != name);
+            }
+            for name in absent {
+                slots
+                    .put(name, &mut Absent(PhantomData))
+                    .map_err(|_: A::Error| A::Error::missing_field(name))?;
+            }
+            slots
+                .finish()
+                .ok_or_else(|| A::Error::custom("a field was not read"))
+        }
     }
 
-    /// Takes one field. One that is absent reads as `null`, so that an `Option` is `None`; unknown ones are ignored.
-    pub fn take<T>(&mut self, name: &'static str, codec: impl FieldCodec<T>) -> Result<T, E> {
-        match self.fields.remove(name) {
-            Some(value) => codec
-                .read(value)
-                .map_err(|error| E::custom(format_args!("field `{name}`: {error}"))),
-            None => codec.read(Value::Null).map_err(|_| E::missing_field(name)),
+    deserializer.deserialize_map(Fields::<S>(PhantomData))
+}
+
+/// Reads the value of a key that belongs to a field.
+pub fn fill<'de, T, A: MapAccess<'de>>(
+    slot: &mut Option<T>,
+    name: &'static str,
+    map: &mut A,
+    codec: impl FieldCodec<T>,
+) -> Result<(), A::Error> {
+    struct Seed<T, C>(C, PhantomData<T>);
+
+    impl<'de, T, C: FieldCodec<T>> DeserializeSeed<'de> for Seed<T, C> {
+        type Value = T;
+
+        fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+            self.0.read(deserializer)
         }
+    }
+
+    let value = map
+        .next_value_seed(Seed(codec, PhantomData))
+        .map_err(|error| A::Error::custom(format_args!("field `{name}`: {error}")))?;
+    *slot = Some(value);
+    Ok(())
+}
+
+/// Skips the value of a key that belongs to no field.
+pub fn skip<'de, A: MapAccess<'de>>(map: &mut A) -> Result<(), A::Error> {
+    map.next_value::<IgnoredAny>().map(|_| ())
+}
+
+/// Stands for an absent field, which reads as `null`, so that an `Option` is `None`.
+struct Absent<E>(PhantomData<E>);
+
+impl<'de, E: serde::de::Error> MapAccess<'de> for Absent<E> {
+    type Error = E;
+
+    fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, _: K) -> Result<Option<K::Value>, E> {
+        Ok(None)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, E> {
+        seed.deserialize(Value::Null).map_err(E::custom)
     }
 }
 

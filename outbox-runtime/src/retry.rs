@@ -11,7 +11,7 @@ use uuid::Uuid;
 /// to a fifth, so that what failed together does not come back together. It never shortens a delay.
 ///
 /// The jitter of an attempt is computed from the event's id and the attempt's number
-/// (SplitMix64, Steele, Lea and Flood, OOPSLA 2014), so it is the same wherever and whenever it is asked for.
+/// (`SplitMix64`, Steele, Lea and Flood, OOPSLA 2014), so it is the same wherever and whenever it is asked for.
 ///
 /// # Default
 ///

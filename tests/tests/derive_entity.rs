@@ -64,6 +64,30 @@ fn the_metadata_struct_reads_what_the_entity_writes() {
 }
 
 #[test]
+fn integers_of_any_size_are_read_as_they_were_written() {
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "transfer")]
+    struct Transfer {
+        #[outbox(entity_id, user_id)]
+        id: String,
+        #[outbox(metadata)]
+        amount: u128,
+        #[outbox(metadata)]
+        change: i128,
+    }
+
+    let transfer = Transfer {
+        id: "a".to_owned(),
+        amount: u128::MAX,
+        change: i128::MIN,
+    };
+    let json = transfer.metadata_json().unwrap();
+    let metadata: TransferMetadata = json.decode().unwrap();
+    assert_eq!(metadata.amount, u128::MAX);
+    assert_eq!(metadata.change, i128::MIN);
+}
+
+#[test]
 fn an_absent_option_is_none_and_what_is_unknown_is_ignored() {
     let json = r#"{"labels":[],"valence":1,"colour":"red"}"#;
     let metadata: MoodEntryMetadata = serde_json::from_str(json).unwrap();
@@ -159,6 +183,22 @@ fn the_display_name_is_the_struct_s_name_in_words() {
     assert_eq!(HTTPLogEntry::OPTIONS.display_name(), "HTTP Log Entry");
     assert_eq!(Named::OPTIONS.display_name(), "Something else");
     assert_eq!(Named::OPTIONS.retry(), None);
+}
+
+#[test]
+fn the_longest_event_type_fits_a_row() {
+    #[derive(OutboxEntity)]
+    #[outbox(
+        event_type = "mmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmmm"
+    )]
+    struct Long {
+        #[outbox(entity_id, user_id)]
+        id: String,
+    }
+
+    assert_eq!(Long::EVENT_TYPE.len(), NewEvent::MAX_KEY_BYTES);
+    let long = Long { id: "a".to_owned() };
+    assert!(long.enqueue_sync().into_event().is_ok());
 }
 
 #[test]

@@ -108,7 +108,7 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     // Output:
     //     impl LumeEvent {
     //         fn __used(self) -> Self {
-    //             match self { LumeEvent::MoodEntry(event) => LumeEvent::MoodEntry(event), other => other }
+    //             match self { Self::MoodEntry(event) => Self::MoodEntry(event), other => other }
     //         }
     //     }
     quote! {

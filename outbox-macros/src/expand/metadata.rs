@@ -4,7 +4,7 @@
 //! serde's derives do. Where the user's `#[serde(..)]` decides about the form, serde's derives are used.
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
@@ -152,31 +152,24 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
 
 /// The one list of names and values, which the entity and its metadata struct share.
 fn write(fields: &[Member<'_>]) -> TokenStream {
-    let names: Vec<Ident> = fields.iter().map(parameter).collect();
+    let names = numbered(fields);
     let types = fields.iter().map(|field| field.ty);
     let keys = fields.iter().map(key);
     let codecs = fields.iter().map(codec);
     // Output:
-    //     fn __write<__O: _outbox::__private::ObjectSink>(__object: __O, valence: &f64) -> __O::Output {
-    //         __object.field("valence", valence, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
+    //     fn __write<__O: _outbox::__private::ObjectSink>(object: __O, field_0: &f64) -> __O::Output {
+    //         object.field("valence", field_0, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
     //     }
     quote! {
         fn __write<__O: _outbox::__private::ObjectSink>(
-            __object: __O,
+            object: __O,
             #(#names: &#types,)*
         ) -> __O::Output {
-            __object
+            object
                 #(.field(#keys, #names, #codecs))*
                 .finish()
         }
     }
-}
-
-/// The field's name as a parameter, with the lints of generated code.
-fn parameter(field: &Member<'_>) -> Ident {
-    let mut name = field.ident.clone();
-    name.set_span(at(name.span()));
-    name
 }
 
 fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
@@ -206,30 +199,92 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
 
 fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let struct_name = derived_name(entity.name, "Metadata");
-    let fields = metadata.fields.iter().map(|field| {
-        let (ident, key, codec) = (field.ident, key(field), codec(field));
-        quote!(#ident: object.take(#key, #codec)?)
-    });
+    let slots = slots(&metadata.fields);
+    let methods = slot_methods(&struct_name, &metadata.fields);
     // Output:
+    //     struct __Slots { field_0: Option<f64> }
+    //     impl _outbox::__private::ObjectSlots for __Slots { type Object = MoodEntryMetadata; .. }
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             let mut object = ObjectReader::new(deserializer)?;
-    //             Ok(Self { valence: object.take("valence", (&Field::<f64>::TYPE).codec())? })
+    //             _outbox::__private::read_object::<__Slots, __D>(deserializer)
     //         }
     //     }
     quote! {
+        #slots
+
+        #[automatically_derived]
+        impl _outbox::__private::ObjectSlots for __Slots {
+            type Object = #struct_name;
+
+            #methods
+        }
+
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
                 deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let mut object = _outbox::__private::ObjectReader::new(deserializer)?;
-                ::core::result::Result::Ok(Self {
-                    #(#fields,)*
-                })
+                _outbox::__private::read_object::<__Slots, __D>(deserializer)
             }
         }
     }
+}
+
+/// Room for each field while it is read.
+fn slots(fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let types = fields.iter().map(|field| field.ty);
+    // Output: struct __Slots { field_0: Option<f64> }
+    quote! {
+        struct __Slots {
+            #(#names: ::core::option::Option<#types>,)*
+        }
+    }
+}
+
+fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
+    let names = numbered(fields);
+    let idents = fields.iter().map(|field| field.ident);
+    let keys: Vec<String> = fields.iter().map(key).collect();
+    let codecs = fields.iter().map(codec);
+    // Output:
+    //     const NAMES: &'static [&'static str] = &["valence"];
+    //     fn empty() -> Self { Self { field_0: None } }
+    //     fn put<'de, __A: MapAccess<'de>>(&mut self, name: &str, map: &mut __A) -> Result<(), __A::Error> {
+    //         match name { "valence" => fill(&mut self.field_0, "valence", map, codec), _ => skip(map) }
+    //     }
+    //     fn finish(self) -> Option<MoodEntryMetadata> { Some(MoodEntryMetadata { valence: self.field_0? }) }
+    quote! {
+        const NAMES: &'static [&'static ::core::primitive::str] = &[#(#keys),*];
+
+        fn empty() -> Self {
+            Self { #(#names: ::core::option::Option::None,)* }
+        }
+
+        fn put<'de, __A: _outbox::__private::serde::de::MapAccess<'de>>(
+            &mut self,
+            name: &::core::primitive::str,
+            map: &mut __A,
+        ) -> ::core::result::Result<(), __A::Error> {
+            match name {
+                #(#keys => _outbox::__private::fill(&mut self.#names, #keys, map, #codecs),)*
+                _ => _outbox::__private::skip(map),
+            }
+        }
+
+        fn finish(self) -> ::core::option::Option<#struct_name> {
+            ::core::option::Option::Some(#struct_name {
+                #(#idents: self.#names?,)*
+            })
+        }
+    }
+}
+
+/// `field_0`, `field_1`: not the fields' names, as a parameter of that name could meet a constant of the user's.
+fn numbered(fields: &[Member<'_>]) -> Vec<Ident> {
+    (0..fields.len())
+        .map(|index| format_ident!("field_{index}"))
+        .collect()
 }
 
 /// The field's name in the JSON.
@@ -246,15 +301,16 @@ fn codec(field: &Member<'_>) -> TokenStream {
 
 /// Refuses a type that cannot be metadata, once and at the field.
 fn assertions(fields: &[Member<'_>]) -> TokenStream {
+    let count = fields.len();
     let assertions = fields.iter().map(|field| {
         let ty = field.ty;
-        quote_spanned!(at(ty.span())=> const _: fn() = _outbox::__private::assert_metadata_field::<#ty>;)
+        quote_spanned!(at(ty.span())=> _outbox::__private::assert_metadata_field::<#ty>)
     });
     // Output:
     //     use _outbox::__private::{Coded as _, Uncoded as _};
-    //     const _: fn() = _outbox::__private::assert_metadata_field::<f64>;
+    //     const _: [fn(); 1usize] = [_outbox::__private::assert_metadata_field::<f64>];
     quote! {
         use _outbox::__private::{Coded as _, Uncoded as _};
-        #(#assertions)*
+        const _: [fn(); #count] = [#(#assertions),*];
     }
 }

@@ -336,7 +336,7 @@ impl Run {
         };
         match (self.jobs.remove(&id), done) {
             (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended))) => {
-                self.ended(&attempt, &ended)
+                self.ended(&attempt, &ended);
             }
             // Aborted: its lease was lost.
             (Some(Job::Attempt(attempt)), _) => {

@@ -52,6 +52,10 @@ pub(super) fn trace(conn: &mut Connection) {
     let _ = conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count));
 }
 
+#[allow(
+    clippy::needless_pass_by_value,
+    reason = "the hook's signature is the driver's"
+)]
 fn count(event: TraceEvent<'_>) {
     if let TraceEvent::Stmt(..) = event {
         COUNTER.with_borrow(|counter| {

@@ -215,7 +215,7 @@ pub(super) fn create(
     event: &NewEvent,
 ) -> Result<OutboxEvent, EnqueueError> {
     let id = insert(conn, clock, event)?.event_id();
-    let storage = |error| StoreError::from(fault_on("create_event", conn, error));
+    let storage = |error| fault_on("create_event", conn, error);
     fetch(conn, id).map_err(storage)?.ok_or_else(|| {
         StoreError::new(
             crate::error::StoreErrorKind::NotFound,

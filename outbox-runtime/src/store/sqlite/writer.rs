@@ -121,10 +121,9 @@ where
     fn answer(self: Box<Self>, failure: Option<&Failure>) {
         let answer = match (self.answer, failure) {
             // What was rolled back on its own has its own answer, whatever became of the transaction.
-            (Some(answer @ (Err(_) | Ok(Err(_)))), _) => answer,
-            (Some(answer), None) => answer,
+            (Some(answer), failure) if failure.is_none() || !matches!(answer, Ok(Ok(_))) => answer,
             (_, Some(failure)) => Ok(Err(failure.to_error(self.operation).into())),
-            (None, None) => Ok(Err(closed(self.operation).into())),
+            (_, None) => Ok(Err(closed(self.operation).into())),
         };
         // Whoever asked may have stopped waiting.
         let _ = self.reply.send(answer);
@@ -236,7 +235,7 @@ impl WriterThread {
         match schema::open_writer(&self.path, &self.settings) {
             Ok(conn) => self.conn = conn,
             Err(error) => {
-                tracing::warn!(%error, "the database could not be opened again after a failed commit")
+                tracing::warn!(%error, "the database could not be opened again after a failed commit");
             }
         }
     }

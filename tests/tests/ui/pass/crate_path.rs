@@ -38,6 +38,22 @@ enum LumeEvent {
     Journal(Event<Journal>),
 }
 
+/// The path as a crate that re-exports the runtime passes it on.
+macro_rules! entity {
+    ($name:ident) => {
+        #[derive(OutboxEntity)]
+        #[outbox(event_type = "fromMacro", crate = $crate::deps::outbox)]
+        struct $name {
+            #[outbox(entity_id, user_id)]
+            id: String,
+            #[outbox(metadata)]
+            title: String,
+        }
+    };
+}
+
+entity!(FromMacro);
+
 fn main() {
     let mood = MoodEntry { id: 1, user_id: "user-1".to_owned(), valence: 0.5 };
     assert!(mood.enqueue_sync().into_event().is_ok());

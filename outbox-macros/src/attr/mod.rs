@@ -1,19 +1,18 @@
-//! The grammar of `#[outbox(..)]`: the only file that parses.
+//! The grammar of `#[outbox(..)]`: nothing else parses.
 //!
 //! No function returns early on a mistake: it is recorded, the rest of that key is skipped, and reading goes on with
-//! the next key. What a key's value must be on its own is checked here; what keys have to do with each other, in
-//! [`check`](crate::check).
+//! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
+//! in [`check`].
+
+mod value; // what each key takes
 
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenTree};
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream, Parser};
+use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{
-    Attribute, DeriveInput, Error, Field, Ident, LitInt, LitStr, Meta, Path, Result, Token,
-    bracketed, token,
-};
+use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token};
 
 use crate::check;
 use crate::diag::{Diagnostics, did_you_mean, list};
@@ -98,25 +97,21 @@ impl EntityAttrs {
         each_key(attrs, Level::Struct, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(event_type = "moodEntry")]
-                "event_type" => key.set(&mut read.event_type, diag, |key| event_type(key, input)),
+                "event_type" => key.set(&mut read.event_type, input, diag, value::event_type),
                 // #[outbox(priority = -5)]
-                "priority" => key.set(&mut read.priority, diag, |key| priority(key, input)),
+                "priority" => key.set(&mut read.priority, input, diag, value::priority),
                 // #[outbox(display_name = "Mood Entry")]
-                "display_name" => {
-                    key.set(&mut read.display_name, diag, |key| display_name(key, input));
-                }
+                "display_name" => key.set(&mut read.display_name, input, diag, value::display_name),
                 // #[outbox(max_attempts = 5)]
-                "max_attempts" => {
-                    key.set(&mut read.max_attempts, diag, |key| max_attempts(key, input));
-                }
+                "max_attempts" => key.set(&mut read.max_attempts, input, diag, value::max_attempts),
                 // #[outbox(retry = ["1s", "5s", "2m"])]
-                "retry" => key.set(&mut read.retry, diag, |key| retry(key, input)),
+                "retry" => key.set(&mut read.retry, input, diag, value::retry),
                 // #[outbox(timeout = "30s")]
-                "timeout" => key.set(&mut read.timeout, diag, |key| timeout(key, input)),
+                "timeout" => key.set(&mut read.timeout, input, diag, value::timeout),
                 // #[outbox(snapshot)]
-                "snapshot" => key.set(&mut read.snapshot, diag, |key| flag(key, input)),
+                "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
                 // #[outbox(crate = ::outbox_runtime)]
-                "crate" => key.set(&mut read.krate, diag, |key| crate_path(key, input)),
+                "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,
             }
             true
@@ -131,11 +126,11 @@ impl FieldAttrs {
         each_key(attrs, Level::Field, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(entity_id)]
-                "entity_id" => key.set(&mut read.entity_id, diag, |key| flag(key, input)),
+                "entity_id" => key.set(&mut read.entity_id, input, diag, value::flag),
                 // #[outbox(user_id)]
-                "user_id" => key.set(&mut read.user_id, diag, |key| flag(key, input)),
+                "user_id" => key.set(&mut read.user_id, input, diag, value::flag),
                 // #[outbox(metadata)]
-                "metadata" => key.set(&mut read.metadata, diag, |key| flag(key, input)),
+                "metadata" => key.set(&mut read.metadata, input, diag, value::flag),
                 _ => return false,
             }
             true
@@ -151,7 +146,7 @@ impl EventsAttrs {
         each_key(attrs, Level::Enum, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(crate = ::outbox_runtime)]
-                "crate" => key.set(&mut read.krate, diag, |key| crate_path(key, input)),
+                "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,
             }
             true
@@ -186,7 +181,7 @@ pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
 }
 
 /// Where an attribute stands.
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Level {
     Struct,
     Field,
@@ -252,10 +247,11 @@ impl Key {
     fn set<T>(
         self,
         slot: &mut Option<Keyed<T>>,
+        input: ParseStream<'_>,
         diag: &mut Diagnostics,
-        read: impl FnOnce(&Self) -> Result<T>,
+        read: impl FnOnce(&Self, ParseStream<'_>) -> Result<T>,
     ) {
-        match (read(&self), slot) {
+        match (read(&self, input), slot) {
             (Err(error), _) => {
                 diag.attempted(&self.name);
                 diag.push(error);
@@ -358,181 +354,4 @@ fn unknown(name: &str, span: Span, level: Level, diag: &mut Diagnostics) {
         let help = format!("{} takes {}", level.place(), list(level.keys()));
         diag.error_with_help(span, format_args!("unknown key `{name}`"), help);
     }
-}
-
-/// `snapshot`: a key without a value.
-fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
-    if input.is_empty() || input.peek(Token![,]) {
-        return Ok(());
-    }
-    Err(key.error("takes no value"))
-}
-
-/// The `=` between a key and its value. `kind` and `example` say what to write.
-fn value<T>(
-    key: &Key,
-    input: ParseStream<'_>,
-    kind: &str,
-    example: &str,
-    read: impl FnOnce(ParseStream<'_>) -> Result<T>,
-) -> Result<T> {
-    let takes = format!("takes {kind}: `{} = {example}`", key.name);
-    if !input.peek(Token![=]) {
-        return Err(key.error(&takes));
-    }
-    input.parse::<Token![=]>()?;
-    if input.is_empty() || input.peek(Token![,]) {
-        return Err(key.error(&takes));
-    }
-    let span = input.span();
-    read(input).map_err(|_| Error::new(span, format!("`{}` {takes}", key.name)))
-}
-
-fn text(key: &Key, input: ParseStream<'_>, example: &str) -> Result<LitStr> {
-    let text: LitStr = value(key, input, "a string", example, Parse::parse)?;
-    if text.value().is_empty() {
-        return Err(Error::new(text.span(), format!("`{}` is empty", key.name)));
-    }
-    Ok(text)
-}
-
-fn event_type(key: &Key, input: ParseStream<'_>) -> Result<String> {
-    /// What a row has room for; the runtime's `NewEvent::MAX_KEY_BYTES`.
-    const MAX_BYTES: usize = 255;
-    let literal = text(key, input, "\"moodEntry\"")?;
-    let name = literal.value();
-    let fault = match name.len() {
-        bytes if bytes > MAX_BYTES => format!("has {bytes} bytes, more than {MAX_BYTES}"),
-        _ if name.chars().any(char::is_control) => "has a control character".to_owned(),
-        _ if name == "generic" => "is the tag of metadata whose type is in no set".to_owned(),
-        _ => return Ok(name),
-    };
-    Err(Error::new(
-        literal.span(),
-        format!("this event type {fault}"),
-    ))
-}
-
-fn display_name(key: &Key, input: ParseStream<'_>) -> Result<String> {
-    text(key, input, "\"Mood Entry\"").map(|literal| literal.value())
-}
-
-fn priority(key: &Key, input: ParseStream<'_>) -> Result<i32> {
-    let (sign, literal) = value(key, input, "a whole number", "5", |input| {
-        let sign = input.parse::<Option<Token![-]>>()?;
-        Ok((sign, input.parse::<LitInt>()?))
-    })?;
-    let sign = if sign.is_some() { "-" } else { "" };
-    format!("{sign}{}", literal.base10_digits())
-        .parse()
-        .map_err(|_| {
-            let (min, max) = (i32::MIN, i32::MAX);
-            let message = format!("a priority is a whole number from {min} to {max}");
-            Error::new(literal.span(), message)
-        })
-}
-
-fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<u32> {
-    let literal: LitInt = value(key, input, "a whole number", "5", Parse::parse)?;
-    let fault = match literal.base10_parse() {
-        Ok(attempts) if attempts > 0 => return Ok(attempts),
-        Err(_) if !literal.base10_digits().starts_with('-') => {
-            format!("`max_attempts` is at most {}", u32::MAX)
-        }
-        Ok(_) | Err(_) => "an event needs at least 1 attempt".to_owned(),
-    };
-    Err(Error::new(literal.span(), fault))
-}
-
-fn timeout(key: &Key, input: ParseStream<'_>) -> Result<Duration> {
-    let literal: LitStr = value(key, input, "a duration", "\"30s\"", Parse::parse)?;
-    let timeout = duration(&literal)?;
-    if timeout.is_zero() {
-        return Err(Error::new(
-            literal.span(),
-            "a timeout is longer than zero: nothing can be delivered in no time",
-        ));
-    }
-    Ok(timeout)
-}
-
-fn retry(key: &Key, input: ParseStream<'_>) -> Result<Vec<Duration>> {
-    let example = "[\"1s\", \"5s\", \"2m\"]";
-    let (list, literals) = value(key, input, "a list of durations", example, |input| {
-        let content;
-        let list: token::Bracket = bracketed!(content in input);
-        let literals = content.parse_terminated(<LitStr as Parse>::parse, Token![,])?;
-        Ok((list, literals))
-    })?;
-    if literals.is_empty() {
-        let message = format!("`retry` needs at least one delay: `retry = {example}`");
-        return Err(Error::new(list.span.join(), message));
-    }
-    let mut delays = Vec::new();
-    let mut faults: Option<Error> = None;
-    for delay in literals.iter().map(duration) {
-        match (delay, &mut faults) {
-            (Ok(delay), _) => delays.push(delay),
-            (Err(error), Some(faults)) => faults.combine(error),
-            (Err(error), None) => faults = Some(error),
-        }
-    }
-    faults.map_or(Ok(delays), Err)
-}
-
-/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"7d"`.
-fn duration(literal: &LitStr) -> Result<Duration> {
-    let text = literal.value();
-    let unit_at = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds_of = |unit| number.parse::<u64>().ok()?.checked_mul(unit);
-    let duration = match unit {
-        "ms" => number.parse().ok().map(Duration::from_millis),
-        "s" => seconds_of(1).map(Duration::from_secs),
-        "m" => seconds_of(60).map(Duration::from_secs),
-        "h" => seconds_of(60 * 60).map(Duration::from_secs),
-        "d" => seconds_of(24 * 60 * 60).map(Duration::from_secs),
-        _ => None,
-    };
-    duration.ok_or_else(|| {
-        let message = format!(
-            "{text:?} is not a duration: write a whole number and `ms`, `s`, `m`, `h` or `d`, such as \"30s\""
-        );
-        Error::new(literal.span(), message)
-    })
-}
-
-/// A path that means the same wherever the generated code stands.
-fn crate_path(key: &Key, input: ParseStream<'_>) -> Result<Path> {
-    let path = value(
-        key,
-        input,
-        "a path without quotes",
-        "::outbox_runtime",
-        Path::parse_mod_style,
-    )?;
-    let starts_at_crate = |first: &Ident| first == "crate" || first == "$crate";
-    let is_absolute = path.leading_colon.is_some()
-        || path
-            .segments
-            .first()
-            .is_some_and(|first| starts_at_crate(&first.ident));
-    if is_absolute {
-        return Ok(path);
-    }
-    let written: Vec<String> = path
-        .segments
-        .iter()
-        .map(|segment| segment.ident.to_string())
-        .collect();
-    let written = written.join("::");
-    Err(Error::new_spanned(
-        path,
-        format!(
-            "a relative path would mean something else in the generated code\n\
-             = help: write `crate = ::{written}` for a dependency, `crate = crate::{written}` for a module"
-        ),
-    ))
 }

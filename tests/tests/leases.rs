@@ -1,0 +1,266 @@
+//! Promises 3 and 5: at most one valid lease an event, outcomes are fenced by it, and nothing sticks.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outbox_runtime::testing::ManualClock;
+use outbox_runtime::{Clock, Processor, Running, prelude::*};
+use outbox_tests::{Remote, enqueue, note, on_each_store, within};
+
+const LEASE: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(30);
+const SOON: Duration = Duration::from_secs(30);
+
+fn start(store: &Arc<dyn OutboxRepository>) -> (Remote, Running) {
+    let (remote, handlers) = Remote::new();
+    let processor = Processor::builder(store.clone())
+        .handlers(handlers)
+        .lease(LEASE)
+        .timeout(LEASE - Duration::from_secs(1))
+        .build()
+        .unwrap();
+    (remote, processor.start("u1"))
+}
+
+async fn asleep_until(clock: &ManualClock, deadline: chrono::DateTime<chrono::Utc>) {
+    within(clock.until_asleep(deadline)).await;
+}
+
+#[test]
+fn a_lease_is_renewed_while_its_handler_runs() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start(&store);
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let call = remote.next().await;
+        let begun = clock.now();
+        for third in 1..=2 {
+            let renewal = begun + LEASE / 3 * third;
+            asleep_until(&clock, renewal).await;
+            clock.set(renewal);
+            asleep_until(&clock, renewal + LEASE / 3).await;
+            let leased = store.fetch_event(event.id).await.unwrap().unwrap();
+            assert_eq!(leased.lease_expires_at, Some(renewal + LEASE));
+        }
+        call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_before() {
+    on_each_store(|store, clock| async move {
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        // A worker that claims and is never heard of again.
+        let dead = store.mark_as_processing(event.id, LEASE).await.unwrap();
+        let (mut remote, running) = start(&store);
+        let ends = dead.lease.expires_at;
+        asleep_until(&clock, ends).await;
+        clock.set(ends - Duration::from_millis(1));
+        asleep_until(&clock, ends).await;
+        assert!(remote.is_quiet());
+        clock.set(ends);
+        let call = remote.next().await;
+        assert_eq!(call.event.id, event.id);
+        assert_eq!(call.event.attempt_count, 2, "the crash used up an attempt");
+        call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
+    on_each_store(|store, clock| async move {
+        let event = enqueue(&store, note(1).enqueue_sync().max_attempts(3)).await;
+        enqueue(&store, note(2).enqueue_sync().priority(-1)).await;
+        for _ in 0..3 {
+            let _killed = store.mark_as_processing(event.id, LEASE).await.unwrap();
+            clock.advance(LEASE);
+            let _ = store.rescue().await.unwrap();
+        }
+        let (mut remote, running) = start(&store);
+        let call = remote.next().await;
+        assert_eq!(call.id(), 2, "others go on");
+        call.ok();
+        let blocked = running.flush(1, SOON).await.unwrap();
+        assert!(!blocked.is_delivered());
+        let dead = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(dead.status, OutboxStatus::Dead);
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_does() {
+    on_each_store(|store, clock| async move {
+        // The first processor claims and is then frozen: its clock never wakes it.
+        let (mut frozen_remote, frozen_handlers) = Remote::new();
+        let frozen_clock = ManualClock::new();
+        let frozen = Processor::builder(Frozen(store.clone(), frozen_clock))
+            .handlers(frozen_handlers)
+            .max_concurrency(1)
+            .build()
+            .unwrap()
+            .start("u1");
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let late = frozen_remote.next().await;
+
+        clock.advance(LEASE);
+        let (mut remote, running) = start(&store);
+        let call = remote.next().await;
+        assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+
+        // The frozen one wakes and reports success, while the other is still at it.
+        late.ok();
+        frozen.stop().await.unwrap();
+        let stored = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(
+            stored.status,
+            OutboxStatus::Processing,
+            "the late outcome is not recorded"
+        );
+        assert_eq!(stored.lease_token, call.event.lease_token);
+        call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_handler_whose_lease_is_lost_is_stopped_and_its_answer_ignored() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start(&store);
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let mut call = remote.next().await;
+        // Somebody deletes the event while it is in flight.
+        assert!(store.delete_event(event.id).await.unwrap());
+        let renewal = clock.now() + LEASE / 3;
+        asleep_until(&clock, renewal).await;
+        clock.set(renewal);
+        call.abandoned().await;
+        assert!(
+            running.flush(1, SOON).await.unwrap().is_delivered(),
+            "nothing is left to deliver"
+        );
+        assert_eq!(
+            store.statistics(None).await.unwrap().total_events,
+            0,
+            "no resurrection"
+        );
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn two_processors_never_hold_the_same_event() {
+    on_each_store(|store, _| async move {
+        let (mut a, running_a) = start(&store);
+        let (mut b, running_b) = start(&store);
+        for id in 0..6 {
+            enqueue(&store, note(id).enqueue_sync()).await;
+        }
+        let mut held = Vec::new();
+        for _ in 0..3 {
+            held.push(a.next().await);
+            held.push(b.next().await);
+        }
+        let mut ids: Vec<_> = held.iter().map(outbox_tests::Call::id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [0, 1, 2, 3, 4, 5]);
+        held.into_iter().for_each(outbox_tests::Call::ok);
+        running_a.stop().await.unwrap();
+        running_b.stop().await.unwrap();
+        assert_eq!(store.statistics(None).await.unwrap().completed_count, 6);
+    });
+}
+
+#[test]
+fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(store.clone())
+            .handlers(handlers)
+            .max_concurrency(1)
+            .timeout(TIMEOUT)
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        let mut stuck = remote.next().await;
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let deadline = clock.now() + TIMEOUT;
+        asleep_until(&clock, deadline).await;
+        clock.set(deadline);
+        stuck.abandoned().await;
+        let call = remote.next().await;
+        assert_eq!(call.id(), 2);
+        call.ok();
+        let failed = store.fetch_event(stuck.event.id).await.unwrap().unwrap();
+        assert_eq!(
+            failed.error_message.as_deref(),
+            Some("no answer within 30s")
+        );
+        assert_eq!(
+            (failed.status, failed.attempt_count),
+            (OutboxStatus::Failed, 1)
+        );
+        running.stop().await.unwrap();
+    });
+}
+
+/// The store as a process sees it whose clock has stopped.
+#[derive(Debug)]
+struct Frozen(Arc<dyn OutboxRepository>, ManualClock);
+
+mod frozen {
+    use super::*;
+    use chrono::{DateTime, Utc};
+    use outbox_runtime::*;
+    use uuid::Uuid;
+
+    macro_rules! forward {
+        ($(async fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $answer:ty;)+) => {
+            #[async_trait]
+            impl OutboxRepository for Frozen {
+                $(async fn $name(&self $(, $arg: $type)*) -> $answer {
+                    self.0.$name($($arg),*).await
+                })+
+
+                fn clock(&self) -> Arc<dyn Clock> {
+                    Arc::new(self.1.clone())
+                }
+
+                fn revision(&self) -> Revision {
+                    self.0.revision()
+                }
+            }
+        };
+    }
+
+    forward! {
+        async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError>;
+        async fn fetch_pending_events(&self, user: Option<&str>, limit: Option<usize>) -> Result<Vec<OutboxEvent>, StoreError>;
+        async fn fetch_events(&self, status: OutboxStatus, user: Option<&str>, limit: Option<usize>) -> Result<Vec<OutboxEvent>, StoreError>;
+        async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError>;
+        async fn fetch_events_for_entity(&self, entity: &EntityId, event_type: Option<&str>, user: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
+        async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
+        async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError>;
+        async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError>;
+        async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
+        async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+        async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
+        async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
+        async fn delete_events_for_entities(&self, ids: &[EntityId], user: Option<&str>) -> Result<u64, StoreError>;
+        async fn delete_all_events_for_user(&self, user: &str) -> Result<u64, StoreError>;
+        async fn statistics(&self, user: Option<&str>) -> Result<OutboxStatistics, StoreError>;
+        async fn stale_events(&self, user: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
+        async fn explain(&self, entity: &EntityId, user: Option<&str>) -> Result<Explanation, StoreError>;
+        async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
+        async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+        async fn extend(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Option<Lease>>, StoreError>;
+        async fn rescue(&self) -> Result<Rescued, StoreError>;
+        async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
+        async fn changed(&self, seen: Revision) -> Revision;
+    }
+}

@@ -1,0 +1,167 @@
+//! Stopping: no more claims, handlers finish or their events are given back, and nothing is lost with the store's handle.
+
+use std::time::Duration;
+
+use outbox_runtime::{Clock, Flushed, Processor, StoreErrorKind, prelude::*};
+use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
+
+const SOON: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_stop_waits_for_handlers_and_records_their_answers() {
+    on_each_store(|store, _| async move {
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(store.clone())
+            .handlers(handlers)
+            .max_concurrency(1)
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let call = remote.next().await;
+        let stop = tokio::spawn(running.stop());
+        tokio::task::yield_now().await;
+        call.ok();
+        let stopped = stop.await.unwrap().unwrap();
+        assert_eq!(stopped.given_back, 0);
+        assert!(remote.is_quiet(), "nothing new was claimed");
+        let statistics = store.statistics(None).await.unwrap();
+        assert_eq!(
+            (statistics.completed_count, statistics.pending_count),
+            (1, 1)
+        );
+    });
+}
+
+#[test]
+fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(store.clone())
+            .handlers(handlers)
+            .stop_deadline(Duration::from_secs(3))
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let mut call = remote.next().await;
+        let deadline = clock.now() + Duration::from_secs(3);
+        let stop = tokio::spawn(running.stop());
+        within(clock.until_asleep(deadline)).await;
+        clock.set(deadline);
+        call.abandoned().await;
+        assert_eq!(stop.await.unwrap().unwrap().given_back, 1);
+        let event = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(
+            (event.status, event.attempt_count),
+            (OutboxStatus::Pending, 0)
+        );
+        assert_eq!(event.lease_token, None, "it can be claimed at once");
+    });
+}
+
+#[test]
+fn dropping_the_handle_stops_the_run() {
+    on_each_store(|store, _| async move {
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(store.clone())
+            .handlers(handlers)
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        let call = remote.next().await;
+        drop(running);
+        call.ok();
+        // A second run finds what the first one recorded on its way out.
+        let running = processor.start("u1");
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_runtime_that_ends_under_a_run_loses_nothing() {
+    let temporary = Temporary::open_with(|builder| builder).await;
+    let store = temporary.store.clone();
+    let (remote, event) = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let (mut remote, handlers) = Remote::new();
+            let processor = Processor::builder(store.clone())
+                .handlers(handlers)
+                .build()
+                .unwrap();
+            let running = processor.start("u1");
+            let event = enqueue(&store, note(1).enqueue_sync()).await;
+            let call = remote.next().await;
+            drop((running, call));
+            (remote, event)
+        })
+    })
+    .join()
+    .unwrap();
+    drop(remote);
+    let event = temporary
+        .store
+        .fetch_event(event.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_ne!(event.status, OutboxStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_closed_store_answers_that_it_is_closed_and_can_be_opened_again() {
+    let temporary = Temporary::open().await;
+    enqueue(&temporary.store, note(1).enqueue_sync()).await;
+    temporary.store.close().await;
+    temporary.store.close().await;
+    let closed = temporary.store.statistics(None).await.unwrap_err();
+    assert_eq!(closed.kind(), StoreErrorKind::Closed);
+    let refused = note(2).enqueue_sync().on(&temporary.store).await;
+    assert!(refused.unwrap_err().to_string().contains("closed"));
+    let again = outbox_runtime::SqliteStore::open(&temporary.path)
+        .await
+        .unwrap();
+    assert_eq!(again.statistics(None).await.unwrap().pending_count, 1);
+}
+
+#[tokio::test]
+async fn a_run_whose_store_is_closed_backs_off_and_still_stops() {
+    let temporary = Temporary::open().await;
+    let (_remote, handlers) = Remote::new();
+    let processor = Processor::builder(temporary.store.clone())
+        .handlers(handlers)
+        .build()
+        .unwrap();
+    let running = processor.start("u1");
+    temporary.store.close().await;
+    running.trigger();
+    assert!(running.flush(1, SOON).await.is_err());
+    within(running.stop()).await.unwrap();
+}
+
+#[test]
+fn a_flush_tells_when_its_time_is_up() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(store.clone())
+            .handlers(handlers)
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        let call = remote.next().await;
+        let deadline = clock.now() + Duration::from_secs(2);
+        let flushed = async {
+            within(clock.until_asleep(deadline)).await;
+            clock.set(deadline);
+        };
+        let (flushed, ()) = tokio::join!(running.flush(1, Duration::from_secs(2)), flushed);
+        assert!(matches!(flushed.unwrap(), Flushed::TimedOut(_)));
+        call.ok();
+        running.stop().await.unwrap();
+    });
+}
