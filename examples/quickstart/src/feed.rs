@@ -70,14 +70,14 @@ pub(crate) enum FeedError {
         source: io::Error,
     },
     /// A line is not one of ours.
-    #[error("{}, line {line}: not a change of a mood entry", path.display())]
+    #[error("{}, line {line}: not a change of a mood entry: {reason}", path.display())]
     Malformed {
         /// Which file.
         path: PathBuf,
         /// Which line, from 1.
         line: u64,
         /// What the parser said.
-        source: serde_json::Error,
+        reason: String,
     },
     /// A line is well-formed and cannot have happened.
     #[error("{}, line {line}: {fault}", path.display())]
@@ -161,10 +161,10 @@ fn lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, FeedError> {
         if text.trim_ascii().is_empty() {
             continue;
         }
-        let written = serde_json::from_slice(text).map_err(|source| FeedError::Malformed {
+        let written = serde_json::from_slice(text).map_err(|error| FeedError::Malformed {
             path: path.to_owned(),
             line: number,
-            source,
+            reason: reason(&error),
         })?;
         let line = Line::new(number, written);
         lives.live(&line).map_err(|fault| FeedError::Impossible {
@@ -175,6 +175,17 @@ fn lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, FeedError> {
         lines.push(line);
     }
     Ok(lines)
+}
+
+/// The parser saw one line and calls it the first; only its column says something.
+fn reason(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let place = format!(" at line {} column {column}", error.line());
+    match text.strip_suffix(&place) {
+        Some(what) if column > 0 => format!("{what}, at column {column}"),
+        Some(what) => what.to_owned(),
+        None => text,
+    }
 }
 
 impl Line {

@@ -1,9 +1,7 @@
 //! From the file into the app: each line is saved, enqueued and ticked off in one transaction.
 
-use std::path::PathBuf;
-
-use anyhow::Context;
-use outbox_runtime::rusqlite::{Connection, OptionalExtension};
+use anyhow::{Context, bail};
+use outbox_runtime::rusqlite::{self, Connection};
 use outbox_runtime::{BoxError, SqliteStore};
 use thiserror::Error;
 use tokio::sync::watch;
@@ -19,17 +17,11 @@ pub(crate) struct Intake {
     done: u64,
 }
 
-/// A line cannot be taken in.
+/// Why a line cannot be taken in.
 #[derive(Debug, Error)]
 enum IntakeError {
-    #[error(
-        "this folder was filled from another input ({}, or an earlier version of it); \
-         give that --input again, take another --dir, or start over with --fresh",
-        .0.display()
-    )]
-    OtherInput(PathBuf),
-    #[error("line {0} was taken in by somebody else meanwhile")]
-    NotNext(u64),
+    #[error("somebody else has taken it in meanwhile")]
+    NotNext,
     #[error("the entry is not in the app's table")]
     Missing,
 }
@@ -37,16 +29,28 @@ enum IntakeError {
 impl Intake {
     /// Finds out how far earlier runs came with this feed.
     pub(crate) async fn open(store: &SqliteStore, feed: &Feed) -> anyhow::Result<Self> {
-        let (checksum, path) = (feed.checksum.clone(), feed.path.clone());
-        let done = store
+        let beginning = Progress {
+            input: feed.path.to_string_lossy().into_owned(),
+            checksum: feed.checksum.clone(),
+            line: 0,
+        };
+        let progress = store
             .transaction(move |tx| {
                 MoodEntry::create_table(tx)?;
-                open_progress(tx, &checksum, &path.to_string_lossy())
+                Ok(Progress::open(tx, beginning)?)
             })
             .await?;
+        // Where the file lies does not matter: what it says does.
+        if progress.checksum != feed.checksum {
+            bail!(
+                "this folder was filled from another input ({}, as it was then); give that --input again, take another \
+                 --dir, or start over with --fresh",
+                progress.input
+            );
+        }
         Ok(Self {
             store: store.clone(),
-            done,
+            done: u64::try_from(progress.line)?,
         })
     }
 
@@ -112,41 +116,114 @@ fn entry(line: &Line, content: &Content) -> MoodEntry {
     }
 }
 
-fn open_progress(tx: &Connection, checksum: &str, input: &str) -> Result<u64, BoxError> {
-    tx.execute_batch(
-        "CREATE TABLE IF NOT EXISTS feed_progress (
-            one      INTEGER PRIMARY KEY CHECK (one = 1),
-            input    TEXT NOT NULL,
-            checksum TEXT NOT NULL,
-            line     INTEGER NOT NULL
-        ) STRICT",
-    )?;
-    let stored: Option<(String, String, i64)> = tx
-        .query_row(
+/// How far which feed was taken in: the one row of its table.
+#[derive(Debug)]
+struct Progress {
+    input: String,
+    checksum: String,
+    line: i64,
+}
+
+impl Progress {
+    /// Reads the row, after it was made from `beginning` where it was not there.
+    fn open(tx: &Connection, beginning: Self) -> rusqlite::Result<Self> {
+        tx.execute_batch(
+            "CREATE TABLE IF NOT EXISTS feed_progress (
+                one      INTEGER PRIMARY KEY CHECK (one = 1),
+                input    TEXT NOT NULL,
+                checksum TEXT NOT NULL,
+                line     INTEGER NOT NULL
+            ) STRICT",
+        )?;
+        tx.execute(
+            "INSERT INTO feed_progress VALUES (1, ?1, ?2, ?3) ON CONFLICT DO NOTHING",
+            (beginning.input, beginning.checksum, beginning.line),
+        )?;
+        tx.query_row(
             "SELECT input, checksum, line FROM feed_progress",
             (),
-            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
+            |row| {
+                Ok(Self {
+                    input: row.get(0)?,
+                    checksum: row.get(1)?,
+                    line: row.get(2)?,
+                })
+            },
         )
-        .optional()?;
-    match stored {
-        None => {
-            tx.execute(
-                "INSERT INTO feed_progress VALUES (1, ?1, ?2, 0)",
-                (input, checksum),
-            )?;
-            Ok(0)
-        }
-        // Where the file lies does not matter: what it says does.
-        Some((_, stored, line)) if stored == checksum => Ok(u64::try_from(line)?),
-        Some((input, ..)) => Err(IntakeError::OtherInput(input.into()).into()),
     }
 }
 
-/// Compares before it sets: if somebody else took in the line, this transaction must not.
+/// Compares before it sets: where somebody else took in the line, this transaction must not.
 fn tick_off(tx: &Connection, line: u64, previous: u64) -> Result<(), BoxError> {
     let mut update = tx.prepare_cached("UPDATE feed_progress SET line = ?1 WHERE line = ?2")?;
     match update.execute((i64::try_from(line)?, i64::try_from(previous)?))? {
         1 => Ok(()),
-        _ => Err(IntakeError::NotNext(line).into()),
+        _ => Err(IntakeError::NotNext.into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use outbox_runtime::{Operation, OutboxRepository};
+
+    use super::*;
+
+    const CREATE: &str = r#"{"op":"create","id":"12fe8eac-1130-48cd-bf82-970d0e592c48","user":"ada","valence":0.5,"labels":["calm"],"logged_at":"2026-03-01T06:30:00Z","notes":"mine"}"#;
+    const DELETE: &str =
+        r#"{"op":"delete","id":"12fe8eac-1130-48cd-bf82-970d0e592c48","user":"ada"}"#;
+
+    async fn store(folder: &Path) -> SqliteStore {
+        SqliteStore::open(folder.join("app.db")).await.unwrap()
+    }
+
+    fn feed(folder: &Path, lines: &[&str]) -> Feed {
+        let path = folder.join("moods.jsonl");
+        std::fs::write(&path, lines.join("\n")).unwrap();
+        Feed::read(&path).unwrap()
+    }
+
+    async fn take_in_all(store: &SqliteStore, feed: &Feed) {
+        let (taken, _) = watch::channel(0);
+        let intake = Intake::open(store, feed).await.unwrap();
+        intake.run(feed, &taken).await.unwrap();
+        assert_eq!(*taken.borrow(), feed.lines.len());
+    }
+
+    #[tokio::test]
+    async fn a_line_is_taken_in_once_over_all_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        let feed = feed(folder.path(), &[CREATE, DELETE]);
+        for _ in 0..3 {
+            take_in_all(&store, &feed).await;
+        }
+        let events = store.fetch_pending_events(None, None).await.unwrap();
+        let operations: Vec<Operation> = events.iter().map(|event| event.operation).collect();
+        assert_eq!(operations, [Operation::Create, Operation::Delete]);
+    }
+
+    #[tokio::test]
+    async fn notes_do_not_travel() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        take_in_all(&store, &feed(folder.path(), &[CREATE])).await;
+        let events = store.fetch_pending_events(None, None).await.unwrap();
+        let metadata = events[0].metadata.as_ref().unwrap().as_str().unwrap();
+        assert!(
+            metadata.contains("calm") && !metadata.contains("mine"),
+            "{metadata}"
+        );
+    }
+
+    #[tokio::test]
+    async fn another_input_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = store(folder.path()).await;
+        take_in_all(&store, &feed(folder.path(), &[CREATE])).await;
+        let other = feed(folder.path(), &[CREATE, DELETE]);
+        let error = Intake::open(&store, &other).await.unwrap_err();
+        assert!(error.to_string().contains("--fresh"), "{error}");
     }
 }

@@ -1,6 +1,8 @@
 //! Mood entries from a file, by way of an app and its outbox, to a server that misbehaves; and a proof at the end that
 //! all of them arrived, once and in order. See README.md beside this package's Cargo.toml.
 
+use std::fmt::Display;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -71,7 +73,7 @@ async fn main() -> ExitCode {
         .init();
     match run(&Arguments::parse()).await {
         Ok(report) => {
-            println!("{report}");
+            say(&report);
             ExitCode::from(u8::from(!report.agrees()))
         }
         Err(error) => {
@@ -90,7 +92,7 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     }
     let store = SqliteStore::open(workdir.database()).await?;
     let intake = Intake::open(&store, &feed).await?;
-    println!("{}", opening(&feed, &workdir, intake.done()));
+    say(&opening(&feed, &workdir, intake.done()));
 
     let server = Server::start(&workdir.received(), &workdir.accepted()).await?;
     deliver(&store, &feed, intake, &server).await?;
@@ -118,7 +120,7 @@ async fn deliver(
     let done = tokio::select! {
         done = work => done,
         () = delivery::show(store, feed, taken_so_far) => Ok(()),
-        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; run it again to go on")),
+        Ok(()) = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; run it again to go on")),
     };
     running.stop().await?;
     done
@@ -126,11 +128,18 @@ async fn deliver(
 
 fn opening(feed: &Feed, workdir: &Workdir, done: u64) -> String {
     let (input, root) = (feed.path.display(), workdir.root().display());
+    let so_far = match feed.lines.last() {
+        _ if done == 0 => String::new(),
+        Some(last) if last.number > done => {
+            format!(", of which line {done} was the last one taken in")
+        }
+        _ => ", all taken in before".to_owned(),
+    };
     let count = feed.lines.len();
-    match done {
-        0 => format!("{count} changes from {input}\neverything is kept in {root}\n"),
-        done => format!(
-            "{count} changes from {input}, going on after line {done}\neverything is kept in {root}\n"
-        ),
-    }
+    format!("{count} changes from {input}{so_far}\nEverything is kept in {root}\n")
+}
+
+/// A reader that has gone away changes nothing about the work.
+fn say(text: &impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
 }

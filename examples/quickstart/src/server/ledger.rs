@@ -76,7 +76,7 @@ pub(crate) type Entries = HashMap<(String, Uuid), Content>;
 /// Why a request has no effect.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
-    #[error("valence {0} is out of range; it must be from -1 to 1")]
+    #[error("valence {0:?} is out of range; it must be from -1 to 1")]
     OutOfRange(f64),
     #[error("there is no such entry")]
     NotFound,
