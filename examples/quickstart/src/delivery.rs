@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
-use outbox_runtime::{BuildError, Flushed, OutboxRepository, Processor, Running, SqliteStore};
+use outbox_runtime::{Flushed, OutboxRepository, Processor, Running, SqliteStore};
 use tokio::sync::watch;
 use tokio::time::MissedTickBehavior;
 
@@ -23,7 +23,7 @@ pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<P
     let http = reqwest::Client::builder().no_proxy().build()?;
     let tokens = Arc::new(Tokens::new(http.clone(), base_url));
     let sync = LumeSync::new(http, base_url, Arc::clone(&tokens));
-    let processor: Result<Processor, BuildError> = Processor::builder(store.clone())
+    let processor = Processor::builder(store.clone())
         .handlers(LumeEvent::handled_by(sync))
         .on_unauthenticated(move |user| {
             let tokens = Arc::clone(&tokens);
@@ -33,8 +33,8 @@ pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<P
         // Short, so that what a killed run had in hand is taken up again after seconds instead of a minute.
         .lease(Duration::from_secs(5))
         .timeout(Duration::from_secs(4))
-        .build();
-    Ok(processor?)
+        .build()?;
+    Ok(processor)
 }
 
 /// Waits until every entry of the feed is delivered, or blocked by a dead letter. What does not get there in time is left

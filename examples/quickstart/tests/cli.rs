@@ -1,8 +1,5 @@
 //! The program as somebody runs it: what it answers, with which exit code, and that it survives being killed.
-#![allow(
-    clippy::unwrap_used,
-    reason = "a x"
-)]
+#![allow(clippy::unwrap_used, reason = "a x")]
 
 use std::fs;
 use std::path::Path;
