@@ -1,7 +1,7 @@
 //! The rules that concern more than one key, or the shape of the input: one function a rule.
 //!
 //! What a single value must be is checked where it is parsed, in [`attr`](crate::attr). Each rule here has a case in
-//! `tests/tests/ui/fail` that breaks it and nothing else.
+//! `tests/ui/fail` that breaks it and nothing else.
 
 use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput, Fields, FieldsNamed};

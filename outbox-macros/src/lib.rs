@@ -9,7 +9,7 @@
 //!              └───────┴──▶ diag: every mistake of an input is reported in one run
 //! ```
 //!
-//! A new key of `#[outbox(..)]` is an edit in each of them, in this order, and a case in `tests/tests/ui`.
+//! A new key of `#[outbox(..)]` is an edit in each of them, in this order, and a case in `tests/ui`.
 #![deny(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -151,7 +151,7 @@ impl Enqueue {
 #[diagnostic::on_unimplemented(
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
-    note = "pass a reference: `&store`, `&tx` (rusqlite `Transaction`, `Savepoint` or `Connection`)"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
 )]
 pub trait EventSink {
     /// `Result<_, EnqueueError>`, or a future of one.

@@ -75,10 +75,32 @@ pub use rusqlite;
 pub mod testing;
 
 /// What an application that uses the derives needs in scope.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "moodEntry")]
+/// struct MoodEntry {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+/// ```
 pub mod prelude {
+    #[cfg(feature = "sqlite")]
+    pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, Event, EventSink, HandlerError, HandlerResult,
-        Operation, OutboxEntity, OutboxEvent, OutboxEventHandler, OutboxEvents, OutboxRepository,
-        OutboxStatistics, OutboxStatus,
+        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
+        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
     };
 }
+
+/// The README's code compiles and runs.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

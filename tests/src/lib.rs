@@ -1,13 +1,6 @@
 //! What the tests have in common: two entities, a remote service that the test answers for, and stores to run on.
 //!
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::missing_panics_doc,
-    clippy::missing_errors_doc,
-    reason = "a failed test panics"
-)]
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -194,10 +187,6 @@ impl Temporary {
 }
 
 /// Runs a case on each store of ours, with a clock that the case moves.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "each store needs a runtime of its own"
-)]
 pub fn on_each_store<F>(case: impl Fn(Arc<dyn OutboxRepository>, ManualClock) -> F)
 where
     F: Future<Output = ()>,

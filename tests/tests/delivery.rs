@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
-    BuildError, Flushed, HandlerSet, MemoryStore, OutboxEventHandler, Processor, WaitsFor,
-    async_trait, prelude::*,
+    BuildError, Clock, Flushed, HandlerSet, MemoryStore, OutboxEventHandler, Processor,
+    SqliteStoreBuilder, WaitsFor, async_trait, prelude::*, testing::ManualClock,
 };
 use outbox_tests::{
     Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, unknown, within,
@@ -45,14 +45,14 @@ fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
 
 #[tokio::test]
 async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
-    let temporary = Temporary::open().await;
+    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
     let (mut remote, handlers) = Remote::new();
     let processor = Processor::builder(temporary.store.clone())
         .handlers(handlers)
         .build()
         .unwrap();
     let running = processor.start("u1");
-    asleep(&running).await;
+    asleep(&clock).await;
     for id in 1..=20 {
         temporary
             .store
@@ -66,14 +66,14 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 
 #[tokio::test]
 async fn a_commit_on_the_callers_own_connection_is_noticed() {
-    let temporary = Temporary::open_with(|builder| builder.single_process()).await;
+    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
     let (mut remote, handlers) = Remote::new();
     let processor = Processor::builder(temporary.store.clone())
         .handlers(handlers)
         .build()
         .unwrap();
     let running = processor.start("u1");
-    asleep(&running).await;
+    asleep(&clock).await;
     let mut conn = temporary.connect();
     let tx = conn.transaction().unwrap();
     note(1).enqueue_sync().on(&tx).unwrap();
@@ -84,14 +84,14 @@ async fn a_commit_on_the_callers_own_connection_is_noticed() {
 
 #[tokio::test]
 async fn a_commit_of_another_process_is_noticed() {
-    let temporary = Temporary::open().await;
+    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
     let (mut remote, handlers) = Remote::new();
     let processor = Processor::builder(temporary.store.clone())
         .handlers(handlers)
         .build()
         .unwrap();
     let running = processor.start("u1");
-    asleep(&running).await;
+    asleep(&clock).await;
     // Written by SQL alone, as another process would: nothing in this one is told.
     let event = note(1).enqueue_sync().into_event().unwrap();
     let values = event.params().unwrap().map(|value| match value {
@@ -108,9 +108,18 @@ async fn a_commit_of_another_process_is_noticed() {
     running.stop().await.unwrap();
 }
 
+/// A store whose clock stands still, so that a run that is asleep can be told by what it sleeps until: the next clean-up.
+async fn on_a_standing_clock(
+    configure: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
+) -> (Temporary, ManualClock) {
+    let clock = ManualClock::new();
+    let temporary = Temporary::open_with(|builder| configure(builder).clock(clock.clone())).await;
+    (temporary, clock)
+}
+
 /// Waits until a run has looked for work, found none, and waits for a change.
-async fn asleep(running: &outbox_runtime::Running) {
-    assert!(within(running.flush(0, SOON)).await.unwrap().is_delivered());
+async fn asleep(clock: &ManualClock) {
+    within(clock.until_asleep(clock.now() + Duration::from_secs(300))).await;
 }
 
 #[allow(
@@ -119,7 +128,7 @@ async fn asleep(running: &outbox_runtime::Running) {
 )]
 #[tokio::test]
 async fn an_idle_processor_runs_no_query() {
-    let temporary = Temporary::open_with(|builder| builder.count_statements()).await;
+    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::count_statements).await;
     let (mut remote, handlers) = Remote::new();
     let processor = Processor::builder(temporary.store.clone())
         .handlers(handlers)
@@ -127,7 +136,7 @@ async fn an_idle_processor_runs_no_query() {
         .unwrap();
     let running = processor.start_all_users();
     let statements = temporary.store.statements();
-    asleep(&running).await;
+    asleep(&clock).await;
     let before = statements.get();
     tokio::time::sleep(Duration::from_secs(10)).await;
     assert_eq!(

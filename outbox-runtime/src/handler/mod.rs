@@ -1,0 +1,196 @@
+//! Handlers: who delivers an event, and how it is routed to them.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::entity::{EntityOptions, OutboxEntity};
+use crate::event::{Event, OutboxEvent, decode_metadata};
+
+mod answer; // what a handler may answer
+
+pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
+
+/// Delivers events of the types it can handle, untyped: for relays and bridges.
+///
+/// An application usually derives [`OutboxEvents`](crate::OutboxEvents) and implements the generated trait instead;
+/// what its `handled_by` returns is one of these too.
+///
+/// # Contract
+///
+/// - Delivery is **at least once**: the same event may come again after a crash, a timeout or a lost lease. Send
+///   [`id`](OutboxEvent::id) as the idempotency key.
+/// - Events of one entity come one after the other, in the order in which they were enqueued.
+/// - The future may be dropped at any await: at its timeout, when its lease is lost, when the processor stops.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
+///
+/// struct Relay;
+///
+/// #[async_trait]
+/// impl OutboxEventHandler for Relay {
+///     fn can_handle(&self, event_type: &str) -> bool {
+///         event_type.starts_with("audit.")
+///     }
+///
+///     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+///         println!("{} {}", event.event_type, event.entity_id);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not handle outbox events",
+    note = "for a set of entities: `YourEvents::handled_by(your_handler)`; for any event type: implement `OutboxEventHandler`"
+)]
+pub trait OutboxEventHandler: Send + Sync + 'static {
+    /// Whether events of this type come here. Must always answer the same.
+    fn can_handle(&self, event_type: &str) -> bool;
+
+    /// Delivers one event.
+    ///
+    /// # Errors
+    ///
+    /// What the runtime should do about it: see [`HandlerError`].
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
+
+    /// The event types that it names one by one, with their own retry schedules and timeouts.
+    ///
+    /// Default: none; every type is asked of [`can_handle`](Self::can_handle) and has the processor's settings.
+    fn entities(&self) -> Vec<EntityOptions> {
+        Vec::new()
+    }
+}
+
+type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
+type Route = Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>;
+
+/// Typed handlers, one an entity: what `handled_by` of an [`OutboxEvents`](crate::OutboxEvents) set returns.
+///
+/// # Examples
+///
+/// By hand, for one entity:
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// use outbox_runtime::{HandlerSet, OutboxEventHandler};
+///
+/// let set = HandlerSet::new().with::<MoodEntry, _, _>(|event| async move {
+///     println!("{}", event.metadata().valence);
+///     Ok(())
+/// });
+/// assert!(set.can_handle("moodEntry"));
+/// ```
+#[derive(Default)]
+#[must_use = "handlers do nothing until a processor has them"]
+pub struct HandlerSet {
+    routes: Vec<(EntityOptions, Route)>,
+}
+
+impl HandlerSet {
+    /// A set without any handler.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same set, with `handler` for the entity `E`.
+    pub fn with<E, F, Fut>(mut self, handler: F) -> Self
+    where
+        E: OutboxEntity,
+        F: Fn(Event<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        let route: Route = Box::new(move |record| match decode_metadata::<E>(record) {
+            Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
+            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+        });
+        self.routes.push((E::OPTIONS, route));
+        self
+    }
+
+    fn route(&self, event_type: &str) -> Option<&Route> {
+        self.routes
+            .iter()
+            .find(|(options, _)| options.event_type() == event_type)
+            .map(|(_, route)| route)
+    }
+}
+
+#[async_trait]
+impl OutboxEventHandler for HandlerSet {
+    fn can_handle(&self, event_type: &str) -> bool {
+        self.route(event_type).is_some()
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        match self.route(&event.event_type) {
+            Some(route) => route(event).await,
+            None => Err(HandlerError::no_handler()),
+        }
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.routes.iter().map(|(options, _)| *options).collect()
+    }
+}
+
+impl fmt::Debug for HandlerSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let types = self.routes.iter().map(|(options, _)| options.event_type());
+        f.debug_set().entries(types).finish()
+    }
+}
+
+/// Routes every entity of a set to one handler value; the derive's `handled_by` is written with it.
+#[doc(hidden)]
+#[must_use]
+pub struct SharedHandlers<H> {
+    handler: Arc<H>,
+    set: HandlerSet,
+}
+
+impl<H: Send + Sync + 'static> SharedHandlers<H> {
+    #[doc(hidden)]
+    pub fn new(handler: H) -> Self {
+        Self {
+            handler: Arc::new(handler),
+            set: HandlerSet::new(),
+        }
+    }
+
+    #[doc(hidden)]
+    pub fn route<E, F, Fut>(mut self, method: F) -> Self
+    where
+        E: OutboxEntity,
+        F: Fn(Arc<H>, Event<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        let handler = Arc::clone(&self.handler);
+        self.set = self
+            .set
+            .with::<E, _, _>(move |event| method(Arc::clone(&handler), event));
+        self
+    }
+
+    #[doc(hidden)]
+    pub fn build(self) -> HandlerSet {
+        self.set
+    }
+}
+
+impl<H> fmt::Debug for SharedHandlers<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.set.fmt(f)
+    }
+}

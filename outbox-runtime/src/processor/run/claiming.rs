@@ -1,0 +1,151 @@
+//! Claiming: how much, of what, and starting the handlers of what was claimed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{Instrument, info, info_span, warn};
+
+use super::{Attempt, Done, Job, Run};
+use crate::claim::{Claim, ClaimRequest};
+use crate::clock;
+use crate::error::StoreError;
+use crate::outcome::Outcome;
+use crate::processor::attempt;
+use crate::processor::pauses::Permission;
+use crate::retry::RetryPolicy;
+
+impl Run {
+    /// Records what has ended and fills the free slots, until either nothing is due or no slot is free.
+    pub(super) async fn record_and_claim(&mut self) -> Result<(), StoreError> {
+        loop {
+            let asked = self.slots();
+            if asked == 0 {
+                self.due_at = None;
+                return self.record().await;
+            }
+            let request = self.request(asked);
+            let repository = Arc::clone(&self.shared.repository);
+            // Asked together so that a store can do both in one commit, in this order: what ends lets the next one go.
+            let (recorded, claimed) = tokio::join!(self.record(), repository.claim(&request));
+            recorded?;
+            let claims = claimed?;
+            let claimed = claims.len();
+            for claim in claims {
+                self.start(claim);
+            }
+            // An event that no handler takes is to be recorded as given back.
+            if claimed < asked && self.unrecorded.is_empty() {
+                self.due_at = repository.next_due(&request).await?;
+                return Ok(());
+            }
+        }
+    }
+
+    /// How many events may be claimed now.
+    fn slots(&self) -> usize {
+        let settings = &self.shared.settings;
+        let free = settings.max_concurrency.saturating_sub(self.attempts());
+        let free = free.min(settings.batch_size);
+        match self.pauses.permission(self.now()) {
+            _ if self.is_own_user_paused() => 0,
+            Permission::All => free,
+            Permission::Probe => free.min(1),
+            Permission::Nothing => 0,
+        }
+    }
+
+    pub(super) fn attempts(&self) -> usize {
+        let is_attempt = |job: &&Job| matches!(job, Job::Attempt(_));
+        self.jobs.values().filter(is_attempt).count()
+    }
+
+    fn is_own_user_paused(&self) -> bool {
+        let user = self.user_id.as_deref();
+        user.is_some_and(|user| self.pauses.is_user_paused(user))
+    }
+
+    pub(super) fn may_claim(&self) -> bool {
+        !self.is_backing_off() && self.slots() > 0
+    }
+
+    fn request(&self, limit: usize) -> ClaimRequest {
+        let now = self.now();
+        let paused = |handler| self.pauses.rate_limit(handler, now).is_some();
+        let request = ClaimRequest::new(limit, self.shared.settings.lease)
+            .with_event_types(self.shared.routes.claimable(&paused, &self.unhandled));
+        match &self.user_id {
+            Some(user) => request.with_user(user),
+            None => request.without_users(self.pauses.paused_users()),
+        }
+    }
+
+    /// Starts the handler of a claimed event.
+    fn start(&mut self, claim: Claim) {
+        self.leases.insert(claim.event.id, claim.lease);
+        self.keep_leases();
+        let settings = &self.shared.settings;
+        let Some(route) = self.shared.routes.route(&claim.event.event_type, settings) else {
+            let event_type = claim.event.event_type.clone();
+            warn!(event_type = ?event_type, "no handler takes this event type; its events wait");
+            self.unhandled.push(event_type);
+            self.settle(
+                &claim,
+                Outcome::GivenBack {
+                    delay: Duration::ZERO,
+                },
+                &RetryPolicy::default(),
+            );
+            return;
+        };
+        if self.pauses.permission(self.now()) == Permission::Probe {
+            self.pauses.probe_started();
+        }
+        let event = &claim.event;
+        let span = info_span!(
+            "outbox_attempt",
+            event_id = %event.id,
+            event_type = ?event.event_type,
+            attempt = event.attempt_count,
+        );
+        let attempt = attempt::run(
+            route.handler,
+            event.clone(),
+            route.timeout,
+            Arc::clone(&self.shared.clock),
+        );
+        let attempt = async move { Done::Attempt(attempt.await) };
+        let abort = self.tasks.spawn(attempt.instrument(span));
+        let job = Job::Attempt(Box::new(Attempt {
+            retry: route.retry,
+            handler: route.index,
+            credentials: self.pauses.generation(&event.user_id),
+            claim,
+            abort: abort.clone(),
+            lease_lost: false,
+        }));
+        self.jobs.insert(abort.id(), job);
+    }
+
+    /// Starts refreshing the credentials of the users who need it.
+    pub(super) fn start_refreshes(&mut self) {
+        for user_id in self.pauses.take_refreshes(self.now()) {
+            info!("credentials were refused; the user's work is paused until they are refreshed");
+            let shared = Arc::clone(&self.shared);
+            let user = user_id.clone();
+            let refresh = async move {
+                let Some(refresh) = &shared.settings.refresh else {
+                    // Without a hook somebody else refreshes them; trying again tells.
+                    return Done::Refresh(Ok(()));
+                };
+                let _one_at_a_time = shared.refresh.lock().await;
+                let deadline = clock::after(shared.clock.now(), shared.settings.timeout);
+                Done::Refresh(tokio::select! {
+                    result = refresh(user) => result.map_err(|error| error.to_string()),
+                    () = shared.clock.sleep_until(deadline) => Err("no answer in time".to_owned()),
+                })
+            };
+            let abort = self.tasks.spawn(refresh);
+            self.jobs.insert(abort.id(), Job::Refresh { user_id });
+        }
+    }
+}

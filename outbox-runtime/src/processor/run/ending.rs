@@ -1,0 +1,146 @@
+//! Ending: what an attempt brought back, what that means for its event and for others, and recording it.
+
+use tokio::task::JoinError;
+use tracing::{debug, error, info, warn};
+
+use super::{Attempt, Done, Job, Run, TaskEnd};
+use crate::claim::Claim;
+use crate::clock;
+use crate::error::StoreError;
+use crate::handler::Delivery;
+use crate::outcome::{Disposition, Outcome, Settled};
+use crate::processor::attempt::Ended;
+use crate::retry::RetryPolicy;
+
+impl Run {
+    /// Takes in what a task brought back, or what its panic left.
+    pub(super) fn take_in(&mut self, done: TaskEnd) {
+        let (id, done) = match done {
+            Ok((id, done)) => (id, Some(done)),
+            Err(error) => (error.id(), panic_of(error)),
+        };
+        match (self.jobs.remove(&id), done) {
+            (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended))) => {
+                self.ended(&attempt, &ended);
+            }
+            // Aborted: its lease was lost.
+            (Some(Job::Attempt(attempt)), _) => {
+                self.leases.remove(&attempt.claim.event.id);
+                self.pauses.probe_inconclusive(self.now());
+            }
+            (Some(Job::Refresh { user_id }), done) => {
+                let result = match done {
+                    Some(Done::Refresh(result)) => result,
+                    Some(Done::Attempt(ended)) => Err(format!("{ended:?}")),
+                    None => Err("aborted".to_owned()),
+                };
+                if let Err(message) = &result {
+                    warn!(error = ?message, "the credentials could not be refreshed");
+                }
+                self.pauses.refreshed(&user_id, result.is_ok(), self.now());
+            }
+            (None, _) => {}
+        }
+    }
+
+    /// An attempt has ended: what it means for its event, and for others.
+    fn ended(&mut self, attempt: &Attempt, ended: &Ended) {
+        let now = self.now();
+        let user_id = &attempt.claim.event.user_id;
+        match ended {
+            Ended::Answered(Ok(())) => {
+                self.went_online();
+                self.pauses.granted(user_id);
+            }
+            Ended::Answered(Err(error)) => match error.delivery() {
+                Delivery::Offline => {
+                    debug!("no network; nothing is sent until a probe succeeds");
+                    self.pauses.went_offline(now);
+                }
+                Delivery::Unauthenticated => {
+                    self.went_online();
+                    self.pauses.refused(user_id, attempt.credentials, now);
+                }
+                Delivery::RateLimited { after } => {
+                    self.went_online();
+                    debug!(?after, "rate limited");
+                    self.pauses
+                        .rate_limited(attempt.handler, clock::after(now, after));
+                }
+                Delivery::NoHandler => self.unhandled.push(attempt.claim.event.event_type.clone()),
+                _ => self.went_online(),
+            },
+            Ended::TimedOut(_) | Ended::Panicked(_) => self.pauses.probe_inconclusive(now),
+        }
+        if attempt.lease_lost {
+            self.leases.remove(&attempt.claim.event.id);
+        } else {
+            self.settle(&attempt.claim, ended.outcome(), &attempt.retry);
+        }
+    }
+
+    pub(super) fn went_online(&mut self) {
+        if self.pauses.went_online() {
+            info!("the network is back");
+        }
+    }
+
+    /// Decides what an outcome means and notes it to be recorded.
+    pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
+        let event = &claim.event;
+        let settlement = outcome.settle(claim, retry, self.now());
+        match &settlement.disposition {
+            Disposition::Complete => {
+                debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
+            }
+            Disposition::Fail {
+                next_attempt_at,
+                message,
+            } => warn!(
+                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
+                next_attempt_at = %next_attempt_at, error = ?message, "failed; will be tried again"
+            ),
+            Disposition::Bury { reason, message } => error!(
+                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
+                reason = %reason, error = ?message, "dead letter"
+            ),
+            Disposition::GiveBack { .. } => {
+                debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
+            }
+        }
+        self.unrecorded.push(settlement);
+    }
+
+    /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
+    pub(super) async fn record(&mut self) -> Result<(), StoreError> {
+        if self.unrecorded.is_empty() {
+            return Ok(());
+        }
+        let settled = self
+            .shared
+            .repository
+            .settle(self.unrecorded.clone())
+            .await?;
+        for (settlement, settled) in self.unrecorded.drain(..).zip(settled) {
+            self.leases.remove(&settlement.lease.event_id);
+            if settled == Settled::LeaseLost {
+                warn!(event_id = %settlement.lease.event_id, "the lease was lost; the outcome is not recorded");
+            } else if settlement.disposition == Disposition::Complete && self.clean_up_at.is_none()
+            {
+                let interval = self.shared.settings.cleanup_interval;
+                self.clean_up_at = Some(clock::after(self.shared.clock.now(), interval));
+            }
+        }
+        if self.leases.is_empty() {
+            self.renew_at = None;
+        }
+        self.made_progress();
+        Ok(())
+    }
+}
+
+/// What a task's panic says; `None` where it was aborted.
+fn panic_of(error: JoinError) -> Option<Done> {
+    let payload = error.try_into_panic().ok()?;
+    Some(Done::Attempt(Ended::panicked(payload.as_ref())))
+}

@@ -1,0 +1,456 @@
+//! The store in memory: the same promises as a database, but for the first. For tests, and as the plainest reading of the contract.
+
+use std::fmt;
+use std::future::{Ready, ready};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use self::state::{State, claim_order};
+use super::signal::Signal;
+use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::clock::{self, Clock, SystemClock};
+use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::entity::EntityId;
+use crate::error::{EnqueueError, StoreError, StoreErrorKind};
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::repository::{OutboxRepository, Rescued, Revision};
+use crate::retry::RetryPolicy;
+use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+
+mod state; // the rows, and the queues that they stand in
+
+/// An outbox in memory. It keeps every promise of [`OutboxRepository`] but durability: it ends with the process.
+///
+/// Cloning is cheap; all clones are the same store.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{MemoryStore, NewEvent, Operation, OutboxRepository};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let store = MemoryStore::new();
+/// store.create_event(NewEvent::new("moodEntry", 7, "user-1", Operation::Create)).await?;
+/// assert_eq!(store.statistics(Some("user-1")).await?.pending_count, 1);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct MemoryStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    clock: Arc<dyn Clock>,
+    signal: Signal,
+    /// Never held across an await.
+    state: Mutex<State>,
+}
+
+impl MemoryStore {
+    /// An empty store on the machine's clock.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_clock(SystemClock)
+    }
+
+    /// An empty store on another clock.
+    #[must_use]
+    pub fn with_clock(clock: impl Clock) -> Self {
+        Self {
+            shared: Arc::new(Shared {
+                clock: Arc::new(clock),
+                signal: Signal::new(),
+                state: Mutex::default(),
+            }),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Every method below either finishes its change or panics before it began one.
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
+    }
+
+    fn insert(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
+        event.validate()?;
+        let now = self.now();
+        let state = &mut *self.state();
+        if let Some(stored) = state
+            .by_id
+            .get(&event.id)
+            .and_then(|seq| state.rows.get(seq))
+        {
+            return if event.is_same_event(stored) {
+                Ok(Enqueued::AlreadyThere(event.id))
+            } else {
+                Err(EnqueueError::Conflict { event_id: event.id })
+            };
+        }
+        let id = event.id;
+        state.insert(event.into_pending(now), now);
+        self.shared.signal.raise();
+        Ok(Enqueued::New(id))
+    }
+
+    /// Events that `wanted` picks, in seq order.
+    fn list(
+        &self,
+        limit: Option<usize>,
+        wanted: impl Fn(&OutboxEvent) -> bool,
+    ) -> Vec<OutboxEvent> {
+        self.state()
+            .rows
+            .values()
+            .filter(|event| wanted(event))
+            .take(limit.unwrap_or(usize::MAX))
+            .cloned()
+            .collect()
+    }
+
+    fn delete(&self, wanted: impl Fn(&OutboxEvent) -> bool) -> u64 {
+        let now = self.now();
+        let state = &mut *self.state();
+        let seqs: Vec<i64> = state
+            .rows
+            .values()
+            .filter(|event| wanted(event))
+            .map(|event| event.seq)
+            .collect();
+        for seq in &seqs {
+            state.remove(*seq, now);
+        }
+        if !seqs.is_empty() {
+            self.shared.signal.raise();
+        }
+        seqs.len() as u64
+    }
+}
+
+/// `None` is everybody.
+fn is_of(event: &OutboxEvent, user_id: Option<&str>) -> bool {
+    user_id.is_none_or(|user| user == event.user_id)
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("events", &self.state().rows.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// Done at once; awaiting it is a formality that lets a store be exchanged for another.
+impl EventSink for &MemoryStore {
+    type Output = Ready<Result<Enqueued, EnqueueError>>;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        ready(event.and_then(|event| self.insert(event)))
+    }
+}
+
+#[async_trait]
+impl OutboxRepository for MemoryStore {
+    async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError> {
+        let id = self.insert(event)?.event_id();
+        self.fetch_event(id)
+            .await?
+            .ok_or_else(|| StoreError::not_found("create_event", id).into())
+    }
+
+    async fn fetch_pending_events(
+        &self,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut events = self.list(None, |event| {
+            event.should_process() && is_of(event, user_id)
+        });
+        events.sort_by_key(claim_order);
+        events.truncate(limit.unwrap_or(usize::MAX));
+        Ok(events)
+    }
+
+    async fn fetch_events(
+        &self,
+        status: OutboxStatus,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        Ok(self.list(limit, |event| {
+            event.status == status && is_of(event, user_id)
+        }))
+    }
+
+    async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        let state = self.state();
+        let seq = state.by_id.get(&id);
+        Ok(seq.and_then(|seq| state.rows.get(seq)).cloned())
+    }
+
+    async fn fetch_events_for_entity(
+        &self,
+        entity_id: &EntityId,
+        event_type: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        Ok(self.list(None, |event| {
+            event.entity_id == *entity_id
+                && event_type.is_none_or(|wanted| wanted == event.event_type)
+                && is_of(event, user_id)
+        }))
+    }
+
+    async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let stored = state
+            .by_id
+            .get(&event.id)
+            .and_then(|seq| state.rows.get(seq));
+        let Some(stored) = stored else {
+            return Err(StoreError::not_found("update_event", event.id));
+        };
+        if let Some(why) = stored.refuses_edit(event) {
+            return Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                "update_event",
+                why,
+            ));
+        }
+        state.change(stored.seq, now, |stored| stored.clone_from(event));
+        self.shared.signal.raise();
+        Ok(())
+    }
+
+    async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        const OPERATION: &str = "mark_as_processing";
+        let now = self.now();
+        let state = &mut *self.state();
+        state.promote(now);
+        let Some(event) = state.by_id.get(&id).and_then(|seq| state.rows.get(seq)) else {
+            return Err(StoreError::not_found(OPERATION, id));
+        };
+        let refused = StoreError::not_claimable(OPERATION, event);
+        if !state.ready.contains(&claim_order(event)) {
+            return Err(refused);
+        }
+        state.take(event.seq, now, lease).ok_or(refused)
+    }
+
+    async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        let now = self.now();
+        let settlement = Settlement {
+            lease: *lease,
+            disposition: Disposition::Complete,
+        };
+        let settled = self.state().settle(settlement, now);
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        let Some(event) = self.fetch_event(lease.event_id).await? else {
+            return Ok(Settled::LeaseLost);
+        };
+        let now = self.now();
+        let failed = Outcome::Retry {
+            message: error.to_owned(),
+            not_before: None,
+        };
+        let claim = Claim {
+            event,
+            lease: *lease,
+        };
+        let settlement = failed.settle(&claim, &RetryPolicy::default(), now);
+        let settled = self.state().settle(settlement, now);
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let mut count = 0;
+        for id in ids {
+            let event = state.by_id.get(id).and_then(|seq| state.rows.get(seq));
+            let Some(event) = event else { continue };
+            if !matches!(event.status, OutboxStatus::Failed | OutboxStatus::Dead) {
+                continue;
+            }
+            state.change(event.seq, now, |event| {
+                event.status = OutboxStatus::Pending;
+                event.attempt_count = 0;
+                event.next_attempt_at = now;
+                event.error_message = None;
+                event.dead_reason = None;
+            });
+            count += 1;
+        }
+        self.shared.signal.raise();
+        Ok(count)
+    }
+
+    async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| {
+            event.status == OutboxStatus::Completed
+                && event.completed_at.is_some_and(|at| at < older_than)
+        }))
+    }
+
+    async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
+        Ok(self.delete(|event| event.id == id) > 0)
+    }
+
+    async fn delete_events_for_entities(
+        &self,
+        entity_ids: &[EntityId],
+        user_id: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| entity_ids.contains(&event.entity_id) && is_of(event, user_id)))
+    }
+
+    async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| event.user_id == user_id))
+    }
+
+    async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        let now = self.now();
+        let mut statistics = OutboxStatistics::default();
+        let state = self.state();
+        for event in state.rows.values().filter(|event| is_of(event, user_id)) {
+            statistics.add(event, now);
+        }
+        Ok(statistics)
+    }
+
+    async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        let now = self.now();
+        Ok(self.list(None, |event| event.is_stale(now) && is_of(event, user_id)))
+    }
+
+    async fn explain(
+        &self,
+        entity_id: &EntityId,
+        user_id: Option<&str>,
+    ) -> Result<Explanation, StoreError> {
+        let open = self.list(None, |event| {
+            event.entity_id == *entity_id
+                && event.status != OutboxStatus::Completed
+                && is_of(event, user_id)
+        });
+        let waits_for = open
+            .first()
+            .map_or(WaitsFor::Nothing, |event| WaitsFor::of(event, self.now()));
+        Ok(Explanation::new(
+            entity_id.clone(),
+            open.len() as u64,
+            waits_for,
+        ))
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        state.promote(now);
+        let seqs: Vec<i64> = state
+            .ready
+            .iter()
+            .filter_map(|(_, _, seq)| state.rows.get(seq))
+            .filter(|event| request.matches(&event.user_id, &event.event_type))
+            .take(request.limit())
+            .map(|event| event.seq)
+            .collect();
+        Ok(seqs
+            .into_iter()
+            .filter_map(|seq| state.take(seq, now, request.lease()))
+            .collect())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        let now = self.now();
+        let settled = {
+            let state = &mut *self.state();
+            settlements
+                .into_iter()
+                .map(|settlement| state.settle(settlement, now))
+                .collect()
+        };
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn extend(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError> {
+        let now = self.now();
+        let expires_at = clock::after(now, lease);
+        let state = &mut *self.state();
+        Ok(leases
+            .iter()
+            .map(|held| {
+                let seq = state.held(held, now)?;
+                state.change(seq, now, |event| event.lease_expires_at = Some(expires_at));
+                Some(Lease {
+                    expires_at,
+                    ..*held
+                })
+            })
+            .collect())
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let now = self.now();
+        let rescued = self.state().rescue(now);
+        if rescued.requeued > 0 {
+            self.shared.signal.raise();
+        }
+        Ok(rescued)
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let state = self.state();
+        let due = |seq: &i64| {
+            let event = state.rows.get(seq)?;
+            request
+                .matches(&event.user_id, &event.event_type)
+                .then_some(event.next_attempt_at)
+        };
+        let ready = state.ready.iter().find_map(|(_, _, seq)| due(seq));
+        let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
+        let expiry = state.leased.first().map(|(ends, _)| *ends);
+        Ok([ready, waiting, expiry].into_iter().flatten().min())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.signal.revision()
+    }
+
+    async fn changed(&self, seen: Revision) -> Revision {
+        self.shared.signal.changed(seen).await
+    }
+}

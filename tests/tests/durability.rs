@@ -1,0 +1,45 @@
+//! Promise 2: what was acknowledged is on the medium.
+
+use outbox_runtime::{Durability, prelude::*};
+use outbox_tests::{Temporary, note};
+
+/// What the store's own connection is set to, asked on that very connection.
+async fn pragmas(store: &SqliteStore) -> (String, i64) {
+    store
+        .transaction(|tx| {
+            let mode = tx.query_row("PRAGMA journal_mode", [], |row| row.get(0))?;
+            let synchronous = tx.query_row("PRAGMA synchronous", [], |row| row.get(0))?;
+            Ok((mode, synchronous))
+        })
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise() {
+    const FULL: i64 = 2;
+    const NORMAL: i64 = 1;
+    let temporary = Temporary::open().await;
+    assert_eq!(pragmas(&temporary.store).await, ("wal".to_owned(), FULL));
+    let normal = Temporary::open_with(|builder| builder.durability(Durability::Normal)).await;
+    assert_eq!(pragmas(&normal.store).await, ("wal".to_owned(), NORMAL));
+}
+
+#[tokio::test]
+async fn the_pragmas_of_the_callers_own_connection_are_left_alone() {
+    let temporary = Temporary::open().await;
+    let conn = temporary.connect();
+    conn.execute_batch(
+        "PRAGMA synchronous = OFF; PRAGMA busy_timeout = 123; PRAGMA user_version = 7;",
+    )
+    .unwrap();
+    note(1).enqueue_sync().on(&conn).unwrap();
+    let ask = |pragma: &str| -> i64 {
+        conn.query_row(&format!("PRAGMA {pragma}"), [], |row| row.get(0))
+            .unwrap()
+    };
+    assert_eq!(
+        (ask("synchronous"), ask("busy_timeout"), ask("user_version")),
+        (0, 123, 7)
+    );
+}
