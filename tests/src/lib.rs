@@ -2,6 +2,8 @@
 //!
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
 
+mod intercepted;
+
 use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +14,8 @@ use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Enqueue, HandlerSet, MemoryStore, NewEvent, SqliteStore};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
+
+pub use crate::intercepted::{Faults, Intercepted};
 
 /// An entity with an integer id.
 #[derive(Debug, Clone, OutboxEntity)]

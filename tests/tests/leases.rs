@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, Processor, Running, prelude::*};
-use outbox_tests::{Remote, enqueue, note, on_each_store, within};
+use outbox_tests::{Intercepted, Remote, enqueue, note, on_each_store, within};
 
 const LEASE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -97,7 +97,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         // The first processor claims and is then frozen: its clock never wakes it.
         let (mut frozen_remote, frozen_handlers) = Remote::new();
         let frozen_clock = ManualClock::new();
-        let frozen = Processor::builder(Frozen(store.clone(), frozen_clock))
+        let frozen = Processor::builder(Intercepted::new(store.clone()).with_clock(frozen_clock))
             .handlers(frozen_handlers)
             .max_concurrency(1)
             .build()
@@ -209,58 +209,42 @@ fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
     });
 }
 
-/// The store as a process sees it whose clock has stopped.
-#[derive(Debug)]
-struct Frozen(Arc<dyn OutboxRepository>, ManualClock);
-
-mod frozen {
-    use super::*;
-    use chrono::{DateTime, Utc};
-    use outbox_runtime::*;
-    use uuid::Uuid;
-
-    macro_rules! forward {
-        ($(async fn $name:ident(&self $(, $arg:ident: $type:ty)*) -> $answer:ty;)+) => {
-            #[async_trait]
-            impl OutboxRepository for Frozen {
-                $(async fn $name(&self $(, $arg: $type)*) -> $answer {
-                    self.0.$name($($arg),*).await
-                })+
-
-                fn clock(&self) -> Arc<dyn Clock> {
-                    Arc::new(self.1.clone())
-                }
-
-                fn revision(&self) -> Revision {
-                    self.0.revision()
-                }
-            }
-        };
-    }
-
-    forward! {
-        async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError>;
-        async fn fetch_pending_events(&self, user: Option<&str>, limit: Option<usize>) -> Result<Vec<OutboxEvent>, StoreError>;
-        async fn fetch_events(&self, status: OutboxStatus, user: Option<&str>, limit: Option<usize>) -> Result<Vec<OutboxEvent>, StoreError>;
-        async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError>;
-        async fn fetch_events_for_entity(&self, entity: &EntityId, event_type: Option<&str>, user: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
-        async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
-        async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError>;
-        async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError>;
-        async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
-        async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
-        async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
-        async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
-        async fn delete_events_for_entities(&self, ids: &[EntityId], user: Option<&str>) -> Result<u64, StoreError>;
-        async fn delete_all_events_for_user(&self, user: &str) -> Result<u64, StoreError>;
-        async fn statistics(&self, user: Option<&str>) -> Result<OutboxStatistics, StoreError>;
-        async fn stale_events(&self, user: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
-        async fn explain(&self, entity: &EntityId, user: Option<&str>) -> Result<Explanation, StoreError>;
-        async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
-        async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
-        async fn extend(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Option<Lease>>, StoreError>;
-        async fn rescue(&self) -> Result<Rescued, StoreError>;
-        async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
-        async fn changed(&self, seen: Revision) -> Revision;
-    }
+#[test]
+fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up() {
+    on_each_store(|store, clock| async move {
+        let faulty = Intercepted::new(store.clone());
+        let faults = faulty.failing_settlements();
+        let (mut remote, handlers) = Remote::new();
+        let processor = Processor::builder(faulty)
+            .handlers(handlers)
+            .max_concurrency(1)
+            .build()
+            .unwrap();
+        let running = processor.start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let first = remote.next().await;
+        faults.fail_next(2);
+        first.ok();
+        // Claimed in the very round in which the outcome of the first could not be recorded.
+        let second = remote.next().await;
+        assert_eq!(second.id(), 2);
+        for back_off in [100, 200] {
+            let until = clock.now() + Duration::from_millis(back_off);
+            asleep_until(&clock, until).await;
+            clock.set(until);
+        }
+        second.ok();
+        for id in [1, 2] {
+            assert!(running.flush(id, SOON).await.unwrap().is_delivered());
+        }
+        running.stop().await.unwrap();
+        assert_eq!(faults.fired(), 2, "the fault really was there");
+        let statistics = store.statistics(None).await.unwrap();
+        assert_eq!(
+            (statistics.completed_count, statistics.total_events),
+            (2, 2)
+        );
+        assert!(remote.is_quiet(), "nothing was sent twice");
+    });
 }

@@ -15,6 +15,8 @@ fn start(store: &std::sync::Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (R
     let processor = Processor::builder(store.clone())
         .handlers(handlers)
         .retry(retry)
+        // Not one of the delays below, so that whoever sleeps until one of them is the run.
+        .timeout(Duration::from_secs(59))
         .build()
         .unwrap();
     (remote, processor.start("u1"))

@@ -27,12 +27,16 @@ impl Run {
             let repository = Arc::clone(&self.shared.repository);
             // Asked together so that a store can do both in one commit, in this order: what ends lets the next one go.
             let (recorded, claimed) = tokio::join!(self.record(), repository.claim(&request));
-            recorded?;
-            let claims = claimed?;
+            let claims = match claimed {
+                Ok(claims) => claims,
+                Err(error) => return recorded.and(Err(error)),
+            };
             let claimed = claims.len();
+            // Whatever became of the outcomes: what is claimed here comes to nobody else.
             for claim in claims {
                 self.start(claim);
             }
+            recorded?;
             // An event that no handler takes is to be recorded as given back.
             if claimed < asked && self.unrecorded.is_empty() {
                 self.due_at = repository.next_due(&request).await?;

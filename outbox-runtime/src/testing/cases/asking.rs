@@ -1,0 +1,142 @@
+//! Listings, statistics, due times, explanations, changes.
+
+use super::{LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, settle};
+use crate::claim::ClaimRequest;
+use crate::clock::{Clock, after};
+use crate::enqueue::NewEvent;
+use crate::entity::EntityId;
+use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
+use crate::outcome::Disposition;
+use crate::statistics::WaitsFor;
+use crate::testing::ManualClock;
+
+pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
+    let a = create(store, event(1)).await;
+    let b = create(store, event(2).with_priority(1)).await;
+    let c = create(store, NewEvent::new("other", 2, "u2", Operation::Create)).await;
+    let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+
+    let pending = store.fetch_pending_events(Some("u1"), None).await.unwrap();
+    assert_eq!(ids(pending), [b.id, a.id], "in claim order");
+    let pending = store.fetch_pending_events(None, Some(2)).await.unwrap();
+    assert_eq!(ids(pending), [b.id, a.id]);
+
+    let listed = store.fetch_events(OutboxStatus::Pending, None, None).await;
+    assert_eq!(ids(listed.unwrap()), [a.id, b.id, c.id], "in seq order");
+    let listed = store
+        .fetch_events(OutboxStatus::Pending, Some("u2"), Some(9))
+        .await;
+    assert_eq!(ids(listed.unwrap()), [c.id]);
+    let listed = store.fetch_events(OutboxStatus::Dead, None, None).await;
+    assert!(listed.unwrap().is_empty());
+
+    let entity = EntityId::from(2);
+    let listed = store.fetch_events_for_entity(&entity, None, None).await;
+    assert_eq!(ids(listed.unwrap()), [b.id, c.id]);
+    let listed = store
+        .fetch_events_for_entity(&entity, Some("other"), None)
+        .await;
+    assert_eq!(ids(listed.unwrap()), [c.id]);
+    let listed = store
+        .fetch_events_for_entity(&entity, None, Some("u1"))
+        .await;
+    assert_eq!(ids(listed.unwrap()), [b.id]);
+}
+
+pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
+    let oldest = clock.now();
+    for entity in 1..=4 {
+        create(store, event(entity)).await;
+    }
+    let claims = claim(store, 3).await;
+    complete(store, &claims[0]).await;
+    let due = after(clock.now(), SECOND);
+    let failed = Disposition::Fail {
+        next_attempt_at: due,
+        message: "no".to_owned(),
+    };
+    settle(store, &claims[1], failed).await;
+    let completed_at = clock.now();
+    clock.advance(SECOND);
+    create(store, NewEvent::new("note", 5, "u2", Operation::Create)).await;
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!(statistics.total_events, 5);
+    assert_eq!(statistics.pending_count, 2);
+    assert_eq!(statistics.processing_count, 1);
+    assert_eq!(statistics.completed_count, 1);
+    assert_eq!(statistics.failed_count, 1);
+    assert_eq!(statistics.dead_count, 0);
+    assert_eq!(statistics.oldest_pending_date, Some(oldest));
+    assert_eq!(statistics.newest_completed_date, Some(completed_at));
+    settle(store, &claims[2], buried()).await;
+    let statistics = store.statistics(Some("u1")).await.unwrap();
+    assert_eq!(statistics.total_events, 4);
+    assert_eq!((statistics.pending_count, statistics.dead_count), (1, 1));
+    let nobody = store.statistics(Some("u3")).await.unwrap();
+    assert_eq!(nobody.total_events, 0);
+    assert_eq!(nobody.oldest_pending_date, None);
+}
+
+pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
+    let old = create(store, event(1)).await;
+    clock.advance(SECOND);
+    create(store, event(2)).await;
+    clock.advance(OutboxEvent::STALE_AFTER);
+    assert_eq!(store.stale_events(None).await.unwrap(), [old]);
+    assert_eq!(store.statistics(None).await.unwrap().stale_count, 1);
+    assert!(store.stale_events(Some("u2")).await.unwrap().is_empty());
+}
+
+pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let all = ClaimRequest::new(1, LEASE);
+    assert_eq!(store.next_due(&all).await.unwrap(), None);
+    create(store, event(1).with_delay(2 * LEASE)).await;
+    let due = after(clock.now(), 2 * LEASE);
+    assert_eq!(store.next_due(&all).await.unwrap(), Some(due));
+    let others = ClaimRequest::new(1, LEASE).with_user("u2");
+    assert_eq!(store.next_due(&others).await.unwrap(), None);
+    create(store, event(2)).await;
+    let claimed = claim_one(store).await;
+    let ends = claimed.lease.expires_at;
+    assert_eq!(store.next_due(&all).await.unwrap(), Some(ends));
+    assert_eq!(store.next_due(&others).await.unwrap(), Some(ends));
+}
+
+pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clock: &ManualClock) {
+    let entity = EntityId::from(1);
+    let explain = async || {
+        let explanation = store.explain(&entity, None).await.unwrap();
+        (explanation.undelivered, explanation.waits_for)
+    };
+    assert_eq!(explain().await, (0, WaitsFor::Nothing));
+    let first = create(store, event(1).with_delay(SECOND)).await;
+    create(store, event(1)).await;
+    let at = after(clock.now(), SECOND);
+    let last_error = None;
+    assert_eq!(explain().await, (2, WaitsFor::DueTime { at, last_error }));
+    clock.advance(SECOND);
+    assert_eq!(explain().await, (2, WaitsFor::Worker));
+    let claimed = claim_one(store).await;
+    let lease_expires_at = claimed.lease.expires_at;
+    assert_eq!(explain().await, (2, WaitsFor::Handler { lease_expires_at }));
+    settle(store, &claimed, buried()).await;
+    let decision = WaitsFor::Decision {
+        event_id: first.id,
+        reason: DeadReason::Rejected,
+        message: Some("no".to_owned()),
+    };
+    assert_eq!(explain().await, (2, decision));
+    let others = store.explain(&entity, Some("u2")).await.unwrap();
+    assert_eq!(others.waits_for, WaitsFor::Nothing);
+}
+
+pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: &ManualClock) {
+    let seen = store.revision();
+    let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
+    assert_ne!(now, seen);
+    // Also when it happened before anybody waited.
+    assert_ne!(store.changed(seen).await, seen);
+}

@@ -1,0 +1,108 @@
+//! What is changed and deleted by hand.
+
+use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
+use crate::clock::{Clock, after};
+use crate::enqueue::NewEvent;
+use crate::entity::EntityId;
+use crate::error::StoreErrorKind;
+use crate::event::{Operation, OutboxStatus};
+use crate::metadata::RawMetadata;
+use crate::outcome::Settled;
+use crate::testing::ManualClock;
+
+pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
+    let created = create(store, event(1)).await;
+    let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
+    assert_eq!(claimed.event, fetch(store, &created).await);
+    assert_eq!(claimed.event.attempt_count, 1);
+    let settled = store.mark_as_failed(&claimed.lease, "no").await.unwrap();
+    assert_eq!(settled, Settled::Recorded);
+    let failed = fetch(store, &created).await;
+    assert_eq!(failed.status, OutboxStatus::Failed);
+    assert!(failed.next_attempt_at > clock.now());
+    clock.set(failed.next_attempt_at);
+    let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
+    let settled = store.mark_as_completed(&claimed.lease).await.unwrap();
+    assert_eq!(settled, Settled::Recorded);
+    assert_eq!(fetch(store, &created).await.status, OutboxStatus::Completed);
+    let settled = store.mark_as_failed(&claimed.lease, "no").await.unwrap();
+    assert_eq!(settled, Settled::LeaseLost);
+}
+
+pub async fn an_event_behind_another_cannot_be_marked_as_processing(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, event(1)).await;
+    let second = create(store, event(1)).await;
+    let refused = store.mark_as_processing(second.id, LEASE).await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
+    let absent = store.mark_as_processing(uuid::Uuid::nil(), LEASE).await;
+    assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
+}
+
+pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let mut edited = create(store, event(1)).await;
+    edited.priority = 7;
+    edited.max_attempts = 2;
+    edited.metadata = Some(RawMetadata::from_bytes("[]"));
+    edited.next_attempt_at = after(clock.now(), SECOND);
+    store.update_event(&edited).await.unwrap();
+    assert_eq!(fetch(store, &edited).await, edited);
+    assert!(claim(store, 1).await.is_empty(), "it is due later now");
+
+    let mut wrong = edited.clone();
+    wrong.user_id = "u2".to_owned();
+    let refused = store.update_event(&wrong).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
+    let mut absent = edited.clone();
+    absent.id = uuid::Uuid::nil();
+    let refused = store.update_event(&absent).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::NotFound);
+
+    clock.advance(SECOND);
+    let claimed = claim_one(store).await;
+    let refused = store.update_event(&claimed.event).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict, "a handler has it");
+}
+
+pub async fn deleting_the_first_event_lets_the_next_one_go(store: Store<'_>, _: &ManualClock) {
+    let first = create(store, event(1)).await;
+    let second = create(store, event(1)).await;
+    assert!(store.delete_event(first.id).await.unwrap());
+    assert!(!store.delete_event(first.id).await.unwrap());
+    assert_eq!(claim_one(store).await.event.id, second.id);
+}
+
+pub async fn deleting_by_entity_and_by_user_deletes_just_those(store: Store<'_>, _: &ManualClock) {
+    for entity in [1, 1, 2, 3] {
+        create(store, event(entity)).await;
+    }
+    let of_u2 = create(store, NewEvent::new("note", 1, "u2", Operation::Create)).await;
+    let entities = [EntityId::from(1), EntityId::from(2)];
+    let deleted = store
+        .delete_events_for_entities(&entities, Some("u1"))
+        .await;
+    assert_eq!(deleted.unwrap(), 3);
+    assert_eq!(store.delete_all_events_for_user("u1").await.unwrap(), 1);
+    assert_eq!(fetch(store, &of_u2).await, of_u2);
+    let deleted = store.delete_events_for_entities(&entities, None).await;
+    assert_eq!(deleted.unwrap(), 1);
+}
+
+pub async fn clean_up_deletes_only_old_completed_events(store: Store<'_>, clock: &ManualClock) {
+    let old = create(store, event(1)).await;
+    complete(store, &claim_one(store).await).await;
+    clock.advance(SECOND);
+    let new = create(store, event(2)).await;
+    complete(store, &claim_one(store).await).await;
+    let pending = create(store, event(3)).await;
+    let deleted = store.delete_completed_events(clock.now()).await.unwrap();
+    assert_eq!(deleted, 1);
+    assert_eq!(store.fetch_event(old.id).await.unwrap(), None);
+    fetch(store, &new).await;
+    fetch(store, &pending).await;
+}

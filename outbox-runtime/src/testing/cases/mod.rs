@@ -1,0 +1,114 @@
+//! The cases of the conformance suite: each a promise, named after it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::missing_panics_doc,
+    missing_docs,
+    reason = "a failed test panics, and the name of a case is its documentation"
+)]
+
+use std::time::Duration;
+
+use crate::claim::{Claim, ClaimRequest};
+use crate::enqueue::NewEvent;
+use crate::event::{DeadReason, Operation, OutboxEvent};
+use crate::metadata::RawMetadata;
+use crate::outcome::{Disposition, Settled, Settlement};
+use crate::repository::OutboxRepository;
+
+mod asking;
+mod claiming;
+mod editing;
+mod enqueueing;
+mod rescuing;
+mod settling;
+
+pub use self::asking::{
+    a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
+    listings_filter_by_status_user_and_limit, next_due_tells_the_earliest_due_time_or_lease_end,
+    stale_events_are_those_pending_for_long, statistics_count_every_status,
+};
+pub use self::claiming::{
+    a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
+    a_claim_is_exclusive, a_claim_leaves_other_event_types_alone,
+    a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq,
+    a_claim_takes_only_the_first_event_of_each_entity,
+    a_delayed_event_is_claimed_when_it_is_due_and_not_before,
+    entities_of_two_users_with_one_id_do_not_wait_for_each_other,
+};
+pub use self::editing::{
+    an_edit_changes_what_may_be_edited_and_nothing_else,
+    an_event_behind_another_cannot_be_marked_as_processing,
+    clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
+    deleting_the_first_event_lets_the_next_one_go, marking_by_hand_goes_through_the_same_states,
+};
+pub use self::enqueueing::{
+    an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
+    other_content_under_the_same_id_is_refused_and_the_first_kept,
+    the_same_event_twice_is_written_once,
+};
+pub use self::rescuing::{
+    a_rescue_buries_what_has_used_up_its_attempts, a_rescue_leaves_live_leases_alone,
+    a_rescue_makes_events_of_the_dead_claimable_again, a_reset_gives_a_dead_event_all_its_attempts,
+};
+pub use self::settling::{
+    a_dead_event_holds_back_those_behind_it, a_delivery_is_recorded_and_lets_the_next_event_go,
+    a_failure_is_due_again_at_its_time,
+    a_given_back_event_has_its_attempt_back_and_keeps_its_place, a_lost_lease_cannot_be_extended,
+    an_extended_lease_holds_longer, an_outcome_after_the_lease_ended_is_not_recorded,
+    an_outcome_under_an_older_claim_is_not_recorded,
+};
+
+type Store<'a> = &'a dyn OutboxRepository;
+
+const LEASE: Duration = Duration::from_secs(60);
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An event of user u1 about this entity.
+fn event(entity: i64) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Create)
+        .with_metadata(RawMetadata::from_bytes(r#"{"text":"hello"}"#))
+}
+
+async fn create(store: Store<'_>, event: NewEvent) -> OutboxEvent {
+    store.create_event(event).await.unwrap()
+}
+
+async fn claim(store: Store<'_>, limit: usize) -> Vec<Claim> {
+    store.claim(&ClaimRequest::new(limit, LEASE)).await.unwrap()
+}
+
+/// Claims exactly one event.
+async fn claim_one(store: Store<'_>) -> Claim {
+    let mut claims = claim(store, 1).await;
+    assert_eq!(claims.len(), 1, "one event should be claimable");
+    claims.remove(0)
+}
+
+async fn settle(store: Store<'_>, claim: &Claim, disposition: Disposition) -> Settled {
+    let lease = claim.lease;
+    let settlement = Settlement { lease, disposition };
+    store.settle(vec![settlement]).await.unwrap()[0]
+}
+
+async fn complete(store: Store<'_>, claim: &Claim) {
+    let settled = settle(store, claim, Disposition::Complete).await;
+    assert_eq!(settled, Settled::Recorded);
+}
+
+fn buried() -> Disposition {
+    Disposition::Bury {
+        reason: DeadReason::Rejected,
+        message: "no".to_owned(),
+    }
+}
+
+async fn fetch(store: Store<'_>, event: &OutboxEvent) -> OutboxEvent {
+    store.fetch_event(event.id).await.unwrap().unwrap()
+}
+
+fn entities(claims: &[Claim]) -> Vec<i64> {
+    claims
+        .iter()
+        .map(|claim| claim.event.entity_id.as_integer().unwrap())
+        .collect()
+}

@@ -1,0 +1,152 @@
+//! What is recorded of an attempt, and under which lease.
+
+use std::time::Duration;
+
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
+    settle,
+};
+use crate::claim::LeaseToken;
+use crate::clock::{Clock, after};
+use crate::event::{DeadReason, OutboxStatus};
+use crate::outcome::{Disposition, Settled};
+use crate::repository::Rescued;
+use crate::testing::ManualClock;
+
+pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let first = create(store, event(1)).await;
+    let second = create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    assert!(claim(store, 1).await.is_empty());
+    complete(store, &claimed).await;
+    let done = fetch(store, &first).await;
+    assert_eq!(done.status, OutboxStatus::Completed);
+    assert_eq!(done.completed_at, Some(clock.now()));
+    assert_eq!((done.lease_token, done.lease_expires_at), (None, None));
+    assert_eq!(claim_one(store).await.event.id, second.id);
+}
+
+pub async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &ManualClock) {
+    let created = create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    let due = after(clock.now(), SECOND);
+    let failed = Disposition::Fail {
+        next_attempt_at: due,
+        message: "server said 503".to_owned(),
+    };
+    assert_eq!(settle(store, &claimed, failed).await, Settled::Recorded);
+    let stored = fetch(store, &created).await;
+    assert_eq!(stored.status, OutboxStatus::Failed);
+    assert_eq!(stored.next_attempt_at, due);
+    assert_eq!(stored.attempt_count, 1);
+    assert_eq!(stored.error_message.as_deref(), Some("server said 503"));
+    clock.advance(SECOND - Duration::from_millis(1));
+    assert!(claim(store, 1).await.is_empty());
+    clock.advance(Duration::from_millis(1));
+    assert_eq!(claim_one(store).await.event.attempt_count, 2);
+}
+
+pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
+    let first = create(store, event(1)).await;
+    create(store, event(1)).await;
+    create(store, event(2).with_priority(-1)).await;
+    let claimed = claim_one(store).await;
+    settle(store, &claimed, buried()).await;
+    let dead = fetch(store, &first).await;
+    assert_eq!(dead.status, OutboxStatus::Dead);
+    assert_eq!(dead.dead_reason, Some(DeadReason::Rejected));
+    assert_eq!(entities(&claim(store, 9).await), [2]);
+    // What comes later waits as well.
+    create(store, event(1)).await;
+    assert!(claim(store, 9).await.is_empty());
+}
+
+pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    clock.advance(SECOND);
+    create(store, event(2)).await;
+    let claimed = claim_one(store).await;
+    let given_back = |next_attempt_at| Disposition::GiveBack { next_attempt_at };
+    settle(store, &claimed, given_back(None)).await;
+    let stored = fetch(store, &created).await;
+    assert_eq!(stored.status, OutboxStatus::Pending);
+    assert_eq!(stored.attempt_count, 0);
+    assert_eq!(stored.next_attempt_at, created.next_attempt_at);
+
+    let claimed = claim_one(store).await;
+    assert_eq!(claimed.event.id, created.id);
+    let later = after(clock.now(), SECOND);
+    settle(store, &claimed, given_back(Some(later))).await;
+    assert_eq!(fetch(store, &created).await.next_attempt_at, later);
+    assert_eq!(entities(&claim(store, 9).await), [2]);
+}
+
+pub async fn an_outcome_after_the_lease_ended_is_not_recorded(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    clock.advance(LEASE);
+    for disposition in [Disposition::Complete, buried()] {
+        let settled = settle(store, &claimed, disposition).await;
+        assert_eq!(settled, Settled::LeaseLost);
+    }
+    assert_eq!(
+        fetch(store, &created).await.status,
+        OutboxStatus::Processing
+    );
+}
+
+pub async fn an_outcome_under_an_older_claim_is_not_recorded(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    let old = claim_one(store).await;
+    clock.advance(LEASE);
+    let _ = store.rescue().await.unwrap();
+    let new = claim_one(store).await;
+    assert_ne!(old.lease.token, new.lease.token);
+    let settled = settle(store, &old, Disposition::Complete).await;
+    assert_eq!(settled, Settled::LeaseLost);
+    assert_eq!(fetch(store, &created).await, new.event);
+    complete(store, &new).await;
+    let settled = settle(store, &new, Disposition::Complete).await;
+    assert_eq!(settled, Settled::LeaseLost, "an outcome is recorded once");
+}
+
+pub async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
+    create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    clock.advance(LEASE - SECOND);
+    let extended = store.extend(&[claimed.lease], LEASE).await.unwrap();
+    assert_eq!(extended[0].unwrap().expires_at, after(clock.now(), LEASE));
+    clock.advance(LEASE - SECOND);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    complete(store, &claimed).await;
+}
+
+pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClock) {
+    create(store, event(1)).await;
+    create(store, event(2)).await;
+    let claims = claim(store, 2).await;
+    complete(store, &claims[0]).await;
+    let mut stolen = claims[1].lease;
+    stolen.token = LeaseToken::random();
+    let leases = [claims[0].lease, stolen, claims[1].lease];
+    let extended = store.extend(&leases, LEASE).await.unwrap();
+    assert_eq!(
+        extended.iter().map(Option::is_some).collect::<Vec<_>>(),
+        [false, false, true]
+    );
+    clock.advance(LEASE);
+    let extended = store.extend(&[claims[1].lease], LEASE).await.unwrap();
+    assert_eq!(extended, [None], "its time is over");
+}
