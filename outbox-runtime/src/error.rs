@@ -205,7 +205,7 @@ impl EnqueueError {
 #[non_exhaustive]
 pub enum TransactionError {
     /// The closure returned an error. Everything it did was rolled back.
-    #[error("the transaction was rolled back: {0}")]
+    #[error("the transaction was rolled back")]
     Aborted(#[source] BoxError),
     /// The store could not begin or commit it.
     #[error(transparent)]

@@ -1,0 +1,79 @@
+//! Delivering: how the processor is put together, when its work is done, and the bar that shows how far it is.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use outbox_runtime::{Flushed, OutboxRepository, Processor, Running, SqliteStore};
+use tokio::sync::watch;
+use tokio::time::MissedTickBehavior;
+
+use crate::app::LumeEvent;
+use crate::feed::Feed;
+use crate::sync::LumeSync;
+use crate::tokens::Tokens;
+
+/// An entry that takes longer than this is not waited for. The longest pause before an event's last attempt is shorter.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Puts the processor together for the service at `base_url`.
+pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<Processor> {
+    // The service is on this very machine: a proxy of the environment must not get between.
+    let http = reqwest::Client::builder().no_proxy().build()?;
+    let tokens = Arc::new(Tokens::new(http.clone(), base_url));
+    let sync = LumeSync::new(http, base_url, Arc::clone(&tokens));
+    let processor = Processor::builder(store.clone())
+        .handlers(LumeEvent::handled_by(sync))
+        .on_unauthenticated(move |user| {
+            let tokens = Arc::clone(&tokens);
+            async move { Ok(tokens.renew(&user).await?) }
+        })
+        .max_concurrency(16)
+        // Short, so that what a killed run had in hand is taken up again after seconds instead of a minute.
+        .lease(Duration::from_secs(5))
+        .timeout(Duration::from_secs(4))
+        .build()?;
+    Ok(processor)
+}
+
+/// Waits until every entry of the feed is delivered, or blocked by a dead letter. What does not get there in time is left
+/// for the report to find.
+pub(crate) async fn finish(running: &Running, feed: &Feed) -> anyhow::Result<()> {
+    let mut seen = HashSet::new();
+    for line in &feed.lines {
+        if seen.insert(line.id)
+            && let Flushed::TimedOut(explanation) = running.flush(line.id, PATIENCE).await?
+        {
+            eprintln!("not waiting any longer: {explanation}");
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+/// Shows how far the delivery is, until it is dropped.
+pub(crate) async fn show(store: &SqliteStore, feed: &Feed, mut taken: watch::Receiver<usize>) {
+    let bar = ProgressBar::new(feed.lines.len() as u64).with_style(style());
+    let mut tick = tokio::time::interval(Duration::from_millis(100));
+    tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    loop {
+        tick.tick().await;
+        // A bar is not worth failing for: whatever is wrong with the store, the work meets it too.
+        let Ok(statistics) = store.statistics(None).await else {
+            continue;
+        };
+        let taken = *taken.borrow_and_update() as u64;
+        bar.set_position(taken.saturating_sub(statistics.undelivered()));
+        bar.set_message(format!(
+            "{} waiting, {} dead",
+            statistics.undelivered(),
+            statistics.dead_count
+        ));
+    }
+}
+
+fn style() -> ProgressStyle {
+    const TEMPLATE: &str = "{elapsed_precise} {bar:40} {pos} of {len} done, {msg}";
+    ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar())
+}

@@ -1,0 +1,313 @@
+//! The input: mood entries as JSON lines, read whole and checked before anything is done with them.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use thiserror::Error;
+use uuid::Uuid;
+
+use crate::hash::fnv1a;
+
+/// A file of changes, in the order in which they happened.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    /// Where it was read from.
+    pub(crate) path: PathBuf,
+    /// Tells this content from any other.
+    pub(crate) checksum: String,
+    /// The changes.
+    pub(crate) lines: Vec<Line>,
+}
+
+/// One change of one entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Line {
+    /// Where it stands in the file, from 1.
+    pub(crate) number: u64,
+    /// Which entry.
+    pub(crate) id: Uuid,
+    /// Whose it is.
+    pub(crate) user: String,
+    /// What happened to it.
+    pub(crate) change: Change,
+}
+
+/// What happened to an entry.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Change {
+    /// It is new.
+    Create(Content),
+    /// It is different now.
+    Update(Content),
+    /// It is gone.
+    Delete,
+}
+
+/// What an entry says.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Content {
+    /// How pleasant it was.
+    pub(crate) valence: f64,
+    /// The feelings by name.
+    pub(crate) labels: Vec<String>,
+    /// When, RFC 3339.
+    pub(crate) logged_at: String,
+    /// For nobody else.
+    pub(crate) notes: Option<String>,
+}
+
+/// The input cannot be used. Nothing was done with any of its lines.
+#[derive(Debug, Error)]
+pub(crate) enum FeedError {
+    /// The file is not there, or cannot be read.
+    #[error("cannot read the input {}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// A line is not one of ours.
+    #[error("{}, line {line}: not a change of a mood entry: {reason}", path.display())]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// What the parser said.
+        reason: String,
+    },
+    /// A line is well-formed and cannot have happened.
+    #[error("{}, line {line}: {fault}", path.display())]
+    Impossible {
+        /// Which file.
+        path: PathBuf,
+        /// Which line, from 1.
+        line: u64,
+        /// Why not.
+        fault: Fault,
+    },
+}
+
+/// Why a change cannot have happened.
+#[derive(Debug, PartialEq, Eq, Error)]
+pub(crate) enum Fault {
+    /// A create of what is there.
+    #[error("entry {0} is created although it exists already")]
+    Exists(Uuid),
+    /// An update or delete of what is not there.
+    #[error("entry {0} is changed although no earlier line created it, or one deleted it")]
+    Missing(Uuid),
+    /// A change by somebody else.
+    #[error("entry {id} belongs to {owner:?}, not to {user:?}")]
+    NotTheirs {
+        /// Which entry.
+        id: Uuid,
+        /// Who created it.
+        owner: String,
+        /// Who changes it.
+        user: String,
+    },
+}
+
+impl Feed {
+    /// Reads and checks the whole file.
+    pub(crate) fn read(path: &Path) -> Result<Self, FeedError> {
+        let bytes = std::fs::read(path).map_err(|source| FeedError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            checksum: format!("{:016x}-{}", fnv1a(&bytes), bytes.len()),
+            lines: lines(path, &bytes)?,
+        })
+    }
+}
+
+/// A line as it is written.
+#[derive(Deserialize)]
+#[serde(tag = "op", rename_all = "lowercase")]
+enum Written {
+    Create(Whole),
+    Update(Whole),
+    Delete(Reference),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Whole {
+    id: Uuid,
+    user: String,
+    valence: f64,
+    labels: Vec<String>,
+    logged_at: String,
+    notes: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reference {
+    id: Uuid,
+    user: String,
+}
+
+fn lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, FeedError> {
+    let mut lives = Lives::default();
+    let mut lines = Vec::new();
+    for (number, text) in (1..).zip(bytes.split(|byte| *byte == b'\n')) {
+        if text.trim_ascii().is_empty() {
+            continue;
+        }
+        let written = serde_json::from_slice(text).map_err(|error| FeedError::Malformed {
+            path: path.to_owned(),
+            line: number,
+            reason: reason(&error),
+        })?;
+        let line = Line::new(number, written);
+        lives.live(&line).map_err(|fault| FeedError::Impossible {
+            path: path.to_owned(),
+            line: number,
+            fault,
+        })?;
+        lines.push(line);
+    }
+    Ok(lines)
+}
+
+/// The parser saw one line and calls it the first; only its column says something.
+fn reason(error: &serde_json::Error) -> String {
+    let (text, column) = (error.to_string(), error.column());
+    let place = format!(" at line {} column {column}", error.line());
+    match text.strip_suffix(&place) {
+        Some(what) if column > 0 => format!("{what}, at column {column}"),
+        Some(what) => what.to_owned(),
+        None => text,
+    }
+}
+
+impl Line {
+    fn new(number: u64, written: Written) -> Self {
+        let (reference, change) = match written {
+            Written::Create(whole) => whole.split(Change::Create),
+            Written::Update(whole) => whole.split(Change::Update),
+            Written::Delete(reference) => (reference, Change::Delete),
+        };
+        Self {
+            number,
+            id: reference.id,
+            user: reference.user,
+            change,
+        }
+    }
+}
+
+impl Whole {
+    fn split(self, change: fn(Content) -> Change) -> (Reference, Change) {
+        let content = Content {
+            valence: self.valence,
+            labels: self.labels,
+            logged_at: self.logged_at,
+            notes: self.notes,
+        };
+        let (id, user) = (self.id, self.user);
+        (Reference { id, user }, change(content))
+    }
+}
+
+/// Who owns which entry, and whether it exists, from line to line.
+#[derive(Default)]
+struct Lives(HashMap<Uuid, Life>);
+
+struct Life {
+    owner: String,
+    exists: bool,
+}
+
+impl Lives {
+    fn live(&mut self, line: &Line) -> Result<(), Fault> {
+        let creates = matches!(line.change, Change::Create(_));
+        let life = self.0.entry(line.id).or_insert_with(|| Life {
+            owner: line.user.clone(),
+            exists: false,
+        });
+        if life.owner != line.user {
+            return Err(Fault::NotTheirs {
+                id: line.id,
+                owner: life.owner.clone(),
+                user: line.user.clone(),
+            });
+        }
+        match (life.exists, creates) {
+            (true, true) => Err(Fault::Exists(line.id)),
+            (false, false) => Err(Fault::Missing(line.id)),
+            _ => {
+                life.exists = line.change != Change::Delete;
+                Ok(())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "12fe8eac-1130-48cd-bf82-970d0e592c48";
+
+    fn parse(text: &str) -> Result<Vec<Line>, FeedError> {
+        lines(Path::new("moods.jsonl"), text.as_bytes())
+    }
+
+    fn create(user: &str) -> String {
+        format!(
+            r#"{{"op":"create","id":"{ID}","user":"{user}","valence":0.5,"labels":[],"logged_at":"2026-03-01T06:30:00Z"}}"#
+        )
+    }
+
+    fn delete(user: &str) -> String {
+        format!(r#"{{"op":"delete","id":"{ID}","user":"{user}"}}"#)
+    }
+
+    fn fault(text: &str) -> (u64, Fault) {
+        match parse(text) {
+            Err(FeedError::Impossible { line, fault, .. }) => (line, fault),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn reads_a_life_and_skips_blank_lines() {
+        let text = format!("{}\n\n{}\n", create("ada"), delete("ada"));
+        let lines = parse(&text).unwrap();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[1].number, 3);
+        assert_eq!(lines[1].change, Change::Delete);
+    }
+
+    #[test]
+    fn what_is_not_ours_is_named_with_its_file_and_line() {
+        let renamed = create("ada").replace("\"create\"", "\"merge\"");
+        let misspelt = create("ada").replace("valence", "valance");
+        let extra = delete("ada").replace("}", ",\"why\":1}");
+        for bad in ["{", renamed.as_str(), misspelt.as_str(), extra.as_str()] {
+            let error = parse(&format!("{}\n{bad}", create("ada"))).unwrap_err();
+            assert!(
+                error.to_string().contains("moods.jsonl, line 2"),
+                "{bad}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_cannot_have_happened_is_refused() {
+        let id = ID.parse().unwrap();
+        assert_eq!(fault(&delete("ada")), (1, Fault::Missing(id)));
+        let twice = format!("{}\n{}", create("ada"), create("ada"));
+        assert_eq!(fault(&twice), (2, Fault::Exists(id)));
+        let stolen = format!("{}\n{}", create("ada"), delete("eve"));
+        assert!(matches!(fault(&stolen), (2, Fault::NotTheirs { .. })));
+    }
+}

@@ -1,0 +1,96 @@
+//! Access tokens: one pair a user, got by logging in and kept fresh by a refresh token that can be used once.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use reqwest::{Client, Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+/// What every user of this device is let in with.
+#[derive(Debug)]
+pub(crate) struct Tokens {
+    http: Client,
+    base_url: String,
+    held: Mutex<HashMap<String, Pair>>,
+}
+
+#[derive(Deserialize)]
+struct Pair {
+    access_token: String,
+    refresh_token: String,
+}
+
+#[derive(Serialize)]
+struct Login<'a> {
+    user: &'a str,
+}
+
+#[derive(Serialize)]
+struct Refresh {
+    refresh_token: String,
+}
+
+impl Tokens {
+    /// No tokens yet; `base_url` is where the service is.
+    pub(crate) fn new(http: Client, base_url: &str) -> Self {
+        Self {
+            http,
+            base_url: base_url.to_owned(),
+            held: Mutex::default(),
+        }
+    }
+
+    /// The user's access token, if there is one. Whether the server still takes it only the server knows.
+    pub(crate) fn access(&self, user: &str) -> Option<String> {
+        self.held().get(user).map(|pair| pair.access_token.clone())
+    }
+
+    /// Gets a new pair: what the processor calls, once at a time, when a request was refused.
+    pub(crate) async fn renew(&self, user: &str) -> Result<(), reqwest::Error> {
+        // Taken out, because it can be used once: if the answer to it is lost, the next call logs in.
+        let spent = self.held().remove(user);
+        let refreshed = match spent {
+            Some(pair) => self.refresh(pair.refresh_token).await?,
+            None => None,
+        };
+        let pair = match refreshed {
+            Some(pair) => pair,
+            None => self.log_in(user).await?,
+        };
+        self.held().insert(user.to_owned(), pair);
+        Ok(())
+    }
+
+    /// `None` where the server does not take the refresh token.
+    async fn refresh(&self, refresh_token: String) -> Result<Option<Pair>, reqwest::Error> {
+        let response = self
+            .post("/api/v1/auth/refresh", &Refresh { refresh_token })
+            .await?;
+        if response.status() == StatusCode::UNAUTHORIZED {
+            return Ok(None);
+        }
+        response.error_for_status()?.json().await.map(Some)
+    }
+
+    async fn log_in(&self, user: &str) -> Result<Pair, reqwest::Error> {
+        let response = self.post("/api/v1/auth/login", &Login { user }).await?;
+        response.error_for_status()?.json().await
+    }
+
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, reqwest::Error> {
+        let url = format!("{}{path}", self.base_url);
+        self.http.post(url).json(body).send().await
+    }
+
+    /// Nothing that this guards can be left half-changed by a panic.
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Pair>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Tokens do not belong in logs.
+impl std::fmt::Debug for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pair").finish_non_exhaustive()
+    }
+}
