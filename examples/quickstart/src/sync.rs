@@ -105,7 +105,10 @@ fn refused(
     match status {
         StatusCode::UNAUTHORIZED => HandlerError::unauthenticated(),
         StatusCode::TOO_MANY_REQUESTS => HandlerError::rate_limited(retry_after.unwrap_or(PAUSE)),
-        StatusCode::NOT_FOUND if operation != Operation::Create => HandlerError::obsolete(),
+        // Only a delete wants nothing more than that. An update of what is not there is a change that would be lost.
+        StatusCode::NOT_FOUND | StatusCode::GONE if operation == Operation::Delete => {
+            HandlerError::obsolete()
+        }
         status if status.is_server_error() => match retry_after {
             Some(after) => HandlerError::retry(message).with_retry_after(after),
             None => HandlerError::retry(message),
@@ -139,8 +142,9 @@ mod tests {
         assert_eq!(meaning(401, update), Delivery::Unauthenticated);
         assert_eq!(meaning(429, update), Delivery::RateLimited { after });
         assert_eq!(meaning(503, update), Delivery::Retry { after: Some(after) });
-        assert_eq!(meaning(404, update), Delivery::Obsolete);
         assert_eq!(meaning(404, Operation::Delete), Delivery::Obsolete);
+        assert_eq!(meaning(410, Operation::Delete), Delivery::Obsolete);
+        assert_eq!(meaning(404, update), Delivery::Permanent);
         assert_eq!(meaning(404, Operation::Create), Delivery::Permanent);
         assert_eq!(meaning(400, update), Delivery::Permanent);
         assert_eq!(meaning(409, update), Delivery::Permanent);
