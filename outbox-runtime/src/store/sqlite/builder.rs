@@ -23,8 +23,8 @@ pub enum Durability {
     /// To the medium, with every commit: a power failure loses nothing that was acknowledged. The default.
     #[default]
     Full,
-    /// To the operating system: the last commits may be lost with the power, never with the process. Some five times
-    /// faster where one producer commits event by event.
+    /// To the operating system: the last commits may be lost with the power, never with the process. Faster where one
+    /// producer commits event by event, as no commit waits for the medium.
     Normal,
 }
 

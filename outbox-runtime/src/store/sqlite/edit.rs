@@ -43,7 +43,7 @@ pub(super) fn update(
         ":priority": event.priority,
         ":max_attempts": event.max_attempts,
         ":due": event.next_attempt_at.timestamp_micros(),
-        ":metadata": event.metadata.as_ref().and_then(|metadata| metadata.as_str()),
+        ":metadata": event.metadata,
         ":version": event.metadata_version,
         ":now": now.timestamp_micros(),
         ":id": event.id,

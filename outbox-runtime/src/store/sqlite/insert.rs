@@ -121,10 +121,6 @@ pub(super) fn insert(
     event.validate()?;
     let now = clock.now();
     let due = clock::after(now, event.delay);
-    let metadata = event
-        .metadata
-        .as_ref()
-        .and_then(|metadata| metadata.as_str());
     let values: [&dyn ToSql; 11] = [
         &event.id,
         &event.event_type,
@@ -135,7 +131,7 @@ pub(super) fn insert(
         &now.timestamp_micros(),
         &due.timestamp_micros(),
         &event.max_attempts,
-        &metadata,
+        &event.metadata,
         &event.metadata_version,
     ];
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));

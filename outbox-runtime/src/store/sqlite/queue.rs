@@ -304,21 +304,22 @@ pub(super) fn next_due(
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let filter = Filter::of(request);
     let values = || params_from_iter(filter.values());
-    let first = |slot: &str| {
+    // In the order of each queue's index: what is due already is due, whichever of them comes first.
+    let first = |slot: &str, order: &str| {
         let sql = format!(
-            "SELECT min(next_attempt_at) FROM outbox_events WHERE slot = '{slot}'{}",
+            "SELECT next_attempt_at FROM outbox_events WHERE slot = '{slot}'{} ORDER BY {order} LIMIT 1",
             filter.sql
         );
         conn.prepare_cached(&sql)?
-            .query_row(values(), |row| row.get::<_, Option<i64>>(0))
+            .query_row(values(), |row| row.get::<_, i64>(0))
+            .optional()
     };
     let expiry: Option<i64> = conn
         .prepare_cached("SELECT min(lease_expires_at) FROM outbox_events WHERE slot = 'leased'")?
         .query_row([], |row| row.get(0))?;
-    let earliest = [first("ready")?, first("waiting")?, expiry]
-        .into_iter()
-        .flatten()
-        .min();
+    let ready = first("ready", "priority DESC, next_attempt_at, seq")?;
+    let waiting = first("waiting", "next_attempt_at")?;
+    let earliest = [ready, waiting, expiry].into_iter().flatten().min();
     Ok(earliest
         .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
 }

@@ -164,6 +164,13 @@ impl ToSql for EntityId {
     }
 }
 
+/// As text, byte for byte: metadata that was damaged stays what it is when the rest of its row is edited.
+impl ToSql for RawMetadata {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.as_bytes())))
+    }
+}
+
 impl FromSql for EntityId {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
         match value {
