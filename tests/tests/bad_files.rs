@@ -268,3 +268,27 @@ async fn rows_damaged_behind_our_back_are_dead_letters_alone_and_everything_else
             .all(|event| serde_json::to_string(event).is_ok())
     );
 }
+
+#[tokio::test]
+async fn editing_a_damaged_row_keeps_its_bytes() {
+    let temporary = Temporary::open().await;
+    let event = enqueue(&temporary.store, note(1).enqueue_sync()).await;
+    let sql = "UPDATE outbox_events SET metadata = CAST(x'ff80fe' AS TEXT)";
+    assert_eq!(temporary.connect().execute(sql, []).unwrap(), 1);
+    let mut edited = temporary
+        .store
+        .fetch_event(event.id)
+        .await
+        .unwrap()
+        .unwrap();
+    edited.priority = 9;
+    temporary.store.update_event(&edited).await.unwrap();
+    let stored = temporary
+        .store
+        .fetch_event(event.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(stored.priority, 9);
+    assert_eq!(stored.metadata.unwrap().as_bytes(), [0xff, 0x80, 0xfe]);
+}
