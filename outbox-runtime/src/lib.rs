@@ -51,7 +51,7 @@ pub use crate::error::{
 };
 pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler,
+    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
 };
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};

@@ -89,7 +89,7 @@ impl Remote {
     /// A remote service, and the handler that delivers notes to it.
     pub fn new() -> (Self, HandlerSet) {
         let (sender, calls) = mpsc::unbounded_channel();
-        let set = HandlerSet::new().with::<Note, _, _>(move |event| {
+        let set = HandlerSet::new().with::<Note>(move |event| {
             let sender = sender.clone();
             async move {
                 let (answer, answered) = oneshot::channel();

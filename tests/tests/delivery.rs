@@ -290,23 +290,22 @@ async fn two_handlers_for_one_event_type_are_refused() {
     let (_, handlers) = Remote::new();
     let twice = builder()
         .handlers(handlers)
-        .handle::<Note, _, _>(|_| async { Ok(()) })
+        .handle::<Note>(|_| async { Ok(()) })
         .build();
     assert!(
         matches!(&twice, Err(BuildError::DuplicateHandler { event_type }) if event_type == "note"),
         "{twice:?}"
     );
     let set = HandlerSet::new()
-        .with::<Task, _, _>(|_| async { Ok(()) })
-        .with::<Task, _, _>(|_| async { Ok(()) });
+        .with::<Task>(|_| async { Ok(()) })
+        .with::<Task>(|_| async { Ok(()) });
     let twice = builder().handlers(set).build();
     assert!(matches!(twice, Err(BuildError::DuplicateHandler { .. })));
 }
 
 #[tokio::test]
 async fn settings_that_contradict_each_other_are_refused_by_name() {
-    let builder =
-        || Processor::builder(MemoryStore::new()).handle::<Note, _, _>(|_| async { Ok(()) });
+    let builder = || Processor::builder(MemoryStore::new()).handle::<Note>(|_| async { Ok(()) });
     let message = |result: Result<Processor, BuildError>| result.unwrap_err().to_string();
     assert!(message(Processor::builder(MemoryStore::new()).build()).contains("no handler"));
     assert!(message(builder().batch_size(0).build()).contains("batch_size is 0"));
@@ -321,7 +320,7 @@ async fn settings_that_contradict_each_other_are_refused_by_name() {
 #[test]
 fn without_a_runtime_building_fails_instead_of_panicking() {
     let built = Processor::builder(MemoryStore::new())
-        .handle::<Note, _, _>(|_| async { Ok(()) })
+        .handle::<Note>(|_| async { Ok(()) })
         .build();
     assert!(matches!(built, Err(BuildError::NoRuntime)));
 }
@@ -332,7 +331,7 @@ fn a_handler_may_enqueue_and_use_the_store() {
         let inner = store.clone();
         let (done, mut delivered) = mpsc::unbounded_channel();
         let processor = Processor::builder(store.clone())
-            .handle::<Note, _, _>(move |event| {
+            .handle::<Note>(move |event| {
                 let (store, done) = (inner.clone(), done.clone());
                 async move {
                     if event.is_new_record() {
@@ -378,7 +377,7 @@ async fn sixty_four_producers_and_two_processors_deliver_everything_exactly_once
     let processor = || {
         let done = done.clone();
         Processor::builder(store.clone())
-            .handle::<Note, _, _>(move |event| {
+            .handle::<Note>(move |event| {
                 let done = done.clone();
                 async move {
                     done.send((event.entity_id.as_integer(), event.seq))

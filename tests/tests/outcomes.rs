@@ -62,7 +62,7 @@ fn permanent_is_a_dead_letter_at_once() {
 fn a_panic_is_a_counted_failure_and_the_processor_goes_on() {
     on_each_store(|store, _| async move {
         let processor = Processor::builder(store.clone())
-            .handle::<Note, _, _>(|event| async move {
+            .handle::<Note>(|event| async move {
                 match event.metadata().text.as_str() {
                     "note 1" => panic!("at the {}", "disco"),
                     "note 2" => std::panic::panic_any(7_u8),
@@ -291,7 +291,7 @@ fn a_rate_limit_pauses_its_handler_set_and_no_other() {
         let (done, mut tasks_done) = mpsc::unbounded_channel();
         let (mut remote, builder) = processor(&store);
         let running = builder
-            .handle::<Task, _, _>(move |event| {
+            .handle::<Task>(move |event| {
                 let done = done.clone();
                 async move { done.send(event.entity_id.clone()).or_permanent() }
             })

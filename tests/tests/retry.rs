@@ -101,7 +101,7 @@ fn an_entity_with_its_own_schedule_and_attempts_has_them() {
         let event = enqueue(&store, draft.enqueue_sync()).await;
         assert_eq!(event.max_attempts, 3);
         let processor = Processor::builder(store.clone())
-            .handle::<Draft, _, _>(|_| async { Err(HandlerError::retry("no")) })
+            .handle::<Draft>(|_| async { Err(HandlerError::retry("no")) })
             .retry(RetryPolicy::default().without_jitter())
             .build()
             .unwrap();

@@ -69,6 +69,47 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     }
 }
 
+/// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send` future of the answer.
+///
+/// It is implemented for all of them and for nothing else.
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use outbox_runtime::HandlerSet;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+/// async fn send(event: Event<Goal>) -> Result<(), HandlerError> {
+///     println!("{}", event.entity_id);
+///     Ok(())
+/// }
+///
+/// let by_name = HandlerSet::new().with(send);
+/// let by_closure = HandlerSet::new().with::<Goal>(|event| async move { send(event).await });
+/// let by_async_closure = HandlerSet::new().with(async |event: Event<Goal>| send(event).await);
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "this does not handle events of `{E}`",
+    note = "a handler is a `Fn(Event<{E}>)` that returns a `Send` future of `Result<(), HandlerError>`"
+)]
+pub trait HandlerFn<E: OutboxEntity>:
+    Fn(Event<E>) -> <Self as HandlerFn<E>>::Answer + Send + Sync + 'static
+{
+    /// The future that it returns.
+    type Answer: Future<Output = Result<(), HandlerError>> + Send + 'static;
+}
+
+impl<E, F, Fut> HandlerFn<E> for F
+where
+    E: OutboxEntity,
+    F: Fn(Event<E>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+{
+    type Answer = Fut;
+}
+
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
 type Route = Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>;
 
@@ -86,7 +127,7 @@ type Route = Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>;
 /// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
 /// use outbox_runtime::{HandlerSet, OutboxEventHandler};
 ///
-/// let set = HandlerSet::new().with::<MoodEntry, _, _>(|event| async move {
+/// let set = HandlerSet::new().with::<MoodEntry>(|event| async move {
 ///     println!("{}", event.metadata().valence);
 ///     Ok(())
 /// });
@@ -105,12 +146,7 @@ impl HandlerSet {
     }
 
     /// The same set, with `handler` for the entity `E`.
-    pub fn with<E, F, Fut>(mut self, handler: F) -> Self
-    where
-        E: OutboxEntity,
-        F: Fn(Event<E>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
-    {
+    pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         let route: Route = Box::new(move |record| match decode_metadata::<E>(record) {
             Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
             Err(error) => Box::pin(std::future::ready(Err(error.into()))),
@@ -179,7 +215,7 @@ impl<H: Send + Sync + 'static> SharedHandlers<H> {
         let handler = Arc::clone(&self.handler);
         self.set = self
             .set
-            .with::<E, _, _>(move |event| method(Arc::clone(&handler), event));
+            .with::<E>(move |event| method(Arc::clone(&handler), event));
         self
     }
 

@@ -12,8 +12,7 @@ use super::Processor;
 use super::routes::Routes;
 use crate::entity::{EntityOptions, OutboxEntity};
 use crate::error::{BoxError, BuildError};
-use crate::event::Event;
-use crate::handler::{HandlerError, HandlerSet, OutboxEventHandler};
+use crate::handler::{HandlerFn, HandlerSet, OutboxEventHandler};
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
@@ -44,7 +43,7 @@ use crate::retry::RetryPolicy;
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let processor = Processor::builder(MemoryStore::new())
-///     .handle::<MoodEntry, _, _>(|event| async move {
+///     .handle::<MoodEntry>(|event| async move {
 ///         println!("{}", event.metadata().valence);
 ///         Ok(())
 ///     })
@@ -104,13 +103,8 @@ impl ProcessorBuilder {
     }
 
     /// Registers a handler for one entity.
-    pub fn handle<E, F, Fut>(self, handler: F) -> Self
-    where
-        E: OutboxEntity,
-        F: Fn(Event<E>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
-    {
-        self.handler(HandlerSet::new().with::<E, _, _>(handler))
+    pub fn handle<E: OutboxEntity>(self, handler: impl HandlerFn<E>) -> Self {
+        self.handler(HandlerSet::new().with(handler))
     }
 
     /// Registers an untyped handler. Where two of these can handle a type that neither names in
@@ -174,7 +168,7 @@ impl ProcessorBuilder {
     }
 
     /// What gets new credentials for a user when a handler answered
-    /// [`unauthenticated`](HandlerError::unauthenticated). One call is in flight at a time; when it succeeds the user's
+    /// [`unauthenticated`](crate::HandlerError::unauthenticated). One call is in flight at a time; when it succeeds the user's
     /// work goes on, when it fails it is called again with growing delay. It may take as long as a handler.
     /// Default: none; the user's work goes on by itself after a growing delay.
     ///

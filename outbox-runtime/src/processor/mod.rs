@@ -46,7 +46,7 @@ pub use self::builder::ProcessorBuilder;
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemoryStore::new();
 /// let processor = Processor::builder(store.clone())
-///     .handle::<MoodEntry, _, _>(|event| async move {
+///     .handle::<MoodEntry>(|event| async move {
 ///         println!("sending {}", event.entity_id);
 ///         Ok(())
 ///     })
