@@ -1,0 +1,102 @@
+//! What the library says: spans and events of `tracing`, with ids and types, and never a payload or a user.
+
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outbox_runtime::{DeadReason, NewEvent, RawMetadata, prelude::*};
+use outbox_tests::{Note, Temporary, enqueue, start_all_users};
+use tracing_subscriber::fmt::MakeWriter;
+
+const SOON: Duration = Duration::from_secs(30);
+const CANARY: &str = "sk_live_CANARY";
+
+/// Everything that was logged.
+#[derive(Debug, Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'a> MakeWriter<'a> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'a self) -> Self {
+        self.clone()
+    }
+}
+
+impl Log {
+    fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
+    let log = Log::default();
+    let subscriber = tracing_subscriber::fmt()
+        .with_max_level(tracing::Level::TRACE)
+        .with_ansi(false)
+        .with_writer(log.clone())
+        .finish();
+    let _guard = tracing::subscriber::set_default(subscriber);
+
+    let temporary = Temporary::open().await;
+    let secret = Note {
+        id: 1,
+        user_id: format!("user-{CANARY}"),
+        text: format!("text-{CANARY}"),
+    };
+    let delivered = enqueue(&temporary.store, secret.enqueue_sync()).await;
+    let damaged = NewEvent::new("note", 2, "u2", Operation::Create)
+        .with_metadata(RawMetadata::encode(&[CANARY]).unwrap());
+    let damaged = temporary.store.create_event(damaged).await.unwrap();
+    let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
+    let call = remote.next().await;
+    tracing::info!(event = ?call.event, "an application that logs the event itself");
+    call.fail(HandlerError::unauthenticated());
+    remote.next().await.ok();
+    assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+    assert!(!running.flush(2, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+
+    let text = log.text();
+    for told in [
+        "outbox run started",
+        "credentials were refused",
+        "delivered",
+        "dead letter",
+        "outbox run stopped",
+        &delivered.id.to_string(),
+        &damaged.id.to_string(),
+        DeadReason::Undecodable.as_str(),
+    ] {
+        assert!(text.contains(told), "{told:?} is not told:\n{text}");
+    }
+    let of_the_library: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains("logs the event itself"))
+        .collect();
+    assert!(of_the_library.len() >= 5, "{text}");
+    for line in of_the_library {
+        assert!(!line.contains(CANARY), "{line}");
+    }
+    // The event's own Debug names its user, but never shows what it carries.
+    assert!(!text.contains(&format!("text-{CANARY}")), "{text}");
+    let stored = temporary
+        .store
+        .fetch_event(damaged.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!stored.error_message.unwrap().contains(CANARY));
+}
