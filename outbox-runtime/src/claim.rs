@@ -11,7 +11,7 @@ use crate::event::OutboxEvent;
 /// An event that was claimed, and the lease under which its outcome must be reported.
 ///
 /// The attempt is already counted in the event: a process that dies has used it up.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use = "a claimed event is delivered to nobody else until its outcome is settled or its lease ends"]
 pub struct Claim {
     /// The event, with `status` processing.

@@ -33,7 +33,7 @@ use crate::metadata::{DecodeError, RawMetadata};
 /// assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"valence": 0.5, "labels": ["calm"]}"#));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct OutboxEvent {
     /// Made by the enqueueing process (UUID v7). It is the idempotency key of every attempt.

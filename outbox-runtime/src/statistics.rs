@@ -7,7 +7,7 @@ use serde::Serialize;
 use uuid::Uuid;
 
 use crate::entity::EntityId;
-use crate::event::DeadReason;
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 
 /// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
 ///
@@ -109,18 +109,28 @@ pub struct Explanation {
     pub entity_id: EntityId,
     /// How many of its events are not delivered.
     pub undelivered: u64,
-    /// What its first undelivered event waits for.
+    /// The first of them.
+    pub first: Option<Box<OutboxEvent>>,
+    /// What that one waits for.
     pub waits_for: WaitsFor,
 }
 
 impl Explanation {
-    /// For stores: what the first undelivered event of an entity waits for.
+    /// For stores: how many events of an entity are undelivered, and the first of them.
     #[must_use]
-    pub fn new(entity_id: EntityId, undelivered: u64, waits_for: WaitsFor) -> Self {
+    pub fn new(
+        entity_id: EntityId,
+        undelivered: u64,
+        first: Option<OutboxEvent>,
+        now: DateTime<Utc>,
+    ) -> Self {
         Self {
             entity_id,
             undelivered,
-            waits_for,
+            waits_for: first
+                .as_ref()
+                .map_or(WaitsFor::Nothing, |event| WaitsFor::of(event, now)),
+            first: first.map(Box::new),
         }
     }
 }
@@ -173,12 +183,37 @@ pub enum WaitsFor {
     },
 }
 
+impl WaitsFor {
+    /// What an event that is first of its entity waits for, as far as its row tells.
+    fn of(event: &OutboxEvent, now: DateTime<Utc>) -> Self {
+        match event.status {
+            OutboxStatus::Completed => Self::Nothing,
+            OutboxStatus::Processing => Self::Handler {
+                lease_expires_at: event.lease_expires_at.unwrap_or(now),
+            },
+            OutboxStatus::Dead => Self::Decision {
+                event_id: event.id,
+                reason: event.dead_reason.unwrap_or(DeadReason::Undecodable),
+                message: event.error_message.clone(),
+            },
+            OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
+                Self::DueTime {
+                    at: event.next_attempt_at,
+                    last_error: event.error_message.clone(),
+                }
+            }
+            OutboxStatus::Pending | OutboxStatus::Failed => Self::Worker,
+        }
+    }
+}
+
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             entity_id,
             undelivered,
             waits_for,
+            ..
         } = self;
         if *waits_for == WaitsFor::Nothing {
             return write!(f, "{entity_id}: nothing is undelivered");

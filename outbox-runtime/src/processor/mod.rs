@@ -226,12 +226,12 @@ impl Running {
         let user_id = self.user_id.as_deref();
         let mut explanation = self.shared.repository.explain(entity_id, user_id).await?;
         if explanation.waits_for == WaitsFor::Worker
-            && let Some(first) = self.first_undelivered(entity_id).await?
+            && let Some(first) = &explanation.first
         {
             let (reply, answer) = oneshot::channel();
             let question = Command::Explain {
-                event_type: first.event_type,
-                user_id: first.user_id,
+                event_type: first.event_type.clone(),
+                user_id: first.user_id.clone(),
                 reply,
             };
             // A run that has ended pauses nothing.
@@ -242,20 +242,6 @@ impl Running {
             }
         }
         Ok(explanation)
-    }
-
-    async fn first_undelivered(
-        &self,
-        entity_id: &EntityId,
-    ) -> Result<Option<crate::event::OutboxEvent>, StoreError> {
-        let events = self
-            .shared
-            .repository
-            .fetch_events_for_entity(entity_id, None, self.user_id.as_deref())
-            .await?;
-        Ok(events
-            .into_iter()
-            .find(crate::event::OutboxEvent::should_process))
     }
 
     /// Waits until every event of an entity is delivered, until it is clear that somebody must help, or until `timeout`.

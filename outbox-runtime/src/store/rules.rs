@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 
 use crate::error::{StoreError, StoreErrorKind};
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
-use crate::statistics::{OutboxStatistics, WaitsFor};
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::statistics::OutboxStatistics;
 
 impl StoreError {
     /// Why an event that is there cannot be claimed by hand.
@@ -39,30 +39,6 @@ impl OutboxEvent {
                 self.id
             )
         })
-    }
-}
-
-impl WaitsFor {
-    /// What an event that is first of its entity waits for, as far as its row tells.
-    pub(super) fn of(event: &OutboxEvent, now: DateTime<Utc>) -> Self {
-        match event.status {
-            OutboxStatus::Completed => Self::Nothing,
-            OutboxStatus::Processing => Self::Handler {
-                lease_expires_at: event.lease_expires_at.unwrap_or(now),
-            },
-            OutboxStatus::Dead => Self::Decision {
-                event_id: event.id,
-                reason: event.dead_reason.unwrap_or(DeadReason::Undecodable),
-                message: event.error_message.clone(),
-            },
-            OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
-                Self::DueTime {
-                    at: event.next_attempt_at,
-                    last_error: event.error_message.clone(),
-                }
-            }
-            OutboxStatus::Pending | OutboxStatus::Failed => Self::Worker,
-        }
     }
 }
 

@@ -20,7 +20,7 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::repository::{OutboxRepository, Rescued, Revision};
 use crate::retry::RetryPolicy;
-use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+use crate::statistics::{Explanation, OutboxStatistics};
 
 mod state; // the rows, and the queues that they stand in
 
@@ -357,13 +357,12 @@ impl OutboxRepository for MemoryStore {
                 && event.status != OutboxStatus::Completed
                 && is_of(event, user_id)
         });
-        let waits_for = open
-            .first()
-            .map_or(WaitsFor::Nothing, |event| WaitsFor::of(event, self.now()));
+        let undelivered = open.len() as u64;
         Ok(Explanation::new(
             entity_id.clone(),
-            open.len() as u64,
-            waits_for,
+            undelivered,
+            open.into_iter().next(),
+            self.now(),
         ))
     }
 

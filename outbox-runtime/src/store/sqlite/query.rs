@@ -7,7 +7,7 @@ use super::row::{columns, read, read_all};
 use crate::clock;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
-use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+use crate::statistics::{Explanation, OutboxStatistics};
 
 /// Runs one listing. A row that cannot be read whole is listed as far as it goes.
 fn list(
@@ -185,10 +185,10 @@ pub(super) fn explain(
         )
         .optional()?;
     snapshot.finish()?;
-    let waits_for = first.map_or(WaitsFor::Nothing, |event| WaitsFor::of(&event, now));
     Ok(Explanation::new(
         entity_id.clone(),
         undelivered.unsigned_abs(),
-        waits_for,
+        first,
+        now,
     ))
 }
