@@ -1,6 +1,45 @@
 //! A typed outbox: every local change reaches the remote service, in order, however often the network, the process
 //! or the service fails.
 //!
+//! An app saves an entity and enqueues the event of its change **in one transaction of its own database**. A
+//! [`Processor`] delivers the events: by priority, in order per entity, under one idempotency key, with leases, retries and
+//! dead letters.
+//!
+//! # Examples
+//!
+//! ```
+//! use outbox_runtime::prelude::*;
+//!
+//! #[derive(OutboxEntity)]
+//! #[outbox(event_type = "goal", priority = 5)]
+//! struct Goal {
+//!     #[outbox(entity_id)]
+//!     id: i64,
+//!     #[outbox(user_id)]
+//!     user_id: String,
+//!     #[outbox(metadata)]
+//!     title: String,
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let store = MemoryStore::new(); // or SqliteStore::open("app.db").await?
+//! let running = Processor::builder(store.clone())
+//!     .handle::<Goal>(|event| async move {
+//!         println!("sending {:?}", event.metadata().title);
+//!         Ok(())
+//!     })
+//!     .build()?
+//!     .start("user-1");
+//!
+//! let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+//! goal.enqueue_sync().on(&store).await?;
+//! assert!(running.flush(7, std::time::Duration::from_secs(5)).await?.is_delivered());
+//! running.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # Layout
 //!
 //! The modules in the order in which an event flows through them:
@@ -15,6 +54,15 @@
 //!                                                          ▼                │ settle
 //!                                                      processor ──▶ handler ──▶ outcome
 //! ```
+//!
+//! | to | use |
+//! |---|---|
+//! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
+//! | enqueue | [`Enqueue::on`]: a store, or your own connection |
+//! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
+//! | deliver | [`Processor`], and a [`Running`] handle |
+//! | answer | [`HandlerError`]: what to do about a delivery that failed |
+//! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The nouns, in the order of the data's flow.
