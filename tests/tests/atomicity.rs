@@ -3,7 +3,10 @@
 use std::process::Command;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::{EnqueueError, Enqueued, SqliteStore, StoreErrorKind, TransactionError};
+use outbox_runtime::testing::ManualClock;
+use outbox_runtime::{
+    Clock, Enqueue, EnqueueError, Enqueued, SqliteStore, StoreErrorKind, TransactionError,
+};
 use outbox_tests::{Temporary, note};
 
 async fn count(store: &SqliteStore) -> u64 {
@@ -243,6 +246,30 @@ async fn enqueueing_again_after_an_unknown_outcome_is_harmless() {
     let refused = changed.enqueue_sync().with_event_id(id).on(&conn);
     assert!(matches!(refused, Err(EnqueueError::Conflict { event_id }) if event_id == id));
     assert_eq!(count(&temporary.store).await, 1);
+}
+
+#[tokio::test]
+async fn an_event_has_the_time_of_its_stores_clock_however_it_was_enqueued() {
+    let clock = ManualClock::new();
+    let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+    let in_transaction = note(1).enqueue_sync();
+    let on_store = note(2).enqueue_sync();
+    let on_connection = note(3).enqueue_sync();
+    let ids = [&in_transaction, &on_store, &on_connection].map(Enqueue::event_id);
+    on_store.on(&temporary.store).await.unwrap();
+    on_connection.on(&temporary.connect()).unwrap();
+    temporary
+        .store
+        .transaction(|tx| Ok(in_transaction.on(tx)?))
+        .await
+        .unwrap();
+    for id in ids {
+        let event = temporary.store.fetch_event(id).await.unwrap().unwrap();
+        assert_eq!(
+            (event.created_at, event.next_attempt_at),
+            (clock.now(), clock.now())
+        );
+    }
 }
 
 #[tokio::test]

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::fault::fault_on;
 use super::row::{columns, read};
-use super::watch;
+use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
 use crate::entity::EntityId;
@@ -165,14 +165,9 @@ fn insert_for_caller(
     event: Result<NewEvent, EnqueueError>,
 ) -> Result<Enqueued, EnqueueError> {
     let event = event?;
-    let enqueued = match watch::stores_of(conn) {
-        stores if stores.is_empty() => insert(conn, &SystemClock, &event)?,
-        stores => {
-            let enqueued = insert(conn, stores[0].clock(), &event)?;
-            stores.iter().for_each(|store| store.expect_commit());
-            enqueued
-        }
-    };
+    let surroundings = Surroundings::of(conn);
+    let enqueued = insert(conn, surroundings.clock.as_ref(), &event)?;
+    surroundings.expect_commit();
     Ok(enqueued)
 }
 

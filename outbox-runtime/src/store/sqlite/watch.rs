@@ -5,6 +5,7 @@
 //! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
 //! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
@@ -13,7 +14,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, SystemClock};
 
 /// How often the file is looked at when nobody said that a commit is coming.
 const SLOW: Duration = Duration::from_millis(500);
@@ -51,14 +52,14 @@ struct Stamp {
 static OPEN: LazyLock<Mutex<HashMap<String, Vec<Weak<Watch>>>>> = LazyLock::new(Mutex::default);
 
 thread_local! {
-    /// Set on writer threads: what is enqueued there is announced by the store itself.
-    static OWN_THREAD: std::cell::Cell<bool> = const { std::cell::Cell::new(false) };
+    /// Set on writer threads, whose store announces its commits itself.
+    static OWN_CLOCK: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
 }
 
 impl Watch {
     /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
     pub(super) fn register(conn: &Connection, clock: Arc<dyn Clock>, alone: bool) -> Arc<Self> {
-        OWN_THREAD.set(true);
+        OWN_CLOCK.set(Some(Arc::clone(&clock)));
         let path = conn.path().unwrap_or_default().to_owned();
         let wal = PathBuf::from(format!("{path}-wal"));
         let seen = Stamp::of(&wal);
@@ -78,12 +79,8 @@ impl Watch {
         watch
     }
 
-    pub(super) fn clock(&self) -> &dyn Clock {
-        self.clock.as_ref()
-    }
-
     /// Somebody in this process wrote an event and will commit soon.
-    pub(super) fn expect_commit(&self) {
+    fn expect_commit(&self) {
         lock(&self.state).wait = Some(FAST);
         self.expected.notify_one();
     }
@@ -146,18 +143,45 @@ impl Stamp {
     }
 }
 
-/// The stores of this process that have the main database of `conn` open. None on a store's own thread.
-pub(super) fn stores_of(conn: &Connection) -> Vec<Arc<Watch>> {
-    if OWN_THREAD.get() {
-        return Vec::new();
+/// What an event that is written on some connection needs to know of the stores on the same file.
+pub(super) struct Surroundings {
+    /// The clock that the event's due time will be compared with.
+    pub(super) clock: Arc<dyn Clock>,
+    watches: Vec<Arc<Watch>>,
+}
+
+impl Surroundings {
+    /// Those of the main database of `conn`.
+    pub(super) fn of(conn: &Connection) -> Self {
+        if let Some(clock) = OWN_CLOCK.with_borrow(Clone::clone) {
+            return Self {
+                clock,
+                watches: Vec::new(),
+            };
+        }
+        let watches: Vec<Arc<Watch>> = conn
+            .path()
+            .and_then(|path| {
+                let open = lock(&OPEN);
+                let watches = open.get(path)?.iter().filter_map(Weak::upgrade);
+                Some(watches.collect())
+            })
+            .unwrap_or_default();
+        Self {
+            clock: watches.first().map_or_else(
+                || Arc::new(SystemClock) as Arc<dyn Clock>,
+                |watch| Arc::clone(&watch.clock),
+            ),
+            watches,
+        }
     }
-    let Some(path) = conn.path() else {
-        return Vec::new();
-    };
-    lock(&OPEN)
-        .get(path)
-        .map(|watches| watches.iter().filter_map(Weak::upgrade).collect())
-        .unwrap_or_default()
+
+    /// The event was written and will be committed soon: the stores look out for it.
+    pub(super) fn expect_commit(&self) {
+        for watch in &self.watches {
+            watch.expect_commit();
+        }
+    }
 }
 
 /// None of these locks guards anything that a panic could leave half-changed.
