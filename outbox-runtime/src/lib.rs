@@ -114,7 +114,65 @@ pub use crate::store::{
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
-pub use outbox_macros::{OutboxEntity, OutboxEvents};
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "moodEntry", priority = 5, retry = ["1s", "30s", "10m"], timeout = "20s")]
+/// pub struct MoodEntry {
+///     #[outbox(entity_id)]
+///     pub id: i64,
+///     #[outbox(user_id)]
+///     pub user_id: String,
+///     #[outbox(metadata)]
+///     pub valence: f64,
+///     pub notes: Option<String>, // stays on this device
+/// }
+///
+/// let mood = MoodEntry { id: 7, user_id: "user-1".into(), valence: 0.5, notes: None };
+/// let event = mood.enqueue_update().priority(9).into_event()?;
+/// assert_eq!(event.metadata().and_then(|json| json.as_str()), Some(r#"{"valence":0.5}"#));
+/// let metadata = MoodEntryMetadata { valence: 0.5 }; // what a handler gets
+/// # drop(metadata);
+/// # Ok::<(), EnqueueError>(())
+/// ```
+pub use outbox_macros::OutboxEntity;
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// # #[derive(OutboxEntity)] #[outbox(event_type = "moodEntry")]
+/// # pub struct MoodEntry { #[outbox(entity_id)] pub id: i64, #[outbox(user_id)] pub user_id: String }
+/// # #[derive(OutboxEntity)] #[outbox(event_type = "goal")]
+/// # pub struct Goal { #[outbox(entity_id)] pub id: i64, #[outbox(user_id)] pub user_id: String }
+///
+/// #[derive(OutboxEvents)]
+/// pub enum LumeEvent {
+///     MoodEntry(Event<MoodEntry>),
+///     Goal(Event<Goal>),
+/// }
+///
+/// struct LumeSync;
+///
+/// impl LumeEventHandler for LumeSync {
+///     async fn mood_entry(&self, event: Event<MoodEntry>) -> Result<(), HandlerError> {
+///         println!("sending mood {}", event.entity_id);
+///         Ok(())
+///     }
+///
+///     async fn goal(&self, event: Event<Goal>) -> Result<(), HandlerError> {
+///         println!("sending goal {}", event.entity_id);
+///         Ok(())
+///     }
+/// }
+///
+/// assert_eq!(LumeEvent::EVENT_TYPES, ["moodEntry", "goal"]);
+/// let handlers = LumeEvent::handled_by(LumeSync);
+/// assert!(handlers.can_handle("goal"));
+/// ```
+pub use outbox_macros::OutboxEvents;
 /// The driver of [`SqliteStore`], for applications that have no version of their own.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
