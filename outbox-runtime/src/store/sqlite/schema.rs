@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 
 use super::builder::Settings;
@@ -92,6 +93,8 @@ pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
     }
     conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
         .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        // What a savepoint might have to roll back is kept in memory instead of in a temporary file.
+        .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
         .map_err(|error| fault(OPEN, path, error))?;
     migrate(&mut conn, path)?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
@@ -119,11 +122,14 @@ const CHECKPOINT_PAGES: i64 = 4_000;
 const STATEMENTS: usize = 64;
 
 fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, StoreError> {
-    let conn =
-        Connection::open_with_flags(path, flags).map_err(|error| fault("open", path, error))?;
-    conn.busy_timeout(settings.busy_timeout)
-        .map_err(|error| fault("open", path, error))?;
-    Ok(conn)
+    let opened = || {
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(settings.busy_timeout)?;
+        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another partial index.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        Ok(conn)
+    };
+    opened().map_err(|error| fault("open", path, error))
 }
 
 /// Brings the tables to our version in one transaction: a process that dies in it leaves the old version.
