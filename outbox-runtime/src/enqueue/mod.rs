@@ -1,0 +1,184 @@
+//! The door in: a change on its way into a transaction, and what it can be written to.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::entity::OutboxEntity;
+use crate::error::EnqueueError;
+use crate::event::Operation;
+
+mod new_event; // an event that is not in a store yet
+
+pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
+pub use self::new_event::NewEvent;
+
+/// A change that is about to be enqueued; made by `enqueue_sync()`, `enqueue_update()` and `enqueue_delete()`.
+///
+/// The metadata was already written as JSON from the entity's fields, so it does not borrow the entity.
+/// Nothing is stored before [`on`](Enqueue::on).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use std::time::Duration;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let mood = MoodEntry { id: Uuid::now_v7(), user_id: "user-1".into(), valence: 0.5 };
+/// let store = MemoryStore::new();
+/// mood.enqueue_update().priority(9).delay(Duration::from_secs(5)).on(&store).await?;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "nothing is enqueued until you call `.on(..)`"]
+pub struct Enqueue {
+    event: NewEvent,
+    /// The serializer's error, kept until somebody can be told.
+    fault: Option<EnqueueError>,
+}
+
+impl Enqueue {
+    /// A change of `entity`; the derived `enqueue_*` methods call this.
+    pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
+        let options = E::OPTIONS;
+        let mut event = NewEvent::new(
+            options.event_type(),
+            entity.entity_id(),
+            entity.user_id(),
+            operation,
+        )
+        .with_priority(options.priority())
+        .with_max_attempts(options.max_attempts());
+        let fault = match entity.metadata_json() {
+            Ok(metadata) => {
+                event.metadata = Some(metadata);
+                None
+            }
+            Err(source) => Some(EnqueueError::Metadata {
+                event_type: options.event_type().to_owned(),
+                source,
+            }),
+        };
+        Self { event, fault }
+    }
+
+    /// Higher goes first, among entities. Default: the entity's `priority`.
+    pub fn priority(mut self, priority: i32) -> Self {
+        self.event.priority = priority;
+        self
+    }
+
+    /// How long to wait before the first attempt. Default: not at all.
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.event.delay = delay;
+        self
+    }
+
+    /// With how many attempts it becomes a dead letter, at least 1. Default: the entity's `max_attempts`.
+    pub fn max_attempts(mut self, max_attempts: u32) -> Self {
+        self.event.max_attempts = max_attempts;
+        self
+    }
+
+    /// The id that the event will have: worth noting before a commit whose outcome might stay unknown.
+    #[must_use]
+    pub fn event_id(&self) -> Uuid {
+        self.event.id
+    }
+
+    /// Enqueues the same event again, after a commit of which nobody knows whether it happened.
+    ///
+    /// Where the event is already there with the same content nothing is written; with other content it is an error
+    /// and the first is kept.
+    pub fn with_event_id(mut self, id: Uuid) -> Self {
+        self.event.id = id;
+        self
+    }
+
+    /// Writes the event to `sink`.
+    ///
+    /// On a store this is a future that resolves once the event is committed. On a `rusqlite` connection,
+    /// transaction or savepoint it is done when the call returns, and joins the caller's transaction: the event
+    /// exists if and only if that commits.
+    pub fn on<S: EventSink>(self, sink: S) -> S::Output {
+        sink.enqueue(self.into_event())
+    }
+
+    /// The event by value, for a driver that is not an [`EventSink`].
+    ///
+    /// # Errors
+    ///
+    /// [`EnqueueError::Metadata`] where the metadata could not be written as JSON, [`EnqueueError::Invalid`] where a
+    /// value breaks a rule of the row.
+    pub fn into_event(self) -> Result<NewEvent, EnqueueError> {
+        if let Some(fault) = self.fault {
+            return Err(fault);
+        }
+        self.event.validate()?;
+        Ok(self.event)
+    }
+}
+
+/// What an event can be written to: a store, or the caller's own connection or transaction.
+///
+/// The trait is open: a driver that we do not know implements it for a reference to its transaction, with
+/// [`NewEvent::insert_sql`] and [`NewEvent::params`] where it speaks SQLite. `Output` is a `Result` for a synchronous
+/// driver and a future of one for an asynchronous driver.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Mutex;
+/// use outbox_runtime::{EnqueueError, EventSink, NewEvent};
+///
+/// /// Collects what would be sent.
+/// #[derive(Default)]
+/// struct Outgoing(Mutex<Vec<NewEvent>>);
+///
+/// impl EventSink for &Outgoing {
+///     type Output = Result<(), EnqueueError>;
+///
+///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+///         self.0.lock().unwrap().push(event?);
+///         Ok(())
+///     }
+/// }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "events cannot be enqueued on `{Self}`",
+    label = "not a store and not a connection that takes events",
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
+)]
+pub trait EventSink {
+    /// `Result<_, EnqueueError>`, or a future of one.
+    type Output;
+
+    /// Writes the event, or passes on why it could not be made.
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output;
+}
+
+/// What became of an event that was enqueued without an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Enqueued {
+    /// It was written.
+    New(Uuid),
+    /// The same event was already there; nothing was written.
+    AlreadyThere(Uuid),
+}
+
+impl Enqueued {
+    /// The event's id.
+    #[must_use]
+    pub fn event_id(self) -> Uuid {
+        match self {
+            Self::New(id) | Self::AlreadyThere(id) => id,
+        }
+    }
+}
