@@ -191,7 +191,8 @@ impl ProcessorBuilder {
         self
     }
 
-    /// Checks the settings against each other.
+    /// Checks the settings against each other. Runs are spawned on the tokio runtime that this is called in, which must
+    /// have its timers enabled (as that of `#[tokio::main]` has).
     ///
     /// # Errors
     ///
