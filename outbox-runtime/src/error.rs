@@ -12,6 +12,34 @@ use uuid::Uuid;
 /// Any error that an application wants to pass through.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
+/// Takes the URL out of an error of an HTTP client: it may hold a secret.
+pub(crate) fn without_url(error: BoxError) -> BoxError {
+    #[cfg(feature = "reqwest")]
+    let error = match error.downcast::<reqwest::Error>() {
+        Ok(error) => error.without_url().into(),
+        Err(other) => other,
+    };
+    error
+}
+
+/// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
+pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
+    let chain = || {
+        std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
+            (*error).source()
+        })
+    };
+    let texts: Vec<String> = chain().map(ToString::to_string).collect();
+    let text = texts.join(": ");
+    #[cfg(feature = "reqwest")]
+    let text = chain()
+        .filter_map(|error| error.downcast_ref::<reqwest::Error>()?.url())
+        .fold(text, |text, url| {
+            text.replace(&format!(" for url ({url})"), "")
+        });
+    text
+}
+
 /// A store could not do what it was asked.
 ///
 /// # Examples

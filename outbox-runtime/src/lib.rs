@@ -177,6 +177,8 @@ pub use outbox_macros::OutboxEvents;
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 
+#[cfg(feature = "http")]
+pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -4,7 +4,7 @@ use std::error::Error;
 use std::fmt;
 use std::time::Duration;
 
-use crate::error::BoxError;
+use crate::error::{BoxError, one_line, without_url};
 use crate::event::DeadReason;
 use crate::metadata::DecodeError;
 use crate::outcome::Outcome;
@@ -177,7 +177,7 @@ impl HandlerError {
     fn because(delivery: Delivery, cause: impl Into<BoxError>) -> Self {
         Self {
             delivery,
-            cause: Some(cause.into()),
+            cause: Some(without_url(cause.into())),
         }
     }
 }
@@ -198,13 +198,7 @@ impl fmt::Display for HandlerError {
                 Delivery::Undecodable => "undecodable",
             });
         };
-        write!(f, "{cause}")?;
-        let mut source = cause.source();
-        while let Some(error) = source {
-            write!(f, ": {error}")?;
-            source = error.source();
-        }
-        Ok(())
+        f.write_str(&one_line(cause.as_ref()))
     }
 }
 
@@ -271,6 +265,12 @@ impl<E: DeliveryError> From<E> for HandlerError {
 impl DeliveryError for DecodeError {
     fn delivery(&self) -> Delivery {
         Delivery::Undecodable
+    }
+}
+
+impl<E: DeliveryError> DeliveryError for Box<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
     }
 }
 
