@@ -13,6 +13,7 @@ use syn::Error;
 pub(crate) fn collect<T>(read: impl FnOnce(&mut Diagnostics) -> T) -> (T, Result<(), Error>) {
     let mut diag = Diagnostics {
         errors: None,
+        recorded: 0,
         attempted: Vec::new(),
     };
     let source = read(&mut diag);
@@ -30,6 +31,7 @@ pub(crate) fn bug() -> Error {
 /// What is wrong with one input.
 pub(crate) struct Diagnostics {
     errors: Option<Error>,
+    recorded: usize,
     /// Keys that somebody meant to set and got wrong.
     attempted: Vec<String>,
 }
@@ -37,6 +39,7 @@ pub(crate) struct Diagnostics {
 impl Diagnostics {
     /// Records an error.
     pub(crate) fn push(&mut self, error: Error) {
+        self.recorded += 1;
         match &mut self.errors {
             Some(errors) => errors.combine(error),
             None => self.errors = Some(error),
@@ -62,6 +65,11 @@ impl Diagnostics {
     pub(crate) fn duplicate(&mut self, span: Span, first: Span, message: impl Display) {
         self.error(span, message);
         self.error(first, "first one here");
+    }
+
+    /// How many errors were recorded so far; more after reading something say that there was a mistake in it.
+    pub(crate) fn recorded(&self) -> usize {
+        self.recorded
     }
 
     /// Notes that `key` was meant to be set, so that it is not reported as missing as well.

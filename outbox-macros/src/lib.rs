@@ -84,3 +84,33 @@ pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::outbox_events(&input).into()
 }
+
+/// Makes an error type say what the runtime does about it, so that `?` works on it in handlers.
+///
+/// Generates the impl of the trait `DeliveryError`. Every variant carries exactly one of these, and a struct as a whole:
+///
+/// | `#[outbox(..)]` | the attempt | then |
+/// |---|---|---|
+/// | `retry` | counts | again, after the retry schedule's delay |
+/// | `retry(after = wait)` | counts | the same, but not before what the field `wait` says |
+/// | `permanent` | counts | dead letter |
+/// | `offline` | is given back | the whole run pauses and probes |
+/// | `unauthenticated` | is given back | the user's work pauses until credentials were refreshed |
+/// | `rate_limited(after = wait)` | is given back | the handler set pauses for that long |
+/// | `obsolete` | counts | completed: the remote service does not want it any more |
+/// | `snooze(after = wait)` | is given back | again after that long |
+/// | `transparent` | | what the only field says, which is a `DeliveryError` itself |
+///
+/// `wait` is a field of the same variant, `0` the first of a tuple variant; its type is `std::time::Duration`, and may
+/// be `Option<Duration>` for `retry`.
+///
+/// # On the type
+///
+/// | `#[outbox(..)]` | meaning | default |
+/// |---|---|---|
+/// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
+#[proc_macro_derive(DeliveryError, attributes(outbox))]
+pub fn derive_delivery_error(input: TokenStream) -> TokenStream {
+    let input = parse_macro_input!(input as DeriveInput);
+    expand::delivery_error(&input).into()
+}

@@ -61,7 +61,7 @@
 //! | enqueue | [`Enqueue::on`]: a store, or your own connection |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
-//! | answer | [`HandlerError`]: what to do about a delivery that failed |
+//! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -114,6 +114,62 @@ pub use crate::store::{
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(Debug, thiserror::Error, DeliveryError)]
+/// enum SyncError {
+///     #[error("no connection")]
+///     #[outbox(offline)]
+///     NoConnection,
+///     #[error("slow down")]
+///     #[outbox(rate_limited(after = wait))]
+///     Throttled { wait: Duration },
+///     #[error("server said {0}")]
+///     #[outbox(retry)]
+///     Server(u16),
+///     #[error("rejected: {0}")]
+///     #[outbox(permanent)]
+///     Rejected(String),
+///     #[error(transparent)]
+///     #[outbox(transparent)]
+///     Login(#[from] LoginError),
+/// }
+///
+/// #[derive(Debug, thiserror::Error, DeliveryError)]
+/// #[error("logged out")]
+/// #[outbox(unauthenticated)]
+/// struct LoginError;
+///
+/// fn log_in() -> Result<(), LoginError> {
+///     Err(LoginError)
+/// }
+///
+/// fn send() -> Result<(), SyncError> {
+///     Ok(log_in()?)
+/// }
+///
+/// async fn handler() -> Result<(), HandlerError> {
+///     Ok(send()?)
+/// }
+///
+/// # use outbox_runtime::Delivery;
+/// assert_eq!(send().unwrap_err().delivery(), Delivery::Unauthenticated);
+/// ```
+///
+/// A variant that does not say what to do does not compile:
+///
+/// ```compile_fail
+/// #[derive(Debug, thiserror::Error, outbox_runtime::DeliveryError)]
+/// enum SyncError {
+///     #[error("server said {0}")]
+///     Server(u16), // `Server` does not say what to do about a delivery that failed so
+/// }
+/// ```
+pub use outbox_macros::DeliveryError;
 /// # Examples
 ///
 /// ```

@@ -15,6 +15,9 @@ use crate::event::{OutboxEvent, decode_metadata};
 use crate::metadata::{DecodeError, RawMetadata};
 
 pub use crate::handler::SharedHandlers;
+pub use crate::handler::derived::{
+    Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
+};
 pub use serde;
 pub use serde_json::Error as JsonError;
 

@@ -75,6 +75,55 @@ pub mod generated {
     }
 }
 
+/// Errors with an answer.
+pub mod errors {
+    use std::time::Duration;
+
+    /// With every form of arm.
+    #[derive(Debug, thiserror::Error, outbox_runtime::DeliveryError)]
+    pub enum SyncError {
+        /// A plain one.
+        #[error("no connection")]
+        #[outbox(offline)]
+        NoConnection,
+        /// One with a field.
+        #[error("slow down")]
+        #[outbox(rate_limited(after = wait))]
+        Throttled {
+            /// For how long.
+            wait: Duration,
+        },
+        /// One that forwards.
+        #[error(transparent)]
+        #[outbox(transparent)]
+        Login(#[from] LoginError),
+        /// A second one with the answer of the first.
+        #[error("unplugged")]
+        #[outbox(offline)]
+        Unplugged,
+    }
+
+    /// A struct.
+    #[derive(Debug, Clone, Copy, thiserror::Error, outbox_runtime::DeliveryError)]
+    #[error("logged out")]
+    #[outbox(unauthenticated)]
+    pub struct LoginError;
+
+    /// An error of which a part is out of use, which concerns who makes it.
+    #[derive(Debug, thiserror::Error, outbox_runtime::DeliveryError)]
+    pub enum Old {
+        /// No longer made.
+        #[deprecated = "use another one"]
+        #[error("busy")]
+        #[outbox(retry(after = wait))]
+        Busy {
+            /// For how long.
+            #[deprecated = "nobody waits any more"]
+            wait: Duration,
+        },
+    }
+}
+
 /// An entity of which nothing is used that was generated.
 #[derive(Debug, outbox_runtime::OutboxEntity)]
 #[outbox(event_type = "weight")]

@@ -270,21 +270,14 @@ fn error_for_status_means_what_the_status_means() {
     }
 }
 
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, thiserror::Error, DeliveryError)]
 enum SyncError {
     #[error("sending failed")]
+    #[outbox(transparent)]
     Send(#[from] reqwest::Error),
     #[error("it is so: {0}")]
+    #[outbox(permanent)]
     Quoting(#[source] reqwest::Error),
-}
-
-impl DeliveryError for SyncError {
-    fn delivery(&self) -> Delivery {
-        match self {
-            Self::Send(error) => error.delivery(),
-            Self::Quoting(_) => Delivery::Permanent,
-        }
-    }
 }
 
 #[tokio::test]

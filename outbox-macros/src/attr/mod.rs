@@ -4,18 +4,23 @@
 //! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
 //! in [`check`].
 
+mod delivery; // what #[derive(DeliveryError)] reads
+mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
 
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenTree};
+use proc_macro2::TokenTree;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token};
 
+pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
+pub(crate) use self::level::CLASSES;
+use self::level::{Level, unknown};
 use crate::check;
-use crate::diag::{Diagnostics, did_you_mean, list};
+use crate::diag::Diagnostics;
 
 /// A value, and the key it was given under, to point at.
 pub(crate) struct Keyed<T> {
@@ -44,9 +49,9 @@ pub(crate) struct FieldAttrs {
     pub(crate) metadata: Option<Keyed<()>>,
 }
 
-/// What `#[outbox(..)]` on an enum of events says.
+/// What `#[outbox(..)]` on an enum says.
 #[derive(Default)]
-pub(crate) struct EventsAttrs {
+pub(crate) struct EnumAttrs {
     pub(crate) krate: Option<Keyed<Path>>,
 }
 
@@ -139,11 +144,15 @@ impl FieldAttrs {
     }
 }
 
-impl EventsAttrs {
+impl EnumAttrs {
     /// Reads what is written on an enum of events.
     pub(crate) fn read(attrs: &[Attribute], diag: &mut Diagnostics) -> Self {
+        Self::read_at(Level::Enum, attrs, diag)
+    }
+
+    fn read_at(level: Level, attrs: &[Attribute], diag: &mut Diagnostics) -> Self {
         let mut read = Self::default();
-        each_key(attrs, Level::Enum, diag, |key, input, diag| {
+        each_key(attrs, level, diag, |key, input, diag| {
             match key.name.as_str() {
                 // #[outbox(crate = ::outbox_runtime)]
                 "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
@@ -178,62 +187,6 @@ pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
         })
         .flatten()
         .find(|meta| meta.path().is_ident("rename_all"))
-}
-
-/// Where an attribute stands.
-#[derive(Clone, Copy)]
-enum Level {
-    Struct,
-    Field,
-    Enum,
-}
-
-const STRUCT_KEYS: [&str; 8] = [
-    "event_type",
-    "priority",
-    "display_name",
-    "max_attempts",
-    "retry",
-    "timeout",
-    "snapshot",
-    "crate",
-];
-const FIELD_KEYS: [&str; 3] = ["entity_id", "user_id", "metadata"];
-const ENUM_KEYS: [&str; 1] = ["crate"];
-
-/// Keys that later versions will know, so that nobody is sent looking for a spelling mistake.
-const LATER_KEYS: [&str; 6] = [
-    "order",
-    "on_dead",
-    "coalesce",
-    "lease",
-    "version",
-    "sensitive",
-];
-
-impl Level {
-    fn keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Struct => &STRUCT_KEYS,
-            Self::Field => &FIELD_KEYS,
-            Self::Enum => &ENUM_KEYS,
-        }
-    }
-
-    /// The level on which `key` would have been right.
-    fn that_knows(key: &str) -> Option<Self> {
-        [Self::Struct, Self::Field]
-            .into_iter()
-            .find(|level| level.keys().contains(&key))
-    }
-
-    fn place(self) -> &'static str {
-        match self {
-            Self::Struct => "the struct",
-            Self::Field => "a field",
-            Self::Enum => "the enum of events",
-        }
-    }
 }
 
 /// A key that is being read.
@@ -323,8 +276,7 @@ fn one_key(
         Err(error) => {
             // It may be the value of any key whose name was forgotten.
             level.keys().iter().for_each(|key| diag.attempted(key));
-            let help = format!("{} takes {}", level.place(), list(level.keys()));
-            diag.error_with_help(error.span(), "expected a key", help);
+            diag.error_with_help(error.span(), "expected a key", level.help());
         }
     }
     while !input.is_empty() && !input.peek(Token![,]) {
@@ -332,26 +284,5 @@ fn one_key(
         if input.parse::<TokenTree>().is_err() {
             break;
         }
-    }
-}
-
-/// Says about a key that is not known here where it belongs, or what it was meant to be.
-fn unknown(name: &str, span: Span, level: Level, diag: &mut Diagnostics) {
-    if let Some(right) = Level::that_knows(name) {
-        diag.attempted(name);
-        let (right, wrong) = (right.place(), level.place());
-        diag.error(
-            span,
-            format_args!("`{name}` belongs on {right}, not on {wrong}"),
-        );
-    } else if LATER_KEYS.contains(&name) {
-        diag.error(span, format_args!("`{name}` is not supported yet"));
-    } else if let Some(meant) = did_you_mean(name, level.keys()) {
-        diag.attempted(meant);
-        let help = format_args!("did you mean `{meant}`?");
-        diag.error_with_help(span, format_args!("unknown key `{name}`"), help);
-    } else {
-        let help = format!("{} takes {}", level.place(), list(level.keys()));
-        diag.error_with_help(span, format_args!("unknown key `{name}`"), help);
     }
 }

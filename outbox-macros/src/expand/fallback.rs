@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use syn::Error;
 
 use super::{derived_name, events, in_const, runtime};
-use crate::attr::EntitySource;
+use crate::attr::{EntitySource, ErrorSource};
 use crate::model::{EventSet, Metadata};
 
 /// The errors of an entity, and an impl whose functions cannot be reached, as the program is not built.
@@ -31,6 +31,16 @@ pub(super) fn events(mut set: EventSet<'_>, errors: &Error) -> TokenStream {
     set.retain_expandable();
     let items = events::items(&set);
     quote!(#errors #items)
+}
+
+/// The errors of an error type, and an impl that cannot be reached, so that `?` in handlers still finds one.
+pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenStream {
+    let errors = errors.to_compile_error();
+    let runtime = runtime(source.krate.as_ref().map(|krate| &krate.value));
+    let body = quote!(::core::unreachable!());
+    let item = super::delivery_error::trait_impl(source.input, std::iter::empty(), &body);
+    let hidden = in_const(&runtime, &[item]);
+    quote!(#errors #hidden)
 }
 
 /// Whether the entity itself would have been the metadata.

@@ -4,6 +4,7 @@
 //! `const _` that knows the runtime as `_outbox`, so that no generated name meets a name of the user's. Code that is
 //! spanned at the user's tokens is only what must be underlined when the compiler refuses it.
 
+mod delivery_error; // impl DeliveryError
 mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity
 mod events; // EVENT_TYPES, decode
@@ -16,8 +17,8 @@ use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{DeriveInput, Ident, Path};
 
-use crate::attr::EntitySource;
-use crate::model::{Entity, EventSet};
+use crate::attr::{EntitySource, ErrorSource};
+use crate::model::{Entity, ErrorType, EventSet};
 use crate::{check, diag};
 
 /// `#[derive(OutboxEntity)]`.
@@ -44,6 +45,20 @@ pub(crate) fn outbox_events(input: &DeriveInput) -> TokenStream {
     match faults {
         Ok(()) => events::expand(&set),
         Err(errors) => fallback::events(set, &errors),
+    }
+}
+
+/// `#[derive(DeliveryError)]`.
+pub(crate) fn delivery_error(input: &DeriveInput) -> TokenStream {
+    let (source, faults) = diag::collect(|diag| {
+        let source = ErrorSource::read(input, diag);
+        check::error(&source, diag);
+        source
+    });
+    let error = faults.and_then(|()| ErrorType::from_source(&source).ok_or_else(diag::bug));
+    match error {
+        Ok(error) => delivery_error::expand(&error),
+        Err(errors) => fallback::delivery_error(&source, &errors),
     }
 }
 
@@ -75,4 +90,11 @@ fn derived_name(name: &Ident, suffix: &str) -> Ident {
 /// The place of the user's token, with the hygiene and the silence of generated code.
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
+}
+
+/// The user's name where it stands, as a part of generated code: a deprecated one is not used by its author here.
+fn of_generated_code(name: &Ident) -> Ident {
+    let mut name = name.clone();
+    name.set_span(at(name.span()));
+    name
 }

@@ -210,6 +210,8 @@ impl Error for HandlerError {
 
 /// An application's own error that says what the runtime should do about it, so that `?` works in handlers.
 ///
+/// [Derive](derive@crate::DeliveryError) it, or implement it where the answer depends on more than the variant.
+///
 /// # Examples
 ///
 /// ```
@@ -217,39 +219,35 @@ impl Error for HandlerError {
 /// use outbox_runtime::{Delivery, DeliveryError, HandlerError};
 ///
 /// #[derive(Debug)]
-/// enum SyncError {
-///     NoConnection,
-///     Server(u16),
+/// struct Refused {
+///     status: u16,
 /// }
 ///
-/// impl fmt::Display for SyncError {
+/// impl fmt::Display for Refused {
 ///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-///         match self {
-///             Self::NoConnection => f.write_str("no connection"),
-///             Self::Server(status) => write!(f, "server said {status}"),
-///         }
+///         write!(f, "the server said {}", self.status)
 ///     }
 /// }
 ///
-/// impl std::error::Error for SyncError {}
+/// impl std::error::Error for Refused {}
 ///
-/// impl DeliveryError for SyncError {
+/// impl DeliveryError for Refused {
 ///     fn delivery(&self) -> Delivery {
-///         match self {
-///             Self::NoConnection => Delivery::Offline,
-///             Self::Server(_) => Delivery::Retry { after: None },
+///         match self.status {
+///             500.. => Delivery::Retry { after: None },
+///             _ => Delivery::Permanent,
 ///         }
 ///     }
 /// }
 ///
 /// async fn handler() -> Result<(), HandlerError> {
-///     Err(SyncError::Server(502))?
+///     Err(Refused { status: 502 })?
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what to do about a failed delivery",
     label = "the runtime cannot tell whether to try again",
-    note = "implement `DeliveryError` for it, or choose here: `.or_retry()?`, `.or_permanent()?`"
+    note = "derive or implement `DeliveryError` for it, or choose here: `.or_retry()?`, `.or_permanent()?`"
 )]
 pub trait DeliveryError: Error + Send + Sync + 'static {
     /// What the runtime does about this error.

@@ -11,6 +11,7 @@ use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{Event, OutboxEvent, decode_metadata};
 
 mod answer; // what a handler may answer
+pub(crate) mod derived; // what #[derive(DeliveryError)] calls
 
 pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
 

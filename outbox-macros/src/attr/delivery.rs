@@ -1,0 +1,181 @@
+//! What `#[derive(DeliveryError)]` reads: the class of each variant of an enum, or of a struct.
+
+use syn::parse::ParseStream;
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Member, Path};
+
+use super::level::Level;
+use super::{EnumAttrs, Key, Keyed, each_key, value};
+use crate::check;
+use crate::diag::Diagnostics;
+
+/// What an error says about its delivery.
+pub(crate) enum Class {
+    Retry { after: Option<Member> },
+    Permanent,
+    Offline,
+    Unauthenticated,
+    RateLimited { after: Member },
+    Obsolete,
+    Snooze { after: Member },
+    Transparent,
+}
+
+/// An error type with everything that is written on it, right or wrong.
+pub(crate) struct ErrorSource<'a> {
+    pub(crate) input: &'a DeriveInput,
+    pub(crate) krate: Option<Keyed<Path>>,
+    /// The variants of an enum, the one case of a struct.
+    pub(crate) cases: Vec<CaseSource<'a>>,
+}
+
+/// A variant, or a struct, with what is written on it.
+pub(crate) struct CaseSource<'a> {
+    pub(crate) place: Place<'a>,
+    pub(crate) fields: &'a Fields,
+    /// One, if it is right.
+    pub(crate) classes: Vec<Keyed<Class>>,
+    /// An error was recorded about its attributes: what looks missing may only be misspelt.
+    pub(crate) is_faulty: bool,
+}
+
+/// What a class stands on.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Struct(&'a Ident),
+    Variant(&'a Ident),
+}
+
+impl Class {
+    /// The field that says for how long.
+    pub(crate) fn after(&self) -> Option<&Member> {
+        match self {
+            Self::Retry { after } => after.as_ref(),
+            Self::RateLimited { after } | Self::Snooze { after } => Some(after),
+            Self::Permanent
+            | Self::Offline
+            | Self::Unauthenticated
+            | Self::Obsolete
+            | Self::Transparent => None,
+        }
+    }
+}
+
+impl<'a> ErrorSource<'a> {
+    /// Reads an enum or a struct. A union is recorded, and read as an enum without variants.
+    pub(crate) fn read(input: &'a DeriveInput, diag: &mut Diagnostics) -> Self {
+        let mut krate = None;
+        let cases = match &input.data {
+            Data::Struct(data) => {
+                let place = Place::Struct(&input.ident);
+                let krate = Some(&mut krate);
+                vec![CaseSource::read(
+                    place,
+                    &input.attrs,
+                    &data.fields,
+                    krate,
+                    diag,
+                )]
+            }
+            Data::Enum(data) => {
+                krate = EnumAttrs::read_at(Level::ErrorEnum, &input.attrs, diag).krate;
+                let variants = data.variants.iter();
+                let read = |variant: &'a syn::Variant| {
+                    let place = Place::Variant(&variant.ident);
+                    CaseSource::read(place, &variant.attrs, &variant.fields, None, diag)
+                };
+                variants.map(read).collect()
+            }
+            Data::Union(_) => {
+                check::no_union(input, diag);
+                Vec::new()
+            }
+        };
+        Self {
+            input,
+            krate,
+            cases,
+        }
+    }
+}
+
+impl<'a> CaseSource<'a> {
+    /// `krate` is where the path of the runtime goes, on what can have it.
+    fn read(
+        place: Place<'a>,
+        attrs: &[Attribute],
+        fields: &'a Fields,
+        mut krate: Option<&mut Option<Keyed<Path>>>,
+        diag: &mut Diagnostics,
+    ) -> Self {
+        let before = diag.recorded();
+        let (level, field_level) = place.levels();
+        let mut classes = Vec::new();
+        each_key(attrs, level, diag, |key, input, diag| {
+            match (key.name.as_str(), &mut krate) {
+                // #[outbox(crate = ::outbox_runtime)]
+                ("crate", Some(krate)) => key.set(krate, input, diag, value::crate_path),
+                _ => return class(key, &mut classes, input, diag),
+            }
+            true
+        });
+        for field in fields {
+            // #[outbox(..)] on a field has no meaning; what is there tells what was meant.
+            each_key(&field.attrs, field_level, diag, |_, _, _| false);
+        }
+        Self {
+            place,
+            fields,
+            classes,
+            is_faulty: diag.recorded() > before,
+        }
+    }
+}
+
+impl<'a> Place<'a> {
+    pub(crate) fn ident(self) -> &'a Ident {
+        match self {
+            Self::Struct(ident) | Self::Variant(ident) => ident,
+        }
+    }
+
+    /// Of the attributes on it, and on its fields.
+    fn levels(self) -> (Level, Level) {
+        match self {
+            Self::Struct(_) => (Level::ErrorStruct, Level::ErrorStructField),
+            Self::Variant(_) => (Level::ErrorVariant, Level::ErrorVariantField),
+        }
+    }
+}
+
+/// Reads a class. Whether there is one already is for the rules to say: two of them contradict each other.
+fn class(
+    key: Key,
+    classes: &mut Vec<Keyed<Class>>,
+    input: ParseStream<'_>,
+    diag: &mut Diagnostics,
+) -> bool {
+    let read = match key.name.as_str() {
+        // #[outbox(retry)]
+        // #[outbox(retry(after = wait))]
+        "retry" => value::optional_after(&key, input).map(|after| Class::Retry { after }),
+        // #[outbox(permanent)]
+        "permanent" => value::flag(&key, input).map(|()| Class::Permanent),
+        // #[outbox(offline)]
+        "offline" => value::flag(&key, input).map(|()| Class::Offline),
+        // #[outbox(unauthenticated)]
+        "unauthenticated" => value::flag(&key, input).map(|()| Class::Unauthenticated),
+        // #[outbox(rate_limited(after = wait))]
+        "rate_limited" => value::after(&key, input).map(|after| Class::RateLimited { after }),
+        // #[outbox(obsolete)]
+        "obsolete" => value::flag(&key, input).map(|()| Class::Obsolete),
+        // #[outbox(snooze(after = 0))]
+        "snooze" => value::after(&key, input).map(|after| Class::Snooze { after }),
+        // #[outbox(transparent)]
+        "transparent" => value::flag(&key, input).map(|()| Class::Transparent),
+        _ => return false,
+    };
+    let mut slot = None;
+    key.set(&mut slot, input, diag, |_, _| read);
+    classes.extend(slot);
+    true
+}

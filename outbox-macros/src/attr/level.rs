@@ -1,0 +1,135 @@
+//! Where an attribute stands, which keys are known there, and what to say about one that is not.
+
+use proc_macro2::Span;
+
+use crate::diag::{Diagnostics, did_you_mean, list};
+
+/// Where an attribute stands.
+#[derive(Clone, Copy)]
+pub(super) enum Level {
+    // #[derive(OutboxEntity)]
+    Struct,
+    Field,
+    // #[derive(OutboxEvents)]
+    Enum,
+    // #[derive(DeliveryError)]
+    ErrorEnum,
+    ErrorVariant,
+    ErrorVariantField,
+    ErrorStruct,
+    ErrorStructField,
+}
+
+const STRUCT_KEYS: [&str; 8] = [
+    "event_type",
+    "priority",
+    "display_name",
+    "max_attempts",
+    "retry",
+    "timeout",
+    "snapshot",
+    "crate",
+];
+const FIELD_KEYS: [&str; 3] = ["entity_id", "user_id", "metadata"];
+const ENUM_KEYS: [&str; 1] = ["crate"];
+
+/// What an error can say about its delivery.
+pub(crate) const CLASSES: [&str; 8] = [
+    "retry",
+    "permanent",
+    "offline",
+    "unauthenticated",
+    "rate_limited",
+    "obsolete",
+    "snooze",
+    "transparent",
+];
+const ERROR_STRUCT_KEYS: [&str; 9] = {
+    let [a, b, c, d, e, f, g, h] = CLASSES;
+    [a, b, c, d, e, f, g, h, "crate"]
+};
+
+/// Keys that later versions will know, so that nobody is sent looking for a spelling mistake.
+const LATER_KEYS: [&str; 6] = [
+    "order",
+    "on_dead",
+    "coalesce",
+    "lease",
+    "version",
+    "sensitive",
+];
+
+impl Level {
+    pub(super) fn keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Struct => &STRUCT_KEYS,
+            Self::Field => &FIELD_KEYS,
+            Self::Enum | Self::ErrorEnum => &ENUM_KEYS,
+            Self::ErrorVariant => &CLASSES,
+            Self::ErrorStruct => &ERROR_STRUCT_KEYS,
+            Self::ErrorVariantField | Self::ErrorStructField => &[],
+        }
+    }
+
+    /// The other levels of the same derive.
+    fn others(self) -> &'static [Self] {
+        match self {
+            Self::Struct | Self::Field | Self::Enum => &[Self::Struct, Self::Field],
+            Self::ErrorEnum | Self::ErrorVariant | Self::ErrorVariantField => {
+                &[Self::ErrorVariant, Self::ErrorEnum]
+            }
+            Self::ErrorStruct | Self::ErrorStructField => &[Self::ErrorStruct],
+        }
+    }
+
+    fn later_keys(self) -> &'static [&'static str] {
+        match self {
+            Self::Struct | Self::Field | Self::Enum => &LATER_KEYS,
+            _ => &[],
+        }
+    }
+
+    /// The level on which `key` would have been right.
+    fn that_knows(self, key: &str) -> Option<Self> {
+        let mut others = self.others().iter().copied();
+        others.find(|level| level.keys().contains(&key))
+    }
+
+    fn place(self) -> &'static str {
+        match self {
+            Self::Struct | Self::ErrorStruct => "the struct",
+            Self::Field | Self::ErrorVariantField | Self::ErrorStructField => "a field",
+            Self::Enum => "the enum of events",
+            Self::ErrorEnum => "the enum",
+            Self::ErrorVariant => "a variant",
+        }
+    }
+
+    /// What can be written here, for the end of a message.
+    pub(super) fn help(self) -> String {
+        match self.keys() {
+            [] => format!("{} takes no `#[outbox(..)]`", self.place()),
+            keys => format!("{} takes {}", self.place(), list(keys)),
+        }
+    }
+}
+
+/// Says about a key that is not known here where it belongs, or what it was meant to be.
+pub(super) fn unknown(name: &str, span: Span, level: Level, diag: &mut Diagnostics) {
+    if let Some(right) = level.that_knows(name) {
+        diag.attempted(name);
+        let (right, wrong) = (right.place(), level.place());
+        diag.error(
+            span,
+            format_args!("`{name}` belongs on {right}, not on {wrong}"),
+        );
+    } else if level.later_keys().contains(&name) {
+        diag.error(span, format_args!("`{name}` is not supported yet"));
+    } else if let Some(meant) = did_you_mean(name, level.keys()) {
+        diag.attempted(meant);
+        let help = format_args!("did you mean `{meant}`?");
+        diag.error_with_help(span, format_args!("unknown key `{name}`"), help);
+    } else {
+        diag.error_with_help(span, format_args!("unknown key `{name}`"), level.help());
+    }
+}

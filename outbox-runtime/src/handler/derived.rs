@@ -1,0 +1,85 @@
+//! What `#[derive(DeliveryError)]` generates calls of. No part of it is public API.
+//!
+//! Each function is called with the type of a field of the user's, so that the compiler underlines that type where it
+//! is a wrong one.
+
+use std::time::Duration;
+
+use super::answer::{Delivery, DeliveryError};
+
+/// How long to wait, as the field that `after = ..` names must say it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how long to wait",
+    label = "`after = ..` names this field, which is no `Duration`",
+    note = "its type must be `std::time::Duration`"
+)]
+pub trait Wait {
+    /// From now.
+    fn wait(&self) -> Duration;
+}
+
+impl Wait for Duration {
+    fn wait(&self) -> Duration {
+        *self
+    }
+}
+
+/// How long to wait at least, if anybody said so.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how long to wait before a retry",
+    label = "`after = ..` names this field, which is no `Duration`",
+    note = "its type must be `std::time::Duration` or an `Option` of it"
+)]
+pub trait OptionalWait {
+    /// From now.
+    fn wait(&self) -> Option<Duration>;
+}
+
+impl OptionalWait for Duration {
+    fn wait(&self) -> Option<Duration> {
+        Some(*self)
+    }
+}
+
+impl OptionalWait for Option<Duration> {
+    fn wait(&self) -> Option<Duration> {
+        *self
+    }
+}
+
+/// `#[outbox(retry(after = field))]`.
+pub fn retry_after<T: OptionalWait>(field: &T) -> Delivery {
+    Delivery::Retry {
+        after: field.wait(),
+    }
+}
+
+/// `#[outbox(rate_limited(after = field))]`.
+pub fn rate_limited<T: Wait>(field: &T) -> Delivery {
+    Delivery::RateLimited {
+        after: field.wait(),
+    }
+}
+
+/// `#[outbox(snooze(after = field))]`.
+pub fn snooze<T: Wait>(field: &T) -> Delivery {
+    Delivery::Snooze {
+        duration: field.wait(),
+    }
+}
+
+/// What an error must be that a transparent one wraps.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say what to do about a failed delivery",
+    label = "`transparent` answers as this field does, which has no answer",
+    note = "derive or implement `DeliveryError` for it, or choose the answer here instead of `transparent`"
+)]
+pub trait Answer: DeliveryError {}
+
+#[diagnostic::do_not_recommend]
+impl<E: DeliveryError> Answer for E {}
+
+/// `#[outbox(transparent)]`.
+pub fn forward<T: Answer>(field: &T) -> Delivery {
+    field.delivery()
+}

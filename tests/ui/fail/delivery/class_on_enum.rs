@@ -1,0 +1,31 @@
+use std::fmt;
+
+use outbox_runtime::prelude::*;
+
+#[derive(Debug, DeliveryError)]
+#[outbox(retry)]
+enum SyncError {
+    #[outbox(crate = ::outbox_runtime)]
+    Server(u16),
+}
+
+impl fmt::Display for SyncError {
+    fn fmt(&self, _: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Ok(())
+    }
+}
+
+impl std::error::Error for SyncError {}
+
+// The one mistake is the one error: `?` finds an impl.
+fn send() -> Result<(), SyncError> {
+    Ok(())
+}
+
+fn handler() -> Result<(), HandlerError> {
+    Ok(send()?)
+}
+
+fn main() {
+    let _ = handler();
+}

@@ -1,0 +1,9 @@
+use outbox_runtime::DeliveryError;
+
+#[derive(Debug, DeliveryError)]
+enum SyncError {
+    #[outbox(offline)]
+    NoConnection,
+}
+
+fn main() {}
