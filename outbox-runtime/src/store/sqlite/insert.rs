@@ -4,7 +4,7 @@ use rusqlite::{Connection, OptionalExtension, Savepoint, ToSql, Transaction, par
 use uuid::Uuid;
 
 use super::fault::fault_on;
-use super::row::{columns, read};
+use super::row::{read, select_events};
 use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
@@ -150,13 +150,9 @@ pub(super) fn insert(
 
 /// One event by its id.
 pub(super) fn fetch(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<OutboxEvent>> {
-    conn.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM outbox_events WHERE id = ?1"
-    ))?
-    .query_row(params![id], |row| Ok(read(row)?.event))
-    .optional()
+    conn.prepare_cached(select_events!("WHERE id = ?1"))?
+        .query_row(params![id], |row| Ok(read(row)?.event))
+        .optional()
 }
 
 /// Enqueues on a connection that the caller opened, and tells the stores on that file to look out for the commit.

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
-use super::row::{columns, read, read_all};
+use super::row::{read, read_all, select_events};
 use crate::clock;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -32,11 +32,8 @@ pub(super) fn pending(
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     list(
         conn,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM outbox_events
-              WHERE slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
+        select_events!(
+            "WHERE slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
               ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit"
         ),
         named_params! { ":user": user_id, ":limit": limit_value(limit) },
@@ -51,11 +48,8 @@ pub(super) fn of_status(
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     list(
         conn,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM outbox_events
-              WHERE status = :status AND (:user IS NULL OR user_id = :user)
+        select_events!(
+            "WHERE status = :status AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT :limit"
         ),
         named_params! { ":status": status.as_str(), ":user": user_id, ":limit": limit_value(limit) },
@@ -70,11 +64,8 @@ pub(super) fn of_entity(
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     list(
         conn,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM outbox_events
-              WHERE entity_id = :entity AND (:user IS NULL OR user_id = :user)
+        select_events!(
+            "WHERE entity_id = :entity AND (:user IS NULL OR user_id = :user)
                 AND (:type IS NULL OR event_type = :type)
               ORDER BY seq"
         ),
@@ -89,11 +80,8 @@ pub(super) fn stale(
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     list(
         conn,
-        concat!(
-            "SELECT ",
-            columns!(),
-            " FROM outbox_events
-              WHERE slot IS NOT NULL AND status = 'pending' AND created_at < :before
+        select_events!(
+            "WHERE slot IS NOT NULL AND status = 'pending' AND created_at < :before
                 AND (:user IS NULL OR user_id = :user)
               ORDER BY seq"
         ),
@@ -172,11 +160,8 @@ pub(super) fn explain(
             |row| row.get(0),
         )?;
     let first = snapshot
-        .prepare_cached(concat!(
-            "SELECT ",
-            columns!(),
-            " FROM outbox_events
-              WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+        .prepare_cached(select_events!(
+            "WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?
         .query_row(

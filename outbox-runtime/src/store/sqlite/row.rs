@@ -19,6 +19,19 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
+/// `SELECT` of whole events, to be read with [`read`] or [`read_all`].
+macro_rules! select_events {
+    ($rest:literal) => {
+        concat!(
+            "SELECT ",
+            $crate::store::sqlite::row::columns!(),
+            " FROM outbox_events ",
+            $rest
+        )
+    };
+}
+pub(super) use select_events;
+
 /// An event as far as it can be read, and what could not be.
 pub(super) struct ReadRow {
     pub(super) event: OutboxEvent,
