@@ -292,3 +292,20 @@ async fn editing_a_damaged_row_keeps_its_bytes() {
     assert_eq!(stored.priority, 9);
     assert_eq!(stored.metadata.unwrap().as_bytes(), [0xff, 0x80, 0xfe]);
 }
+
+#[tokio::test]
+async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
+    let temporary = Temporary::open().await;
+    let event = enqueue(&temporary.store, note(1).enqueue_sync()).await;
+    let sql = "UPDATE outbox_events SET user_id = CAST(x'ff80fe' AS TEXT)";
+    assert_eq!(temporary.connect().execute(sql, []).unwrap(), 1);
+    let refused = temporary.store.mark_as_processing(event.id, SOON).await;
+    assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
+    let dead = temporary
+        .store
+        .fetch_event(event.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(dead.dead_reason, Some(DeadReason::Undecodable));
+}

@@ -1,10 +1,20 @@
 //! What every store decides in the same way.
 
+use std::cmp::Reverse;
+
 use chrono::{DateTime, Utc};
 
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
+
+/// See [`claim_order`].
+pub(super) type ClaimOrder = (Reverse<i32>, DateTime<Utc>, i64);
+
+/// The order in which a claim takes events: higher priority, then earlier due, then smaller seq.
+pub(super) fn claim_order(event: &OutboxEvent) -> ClaimOrder {
+    (Reverse(event.priority), event.next_attempt_at, event.seq)
+}
 
 impl StoreError {
     /// Why an event that is there cannot be claimed by hand.

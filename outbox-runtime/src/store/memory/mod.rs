@@ -9,7 +9,8 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use self::state::{State, claim_order};
+use self::state::State;
+use super::rules::claim_order;
 use super::signal::Signal;
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::{self, Clock, SystemClock};

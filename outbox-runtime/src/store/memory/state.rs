@@ -1,6 +1,5 @@
 //! The rows, and the queues that they stand in.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -13,6 +12,7 @@ use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement};
 use crate::repository::Rescued;
+use crate::store::rules::{ClaimOrder, claim_order};
 
 /// The key of delivery order.
 type EntityKey = (EntityId, String);
@@ -23,7 +23,7 @@ pub(super) struct State {
     pub(super) rows: BTreeMap<i64, OutboxEvent>,
     pub(super) by_id: HashMap<Uuid, i64>,
     /// Due (as far as was looked) and first of their entity, in claim order.
-    pub(super) ready: BTreeSet<(Reverse<i32>, DateTime<Utc>, i64)>,
+    pub(super) ready: BTreeSet<ClaimOrder>,
     /// First of their entity, by due time.
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
     /// With a handler, by the end of the lease.
@@ -38,8 +38,8 @@ impl State {
         self.last_seq += 1;
         event.seq = self.last_seq;
         self.by_id.insert(event.id, event.seq);
-        self.open.entry(key(&event)).or_default().insert(event.seq);
         let key = key(&event);
+        self.open.entry(key.clone()).or_default().insert(event.seq);
         self.rows.insert(event.seq, event);
         self.queue_first(&key, now);
     }
@@ -221,9 +221,4 @@ impl State {
 
 fn key(event: &OutboxEvent) -> EntityKey {
     (event.entity_id.clone(), event.user_id.clone())
-}
-
-/// The order in which a claim takes events.
-pub(super) fn claim_order(event: &OutboxEvent) -> (Reverse<i32>, DateTime<Utc>, i64) {
-    (Reverse(event.priority), event.next_attempt_at, event.seq)
 }

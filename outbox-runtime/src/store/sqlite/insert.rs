@@ -1,14 +1,14 @@
 //! Enqueueing: one statement, on whatever connection.
 
-use rusqlite::{Connection, OptionalExtension, Savepoint, ToSql, Transaction, params};
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Savepoint, Transaction, params, params_from_iter};
 use uuid::Uuid;
 
 use super::fault::fault_on;
-use super::row::{read, select_events};
+use super::row::{entity_value, read, select_events};
 use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
-use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
@@ -87,28 +87,33 @@ impl NewEvent {
     /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
     pub fn params(&self) -> Result<[SqlValue; 11], EnqueueError> {
         self.validate()?;
-        let now = SystemClock.now();
-        let text = |text: &str| SqlValue::Text(text.to_owned());
-        Ok([
-            SqlValue::Blob(self.id.as_bytes().to_vec()),
-            text(&self.event_type),
-            match &self.entity_id {
-                EntityId::Uuid(id) => SqlValue::Blob(id.as_bytes().to_vec()),
-                EntityId::Integer(id) => SqlValue::Integer(*id),
-                EntityId::Text(id) => text(id),
-            },
-            text(&self.user_id),
-            text(self.operation.as_str()),
-            SqlValue::Integer(self.priority.into()),
-            SqlValue::Integer(now.timestamp_micros()),
-            SqlValue::Integer(clock::after(now, self.delay).timestamp_micros()),
-            SqlValue::Integer(self.max_attempts.into()),
-            self.metadata
-                .as_ref()
-                .and_then(|metadata| metadata.as_str())
-                .map_or(SqlValue::Null, text),
-            SqlValue::Integer(self.metadata_version.into()),
-        ])
+        Ok(self.values(&SystemClock).map(|value| match value {
+            ValueRef::Integer(number) => SqlValue::Integer(number),
+            ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
+            ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
+            // No column of an event is a float.
+            ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
+        }))
+    }
+
+    /// The values of [`INSERT`]'s parameters, in order.
+    fn values(&self, clock: &dyn Clock) -> [ValueRef<'_>; 11] {
+        let now = clock.now();
+        let due = clock::after(now, self.delay);
+        let metadata = self.metadata.as_ref();
+        [
+            ValueRef::Blob(self.id.as_bytes()),
+            ValueRef::Text(self.event_type.as_bytes()),
+            entity_value(&self.entity_id),
+            ValueRef::Text(self.user_id.as_bytes()),
+            ValueRef::Text(self.operation.as_str().as_bytes()),
+            ValueRef::Integer(self.priority.into()),
+            ValueRef::Integer(now.timestamp_micros()),
+            ValueRef::Integer(due.timestamp_micros()),
+            ValueRef::Integer(self.max_attempts.into()),
+            metadata.map_or(ValueRef::Null, |raw| ValueRef::Text(raw.as_bytes())),
+            ValueRef::Integer(self.metadata_version.into()),
+        ]
     }
 }
 
@@ -119,25 +124,11 @@ pub(super) fn insert(
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
     event.validate()?;
-    let now = clock.now();
-    let due = clock::after(now, event.delay);
-    let values: [&dyn ToSql; 11] = [
-        &event.id,
-        &event.event_type,
-        &event.entity_id,
-        &event.user_id,
-        &event.operation.as_str(),
-        &event.priority,
-        &now.timestamp_micros(),
-        &due.timestamp_micros(),
-        &event.max_attempts,
-        &event.metadata,
-        &event.metadata_version,
-    ];
+    let values = event.values(clock).map(ToSqlOutput::Borrowed);
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
     let written = conn
         .prepare_cached(INSERT)
-        .and_then(|mut statement| statement.execute(&values[..]))
+        .and_then(|mut statement| statement.execute(params_from_iter(values)))
         .map_err(storage)?;
     if written == 1 {
         return Ok(Enqueued::New(event.id));

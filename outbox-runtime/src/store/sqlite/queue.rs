@@ -1,7 +1,5 @@
 //! The queue: claiming, settling, extending and rescuing, each a few statements on the writer's connection.
 
-use std::cmp::Reverse;
-
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
@@ -13,39 +11,70 @@ use crate::entity::EntityId;
 use crate::event::DeadReason;
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
+use crate::store::rules::claim_order;
 
 /// At most how many events that have become due are moved to the claim's index by one claim.
 const PROMOTED_AT_ONCE: i64 = 1_000;
 
-/// Hands out due events. Rows that cannot be read become dead letters on the way.
+/// Hands out due events.
 pub(super) fn claim(
     conn: &Connection,
     now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Vec<Claim>> {
+    let filter = Filter::of(request);
+    let which = format!(
+        "seq IN (
+             SELECT seq FROM outbox_events WHERE slot = 'ready'{}
+             ORDER BY priority DESC, next_attempt_at, seq LIMIT ?)",
+        filter.sql
+    );
+    let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
+    let values = filter.values().chain([&limit as &dyn ToSql]);
+    let mut claims = take(conn, now, request.lease(), &which, values)?;
+    // RETURNING promises no order.
+    claims.sort_by_key(|claim| claim_order(&claim.event));
+    Ok(claims)
+}
+
+/// Claims one event if it is in the claim's index, whatever its place there.
+pub(super) fn claim_one(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    id: Uuid,
+    lease: std::time::Duration,
+) -> rusqlite::Result<Option<Claim>> {
+    let picked_by = std::iter::once(&id as &dyn ToSql);
+    let claims = take(conn, now, lease, "id = ? AND slot = 'ready'", picked_by)?;
+    Ok(claims.into_iter().next())
+}
+
+/// Leases the events that `which` picks, and counts the attempt. Rows that cannot be read become dead letters on the way.
+fn take<'v>(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    lease: std::time::Duration,
+    which: &str,
+    picked_by: impl Iterator<Item = &'v dyn ToSql>,
+) -> rusqlite::Result<Vec<Claim>> {
     promote(conn, now)?;
     let token = LeaseToken::random();
-    let expires_at = clock::after(now, request.lease());
-    let filter = Filter::of(request);
+    let expires_at = clock::after(now, lease);
     let sql = format!(
         "UPDATE outbox_events
          SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
              last_attempt_at = ?, lease_token = ?, lease_expires_at = ?
-         WHERE seq IN (
-             SELECT seq FROM outbox_events WHERE slot = 'ready'{filter}
-             ORDER BY priority DESC, next_attempt_at, seq LIMIT ?)
+         WHERE {which}
          RETURNING {columns}",
-        filter = filter.sql,
         columns = columns!(),
     );
     let now_micros = now.timestamp_micros();
     let expires_micros = expires_at.timestamp_micros();
     let token_value = token.as_uuid();
-    let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
-    let mut values: Vec<&dyn ToSql> = vec![&now_micros, &token_value, &expires_micros];
-    values.extend(filter.values());
-    values.push(&limit);
-    let rows = read_all(conn.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    let lease_values: [&dyn ToSql; 3] = [&now_micros, &token_value, &expires_micros];
+    let picked_by = picked_by.map(|value| -> &dyn ToSql { value });
+    let values = params_from_iter(lease_values.into_iter().chain(picked_by));
+    let rows = read_all(conn.prepare_cached(&sql)?.query(values)?)?;
 
     let mut claims = Vec::with_capacity(rows.len());
     for row in rows {
@@ -61,47 +90,7 @@ pub(super) fn claim(
             }),
         }
     }
-    // RETURNING promises no order.
-    claims.sort_by_key(|Claim { event, .. }| {
-        (Reverse(event.priority), event.next_attempt_at, event.seq)
-    });
     Ok(claims)
-}
-
-/// Claims one event if it is in the claim's index, whatever its place there.
-pub(super) fn claim_one(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    id: Uuid,
-    lease: std::time::Duration,
-) -> rusqlite::Result<Option<Claim>> {
-    promote(conn, now)?;
-    let token = LeaseToken::random();
-    let expires_at = clock::after(now, lease);
-    let claimed = conn
-        .prepare_cached(
-            "UPDATE outbox_events
-             SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
-                 last_attempt_at = ?1, lease_token = ?2, lease_expires_at = ?3
-             WHERE id = ?4 AND slot = 'ready'",
-        )?
-        .execute(params![
-            now.timestamp_micros(),
-            token.as_uuid(),
-            expires_at.timestamp_micros(),
-            id
-        ])?;
-    if claimed == 0 {
-        return Ok(None);
-    }
-    Ok(super::insert::fetch(conn, id)?.map(|event| Claim {
-        event,
-        lease: Lease {
-            event_id: id,
-            token,
-            expires_at,
-        },
-    }))
 }
 
 /// Events that have become due move to the claim's index, so that those that have not are never stepped over.

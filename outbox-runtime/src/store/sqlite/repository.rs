@@ -59,17 +59,6 @@ impl SqliteStore {
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
     }
-
-    async fn settle_one(
-        &self,
-        operation: &'static str,
-        settlement: Settlement,
-    ) -> Result<Settled, StoreError> {
-        self.write(operation, move |conn, now, effects| {
-            queue::settle(conn, now, &settlement, &mut effects.wakes)
-        })
-        .await
-    }
 }
 
 #[async_trait]
@@ -167,13 +156,13 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
-        self.settle_one(
-            "mark_as_completed",
-            Settlement {
-                lease: *lease,
-                disposition: Disposition::Complete,
-            },
-        )
+        let settlement = Settlement {
+            lease: *lease,
+            disposition: Disposition::Complete,
+        };
+        self.write("mark_as_completed", move |conn, now, effects| {
+            queue::settle(conn, now, &settlement, &mut effects.wakes)
+        })
         .await
     }
 

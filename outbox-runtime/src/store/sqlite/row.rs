@@ -167,13 +167,18 @@ impl<'r> Columns<'r, '_> {
     }
 }
 
+/// An entity id as itself: 16 bytes, an integer or a string.
+pub(super) fn entity_value(id: &EntityId) -> ValueRef<'_> {
+    match id {
+        EntityId::Uuid(id) => ValueRef::Blob(id.as_bytes()),
+        EntityId::Integer(id) => ValueRef::Integer(*id),
+        EntityId::Text(id) => ValueRef::Text(id.as_bytes()),
+    }
+}
+
 impl ToSql for EntityId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self {
-            Self::Uuid(id) => ValueRef::Blob(id.as_bytes()),
-            Self::Integer(id) => ValueRef::Integer(*id),
-            Self::Text(id) => ValueRef::Text(id.as_bytes()),
-        }))
+        Ok(ToSqlOutput::Borrowed(entity_value(self)))
     }
 }
 

@@ -8,12 +8,13 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, LazyLock, Mutex, Weak};
 use std::time::{Duration, SystemTime};
 
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use super::lock;
 use crate::clock::{self, Clock, SystemClock};
 
 /// How often the file is looked at when nobody said that a commit is coming.
@@ -182,9 +183,4 @@ impl Surroundings {
             watch.expect_commit();
         }
     }
-}
-
-/// None of these locks guards anything that a panic could leave half-changed.
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
