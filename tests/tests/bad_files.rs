@@ -309,3 +309,17 @@ async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
         .unwrap();
     assert_eq!(dead.dead_reason, Some(DeadReason::Undecodable));
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn several_may_open_a_new_file_at_once() {
+    for _ in 0..20 {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let openings: Vec<_> = (0..8)
+            .map(|_| tokio::spawn(SqliteStore::open(path.clone())))
+            .collect();
+        for opening in openings {
+            opening.await.unwrap().unwrap();
+        }
+    }
+}

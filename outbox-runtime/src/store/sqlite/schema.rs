@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use rusqlite::config::DbConfig;
-use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 
 use super::builder::Settings;
 use super::counter;
@@ -78,9 +78,7 @@ pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
         | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = connect(path, flags, settings)?;
     // The mode is a property of the file and stays; the level of durability is one of each connection.
-    let mode: String = conn
-        .pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0))
-        .map_err(|error| fault(OPEN, path, error))?;
+    let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(StoreError::new(
             StoreErrorKind::CannotOpen,
@@ -103,6 +101,26 @@ pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
     }
     Ok(conn)
 }
+
+/// Switches to WAL and tells the mode that the file then has.
+///
+/// Of several connections that switch a new file at once, all but one are told that it is busy without any waiting, as
+/// they block each other. To wait for the write lock is to wait until another has switched.
+fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
+    let mut tries = 0..WAL_TRIES;
+    loop {
+        let mode = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        let busy =
+            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        if !mode.as_ref().is_err_and(busy) || tries.next().is_none() {
+            return mode;
+        }
+        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+    }
+}
+
+/// More than there can be processes that open a new file in the same instant.
+const WAL_TRIES: usize = 100;
 
 /// Opens a connection that can only read.
 pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
