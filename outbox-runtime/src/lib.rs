@@ -93,7 +93,9 @@ pub mod __private;
 pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
 pub use crate::clock::{Clock, Sleep, SystemClock};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent};
-pub use crate::entity::{AsEntityId, AsUserId, EntityId, EntityOptions, OutboxEntity};
+pub use crate::entity::{
+    AsEntityId, AsUserId, Coalesce, EntityId, EntityOptions, OnDead, Order, OutboxEntity,
+};
 pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };

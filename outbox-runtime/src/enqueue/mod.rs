@@ -54,7 +54,11 @@ impl Enqueue {
             operation,
         )
         .with_priority(options.priority())
-        .with_max_attempts(options.max_attempts());
+        .with_max_attempts(options.max_attempts())
+        .with_metadata_version(options.metadata_version())
+        .with_order(options.order())
+        .with_on_dead(options.on_dead())
+        .with_coalesce(options.coalesce());
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
                 event.metadata = Some(metadata);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::EntityId;
+use crate::entity::{Coalesce, EntityId, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::metadata::RawMetadata;
@@ -42,6 +42,9 @@ pub struct NewEvent {
     pub(crate) delay: Duration,
     pub(crate) metadata: Option<RawMetadata>,
     pub(crate) metadata_version: u32,
+    pub(crate) order: Order,
+    pub(crate) on_dead: OnDead,
+    pub(crate) coalesce: Coalesce,
 }
 
 /// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
@@ -71,6 +74,9 @@ impl NewEvent {
             delay: Duration::ZERO,
             metadata: None,
             metadata_version: 1,
+            order: Order::Entity,
+            on_dead: OnDead::Hold,
+            coalesce: Coalesce::Never,
         }
     }
 
@@ -101,6 +107,30 @@ impl NewEvent {
     /// What the handler needs to know. Default: none.
     pub fn with_metadata(mut self, metadata: RawMetadata) -> Self {
         self.metadata = Some(metadata);
+        self
+    }
+
+    /// Which version of the metadata's shape it is, from 1. Default: 1.
+    pub fn with_metadata_version(mut self, version: u32) -> Self {
+        self.metadata_version = version;
+        self
+    }
+
+    /// Which events it waits for, and which wait for it. Default: those of its entity.
+    pub fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// What happens to the events behind it should it become a dead letter. Default: they wait.
+    pub fn with_on_dead(mut self, on_dead: OnDead) -> Self {
+        self.on_dead = on_dead;
+        self
+    }
+
+    /// Whether it takes the place of an event about the same entity that nobody has claimed. Default: never.
+    pub fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
+        self.coalesce = coalesce;
         self
     }
 
@@ -162,6 +192,24 @@ impl NewEvent {
     #[must_use]
     pub fn metadata_version(&self) -> u32 {
         self.metadata_version
+    }
+
+    /// Which events it waits for, and which wait for it.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// What happens to the events behind it should it become a dead letter.
+    #[must_use]
+    pub fn on_dead(&self) -> OnDead {
+        self.on_dead
+    }
+
+    /// Whether it takes the place of an event that nobody has claimed.
+    #[must_use]
+    pub fn coalesce(&self) -> Coalesce {
+        self.coalesce
     }
 
     /// Checks the rules of a row: what every store and sink must do before it writes.

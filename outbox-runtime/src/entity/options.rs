@@ -1,0 +1,219 @@
+//! What `#[outbox(..)]` on the struct says about an entity type.
+
+use std::time::Duration;
+
+/// What `#[outbox(..)]` says about an entity type.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::EntityOptions;
+///
+/// const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_priority(5);
+/// assert_eq!(OPTIONS.max_attempts(), 5);
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[must_use]
+pub struct EntityOptions {
+    event_type: &'static str,
+    display_name: &'static str,
+    priority: i32,
+    max_attempts: u32,
+    retry: Option<&'static [Duration]>,
+    timeout: Option<Duration>,
+    lease: Option<Duration>,
+    order: Order,
+    on_dead: OnDead,
+    coalesce: Coalesce,
+    metadata_version: u32,
+}
+
+/// Which events wait for each other: `#[outbox(order = "..")]`.
+///
+/// Events of types with different orders do not wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Order {
+    /// Those about one entity of one user are delivered one after the other, as they were enqueued.
+    #[default]
+    Entity,
+    /// Those of one user are, whatever entities they are about.
+    User,
+    /// None: each is delivered as soon as it can be, beside others about the same entity and out of order after a retry.
+    None,
+}
+
+/// What a dead letter means for the events that come after it in its order: `#[outbox(on_dead = "..")]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum OnDead {
+    /// They wait until it is retried or discarded.
+    #[default]
+    Hold,
+    /// They go on without it.
+    Skip,
+}
+
+/// Whether a newer event about an entity takes the place of one that nobody has tried to deliver:
+/// `#[outbox(coalesce = "..")]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Coalesce {
+    /// Every change is delivered.
+    #[default]
+    Never,
+    /// Only the latest state is: a change folds into the newest event of its type about the entity, unless that was
+    /// claimed before.
+    ///
+    /// | waiting | and then | becomes |
+    /// |---|---|---|
+    /// | create | update | create with the new content |
+    /// | create | delete | nothing: the remote service never knew it |
+    /// | update | update | update with the new content |
+    /// | update | delete | delete |
+    Latest,
+}
+
+impl EntityOptions {
+    /// The defaults for an event type.
+    pub const fn new(event_type: &'static str) -> Self {
+        Self {
+            event_type,
+            display_name: event_type,
+            priority: 0,
+            max_attempts: crate::enqueue::DEFAULT_MAX_ATTEMPTS,
+            retry: None,
+            timeout: None,
+            lease: None,
+            order: Order::Entity,
+            on_dead: OnDead::Hold,
+            coalesce: Coalesce::Never,
+            metadata_version: 1,
+        }
+    }
+
+    /// What people call such an entity. Default: the event type; the derive's default is the struct's name in words.
+    pub const fn with_display_name(mut self, display_name: &'static str) -> Self {
+        self.display_name = display_name;
+        self
+    }
+
+    /// Higher goes first. Default: 0.
+    pub const fn with_priority(mut self, priority: i32) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// With how many attempts an event becomes a dead letter. Default: 5.
+    pub const fn with_max_attempts(mut self, max_attempts: u32) -> Self {
+        self.max_attempts = max_attempts;
+        self
+    }
+
+    /// The delays between attempts. Default: the processor's.
+    pub const fn with_retry(mut self, retry: &'static [Duration]) -> Self {
+        self.retry = Some(retry);
+        self
+    }
+
+    /// How long one attempt may take. Default: the processor's.
+    pub const fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = Some(timeout);
+        self
+    }
+
+    /// How long a worker holds an event of this type without being heard of. Default: the processor's.
+    pub const fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = Some(lease);
+        self
+    }
+
+    /// Which events wait for each other. Default: [`Order::Entity`].
+    pub const fn with_order(mut self, order: Order) -> Self {
+        self.order = order;
+        self
+    }
+
+    /// What a dead letter means for the events behind it. Default: [`OnDead::Hold`].
+    pub const fn with_on_dead(mut self, on_dead: OnDead) -> Self {
+        self.on_dead = on_dead;
+        self
+    }
+
+    /// Whether a newer event takes the place of an older one. Default: [`Coalesce::Never`].
+    pub const fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
+        self.coalesce = coalesce;
+        self
+    }
+
+    /// Which version of the metadata's shape this program writes, from 1. Default: 1.
+    pub const fn with_metadata_version(mut self, version: u32) -> Self {
+        self.metadata_version = version;
+        self
+    }
+
+    /// The name of the type in rows and on the wire.
+    #[must_use]
+    pub const fn event_type(&self) -> &'static str {
+        self.event_type
+    }
+
+    /// What people call such an entity.
+    #[must_use]
+    pub const fn display_name(&self) -> &'static str {
+        self.display_name
+    }
+
+    /// Higher goes first.
+    #[must_use]
+    pub const fn priority(&self) -> i32 {
+        self.priority
+    }
+
+    /// With how many attempts an event becomes a dead letter.
+    #[must_use]
+    pub const fn max_attempts(&self) -> u32 {
+        self.max_attempts
+    }
+
+    /// The delays between attempts, where the entity has its own.
+    #[must_use]
+    pub const fn retry(&self) -> Option<&'static [Duration]> {
+        self.retry
+    }
+
+    /// How long one attempt may take, where the entity says so.
+    #[must_use]
+    pub const fn timeout(&self) -> Option<Duration> {
+        self.timeout
+    }
+    /// How long a worker holds an event without being heard of, where the entity says so.
+    #[must_use]
+    pub const fn lease(&self) -> Option<Duration> {
+        self.lease
+    }
+
+    /// Which events wait for each other.
+    #[must_use]
+    pub const fn order(&self) -> Order {
+        self.order
+    }
+
+    /// What a dead letter means for the events behind it.
+    #[must_use]
+    pub const fn on_dead(&self) -> OnDead {
+        self.on_dead
+    }
+
+    /// Whether a newer event takes the place of an older one.
+    #[must_use]
+    pub const fn coalesce(&self) -> Coalesce {
+        self.coalesce
+    }
+
+    /// Which version of the metadata's shape this program writes.
+    #[must_use]
+    pub const fn metadata_version(&self) -> u32 {
+        self.metadata_version
+    }
+}
