@@ -21,6 +21,11 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
+    a_timeout_is_shorter_than_the_lease(source, diag);
+    only_snapshots_coalesce(source, diag);
+    something_waits_behind_a_dead_letter(source, diag);
+    what_is_sensitive_is_metadata(source, diag);
+    no_id_is_sensitive(source, diag);
     no_parameters(
         source.input,
         "a generic struct cannot be an outbox entity yet",
@@ -179,6 +184,88 @@ fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagn
             "remove `metadata` here, or `snapshot` from the struct",
         );
     }
+}
+
+/// Whoever holds an event must still hold it when the handler is stopped.
+fn a_timeout_is_shorter_than_the_lease(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let (Some(timeout), Some(lease)) = (&source.attrs.timeout, &source.attrs.lease) else {
+        return;
+    };
+    // What a constant says is asked by the generated code.
+    let (Some(longest), Some(held)) = (timeout.value.known(), lease.value.known()) else {
+        return;
+    };
+    if longest >= held {
+        diag.error_with_help(
+            timeout.key.span(),
+            "the timeout must be shorter than the lease: the event would go to another worker while the handler runs",
+            "make this shorter, or the lease longer",
+        );
+        diag.error(lease.key.span(), "the lease is here");
+    }
+}
+
+/// Metadata of chosen fields may be a change, and the latest of two changes is not both of them.
+fn only_snapshots_coalesce(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if let Some(coalesce) = &source.attrs.coalesce
+        && source.attrs.snapshot.is_none()
+        && !diag.is_attempted("snapshot")
+    {
+        diag.error_with_help(
+            coalesce.key.span(),
+            "`coalesce` needs `snapshot`: only an event that carries the whole entity can stand for an earlier one",
+            "add `snapshot`, or remove `coalesce`",
+        );
+    }
+}
+
+/// Where nothing is ordered nothing waits, so that there is nothing to hold.
+fn something_waits_behind_a_dead_letter(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let (Some(order), Some(on_dead)) = (&source.attrs.order, &source.attrs.on_dead) else {
+        return;
+    };
+    if order.value.known().is_some_and(|order| order.is("none")) {
+        diag.error_with_help(
+            on_dead.key.span(),
+            "with `order = \"none\"` no event waits for another, so `on_dead` has no meaning",
+            "remove `on_dead`",
+        );
+    }
+}
+
+/// What is in no event is shown by none.
+fn what_is_sensitive_is_metadata(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let carried = source.attrs.snapshot.is_some() || diag.is_attempted("snapshot");
+    for field in source.fields.iter().filter(|_| !carried) {
+        if let Some(sensitive) = &field.attrs.sensitive
+            && field.attrs.metadata.is_none()
+            && !field.is_faulty
+            && !is_id(field)
+        {
+            diag.error_with_help(
+                sensitive.key.span(),
+                "this field is in no event, so that there is nothing to keep out of sight",
+                "add `metadata` beside `sensitive`, or remove it",
+            );
+        }
+    }
+}
+
+/// Ids are columns of the row, in logs and in messages: they are how an event is talked about.
+fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    for field in source.fields.iter().filter(|field| is_id(field)) {
+        if let Some(sensitive) = &field.attrs.sensitive {
+            diag.error_with_help(
+                sensitive.key.span(),
+                "an id cannot be sensitive: it is how rows, logs and messages name an event",
+                "use an id that tells nothing, such as a UUID, and keep what is sensitive in a field of its own",
+            );
+        }
+    }
+}
+
+fn is_id(field: &FieldSource<'_>) -> bool {
+    field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
 }
 
 /// Generated names such as `<Name>Metadata` and `<Name>Handler` have no parameters.

@@ -42,10 +42,17 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `max_attempts = 5` | with how many attempts an event becomes a dead letter | `5` |
 /// | `retry = ["1s", "5s", "2m"]` | the delays between attempts | the processor's |
 /// | `timeout = "30s"` | how long one attempt may take | the processor's |
+/// | `lease = "2m"` | how long a worker holds an event without being heard of; longer than the timeout | the processor's |
+/// | `order = "entity"` | which events wait for each other: those of one `entity`, of one `user`, or `none` | `entity` |
+/// | `on_dead = "hold"` | what a dead letter means for those behind it: `hold` them back, or `skip` it | `hold` |
+/// | `coalesce = "latest"` | a change takes the place of one that nobody has tried to deliver; needs `snapshot` | off |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
 /// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
 ///
 /// A duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
+///
+/// Wherever a literal stands, the path of a constant may: `event_type = names::MOOD`, `timeout = TIMEOUT`,
+/// `retry = ["1s", SLOW]`, `order = Order::User`. Durations are `std::time::Duration`s then, the list of them a `&'static [Duration]`.
 ///
 /// # On fields
 ///
@@ -54,10 +61,14 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `entity_id` | which entity it is: `Uuid`, `i64`, `String` or `Into<EntityId>` | one |
 /// | `user_id` | whose it is: a string, a `Uuid` or `AsUserId` | one |
 /// | `metadata` | what the handler needs to know, written as JSON | any |
+/// | `sensitive` | beside `metadata`, or with `snapshot`: kept out of `Debug` and of messages about failures | any |
 ///
 /// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the struct counts for
 /// the metadata too.
-#[proc_macro_derive(OutboxEntity, attributes(outbox))]
+///
+/// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
+/// then.
+#[proc_macro_derive(OutboxEntity, attributes(outbox, serde))]
 pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
     expand::outbox_entity(&input).into()

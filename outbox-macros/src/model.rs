@@ -14,8 +14,8 @@ use syn::{
 };
 
 use crate::attr::{
-    CaseSource, Class, EntityAttrs, EntitySource, EnumAttrs, ErrorSource, FieldSource, Keyed,
-    Place, serde_rename_all,
+    CaseSource, Choice, Class, Constant, Delays, EntityAttrs, EntitySource, EnumAttrs, ErrorSource,
+    FieldSource, Keyed, Place, serde_rename_all,
 };
 use crate::check;
 use crate::diag::Diagnostics;
@@ -35,18 +35,22 @@ pub(crate) struct Entity<'a> {
 
 /// What the entity says about its events.
 pub(crate) struct Options {
-    pub(crate) event_type: String,
-    pub(crate) display_name: String,
-    pub(crate) priority: Option<i32>,
-    pub(crate) max_attempts: Option<u32>,
-    pub(crate) retry: Option<Vec<Duration>>,
-    pub(crate) timeout: Option<Duration>,
+    pub(crate) event_type: Constant<String>,
+    pub(crate) display_name: Constant<String>,
+    pub(crate) priority: Option<Constant<i32>>,
+    pub(crate) max_attempts: Option<Constant<u32>>,
+    pub(crate) retry: Option<Delays>,
+    pub(crate) timeout: Option<Constant<Duration>>,
+    pub(crate) lease: Option<Constant<Duration>>,
+    pub(crate) order: Option<Constant<Choice>>,
+    pub(crate) on_dead: Option<Constant<Choice>>,
+    pub(crate) coalesce: Option<Constant<Choice>>,
 }
 
 /// What an event of the entity carries.
 pub(crate) enum Metadata<'a> {
-    /// The entity itself.
-    Snapshot,
+    /// The entity itself, with all its fields.
+    Snapshot(Vec<Member<'a>>),
     /// A struct of chosen fields.
     Fields(MetadataFields<'a>),
 }
@@ -62,6 +66,8 @@ pub(crate) struct MetadataFields<'a> {
 pub(crate) struct Member<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) ty: &'a Type,
+    /// Where it says that it is shown to nobody.
+    pub(crate) sensitive: Option<Span>,
     attrs: &'a [Attribute],
 }
 
@@ -92,31 +98,77 @@ impl Options {
     fn from_attrs(attrs: &EntityAttrs, name: &Ident) -> Option<Self> {
         Some(Self {
             event_type: given(&attrs.event_type)?,
-            display_name: given(&attrs.display_name).unwrap_or_else(|| words::title(name)),
+            display_name: given(&attrs.display_name)
+                .unwrap_or_else(|| Constant::Known(words::title(name))),
             priority: given(&attrs.priority),
             max_attempts: given(&attrs.max_attempts),
             retry: given(&attrs.retry),
             timeout: given(&attrs.timeout),
+            lease: given(&attrs.lease),
+            order: given(&attrs.order),
+            on_dead: given(&attrs.on_dead),
+            coalesce: given(&attrs.coalesce),
         })
+    }
+}
+
+impl Options {
+    /// A constant that the compiler knows and this program does not.
+    pub(crate) fn first_path(&self) -> Option<&Path> {
+        fn of<T>(option: Option<&Constant<T>>) -> Option<&Path> {
+            match option? {
+                Constant::Known(_) => None,
+                Constant::Path(path) => Some(path),
+            }
+        }
+        let delays = self.retry.as_ref().and_then(Constant::known);
+        let delays = delays.into_iter().flatten().map(|delay| of(Some(delay)));
+        [
+            of(Some(&self.event_type)),
+            of(Some(&self.display_name)),
+            of(self.priority.as_ref()),
+            of(self.max_attempts.as_ref()),
+            of(self.retry.as_ref()),
+            of(self.timeout.as_ref()),
+            of(self.lease.as_ref()),
+            of(self.order.as_ref()),
+            of(self.on_dead.as_ref()),
+            of(self.coalesce.as_ref()),
+        ]
+        .into_iter()
+        .chain(delays)
+        .flatten()
+        .next()
     }
 }
 
 impl<'a> Metadata<'a> {
     /// The chosen fields; where there are none and `snapshot` is given, the entity.
     pub(crate) fn from_source(source: &EntitySource<'a>) -> Self {
-        let fields: Vec<Member<'a>> = source
-            .fields
-            .iter()
-            .filter(|field| field.attrs.metadata.is_some())
-            .map(Member::from_source)
-            .collect();
-        if fields.is_empty() && source.attrs.snapshot.is_some() {
-            return Self::Snapshot;
+        let is_chosen = |field: &&FieldSource<'_>| field.attrs.metadata.is_some();
+        if source.attrs.snapshot.is_some() && !source.fields.iter().any(|field| is_chosen(&field)) {
+            return Self::Snapshot(source.fields.iter().map(Member::from_source).collect());
         }
+        let chosen = source.fields.iter().filter(is_chosen);
         Self::Fields(MetadataFields {
-            fields,
+            fields: chosen.map(Member::from_source).collect(),
             rename_all: serde_rename_all(&source.input.attrs).map(Box::new),
         })
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// Everything that an event carries.
+    pub(crate) fn fields(&self) -> &[Member<'a>] {
+        match self {
+            Self::Snapshot(fields) => fields,
+            Self::Fields(metadata) => &metadata.fields,
+        }
+    }
+
+    /// Where it first says that something of it is shown to nobody.
+    pub(crate) fn sensitive(&self) -> Option<Span> {
+        self.fields().iter().find_map(|field| field.sensitive)
     }
 }
 
@@ -137,6 +189,7 @@ impl<'a> Member<'a> {
         Self {
             ident: source.ident,
             ty,
+            sensitive: source.attrs.sensitive.as_ref().map(|mark| mark.key.span()),
             attrs,
         }
     }

@@ -83,6 +83,7 @@ mod store; // memory, SQLite
 // What all of them use.
 mod clock;
 mod error;
+mod redaction; // what nobody is to see
 mod retry;
 mod wire; // the serde form of an event
 
@@ -106,6 +107,7 @@ pub use crate::handler::{
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
 pub use crate::processor::{Flushed, Processor, ProcessorBuilder, Running, Stopped};
+pub use crate::redaction::Redaction;
 pub use crate::repository::{OutboxRepository, Rescued, Revision};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};

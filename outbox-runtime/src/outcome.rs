@@ -96,6 +96,14 @@ pub enum Settled {
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
+    /// The same outcome with another text, where it has one.
+    pub(crate) fn map_message(mut self, change: impl FnOnce(String) -> String) -> Self {
+        if let Self::Retry { message, .. } | Self::Dead { message, .. } = &mut self {
+            *message = change(std::mem::take(message));
+        }
+        self
+    }
+
     /// Decides what the outcome means for the claimed event: the table above as code.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {

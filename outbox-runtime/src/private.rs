@@ -10,7 +10,7 @@ use serde::de::{
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
-use crate::entity::OutboxEntity;
+use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{OutboxEvent, decode_metadata};
 use crate::metadata::{DecodeError, RawMetadata};
 
@@ -18,6 +18,7 @@ pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
 };
+pub use crate::redaction::Redacted;
 pub use serde;
 pub use serde_json::Error as JsonError;
 
@@ -31,6 +32,14 @@ pub trait MetadataField: Serialize + DeserializeOwned {}
 
 #[diagnostic::do_not_recommend]
 impl<T: Serialize + DeserializeOwned> MetadataField for T {}
+
+/// Stops the compilation of an entity whose constants say what its attributes must not.
+#[track_caller]
+pub const fn assert_options(options: &EntityOptions) {
+    if let Some(fault) = options.fault() {
+        panic!("{}", fault);
+    }
+}
 
 /// Makes rustc say at the field's type that it cannot be metadata, instead of somewhere in the generated code.
 pub fn assert_metadata_field<T: MetadataField>() {}

@@ -3,6 +3,7 @@
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
 
 mod intercepted;
+mod log;
 
 use std::future::Future;
 use std::path::PathBuf;
@@ -16,6 +17,7 @@ use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
 pub use crate::intercepted::{Faults, Intercepted};
+pub use crate::log::Log;
 
 /// An entity with an integer id.
 #[derive(Debug, Clone, OutboxEntity)]

@@ -1,54 +1,16 @@
 //! What the library says: spans and events of `tracing`, with ids and types, and never a payload or a user.
 
-use std::io::Write;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_runtime::{DeadReason, NewEvent, RawMetadata, prelude::*};
-use outbox_tests::{Note, Temporary, enqueue, start_all_users};
-use tracing_subscriber::fmt::MakeWriter;
+use outbox_tests::{Log, Note, Temporary, enqueue, start_all_users};
 
 const SOON: Duration = Duration::from_secs(30);
 const CANARY: &str = "sk_live_CANARY";
 
-/// Everything that was logged.
-#[derive(Debug, Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-impl Log {
-    fn text(&self) -> String {
-        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
-    }
-}
-
 #[tokio::test(flavor = "current_thread")]
 async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
-    let log = Log::default();
-    let subscriber = tracing_subscriber::fmt()
-        .with_max_level(tracing::Level::TRACE)
-        .with_ansi(false)
-        .with_writer(log.clone())
-        .finish();
-    let _guard = tracing::subscriber::set_default(subscriber);
+    let (log, _guard) = Log::of_this_thread();
 
     let temporary = Temporary::open().await;
     let secret = Note {

@@ -4,7 +4,7 @@ use syn::parse::ParseStream;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Member, Path};
 
 use super::level::Level;
-use super::{EnumAttrs, Key, Keyed, each_key, value};
+use super::{EnumAttrs, Key, Keyed, after, each_key, value};
 use crate::check;
 use crate::diag::Diagnostics;
 
@@ -157,7 +157,7 @@ fn class(
     let read = match key.name.as_str() {
         // #[outbox(retry)]
         // #[outbox(retry(after = wait))]
-        "retry" => value::optional_after(&key, input).map(|after| Class::Retry { after }),
+        "retry" => after::optional(&key, input).map(|after| Class::Retry { after }),
         // #[outbox(permanent)]
         "permanent" => value::flag(&key, input).map(|()| Class::Permanent),
         // #[outbox(offline)]
@@ -165,11 +165,11 @@ fn class(
         // #[outbox(unauthenticated)]
         "unauthenticated" => value::flag(&key, input).map(|()| Class::Unauthenticated),
         // #[outbox(rate_limited(after = wait))]
-        "rate_limited" => value::after(&key, input).map(|after| Class::RateLimited { after }),
+        "rate_limited" => after::required(&key, input).map(|after| Class::RateLimited { after }),
         // #[outbox(obsolete)]
         "obsolete" => value::flag(&key, input).map(|()| Class::Obsolete),
         // #[outbox(snooze(after = 0))]
-        "snooze" => value::after(&key, input).map(|after| Class::Snooze { after }),
+        "snooze" => after::required(&key, input).map(|after| Class::Snooze { after }),
         // #[outbox(transparent)]
         "transparent" => value::flag(&key, input).map(|()| Class::Transparent),
         _ => return false,

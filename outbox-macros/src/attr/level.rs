@@ -20,17 +20,21 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 8] = [
+const STRUCT_KEYS: [&str; 12] = [
     "event_type",
     "priority",
     "display_name",
     "max_attempts",
     "retry",
     "timeout",
+    "lease",
+    "order",
+    "on_dead",
+    "coalesce",
     "snapshot",
     "crate",
 ];
-const FIELD_KEYS: [&str; 3] = ["entity_id", "user_id", "metadata"];
+const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 1] = ["crate"];
 
 /// What an error can say about its delivery.
@@ -50,14 +54,7 @@ const ERROR_STRUCT_KEYS: [&str; 9] = {
 };
 
 /// Keys that later versions will know, so that nobody is sent looking for a spelling mistake.
-const LATER_KEYS: [&str; 6] = [
-    "order",
-    "on_dead",
-    "coalesce",
-    "lease",
-    "version",
-    "sensitive",
-];
+const LATER_KEYS: [&str; 1] = ["version"];
 
 impl Level {
     pub(super) fn keys(self) -> &'static [&'static str] {

@@ -4,6 +4,7 @@
 //! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
 //! in [`check`].
 
+mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
@@ -19,6 +20,7 @@ use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
+pub(crate) use self::value::{Choice, Constant, Delays};
 use crate::check;
 use crate::diag::Diagnostics;
 
@@ -31,12 +33,16 @@ pub(crate) struct Keyed<T> {
 /// What `#[outbox(..)]` on a struct says.
 #[derive(Default)]
 pub(crate) struct EntityAttrs {
-    pub(crate) event_type: Option<Keyed<String>>,
-    pub(crate) priority: Option<Keyed<i32>>,
-    pub(crate) display_name: Option<Keyed<String>>,
-    pub(crate) max_attempts: Option<Keyed<u32>>,
-    pub(crate) retry: Option<Keyed<Vec<Duration>>>,
-    pub(crate) timeout: Option<Keyed<Duration>>,
+    pub(crate) event_type: Option<Keyed<Constant<String>>>,
+    pub(crate) priority: Option<Keyed<Constant<i32>>>,
+    pub(crate) display_name: Option<Keyed<Constant<String>>>,
+    pub(crate) max_attempts: Option<Keyed<Constant<u32>>>,
+    pub(crate) retry: Option<Keyed<Delays>>,
+    pub(crate) timeout: Option<Keyed<Constant<Duration>>>,
+    pub(crate) lease: Option<Keyed<Constant<Duration>>>,
+    pub(crate) order: Option<Keyed<Constant<Choice>>>,
+    pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
+    pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
     pub(crate) krate: Option<Keyed<Path>>,
 }
@@ -47,6 +53,7 @@ pub(crate) struct FieldAttrs {
     pub(crate) entity_id: Option<Keyed<()>>,
     pub(crate) user_id: Option<Keyed<()>>,
     pub(crate) metadata: Option<Keyed<()>>,
+    pub(crate) sensitive: Option<Keyed<()>>,
 }
 
 /// What `#[outbox(..)]` on an enum says.
@@ -67,6 +74,8 @@ pub(crate) struct FieldSource<'a> {
     pub(crate) field: &'a Field,
     pub(crate) ident: &'a Ident,
     pub(crate) attrs: FieldAttrs,
+    /// An error was recorded about its attributes: what looks missing may only be misspelt.
+    pub(crate) is_faulty: bool,
 }
 
 impl<'a> EntitySource<'a> {
@@ -88,10 +97,12 @@ impl<'a> EntitySource<'a> {
 
 impl<'a> FieldSource<'a> {
     fn read(field: &'a Field, diag: &mut Diagnostics) -> Option<Self> {
+        let before = diag.recorded();
         Some(Self {
             field,
             ident: field.ident.as_ref()?,
             attrs: FieldAttrs::read(&field.attrs, diag),
+            is_faulty: diag.recorded() > before,
         })
     }
 }
@@ -113,6 +124,14 @@ impl EntityAttrs {
                 "retry" => key.set(&mut read.retry, input, diag, value::retry),
                 // #[outbox(timeout = "30s")]
                 "timeout" => key.set(&mut read.timeout, input, diag, value::timeout),
+                // #[outbox(lease = "2m")]
+                "lease" => key.set(&mut read.lease, input, diag, value::lease),
+                // #[outbox(order = "user")]
+                "order" => key.set(&mut read.order, input, diag, value::order),
+                // #[outbox(on_dead = "skip")]
+                "on_dead" => key.set(&mut read.on_dead, input, diag, value::on_dead),
+                // #[outbox(coalesce = "latest")]
+                "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
                 // #[outbox(crate = ::outbox_runtime)]
@@ -136,6 +155,8 @@ impl FieldAttrs {
                 "user_id" => key.set(&mut read.user_id, input, diag, value::flag),
                 // #[outbox(metadata)]
                 "metadata" => key.set(&mut read.metadata, input, diag, value::flag),
+                // #[outbox(sensitive)]
+                "sensitive" => key.set(&mut read.sensitive, input, diag, value::flag),
                 _ => return false,
             }
             true

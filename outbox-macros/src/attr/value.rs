@@ -2,15 +2,56 @@
 
 use std::time::Duration;
 
-use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
-use syn::parse::{Parse, ParseStream};
-use syn::{
-    Error, Ident, LitInt, LitStr, Member, Path, Result, Token, bracketed, parenthesized, token,
-};
+use syn::parse::ParseStream;
+use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed, token};
 
 use super::Key;
-use crate::diag::did_you_mean;
+use crate::diag::{did_you_mean, list};
+
+/// A value that is known here, or the path of a constant, which the compiler knows later.
+#[derive(Clone)]
+pub(crate) enum Constant<T> {
+    Known(T),
+    Path(Path),
+}
+
+/// The delays between attempts: a list, or a constant that is one.
+pub(crate) type Delays = Constant<Vec<Constant<Duration>>>;
+
+/// One of a few words, and the variant of the runtime's enum that it stands for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Choice {
+    word: &'static str,
+    pub(crate) variant: &'static str,
+}
+
+const fn choice(word: &'static str, variant: &'static str) -> Choice {
+    Choice { word, variant }
+}
+
+const ORDERS: [Choice; 3] = [
+    choice("entity", "Entity"),
+    choice("user", "User"),
+    choice("none", "None"),
+];
+const ON_DEAD: [Choice; 2] = [choice("hold", "Hold"), choice("skip", "Skip")];
+const COALESCE: [Choice; 1] = [choice("latest", "Latest")];
+
+impl<T> Constant<T> {
+    pub(crate) fn known(&self) -> Option<&T> {
+        match self {
+            Self::Known(value) => Some(value),
+            Self::Path(_) => None,
+        }
+    }
+}
+
+impl Choice {
+    pub(crate) fn is(&self, word: &str) -> bool {
+        self.word == word
+    }
+}
 
 /// `snapshot`: a key without a value.
 pub(super) fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
@@ -21,117 +62,109 @@ pub(super) fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
 }
 
 /// The name of the type in rows: non-empty, at most as long as a row has room for, and printable.
-pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<String> {
+///
+/// The runtime's `EntityOptions` has the same rules for what a constant says.
+pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<Constant<String>> {
     /// What a row has room for; the runtime's `NewEvent::MAX_KEY_BYTES`.
     const MAX_BYTES: usize = 255;
-    let literal = text(key, input, "\"moodEntry\"")?;
-    let name = literal.value();
-    let fault = match name.len() {
-        bytes if bytes > MAX_BYTES => format!("has {bytes} bytes, more than {MAX_BYTES}"),
-        _ if name.chars().any(char::is_control) => "has a control character".to_owned(),
-        _ if name == "generic" => "is the tag of metadata whose type is in no set".to_owned(),
-        _ => return Ok(name),
-    };
-    Err(Error::new(
-        literal.span(),
-        format!("this event type {fault}"),
-    ))
+    text(key, input, "\"moodEntry\"", |name| match name.len() {
+        bytes if bytes > MAX_BYTES => Some(format!(
+            "this event type has {bytes} bytes, more than {MAX_BYTES}"
+        )),
+        _ if name.chars().any(char::is_control) => {
+            Some("this event type has a control character".to_owned())
+        }
+        _ if name == "generic" => {
+            Some("this event type is the tag of metadata whose type is in no set".to_owned())
+        }
+        _ => None,
+    })
 }
 
 /// Any name.
-pub(super) fn display_name(key: &Key, input: ParseStream<'_>) -> Result<String> {
-    text(key, input, "\"Mood Entry\"").map(|literal| literal.value())
+pub(super) fn display_name(key: &Key, input: ParseStream<'_>) -> Result<Constant<String>> {
+    text(key, input, "\"Mood Entry\"", |_| None)
 }
 
 /// A whole number with an optional sign.
-pub(super) fn priority(key: &Key, input: ParseStream<'_>) -> Result<i32> {
-    let (sign, literal) = value(key, input, "a whole number", "5", |input| {
+pub(super) fn priority(key: &Key, input: ParseStream<'_>) -> Result<Constant<i32>> {
+    constant(key, input, "a whole number", "5", |input| {
         let sign = input.parse::<Option<Token![-]>>()?;
-        Ok((sign, input.parse::<LitInt>()?))
-    })?;
-    let sign = if sign.is_some() { "-" } else { "" };
-    format!("{sign}{}", literal.base10_digits())
-        .parse()
-        .map_err(|_| {
+        let literal: LitInt = input.parse()?;
+        let sign = if sign.is_some() { "-" } else { "" };
+        let number = format!("{sign}{}", literal.base10_digits()).parse();
+        Ok(number.map_err(|_| {
             let (min, max) = (i32::MIN, i32::MAX);
             let message = format!("a priority is a whole number from {min} to {max}");
             Error::new(literal.span(), message)
-        })
+        }))
+    })
 }
 
 /// A whole number from 1.
-pub(super) fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<u32> {
-    let literal: LitInt = value(key, input, "a whole number", "5", Parse::parse)?;
-    let fault = match literal.base10_parse() {
-        Ok(attempts) if attempts > 0 => return Ok(attempts),
-        Err(_) if !literal.base10_digits().starts_with('-') => {
-            format!("`max_attempts` is at most {}", u32::MAX)
-        }
-        Ok(_) | Err(_) => "an event needs at least 1 attempt".to_owned(),
-    };
-    Err(Error::new(literal.span(), fault))
+pub(super) fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<Constant<u32>> {
+    constant(key, input, "a whole number", "5", |input| {
+        let literal: LitInt = input.parse()?;
+        let fault = match literal.base10_parse() {
+            Ok(attempts) if attempts > 0 => return Ok(Ok(attempts)),
+            Err(_) if !literal.base10_digits().starts_with('-') => {
+                format!("`max_attempts` is at most {}", u32::MAX)
+            }
+            Ok(_) | Err(_) => "an event needs at least 1 attempt".to_owned(),
+        };
+        Ok(Err(Error::new(literal.span(), fault)))
+    })
 }
 
-/// A duration that is not zero.
-pub(super) fn timeout(key: &Key, input: ParseStream<'_>) -> Result<Duration> {
-    let literal: LitStr = value(key, input, "a duration", "\"30s\"", Parse::parse)?;
-    let timeout = duration(&literal)?;
-    if timeout.is_zero() {
-        return Err(Error::new(
-            literal.span(),
-            "a timeout is longer than zero: nothing can be delivered in no time",
-        ));
-    }
-    Ok(timeout)
+/// A duration in which something can be delivered.
+pub(super) fn timeout(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
+    let fault = "a timeout is longer than zero: nothing can be delivered in no time";
+    longer_than_zero(key, input, "\"30s\"", fault)
+}
+
+/// A duration for which something can be held.
+pub(super) fn lease(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
+    let fault = "a lease is longer than zero: it would have ended before it began";
+    longer_than_zero(key, input, "\"2m\"", fault)
 }
 
 /// A list of at least one duration; what is wrong with each is told at once.
-pub(super) fn retry(key: &Key, input: ParseStream<'_>) -> Result<Vec<Duration>> {
+pub(super) fn retry(key: &Key, input: ParseStream<'_>) -> Result<Delays> {
     let example = "[\"1s\", \"5s\", \"2m\"]";
-    let (list, literals) = value(key, input, "a list of durations", example, |input| {
+    constant(key, input, "a list of durations", example, |input| {
         let content;
         let list: token::Bracket = bracketed!(content in input);
-        let literals = content.parse_terminated(<LitStr as Parse>::parse, Token![,])?;
-        Ok((list, literals))
-    })?;
-    if literals.is_empty() {
-        let message = format!("`retry` needs at least one delay: `retry = {example}`");
-        return Err(Error::new(list.span.join(), message));
-    }
-    let mut delays = Vec::new();
-    let mut faults: Option<Error> = None;
-    for delay in literals.iter().map(duration) {
-        match (delay, &mut faults) {
-            (Ok(delay), _) => delays.push(delay),
-            (Err(error), Some(faults)) => faults.combine(error),
-            (Err(error), None) => faults = Some(error),
+        let delays = content.parse_terminated(delay, Token![,])?;
+        if delays.is_empty() {
+            let message = format!("`retry` needs at least one delay: `retry = {example}`");
+            return Ok(Err(Error::new(list.span.join(), message)));
         }
-    }
-    faults.map_or(Ok(delays), Err)
+        let mut known = Vec::new();
+        let mut faults: Option<Error> = None;
+        for delay in delays {
+            match (delay, &mut faults) {
+                (Ok(delay), _) => known.push(delay),
+                (Err(error), Some(faults)) => faults.combine(error),
+                (Err(error), None) => faults = Some(error),
+            }
+        }
+        Ok(faults.map_or(Ok(known), Err))
+    })
 }
 
-/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"7d"`.
-fn duration(literal: &LitStr) -> Result<Duration> {
-    let text = literal.value();
-    let unit_at = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds_of = |unit| number.parse::<u64>().ok()?.checked_mul(unit);
-    let duration = match unit {
-        "ms" => number.parse().ok().map(Duration::from_millis),
-        "s" => seconds_of(1).map(Duration::from_secs),
-        "m" => seconds_of(60).map(Duration::from_secs),
-        "h" => seconds_of(60 * 60).map(Duration::from_secs),
-        "d" => seconds_of(24 * 60 * 60).map(Duration::from_secs),
-        _ => None,
-    };
-    duration.ok_or_else(|| {
-        let message = format!(
-            "{text:?} is not a duration: write a whole number and `ms`, `s`, `m`, `h` or `d`, such as \"30s\""
-        );
-        Error::new(literal.span(), message)
-    })
+/// Which events wait for each other.
+pub(super) fn order(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &ORDERS)
+}
+
+/// What a dead letter means for the events behind it.
+pub(super) fn on_dead(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &ON_DEAD)
+}
+
+/// Whether a newer event takes the place of an older one.
+pub(super) fn coalesce(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &COALESCE)
 }
 
 /// A path that means the same wherever the generated code stands.
@@ -187,71 +220,116 @@ fn value<T>(
     read(input).map_err(|_| Error::new(span, format!("`{}` {takes}", key.name)))
 }
 
-fn text(key: &Key, input: ParseStream<'_>, example: &str) -> Result<LitStr> {
-    let text: LitStr = value(key, input, "a string", example, Parse::parse)?;
-    if text.value().is_empty() {
-        return Err(Error::new(text.span(), format!("`{}` is empty", key.name)));
-    }
-    Ok(text)
+/// A value, or the path of a constant. What `read` cannot parse is of the wrong kind; the inner error is about a value of
+/// the right kind.
+fn constant<T>(
+    key: &Key,
+    input: ParseStream<'_>,
+    kind: &str,
+    example: &str,
+    read: impl FnOnce(ParseStream<'_>) -> Result<Result<T>>,
+) -> Result<Constant<T>> {
+    let kind = format!("{kind} or a constant");
+    value(key, input, &kind, example, |input| {
+        match names_constant(input) {
+            true => input.parse().map(|path| Ok(Constant::Path(path))),
+            false => read(input).map(|known| known.map(Constant::Known)),
+        }
+    })?
 }
 
-/// `retry` or `retry(after = wait)`.
-pub(super) fn optional_after(key: &Key, input: ParseStream<'_>) -> Result<Option<Member>> {
-    if input.is_empty() || input.peek(Token![,]) {
-        return Ok(None);
-    }
-    after(key, input).map(Some)
+/// Whether a path stands here that can be that of a constant. A lone word with small letters more likely lacks quotes.
+fn names_constant(input: ParseStream<'_>) -> bool {
+    let ahead = input.fork();
+    ahead.parse::<Path>().is_ok_and(|path| {
+        let word = path.get_ident().map(|word| word.unraw().to_string());
+        word.is_none_or(|word| !word.contains(char::is_lowercase))
+    })
 }
 
-/// `(after = wait)`: the field that says for how long.
-pub(super) fn after(key: &Key, input: ParseStream<'_>) -> Result<Member> {
-    if !input.peek(token::Paren) {
-        return Err(key.error(&takes_after(key)));
-    }
-    let content;
-    parenthesized!(content in input);
-    let field = match content.is_empty() {
-        true => Err(key.error(&takes_after(key))),
-        false => after_in_parentheses(key, &content),
-    };
-    // What a mistake left unread would be one more error.
-    content.parse::<TokenStream>()?;
-    field
-}
-
-fn after_in_parentheses(key: &Key, content: ParseStream<'_>) -> Result<Member> {
-    let name = &key.name;
-    let word = content
-        .call(Ident::parse_any)
-        .map_err(|error| Error::new(error.span(), format!("`{name}` {}", takes_after(key))))?;
-    if word != "after" {
-        let help = match did_you_mean(&word.to_string(), &["after"]) {
-            Some(_) => "did you mean `after`?".to_owned(),
-            None => format!("`{name}` {}", takes_after(key)),
+fn text(
+    key: &Key,
+    input: ParseStream<'_>,
+    example: &str,
+    fault: impl FnOnce(&str) -> Option<String>,
+) -> Result<Constant<String>> {
+    constant(key, input, "a string", example, |input| {
+        let literal: LitStr = input.parse()?;
+        let text = literal.value();
+        let fault = match text.is_empty() {
+            true => Some(format!("`{}` is empty", key.name)),
+            false => fault(&text),
         };
-        let message = format!("unknown key `{word}` of `{name}`\n= help: {help}");
-        return Err(Error::new(word.span(), message));
-    }
-    let takes = format!("`after` takes the name of a field: `{name}(after = wait)`");
-    if !content.peek(Token![=]) {
-        return Err(Error::new(word.span(), takes));
-    }
-    content.parse::<Token![=]>()?;
-    let span = match content.is_empty() {
-        true => word.span(),
-        false => content.span(),
-    };
-    let field = content
-        .parse::<Member>()
-        .map_err(|_| Error::new(span, takes))?;
-    content.parse::<Option<Token![,]>>()?;
-    match content.is_empty() {
-        true => Ok(field),
-        false => Err(content.error(format_args!("`{name}` takes nothing but `after`"))),
-    }
+        Ok(fault.map_or(Ok(text), |fault| Err(Error::new(literal.span(), fault))))
+    })
 }
 
-fn takes_after(key: &Key) -> String {
-    let name = &key.name;
-    format!("takes the field that says for how long: `{name}(after = wait)`")
+fn one_of(key: &Key, input: ParseStream<'_>, choices: &[Choice]) -> Result<Constant<Choice>> {
+    let words: Vec<&str> = choices.iter().map(|choice| choice.word).collect();
+    let example = words.first().map(|word| format!("\"{word}\""));
+    let example = example.unwrap_or_default();
+    constant(key, input, "a string", &example, |input| {
+        let literal: LitStr = input.parse()?;
+        let written = literal.value();
+        let chosen = choices.iter().find(|choice| choice.is(&written));
+        Ok(chosen.copied().ok_or_else(|| {
+            let help = match (did_you_mean(&written, &words), words.as_slice()) {
+                (Some(meant), _) => format!("did you mean `\"{meant}\"`?"),
+                (None, [only]) => {
+                    format!("the only choice is `\"{only}\"`; without the key it is off")
+                }
+                (None, words) => format!("choose from {}", list(words)),
+            };
+            let message = format!("`{}` cannot be {written:?}\n= help: {help}", key.name);
+            Error::new(literal.span(), message)
+        }))
+    })
+}
+
+fn longer_than_zero(
+    key: &Key,
+    input: ParseStream<'_>,
+    example: &str,
+    fault: &str,
+) -> Result<Constant<Duration>> {
+    constant(key, input, "a duration", example, |input| {
+        let literal: LitStr = input.parse()?;
+        Ok(match duration(&literal) {
+            Ok(known) if known.is_zero() => Err(Error::new(literal.span(), fault)),
+            known => known,
+        })
+    })
+}
+
+/// One delay of a list.
+fn delay(input: ParseStream<'_>) -> Result<Result<Constant<Duration>>> {
+    if names_constant(input) {
+        return input.parse().map(|path| Ok(Constant::Path(path)));
+    }
+    let literal: LitStr = input.parse()?;
+    Ok(duration(&literal).map(Constant::Known))
+}
+
+/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"7d"`.
+fn duration(literal: &LitStr) -> Result<Duration> {
+    let text = literal.value();
+    let unit_at = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit_at);
+    let seconds_of = |unit| number.parse::<u64>().ok()?.checked_mul(unit);
+    let duration = match unit {
+        "ms" => number.parse().ok().map(Duration::from_millis),
+        "s" => seconds_of(1).map(Duration::from_secs),
+        "m" => seconds_of(60).map(Duration::from_secs),
+        "h" => seconds_of(60 * 60).map(Duration::from_secs),
+        "d" => seconds_of(24 * 60 * 60).map(Duration::from_secs),
+        _ => None,
+    };
+    duration.ok_or_else(|| {
+        let message = format!(
+            "{text:?} is not a duration: write a whole number and `ms`, `s`, `m`, `h` or `d`, such as \"30s\""
+        );
+        Error::new(literal.span(), message)
+    })
 }

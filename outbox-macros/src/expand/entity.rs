@@ -1,13 +1,11 @@
 //! `impl OutboxEntity`, and what is emitted beside it.
 
-use std::time::Duration;
-
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{enqueue, in_const, metadata, runtime};
-use crate::model::{Entity, Member, Options};
+use super::{enqueue, in_const, metadata, options, runtime, sensitive};
+use crate::model::{Entity, Member};
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
 pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
@@ -17,6 +15,8 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
         trait_impl(entity),
         enqueue::methods(entity.name, entity.vis),
         metadata::serde_impls(entity),
+        options::assertion(entity),
+        sensitive::debug(entity).unwrap_or_default(),
     ];
     let hidden = in_const(&runtime, &items);
     quote!(#struct_item #hidden)
@@ -24,9 +24,9 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
 
 fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     let name = entity.name;
-    let event_type = &entity.options.event_type;
+    let event_type = options::text(&entity.options.event_type);
     let metadata_type = metadata::type_name(entity);
-    let options = options(&entity.options);
+    let options = options::value(&entity.options);
     let entity_id = converted(
         &entity.entity_id,
         &quote!(AsEntityId),
@@ -34,11 +34,12 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     );
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
+    let hide_sensitive = sensitive::hide_method(entity);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
-    //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new("moodEntry").with_priority(5);
+    //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
@@ -65,6 +66,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             ) -> ::core::result::Result<_outbox::RawMetadata, _outbox::__private::JsonError> {
                 #json
             }
+
+            #hide_sensitive
         }
     }
 }
@@ -74,42 +77,4 @@ fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream)
     let Member { ident, ty, .. } = field;
     // Output: <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id)
     quote_spanned!(super::at(ty.span())=> <#ty as _outbox::#conversion>::#method(&self.#ident))
-}
-
-fn options(options: &Options) -> TokenStream {
-    let event_type = &options.event_type;
-    let display_name = &options.display_name;
-    let priority = options
-        .priority
-        .map(|priority| quote!(.with_priority(#priority)));
-    let max_attempts = options
-        .max_attempts
-        .map(|attempts| quote!(.with_max_attempts(#attempts)));
-    let timeout = options.timeout.map(|timeout| {
-        let timeout = duration(timeout);
-        quote!(.with_timeout(#timeout))
-    });
-    let retry = options.retry.as_ref().map(|delays| {
-        let delays = delays.iter().copied().map(duration);
-        // A const block, because the delays must be 'static and a call is not promoted to that.
-        quote!(.with_retry(const { &[#(#delays),*] }))
-    });
-    // Output:
-    //     _outbox::EntityOptions::new("moodEntry")
-    //         .with_display_name("Mood Entry")
-    //         .with_priority(5i32)
-    //         .with_retry(const { &[Duration::new(1u64, 0u32), Duration::new(5u64, 0u32)] })
-    quote! {
-        _outbox::EntityOptions::new(#event_type)
-            .with_display_name(#display_name)
-            #priority
-            #max_attempts
-            #timeout
-            #retry
-    }
-}
-
-fn duration(duration: Duration) -> TokenStream {
-    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
-    quote!(::core::time::Duration::new(#seconds, #nanos))
 }

@@ -45,7 +45,7 @@ pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenS
 
 /// Whether the entity itself would have been the metadata.
 fn is_snapshot(source: &EntitySource<'_>) -> bool {
-    matches!(Metadata::from_source(source), Metadata::Snapshot)
+    matches!(Metadata::from_source(source), Metadata::Snapshot(_))
 }
 
 fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
@@ -55,7 +55,7 @@ fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
     let fields = match Metadata::from_source(source) {
         // A field of a generic struct may mention a parameter.
         Metadata::Fields(metadata) if is_plain => metadata.fields,
-        Metadata::Fields(_) | Metadata::Snapshot => Vec::new(),
+        Metadata::Fields(_) | Metadata::Snapshot(_) => Vec::new(),
     };
     let fields = fields.iter().map(|field| {
         let (ident, ty) = (field.ident, field.ty);

@@ -9,14 +9,22 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
 
-use super::{at, derived_name};
+use super::{at, derived_name, of_generated_code};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 
 /// What stands for the type `Metadata` in the impl.
 pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Snapshot => quote_spanned!(at(entity.name.span())=> Self),
+        Metadata::Snapshot(_) => quote_spanned!(at(entity.name.span())=> Self),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
+    }
+}
+
+/// The metadata's type, to be named where `Self` is no type.
+pub(super) fn type_path(entity: &Entity<'_>) -> Ident {
+    match &entity.metadata {
+        Metadata::Snapshot(_) => of_generated_code(entity.name),
+        Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
     }
 }
 
@@ -33,6 +41,12 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     let derives = metadata
         .follows_serde()
         .then(|| serde_derives(metadata, runtime));
+    // Otherwise it is written so that it leaves out what is sensitive.
+    let debug = entity
+        .metadata
+        .sensitive()
+        .is_none()
+        .then(|| quote!(, ::core::fmt::Debug));
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
         let docs = docs(field);
@@ -48,7 +62,7 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     //     }
     Some(quote! {
         #[doc = #summary]
-        #[derive(::core::clone::Clone, ::core::fmt::Debug)]
+        #[derive(::core::clone::Clone #debug)]
         #derives
         #vis struct #struct_name {
             #(#fields,)*
@@ -95,7 +109,7 @@ fn serde_derives(metadata: &MetadataFields<'_>, runtime: &TokenStream) -> TokenS
 pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         // Output: _outbox::__private::snapshot(self, (&_outbox::__private::Field::<Self>::TYPE).codec())
-        Metadata::Snapshot => {
+        Metadata::Snapshot(_) => {
             quote!(_outbox::__private::snapshot(
                 self,
                 (&_outbox::__private::Field::<Self>::TYPE).codec()
@@ -145,7 +159,7 @@ pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
         ]
         .into_iter()
         .collect(),
-        Metadata::Snapshot => assertions(&[]),
+        Metadata::Snapshot(_) => assertions(&[]),
         Metadata::Fields(_) => TokenStream::new(),
     }
 }

@@ -11,6 +11,8 @@ mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
 mod handler; // trait <Set>Handler, handled_by
 mod metadata; // struct <Entity>Metadata, its JSON
+mod options; // OPTIONS
+mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
 
 use proc_macro2::{Span, TokenStream};

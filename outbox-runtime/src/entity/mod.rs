@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::metadata::RawMetadata;
+use crate::redaction::Redaction;
 
 mod id; // which entity, and whose
 mod options; // what #[outbox(..)] says about a type
@@ -47,4 +48,11 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// Where a field's `Serialize` fails.
     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error>;
+
+    /// Names the values that no message about an event may show: those of `#[outbox(sensitive)]` fields.
+    ///
+    /// Default: none.
+    fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut Redaction) {
+        let _ = (metadata, redaction);
+    }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::enqueue::NewEvent;
+
 /// What `#[outbox(..)]` says about an entity type.
 ///
 /// # Examples
@@ -216,4 +218,49 @@ impl EntityOptions {
     pub const fn metadata_version(&self) -> u32 {
         self.metadata_version
     }
+    /// Which rule the options break, if any. The derive holds literals to the same rules as it reads them; this is for
+    /// what only the compiler knows.
+    pub(crate) const fn fault(&self) -> Option<&'static str> {
+        const fn is(duration: Option<Duration>, limit: Duration) -> bool {
+            matches!(duration, Some(duration) if duration.as_nanos() <= limit.as_nanos())
+        }
+        if let Some(fault) = event_type_fault(self.event_type.as_bytes()) {
+            return Some(fault);
+        }
+        match (self.timeout, self.lease, self.retry) {
+            _ if self.max_attempts == 0 => Some("an event needs at least 1 attempt"),
+            (_, _, Some([])) => Some("`retry` needs at least one delay"),
+            (timeout, _, _) if is(timeout, Duration::ZERO) => Some("a timeout is longer than zero"),
+            (_, lease, _) if is(lease, Duration::ZERO) => Some("a lease is longer than zero"),
+            (Some(timeout), lease, _) if is(lease, timeout) => {
+                Some("the timeout must be shorter than the lease")
+            }
+            _ => None,
+        }
+    }
+}
+
+const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
+    match name {
+        [] => return Some("the event type is empty"),
+        b"generic" => return Some("`generic` is the tag of metadata whose type is in no set"),
+        _ if name.len() > NewEvent::MAX_KEY_BYTES => {
+            return Some("an event type has at most 255 bytes");
+        }
+        _ => {}
+    }
+    // No iterators in constants. In UTF-8 the control characters are these, and C2 80 to C2 9F.
+    let mut rest = name;
+    while let [first, after @ ..] = rest {
+        let control = match (first, after) {
+            (0..0x20 | 0x7f, _) => true,
+            (0xc2, [second, ..]) => *second < 0xa0,
+            _ => false,
+        };
+        if control {
+            return Some("the event type has a control character");
+        }
+        rest = after;
+    }
+    None
 }

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 
 use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{Event, OutboxEvent, decode_metadata};
+use crate::redaction::Redaction;
 
 mod answer; // what a handler may answer
 pub(crate) mod derived; // what #[derive(DeliveryError)] calls
@@ -68,6 +69,15 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     fn entities(&self) -> Vec<EntityOptions> {
         Vec::new()
     }
+
+    /// The text of a failure of `event`, without what must not be stored or logged.
+    ///
+    /// Default: the text as it is. [`HandlerSet`] takes out the values of `#[outbox(sensitive)]` fields; a handler that wraps
+    /// another must pass this on.
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        let _ = event;
+        text
+    }
 }
 
 /// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send` future of the answer.
@@ -112,7 +122,13 @@ where
 }
 
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
-type Route = Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>;
+
+/// Where the events of one entity go.
+struct Route {
+    options: EntityOptions,
+    deliver: Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>,
+    redact: fn(&OutboxEvent, String) -> String,
+}
 
 /// Typed handlers, one an entity: what `handled_by` of an [`OutboxEvents`](crate::OutboxEvents) set returns.
 ///
@@ -137,7 +153,7 @@ type Route = Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>;
 #[derive(Default)]
 #[must_use = "handlers do nothing until a processor has them"]
 pub struct HandlerSet {
-    routes: Vec<(EntityOptions, Route)>,
+    routes: Vec<Route>,
 }
 
 impl HandlerSet {
@@ -148,19 +164,34 @@ impl HandlerSet {
 
     /// The same set, with `handler` for the entity `E`.
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
-        let route: Route = Box::new(move |record| match decode_metadata::<E>(record) {
-            Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
-            Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+        self.routes.push(Route {
+            options: E::OPTIONS,
+            deliver: Box::new(move |record| match decode_metadata::<E>(record) {
+                Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
+                Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+            }),
+            redact: redact::<E>,
         });
-        self.routes.push((E::OPTIONS, route));
         self
     }
 
     fn route(&self, event_type: &str) -> Option<&Route> {
         self.routes
             .iter()
-            .find(|(options, _)| options.event_type() == event_type)
-            .map(|(_, route)| route)
+            .find(|route| route.options.event_type() == event_type)
+    }
+}
+
+/// What [`OutboxEntity::hide_sensitive`] names is taken out of `text`.
+fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
+    // What cannot be decoded was given to no handler, and the reason quotes no value.
+    match decode_metadata::<E>(event) {
+        Ok(metadata) => {
+            let mut redaction = Redaction::default();
+            E::hide_sensitive(&metadata, &mut redaction);
+            redaction.apply(text)
+        }
+        Err(_) => text,
     }
 }
 
@@ -172,19 +203,26 @@ impl OutboxEventHandler for HandlerSet {
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
         match self.route(&event.event_type) {
-            Some(route) => route(event).await,
+            Some(route) => (route.deliver)(event).await,
             None => Err(HandlerError::no_handler()),
         }
     }
 
     fn entities(&self) -> Vec<EntityOptions> {
-        self.routes.iter().map(|(options, _)| *options).collect()
+        self.routes.iter().map(|route| route.options).collect()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        match self.route(&event.event_type) {
+            Some(route) => (route.redact)(event, text),
+            None => text,
+        }
     }
 }
 
 impl fmt::Debug for HandlerSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let types = self.routes.iter().map(|(options, _)| options.event_type());
+        let types = self.routes.iter().map(|route| route.options.event_type());
         f.debug_set().entries(types).finish()
     }
 }

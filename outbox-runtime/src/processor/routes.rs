@@ -1,6 +1,7 @@
 //! Which handler gets an event, with what retry schedule and timeout.
 
 use std::collections::HashSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,7 +9,9 @@ use super::builder::Settings;
 use crate::claim::EventTypes;
 use crate::entity::EntityOptions;
 use crate::error::BuildError;
+use crate::event::OutboxEvent;
 use crate::handler::OutboxEventHandler;
+use crate::redaction::REDACTED;
 use crate::retry::RetryPolicy;
 
 /// The registered handlers.
@@ -90,6 +93,16 @@ impl Routes {
                 .and_then(EntityOptions::timeout)
                 .unwrap_or(settings.timeout),
         })
+    }
+
+    /// A failure's text as it may be stored and logged.
+    pub(super) fn redact(&self, index: HandlerIndex, event: &OutboxEvent, text: String) -> String {
+        let Some(registered) = self.handlers.get(index) else {
+            return text;
+        };
+        // It runs code of the application's, whose panic must not end the run and must not let the text through.
+        let redacted = catch_unwind(AssertUnwindSafe(|| registered.handler.redact(event, text)));
+        redacted.unwrap_or_else(|_| REDACTED.to_owned())
     }
 
     /// What may be claimed: no type without a handler, none of a handler that `paused` names, and none of `unhandled`.

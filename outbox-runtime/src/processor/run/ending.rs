@@ -75,7 +75,10 @@ impl Run {
         if attempt.lease_lost {
             self.leases.remove(&attempt.claim.event.id);
         } else {
-            self.settle(&attempt.claim, ended.outcome(), &attempt.retry);
+            let routes = &self.shared.routes;
+            let redact = |text| routes.redact(attempt.handler, &attempt.claim.event, text);
+            let outcome = ended.outcome().map_message(redact);
+            self.settle(&attempt.claim, outcome, &attempt.retry);
         }
     }
 

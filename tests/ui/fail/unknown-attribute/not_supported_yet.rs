@@ -1,11 +1,11 @@
 use outbox_runtime::OutboxEntity;
 
 #[derive(OutboxEntity)]
-#[outbox(event_type = "moodEntry", lease = "1m", order = "user", version = 2)]
+#[outbox(event_type = "moodEntry", version = 2)]
 struct MoodEntry {
     #[outbox(entity_id)]
     id: i64,
-    #[outbox(user_id, sensitive)]
+    #[outbox(user_id)]
     user_id: String,
 }
 

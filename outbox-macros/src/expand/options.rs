@@ -1,0 +1,98 @@
+//! `OPTIONS`: what `#[outbox(..)]` says about an entity type.
+
+use std::time::Duration;
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, format_ident, quote};
+
+use crate::attr::{Choice, Constant};
+use crate::model::{Entity, Options};
+
+/// The value of the associated constant.
+pub(super) fn value(options: &Options) -> TokenStream {
+    let display_name = text(&options.display_name);
+    let set: TokenStream = [
+        call("with_priority", &options.priority, |known| quote!(#known)),
+        call(
+            "with_max_attempts",
+            &options.max_attempts,
+            |known| quote!(#known),
+        ),
+        call("with_retry", &options.retry, |delays| {
+            let delays = delays.iter().map(|delay| constant(delay, duration));
+            // A const block, because the delays must be 'static and a call is not promoted to that.
+            quote!(const { &[#(#delays),*] })
+        }),
+        call("with_timeout", &options.timeout, duration),
+        call("with_lease", &options.lease, duration),
+        call("with_order", &options.order, |known| {
+            variant("Order", known)
+        }),
+        call("with_on_dead", &options.on_dead, |known| {
+            variant("OnDead", known)
+        }),
+        call("with_coalesce", &options.coalesce, |known| {
+            variant("Coalesce", known)
+        }),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    // Output:
+    //     _outbox::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
+    //         .with_display_name("Mood Entry")
+    //         .with_priority(5i32)
+    //         .with_retry(const { &[Duration::new(1u64, 0u32), SLOW] })
+    //         .with_order(_outbox::Order::User)
+    quote! {
+        _outbox::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
+            .with_display_name(#display_name)
+            #set
+    }
+}
+
+/// Holds what the constants say to the rules that a literal was held to when it was parsed.
+pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
+    let Some(path) = entity.options.first_path() else {
+        return TokenStream::new();
+    };
+    let name = entity.name;
+    let span = super::at(syn::spanned::Spanned::span(path));
+    // Output: const _: () = _outbox::__private::assert_options(&<MoodEntry as _outbox::OutboxEntity>::OPTIONS);
+    quote::quote_spanned! {span=>
+        const _: () = _outbox::__private::assert_options(&<#name as _outbox::OutboxEntity>::OPTIONS);
+    }
+}
+
+/// A string, or the constant that is one.
+pub(super) fn text(text: &Constant<String>) -> TokenStream {
+    constant(text, |known| quote!(#known))
+}
+
+/// One call of the builder, where the option is given.
+fn call<T>(
+    method: &str,
+    option: &Option<Constant<T>>,
+    known: impl FnOnce(&T) -> TokenStream,
+) -> Option<TokenStream> {
+    let method = format_ident!("{method}");
+    let value = constant(option.as_ref()?, known);
+    Some(quote!(.#method(#value)))
+}
+
+fn constant<T>(constant: &Constant<T>, known: impl FnOnce(&T) -> TokenStream) -> TokenStream {
+    match constant {
+        Constant::Known(value) => known(value),
+        Constant::Path(path) => path.to_token_stream(),
+    }
+}
+
+fn variant(of: &str, choice: &Choice) -> TokenStream {
+    let (of, variant) = (format_ident!("{of}"), format_ident!("{}", choice.variant));
+    quote!(_outbox::#of::#variant)
+}
+
+fn duration(duration: &Duration) -> TokenStream {
+    let (seconds, nanos) = (duration.as_secs(), duration.subsec_nanos());
+    quote!(::core::time::Duration::new(#seconds, #nanos))
+}
