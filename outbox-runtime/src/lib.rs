@@ -63,6 +63,7 @@
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
+//! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 // The nouns, in the order of the data's flow.
@@ -77,6 +78,7 @@ mod repository; // what every store promises
 mod statistics; // what is in the outbox, and why
 
 // The machinery.
+mod dead_letters; // what was given up
 mod processor; // carries a row from claim to outcome
 mod store; // memory, SQLite
 
@@ -93,6 +95,7 @@ pub mod __private;
 
 pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
 pub use crate::clock::{Clock, Sleep, SystemClock};
+pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent};
 pub use crate::entity::{
     AsEntityId, AsUserId, Coalesce, EntityId, EntityOptions, OnDead, Order, OutboxEntity,
@@ -108,7 +111,7 @@ pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
 pub use crate::processor::{Flushed, Processor, ProcessorBuilder, Running, Stopped};
 pub use crate::redaction::Redaction;
-pub use crate::repository::{OutboxRepository, Rescued, Revision};
+pub use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;

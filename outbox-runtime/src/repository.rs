@@ -124,6 +124,9 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// Deletes one event, in whatever state it is. Returns whether it was there.
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
 
+    /// Deletes those of these events that are dead, and leaves the others alone. Returns how many it were.
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+
     /// Deletes all events of these entities. Returns how many.
     async fn delete_events_for_entities(
         &self,
@@ -141,6 +144,14 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// The events that have been pending for longer than [`OutboxEvent::STALE_AFTER`], oldest first.
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// The entities whose deletion the remote service was not told yet, dead letters included, in `seq` order.
+    ///
+    /// Who restores entities from the service must leave these out, or what the user has deleted comes back.
+    async fn pending_deletes(
+        &self,
+        user_id: Option<&str>,
+    ) -> Result<Vec<PendingDelete>, StoreError>;
 
     /// What the first undelivered event of an entity waits for, as far as the store knows.
     async fn explain(
@@ -259,6 +270,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).delete_event(id).await
     }
 
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        (**self).discard(ids).await
+    }
+
     async fn delete_events_for_entities(
         &self,
         entity_ids: &[EntityId],
@@ -279,6 +294,13 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
         (**self).stale_events(user_id).await
+    }
+
+    async fn pending_deletes(
+        &self,
+        user_id: Option<&str>,
+    ) -> Result<Vec<PendingDelete>, StoreError> {
+        (**self).pending_deletes(user_id).await
     }
 
     async fn explain(
@@ -323,6 +345,30 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn changed(&self, seen: Revision) -> Revision {
         (**self).changed(seen).await
+    }
+}
+
+/// An entity whose deletion was not delivered yet: see [`OutboxRepository::pending_deletes`].
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct PendingDelete {
+    /// Whose it was.
+    pub user_id: String,
+    /// What it was.
+    pub event_type: String,
+    /// Which it was.
+    pub entity_id: EntityId,
+}
+
+impl PendingDelete {
+    /// For stores.
+    #[must_use]
+    pub fn new(user_id: String, event_type: String, entity_id: EntityId) -> Self {
+        Self {
+            user_id,
+            event_type,
+            entity_id,
+        }
     }
 }
 

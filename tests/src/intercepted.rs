@@ -8,8 +8,8 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Claim, ClaimRequest, Clock, EnqueueError, EntityId, Explanation, Lease, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision, Settled, Settlement,
-    StoreError, StoreErrorKind, async_trait,
+    OutboxRepository, OutboxStatistics, OutboxStatus, PendingDelete, Rescued, Revision, Settled,
+    Settlement, StoreError, StoreErrorKind, async_trait,
 };
 use uuid::Uuid;
 
@@ -120,10 +120,12 @@ pass_on! {
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
     async fn delete_events_for_entities(&self, ids: &[EntityId], user: Option<&str>) -> Result<u64, StoreError>;
     async fn delete_all_events_for_user(&self, user: &str) -> Result<u64, StoreError>;
     async fn statistics(&self, user: Option<&str>) -> Result<OutboxStatistics, StoreError>;
     async fn stale_events(&self, user: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError>;
+    async fn pending_deletes(&self, user: Option<&str>) -> Result<Vec<PendingDelete>, StoreError>;
     async fn explain(&self, entity: &EntityId, user: Option<&str>) -> Result<Explanation, StoreError>;
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
     async fn extend(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Option<Lease>>, StoreError>;

@@ -17,9 +17,9 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
-use crate::event::{OutboxEvent, OutboxStatus};
+use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, Rescued, Revision};
+use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 
@@ -321,6 +321,10 @@ impl OutboxRepository for MemoryStore {
         Ok(self.delete(|event| event.id == id) > 0)
     }
 
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
     async fn delete_events_for_entities(
         &self,
         entity_ids: &[EntityId],
@@ -346,6 +350,21 @@ impl OutboxRepository for MemoryStore {
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
         let now = self.now();
         Ok(self.list(None, |event| event.is_stale(now) && is_of(event, user_id)))
+    }
+
+    async fn pending_deletes(
+        &self,
+        user_id: Option<&str>,
+    ) -> Result<Vec<PendingDelete>, StoreError> {
+        let open = self.list(None, |event| {
+            event.operation == Operation::Delete
+                && event.status != OutboxStatus::Completed
+                && is_of(event, user_id)
+        });
+        let pending = open
+            .into_iter()
+            .map(|event| PendingDelete::new(event.user_id, event.event_type, event.entity_id));
+        Ok(pending.collect())
     }
 
     async fn explain(

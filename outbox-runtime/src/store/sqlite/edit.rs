@@ -99,6 +99,19 @@ pub(super) fn delete_one(
     Ok(deleted > 0)
 }
 
+/// Deletes those that are dead.
+pub(super) fn discard(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    ids: &[Uuid],
+) -> rusqlite::Result<u64> {
+    let mut count = 0;
+    for id in ids {
+        count += delete(conn, now, "id = ?1 AND status = 'dead'", params![id])?;
+    }
+    Ok(count)
+}
+
 pub(super) fn delete_of_entities(
     conn: &Connection,
     now: DateTime<Utc>,

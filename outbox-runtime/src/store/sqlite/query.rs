@@ -7,6 +7,7 @@ use super::row::{read, read_all, select_events};
 use crate::clock;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::repository::PendingDelete;
 use crate::statistics::{Explanation, OutboxStatistics};
 
 /// Runs one listing. A row that cannot be read whole is listed as far as it goes.
@@ -87,6 +88,26 @@ pub(super) fn stale(
         ),
         named_params! { ":before": stale_before(now), ":user": user_id },
     )
+}
+
+pub(super) fn pending_deletes(
+    conn: &Connection,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Vec<PendingDelete>> {
+    // What is dead and holds nothing back has no slot.
+    let events = list(
+        conn,
+        select_events!(
+            "WHERE (slot IS NOT NULL OR status = 'dead') AND operation = 'delete'
+                AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq"
+        ),
+        named_params! { ":user": user_id },
+    )?;
+    let pending = events
+        .into_iter()
+        .map(|event| PendingDelete::new(event.user_id, event.event_type, event.entity_id));
+    Ok(pending.collect())
 }
 
 fn stale_before(now: DateTime<Utc>) -> i64 {

@@ -19,7 +19,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, Rescued, Revision};
+use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 
@@ -215,6 +215,15 @@ impl OutboxRepository for SqliteStore {
         .await
     }
 
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        let ids = ids.to_vec();
+        self.write("discard", move |conn, now, effects| {
+            effects.wakes = true;
+            edit::discard(conn, now, &ids)
+        })
+        .await
+    }
+
     async fn delete_events_for_entities(
         &self,
         entity_ids: &[EntityId],
@@ -251,6 +260,17 @@ impl OutboxRepository for SqliteStore {
         let now = self.now();
         self.read("stale_events", move |conn| {
             query::stale(conn, now, user_id.as_deref())
+        })
+        .await
+    }
+
+    async fn pending_deletes(
+        &self,
+        user_id: Option<&str>,
+    ) -> Result<Vec<PendingDelete>, StoreError> {
+        let user_id = user_id.map(str::to_owned);
+        self.read("pending_deletes", move |conn| {
+            query::pending_deletes(conn, user_id.as_deref())
         })
         .await
     }

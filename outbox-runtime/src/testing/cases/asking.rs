@@ -43,6 +43,29 @@ pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &Manu
     assert_eq!(ids(listed.unwrap()), [b.id]);
 }
 
+pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
+    let delete = |entity| NewEvent::new("test", entity, "u1", Operation::Delete);
+    create(store, delete(1)).await;
+    create(store, event(2)).await;
+    create(store, delete(2)).await;
+    create(store, delete(3)).await;
+    create(store, NewEvent::new("test", 4, "u2", Operation::Delete)).await;
+    let pending = async |user| {
+        let pending = store.pending_deletes(user).await.unwrap();
+        let ids = pending.iter().map(|delete| delete.entity_id.as_integer());
+        ids.map(Option::unwrap).collect::<Vec<i64>>()
+    };
+    assert_eq!(pending(Some("u1")).await, [1, 2, 3]);
+    let claims = claim(store, 10).await;
+    assert_eq!(pending(None).await, [1, 2, 3, 4], "handlers have them");
+    complete(store, &claims[0]).await;
+    settle(store, &claims[2], buried()).await;
+    assert_eq!(pending(None).await, [2, 3, 4], "a dead one is not told");
+    let dead = store.fetch_events(OutboxStatus::Dead, None, None).await;
+    store.discard(&[dead.unwrap()[0].id]).await.unwrap();
+    assert_eq!(pending(Some("u1")).await, [2]);
+}
+
 pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
     let oldest = clock.now();
     for entity in 1..=4 {

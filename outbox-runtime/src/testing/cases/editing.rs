@@ -1,6 +1,8 @@
 //! What is changed and deleted by hand.
 
-use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
+};
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
@@ -39,6 +41,23 @@ pub async fn an_event_behind_another_cannot_be_marked_as_processing(
     assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
     let absent = store.mark_as_processing(uuid::Uuid::nil(), LEASE).await;
     assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
+}
+
+pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
+    let dead = create(store, event(1)).await;
+    let behind = create(store, event(1)).await;
+    let waiting = create(store, event(2)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    let ids = [dead.id, behind.id, waiting.id, uuid::Uuid::nil()];
+    assert_eq!(store.discard(&ids).await.unwrap(), 1);
+    assert_eq!(store.fetch_event(dead.id).await.unwrap(), None);
+    let claimed = claim(store, 10).await;
+    let claimed: Vec<_> = claimed.iter().map(|claim| claim.event.id).collect();
+    assert_eq!(
+        claimed,
+        [behind.id, waiting.id],
+        "what was behind it goes on"
+    );
 }
 
 pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(

@@ -25,7 +25,8 @@ mod settling;
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
     listings_filter_by_status_user_and_limit, next_due_tells_the_earliest_due_time_or_lease_end,
-    stale_events_are_those_pending_for_long, statistics_count_every_status,
+    pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
+    statistics_count_every_status,
 };
 pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
@@ -40,6 +41,7 @@ pub use self::editing::{
     an_event_behind_another_cannot_be_marked_as_processing,
     clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
     deleting_the_first_event_lets_the_next_one_go, marking_by_hand_goes_through_the_same_states,
+    only_what_is_dead_is_discarded,
 };
 pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
