@@ -94,6 +94,8 @@ pub enum StoreErrorKind {
     Conflict,
     /// The store was closed, or its thread has ended.
     Closed,
+    /// The store is suspended; [`resume`](crate::OutboxRepository::resume) opens it again.
+    Suspended,
     /// The call itself made no sense.
     InvalidArgument,
     /// None of the above; the source has the driver's words.

@@ -109,7 +109,9 @@ pub use crate::handler::{
 };
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
-pub use crate::processor::{Flushed, Processor, ProcessorBuilder, Running, Stopped};
+pub use crate::processor::{
+    Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+};
 pub use crate::redaction::Redaction;
 pub use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 pub use crate::retry::RetryPolicy;

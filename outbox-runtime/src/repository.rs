@@ -182,7 +182,22 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// nothing is enqueued until then.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
 
-    // Time and waking.
+    // Files and waking.
+
+    /// Finishes what was asked before and lets go of every file, so that the operating system may freeze the process. Later
+    /// calls are answered with `Suspended`. Suspending twice is once. A store without files has nothing to do.
+    ///
+    /// # Errors
+    ///
+    /// `Closed` where the store was closed for good.
+    async fn suspend(&self) -> Result<(), StoreError>;
+
+    /// Takes up work again after [`suspend`](Self::suspend). Does nothing where the store is not suspended.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening the store.
+    async fn resume(&self) -> Result<(), StoreError>;
 
     /// The clock that due times and leases are compared with.
     fn clock(&self) -> Arc<dyn Clock>;
@@ -333,6 +348,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         (**self).next_due(request).await
+    }
+
+    async fn suspend(&self) -> Result<(), StoreError> {
+        (**self).suspend().await
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        (**self).resume().await
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -176,6 +176,8 @@ pub enum WaitsFor {
     },
     /// New credentials; the user's work is paused.
     Credentials,
+    /// The user, who has signed out of this run.
+    SignIn,
     /// The remote service's rate limit; the handler set is paused.
     RateLimit {
         /// Until when.
@@ -256,6 +258,7 @@ impl fmt::Display for WaitsFor {
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
             Self::Network { probe_at } => write!(f, "the network; the next probe is at {probe_at}"),
             Self::Credentials => f.write_str("new credentials of its user"),
+            Self::SignIn => f.write_str("its user, who has signed out"),
             Self::RateLimit { until } => {
                 write!(f, "the remote service's rate limit, until {until}")
             }

@@ -131,5 +131,7 @@ pass_on! {
     async fn extend(&self, leases: &[Lease], lease: Duration) -> Result<Vec<Option<Lease>>, StoreError>;
     async fn rescue(&self) -> Result<Rescued, StoreError>;
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
+    async fn suspend(&self) -> Result<(), StoreError>;
+    async fn resume(&self) -> Result<(), StoreError>;
     async fn changed(&self, seen: Revision) -> Revision;
 }

@@ -23,8 +23,10 @@ mod builder;
 mod pauses;
 mod routes;
 mod run;
+mod sign_out;
 
 pub use self::builder::ProcessorBuilder;
+pub use self::sign_out::{SignOut, SignedOut};
 
 /// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
 ///
@@ -287,6 +289,48 @@ impl Running {
             WaitsFor::Nothing => Flushed::Delivered,
             _ => Flushed::TimedOut(explanation),
         })
+    }
+
+    /// Ends all work and closes the store's files, so that the operating system may freeze the process: handlers have `within`
+    /// to answer, and what does not end in time is given back, without a counted attempt. When this returns, no store work
+    /// runs and no file of the store is open.
+    ///
+    /// The store is suspended for everybody: calls on it, and other runs, are answered with
+    /// [`Suspended`](StoreErrorKind::Suspended) until [`resume`](Self::resume). Suspend the other runs on it first.
+    /// Connections that the application opened itself are its own to close.
+    ///
+    /// # Errors
+    ///
+    /// Where the last outcomes could not be recorded; the run goes on then.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future does not undo the suspension; it only stops waiting for it.
+    pub async fn suspend(&self, within: Duration) -> Result<Stopped, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask("suspend", Command::Suspend { within, reply }, answer)
+            .await
+    }
+
+    /// Opens the store's files again and takes up work where [`suspend`](Self::suspend) ended it.
+    ///
+    /// # Errors
+    ///
+    /// Those of opening the store. The run stays suspended then.
+    pub async fn resume(&self) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.ask("resume", Command::Resume { reply }, answer).await
+    }
+
+    async fn ask<T>(
+        &self,
+        operation: &'static str,
+        command: Command,
+        answer: oneshot::Receiver<Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let ended = || StoreError::new(StoreErrorKind::Closed, operation, "the run has ended");
+        self.commands.send(command).await.map_err(|_| ended())?;
+        answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Stops claiming, waits for the handlers that are under way, gives back what does not end in time, and returns when no

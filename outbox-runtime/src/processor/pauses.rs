@@ -1,6 +1,6 @@
-//! What keeps a run from claiming: no network, refused credentials, a rate limit.
+//! What keeps a run from claiming: no network, refused credentials, a user who has signed out, a rate limit.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -27,6 +27,7 @@ const REFRESH_DELAYS: [Duration; 5] = [
 pub(super) struct Pauses {
     network: Option<Offline>,
     credentials: HashMap<String, Credentials>,
+    signed_out: HashSet<String>,
     rate_limits: HashMap<HandlerIndex, DateTime<Utc>>,
 }
 
@@ -174,20 +175,38 @@ impl Pauses {
         }
     }
 
+    /// Nothing of this user may be sent until they are back.
+    pub(super) fn signed_out(&mut self, user_id: String) {
+        self.signed_out.insert(user_id);
+    }
+
+    /// The user is back, with credentials of which nothing is known yet.
+    pub(super) fn signed_in(&mut self, user_id: &str) {
+        self.signed_out.remove(user_id);
+        if let Some(credentials) = self.credentials.get_mut(user_id) {
+            credentials.generation += 1;
+            credentials.in_vain = 0;
+            credentials.state = Access::Granted;
+        }
+    }
+
     /// Whether nothing of this user may be sent.
     pub(super) fn is_user_paused(&self, user_id: &str) -> bool {
-        self.credentials
-            .get(user_id)
-            .is_some_and(|credentials| credentials.state != Access::Granted)
+        self.signed_out.contains(user_id) || self.is_refused(user_id)
     }
 
     /// All users of whom nothing may be sent.
     pub(super) fn paused_users(&self) -> Vec<String> {
-        let users = self.credentials.keys();
-        users
-            .filter(|user| self.is_user_paused(user))
-            .cloned()
-            .collect()
+        let refused = self.credentials.keys();
+        let refused = refused.filter(|user| self.is_refused(user));
+        let users: HashSet<&String> = refused.chain(&self.signed_out).collect();
+        users.into_iter().cloned().collect()
+    }
+
+    fn is_refused(&self, user_id: &str) -> bool {
+        self.credentials
+            .get(user_id)
+            .is_some_and(|credentials| credentials.state != Access::Granted)
     }
 
     /// The service wants a pause of this handler set. A longer one that was asked for before stands.
@@ -237,6 +256,9 @@ impl Pauses {
         handler: HandlerIndex,
         now: DateTime<Utc>,
     ) -> Option<WaitsFor> {
+        if self.signed_out.contains(user_id) {
+            return Some(WaitsFor::SignIn);
+        }
         if let Some(offline) = &self.network {
             return Some(WaitsFor::Network {
                 probe_at: offline.probe_at,

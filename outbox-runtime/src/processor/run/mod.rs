@@ -26,6 +26,7 @@ use crate::statistics::WaitsFor;
 mod claiming; // how much, of what, and starting its handlers
 mod ending; // what an attempt means, and recording it
 mod stopping; // waiting for handlers, giving back the rest
+mod suspension; // letting go of the files, and taking up work again
 mod upkeep; // keeping leases, cleaning up
 
 /// What a [`Running`](super::Running) handle asks of its run.
@@ -36,6 +37,22 @@ pub(super) enum Command {
         event_type: String,
         user_id: String,
         reply: oneshot::Sender<Option<WaitsFor>>,
+    },
+    /// Ends the work on one user's events. Answered when nothing of the user is under way.
+    SignOut {
+        user_id: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    SignIn {
+        user_id: String,
+    },
+    /// Ends all work and closes the store's files. Answered when that is done.
+    Suspend {
+        within: Duration,
+        reply: oneshot::Sender<Result<Stopped, StoreError>>,
+    },
+    Resume {
+        reply: oneshot::Sender<Result<(), StoreError>>,
     },
 }
 
@@ -149,7 +166,7 @@ impl Run {
             }
             match self.wait(seen).await {
                 Woken::Ended(done) => self.take_in(done),
-                Woken::Asked(command) => self.obey(command),
+                Woken::Asked(command) => self.obey(command).await,
                 Woken::ByStore | Woken::ByClock | Woken::Stopped => {}
             }
         }
@@ -197,7 +214,7 @@ impl Run {
         Ok(())
     }
 
-    fn obey(&mut self, command: Option<Command>) {
+    async fn obey(&mut self, command: Option<Command>) {
         match command {
             Some(Command::Trigger) => {
                 self.pauses.probe_now(self.now());
@@ -215,6 +232,18 @@ impl Run {
                 };
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(waits_for);
+            }
+            // Whoever asked for the following, too.
+            Some(Command::SignOut { user_id, reply }) => {
+                let _ = reply.send(self.sign_out(user_id).await);
+            }
+            Some(Command::SignIn { user_id }) => {
+                self.pauses.signed_in(&user_id);
+                self.due_at = Some(self.now());
+            }
+            Some(Command::Suspend { within, reply }) => self.suspend(within, reply).await,
+            Some(Command::Resume { reply }) => {
+                let _ = reply.send(self.shared.repository.resume().await);
             }
             // The handle is gone, which has stopped the run as well.
             None => self.stop.cancel(),

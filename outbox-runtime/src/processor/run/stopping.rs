@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tracing::{info, warn};
 
-use super::{Job, Run};
+use super::{Attempt, Job, Run};
 use crate::clock;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
@@ -13,10 +13,22 @@ use crate::processor::Stopped;
 impl Run {
     /// Waits for handlers, then stops them, and records what there is.
     pub(super) async fn wind_down(mut self) -> Result<Stopped, StoreError> {
+        let stopped = self
+            .finish_attempts(self.shared.settings.stop_deadline)
+            .await;
+        self.tasks.shutdown().await;
+        let recorded = self.record().await;
+        info!(given_back = stopped.given_back, "outbox run stopped");
+        recorded.map(|()| stopped)
+    }
+
+    /// Waits for handlers, keeping their leases and recording their answers. What does not end in time is stopped and noted as
+    /// not attempted, still to be recorded.
+    pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
         let under_way = self.attempts();
-        let deadline = clock::after(self.now(), self.shared.settings.stop_deadline);
+        let deadline = clock::after(self.now(), within);
         while self.attempts() > 0 && self.now() < deadline {
-            // A failed renewal or record is tried again below, or left to the leases.
+            // A failed renewal or record is tried again by the caller, or left to the leases.
             if let Err(error) = self.renew().await {
                 warn!(error = %error, "the leases could not be renewed");
             }
@@ -29,31 +41,43 @@ impl Run {
                 () = self.shared.clock.sleep_until(wake) => {}
             }
         }
-        let given_back = self.give_back();
-        self.tasks.shutdown().await;
-        let recorded = self.record().await;
-        info!(given_back, "outbox run stopped");
-        recorded.map(|()| Stopped {
+        let given_back = self.give_back(|_| true);
+        Stopped {
             finished: under_way - given_back,
             given_back,
-        })
+        }
     }
 
-    /// Settles what is still under way as not attempted.
-    fn give_back(&mut self) -> usize {
-        let jobs = std::mem::take(&mut self.jobs);
-        let attempts = jobs.into_values().filter_map(|job| match job {
-            Job::Attempt(attempt) => Some(attempt),
-            Job::Refresh { .. } => None,
-        });
+    /// Stops the attempts that `which` picks, and notes them as not attempted.
+    pub(super) fn give_back(&mut self, which: impl Fn(&Attempt) -> bool) -> usize {
+        let picked = self
+            .jobs
+            .extract_if(|_, job| matches!(job, Job::Attempt(attempt) if which(attempt)));
+        let picked: Vec<Job> = picked.map(|(_, job)| job).collect();
         let mut count = 0;
-        for attempt in attempts {
-            let outcome = Outcome::GivenBack {
-                delay: Duration::ZERO,
+        for job in picked {
+            let Job::Attempt(attempt) = job else {
+                continue;
             };
-            self.settle(&attempt.claim, outcome, &attempt.retry);
+            attempt.abort.abort();
+            if attempt.lease_lost {
+                self.leases.remove(&attempt.claim.event.id);
+            } else {
+                let outcome = Outcome::GivenBack {
+                    delay: Duration::ZERO,
+                };
+                self.settle(&attempt.claim, outcome, &attempt.retry);
+            }
             count += 1;
         }
         count
+    }
+
+    /// Stops what is under way of a user, records it as not attempted, and claims nothing more of them.
+    pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
+        let given_back = self.give_back(|attempt| attempt.claim.event.user_id == user_id);
+        info!(given_back, "a user has signed out");
+        self.pauses.signed_out(user_id);
+        self.record().await
     }
 }

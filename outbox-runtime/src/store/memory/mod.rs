@@ -461,6 +461,15 @@ impl OutboxRepository for MemoryStore {
         Ok([ready, waiting, expiry].into_iter().flatten().min())
     }
 
+    /// It has no files to let go of.
+    async fn suspend(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
     fn clock(&self) -> Arc<dyn Clock> {
         Arc::clone(&self.shared.clock)
     }

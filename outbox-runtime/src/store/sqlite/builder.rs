@@ -2,16 +2,11 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 use std::time::Duration;
 
-use tokio::sync::oneshot;
-
-use super::counter::{self, StatementCounter};
-use super::reader::{self, Reader};
-use super::watch::Watch;
-use super::writer::Writer;
-use super::{Connections, Shared, SqliteStore, fault, schema};
+use super::counter::StatementCounter;
+use super::threads::{self, Opened};
+use super::{Shared, SqliteStore, State};
 use crate::clock::{Clock, SystemClock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
@@ -69,7 +64,6 @@ impl Durability {
 pub struct SqliteStoreBuilder {
     path: PathBuf,
     clock: Arc<dyn Clock>,
-    single_process: bool,
     settings: Settings,
 }
 
@@ -79,6 +73,7 @@ pub(super) struct Settings {
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
+    pub(super) single_process: bool,
     pub(super) statements: Option<StatementCounter>,
 }
 
@@ -87,8 +82,8 @@ impl SqliteStoreBuilder {
         Self {
             path: path.to_owned(),
             clock: Arc::new(SystemClock),
-            single_process: false,
             settings: Settings {
+                single_process: false,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
                 queue_bound: 1_024,
@@ -119,7 +114,7 @@ impl SqliteStoreBuilder {
     /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
-        self.single_process = true;
+        self.settings.single_process = true;
         self
     }
 
@@ -145,7 +140,6 @@ impl SqliteStoreBuilder {
         let Self {
             path,
             clock,
-            single_process,
             settings,
         } = self;
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
@@ -155,73 +149,24 @@ impl SqliteStoreBuilder {
                 "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
             ));
         }
-        let path: Arc<Path> = path.into();
+        // A store that is suspended is opened again, in whatever folder the process then is.
+        let path: Arc<Path> = std::path::absolute(&path).unwrap_or(path).into();
         let signal = Arc::new(Signal::new());
-        let statements = settings.statements.clone().unwrap_or_default();
-        let (reader, questions) = Reader::new(Arc::clone(&path), settings.queue_bound);
-        let (ready, opened) = oneshot::channel();
-
-        // Opening blocks too, so each connection is opened on the thread that it lives on.
-        let writer_thread = {
-            let (path, signal) = (Arc::clone(&path), Arc::clone(&signal));
-            let (settings, clock) = (settings.clone(), Arc::clone(&clock));
-            spawn("outbox-writer", move || {
-                counter::count_here(settings.statements.clone());
-                match schema::open_writer(&path, &settings) {
-                    Ok(conn) => {
-                        let watch = Watch::register(&conn, clock, single_process);
-                        let (writer, thread) = Writer::new(conn, path, settings, signal);
-                        if ready.send(Ok((writer, watch))).is_ok() {
-                            thread.serve();
-                        }
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
-            })?
-        };
-        let (writer, watch) = opened.await.map_err(|_| fault::closed("open"))??;
-
-        let (ready, opened) = oneshot::channel();
-        let reader_thread = {
-            let path = Arc::clone(&path);
-            spawn("outbox-reader", move || {
-                counter::count_here(settings.statements.clone());
-                match schema::open_reader(&path, &settings) {
-                    Ok(conn) => {
-                        if ready.send(Ok(())).is_ok() {
-                            reader::serve(&conn, questions);
-                        }
-                    }
-                    Err(error) => drop(ready.send(Err(error))),
-                }
-            })?
-        };
-        opened.await.map_err(|_| fault::closed("open"))??;
-
+        let Opened {
+            connections,
+            threads,
+            watch,
+        } = threads::open(&path, &settings, &clock, &signal, None).await?;
         Ok(SqliteStore {
             shared: Arc::new(Shared {
                 path,
                 clock,
                 signal,
                 watch,
-                connections: Mutex::new(Some(Connections { writer, reader })),
-                threads: Mutex::new(vec![writer_thread, reader_thread]),
-                statements,
+                settings,
+                state: Mutex::new(State::Open(connections)),
+                threads: tokio::sync::Mutex::new(threads),
             }),
         })
     }
-}
-
-fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
-    std::thread::Builder::new()
-        .name(name.to_owned())
-        .spawn(body)
-        .map_err(|error| {
-            StoreError::new(
-                StoreErrorKind::Unavailable,
-                "open",
-                "the store's thread could not be started",
-            )
-            .with_source(error)
-        })
 }

@@ -9,11 +9,10 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use rusqlite::Savepoint;
-use tokio::sync::oneshot;
 
-use self::reader::Reader;
+use self::builder::Settings;
+use self::threads::Connections;
 use self::watch::Watch;
-use self::writer::Writer;
 use super::signal::Signal;
 use crate::clock::Clock;
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
@@ -30,6 +29,7 @@ mod reader;
 mod repository;
 mod row;
 mod schema;
+mod threads;
 mod watch;
 mod writer;
 
@@ -83,17 +83,18 @@ struct Shared {
     clock: Arc<dyn Clock>,
     signal: Arc<Signal>,
     watch: Arc<Watch>,
-    /// Taken by `close`, so that the threads end although clones of the store are still about.
-    connections: Mutex<Option<Connections>>,
-    threads: Mutex<Vec<JoinHandle<()>>>,
-    statements: StatementCounter,
+    settings: Settings,
+    /// Read by every call, so never held across a wait.
+    state: Mutex<State>,
+    /// Held while the store is closed, suspended or opened again, so that these come one after the other.
+    threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Handles on the threads that the store's two connections live on.
-#[derive(Clone)]
-struct Connections {
-    writer: Writer,
-    reader: Reader,
+/// Whether the threads are there. They end although clones of the store are about.
+enum State {
+    Open(Connections),
+    Suspended,
+    Closed,
 }
 
 impl SqliteStore {
@@ -150,20 +151,47 @@ impl SqliteStore {
     ///
     /// Later calls on any clone are answered with [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
     pub async fn close(&self) {
-        drop(lock(&self.shared.connections).take());
-        let threads = std::mem::take(&mut *lock(&self.shared.threads));
-        if threads.is_empty() {
-            return;
-        }
-        let (done, closed) = oneshot::channel();
-        // Joining blocks, which a task must not.
-        std::thread::spawn(move || {
-            for thread in threads {
-                let _ = thread.join();
+        // It fails only where the store is closed already.
+        let _ = self.let_go(State::Closed, "close").await;
+    }
+
+    /// Ends the threads, once they have done what was asked before.
+    async fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
+        let threads = &mut *self.shared.threads.lock().await;
+        {
+            let state = &mut *lock(&self.shared.state);
+            if matches!(state, State::Closed) {
+                return Err(fault::closed(operation));
             }
-            let _ = done.send(());
-        });
-        let _ = closed.await;
+            *state = next;
+        }
+        threads::join(std::mem::take(threads)).await;
+        Ok(())
+    }
+
+    /// Opens the connections again, where they are suspended.
+    async fn open_again(&self) -> Result<(), StoreError> {
+        let shared = &*self.shared;
+        let threads = &mut *shared.threads.lock().await;
+        match &*lock(&shared.state) {
+            State::Open(_) => return Ok(()),
+            State::Closed => return Err(fault::closed("resume")),
+            State::Suspended => {}
+        }
+        let watch = Some(Arc::clone(&shared.watch));
+        let Shared {
+            path,
+            settings,
+            clock,
+            signal,
+            ..
+        } = shared;
+        let opened = threads::open(path, settings, clock, signal, watch).await?;
+        *threads = opened.threads;
+        *lock(&shared.state) = State::Open(opened.connections);
+        // Others may have written meanwhile.
+        shared.signal.raise();
+        Ok(())
     }
 
     /// Where the database is.
@@ -175,13 +203,15 @@ impl SqliteStore {
     /// Counts the SQL statements that the store runs; see [`SqliteStoreBuilder::count_statements`].
     #[must_use]
     pub fn statements(&self) -> StatementCounter {
-        self.shared.statements.clone()
+        self.shared.settings.statements.clone().unwrap_or_default()
     }
 
     fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
-        lock(&self.shared.connections)
-            .clone()
-            .ok_or_else(|| fault::closed(operation))
+        match &*lock(&self.shared.state) {
+            State::Open(connections) => Ok(connections.clone()),
+            State::Suspended => Err(fault::suspended(operation)),
+            State::Closed => Err(fault::closed(operation)),
+        }
     }
 
     async fn enqueue(

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, edit, insert, query, queue};
+use super::{SqliteStore, State, edit, insert, query, queue};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -335,6 +335,14 @@ impl OutboxRepository for SqliteStore {
         let request = request.clone();
         self.read("next_due", move |conn| queue::next_due(conn, &request))
             .await
+    }
+
+    async fn suspend(&self) -> Result<(), StoreError> {
+        self.let_go(State::Suspended, "suspend").await
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        self.open_again().await
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -60,7 +60,6 @@ thread_local! {
 impl Watch {
     /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
     pub(super) fn register(conn: &Connection, clock: Arc<dyn Clock>, alone: bool) -> Arc<Self> {
-        OWN_CLOCK.set(Some(Arc::clone(&clock)));
         let path = conn.path().unwrap_or_default().to_owned();
         let wal = PathBuf::from(format!("{path}-wal"));
         let seen = Stamp::of(&wal);
@@ -142,6 +141,11 @@ impl Stamp {
     fn is_recent(&self) -> bool {
         self.modified.is_some_and(|at| clock::is_recent(at, TICK))
     }
+}
+
+/// Makes the current thread the writer thread of a store with this clock.
+pub(super) fn own_thread(clock: &Arc<dyn Clock>) {
+    OWN_CLOCK.set(Some(Arc::clone(clock)));
 }
 
 /// What an event that is written on some connection needs to know of the stores on the same file.

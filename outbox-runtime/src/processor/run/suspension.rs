@@ -1,0 +1,72 @@
+//! Suspension: no work and no open file, so that the operating system may freeze the process.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tracing::info;
+
+use super::{Command, Run};
+use crate::error::StoreError;
+use crate::processor::Stopped;
+
+impl Run {
+    /// Ends all work, closes the store's files, answers, and waits to be woken.
+    pub(super) async fn suspend(
+        &mut self,
+        within: Duration,
+        reply: oneshot::Sender<Result<Stopped, StoreError>>,
+    ) {
+        let suspended = self.end_work(within).await;
+        let is_suspended = suspended.is_ok();
+        // Whoever asked may have stopped waiting; the suspension stands.
+        let _ = reply.send(suspended);
+        if is_suspended {
+            info!("outbox run suspended");
+            self.sleep_suspended().await;
+        }
+    }
+
+    /// Where the outcomes cannot be recorded or the files not be closed, the run goes on as before.
+    async fn end_work(&mut self, within: Duration) -> Result<Stopped, StoreError> {
+        let stopped = self.finish_attempts(within).await;
+        self.record().await?;
+        self.shared.repository.suspend().await?;
+        Ok(stopped)
+    }
+
+    /// Until resumed or stopped. Nothing that is asked meanwhile needs an answer from the store.
+    async fn sleep_suspended(&mut self) {
+        loop {
+            let command = tokio::select! {
+                () = self.stop.cancelled() => return,
+                command = self.inbox.recv() => command,
+            };
+            match command {
+                None => return self.stop.cancel(),
+                Some(Command::Resume { reply }) => {
+                    let resumed = self.shared.repository.resume().await;
+                    let is_resumed = resumed.is_ok();
+                    let _ = reply.send(resumed);
+                    if is_resumed {
+                        info!("outbox run resumed");
+                        // Leases may have ended and retries become due; the network may be another.
+                        self.pauses.probe_now(self.now());
+                        self.due_at = Some(self.now());
+                        return;
+                    }
+                }
+                Some(Command::Suspend { reply, .. }) => {
+                    let _ = reply.send(Ok(Stopped::default()));
+                }
+                Some(Command::SignOut { user_id, reply }) => {
+                    self.pauses.signed_out(user_id);
+                    let _ = reply.send(Ok(()));
+                }
+                Some(Command::SignIn { user_id }) => self.pauses.signed_in(&user_id),
+                // All work is due on resuming anyway.
+                Some(Command::Trigger | Command::Online) => {}
+                Some(Command::Explain { reply, .. }) => drop(reply),
+            }
+        }
+    }
+}

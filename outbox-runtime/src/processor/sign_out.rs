@@ -1,0 +1,182 @@
+//! Signing out: what becomes of a user's events when the user goes.
+
+use std::fs::OpenOptions;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::Running;
+use super::run::Command;
+use crate::clock;
+use crate::dead_letters::{ExportError, write_lines};
+use crate::error::StoreError;
+use crate::event::{OutboxEvent, OutboxStatus};
+
+/// What becomes of the events of a user who signs out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SignOut {
+    /// Delivers what can be delivered until `deadline` from now. The rest stays, to go on when the user is back.
+    Drain {
+        /// How long to deliver, at most.
+        deadline: Duration,
+    },
+    /// Deletes everything of the user's, delivered or not.
+    Abandon,
+    /// Writes what is not delivered to a new file, as JSON, one event a line, and then deletes everything of the user's.
+    Export(PathBuf),
+}
+
+/// What a sign-out left behind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct SignedOut {
+    /// Events that are still to be delivered.
+    pub undelivered: u64,
+    /// Dead letters.
+    pub dead: u64,
+    /// Events that were written to the file.
+    pub exported: u64,
+    /// Events that were deleted, delivered ones included.
+    pub deleted: u64,
+}
+
+impl Running {
+    /// Ends this run's work on a user's events: when it returns, nothing of the user is under way here, and nothing more is
+    /// sent until [`sign_in`](Self::sign_in).
+    ///
+    /// Other runs and processes on the same store are not affected; sign out there, too. Events that are enqueued for the user
+    /// later wait.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`]: the store failed, or the file is there already or cannot be written. Nothing is deleted that was not
+    /// written before. The user is signed out all the same.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future leaves the user signed out or not; call it again.
+    pub async fn sign_out(
+        &self,
+        user_id: impl Into<String>,
+        how: SignOut,
+    ) -> Result<SignedOut, ExportError> {
+        let user_id = user_id.into();
+        if let SignOut::Drain { deadline } = how {
+            self.drain(&user_id, deadline).await?;
+        }
+        self.end_work_of(&user_id).await?;
+        let mut left = SignedOut::default();
+        match how {
+            SignOut::Drain { .. } => {}
+            SignOut::Abandon => {
+                let repository = &self.shared.repository;
+                left.deleted = repository.delete_all_events_for_user(&user_id).await?;
+            }
+            SignOut::Export(path) => self.export_and_delete(&user_id, path, &mut left).await?,
+        }
+        let statistics = self.shared.repository.statistics(Some(&user_id)).await?;
+        left.undelivered = statistics.undelivered();
+        left.dead = statistics.dead_count;
+        Ok(left)
+    }
+
+    /// Takes up a user's work again, with credentials that are taken to be new.
+    pub async fn sign_in(&self, user_id: impl Into<String>) {
+        let user_id = user_id.into();
+        // A run that has ended has nothing to take up.
+        let _ = self.commands.send(Command::SignIn { user_id }).await;
+    }
+
+    /// Waits until nothing of the user's is left to deliver, or until the deadline.
+    async fn drain(&self, user_id: &str, deadline: Duration) -> Result<(), StoreError> {
+        let shared = &self.shared;
+        let deadline = shared
+            .clock
+            .sleep_until(clock::after(shared.clock.now(), deadline));
+        tokio::pin!(deadline);
+        let mut progress = self.progress.subscribe();
+        self.trigger();
+        loop {
+            progress.mark_unchanged();
+            let seen = shared.repository.revision();
+            let statistics = shared.repository.statistics(Some(user_id)).await?;
+            if statistics.undelivered() == 0 {
+                return Ok(());
+            }
+            tokio::select! {
+                () = &mut deadline => return Ok(()),
+                // What this run records, and what others do to the store.
+                _ = progress.changed() => {}
+                _ = shared.repository.changed(seen) => {}
+            }
+        }
+    }
+
+    async fn end_work_of(&self, user_id: &str) -> Result<(), StoreError> {
+        let (reply, answer) = oneshot::channel();
+        let command = Command::SignOut {
+            user_id: user_id.to_owned(),
+            reply,
+        };
+        if self.commands.send(command).await.is_err() {
+            return Ok(());
+        }
+        // A run that ends instead of answering has nothing under way either.
+        answer.await.unwrap_or(Ok(()))
+    }
+
+    /// What is enqueued while this goes on is not deleted unseen: just what was read is.
+    async fn export_and_delete(
+        &self,
+        user_id: &str,
+        path: PathBuf,
+        left: &mut SignedOut,
+    ) -> Result<(), ExportError> {
+        let repository = &self.shared.repository;
+        let mut undelivered = Vec::new();
+        let mut delivered = Vec::new();
+        for status in OutboxStatus::ALL {
+            let events = repository
+                .fetch_events(*status, Some(user_id), None)
+                .await?;
+            match status {
+                OutboxStatus::Completed => delivered.extend(events),
+                _ => undelivered.extend(events),
+            }
+        }
+        // An event may have moved on from one status to the next between two listings.
+        undelivered.sort_by_key(|event| event.seq);
+        undelivered.dedup_by_key(|event| event.seq);
+        let ids: Vec<_> = undelivered
+            .iter()
+            .chain(&delivered)
+            .map(|event| event.id)
+            .collect();
+        // Files block, which a task must not.
+        let written = tokio::task::spawn_blocking(move || write_file(&path, &undelivered));
+        left.exported = written.await.map_err(io::Error::other)??;
+        for id in ids {
+            left.deleted += u64::from(repository.delete_event(id).await?);
+        }
+        Ok(())
+    }
+}
+
+/// Writes a new file, and returns once it is on the medium.
+fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
+    let told =
+        |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
+    let file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .open(path)
+        .map_err(told)?;
+    let mut writer = BufWriter::new(&file);
+    let count = write_lines(events, &mut writer).map_err(told)?;
+    drop(writer);
+    file.sync_all().map_err(told)?;
+    Ok(count)
+}

@@ -1,0 +1,118 @@
+//! The store's two threads: opening the connections that live on them, and waiting for their end.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::sync::oneshot;
+
+use super::builder::Settings;
+use super::reader::{self, Reader};
+use super::watch::{self, Watch};
+use super::writer::Writer;
+use super::{counter, fault, schema};
+use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
+use crate::store::signal::Signal;
+
+/// Handles on the threads that the store's two connections live on. They end when the last handle is gone.
+#[derive(Clone)]
+pub(super) struct Connections {
+    pub(super) writer: Writer,
+    pub(super) reader: Reader,
+}
+
+/// What was opened.
+pub(super) struct Opened {
+    pub(super) connections: Connections,
+    pub(super) threads: Vec<JoinHandle<()>>,
+    /// What foreign commits to the file are looked for with.
+    pub(super) watch: Arc<Watch>,
+}
+
+/// Opens both connections. `watch` is that of an earlier opening of the same store.
+pub(super) async fn open(
+    path: &Arc<Path>,
+    settings: &Settings,
+    clock: &Arc<dyn Clock>,
+    signal: &Arc<Signal>,
+    watch: Option<Arc<Watch>>,
+) -> Result<Opened, StoreError> {
+    let (reader, questions) = Reader::new(Arc::clone(path), settings.queue_bound);
+    let (ready, opened) = oneshot::channel();
+
+    // Opening blocks too, so each connection is opened on the thread that it lives on.
+    let writer_thread = {
+        let (path, settings) = (Arc::clone(path), settings.clone());
+        let (clock, signal) = (Arc::clone(clock), Arc::clone(signal));
+        spawn("outbox-writer", move || {
+            counter::count_here(settings.statements.clone());
+            match schema::open_writer(&path, &settings) {
+                Ok(conn) => {
+                    watch::own_thread(&clock);
+                    let alone = settings.single_process;
+                    let watch = watch.unwrap_or_else(|| Watch::register(&conn, clock, alone));
+                    let (writer, thread) = Writer::new(conn, path, settings, signal);
+                    if ready.send(Ok((writer, watch))).is_ok() {
+                        thread.serve();
+                    }
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?
+    };
+    let (writer, watch) = opened.await.map_err(|_| fault::closed("open"))??;
+
+    let (ready, opened) = oneshot::channel();
+    let reader_thread = {
+        let (path, settings) = (Arc::clone(path), settings.clone());
+        spawn("outbox-reader", move || {
+            counter::count_here(settings.statements.clone());
+            match schema::open_reader(&path, &settings) {
+                Ok(conn) => {
+                    if ready.send(Ok(())).is_ok() {
+                        reader::serve(&conn, questions);
+                    }
+                }
+                Err(error) => drop(ready.send(Err(error))),
+            }
+        })?
+    };
+    opened.await.map_err(|_| fault::closed("open"))??;
+
+    Ok(Opened {
+        connections: Connections { writer, reader },
+        threads: vec![writer_thread, reader_thread],
+        watch,
+    })
+}
+
+/// Waits until the threads have ended, and with them their connections.
+pub(super) async fn join(threads: Vec<JoinHandle<()>>) {
+    if threads.is_empty() {
+        return;
+    }
+    let (done, ended) = oneshot::channel();
+    // Joining blocks, which a task must not.
+    std::thread::spawn(move || {
+        for thread in threads {
+            let _ = thread.join();
+        }
+        let _ = done.send(());
+    });
+    let _ = ended.await;
+}
+
+fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {
+    std::thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(body)
+        .map_err(|error| {
+            StoreError::new(
+                StoreErrorKind::Unavailable,
+                "open",
+                "the store's thread could not be started",
+            )
+            .with_source(error)
+        })
+}
