@@ -47,6 +47,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_dead = "hold"` | what a dead letter means for those behind it: `hold` them back, or `skip` it | `hold` |
 /// | `coalesce = "latest"` | a change takes the place of one that nobody has tried to deliver; needs `snapshot` | off |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
+/// | `version = 2` | the version of the metadata's shape, to be raised with every change of it | `1` |
+/// | `upcast(1 = V1, ..)` | as what rows of each older version are read; `From<V1>` makes the metadata of it | none |
 /// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
 ///
 /// A duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
@@ -79,6 +81,7 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 /// Each variant holds one `Event<YourEntity>`. For an enum `LumeEvent` it generates:
 ///
 /// - `LumeEvent::EVENT_TYPES`, `LumeEvent::decode(record)` and `LumeEvent::handled_by(handler)`;
+/// - `LumeEvent::assert_wire_lock()`, for a test that fails when the metadata's shape changed without a new `version`;
 /// - the trait `LumeEventHandler` with one method a variant, named after it in snake case, to be implemented with
 ///   plain `async fn`. A method that is left out does not compile;
 /// - the enum `LumeEventMetadata`, the metadata of any event of the set, with `Generic` for types outside of it.

@@ -15,7 +15,7 @@ use syn::{
 
 use crate::attr::{
     CaseSource, Choice, Class, Constant, Delays, EntityAttrs, EntitySource, EnumAttrs, ErrorSource,
-    FieldSource, Keyed, Place, serde_rename_all,
+    FieldSource, Keyed, Older, Place, serde_rename_all,
 };
 use crate::check;
 use crate::diag::Diagnostics;
@@ -31,6 +31,8 @@ pub(crate) struct Entity<'a> {
     pub(crate) entity_id: Member<'a>,
     pub(crate) user_id: Member<'a>,
     pub(crate) metadata: Metadata<'a>,
+    /// The versions of the metadata before `options.version`, all of them.
+    pub(crate) older: Vec<Older>,
 }
 
 /// What the entity says about its events.
@@ -45,6 +47,7 @@ pub(crate) struct Options {
     pub(crate) order: Option<Constant<Choice>>,
     pub(crate) on_dead: Option<Constant<Choice>>,
     pub(crate) coalesce: Option<Constant<Choice>>,
+    pub(crate) version: Option<u32>,
 }
 
 /// What an event of the entity carries.
@@ -88,6 +91,7 @@ impl<'a> Entity<'a> {
             entity_id: marked(|field| field.attrs.entity_id.is_some())?,
             user_id: marked(|field| field.attrs.user_id.is_some())?,
             metadata: Metadata::from_source(source),
+            older: given(&source.attrs.upcast).unwrap_or_default(),
             krate: given(&source.attrs.krate),
             options: Options::from_attrs(&source.attrs, &input.ident)?,
         })
@@ -108,6 +112,7 @@ impl Options {
             order: given(&attrs.order),
             on_dead: given(&attrs.on_dead),
             coalesce: given(&attrs.coalesce),
+            version: given(&attrs.version),
         })
     }
 }

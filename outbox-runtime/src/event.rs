@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use crate::entity::{EntityId, OutboxEntity};
-use crate::metadata::{DecodeError, RawMetadata};
+use crate::metadata::{self, DecodeError, RawMetadata};
 
 /// One local change that the remote service must learn of: a row of the outbox as a value.
 ///
@@ -136,7 +136,8 @@ impl<E: OutboxEntity> Event<E> {
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged or of another shape.
+    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged, of another shape or of a
+    /// version that this program does not read.
     pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
         if record.event_type != E::EVENT_TYPE {
             return Err(DecodeError::OtherEventType {
@@ -144,7 +145,7 @@ impl<E: OutboxEntity> Event<E> {
                 expected: E::EVENT_TYPE,
             });
         }
-        let metadata = decode_metadata::<E>(&record)?;
+        let metadata = metadata::decode::<E>(&record)?;
         Ok(Self::new(record, metadata))
     }
 
@@ -169,20 +170,6 @@ impl<E: OutboxEntity> Event<E> {
     pub fn into_record(self) -> OutboxEvent {
         self.record
     }
-}
-
-/// Decodes without taking the row, so that its caller can still dead-letter it.
-pub(crate) fn decode_metadata<E: OutboxEntity>(
-    record: &OutboxEvent,
-) -> Result<E::Metadata, DecodeError> {
-    let raw = record
-        .metadata
-        .as_ref()
-        .ok_or_else(|| DecodeError::Missing {
-            event_type: record.event_type.clone(),
-        })?;
-    raw.decode()
-        .map_err(|error| DecodeError::metadata(&record.event_type, &error))
 }
 
 impl<E: OutboxEntity> Deref for Event<E> {

@@ -62,6 +62,7 @@
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
+//! | change what events carry | `version` and `upcast` of the derive, and the [`wire_lock`] that reminds of them |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
 //! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -107,7 +108,7 @@ pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, 
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
 };
-pub use crate::metadata::{DecodeError, RawMetadata};
+pub use crate::metadata::{DecodeError, OlderMetadata, RawMetadata, ReadVersion, UpcastTo};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
 pub use crate::processor::{
     Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
@@ -246,6 +247,7 @@ pub use rusqlite;
 pub mod http;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod wire_lock;
 
 /// What an application that uses the derives needs in scope.
 ///

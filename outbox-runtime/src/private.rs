@@ -11,8 +11,9 @@ use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
 use crate::entity::{EntityOptions, OutboxEntity};
-use crate::event::{OutboxEvent, decode_metadata};
-use crate::metadata::{DecodeError, RawMetadata};
+use crate::event::OutboxEvent;
+use crate::metadata::{self, DecodeError, RawMetadata};
+use crate::wire_lock::{self, EventShapes, WireLockError};
 
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
@@ -263,7 +264,8 @@ pub fn read_object<'de, S: ObjectSlots, D: Deserializer<'de>>(
         }
     }
 
-    deserializer.deserialize_map(Fields::<S>(PhantomData))
+    // The name is nowhere to be seen in JSON; the fields are what the wire lock reads.
+    deserializer.deserialize_struct("metadata", S::NAMES, Fields::<S>(PhantomData))
 }
 
 /// Reads the value of a key that belongs to a field.
@@ -312,7 +314,7 @@ impl<'de, E: serde::de::Error> MapAccess<'de> for Absent<E> {
 
 /// The typed metadata of a row that is known to be of this entity.
 pub fn typed_metadata<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
-    decode_metadata::<E>(record)
+    metadata::decode::<E>(record)
 }
 
 /// The metadata of a row whose type is in no set: a flat map of strings.
@@ -382,6 +384,23 @@ impl Tagged {
             return Err(E::custom(format_args!("unknown event type {:?}", self.tag)));
         }
         self.into_typed().map(|Generic { _0 }| _0)
+    }
+}
+
+/// Compares a set of events with the lock file in `folder`, or writes it: what the derive's `assert_wire_lock` does.
+///
+/// # Panics
+///
+/// Where the lock does not hold: it is an assertion, for tests.
+#[track_caller]
+pub fn assert_wire_lock(folder: Option<&str>, set: &str, events: &[fn() -> EventShapes]) {
+    let events: Vec<EventShapes> = events.iter().map(|shapes| shapes()).collect();
+    let result = match folder {
+        Some(folder) => wire_lock::check_or_update(folder, set, &events),
+        None => Err(WireLockError::NoFolder),
+    };
+    if let Err(error) = result {
+        panic!("{error}");
     }
 }
 

@@ -20,7 +20,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 12] = [
+const STRUCT_KEYS: [&str; 14] = [
     "event_type",
     "priority",
     "display_name",
@@ -32,6 +32,8 @@ const STRUCT_KEYS: [&str; 12] = [
     "on_dead",
     "coalesce",
     "snapshot",
+    "version",
+    "upcast",
     "crate",
 ];
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
@@ -53,9 +55,6 @@ const ERROR_STRUCT_KEYS: [&str; 9] = {
     [a, b, c, d, e, f, g, h, "crate"]
 };
 
-/// Keys that later versions will know, so that nobody is sent looking for a spelling mistake.
-const LATER_KEYS: [&str; 1] = ["version"];
-
 impl Level {
     pub(super) fn keys(self) -> &'static [&'static str] {
         match self {
@@ -76,13 +75,6 @@ impl Level {
                 &[Self::ErrorVariant, Self::ErrorEnum]
             }
             Self::ErrorStruct | Self::ErrorStructField => &[Self::ErrorStruct],
-        }
-    }
-
-    fn later_keys(self) -> &'static [&'static str] {
-        match self {
-            Self::Struct | Self::Field | Self::Enum => &LATER_KEYS,
-            _ => &[],
         }
     }
 
@@ -120,8 +112,6 @@ pub(super) fn unknown(name: &str, span: Span, level: Level, diag: &mut Diagnosti
             span,
             format_args!("`{name}` belongs on {right}, not on {wrong}"),
         );
-    } else if level.later_keys().contains(&name) {
-        diag.error(span, format_args!("`{name}` is not supported yet"));
     } else if let Some(meant) = did_you_mean(name, level.keys()) {
         diag.attempted(meant);
         let help = format_args!("did you mean `{meant}`?");

@@ -8,6 +8,7 @@ mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
+mod versions; // what version and upcast take
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
 pub(crate) use self::value::{Choice, Constant, Delays};
+pub(crate) use self::versions::Older;
 use crate::check;
 use crate::diag::Diagnostics;
 
@@ -44,6 +46,8 @@ pub(crate) struct EntityAttrs {
     pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
     pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
+    pub(crate) version: Option<Keyed<u32>>,
+    pub(crate) upcast: Option<Keyed<Vec<Older>>>,
     pub(crate) krate: Option<Keyed<Path>>,
 }
 
@@ -134,6 +138,10 @@ impl EntityAttrs {
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
+                // #[outbox(version = 2)]
+                "version" => key.set(&mut read.version, input, diag, versions::version),
+                // #[outbox(upcast(1 = MoodEntryMetadataV1))]
+                "upcast" => key.set(&mut read.upcast, input, diag, versions::upcast),
                 // #[outbox(crate = ::outbox_runtime)]
                 "crate" => key.set(&mut read.krate, input, diag, value::crate_path),
                 _ => return false,

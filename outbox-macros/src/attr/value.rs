@@ -201,7 +201,7 @@ pub(super) fn crate_path(key: &Key, input: ParseStream<'_>) -> Result<Path> {
 }
 
 /// The `=` between a key and its value. `kind` and `example` say what to write.
-fn value<T>(
+pub(super) fn value<T>(
     key: &Key,
     input: ParseStream<'_>,
     kind: &str,

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{enqueue, in_const, metadata, options, runtime, sensitive};
+use super::{enqueue, in_const, metadata, options, runtime, sensitive, versions};
 use crate::model::{Entity, Member};
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
@@ -35,6 +35,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
     let hide_sensitive = sensitive::hide_method(entity);
+    let upcast = versions::upcast(entity);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
@@ -43,6 +44,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
+    //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
     //     }
     quote! {
         #[automatically_derived]
@@ -68,6 +70,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             }
 
             #hide_sensitive
+
+            #upcast
         }
     }
 }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{at, handler, in_const, runtime, set_metadata};
+use super::{at, handler, in_const, runtime, set_metadata, wire_lock};
 use crate::model::{EventSet, Variant};
 
 /// Everything that `#[derive(OutboxEvents)]` generates.
@@ -44,12 +44,14 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let types = set.variants.iter().map(event_type);
     let decode = decode(set);
     let handled_by = handler::handled_by(set);
+    let assert_wire_lock = wire_lock::assertion(set);
     let vis = &set.input.vis;
     // Output:
     //     impl LumeEvent {
     //         pub const EVENT_TYPES: &'static [&'static str] = &[<MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE];
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> { .. }
     //         pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet { .. }
+    //         pub fn assert_wire_lock() { .. }
     //     }
     quote! {
         #[automatically_derived]
@@ -60,6 +62,8 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
             #decode
 
             #handled_by
+
+            #assert_wire_lock
         }
     }
 }

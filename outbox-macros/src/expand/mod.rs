@@ -14,6 +14,8 @@ mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
 mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
+mod versions; // rows of older versions
+mod wire_lock; // assert_wire_lock
 
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};

@@ -11,6 +11,9 @@ use crate::model::{Entity, Options};
 /// The value of the associated constant.
 pub(super) fn value(options: &Options) -> TokenStream {
     let display_name = text(&options.display_name);
+    let version = options
+        .version
+        .map(|version| quote!(.with_metadata_version(#version)));
     let set: TokenStream = [
         call("with_priority", &options.priority, |known| quote!(#known)),
         call(
@@ -48,6 +51,7 @@ pub(super) fn value(options: &Options) -> TokenStream {
         _outbox::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
             .with_display_name(#display_name)
             #set
+            #version
     }
 }
 

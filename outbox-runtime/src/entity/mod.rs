@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::metadata::RawMetadata;
+use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::Redaction;
 
 mod id; // which entity, and whose
@@ -18,8 +18,9 @@ pub use self::options::{Coalesce, EntityOptions, OnDead, Order};
 ///
 /// # Implementing it by hand
 ///
-/// [`metadata_json`](OutboxEntity::metadata_json) must write what `Metadata` reads, and `OPTIONS` must carry the same
-/// event type as `EVENT_TYPE`. The derive guarantees both.
+/// [`metadata_json`](OutboxEntity::metadata_json) must write what `Metadata` reads, `OPTIONS` must carry the same event
+/// type as `EVENT_TYPE`, and [`upcast`](OutboxEntity::upcast) must know every version before that of `OPTIONS`. The
+/// derive guarantees all three.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an outbox entity",
     label = "this type has no event type, entity id and user id",
@@ -54,5 +55,49 @@ pub trait OutboxEntity: Sized + 'static {
     /// Default: none.
     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut Redaction) {
         let _ = (metadata, redaction);
+    }
+
+    /// Reads metadata of an older version through the type that it had: `read.through::<TypeOfThatVersion>()`, or
+    /// `None` where there is none. Default: no version before that of `OPTIONS` is read.
+    ///
+    /// # Examples
+    ///
+    /// What the derive makes of `#[outbox(version = 3, upcast(1 = v1::Mood, 2 = v2::Mood))]`:
+    ///
+    /// ```
+    /// # use std::borrow::Cow;
+    /// # use outbox_runtime::{EntityId, EntityOptions, OutboxEntity, RawMetadata, ReadVersion};
+    /// # use serde::{Deserialize, Serialize};
+    /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
+    /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }
+    /// # #[derive(Serialize, Deserialize)] struct MoodMetadata { valence: f64, labels: Vec<String> }
+    /// # impl From<v1::Mood> for MoodMetadata {
+    /// #     fn from(old: v1::Mood) -> Self { Self { valence: old.valence.into(), labels: Vec::new() } }
+    /// # }
+    /// # impl From<v2::Mood> for MoodMetadata {
+    /// #     fn from(old: v2::Mood) -> Self { Self { valence: old.valence, labels: Vec::new() } }
+    /// # }
+    /// # struct Mood { id: i64, valence: f64, labels: Vec<String> }
+    /// # impl OutboxEntity for Mood {
+    /// #     type Metadata = MoodMetadata;
+    /// #     const EVENT_TYPE: &'static str = "mood";
+    /// #     const OPTIONS: EntityOptions = EntityOptions::new("mood").with_metadata_version(3);
+    /// #     fn entity_id(&self) -> EntityId { self.id.into() }
+    /// #     fn user_id(&self) -> Cow<'_, str> { "user-1".into() }
+    /// #     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+    /// #         RawMetadata::encode(&MoodMetadata { valence: self.valence, labels: self.labels.clone() })
+    /// #     }
+    /// fn upcast<R: ReadVersion<Self::Metadata>>(version: u32, read: R) -> Option<R::Output> {
+    ///     match version {
+    ///         1 => Some(read.through::<v1::Mood>()),
+    ///         2 => Some(read.through::<v2::Mood>()),
+    ///         _ => None,
+    ///     }
+    /// }
+    /// # }
+    /// ```
+    fn upcast<R: ReadVersion<Self::Metadata>>(version: u32, read: R) -> Option<R::Output> {
+        let _ = (version, read);
+        None
     }
 }

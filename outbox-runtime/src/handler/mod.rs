@@ -8,7 +8,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::entity::{EntityOptions, OutboxEntity};
-use crate::event::{Event, OutboxEvent, decode_metadata};
+use crate::event::{Event, OutboxEvent};
+use crate::metadata;
 use crate::redaction::Redaction;
 
 mod answer; // what a handler may answer
@@ -166,7 +167,7 @@ impl HandlerSet {
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
-            deliver: Box::new(move |record| match decode_metadata::<E>(record) {
+            deliver: Box::new(move |record| match metadata::decode::<E>(record) {
                 Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
                 Err(error) => Box::pin(std::future::ready(Err(error.into()))),
             }),
@@ -185,7 +186,7 @@ impl HandlerSet {
 /// What [`OutboxEntity::hide_sensitive`] names is taken out of `text`.
 fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
     // What cannot be decoded was given to no handler, and the reason quotes no value.
-    match decode_metadata::<E>(event) {
+    match metadata::decode::<E>(event) {
         Ok(metadata) => {
             let mut redaction = Redaction::default();
             E::hide_sensitive(&metadata, &mut redaction);

@@ -1,11 +1,10 @@
-//! Metadata: what an event carries, typed in the program and JSON in the row.
+//! Metadata as it stands in a row: bytes that should be JSON.
 
 use std::fmt;
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
-use thiserror::Error;
 
 /// The metadata of an event as it stands in its row: the JSON of the typed struct, byte for byte.
 ///
@@ -95,68 +94,5 @@ impl<'de> Deserialize<'de> for RawMetadata {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let json = Box::<RawValue>::deserialize(deserializer)?;
         Ok(Self(String::from(Box::<str>::from(json)).into_bytes()))
-    }
-}
-
-/// A row could not be read as the entity's event.
-///
-/// The processor makes such a row a dead letter, alone, with this as its reason.
-#[derive(Debug, Error)]
-#[non_exhaustive]
-pub enum DecodeError {
-    /// The set has no entity with this event type.
-    #[error("event type {event_type:?} is not one of {known:?}")]
-    UnknownEventType {
-        /// The type in the row.
-        event_type: String,
-        /// The types that the set knows.
-        known: &'static [&'static str],
-    },
-    /// The row is of another event type than the entity asked for.
-    #[error("the event is a {found:?}, not a {expected:?}")]
-    OtherEventType {
-        /// The type in the row.
-        found: String,
-        /// The type of the entity.
-        expected: &'static str,
-    },
-    /// The row has no metadata although its type needs some.
-    #[error("a {event_type:?} event has no metadata")]
-    Missing {
-        /// The type in the row.
-        event_type: String,
-    },
-    /// The metadata is not JSON, or not of the entity's shape.
-    #[error("the metadata of a {event_type:?} event cannot be decoded: {reason}")]
-    Metadata {
-        /// The type in the row.
-        event_type: String,
-        /// Where and why, without the value that was found.
-        reason: String,
-    },
-}
-
-impl DecodeError {
-    /// The serializer's error without the value it quotes: payloads do not belong in messages and logs.
-    pub(crate) fn metadata(event_type: &str, error: &serde_json::Error) -> Self {
-        Self::Metadata {
-            event_type: event_type.to_owned(),
-            reason: without_value(&error.to_string()),
-        }
-    }
-}
-
-/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at ..`.
-fn without_value(message: &str) -> String {
-    const QUOTING: [&str; 3] = ["invalid type: ", "invalid value: ", "unknown variant "];
-    let quoted = || {
-        let phrase = QUOTING.iter().find_map(|phrase| message.find(phrase))?;
-        let value = phrase + message[phrase..].find(['"', '`'])?;
-        let rest = message.rfind(", expected").filter(|rest| *rest > value)?;
-        Some((value, rest))
-    };
-    match quoted() {
-        Some((value, rest)) => format!("{}{}", message[..value].trim_end(), &message[rest..]),
-        None => message.to_owned(),
     }
 }

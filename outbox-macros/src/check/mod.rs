@@ -3,6 +3,8 @@
 //! What a single value must be is checked where it is parsed, in [`attr`](crate::attr). Each rule here has a case in
 //! `tests/ui/fail` that breaks it and nothing else.
 
+mod versions; // the rules between version and upcast
+
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput, Fields, FieldsNamed, Member};
@@ -26,6 +28,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     something_waits_behind_a_dead_letter(source, diag);
     what_is_sensitive_is_metadata(source, diag);
     no_id_is_sensitive(source, diag);
+    versions::check(source, diag);
     no_parameters(
         source.input,
         "a generic struct cannot be an outbox entity yet",

@@ -1,0 +1,89 @@
+//! The rules between `version` and `upcast(..)`: rows of every older version can be read.
+
+use crate::attr::{EntitySource, Older};
+use crate::diag::Diagnostics;
+
+/// Every one of them.
+pub(super) fn check(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    each_older_version_is_read_as_one_type(source, diag);
+    only_older_versions_are_upcast(source, diag);
+    no_older_version_is_left_out(source, diag);
+}
+
+fn each_older_version_is_read_as_one_type(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let older = older_versions(source);
+    for (at, second) in older.iter().enumerate() {
+        let mut earlier = older.iter().take(at);
+        if let Some(first) = earlier.find(|first| first.version == second.version) {
+            let message = format_args!("version {} is given twice", second.version);
+            diag.duplicate(second.span, first.span, message);
+        }
+    }
+}
+
+/// What this program writes itself, or a newer one will, is not made from anything older.
+fn only_older_versions_are_upcast(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let Some(upcast) = &source.attrs.upcast else {
+        return;
+    };
+    let newest = upcast.value.iter().map(|older| older.version).max();
+    let Some(current) = &source.attrs.version else {
+        let next = newest.unwrap_or(1).saturating_add(1);
+        return diag.missing(
+            "version",
+            upcast.key.span(),
+            "`upcast` is about older versions, and `version` does not say which one this is",
+            format_args!("add `version = {next}`"),
+        );
+    };
+    let is_newer = |older: &&Older| older.version >= current.value;
+    for older in upcast.value.iter().filter(is_newer) {
+        let (version, current) = (older.version, current.value);
+        diag.error_with_help(
+            older.span,
+            format_args!("version {version} is not older than {current}"),
+            "`upcast` names the versions before `version`, which are made into it",
+        );
+    }
+}
+
+/// A version that was left out would make dead letters of the rows that its programs wrote.
+fn no_older_version_is_left_out(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    /// More than these are not listed.
+    const LISTED: usize = 3;
+    let Some(current) = &source.attrs.version else {
+        return;
+    };
+    if diag.is_attempted("upcast") {
+        return;
+    }
+    let older = older_versions(source);
+    let is_left_out = |version: &u32| older.iter().all(|older| older.version != *version);
+    let left_out: Vec<String> = (1..current.value)
+        .filter(is_left_out)
+        .take(LISTED + 1)
+        .map(|version| version.to_string())
+        .collect();
+    let versions = match left_out.split_last() {
+        None => return,
+        Some((only, [])) => format!("version {only}"),
+        Some((_, listed)) if listed.len() == LISTED => {
+            format!("versions {} and more", listed.join(", "))
+        }
+        Some((last, listed)) => format!("versions {} and {last}", listed.join(", ")),
+    };
+    let first = left_out.first().map_or("1", String::as_str);
+    let name = &source.input.ident;
+    diag.error_with_help(
+        current.key.span(),
+        format_args!("rows of {versions} could not be read"),
+        format_args!(
+            "keep the struct of each older version, and name it: `upcast({first} = {name}MetadataV{first})`"
+        ),
+    );
+}
+
+fn older_versions<'a>(source: &'a EntitySource<'_>) -> &'a [Older] {
+    let upcast = source.attrs.upcast.as_ref();
+    upcast.map_or(&[], |upcast| upcast.value.as_slice())
+}

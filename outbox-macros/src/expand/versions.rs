@@ -1,0 +1,39 @@
+//! `OutboxEntity::upcast`: rows of older versions.
+
+use proc_macro2::TokenStream;
+use quote::{quote, quote_spanned};
+use syn::spanned::Spanned;
+
+use super::at;
+use crate::attr::Older;
+use crate::model::Entity;
+
+/// The method, where there are older versions; the trait's own knows none.
+pub(super) fn upcast(entity: &Entity<'_>) -> Option<TokenStream> {
+    if entity.older.is_empty() {
+        return None;
+    }
+    let arms = entity.older.iter().map(|Older { version, ty, .. }| {
+        // Spanned so that a type that is not read, or of which the metadata is not made, is underlined itself.
+        let read = quote_spanned!(at(ty.span())=> read.through::<#ty>());
+        quote!(#version => ::core::option::Option::Some(#read))
+    });
+    // Output:
+    //     fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> {
+    //         match version {
+    //             1u32 => Some(read.through::<MoodEntryMetadataV1>()),
+    //             _ => None,
+    //         }
+    //     }
+    Some(quote! {
+        fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(
+            version: ::core::primitive::u32,
+            read: __R,
+        ) -> ::core::option::Option<__R::Output> {
+            match version {
+                #(#arms,)*
+                _ => ::core::option::Option::None,
+            }
+        }
+    })
+}

@@ -1,0 +1,137 @@
+//! From a row to typed metadata: the only way, whatever version wrote it.
+
+use thiserror::Error;
+
+use super::raw::RawMetadata;
+use super::upcast::{OlderMetadata, ReadVersion, UpcastTo};
+use crate::entity::OutboxEntity;
+use crate::event::OutboxEvent;
+
+/// Reads the metadata of a row that is known to be of this entity, and leaves the row to be dead-lettered if need be.
+///
+/// # Errors
+///
+/// [`DecodeError`] where it is missing, damaged, of another shape or of a version that this program does not read.
+pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
+    let event_type = || record.event_type.clone();
+    let raw = record
+        .metadata
+        .as_ref()
+        .ok_or_else(|| DecodeError::Missing {
+            event_type: event_type(),
+        })?;
+    let (found, known) = (record.metadata_version, E::OPTIONS.metadata_version());
+    let read = if found == known {
+        raw.decode()
+    } else if found > known {
+        return Err(DecodeError::NewerVersion {
+            event_type: event_type(),
+            found,
+            known,
+        });
+    } else {
+        E::upcast(found, Upcasting(raw)).ok_or_else(|| DecodeError::UnknownVersion {
+            event_type: event_type(),
+            found,
+        })?
+    };
+    read.map_err(|error| DecodeError::metadata(&record.event_type, &error))
+}
+
+/// Reads a row as what its version was, and makes the newest of it.
+struct Upcasting<'a>(&'a RawMetadata);
+
+impl<M> ReadVersion<M> for Upcasting<'_> {
+    type Output = Result<M, serde_json::Error>;
+
+    fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output {
+        self.0.decode::<T>().map(T::upcast)
+    }
+}
+
+/// A row could not be read as the entity's event.
+///
+/// The processor makes such a row a dead letter, alone, with this as its reason.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The set has no entity with this event type.
+    #[error("event type {event_type:?} is not one of {known:?}")]
+    UnknownEventType {
+        /// The type in the row.
+        event_type: String,
+        /// The types that the set knows.
+        known: &'static [&'static str],
+    },
+    /// The row is of another event type than the entity asked for.
+    #[error("the event is a {found:?}, not a {expected:?}")]
+    OtherEventType {
+        /// The type in the row.
+        found: String,
+        /// The type of the entity.
+        expected: &'static str,
+    },
+    /// The row has no metadata although its type needs some.
+    #[error("a {event_type:?} event has no metadata")]
+    Missing {
+        /// The type in the row.
+        event_type: String,
+    },
+    /// A newer program wrote the row. Its bytes are kept, and once this program is as new the event can be retried.
+    #[error(
+        "the metadata of a {event_type:?} event has version {found}, and this program knows versions up to {known}: \
+         update it, then retry the event"
+    )]
+    NewerVersion {
+        /// The type in the row.
+        event_type: String,
+        /// The version in the row.
+        found: u32,
+        /// The version that this program writes.
+        known: u32,
+    },
+    /// The row is of an older version, and the entity does not say how that is read. An entity with the derive always does.
+    #[error(
+        "the metadata of a {event_type:?} event has version {found}, which this program does not read any more: \
+         name a type for it in `OutboxEntity::upcast`, then retry the event"
+    )]
+    UnknownVersion {
+        /// The type in the row.
+        event_type: String,
+        /// The version in the row.
+        found: u32,
+    },
+    /// The metadata is not JSON, or not of the entity's shape.
+    #[error("the metadata of a {event_type:?} event cannot be decoded: {reason}")]
+    Metadata {
+        /// The type in the row.
+        event_type: String,
+        /// Where and why, without the value that was found.
+        reason: String,
+    },
+}
+
+impl DecodeError {
+    /// The serializer's error without the value it quotes: payloads do not belong in messages and logs.
+    pub(crate) fn metadata(event_type: &str, error: &serde_json::Error) -> Self {
+        Self::Metadata {
+            event_type: event_type.to_owned(),
+            reason: without_value(&error.to_string()),
+        }
+    }
+}
+
+/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at ..`.
+fn without_value(message: &str) -> String {
+    const QUOTING: [&str; 3] = ["invalid type: ", "invalid value: ", "unknown variant "];
+    let quoted = || {
+        let phrase = QUOTING.iter().find_map(|phrase| message.find(phrase))?;
+        let value = phrase + message[phrase..].find(['"', '`'])?;
+        let rest = message.rfind(", expected").filter(|rest| *rest > value)?;
+        Some((value, rest))
+    };
+    match quoted() {
+        Some((value, rest)) => format!("{}{}", message[..value].trim_end(), &message[rest..]),
+        None => message.to_owned(),
+    }
+}

@@ -1,0 +1,10 @@
+//! Metadata: what an event carries, typed in the program and JSON in the row.
+
+mod decode; // from a row to the type, whatever version wrote it
+mod raw; // the JSON, byte for byte
+mod upcast; // from an older version's type to the newest
+
+pub use self::decode::DecodeError;
+pub(crate) use self::decode::decode;
+pub use self::raw::RawMetadata;
+pub use self::upcast::{OlderMetadata, ReadVersion, UpcastTo};

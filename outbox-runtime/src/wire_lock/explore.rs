@@ -1,0 +1,290 @@
+//! From what a type asks for, place by place, to its shape.
+//!
+//! Each place is looked at in runs of its own, and what is refused there is no matter elsewhere: a field that takes no
+//! sample hides nothing of its neighbours. With the shape comes a value that the type takes, where one is found; with
+//! such values for all other fields it can be seen whether a field may be left out.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::probe::Leaf;
+use super::shape::Node;
+use super::trace::{Answer, Asked, Read, Refusal, Seen, Step, run};
+
+/// What stands for a place that the type never came to.
+const UNSEEN: &str = "unseen";
+/// A variant that is written as its name alone.
+const UNIT: &str = "unit";
+
+/// The shape of a type, by its reader.
+pub(super) fn shape_of(read: Read) -> Node {
+    let mut explorer = Explorer {
+        read,
+        path: Vec::new(),
+        known: BTreeMap::new(),
+    };
+    explorer.here().node
+}
+
+struct Explorer {
+    read: Read,
+    path: Vec<Step>,
+    /// Values of the enums around this place, by their depth, for what is one of them again.
+    known: BTreeMap<usize, Value>,
+}
+
+/// What was found at a place.
+struct Found {
+    node: Node,
+    /// A value that is taken there.
+    sample: Option<Value>,
+}
+
+impl Found {
+    fn without_sample(node: Node) -> Self {
+        Self { node, sample: None }
+    }
+}
+
+/// Fields with what was found of them, by name.
+type Fields = BTreeMap<&'static str, Found>;
+
+impl Explorer {
+    fn run(&self, answer: Answer<'_>) -> Seen {
+        run(self.read, &self.path, answer)
+    }
+
+    fn takes(&self, json: &Value) -> bool {
+        self.run(Answer::Json(json)).taken == Some(Ok(()))
+    }
+
+    /// Explores what is a step further in.
+    fn inside(&mut self, step: Step) -> Found {
+        self.path.push(step);
+        let found = self.here();
+        self.path.pop();
+        found
+    }
+
+    fn here(&mut self) -> Found {
+        match self.run(Answer::Nothing).asked {
+            None => Found::without_sample(Node::leaf(UNSEEN)),
+            Some(Asked::Recursion(levels)) => {
+                let depth = self.path.len() - levels;
+                Found {
+                    node: Node::Recursion(levels),
+                    sample: self.known.get(&depth).cloned(),
+                }
+            }
+            Some(Asked::Leaf(leaf)) => {
+                let (name, sample) = leaf.probe(|json| self.takes(json));
+                let node = Node::Leaf(name);
+                Found { node, sample }
+            }
+            Some(Asked::UnitVariant) => Found {
+                node: Node::leaf(UNIT),
+                sample: Some(Value::Null),
+            },
+            Some(Asked::Option) => self.option(),
+            Some(Asked::List) => self.list(),
+            Some(Asked::Tuple(len)) => self.tuple(len),
+            Some(Asked::Map) => self.map(),
+            Some(Asked::Object(names)) => self.object(names),
+            Some(Asked::Enum(variants)) => self.enumeration(variants),
+        }
+    }
+
+    /// The first of the candidates that is taken.
+    fn with_sample(&self, node: Node, candidates: impl IntoIterator<Item = Value>) -> Found {
+        let sample = candidates.into_iter().find(|json| self.takes(json));
+        Found { node, sample }
+    }
+
+    fn option(&mut self) -> Found {
+        let Found { node, sample } = self.inside(Step::Some);
+        let node = Node::Optional(Box::new(node));
+        self.with_sample(node, [Value::Null].into_iter().chain(sample))
+    }
+
+    fn list(&mut self) -> Found {
+        let Found { node, sample } = self.inside(Step::Element { before: Vec::new() });
+        let node = Node::List(Box::new(node));
+        let one = sample.map(|sample| Value::Array(vec![sample]));
+        self.with_sample(node, [Value::Array(Vec::new())].into_iter().chain(one))
+    }
+
+    /// To come to an element of a tuple, those before it must be taken.
+    fn tuple(&mut self, len: usize) -> Found {
+        let mut nodes = Vec::new();
+        let mut samples: Option<Vec<Value>> = Some(Vec::new());
+        for _ in 0..len {
+            let found = match &samples {
+                Some(before) => self.inside(Step::Element {
+                    before: before.clone(),
+                }),
+                None => Found::without_sample(Node::leaf(UNSEEN)),
+            };
+            nodes.push(found.node);
+            samples = samples.zip(found.sample).map(|(mut samples, sample)| {
+                samples.push(sample);
+                samples
+            });
+        }
+        self.with_sample(Node::Tuple(nodes), samples.map(Value::Array))
+    }
+
+    fn map(&mut self) -> Found {
+        self.path.push(Step::Key);
+        let asked = self.run(Answer::Nothing).asked;
+        self.path.pop();
+        if let Some(Asked::Leaf(Leaf::Identifier)) = asked {
+            return self.open_object();
+        }
+        let key = self.inside(Step::Key);
+        let value = match key.sample {
+            Some(key) => self.inside(Step::Value { key }),
+            None => Found::without_sample(Node::leaf(UNSEEN)),
+        };
+        let node = Node::Map {
+            key: Box::new(key.node),
+            value: Box::new(value.node),
+        };
+        self.with_sample(node, [Value::Object(Map::new())])
+    }
+
+    fn object(&mut self, names: &'static [&'static str]) -> Found {
+        let mut fields: Fields = names.iter().map(|name| (*name, self.field(name))).collect();
+        // Another name for a field is in the list, too, but is never written.
+        let aliases: Vec<&str> = fields
+            .iter()
+            .filter(|(name, found)| self.is_alias(name, found))
+            .map(|(name, _)| *name)
+            .collect();
+        fields.retain(|name, _| !aliases.contains(name));
+        let sample = self.object_of(&fields);
+        let absent: Vec<bool> = fields
+            .iter()
+            .map(|(name, found)| match &sample {
+                Some(_) => self.may_be_absent(name, &fields),
+                // What would be missed first then depends on the order of the fields, which is no part of the shape.
+                None => matches!(found.node, Node::Optional(_)),
+            })
+            .collect();
+        let nodes = fields
+            .into_iter()
+            .zip(absent)
+            .map(|((name, found), absent)| (name.to_owned(), found.node.in_field(absent)));
+        Found {
+            node: Node::Object(nodes.collect()),
+            sample,
+        }
+    }
+
+    /// An object that tells none of its names and keeps what it does not know, as with `#[serde(flatten)]`. The names of
+    /// the fields that it needs are learnt from what it misses.
+    fn open_object(&mut self) -> Found {
+        let mut fields = Fields::new();
+        while let Some(Err(Refusal::MissingField(name))) =
+            self.run(Answer::Entries(&entries(&fields, None))).taken
+        {
+            // Missed although it was given, or not to be given: there is no way past it.
+            if fields.contains_key(name) {
+                break;
+            }
+            let field = self.field(name);
+            fields.insert(name, field);
+        }
+        let sample = self.object_of(&fields);
+        let nodes = fields
+            .into_iter()
+            .map(|(name, found)| (name.to_owned(), found.node));
+        Found {
+            node: Node::OpenObject(nodes.collect()),
+            sample,
+        }
+    }
+
+    fn field(&mut self, name: &'static str) -> Found {
+        self.inside(Step::Value {
+            key: Value::from(name),
+        })
+    }
+
+    /// Whether a second value of this name is taken for one of another.
+    fn is_alias(&self, name: &str, found: &Found) -> bool {
+        let Some(sample) = &found.sample else {
+            return false;
+        };
+        let twice = [(name, sample), (name, sample)];
+        let taken = self.run(Answer::Entries(&twice)).taken;
+        matches!(taken, Some(Err(Refusal::DuplicateField(of))) if of != name)
+    }
+
+    /// Whether an object that is otherwise complete is taken without the field.
+    fn may_be_absent(&self, name: &str, fields: &Fields) -> bool {
+        let others = entries(fields, Some(name));
+        self.run(Answer::Entries(&others)).taken == Some(Ok(()))
+    }
+
+    /// An object of all fields, if it is taken.
+    fn object_of(&self, fields: &Fields) -> Option<Value> {
+        let entries = entries(fields, None);
+        (self.run(Answer::Entries(&entries)).taken == Some(Ok(()))).then(|| {
+            let entries = entries
+                .into_iter()
+                .map(|(name, value)| (name.to_owned(), value.clone()));
+            Value::Object(entries.collect())
+        })
+    }
+
+    /// A variant that contains the enum again needs a value of another one to be seen whole, wherever that stands.
+    fn enumeration(&mut self, variants: &'static [&'static str]) -> Found {
+        let depth = self.path.len();
+        let mut found: BTreeMap<&str, Found> = variants
+            .iter()
+            .map(|name| (*name, self.inside(Step::Variant(name))))
+            .collect();
+        let sample = self.variant_of(&found);
+        if let Some(sample) = sample.clone() {
+            self.known.insert(depth, sample);
+            for (name, found) in &mut found {
+                if found.sample.is_none() {
+                    *found = self.inside(Step::Variant(name));
+                }
+            }
+            self.known.remove(&depth);
+        }
+        let nodes = found
+            .into_iter()
+            .map(|(name, found)| (name.to_owned(), found.node));
+        Found {
+            node: Node::Enum(nodes.collect()),
+            sample,
+        }
+    }
+
+    /// The first variant that is taken.
+    fn variant_of(&self, found: &BTreeMap<&str, Found>) -> Option<Value> {
+        let written = |name: &str, content: &Found| {
+            let sample = content.sample.clone()?;
+            Some(match content.node == Node::leaf(UNIT) {
+                true => Value::from(name),
+                false => Value::Object(Map::from_iter([(name.to_owned(), sample)])),
+            })
+        };
+        found
+            .iter()
+            .filter_map(|(name, content)| written(name, content))
+            .find(|json| self.takes(json))
+    }
+}
+
+/// The fields that can be given, but for one.
+fn entries<'a>(fields: &'a Fields, without: Option<&str>) -> Vec<(&'a str, &'a Value)> {
+    fields
+        .iter()
+        .filter(|(name, _)| Some(**name) != without)
+        .filter_map(|(name, found)| Some((*name, found.sample.as_ref()?)))
+        .collect()
+}

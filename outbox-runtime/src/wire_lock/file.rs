@@ -1,0 +1,132 @@
+//! The lock file: its form, and how several tests at once write it without losing each other's entries.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::error::WireLockError;
+use super::shape::Shape;
+
+/// The form that is written. A later one gets the next number.
+const FORMAT: u32 = 1;
+const ABOUT: &str = "The shapes of outbox metadata, by event type and version. Written by \
+                     `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.";
+
+/// What a lock file says. Sorted, so that the same content is the same text.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct LockFile {
+    about: String,
+    format: u32,
+    /// The event types of each set, to notice that one is gone.
+    pub(super) sets: BTreeMap<String, BTreeSet<String>>,
+    pub(super) events: BTreeMap<String, BTreeMap<u32, Shape>>,
+}
+
+impl Default for LockFile {
+    fn default() -> Self {
+        Self {
+            about: ABOUT.to_owned(),
+            format: FORMAT,
+            sets: BTreeMap::new(),
+            events: BTreeMap::new(),
+        }
+    }
+}
+
+impl LockFile {
+    /// Reads the file, if it is there.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, WireLockError> {
+        #[derive(Deserialize)]
+        struct Format {
+            format: u32,
+        }
+        let text = match fs::read_to_string(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(fault("read", path, error)),
+        };
+        let damaged = |error: serde_json::Error| WireLockError::Damaged {
+            path: path.to_owned(),
+            reason: error.to_string(),
+        };
+        let Format { format } = serde_json::from_str(&text).map_err(damaged)?;
+        if format > FORMAT {
+            return Err(WireLockError::NewerFormat {
+                path: path.to_owned(),
+                found: format,
+                known: FORMAT,
+            });
+        }
+        serde_json::from_str(&text).map(Some).map_err(damaged)
+    }
+
+    /// Writes the file beside itself and puts it in place, so that whoever reads sees all of it or what was before.
+    fn write(&self, path: &Path) -> Result<(), WireLockError> {
+        let mut text =
+            serde_json::to_vec_pretty(self).map_err(|error| fault("write", path, error.into()))?;
+        text.push(b'\n');
+        let new = path.with_extension("lock.new");
+        let write = || {
+            let mut file = File::create(&new)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&new, path)
+        };
+        write().map_err(|error| {
+            // What is left of it is in nobody's way, and the first error is the one to tell.
+            let _ = fs::remove_file(&new);
+            fault("write", path, error)
+        })
+    }
+
+    /// Changes the file while nobody else does; one that is not there is made.
+    pub(super) fn edit<T>(
+        path: &Path,
+        change: impl FnOnce(&mut Self) -> T,
+    ) -> Result<T, WireLockError> {
+        let guard = guard(path)?;
+        let before = Self::read(path)?;
+        let mut after = before.clone().unwrap_or_default();
+        let result = change(&mut after);
+        if before.as_ref() != Some(&after) {
+            after.write(path)?;
+        }
+        drop(guard);
+        Ok(result)
+    }
+}
+
+/// Waits until no other thread or process edits the file, and holds it until it is dropped.
+///
+/// The lock is on a file of its own in the temporary directory: the lock file itself is replaced by every write, and
+/// one beside it would end up in somebody's version control.
+fn guard(path: &Path) -> Result<File, WireLockError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let folder = folder
+        .canonicalize()
+        .map_err(|error| fault("find", folder, error))?;
+    let mut hasher = DefaultHasher::new();
+    folder.hash(&mut hasher);
+    let guard: PathBuf =
+        std::env::temp_dir().join(format!("outbox-wire-lock-{:016x}", hasher.finish()));
+    let locked = File::options()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .open(&guard)
+        .and_then(|file| file.lock().map(|()| file));
+    locked.map_err(|error| fault("lock", &guard, error))
+}
+
+fn fault(action: &'static str, path: &Path, source: std::io::Error) -> WireLockError {
+    WireLockError::Io {
+        action,
+        path: path.to_owned(),
+        source,
+    }
+}

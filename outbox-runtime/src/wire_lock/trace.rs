@@ -1,0 +1,492 @@
+//! A deserializer without data: it watches what a type asks for, at one place of it at a time.
+//!
+//! `Deserialize` tells a deserializer what comes next ("a struct with these fields", "a string") before it sees any of
+//! it. A [`run`] leads the type along a path to the place of interest, notes what is asked there, and gives an answer, to
+//! see whether the type takes it. The answer is usually refused somewhere on the way back, as nothing but the path is
+//! there; that is no matter, since each place has runs of its own.
+
+use std::any::type_name;
+use std::cell::RefCell;
+
+use serde::de::value::StrDeserializer;
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
+    SeqAccess, VariantAccess, Visitor,
+};
+use serde_json::Value;
+
+use super::probe::Leaf;
+
+/// Reads a type from a tracer, and drops it.
+pub(super) type Read = fn(Tracer<'_>) -> Result<(), Refusal>;
+
+/// The reader of `T`.
+pub(super) fn read<T: DeserializeOwned>(tracer: Tracer<'_>) -> Result<(), Refusal> {
+    T::deserialize(tracer).map(drop)
+}
+
+/// A step from a value to one inside of it.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// What an `Option` holds.
+    Some,
+    /// The element of a list or tuple that comes after these.
+    Element { before: Vec<Value> },
+    /// A key of a map.
+    Key,
+    /// The value of a key. It comes first, so that no other field is in its way.
+    Value { key: Value },
+    /// The content of a variant.
+    Variant(&'static str),
+}
+
+/// What a type asks for.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Asked {
+    Leaf(Leaf),
+    Option,
+    List,
+    Tuple(usize),
+    Map,
+    Object(&'static [&'static str]),
+    Enum(&'static [&'static str]),
+    UnitVariant,
+    /// The same as the value that is so many steps further out.
+    Recursion(usize),
+}
+
+/// What it is given.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Answer<'a> {
+    Nothing,
+    Json(&'a Value),
+    /// An object whose keys may repeat.
+    Entries(&'a [(&'a str, &'a Value)]),
+}
+
+/// Why a value was not taken, as far as it matters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Refusal {
+    #[error("a field is missing")]
+    MissingField(&'static str),
+    #[error("a field is there twice")]
+    DuplicateField(&'static str),
+    #[error("not taken")]
+    Other,
+}
+
+impl serde::de::Error for Refusal {
+    fn custom<T: std::fmt::Display>(_: T) -> Self {
+        Self::Other
+    }
+
+    fn missing_field(field: &'static str) -> Self {
+        Self::MissingField(field)
+    }
+
+    fn duplicate_field(field: &'static str) -> Self {
+        Self::DuplicateField(field)
+    }
+}
+
+impl From<serde_json::Error> for Refusal {
+    fn from(_: serde_json::Error) -> Self {
+        Self::Other
+    }
+}
+
+/// What a run saw at its place.
+#[derive(Debug, Default)]
+pub(super) struct Seen {
+    /// `None` where the type never came there.
+    pub(super) asked: Option<Asked>,
+    /// Whether it took the answer.
+    pub(super) taken: Option<Result<(), Refusal>>,
+    /// Which types have asked on the way, and after how many steps.
+    passed: Vec<(usize, Identity)>,
+}
+
+/// Tells types apart in order to find recursion; it never enters a shape. One type may be asked for by two visitors.
+type Identity = (&'static str, &'static str);
+
+/// Leads a type along `path` and gives it `answer` there.
+pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Seen {
+    let run = Run {
+        path,
+        answer,
+        seen: RefCell::default(),
+    };
+    let result = read(Tracer {
+        run: &run,
+        depth: 0,
+    });
+    let mut seen = run.seen.into_inner();
+    if path.is_empty() {
+        seen.taken = Some(result);
+    }
+    seen
+}
+
+struct Run<'a> {
+    path: &'a [Step],
+    answer: Answer<'a>,
+    seen: RefCell<Seen>,
+}
+
+/// A place on the path of a run.
+#[derive(Clone, Copy)]
+pub(super) struct Tracer<'r> {
+    run: &'r Run<'r>,
+    depth: usize,
+}
+
+impl<'r> Tracer<'r> {
+    /// Where to go from here; `None` at the place of interest.
+    fn step(self) -> Option<&'r Step> {
+        self.run.path.get(self.depth)
+    }
+
+    fn note(self, asked: Asked) {
+        self.run.seen.borrow_mut().asked = Some(asked);
+    }
+
+    /// Reads what is one step further in. Whether an answer is taken is known only here, as a type may convert what its
+    /// visitor made (`#[serde(try_from = "String")]`).
+    fn inside<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
+        let inner = Self {
+            run: self.run,
+            depth: self.depth + 1,
+        };
+        let result = read(inner);
+        if inner.step().is_none() {
+            let taken = result.as_ref().map(drop).map_err(|refusal| *refusal);
+            self.run.seen.borrow_mut().taken = Some(taken);
+        }
+        result
+    }
+
+    /// A value without values inside.
+    fn leaf<R>(
+        self,
+        leaf: Leaf,
+        read: impl FnOnce(Value) -> Result<R, serde_json::Error>,
+    ) -> Result<R, Refusal> {
+        if self.step().is_some() {
+            return Err(Refusal::Other);
+        }
+        self.note(Asked::Leaf(leaf));
+        match self.run.answer {
+            Answer::Json(json) => Ok(read(json.clone())?),
+            Answer::Nothing | Answer::Entries(_) => Err(Refusal::Other),
+        }
+    }
+
+    /// A value with values inside.
+    fn compound<'de, V: Visitor<'de>>(
+        self,
+        asked: Asked,
+        visitor: V,
+        read: impl FnOnce(Value, V) -> Result<V::Value, serde_json::Error>,
+    ) -> Result<V::Value, Refusal> {
+        self.pass::<V>()?;
+        if let Some(step) = self.step() {
+            return self.follow(step, visitor);
+        }
+        self.note(asked);
+        match self.run.answer {
+            Answer::Nothing => Err(Refusal::Other),
+            Answer::Json(json) => Ok(read(json.clone(), visitor)?),
+            Answer::Entries(entries) => visitor.visit_map(Entries(entries)),
+        }
+    }
+
+    /// Notes who asks, and ends the run where the same has asked further out.
+    fn pass<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
+        let identity = (type_name::<V>(), type_name::<V::Value>());
+        let mut seen = self.run.seen.borrow_mut();
+        let outer = seen
+            .passed
+            .iter()
+            .find(|(depth, passed)| *depth < self.depth && *passed == identity);
+        if let Some((depth, _)) = outer {
+            seen.asked = Some(Asked::Recursion(self.depth - depth));
+            return Err(Refusal::Other);
+        }
+        seen.passed.push((self.depth, identity));
+        Ok(())
+    }
+
+    fn follow<'de, V: Visitor<'de>>(self, step: &'r Step, visitor: V) -> Result<V::Value, Refusal> {
+        match step {
+            Step::Some => self.inside(|inner| visitor.visit_some(inner)),
+            Step::Element { before } => visitor.visit_seq(Elements {
+                outer: self,
+                before: before.iter(),
+                is_done: false,
+            }),
+            Step::Key => visitor.visit_map(Entry {
+                outer: self,
+                key: None,
+                is_done: false,
+            }),
+            Step::Value { key } => visitor.visit_map(Entry {
+                outer: self,
+                key: Some(key),
+                is_done: false,
+            }),
+            Step::Variant(name) => visitor.visit_enum(Variant { outer: self, name }),
+        }
+    }
+}
+
+/// How serde asks for values without values inside: one method each, which a JSON value has, too.
+macro_rules! leaves {
+    ($($method:ident => $leaf:expr),+ $(,)?) => {$(
+        fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+            self.leaf($leaf, |json| json.$method(visitor))
+        }
+    )+};
+}
+
+impl<'de> Deserializer<'de> for Tracer<'_> {
+    type Error = Refusal;
+
+    leaves! {
+        deserialize_bool => Leaf::Bool,
+        deserialize_i8 => Leaf::Integer("i8"),
+        deserialize_i16 => Leaf::Integer("i16"),
+        deserialize_i32 => Leaf::Integer("i32"),
+        deserialize_i64 => Leaf::Integer("i64"),
+        deserialize_i128 => Leaf::Integer("i128"),
+        deserialize_u8 => Leaf::Integer("u8"),
+        deserialize_u16 => Leaf::Integer("u16"),
+        deserialize_u32 => Leaf::Integer("u32"),
+        deserialize_u64 => Leaf::Integer("u64"),
+        deserialize_u128 => Leaf::Integer("u128"),
+        deserialize_f32 => Leaf::Float("f32"),
+        deserialize_f64 => Leaf::Float("f64"),
+        deserialize_char => Leaf::Char,
+        deserialize_str => Leaf::String,
+        deserialize_string => Leaf::String,
+        deserialize_identifier => Leaf::Identifier,
+        deserialize_bytes => Leaf::Bytes,
+        deserialize_byte_buf => Leaf::Bytes,
+        deserialize_unit => Leaf::Null,
+        deserialize_any => Leaf::Any,
+        deserialize_ignored_any => Leaf::Ignored,
+    }
+
+    /// As JSON does.
+    fn is_human_readable(&self) -> bool {
+        true
+    }
+
+    fn deserialize_unit_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.leaf(Leaf::Null, |json| {
+            json.deserialize_unit_struct(name, visitor)
+        })
+    }
+
+    /// In JSON there is nothing around what a newtype holds.
+    fn deserialize_newtype_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        // How serde_json asks itself for the text of a `RawValue`, which may be anything.
+        if name.starts_with("$serde_json::private::") {
+            return self.leaf(Leaf::Any, |json| {
+                json.deserialize_newtype_struct(name, visitor)
+            });
+        }
+        self.pass::<V>()?;
+        visitor.visit_newtype_struct(self)
+    }
+
+    fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.compound(Asked::Option, visitor, |json, visitor| {
+            json.deserialize_option(visitor)
+        })
+    }
+
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.compound(Asked::List, visitor, |json, visitor| {
+            json.deserialize_seq(visitor)
+        })
+    }
+
+    fn deserialize_tuple<V: Visitor<'de>>(
+        self,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.compound(Asked::Tuple(len), visitor, |json, visitor| {
+            json.deserialize_tuple(len, visitor)
+        })
+    }
+
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.deserialize_tuple(len, visitor)
+    }
+
+    fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        self.compound(Asked::Map, visitor, |json, visitor| {
+            json.deserialize_map(visitor)
+        })
+    }
+
+    fn deserialize_struct<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.compound(Asked::Object(fields), visitor, |json, visitor| {
+            json.deserialize_struct(name, fields, visitor)
+        })
+    }
+
+    fn deserialize_enum<V: Visitor<'de>>(
+        self,
+        name: &'static str,
+        variants: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.compound(Asked::Enum(variants), visitor, |json, visitor| {
+            json.deserialize_enum(name, variants, visitor)
+        })
+    }
+}
+
+/// The elements before the one of interest, and that one.
+struct Elements<'r> {
+    outer: Tracer<'r>,
+    before: std::slice::Iter<'r, Value>,
+    is_done: bool,
+}
+
+impl<'de> SeqAccess<'de> for Elements<'_> {
+    type Error = Refusal;
+
+    fn next_element_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Refusal> {
+        if let Some(json) = self.before.next() {
+            return Ok(Some(seed.deserialize(json.clone())?));
+        }
+        if std::mem::replace(&mut self.is_done, true) {
+            return Ok(None);
+        }
+        self.outer.inside(|inner| seed.deserialize(inner)).map(Some)
+    }
+}
+
+/// One entry of a map: its value is of interest or, where the key is not given, its key.
+struct Entry<'r> {
+    outer: Tracer<'r>,
+    key: Option<&'r Value>,
+    is_done: bool,
+}
+
+impl<'de> MapAccess<'de> for Entry<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Refusal> {
+        if std::mem::replace(&mut self.is_done, true) {
+            return Ok(None);
+        }
+        match self.key {
+            Some(key) => Ok(Some(seed.deserialize(key.clone())?)),
+            None => self.outer.inside(|inner| seed.deserialize(inner)).map(Some),
+        }
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        match self.key {
+            Some(_) => self.outer.inside(|inner| seed.deserialize(inner)),
+            None => Err(Refusal::Other),
+        }
+    }
+}
+
+/// A variant by its name.
+struct Variant<'r> {
+    outer: Tracer<'r>,
+    name: &'static str,
+}
+
+impl<'de> EnumAccess<'de> for Variant<'_> {
+    type Error = Refusal;
+    type Variant = Self;
+
+    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Refusal> {
+        let name: StrDeserializer<'_, Refusal> = self.name.into_deserializer();
+        Ok((seed.deserialize(name)?, self))
+    }
+}
+
+impl<'de> VariantAccess<'de> for Variant<'_> {
+    type Error = Refusal;
+
+    fn unit_variant(self) -> Result<(), Refusal> {
+        self.outer.inside(|inner| {
+            inner.note(Asked::UnitVariant);
+            Ok(())
+        })
+    }
+
+    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
+        self.outer.inside(|inner| seed.deserialize(inner))
+    }
+
+    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
+        self.outer
+            .inside(|inner| inner.deserialize_tuple(len, visitor))
+    }
+
+    fn struct_variant<V: Visitor<'de>>(
+        self,
+        fields: &'static [&'static str],
+        visitor: V,
+    ) -> Result<V::Value, Refusal> {
+        self.outer
+            .inside(|inner| inner.deserialize_struct(self.name, fields, visitor))
+    }
+}
+
+/// Keys and values as they are given.
+struct Entries<'a>(&'a [(&'a str, &'a Value)]);
+
+impl<'de> MapAccess<'de> for Entries<'_> {
+    type Error = Refusal;
+
+    fn next_key_seed<S: DeserializeSeed<'de>>(
+        &mut self,
+        seed: S,
+    ) -> Result<Option<S::Value>, Refusal> {
+        let Some((key, _)) = self.0.first() else {
+            return Ok(None);
+        };
+        let key: StrDeserializer<'_, Refusal> = (*key).into_deserializer();
+        seed.deserialize(key).map(Some)
+    }
+
+    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
+        let ((_, value), rest) = self.0.split_first().ok_or(Refusal::Other)?;
+        self.0 = rest;
+        Ok(seed.deserialize((*value).clone())?)
+    }
+}

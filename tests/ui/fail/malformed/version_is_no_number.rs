@@ -1,0 +1,21 @@
+use outbox_runtime::OutboxEntity;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "moodEntry", version = "2")]
+struct MoodEntry {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal", version = 4294967296)]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+fn main() {}
