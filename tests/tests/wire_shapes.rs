@@ -246,7 +246,7 @@ fn enums_of_every_form() {
          object: {depth: integer(u8), id: string(uuid)}}",
     );
     assert_shape::<Internal>("any(constrained)");
-    assert_shape::<Adjacent>("{kind: enum {Rest: unit, Walk: unit}, value: any}");
+    assert_shape::<Adjacent>("{kind: enum {Rest: unit, Walk: unit}, value: any with a default}");
     assert_shape::<Untagged>("any(bool|integer|string)");
     assert_shape::<serde_json::Value>("any");
     assert_shape::<RawMetadata>("any");

@@ -102,3 +102,15 @@ impl MoodEntry {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `outbox.lock` beside `Cargo.toml` has the shape of what is sent. A device may still have rows of it when the
+    /// program is updated, so that a change needs a new `version`.
+    #[test]
+    fn what_is_sent_changes_only_with_its_version() {
+        LumeEvent::assert_wire_lock();
+    }
+}

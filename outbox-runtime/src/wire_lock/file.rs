@@ -18,7 +18,7 @@ const ABOUT: &str = "The shapes of outbox metadata, by event type and version. W
 
 /// What a lock file says. Sorted, so that the same content is the same text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a lock file is an object")]
 pub(super) struct LockFile {
     about: String,
     format: u32,
@@ -42,6 +42,7 @@ impl LockFile {
     /// Reads the file, if it is there.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, WireLockError> {
         #[derive(Deserialize)]
+        #[serde(expecting = "a lock file is an object")]
         struct Format {
             format: u32,
         }

@@ -1,0 +1,516 @@
+//! Promise 9, the other half: a shape that changes without its version fails a test before it is released.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+
+use std::borrow::Cow;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::wire_lock::{
+    self, EventShapes, FILE_NAME, Finding, WireLockError, check, update,
+};
+use outbox_runtime::{EntityOptions, RawMetadata};
+use serde::{Deserialize, Serialize};
+use tempfile::TempDir;
+
+/// An entity with chosen metadata, in a module of its own.
+macro_rules! entity {
+    ($module:ident: $event_type:literal, [$($options:tt)*], { $($field:ident: $type:ty),* $(,)? }) => {
+        mod $module {
+            use super::*;
+
+            #[derive(OutboxEntity)]
+            #[outbox(event_type = $event_type, $($options)*)]
+            pub(super) struct Entity {
+                #[outbox(entity_id)]
+                pub(super) id: i64,
+                #[outbox(user_id)]
+                pub(super) user_id: String,
+                $(#[outbox(metadata)] pub(super) $field: $type,)*
+            }
+        }
+    };
+}
+
+/// What each label of a mood is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Label {
+    name: String,
+}
+
+entity!(mood: "moodEntry", [], { valence: f64, labels: Vec<Label> });
+entity!(renamed_types: "moodEntry", [priority = 3], { labels: Vec<Tag>, valence: Box<f64> });
+entity!(changed: "moodEntry", [], { valence: f64, labels: Vec<i64>, note: Option<String> });
+entity!(raised: "moodEntry", [version = 2, upcast(1 = mood::EntityMetadata)], { mark: f64 });
+entity!(raised_wrongly: "moodEntry", [version = 2, upcast(1 = changed::EntityMetadata)], { mark: f64 });
+entity!(goal: "goal", [], { title: String });
+
+/// The same as a label, under another name.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Tag {
+    name: String,
+}
+
+impl From<mood::EntityMetadata> for raised::EntityMetadata {
+    fn from(old: mood::EntityMetadata) -> Self {
+        Self { mark: old.valence }
+    }
+}
+
+impl From<changed::EntityMetadata> for raised_wrongly::EntityMetadata {
+    fn from(old: changed::EntityMetadata) -> Self {
+        Self { mark: old.valence }
+    }
+}
+
+fn shapes<E: OutboxEntity>() -> [EventShapes; 1] {
+    [EventShapes::of::<E>()]
+}
+
+fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A folder whose lock file has the first mood.
+fn locked() -> TempDir {
+    let folder = folder();
+    update(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    folder
+}
+
+fn text(folder: &TempDir) -> String {
+    fs::read_to_string(folder.path().join(FILE_NAME)).unwrap()
+}
+
+/// The only finding.
+fn only(error: &WireLockError) -> &Finding {
+    match error.findings() {
+        [only] => only,
+        findings => panic!("{findings:?} of {error}"),
+    }
+}
+
+#[test]
+fn without_a_file_the_command_that_writes_it_is_told() {
+    let folder = folder();
+    let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "there is no {}; write it with `OUTBOX_LOCK=update cargo test`, and check it in",
+            folder.path().join("outbox.lock").display()
+        )
+    );
+    assert!(
+        !folder.path().join(FILE_NAME).exists(),
+        "a check writes nothing"
+    );
+}
+
+#[test]
+fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
+    let folder = locked();
+    let expected = r#"{
+  "about": "The shapes of outbox metadata, by event type and version. Written by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.",
+  "format": 1,
+  "sets": {
+    "lume": [
+      "moodEntry"
+    ]
+  },
+  "events": {
+    "moodEntry": {
+      "1": {
+        "object": {
+          "labels": {
+            "list": {
+              "object": {
+                "name": "string"
+              }
+            }
+          },
+          "valence": "float(f64)"
+        }
+      }
+    }
+  }
+}
+"#;
+    assert_eq!(text(&folder), expected);
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    update(&folder, "lume", &shapes::<renamed_types::Entity>()).unwrap();
+    assert_eq!(text(&folder), expected, "types have no names in it");
+    let left: Vec<_> = fs::read_dir(&folder).unwrap().collect();
+    assert_eq!(left.len(), 1, "nothing is left beside it");
+}
+
+#[test]
+fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
+    let folder = locked();
+    let error = check(&folder, "lume", &shapes::<changed::Entity>()).unwrap_err();
+    let Finding::Changed { differences, .. } = only(&error) else {
+        panic!("{error}")
+    };
+    let paths: Vec<&str> = differences
+        .iter()
+        .map(|difference| difference.path())
+        .collect();
+    assert_eq!(paths, ["labels[]", "note"]);
+    let path = folder.path().join("outbox.lock");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "{} does not describe the events of `lume` as they are:\n\
+             moodEntry v1: labels[]: {{name: string}} → integer(i64)\n\
+             moodEntry v1: note: added, optional string\n  \
+             rows of version 1 may be on devices already: set `version = 2`, keep the struct as it was, and name it in \
+             `upcast(1 = ..)`\n  \
+             if no program with version 1 was ever released, `OUTBOX_LOCK=update cargo test` takes the new shape",
+            path.display()
+        )
+    );
+    update(&folder, "lume", &shapes::<changed::Entity>()).unwrap();
+    check(&folder, "lume", &shapes::<changed::Entity>()).unwrap();
+}
+
+#[test]
+fn a_raised_version_is_added_and_the_older_one_stays() {
+    let folder = locked();
+    let raised = shapes::<raised::Entity>();
+    let error = check(&folder, "lume", &raised).unwrap_err();
+    assert!(matches!(
+        only(&error),
+        Finding::Unrecorded { version: 2, .. }
+    ));
+    assert!(
+        error.to_string().contains("OUTBOX_LOCK=update cargo test"),
+        "{error}"
+    );
+    update(&folder, "lume", &raised).unwrap();
+    check(&folder, "lume", &raised).unwrap();
+    let file: serde_json::Value = serde_json::from_str(&text(&folder)).unwrap();
+    let versions = &file["events"]["moodEntry"];
+    assert_eq!(versions["1"]["object"]["valence"], "float(f64)");
+    assert_eq!(versions["2"]["object"]["mark"], "float(f64)");
+}
+
+#[test]
+fn an_older_version_must_be_read_as_what_it_was_and_is_never_overwritten() {
+    let folder = locked();
+    let wrong = shapes::<raised_wrongly::Entity>();
+    for result in [
+        update(&folder, "lume", &wrong),
+        check(&folder, "lume", &wrong),
+    ] {
+        let error = result.unwrap_err();
+        let Finding::OlderChanged {
+            version,
+            differences,
+            ..
+        } = only(&error)
+        else {
+            panic!("{error}")
+        };
+        assert_eq!((*version, differences.len()), (1, 2));
+        let message = error.to_string();
+        let hint = "the type in `upcast(1 = ..)` must stay as the rows of version 1 are";
+        assert!(message.contains(hint), "{message}");
+    }
+    update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
+}
+
+#[test]
+fn a_version_that_goes_back_is_noticed() {
+    let folder = folder();
+    update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
+    let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
+    assert!(matches!(
+        only(&error),
+        Finding::WentBack {
+            recorded: 2,
+            version: 1,
+            ..
+        }
+    ));
+    update(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+}
+
+/// An entity by hand, with a second version and nothing to read the first with.
+#[derive(Debug)]
+struct ByHand;
+
+impl OutboxEntity for ByHand {
+    type Metadata = i32;
+    const EVENT_TYPE: &'static str = "moodEntry";
+    const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_metadata_version(2);
+
+    fn entity_id(&self) -> EntityId {
+        1.into()
+    }
+
+    fn user_id(&self) -> Cow<'_, str> {
+        "u1".into()
+    }
+
+    fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+        RawMetadata::encode(&7)
+    }
+}
+
+#[test]
+fn a_recorded_version_that_is_not_read_any_more_is_noticed() {
+    let folder = locked();
+    let by_hand = shapes::<ByHand>();
+    let error = check(&folder, "lume", &by_hand).unwrap_err();
+    let not_read = |finding: &Finding| matches!(finding, Finding::NotRead { version: 1, .. });
+    assert!(error.findings().iter().any(not_read), "{error}");
+    update(&folder, "lume", &by_hand).unwrap();
+    check(&folder, "lume", &by_hand).unwrap();
+}
+
+#[test]
+fn an_event_type_that_vanished_from_its_set_is_reported_and_forgotten_by_an_update() {
+    let folder = locked();
+    let both = [
+        EventShapes::of::<mood::Entity>(),
+        EventShapes::of::<goal::Entity>(),
+    ];
+    update(&folder, "lume", &both).unwrap();
+    let error = check(&folder, "lume", &shapes::<goal::Entity>()).unwrap_err();
+    let vanished = Finding::Vanished {
+        event_type: "moodEntry".to_owned(),
+    };
+    assert_eq!(*only(&error), vanished);
+    update(&folder, "lume", &shapes::<goal::Entity>()).unwrap();
+    assert!(!text(&folder).contains("moodEntry"));
+}
+
+#[test]
+fn sets_share_a_file_and_leave_each_other_alone() {
+    let folder = locked();
+    update(&folder, "fitiq", &shapes::<goal::Entity>()).unwrap();
+    update(&folder, "relay", &shapes::<mood::Entity>()).unwrap();
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    check(&folder, "fitiq", &shapes::<goal::Entity>()).unwrap();
+    update(&folder, "lume", &[]).unwrap();
+    check(&folder, "relay", &shapes::<mood::Entity>()).unwrap();
+}
+
+#[test]
+fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
+    let shapes = shapes::<mood::Entity>();
+    let good = text(&locked());
+    let conflict = good.replacen("  \"format\"", "<<<<<<< HEAD\n  \"format\"", 1);
+    let no_shape = good.replace("\"list\"", "\"lsit\"");
+    let no_version = good.replace("\"1\": {", "\"one\": {");
+    let more = good.replace("\"format\": 1", "\"format\": 1, \"more\": 1");
+    for (damaged, reason) in [
+        ("", "EOF"),
+        ("[]", "a lock file is an object"),
+        (conflict.as_str(), "line 3"),
+        (no_shape.as_str(), "a shape is expected here"),
+        (no_version.as_str(), "expected key to be a number"),
+        (more.as_str(), "unknown field `more`"),
+        ("{}", "missing field `format`"),
+    ] {
+        let folder = folder();
+        let path = folder.path().join(FILE_NAME);
+        fs::write(&path, damaged).unwrap();
+        for result in [
+            check(&folder, "lume", &shapes),
+            update(&folder, "lume", &shapes),
+        ] {
+            let error = result.unwrap_err();
+            assert!(matches!(error, WireLockError::Damaged { .. }), "{error}");
+            let message = error.to_string();
+            assert!(message.contains(path.to_str().unwrap()), "{message}");
+            assert!(message.contains(reason), "{message}");
+            assert!(message.contains("version control"), "{message}");
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), damaged);
+    }
+}
+
+#[test]
+fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
+    let folder = folder();
+    let later = r#"{"format":2,"shapes":{}}"#;
+    fs::write(folder.path().join(FILE_NAME), later).unwrap();
+    let error = update(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            WireLockError::NewerFormat {
+                found: 2,
+                known: 1,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    assert_eq!(text(&folder), later);
+}
+
+#[test]
+fn what_cannot_be_written_is_told_and_what_was_there_stays() {
+    let folder = locked();
+    let before = text(&folder);
+    let raised = shapes::<raised::Entity>();
+    let io_error = |result: Result<(), WireLockError>| match result.unwrap_err() {
+        WireLockError::Io { action, path, .. } => (action, path),
+        error => panic!("{error}"),
+    };
+
+    // Something is where the new file would be written.
+    fs::create_dir(folder.path().join("outbox.lock.new")).unwrap();
+    let (action, path) = io_error(update(&folder, "lume", &raised));
+    assert_eq!((action, path), ("write", folder.path().join(FILE_NAME)));
+    assert_eq!(text(&folder), before);
+    fs::remove_dir(folder.path().join("outbox.lock.new")).unwrap();
+
+    // A directory is where the file would be.
+    let other = tempfile::tempdir().unwrap();
+    fs::create_dir(other.path().join(FILE_NAME)).unwrap();
+    assert_eq!(io_error(check(&other, "lume", &raised)).0, "read");
+
+    let nowhere = folder.path().join("nowhere");
+    assert_eq!(
+        io_error(update(&nowhere, "lume", &raised)),
+        ("find", nowhere)
+    );
+}
+
+#[test]
+fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() {
+    let folder = locked();
+    let mood = shapes::<mood::Entity>();
+    let writable = fs::metadata(&folder).unwrap().permissions();
+    let mut read_only = writable.clone();
+    read_only.set_readonly(true);
+    fs::set_permissions(&folder, read_only).unwrap();
+    let checked = check(&folder, "lume", &mood);
+    let unchanged = update(&folder, "lume", &mood);
+    let changed = update(&folder, "lume", &shapes::<raised::Entity>());
+    // Some may write wherever they are not allowed to: the superuser, and whoever is on a system without permissions.
+    let is_privileged = fs::write(folder.path().join("probe"), "").is_ok();
+    fs::set_permissions(&folder, writable).unwrap();
+    checked.unwrap();
+    unchanged.unwrap();
+    assert_eq!(changed.is_ok(), is_privileged, "{changed:?}");
+    if let Err(error) = changed {
+        assert!(
+            matches!(
+                error,
+                WireLockError::Io {
+                    action: "write",
+                    ..
+                }
+            ),
+            "{error}"
+        );
+    }
+}
+
+/// Runs one test of this file in a process of its own.
+fn run_alone(test: &str, folder: &Path, mode: &str) -> Command {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
+        .args(["--exact", test, "--nocapture"])
+        .env(FOLDER, folder)
+        .env("OUTBOX_LOCK", mode)
+        .env("RUST_BACKTRACE", "0");
+    command
+}
+
+const FOLDER: &str = "OUTBOX_TEST_WIRE_LOCK_FOLDER";
+const WRITERS: usize = 8;
+
+/// Sets of one event each, written by the threads of a process at once.
+fn write_many_sets(folder: &Path) {
+    let process = std::process::id();
+    std::thread::scope(|scope| {
+        for writer in 0..WRITERS {
+            scope.spawn(move || {
+                let set = format!("set {writer} of {process}");
+                wire_lock::check_or_update(folder, &set, &shapes::<goal::Entity>()).unwrap();
+            });
+        }
+    });
+}
+
+#[test]
+fn writers_at_once_in_several_processes_do_not_lose_each_other_s_entries() {
+    const NAME: &str = "writers_at_once_in_several_processes_do_not_lose_each_other_s_entries";
+    const PROCESSES: usize = 4;
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        return write_many_sets(&PathBuf::from(folder));
+    }
+    let folder = locked();
+    let children: Vec<_> = (0..PROCESSES)
+        .map(|_| {
+            let mut writer = run_alone(NAME, folder.path(), "update");
+            writer.stdout(Stdio::null()).spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let file: serde_json::Value = serde_json::from_str(&text(&folder)).unwrap();
+    let sets = file["sets"].as_object().unwrap();
+    assert_eq!(sets.len(), PROCESSES * WRITERS + 1);
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+}
+
+#[derive(OutboxEvents)]
+enum LumeEvent {
+    MoodEntry(Event<raised::Entity>),
+    Goal(Event<goal::Entity>),
+}
+
+fn text_of(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[test]
+fn the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest() {
+    LumeEvent::assert_wire_lock();
+}
+
+#[test]
+fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
+    const NAME: &str = "the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest";
+    let folder = folder();
+    let output = run_alone(NAME, folder.path(), "overwrite")
+        .output()
+        .unwrap();
+    assert!(!output.status.success());
+    let text = text_of(&output);
+    let why = r#"OUTBOX_LOCK is "overwrite"; it may be `update`, or not be set"#;
+    assert!(text.contains(why), "{text}");
+    let (_, place) = text.split_once("panicked at ").unwrap();
+    let (file, _) = place.split_once(".rs:").unwrap();
+    assert!(
+        file.ends_with("wire_lock"),
+        "the caller's line, not ours: {text}"
+    );
+}
+
+#[test]
+fn the_environment_chooses_between_looking_and_writing() {
+    const NAME: &str = "the_environment_chooses_between_looking_and_writing";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let folder = PathBuf::from(folder);
+        return wire_lock::check_or_update(folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    }
+    let folder = folder();
+    let succeeds = |mode| {
+        let output = run_alone(NAME, folder.path(), mode).output().unwrap();
+        output.status.success()
+    };
+    assert!(!succeeds(""), "there is no file");
+    assert!(succeeds("update"));
+    assert!(succeeds(""), "not set is the same as empty");
+}
