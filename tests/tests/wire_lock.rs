@@ -1,5 +1,6 @@
 //! Promise 9, the other half: a shape that changes without its version fails a test before it is released.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+#![allow(dead_code, reason = "the entities are looked at, not enqueued")]
 
 use std::borrow::Cow;
 use std::fs;
@@ -8,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::wire_lock::{
-    self, EventShapes, FILE_NAME, Finding, WireLockError, check, update,
+    self, Difference, EventShapes, FILE_NAME, Finding, WireLockError, check, update,
 };
 use outbox_runtime::{EntityOptions, RawMetadata};
 use serde::{Deserialize, Serialize};
@@ -152,10 +153,7 @@ fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
     let Finding::Changed { differences, .. } = only(&error) else {
         panic!("{error}")
     };
-    let paths: Vec<&str> = differences
-        .iter()
-        .map(|difference| difference.path())
-        .collect();
+    let paths: Vec<&str> = differences.iter().map(Difference::path).collect();
     assert_eq!(paths, ["labels[]", "note"]);
     let path = folder.path().join("outbox.lock");
     assert_eq!(
