@@ -204,6 +204,36 @@ pub use outbox_macros::DeliveryError;
 /// # drop(metadata);
 /// # Ok::<(), EnqueueError>(())
 /// ```
+///
+/// Metadata that changes its shape gets the next version, and keeps the struct of each version before:
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+///
+/// #[derive(serde::Deserialize)]
+/// struct GoalMetadataV1 {
+///     name: String,
+/// }
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal", version = 2, upcast(1 = GoalMetadataV1))]
+/// pub struct Goal {
+///     #[outbox(entity_id)]
+///     pub id: i64,
+///     #[outbox(user_id)]
+///     pub user_id: String,
+///     #[outbox(metadata)]
+///     pub title: String,
+///     #[outbox(metadata)]
+///     pub target: Option<f64>,
+/// }
+///
+/// impl From<GoalMetadataV1> for GoalMetadata {
+///     fn from(old: GoalMetadataV1) -> Self {
+///         Self { title: old.name, target: None }
+///     }
+/// }
+/// ```
 pub use outbox_macros::OutboxEntity;
 /// # Examples
 ///

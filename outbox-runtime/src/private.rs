@@ -13,13 +13,13 @@ use serde_json::{Map, Value};
 use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::OutboxEvent;
 use crate::metadata::{self, DecodeError, RawMetadata};
-use crate::wire_lock::{self, EventShapes, WireLockError};
 
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
 };
 pub use crate::redaction::Redacted;
+pub use crate::wire_lock::lock::assert_wire_lock;
 pub use serde;
 pub use serde_json::Error as JsonError;
 
@@ -384,23 +384,6 @@ impl Tagged {
             return Err(E::custom(format_args!("unknown event type {:?}", self.tag)));
         }
         self.into_typed().map(|Generic { _0 }| _0)
-    }
-}
-
-/// Compares a set of events with the lock file in `folder`, or writes it: what the derive's `assert_wire_lock` does.
-///
-/// # Panics
-///
-/// Where the lock does not hold: it is an assertion, for tests.
-#[track_caller]
-pub fn assert_wire_lock(folder: Option<&str>, set: &str, events: &[fn() -> EventShapes]) {
-    let events: Vec<EventShapes> = events.iter().map(|shapes| shapes()).collect();
-    let result = match folder {
-        Some(folder) => wire_lock::check_or_update(folder, set, &events),
-        None => Err(WireLockError::NoFolder),
-    };
-    if let Err(error) = result {
-        panic!("{error}");
     }
 }
 

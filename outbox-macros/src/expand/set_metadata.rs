@@ -30,7 +30,8 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
     quote! {
         #[doc = #summary]
         ///
-        /// In JSON it is tagged with the event type. `Debug` shows the variant alone: payloads do not belong in logs.
+        /// In JSON it is tagged with the event type and of the newest version; rows, which say their version, are read by
+        /// `decode`. `Debug` shows the variant alone: payloads do not belong in logs.
         #vis enum #enum_name {
             #(#variants,)*
             /// The metadata of an event whose type is not in the set.

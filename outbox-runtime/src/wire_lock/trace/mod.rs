@@ -5,16 +5,15 @@
 //! see whether the type takes it. The answer is usually refused somewhere on the way back, as nothing but the path is
 //! there; that is no matter, since each place has runs of its own.
 
+mod access; // one step further in
+
 use std::any::type_name;
 use std::cell::RefCell;
 
-use serde::de::value::StrDeserializer;
-use serde::de::{
-    DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess,
-    SeqAccess, VariantAccess, Visitor,
-};
+use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
 
+use self::access::{Elements, Entries, Entry, Variant};
 use super::probe::Leaf;
 
 /// Reads a type from a tracer, and drops it.
@@ -364,129 +363,5 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         self.compound(Asked::Enum(variants), visitor, |json, visitor| {
             json.deserialize_enum(name, variants, visitor)
         })
-    }
-}
-
-/// The elements before the one of interest, and that one.
-struct Elements<'r> {
-    outer: Tracer<'r>,
-    before: std::slice::Iter<'r, Value>,
-    is_done: bool,
-}
-
-impl<'de> SeqAccess<'de> for Elements<'_> {
-    type Error = Refusal;
-
-    fn next_element_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
-        if let Some(json) = self.before.next() {
-            return Ok(Some(seed.deserialize(json.clone())?));
-        }
-        if std::mem::replace(&mut self.is_done, true) {
-            return Ok(None);
-        }
-        self.outer.inside(|inner| seed.deserialize(inner)).map(Some)
-    }
-}
-
-/// One entry of a map: its value is of interest or, where the key is not given, its key.
-struct Entry<'r> {
-    outer: Tracer<'r>,
-    key: Option<&'r Value>,
-    is_done: bool,
-}
-
-impl<'de> MapAccess<'de> for Entry<'_> {
-    type Error = Refusal;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
-        if std::mem::replace(&mut self.is_done, true) {
-            return Ok(None);
-        }
-        match self.key {
-            Some(key) => Ok(Some(seed.deserialize(key.clone())?)),
-            None => self.outer.inside(|inner| seed.deserialize(inner)).map(Some),
-        }
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
-        match self.key {
-            Some(_) => self.outer.inside(|inner| seed.deserialize(inner)),
-            None => Err(Refusal::Other),
-        }
-    }
-}
-
-/// A variant by its name.
-struct Variant<'r> {
-    outer: Tracer<'r>,
-    name: &'static str,
-}
-
-impl<'de> EnumAccess<'de> for Variant<'_> {
-    type Error = Refusal;
-    type Variant = Self;
-
-    fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self), Refusal> {
-        let name: StrDeserializer<'_, Refusal> = self.name.into_deserializer();
-        Ok((seed.deserialize(name)?, self))
-    }
-}
-
-impl<'de> VariantAccess<'de> for Variant<'_> {
-    type Error = Refusal;
-
-    fn unit_variant(self) -> Result<(), Refusal> {
-        self.outer.inside(|inner| {
-            inner.note(Asked::UnitVariant);
-            Ok(())
-        })
-    }
-
-    fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
-        self.outer.inside(|inner| seed.deserialize(inner))
-    }
-
-    fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
-        self.outer
-            .inside(|inner| inner.deserialize_tuple(len, visitor))
-    }
-
-    fn struct_variant<V: Visitor<'de>>(
-        self,
-        fields: &'static [&'static str],
-        visitor: V,
-    ) -> Result<V::Value, Refusal> {
-        self.outer
-            .inside(|inner| inner.deserialize_struct(self.name, fields, visitor))
-    }
-}
-
-/// Keys and values as they are given.
-struct Entries<'a>(&'a [(&'a str, &'a Value)]);
-
-impl<'de> MapAccess<'de> for Entries<'_> {
-    type Error = Refusal;
-
-    fn next_key_seed<S: DeserializeSeed<'de>>(
-        &mut self,
-        seed: S,
-    ) -> Result<Option<S::Value>, Refusal> {
-        let Some((key, _)) = self.0.first() else {
-            return Ok(None);
-        };
-        let key: StrDeserializer<'_, Refusal> = (*key).into_deserializer();
-        seed.deserialize(key).map(Some)
-    }
-
-    fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
-        let ((_, value), rest) = self.0.split_first().ok_or(Refusal::Other)?;
-        self.0 = rest;
-        Ok(seed.deserialize((*value).clone())?)
     }
 }
