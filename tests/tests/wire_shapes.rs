@@ -225,6 +225,20 @@ enum Internal {
 }
 
 #[derive(Deserialize)]
+#[serde(tag = "kind")]
+enum InternalChanged {
+    Walk { metres: f64 },
+    Run { metres: f64 },
+}
+
+#[derive(Deserialize)]
+#[serde(tag = "type")]
+enum InternalByType {
+    Walk { metres: f64 },
+    Rest,
+}
+
+#[derive(Deserialize)]
 #[serde(tag = "kind", content = "value")]
 enum Adjacent {
     Walk(f64),
@@ -245,7 +259,8 @@ fn enums_of_every_form() {
         "enum {Newtype: string(uuid), Nothing: unit, Tuple: (bool, string(constrained)), \
          object: {depth: integer(u8), id: string(uuid)}}",
     );
-    assert_shape::<Internal>("any(constrained)");
+    assert_shape::<Internal>("enum by \"kind\" {Rest: any, Walk: any}");
+    assert_shape::<Vec<InternalChanged>>("[enum by \"kind\" {Run: any, Walk: any}]");
     assert_shape::<Adjacent>("{kind: enum {Rest: unit, Walk: unit}, value: any with a default}");
     assert_shape::<Untagged>("any(bool|integer|string)");
     assert_shape::<serde_json::Value>("any");
@@ -423,6 +438,10 @@ fn each_kind_of_change_is_seen_and_told_by_its_path() {
         kind: External => kind: Changed,
             ["kind::Newtype: string(uuid) → string", "kind::Nothing: removed, was unit",
              "kind::object.depth: integer(u8) → integer(u16)", "kind::Added: added, unit"];
+        kind: Internal => kind: InternalChanged,
+            ["kind::Rest: removed, was any", "kind::Run: added, any"];
+        kind: Internal => kind: InternalByType,
+            ["kind: enum by \"kind\" {Rest: any, Walk: any} → enum by \"type\" {Rest: any, Walk: any}"];
         same: Vec<Tree> => same: Vec<Tree>, [];
     }
 

@@ -84,6 +84,20 @@ fn compare(path: String, was: &Node, is: &Node, found: &mut Vec<Difference>) {
         (Node::Enum(was), Node::Enum(is)) => {
             compare_named(|name| format!("{path}::{name}"), was, is, found);
         }
+        (
+            Node::Tagged { tag, variants },
+            Node::Tagged {
+                tag: new_tag,
+                variants: new_variants,
+            },
+        ) if tag == new_tag => {
+            compare_named(
+                |name| format!("{path}::{name}"),
+                variants,
+                new_variants,
+                found,
+            );
+        }
         (was, is) => found.push(Difference {
             path,
             what: What::Changed {

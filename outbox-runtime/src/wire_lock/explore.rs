@@ -4,7 +4,7 @@
 //! sample hides nothing of its neighbours. With the shape comes a value that the type takes, where one is found; with
 //! such values for all other fields it can be seen whether a field may be left out.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -77,11 +77,7 @@ impl Explorer {
                     sample: self.known.get(&depth).cloned(),
                 }
             }
-            Some(Asked::Leaf(leaf)) => {
-                let (name, sample) = leaf.probe(|json| self.takes(json));
-                let node = Node::Leaf(name);
-                Found { node, sample }
-            }
+            Some(Asked::Leaf(leaf)) => self.leaf(leaf),
             Some(Asked::UnitVariant) => Found {
                 node: Node::leaf(UNIT),
                 sample: Some(Value::Null),
@@ -93,6 +89,39 @@ impl Explorer {
             Some(Asked::Object(names)) => self.object(names),
             Some(Asked::Enum(variants)) => self.enumeration(variants),
         }
+    }
+
+    fn leaf(&self, leaf: Leaf) -> Found {
+        let (name, sample) = leaf.probe(|json| self.takes(json));
+        match (leaf, &sample) {
+            (Leaf::Any, None) => self.tagged(),
+            _ => None,
+        }
+        .unwrap_or(Found {
+            node: Node::Leaf(name),
+            sample,
+        })
+    }
+
+    /// An enum that is tagged inside (`#[serde(tag = "kind")]`) looks at all of a value before it decides. But it misses
+    /// the tag, and says which ones there are.
+    fn tagged(&self) -> Option<Found> {
+        let Some(Err(Refusal::MissingField(tag))) = self.run(Answer::Entries(&[])).taken else {
+            return None;
+        };
+        let Some(Err(Refusal::UnknownVariant(names))) = self.run(Answer::NoVariant(tag)).taken
+        else {
+            return None;
+        };
+        let any = || Node::leaf("any");
+        let variants = names.iter().map(|name| ((*name).to_owned(), any()));
+        let node = Node::Tagged {
+            tag: tag.to_owned(),
+            variants: variants.collect(),
+        };
+        // Only variants without fields are complete with their tag alone.
+        let only_tags = sorted(names).map(|name| Value::from_iter([(tag, name)]));
+        Some(self.with_sample(node, only_tags))
     }
 
     /// The first of the candidates that is taken.
@@ -278,6 +307,12 @@ impl Explorer {
             .filter_map(|(name, content)| written(name, content))
             .find(|json| self.takes(json))
     }
+}
+
+/// In an order that is not that of the declaration.
+fn sorted(names: &[&'static str]) -> impl Iterator<Item = &'static str> {
+    let names: BTreeSet<&str> = names.iter().copied().collect();
+    names.into_iter()
 }
 
 /// The fields that can be given, but for one.

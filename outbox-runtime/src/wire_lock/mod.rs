@@ -36,9 +36,10 @@
 //!
 //! - how a type is written, where that differs from how it is read: `skip_serializing_if`, `rename(serialize = ..)`, a
 //!   `Serialize` by hand;
-//! - what is inside of a value that its type looks at before it decides: `serde_json::Value`, untagged and internally
-//!   tagged enums, the content of adjacently tagged ones, and what `#[serde(flatten)]` brings in. Of these only the kinds
-//!   of JSON that are taken are compared (`any(integer|string)`), and which fields are missed;
+//! - what is inside of a value that its type looks at before it decides: `serde_json::Value`, untagged enums, the content
+//!   of enums that are tagged by a field, and what `#[serde(flatten)]` brings in. Of these only the kinds of JSON that
+//!   are taken are compared (`any(integer|string)`), the tag with the names of the variants, and the fields that are
+//!   missed;
 //! - rules within a form: strings are told apart as any text, UUID, date-time, date, time, decimal number, integer, URL
 //!   and IP address, and everything else is `constrained`; ranges of numbers, lengths of lists and unknown fields that
 //!   are refused are not seen;

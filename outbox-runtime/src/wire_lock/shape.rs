@@ -84,6 +84,11 @@ pub(super) enum Node {
     OpenObject(BTreeMap<String, Node>),
     /// Variants with their content: written as the name alone, or as an object with that one key.
     Enum(BTreeMap<String, Node>),
+    /// Objects in which one field has the name of a variant, and the others are not seen.
+    Tagged {
+        tag: String,
+        variants: BTreeMap<String, Node>,
+    },
     /// The same as the place that is so many levels further out.
     Recursion(usize),
     /// Without anything inside: its name is all there is to compare.
@@ -123,6 +128,9 @@ impl fmt::Display for Node {
             Self::OpenObject(fields) if fields.is_empty() => f.write_str("{..}"),
             Self::OpenObject(fields) => write!(f, "{{{}, ..}}", list(fields)),
             Self::Enum(variants) => write!(f, "enum {{{}}}", list(variants)),
+            Self::Tagged { tag, variants } => {
+                write!(f, "enum by {tag:?} {{{}}}", list(variants))
+            }
             Self::Recursion(1) => f.write_str("the same as 1 level above"),
             Self::Recursion(levels) => write!(f, "the same as {levels} levels above"),
         }

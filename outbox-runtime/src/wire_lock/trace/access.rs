@@ -1,6 +1,6 @@
 //! What a visitor is given to get one step further in: a list, an object or an enum with nothing in it but that step.
 
-use serde::de::value::StrDeserializer;
+use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{
     DeserializeSeed, Deserializer, EnumAccess, IntoDeserializer, MapAccess, SeqAccess,
     VariantAccess, Visitor,
@@ -131,4 +131,13 @@ impl<'de> MapAccess<'de> for Entries<'_> {
         self.0 = rest;
         Ok(seed.deserialize((*value).clone())?)
     }
+}
+
+/// A tag with a name of no variant. Its value is refused in our own words, which tell the variants.
+pub(super) fn no_variant<'de>(tag: &str) -> impl MapAccess<'de, Error = Refusal> {
+    /// Nobody calls a variant so.
+    const NAME: &str = "\0";
+    let tag: StrDeserializer<'_, Refusal> = tag.into_deserializer();
+    let name: StrDeserializer<'_, Refusal> = NAME.into_deserializer();
+    MapDeserializer::new(std::iter::once((tag, name)))
 }

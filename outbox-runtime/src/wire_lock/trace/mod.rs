@@ -13,7 +13,7 @@ use std::cell::RefCell;
 use serde::de::{DeserializeOwned, Deserializer, Visitor};
 use serde_json::Value;
 
-use self::access::{Elements, Entries, Entry, Variant};
+use self::access::{Elements, Entries, Entry, Variant, no_variant};
 use super::probe::Leaf;
 
 /// Reads a type from a tracer, and drops it.
@@ -61,6 +61,8 @@ pub(super) enum Answer<'a> {
     Json(&'a Value),
     /// An object whose keys may repeat.
     Entries(&'a [(&'a str, &'a Value)]),
+    /// An object with one key, whose value is a name of no variant.
+    NoVariant(&'a str),
 }
 
 /// Why a value was not taken, as far as it matters.
@@ -70,6 +72,9 @@ pub(super) enum Refusal {
     MissingField(&'static str),
     #[error("a field is there twice")]
     DuplicateField(&'static str),
+    /// With the variants that there are.
+    #[error("there is no such variant")]
+    UnknownVariant(&'static [&'static str]),
     #[error("not taken")]
     Other,
 }
@@ -81,6 +86,10 @@ impl serde::de::Error for Refusal {
 
     fn missing_field(field: &'static str) -> Self {
         Self::MissingField(field)
+    }
+
+    fn unknown_variant(_: &str, variants: &'static [&'static str]) -> Self {
+        Self::UnknownVariant(variants)
     }
 
     fn duplicate_field(field: &'static str) -> Self {
@@ -176,7 +185,7 @@ impl<'r> Tracer<'r> {
         self.note(Asked::Leaf(leaf));
         match self.run.answer {
             Answer::Json(json) => Ok(read(json.clone())?),
-            Answer::Nothing | Answer::Entries(_) => Err(Refusal::Other),
+            Answer::Nothing | Answer::Entries(_) | Answer::NoVariant(_) => Err(Refusal::Other),
         }
     }
 
@@ -193,7 +202,7 @@ impl<'r> Tracer<'r> {
         }
         self.note(asked);
         match self.run.answer {
-            Answer::Nothing => Err(Refusal::Other),
+            Answer::Nothing | Answer::NoVariant(_) => Err(Refusal::Other),
             Answer::Json(json) => Ok(read(json.clone(), visitor)?),
             Answer::Entries(entries) => visitor.visit_map(Entries(entries)),
         }
@@ -271,13 +280,20 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         deserialize_bytes => Leaf::Bytes,
         deserialize_byte_buf => Leaf::Bytes,
         deserialize_unit => Leaf::Null,
-        deserialize_any => Leaf::Any,
         deserialize_ignored_any => Leaf::Ignored,
     }
 
     /// As JSON does.
     fn is_human_readable(&self) -> bool {
         true
+    }
+
+    fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
+        match (self.step(), self.run.answer) {
+            (None, Answer::Entries(entries)) => visitor.visit_map(Entries(entries)),
+            (None, Answer::NoVariant(tag)) => visitor.visit_map(no_variant(tag)),
+            _ => self.leaf(Leaf::Any, |json| json.deserialize_any(visitor)),
+        }
     }
 
     fn deserialize_unit_struct<V: Visitor<'de>>(
