@@ -4,7 +4,7 @@
 //! sample hides nothing of its neighbours. With the shape comes a value that the type takes, where one is found; with
 //! such values for all other fields it can be seen whether a field may be left out.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
@@ -93,14 +93,12 @@ impl Explorer {
 
     fn leaf(&self, leaf: Leaf) -> Found {
         let (name, sample) = leaf.probe(|json| self.takes(json));
-        match (leaf, &sample) {
+        let tagged = match (leaf, &sample) {
             (Leaf::Any, None) => self.tagged(),
             _ => None,
-        }
-        .unwrap_or(Found {
-            node: Node::Leaf(name),
-            sample,
-        })
+        };
+        let node = Node::Leaf(name);
+        tagged.unwrap_or(Found { node, sample })
     }
 
     /// An enum that is tagged inside (`#[serde(tag = "kind")]`) looks at all of a value before it decides. But it misses
@@ -113,15 +111,17 @@ impl Explorer {
         else {
             return None;
         };
-        let any = || Node::leaf("any");
-        let variants = names.iter().map(|name| ((*name).to_owned(), any()));
-        let node = Node::Tagged {
-            tag: tag.to_owned(),
-            variants: variants.collect(),
-        };
+        let variants: BTreeMap<String, Node> = names
+            .iter()
+            .map(|name| ((*name).to_owned(), Node::leaf("any")))
+            .collect();
         // Only variants without fields are complete with their tag alone.
-        let only_tags = sorted(names).map(|name| Value::from_iter([(tag, name)]));
-        Some(self.with_sample(node, only_tags))
+        let only_tags: Vec<Value> = variants
+            .keys()
+            .map(|name| Value::from_iter([(tag, name.as_str())]))
+            .collect();
+        let tag = tag.to_owned();
+        Some(self.with_sample(Node::Tagged { tag, variants }, only_tags))
     }
 
     /// The first of the candidates that is taken.
@@ -307,12 +307,6 @@ impl Explorer {
             .filter_map(|(name, content)| written(name, content))
             .find(|json| self.takes(json))
     }
-}
-
-/// In an order that is not that of the declaration.
-fn sorted(names: &[&'static str]) -> impl Iterator<Item = &'static str> {
-    let names: BTreeSet<&str> = names.iter().copied().collect();
-    names.into_iter()
 }
 
 /// The fields that can be given, but for one.
