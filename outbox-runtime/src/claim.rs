@@ -73,6 +73,7 @@ impl fmt::Debug for LeaseToken {
 /// use outbox_runtime::{ClaimRequest, EventTypes};
 ///
 /// let request = ClaimRequest::new(10, Duration::from_secs(60))
+///     .with_lease_for("upload", Duration::from_secs(600))
 ///     .with_user("user-1")
 ///     .with_event_types(EventTypes::Only(vec!["moodEntry".into()]));
 /// assert_eq!(request.limit(), 10);
@@ -82,6 +83,7 @@ impl fmt::Debug for LeaseToken {
 pub struct ClaimRequest {
     limit: usize,
     lease: Duration,
+    own_leases: Vec<(String, Duration)>,
     user_id: Option<String>,
     event_types: EventTypes,
     without_users: Vec<String>,
@@ -102,10 +104,19 @@ impl ClaimRequest {
         Self {
             limit,
             lease,
+            own_leases: Vec::new(),
             user_id: None,
             event_types: EventTypes::AllExcept(Vec::new()),
             without_users: Vec::new(),
         }
+    }
+
+    /// Events of this type are held for `lease` instead. Default: each is held as long as the others.
+    pub fn with_lease_for(mut self, event_type: impl Into<String>, lease: Duration) -> Self {
+        let event_type = event_type.into();
+        self.own_leases.retain(|(other, _)| *other != event_type);
+        self.own_leases.push((event_type, lease));
+        self
     }
 
     /// Only events of this user. Default: of all.
@@ -132,10 +143,23 @@ impl ClaimRequest {
         self.limit
     }
 
-    /// For how long.
+    /// For how long, unless their type has a lease of its own.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.lease
+    }
+
+    /// The event types that have leases of their own.
+    #[must_use]
+    pub fn own_leases(&self) -> &[(String, Duration)] {
+        &self.own_leases
+    }
+
+    /// For how long an event of this type is held.
+    #[must_use]
+    pub fn lease_for(&self, event_type: &str) -> Duration {
+        let own = self.own_leases.iter().find(|(own, _)| own == event_type);
+        own.map_or(self.lease, |(_, lease)| *lease)
     }
 
     /// Of which user; `None` is all.

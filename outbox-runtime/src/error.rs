@@ -267,13 +267,15 @@ pub enum BuildError {
     },
     /// A handler may run for as long as its lease or longer, so another worker could start beside it.
     #[error(
-        "{what} ({timeout:?}) is not shorter than the lease ({lease:?}); shorten it or set a longer `.lease(..)`"
+        "{what} ({timeout:?}) is not shorter than {of_lease} ({lease:?}); shorten the timeout or lengthen the lease"
     )]
     TimeoutNotShorterThanLease {
         /// Whose timeout: the processor's, or that of one entity.
         what: String,
         /// The timeout.
         timeout: std::time::Duration,
+        /// Which lease: the processor's, or that of one entity.
+        of_lease: String,
         /// The lease.
         lease: std::time::Duration,
     },

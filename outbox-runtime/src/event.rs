@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OutboxEntity};
+use crate::entity::{EntityId, OnDead, Order, OutboxEntity};
 use crate::metadata::{self, DecodeError, RawMetadata};
 
 /// One local change that the remote service must learn of: a row of the outbox as a value.
@@ -42,7 +42,7 @@ pub struct OutboxEvent {
     pub seq: i64,
     /// Which entity type it belongs to, as `#[outbox(event_type = "..")]` names it.
     pub event_type: String,
-    /// Which entity changed. Together with the user it is the key of delivery order.
+    /// Which entity changed.
     pub entity_id: EntityId,
     /// Whose change it is. Never empty.
     pub user_id: String,
@@ -50,7 +50,7 @@ pub struct OutboxEvent {
     pub operation: Operation,
     /// Where the event is on its way.
     pub status: OutboxStatus,
-    /// Higher goes first, among entities; never within one.
+    /// Higher goes first, among events that do not wait for each other.
     pub priority: i32,
     /// When it was enqueued.
     pub created_at: DateTime<Utc>,
@@ -76,6 +76,10 @@ pub struct OutboxEvent {
     pub lease_expires_at: Option<DateTime<Utc>>,
     /// Why it is dead, if it is.
     pub dead_reason: Option<DeadReason>,
+    /// Which events it waits for, and which wait for it.
+    pub order: Order,
+    /// Whether those wait for it when it is dead.
+    pub on_dead: OnDead,
 }
 
 impl OutboxEvent {
@@ -102,6 +106,15 @@ impl OutboxEvent {
     pub fn is_stale(&self, now: DateTime<Utc>) -> bool {
         self.status == OutboxStatus::Pending
             && self.created_at < crate::clock::before(now, Self::STALE_AFTER)
+    }
+
+    /// Whether others may have to wait for it: it is neither delivered nor dead and skipped.
+    pub(crate) fn is_open(&self) -> bool {
+        match self.status {
+            OutboxStatus::Completed => false,
+            OutboxStatus::Dead => self.on_dead == OnDead::Hold,
+            OutboxStatus::Pending | OutboxStatus::Processing | OutboxStatus::Failed => true,
+        }
     }
 
     /// How long an event may be pending before it counts as stale: 300 seconds.
@@ -314,6 +327,17 @@ stored_word!(DeadReason, "dead reason", {
     AttemptsExhausted = "attempts_exhausted",
     Rejected = "rejected",
     Undecodable = "undecodable",
+});
+
+stored_word!(Order, "order", {
+    Entity = "entity",
+    User = "user",
+    None = "none",
+});
+
+stored_word!(OnDead, "on_dead", {
+    Hold = "hold",
+    Skip = "skip",
 });
 
 /// A stored word that this version does not know.

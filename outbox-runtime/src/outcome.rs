@@ -60,7 +60,7 @@ pub struct Settlement {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
-    /// Status completed. The next event of the entity may go.
+    /// Status completed. The next event of the lane may go.
     Complete,
     /// Status failed, due at `next_attempt_at`.
     Fail {
@@ -69,7 +69,7 @@ pub enum Disposition {
         /// What went wrong.
         message: String,
     },
-    /// Status dead. Later events of the entity wait.
+    /// Status dead. Later events of the lane wait, unless it is [skipped](crate::OnDead::Skip).
     Bury {
         /// Why.
         reason: DeadReason,

@@ -26,9 +26,11 @@ use crate::statistics::{Explanation, OutboxStatistics};
 /// 1. **Durable when acknowledged.** A method that returned `Ok` has taken effect for good. One that returned an
 ///    error has not, unless the error says [`outcome_unknown`](StoreError::outcome_unknown).
 /// 2. **Idempotent by id.** An event whose id is there with the same content is not written again; with other content
-///    it is [`EnqueueError::Conflict`] and the first is kept.
-/// 3. **Ordered per (user, entity).** [`claim`](Self::claim) hands out only the first undelivered event of each,
-///    whatever the priorities. A dead event holds back those behind it.
+///    it is [`EnqueueError::Conflict`] and the first is kept. What counts is what was first enqueued under the id,
+///    whatever was folded into that event later, or it into another, as long as the event that carries it is there.
+/// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of each lane, whatever the
+///    priorities. [`Order`](crate::Order) tells which events are one: those of an entity of a user, those of a user, or
+///    each alone. A dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's and the lease has not expired.
@@ -36,7 +38,9 @@ use crate::statistics::{Explanation, OutboxStatistics};
 ///    when its attempts are used up.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
 ///    it a dead letter, and lists show what can be read of it.
-/// 8. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
+/// 8. **Folded only unseen.** An event that [coalesces](crate::Coalesce) is folded into the newest of its lane where
+///    [`NewEvent::folded_into`] says so, in the transaction that enqueues it: never into one that was ever claimed.
+/// 9. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward is a wrong answer.
 ///
@@ -45,7 +49,7 @@ use crate::statistics::{Explanation, OutboxStatistics};
 pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Events come in.
 
-    /// Enqueues an event in a transaction of its own and returns its row.
+    /// Enqueues an event in a transaction of its own and returns its row, or that of the event it was folded into.
     ///
     /// # Errors
     ///
@@ -94,11 +98,11 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// `NotFound`; `Conflict` where the event is being processed or completed, or where another field differs.
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
 
-    /// Claims one event by hand, for `lease`, if it is first of its entity and due.
+    /// Claims one event by hand, for `lease`, if it is first of its lane and due.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Conflict` where it is leased, finished, not due, or behind another event of its entity.
+    /// `NotFound`; `Conflict` where it is leased, finished, not due, or behind another event of its lane.
     async fn mark_as_processing(
         &self,
         id: Uuid,
@@ -114,9 +118,12 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Makes failed and dead events pending again, due now, with all their attempts. Others are left alone.
     /// Returns how many it were.
+    ///
+    /// A dead event that was [skipped](crate::OnDead::Skip) comes out of order then, after what was delivered without it:
+    /// it goes before those of its lane that were enqueued later and are still undelivered, as soon as no handler has one.
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
 
-    // Events go. A deleted event that was the first of its entity lets the next one go.
+    // Events go. A deleted event that was the first of its lane lets the next one go.
 
     /// Deletes events that were completed before `older_than`. Returns how many.
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
@@ -153,7 +160,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError>;
 
-    /// What the first undelivered event of an entity waits for, as far as the store knows.
+    /// What the first undelivered event of an entity waits for, as far as the store knows. A dead event that was
+    /// [skipped](crate::OnDead::Skip) is undelivered; it is the first where nothing else is left.
     async fn explain(
         &self,
         entity_id: &EntityId,
@@ -162,7 +170,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     // The processor's own.
 
-    /// Hands out due events, each first of its entity: higher priority first, then earlier due, then smaller seq.
+    /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq. Each is
+    /// held for the [lease of its type](ClaimRequest::lease_for).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
     /// Records outcomes, all in one transaction. The answers are in the order of the settlements.

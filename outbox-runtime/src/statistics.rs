@@ -133,6 +133,20 @@ impl Explanation {
             first: first.map(Box::new),
         }
     }
+
+    /// For stores: the first event has not its turn yet, as `front` stands at the front of its lane.
+    #[must_use]
+    pub fn behind(mut self, front: &OutboxEvent) -> Self {
+        self.waits_for = if front.status == OutboxStatus::Dead {
+            WaitsFor::decision(front)
+        } else {
+            WaitsFor::Turn {
+                event_id: front.id,
+                entity_id: front.entity_id.clone(),
+            }
+        };
+        self
+    }
 }
 
 /// What the first undelivered event of an entity waits for.
@@ -157,12 +171,20 @@ pub enum WaitsFor {
     },
     /// Somebody to retry or discard it: it is dead.
     Decision {
-        /// The dead event, which later events of the entity wait behind.
+        /// The dead event. It is the first undelivered event, or the one that that waits behind.
         event_id: Uuid,
         /// Why it is dead.
         reason: DeadReason,
         /// What the last attempt said.
         message: Option<String>,
+    },
+    /// Its turn: another event of its user goes first ([`Order::User`](crate::Order)), or a later one of its entity that a
+    /// handler has (as it was dead and skipped, and then retried).
+    Turn {
+        /// The event that goes first.
+        event_id: Uuid,
+        /// Which entity that is about.
+        entity_id: EntityId,
     },
     /// A handler for its event type; this processor has none.
     Registration {
@@ -186,18 +208,14 @@ pub enum WaitsFor {
 }
 
 impl WaitsFor {
-    /// What an event that is first of its entity waits for, as far as its row tells.
+    /// What an event that is first of its lane waits for, as far as its row tells.
     fn of(event: &OutboxEvent, now: DateTime<Utc>) -> Self {
         match event.status {
             OutboxStatus::Completed => Self::Nothing,
             OutboxStatus::Processing => Self::Handler {
                 lease_expires_at: event.lease_expires_at.unwrap_or(now),
             },
-            OutboxStatus::Dead => Self::Decision {
-                event_id: event.id,
-                reason: event.dead_reason.unwrap_or(DeadReason::Undecodable),
-                message: event.error_message.clone(),
-            },
+            OutboxStatus::Dead => Self::decision(event),
             OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
                 Self::DueTime {
                     at: event.next_attempt_at,
@@ -205,6 +223,14 @@ impl WaitsFor {
                 }
             }
             OutboxStatus::Pending | OutboxStatus::Failed => Self::Worker,
+        }
+    }
+
+    fn decision(dead: &OutboxEvent) -> Self {
+        Self::Decision {
+            event_id: dead.id,
+            reason: dead.dead_reason.unwrap_or(DeadReason::Undecodable),
+            message: dead.error_message.clone(),
         }
     }
 }
@@ -255,6 +281,10 @@ impl fmt::Display for WaitsFor {
                     .as_ref()
                     .map_or(Ok(()), |text| write!(f, ": {text}"))
             }
+            Self::Turn {
+                event_id,
+                entity_id,
+            } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
             Self::Network { probe_at } => write!(f, "the network; the next probe is at {probe_at}"),
             Self::Credentials => f.write_str("new credentials of its user"),

@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::__private::GENERIC;
 use crate::enqueue::DEFAULT_MAX_ATTEMPTS;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, OnDead, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use crate::metadata::RawMetadata;
 
@@ -61,6 +61,8 @@ struct Written<'a> {
     lease_expires_at: Option<DateTime<Utc>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     dead_reason: Option<DeadReason>,
+    order: Order,
+    on_dead: OnDead,
 }
 
 impl Serialize for OutboxEvent {
@@ -88,6 +90,8 @@ impl Serialize for OutboxEvent {
             lease_token: self.lease_token,
             lease_expires_at: self.lease_expires_at,
             dead_reason: self.dead_reason,
+            order: self.order,
+            on_dead: self.on_dead,
         }
         .serialize(serializer)
     }
@@ -125,6 +129,8 @@ struct Read {
     lease_token: Option<Uuid>,
     lease_expires_at: Option<Time>,
     dead_reason: Option<DeadReason>,
+    order: Option<Order>,
+    on_dead: Option<OnDead>,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -167,6 +173,8 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             lease_token: read.lease_token,
             lease_expires_at: read.lease_expires_at.map(|time| time.0),
             dead_reason: read.dead_reason,
+            order: read.order.unwrap_or_default(),
+            on_dead: read.on_dead.unwrap_or_default(),
         })
     }
 }
@@ -301,4 +309,4 @@ macro_rules! serde_as_word {
     )+};
 }
 
-serde_as_word!(OutboxStatus, Operation, DeadReason);
+serde_as_word!(OutboxStatus, Operation, DeadReason, Order, OnDead);

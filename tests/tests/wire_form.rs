@@ -1,7 +1,9 @@
 //! The serde form: what the plan's Swift `Codable` writes is read, and what we write has its keys.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{EntityId, NewEvent, Operation, OutboxEvent, OutboxRepository, OutboxStatus};
+use outbox_runtime::{
+    EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository, OutboxStatus,
+};
 use outbox_runtime::{MemoryStore, RawMetadata, testing::ManualClock};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -127,7 +129,9 @@ async fn what_we_write_has_swifts_keys_and_ours_beside_them() {
             "attemptCount": 0,
             "maxAttempts": 5,
             "metadata": {"valence": 0.5},
-            "metadataVersion": 1
+            "metadataVersion": 1,
+            "order": "entity",
+            "onDead": "hold"
         })
     );
 }
@@ -143,7 +147,9 @@ async fn every_event_is_the_same_after_it_was_written_and_read() {
         Uuid::nil().into(),
     ] {
         let event = NewEvent::new("note", entity, "ü\"\\", Operation::Delete)
-            .with_metadata(RawMetadata::from_bytes(r#" {"a" : [1.0e2, null]} "#));
+            .with_metadata(RawMetadata::from_bytes(r#" {"a" : [1.0e2, null]} "#))
+            .with_order(Order::User)
+            .with_on_dead(OnDead::Skip);
         store.create_event(event).await.unwrap();
     }
     clock.advance(std::time::Duration::from_micros(1_234_567));

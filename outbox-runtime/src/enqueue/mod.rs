@@ -8,6 +8,7 @@ use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
 
+mod fold; // what becomes of one that waits when a newer one arrives
 mod new_event; // an event that is not in a store yet
 
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
@@ -99,7 +100,8 @@ impl Enqueue {
     /// Enqueues the same event again, after a commit of which nobody knows whether it happened.
     ///
     /// Where the event is already there with the same content nothing is written; with other content it is an error
-    /// and the first is kept.
+    /// and the first is kept. That counts as well where it was folded into another ([`Coalesce`](crate::Coalesce)) or
+    /// another into it: nothing is written, and the newer content stays.
     pub fn with_event_id(mut self, id: Uuid) -> Self {
         self.event.id = id;
         self
@@ -175,14 +177,42 @@ pub enum Enqueued {
     New(Uuid),
     /// The same event was already there; nothing was written.
     AlreadyThere(Uuid),
+    /// An event about the same entity that nobody had claimed carries it now: [`Coalesce::Latest`](crate::Coalesce).
+    /// What is sent has that one's id as its idempotency key.
+    Folded {
+        /// The event that was enqueued.
+        event_id: Uuid,
+        /// The event that carries it.
+        into: Uuid,
+    },
+    /// It deletes an entity whose creation nobody had claimed. Neither is sent: the remote service never knew the entity.
+    Cancelled {
+        /// The delete that was enqueued.
+        event_id: Uuid,
+        /// The creation, which counts as completed now.
+        create: Uuid,
+    },
 }
 
 impl Enqueued {
-    /// The event's id.
+    /// The id of the event that was enqueued.
     #[must_use]
     pub fn event_id(self) -> Uuid {
         match self {
-            Self::New(id) | Self::AlreadyThere(id) => id,
+            Self::New(event_id)
+            | Self::AlreadyThere(event_id)
+            | Self::Folded { event_id, .. }
+            | Self::Cancelled { event_id, .. } => event_id,
+        }
+    }
+
+    /// The id of the event in the store that carries it: its own, unless it was folded into another.
+    #[must_use]
+    pub fn carried_by(self) -> Uuid {
+        match self {
+            Self::New(event_id) | Self::AlreadyThere(event_id) => event_id,
+            Self::Folded { into, .. } => into,
+            Self::Cancelled { create, .. } => create,
         }
     }
 }

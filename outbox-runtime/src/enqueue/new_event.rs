@@ -128,7 +128,11 @@ impl NewEvent {
         self
     }
 
-    /// Whether it takes the place of an event about the same entity that nobody has claimed. Default: never.
+    /// Whether it takes the place of an event about the same entity that nobody has claimed: see [`Coalesce::Latest`].
+    /// Default: never.
+    ///
+    /// The metadata must then be the entity's whole state, as `#[outbox(snapshot)]` guarantees it for derived events: what
+    /// an earlier event said and this one does not is never sent.
     pub fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
         self.coalesce = coalesce;
         self
@@ -260,7 +264,9 @@ impl NewEvent {
 
     /// Whether `stored` is this very event: the same change of the same entity.
     ///
-    /// What a processor writes later (status, attempts) and the time of enqueueing do not count.
+    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. A row that another event
+    /// was folded into has that one's content: a store remembers the [`fingerprint`](Self::fingerprint) of what was first
+    /// enqueued under an id, and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
         self.id == stored.id
@@ -295,6 +301,8 @@ impl NewEvent {
             lease_token: None,
             lease_expires_at: None,
             dead_reason: None,
+            order: self.order,
+            on_dead: self.on_dead,
         }
     }
 }

@@ -32,7 +32,8 @@ pub struct EntityOptions {
 
 /// Which events wait for each other: `#[outbox(order = "..")]`.
 ///
-/// Events of types with different orders do not wait for each other.
+/// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
+/// do not wait for each other, whatever they are about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -52,7 +53,8 @@ pub enum OnDead {
     /// They wait until it is retried or discarded.
     #[default]
     Hold,
-    /// They go on without it.
+    /// They go on without it. When it is retried later, it is sent out of order: before those that still wait behind it,
+    /// and never beside one that a handler has.
     Skip,
 }
 
@@ -73,6 +75,18 @@ pub enum Coalesce {
     /// | create | delete | nothing: the remote service never knew it |
     /// | update | update | update with the new content |
     /// | update | delete | delete |
+    ///
+    /// Any other pair is two events: what is created again after a delete is created again.
+    ///
+    /// The waiting event keeps its id, and so its idempotency key, its place and its time of enqueueing; it has the higher
+    /// priority, the earlier due time and the larger number of attempts of the two. Nothing is folded over an event
+    /// that stands between the two in their [order](Order), of whatever type, as that would change the order, and nothing
+    /// into an event that was ever claimed, even if it was given back: the remote service may have seen it under its key.
+    ///
+    /// Enqueueing an event again after an unknown outcome stays harmless: the store remembers what was enqueued under
+    /// each id, as long as it has the event that carries it.
+    ///
+    /// The metadata must be the entity's whole state, as `#[outbox(snapshot)]` guarantees.
     Latest,
 }
 
@@ -189,6 +203,7 @@ impl EntityOptions {
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
+
     /// How long a worker holds an event without being heard of, where the entity says so.
     #[must_use]
     pub const fn lease(&self) -> Option<Duration> {

@@ -26,7 +26,8 @@ pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
 ///
 /// - Delivery is **at least once**: the same event may come again after a crash, a timeout or a lost lease. Send
 ///   [`id`](OutboxEvent::id) as the idempotency key.
-/// - Events of one entity come one after the other, in the order in which they were enqueued.
+/// - Events of one entity come one after the other, in the order in which they were enqueued, unless their type has another
+///   [`Order`](crate::Order).
 /// - The future may be dropped at any await: at its timeout, when its lease is lost, when the processor stops.
 ///
 /// # Examples
@@ -64,7 +65,7 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// What the runtime should do about it: see [`HandlerError`].
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
 
-    /// The event types that it names one by one, with their own retry schedules and timeouts.
+    /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
     ///
     /// Default: none; every type is asked of [`can_handle`](Self::can_handle) and has the processor's settings.
     fn entities(&self) -> Vec<EntityOptions> {

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Processor;
 use super::routes::Routes;
-use crate::entity::{EntityOptions, OutboxEntity};
+use crate::entity::OutboxEntity;
 use crate::error::{BoxError, BuildError};
 use crate::handler::{HandlerFn, HandlerSet, OutboxEventHandler};
 use crate::repository::OutboxRepository;
@@ -123,7 +123,7 @@ impl ProcessorBuilder {
         self
     }
 
-    /// How many handlers run at the same time, each for another entity. Default: 3.
+    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3.
     pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
         self.settings.max_concurrency = max_concurrency;
         self
@@ -143,7 +143,8 @@ impl ProcessorBuilder {
     }
 
     /// For how long a claim holds unless it is renewed, which happens every third of it while the handler runs: how
-    /// long the work of a process that died is left alone. Longer than any timeout. Default: 60 s.
+    /// long the work of a process that died is left alone. Longer than any timeout. Entities may have their own. Default:
+    /// 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -212,32 +213,40 @@ impl ProcessorBuilder {
             }
         }
         let routes = Routes::new(handlers)?;
-        settings.check_timeout("the processor's timeout".to_owned(), settings.timeout)?;
+        let (timeout, lease) = (settings.timeout, settings.lease);
+        check_timeout("the processor's timeout", timeout, "the lease", lease)?;
         for options in routes.entities() {
-            if let Some(timeout) = options.timeout() {
-                settings.check_timeout(timeout_of(options), timeout)?;
-            }
+            let event_type = options.event_type();
+            let (of_timeout, timeout) = match options.timeout() {
+                Some(timeout) => (format!("the timeout of {event_type:?}"), timeout),
+                None => ("the processor's timeout".to_owned(), settings.timeout),
+            };
+            let (of_lease, lease) = match options.lease() {
+                Some(lease) => (format!("the lease of {event_type:?}"), lease),
+                None => ("the lease".to_owned(), settings.lease),
+            };
+            check_timeout(&of_timeout, timeout, &of_lease, lease)?;
         }
         let runtime = Handle::try_current().map_err(|_| BuildError::NoRuntime)?;
         Ok(Processor::new(repository, routes, settings, runtime))
     }
 }
 
-impl Settings {
-    fn check_timeout(&self, what: String, timeout: Duration) -> Result<(), BuildError> {
-        if timeout < self.lease {
-            return Ok(());
-        }
-        Err(BuildError::TimeoutNotShorterThanLease {
-            what,
-            timeout,
-            lease: self.lease,
-        })
+fn check_timeout(
+    of_timeout: &str,
+    timeout: Duration,
+    of_lease: &str,
+    lease: Duration,
+) -> Result<(), BuildError> {
+    if timeout < lease {
+        return Ok(());
     }
-}
-
-fn timeout_of(options: &EntityOptions) -> String {
-    format!("the timeout of {:?}", options.event_type())
+    Err(BuildError::TimeoutNotShorterThanLease {
+        what: of_timeout.to_owned(),
+        timeout,
+        of_lease: of_lease.to_owned(),
+        lease,
+    })
 }
 
 impl fmt::Debug for ProcessorBuilder {

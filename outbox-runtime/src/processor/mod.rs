@@ -30,8 +30,9 @@ pub use self::sign_out::{SignOut, SignedOut};
 
 /// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
 ///
-/// It keeps up to [`max_concurrency`](ProcessorBuilder::max_concurrency) handlers busy, each with another entity. It
-/// starts on an event as soon as its commit is done, on a retry when that is due, and runs no query in between.
+/// It keeps up to [`max_concurrency`](ProcessorBuilder::max_concurrency) handlers busy, each with an event that need not wait
+/// for those of the others. It starts on an event as soon as its commit is done, on a retry when that is due, and runs no
+/// query in between.
 ///
 /// Several processors may work on one store, in one process or in several.
 ///

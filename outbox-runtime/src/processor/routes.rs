@@ -1,4 +1,4 @@
-//! Which handler gets an event, with what retry schedule and timeout.
+//! Which handler gets an event, with what retry schedule, timeout and lease.
 
 use std::collections::HashSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -69,6 +69,12 @@ impl Routes {
         self.handlers
             .iter()
             .flat_map(|registered| &registered.entities)
+    }
+
+    /// The event types that have leases of their own.
+    pub(super) fn own_leases(&self) -> impl Iterator<Item = (&'static str, Duration)> {
+        self.entities()
+            .filter_map(|options| Some((options.event_type(), options.lease()?)))
     }
 
     pub(super) fn route(&self, event_type: &str, settings: &Settings) -> Option<Route> {

@@ -20,7 +20,7 @@ impl StoreError {
     /// Why an event that is there cannot be claimed by hand.
     pub(super) fn not_claimable(operation: &'static str, event: &OutboxEvent) -> Self {
         let message = format!(
-            "event {} is {} (due {}), or waits behind an earlier event of its entity",
+            "event {} is {} (due {}), or waits behind another event",
             event.id, event.status, event.next_attempt_at
         );
         Self::new(StoreErrorKind::Conflict, operation, message)

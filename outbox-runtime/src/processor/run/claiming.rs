@@ -34,7 +34,8 @@ impl Run {
             let claimed = claims.len();
             // Whatever became of the outcomes: what is claimed here comes to nobody else.
             for claim in claims {
-                self.start(claim);
+                let lease = request.lease_for(&claim.event.event_type);
+                self.start(claim, lease);
             }
             recorded?;
             // An event that no handler takes is to be recorded as given back.
@@ -75,18 +76,23 @@ impl Run {
     fn request(&self, limit: usize) -> ClaimRequest {
         let now = self.now();
         let paused = |handler| self.pauses.rate_limit(handler, now).is_some();
+        let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
-            .with_event_types(self.shared.routes.claimable(&paused, &self.unhandled));
+            .with_event_types(routes.claimable(&paused, &self.unhandled));
+        let request = routes
+            .own_leases()
+            .fold(request, |request, (event_type, lease)| {
+                request.with_lease_for(event_type, lease)
+            });
         match &self.user_id {
             Some(user) => request.with_user(user),
             None => request.without_users(self.pauses.paused_users()),
         }
     }
 
-    /// Starts the handler of a claimed event.
-    fn start(&mut self, claim: Claim) {
-        self.leases.insert(claim.event.id, claim.lease);
-        self.keep_leases();
+    /// Starts the handler of an event that was claimed for so long.
+    fn start(&mut self, claim: Claim, lease: Duration) {
+        self.hold(claim.lease, lease);
         let settings = &self.shared.settings;
         let Some(route) = self.shared.routes.route(&claim.event.event_type, settings) else {
             let event_type = claim.event.event_type.clone();

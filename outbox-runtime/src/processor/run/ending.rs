@@ -135,7 +135,7 @@ impl Run {
             }
         }
         if self.leases.is_empty() {
-            self.renew_at = None;
+            self.renew_at.clear();
         }
         self.made_progress();
         Ok(())

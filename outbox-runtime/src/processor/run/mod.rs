@@ -1,6 +1,6 @@
 //! The run: one loop that claims, starts handlers, records outcomes, keeps leases, and sleeps until something happens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -72,13 +72,13 @@ pub(super) struct Run {
     /// What each task is about: a task that panics cannot tell.
     jobs: HashMap<Id, Job>,
     /// Leases to be kept: of attempts under way, and of outcomes that are not recorded yet.
-    leases: HashMap<Uuid, Lease>,
+    leases: HashMap<Uuid, Held>,
     unrecorded: Vec<Settlement>,
     pauses: Pauses,
     /// Event types that were met and that no handler takes.
     unhandled: Vec<String>,
-    /// When the leases are renewed next.
-    renew_at: Option<DateTime<Utc>>,
+    /// When the leases of each duration are renewed next.
+    renew_at: BTreeMap<Duration, DateTime<Utc>>,
     /// When delivered events are cleaned up next; `None` while there are none.
     clean_up_at: Option<DateTime<Utc>>,
     /// When the store, as far as is known, has something due.
@@ -121,6 +121,12 @@ struct Attempt {
     lease_lost: bool,
 }
 
+/// A lease, and for how long it is renewed each time.
+struct Held {
+    lease: Lease,
+    duration: Duration,
+}
+
 struct BackOff {
     until: DateTime<Utc>,
     delay: Duration,
@@ -146,7 +152,7 @@ impl Run {
             unrecorded: Vec::new(),
             pauses: Pauses::default(),
             unhandled: Vec::new(),
-            renew_at: None,
+            renew_at: BTreeMap::new(),
             clean_up_at: Some(clock::after(now, shared.settings.cleanup_interval)),
             // Whatever died before this run began is found first.
             due_at: Some(now),
@@ -257,7 +263,7 @@ impl Run {
         }
         let due = self.due_at.filter(|_| self.may_claim());
         let pause = self.pauses.next_end(self.now());
-        [due, self.renew_at, self.clean_up_at, pause]
+        [due, self.next_renewal(), self.clean_up_at, pause]
             .into_iter()
             .flatten()
             .min()

@@ -32,7 +32,8 @@ impl Run {
             if let Err(error) = self.renew().await {
                 warn!(error = %error, "the leases could not be renewed");
             }
-            let wake = self.renew_at.map_or(deadline, |renew| renew.min(deadline));
+            let renewal = self.next_renewal();
+            let wake = renewal.map_or(deadline, |renewal| renewal.min(deadline));
             tokio::select! {
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.take_in(done);

@@ -1,35 +1,60 @@
 //! Upkeep: keeping leases, and cleaning up what was delivered.
 
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{Job, Run};
+use super::{Held, Job, Run};
 use crate::claim::Lease;
 use crate::clock;
 use crate::error::StoreError;
 use crate::event::OutboxStatus;
 
 impl Run {
-    /// Renews all leases, when a third of their time is over.
+    /// Renews leases when a third of their time is over, all of one duration together.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
-        if self.renew_at.is_none_or(|at| at > self.now()) {
-            return Ok(());
+        let now = self.now();
+        let due = |(duration, at): (&Duration, &DateTime<Utc>)| (*at <= now).then_some(*duration);
+        let due: Vec<Duration> = self.renew_at.iter().filter_map(due).collect();
+        for duration in due {
+            self.renew_those_of(duration).await?;
         }
-        let held: Vec<Lease> = self.leases.values().copied().collect();
-        self.renew_at = None;
+        Ok(())
+    }
+
+    async fn renew_those_of(&mut self, duration: Duration) -> Result<(), StoreError> {
+        let held: Vec<Lease> = self
+            .leases
+            .values()
+            .filter(|held| held.duration == duration)
+            .map(|held| held.lease)
+            .collect();
+        self.renew_at.remove(&duration);
         if held.is_empty() {
             return Ok(());
         }
-        self.keep_leases();
-        let lease = self.shared.settings.lease;
-        let renewed = self.shared.repository.extend(&held, lease).await?;
+        self.keep_leases(duration);
+        let renewed = self.shared.repository.extend(&held, duration).await?;
         for (held, renewed) in held.iter().zip(renewed) {
             match renewed {
-                Some(lease) => drop(self.leases.insert(held.event_id, lease)),
+                Some(lease) => self.hold(lease, duration),
                 None => self.lose(held.event_id),
             }
         }
         Ok(())
+    }
+
+    /// Notes a lease that is to be kept until its outcome is recorded.
+    pub(super) fn hold(&mut self, lease: Lease, duration: Duration) {
+        self.leases.insert(lease.event_id, Held { lease, duration });
+        self.keep_leases(duration);
+    }
+
+    /// When the next leases are to be renewed.
+    pub(super) fn next_renewal(&self) -> Option<DateTime<Utc>> {
+        self.renew_at.values().min().copied()
     }
 
     /// Somebody else has the event, or may have it at any time: the handler is stopped where it is.
@@ -46,10 +71,9 @@ impl Run {
         }
     }
 
-    pub(super) fn keep_leases(&mut self) {
-        let third = self.shared.settings.lease / 3;
-        let at = clock::after(self.now(), third);
-        self.renew_at.get_or_insert(at);
+    fn keep_leases(&mut self, duration: Duration) {
+        let at = clock::after(self.now(), duration / 3);
+        self.renew_at.entry(duration).or_insert(at);
     }
 
     /// Deletes old delivered events, where there are any and it is time.

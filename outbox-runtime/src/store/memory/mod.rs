@@ -87,23 +87,9 @@ impl MemoryStore {
 
     fn insert(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
         event.validate()?;
-        let now = self.now();
-        let state = &mut *self.state();
-        if let Some(stored) = state
-            .by_id
-            .get(&event.id)
-            .and_then(|seq| state.rows.get(seq))
-        {
-            return if event.is_same_event(stored) {
-                Ok(Enqueued::AlreadyThere(event.id))
-            } else {
-                Err(EnqueueError::Conflict { event_id: event.id })
-            };
-        }
-        let id = event.id;
-        state.insert(event.into_pending(now), now);
+        let enqueued = self.state().enqueue(event, self.now())?;
         self.shared.signal.raise();
-        Ok(Enqueued::New(id))
+        Ok(enqueued)
     }
 
     /// Events that `wanted` picks, in seq order.
@@ -171,7 +157,7 @@ impl EventSink for &MemoryStore {
 #[async_trait]
 impl OutboxRepository for MemoryStore {
     async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError> {
-        let id = self.insert(event)?.event_id();
+        let id = self.insert(event)?.carried_by();
         self.fetch_event(id)
             .await?
             .ok_or_else(|| StoreError::not_found("create_event", id).into())
@@ -372,35 +358,40 @@ impl OutboxRepository for MemoryStore {
         entity_id: &EntityId,
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
-        let open = self.list(None, |event| {
-            event.entity_id == *entity_id
-                && event.status != OutboxStatus::Completed
-                && is_of(event, user_id)
-        });
-        let undelivered = open.len() as u64;
-        Ok(Explanation::new(
-            entity_id.clone(),
-            undelivered,
-            open.into_iter().next(),
-            self.now(),
-        ))
+        let now = self.now();
+        let state = self.state();
+        let undelivered: Vec<&OutboxEvent> = state
+            .rows
+            .values()
+            .filter(|event| event.entity_id == *entity_id && is_of(event, user_id))
+            .filter(|event| event.status != OutboxStatus::Completed)
+            .collect();
+        // One that is dead and was skipped waits for a decision, but nothing waits for it.
+        let open = undelivered.iter().find(|event| event.is_open());
+        let first = open.or(undelivered.first()).copied();
+        let count = undelivered.len() as u64;
+        let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
+        Ok(match open.and_then(|first| state.blocks(first)) {
+            Some(front) => explanation.behind(front),
+            None => explanation,
+        })
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
-        let seqs: Vec<i64> = state
+        let claimed: Vec<(i64, Duration)> = state
             .ready
             .iter()
             .filter_map(|(_, _, seq)| state.rows.get(seq))
             .filter(|event| request.matches(&event.user_id, &event.event_type))
             .take(request.limit())
-            .map(|event| event.seq)
+            .map(|event| (event.seq, request.lease_for(&event.event_type)))
             .collect();
-        Ok(seqs
+        Ok(claimed
             .into_iter()
-            .filter_map(|seq| state.take(seq, now, request.lease()))
+            .filter_map(|(seq, lease)| state.take(seq, now, lease))
             .collect())
     }
 
@@ -441,7 +432,7 @@ impl OutboxRepository for MemoryStore {
     async fn rescue(&self) -> Result<Rescued, StoreError> {
         let now = self.now();
         let rescued = self.state().rescue(now);
-        if rescued.requeued > 0 {
+        if rescued != Rescued::default() {
             self.shared.signal.raise();
         }
         Ok(rescued)

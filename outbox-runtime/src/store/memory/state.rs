@@ -8,77 +8,196 @@ use uuid::Uuid;
 
 use crate::claim::{Claim, Lease, LeaseToken};
 use crate::clock;
-use crate::entity::EntityId;
+use crate::enqueue::{Enqueued, NewEvent};
+use crate::entity::{EntityId, Order};
+use crate::error::EnqueueError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement};
 use crate::repository::Rescued;
 use crate::store::rules::{ClaimOrder, claim_order};
 
-/// The key of delivery order.
-type EntityKey = (EntityId, String);
+/// Which events wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Lane {
+    OfEntity(EntityId, String),
+    OfUser(String),
+    /// An event that waits for nobody has a lane of its own.
+    Alone(i64),
+}
+
+/// The undelivered events of a lane.
+#[derive(Default)]
+struct Line {
+    open: BTreeSet<i64>,
+    /// The one that all others wait behind: the first, unless a handler had a later one when that was retried.
+    front: Option<i64>,
+}
+
+/// What was enqueued under an id, and which row carries it since it was folded.
+#[derive(Debug, Clone, Copy)]
+struct Folded {
+    into: i64,
+    fingerprint: i64,
+}
 
 /// The rows, and beside them the same queues that the SQLite store has as partial indices.
 #[derive(Default)]
 pub(super) struct State {
     pub(super) rows: BTreeMap<i64, OutboxEvent>,
     pub(super) by_id: HashMap<Uuid, i64>,
-    /// Due (as far as was looked) and first of their entity, in claim order.
+    /// Due (as far as was looked) and at the front of their lanes, in claim order.
     pub(super) ready: BTreeSet<ClaimOrder>,
-    /// First of their entity, by due time.
+    /// At the front of their lanes, by due time.
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
     /// With a handler, by the end of the lease.
     pub(super) leased: BTreeSet<(DateTime<Utc>, i64)>,
-    /// Undelivered events of each entity. The first is in one of the above, or dead; the others are in none.
-    open: HashMap<EntityKey, BTreeSet<i64>>,
+    /// The front of each is in one of the above, or dead; the others are in none.
+    lanes: HashMap<Lane, Line>,
+    /// Ids that were folded into rows, and those of the rows themselves.
+    folded: HashMap<Uuid, Folded>,
     last_seq: i64,
 }
 
 impl State {
-    pub(super) fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) {
+    /// Enqueues an event, unless its id is known or it folds into one that waits.
+    pub(super) fn enqueue(
+        &mut self,
+        event: NewEvent,
+        now: DateTime<Utc>,
+    ) -> Result<Enqueued, EnqueueError> {
+        if let Some(known) = self.known(&event) {
+            return known;
+        }
+        if let Some(enqueued) = self.fold(&event, now) {
+            return Ok(enqueued);
+        }
+        let id = event.id;
+        self.insert(event.into_pending(now), now);
+        Ok(Enqueued::New(id))
+    }
+
+    /// The answer to an event whose id is there: as a row, or folded into one.
+    fn known(&self, event: &NewEvent) -> Option<Result<Enqueued, EnqueueError>> {
+        let folded = self.folded.get(&event.id);
+        let seq = folded.map(|folded| folded.into);
+        let carrier = self
+            .rows
+            .get(&seq.or_else(|| self.by_id.get(&event.id).copied())?)?;
+        let same = match folded {
+            Some(folded) => folded.fingerprint == event.fingerprint(),
+            None => event.is_same_event(carrier),
+        };
+        Some(if same {
+            Ok(Enqueued::carried(event, carrier))
+        } else {
+            Err(EnqueueError::Conflict { event_id: event.id })
+        })
+    }
+
+    fn fold(&mut self, event: &NewEvent, now: DateTime<Utc>) -> Option<Enqueued> {
+        let newest = self.rows.values().rev().find(|row| {
+            row.is_open()
+                && row.order == event.order
+                && row.user_id == event.user_id
+                && (row.order == Order::User || row.entity_id == event.entity_id)
+        });
+        let waiting = newest?.clone();
+        let folded = event.folded_into(&waiting, now)?;
+        for (id, fingerprint) in [
+            (waiting.id, waiting.fingerprint()),
+            (event.id, event.fingerprint()),
+        ] {
+            let into = waiting.seq;
+            self.folded
+                .entry(id)
+                .or_insert(Folded { into, fingerprint });
+        }
+        let enqueued = Enqueued::carried(event, &folded);
+        self.change(waiting.seq, now, |row| *row = folded);
+        Some(enqueued)
+    }
+
+    fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) {
         self.last_seq += 1;
-        event.seq = self.last_seq;
-        self.by_id.insert(event.id, event.seq);
-        let key = key(&event);
-        self.open.entry(key.clone()).or_default().insert(event.seq);
-        self.rows.insert(event.seq, event);
-        self.queue_first(&key, now);
+        let seq = self.last_seq;
+        event.seq = seq;
+        self.by_id.insert(event.id, seq);
+        self.rows.insert(seq, event);
+        self.change(seq, now, |_| {});
     }
 
     pub(super) fn remove(&mut self, seq: i64, now: DateTime<Utc>) {
         self.unqueue(seq);
         if let Some(event) = self.rows.remove(&seq) {
             self.by_id.remove(&event.id);
-            self.finish(&key(&event), seq, now);
-        }
-    }
-
-    /// The event is no longer open: the next of its entity may go.
-    fn finish(&mut self, key: &EntityKey, seq: i64, now: DateTime<Utc>) {
-        if let Some(open) = self.open.get_mut(key) {
-            open.remove(&seq);
-            if open.is_empty() {
-                self.open.remove(key);
+            self.folded.retain(|_, folded| folded.into != seq);
+            let lane = Lane::of(&event);
+            if let Some(line) = self.lanes.get_mut(&lane) {
+                line.open.remove(&seq);
             }
+            self.line_up(&lane, now);
         }
-        self.queue_first(key, now);
     }
 
-    /// Puts the first open event of an entity into the queue that its state and due time call for.
-    fn queue_first(&mut self, key: &EntityKey, now: DateTime<Utc>) {
-        let first = self.open.get(key).and_then(|open| open.first()).copied();
-        let Some(event) = first.and_then(|seq| self.rows.get(&seq)) else {
+    /// Changes one event, and finds out who is at the front of its lane then.
+    pub(super) fn change(
+        &mut self,
+        seq: i64,
+        now: DateTime<Utc>,
+        change: impl FnOnce(&mut OutboxEvent),
+    ) {
+        self.unqueue(seq);
+        let Some(event) = self.rows.get_mut(&seq) else {
+            return;
+        };
+        change(event);
+        let lane = Lane::of(event);
+        let line = self.lanes.entry(lane.clone()).or_default();
+        if event.is_open() {
+            line.open.insert(seq);
+        } else {
+            line.open.remove(&seq);
+        }
+        self.line_up(&lane, now);
+    }
+
+    /// Puts the event at the front of a lane into the queue that its state and due time call for.
+    fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
+        let Some(line) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let before = line.front;
+        let is_leased = |seq: &i64| {
+            let event = self.rows.get(seq);
+            event.is_some_and(|event| event.status == OutboxStatus::Processing)
+        };
+        line.front = before.filter(is_leased).or(line.open.first().copied());
+        let front = line.front;
+        if front.is_none() {
+            self.lanes.remove(lane);
+        }
+        if let Some(before) = before {
+            self.unqueue(before);
+        }
+        if let Some(front) = front {
+            self.queue(front, now);
+        }
+    }
+
+    fn queue(&mut self, seq: i64, now: DateTime<Utc>) {
+        let Some(event) = self.rows.get(&seq) else {
             return;
         };
         match event.status {
             OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
-                self.waiting.insert((event.next_attempt_at, event.seq));
+                self.waiting.insert((event.next_attempt_at, seq));
             }
             OutboxStatus::Pending | OutboxStatus::Failed => {
                 self.ready.insert(claim_order(event));
             }
             OutboxStatus::Processing => {
                 let ends = event.lease_expires_at.unwrap_or(now);
-                self.leased.insert((ends, event.seq));
+                self.leased.insert((ends, seq));
             }
             OutboxStatus::Completed | OutboxStatus::Dead => {}
         }
@@ -94,24 +213,11 @@ impl State {
         }
     }
 
-    /// Changes one event and puts it, or what it lets go, into the right queue.
-    pub(super) fn change(
-        &mut self,
-        seq: i64,
-        now: DateTime<Utc>,
-        change: impl FnOnce(&mut OutboxEvent),
-    ) {
-        self.unqueue(seq);
-        let Some(event) = self.rows.get_mut(&seq) else {
-            return;
-        };
-        change(event);
-        let key = key(event);
-        if event.status == OutboxStatus::Completed {
-            self.finish(&key, seq, now);
-        } else {
-            self.queue_first(&key, now);
-        }
+    /// The event that `event` waits behind, if it does.
+    pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+        let front = self.lanes.get(&Lane::of(event))?.front?;
+        let front = (front != event.seq).then_some(front)?;
+        self.rows.get(&front)
     }
 
     pub(super) fn promote(&mut self, now: DateTime<Utc>) {
@@ -219,6 +325,12 @@ impl State {
     }
 }
 
-fn key(event: &OutboxEvent) -> EntityKey {
-    (event.entity_id.clone(), event.user_id.clone())
+impl Lane {
+    fn of(event: &OutboxEvent) -> Self {
+        match event.order {
+            Order::Entity => Self::OfEntity(event.entity_id.clone(), event.user_id.clone()),
+            Order::User => Self::OfUser(event.user_id.clone()),
+            Order::None => Self::Alone(event.seq),
+        }
+    }
 }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, param
 use uuid::Uuid;
 
 use super::insert::fetch;
-use super::queue::hand_on;
+use super::lane::{Lane, lane_columns};
 use crate::entity::EntityId;
 use crate::event::OutboxEvent;
 
@@ -34,7 +34,8 @@ pub(super) fn update(
          SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, metadata = :metadata,
              metadata_version = :version,
              slot = CASE
-                 WHEN slot IN ('blocked', 'held') THEN slot
+                 WHEN slot NOT IN ('ready', 'waiting') THEN slot
+                 WHEN slot IS NULL THEN NULL
                  WHEN :due > :now THEN 'waiting'
                  ELSE 'ready' END
          WHERE id = :id",
@@ -56,20 +57,20 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
     let now = now.timestamp_micros();
     let mut count = 0;
     for id in ids {
-        let entity = conn
-            .prepare_cached(
+        let reset = conn
+            .prepare_cached(concat!(
                 "UPDATE outbox_events
                  SET status = 'pending', slot = 'blocked', attempt_count = 0, next_attempt_at = ?1,
                      error_message = NULL, dead_reason = NULL
                  WHERE id = ?2 AND status IN ('failed', 'dead')
-                 RETURNING entity_id, user_id",
-            )?
-            .query_row(params![now, id], entity_of)
+                 RETURNING seq, ",
+                lane_columns!()
+            ))?
+            .query_row(params![now, id], |row| {
+                Lane::of(row, 1)?.join(conn, now, row.get(0)?)
+            })
             .optional()?;
-        if let Some((entity_id, user_id)) = entity {
-            hand_on(conn, now, &entity_id, &user_id)?;
-            count += 1;
-        }
+        count += u64::from(reset.is_some());
     }
     Ok(count)
 }
@@ -142,17 +143,17 @@ fn delete(
     condition: &'static str,
     values: impl Params,
 ) -> rusqlite::Result<u64> {
-    let sql = format!("DELETE FROM outbox_events WHERE {condition} RETURNING entity_id, user_id");
-    let entities: Vec<(EntityId, String)> = conn
-        .prepare_cached(&sql)?
-        .query_map(values, entity_of)?
-        .collect::<rusqlite::Result<_>>()?;
-    for (entity_id, user_id) in &entities {
-        hand_on(conn, now.timestamp_micros(), entity_id, user_id)?;
+    let sql = format!(
+        "DELETE FROM outbox_events WHERE {condition} RETURNING {}",
+        lane_columns!()
+    );
+    let mut statement = conn.prepare_cached(&sql)?;
+    // All of them are gone when the first is returned.
+    let mut rows = statement.query(values)?;
+    let mut count = 0;
+    while let Some(row) = rows.next()? {
+        Lane::of(row, 0)?.hand_on_if_idle(conn, now.timestamp_micros())?;
+        count += 1;
     }
-    Ok(entities.len() as u64)
-}
-
-fn entity_of(row: &rusqlite::Row<'_>) -> rusqlite::Result<(EntityId, String)> {
-    Ok((row.get(0)?, row.get(1)?))
+    Ok(count)
 }

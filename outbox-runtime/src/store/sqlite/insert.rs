@@ -1,32 +1,49 @@
-//! Enqueueing: one statement, on whatever connection.
+//! Enqueueing, on whatever connection: one statement, unless the event may fold into one that waits.
 
+use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Savepoint, Transaction, params, params_from_iter};
 use uuid::Uuid;
 
 use super::fault::fault_on;
+use super::fold;
+use super::lane::lane_condition;
 use super::row::{entity_value, read, select_events};
 use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::entity::{Coalesce, OnDead, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
-/// Writes one event and decides where it stands in its entity's queue, in one statement, so that it is right on
-/// any connection and inside any transaction: who writes holds the database's only write lock.
-const INSERT: &str = "\
+/// Writes one event and decides where it stands in its lane, in one statement, so that it is right on any connection
+/// and inside any transaction: who writes holds the database's only write lock.
+macro_rules! insert {
+    ($($blocked:expr),+) => {
+        concat!(
+            "\
 INSERT INTO outbox_events
-    (id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, slot)
-SELECT ?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11,
-    CASE
-        WHEN EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = ?3 AND user_id = ?4 AND slot IS NOT NULL)
-            THEN 'blocked'
-        WHEN ?8 > ?7 THEN 'waiting'
-        ELSE 'ready'
-    END
-WHERE true
-ON CONFLICT (id) DO NOTHING";
+    (entity_id, user_id, id, event_type, operation, status, priority, created_at, next_attempt_at, max_attempts,
+     metadata, metadata_version, lane, on_dead, slot)
+SELECT ?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+    CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END
+WHERE NOT EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3)
+ON CONFLICT (id) DO NOTHING"
+        )
+    };
+}
+
+const INSERT_BY_ENTITY: &str = insert!(
+    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
+    lane_condition!(Entity),
+    ") THEN 'blocked' "
+);
+const INSERT_BY_USER: &str = insert!(
+    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
+    lane_condition!(User),
+    ") THEN 'blocked' "
+);
+const INSERT_UNORDERED: &str = insert!("");
 
 /// A value for a driver that this library does not know: see [`NewEvent::params`].
 #[derive(Debug, Clone, PartialEq)]
@@ -43,11 +60,15 @@ pub enum SqlValue {
 }
 
 impl NewEvent {
-    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?11`.
+    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?13`. Which one it is depends on the
+    /// event's [`order`](Self::order).
     ///
     /// With [`params`](Self::params) this is the door for any driver that this library does not know: run it in the
     /// transaction that changes the entity. It changes no row where the event's id is already there. A processor in
     /// the same process learns of the commit within half a second; [`trigger`](crate::Running::trigger) tells it at once.
+    ///
+    /// It never folds: one statement cannot. With [`Coalesce::Latest`] the event is written as a row of its own, so that
+    /// each such change is delivered, in order.
     ///
     /// # Examples
     ///
@@ -76,7 +97,11 @@ impl NewEvent {
     /// ```
     #[must_use]
     pub fn insert_sql(&self) -> &'static str {
-        INSERT
+        match self.order {
+            Order::Entity => INSERT_BY_ENTITY,
+            Order::User => INSERT_BY_USER,
+            Order::None => INSERT_UNORDERED,
+        }
     }
 
     /// The values of [`insert_sql`](Self::insert_sql)'s parameters, in order. The time of enqueueing is now, on the
@@ -85,9 +110,9 @@ impl NewEvent {
     /// # Errors
     ///
     /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
-    pub fn params(&self) -> Result<[SqlValue; 11], EnqueueError> {
+    pub fn params(&self) -> Result<[SqlValue; 13], EnqueueError> {
         self.validate()?;
-        Ok(self.values(&SystemClock).map(|value| match value {
+        Ok(self.values(SystemClock.now()).map(|value| match value {
             ValueRef::Integer(number) => SqlValue::Integer(number),
             ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
             ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
@@ -96,16 +121,17 @@ impl NewEvent {
         }))
     }
 
-    /// The values of [`INSERT`]'s parameters, in order.
-    fn values(&self, clock: &dyn Clock) -> [ValueRef<'_>; 11] {
-        let now = clock.now();
+    fn values(&self, now: DateTime<Utc>) -> [ValueRef<'_>; 13] {
         let due = clock::after(now, self.delay);
         let metadata = self.metadata.as_ref();
+        let lane = (self.order != Order::Entity).then_some(self.order.as_str());
+        let on_dead = (self.on_dead != OnDead::Hold).then_some(self.on_dead.as_str());
+        let word = |word: Option<&'static str>| word.map_or(ValueRef::Null, ValueRef::from);
         [
-            ValueRef::Blob(self.id.as_bytes()),
-            ValueRef::Text(self.event_type.as_bytes()),
             entity_value(&self.entity_id),
             ValueRef::Text(self.user_id.as_bytes()),
+            ValueRef::Blob(self.id.as_bytes()),
+            ValueRef::Text(self.event_type.as_bytes()),
             ValueRef::Text(self.operation.as_str().as_bytes()),
             ValueRef::Integer(self.priority.into()),
             ValueRef::Integer(now.timestamp_micros()),
@@ -113,6 +139,8 @@ impl NewEvent {
             ValueRef::Integer(self.max_attempts.into()),
             metadata.map_or(ValueRef::Null, |raw| ValueRef::Text(raw.as_bytes())),
             ValueRef::Integer(self.metadata_version.into()),
+            word(lane),
+            word(on_dead),
         ]
     }
 }
@@ -124,19 +152,22 @@ pub(super) fn insert(
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
     event.validate()?;
-    let values = event.values(clock).map(ToSqlOutput::Borrowed);
+    let now = clock.now();
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
+    if event.coalesce == Coalesce::Latest
+        && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
+    {
+        return Ok(folded);
+    }
+    let values = event.values(now).map(ToSqlOutput::Borrowed);
     let written = conn
-        .prepare_cached(INSERT)
+        .prepare_cached(event.insert_sql())
         .and_then(|mut statement| statement.execute(params_from_iter(values)))
         .map_err(storage)?;
     if written == 1 {
         return Ok(Enqueued::New(event.id));
     }
-    match fetch(conn, event.id).map_err(storage)? {
-        Some(stored) if event.is_same_event(&stored) => Ok(Enqueued::AlreadyThere(event.id)),
-        _ => Err(EnqueueError::Conflict { event_id: event.id }),
-    }
+    fold::known(conn, event).map_err(storage)?
 }
 
 /// One event by its id.
@@ -186,13 +217,14 @@ impl EventSink for &Savepoint<'_> {
     }
 }
 
-/// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): the row as it now stands.
+/// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): the row that carries the event, as it now
+/// stands.
 pub(super) fn create(
     conn: &Connection,
     clock: &dyn Clock,
     event: &NewEvent,
 ) -> Result<OutboxEvent, EnqueueError> {
-    let id = insert(conn, clock, event)?.event_id();
+    let id = insert(conn, clock, event)?.carried_by();
     let storage = |error| fault_on("create_event", conn, error);
     fetch(conn, id).map_err(storage)?.ok_or_else(|| {
         StoreError::new(

@@ -22,7 +22,9 @@ mod builder;
 mod counter;
 mod edit;
 mod fault;
+mod fold;
 mod insert;
+mod lane;
 mod query;
 mod queue;
 mod reader;
@@ -45,7 +47,7 @@ pub use self::insert::SqlValue;
 ///
 /// # What it does to the file
 ///
-/// It adds the tables `outbox_events` and `outbox_schema`, sets the journal mode to WAL (a property of the file), and
+/// It adds the tables `outbox_events`, `outbox_folded` and `outbox_schema`, sets the journal mode to WAL (a property of the file), and
 /// writes with `synchronous = FULL` unless told otherwise. Connections that the application opens itself keep their own
 /// pragmas.
 ///

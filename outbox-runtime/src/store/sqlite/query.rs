@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
-use super::row::{read, read_all, select_events};
+use super::lane::{Lane, lane_columns};
+use super::row::{COLUMNS, columns, read, read_all, select_events};
 use crate::clock;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -123,7 +124,6 @@ pub(super) fn statistics(
     let snapshot = conn.unchecked_transaction()?;
     let mut statistics = OutboxStatistics::default();
     {
-        // Dead events that hold nothing back have no slot, hence the second half of the condition.
         let mut live = snapshot.prepare_cached(
             "SELECT status, count(*), min(created_at), sum(status = 'pending' AND created_at < :before)
              FROM outbox_events
@@ -142,10 +142,16 @@ pub(super) fn statistics(
                 }
                 Ok(OutboxStatus::Processing) => statistics.processing_count = count,
                 Ok(OutboxStatus::Failed) => statistics.failed_count = count,
-                Ok(OutboxStatus::Dead) => statistics.dead_count = count,
-                Ok(OutboxStatus::Completed) | Err(_) => {}
+                // Dead ones that were skipped have no slot: all are counted below.
+                Ok(OutboxStatus::Dead | OutboxStatus::Completed) | Err(_) => {}
             }
         }
+        statistics.dead_count = snapshot
+            .prepare_cached(
+                "SELECT count(*) FROM outbox_events WHERE status = 'dead' AND (:user IS NULL OR user_id = :user)",
+            )?
+            .query_row(named_params! { ":user": user_id }, |row| row.get::<_, i64>(0))?
+            .unsigned_abs();
         let (completed, newest): (i64, Option<i64>) = snapshot
             .prepare_cached(
                 "SELECT count(*), max(completed_at) FROM outbox_events
@@ -171,30 +177,64 @@ pub(super) fn explain(
     user_id: Option<&str>,
 ) -> rusqlite::Result<Explanation> {
     let snapshot = conn.unchecked_transaction()?;
-    let undelivered: i64 = snapshot
-        .prepare_cached(
-            "SELECT count(*) FROM outbox_events
-             WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)",
-        )?
-        .query_row(
-            named_params! { ":entity": entity_id, ":user": user_id },
-            |row| row.get(0),
-        )?;
-    let first = snapshot
-        .prepare_cached(select_events!(
-            "WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+    let explanation = explain_in(&snapshot, now, entity_id, user_id)?;
+    snapshot.finish()?;
+    Ok(explanation)
+}
+
+fn explain_in(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    entity_id: &EntityId,
+    user_id: Option<&str>,
+) -> rusqlite::Result<Explanation> {
+    let values: [(&str, &dyn ToSql); 2] = [(":entity", entity_id), (":user", &user_id)];
+    let count = |sql: &str| -> rusqlite::Result<u64> {
+        let count = conn
+            .prepare_cached(sql)?
+            .query_row(&values[..], |row| row.get::<_, i64>(0))?;
+        Ok(count.unsigned_abs())
+    };
+    let undelivered = count(
+        "SELECT count(*) FROM outbox_events
+         WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)",
+    )? + count(
+        "SELECT count(*) FROM outbox_events
+         WHERE entity_id = :entity AND status = 'dead' AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
+    )?;
+    let explained = |event| Explanation::new(entity_id.clone(), undelivered, event, now);
+    // With the lane of its own, so that the front of that lane can be looked up where this one is blocked.
+    let open = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            columns!(),
+            ", slot = 'blocked', ",
+            lane_columns!(),
+            " FROM outbox_events
+              WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?
-        .query_row(
-            named_params! { ":entity": entity_id, ":user": user_id },
-            |row| Ok(read(row)?.event),
-        )
+        .query_row(&values[..], |row| {
+            let explanation = explained(Some(read(row)?.event));
+            if !row.get::<_, bool>(COLUMNS)? {
+                return Ok(explanation);
+            }
+            let front = Lane::of(row, COLUMNS + 1)?.front(conn)?;
+            Ok(match front {
+                Some(front) => explanation.behind(&front.event),
+                None => explanation,
+            })
+        })
         .optional()?;
-    snapshot.finish()?;
-    Ok(Explanation::new(
-        entity_id.clone(),
-        undelivered.unsigned_abs(),
-        first,
-        now,
-    ))
+    if let Some(explanation) = open {
+        return Ok(explanation);
+    }
+    let skipped = conn
+        .prepare_cached(select_events!(
+            "WHERE entity_id = :entity AND status = 'dead' AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT 1"
+        ))?
+        .query_row(&values[..], |row| Ok(read(row)?.event))
+        .optional()?;
+    Ok(explained(skipped))
 }

@@ -4,10 +4,10 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
+use super::lane::{Lane, lane_columns};
 use super::row::{columns, read_all};
 use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
 use crate::clock;
-use crate::entity::EntityId;
 use crate::event::DeadReason;
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
@@ -31,7 +31,7 @@ pub(super) fn claim(
     );
     let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
     let values = filter.values().chain([&limit as &dyn ToSql]);
-    let mut claims = take(conn, now, request.lease(), &which, values)?;
+    let mut claims = take(conn, now, request, &which, values)?;
     // RETURNING promises no order.
     claims.sort_by_key(|claim| claim_order(&claim.event));
     Ok(claims)
@@ -45,7 +45,8 @@ pub(super) fn claim_one(
     lease: std::time::Duration,
 ) -> rusqlite::Result<Option<Claim>> {
     let picked_by = std::iter::once(&id as &dyn ToSql);
-    let claims = take(conn, now, lease, "id = ? AND slot = 'ready'", picked_by)?;
+    let request = ClaimRequest::new(1, lease);
+    let claims = take(conn, now, &request, "id = ? AND slot = 'ready'", picked_by)?;
     Ok(claims.into_iter().next())
 }
 
@@ -53,38 +54,38 @@ pub(super) fn claim_one(
 fn take<'v>(
     conn: &Connection,
     now: DateTime<Utc>,
-    lease: std::time::Duration,
+    request: &ClaimRequest,
     which: &str,
     picked_by: impl Iterator<Item = &'v dyn ToSql>,
 ) -> rusqlite::Result<Vec<Claim>> {
     promote(conn, now)?;
     let token = LeaseToken::random();
-    let expires_at = clock::after(now, lease);
+    let expiry = Expiry::of(request, now);
     let sql = format!(
         "UPDATE outbox_events
          SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
-             last_attempt_at = ?, lease_token = ?, lease_expires_at = ?
+             last_attempt_at = ?, lease_token = ?, lease_expires_at = {expires_at}
          WHERE {which}
          RETURNING {columns}",
+        expires_at = expiry.sql,
         columns = columns!(),
     );
     let now_micros = now.timestamp_micros();
-    let expires_micros = expires_at.timestamp_micros();
     let token_value = token.as_uuid();
-    let lease_values: [&dyn ToSql; 3] = [&now_micros, &token_value, &expires_micros];
+    let attempt: [&dyn ToSql; 2] = [&now_micros, &token_value];
     let picked_by = picked_by.map(|value| -> &dyn ToSql { value });
-    let values = params_from_iter(lease_values.into_iter().chain(picked_by));
+    let values = params_from_iter(attempt.into_iter().chain(expiry.values()).chain(picked_by));
     let rows = read_all(conn.prepare_cached(&sql)?.query(values)?)?;
 
     let mut claims = Vec::with_capacity(rows.len());
     for row in rows {
         match row.damage {
-            Some(damage) => bury_unreadable(conn, row.event.seq, &damage)?,
+            Some(damage) => bury_unreadable(conn, now, row.event.seq, &damage)?,
             None => claims.push(Claim {
                 lease: Lease {
                     event_id: row.event.id,
                     token,
-                    expires_at,
+                    expires_at: clock::after(now, request.lease_for(&row.event.event_type)),
                 },
                 event: row.event,
             }),
@@ -104,26 +105,34 @@ fn promote(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-fn bury_unreadable(conn: &Connection, seq: i64, damage: &str) -> rusqlite::Result<()> {
-    conn.prepare_cached(
+fn bury_unreadable(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    seq: i64,
+    damage: &str,
+) -> rusqlite::Result<()> {
+    conn.prepare_cached(concat!(
         "UPDATE outbox_events
-         SET status = 'dead', slot = 'held', dead_reason = ?2, error_message = ?3,
+         SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END, dead_reason = ?2, error_message = ?3,
              lease_token = NULL, lease_expires_at = NULL
-         WHERE seq = ?1",
-    )?
-    .execute(params![
-        seq,
-        DeadReason::Undecodable.as_str(),
-        bounded(damage)
-    ])?;
+         WHERE seq = ?1
+         RETURNING ",
+        lane_columns!()
+    ))?
+    .query_row(
+        params![seq, DeadReason::Undecodable.as_str(), bounded(damage)],
+        |row| Lane::of(row, 0)?.hand_on(conn, now.timestamp_micros()),
+    )?;
     Ok(())
 }
 
 /// The row must be held under this very lease, and the lease must not have ended.
 macro_rules! under_lease {
     () => {
-        " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now AND slot = 'leased'
-          RETURNING entity_id, user_id"
+        concat!(
+            " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now AND slot = 'leased' RETURNING seq, ",
+            lane_columns!()
+        )
     };
 }
 
@@ -139,17 +148,29 @@ pub(super) fn settle(
     } = settlement.lease;
     let token = token.as_uuid();
     let now = now.timestamp_micros();
-    let written = |sql: &str, more: &[(&str, &dyn ToSql)]| {
+    // What was written is over for the event, or it will be attempted again.
+    let is_over = matches!(
+        settlement.disposition,
+        Disposition::Complete | Disposition::Bury { .. }
+    );
+    let mut written = |sql: &str, more: &[(&str, &dyn ToSql)]| {
         let mut values: Vec<(&str, &dyn ToSql)> =
             vec![(":id", &event_id), (":token", &token), (":now", &now)];
         values.extend_from_slice(more);
         conn.prepare_cached(sql)?
             .query_row(&values[..], |row| {
-                Ok((row.get::<_, EntityId>(0)?, row.get::<_, String>(1)?))
+                let lane = Lane::of(row, 1)?;
+                if is_over {
+                    *wakes |= lane.hand_on(conn, now)?;
+                } else {
+                    *wakes = true;
+                    lane.give_way(conn, now, row.get(0)?)?;
+                }
+                Ok(())
             })
             .optional()
     };
-    let entity = match &settlement.disposition {
+    let recorded = match &settlement.disposition {
         Disposition::Complete => written(
             concat!(
                 "UPDATE outbox_events
@@ -163,7 +184,6 @@ pub(super) fn settle(
             next_attempt_at,
             message,
         } => {
-            *wakes = true;
             written(
                 concat!(
                     "UPDATE outbox_events
@@ -181,14 +201,13 @@ pub(super) fn settle(
         Disposition::Bury { reason, message } => written(
             concat!(
                 "UPDATE outbox_events
-                 SET status = 'dead', slot = 'held', dead_reason = :reason, error_message = :message,
+                 SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END, dead_reason = :reason, error_message = :message,
                      lease_token = NULL, lease_expires_at = NULL",
                 under_lease!()
             ),
             &[(":reason", &reason.as_str()), (":message", message)],
         )?,
         Disposition::GiveBack { next_attempt_at } => {
-            *wakes = true;
             written(
                 concat!(
                     "UPDATE outbox_events
@@ -202,32 +221,10 @@ pub(super) fn settle(
             )?
         }
     };
-    let Some((entity_id, user_id)) = entity else {
-        return Ok(Settled::LeaseLost);
-    };
-    if settlement.disposition == Disposition::Complete {
-        *wakes |= hand_on(conn, now, &entity_id, &user_id)?;
-    }
-    Ok(Settled::Recorded)
-}
-
-/// Lets the first undelivered event of an entity go, where it was blocked by one that is done or deleted.
-pub(super) fn hand_on(
-    conn: &Connection,
-    now_micros: i64,
-    entity_id: &EntityId,
-    user_id: &str,
-) -> rusqlite::Result<bool> {
-    let moved = conn
-        .prepare_cached(
-            "UPDATE outbox_events
-             SET slot = CASE WHEN next_attempt_at > ?1 THEN 'waiting' ELSE 'ready' END
-             WHERE slot = 'blocked' AND seq = (
-                 SELECT min(seq) FROM outbox_events
-                 WHERE entity_id = ?2 AND user_id = ?3 AND slot IS NOT NULL)",
-        )?
-        .execute(params![now_micros, entity_id, user_id])?;
-    Ok(moved > 0)
+    Ok(match recorded {
+        Some(()) => Settled::Recorded,
+        None => Settled::LeaseLost,
+    })
 }
 
 /// Moves the end of a lease that still holds.
@@ -258,28 +255,30 @@ pub(super) fn extend(
 /// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
 /// meanwhile is touched.
 pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
-    let mut statement = conn.prepare_cached(
+    let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
          SET status = CASE WHEN attempt_count >= max_attempts THEN 'dead' ELSE 'failed' END,
-             slot = CASE WHEN attempt_count >= max_attempts THEN 'held' ELSE 'ready' END,
+             slot = CASE WHEN attempt_count < max_attempts THEN 'ready' WHEN on_dead IS NULL THEN 'held' END,
              dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
              next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
          WHERE slot = 'leased' AND lease_expires_at <= ?1
-         RETURNING status = 'dead'",
-    )?;
-    let buried = statement.query_map(
-        params![
-            now.timestamp_micros(),
-            DeadReason::AttemptsExhausted.as_str(),
-            LEASE_EXPIRED
-        ],
-        |row| row.get::<_, bool>(0),
-    )?;
+         RETURNING seq, status = 'dead', ",
+        lane_columns!()
+    ))?;
+    let now = now.timestamp_micros();
+    let mut rows = statement.query(params![
+        now,
+        DeadReason::AttemptsExhausted.as_str(),
+        LEASE_EXPIRED
+    ])?;
     let mut rescued = Rescued::default();
-    for buried in buried {
-        if buried? {
+    while let Some(row) = rows.next()? {
+        let lane = Lane::of(row, 2)?;
+        if row.get(1)? {
+            lane.hand_on(conn, now)?;
             rescued.buried += 1;
         } else {
+            lane.give_way(conn, now, row.get(0)?)?;
             rescued.requeued += 1;
         }
     }
@@ -348,5 +347,42 @@ impl<'r> Filter<'r> {
 
     fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
         self.values.iter().map(|value| *value as &dyn ToSql)
+    }
+}
+
+/// When the lease of a claimed event ends, as SQL: the same for all, unless some types have their own.
+struct Expiry<'r> {
+    sql: String,
+    own: Vec<(&'r String, i64)>,
+    otherwise: i64,
+}
+
+impl<'r> Expiry<'r> {
+    fn of(request: &'r ClaimRequest, now: DateTime<Utc>) -> Self {
+        let end = |lease| clock::after(now, lease).timestamp_micros();
+        let own = request.own_leases();
+        Self {
+            sql: if own.is_empty() {
+                "?".to_owned()
+            } else {
+                format!(
+                    "CASE event_type{} ELSE ? END",
+                    " WHEN ? THEN ?".repeat(own.len())
+                )
+            },
+            own: own
+                .iter()
+                .map(|(event_type, lease)| (event_type, end(*lease)))
+                .collect(),
+            otherwise: end(request.lease()),
+        }
+    }
+
+    fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
+        let own = self
+            .own
+            .iter()
+            .flat_map(|(event_type, end)| [event_type as &dyn ToSql, end]);
+        own.chain([&self.otherwise as &dyn ToSql])
     }
 }

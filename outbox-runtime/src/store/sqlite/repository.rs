@@ -325,7 +325,7 @@ impl OutboxRepository for SqliteStore {
     async fn rescue(&self) -> Result<Rescued, StoreError> {
         self.write("rescue", |conn, now, effects| {
             let rescued = queue::rescue(conn, now)?;
-            effects.wakes |= rescued.requeued > 0;
+            effects.wakes |= rescued != Rescued::default();
             Ok(rescued)
         })
         .await

@@ -14,10 +14,13 @@ macro_rules! columns {
     () => {
         "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
          last_attempt_at, attempt_count, max_attempts, error_message, completed_at, metadata, metadata_version, \
-         lease_token, lease_expires_at, dead_reason"
+         lease_token, lease_expires_at, dead_reason, lane, on_dead"
     };
 }
 pub(super) use columns;
+
+/// How many they are.
+pub(super) const COLUMNS: usize = 22;
 
 /// `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -75,6 +78,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         lease_token: columns.next("lease_token", None)?,
         lease_expires_at: columns.some_time("lease_expires_at")?,
         dead_reason: columns.some_word("dead_reason")?,
+        order: columns.some_word("lane")?.unwrap_or_default(),
+        on_dead: columns.some_word("on_dead")?.unwrap_or_default(),
     };
     Ok(ReadRow {
         event,

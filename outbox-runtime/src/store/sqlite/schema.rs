@@ -22,12 +22,18 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// `slot` tells where an undelivered event stands in the queue, and is what the partial indices are on, so that no
 /// query's cost grows with events that are finished or blocked:
 ///
-/// - `ready`: due and first of its entity; the claim's index holds just these
-/// - `waiting`: first of its entity, due later
-/// - `blocked`: behind an earlier event of its entity
+/// - `ready`: due and at the front of its lane; the claim's index holds just these
+/// - `waiting`: at the front of its lane, due later
+/// - `blocked`: behind another event of its lane
 /// - `leased`: with a handler
 /// - `held`: dead, holding back what is behind it
-/// - NULL: finished
+/// - NULL: finished, or dead and skipped
+///
+/// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
+/// have is NULL there, which takes no room: those of one entity, and `hold`.
+///
+/// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
+/// into that row, and what the row itself was first.
 const STEPS: &[&str] = &["
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
@@ -51,6 +57,8 @@ CREATE TABLE outbox_events (
     lease_token      BLOB,
     lease_expires_at INTEGER,
     dead_reason      TEXT,
+    lane             TEXT             CHECK (lane IN ('user', 'none')),
+    on_dead          TEXT             CHECK (on_dead = 'skip'),
     CHECK ((status = 'processing') = (slot IS 'leased')),
     CHECK ((status = 'processing') = (lease_token IS NOT NULL)),
     CHECK ((status = 'processing') = (lease_expires_at IS NOT NULL)),
@@ -63,8 +71,22 @@ CREATE INDEX outbox_ready      ON outbox_events (priority DESC, next_attempt_at,
 CREATE INDEX outbox_ready_user ON outbox_events (user_id, priority DESC, next_attempt_at, seq) WHERE slot = 'ready';
 CREATE INDEX outbox_waiting    ON outbox_events (next_attempt_at) WHERE slot = 'waiting';
 CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 'leased';
-CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, seq) WHERE slot IS NOT NULL;
+CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane, seq) WHERE slot IS NOT NULL;
+CREATE INDEX outbox_user       ON outbox_events (user_id, seq) WHERE lane = 'user' AND slot IS NOT NULL;
+CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id, seq) WHERE status = 'dead';
 CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE status = 'completed';
+
+CREATE TABLE outbox_folded (
+    id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    into_seq    INTEGER NOT NULL,
+    fingerprint INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
+
+CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
+    DELETE FROM outbox_folded WHERE into_seq = old.seq;
+END;
 "];
 
 /// Opens the connection that writes, and makes sure that the tables are there in our version.
@@ -137,7 +159,7 @@ pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
 const CHECKPOINT_PAGES: i64 = 4_000;
 
 /// More than the store has, so that none is ever prepared twice.
-const STATEMENTS: usize = 64;
+const STATEMENTS: usize = 128;
 
 fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, StoreError> {
     let opened = || {

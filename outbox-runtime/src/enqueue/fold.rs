@@ -1,0 +1,167 @@
+//! Folding: what becomes of an event that nobody has claimed when a newer one about the same entity arrives.
+
+use chrono::{DateTime, Utc};
+
+use super::{Enqueued, NewEvent};
+use crate::clock;
+use crate::entity::{Coalesce, EntityId};
+use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
+
+impl NewEvent {
+    /// What `waiting` becomes when this event folds into it, or `None` where both are delivered: the table of
+    /// [`Coalesce::Latest`] as code, for stores.
+    ///
+    /// `waiting` must be the newest undelivered event of the lane that this one would stand in; of events that wait for
+    /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, has the higher priority, the
+    /// earlier due time and the larger number of attempts of the two, and is completed where the two cancel out.
+    ///
+    /// An event that was ever claimed is left alone, even if it was given back: the remote service may have seen its
+    /// content, and must not see other content under the same idempotency key.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository, SystemClock};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let change = |operation| {
+    ///     NewEvent::new("moodEntry", 7, "user-1", operation).with_coalesce(Coalesce::Latest)
+    /// };
+    /// let created = MemoryStore::new().create_event(change(Operation::Create)).await?;
+    /// let folded = change(Operation::Update).folded_into(&created, SystemClock.now());
+    /// assert_eq!(folded.map(|event| event.operation), Some(Operation::Create));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn folded_into(&self, waiting: &OutboxEvent, now: DateTime<Utc>) -> Option<OutboxEvent> {
+        let never_claimed =
+            waiting.status == OutboxStatus::Pending && waiting.last_attempt_at.is_none();
+        let same_kind = waiting.event_type == self.event_type
+            && waiting.entity_id == self.entity_id
+            && waiting.user_id == self.user_id
+            && waiting.order == self.order;
+        if self.coalesce != Coalesce::Latest || !never_claimed || !same_kind {
+            return None;
+        }
+        let mut folded = waiting.clone();
+        folded.operation = match (waiting.operation, self.operation) {
+            (Operation::Create, Operation::Update) => Operation::Create,
+            (Operation::Update, Operation::Update) => Operation::Update,
+            (Operation::Update, Operation::Delete) => Operation::Delete,
+            (Operation::Create, Operation::Delete) => {
+                folded.status = OutboxStatus::Completed;
+                folded.completed_at = Some(now);
+                return Some(folded);
+            }
+            (Operation::Delete, _) | (_, Operation::Create) => return None,
+        };
+        folded.metadata.clone_from(&self.metadata);
+        folded.metadata_version = self.metadata_version;
+        folded.priority = waiting.priority.max(self.priority);
+        folded.max_attempts = waiting.max_attempts.max(self.max_attempts);
+        folded.next_attempt_at = waiting.next_attempt_at.min(clock::after(now, self.delay));
+        Some(folded)
+    }
+
+    /// A number that is the same for the same change of the same entity, in every version of this library.
+    ///
+    /// With it a store tells whether an event that was folded away, or that another was folded into, is enqueued again
+    /// as it was or under an id that is taken: see [`is_same_event`](Self::is_same_event).
+    #[must_use]
+    pub fn fingerprint(&self) -> i64 {
+        fingerprint(
+            &self.event_type,
+            &self.entity_id,
+            &self.user_id,
+            self.operation,
+            self.metadata.as_ref(),
+            self.metadata_version,
+        )
+    }
+}
+
+impl OutboxEvent {
+    /// The [`fingerprint`](NewEvent::fingerprint) of its present content.
+    #[must_use]
+    pub fn fingerprint(&self) -> i64 {
+        fingerprint(
+            &self.event_type,
+            &self.entity_id,
+            &self.user_id,
+            self.operation,
+            self.metadata.as_ref(),
+            self.metadata_version,
+        )
+    }
+}
+
+impl Enqueued {
+    /// The answer to an event whose change the stored event `carrier` carries, and the log's word on it.
+    pub(crate) fn carried(event: &NewEvent, carrier: &OutboxEvent) -> Self {
+        let (event_id, into) = (event.id, carrier.id);
+        if event_id == into {
+            Self::AlreadyThere(event_id)
+        } else if event.operation == Operation::Delete && carrier.operation == Operation::Create {
+            tracing::info!(
+                %event_id, create = %into, event_type = ?event.event_type,
+                "the entity is gone before anybody was told that it is new; neither is sent"
+            );
+            Self::Cancelled {
+                event_id,
+                create: into,
+            }
+        } else {
+            tracing::debug!(%event_id, %into, event_type = ?event.event_type, "folded into a waiting event");
+            Self::Folded { event_id, into }
+        }
+    }
+}
+
+/// 64-bit FNV-1a, which is stable, unlike the standard library's hasher. Only two contents under one id are ever
+/// compared, so that a chance collision is out of the question.
+fn fingerprint(
+    event_type: &str,
+    entity_id: &EntityId,
+    user_id: &str,
+    operation: Operation,
+    metadata: Option<&RawMetadata>,
+    metadata_version: u32,
+) -> i64 {
+    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+    const PRIME: u64 = 0x0000_0100_0000_01b3;
+    let integer;
+    let (kind, id): (&[u8], &[u8]) = match entity_id {
+        EntityId::Uuid(id) => (b"uuid", id.as_bytes()),
+        EntityId::Integer(id) => {
+            integer = id.to_be_bytes();
+            (b"integer", &integer)
+        }
+        EntityId::Text(id) => (b"text", id.as_bytes()),
+    };
+    let (has_metadata, metadata): (&[u8], &[u8]) = match metadata {
+        Some(raw) => (b"some", raw.as_bytes()),
+        None => (b"none", b""),
+    };
+    let parts = [
+        event_type.as_bytes(),
+        kind,
+        id,
+        user_id.as_bytes(),
+        operation.as_str().as_bytes(),
+        has_metadata,
+        metadata,
+        &metadata_version.to_be_bytes(),
+    ];
+    // Each part with its length, so that no two lists of parts are one row of bytes.
+    let bytes = parts.iter().flat_map(|part| {
+        let length = part.len() as u64;
+        length.to_be_bytes().into_iter().chain(part.iter().copied())
+    });
+    let hash = bytes.fold(BASIS, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+    });
+    hash.cast_signed()
+}

@@ -1,0 +1,141 @@
+//! Folding on a connection: a newer event takes the place of one that nobody has claimed.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::lane::Lane;
+use super::row::{entity_value, read, select_events};
+use crate::enqueue::{Enqueued, NewEvent};
+use crate::error::EnqueueError;
+use crate::event::{OutboxEvent, OutboxStatus};
+
+/// Folds `event` into the newest of its lane, if that may be. `None`: nothing was written.
+///
+/// In a savepoint of its own, so that all of it is written or nothing, also where the caller has no transaction open
+/// and where he goes on after an error.
+pub(super) fn fold(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    event: &NewEvent,
+) -> rusqlite::Result<Option<Enqueued>> {
+    let run = |sql| conn.prepare_cached(sql)?.execute([]);
+    run("SAVEPOINT outbox_fold")?;
+    let folded = fold_in_savepoint(conn, now, event);
+    let ended = match &folded {
+        Ok(_) => run("RELEASE outbox_fold"),
+        Err(_) => run("ROLLBACK TO outbox_fold").and_then(|_| run("RELEASE outbox_fold")),
+    };
+    let folded = folded?;
+    if let Err(error) = ended {
+        // A commit that failed, where the caller has no transaction. Nothing of it may stay open.
+        let _ = run("ROLLBACK TO outbox_fold").and_then(|_| run("RELEASE outbox_fold"));
+        return Err(error);
+    }
+    Ok(folded)
+}
+
+fn fold_in_savepoint(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    event: &NewEvent,
+) -> rusqlite::Result<Option<Enqueued>> {
+    // Changes nothing, but waits for the write lock: who reads first may find that another has written when it is his turn.
+    conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
+        .execute([])?;
+    let known: bool = conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE id = ?1)
+                 OR EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?1)",
+        )?
+        .query_row(params![event.id], |row| row.get(0))?;
+    if known {
+        return Ok(None);
+    }
+    let lane = Lane {
+        entity_id: entity_value(&event.entity_id),
+        user_id: event.user_id.as_bytes().into(),
+        order: event.order,
+    };
+    let newest = lane.newest(conn)?.filter(|row| row.damage.is_none());
+    let Some(waiting) = newest.map(|row| row.event) else {
+        return Ok(None);
+    };
+    let Some(folded) = event.folded_into(&waiting, now) else {
+        return Ok(None);
+    };
+    remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
+    remember(conn, event.id, waiting.seq, event.fingerprint())?;
+    write(conn, now, &folded)?;
+    Ok(Some(Enqueued::carried(event, &folded)))
+}
+
+/// Keeps what was enqueued under an id, unless that is known.
+fn remember(conn: &Connection, id: Uuid, into: i64, fingerprint: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO outbox_folded (id, into_seq, fingerprint) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
+    )?
+    .execute(params![id, into, fingerprint])?;
+    Ok(())
+}
+
+fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlite::Result<()> {
+    let due = folded.next_attempt_at;
+    conn.prepare_cached(
+        "UPDATE outbox_events
+         SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
+             metadata = ?8, metadata_version = ?9,
+             slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END
+         WHERE seq = ?1",
+    )?
+    .execute(params![
+        folded.seq,
+        folded.operation.as_str(),
+        folded.status.as_str(),
+        folded.completed_at.map(|at| at.timestamp_micros()),
+        folded.priority,
+        folded.max_attempts,
+        due.timestamp_micros(),
+        folded.metadata,
+        folded.metadata_version,
+        folded.status == OutboxStatus::Completed,
+        due <= now,
+    ])?;
+    Ok(())
+}
+
+/// The answer to an event whose id is there: a row of its own, or one that it was folded into.
+pub(super) fn known(
+    conn: &Connection,
+    event: &NewEvent,
+) -> rusqlite::Result<Result<Enqueued, EnqueueError>> {
+    let conflict = Err(EnqueueError::Conflict { event_id: event.id });
+    let remembered = conn
+        .prepare_cached("SELECT into_seq, fingerprint FROM outbox_folded WHERE id = ?1")?
+        .query_row(params![event.id], |row| {
+            Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?))
+        })
+        .optional()?;
+    let stored = match remembered {
+        Some((into, _)) => conn
+            .prepare_cached(select_events!("WHERE seq = ?1"))?
+            .query_row(params![into], read)
+            .optional()?,
+        None => conn
+            .prepare_cached(select_events!("WHERE id = ?1"))?
+            .query_row(params![event.id], read)
+            .optional()?,
+    };
+    let Some(carrier) = stored.map(|row| row.event) else {
+        return Ok(conflict);
+    };
+    let same = match remembered {
+        Some((_, fingerprint)) => fingerprint == event.fingerprint(),
+        None => event.is_same_event(&carrier),
+    };
+    Ok(if same {
+        Ok(Enqueued::carried(event, &carrier))
+    } else {
+        conflict
+    })
+}

@@ -1,0 +1,206 @@
+//! Lanes: which events wait for each other, and who of them may go.
+//!
+//! A lane is the undelivered events of one entity of a user, or of a user ([`Order`]). One of them is at its front: `ready`,
+//! `waiting`, `leased` or `held`. All others are `blocked`. The front is the first by seq, but for one case: what was dead
+//! and skipped and is retried stands before an event that a handler may have; it waits until that one is back.
+//!
+//! Events that wait for nobody are never `blocked`.
+
+use rusqlite::types::{ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+
+use super::row::{ReadRow, columns, read};
+use crate::entity::Order;
+
+/// The lane of an event, borrowed from its row: whatever is in there, it is compared byte for byte.
+pub(super) struct Lane<'r> {
+    pub(super) entity_id: ValueRef<'r>,
+    pub(super) user_id: ValueRef<'r>,
+    pub(super) order: Order,
+}
+
+/// The columns that [`Lane::of`] takes, for `RETURNING`.
+macro_rules! lane_columns {
+    () => {
+        "entity_id, user_id, lane"
+    };
+}
+pub(super) use lane_columns;
+
+/// The undelivered events of entity `?1` and user `?2` that wait for each other, or, with `Unordered`, do not.
+///
+/// The words are those of the partial indices, which SQLite uses only where it sees them.
+macro_rules! lane_condition {
+    (Entity) => {
+        "entity_id = ?1 AND user_id = ?2 AND lane IS NULL AND slot IS NOT NULL"
+    };
+    (User) => {
+        "user_id = ?2 AND lane = 'user' AND slot IS NOT NULL"
+    };
+    (Unordered) => {
+        "entity_id = ?1 AND user_id = ?2 AND lane = 'none' AND slot IS NOT NULL"
+    };
+}
+pub(super) use lane_condition;
+
+/// The statement for an order, with its condition in the middle.
+macro_rules! in_lane {
+    ($order:expr, $before:expr, $after:expr) => {
+        match $order {
+            Order::Entity => concat!($before, lane_condition!(Entity), $after),
+            Order::User => concat!($before, lane_condition!(User), $after),
+            Order::None => concat!($before, lane_condition!(Unordered), $after),
+        }
+    };
+}
+
+impl<'r> Lane<'r> {
+    /// From the columns [`lane_columns`], which begin at `column`.
+    pub(super) fn of(row: &'r Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        let order = match row.get_ref(column + 2)? {
+            ValueRef::Text(b"user") => Order::User,
+            ValueRef::Text(b"none") => Order::None,
+            _ => Order::Entity,
+        };
+        Ok(Self {
+            entity_id: row.get_ref(column)?,
+            user_id: row.get_ref(column + 1)?,
+            order,
+        })
+    }
+
+    /// Runs a statement of [`in_lane`] with one more value, `?3`.
+    fn execute(&self, conn: &Connection, sql: &str, value: i64) -> rusqlite::Result<bool> {
+        let values = [self.entity_id, self.user_id, ValueRef::Integer(value)];
+        let changed = conn
+            .prepare_cached(sql)?
+            .execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))?;
+        Ok(changed > 0)
+    }
+
+    /// Lets the first event go, where it was blocked by one that is done, dead and skipped, or deleted. No other event of
+    /// the lane may be leased.
+    pub(super) fn hand_on(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
+        if self.order == Order::None {
+            return Ok(false);
+        }
+        let sql = in_lane!(
+            self.order,
+            "UPDATE outbox_events
+             SET slot = CASE WHEN next_attempt_at > ?3 THEN 'waiting' ELSE 'ready' END
+             WHERE slot = 'blocked' AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
+            ")"
+        );
+        self.execute(conn, sql, now_micros)
+    }
+
+    /// The same, unless a handler has an event of the lane: that one hands on itself.
+    pub(super) fn hand_on_if_idle(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+    ) -> rusqlite::Result<bool> {
+        Ok(self.leased(conn)?.is_none() && self.hand_on(conn, now_micros)?)
+    }
+
+    /// The event `seq` came back from its handler. One that was retried meanwhile goes first, if it was enqueued earlier.
+    pub(super) fn give_way(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+        seq: i64,
+    ) -> rusqlite::Result<()> {
+        if self.order == Order::None {
+            return Ok(());
+        }
+        let sql = in_lane!(
+            self.order,
+            "UPDATE outbox_events SET slot = 'blocked'
+             WHERE seq = ?3 AND slot IN ('ready', 'waiting') AND seq > (SELECT min(seq) FROM outbox_events WHERE ",
+            ")"
+        );
+        if self.execute(conn, sql, seq)? {
+            self.hand_on(conn, now_micros)?;
+        }
+        Ok(())
+    }
+
+    /// The event `seq` was finished or dead and is `blocked` now: it goes, or who goes before it.
+    pub(super) fn join(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+        seq: i64,
+    ) -> rusqlite::Result<()> {
+        if self.order == Order::None {
+            conn.prepare_cached("UPDATE outbox_events SET slot = 'ready' WHERE seq = ?1")?
+                .execute(params![seq])?;
+            return Ok(());
+        }
+        if self.leased(conn)?.is_some() {
+            return Ok(());
+        }
+        let sql = in_lane!(
+            self.order,
+            "UPDATE outbox_events SET slot = 'blocked'
+             WHERE slot IN ('ready', 'waiting') AND seq = (SELECT min(seq) FROM outbox_events WHERE seq > ?3 AND ",
+            ")"
+        );
+        self.execute(conn, sql, seq)?;
+        self.hand_on(conn, now_micros)?;
+        Ok(())
+    }
+
+    /// The event that all others of the lane wait behind.
+    pub(super) fn front(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+        if let Some(leased) = self.leased(conn)? {
+            return Ok(Some(leased));
+        }
+        let sql = in_lane!(
+            self.order,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM outbox_events WHERE seq = (SELECT min(seq) FROM outbox_events WHERE "
+            ),
+            ")"
+        );
+        self.fetch(conn, sql)
+    }
+
+    /// The newest event.
+    pub(super) fn newest(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+        let sql = in_lane!(
+            self.order,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM outbox_events WHERE seq = (SELECT max(seq) FROM outbox_events WHERE "
+            ),
+            ")"
+        );
+        self.fetch(conn, sql)
+    }
+
+    /// The event that a handler has. Fewer events are leased than may stand in a lane, hence their index.
+    fn leased(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+        let sql = in_lane!(
+            self.order,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM outbox_events INDEXED BY outbox_leased WHERE slot = 'leased' AND "
+            ),
+            " LIMIT 1"
+        );
+        self.fetch(conn, sql)
+    }
+
+    fn fetch(&self, conn: &Connection, sql: &str) -> rusqlite::Result<Option<ReadRow>> {
+        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
+        let values = values.iter().map(|value| value as &dyn ToSql);
+        conn.prepare_cached(sql)?
+            .query_row(params_from_iter(values), read)
+            .optional()
+    }
+}
