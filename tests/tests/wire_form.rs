@@ -148,7 +148,7 @@ async fn every_event_is_the_same_after_it_was_written_and_read() {
     ] {
         let event = NewEvent::new("note", entity, "ü\"\\", Operation::Delete)
             .with_metadata(RawMetadata::from_bytes(r#" {"a" : [1.0e2, null]} "#))
-            .with_order(Order::User)
+            .with_order(Order::None)
             .with_on_dead(OnDead::Skip);
         store.create_event(event).await.unwrap();
     }

@@ -1,6 +1,7 @@
 //! Folding on a connection: a newer event takes the place of one that nobody has claimed.
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
@@ -54,7 +55,7 @@ fn fold_in_savepoint(
     }
     let lane = Lane {
         entity_id: entity_value(&event.entity_id),
-        user_id: event.user_id.as_bytes().into(),
+        user_id: ValueRef::Text(event.user_id.as_bytes()),
         order: event.order,
     };
     let newest = lane.newest(conn)?.filter(|row| row.damage.is_none());

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, claim, claim_one, create, entities, event, fetch};
+use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, entities, event, fetch};
 use crate::claim::{ClaimRequest, EventTypes};
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
@@ -69,6 +69,37 @@ pub async fn a_claim_counts_the_attempt(store: Store<'_>, clock: &ManualClock) {
         claimed.event.lease_token,
         Some(claimed.lease.token.as_uuid())
     );
+}
+
+pub async fn a_claim_takes_the_lease_of_each_event_type(store: Store<'_>, clock: &ManualClock) {
+    for event_type in ["note", "upload", "call"] {
+        create(
+            store,
+            NewEvent::new(event_type, 1, event_type, Operation::Create),
+        )
+        .await;
+    }
+    let request = ClaimRequest::new(9, LEASE)
+        .with_lease_for("upload", 10 * LEASE)
+        .with_lease_for("call", SECOND);
+    let claims = store.claim(&request).await.unwrap();
+    assert_eq!(claims.len(), 3);
+    for (claim, lease) in claims.iter().zip([LEASE, 10 * LEASE, SECOND]) {
+        let ends = after(clock.now(), lease);
+        assert_eq!(claim.lease.expires_at, ends, "{}", claim.event.event_type);
+        assert_eq!(claim.event, fetch(store, &claim.event).await);
+        assert_eq!(claim.event.lease_expires_at, Some(ends));
+    }
+    let [note, upload, call] = &claims[..] else {
+        unreachable!("there are three");
+    };
+    clock.advance(SECOND);
+    assert_eq!(store.rescue().await.unwrap().requeued, 1);
+    assert_eq!(fetch(store, &call.event).await.lease_token, None);
+    clock.advance(LEASE);
+    assert_eq!(store.rescue().await.unwrap().requeued, 1);
+    assert_eq!(fetch(store, &note.event).await.lease_token, None);
+    complete(store, upload).await;
 }
 
 pub async fn a_claim_for_one_user_takes_nothing_of_another(store: Store<'_>, _: &ManualClock) {

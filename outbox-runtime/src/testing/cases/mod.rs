@@ -19,6 +19,8 @@ mod asking;
 mod claiming;
 mod editing;
 mod enqueueing;
+mod folding;
+mod ordering;
 mod rescuing;
 mod settling;
 
@@ -32,7 +34,7 @@ pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
     a_claim_is_exclusive, a_claim_leaves_other_event_types_alone,
     a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq,
-    a_claim_takes_only_the_first_event_of_each_entity,
+    a_claim_takes_only_the_first_event_of_each_entity, a_claim_takes_the_lease_of_each_event_type,
     a_delayed_event_is_claimed_when_it_is_due_and_not_before,
     entities_of_two_users_with_one_id_do_not_wait_for_each_other,
 };
@@ -47,6 +49,21 @@ pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
     other_content_under_the_same_id_is_refused_and_the_first_kept,
     the_same_event_twice_is_written_once,
+};
+pub use self::folding::{
+    a_create_and_its_delete_cancel_out, a_fold_takes_the_higher_priority_and_the_earlier_due_time,
+    an_event_that_was_ever_claimed_is_never_folded_into, an_update_and_its_delete_become_a_delete,
+    an_update_folds_into_what_nobody_has_claimed, enqueueing_again_what_was_folded_changes_nothing,
+    nothing_folds_over_an_event_that_stands_between, only_an_event_that_coalesces_folds,
+};
+pub use self::ordering::{
+    a_dead_event_that_is_skipped_lets_those_behind_it_go,
+    a_skipped_event_that_is_retried_goes_before_those_that_wait,
+    a_skipped_event_that_is_retried_never_runs_beside_another, an_edit_leaves_a_dead_event_dead,
+    an_explanation_names_who_goes_first,
+    events_ordered_by_user_go_one_after_the_other_whatever_their_entities,
+    lanes_of_different_orders_do_not_wait_for_each_other,
+    the_order_of_one_user_holds_up_no_other_user, unordered_events_neither_wait_nor_are_waited_for,
 };
 pub use self::rescuing::{
     a_rescue_buries_what_has_used_up_its_attempts, a_rescue_leaves_live_leases_alone,
