@@ -90,8 +90,13 @@ pub struct Call {
 impl Remote {
     /// A remote service, and the handler that delivers notes to it.
     pub fn new() -> (Self, HandlerSet) {
+        Self::of::<Note>()
+    }
+
+    /// The same for another entity.
+    pub fn of<E: OutboxEntity>() -> (Self, HandlerSet) {
         let (sender, calls) = mpsc::unbounded_channel();
-        let set = HandlerSet::new().with::<Note>(move |event| {
+        let set = HandlerSet::new().with::<E>(move |event: Event<E>| {
             let sender = sender.clone();
             async move {
                 let (answer, answered) = oneshot::channel();

@@ -1,11 +1,13 @@
 //! Promises 3, 6, 7 and 8: what is enqueued is delivered, at once, to the right handler, and nothing runs in between.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
-    BuildError, Clock, Flushed, HandlerSet, MemoryStore, OutboxEventHandler, Processor,
-    SqliteStoreBuilder, WaitsFor, async_trait, prelude::*, testing::ManualClock,
+    BuildError, Clock, EntityOptions, Flushed, HandlerSet, MemoryStore, OutboxEventHandler,
+    Processor, RawMetadata, SqliteStoreBuilder, WaitsFor, async_trait, prelude::*,
+    testing::ManualClock,
 };
 use outbox_tests::{
     Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, start, start_all_users,
@@ -315,6 +317,76 @@ async fn settings_that_contradict_each_other_are_refused_by_name() {
         text.contains("timeout (30s) is not shorter than the lease (30s)"),
         "{text}"
     );
+}
+
+/// An entity that says how long it takes and how long it is held.
+struct Timed<const TIMEOUT: u64, const LEASE: u64>;
+
+/// Zero is unsaid.
+const fn timed(timeout: u64, lease: u64) -> EntityOptions {
+    let mut options = EntityOptions::new("timed");
+    if timeout > 0 {
+        options = options.with_timeout(Duration::from_secs(timeout));
+    }
+    if lease > 0 {
+        options = options.with_lease(Duration::from_secs(lease));
+    }
+    options
+}
+
+impl<const TIMEOUT: u64, const LEASE: u64> OutboxEntity for Timed<TIMEOUT, LEASE> {
+    type Metadata = ();
+
+    const EVENT_TYPE: &'static str = "timed";
+    const OPTIONS: EntityOptions = timed(TIMEOUT, LEASE);
+
+    fn entity_id(&self) -> EntityId {
+        1.into()
+    }
+
+    fn user_id(&self) -> Cow<'_, str> {
+        "u1".into()
+    }
+
+    fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+        RawMetadata::encode(&())
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_that_is_not_shorter_than_the_lease_in_effect_is_refused_for_each_entity() {
+    fn build<const TIMEOUT: u64, const LEASE: u64>() -> Result<Processor, BuildError> {
+        Processor::builder(MemoryStore::new())
+            .handle::<Timed<TIMEOUT, LEASE>>(|_| async { Ok(()) })
+            .timeout(Duration::from_secs(30))
+            .lease(Duration::from_secs(60))
+            .build()
+    }
+    for (built, message) in [
+        (
+            build::<60, 0>(),
+            "the timeout of \"timed\" (60s) is not shorter than the lease (60s)",
+        ),
+        (
+            build::<90, 90>(),
+            "the timeout of \"timed\" (90s) is not shorter than the lease of \"timed\" (90s)",
+        ),
+        (
+            build::<0, 20>(),
+            "the processor's timeout (30s) is not shorter than the lease of \"timed\" (20s)",
+        ),
+    ] {
+        let text = built.unwrap_err().to_string();
+        assert!(text.contains(message), "{text}");
+    }
+    for built in [
+        build::<0, 0>(),
+        build::<90, 91>(),
+        build::<19, 20>(),
+        build::<59, 0>(),
+    ] {
+        built.unwrap();
+    }
 }
 
 #[test]

@@ -1,10 +1,11 @@
 //! Promises 3 and 5: at most one valid lease an event, outcomes are fenced by it, and nothing sticks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{Clock, Processor, Running, prelude::*};
+use outbox_runtime::{Clock, EntityOptions, Processor, RawMetadata, Running, prelude::*};
 use outbox_tests::{Intercepted, Remote, enqueue, note, on_each_store, start_with, within};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -38,6 +39,67 @@ fn a_lease_is_renewed_while_its_handler_runs() {
             assert_eq!(leased.lease_expires_at, Some(renewal + LEASE));
         }
         call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+/// An entity that takes long to send.
+struct Upload;
+
+impl OutboxEntity for Upload {
+    type Metadata = ();
+
+    const EVENT_TYPE: &'static str = "upload";
+    const OPTIONS: EntityOptions = EntityOptions::new("upload")
+        .with_lease(Duration::from_secs(360))
+        .with_timeout(Duration::from_secs(359));
+
+    fn entity_id(&self) -> EntityId {
+        1.into()
+    }
+
+    fn user_id(&self) -> Cow<'_, str> {
+        "u1".into()
+    }
+
+    fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+        RawMetadata::encode(&())
+    }
+}
+
+#[test]
+fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
+    on_each_store(|store, clock| async move {
+        let (mut uploads, upload_handlers) = Remote::of::<Upload>();
+        let (mut notes, running) = start_with(&store, |builder| {
+            builder.handlers(upload_handlers).timeout(TIMEOUT)
+        });
+        let own = <Upload as OutboxEntity>::OPTIONS.lease().unwrap();
+        let upload = outbox_runtime::Enqueue::new(&Upload, Operation::Create);
+        let upload = enqueue(&store, upload).await;
+        let note = enqueue(&store, note(2).enqueue_sync()).await;
+        let (of_upload, of_note) = (uploads.next().await, notes.next().await);
+        let ends = async |event: &OutboxEvent| {
+            let stored = store.fetch_event(event.id).await.unwrap().unwrap();
+            stored.lease_expires_at.unwrap()
+        };
+        let begun = clock.now();
+        assert_eq!(ends(&upload).await, begun + own);
+        assert_eq!(ends(&note).await, begun + LEASE);
+        // The other's is renewed first, and alone.
+        asleep_until(&clock, begun + LEASE / 3).await;
+        clock.set(begun + LEASE / 3);
+        asleep_until(&clock, begun + LEASE / 3 * 2).await;
+        assert_eq!(ends(&upload).await, begun + own);
+        assert_eq!(ends(&note).await, begun + LEASE / 3 + LEASE);
+        of_note.ok();
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+        asleep_until(&clock, begun + own / 3).await;
+        clock.set(begun + own / 3);
+        asleep_until(&clock, begun + own / 3 * 2).await;
+        assert_eq!(ends(&upload).await, begun + own / 3 + own);
+        of_upload.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
     });

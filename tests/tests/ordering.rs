@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Flushed, MAX_MESSAGE_BYTES, WaitsFor, prelude::*};
+use outbox_runtime::{Flushed, MAX_MESSAGE_BYTES, NewEvent, OnDead, Order, WaitsFor, prelude::*};
 use outbox_tests::{enqueue, note, note_of, on_each_store, start, start_all_users, start_with};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -101,6 +101,88 @@ fn a_dead_event_holds_back_its_entity_until_it_is_retried_and_no_other() {
         assert_eq!(store.reset_for_retry(&[first.id]).await.unwrap(), 1);
         remote.next().await.ok();
         assert_eq!(remote.next().await.event.operation, Operation::Update);
+        running.stop().await.unwrap();
+    });
+}
+
+/// A change of a note of `user` whose type has another order than notes have.
+fn ordered(user: &str, id: i64, order: Order) -> NewEvent {
+    let event = note_of(user, id).enqueue_update().into_event().unwrap();
+    event.with_order(order)
+}
+
+#[test]
+fn events_ordered_by_user_are_delivered_one_after_the_other_and_hold_up_no_other_user() {
+    on_each_store(|store, _| async move {
+        for (user, id, priority) in [("u1", 1, 0), ("u1", 2, 9), ("u2", 3, -1), ("u1", 4, 9)] {
+            let event = ordered(user, id, Order::User).with_priority(priority);
+            store.create_event(event).await.unwrap();
+        }
+        let (mut remote, running) = start_all_users(&store, |builder| builder.max_concurrency(9));
+        let (first, other) = (remote.next().await, remote.next().await);
+        assert_eq!((first.id(), other.id()), (1, 3));
+        assert!(remote.is_quiet(), "one at a time");
+        let waits_for = running.explain(4).await.unwrap().waits_for;
+        assert!(
+            matches!(&waits_for, WaitsFor::Turn { event_id, .. } if *event_id == first.event.id)
+        );
+        assert!(waits_for.to_string().contains("of entity 1"), "{waits_for}");
+        first.ok();
+        for id in [2, 4] {
+            let call = remote.next().await;
+            assert_eq!(call.id(), id);
+            assert!(remote.is_quiet(), "one at a time");
+            call.ok();
+        }
+        other.ok();
+        assert!(running.flush(3, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn unordered_events_of_one_entity_are_delivered_side_by_side() {
+    on_each_store(|store, _| async move {
+        enqueue(&store, note(1).enqueue_update()).await;
+        for _ in 0..3 {
+            let event = ordered("u1", 1, Order::None);
+            store.create_event(event).await.unwrap();
+        }
+        let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(9));
+        let mut calls = Vec::new();
+        for _ in 0..4 {
+            calls.push(remote.next().await);
+        }
+        calls.into_iter().for_each(outbox_tests::Call::ok);
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_dead_event_that_is_skipped_holds_nothing_back_and_is_not_forgotten() {
+    on_each_store(|store, _| async move {
+        let skippable = note(1).enqueue_sync().into_event().unwrap();
+        let first = store
+            .create_event(skippable.with_on_dead(OnDead::Skip))
+            .await
+            .unwrap();
+        enqueue(&store, note(1).enqueue_update()).await;
+        let (mut remote, running) = start(&store);
+        remote.next().await.fail(HandlerError::permanent("400"));
+        let call = remote.next().await;
+        assert_eq!(call.event.operation, Operation::Update);
+        call.ok();
+        // Not everything about the entity was delivered.
+        match running.flush(1, SOON).await.unwrap() {
+            Flushed::Blocked(why) => assert!(
+                matches!(&why.waits_for, WaitsFor::Decision { event_id, .. } if *event_id == first.id)
+            ),
+            other => panic!("{other:?}"),
+        }
+        assert_eq!(store.reset_for_retry(&[first.id]).await.unwrap(), 1);
+        remote.next().await.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
     });
 }

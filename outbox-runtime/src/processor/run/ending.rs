@@ -134,9 +134,10 @@ impl Run {
                 self.clean_up_at = Some(clock::after(self.shared.clock.now(), interval));
             }
         }
-        if self.leases.is_empty() {
-            self.renew_at.clear();
-        }
+        // What is not held any more need not be renewed.
+        let leases = &self.leases;
+        let is_held = |duration| leases.values().any(|held| held.duration == duration);
+        self.renew_at.retain(|duration, _| is_held(*duration));
         self.made_progress();
         Ok(())
     }
