@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{DeadReason, SqliteStore, StoreError, StoreErrorKind, prelude::*};
+use outbox_runtime::{DeadReason, OnDead, SqliteStore, StoreError, StoreErrorKind, prelude::*};
 use outbox_tests::{Temporary, enqueue, note, start_all_users};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -308,6 +308,27 @@ async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
         .unwrap()
         .unwrap();
     assert_eq!(dead.dead_reason, Some(DeadReason::Undecodable));
+}
+
+#[tokio::test]
+async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let skippable = note(1).enqueue_sync().into_event().unwrap();
+    let skippable = skippable.with_on_dead(OnDead::Skip);
+    let damaged = store.create_event(skippable).await.unwrap();
+    let behind = enqueue(store, note(1).enqueue_update()).await;
+    let sql = "UPDATE outbox_events SET created_at = 9223372036854775807 WHERE seq = 1";
+    assert_eq!(temporary.connect().execute(sql, []).unwrap(), 1);
+    let (mut remote, running) = start_all_users(store, |builder| builder);
+    let call = remote.next().await;
+    assert_eq!(call.event.id, behind.id);
+    call.ok();
+    // Nothing but the damaged row is undelivered.
+    assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+    let why = running.explain(1).await.unwrap();
+    assert_eq!((why.undelivered, why.first.unwrap().id), (1, damaged.id));
+    running.stop().await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

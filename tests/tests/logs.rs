@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{DeadReason, NewEvent, RawMetadata, prelude::*};
+use outbox_runtime::{Coalesce, DeadReason, NewEvent, RawMetadata, prelude::*};
 use outbox_tests::{Log, Note, Temporary, enqueue, start_all_users};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -61,4 +61,32 @@ async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
         .unwrap()
         .unwrap();
     assert!(!stored.error_message.unwrap().contains(CANARY));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_not_sent_after_all_is_told_with_the_reason() {
+    let (log, _guard) = Log::of_this_thread();
+    let temporary = Temporary::open().await;
+    let conn = temporary.connect();
+    let change = |operation| {
+        NewEvent::new("draft", 1, format!("user-{CANARY}"), operation)
+            .with_metadata(RawMetadata::encode(&CANARY).unwrap())
+            .with_coalesce(Coalesce::Latest)
+    };
+    let (create, delete) = (change(Operation::Create), change(Operation::Delete));
+    let ids = [create.id(), delete.id()];
+    for event in [create, delete] {
+        (&conn).enqueue(Ok(event)).unwrap();
+    }
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("neither is sent"));
+    let line = line.expect("it is told");
+    assert!(
+        line.contains("INFO"),
+        "at a level that is on by default: {line}"
+    );
+    for told in [&ids[0].to_string(), &ids[1].to_string(), "draft"] {
+        assert!(line.contains(told), "{told:?} is not told: {line}");
+    }
+    assert!(!text.contains(CANARY), "{text}");
 }
