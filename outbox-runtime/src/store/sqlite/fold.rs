@@ -13,8 +13,8 @@ use crate::event::{OutboxEvent, OutboxStatus};
 
 /// Folds `event` into the newest of its lane, if that may be. `None`: nothing was written.
 ///
-/// In a savepoint of its own, so that all of it is written or nothing, also where the caller has no transaction open
-/// and where he goes on after an error.
+/// In a savepoint of its own, so that all of it is written or nothing, also where the caller has no transaction open, or
+/// commits in spite of an error.
 pub(super) fn fold(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -41,7 +41,7 @@ fn fold_in_savepoint(
     now: DateTime<Utc>,
     event: &NewEvent,
 ) -> rusqlite::Result<Option<Enqueued>> {
-    // Changes nothing, but waits for the write lock: who reads first may find that another has written when it is his turn.
+    // Changes nothing, but waits for the write lock: what was read before could be outdated by the time it is held.
     conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
         .execute([])?;
     let known: bool = conn

@@ -14,7 +14,7 @@ use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, EventSink, NewEvent};
 use crate::entity::{Coalesce, OnDead, Order};
 use crate::error::{EnqueueError, StoreError};
-use crate::event::OutboxEvent;
+use crate::event::{Operation, OutboxEvent};
 
 /// Writes one event and decides where it stands in its lane, in one statement, so that it is right on any connection
 /// and inside any transaction: who writes holds the database's only write lock.
@@ -155,6 +155,7 @@ pub(super) fn insert(
     let now = clock.now();
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
     if event.coalesce == Coalesce::Latest
+        && event.operation != Operation::Create
         && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
     {
         return Ok(folded);
