@@ -123,6 +123,15 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// it goes before those of its lane that were enqueued later and are still undelivered, as soon as no handler has one.
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
 
+    /// Makes all events of one user those of another, keeping their order by `seq`: for a user who began without an account
+    /// and now has one. Metadata stays as it is, also where it names the user. Returns how many it were.
+    ///
+    /// # Errors
+    ///
+    /// `Conflict` where a handler has one of them: [sign the user out](crate::Running::sign_out) first. `InvalidArgument` where
+    /// `to` cannot be a user id.
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError>;
+
     // Events go. A deleted event that was the first of its lane lets the next one go.
 
     /// Deletes events that were completed before `older_than`. Returns how many.
@@ -284,6 +293,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         (**self).reset_for_retry(ids).await
+    }
+
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        (**self).reassign_user(from, to).await
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {

@@ -118,6 +118,7 @@ pass_on! {
     async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError>;
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError>;
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError>;

@@ -308,7 +308,7 @@ impl NewEvent {
 }
 
 /// What is wrong with a string that serves as a key, if anything.
-fn key_fault(key: &str) -> Option<String> {
+pub(crate) fn key_fault(key: &str) -> Option<String> {
     if key.is_empty() {
         Some("is empty".to_owned())
     } else if key.len() > NewEvent::MAX_KEY_BYTES {

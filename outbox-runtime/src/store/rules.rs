@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
+use crate::enqueue::key_fault;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
@@ -26,6 +27,24 @@ impl StoreError {
         Self::new(StoreErrorKind::Conflict, operation, message)
     }
 }
+
+/// What both stores refuse of a new owner of events.
+pub(super) fn new_owner(user_id: &str) -> Result<(), StoreError> {
+    let refused = |reason| {
+        let message = format!("the user id {user_id:?} {reason}");
+        StoreError::new(StoreErrorKind::InvalidArgument, REASSIGN, message)
+    };
+    key_fault(user_id).map(refused).map_or(Ok(()), Err)
+}
+
+/// Why a user's events cannot be given to another now.
+pub(super) fn handler_has_some(user_id: &str) -> StoreError {
+    let message = format!("a handler has an event of user {user_id:?}; sign the user out first");
+    StoreError::new(StoreErrorKind::Conflict, REASSIGN, message)
+}
+
+/// The operation that these are about.
+const REASSIGN: &str = "reassign_user";
 
 impl OutboxEvent {
     /// Why an edit of this stored event must not be written, if so.

@@ -10,7 +10,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use self::state::State;
-use super::rules::claim_order;
+use super::rules::{claim_order, handler_has_some, new_owner};
 use super::signal::Signal;
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::{self, Clock, SystemClock};
@@ -294,6 +294,24 @@ impl OutboxRepository for MemoryStore {
         }
         self.shared.signal.raise();
         Ok(count)
+    }
+
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        new_owner(to)?;
+        let now = self.now();
+        let state = &mut *self.state();
+        let mut seqs = Vec::new();
+        for event in state.rows.values().filter(|event| event.user_id == from) {
+            if event.status == OutboxStatus::Processing {
+                return Err(handler_has_some(from));
+            }
+            seqs.push(event.seq);
+        }
+        for seq in &seqs {
+            state.give_to(*seq, to, now);
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {

@@ -139,6 +139,21 @@ impl State {
         }
     }
 
+    /// Moves an event that no handler has into the lane that it has with another user.
+    pub(super) fn give_to(&mut self, seq: i64, user_id: &str, now: DateTime<Utc>) {
+        self.unqueue(seq);
+        let Some(event) = self.rows.get_mut(&seq) else {
+            return;
+        };
+        let lane = Lane::of(event);
+        event.user_id = user_id.to_owned();
+        if let Some(line) = self.lanes.get_mut(&lane) {
+            line.open.remove(&seq);
+        }
+        self.line_up(&lane, now);
+        self.change(seq, now, |_| {});
+    }
+
     /// Changes one event, and finds out who is at the front of its lane then.
     pub(super) fn change(
         &mut self,

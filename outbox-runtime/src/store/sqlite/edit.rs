@@ -1,5 +1,7 @@
 //! Changing and deleting events by hand.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
 use uuid::Uuid;
@@ -73,6 +75,42 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
         count += u64::from(reset.is_some());
     }
     Ok(count)
+}
+
+/// Makes all events of one user those of another. `None`: a handler has one of them.
+pub(super) fn reassign(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    from: &str,
+    to: &str,
+) -> rusqlite::Result<Option<u64>> {
+    let is_busy: bool = conn
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE slot = 'leased' AND user_id = ?1)",
+        )?
+        .query_row(params![from], |row| row.get(0))?;
+    if is_busy {
+        return Ok(None);
+    }
+    let mut statement = conn.prepare_cached(concat!(
+        "UPDATE outbox_events
+         SET user_id = ?2, slot = CASE WHEN slot IN ('ready', 'waiting') THEN 'blocked' ELSE slot END
+         WHERE user_id = ?1
+         RETURNING ",
+        lane_columns!()
+    ))?;
+    // All of them are moved when the first is returned.
+    let mut rows = statement.query(params![from, to])?;
+    let mut count = 0;
+    let mut lined_up = HashSet::new();
+    while let Some(row) = rows.next()? {
+        let lane = Lane::of(row, 0)?;
+        if lined_up.insert(lane.key()) {
+            lane.line_up(conn, now.timestamp_micros())?;
+        }
+        count += 1;
+    }
+    Ok(Some(count))
 }
 
 /// Deletes old completed events. They hold nothing back, so nothing is handed on.

@@ -69,6 +69,17 @@ impl<'r> Lane<'r> {
         })
     }
 
+    /// The same for events of one user that are in the same lane, or that wait for nobody.
+    pub(super) fn key(&self) -> (Order, Vec<u8>) {
+        let entity = match (self.order, self.entity_id) {
+            (Order::User, _) | (_, ValueRef::Null | ValueRef::Real(_)) => Vec::new(),
+            (_, ValueRef::Integer(id)) => id.to_le_bytes().to_vec(),
+            (_, ValueRef::Text(id)) => [b"text:", id].concat(),
+            (_, ValueRef::Blob(id)) => [b"blob:", id].concat(),
+        };
+        (self.order, entity)
+    }
+
     /// Runs a statement of [`in_lane`] with one more value, `?3`.
     fn execute(&self, conn: &Connection, sql: &str, value: i64) -> rusqlite::Result<bool> {
         let values = [self.entity_id, self.user_id, ValueRef::Integer(value)];
@@ -147,6 +158,30 @@ impl<'r> Lane<'r> {
             ")"
         );
         self.execute(conn, sql, seq)?;
+        self.hand_on(conn, now_micros)?;
+        Ok(())
+    }
+
+    /// Events came in from another lane, `blocked`, some of them perhaps before the front of this one.
+    pub(super) fn line_up(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<()> {
+        if self.order == Order::None {
+            let sql = in_lane!(
+                self.order,
+                "UPDATE outbox_events SET slot = CASE WHEN next_attempt_at > ?3 THEN 'waiting' ELSE 'ready' END
+                 WHERE slot = 'blocked' AND ",
+                ""
+            );
+            return self.execute(conn, sql, now_micros).map(|_| ());
+        }
+        if self.leased(conn)?.is_some() {
+            return Ok(());
+        }
+        let sql = in_lane!(
+            self.order,
+            "UPDATE outbox_events SET slot = 'blocked' WHERE slot IN ('ready', 'waiting') AND seq > ?3 AND ",
+            ""
+        );
+        self.execute(conn, sql, i64::MIN)?;
         self.hand_on(conn, now_micros)?;
         Ok(())
     }

@@ -22,6 +22,7 @@ use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
+use crate::store::rules::{handler_has_some, new_owner};
 
 /// At most how many finished events one transaction deletes, so that nobody waits long for the writer.
 const DELETED_AT_ONCE: i64 = 1_000;
@@ -190,6 +191,18 @@ impl OutboxRepository for SqliteStore {
             edit::reset(conn, now, &ids)
         })
         .await
+    }
+
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        new_owner(to)?;
+        let (giver, taker) = (from.to_owned(), to.to_owned());
+        let moved = self
+            .write("reassign_user", move |conn, now, effects| {
+                effects.wakes = true;
+                edit::reassign(conn, now, &giver, &taker)
+            })
+            .await?;
+        moved.ok_or_else(|| handler_has_some(from))
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {

@@ -3,9 +3,10 @@
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
 };
+use crate::claim::Claim;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::error::StoreErrorKind;
 use crate::event::{Operation, OutboxStatus};
 use crate::metadata::RawMetadata;
@@ -41,6 +42,62 @@ pub async fn an_event_behind_another_cannot_be_marked_as_processing(
     assert_eq!(refused.unwrap_err().kind(), StoreErrorKind::Conflict);
     let absent = store.mark_as_processing(uuid::Uuid::nil(), LEASE).await;
     assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
+}
+
+pub async fn events_of_one_user_become_those_of_another_in_order(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let of =
+        |user: &'static str, entity: i64| NewEvent::new("test", entity, user, Operation::Update);
+    let ordered_by_user = |event: NewEvent| event.with_order(Order::User);
+    let first = create(store, of("local", 1)).await;
+    let second = create(store, of("u1", 1)).await;
+    let third = create(store, of("local", 1)).await;
+    let later = create(store, of("local", 2).with_delay(SECOND)).await;
+    let alone = create(store, of("local", 1).with_order(Order::None)).await;
+    let other = create(store, ordered_by_user(of("u1", 3))).await;
+    let behind = create(store, ordered_by_user(of("local", 4))).await;
+    let untouched = create(store, of("u2", 1)).await;
+
+    assert_eq!(store.reassign_user("local", "u1").await.unwrap(), 5);
+    assert_eq!(store.reassign_user("local", "u1").await.unwrap(), 0);
+    let ids = |claims: &[Claim]| {
+        claims
+            .iter()
+            .map(|claim| claim.event.id)
+            .collect::<Vec<_>>()
+    };
+    let claims = claim(store, 10).await;
+    assert_eq!(ids(&claims), [first.id, alone.id, other.id, untouched.id]);
+    assert_eq!(claims[0].event.user_id, "u1");
+    assert_eq!(claims[3].event.user_id, "u2");
+    for claim in &claims {
+        complete(store, claim).await;
+    }
+    let claims = claim(store, 10).await;
+    assert_eq!(ids(&claims), [second.id, behind.id]);
+    complete(store, &claims[0]).await;
+    assert_eq!(ids(&claim(store, 10).await), [third.id]);
+    clock.advance(SECOND);
+    assert_eq!(ids(&claim(store, 10).await), [later.id]);
+}
+
+pub async fn events_with_a_handler_are_not_given_to_another_user(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, event(1)).await;
+    let waiting = create(store, event(2)).await;
+    let claimed = claim_one(store).await;
+    let refused = store.reassign_user("u1", "u2").await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
+    assert_eq!(fetch(store, &waiting).await.user_id, "u1", "none is moved");
+    complete(store, &claimed).await;
+    let refused = store.reassign_user("u1", "").await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::InvalidArgument);
+    assert_eq!(store.reassign_user("u1", "u2").await.unwrap(), 2);
+    assert_eq!(fetch(store, &claimed.event).await.user_id, "u2");
 }
 
 pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {

@@ -42,8 +42,10 @@ pub use self::editing::{
     an_edit_changes_what_may_be_edited_and_nothing_else,
     an_event_behind_another_cannot_be_marked_as_processing,
     clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
-    deleting_the_first_event_lets_the_next_one_go, marking_by_hand_goes_through_the_same_states,
-    only_what_is_dead_is_discarded,
+    deleting_the_first_event_lets_the_next_one_go,
+    events_of_one_user_become_those_of_another_in_order,
+    events_with_a_handler_are_not_given_to_another_user,
+    marking_by_hand_goes_through_the_same_states, only_what_is_dead_is_discarded,
 };
 pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
