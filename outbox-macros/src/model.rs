@@ -178,9 +178,14 @@ impl<'a> Metadata<'a> {
 }
 
 impl MetadataFields<'_> {
-    /// Whether the user's `#[serde(..)]` decides about the names and forms of the fields.
-    pub(crate) fn follows_serde(&self) -> bool {
-        self.rename_all.is_some()
+    /// The runtime's helpers are written out for so many fields.
+    const MOST_OF_HELPERS: usize = 16;
+
+    /// Whether serde's derives write and read the fields: the user's `#[serde(..)]` decides about their names and forms,
+    /// or they are too many for the runtime's helpers.
+    pub(crate) fn is_left_to_serde(&self) -> bool {
+        self.fields.len() > Self::MOST_OF_HELPERS
+            || self.rename_all.is_some()
             || self
                 .fields
                 .iter()

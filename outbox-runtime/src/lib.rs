@@ -91,7 +91,7 @@ mod retry;
 mod wire; // the serde form of an event
 
 #[doc(hidden)]
-#[path = "private.rs"]
+#[path = "private/mod.rs"]
 pub mod __private;
 
 pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};

@@ -37,6 +37,7 @@ impl Cargo {
     }
 
     /// Checks a crate and waits for the end of it.
+    #[allow(clippy::disallowed_methods, reason = "this is the watch")]
     pub(crate) fn check(&self, folder: &Path, variant: Variant) -> Result<Sample, Box<dyn Error>> {
         let cpu_before = cpu_of_children();
         let begin = Instant::now();

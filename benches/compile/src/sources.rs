@@ -134,7 +134,7 @@ fn code(variant: Variant, entities: usize) -> String {
         let types = TYPES.iter().cycle().skip(entity % TYPES.len());
         for (field, ty) in types.take(4).enumerate() {
             let role = variant.of_field("metadata");
-            let _ = write!(fields, "{role}    pub field_{field}: {ty},\n");
+            let _ = writeln!(fields, "{role}    pub field_{field}: {ty},");
         }
         let attributes = variant.attributes(entity);
         let _ = write!(

@@ -1,0 +1,117 @@
+//! The struct `<Entity>Metadata`, and the JSON of an entity's metadata.
+//!
+//! Usually the runtime's helpers write and read it, which costs the compiler a fraction of what serde's derives do.
+//! Where the user's `#[serde(..)]` decides about the form, serde's derives are used.
+
+mod by_serde; // serde's derives
+mod fields; // the runtime's helpers
+
+use proc_macro2::TokenStream;
+use quote::{ToTokens, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::{Ident, Visibility};
+
+use super::{at, derived_name, of_generated_code};
+use crate::model::{Entity, Member, Metadata};
+
+/// What stands for the type `Metadata` in the impl.
+pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
+    match &entity.metadata {
+        Metadata::Snapshot(_) => quote_spanned!(at(entity.name.span())=> Self),
+        Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
+    }
+}
+
+/// The metadata's type, to be named where `Self` is no type.
+pub(super) fn type_path(entity: &Entity<'_>) -> Ident {
+    match &entity.metadata {
+        Metadata::Snapshot(_) => of_generated_code(entity.name),
+        Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
+    }
+}
+
+/// The struct that handlers read; nothing for a snapshot.
+pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<TokenStream> {
+    let Metadata::Fields(metadata) = &entity.metadata else {
+        return None;
+    };
+    let Entity { name, vis, .. } = entity;
+    let struct_name = derived_name(name, "Metadata");
+    let summary = format!(
+        "What an event of [`{name}`] carries: its metadata as it was when the event was enqueued."
+    );
+    let derives = metadata
+        .is_left_to_serde()
+        .then(|| by_serde::derives(metadata, runtime));
+    // Otherwise it is written so that it leaves out what is sensitive.
+    let debug = entity
+        .metadata
+        .sensitive()
+        .is_none()
+        .then(|| quote!(, ::core::fmt::Debug));
+    let fields = metadata.fields.iter().map(|field| {
+        let Member { ident, ty, .. } = field;
+        let docs = docs(field);
+        let serde = field.serde();
+        let vis = vis_at(vis, ident);
+        quote!(#docs #(#serde)* #vis #ident: #ty)
+    });
+    // Output:
+    //     #[derive(Clone, Debug)]
+    //     pub struct MoodEntryMetadata {
+    //         pub valence: f64,
+    //         pub labels: Vec<String>,
+    //     }
+    Some(quote! {
+        #[doc = #summary]
+        #[derive(::core::clone::Clone #debug)]
+        #derives
+        #vis struct #struct_name {
+            #(#fields,)*
+        }
+    })
+}
+
+/// The entity's visibility at the place of a field, so that an error about the field does not underline half the struct.
+fn vis_at(vis: &Visibility, field: &Ident) -> TokenStream {
+    let tokens = vis.to_token_stream().into_iter();
+    tokens
+        .map(|mut token| {
+            token.set_span(field.span());
+            token
+        })
+        .collect()
+}
+
+/// What the user wrote about the field, or its name.
+fn docs(field: &Member<'_>) -> TokenStream {
+    let written = field.docs();
+    let mut docs = quote!(#(#written)*);
+    if docs.is_empty() {
+        let summary = format!("The entity's `{}`.", field.ident.unraw());
+        docs = quote!(#[doc = #summary]);
+    }
+    docs
+}
+
+/// The body of `metadata_json`, from the fields where they are.
+pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
+    match &entity.metadata {
+        // Output: _outbox::__private::snapshot::<Self>(self)
+        Metadata::Snapshot(_) => quote!(_outbox::__private::snapshot::<Self>(self)),
+        Metadata::Fields(metadata) if metadata.is_left_to_serde() => {
+            by_serde::json(entity, metadata)
+        }
+        Metadata::Fields(metadata) => fields::json(entity, metadata),
+    }
+}
+
+/// `Serialize` and `Deserialize` for the struct, unless serde's derives make them.
+pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
+    match &entity.metadata {
+        Metadata::Fields(metadata) if !metadata.is_left_to_serde() => {
+            fields::impls(entity, metadata)
+        }
+        Metadata::Fields(_) | Metadata::Snapshot(_) => TokenStream::new(),
+    }
+}

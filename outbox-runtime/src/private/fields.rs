@@ -1,0 +1,202 @@
+//! A metadata struct, seen as a tuple of its fields.
+//!
+//! The derive says what the fields are and how to get from the struct to the tuple and back. All else is here, once
+//! for each number of fields, so that there is little in each entity for the compiler to read.
+//!
+//! Each field has its own associated type, where one tuple would do, for the sake of the error: it is rustc that
+//! compares the types with the bound, and so it underlines the type that cannot be metadata.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::de::{
+    DeserializeOwned, DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor,
+};
+use serde::ser::{Serialize, SerializeStruct, Serializer};
+use serde_json::Value;
+
+use super::json::encode;
+use crate::metadata::RawMetadata;
+
+/// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
+///
+/// Serde's traits are not its supertraits, because rustc would name these in its error and not what is said here.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be outbox metadata",
+    label = "this type is not written and read as JSON",
+    note = "derive `serde::Serialize` and `serde::Deserialize` for it"
+)]
+pub trait MetadataField: Sized {
+    /// Writes the value as a field of `object`.
+    fn write<S: SerializeStruct>(&self, name: &'static str, object: &mut S)
+    -> Result<(), S::Error>;
+
+    /// Reads a value.
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned> MetadataField for T {
+    fn write<S: SerializeStruct>(
+        &self,
+        name: &'static str,
+        object: &mut S,
+    ) -> Result<(), S::Error> {
+        object.serialize_field(name, self)
+    }
+
+    fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::deserialize(deserializer)
+    }
+}
+
+/// What serde calls every metadata struct: it is nowhere to be seen in JSON. The fields are what the wire lock reads.
+const NAME: &str = "metadata";
+
+/// Defines the trait for each number of fields. The bound is an argument so that what rustc says about it does not go on
+/// about this macro.
+macro_rules! fields {
+    ($($name:ident($count:literal) of $bound:tt: $($field:ident $at:tt),*;)*) => {$(
+        /// A metadata struct with so many fields.
+        #[allow(unused_mut, unused_variables, reason = "there may be no fields")]
+        pub trait $name: Sized {
+            $(
+                /// The type of the field at this place.
+                type $field: $bound;
+            )*
+
+            /// The fields' names in the JSON, in their order.
+            const NAMES: &'static [&'static str; $count];
+
+            /// The struct of these fields.
+            fn from_fields(fields: ($(Self::$field,)*)) -> Self;
+
+            /// Its fields.
+            fn as_fields(&self) -> ($(&Self::$field,)*);
+
+            /// Writes the struct to any serializer.
+            fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                Self::write_fields(self.as_fields(), serializer)
+            }
+
+            /// Writes the fields from where they are, in the struct or in the entity.
+            fn write_fields<S: Serializer>(
+                fields: ($(&Self::$field,)*),
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let mut object = serializer.serialize_struct(NAME, $count)?;
+                $(fields.$at.write(Self::NAMES[$at], &mut object)?;)*
+                object.end()
+            }
+
+            /// Writes the fields as JSON.
+            fn json(fields: ($(&Self::$field,)*)) -> Result<RawMetadata, serde_json::Error> {
+                encode(|serializer| Self::write_fields(fields, serializer))
+            }
+
+            /// Reads the struct.
+            fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Object<R>(PhantomData<R>);
+
+                impl<'de, R: $name> Visitor<'de> for Object<R> {
+                    type Value = R;
+
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str("an object")
+                    }
+
+                    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<R, A::Error> {
+                        let mut slots = ($(None::<R::$field>,)*);
+                        while let Some(place) = map.next_key_seed(PlaceOfKey(R::NAMES))? {
+                            match place {
+                                $(Some($at) => {
+                                    slots.$at = Some(next_value(&mut map, R::NAMES[$at])?);
+                                })*
+                                _ => {
+                                    map.next_value::<IgnoredAny>()?;
+                                }
+                            }
+                        }
+                        Ok(R::from_fields(($(present(slots.$at, R::NAMES[$at])?,)*)))
+                    }
+                }
+
+                deserializer.deserialize_struct(NAME, Self::NAMES, Object(PhantomData))
+            }
+        }
+    )*};
+}
+
+fields! {
+    Fields0(0) of MetadataField: ;
+    Fields1(1) of MetadataField: F0 0;
+    Fields2(2) of MetadataField: F0 0, F1 1;
+    Fields3(3) of MetadataField: F0 0, F1 1, F2 2;
+    Fields4(4) of MetadataField: F0 0, F1 1, F2 2, F3 3;
+    Fields5(5) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4;
+    Fields6(6) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5;
+    Fields7(7) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6;
+    Fields8(8) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7;
+    Fields9(9) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8;
+    Fields10(10) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9;
+    Fields11(11) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10;
+    Fields12(12) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11;
+    Fields13(13) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11, F12 12;
+    Fields14(14) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11, F12 12, F13 13;
+    Fields15(15) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11, F12 12, F13 13, F14 14;
+    Fields16(16) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11, F12 12, F13 13, F14 14, F15 15;
+}
+
+/// Reads a key as the place of its field, and as `None` where it belongs to none.
+struct PlaceOfKey(&'static [&'static str]);
+
+impl<'de> DeserializeSeed<'de> for PlaceOfKey {
+    type Value = Option<usize>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<usize>, D::Error> {
+        deserializer.deserialize_identifier(self)
+    }
+}
+
+impl Visitor<'_> for PlaceOfKey {
+    type Value = Option<usize>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field's name")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, key: &str) -> Result<Option<usize>, E> {
+        Ok(self.0.iter().position(|name| *name == key))
+    }
+}
+
+/// Reads a value as its field's type, from where it is: what went through `serde_json::Value` would lose the digits of
+/// integers of more than 64 bits.
+struct ValueOf<T>(PhantomData<T>);
+
+impl<'de, T: MetadataField> DeserializeSeed<'de> for ValueOf<T> {
+    type Value = T;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<T, D::Error> {
+        T::read(deserializer)
+    }
+}
+
+fn next_value<'de, T: MetadataField, A: MapAccess<'de>>(
+    map: &mut A,
+    name: &'static str,
+) -> Result<T, A::Error> {
+    map.next_value_seed(ValueOf(PhantomData))
+        .map_err(|error| A::Error::custom(format_args!("field `{name}`: {error}")))
+}
+
+/// The value that was read. An absent field reads as `null`, so that an `Option` is `None`.
+fn present<T: MetadataField, E: serde::de::Error>(
+    slot: Option<T>,
+    name: &'static str,
+) -> Result<T, E> {
+    slot.map_or_else(
+        || T::read(Value::Null).map_err(|_| E::missing_field(name)),
+        Ok,
+    )
+}

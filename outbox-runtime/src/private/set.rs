@@ -1,0 +1,86 @@
+//! What the events of a set share: their metadata with a tag, and event types that differ.
+
+use std::collections::BTreeMap;
+
+use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
+use serde::ser::{Serialize, SerializeMap, Serializer};
+use serde_json::{Map, Value};
+
+use crate::entity::OutboxEntity;
+use crate::event::OutboxEvent;
+use crate::metadata::{self, DecodeError};
+
+/// The typed metadata of a row that is known to be of this entity.
+pub fn typed_metadata<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
+    metadata::decode::<E>(record)
+}
+
+/// The metadata of a row whose type is in no set: a flat map of strings.
+pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
+    match &record.metadata {
+        None => Ok(BTreeMap::new()),
+        Some(raw) => raw
+            .decode()
+            .map_err(|error| DecodeError::metadata(&record.event_type, &error)),
+    }
+}
+
+/// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
+pub fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
+    serializer: S,
+    event_type: &'static str,
+    metadata: &T,
+) -> Result<S::Ok, S::Error> {
+    let mut map = serializer.serialize_map(Some(1))?;
+    map.serialize_entry(event_type, metadata)?;
+    map.end()
+}
+
+/// Writes `{"generic": {"_0": {..}}}`: Swift names an unlabelled associated value `_0`.
+pub fn serialize_generic<S: Serializer>(
+    serializer: S,
+    metadata: &BTreeMap<String, String>,
+) -> Result<S::Ok, S::Error> {
+    serialize_tagged(serializer, GENERIC, &BTreeMap::from([("_0", metadata)]))
+}
+
+/// Swift's name for metadata without a type.
+pub const GENERIC: &str = "generic";
+
+/// Metadata with its tag, not yet read as a type.
+#[derive(Debug)]
+pub struct Tagged {
+    /// The event type, or `generic`.
+    pub tag: String,
+    value: Value,
+}
+
+impl Tagged {
+    /// Reads an object with exactly one key.
+    pub fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = Map::deserialize(deserializer)?.into_iter();
+        match (fields.next(), fields.next()) {
+            (Some((tag, value)), None) => Ok(Self { tag, value }),
+            _ => Err(D::Error::custom(
+                "expected an object with one key, the event type",
+            )),
+        }
+    }
+
+    /// The value as the type that the tag stands for.
+    pub fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
+        serde_json::from_value(self.value).map_err(E::custom)
+    }
+
+    /// The value as a flat map of strings.
+    pub fn into_generic<E: serde::de::Error>(self) -> Result<BTreeMap<String, String>, E> {
+        #[derive(serde::Deserialize)]
+        struct Generic {
+            _0: BTreeMap<String, String>,
+        }
+        if self.tag != GENERIC {
+            return Err(E::custom(format_args!("unknown event type {:?}", self.tag)));
+        }
+        self.into_typed().map(|Generic { _0 }| _0)
+    }
+}
