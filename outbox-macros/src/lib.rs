@@ -22,6 +22,7 @@ mod check; // the rules between attributes
 mod diag; // all errors of one input
 mod expand; // the generated code
 mod model; // what a valid input is
+mod parameters; // what a generic input passes on to a part of it
 mod words; // names split into words, for people and for method names
 
 use proc_macro::TokenStream;
@@ -70,6 +71,12 @@ use syn::{DeriveInput, parse_macro_input};
 ///
 /// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
 /// then.
+///
+/// # Parameters
+///
+/// The struct may have type and const parameters, with bounds and where-clauses; it may not borrow. Its metadata struct
+/// has those parameters that the metadata fields use, and where the entity is enqueued, each of them must be a
+/// `MetadataValue`: `Serialize + DeserializeOwned + Send + Sync + 'static`.
 #[proc_macro_derive(OutboxEntity, attributes(outbox, serde))]
 pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);

@@ -6,11 +6,11 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Span, TokenStream, TokenTree};
+use proc_macro2::Span;
 use quote::ToTokens;
 use syn::{
-    Attribute, DeriveInput, Field, Fields, GenericArgument, Ident, Meta, Path, PathArguments, Type,
-    Visibility,
+    Attribute, DeriveInput, Field, Fields, GenericArgument, Generics, Ident, Meta, Path,
+    PathArguments, Type, Visibility,
 };
 
 use crate::attr::{
@@ -19,12 +19,14 @@ use crate::attr::{
 };
 use crate::check;
 use crate::diag::Diagnostics;
+use crate::parameters;
 use crate::words;
 
 /// A struct that can be an outbox entity.
 pub(crate) struct Entity<'a> {
     pub(crate) name: &'a Ident,
     pub(crate) vis: &'a Visibility,
+    pub(crate) generics: &'a Generics,
     /// Where the runtime is, if `crate = ..` says so.
     pub(crate) krate: Option<Path>,
     pub(crate) options: Options,
@@ -61,6 +63,8 @@ pub(crate) enum Metadata<'a> {
 /// The fields that were chosen to be metadata.
 pub(crate) struct MetadataFields<'a> {
     pub(crate) fields: Vec<Member<'a>>,
+    /// The entity's parameters, as far as the fields use them.
+    pub(crate) generics: Generics,
     /// The struct's `rename_all`. Boxed because it is rare and large.
     pub(crate) rename_all: Option<Box<Meta>>,
 }
@@ -88,6 +92,7 @@ impl<'a> Entity<'a> {
         Some(Self {
             name: &input.ident,
             vis: &input.vis,
+            generics: &input.generics,
             entity_id: marked(|field| field.attrs.entity_id.is_some())?,
             user_id: marked(|field| field.attrs.user_id.is_some())?,
             metadata: Metadata::from_source(source),
@@ -155,8 +160,11 @@ impl<'a> Metadata<'a> {
             return Self::Snapshot(source.fields.iter().map(Member::from_source).collect());
         }
         let chosen = source.fields.iter().filter(is_chosen);
+        let fields: Vec<Member<'a>> = chosen.map(Member::from_source).collect();
+        let types: Vec<&Type> = fields.iter().map(|field| field.ty).collect();
         Self::Fields(MetadataFields {
-            fields: chosen.map(Member::from_source).collect(),
+            generics: parameters::used_by(&source.input.generics, &types),
+            fields,
             rename_all: serde_rename_all(&source.input.attrs).map(Box::new),
         })
     }
@@ -346,7 +354,7 @@ impl<'a> ErrorType<'a> {
 
     /// The wrapped types that only the user of a generic error knows, so that it is theirs to have an answer.
     pub(crate) fn generic_sources(&self) -> impl Iterator<Item = &'a Type> {
-        let parameters: Vec<&Ident> = self
+        let names: Vec<&Ident> = self
             .input
             .generics
             .type_params()
@@ -358,7 +366,7 @@ impl<'a> ErrorType<'a> {
                 Answer::Forward(source) => Some(source.ty),
                 _ => None,
             })
-            .filter(move |ty| mentions(ty.to_token_stream(), &parameters))
+            .filter(move |ty| parameters::mentions(*ty, &names))
     }
 }
 
@@ -429,13 +437,4 @@ fn entity_of(ty: &Type) -> Option<&Type> {
         (Some(GenericArgument::Type(entity)), None) => Some(entity),
         _ => None,
     }
-}
-
-/// Whether any of `names` stands in `tokens`.
-fn mentions(tokens: TokenStream, names: &[&Ident]) -> bool {
-    tokens.into_iter().any(|token| match token {
-        TokenTree::Ident(ident) => names.contains(&&ident),
-        TokenTree::Group(group) => mentions(group.stream(), names),
-        TokenTree::Punct(_) | TokenTree::Literal(_) => false,
-    })
 }

@@ -108,7 +108,9 @@ pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, 
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
 };
-pub use crate::metadata::{DecodeError, OlderMetadata, RawMetadata, ReadVersion, UpcastTo};
+pub use crate::metadata::{
+    DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
+};
 pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
 pub use crate::processor::{
     Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,

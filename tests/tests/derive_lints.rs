@@ -38,6 +38,15 @@ pub mod generated {
         pub valence: f64,
     }
 
+    /// Without metadata.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "session")]
+    pub struct Session {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+    }
+
     /// With serde's derives.
     #[derive(Debug, Serialize, Deserialize, OutboxEntity)]
     #[outbox(event_type = "journal")]
@@ -63,6 +72,39 @@ pub mod generated {
         pub id: String,
     }
 
+    /// With parameters.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "tagged")]
+    pub struct Tagged<T, U> {
+        /// The id.
+        #[outbox(entity_id)]
+        pub id: i64,
+        /// The user.
+        #[outbox(user_id)]
+        pub user_id: String,
+        /// What it is tagged with.
+        #[outbox(metadata)]
+        pub tags: Vec<T>,
+        /// What stays here.
+        pub local: U,
+    }
+
+    /// With parameters and serde's derives.
+    #[derive(Debug, Serialize, Deserialize, OutboxEntity)]
+    #[outbox(event_type = "renamed")]
+    #[serde(rename_all = "camelCase")]
+    pub struct Renamed<T, U> {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+        /// What was last.
+        #[outbox(metadata)]
+        pub last_value: T,
+        /// What stays here.
+        #[serde(skip)]
+        pub local: Option<U>,
+    }
+
     /// The set.
     #[derive(Debug, OutboxEvents)]
     pub enum LumeEvent {
@@ -72,6 +114,10 @@ pub mod generated {
         Journal(Event<Journal>),
         /// A goal.
         Goal(Event<Goal>),
+        /// Tags.
+        Tagged(Event<Tagged<u8, u8>>),
+        /// Names.
+        Renamed(Event<Renamed<u8, u8>>),
     }
 }
 

@@ -29,11 +29,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     what_is_sensitive_is_metadata(source, diag);
     no_id_is_sensitive(source, diag);
     versions::check(source, diag);
-    no_parameters(
-        source.input,
-        "a generic struct cannot be an outbox entity yet",
-        diag,
-    );
+    nothing_is_borrowed(source, diag);
 }
 
 /// Every rule of `#[derive(OutboxEvents)]` that concerns the whole set.
@@ -41,11 +37,7 @@ pub(crate) fn events(set: &EventSet<'_>, diag: &mut Diagnostics) {
     no_variant_is_generic(&set.variants, diag);
     methods_are_distinct(&set.variants, diag);
     entities_are_distinct(&set.variants, diag);
-    no_parameters(
-        set.input,
-        "a generic enum cannot be a set of outbox events",
-        diag,
-    );
+    no_parameters(set, diag);
 }
 
 /// Every rule of `#[derive(DeliveryError)]`.
@@ -271,10 +263,27 @@ fn is_id(field: &FieldSource<'_>) -> bool {
     field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
 }
 
-/// Generated names such as `<Name>Metadata` and `<Name>Handler` have no parameters.
-fn no_parameters(input: &DeriveInput, message: &str, diag: &mut Diagnostics) {
-    if let Some(parameter) = input.generics.params.first() {
-        diag.error(parameter.span(), message);
+/// An event outlives the entity that it is about, and may be read by another process.
+fn nothing_is_borrowed(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    for parameter in source.input.generics.lifetimes() {
+        let name = &source.input.ident;
+        let lifetime = &parameter.lifetime;
+        diag.error_with_help(
+            lifetime.span(),
+            format_args!("an outbox entity is `'static`; `{name}` borrows for `{lifetime}`"),
+            "own the data: `String` for a `&str`, `Vec<T>` for a `&[T]`, or an `Arc`",
+        );
+    }
+}
+
+/// An application has one set of events, and the metadata of any of them is one type.
+fn no_parameters(set: &EventSet<'_>, diag: &mut Diagnostics) {
+    if let Some(parameter) = set.input.generics.params.first() {
+        diag.error_with_help(
+            parameter.span(),
+            "a generic enum cannot be a set of outbox events",
+            "name the types in its variants: `Event<Tagged<Mood>>`",
+        );
     }
 }
 

@@ -2,14 +2,17 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Ident, Visibility};
+
+use crate::model::Entity;
 
 /// The three ways in which an entity changes.
-pub(super) fn methods(name: &Ident, vis: &Visibility) -> TokenStream {
+pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
+    let name = entity.name;
+    let (impl_generics, type_generics, where_clause) = entity.generics.split_for_impl();
     let methods = [
-        method(vis, "enqueue_sync", "Create", "is new"),
-        method(vis, "enqueue_update", "Update", "has changed"),
-        method(vis, "enqueue_delete", "Delete", "is gone"),
+        method(entity, "enqueue_sync", "Create", "is new"),
+        method(entity, "enqueue_update", "Update", "has changed"),
+        method(entity, "enqueue_delete", "Delete", "is gone"),
     ];
     // Output:
     //     impl MoodEntry {
@@ -18,17 +21,24 @@ pub(super) fn methods(name: &Ident, vis: &Visibility) -> TokenStream {
     //         pub fn enqueue_delete(&self) -> _outbox::Enqueue { .. }
     //     }
     quote! {
-        #[automatically_derived]
-        impl #name {
+        impl #impl_generics #name #type_generics #where_clause {
             #(#methods)*
         }
     }
 }
 
-fn method(vis: &Visibility, name: &str, operation: &str, what: &str) -> TokenStream {
+fn method(entity: &Entity<'_>, name: &str, operation: &str, what: &str) -> TokenStream {
+    let vis = entity.vis;
     let method = format_ident!("{name}");
     let operation = format_ident!("{operation}");
     let summary = format!("An event that tells the remote service that this entity {what}.");
+    // Asked of the method, so that the compiler says which parameter is in the way; for the impl it says that there is
+    // no such method.
+    let is_entity = entity
+        .generics
+        .type_params()
+        .next()
+        .map(|_| quote!(where Self: _outbox::OutboxEntity));
     // Output:
     //     pub fn enqueue_sync(&self) -> _outbox::Enqueue {
     //         _outbox::Enqueue::new(self, _outbox::Operation::Create)
@@ -37,7 +47,7 @@ fn method(vis: &Visibility, name: &str, operation: &str, what: &str) -> TokenStr
         #[doc = #summary]
         ///
         /// Nothing is stored before `.on(..)`, which joins the transaction that it is given.
-        #vis fn #method(&self) -> _outbox::Enqueue {
+        #vis fn #method(&self) -> _outbox::Enqueue #is_entity {
             _outbox::Enqueue::new(self, _outbox::Operation::#operation)
         }
     }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{enqueue, in_const, metadata, options, runtime, sensitive, versions};
+use super::{enqueue, generics, in_const, metadata, options, runtime, sensitive, versions};
 use crate::model::{Entity, Member};
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
@@ -13,7 +13,7 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
     let struct_item = metadata::struct_item(entity, &runtime);
     let items = [
         trait_impl(entity),
-        enqueue::methods(entity.name, entity.vis),
+        enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
         sensitive::debug(entity).unwrap_or_default(),
@@ -24,9 +24,11 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
 
 fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     let name = entity.name;
+    let (impl_generics, type_generics, _) = entity.generics.split_for_impl();
+    let where_clause = generics::of_entity(entity);
     let event_type = options::text(&entity.options.event_type);
-    let metadata_type = metadata::type_name(entity);
-    let options = options::value(&entity.options);
+    let metadata_type = metadata::associated_type(entity);
+    let options = options::value(entity);
     let entity_id = converted(
         &entity.entity_id,
         &quote!(AsEntityId),
@@ -48,7 +50,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //     }
     quote! {
         #[automatically_derived]
-        impl _outbox::OutboxEntity for #name {
+        impl #impl_generics _outbox::OutboxEntity for #name #type_generics #where_clause {
             type Metadata = #metadata_type;
 
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;

@@ -54,7 +54,6 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     //         pub fn assert_wire_lock() { .. }
     //     }
     quote! {
-        #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
             /// The event types of the set, in the order of its variants.
             #vis const EVENT_TYPES: &'static [&'static ::core::primitive::str] = &[#(#types),*];
@@ -116,7 +115,6 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     //         }
     //     }
     quote! {
-        #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
             #[doc(hidden)]
             #[allow(dead_code)]

@@ -3,11 +3,11 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::Error;
+use syn::{Error, Generics};
 
-use super::{derived_name, events, in_const, runtime};
+use super::{derived_name, events, generics, in_const, runtime};
 use crate::attr::{EntitySource, ErrorSource};
-use crate::model::{EventSet, Metadata};
+use crate::model::{EventSet, Metadata, MetadataFields};
 
 /// The errors of an entity, and an impl whose functions cannot be reached, as the program is not built.
 pub(super) fn entity(source: &EntitySource<'_>, errors: &Error) -> TokenStream {
@@ -48,16 +48,35 @@ fn is_snapshot(source: &EntitySource<'_>) -> bool {
     matches!(Metadata::from_source(source), Metadata::Snapshot(_))
 }
 
+/// What is known of the metadata's fields.
+fn metadata_fields<'a>(source: &EntitySource<'a>) -> MetadataFields<'a> {
+    let borrows = source.input.generics.lifetimes().next().is_some();
+    match Metadata::from_source(source) {
+        Metadata::Fields(metadata) if !borrows => metadata,
+        Metadata::Fields(_) | Metadata::Snapshot(_) => MetadataFields {
+            fields: Vec::new(),
+            generics: Generics::default(),
+            rename_all: None,
+        },
+    }
+}
+
+/// The metadata's type, to be named where `Self` is not it.
+fn metadata_type(source: &EntitySource<'_>) -> TokenStream {
+    let name = derived_name(&source.input.ident, "Metadata");
+    let metadata = metadata_fields(source);
+    let (_, type_generics, _) = metadata.generics.split_for_impl();
+    quote!(#name #type_generics)
+}
+
 fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
     let struct_name = derived_name(&source.input.ident, "Metadata");
     let vis = &source.input.vis;
-    let is_plain = source.input.generics.params.is_empty();
-    let fields = match Metadata::from_source(source) {
-        // A field of a generic struct may mention a parameter.
-        Metadata::Fields(metadata) if is_plain => metadata.fields,
-        Metadata::Fields(_) | Metadata::Snapshot(_) => Vec::new(),
-    };
-    let fields = fields.iter().map(|field| {
+    let metadata = metadata_fields(source);
+    let params = &metadata.generics.params;
+    let params = (!params.is_empty()).then(|| quote!(<#params>));
+    let where_clause = &metadata.generics.where_clause;
+    let fields = metadata.fields.iter().map(|field| {
         let (ident, ty) = (field.ident, field.ty);
         quote!(#[doc(hidden)] #vis #ident: #ty)
     });
@@ -66,7 +85,7 @@ fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
     quote! {
         #[doc(hidden)]
         #[derive(::core::clone::Clone, ::core::fmt::Debug)]
-        #vis struct #struct_name {
+        #vis struct #struct_name #params #where_clause {
             #(#fields,)*
         }
     }
@@ -75,20 +94,18 @@ fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
 fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
     let name = &source.input.ident;
     let (impl_generics, type_generics, _) = source.input.generics.split_for_impl();
-    let predicates = source
-        .input
-        .generics
-        .where_clause
-        .as_ref()
-        .map(|clause| &clause.predicates);
     // Two entities with mistakes are still two entities of a set.
     let event_type = name.to_string();
     let metadata_type = if is_snapshot(source) {
         quote!(Self)
     } else {
-        let struct_name = derived_name(name, "Metadata");
-        quote!(#struct_name)
+        metadata_type(source)
     };
+    let mut more = vec![quote!(Self: 'static)];
+    if source.input.generics.type_params().next().is_some() {
+        more.push(quote!(#metadata_type: _outbox::MetadataValue));
+    }
+    let where_clause = generics::where_clause(&source.input.generics, more);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry where Self: 'static {
     //         type Metadata = MoodEntryMetadata;
@@ -98,11 +115,7 @@ fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
     //     }
     quote! {
         #[automatically_derived]
-        impl #impl_generics _outbox::OutboxEntity for #name #type_generics
-        where
-            Self: 'static,
-            #predicates
-        {
+        impl #impl_generics _outbox::OutboxEntity for #name #type_generics #where_clause {
             type Metadata = #metadata_type;
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
             const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(#event_type);
@@ -137,7 +150,6 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
     // Output:
     //     impl MoodEntry { pub fn enqueue_sync(&self) -> _outbox::Enqueue { unreachable!() } .. }
     quote! {
-        #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
             #(#methods)*
         }
@@ -145,13 +157,16 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
 }
 
 fn serde_impls(source: &EntitySource<'_>) -> TokenStream {
-    let struct_name = derived_name(&source.input.ident, "Metadata");
+    let type_path = metadata_type(source);
+    let metadata = metadata_fields(source);
+    let (impl_generics, _, where_clause) = metadata.generics.split_for_impl();
+    let params = generics::without_defaults(&metadata.generics);
     // Output:
     //     impl Serialize for MoodEntryMetadata { fn serialize<..>(..) -> .. { unreachable!() } }
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<..>(..) -> .. { unreachable!() } }
     quote! {
         #[automatically_derived]
-        impl _outbox::__private::serde::Serialize for #struct_name {
+        impl #impl_generics _outbox::__private::serde::Serialize for #type_path #where_clause {
             fn serialize<__S: _outbox::__private::serde::Serializer>(
                 &self,
                 _: __S,
@@ -160,7 +175,7 @@ fn serde_impls(source: &EntitySource<'_>) -> TokenStream {
             }
         }
         #[automatically_derived]
-        impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
+        impl<'de, #(#params,)*> _outbox::__private::serde::Deserialize<'de> for #type_path #where_clause {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
                 _: __D,
             ) -> ::core::result::Result<Self, __D::Error> {

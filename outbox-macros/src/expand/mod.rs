@@ -9,6 +9,7 @@ mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
+mod generics; // what is asked of a generic entity's parameters
 mod handler; // trait <Set>Handler, handled_by
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS

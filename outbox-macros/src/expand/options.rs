@@ -9,7 +9,20 @@ use crate::attr::{Choice, Constant};
 use crate::model::{Entity, Options};
 
 /// The value of the associated constant.
-pub(super) fn value(options: &Options) -> TokenStream {
+pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
+    let options = builder(&entity.options);
+    if has_assertion(entity) || entity.options.first_path().is_none() {
+        return options;
+    }
+    // Output: { let options = _outbox::EntityOptions::new(..); _outbox::__private::assert_options(&options); options }
+    quote!({
+        let options = #options;
+        _outbox::__private::assert_options(&options);
+        options
+    })
+}
+
+fn builder(options: &Options) -> TokenStream {
     let display_name = text(&options.display_name);
     let version = options
         .version
@@ -57,7 +70,11 @@ pub(super) fn value(options: &Options) -> TokenStream {
 
 /// Holds what the constants say to the rules that a literal was held to when it was parsed.
 pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
-    let Some(path) = entity.options.first_path() else {
+    let Some(path) = entity
+        .options
+        .first_path()
+        .filter(|_| has_assertion(entity))
+    else {
         return TokenStream::new();
     };
     let name = entity.name;
@@ -66,6 +83,12 @@ pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
     quote::quote_spanned! {span=>
         const _: () = _outbox::__private::assert_options(&<#name as _outbox::OutboxEntity>::OPTIONS);
     }
+}
+
+/// Whether the constants can be looked at by themselves. Those of a generic entity may depend on its parameters, and are
+/// looked at where it is used.
+fn has_assertion(entity: &Entity<'_>) -> bool {
+    entity.generics.params.is_empty()
 }
 
 /// A string, or the constant that is one.

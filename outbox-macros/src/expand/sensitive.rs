@@ -5,16 +5,27 @@ use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 
-use super::{at, metadata};
-use crate::model::{Entity, Member};
+use super::{at, generics, metadata};
+use crate::model::{Entity, Member, Metadata};
 
 /// `Debug` of the metadata: derived where there is nothing to hide.
 ///
 /// For a snapshot with sensitive fields it is the entity's own, which the user then cannot derive.
 pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     let sensitive = entity.metadata.sensitive()?;
-    let type_name = metadata::type_path(entity);
-    let name = type_name.to_string();
+    let type_path = metadata::type_path(entity);
+    let name = metadata::type_name(entity).unraw().to_string();
+    let shown = entity
+        .metadata
+        .fields()
+        .iter()
+        .filter(|field| field.sensitive.is_none());
+    let own = match &entity.metadata {
+        Metadata::Snapshot(_) => entity.generics,
+        Metadata::Fields(metadata) => &metadata.generics,
+    };
+    let (impl_generics, ..) = own.split_for_impl();
+    let where_clause = generics::of_fields(own, shown, &quote!(::core::fmt::Debug));
     let fields = entity.metadata.fields().iter().map(|field| {
         let Member { ident, ty, .. } = field;
         let key = ident.unraw().to_string();
@@ -42,7 +53,7 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     // Where the user derives `Debug` for a snapshot too, this is where the compiler says so.
     Some(quote_spanned! {at(sensitive)=>
         #[automatically_derived]
-        impl ::core::fmt::Debug for #type_name {
+        impl #impl_generics ::core::fmt::Debug for #type_path #where_clause {
             #body
         }
     })

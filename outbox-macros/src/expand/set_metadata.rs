@@ -65,7 +65,6 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     //         }
     //     }
     quote! {
-        #[automatically_derived]
         impl #enum_name {
             /// Reads the metadata of a row; what is outside of the set is `Generic`.
             ///

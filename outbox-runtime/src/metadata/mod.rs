@@ -3,8 +3,10 @@
 mod decode; // from a row to the type, whatever version wrote it
 mod raw; // the JSON, byte for byte
 mod upcast; // from an older version's type to the newest
+mod value; // what a generic entity may have for metadata
 
 pub use self::decode::DecodeError;
 pub(crate) use self::decode::decode;
 pub use self::raw::RawMetadata;
 pub use self::upcast::{OlderMetadata, ReadVersion, UpcastTo};
+pub use self::value::MetadataValue;

@@ -3,6 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
+use crate::expand::generics;
 use crate::model::{Entity, Member, MetadataFields};
 
 /// What makes serde's derives write and read the struct.
@@ -21,7 +22,11 @@ pub(super) fn derives(metadata: &MetadataFields<'_>, runtime: &TokenStream) -> T
 
 /// A twin of the metadata struct that borrows from the entity, by way of serde's remote derive.
 pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let (impl_generics, _, where_clause) = entity.generics.split_for_impl();
+    // Serde gives it the parameters of the twin.
     let remote = entity.name.to_string();
+    // Parameters that the fields do not use.
+    let unused = generics::marker(entity.generics);
     let rename_all = metadata.rename_all.iter();
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
@@ -36,8 +41,9 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     quote! {
         #[derive(_outbox::__private::serde::Serialize)]
         #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
-        struct __Borrowed {
+        struct __Borrowed #impl_generics #where_clause {
             #(#fields,)*
+            #unused
         }
         _outbox::__private::encode(|serializer| __Borrowed::serialize(self, serializer))
     }

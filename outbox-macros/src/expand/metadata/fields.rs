@@ -8,25 +8,24 @@ use quote::{format_ident, quote};
 use syn::Ident;
 use syn::ext::IdentExt;
 
-use super::super::derived_name;
+use crate::expand::generics;
 use crate::model::{Entity, Member, MetadataFields};
 
 /// The body of `metadata_json`.
 pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    let struct_name = derived_name(entity.name, "Metadata");
+    let type_path = super::type_path(entity);
     let helper = helper(&metadata.fields);
     let fields = metadata.fields.iter().map(|field| field.ident);
     // Output: <MoodEntryMetadata as _outbox::__private::Fields2>::json((&self.valence, &self.labels,))
-    quote!(<#struct_name as #helper>::json((#(&self.#fields,)*)))
+    quote!(<#type_path as #helper>::json((#(&self.#fields,)*)))
 }
 
 /// The struct as a tuple of its fields, and what follows from that.
 pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    let struct_name = derived_name(entity.name, "Metadata");
-    let helper = helper(&metadata.fields);
-    let fields_impl = fields_impl(&struct_name, &helper, &metadata.fields);
-    let serde_impls = serde_impls(&struct_name, &helper);
-    quote!(#fields_impl #serde_impls)
+    [fields_impl, serialize, deserialize]
+        .map(|item| item(entity, metadata))
+        .into_iter()
+        .collect()
 }
 
 /// The trait of the runtime for so many fields.
@@ -36,7 +35,16 @@ fn helper(fields: &[Member<'_>]) -> TokenStream {
     quote!(_outbox::__private::#name)
 }
 
-fn fields_impl(struct_name: &Ident, helper: &TokenStream, fields: &[Member<'_>]) -> TokenStream {
+fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let fields = &metadata.fields;
+    let type_path = super::type_path(entity);
+    let helper = helper(fields);
+    let (impl_generics, ..) = metadata.generics.split_for_impl();
+    let where_clause = generics::of_metadata(metadata);
+    // A tuple of no fields is written like a return type that could be left out.
+    let silence = fields
+        .is_empty()
+        .then(|| quote!(#[allow(clippy::unused_unit)]));
     let count = fields.len();
     let keys = fields.iter().map(|field| field.ident.unraw().to_string());
     let idents: Vec<&Ident> = fields.iter().map(|field| field.ident).collect();
@@ -55,7 +63,8 @@ fn fields_impl(struct_name: &Ident, helper: &TokenStream, fields: &[Member<'_>])
     //     }
     quote! {
         #[automatically_derived]
-        impl #helper for #struct_name {
+        #silence
+        impl #impl_generics #helper for #type_path #where_clause {
             #(type #names = #types;)*
 
             const NAMES: &'static [&'static ::core::primitive::str; #count] = &[#(#keys),*];
@@ -71,21 +80,20 @@ fn fields_impl(struct_name: &Ident, helper: &TokenStream, fields: &[Member<'_>])
     }
 }
 
-fn serde_impls(struct_name: &Ident, helper: &TokenStream) -> TokenStream {
+fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let type_path = super::type_path(entity);
+    let helper = helper(&metadata.fields);
+    let (impl_generics, ..) = metadata.generics.split_for_impl();
+    let where_clause = generics::of_metadata(metadata);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
     //             <Self as _outbox::__private::Fields2>::write(self, __serializer)
     //         }
     //     }
-    //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
-    //             <Self as _outbox::__private::Fields2>::read(__deserializer)
-    //         }
-    //     }
     quote! {
         #[automatically_derived]
-        impl _outbox::__private::serde::Serialize for #struct_name {
+        impl #impl_generics _outbox::__private::serde::Serialize for #type_path #where_clause {
             fn serialize<__S: _outbox::__private::serde::Serializer>(
                 &self,
                 __serializer: __S,
@@ -93,9 +101,23 @@ fn serde_impls(struct_name: &Ident, helper: &TokenStream) -> TokenStream {
                 <Self as #helper>::write(self, __serializer)
             }
         }
+    }
+}
 
+fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let type_path = super::type_path(entity);
+    let helper = helper(&metadata.fields);
+    let params = generics::without_defaults(&metadata.generics);
+    let where_clause = generics::of_metadata(metadata);
+    // Output:
+    //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //             <Self as _outbox::__private::Fields2>::read(__deserializer)
+    //         }
+    //     }
+    quote! {
         #[automatically_derived]
-        impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
+        impl<'de, #(#params,)*> _outbox::__private::serde::Deserialize<'de> for #type_path #where_clause {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {

@@ -15,15 +15,26 @@ use super::{at, derived_name, of_generated_code};
 use crate::model::{Entity, Member, Metadata};
 
 /// What stands for the type `Metadata` in the impl.
-pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
+pub(super) fn associated_type(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Snapshot(_) => quote_spanned!(at(entity.name.span())=> Self),
-        Metadata::Fields(_) => derived_name(entity.name, "Metadata").into_token_stream(),
+        Metadata::Fields(_) => type_path(entity),
     }
 }
 
-/// The metadata's type, to be named where `Self` is no type.
-pub(super) fn type_path(entity: &Entity<'_>) -> Ident {
+/// The metadata's type, to be named where `Self` is not it.
+pub(super) fn type_path(entity: &Entity<'_>) -> TokenStream {
+    let name = type_name(entity);
+    let (_, type_generics, _) = match &entity.metadata {
+        Metadata::Snapshot(_) => entity.generics.split_for_impl(),
+        Metadata::Fields(metadata) => metadata.generics.split_for_impl(),
+    };
+    // Output: TaggedMetadata<T>
+    quote!(#name #type_generics)
+}
+
+/// The metadata's type without its parameters.
+pub(super) fn type_name(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
         Metadata::Snapshot(_) => of_generated_code(entity.name),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
@@ -36,7 +47,10 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
         return None;
     };
     let Entity { name, vis, .. } = entity;
-    let struct_name = derived_name(name, "Metadata");
+    let struct_name = type_name(entity);
+    let params = &metadata.generics.params;
+    let params = (!params.is_empty()).then(|| quote!(<#params>));
+    let where_clause = &metadata.generics.where_clause;
     let summary = format!(
         "What an event of [`{name}`] carries: its metadata as it was when the event was enqueued."
     );
@@ -66,7 +80,7 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
         #[doc = #summary]
         #[derive(::core::clone::Clone #debug)]
         #derives
-        #vis struct #struct_name {
+        #vis struct #struct_name #params #where_clause {
             #(#fields,)*
         }
     })

@@ -1,0 +1,44 @@
+//! What a type parameter that stands for metadata must be.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// What a parameter of a generic entity must be to stand for metadata: written and read as JSON, and sent between threads.
+///
+/// Every type that is `Serialize + DeserializeOwned + Send + Sync + 'static` is one; there is nothing to implement.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{MetadataValue, prelude::*};
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "tagged")]
+/// struct Tagged<T> {
+///     #[outbox(entity_id)]
+///     id: i64,
+///     #[outbox(user_id)]
+///     user_id: String,
+///     #[outbox(metadata)]
+///     tag: T,
+/// }
+///
+/// fn retag<T: MetadataValue>(tagged: &mut Tagged<T>, tag: T) -> Enqueue {
+///     tagged.tag = tag;
+///     tagged.enqueue_update()
+/// }
+///
+/// let mut tagged = Tagged { id: 7, user_id: "user-1".into(), tag: "new".to_owned() };
+/// let event = retag(&mut tagged, "old".to_owned()).into_event()?;
+/// assert_eq!(event.metadata().and_then(|json| json.as_str()), Some(r#"{"tag":"old"}"#));
+/// # Ok::<(), EnqueueError>(())
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be outbox metadata",
+    label = "this type is not written and read as JSON, or not sent between threads",
+    note = "metadata is `serde::Serialize`, `serde::de::DeserializeOwned`, `Send`, `Sync` and `'static`"
+)]
+pub trait MetadataValue: Serialize + DeserializeOwned + Send + Sync + 'static {}
+
+#[diagnostic::do_not_recommend]
+impl<T: Serialize + DeserializeOwned + Send + Sync + 'static> MetadataValue for T {}
