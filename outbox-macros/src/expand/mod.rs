@@ -18,6 +18,9 @@ mod set_metadata; // enum <Set>Metadata, its JSON
 mod versions; // rows of older versions
 mod wire_lock; // assert_wire_lock
 
+#[cfg(test)]
+mod tests;
+
 use proc_macro2::{Span, TokenStream};
 use quote::{ToTokens, format_ident, quote};
 use syn::{DeriveInput, Ident, Path};
