@@ -134,3 +134,50 @@ fn without(param: &GenericParam, unused: &[&Ident]) -> GenericParam {
     }
     param
 }
+
+#[cfg(test)]
+mod tests {
+    use syn::{DeriveInput, parse_quote};
+
+    use super::*;
+
+    fn text(tokens: impl ToTokens) -> String {
+        tokens.to_token_stream().to_string()
+    }
+
+    #[test]
+    fn what_is_not_used_is_left_out_and_so_is_what_is_said_about_it() {
+        let input: DeriveInput = parse_quote! {
+            struct Tagged<T: Clone + Into<U>, U, const N: usize = 3, V = U>
+            where
+                T: Ord,
+                Vec<T>: From<U>,
+                U: Default,
+                String: Clone;
+        };
+        let used = used_by(
+            &input.generics,
+            &[&parse_quote!(Vec<T>), &parse_quote!(Map<V, N>)],
+        );
+        assert_eq!(
+            text(&used.params),
+            text(quote::quote!(T: Clone, const N: usize = 3, V))
+        );
+        assert_eq!(text(&used.where_clause), "where T : Ord");
+    }
+
+    #[test]
+    fn a_parameter_is_told_from_what_has_its_name_elsewhere() {
+        let input: DeriveInput = parse_quote!(
+            struct Tagged<T, U>;
+        );
+        let open = |ty| -> Vec<String> {
+            let open = left_open(&input.generics, &[&ty]);
+            open.into_iter().map(text).collect()
+        };
+        assert_eq!(open(parse_quote!(HashMap<U, Vec<T>>)), ["T", "U"]);
+        assert_eq!(open(parse_quote!(Vec<T::Id>)), ["Vec < T :: Id >"]);
+        assert_eq!(open(parse_quote!(<T as Own>::Id)), ["< T as Own > :: Id"]);
+        assert!(open(parse_quote!(other::T)).is_empty());
+    }
+}

@@ -216,6 +216,40 @@ fn an_entity_without_metadata_sends_an_empty_object() {
 }
 
 #[test]
+fn any_number_of_fields_may_be_metadata() {
+    macro_rules! of_bytes {
+        ($name:ident: $($field:ident)*) => {
+            #[derive(OutboxEntity)]
+            #[outbox(event_type = "wide")]
+            struct $name {
+                #[outbox(entity_id, user_id)]
+                id: String,
+                $(#[outbox(metadata)] $field: u8,)*
+            }
+
+            impl $name {
+                fn new() -> Self {
+                    Self { id: "a".to_owned(), $($field: 7,)* }
+                }
+            }
+        };
+    }
+
+    of_bytes!(Wide: a b c d e f g h i j k l m n o p);
+    of_bytes!(Wider: a b c d e f g h i j k l m n o p q);
+
+    let sixteen = r#"{"a":7,"b":7,"c":7,"d":7,"e":7,"f":7,"g":7,"h":7,"i":7,"j":7,"k":7,"l":7,"m":7,"n":7,"o":7,"p":7"#;
+    let wide = sent(Wide::new().enqueue_sync());
+    assert_eq!(wide, format!("{sixteen}}}"));
+    let metadata: WideMetadata = serde_json::from_str(&wide).unwrap();
+    assert_eq!(metadata.p, 7);
+    let wider = sent(Wider::new().enqueue_sync());
+    assert_eq!(wider, format!("{sixteen},\"q\":7}}"));
+    let metadata: WiderMetadata = serde_json::from_str(&wider).unwrap();
+    assert_eq!(metadata.q, 7);
+}
+
+#[test]
 fn a_snapshot_sends_the_whole_entity() {
     #[derive(Debug, PartialEq, Serialize, Deserialize, OutboxEntity)]
     #[outbox(event_type = "goal", snapshot)]
