@@ -62,20 +62,15 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
 /// The method that names the sensitive values, where there are any.
 pub(super) fn hide_method(entity: &Entity<'_>) -> Option<TokenStream> {
     entity.metadata.sensitive()?;
-    let fields = entity.metadata.fields().iter();
-    let idents = fields
-        .filter(|field| field.sensitive.is_some())
-        .map(|field| field.ident);
+    let hide = metadata::hide(entity);
     // Output:
-    //     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut _outbox::Redaction) {
-    //         redaction.hide(&metadata.notes);
-    //     }
+    //     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut _outbox::Redaction) { .. }
     Some(quote! {
         fn hide_sensitive(
             metadata: &<Self as _outbox::OutboxEntity>::Metadata,
             redaction: &mut _outbox::Redaction,
         ) {
-            #(redaction.hide(&metadata.#idents);)*
+            #hide
         }
     })
 }

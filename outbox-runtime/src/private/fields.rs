@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::json::encode;
 use crate::metadata::RawMetadata;
+use crate::redaction::Redaction;
 
 /// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
 ///
@@ -33,6 +34,9 @@ pub trait MetadataField: Sized {
 
     /// Reads a value.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
+
+    /// Adds the value to what no message may show.
+    fn hide(&self, redaction: &mut Redaction);
 }
 
 #[diagnostic::do_not_recommend]
@@ -47,6 +51,10 @@ impl<T: Serialize + DeserializeOwned> MetadataField for T {
 
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
+    }
+
+    fn hide(&self, redaction: &mut Redaction) {
+        redaction.hide(self);
     }
 }
 
@@ -92,6 +100,14 @@ macro_rules! fields {
             /// Writes the fields as JSON.
             fn json(fields: ($(&Self::$field,)*)) -> Result<RawMetadata, serde_json::Error> {
                 encode(|serializer| Self::write_fields(fields, serializer))
+            }
+
+            /// Adds the fields at these places to what no message may show.
+            fn hide(&self, places: &[usize], redaction: &mut Redaction) {
+                let fields = self.as_fields();
+                $(if places.contains(&$at) {
+                    fields.$at.hide(redaction);
+                })*
             }
 
             /// Reads the struct.

@@ -20,6 +20,16 @@ pub(super) fn derives(metadata: &MetadataFields<'_>, runtime: &TokenStream) -> T
     }
 }
 
+/// The body of `hide_sensitive`.
+pub(super) fn hide(entity: &Entity<'_>) -> TokenStream {
+    let fields = entity.metadata.fields().iter();
+    let idents = fields
+        .filter(|field| field.sensitive.is_some())
+        .map(|field| field.ident);
+    // Output: redaction.hide(&metadata.notes);
+    quote!(#(redaction.hide(&metadata.#idents);)*)
+}
+
 /// A twin of the metadata struct that borrows from the entity, by way of serde's remote derive.
 pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let (impl_generics, _, where_clause) = entity.generics.split_for_impl();

@@ -20,6 +20,18 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     quote!(<#type_path as #helper>::json((#(&self.#fields,)*)))
 }
 
+/// The body of `hide_sensitive`.
+pub(super) fn hide(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let type_path = super::type_path(entity);
+    let helper = helper(&metadata.fields);
+    let fields = metadata.fields.iter().enumerate();
+    let places = fields
+        .filter(|(_, field)| field.sensitive.is_some())
+        .map(|(place, _)| place);
+    // Output: <MoodEntryMetadata as _outbox::__private::Fields3>::hide(metadata, &[2usize], redaction)
+    quote!(<#type_path as #helper>::hide(metadata, &[#(#places),*], redaction))
+}
+
 /// The struct as a tuple of its fields, and what follows from that.
 pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     [fields_impl, serialize, deserialize]

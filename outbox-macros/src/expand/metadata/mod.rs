@@ -120,6 +120,16 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
+/// The body of `hide_sensitive`.
+pub(super) fn hide(entity: &Entity<'_>) -> TokenStream {
+    match &entity.metadata {
+        Metadata::Fields(metadata) if !metadata.is_left_to_serde() => {
+            fields::hide(entity, metadata)
+        }
+        Metadata::Fields(_) | Metadata::Snapshot(_) => by_serde::hide(entity),
+    }
+}
+
 /// `Serialize` and `Deserialize` for the struct, unless serde's derives make them.
 pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
