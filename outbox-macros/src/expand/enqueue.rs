@@ -3,6 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
 
+use super::docs::Links;
 use crate::model::Entity;
 
 /// The three ways in which an entity changes.
@@ -27,11 +28,19 @@ pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-fn method(entity: &Entity<'_>, name: &str, operation: &str, what: &str) -> TokenStream {
-    let vis = entity.vis;
-    let method = format_ident!("{name}");
+fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> TokenStream {
+    let Entity { name, vis, .. } = entity;
+    let method = format_ident!("{method}");
     let operation = format_ident!("{operation}");
-    let summary = format!("An event that tells the remote service that this entity {what}.");
+    let summary =
+        format!("An event that tells the remote service that this [`{name}`](Self) {what}.");
+    let links = Links::new(entity.krate.as_ref());
+    let on = links.to("Enqueue::on");
+    let options = links.to("OutboxEntity::OPTIONS");
+    let details = format!(
+        "Nothing is stored before {on}, which joins the transaction that it is given. Priority and attempts are those of \
+         {options} unless they are changed before."
+    );
     // Asked of the method, so that the compiler says which parameter is in the way; for the impl it says that there is
     // no such method.
     let is_entity = entity
@@ -45,8 +54,8 @@ fn method(entity: &Entity<'_>, name: &str, operation: &str, what: &str) -> Token
     //     }
     quote! {
         #[doc = #summary]
-        ///
-        /// Nothing is stored before `.on(..)`, which joins the transaction that it is given.
+        #[doc = ""]
+        #[doc = #details]
         #vis fn #method(&self) -> _outbox::Enqueue #is_entity {
             _outbox::Enqueue::new(self, _outbox::Operation::#operation)
         }

@@ -5,14 +5,18 @@
 //! spanned at the user's tokens is only what must be underlined when the compiler refuses it.
 
 mod delivery_error; // impl DeliveryError
+mod docs; // links to the runtime
 mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
 mod generics; // what is asked of a generic entity's parameters
 mod handler; // trait <Set>Handler, handled_by
+#[cfg(test)]
+mod hygiene; // what generated code may bind
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
+mod receiver; // `Self` in the types of fields
 mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
 mod versions; // rows of older versions
@@ -31,6 +35,7 @@ use crate::{check, diag};
 
 /// `#[derive(OutboxEntity)]`.
 pub(crate) fn outbox_entity(input: &DeriveInput) -> TokenStream {
+    let input = &*receiver::spell_out(input);
     let (source, faults) = diag::collect(|diag| {
         let source = EntitySource::read(input, diag);
         check::entity(&source, diag);
@@ -77,12 +82,15 @@ fn runtime(krate: Option<&Path>) -> TokenStream {
 
 /// Items that see the runtime as `_outbox` and that nobody outside can name.
 fn in_const(runtime: &TokenStream, items: &[TokenStream]) -> TokenStream {
+    // The user's types may be deprecated, which their author was told about where they were written.
     // Output:
+    //     #[allow(deprecated)]
     //     const _: () = {
     //         use ::outbox_runtime as _outbox;
     //         impl _outbox::OutboxEntity for MoodEntry { .. }
     //     };
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             use #runtime as _outbox;
             #(#items)*
@@ -100,7 +108,7 @@ fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-/// The user's name where it stands, as a part of generated code: a deprecated one is not used by its author here.
+/// The user's name where it stands, as a part of generated code.
 fn of_generated_code(name: &Ident) -> Ident {
     let mut name = name.clone();
     name.set_span(at(name.span()));

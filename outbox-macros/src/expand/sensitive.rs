@@ -36,16 +36,19 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     });
     // Output:
     //     impl Debug for MoodEntryMetadata {
-    //         fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-    //             f.debug_struct("MoodEntryMetadata")
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             let __debug = &mut __f.debug_struct("MoodEntryMetadata");
+    //             __debug
     //                 .field("valence", &self.valence)
     //                 .field("notes", &_outbox::__private::Redacted)
     //                 .finish()
     //         }
     //     }
     let body = quote! {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_struct(#name)
+        fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            // A reference, so that a trait of the user's with a method `field` for every type has none for this.
+            let __debug = &mut __f.debug_struct(#name);
+            __debug
                 #(#fields)*
                 .finish()
         }
@@ -64,11 +67,11 @@ pub(super) fn hide_method(entity: &Entity<'_>) -> Option<TokenStream> {
     entity.metadata.sensitive()?;
     let hide = metadata::hide(entity);
     // Output:
-    //     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut _outbox::Redaction) { .. }
+    //     fn hide_sensitive(__metadata: &Self::Metadata, __redaction: &mut _outbox::Redaction) { .. }
     Some(quote! {
         fn hide_sensitive(
-            metadata: &<Self as _outbox::OutboxEntity>::Metadata,
-            redaction: &mut _outbox::Redaction,
+            __metadata: &<Self as _outbox::OutboxEntity>::Metadata,
+            __redaction: &mut _outbox::Redaction,
         ) {
             #hide
         }

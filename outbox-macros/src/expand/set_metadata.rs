@@ -4,7 +4,8 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::events::event_type;
+use super::docs::Links;
+use super::events::{event_type, member};
 use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
 
@@ -17,7 +18,7 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
         format!("The metadata of any event of [`{name}`], and of events outside of the set.");
     let variants = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
-        let summary = format!("The metadata of a `{ident}` event.");
+        let summary = format!("The metadata of a [`{ident}`]({name}::{ident}) event.");
         let metadata =
             quote_spanned!(at(entity.span())=> <#entity as #runtime::OutboxEntity>::Metadata);
         quote!(#[doc = #summary] #ident(#metadata))
@@ -32,6 +33,7 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
         ///
         /// In JSON it is tagged with the event type and of the newest version; rows, which say their version, are read by
         /// `decode`. `Debug` shows the variant alone: payloads do not belong in logs.
+        #[allow(deprecated)]
         #vis enum #enum_name {
             #(#variants,)*
             /// The metadata of an event whose type is not in the set.
@@ -52,29 +54,37 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
-        let event_type = event_type(variant);
-        quote!(#event_type => _outbox::__private::typed_metadata::<#entity>(record).map(Self::#ident))
+        let (event_type, metadata) = (event_type(variant), member(variant, "metadata"));
+        quote_spanned!(at(entity.span())=> #event_type => #metadata(record, Self::#ident))
     });
+    let summary = format!(
+        "Reads the metadata of a row; what is outside of [`{}`] is [`Generic`](Self::Generic).",
+        set.input.ident
+    );
+    let errors = format!(
+        "{} where the metadata is missing, damaged or of another shape.",
+        Links::new(set.krate.as_ref()).to("DecodeError")
+    );
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
-    //             match record.event_type.as_str() {
-    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => typed_metadata::<MoodEntry>(record).map(..),
+    //             match &*record.event_type {
+    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record, Self::MoodEntry),
     //                 _ => generic_metadata(record).map(Self::Generic),
     //             }
     //         }
     //     }
     quote! {
         impl #enum_name {
-            /// Reads the metadata of a row; what is outside of the set is `Generic`.
+            #[doc = #summary]
             ///
             /// # Errors
             ///
-            /// Where the metadata is missing, damaged or of another shape.
+            #[doc = #errors]
             #vis fn decode(
                 record: &_outbox::OutboxEvent,
             ) -> ::core::result::Result<Self, _outbox::DecodeError> {
-                match record.event_type.as_str() {
+                match &*record.event_type {
                     #(#arms,)*
                     _ => _outbox::__private::generic_metadata(record).map(Self::Generic),
                 }
@@ -86,21 +96,21 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
 fn debug(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
+        let Variant { ident, entity, .. } = variant;
         let name = ident.to_string();
-        quote!(Self::#ident(_) => #name)
+        quote_spanned!(at(entity.span())=> Self::#ident(_) => #name)
     });
     // Output:
     //     impl Debug for LumeEventMetadata {
-    //         fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-    //             f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             __f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
     //         }
     //     }
     quote! {
         #[automatically_derived]
         impl ::core::fmt::Debug for #enum_name {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.write_str(match self {
+            fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                __f.write_str(match self {
                     #(#arms,)*
                     Self::Generic(_) => "Generic",
                 })
@@ -112,20 +122,18 @@ fn debug(set: &EventSet<'_>) -> TokenStream {
 fn serialize(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
-        let event_type = event_type(variant);
-        quote! {
-            Self::#ident(metadata) => {
-                _outbox::__private::serialize_tagged(serializer, #event_type, metadata)
-            }
+        let Variant { ident, entity, .. } = variant;
+        let serialize = member(variant, "serialize");
+        quote_spanned! {at(entity.span())=>
+            Self::#ident(__metadata) => #serialize(__serializer, __metadata)
         }
     });
     // Output:
     //     impl Serialize for LumeEventMetadata {
-    //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
     //             match self {
-    //                 Self::MoodEntry(metadata) => serialize_tagged(serializer, MoodEntry::EVENT_TYPE, metadata),
-    //                 Self::Generic(metadata) => serialize_generic(serializer, metadata),
+    //                 Self::MoodEntry(__metadata) => Member::<MoodEntry>::serialize(__serializer, __metadata),
+    //                 Self::Generic(__metadata) => serialize_generic(__serializer, __metadata),
     //             }
     //         }
     //     }
@@ -134,12 +142,12 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
         impl _outbox::__private::serde::Serialize for #enum_name {
             fn serialize<__S: _outbox::__private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
                 match self {
-                    #(#arms)*
-                    Self::Generic(metadata) => {
-                        _outbox::__private::serialize_generic(serializer, metadata)
+                    #(#arms,)*
+                    Self::Generic(__metadata) => {
+                        _outbox::__private::serialize_generic(__serializer, __metadata)
                     }
                 }
             }
@@ -150,17 +158,17 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
 fn deserialize(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
-        let event_type = event_type(variant);
-        quote!(#event_type => tagged.into_typed().map(Self::#ident))
+        let Variant { ident, entity, .. } = variant;
+        let (event_type, deserialize) = (event_type(variant), member(variant, "deserialize"));
+        quote_spanned!(at(entity.span())=> #event_type => #deserialize(__tagged, Self::#ident))
     });
     // Output:
     //     impl<'de> Deserialize<'de> for LumeEventMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             let tagged = Tagged::read(deserializer)?;
-    //             match tagged.tag.as_str() {
-    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => tagged.into_typed().map(Self::MoodEntry),
-    //                 _ => tagged.into_generic().map(Self::Generic),
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //             let __tagged = Tagged::read(__deserializer)?;
+    //             match &*__tagged.tag {
+    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
+    //                 _ => __tagged.into_generic().map(Self::Generic),
     //             }
     //         }
     //     }
@@ -168,12 +176,12 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #enum_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let tagged = _outbox::__private::Tagged::read(deserializer)?;
-                match tagged.tag.as_str() {
+                let __tagged = _outbox::__private::Tagged::read(__deserializer)?;
+                match &*__tagged.tag {
                     #(#arms,)*
-                    _ => tagged.into_generic().map(Self::Generic),
+                    _ => __tagged.into_generic().map(Self::Generic),
                 }
             }
         }

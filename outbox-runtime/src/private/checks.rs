@@ -10,20 +10,19 @@ pub const fn assert_options(options: &EntityOptions) {
     }
 }
 
-/// Whether the event type at `index` is none of the earlier ones; for the derive's compile-time check of a set.
-#[must_use]
-pub const fn is_unique(event_types: &[&str], index: usize) -> bool {
-    let mut earlier = 0;
-    while earlier < index {
-        if same_str(
-            event_types[earlier].as_bytes(),
-            event_types[index].as_bytes(),
-        ) {
-            return false;
+/// Stops the compilation of a set in which another variant has the event type of the one at `index`. `messages` name
+/// the variants, as formatting is no `const fn`.
+#[track_caller]
+pub const fn assert_event_type(event_types: &[&str], messages: &[&str], index: usize) {
+    let own = event_types[index].as_bytes();
+    let mut other = 0;
+    while other < event_types.len() {
+        // A type that is no entity has none.
+        if other != index && !own.is_empty() && same_str(event_types[other].as_bytes(), own) {
+            panic!("{}", messages[other]);
         }
-        earlier += 1;
+        other += 1;
     }
-    true
 }
 
 /// `==` on strings is not a `const fn`.

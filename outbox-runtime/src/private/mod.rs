@@ -3,17 +3,18 @@
 mod checks; // what contradicts itself does not compile
 mod fields; // a metadata struct as a tuple of its fields: its JSON, once for all entities
 mod json; // the JSON of an entity whose form serde's derives decide about
+mod member; // the entity of a variant
+pub mod names; // what hides the user's constants
 mod set; // the events of a set: what they share
 
-pub use self::checks::{assert_options, is_unique};
+pub use self::checks::{assert_event_type, assert_options};
 pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
 };
 pub use self::json::{encode, snapshot};
-pub use self::set::{
-    GENERIC, Tagged, generic_metadata, serialize_generic, serialize_tagged, typed_metadata,
-};
+pub use self::member::{Member, NotAMember};
+pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,

@@ -6,14 +6,8 @@ use serde::de::{Deserialize, DeserializeOwned, Deserializer, Error as _};
 use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
-use crate::entity::OutboxEntity;
 use crate::event::OutboxEvent;
-use crate::metadata::{self, DecodeError};
-
-/// The typed metadata of a row that is known to be of this entity.
-pub fn typed_metadata<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
-    metadata::decode::<E>(record)
-}
+use crate::metadata::DecodeError;
 
 /// The metadata of a row whose type is in no set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
@@ -25,8 +19,8 @@ pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>
     }
 }
 
-/// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
-pub fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
+/// Writes an object with one key.
+pub(super) fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
     serializer: S,
     event_type: &'static str,
     metadata: &T,
@@ -68,7 +62,7 @@ impl Tagged {
     }
 
     /// The value as the type that the tag stands for.
-    pub fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
+    pub(super) fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
         serde_json::from_value(self.value).map_err(E::custom)
     }
 

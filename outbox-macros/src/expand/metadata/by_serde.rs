@@ -26,8 +26,8 @@ pub(super) fn hide(entity: &Entity<'_>) -> TokenStream {
     let idents = fields
         .filter(|field| field.sensitive.is_some())
         .map(|field| field.ident);
-    // Output: redaction.hide(&metadata.notes);
-    quote!(#(redaction.hide(&metadata.#idents);)*)
+    // Output: __redaction.hide(&__metadata.notes);
+    quote!(#(__redaction.hide(&__metadata.#idents);)*)
 }
 
 /// A twin of the metadata struct that borrows from the entity, by way of serde's remote derive.
@@ -47,7 +47,7 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     //     #[derive(_outbox::__private::serde::Serialize)]
     //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntry", rename_all = "camelCase")]
     //     struct __Borrowed { valence: f64, labels: Vec<String> }
-    //     _outbox::__private::encode(|serializer| __Borrowed::serialize(self, serializer))
+    //     _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     quote! {
         #[derive(_outbox::__private::serde::Serialize)]
         #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
@@ -55,6 +55,6 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
             #(#fields,)*
             #unused
         }
-        _outbox::__private::encode(|serializer| __Borrowed::serialize(self, serializer))
+        _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     }
 }

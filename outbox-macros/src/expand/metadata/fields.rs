@@ -28,8 +28,8 @@ pub(super) fn hide(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     let places = fields
         .filter(|(_, field)| field.sensitive.is_some())
         .map(|(place, _)| place);
-    // Output: <MoodEntryMetadata as _outbox::__private::Fields3>::hide(metadata, &[2usize], redaction)
-    quote!(<#type_path as #helper>::hide(metadata, &[#(#places),*], redaction))
+    // Output: <MoodEntryMetadata as _outbox::__private::Fields3>::hide(__metadata, &[2usize], __redaction)
+    quote!(<#type_path as #helper>::hide(__metadata, &[#(#places),*], __redaction))
 }
 
 /// The struct as a tuple of its fields, and what follows from that.

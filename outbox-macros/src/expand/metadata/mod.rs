@@ -78,6 +78,7 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     //     }
     Some(quote! {
         #[doc = #summary]
+        #[allow(deprecated)]
         #[derive(::core::clone::Clone #debug)]
         #derives
         #vis struct #struct_name #params #where_clause {
