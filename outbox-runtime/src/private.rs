@@ -387,6 +387,19 @@ impl Tagged {
     }
 }
 
+/// Functions with the names of the parameters that generated code shows in its documentation.
+///
+/// A parameter's name is a pattern, and means the user's constant or static of that name where there is one. Imported
+/// beside the generated code these hide it, and a function is no pattern: a parameter hides it in turn. Names that
+/// nobody sees begin with `__` instead.
+pub mod names {
+    /// Of `handled_by`.
+    pub fn handler() {}
+
+    /// Of `decode`.
+    pub fn record() {}
+}
+
 /// Whether the event type at `index` is none of the earlier ones; for the derive's compile-time check of a set.
 #[must_use]
 pub const fn is_unique(event_types: &[&str], index: usize) -> bool {

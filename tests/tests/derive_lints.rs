@@ -1,11 +1,35 @@
 //! Generated code is silent under the lints that a strict crate denies, whether all of it is used or not.
 #![deny(
     warnings,
-    missing_docs,
+    future_incompatible,
+    keyword_idents,
+    let_underscore,
+    nonstandard_style,
+    rust_2018_idioms,
+    rust_2021_compatibility,
+    rust_2024_compatibility,
+    unused,
+    absolute_paths_not_starting_with_crate,
+    closure_returning_async_block,
+    elided_lifetimes_in_paths,
+    explicit_outlives_requirements,
+    missing_copy_implementations,
     missing_debug_implementations,
-    unreachable_pub,
-    unused_qualifications,
+    missing_docs,
+    non_ascii_idents,
+    redundant_lifetimes,
+    single_use_lifetimes,
     trivial_bounds,
+    trivial_casts,
+    trivial_numeric_casts,
+    unit_bindings,
+    unnameable_types,
+    unreachable_pub,
+    unused_import_braces,
+    unused_lifetimes,
+    unused_qualifications,
+    unused_results,
+    variant_size_differences,
     clippy::all,
     clippy::pedantic,
     clippy::nursery,
@@ -76,6 +100,7 @@ pub mod generated {
 }
 
 /// Errors with an answer.
+#[allow(missing_copy_implementations, reason = "errors are moved")]
 pub mod errors {
     use std::time::Duration;
 
@@ -108,15 +133,88 @@ pub mod errors {
     #[error("logged out")]
     #[outbox(unauthenticated)]
     pub struct LoginError;
+}
 
-    /// An error of which a part is out of use, which concerns who makes it.
-    #[derive(Debug, thiserror::Error, outbox_runtime::DeliveryError)]
-    pub enum Old {
+/// Everything that can be out of use, which concerns who uses it and not what was generated for it.
+pub mod out_of_use {
+    use std::time::Duration;
+
+    use outbox_runtime::{DeliveryError, Event, OutboxEntity, OutboxEvents};
+    use serde::{Deserialize, Serialize};
+
+    /// An entity, and its fields.
+    #[deprecated = "nobody weighs any more"]
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "weight")]
+    pub struct Weight {
+        /// The id, which is the user's.
+        #[deprecated = "nobody is called so"]
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+        /// What was measured.
+        #[deprecated = "not in kilograms"]
+        #[outbox(metadata)]
+        pub kilograms: f64,
+    }
+
+    /// An entity with serde's derives.
+    #[deprecated = "nobody walks any more"]
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "steps")]
+    pub struct Steps {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+        /// How many.
+        #[deprecated = "nobody counts"]
+        #[outbox(metadata)]
+        #[serde(rename = "steps")]
+        pub count: u64,
+    }
+
+    /// The type of a field.
+    #[deprecated = "use words"]
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    pub struct Colour(String);
+
+    /// An entity with a field of such a type.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "mood")]
+    pub struct Mood {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+        /// How it looks.
+        #[outbox(metadata)]
+        #[allow(deprecated, reason = "it is still stored")]
+        pub colour: Colour,
+    }
+
+    /// A set, its variants and what they hold.
+    #[deprecated = "use another set"]
+    #[derive(Debug, OutboxEvents)]
+    pub enum OldEvent {
+        /// A weight.
+        #[deprecated = "nobody weighs any more"]
+        Weight(#[allow(deprecated, reason = "it is still sent")] Event<Weight>),
+        /// Steps.
+        Steps(#[allow(deprecated, reason = "it is still sent")] Event<Steps>),
+        /// A mood.
+        #[deprecated = "nobody has moods any more"]
+        Mood(Event<Mood>),
+    }
+
+    /// An error, its variants and its fields.
+    #[deprecated = "nothing fails any more"]
+    #[derive(Debug, thiserror::Error, DeliveryError)]
+    pub enum OldError {
         /// No longer made.
         #[deprecated = "use another one"]
-        #[error("busy")]
+        #[error("busy: {cause}")]
         #[outbox(retry(after = wait))]
         Busy {
+            /// Why.
+            cause: String,
             /// For how long.
             #[deprecated = "nobody waits any more"]
             wait: Duration,

@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::DeriveInput;
 use syn::spanned::Spanned;
 
-use super::{at, in_const, of_generated_code, runtime};
+use super::{at, in_const, runtime};
 use crate::model::{Answer, Case, ErrorType, Source};
 
 /// Everything that `#[derive(DeliveryError)]` generates.
@@ -29,7 +29,7 @@ pub(super) fn trait_impl(
     bounds: impl Iterator<Item = TokenStream>,
     body: &TokenStream,
 ) -> TokenStream {
-    let name = of_generated_code(&input.ident);
+    let name = &input.ident;
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let predicates = where_clause.map(|clause| clause.predicates.iter());
     let predicates = predicates.into_iter().flatten();
@@ -66,10 +66,7 @@ pub(super) fn trait_impl(
 
 fn arm(case: &Case<'_>) -> TokenStream {
     let path = match case.variant {
-        Some(variant) => {
-            let variant = of_generated_code(variant);
-            quote!(Self::#variant)
-        }
+        Some(variant) => quote!(Self::#variant),
         None => quote!(Self),
     };
     let (field, answer) = match &case.answer {
@@ -89,10 +86,7 @@ fn arm(case: &Case<'_>) -> TokenStream {
         Answer::Forward(field) => (Some(field), call("forward", field)),
     };
     let binding = field.map(|field| {
-        let member = match &field.member {
-            syn::Member::Named(ident) => syn::Member::Named(of_generated_code(ident)),
-            member @ syn::Member::Unnamed(_) => member.clone(),
-        };
+        let member = &field.member;
         quote!(#member: __field,)
     });
     // Output:

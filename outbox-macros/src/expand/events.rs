@@ -47,6 +47,7 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let assert_wire_lock = wire_lock::assertion(set);
     let vis = &set.input.vis;
     // Output:
+    //     use _outbox::__private::names::{handler, record};
     //     impl LumeEvent {
     //         pub const EVENT_TYPES: &'static [&'static str] = &[<MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE];
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> { .. }
@@ -54,6 +55,9 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     //         pub fn assert_wire_lock() { .. }
     //     }
     quote! {
+        // Parameters that rustdoc shows have no prefix; see `names` in the runtime.
+        use _outbox::__private::names::{handler, record};
+
         #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
             /// The event types of the set, in the order of its variants.
@@ -107,12 +111,12 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     let (impl_generics, type_generics, where_clause) = set.input.generics.split_for_impl();
     let arms = set.variants.iter().map(|variant| {
         let ident = variant.ident;
-        quote!(Self::#ident(event) => Self::#ident(event))
+        quote!(Self::#ident(__event) => Self::#ident(__event))
     });
     // Output:
     //     impl LumeEvent {
     //         fn __used(self) -> Self {
-    //             match self { Self::MoodEntry(event) => Self::MoodEntry(event), other => other }
+    //             match self { Self::MoodEntry(__event) => Self::MoodEntry(__event), __other => __other }
     //         }
     //     }
     quote! {
@@ -123,7 +127,7 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
             fn __used(self) -> Self {
                 match self {
                     #(#arms,)*
-                    other => other,
+                    __other => __other,
                 }
             }
         }

@@ -22,6 +22,7 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
         ///
         /// Implement the methods with plain `async fn`. The same event may come more than once: send its
         /// `idempotency_key()` along. The future may be dropped at any await.
+        #[allow(deprecated)]
         #vis trait #trait_name: ::core::marker::Send + ::core::marker::Sync + 'static {
             #(#methods)*
         }
@@ -63,15 +64,15 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
     let routes = set.variants.iter().map(|variant| {
         let Variant { entity, method, .. } = variant;
         quote! {
-            .route::<#entity, _, _>(|handler, event| async move {
-                <__H as #trait_name>::#method(&handler, event).await
+            .route::<#entity, _, _>(|__handler, __event| async move {
+                <__H as #trait_name>::#method(&__handler, __event).await
             })
         }
     });
     // Output:
     //     pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet {
     //         _outbox::__private::SharedHandlers::new(handler)
-    //             .route::<MoodEntry, _, _>(|handler, event| async move { <__H as ..>::mood_entry(&handler, event).await })
+    //             .route::<MoodEntry, _, _>(|__handler, __event| async move { .. })
     //             .build()
     //     }
     quote! {

@@ -9,7 +9,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
 
-use super::{at, derived_name, of_generated_code};
+use super::{at, derived_name};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 
 /// What stands for the type `Metadata` in the impl.
@@ -23,7 +23,7 @@ pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
 /// The metadata's type, to be named where `Self` is no type.
 pub(super) fn type_path(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
-        Metadata::Snapshot(_) => of_generated_code(entity.name),
+        Metadata::Snapshot(_) => entity.name.clone(),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
     }
 }
@@ -62,6 +62,7 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     //     }
     Some(quote! {
         #[doc = #summary]
+        #[allow(deprecated)]
         #[derive(::core::clone::Clone #debug)]
         #derives
         #vis struct #struct_name {
@@ -137,14 +138,14 @@ fn serde_json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream
     //     #[derive(_outbox::__private::serde::Serialize)]
     //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntry", rename_all = "camelCase")]
     //     struct __Borrowed { valence: f64, labels: Vec<String> }
-    //     _outbox::__private::encode(|serializer| __Borrowed::serialize(self, serializer))
+    //     _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     quote! {
         #[derive(_outbox::__private::serde::Serialize)]
         #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
         struct __Borrowed {
             #(#fields,)*
         }
-        _outbox::__private::encode(|serializer| __Borrowed::serialize(self, serializer))
+        _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     }
 }
 
@@ -171,15 +172,15 @@ fn write(fields: &[Member<'_>]) -> TokenStream {
     let keys = fields.iter().map(key);
     let codecs = fields.iter().map(codec);
     // Output:
-    //     fn __write<__O: _outbox::__private::ObjectSink>(object: __O, field_0: &f64) -> __O::Output {
-    //         object.field("valence", field_0, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
+    //     fn __write<__O: _outbox::__private::ObjectSink>(__object: __O, __field_0: &f64) -> __O::Output {
+    //         __object.field("valence", __field_0, (&_outbox::__private::Field::<f64>::TYPE).codec()).finish()
     //     }
     quote! {
         fn __write<__O: _outbox::__private::ObjectSink>(
-            object: __O,
+            __object: __O,
             #(#names: &#types,)*
         ) -> __O::Output {
-            object
+            __object
                 #(.field(#keys, #names, #codecs))*
                 .finish()
         }
@@ -193,8 +194,8 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
     let fields = metadata.fields.iter().map(|field| field.ident);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
-    //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
-    //             __write(StructWriter::new(serializer, "MoodEntryMetadata", 1usize), &self.valence)
+    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //             __write(StructWriter::new(__serializer, "MoodEntryMetadata", 1usize), &self.valence)
     //         }
     //     }
     quote! {
@@ -202,10 +203,10 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
         impl _outbox::__private::serde::Serialize for #struct_name {
             fn serialize<__S: _outbox::__private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
-                let object = _outbox::__private::StructWriter::new(serializer, #name, #count);
-                __write(object #(, &self.#fields)*)
+                let __object = _outbox::__private::StructWriter::new(__serializer, #name, #count);
+                __write(__object #(, &self.#fields)*)
             }
         }
     }
@@ -216,11 +217,11 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     let slots = slots(&metadata.fields);
     let methods = slot_methods(&struct_name, &metadata.fields);
     // Output:
-    //     struct __Slots { field_0: Option<f64> }
+    //     struct __Slots { __field_0: Option<f64> }
     //     impl _outbox::__private::ObjectSlots for __Slots { type Object = MoodEntryMetadata; .. }
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             _outbox::__private::read_object::<__Slots, __D>(deserializer)
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //             _outbox::__private::read_object::<__Slots, __D>(__deserializer)
     //         }
     //     }
     quote! {
@@ -236,9 +237,9 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #struct_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                _outbox::__private::read_object::<__Slots, __D>(deserializer)
+                _outbox::__private::read_object::<__Slots, __D>(__deserializer)
             }
         }
     }
@@ -248,7 +249,7 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
 fn slots(fields: &[Member<'_>]) -> TokenStream {
     let names = numbered(fields);
     let types = fields.iter().map(|field| field.ty);
-    // Output: struct __Slots { field_0: Option<f64> }
+    // Output: struct __Slots { __field_0: Option<f64> }
     quote! {
         struct __Slots {
             #(#names: ::core::option::Option<#types>,)*
@@ -263,11 +264,11 @@ fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
     let codecs = fields.iter().map(codec);
     // Output:
     //     const NAMES: &'static [&'static str] = &["valence"];
-    //     fn empty() -> Self { Self { field_0: None } }
-    //     fn put<'de, __A: MapAccess<'de>>(&mut self, name: &str, map: &mut __A) -> Result<(), __A::Error> {
-    //         match name { "valence" => fill(&mut self.field_0, "valence", map, codec), _ => skip(map) }
+    //     fn empty() -> Self { Self { __field_0: None } }
+    //     fn put<'de, __A: MapAccess<'de>>(&mut self, __name: &str, __map: &mut __A) -> Result<(), __A::Error> {
+    //         match __name { "valence" => fill(&mut self.__field_0, "valence", __map, codec), _ => skip(__map) }
     //     }
-    //     fn finish(self) -> Option<MoodEntryMetadata> { Some(MoodEntryMetadata { valence: self.field_0? }) }
+    //     fn finish(self) -> Option<MoodEntryMetadata> { Some(MoodEntryMetadata { valence: self.__field_0? }) }
     quote! {
         const NAMES: &'static [&'static ::core::primitive::str] = &[#(#keys),*];
 
@@ -277,12 +278,12 @@ fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
 
         fn put<'de, __A: _outbox::__private::serde::de::MapAccess<'de>>(
             &mut self,
-            name: &::core::primitive::str,
-            map: &mut __A,
+            __name: &::core::primitive::str,
+            __map: &mut __A,
         ) -> ::core::result::Result<(), __A::Error> {
-            match name {
-                #(#keys => _outbox::__private::fill(&mut self.#names, #keys, map, #codecs),)*
-                _ => _outbox::__private::skip(map),
+            match __name {
+                #(#keys => _outbox::__private::fill(&mut self.#names, #keys, __map, #codecs),)*
+                _ => _outbox::__private::skip(__map),
             }
         }
 
@@ -294,10 +295,10 @@ fn slot_methods(struct_name: &Ident, fields: &[Member<'_>]) -> TokenStream {
     }
 }
 
-/// `field_0`, `field_1`: not the fields' names, as a parameter of that name could meet a constant of the user's.
+/// `__field_0`, `__field_1`: not the fields' names, as a parameter of that name could meet a constant of the user's.
 fn numbered(fields: &[Member<'_>]) -> Vec<Ident> {
     (0..fields.len())
-        .map(|index| format_ident!("field_{index}"))
+        .map(|index| format_ident!("__field_{index}"))
         .collect()
 }
 

@@ -73,12 +73,15 @@ fn runtime(krate: Option<&Path>) -> TokenStream {
 
 /// Items that see the runtime as `_outbox` and that nobody outside can name.
 fn in_const(runtime: &TokenStream, items: &[TokenStream]) -> TokenStream {
+    // The user's types may be deprecated, which their author was told about where they were written.
     // Output:
+    //     #[allow(deprecated)]
     //     const _: () = {
     //         use ::outbox_runtime as _outbox;
     //         impl _outbox::OutboxEntity for MoodEntry { .. }
     //     };
     quote! {
+        #[allow(deprecated)]
         const _: () = {
             use #runtime as _outbox;
             #(#items)*
@@ -94,11 +97,4 @@ fn derived_name(name: &Ident, suffix: &str) -> Ident {
 /// The place of the user's token, with the hygiene and the silence of generated code.
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
-}
-
-/// The user's name where it stands, as a part of generated code: a deprecated one is not used by its author here.
-fn of_generated_code(name: &Ident) -> Ident {
-    let mut name = name.clone();
-    name.set_span(at(name.span()));
-    name
 }

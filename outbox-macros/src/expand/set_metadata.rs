@@ -32,6 +32,7 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
         ///
         /// In JSON it is tagged with the event type and of the newest version; rows, which say their version, are read by
         /// `decode`. `Debug` shows the variant alone: payloads do not belong in logs.
+        #[allow(deprecated)]
         #vis enum #enum_name {
             #(#variants,)*
             /// The metadata of an event whose type is not in the set.
@@ -93,15 +94,15 @@ fn debug(set: &EventSet<'_>) -> TokenStream {
     });
     // Output:
     //     impl Debug for LumeEventMetadata {
-    //         fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-    //             f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             __f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
     //         }
     //     }
     quote! {
         #[automatically_derived]
         impl ::core::fmt::Debug for #enum_name {
-            fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-                f.write_str(match self {
+            fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                __f.write_str(match self {
                     #(#arms,)*
                     Self::Generic(_) => "Generic",
                 })
@@ -116,17 +117,17 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
         let ident = variant.ident;
         let event_type = event_type(variant);
         quote! {
-            Self::#ident(metadata) => {
-                _outbox::__private::serialize_tagged(serializer, #event_type, metadata)
+            Self::#ident(__metadata) => {
+                _outbox::__private::serialize_tagged(__serializer, #event_type, __metadata)
             }
         }
     });
     // Output:
     //     impl Serialize for LumeEventMetadata {
-    //         fn serialize<__S: Serializer>(&self, serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
     //             match self {
-    //                 Self::MoodEntry(metadata) => serialize_tagged(serializer, MoodEntry::EVENT_TYPE, metadata),
-    //                 Self::Generic(metadata) => serialize_generic(serializer, metadata),
+    //                 Self::MoodEntry(__metadata) => serialize_tagged(__serializer, MoodEntry::EVENT_TYPE, __metadata),
+    //                 Self::Generic(__metadata) => serialize_generic(__serializer, __metadata),
     //             }
     //         }
     //     }
@@ -135,12 +136,12 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
         impl _outbox::__private::serde::Serialize for #enum_name {
             fn serialize<__S: _outbox::__private::serde::Serializer>(
                 &self,
-                serializer: __S,
+                __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
                 match self {
                     #(#arms)*
-                    Self::Generic(metadata) => {
-                        _outbox::__private::serialize_generic(serializer, metadata)
+                    Self::Generic(__metadata) => {
+                        _outbox::__private::serialize_generic(__serializer, __metadata)
                     }
                 }
             }
@@ -153,15 +154,15 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
     let arms = set.variants.iter().map(|variant| {
         let ident = variant.ident;
         let event_type = event_type(variant);
-        quote!(#event_type => tagged.into_typed().map(Self::#ident))
+        quote!(#event_type => __tagged.into_typed().map(Self::#ident))
     });
     // Output:
     //     impl<'de> Deserialize<'de> for LumeEventMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(deserializer: __D) -> Result<Self, __D::Error> {
-    //             let tagged = Tagged::read(deserializer)?;
-    //             match tagged.tag.as_str() {
-    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => tagged.into_typed().map(Self::MoodEntry),
-    //                 _ => tagged.into_generic().map(Self::Generic),
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //             let __tagged = Tagged::read(__deserializer)?;
+    //             match __tagged.tag.as_str() {
+    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => __tagged.into_typed().map(Self::MoodEntry),
+    //                 _ => __tagged.into_generic().map(Self::Generic),
     //             }
     //         }
     //     }
@@ -169,12 +170,12 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
         #[automatically_derived]
         impl<'de> _outbox::__private::serde::Deserialize<'de> for #enum_name {
             fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
-                deserializer: __D,
+                __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
-                let tagged = _outbox::__private::Tagged::read(deserializer)?;
-                match tagged.tag.as_str() {
+                let __tagged = _outbox::__private::Tagged::read(__deserializer)?;
+                match __tagged.tag.as_str() {
                     #(#arms,)*
-                    _ => tagged.into_generic().map(Self::Generic),
+                    _ => __tagged.into_generic().map(Self::Generic),
                 }
             }
         }

@@ -1,6 +1,7 @@
 //! Generated code names nothing that is not spelt out from the root.
 #![no_implicit_prelude]
-#![deny(missing_docs)]
+#![deny(warnings, missing_docs)]
+#![allow(dead_code)]
 #![forbid(unsafe_code)]
 
 /// A mood.
@@ -23,11 +24,7 @@ pub struct MoodEntry {
 }
 
 /// A journal, with serde's names.
-#[derive(
-    ::outbox_runtime::OutboxEntity,
-    ::serde::Serialize,
-    ::serde::Deserialize,
-)]
+#[derive(::outbox_runtime::OutboxEntity)]
 #[outbox(event_type = "journal")]
 #[serde(rename_all = "camelCase")]
 pub struct Journal {
@@ -37,6 +34,9 @@ pub struct Journal {
     user_id: ::std::string::String,
     #[outbox(metadata)]
     word_count: u32,
+    #[outbox(metadata)]
+    #[serde(default, skip_serializing_if = "::core::option::Option::is_none")]
+    body: ::core::option::Option<::std::string::String>,
 }
 
 /// A goal, whole.
@@ -46,6 +46,7 @@ pub struct Journal {
     ::serde::Deserialize,
 )]
 #[outbox(event_type = "goal", snapshot)]
+#[serde(deny_unknown_fields)]
 pub struct Goal {
     #[outbox(entity_id)]
     id: i64,
