@@ -21,6 +21,11 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 ///
 /// `now` may go backwards, as the wall clock does. `sleep_until` must resolve once `now` has reached
 /// the deadline, also when the clock jumped over it, and must resolve at once for a deadline in the past.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a clock",
+    label = "neither tells the time nor waits for it",
+    note = "use `SystemClock`, or `testing::ManualClock` in tests, by value; a clock of your own implements `outbox_runtime::Clock`"
+)]
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// The current time, to the microsecond (what the stores keep).
     fn now(&self) -> DateTime<Utc>;

@@ -140,8 +140,10 @@ impl OutboxEvent {
 /// }
 /// ```
 pub struct Event<E: OutboxEntity> {
-    record: OutboxEvent,
     metadata: E::Metadata,
+    // The last one, because the compiler asks for its size alone, and would otherwise say of an `E` that is no entity
+    // that it is none wherever an event is passed on, and not only where it is named.
+    record: OutboxEvent,
 }
 
 impl<E: OutboxEntity> Event<E> {
@@ -163,7 +165,7 @@ impl<E: OutboxEntity> Event<E> {
     }
 
     pub(crate) fn new(record: OutboxEvent, metadata: E::Metadata) -> Self {
-        Self { record, metadata }
+        Self { metadata, record }
     }
 
     /// The metadata that the entity had when the event was enqueued.

@@ -10,10 +10,14 @@ use serde::de::{
 use serde::ser::{Serialize, SerializeMap, SerializeStruct, Serializer};
 use serde_json::{Map, Value};
 
-use crate::entity::{EntityOptions, OutboxEntity};
+use crate::entity::EntityOptions;
 use crate::event::OutboxEvent;
-use crate::metadata::{self, DecodeError, RawMetadata};
+use crate::metadata::{DecodeError, RawMetadata};
 
+#[path = "private/member.rs"]
+mod member; // the entity of a variant
+
+pub use self::member::{Member, NotAMember};
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
@@ -312,11 +316,6 @@ impl<'de, E: serde::de::Error> MapAccess<'de> for Absent<E> {
     }
 }
 
-/// The typed metadata of a row that is known to be of this entity.
-pub fn typed_metadata<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
-    metadata::decode::<E>(record)
-}
-
 /// The metadata of a row whose type is in no set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
     match &record.metadata {
@@ -327,8 +326,8 @@ pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>
     }
 }
 
-/// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
-pub fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
+/// Writes an object with one key.
+fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
     serializer: S,
     event_type: &'static str,
     metadata: &T,
@@ -370,7 +369,7 @@ impl Tagged {
     }
 
     /// The value as the type that the tag stands for.
-    pub fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
+    fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
         serde_json::from_value(self.value).map_err(E::custom)
     }
 
@@ -400,20 +399,19 @@ pub mod names {
     pub fn record() {}
 }
 
-/// Whether the event type at `index` is none of the earlier ones; for the derive's compile-time check of a set.
-#[must_use]
-pub const fn is_unique(event_types: &[&str], index: usize) -> bool {
-    let mut earlier = 0;
-    while earlier < index {
-        if same_str(
-            event_types[earlier].as_bytes(),
-            event_types[index].as_bytes(),
-        ) {
-            return false;
+/// Stops the compilation of a set in which another variant has the event type of the one at `index`. `messages` name
+/// the variants, as formatting is no `const fn`.
+#[track_caller]
+pub const fn assert_event_type(event_types: &[&str], messages: &[&str], index: usize) {
+    let own = event_types[index].as_bytes();
+    let mut other = 0;
+    while other < event_types.len() {
+        // A type that is no entity has none.
+        if other != index && !own.is_empty() && same_str(event_types[other].as_bytes(), own) {
+            panic!("{}", messages[other]);
         }
-        earlier += 1;
+        other += 1;
     }
-    true
 }
 
 /// `==` on strings is not a `const fn`.

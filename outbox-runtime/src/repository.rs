@@ -46,6 +46,11 @@ use crate::statistics::{Explanation, OutboxStatistics};
 ///
 /// Listings are in claim order (priority, due time, seq) where they concern waiting events, in `seq` order otherwise.
 #[async_trait]
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a store of events",
+    label = "not an `OutboxRepository`",
+    note = "pass a store by value: `store.clone()` is another handle on the same one"
+)]
 pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Events come in.
 

@@ -5,6 +5,8 @@
 
 mod versions; // the rules between version and upcast
 
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use quote::ToTokens;
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Data, DataEnum, DeriveInput, Fields, FieldsNamed, Member};
@@ -23,6 +25,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
+    metadata_borrows_nothing(source, diag);
     a_timeout_is_shorter_than_the_lease(source, diag);
     only_snapshots_coalesce(source, diag);
     something_waits_behind_a_dead_letter(source, diag);
@@ -269,6 +272,32 @@ fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
 
 fn is_id(field: &FieldSource<'_>) -> bool {
     field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
+}
+
+/// What is read from a row owns what it holds: there is nothing that it could borrow from.
+fn metadata_borrows_nothing(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let fields = source.fields.iter();
+    for field in fields.filter(|field| field.attrs.metadata.is_some()) {
+        if let Some(borrow) = reference_in(field.field.ty.to_token_stream()) {
+            diag.error_with_help(
+                borrow,
+                "metadata is read from a row, and cannot borrow what it holds",
+                "use a type that owns it, such as `String` for `&str` and `Vec<T>` for `&[T]`",
+            );
+        }
+    }
+}
+
+/// Where a type is a reference, or is made of one. What is in brackets may be the length of an array, where `&` is an
+/// operator.
+fn reference_in(ty: TokenStream) -> Option<Span> {
+    ty.into_iter().find_map(|token| match token {
+        TokenTree::Punct(punct) if punct.as_char() == '&' => Some(punct.span()),
+        TokenTree::Group(group) if group.delimiter() != Delimiter::Bracket => {
+            reference_in(group.stream())
+        }
+        _ => None,
+    })
 }
 
 /// Generated names such as `<Name>Metadata` and `<Name>Handler` have no parameters.

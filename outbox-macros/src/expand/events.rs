@@ -2,6 +2,7 @@
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
+use syn::Ident;
 use syn::spanned::Spanned;
 
 use super::{at, handler, in_const, runtime, set_metadata, wire_lock};
@@ -10,14 +11,9 @@ use crate::model::{EventSet, Variant};
 /// Everything that `#[derive(OutboxEvents)]` generates.
 pub(super) fn expand(set: &EventSet<'_>) -> TokenStream {
     let items = items(set);
-    let assertions = set
-        .variants
-        .iter()
-        .enumerate()
-        .map(|(index, variant)| event_type_is_unique(set, index, variant));
     let assertions = in_const(
         &runtime(set.krate.as_ref()),
-        &assertions.collect::<Vec<_>>(),
+        &[event_types_are_distinct(set)],
     );
     quote!(#items #assertions)
 }
@@ -48,8 +44,9 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     // Output:
     //     use _outbox::__private::names::{handler, record};
+    //     use _outbox::__private::NotAMember as _;
     //     impl LumeEvent {
-    //         pub const EVENT_TYPES: &'static [&'static str] = &[<MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE];
+    //         pub const EVENT_TYPES: &'static [&'static str] = &[Member::<MoodEntry>::EVENT_TYPE];
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> { .. }
     //         pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet { .. }
     //         pub fn assert_wire_lock() { .. }
@@ -57,6 +54,7 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     quote! {
         // Parameters that rustdoc shows have no prefix; see `names` in the runtime.
         use _outbox::__private::names::{handler, record};
+        use _outbox::__private::NotAMember as _;
 
         #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
@@ -75,13 +73,14 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
 fn decode(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let arms = set.variants.iter().map(|variant| {
-        let (ident, event_type) = (variant.ident, event_type(variant));
-        quote!(#event_type => _outbox::Event::decode(record).map(Self::#ident))
+        let ident = variant.ident;
+        let (event_type, event) = (event_type(variant), member(variant, "event"));
+        quote!(#event_type => #event(record, Self::#ident))
     });
     // Output:
     //     pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
     //         match record.event_type.as_str() {
-    //             <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => _outbox::Event::decode(record).map(Self::MoodEntry),
+    //             Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::event(record, Self::MoodEntry),
     //             _ => Err(_outbox::DecodeError::UnknownEventType { event_type: record.event_type, known: .. }),
     //         }
     //     }
@@ -109,14 +108,12 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
 fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let (impl_generics, type_generics, where_clause) = set.input.generics.split_for_impl();
-    let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
-        quote!(Self::#ident(__event) => Self::#ident(__event))
-    });
+    let idents: Vec<&Ident> = set.variants.iter().map(|variant| variant.ident).collect();
     // Output:
     //     impl LumeEvent {
-    //         fn __used(self) -> Self {
-    //             match self { Self::MoodEntry(__event) => Self::MoodEntry(__event), __other => __other }
+    //         fn __used(self) {
+    //             let _ = (Self::MoodEntry,);
+    //             match self { Self::MoodEntry(__event) => {} }
     //         }
     //     }
     quote! {
@@ -124,36 +121,49 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
         impl #impl_generics #name #type_generics #where_clause {
             #[doc(hidden)]
             #[allow(dead_code)]
-            fn __used(self) -> Self {
+            fn __used(self) {
+                let _ = (#(Self::#idents,)*);
                 match self {
-                    #(#arms,)*
-                    __other => __other,
+                    #(Self::#idents(__event) => {})*
                 }
             }
         }
     }
 }
 
-/// Two entities may have one event type only if they are in no set together.
-fn event_type_is_unique(set: &EventSet<'_>, index: usize, variant: &Variant<'_>) -> TokenStream {
+/// Two entities may have one event type only if they are in no set together. Each of them is told of the other.
+fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
-    let message = format!(
-        "the event type of `{}` is the event type of an earlier variant of `{name}`",
-        variant.ident
-    );
+    let messages = set.variants.iter().map(|variant| {
+        let other = variant.ident;
+        format!("the event type of this entity is that of `{other}` too, which is in the same set")
+    });
+    let assertions = set.variants.iter().enumerate().map(|(index, variant)| {
+        quote_spanned! {at(variant.entity.span())=>
+            const _: () =
+                _outbox::__private::assert_event_type(#name::EVENT_TYPES, __MESSAGES, #index);
+        }
+    });
     // Output:
-    //     const _: () = assert!(_outbox::__private::is_unique(LumeEvent::EVENT_TYPES, 1), "the event type of ..");
-    quote_spanned! {at(variant.entity.span())=>
-        const _: () = ::core::assert!(
-            _outbox::__private::is_unique(#name::EVENT_TYPES, #index),
-            #message
-        );
+    //     const __MESSAGES: &[&str] = &["the event type of this entity is that of `MoodEntry` too, ..", ..];
+    //     const _: () = _outbox::__private::assert_event_type(LumeEvent::EVENT_TYPES, __MESSAGES, 0usize);
+    quote! {
+        const __MESSAGES: &[&::core::primitive::str] = &[#(#messages),*];
+        #(#assertions)*
     }
 }
 
 /// The variant's event type, as an expression and as a pattern.
 pub(super) fn event_type(variant: &Variant<'_>) -> TokenStream {
+    // Output: _outbox::__private::Member::<MoodEntry>::EVENT_TYPE
+    member(variant, "EVENT_TYPE")
+}
+
+/// What the runtime does with the variant's entity.
+pub(super) fn member(variant: &Variant<'_>, item: &str) -> TokenStream {
     let entity = variant.entity;
-    // Output: <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE
-    quote_spanned!(at(entity.span())=> <#entity as _outbox::OutboxEntity>::EVENT_TYPE)
+    let span = at(entity.span());
+    let item = Ident::new(item, span);
+    // Output: _outbox::__private::Member::<MoodEntry>::event
+    quote_spanned!(span=> _outbox::__private::Member::<#entity>::#item)
 }

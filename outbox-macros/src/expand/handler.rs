@@ -3,6 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
+use super::events::member;
 use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
 
@@ -13,6 +14,7 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
     let trait_name = derived_name(name, "Handler");
     let summary = format!("Delivers every event of [`{name}`], each in a method of its own.");
     let methods = set.variants.iter().map(|variant| method(variant, runtime));
+    // No `#[diagnostic::on_unimplemented]`: where the user says `no_implicit_prelude` it is not found.
     // Output:
     //     pub trait LumeEventHandler: Send + Sync + 'static {
     //         fn mood_entry(&self, event: Event<MoodEntry>) -> impl Future<Output = Result<(), HandlerError>> + Send;
@@ -62,25 +64,29 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let trait_name = derived_name(&set.input.ident, "Handler");
     let routes = set.variants.iter().map(|variant| {
-        let Variant { entity, method, .. } = variant;
+        let Variant { event, method, .. } = variant;
+        let route = member(variant, "route");
         quote! {
-            .route::<#entity, _, _>(|__handler, __event| async move {
-                <__H as #trait_name>::#method(&__handler, __event).await
-            })
+            let __handlers = #route(
+                __handlers,
+                |__handler: ::std::sync::Arc<__H>, __event: #event| async move {
+                    <__H as #trait_name>::#method(&__handler, __event).await
+                },
+            );
         }
     });
     // Output:
     //     pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet {
-    //         _outbox::__private::SharedHandlers::new(handler)
-    //             .route::<MoodEntry, _, _>(|__handler, __event| async move { .. })
-    //             .build()
+    //         let __handlers = _outbox::__private::SharedHandlers::new(handler);
+    //         let __handlers = Member::<MoodEntry>::route(__handlers, |__handler, __event| async move { .. });
+    //         __handlers.build()
     //     }
     quote! {
         /// The handler of every event of the set, for a processor.
         #vis fn handled_by<__H: #trait_name>(handler: __H) -> _outbox::HandlerSet {
-            _outbox::__private::SharedHandlers::new(handler)
-                #(#routes)*
-                .build()
+            let __handlers = _outbox::__private::SharedHandlers::new(handler);
+            #(#routes)*
+            __handlers.build()
         }
     }
 }

@@ -12,6 +12,7 @@ mod fallback; // what stands in for code that could not be generated
 mod handler; // trait <Set>Handler, handled_by
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
+mod receiver; // `Self` in the types of fields
 mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
 mod versions; // rows of older versions
@@ -27,6 +28,7 @@ use crate::{check, diag};
 
 /// `#[derive(OutboxEntity)]`.
 pub(crate) fn outbox_entity(input: &DeriveInput) -> TokenStream {
+    let input = &*receiver::spell_out(input);
     let (source, faults) = diag::collect(|diag| {
         let source = EntitySource::read(input, diag);
         check::entity(&source, diag);

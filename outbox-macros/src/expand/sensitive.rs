@@ -25,16 +25,16 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     });
     // Output:
     //     impl Debug for MoodEntryMetadata {
-    //         fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-    //             f.debug_struct("MoodEntryMetadata")
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             __f.debug_struct("MoodEntryMetadata")
     //                 .field("valence", &self.valence)
     //                 .field("notes", &_outbox::__private::Redacted)
     //                 .finish()
     //         }
     //     }
     let body = quote! {
-        fn fmt(&self, f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            f.debug_struct(#name)
+        fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            __f.debug_struct(#name)
                 #(#fields)*
                 .finish()
         }
@@ -56,15 +56,15 @@ pub(super) fn hide_method(entity: &Entity<'_>) -> Option<TokenStream> {
         .filter(|field| field.sensitive.is_some())
         .map(|field| field.ident);
     // Output:
-    //     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut _outbox::Redaction) {
-    //         redaction.hide(&metadata.notes);
+    //     fn hide_sensitive(__metadata: &Self::Metadata, __redaction: &mut _outbox::Redaction) {
+    //         __redaction.hide(&__metadata.notes);
     //     }
     Some(quote! {
         fn hide_sensitive(
-            metadata: &<Self as _outbox::OutboxEntity>::Metadata,
-            redaction: &mut _outbox::Redaction,
+            __metadata: &<Self as _outbox::OutboxEntity>::Metadata,
+            __redaction: &mut _outbox::Redaction,
         ) {
-            #(redaction.hide(&metadata.#idents);)*
+            #(__redaction.hide(&__metadata.#idents);)*
         }
     })
 }

@@ -4,7 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::events::event_type;
+use super::events::{event_type, member};
 use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
 
@@ -53,14 +53,14 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
-        let event_type = event_type(variant);
-        quote!(#event_type => _outbox::__private::typed_metadata::<#entity>(record).map(Self::#ident))
+        let (event_type, metadata) = (event_type(variant), member(variant, "metadata"));
+        quote_spanned!(at(entity.span())=> #event_type => #metadata(record, Self::#ident))
     });
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
     //             match record.event_type.as_str() {
-    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => typed_metadata::<MoodEntry>(record).map(..),
+    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record, Self::MoodEntry),
     //                 _ => generic_metadata(record).map(Self::Generic),
     //             }
     //         }
@@ -88,9 +88,9 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
 fn debug(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
+        let Variant { ident, entity, .. } = variant;
         let name = ident.to_string();
-        quote!(Self::#ident(_) => #name)
+        quote_spanned!(at(entity.span())=> Self::#ident(_) => #name)
     });
     // Output:
     //     impl Debug for LumeEventMetadata {
@@ -114,19 +114,17 @@ fn debug(set: &EventSet<'_>) -> TokenStream {
 fn serialize(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
-        let event_type = event_type(variant);
-        quote! {
-            Self::#ident(__metadata) => {
-                _outbox::__private::serialize_tagged(__serializer, #event_type, __metadata)
-            }
+        let Variant { ident, entity, .. } = variant;
+        let serialize = member(variant, "serialize");
+        quote_spanned! {at(entity.span())=>
+            Self::#ident(__metadata) => #serialize(__serializer, __metadata)
         }
     });
     // Output:
     //     impl Serialize for LumeEventMetadata {
     //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
     //             match self {
-    //                 Self::MoodEntry(__metadata) => serialize_tagged(__serializer, MoodEntry::EVENT_TYPE, __metadata),
+    //                 Self::MoodEntry(__metadata) => Member::<MoodEntry>::serialize(__serializer, __metadata),
     //                 Self::Generic(__metadata) => serialize_generic(__serializer, __metadata),
     //             }
     //         }
@@ -139,7 +137,7 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
                 __serializer: __S,
             ) -> ::core::result::Result<__S::Ok, __S::Error> {
                 match self {
-                    #(#arms)*
+                    #(#arms,)*
                     Self::Generic(__metadata) => {
                         _outbox::__private::serialize_generic(__serializer, __metadata)
                     }
@@ -152,16 +150,16 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
 fn deserialize(set: &EventSet<'_>) -> TokenStream {
     let enum_name = derived_name(&set.input.ident, "Metadata");
     let arms = set.variants.iter().map(|variant| {
-        let ident = variant.ident;
-        let event_type = event_type(variant);
-        quote!(#event_type => __tagged.into_typed().map(Self::#ident))
+        let Variant { ident, entity, .. } = variant;
+        let (event_type, deserialize) = (event_type(variant), member(variant, "deserialize"));
+        quote_spanned!(at(entity.span())=> #event_type => #deserialize(__tagged, Self::#ident))
     });
     // Output:
     //     impl<'de> Deserialize<'de> for LumeEventMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
     //             let __tagged = Tagged::read(__deserializer)?;
     //             match __tagged.tag.as_str() {
-    //                 <MoodEntry as _outbox::OutboxEntity>::EVENT_TYPE => __tagged.into_typed().map(Self::MoodEntry),
+    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
     //                 _ => __tagged.into_generic().map(Self::Generic),
     //             }
     //         }

@@ -246,8 +246,8 @@ impl Error for HandlerError {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what to do about a failed delivery",
-    label = "the runtime cannot tell whether to try again",
-    note = "derive or implement `DeliveryError` for it, or choose here: `.or_retry()?`, `.or_permanent()?`"
+    label = "whether to try again is not known: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
+    note = "`HandlerResult` has `or_retry` and `or_permanent`, for any error; `DeliveryError` is for your own"
 )]
 pub trait DeliveryError: Error + Send + Sync + 'static {
     /// What the runtime does about this error.

@@ -52,6 +52,7 @@ pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not handle outbox events",
+    label = "not a handler of untyped events",
     note = "for a set of entities: `YourEvents::handled_by(your_handler)`; for any event type: implement `OutboxEventHandler`"
 )]
 pub trait OutboxEventHandler: Send + Sync + 'static {
@@ -105,6 +106,7 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "this does not handle events of `{E}`",
+    label = "not a function from `Event<{E}>` to a future",
     note = "a handler is a `Fn(Event<{E}>)` that returns a `Send` future of `Result<(), HandlerError>`"
 )]
 pub trait HandlerFn<E: OutboxEntity>:

@@ -26,6 +26,9 @@ trait Everything: Sized {
     fn as_str(&self) {}
     fn serialize(&self) {}
     fn mood_entry(&self) {}
+    fn event() {}
+    fn metadata() {}
+    fn deserialize() {}
 }
 
 #[derive(outbox_runtime::OutboxEntity)]

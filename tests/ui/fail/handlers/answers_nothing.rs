@@ -1,0 +1,25 @@
+//! A handler answers.
+
+use outbox_runtime::prelude::*;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+#[derive(OutboxEvents)]
+enum LumeEvent {
+    Goal(Event<Goal>),
+}
+
+struct LumeSync;
+
+impl LumeEventHandler for LumeSync {
+    async fn goal(&self, _: Event<Goal>) {}
+}
+
+fn main() {}

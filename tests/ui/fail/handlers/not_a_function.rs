@@ -1,0 +1,18 @@
+//! A handler of one entity is a function.
+
+use outbox_runtime::prelude::*;
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "goal")]
+struct Goal {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
+struct LumeSync;
+
+fn main() {
+    let _ = Processor::builder(MemoryStore::new()).handle::<Goal>(LumeSync);
+}
