@@ -2,14 +2,17 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Ident, Visibility};
+
+use super::docs::Links;
+use crate::model::Entity;
 
 /// The three ways in which an entity changes.
-pub(super) fn methods(name: &Ident, vis: &Visibility) -> TokenStream {
+pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
+    let name = entity.name;
     let methods = [
-        method(vis, "enqueue_sync", "Create", "is new"),
-        method(vis, "enqueue_update", "Update", "has changed"),
-        method(vis, "enqueue_delete", "Delete", "is gone"),
+        method(entity, "enqueue_sync", "Create", "is new"),
+        method(entity, "enqueue_update", "Update", "has changed"),
+        method(entity, "enqueue_delete", "Delete", "is gone"),
     ];
     // Output:
     //     impl MoodEntry {
@@ -25,18 +28,27 @@ pub(super) fn methods(name: &Ident, vis: &Visibility) -> TokenStream {
     }
 }
 
-fn method(vis: &Visibility, name: &str, operation: &str, what: &str) -> TokenStream {
-    let method = format_ident!("{name}");
+fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> TokenStream {
+    let Entity { name, vis, .. } = entity;
+    let method = format_ident!("{method}");
     let operation = format_ident!("{operation}");
-    let summary = format!("An event that tells the remote service that this entity {what}.");
+    let summary =
+        format!("An event that tells the remote service that this [`{name}`](Self) {what}.");
+    let links = Links::new(entity.krate.as_ref());
+    let on = links.to("Enqueue::on");
+    let options = links.to("OutboxEntity::OPTIONS");
+    let details = format!(
+        "Nothing is stored before {on}, which joins the transaction that it is given. Priority and attempts are those of \
+         {options} unless they are changed before."
+    );
     // Output:
     //     pub fn enqueue_sync(&self) -> _outbox::Enqueue {
     //         _outbox::Enqueue::new(self, _outbox::Operation::Create)
     //     }
     quote! {
         #[doc = #summary]
-        ///
-        /// Nothing is stored before `.on(..)`, which joins the transaction that it is given.
+        #[doc = ""]
+        #[doc = #details]
         #vis fn #method(&self) -> _outbox::Enqueue {
             _outbox::Enqueue::new(self, _outbox::Operation::#operation)
         }

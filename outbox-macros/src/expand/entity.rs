@@ -13,7 +13,7 @@ pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
     let struct_item = metadata::struct_item(entity, &runtime);
     let items = [
         trait_impl(entity),
-        enqueue::methods(entity.name, entity.vis),
+        enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
         sensitive::debug(entity).unwrap_or_default(),

@@ -5,6 +5,7 @@ use quote::{quote, quote_spanned};
 use syn::Ident;
 use syn::spanned::Spanned;
 
+use super::docs::Links;
 use super::{at, handler, in_const, runtime, set_metadata, wire_lock};
 use crate::model::{EventSet, Variant};
 
@@ -42,13 +43,14 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let handled_by = handler::handled_by(set);
     let assert_wire_lock = wire_lock::assertion(set);
     let vis = &set.input.vis;
+    let summary = format!("The event types of [`{name}`](Self), in the order of its variants.");
     // Output:
     //     use _outbox::__private::names::{handler, record};
     //     use _outbox::__private::NotAMember as _;
     //     impl LumeEvent {
     //         pub const EVENT_TYPES: &'static [&'static str] = &[Member::<MoodEntry>::EVENT_TYPE];
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> { .. }
-    //         pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet { .. }
+    //         pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet { .. }
     //         pub fn assert_wire_lock() { .. }
     //     }
     quote! {
@@ -58,7 +60,7 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
 
         #[automatically_derived]
         impl #impl_generics #name #type_generics #where_clause {
-            /// The event types of the set, in the order of its variants.
+            #[doc = #summary]
             #vis const EVENT_TYPES: &'static [&'static ::core::primitive::str] = &[#(#types),*];
 
             #decode
@@ -72,6 +74,14 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
 
 fn decode(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
+    let summary = format!(
+        "Reads a row as the event of [`{}`](Self) that it is.",
+        set.input.ident
+    );
+    let errors = format!(
+        "{} where its type is not in the set, or its metadata is missing, damaged or of another shape.",
+        Links::new(set.krate.as_ref()).to("DecodeError")
+    );
     let arms = set.variants.iter().map(|variant| {
         let ident = variant.ident;
         let (event_type, event) = (event_type(variant), member(variant, "event"));
@@ -85,11 +95,11 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     //         }
     //     }
     quote! {
-        /// Reads a row as the event that it is.
+        #[doc = #summary]
         ///
         /// # Errors
         ///
-        /// Where its type is not in the set, or its metadata is missing, damaged or of another shape.
+        #[doc = #errors]
         #vis fn decode(
             record: _outbox::OutboxEvent,
         ) -> ::core::result::Result<Self, _outbox::DecodeError> {

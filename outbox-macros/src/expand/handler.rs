@@ -3,6 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 
+use super::docs::Links;
 use super::events::member;
 use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
@@ -13,7 +14,16 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
     let vis = &set.input.vis;
     let trait_name = derived_name(name, "Handler");
     let summary = format!("Delivers every event of [`{name}`], each in a method of its own.");
-    let methods = set.variants.iter().map(|variant| method(variant, runtime));
+    let links = Links::new(set.krate.as_ref());
+    let details = format!(
+        "Implement the methods with plain `async fn`. The same event may come more than once: send its {} along. The \
+         future may be dropped at any await.",
+        links.to("Event::idempotency_key")
+    );
+    let methods = set
+        .variants
+        .iter()
+        .map(|variant| method(set, variant, runtime));
     // No `#[diagnostic::on_unimplemented]`: where the user says `no_implicit_prelude` it is not found.
     // Output:
     //     pub trait LumeEventHandler: Send + Sync + 'static {
@@ -22,8 +32,7 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
     quote! {
         #[doc = #summary]
         ///
-        /// Implement the methods with plain `async fn`. The same event may come more than once: send its
-        /// `idempotency_key()` along. The future may be dropped at any await.
+        #[doc = #details]
         #[allow(deprecated)]
         #vis trait #trait_name: ::core::marker::Send + ::core::marker::Sync + 'static {
             #(#methods)*
@@ -31,14 +40,21 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
     }
 }
 
-fn method(variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
+fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
     let Variant {
         ident,
         event,
         method,
         ..
     } = variant;
-    let summary = format!("Delivers one `{ident}` event.");
+    let summary = format!(
+        "Delivers one [`{ident}`]({}::{ident}) event.",
+        set.input.ident
+    );
+    let errors = format!(
+        "What the runtime should do about it: see {}.",
+        Links::new(set.krate.as_ref()).to("HandlerError")
+    );
     // Output:
     //     fn mood_entry(
     //         &self,
@@ -49,7 +65,7 @@ fn method(variant: &Variant<'_>, runtime: &TokenStream) -> TokenStream {
         ///
         /// # Errors
         ///
-        /// What the runtime should do about it.
+        #[doc = #errors]
         fn #method(
             &self,
             event: #event,
@@ -69,21 +85,26 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
         quote! {
             let __handlers = #route(
                 __handlers,
-                |__handler: ::std::sync::Arc<__H>, __event: #event| async move {
-                    <__H as #trait_name>::#method(&__handler, __event).await
+                |__handler: ::std::sync::Arc<_>, __event: #event| async move {
+                    #trait_name::#method(&*__handler, __event).await
                 },
             );
         }
     });
+    let summary = format!(
+        "Delivers every event of [`{}`](Self) with one handler: what {} takes.",
+        set.input.ident,
+        Links::new(set.krate.as_ref()).to("ProcessorBuilder::handlers")
+    );
     // Output:
-    //     pub fn handled_by<__H: LumeEventHandler>(handler: __H) -> _outbox::HandlerSet {
+    //     pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet {
     //         let __handlers = _outbox::__private::SharedHandlers::new(handler);
     //         let __handlers = Member::<MoodEntry>::route(__handlers, |__handler, __event| async move { .. });
     //         __handlers.build()
     //     }
     quote! {
-        /// The handler of every event of the set, for a processor.
-        #vis fn handled_by<__H: #trait_name>(handler: __H) -> _outbox::HandlerSet {
+        #[doc = #summary]
+        #vis fn handled_by(handler: impl #trait_name) -> _outbox::HandlerSet {
             let __handlers = _outbox::__private::SharedHandlers::new(handler);
             #(#routes)*
             __handlers.build()

@@ -4,6 +4,7 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
+use super::docs::Links;
 use super::events::{event_type, member};
 use super::{at, derived_name};
 use crate::model::{EventSet, Variant};
@@ -17,7 +18,7 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
         format!("The metadata of any event of [`{name}`], and of events outside of the set.");
     let variants = set.variants.iter().map(|variant| {
         let Variant { ident, entity, .. } = variant;
-        let summary = format!("The metadata of a `{ident}` event.");
+        let summary = format!("The metadata of a [`{ident}`]({name}::{ident}) event.");
         let metadata =
             quote_spanned!(at(entity.span())=> <#entity as #runtime::OutboxEntity>::Metadata);
         quote!(#[doc = #summary] #ident(#metadata))
@@ -56,6 +57,14 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
         let (event_type, metadata) = (event_type(variant), member(variant, "metadata"));
         quote_spanned!(at(entity.span())=> #event_type => #metadata(record, Self::#ident))
     });
+    let summary = format!(
+        "Reads the metadata of a row; what is outside of [`{}`] is [`Generic`](Self::Generic).",
+        set.input.ident
+    );
+    let errors = format!(
+        "{} where the metadata is missing, damaged or of another shape.",
+        Links::new(set.krate.as_ref()).to("DecodeError")
+    );
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
@@ -68,11 +77,11 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     quote! {
         #[automatically_derived]
         impl #enum_name {
-            /// Reads the metadata of a row; what is outside of the set is `Generic`.
+            #[doc = #summary]
             ///
             /// # Errors
             ///
-            /// Where the metadata is missing, damaged or of another shape.
+            #[doc = #errors]
             #vis fn decode(
                 record: &_outbox::OutboxEvent,
             ) -> ::core::result::Result<Self, _outbox::DecodeError> {

@@ -1,0 +1,31 @@
+//! Links of generated documentation to the runtime, under the name that it has for the user.
+
+use quote::ToTokens;
+use syn::Path;
+
+/// Makes links.
+pub(super) struct Links {
+    /// `None` where `$crate` is a part of it: documentation cannot say that.
+    runtime: Option<String>,
+}
+
+impl Links {
+    pub(super) fn new(krate: Option<&Path>) -> Self {
+        let runtime = krate.map_or_else(
+            || "::outbox_runtime".to_owned(),
+            |path| path.to_token_stream().to_string().replace(' ', ""),
+        );
+        Self {
+            runtime: (!runtime.contains('$')).then_some(runtime),
+        }
+    }
+
+    /// ``[`on`](::outbox_runtime::Enqueue::on)``
+    pub(super) fn to(&self, item: &str) -> String {
+        let (_, name) = item.rsplit_once("::").unwrap_or(("", item));
+        match &self.runtime {
+            Some(runtime) => format!("[`{name}`]({runtime}::{item})"),
+            None => format!("`{name}`"),
+        }
+    }
+}
