@@ -66,7 +66,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `sensitive` | beside `metadata`, or with `snapshot`: kept out of `Debug` and of messages about failures | any |
 ///
 /// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the struct counts for
-/// the metadata too.
+/// the metadata too, whether or not serde's own derives are on the struct.
 ///
 /// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
 /// then.

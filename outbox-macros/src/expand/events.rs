@@ -123,7 +123,7 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     //     impl LumeEvent {
     //         fn __used(self) {
     //             let _ = (Self::MoodEntry,);
-    //             match self { Self::MoodEntry(__event) => {} }
+    //             match self { Self::MoodEntry(__event) => {} _ => {} }
     //         }
     //     }
     quote! {
@@ -135,6 +135,7 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
                 let _ = (#(Self::#idents,)*);
                 match self {
                     #(Self::#idents(__event) => {})*
+                    _ => {}
                 }
             }
         }

@@ -9,7 +9,7 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{Ident, Visibility};
 
-use super::{at, derived_name};
+use super::{at, derived_name, of_generated_code};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 
 /// What stands for the type `Metadata` in the impl.
@@ -23,7 +23,7 @@ pub(super) fn type_name(entity: &Entity<'_>) -> TokenStream {
 /// The metadata's type, to be named where `Self` is no type.
 pub(super) fn type_path(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
-        Metadata::Snapshot(_) => entity.name.clone(),
+        Metadata::Snapshot(_) => of_generated_code(entity.name),
         Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
     }
 }

@@ -101,3 +101,10 @@ fn derived_name(name: &Ident, suffix: &str) -> Ident {
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
+
+/// The user's name where it stands, as a part of generated code.
+fn of_generated_code(name: &Ident) -> Ident {
+    let mut name = name.clone();
+    name.set_span(at(name.span()));
+    name
+}
