@@ -222,6 +222,55 @@ pub mod out_of_use {
     }
 }
 
+/// What clippy says of a type is said where the user wrote it, and allowed there; not once more of what was generated.
+pub mod said_once {
+    use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
+
+    /// Large, and with many check boxes.
+    #[allow(clippy::struct_excessive_bools, reason = "it is a form")]
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "form")]
+    pub struct Form {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+        /// A check box.
+        #[outbox(metadata)]
+        pub one: bool,
+        /// A check box.
+        #[outbox(metadata)]
+        pub two: bool,
+        /// A check box.
+        #[outbox(metadata)]
+        pub three: bool,
+        /// A check box.
+        #[outbox(metadata)]
+        pub four: bool,
+        /// Drawings.
+        #[outbox(metadata)]
+        pub drawings: [[u64; 16]; 16],
+    }
+
+    /// Small.
+    #[derive(Debug, OutboxEntity)]
+    #[outbox(event_type = "signature")]
+    pub struct Signature {
+        /// The id, which is the user's.
+        #[outbox(entity_id, user_id)]
+        pub id: String,
+    }
+
+    /// The set, with variants of all sizes.
+    #[allow(clippy::large_enum_variant, reason = "nobody holds many of them")]
+    #[derive(Debug, OutboxEvents)]
+    pub enum PaperEvent {
+        /// A form.
+        Form(Event<Form>),
+        /// A signature.
+        Signature(Event<Signature>),
+    }
+}
+
 /// An entity of which nothing is used that was generated.
 #[derive(Debug, outbox_runtime::OutboxEntity)]
 #[outbox(event_type = "weight")]
