@@ -11,6 +11,8 @@ mod entity; // impl OutboxEntity
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
 mod handler; // trait <Set>Handler, handled_by
+#[cfg(test)]
+mod hygiene; // what generated code may bind
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
 mod receiver; // `Self` in the types of fields
