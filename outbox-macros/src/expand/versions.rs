@@ -15,22 +15,22 @@ pub(super) fn upcast(entity: &Entity<'_>) -> Option<TokenStream> {
     }
     let arms = entity.older.iter().map(|Older { version, ty, .. }| {
         // Spanned so that a type that is not read, or of which the metadata is not made, is underlined itself.
-        let read = quote_spanned!(at(ty.span())=> read.through::<#ty>());
+        let read = quote_spanned!(at(ty.span())=> __read.through::<#ty>());
         quote!(#version => ::core::option::Option::Some(#read))
     });
     // Output:
-    //     fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> {
-    //         match version {
-    //             1u32 => Some(read.through::<MoodEntryMetadataV1>()),
+    //     fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(__version: u32, __read: __R) -> Option<__R::Output> {
+    //         match __version {
+    //             1u32 => Some(__read.through::<MoodEntryMetadataV1>()),
     //             _ => None,
     //         }
     //     }
     Some(quote! {
         fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(
-            version: ::core::primitive::u32,
-            read: __R,
+            __version: ::core::primitive::u32,
+            __read: __R,
         ) -> ::core::option::Option<__R::Output> {
-            match version {
+            match __version {
                 #(#arms,)*
                 _ => ::core::option::Option::None,
             }

@@ -4,19 +4,20 @@ use proc_macro2::TokenStream;
 use quote::quote;
 use syn::ext::IdentExt;
 
+use super::events::member;
 use crate::model::EventSet;
 
 /// The assertion, for the inherent impl of the set.
 pub(super) fn assertion(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let name = set.input.ident.unraw().to_string();
-    let entities = set.variants.iter().map(|variant| variant.entity);
+    let shapes = set.variants.iter().map(|variant| member(variant, "SHAPES"));
     // Output:
     //     pub fn assert_wire_lock() {
     //         _outbox::__private::assert_wire_lock(
     //             option_env!("CARGO_MANIFEST_DIR"),
     //             concat!(module_path!(), "::", "LumeEvent"),
-    //             &[_outbox::wire_lock::EventShapes::of::<MoodEntry>],
+    //             &[Member::<MoodEntry>::SHAPES],
     //         );
     //     }
     quote! {
@@ -36,7 +37,7 @@ pub(super) fn assertion(set: &EventSet<'_>) -> TokenStream {
             _outbox::__private::assert_wire_lock(
                 ::core::option_env!("CARGO_MANIFEST_DIR"),
                 ::core::concat!(::core::module_path!(), "::", #name),
-                &[#(_outbox::wire_lock::EventShapes::of::<#entities>),*],
+                &[#(#shapes),*],
             );
         }
     }

@@ -11,6 +11,7 @@ use crate::entity::OutboxEntity;
 use crate::event::{Event, OutboxEvent};
 use crate::handler::{HandlerError, SharedHandlers};
 use crate::metadata::{self, DecodeError};
+use crate::wire_lock::EventShapes;
 
 /// What a set does with an entity: `Member::<MoodEntry>::event(record)`.
 ///
@@ -23,6 +24,9 @@ pub struct Member<E>(PhantomData<E>);
 impl<E: OutboxEntity> Member<E> {
     /// Its event type.
     pub const EVENT_TYPE: &'static str = E::EVENT_TYPE;
+
+    /// The shapes of its metadata.
+    pub const SHAPES: Option<fn() -> EventShapes> = Some(EventShapes::of::<E>);
 
     /// Reads a row as its event.
     pub fn event<V>(
@@ -71,6 +75,9 @@ impl<E: OutboxEntity> Member<E> {
 pub trait NotAMember: Sized {
     /// None.
     const EVENT_TYPE: &'static str = "";
+
+    /// None.
+    const SHAPES: Option<fn() -> EventShapes> = None;
 
     /// Fails.
     fn event<V>(record: OutboxEvent, variant: impl Sized) -> Result<V, DecodeError> {

@@ -9,8 +9,8 @@ macro_rules! values {
 }
 
 values!(
-    a b codec deserializer event f field field_0 key map name object other record result serializer slot tagged value
-    wait
+    a b codec deserializer event f field field_0 fields key map name object other read record redaction result serializer
+    slot tagged value version wait
 );
 
 static handler: u8 = 0;
@@ -31,8 +31,19 @@ trait Everything: Sized {
     fn deserialize() {}
 }
 
+#[derive(serde::Deserialize)]
+struct MoodEntryMetadataV1 {
+    version: u8,
+}
+
+impl From<MoodEntryMetadataV1> for MoodEntryMetadata {
+    fn from(old: MoodEntryMetadataV1) -> Self {
+        Self { field_0: old.version, metadata: old.version, object: old.version }
+    }
+}
+
 #[derive(outbox_runtime::OutboxEntity)]
-#[outbox(event_type = "moodEntry", retry = ["1s"])]
+#[outbox(event_type = "moodEntry", retry = ["1s"], version = 2, upcast(1 = MoodEntryMetadataV1))]
 struct MoodEntry {
     #[outbox(entity_id)]
     record: i64,
@@ -40,7 +51,7 @@ struct MoodEntry {
     handler: String,
     #[outbox(metadata)]
     field_0: u8,
-    #[outbox(metadata)]
+    #[outbox(metadata, sensitive)]
     metadata: u8,
     #[outbox(metadata)]
     object: u8,
