@@ -89,7 +89,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     });
     // Output:
     //     pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
-    //         match record.event_type.as_str() {
+    //         match &*record.event_type {
     //             Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::event(record, Self::MoodEntry),
     //             _ => Err(_outbox::DecodeError::UnknownEventType { event_type: record.event_type, known: .. }),
     //         }
@@ -103,7 +103,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
         #vis fn decode(
             record: _outbox::OutboxEvent,
         ) -> ::core::result::Result<Self, _outbox::DecodeError> {
-            match record.event_type.as_str() {
+            match &*record.event_type {
                 #(#arms,)*
                 _ => ::core::result::Result::Err(_outbox::DecodeError::UnknownEventType {
                     event_type: record.event_type,

@@ -26,7 +26,8 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     // Output:
     //     impl Debug for MoodEntryMetadata {
     //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
-    //             __f.debug_struct("MoodEntryMetadata")
+    //             let __debug = &mut __f.debug_struct("MoodEntryMetadata");
+    //             __debug
     //                 .field("valence", &self.valence)
     //                 .field("notes", &_outbox::__private::Redacted)
     //                 .finish()
@@ -34,7 +35,9 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     //     }
     let body = quote! {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            __f.debug_struct(#name)
+            // A reference, so that a trait of the user's with a method `field` for every type has none for this.
+            let __debug = &mut __f.debug_struct(#name);
+            __debug
                 #(#fields)*
                 .finish()
         }

@@ -68,7 +68,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
-    //             match record.event_type.as_str() {
+    //             match &*record.event_type {
     //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record, Self::MoodEntry),
     //                 _ => generic_metadata(record).map(Self::Generic),
     //             }
@@ -85,7 +85,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
             #vis fn decode(
                 record: &_outbox::OutboxEvent,
             ) -> ::core::result::Result<Self, _outbox::DecodeError> {
-                match record.event_type.as_str() {
+                match &*record.event_type {
                     #(#arms,)*
                     _ => _outbox::__private::generic_metadata(record).map(Self::Generic),
                 }
@@ -167,7 +167,7 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
     //     impl<'de> Deserialize<'de> for LumeEventMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
     //             let __tagged = Tagged::read(__deserializer)?;
-    //             match __tagged.tag.as_str() {
+    //             match &*__tagged.tag {
     //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
     //                 _ => __tagged.into_generic().map(Self::Generic),
     //             }
@@ -180,7 +180,7 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
                 __deserializer: __D,
             ) -> ::core::result::Result<Self, __D::Error> {
                 let __tagged = _outbox::__private::Tagged::read(__deserializer)?;
-                match __tagged.tag.as_str() {
+                match &*__tagged.tag {
                     #(#arms,)*
                     _ => __tagged.into_generic().map(Self::Generic),
                 }

@@ -23,9 +23,13 @@ trait Everything: Sized {
     fn route(self) {}
     fn build(self) {}
     fn map(self) {}
-    fn as_str(&self) {}
-    fn serialize(&self) {}
-    fn mood_entry(&self) {}
+    fn as_str(self) {}
+    fn serialize(self) {}
+    fn mood_entry(self) {}
+    fn debug_struct(self) {}
+    fn hide(self) {}
+    fn through(self) {}
+    fn deref(self) {}
     fn event() {}
     fn metadata() {}
     fn deserialize() {}
