@@ -1,0 +1,113 @@
+//! The rules of `#[derive(DeliveryError)]`.
+
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{DeriveInput, Member};
+
+use crate::attr::{CLASSES, CaseSource, Class, ErrorSource, Keyed, Place};
+use crate::diag::{Diagnostics, did_you_mean, list};
+
+/// Every one of them.
+pub(crate) fn error(source: &ErrorSource<'_>, diag: &mut Diagnostics) {
+    for case in &source.cases {
+        one_class_is_given(case, diag);
+        after_is_a_field(case, diag);
+        transparent_is_about_one_field(case, diag);
+    }
+}
+
+/// Which field of a union is there, nobody knows.
+pub(crate) fn no_union(input: &DeriveInput, diag: &mut Diagnostics) {
+    diag.error(
+        input.ident.span(),
+        "an error that says what to do about it is an enum or a struct; this is a union",
+    );
+}
+
+/// What the runtime does about an error is never guessed, and two answers contradict each other.
+fn one_class_is_given(case: &CaseSource<'_>, diag: &mut Diagnostics) {
+    let Some((first, others)) = case.classes.split_first() else {
+        if !case.is_faulty {
+            let name = case.place.ident();
+            let place = match case.place {
+                Place::Struct(_) => "the struct",
+                Place::Variant(_) => "the variant",
+            };
+            let choices = CLASSES.map(|class| match class {
+                "rate_limited" | "snooze" => format!("{class}(after = field)"),
+                class => class.to_owned(),
+            });
+            let choices = list(&choices.each_ref().map(String::as_str));
+            diag.error_with_help(
+                name.span(),
+                format_args!("`{name}` does not say what to do about a delivery that failed so"),
+                format_args!("mark {place} with `#[outbox(..)]` and one of {choices}"),
+            );
+        }
+        return;
+    };
+    for other in others {
+        let message = match (&first.key, &other.key) {
+            (first, other) if first == other => format!("`{other}` is given twice"),
+            (first, other) => format!("`{other}` contradicts `{first}`: an error has one answer"),
+        };
+        diag.duplicate(other.key.span(), first.key.span(), message);
+    }
+}
+
+/// `after = wait` names a field of the same variant.
+fn after_is_a_field(case: &CaseSource<'_>, diag: &mut Diagnostics) {
+    let members: Vec<String> = case
+        .fields
+        .members()
+        .map(|member| name_of(&member))
+        .collect();
+    let members: Vec<&str> = members.iter().map(String::as_str).collect();
+    let afters = case.classes.iter().filter_map(|class| class.value.after());
+    for after in afters {
+        let written = name_of(after);
+        if members.contains(&written.as_str()) {
+            continue;
+        }
+        let owner = case.place.ident();
+        let help = match (did_you_mean(&written, &members), members.as_slice()) {
+            (Some(meant), _) => format!("did you mean `{meant}`?"),
+            (None, []) => "it has no fields; add one of the type `Duration`".to_owned(),
+            (None, [only]) => format!("its only field is `{only}`"),
+            (None, members) => format!("its fields are {}", list(members)),
+        };
+        let message = format_args!("`{owner}` has no field `{written}`");
+        diag.error_with_help(after.span(), message, help);
+    }
+}
+
+/// What is forwarded to must be the only thing there is.
+fn transparent_is_about_one_field(case: &CaseSource<'_>, diag: &mut Diagnostics) {
+    let fields = case.fields.len();
+    let is_transparent = |class: &&Keyed<Class>| matches!(class.value, Class::Transparent);
+    let forwarding = case.classes.iter().filter(is_transparent);
+    for class in forwarding.filter(|_| fields != 1) {
+        let name = case.place.ident();
+        let (found, help) = match fields {
+            0 => (
+                "no field".to_owned(),
+                "wrap the error that knows the answer, or choose another one",
+            ),
+            _ => (
+                format!("{fields} fields"),
+                "where one of several fields knows the answer, implement `DeliveryError` by hand",
+            ),
+        };
+        let message =
+            format_args!("`transparent` answers as the only field does; `{name}` has {found}");
+        diag.error_with_help(class.key.span(), message, help);
+    }
+}
+
+/// A field as its owner's author calls it.
+fn name_of(member: &Member) -> String {
+    match member {
+        Member::Named(ident) => ident.unraw().to_string(),
+        Member::Unnamed(index) => index.index.to_string(),
+    }
+}

@@ -1,0 +1,242 @@
+//! The rules of `#[derive(OutboxEntity)]`.
+
+use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use quote::ToTokens;
+use syn::{Data, DeriveInput, Fields, FieldsNamed};
+
+use super::versions;
+use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
+use crate::diag::Diagnostics;
+use crate::words;
+
+/// Every one of them.
+pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    event_type_is_given(source, diag);
+    one_field_is_the_entity_id(source, diag);
+    one_field_is_the_user_id(source, diag);
+    a_snapshot_has_no_metadata_fields(source, diag);
+    metadata_borrows_nothing(source, diag);
+    a_timeout_is_shorter_than_the_lease(source, diag);
+    only_snapshots_coalesce(source, diag);
+    something_waits_behind_a_dead_letter(source, diag);
+    what_is_sensitive_is_metadata(source, diag);
+    no_id_is_sensitive(source, diag);
+    versions::check(source, diag);
+    nothing_is_borrowed(source, diag);
+}
+
+/// An entity is a struct with named fields.
+pub(crate) fn named_fields<'a>(
+    input: &'a DeriveInput,
+    diag: &mut Diagnostics,
+) -> Option<&'a FieldsNamed> {
+    let found = match &input.data {
+        Data::Struct(data) => match &data.fields {
+            Fields::Named(fields) => return Some(fields),
+            Fields::Unnamed(_) => "this is a tuple struct",
+            Fields::Unit => "this is a unit struct",
+        },
+        Data::Enum(_) => "this is an enum",
+        Data::Union(_) => "this is a union",
+    };
+    diag.error(
+        input.ident.span(),
+        format_args!("an outbox entity is a struct with named fields; {found}"),
+    );
+    // It has no fields that could be marked.
+    diag.attempted("entity_id");
+    diag.attempted("user_id");
+    None
+}
+
+/// The event type is part of what is stored, so it is never guessed from the struct's name.
+fn event_type_is_given(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if source.attrs.event_type.is_none() {
+        let name = &source.input.ident;
+        let suggestion = words::lower_camel(name);
+        diag.missing(
+            "event_type",
+            name.span(),
+            format_args!("`{name}` has no event type, the name under which its events are stored"),
+            format_args!("add `#[outbox(event_type = \"{suggestion}\")]` to the struct"),
+        );
+    }
+}
+
+fn one_field_is_the_entity_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let meaning = "the field that says which entity it is";
+    exactly_one_field(source, diag, "entity_id", meaning, |attrs| &attrs.entity_id);
+}
+
+fn one_field_is_the_user_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let meaning = "the field that says whose it is";
+    exactly_one_field(source, diag, "user_id", meaning, |attrs| &attrs.user_id);
+}
+
+fn exactly_one_field(
+    source: &EntitySource<'_>,
+    diag: &mut Diagnostics,
+    key: &str,
+    meaning: &str,
+    given: impl Fn(&FieldAttrs) -> &Option<Keyed<()>>,
+) {
+    let mut marks = source
+        .fields
+        .iter()
+        .filter_map(|field: &FieldSource<'_>| given(&field.attrs).as_ref());
+    let Some(first) = marks.next() else {
+        let name = &source.input.ident;
+        return diag.missing(
+            key,
+            name.span(),
+            format_args!("`{name}` has no `{key}`"),
+            format_args!("mark {meaning} with `#[outbox({key})]`"),
+        );
+    };
+    for mark in marks {
+        diag.duplicate(
+            mark.key.span(),
+            first.key.span(),
+            format_args!("only one field can be the `{key}`"),
+        );
+    }
+}
+
+/// With `snapshot` the entity is the metadata, so there is nothing left for a field to be chosen for.
+fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if source.attrs.snapshot.is_none() {
+        return;
+    }
+    for mark in source
+        .fields
+        .iter()
+        .filter_map(|field| field.attrs.metadata.as_ref())
+    {
+        diag.error_with_help(
+            mark.key.span(),
+            "with `snapshot` every field is part of the metadata already",
+            "remove `metadata` here, or `snapshot` from the struct",
+        );
+    }
+}
+
+/// Whoever holds an event must still hold it when the handler is stopped.
+fn a_timeout_is_shorter_than_the_lease(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let (Some(timeout), Some(lease)) = (&source.attrs.timeout, &source.attrs.lease) else {
+        return;
+    };
+    // What a constant says is asked by the generated code.
+    let (Some(longest), Some(held)) = (timeout.value.known(), lease.value.known()) else {
+        return;
+    };
+    if longest >= held {
+        diag.error_with_help(
+            timeout.key.span(),
+            "the timeout must be shorter than the lease: the event would go to another worker while the handler runs",
+            "make this shorter, or the lease longer",
+        );
+        diag.error(lease.key.span(), "the lease is here");
+    }
+}
+
+/// Metadata of chosen fields may be a change, and the latest of two changes is not both of them.
+fn only_snapshots_coalesce(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    if let Some(coalesce) = &source.attrs.coalesce
+        && source.attrs.snapshot.is_none()
+        && !diag.is_attempted("snapshot")
+    {
+        diag.error_with_help(
+            coalesce.key.span(),
+            "`coalesce` needs `snapshot`: only an event that carries the whole entity can stand for an earlier one",
+            "add `snapshot`, or remove `coalesce`",
+        );
+    }
+}
+
+/// Where nothing is ordered nothing waits, so that there is nothing to hold.
+fn something_waits_behind_a_dead_letter(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let (Some(order), Some(on_dead)) = (&source.attrs.order, &source.attrs.on_dead) else {
+        return;
+    };
+    if order.value.known().is_some_and(|order| order.is("none")) {
+        diag.error_with_help(
+            on_dead.key.span(),
+            "with `order = \"none\"` no event waits for another, so `on_dead` has no meaning",
+            "remove `on_dead`",
+        );
+    }
+}
+
+/// What is in no event is shown by none.
+fn what_is_sensitive_is_metadata(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let carried = source.attrs.snapshot.is_some() || diag.is_attempted("snapshot");
+    for field in source.fields.iter().filter(|_| !carried) {
+        if let Some(sensitive) = &field.attrs.sensitive
+            && field.attrs.metadata.is_none()
+            && !field.is_faulty
+            && !is_id(field)
+        {
+            diag.error_with_help(
+                sensitive.key.span(),
+                "this field is in no event, so that there is nothing to keep out of sight",
+                "add `metadata` beside `sensitive`, or remove it",
+            );
+        }
+    }
+}
+
+/// Ids are columns of the row, in logs and in messages: they are how an event is talked about.
+fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    for field in source.fields.iter().filter(|field| is_id(field)) {
+        if let Some(sensitive) = &field.attrs.sensitive {
+            diag.error_with_help(
+                sensitive.key.span(),
+                "an id cannot be sensitive: it is how rows, logs and messages name an event",
+                "use an id that tells nothing, such as a UUID, and keep what is sensitive in a field of its own",
+            );
+        }
+    }
+}
+
+fn is_id(field: &FieldSource<'_>) -> bool {
+    field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
+}
+
+/// What is read from a row owns what it holds: there is nothing that it could borrow from.
+fn metadata_borrows_nothing(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let fields = source.fields.iter();
+    for field in fields.filter(|field| field.attrs.metadata.is_some()) {
+        if let Some(borrow) = reference_in(field.field.ty.to_token_stream()) {
+            diag.error_with_help(
+                borrow,
+                "metadata is read from a row, and cannot borrow what it holds",
+                "use a type that owns it, such as `String` for `&str` and `Vec<T>` for `&[T]`",
+            );
+        }
+    }
+}
+
+/// Where a type is a reference, or is made of one. What is in brackets may be the length of an array, where `&` is an
+/// operator.
+fn reference_in(ty: TokenStream) -> Option<Span> {
+    ty.into_iter().find_map(|token| match token {
+        TokenTree::Punct(punct) if punct.as_char() == '&' => Some(punct.span()),
+        TokenTree::Group(group) if group.delimiter() != Delimiter::Bracket => {
+            reference_in(group.stream())
+        }
+        _ => None,
+    })
+}
+
+/// An event outlives the entity that it is about, and may be read by another process.
+fn nothing_is_borrowed(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    for parameter in source.input.generics.lifetimes() {
+        let name = &source.input.ident;
+        let lifetime = &parameter.lifetime;
+        diag.error_with_help(
+            lifetime.span(),
+            format_args!("an outbox entity is `'static`; `{name}` borrows for `{lifetime}`"),
+            "own the data: `String` for a `&str`, `Vec<T>` for a `&[T]`, or an `Arc`",
+        );
+    }
+}

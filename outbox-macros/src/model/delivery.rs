@@ -1,0 +1,104 @@
+//! What a valid error type is.
+
+use syn::{DeriveInput, Fields, Ident, Path, Type};
+
+use super::given;
+use crate::attr::{CaseSource, Class, ErrorSource, Place};
+use crate::parameters;
+
+/// An error type whose every case says what the runtime does about it.
+pub(crate) struct ErrorType<'a> {
+    pub(crate) input: &'a DeriveInput,
+    pub(crate) krate: Option<Path>,
+    pub(crate) cases: Vec<Case<'a>>,
+}
+
+/// A variant of an error enum, or an error struct.
+pub(crate) struct Case<'a> {
+    /// `None` for a struct.
+    pub(crate) variant: Option<&'a Ident>,
+    pub(crate) answer: Answer<'a>,
+}
+
+/// What the runtime does about a case.
+pub(crate) enum Answer<'a> {
+    Retry(Option<Source<'a>>),
+    Permanent,
+    Offline,
+    Unauthenticated,
+    RateLimited(Source<'a>),
+    Obsolete,
+    Snooze(Source<'a>),
+    /// What the wrapped error answers.
+    Forward(Source<'a>),
+}
+
+/// A field that knows a part of the answer, or all of it.
+pub(crate) struct Source<'a> {
+    pub(crate) member: syn::Member,
+    pub(crate) ty: &'a Type,
+}
+
+impl<'a> ErrorType<'a> {
+    /// The error that the source describes. `None` where a rule is broken.
+    pub(crate) fn from_source(source: &ErrorSource<'a>) -> Option<Self> {
+        let cases: Option<Vec<_>> = source.cases.iter().map(Case::from_source).collect();
+        Some(Self {
+            input: source.input,
+            krate: given(&source.krate),
+            cases: cases?,
+        })
+    }
+
+    /// The wrapped types that only the user of a generic error knows, so that it is theirs to have an answer.
+    pub(crate) fn generic_sources(&self) -> impl Iterator<Item = &'a Type> {
+        let names: Vec<&Ident> = self
+            .input
+            .generics
+            .type_params()
+            .map(|parameter| &parameter.ident)
+            .collect();
+        self.cases
+            .iter()
+            .filter_map(|case| match &case.answer {
+                Answer::Forward(source) => Some(source.ty),
+                _ => None,
+            })
+            .filter(move |ty| parameters::mentions(*ty, &names))
+    }
+}
+
+impl<'a> Case<'a> {
+    fn from_source(source: &CaseSource<'a>) -> Option<Self> {
+        let variant = match source.place {
+            Place::Struct(_) => None,
+            Place::Variant(ident) => Some(ident),
+        };
+        let field = |member: &syn::Member| Source::find(source.fields, member);
+        let answer = match &source.classes.first()?.value {
+            Class::Retry { after: None } => Answer::Retry(None),
+            Class::Retry { after: Some(after) } => Answer::Retry(Some(field(after)?)),
+            Class::Permanent => Answer::Permanent,
+            Class::Offline => Answer::Offline,
+            Class::Unauthenticated => Answer::Unauthenticated,
+            Class::RateLimited { after } => Answer::RateLimited(field(after)?),
+            Class::Obsolete => Answer::Obsolete,
+            Class::Snooze { after } => Answer::Snooze(field(after)?),
+            Class::Transparent => Answer::Forward(field(&source.fields.members().next()?)?),
+        };
+        Some(Self { variant, answer })
+    }
+}
+
+impl<'a> Source<'a> {
+    fn find(fields: &'a Fields, member: &syn::Member) -> Option<Self> {
+        fields
+            .members()
+            .zip(fields)
+            .find(|(declared, _)| declared == member)
+            .map(|(member, field)| Self {
+                member,
+                ty: &field.ty,
+            })
+    }
+}

@@ -1,0 +1,220 @@
+//! What a valid entity is.
+
+use std::time::Duration;
+
+use proc_macro2::Span;
+use syn::{Attribute, Field, Generics, Ident, Meta, Path, Type, Visibility};
+
+use super::given;
+use crate::attr::{
+    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, serde_rename_all,
+};
+use crate::parameters;
+use crate::words;
+
+/// A struct that can be an outbox entity.
+pub(crate) struct Entity<'a> {
+    pub(crate) name: &'a Ident,
+    pub(crate) vis: &'a Visibility,
+    pub(crate) generics: &'a Generics,
+    /// Where the runtime is, if `crate = ..` says so.
+    pub(crate) krate: Option<Path>,
+    pub(crate) options: Options,
+    pub(crate) entity_id: Member<'a>,
+    pub(crate) user_id: Member<'a>,
+    pub(crate) metadata: Metadata<'a>,
+    /// The versions of the metadata before `options.version`, all of them.
+    pub(crate) older: Vec<Older>,
+}
+
+/// What the entity says about its events.
+pub(crate) struct Options {
+    pub(crate) event_type: Constant<String>,
+    pub(crate) display_name: Constant<String>,
+    pub(crate) priority: Option<Constant<i32>>,
+    pub(crate) max_attempts: Option<Constant<u32>>,
+    pub(crate) retry: Option<Delays>,
+    pub(crate) timeout: Option<Constant<Duration>>,
+    pub(crate) lease: Option<Constant<Duration>>,
+    pub(crate) order: Option<Constant<Choice>>,
+    pub(crate) on_dead: Option<Constant<Choice>>,
+    pub(crate) coalesce: Option<Constant<Choice>>,
+    pub(crate) version: Option<u32>,
+}
+
+/// What an event of the entity carries.
+pub(crate) enum Metadata<'a> {
+    /// The entity itself, with all its fields.
+    Snapshot(Vec<Member<'a>>),
+    /// A struct of chosen fields.
+    Fields(MetadataFields<'a>),
+}
+
+/// The fields that were chosen to be metadata.
+pub(crate) struct MetadataFields<'a> {
+    pub(crate) fields: Vec<Member<'a>>,
+    /// The entity's parameters, as far as the fields use them.
+    pub(crate) generics: Generics,
+    /// The struct's `rename_all`. Boxed because it is rare and large.
+    pub(crate) rename_all: Option<Box<Meta>>,
+}
+
+/// A field of the entity.
+pub(crate) struct Member<'a> {
+    pub(crate) ident: &'a Ident,
+    pub(crate) ty: &'a Type,
+    /// Where it says that it is shown to nobody.
+    pub(crate) sensitive: Option<Span>,
+    attrs: &'a [Attribute],
+}
+
+impl<'a> Entity<'a> {
+    /// The entity that the source describes. `None` where a rule is broken.
+    pub(crate) fn from_source(source: &EntitySource<'a>) -> Option<Self> {
+        let input = source.input;
+        let marked = |mark: fn(&FieldSource<'_>) -> bool| {
+            source
+                .fields
+                .iter()
+                .find(|field| mark(field))
+                .map(Member::from_source)
+        };
+        Some(Self {
+            name: &input.ident,
+            vis: &input.vis,
+            generics: &input.generics,
+            entity_id: marked(|field| field.attrs.entity_id.is_some())?,
+            user_id: marked(|field| field.attrs.user_id.is_some())?,
+            metadata: Metadata::from_source(source),
+            older: given(&source.attrs.upcast).unwrap_or_default(),
+            krate: given(&source.attrs.krate),
+            options: Options::from_attrs(&source.attrs, &input.ident)?,
+        })
+    }
+}
+
+impl Options {
+    fn from_attrs(attrs: &EntityAttrs, name: &Ident) -> Option<Self> {
+        Some(Self {
+            event_type: given(&attrs.event_type)?,
+            display_name: given(&attrs.display_name)
+                .unwrap_or_else(|| Constant::Known(words::title(name))),
+            priority: given(&attrs.priority),
+            max_attempts: given(&attrs.max_attempts),
+            retry: given(&attrs.retry),
+            timeout: given(&attrs.timeout),
+            lease: given(&attrs.lease),
+            order: given(&attrs.order),
+            on_dead: given(&attrs.on_dead),
+            coalesce: given(&attrs.coalesce),
+            version: given(&attrs.version),
+        })
+    }
+}
+
+impl Options {
+    /// A constant that the compiler knows and this program does not.
+    pub(crate) fn first_path(&self) -> Option<&Path> {
+        fn of<T>(option: Option<&Constant<T>>) -> Option<&Path> {
+            match option? {
+                Constant::Known(_) => None,
+                Constant::Path(path) => Some(path),
+            }
+        }
+        let delays = self.retry.as_ref().and_then(Constant::known);
+        let delays = delays.into_iter().flatten().map(|delay| of(Some(delay)));
+        [
+            of(Some(&self.event_type)),
+            of(Some(&self.display_name)),
+            of(self.priority.as_ref()),
+            of(self.max_attempts.as_ref()),
+            of(self.retry.as_ref()),
+            of(self.timeout.as_ref()),
+            of(self.lease.as_ref()),
+            of(self.order.as_ref()),
+            of(self.on_dead.as_ref()),
+            of(self.coalesce.as_ref()),
+        ]
+        .into_iter()
+        .chain(delays)
+        .flatten()
+        .next()
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// The chosen fields; where there are none and `snapshot` is given, the entity.
+    pub(crate) fn from_source(source: &EntitySource<'a>) -> Self {
+        let is_chosen = |field: &&FieldSource<'_>| field.attrs.metadata.is_some();
+        if source.attrs.snapshot.is_some() && !source.fields.iter().any(|field| is_chosen(&field)) {
+            return Self::Snapshot(source.fields.iter().map(Member::from_source).collect());
+        }
+        let chosen = source.fields.iter().filter(is_chosen);
+        let fields: Vec<Member<'a>> = chosen.map(Member::from_source).collect();
+        let types: Vec<&Type> = fields.iter().map(|field| field.ty).collect();
+        Self::Fields(MetadataFields {
+            generics: parameters::used_by(&source.input.generics, &types),
+            fields,
+            rename_all: serde_rename_all(&source.input.attrs).map(Box::new),
+        })
+    }
+}
+
+impl<'a> Metadata<'a> {
+    /// Everything that an event carries.
+    pub(crate) fn fields(&self) -> &[Member<'a>] {
+        match self {
+            Self::Snapshot(fields) => fields,
+            Self::Fields(metadata) => &metadata.fields,
+        }
+    }
+
+    /// Where it first says that something of it is shown to nobody.
+    pub(crate) fn sensitive(&self) -> Option<Span> {
+        self.fields().iter().find_map(|field| field.sensitive)
+    }
+}
+
+impl MetadataFields<'_> {
+    /// The runtime's helpers are written out for so many fields.
+    const MOST_OF_HELPERS: usize = 16;
+
+    /// Whether serde's derives write and read the fields: the user's `#[serde(..)]` decides about their names and forms,
+    /// or they are too many for the runtime's helpers.
+    pub(crate) fn is_left_to_serde(&self) -> bool {
+        self.fields.len() > Self::MOST_OF_HELPERS
+            || self.rename_all.is_some()
+            || self
+                .fields
+                .iter()
+                .any(|field| field.serde().next().is_some())
+    }
+}
+
+impl<'a> Member<'a> {
+    fn from_source(source: &FieldSource<'a>) -> Self {
+        let Field { ty, attrs, .. } = source.field;
+        Self {
+            ident: source.ident,
+            ty,
+            sensitive: source.attrs.sensitive.as_ref().map(|mark| mark.key.span()),
+            attrs,
+        }
+    }
+
+    /// What the user documented about the field.
+    pub(crate) fn docs(&self) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs_named("doc")
+    }
+
+    /// What the field tells serde.
+    pub(crate) fn serde(&self) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs_named("serde")
+    }
+
+    fn attrs_named(&self, name: &'static str) -> impl Iterator<Item = &'a Attribute> {
+        self.attrs
+            .iter()
+            .filter(move |attr| attr.path().is_ident(name))
+    }
+}

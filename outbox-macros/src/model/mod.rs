@@ -1,0 +1,18 @@
+//! What a valid input is, borrowed from syn.
+//!
+//! An [`Entity`] has everything that its expansion needs; nothing in it is optional that the expansion would have to
+//! be afraid of. An [`EventSet`] holds the variants that are well-formed, which are all of them unless errors were
+//! recorded. An [`ErrorType`] has one answer for each of its cases.
+
+mod delivery; // an error type
+mod entity; // an entity
+mod events; // a set of events
+
+pub(crate) use self::delivery::{Answer, Case, ErrorType, Source};
+pub(crate) use self::entity::{Entity, Member, Metadata, MetadataFields, Options};
+pub(crate) use self::events::{EventSet, Variant};
+use crate::attr::Keyed;
+
+fn given<T: Clone>(keyed: &Option<Keyed<T>>) -> Option<T> {
+    keyed.as_ref().map(|keyed| keyed.value.clone())
+}
