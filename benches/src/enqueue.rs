@@ -1,0 +1,229 @@
+//! Enqueueing: on the application's own transaction, one by one by many at once, and in batches.
+
+use std::sync::Arc;
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::TransactionBehavior;
+use tokio::task::JoinSet;
+
+use crate::entity::{MoodEntry, Row};
+use crate::floor::{Floor, Kind, insert_alone};
+use crate::report::{Baseline, Report, Target, Unit};
+use crate::rounds::interleaved;
+use crate::scale::{Scale, in_words};
+use crate::scene::Scenes;
+use crate::stopwatch::Stopwatch;
+
+/// Who is measured.
+#[derive(Debug, Clone, Copy)]
+enum Side {
+    Floor(Kind),
+    Ours,
+}
+
+const SIDES: [Side; 3] = [
+    Side::Floor(Kind::Plain),
+    Side::Floor(Kind::Ordered),
+    Side::Ours,
+];
+
+pub(crate) async fn measure(
+    scale: &Scale,
+    scenes: &Scenes,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let samples = interleaved(scale.rounds, &SIDES, async |side| {
+        own_transaction(scenes, side, scale.single_events).await
+    })
+    .await?;
+    let what = "enqueue on the caller's own transaction, one event a commit";
+    add(report, what, &samples, 0.90);
+
+    for (producers, target) in [(1, Some(0.90)), (8, None), (64, Some(0.85)), (256, None)] {
+        let events = if producers == 1 {
+            scale.single_events
+        } else {
+            scale.events
+        };
+        let samples = interleaved(scale.rounds, &SIDES, async |side| {
+            through_the_store(scenes, side, producers, events).await
+        })
+        .await?;
+        let what = match producers {
+            1 => "enqueue through the store, 1 producer".to_owned(),
+            many => format!("enqueue through the store, {many} producers"),
+        };
+        add(report, &what, &samples, target);
+    }
+
+    for (batch, target) in [(100, None), (1_000, Some(0.75))] {
+        let samples = interleaved(scale.rounds, &SIDES, async |side| {
+            in_batches(scenes, side, batch, scale.events).await
+        })
+        .await?;
+        let what = format!("enqueue typed entities in batches of {}", in_words(batch));
+        add(report, &what, &samples, target);
+    }
+    Ok(())
+}
+
+fn add(report: &mut Report, what: &str, samples: &[Vec<f64>], target: impl Into<Option<f64>>) {
+    let [plain, ordered, ours] = samples else {
+        return;
+    };
+    for (kind, samples, target) in [
+        (Kind::Plain, plain, target.into().map(Target::AtLeast)),
+        (Kind::Ordered, ordered, None),
+    ] {
+        let name = kind.name();
+        report.add(
+            what,
+            Unit::EventsPerSecond,
+            ours,
+            Some(Baseline { name, samples }),
+            target,
+        );
+    }
+}
+
+/// One event a commit, on a connection that the application opened, while the store has the file open too.
+async fn own_transaction(scenes: &Scenes, side: Side, events: usize) -> anyhow::Result<f64> {
+    let scene = scenes.empty().await?;
+    let moods = MoodEntry::many(events);
+    let rate = match side {
+        Side::Floor(kind) => {
+            // Takes away what this kind of floor does without, and keeps the file open as the store does.
+            let floor = Floor::open(&scene, kind)?;
+            let mut conn = scene.connect()?;
+            let watch = Stopwatch::start();
+            for mood in &moods {
+                insert_alone(&mut conn, kind, &Row::of(mood)?)?;
+            }
+            let rate = watch.per_second(events);
+            floor.close()?;
+            rate
+        }
+        Side::Ours => {
+            let store = SqliteStore::open(scene.path()).await?;
+            let mut conn = scene.connect()?;
+            let watch = Stopwatch::start();
+            for mood in &moods {
+                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                mood.enqueue_sync().on(&tx)?;
+                tx.commit()?;
+            }
+            let rate = watch.per_second(events);
+            store.close().await;
+            rate
+        }
+    };
+    anyhow::ensure!(scene.count("pending")? == events, "events are missing");
+    Ok(rate)
+}
+
+/// Each producer waits for the commit of its event before it makes the next one.
+async fn through_the_store(
+    scenes: &Scenes,
+    side: Side,
+    producers: usize,
+    events: usize,
+) -> anyhow::Result<f64> {
+    let scene = scenes.empty().await?;
+    let each = events / producers;
+    let mut shares: Vec<Vec<MoodEntry>> = (0..producers).map(|_| MoodEntry::many(each)).collect();
+    let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
+    let rate = match side {
+        Side::Floor(kind) => {
+            let floor = Arc::new(Floor::open(&scene, kind)?);
+            let watch = Stopwatch::start();
+            for share in shares.drain(..) {
+                let floor = Arc::clone(&floor);
+                tasks.spawn(async move {
+                    for mood in &share {
+                        floor.insert(vec![Row::of(mood)?]).await?;
+                    }
+                    Ok(())
+                });
+            }
+            finish(tasks).await?;
+            let rate = watch.per_second(each * producers);
+            if let Some(floor) = Arc::into_inner(floor) {
+                floor.close()?;
+            }
+            rate
+        }
+        Side::Ours => {
+            let store = SqliteStore::open(scene.path()).await?;
+            let watch = Stopwatch::start();
+            for share in shares.drain(..) {
+                let store = store.clone();
+                tasks.spawn(async move {
+                    for mood in &share {
+                        mood.enqueue_sync().on(&store).await?;
+                    }
+                    Ok(())
+                });
+            }
+            finish(tasks).await?;
+            let rate = watch.per_second(each * producers);
+            store.close().await;
+            rate
+        }
+    };
+    anyhow::ensure!(
+        scene.count("pending")? == each * producers,
+        "events are missing"
+    );
+    Ok(rate)
+}
+
+async fn finish(mut tasks: JoinSet<anyhow::Result<()>>) -> anyhow::Result<()> {
+    while let Some(ended) = tasks.join_next().await {
+        ended??;
+    }
+    Ok(())
+}
+
+/// One producer, which waits for the commit of a batch before it makes the next one.
+async fn in_batches(
+    scenes: &Scenes,
+    side: Side,
+    batch: usize,
+    events: usize,
+) -> anyhow::Result<f64> {
+    let scene = scenes.empty().await?;
+    let moods = MoodEntry::many(events);
+    let rate = match side {
+        Side::Floor(kind) => {
+            let floor = Floor::open(&scene, kind)?;
+            let watch = Stopwatch::start();
+            for batch in moods.chunks(batch) {
+                let rows = batch.iter().map(Row::of).collect::<anyhow::Result<_>>()?;
+                floor.insert(rows).await?;
+            }
+            let rate = watch.per_second(events);
+            floor.close()?;
+            rate
+        }
+        Side::Ours => {
+            let store = SqliteStore::open(scene.path()).await?;
+            let watch = Stopwatch::start();
+            for batch in moods.chunks(batch) {
+                let changes: Vec<_> = batch.iter().map(MoodEntry::enqueue_sync).collect();
+                store
+                    .transaction(move |tx| {
+                        for change in changes {
+                            change.on(tx)?;
+                        }
+                        Ok(())
+                    })
+                    .await?;
+            }
+            let rate = watch.per_second(events);
+            store.close().await;
+            rate
+        }
+    };
+    anyhow::ensure!(scene.count("pending")? == events, "events are missing");
+    Ok(rate)
+}

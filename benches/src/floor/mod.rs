@@ -1,0 +1,163 @@
+//! The floor: the program that somebody who knows SQLite would write by hand for just this workload.
+//!
+//! One thread has the only connection. It commits together whatever inserts wait, and writes the completions that have
+//! come in together with the next claim, which is one `UPDATE .. RETURNING`. All handlers run in one task. It fences and
+//! counts attempts, as the row has the columns for it, and leaves everything else out: retries, dead letters, timeouts,
+//! panics, pauses, damaged rows, users, enqueueing twice, several processes.
+
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::Context as _;
+use futures_util::StreamExt as _;
+use tokio::sync::{mpsc as tokio_mpsc, oneshot};
+
+use self::sql::{Connected, Done};
+use crate::entity::{Claimed, Row};
+use crate::scene::Scene;
+
+mod sql; // its statements
+
+pub(crate) use self::sql::{claim, insert_alone};
+
+/// Which promises a floor keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Any order. It has no index that only order, users or clean-up need.
+    Plain,
+    /// In order per user and entity, with the indices of the store.
+    Ordered,
+}
+
+impl Kind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Plain => "floor",
+            Self::Ordered => "floor in order",
+        }
+    }
+}
+
+/// At most how many inserts share a commit, as in the store.
+const INSERTS: usize = 512;
+/// How many events a claim takes. No more than two claims are with the handlers.
+const CLAIM: usize = 100;
+
+/// A handle on the floor's thread.
+#[derive(Debug)]
+pub(crate) struct Floor {
+    queue: mpsc::Sender<Message>,
+    thread: JoinHandle<anyhow::Result<()>>,
+}
+
+enum Message {
+    Insert(Vec<Row>, oneshot::Sender<()>),
+    /// Claims are wanted from now on.
+    Work(tokio_mpsc::UnboundedSender<Claimed>),
+    Done(Done),
+    /// To be answered when everything before it is committed.
+    Flush(oneshot::Sender<()>),
+    Close,
+}
+
+impl Floor {
+    pub(crate) fn open(scene: &Scene, kind: Kind) -> anyhow::Result<Self> {
+        let connected = Connected::open(scene, kind)?;
+        let (queue, messages) = mpsc::channel();
+        let thread = std::thread::spawn(move || serve(&connected, &messages));
+        Ok(Self { queue, thread })
+    }
+
+    /// Resolves once the rows are committed.
+    pub(crate) async fn insert(&self, rows: Vec<Row>) -> anyhow::Result<()> {
+        let (reply, committed) = oneshot::channel();
+        self.queue.send(Message::Insert(rows, reply))?;
+        committed.await.context("the floor has ended")
+    }
+
+    /// Runs handlers for whatever is claimed, so many at the same time, until the floor is closed.
+    pub(crate) fn work<H, F>(&self, concurrency: usize, handler: H) -> anyhow::Result<()>
+    where
+        H: Fn(&Claimed) -> F + Send + Sync + 'static,
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let (sender, mut claimed) = tokio_mpsc::unbounded_channel();
+        self.queue.send(Message::Work(sender))?;
+        let queue = self.queue.clone();
+        tokio::spawn(async move {
+            futures_util::stream::poll_fn(|cx| claimed.poll_recv(cx))
+                .for_each_concurrent(concurrency, |event| {
+                    let handled = handler(&event);
+                    let queue = &queue;
+                    async move {
+                        handled.await;
+                        // The floor may have been closed.
+                        let _ = queue.send(Message::Done(Done { seq: event.seq }));
+                    }
+                })
+                .await;
+        });
+        Ok(())
+    }
+
+    /// Resolves once everything that was sent before is committed.
+    pub(crate) async fn flush(&self) -> anyhow::Result<()> {
+        let (reply, flushed) = oneshot::channel();
+        self.queue.send(Message::Flush(reply))?;
+        flushed.await.context("the floor has ended")
+    }
+
+    pub(crate) fn close(self) -> anyhow::Result<()> {
+        self.queue.send(Message::Close)?;
+        drop(self.queue);
+        match self.thread.join() {
+            Ok(ended) => ended,
+            Err(_) => anyhow::bail!("the floor panicked"),
+        }
+    }
+}
+
+/// The thread.
+fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::Result<()> {
+    let mut work: Option<tokio_mpsc::UnboundedSender<Claimed>> = None;
+    let mut with_handlers = 0;
+    while let Ok(first) = messages.recv() {
+        let (mut inserts, mut done, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Insert(rows, reply) => inserts.push((rows, reply)),
+                Message::Work(sender) => work = Some(sender),
+                Message::Done(event) => done.push(event),
+                Message::Flush(reply) => flushes.push(reply),
+                Message::Close => return Ok(()),
+            }
+            next = if inserts.len() < INSERTS {
+                messages.try_recv().ok()
+            } else {
+                None
+            };
+        }
+        if !inserts.is_empty() {
+            connected.insert(inserts.iter().flat_map(|(rows, _)| rows))?;
+            for (_, reply) in inserts {
+                // Whoever inserted may have stopped waiting.
+                let _ = reply.send(());
+            }
+        }
+        with_handlers -= done.len();
+        let room = if with_handlers <= CLAIM { CLAIM } else { 0 };
+        if let Some(handlers) = &work
+            && (room > 0 || !done.is_empty())
+        {
+            for event in connected.complete_and_claim(&done, room)? {
+                with_handlers += 1;
+                handlers.send(event).context("the handlers have ended")?;
+            }
+        }
+        for reply in flushes {
+            let _ = reply.send(());
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,218 @@
+//! The table, the targets, the JSON.
+
+use std::fmt::{self, Display};
+
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use comfy_table::{CellAlignment, Table};
+use serde::Serialize;
+
+use crate::rounds::median;
+use crate::scale::Scale;
+
+/// All lines of a run.
+#[derive(Debug, Serialize)]
+pub(crate) struct Report {
+    rounds: usize,
+    lines: Vec<Line>,
+}
+
+/// One thing that was measured.
+#[derive(Debug, Serialize)]
+pub(crate) struct Line {
+    what: String,
+    unit: Unit,
+    /// What it is compared with.
+    against: String,
+    /// The median of that.
+    baseline: Option<f64>,
+    /// Our median.
+    ours: f64,
+    /// Ours divided by the other: the median over the rounds.
+    ratio: Option<f64>,
+    target: Option<Target>,
+    met: Option<bool>,
+}
+
+/// What a figure counts.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Unit {
+    EventsPerSecond,
+    Milliseconds,
+    Mebibytes,
+    StatementsPerSecond,
+}
+
+/// What must be reached.
+#[derive(Debug, Clone, Copy, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Target {
+    /// Of the ratio.
+    AtLeast(f64),
+    /// Of the ratio.
+    AtMost(f64),
+    /// Of the figure itself.
+    Absolute(f64),
+}
+
+/// With what our samples are compared, round by round.
+pub(crate) struct Baseline<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) samples: &'a [f64],
+}
+
+impl Report {
+    pub(crate) fn new(scale: &Scale) -> Self {
+        Self {
+            rounds: scale.rounds,
+            lines: Vec::new(),
+        }
+    }
+
+    /// Adds a line, and shows it: a run takes its time.
+    pub(crate) fn add(
+        &mut self,
+        what: impl Into<String>,
+        unit: Unit,
+        ours: &[f64],
+        baseline: Option<Baseline<'_>>,
+        target: Option<Target>,
+    ) {
+        let ratio = baseline.as_ref().map(|baseline| {
+            let rounds = ours.iter().zip(baseline.samples);
+            median(&rounds.map(|(ours, other)| ours / other).collect::<Vec<_>>())
+        });
+        let ours = median(ours);
+        let met = target.and_then(|target| target.is_met(ours, ratio));
+        let line = Line {
+            what: what.into(),
+            unit,
+            against: baseline
+                .as_ref()
+                .map_or_else(String::new, |baseline| baseline.name.to_owned()),
+            baseline: baseline.map(|baseline| median(baseline.samples)),
+            ours,
+            ratio,
+            target,
+            met,
+        };
+        eprintln!("{line}");
+        self.lines.push(line);
+    }
+
+    pub(crate) fn to_json(&self) -> serde_json::Result<String> {
+        serde_json::to_string_pretty(self)
+    }
+}
+
+impl Target {
+    fn is_met(self, figure: f64, ratio: Option<f64>) -> Option<bool> {
+        match self {
+            Self::AtLeast(least) => ratio.map(|ratio| ratio >= least),
+            Self::AtMost(most) => ratio.map(|ratio| ratio <= most),
+            Self::Absolute(most) => Some(figure <= most),
+        }
+    }
+}
+
+impl Display for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::AtLeast(ratio) => write!(f, "≥ {ratio:.2}"),
+            Self::AtMost(ratio) => write!(f, "≤ {ratio:.2}"),
+            Self::Absolute(figure) => write!(f, "≤ {figure:.0} itself"),
+        }
+    }
+}
+
+impl Unit {
+    fn show(self, value: f64) -> String {
+        match self {
+            Self::EventsPerSecond => format!("{}/s", in_thousands(value)),
+            Self::Milliseconds => format!("{value:.3} ms"),
+            Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::StatementsPerSecond => format!("{value:.1}/s"),
+        }
+    }
+}
+
+/// `72200.3` as `72,200`: three digits say all that such a figure is worth.
+fn in_thousands(value: f64) -> String {
+    let digits = value.abs().max(1.0).log10().floor() as i32;
+    let step = 10_f64.powi((digits - 2).max(0));
+    let mut text = format!("{:.0}", (value / step).round() * step);
+    let mut at = text.len();
+    while at > 3 {
+        at -= 3;
+        text.insert(at, ',');
+    }
+    text
+}
+
+impl Line {
+    fn cells(&self) -> [String; 7] {
+        let or_nothing = |value: Option<String>| value.unwrap_or_default();
+        [
+            self.what.clone(),
+            self.against.clone(),
+            or_nothing(self.baseline.map(|value| self.unit.show(value))),
+            self.unit.show(self.ours),
+            or_nothing(self.ratio.map(|ratio| format!("{ratio:.2}"))),
+            or_nothing(self.target.map(|target| target.to_string())),
+            or_nothing(
+                self.met
+                    .map(|met| if met { "met" } else { "MISSED" }.to_owned()),
+            ),
+        ]
+    }
+}
+
+impl Display for Line {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [what, against, baseline, ours, ratio, target, met] = self.cells();
+        write!(f, "{what}: {ours}")?;
+        if self.ratio.is_some() {
+            write!(f, "; {against}: {baseline}; ratio {ratio}")?;
+        }
+        if self.target.is_some() {
+            write!(f, "; target {target}: {met}")?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut table = Table::new();
+        table.load_style(UTF8_FULL_CONDENSED).set_header([
+            "What",
+            "Against",
+            "That",
+            "The outbox",
+            "Ratio",
+            "Target",
+            "",
+        ]);
+        for line in &self.lines {
+            table.add_row(line.cells());
+        }
+        for column in 2..=5 {
+            if let Some(column) = table.column_mut(column) {
+                column.set_cell_alignment(CellAlignment::Right);
+            }
+        }
+        writeln!(f, "{table}")?;
+        let missed = self
+            .lines
+            .iter()
+            .filter(|line| line.met == Some(false))
+            .count();
+        let targets = self.lines.iter().filter(|line| line.met.is_some()).count();
+        write!(
+            f,
+            "medians of {} rounds in turns; {} of {targets} targets met",
+            self.rounds,
+            targets - missed
+        )
+    }
+}

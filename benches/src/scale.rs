@@ -1,0 +1,75 @@
+//! How much of everything.
+
+use std::time::Duration;
+
+/// The sizes of a run.
+#[derive(Debug, Clone)]
+pub(crate) struct Scale {
+    /// How often floor and store take turns.
+    pub(crate) rounds: usize,
+    /// The large size: of a backlog, or of the finished rows beside a small one.
+    pub(crate) rows: usize,
+    /// The size that the large one is compared with.
+    pub(crate) few: usize,
+    /// Backlogs that are drained.
+    pub(crate) backlogs: Vec<usize>,
+    /// Events that many producers, or batches, write in a round.
+    pub(crate) events: usize,
+    /// Events that are committed one by one in a round.
+    pub(crate) single_events: usize,
+    /// Events whose latency is taken in a round.
+    pub(crate) latencies: usize,
+    /// Calls of which the median is taken in a round, where a call is the unit.
+    pub(crate) calls: usize,
+    /// How long to watch an idle processor.
+    pub(crate) idle: Duration,
+}
+
+impl Scale {
+    pub(crate) fn new(quick: bool, rows: Option<u64>, rounds: Option<u64>) -> Self {
+        let size = |given: Option<u64>, otherwise: usize| {
+            given.map_or(otherwise, |given| {
+                usize::try_from(given).unwrap_or(otherwise)
+            })
+        };
+        let few = 10_000;
+        if quick {
+            Self {
+                rounds: size(rounds, 3),
+                rows: size(rows, 100_000),
+                few,
+                backlogs: vec![few],
+                events: 10_000,
+                single_events: 500,
+                latencies: 100,
+                calls: 11,
+                idle: Duration::from_secs(2),
+            }
+        } else {
+            let rows = size(rows, 1_000_000);
+            let mut backlogs = vec![few, 100_000, rows];
+            backlogs.sort_unstable();
+            backlogs.dedup();
+            Self {
+                rounds: size(rounds, 5),
+                rows,
+                few,
+                backlogs,
+                events: 40_000,
+                single_events: 2_000,
+                latencies: 500,
+                calls: 31,
+                idle: Duration::from_secs(10),
+            }
+        }
+    }
+}
+
+/// `10000` as `10 thousand`.
+pub(crate) fn in_words(count: usize) -> String {
+    match count {
+        n if n >= 1_000_000 && n % 1_000_000 == 0 => format!("{} million", n / 1_000_000),
+        n if n >= 1_000 && n % 1_000 == 0 => format!("{} thousand", n / 1_000),
+        n => n.to_string(),
+    }
+}

@@ -1,0 +1,139 @@
+//! Databases to work on. Each is a file in a folder of its own, and gone with it.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use anyhow::Context as _;
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
+use tempfile::TempDir;
+
+use crate::entity::MoodEntry;
+
+/// The folder in which all databases of a run are.
+#[derive(Debug)]
+pub(crate) struct Scenes {
+    folder: TempDir,
+    made: AtomicUsize,
+}
+
+/// One database.
+#[derive(Debug)]
+pub(crate) struct Scene(PathBuf);
+
+/// What is in a database before the measurement begins.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Content {
+    pub(crate) pending: usize,
+    pub(crate) completed: usize,
+    /// How many of the pending events each entity has; 0 counts as 1.
+    pub(crate) per_entity: usize,
+}
+
+/// How many events are written in one transaction while a database is filled.
+const FILLED_AT_ONCE: usize = 20_000;
+
+impl Scenes {
+    pub(crate) fn new(folder: Option<&Path>) -> anyhow::Result<Self> {
+        let folder = match folder {
+            Some(folder) => tempfile::tempdir_in(folder),
+            None => tempfile::tempdir(),
+        };
+        Ok(Self {
+            folder: folder.context("there is no folder for the databases")?,
+            made: AtomicUsize::new(0),
+        })
+    }
+
+    fn place(&self) -> anyhow::Result<Scene> {
+        let number = self.made.fetch_add(1, Ordering::Relaxed);
+        let folder = self.folder.path().join(number.to_string());
+        std::fs::create_dir(&folder)?;
+        Ok(Scene(folder.join("outbox.db")))
+    }
+
+    /// A database with our tables and no row.
+    pub(crate) async fn empty(&self) -> anyhow::Result<Scene> {
+        let scene = self.place()?;
+        SqliteStore::open(scene.path()).await?.close().await;
+        Ok(scene)
+    }
+
+    /// A database with rows that were enqueued as an application enqueues them.
+    pub(crate) async fn with(&self, content: Content) -> anyhow::Result<Scene> {
+        let scene = self.empty().await?;
+        let mut conn = scene.connect()?;
+        // Nobody measures this, and what it writes can be made again.
+        conn.execute_batch("PRAGMA synchronous = OFF")?;
+        fill(&mut conn, content.completed, 1)?;
+        conn.execute_batch(
+            "UPDATE outbox_events SET status = 'completed', slot = NULL, attempt_count = 1,
+                 last_attempt_at = created_at, completed_at = created_at",
+        )?;
+        fill(&mut conn, content.pending, content.per_entity.max(1))?;
+        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+        drop(conn);
+        scene.synchronise()?;
+        Ok(scene)
+    }
+
+    /// The same database again, to be used up.
+    pub(crate) fn copy(&self, template: &Scene) -> anyhow::Result<Scene> {
+        let scene = self.place()?;
+        std::fs::copy(template.path(), scene.path())?;
+        scene.synchronise()?;
+        Ok(scene)
+    }
+}
+
+fn fill(conn: &mut Connection, count: usize, per_entity: usize) -> anyhow::Result<()> {
+    let mut number = 0;
+    while number < count {
+        let tx = conn.transaction()?;
+        for _ in 0..(FILLED_AT_ONCE / per_entity).max(1) {
+            let mood = MoodEntry::new(number);
+            for _ in 0..per_entity.min(count - number) {
+                mood.enqueue_sync().on(&tx)?;
+                number += 1;
+            }
+        }
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+impl Scene {
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// A connection of the application's own.
+    pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
+        Ok(Connection::open(&self.0)?)
+    }
+
+    /// Everything is written, so that no measurement pays for how its database came to be.
+    fn synchronise(&self) -> anyhow::Result<()> {
+        std::fs::File::open(&self.0)?.sync_all()?;
+        Ok(())
+    }
+
+    /// How many events have this status: what a measurement checks that its work was done.
+    pub(crate) fn count(&self, status: &str) -> anyhow::Result<usize> {
+        let count: i64 = self.connect()?.query_row(
+            "SELECT count(*) FROM outbox_events WHERE status = ?1",
+            [status],
+            |row| row.get(0),
+        )?;
+        Ok(usize::try_from(count)?)
+    }
+}
+
+impl Drop for Scene {
+    fn drop(&mut self) {
+        // What cannot be removed here goes with the folder around it.
+        if let Some(folder) = self.0.parent() {
+            let _ = std::fs::remove_dir_all(folder);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! `statistics()` on few rows and on many.
+
+use outbox_runtime::OutboxRepository;
+use outbox_runtime::prelude::*;
+
+use crate::report::{Baseline, Report, Target, Unit};
+use crate::rounds::{interleaved, median};
+use crate::scale::{Scale, in_words};
+use crate::scene::{Content, Scene, Scenes};
+use crate::stopwatch::Stopwatch;
+
+pub(crate) async fn measure(
+    scale: &Scale,
+    scenes: &Scenes,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let (few, rows) = (scale.few, scale.rows);
+    let contents = [
+        (
+            format!("{} pending", in_words(few)),
+            Content {
+                pending: few,
+                ..Content::default()
+            },
+        ),
+        (
+            format!("{} pending", in_words(rows)),
+            Content {
+                pending: rows,
+                ..Content::default()
+            },
+        ),
+        (
+            format!("{} completed", in_words(rows)),
+            Content {
+                completed: rows,
+                ..Content::default()
+            },
+        ),
+    ];
+    let mut scenes_of = Vec::new();
+    for (_, content) in &contents {
+        scenes_of.push(scenes.with(*content).await?);
+    }
+    let samples = interleaved(scale.rounds, &[0, 1, 2], async |side: usize| {
+        ask(&scenes_of[side], scale.calls).await
+    })
+    .await?;
+    for (number, ((name, _), ours)) in contents.iter().zip(&samples).enumerate() {
+        let baseline = Baseline {
+            name: &contents[0].0,
+            samples: &samples[0],
+        };
+        let (baseline, target) = match number {
+            0 => (None, None),
+            _ => (Some(baseline), Some(Target::AtMost(3.0))),
+        };
+        report.add(
+            format!("statistics() at {name}"),
+            Unit::Milliseconds,
+            ours,
+            baseline,
+            target,
+        );
+    }
+    Ok(())
+}
+
+/// The median of some calls, in milliseconds.
+async fn ask(scene: &Scene, calls: usize) -> anyhow::Result<f64> {
+    let store = SqliteStore::open(scene.path()).await?;
+    let mut times = Vec::with_capacity(calls);
+    for _ in 0..calls {
+        let watch = Stopwatch::start();
+        let statistics = store.statistics(None).await?;
+        times.push(watch.elapsed().as_secs_f64() * 1e3);
+        anyhow::ensure!(statistics.total_events > 0, "nothing was counted");
+    }
+    store.close().await;
+    Ok(median(&times))
+}
