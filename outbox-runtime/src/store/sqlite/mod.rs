@@ -140,11 +140,20 @@ impl SqliteStore {
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Send + 'static,
     {
+        let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer
-            .run("transaction", move |savepoint, effects| {
+            .run_atomic("transaction", move |conn, effects| {
                 effects.wakes = true;
-                work(savepoint).map_err(TransactionError::Aborted)
+                let failed = |error| fault::fault("transaction", &path, error);
+                let savepoint = conn.savepoint().map_err(&failed)?;
+                // What it wrote is rolled back when the savepoint is dropped.
+                let done = work(&savepoint).map_err(TransactionError::Aborted)?;
+                // A closure that has ended the transaction has left nothing to release; the writer finds out.
+                if !savepoint.is_autocommit() {
+                    savepoint.commit().map_err(&failed)?;
+                }
+                Ok(done)
             })
             .await
     }
@@ -224,9 +233,9 @@ impl SqliteStore {
         let clock = Arc::clone(&self.shared.clock);
         self.connections("enqueue")?
             .writer
-            .run("enqueue", move |savepoint, effects| {
+            .run_atomic("enqueue", move |conn, effects| {
                 effects.wakes = true;
-                insert::insert(savepoint, clock.as_ref(), &event)
+                insert::insert(conn, clock.as_ref(), &event)
             })
             .await
     }

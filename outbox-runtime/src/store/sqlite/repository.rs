@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
-use rusqlite::Savepoint;
+use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::edit::Edited;
@@ -31,24 +31,21 @@ impl SqliteStore {
     /// Runs `work` on the writer's connection, in a transaction that it shares with whatever else waits.
     async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
     where
-        F: FnOnce(&Savepoint<'_>, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T>
-            + Send
-            + 'static,
+        F: FnOnce(&Connection, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let clock = Arc::clone(&self.shared.clock);
         self.connections(operation)?
             .writer
-            .run(operation, move |savepoint, effects| {
-                work(savepoint, clock.now(), effects)
-                    .map_err(|error| fault_on(operation, savepoint, error))
+            .run(operation, move |conn, effects| {
+                work(conn, clock.now(), effects).map_err(|error| fault_on(operation, conn, error))
             })
             .await
     }
 
     async fn read<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
     where
-        F: FnOnce(&rusqlite::Connection) -> rusqlite::Result<T> + Send + 'static,
+        F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
         self.connections(operation)?
@@ -68,9 +65,9 @@ impl OutboxRepository for SqliteStore {
         let clock = Arc::clone(&self.shared.clock);
         self.connections("create_event")?
             .writer
-            .run("create_event", move |savepoint, effects| {
+            .run("create_event", move |conn, effects| {
                 effects.wakes = true;
-                insert::create(savepoint, clock.as_ref(), &event)
+                insert::create(conn, clock.as_ref(), &event)
             })
             .await
     }

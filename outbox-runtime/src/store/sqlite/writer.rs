@@ -1,10 +1,10 @@
-//! The thread that writes: one transaction for whatever waits, a savepoint for each request.
+//! The thread that writes: one transaction for whatever waits, in which each request can fail alone.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use rusqlite::{Connection, ErrorCode, Savepoint, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode};
 use tokio::sync::{mpsc, oneshot};
 
 use super::builder::Settings;
@@ -56,19 +56,39 @@ impl Writer {
         (Self { queue: sender }, thread)
     }
 
-    /// Runs `work` in a savepoint of the next transaction, and answers once that has committed.
+    /// Runs `work` in the next transaction, and answers once that has committed.
     ///
     /// Where `work` returns an error, what it wrote is rolled back and others in the same transaction are not touched.
     /// A panic of `work` is passed on to the caller.
     pub(super) async fn run<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
-        F: FnOnce(&Savepoint<'_>, &mut Effects) -> Result<T, E> + Send + 'static,
+        F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.send(operation, false, work).await
+    }
+
+    /// [`run`](Self::run) for work that leaves nothing behind when it fails: it is spared a savepoint.
+    pub(super) async fn run_atomic<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        self.send(operation, true, work).await
+    }
+
+    async fn send<T, E, F>(&self, operation: &'static str, is_atomic: bool, work: F) -> Result<T, E>
+    where
+        F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
         let request = Call {
             operation,
+            is_atomic,
             work: Some(work),
             answer: None,
             reply,
@@ -86,8 +106,10 @@ impl Writer {
 
 /// A request, without the types of its answer.
 trait Request: Send {
+    /// Whether work that fails leaves nothing behind.
+    fn is_atomic(&self) -> bool;
     /// Does the work. `true`: keep what was written.
-    fn run(&mut self, savepoint: &Savepoint<'_>, effects: &mut Effects) -> bool;
+    fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> bool;
     /// Gives the answer: that of the work, or the failure of the transaction.
     fn answer(self: Box<Self>, failure: Option<&Failure>);
 }
@@ -96,6 +118,7 @@ type Panic = Box<dyn std::any::Any + Send>;
 
 struct Call<T, E, F> {
     operation: &'static str,
+    is_atomic: bool,
     work: Option<F>,
     answer: Option<Result<Result<T, E>, Panic>>,
     reply: oneshot::Sender<Result<Result<T, E>, Panic>>,
@@ -103,16 +126,20 @@ struct Call<T, E, F> {
 
 impl<T, E, F> Request for Call<T, E, F>
 where
-    F: FnOnce(&Savepoint<'_>, &mut Effects) -> Result<T, E> + Send,
+    F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send,
     T: Send,
     E: From<StoreError> + Send,
 {
-    fn run(&mut self, savepoint: &Savepoint<'_>, effects: &mut Effects) -> bool {
+    fn is_atomic(&self) -> bool {
+        self.is_atomic
+    }
+
+    fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> bool {
         let Some(work) = self.work.take() else {
             return false;
         };
-        // A panic rolls back its own savepoint; the connection's state is SQLite's, not half-changed memory.
-        let answer = catch_unwind(AssertUnwindSafe(|| work(savepoint, effects)));
+        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not half-changed memory.
+        let answer = catch_unwind(AssertUnwindSafe(|| work(conn, effects)));
         let keep = matches!(answer, Ok(Ok(_)));
         self.answer = Some(answer);
         keep
@@ -197,14 +224,17 @@ impl WriterThread {
     ) -> Result<(), Failure> {
         let path = Arc::clone(&self.path);
         let failed = |error| Failure::new(&path, error);
-        let mut tx = self
-            .conn
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .map_err(failed)?;
+        let tx = Transaction::begin(&mut self.conn).map_err(failed)?;
+        // Who is alone in the transaction can be rolled back with it.
+        let is_alone = batch.len() == 1;
+        let mut has_work = false;
         for request in batch {
-            let savepoint = tx.savepoint().map_err(failed)?;
-            let keep = request.run(&savepoint, effects);
-            if savepoint.is_autocommit() {
+            let needs_savepoint = !is_alone && !request.is_atomic();
+            if needs_savepoint {
+                tx.run("SAVEPOINT outbox_request").map_err(failed)?;
+            }
+            let keep = request.run(tx.conn, effects);
+            if tx.conn.is_autocommit() {
                 // SQLite rolls the whole transaction back on some errors (a full disk, a failed write), and a closure of the
                 // caller's could have ended it. There is nothing left to commit or roll back.
                 return Err(Failure {
@@ -216,11 +246,17 @@ impl WriterThread {
                     outcome_unknown: true,
                 });
             }
-            if keep {
-                savepoint.commit().map_err(failed)?;
-            } else {
-                savepoint.finish().map_err(failed)?;
+            has_work |= keep;
+            if needs_savepoint {
+                if !keep {
+                    tx.run("ROLLBACK TO outbox_request").map_err(failed)?;
+                }
+                tx.run("RELEASE outbox_request").map_err(failed)?;
             }
+        }
+        if !has_work {
+            // Nobody wrote anything that is to be kept.
+            return tx.roll_back().map_err(failed);
         }
         tx.commit().map_err(|error| {
             // A busy commit has written nothing, and was rolled back as `tx` was dropped.
@@ -237,6 +273,48 @@ impl WriterThread {
             Err(error) => {
                 tracing::warn!(%error, "the database could not be opened again after a failed commit");
             }
+        }
+    }
+}
+
+/// The write lock and an open transaction, by statements that are prepared once. Rolled back unless committed.
+struct Transaction<'c> {
+    conn: &'c mut Connection,
+    is_open: bool,
+}
+
+impl<'c> Transaction<'c> {
+    fn begin(conn: &'c mut Connection) -> rusqlite::Result<Self> {
+        let mut tx = Self {
+            conn,
+            is_open: false,
+        };
+        tx.run("BEGIN IMMEDIATE")?;
+        tx.is_open = true;
+        Ok(tx)
+    }
+
+    fn run(&self, sql: &str) -> rusqlite::Result<()> {
+        self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    fn commit(mut self) -> rusqlite::Result<()> {
+        self.run("COMMIT")?;
+        self.is_open = false;
+        Ok(())
+    }
+
+    fn roll_back(mut self) -> rusqlite::Result<()> {
+        self.is_open = false;
+        self.run("ROLLBACK")
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if self.is_open && !self.conn.is_autocommit() {
+            // Whoever dropped it has an error to tell already.
+            let _ = self.run("ROLLBACK");
         }
     }
 }
