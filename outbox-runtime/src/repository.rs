@@ -42,7 +42,8 @@ use crate::statistics::{Explanation, OutboxStatistics};
 ///    [`NewEvent::folded_into`] says so, in the transaction that enqueues it: never into one that was ever claimed.
 /// 9. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
 ///
-/// Few methods have defaults, on purpose: a default that a wrapper forgets to forward is a wrong answer.
+/// Just one method has a default, on purpose: a default that a wrapper forgets to forward is a wrong answer. That one is
+/// merely slower.
 ///
 /// Listings are in claim order (priority, due time, seq) where they concern waiting events, in `seq` order otherwise.
 #[async_trait]
@@ -190,6 +191,26 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Records outcomes, all in one transaction. The answers are in the order of the settlements.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
+
+    /// [`settle`](Self::settle) and then [`claim`](Self::claim): what ends may let the next event go.
+    ///
+    /// Default: one after the other, each in a transaction of its own. A store that can do both in one commit is asked for
+    /// half as many.
+    async fn settle_and_claim(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        let settled = if settlements.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.settle(settlements).await
+        };
+        Exchange {
+            settled,
+            claimed: self.claim(request).await,
+        }
+    }
 
     /// Moves the end of leases that still hold to `lease` from now. `None` stands where the lease is lost.
     async fn extend(
@@ -361,6 +382,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).settle(settlements).await
     }
 
+    async fn settle_and_claim(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        (**self).settle_and_claim(settlements, request).await
+    }
+
     async fn extend(
         &self,
         leases: &[Lease],
@@ -438,6 +467,15 @@ impl Revision {
     pub const fn count(self) -> u64 {
         self.0
     }
+}
+
+/// The answers of [`OutboxRepository::settle_and_claim`]. One may fail without the other.
+#[derive(Debug)]
+pub struct Exchange {
+    /// What became of the settlements, in their order.
+    pub settled: Result<Vec<Settled>, StoreError>,
+    /// What was claimed.
+    pub claimed: Result<Vec<Claim>, StoreError>,
 }
 
 /// What [`OutboxRepository::rescue`] found.

@@ -4,8 +4,8 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::clock::{self, Clock};
-use crate::event::OutboxEvent;
+use crate::claim::Claim;
+use crate::clock::{self, Clock, Stopwatch};
 use crate::handler::{HandlerError, OutboxEventHandler};
 use crate::outcome::Outcome;
 
@@ -17,20 +17,22 @@ pub(super) enum Ended {
     Panicked(String),
 }
 
-/// Runs the handler until it answers or its time is up.
+/// Runs the handler until it answers or its time is up. Tells how long that took, too.
 pub(super) async fn run(
     handler: Arc<dyn OutboxEventHandler>,
-    event: OutboxEvent,
+    claim: Arc<Claim>,
     timeout: Duration,
     clock: Arc<dyn Clock>,
-) -> Ended {
+) -> (Ended, Duration) {
     let deadline = clock::after(clock.now(), timeout);
-    tokio::select! {
+    let stopwatch = Stopwatch::start();
+    let ended = tokio::select! {
         // An answer that is there counts, however late it was looked at.
         biased;
-        answer = handler.handle(&event) => Ended::Answered(answer),
+        answer = handler.handle(&claim.event) => Ended::Answered(answer),
         () = clock.sleep_until(deadline) => Ended::TimedOut(timeout),
-    }
+    };
+    (ended, stopwatch.elapsed())
 }
 
 impl Ended {

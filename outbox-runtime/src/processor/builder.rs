@@ -22,7 +22,7 @@ use crate::retry::RetryPolicy;
 ///
 /// | | |
 /// |---|---|
-/// | [`batch_size`](Self::batch_size) | 10 |
+/// | [`batch_size`](Self::batch_size) | 100 |
 /// | [`max_concurrency`](Self::max_concurrency) | 3 |
 /// | [`retry`](Self::retry) | 1, 5, 30, 120, 600 s, plus up to a fifth |
 /// | [`timeout`](Self::timeout) | 30 s |
@@ -84,7 +84,7 @@ impl ProcessorBuilder {
             repository: Arc::new(repository),
             handlers: Vec::new(),
             settings: Settings {
-                batch_size: 10,
+                batch_size: 100,
                 max_concurrency: 3,
                 retry: RetryPolicy::default(),
                 timeout: Duration::from_secs(30),

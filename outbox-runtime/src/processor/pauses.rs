@@ -67,6 +67,14 @@ pub(super) enum Permission {
 }
 
 impl Pauses {
+    /// Whether nothing has ever been paused that is not sure to be over.
+    pub(super) fn are_none(&self) -> bool {
+        self.network.is_none()
+            && self.credentials.is_empty()
+            && self.signed_out.is_empty()
+            && self.rate_limits.is_empty()
+    }
+
     /// How much may be claimed now. A probe that this permits is out once [`probe_started`](Self::probe_started) is called.
     pub(super) fn permission(&self, now: DateTime<Utc>) -> Permission {
         match &self.network {

@@ -12,36 +12,59 @@ use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::processor::attempt;
 use crate::processor::pauses::Permission;
+use crate::processor::routes::Route;
 use crate::retry::RetryPolicy;
 
 impl Run {
-    /// Records what has ended and fills the free slots, until either nothing is due or no slot is free.
-    pub(super) async fn record_and_claim(&mut self) -> Result<(), StoreError> {
+    /// Records what has ended and claims what may be claimed, in one request to the store. `true`: there is more to do.
+    pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
+        let asked = self.slots();
+        if asked == 0 {
+            self.due_at = None;
+            self.record().await?;
+            return Ok(!self.unrecorded.is_empty());
+        }
+        let request = self.request(asked);
+        let repository = Arc::clone(&self.shared.repository);
+        let recording = std::mem::take(&mut self.unrecorded);
+        let settlements = recording.clone();
+        let exchange = self
+            .meanwhile(async { repository.settle_and_claim(settlements, &request).await })
+            .await;
+        let recorded = self.recorded(recording, exchange.settled);
+        let claims = match exchange.claimed {
+            Ok(claims) => claims,
+            Err(error) => return recorded.and(Err(error)),
+        };
+        let claimed = claims.len();
+        // Whatever became of the outcomes: what is claimed here comes to nobody else.
+        for claim in claims {
+            let lease = request.lease_for(&claim.event.event_type);
+            self.take_on(claim, lease);
+        }
+        self.start_waiting();
+        recorded?;
+        // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as well.
+        if claimed == asked || !self.unrecorded.is_empty() {
+            return Ok(true);
+        }
+        self.due_at = self
+            .meanwhile(async { repository.next_due(&request).await })
+            .await?;
+        Ok(!self.unrecorded.is_empty())
+    }
+
+    /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is recorded together.
+    pub(super) async fn meanwhile<T>(&mut self, request: impl Future<Output = T>) -> T {
+        tokio::pin!(request);
         loop {
-            let asked = self.slots();
-            if asked == 0 {
-                self.due_at = None;
-                return self.record().await;
-            }
-            let request = self.request(asked);
-            let repository = Arc::clone(&self.shared.repository);
-            // Asked together so that a store can do both in one commit, in this order: what ends lets the next one go.
-            let (recorded, claimed) = tokio::join!(self.record(), repository.claim(&request));
-            let claims = match claimed {
-                Ok(claims) => claims,
-                Err(error) => return recorded.and(Err(error)),
-            };
-            let claimed = claims.len();
-            // Whatever became of the outcomes: what is claimed here comes to nobody else.
-            for claim in claims {
-                let lease = request.lease_for(&claim.event.event_type);
-                self.start(claim, lease);
-            }
-            recorded?;
-            // An event that no handler takes is to be recorded as given back.
-            if claimed < asked && self.unrecorded.is_empty() {
-                self.due_at = repository.next_due(&request).await?;
-                return Ok(());
+            tokio::select! {
+                biased;
+                answer = &mut request => return answer,
+                Some(done) = self.tasks.join_next_with_id() => {
+                    self.take_in(done);
+                    self.start_waiting();
+                }
             }
         }
     }
@@ -49,11 +72,22 @@ impl Run {
     /// How many events may be claimed now.
     fn slots(&self) -> usize {
         let settings = &self.shared.settings;
-        let free = settings.max_concurrency.saturating_sub(self.attempts());
-        let free = free.min(settings.batch_size);
+        let taken = self.attempts() + self.waiting.len();
+        let free = settings.max_concurrency.saturating_sub(taken);
         match self.pauses.permission(self.now()) {
             _ if self.is_own_user_paused() => 0,
-            Permission::All => free,
+            Permission::All => {
+                let ahead = self
+                    .pace
+                    .ahead(settings.max_concurrency, settings.batch_size);
+                // Not bit by bit: a claim is a commit.
+                let more = if self.waiting.len() <= ahead {
+                    ahead
+                } else {
+                    0
+                };
+                (free + more).min(settings.batch_size)
+            }
             Permission::Probe => free.min(1),
             Permission::Nothing => 0,
         }
@@ -90,26 +124,27 @@ impl Run {
         }
     }
 
-    /// Starts the handler of an event that was claimed for so long.
-    fn start(&mut self, claim: Claim, lease: Duration) {
+    /// Takes on an event that was claimed for so long: its handler starts as soon as it may.
+    fn take_on(&mut self, claim: Claim, lease: Duration) {
         self.hold(claim.lease, lease);
         let settings = &self.shared.settings;
-        let Some(route) = self.shared.routes.route(&claim.event.event_type, settings) else {
-            let event_type = claim.event.event_type.clone();
-            warn!(event_type = ?event_type, "no handler takes this event type; its events wait");
-            self.unhandled.push(event_type);
-            self.settle(
-                &claim,
-                Outcome::GivenBack {
-                    delay: Duration::ZERO,
-                },
-                &RetryPolicy::default(),
-            );
-            return;
-        };
+        match self.shared.routes.route(&claim.event.event_type, settings) {
+            Some(route) => self.waiting.push(claim, route, self.now()),
+            None => {
+                let event_type = claim.event.event_type.clone();
+                warn!(event_type = ?event_type, "no handler takes this event type; its events wait");
+                self.unhandled.push(event_type);
+                self.hand_back(&claim);
+            }
+        }
+    }
+
+    /// Starts the handler of a claimed event.
+    pub(super) fn start(&mut self, claim: Claim, route: Route) {
         if self.pauses.permission(self.now()) == Permission::Probe {
             self.pauses.probe_started();
         }
+        let claim = Arc::new(claim);
         let event = &claim.event;
         let span = info_span!(
             "outbox_attempt",
@@ -119,21 +154,32 @@ impl Run {
         );
         let attempt = attempt::run(
             route.handler,
-            event.clone(),
+            Arc::clone(&claim),
             route.timeout,
             Arc::clone(&self.shared.clock),
         );
-        let attempt = async move { Done::Attempt(attempt.await) };
+        let attempt = async move {
+            let (ended, took) = attempt.await;
+            Done::Attempt(ended, took)
+        };
         let abort = self.tasks.spawn(attempt.instrument(span));
         let job = Job::Attempt(Box::new(Attempt {
             retry: route.retry,
             handler: route.index,
-            credentials: self.pauses.generation(&event.user_id),
+            credentials: self.pauses.generation(&claim.event.user_id),
             claim,
             abort: abort.clone(),
             lease_lost: false,
         }));
         self.jobs.insert(abort.id(), job);
+    }
+
+    /// Settles a claimed event as not attempted.
+    pub(super) fn hand_back(&mut self, claim: &Claim) {
+        let outcome = Outcome::GivenBack {
+            delay: Duration::ZERO,
+        };
+        self.settle(claim, outcome, &RetryPolicy::default());
     }
 
     /// Starts refreshing the credentials of the users who need it.

@@ -1,5 +1,8 @@
 //! Ending: what an attempt brought back, what that means for its event and for others, and recording it.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use tokio::task::JoinError;
 use tracing::{debug, error, info, warn};
 
@@ -8,7 +11,7 @@ use crate::claim::Claim;
 use crate::clock;
 use crate::error::StoreError;
 use crate::handler::Delivery;
-use crate::outcome::{Disposition, Outcome, Settled};
+use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::processor::attempt::Ended;
 use crate::retry::RetryPolicy;
 
@@ -20,7 +23,8 @@ impl Run {
             Err(error) => (error.id(), panic_of(error)),
         };
         match (self.jobs.remove(&id), done) {
-            (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended))) => {
+            (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended, took))) => {
+                self.pace.ended(took);
                 self.ended(&attempt, &ended);
             }
             // Aborted: its lease was lost.
@@ -31,7 +35,7 @@ impl Run {
             (Some(Job::Refresh { user_id }), done) => {
                 let result = match done {
                     Some(Done::Refresh(result)) => result,
-                    Some(Done::Attempt(ended)) => Err(format!("{ended:?}")),
+                    Some(Done::Attempt(ended, _)) => Err(format!("{ended:?}")),
                     None => Err("aborted".to_owned()),
                 };
                 if let Err(message) = &result {
@@ -119,12 +123,34 @@ impl Run {
         if self.unrecorded.is_empty() {
             return Ok(());
         }
+        let repository = Arc::clone(&self.shared.repository);
+        let recording = std::mem::take(&mut self.unrecorded);
+        let settlements = recording.clone();
         let settled = self
-            .shared
-            .repository
-            .settle(self.unrecorded.clone())
-            .await?;
-        for (settlement, settled) in self.unrecorded.drain(..).zip(settled) {
+            .meanwhile(async { repository.settle(settlements).await })
+            .await;
+        self.recorded(recording, settled)
+    }
+
+    /// Takes in what became of settlements.
+    pub(super) fn recorded(
+        &mut self,
+        mut recording: Vec<Settlement>,
+        settled: Result<Vec<Settled>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let settled = match settled {
+            Ok(settled) => settled,
+            Err(error) => {
+                // Before what has ended since.
+                recording.append(&mut self.unrecorded);
+                self.unrecorded = recording;
+                return Err(error);
+            }
+        };
+        if recording.is_empty() {
+            return Ok(());
+        }
+        for (settlement, settled) in recording.iter().zip(settled) {
             self.leases.remove(&settlement.lease.event_id);
             if settled == Settled::LeaseLost {
                 warn!(event_id = %settlement.lease.event_id, "the lease was lost; the outcome is not recorded");
@@ -146,5 +172,7 @@ impl Run {
 /// What a task's panic says; `None` where it was aborted.
 fn panic_of(error: JoinError) -> Option<Done> {
     let payload = error.try_into_panic().ok()?;
-    Some(Done::Attempt(Ended::panicked(payload.as_ref())))
+    // How long it took, nobody knows: not quick.
+    let took = Duration::MAX;
+    Some(Done::Attempt(Ended::panicked(payload.as_ref()), took))
 }

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 use uuid::Uuid;
 
+use self::ahead::{Pace, Waiting};
 use super::attempt::Ended;
 use super::pauses::Pauses;
 use super::routes::HandlerIndex;
@@ -23,6 +24,7 @@ use crate::repository::Revision;
 use crate::retry::RetryPolicy;
 use crate::statistics::WaitsFor;
 
+mod ahead; // claimed before a handler is free, where handlers are quick
 mod claiming; // how much, of what, and starting its handlers
 mod ending; // what an attempt means, and recording it
 mod stopping; // waiting for handlers, giving back the rest
@@ -73,6 +75,9 @@ pub(super) struct Run {
     jobs: HashMap<Id, Job>,
     /// Leases to be kept: of attempts under way, and of outcomes that are not recorded yet.
     leases: HashMap<Uuid, Held>,
+    /// Claimed, and started as soon as a handler is free.
+    waiting: Waiting,
+    pace: Pace,
     unrecorded: Vec<Settlement>,
     pauses: Pauses,
     /// Event types that were met and that no handler takes.
@@ -88,7 +93,8 @@ pub(super) struct Run {
 
 /// What a task brings back.
 enum Done {
-    Attempt(Ended),
+    /// And how long it took.
+    Attempt(Ended, Duration),
     Refresh(Result<(), String>),
 }
 
@@ -98,6 +104,8 @@ enum Woken {
     Asked(Option<Command>),
     ByStore,
     ByClock,
+    /// There is more to do at once.
+    Busy,
     Stopped,
 }
 
@@ -111,7 +119,7 @@ enum Job {
 
 /// An attempt under way.
 struct Attempt {
-    claim: Claim,
+    claim: Arc<Claim>,
     retry: RetryPolicy,
     handler: HandlerIndex,
     /// The credentials that it began with.
@@ -149,6 +157,8 @@ impl Run {
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
             leases: HashMap::new(),
+            waiting: Waiting::default(),
+            pace: Pace::default(),
             unrecorded: Vec::new(),
             pauses: Pauses::default(),
             unhandled: Vec::new(),
@@ -167,40 +177,47 @@ impl Run {
         while !self.stop.is_cancelled() {
             // Taken before looking, so that what is committed while looking is not missed.
             let seen = self.shared.repository.revision();
-            if let Err(error) = self.work().await {
-                self.back_off(&error);
-            }
-            match self.wait(seen).await {
+            let is_busy = match self.work().await {
+                Ok(is_busy) => is_busy,
+                Err(error) => {
+                    self.back_off(&error);
+                    false
+                }
+            };
+            match self.wait(seen, is_busy).await {
                 Woken::Ended(done) => self.take_in(done),
                 Woken::Asked(command) => self.obey(command).await,
-                Woken::ByStore | Woken::ByClock | Woken::Stopped => {}
+                Woken::ByStore | Woken::ByClock | Woken::Busy | Woken::Stopped => {}
             }
         }
         self.wind_down().await
     }
 
-    /// Sleeps until something happens; no query runs meanwhile.
-    async fn wait(&mut self, seen: Revision) -> Woken {
+    /// Sleeps until something happens; no query runs meanwhile. Where there is more to do, it only looks who asks for something.
+    async fn wait(&mut self, seen: Revision, is_busy: bool) -> Woken {
         let listens = self.may_claim();
         let alarm = self.alarm();
         let shared = &self.shared;
         tokio::select! {
+            biased;
             () = self.stop.cancelled() => Woken::Stopped,
             command = self.inbox.recv() => Woken::Asked(command),
+            () = std::future::ready(()), if is_busy => Woken::Busy,
             Some(done) = self.tasks.join_next_with_id() => Woken::Ended(done),
             _ = shared.repository.changed(seen), if listens => Woken::ByStore,
             () = sleep_until(shared.clock.as_ref(), alarm) => Woken::ByClock,
         }
     }
 
-    /// One round: rescue, renew, record, claim, clean up, each where it is due.
-    async fn work(&mut self) -> Result<(), StoreError> {
+    /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one has work to do.
+    async fn work(&mut self) -> Result<bool, StoreError> {
         while let Some(done) = self.tasks.try_join_next_with_id() {
             self.take_in(done);
         }
+        self.start_waiting();
         self.start_refreshes();
         if self.is_backing_off() {
-            return Ok(());
+            return Ok(false);
         }
         self.renew().await?;
         if self.due_at.is_some_and(|due| due <= self.now()) {
@@ -214,10 +231,10 @@ impl Run {
                 self.made_progress();
             }
         }
-        self.record_and_claim().await?;
+        let is_busy = self.record_and_claim().await?;
         self.clean_up().await?;
         self.back_off = None;
-        Ok(())
+        Ok(is_busy)
     }
 
     async fn obey(&mut self, command: Option<Command>) {
@@ -263,7 +280,8 @@ impl Run {
         }
         let due = self.due_at.filter(|_| self.may_claim());
         let pause = self.pauses.next_end(self.now());
-        [due, self.next_renewal(), self.clean_up_at, pause]
+        let patience = self.waiting.until();
+        [due, self.next_renewal(), self.clean_up_at, pause, patience]
             .into_iter()
             .flatten()
             .min()

@@ -7,7 +7,6 @@ use tracing::{info, warn};
 use super::{Attempt, Job, Run};
 use crate::clock;
 use crate::error::StoreError;
-use crate::outcome::Outcome;
 use crate::processor::Stopped;
 
 impl Run {
@@ -25,6 +24,9 @@ impl Run {
     /// Waits for handlers, keeping their leases and recording their answers. What does not end in time is stopped and noted as
     /// not attempted, still to be recorded.
     pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
+        self.hand_back_waiting(|_, _| true);
+        // A failure is met again below, or by the caller.
+        let _ = self.record().await;
         let under_way = self.attempts();
         let deadline = clock::after(self.now(), within);
         while self.attempts() > 0 && self.now() < deadline {
@@ -64,10 +66,7 @@ impl Run {
             if attempt.lease_lost {
                 self.leases.remove(&attempt.claim.event.id);
             } else {
-                let outcome = Outcome::GivenBack {
-                    delay: Duration::ZERO,
-                };
-                self.settle(&attempt.claim, outcome, &attempt.retry);
+                self.hand_back(&attempt.claim);
             }
             count += 1;
         }
@@ -76,6 +75,7 @@ impl Run {
 
     /// Stops what is under way of a user, records it as not attempted, and claims nothing more of them.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
+        self.hand_back_waiting(|_, waiting| waiting.claim.event.user_id == user_id);
         let given_back = self.give_back(|attempt| attempt.claim.event.user_id == user_id);
         info!(given_back, "a user has signed out");
         self.pauses.signed_out(user_id);

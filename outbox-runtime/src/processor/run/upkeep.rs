@@ -60,6 +60,7 @@ impl Run {
     /// Somebody else has the event, or may have it at any time: the handler is stopped where it is.
     fn lose(&mut self, event_id: Uuid) {
         self.leases.remove(&event_id);
+        self.forget_waiting(event_id);
         for job in self.jobs.values_mut() {
             if let Job::Attempt(attempt) = job
                 && attempt.claim.event.id == event_id

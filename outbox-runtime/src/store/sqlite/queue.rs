@@ -136,6 +136,19 @@ macro_rules! under_lease {
     };
 }
 
+/// Writes outcomes, each if its lease still holds.
+pub(super) fn settle_all(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    settlements: &[Settlement],
+    wakes: &mut bool,
+) -> rusqlite::Result<Vec<Settled>> {
+    let settled = settlements
+        .iter()
+        .map(|settlement| settle(conn, now, settlement, wakes));
+    settled.collect()
+}
+
 /// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`.
 pub(super) fn settle(
     conn: &Connection,

@@ -19,7 +19,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{handler_has_some, new_owner};
@@ -309,12 +309,33 @@ impl OutboxRepository for SqliteStore {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         self.write("settle", move |conn, now, effects| {
-            settlements
-                .iter()
-                .map(|settlement| queue::settle(conn, now, settlement, &mut effects.wakes))
-                .collect()
+            queue::settle_all(conn, now, &settlements, &mut effects.wakes)
         })
         .await
+    }
+
+    async fn settle_and_claim(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        let request = request.clone();
+        let both = self
+            .write("settle and claim", move |conn, now, effects| {
+                let settled = queue::settle_all(conn, now, &settlements, &mut effects.wakes)?;
+                Ok((settled, queue::claim(conn, now, &request)?))
+            })
+            .await;
+        match both {
+            Ok((settled, claims)) => Exchange {
+                settled: Ok(settled),
+                claimed: Ok(claims),
+            },
+            Err(error) => Exchange {
+                settled: Err(error),
+                claimed: Ok(Vec::new()),
+            },
+        }
     }
 
     async fn extend(
