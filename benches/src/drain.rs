@@ -9,7 +9,7 @@ use tokio::sync::Notify;
 
 use crate::entity::MoodEntry;
 use crate::floor::{Floor, Kind};
-use crate::report::{Baseline, Report, Target, Unit};
+use crate::report::{Report, Target};
 use crate::rounds::interleaved;
 use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
@@ -22,9 +22,11 @@ enum Side {
     Ours,
 }
 
-const SIDES: [Side; 3] = [
-    Side::Floor(Kind::Plain),
-    Side::Floor(Kind::Ordered),
+/// The floors in the order of [`Kind::ALL`], then the store.
+const SIDES: [Side; 4] = [
+    Side::Floor(Kind::ALL[0]),
+    Side::Floor(Kind::ALL[1]),
+    Side::Floor(Kind::ALL[2]),
     Side::Ours,
 ];
 
@@ -96,20 +98,7 @@ async fn compare(
         }
     })
     .await?;
-    if let [plain, ordered, ours] = &samples[..] {
-        for (kind, samples, target) in
-            [(Kind::Plain, plain, target), (Kind::Ordered, ordered, None)]
-        {
-            let name = kind.name();
-            report.add(
-                what,
-                Unit::EventsPerSecond,
-                ours,
-                Some(Baseline { name, samples }),
-                target,
-            );
-        }
-    }
+    report.add_beside_floors(what, &samples, target);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use tokio::task::JoinSet;
 
 use crate::entity::{MoodEntry, Row};
 use crate::floor::{Floor, Kind, insert_alone};
-use crate::report::{Baseline, Report, Target, Unit};
+use crate::report::{Report, Target};
 use crate::rounds::interleaved;
 use crate::scale::{Scale, in_words};
 use crate::scene::Scenes;
@@ -21,9 +21,11 @@ enum Side {
     Ours,
 }
 
-const SIDES: [Side; 3] = [
-    Side::Floor(Kind::Plain),
-    Side::Floor(Kind::Ordered),
+/// The floors in the order of [`Kind::ALL`], then the store.
+const SIDES: [Side; 4] = [
+    Side::Floor(Kind::ALL[0]),
+    Side::Floor(Kind::ALL[1]),
+    Side::Floor(Kind::ALL[2]),
     Side::Ours,
 ];
 
@@ -68,22 +70,8 @@ pub(crate) async fn measure(
 }
 
 fn add(report: &mut Report, what: &str, samples: &[Vec<f64>], target: impl Into<Option<f64>>) {
-    let [plain, ordered, ours] = samples else {
-        return;
-    };
-    for (kind, samples, target) in [
-        (Kind::Plain, plain, target.into().map(Target::AtLeast)),
-        (Kind::Ordered, ordered, None),
-    ] {
-        let name = kind.name();
-        report.add(
-            what,
-            Unit::EventsPerSecond,
-            ours,
-            Some(Baseline { name, samples }),
-            target,
-        );
-    }
+    let target = target.into().map(Target::AtLeast);
+    report.add_beside_floors(what, samples, target);
 }
 
 /// One event a commit, on a connection that the application opened, while the store has the file open too.

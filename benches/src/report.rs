@@ -6,6 +6,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
+use crate::floor::Kind;
 use crate::rounds::median;
 use crate::scale::Scale;
 
@@ -98,6 +99,26 @@ impl Report {
         };
         eprintln!("{line}");
         self.lines.push(line);
+    }
+
+    /// Adds a line for each kind of floor. The samples are those of the floors, then ours; the target is of the first ratio.
+    pub(crate) fn add_beside_floors(
+        &mut self,
+        what: &str,
+        samples: &[Vec<f64>],
+        target: Option<Target>,
+    ) {
+        let Some((ours, floors)) = samples.split_last() else {
+            return;
+        };
+        for (kind, samples) in Kind::ALL.into_iter().zip(floors) {
+            let baseline = Baseline {
+                name: kind.name(),
+                samples,
+            };
+            let target = target.filter(|_| kind == Kind::Plain);
+            self.add(what, Unit::EventsPerSecond, ours, Some(baseline), target);
+        }
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {

@@ -67,7 +67,7 @@ impl Scenes {
         conn.execute_batch("PRAGMA synchronous = OFF")?;
         fill(&mut conn, content.completed, 1)?;
         conn.execute_batch(
-            "UPDATE outbox_events SET status = 'completed', slot = NULL, attempt_count = 1,
+            "UPDATE outbox_events SET status = 'completed', slot = NULL, open = NULL, attempt_count = 1,
                  last_attempt_at = created_at, completed_at = created_at",
         )?;
         fill(&mut conn, content.pending, content.per_entity.max(1))?;

@@ -23,15 +23,20 @@ pub(crate) use self::sql::{claim, insert_alone};
 /// Which promises a floor keeps.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Any order. It has no index that only order, users or clean-up need.
+    /// Any order, and no index that it does not use itself.
+    Bare,
+    /// Any order, with the row and the indices of the store: what the targets are ratios of.
     Plain,
-    /// In order per user and entity, with the indices of the store.
+    /// The same, in order per user and entity.
     Ordered,
 }
 
 impl Kind {
+    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Ordered, Self::Bare];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Bare => "floor, bare indices",
             Self::Plain => "floor",
             Self::Ordered => "floor in order",
         }

@@ -34,7 +34,7 @@ INSERT INTO outbox_events
     (id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, max_attempts,
      metadata, slot)
 VALUES (:id, 'moodEntry', :entity, :user, 'create', 'pending', 5, :now, :now, 5, :metadata,
-    CASE WHEN EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = :entity AND user_id = :user AND slot IS NOT NULL)
+    CASE WHEN EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = :entity AND user_id = :user AND lane IS NULL AND open IS NOT NULL)
         THEN 'blocked' ELSE 'ready' END)";
 
 const CLAIM: &str = "\
@@ -47,22 +47,28 @@ RETURNING seq, id, entity_id, user_id, metadata";
 
 const COMPLETE: &str = "\
 UPDATE outbox_events
-SET status = 'completed', slot = NULL, completed_at = ?2, lease_token = NULL, lease_expires_at = NULL
+SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, lease_token = NULL, lease_expires_at = NULL
 WHERE seq = ?1 AND lease_token = ?3";
 
 const HAND_ON: &str = "\
 UPDATE outbox_events SET slot = 'ready'
 WHERE slot = 'blocked' AND seq = (
     SELECT min(seq) FROM outbox_events
-    WHERE slot IS NOT NULL AND (entity_id, user_id) = (SELECT entity_id, user_id FROM outbox_events WHERE seq = ?1))";
+    WHERE open IS NOT NULL AND lane IS NULL
+        AND (entity_id, user_id) = (SELECT entity_id, user_id FROM outbox_events WHERE seq = ?1))";
 
-/// What only order, users and clean-up need; events that the store has put behind others of their entity may go.
-const WITHOUT: &str = "\
-DROP INDEX outbox_entity;
-DROP INDEX outbox_ready_user;
-DROP INDEX outbox_completed;
+/// Events that the store has put behind others of their lane may go.
+const WITHOUT_ORDER: &str = "\
 UPDATE outbox_events SET slot = 'ready' WHERE slot = 'blocked';
 PRAGMA wal_checkpoint(TRUNCATE);";
+
+/// What only order, users, dead letters and clean-up need.
+const WITHOUT_INDICES: &str = "\
+DROP INDEX outbox_ready_user;
+DROP INDEX outbox_entity;
+DROP INDEX outbox_user;
+DROP INDEX outbox_dead;
+DROP INDEX outbox_completed;";
 
 impl Connected {
     pub(super) fn open(scene: &Scene, kind: Kind) -> anyhow::Result<Self> {
@@ -70,8 +76,11 @@ impl Connected {
         conn.execute_batch(
             "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;",
         )?;
-        if kind == Kind::Plain {
-            conn.execute_batch(WITHOUT)?;
+        if kind == Kind::Bare {
+            conn.execute_batch(WITHOUT_INDICES)?;
+        }
+        if kind != Kind::Ordered {
+            conn.execute_batch(WITHOUT_ORDER)?;
         }
         Ok(Self {
             conn,
@@ -124,7 +133,7 @@ impl Connected {
 /// One insert in whatever transaction is open.
 fn insert(conn: &Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
     let sql = match kind {
-        Kind::Plain => INSERT_PLAIN,
+        Kind::Bare | Kind::Plain => INSERT_PLAIN,
         Kind::Ordered => INSERT_ORDERED,
     };
     conn.prepare_cached(sql)?.execute(named_params! {

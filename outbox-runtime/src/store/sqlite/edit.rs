@@ -62,7 +62,7 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
         let reset = conn
             .prepare_cached(concat!(
                 "UPDATE outbox_events
-                 SET status = 'pending', slot = 'blocked', attempt_count = 0, next_attempt_at = ?1,
+                 SET status = 'pending', slot = 'blocked', open = 1, attempt_count = 0, next_attempt_at = ?1,
                      error_message = NULL, dead_reason = NULL
                  WHERE id = ?2 AND status IN ('failed', 'dead')
                  RETURNING seq, ",
@@ -122,7 +122,7 @@ pub(super) fn delete_completed(
     let deleted = conn
         .prepare_cached(
             "DELETE FROM outbox_events WHERE seq IN (
-                 SELECT seq FROM outbox_events WHERE status = 'completed' AND completed_at < ?1
+                 SELECT seq FROM outbox_events WHERE completed_at < ?1
                  ORDER BY completed_at LIMIT ?2)",
         )?
         .execute(params![older_than.timestamp_micros(), at_most])?;

@@ -86,7 +86,8 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
              metadata = ?8, metadata_version = ?9,
-             slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END
+             slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END,
+             open = CASE WHEN ?10 THEN NULL ELSE open END
          WHERE seq = ?1",
     )?
     .execute(params![

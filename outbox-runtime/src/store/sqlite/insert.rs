@@ -18,17 +18,19 @@ use crate::event::{Operation, OutboxEvent};
 
 /// Writes one event and decides where it stands in its lane, in one statement, so that it is right on any connection
 /// and inside any transaction: who writes holds the database's only write lock.
+///
+/// An id that is there is ignored, and so is one that was folded into another event: its status is NULL then, which the
+/// table refuses. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
 macro_rules! insert {
     ($($blocked:expr),+) => {
         concat!(
             "\
-INSERT INTO outbox_events
-    (entity_id, user_id, id, event_type, operation, status, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, slot)
-SELECT ?1, ?2, ?3, ?4, ?5, 'pending', ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
-    CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END
-WHERE NOT EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3)
-ON CONFLICT (id) DO NOTHING"
+INSERT OR IGNORE INTO outbox_events
+    (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
+     metadata, metadata_version, lane, on_dead, status, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+    CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 'pending' END,
+    CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END)"
         )
     };
 }

@@ -32,13 +32,13 @@ pub(super) use lane_columns;
 /// The words are those of the partial indices, which SQLite uses only where it sees them.
 macro_rules! lane_condition {
     (Entity) => {
-        "entity_id = ?1 AND user_id = ?2 AND lane IS NULL AND slot IS NOT NULL"
+        "entity_id = ?1 AND user_id = ?2 AND lane IS NULL AND open IS NOT NULL"
     };
     (User) => {
-        "user_id = ?2 AND lane = 'user' AND slot IS NOT NULL"
+        "user_id = ?2 AND lane = 'user' AND open IS NOT NULL"
     };
     (Unordered) => {
-        "entity_id = ?1 AND user_id = ?2 AND lane = 'none' AND slot IS NOT NULL"
+        "entity_id = ?1 AND user_id = ?2 AND lane = 'none' AND open IS NOT NULL"
     };
 }
 pub(super) use lane_condition;
@@ -95,14 +95,27 @@ impl<'r> Lane<'r> {
         if self.order == Order::None {
             return Ok(false);
         }
+        // Mostly there is none: looking costs less than an UPDATE that finds nothing.
         let sql = in_lane!(
             self.order,
-            "UPDATE outbox_events
-             SET slot = CASE WHEN next_attempt_at > ?3 THEN 'waiting' ELSE 'ready' END
-             WHERE slot = 'blocked' AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
-            ")"
+            "SELECT seq, slot = 'blocked' FROM outbox_events WHERE ",
+            " ORDER BY seq LIMIT 1"
         );
-        self.execute(conn, sql, now_micros)
+        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
+        let first = conn
+            .prepare_cached(sql)?
+            .query_row(params_from_iter(values), |row| {
+                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
+            })
+            .optional()?;
+        let Some((seq, true)) = first else {
+            return Ok(false);
+        };
+        conn.prepare_cached(
+            "UPDATE outbox_events SET slot = CASE WHEN next_attempt_at > ?2 THEN 'waiting' ELSE 'ready' END WHERE seq = ?1",
+        )?
+        .execute([seq, now_micros])?;
+        Ok(true)
     }
 
     /// The same, unless a handler has an event of the lane: that one hands on itself.

@@ -83,7 +83,7 @@ pub(super) fn stale(
     list(
         conn,
         select_events!(
-            "WHERE slot IS NOT NULL AND status = 'pending' AND created_at < :before
+            "WHERE open IS NOT NULL AND status = 'pending' AND created_at < :before
                 AND (:user IS NULL OR user_id = :user)
               ORDER BY seq"
         ),
@@ -99,7 +99,7 @@ pub(super) fn pending_deletes(
     let events = list(
         conn,
         select_events!(
-            "WHERE (slot IS NOT NULL OR status = 'dead') AND operation = 'delete'
+            "WHERE (open IS NOT NULL OR status = 'dead') AND operation = 'delete'
                 AND (:user IS NULL OR user_id = :user)
               ORDER BY seq"
         ),
@@ -127,7 +127,7 @@ pub(super) fn statistics(
         let mut live = snapshot.prepare_cached(
             "SELECT status, count(*), min(created_at), sum(status = 'pending' AND created_at < :before)
              FROM outbox_events
-             WHERE slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+             WHERE open IS NOT NULL AND (:user IS NULL OR user_id = :user)
              GROUP BY status",
         )?;
         let mut rows =
@@ -155,7 +155,7 @@ pub(super) fn statistics(
         let (completed, newest): (i64, Option<i64>) = snapshot
             .prepare_cached(
                 "SELECT count(*), max(completed_at) FROM outbox_events
-                 WHERE status = 'completed' AND (:user IS NULL OR user_id = :user)",
+                 WHERE completed_at IS NOT NULL AND (:user IS NULL OR user_id = :user)",
             )?
             .query_row(named_params! { ":user": user_id }, |row| {
                 Ok((row.get(0)?, row.get(1)?))
@@ -197,7 +197,7 @@ fn explain_in(
     };
     let undelivered = count(
         "SELECT count(*) FROM outbox_events
-         WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)",
+         WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)",
     )? + count(
         "SELECT count(*) FROM outbox_events
          WHERE entity_id = :entity AND status = 'dead' AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
@@ -211,7 +211,7 @@ fn explain_in(
             ", slot = 'blocked', ",
             lane_columns!(),
             " FROM outbox_events
-              WHERE entity_id = :entity AND slot IS NOT NULL AND (:user IS NULL OR user_id = :user)
+              WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?
         .query_row(&values[..], |row| {

@@ -5,13 +5,12 @@ use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
 use super::lane::{Lane, lane_columns};
-use super::row::{columns, read_all};
+use super::row::{ReadRow, columns, read_all, select_events};
 use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
 use crate::clock;
-use crate::event::DeadReason;
+use crate::event::{DeadReason, OutboxStatus};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
-use crate::store::rules::claim_order;
 
 /// At most how many events that have become due are moved to the claim's index by one claim.
 const PROMOTED_AT_ONCE: i64 = 1_000;
@@ -23,18 +22,17 @@ pub(super) fn claim(
     request: &ClaimRequest,
 ) -> rusqlite::Result<Vec<Claim>> {
     let filter = Filter::of(request);
-    let which = format!(
-        "seq IN (
-             SELECT seq FROM outbox_events WHERE slot = 'ready'{}
-             ORDER BY priority DESC, next_attempt_at, seq LIMIT ?)",
+    let sql = format!(
+        "SELECT {} FROM outbox_events WHERE slot = 'ready'{}
+         ORDER BY priority DESC, next_attempt_at, seq LIMIT ?",
+        columns!(),
         filter.sql
     );
     let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
+    promote(conn, now)?;
     let values = filter.values().chain([&limit as &dyn ToSql]);
-    let mut claims = take(conn, now, request, &which, values)?;
-    // RETURNING promises no order.
-    claims.sort_by_key(|claim| claim_order(&claim.event));
-    Ok(claims)
+    let rows = read_all(conn.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
+    take(conn, now, request, rows)
 }
 
 /// Claims one event if it is in the claim's index, whatever its place there.
@@ -44,52 +42,59 @@ pub(super) fn claim_one(
     id: Uuid,
     lease: std::time::Duration,
 ) -> rusqlite::Result<Option<Claim>> {
-    let picked_by = std::iter::once(&id as &dyn ToSql);
-    let request = ClaimRequest::new(1, lease);
-    let claims = take(conn, now, &request, "id = ? AND slot = 'ready'", picked_by)?;
+    promote(conn, now)?;
+    let rows = read_all(
+        conn.prepare_cached(select_events!("WHERE id = ?1 AND slot = 'ready'"))?
+            .query(params![id])?,
+    )?;
+    let claims = take(conn, now, &ClaimRequest::new(1, lease), rows)?;
     Ok(claims.into_iter().next())
 }
 
-/// Leases the events that `which` picks, and counts the attempt. Rows that cannot be read become dead letters on the way.
-fn take<'v>(
+/// Leases the events of these rows, and counts the attempt. Rows that cannot be read become dead letters instead.
+///
+/// Who writes holds the database's only write lock, so nothing has changed since they were read. `UPDATE .. RETURNING`
+/// would do both at once, by way of a temporary table, which takes longer.
+fn take(
     conn: &Connection,
     now: DateTime<Utc>,
     request: &ClaimRequest,
-    which: &str,
-    picked_by: impl Iterator<Item = &'v dyn ToSql>,
+    rows: Vec<ReadRow>,
 ) -> rusqlite::Result<Vec<Claim>> {
-    promote(conn, now)?;
     let token = LeaseToken::random();
-    let expiry = Expiry::of(request, now);
-    let sql = format!(
+    let mut lease_row = conn.prepare_cached(
         "UPDATE outbox_events
-         SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1,
-             last_attempt_at = ?, lease_token = ?, lease_expires_at = {expires_at}
-         WHERE {which}
-         RETURNING {columns}",
-        expires_at = expiry.sql,
-        columns = columns!(),
-    );
-    let now_micros = now.timestamp_micros();
-    let token_value = token.as_uuid();
-    let attempt: [&dyn ToSql; 2] = [&now_micros, &token_value];
-    let picked_by = picked_by.map(|value| -> &dyn ToSql { value });
-    let values = params_from_iter(attempt.into_iter().chain(expiry.values()).chain(picked_by));
-    let rows = read_all(conn.prepare_cached(&sql)?.query(values)?)?;
-
+         SET status = 'processing', slot = 'leased', attempt_count = ?2, last_attempt_at = ?3, lease_token = ?4,
+             lease_expires_at = ?5
+         WHERE seq = ?1",
+    )?;
     let mut claims = Vec::with_capacity(rows.len());
-    for row in rows {
-        match row.damage {
-            Some(damage) => bury_unreadable(conn, now, row.event.seq, &damage)?,
-            None => claims.push(Claim {
-                lease: Lease {
-                    event_id: row.event.id,
-                    token,
-                    expires_at: clock::after(now, request.lease_for(&row.event.event_type)),
-                },
-                event: row.event,
-            }),
+    for ReadRow { mut event, damage } in rows {
+        if let Some(damage) = damage {
+            bury_unreadable(conn, now, event.seq, &damage)?;
+            continue;
         }
+        let expires_at = clock::after(now, request.lease_for(&event.event_type));
+        event.status = OutboxStatus::Processing;
+        event.attempt_count = event.attempt_count.saturating_add(1);
+        event.last_attempt_at = Some(now);
+        event.lease_token = Some(token.as_uuid());
+        event.lease_expires_at = Some(expires_at);
+        lease_row.execute(params![
+            event.seq,
+            event.attempt_count,
+            now.timestamp_micros(),
+            token.as_uuid(),
+            expires_at.timestamp_micros()
+        ])?;
+        claims.push(Claim {
+            lease: Lease {
+                event_id: event.id,
+                token,
+                expires_at,
+            },
+            event,
+        });
     }
     Ok(claims)
 }
@@ -113,7 +118,8 @@ fn bury_unreadable(
 ) -> rusqlite::Result<()> {
     conn.prepare_cached(concat!(
         "UPDATE outbox_events
-         SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END, dead_reason = ?2, error_message = ?3,
+         SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END,
+             open = CASE WHEN on_dead IS NULL THEN 1 END, dead_reason = ?2, error_message = ?3,
              lease_token = NULL, lease_expires_at = NULL
          WHERE seq = ?1
          RETURNING ",
@@ -124,16 +130,6 @@ fn bury_unreadable(
         |row| Lane::of(row, 0)?.hand_on(conn, now.timestamp_micros()),
     )?;
     Ok(())
-}
-
-/// The row must be held under this very lease, and the lease must not have ended.
-macro_rules! under_lease {
-    () => {
-        concat!(
-            " WHERE id = :id AND lease_token = :token AND lease_expires_at > :now AND slot = 'leased' RETURNING seq, ",
-            lane_columns!()
-        )
-    };
 }
 
 /// Writes outcomes, each if its lease still holds.
@@ -150,6 +146,8 @@ pub(super) fn settle_all(
 }
 
 /// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`.
+///
+/// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
 pub(super) fn settle(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -159,85 +157,77 @@ pub(super) fn settle(
     let Lease {
         event_id, token, ..
     } = settlement.lease;
-    let token = token.as_uuid();
     let now = now.timestamp_micros();
-    // What was written is over for the event, or it will be attempted again.
-    let is_over = matches!(
-        settlement.disposition,
-        Disposition::Complete | Disposition::Bury { .. }
-    );
-    let mut written = |sql: &str, more: &[(&str, &dyn ToSql)]| {
-        let mut values: Vec<(&str, &dyn ToSql)> =
-            vec![(":id", &event_id), (":token", &token), (":now", &now)];
-        values.extend_from_slice(more);
-        conn.prepare_cached(sql)?
-            .query_row(&values[..], |row| {
-                let lane = Lane::of(row, 1)?;
-                if is_over {
-                    *wakes |= lane.hand_on(conn, now)?;
-                } else {
-                    *wakes = true;
-                    lane.give_way(conn, now, row.get(0)?)?;
-                }
-                Ok(())
-            })
-            .optional()
+    // The row must be held under this very lease, and the lease must not have ended.
+    let mut held = conn.prepare_cached(concat!(
+        "SELECT seq, ",
+        lane_columns!(),
+        " FROM outbox_events
+         WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at > ?3 AND slot = 'leased'"
+    ))?;
+    let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
+    let Some(row) = rows.next()? else {
+        return Ok(Settled::LeaseLost);
     };
-    let recorded = match &settlement.disposition {
-        Disposition::Complete => written(
-            concat!(
-                "UPDATE outbox_events
-                 SET status = 'completed', slot = NULL, completed_at = :now, error_message = NULL,
-                     lease_token = NULL, lease_expires_at = NULL",
-                under_lease!()
-            ),
-            &[],
-        )?,
+    let seq: i64 = row.get(0)?;
+    write_outcome(conn, now, seq, &settlement.disposition)?;
+    let lane = Lane::of(row, 1)?;
+    match settlement.disposition {
+        Disposition::Complete | Disposition::Bury { .. } => *wakes |= lane.hand_on(conn, now)?,
+        Disposition::Fail { .. } | Disposition::GiveBack { .. } => {
+            *wakes = true;
+            lane.give_way(conn, now, seq)?;
+        }
+    }
+    Ok(Settled::Recorded)
+}
+
+fn write_outcome(
+    conn: &Connection,
+    now: i64,
+    seq: i64,
+    disposition: &Disposition,
+) -> rusqlite::Result<()> {
+    let write = |sql: &str, values: &[&dyn ToSql]| {
+        conn.prepare_cached(sql)?.execute(values)?;
+        Ok(())
+    };
+    match disposition {
+        Disposition::Complete => write(
+            "UPDATE outbox_events
+             SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, error_message = NULL,
+                 lease_token = NULL, lease_expires_at = NULL
+             WHERE seq = ?1",
+            &[&seq, &now],
+        ),
         Disposition::Fail {
             next_attempt_at,
             message,
-        } => {
-            written(
-                concat!(
-                    "UPDATE outbox_events
-                     SET status = 'failed', slot = CASE WHEN :due > :now THEN 'waiting' ELSE 'ready' END,
-                         next_attempt_at = :due, error_message = :message,
-                         lease_token = NULL, lease_expires_at = NULL",
-                    under_lease!()
-                ),
-                &[
-                    (":due", &next_attempt_at.timestamp_micros()),
-                    (":message", message),
-                ],
-            )?
-        }
-        Disposition::Bury { reason, message } => written(
-            concat!(
-                "UPDATE outbox_events
-                 SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END, dead_reason = :reason, error_message = :message,
-                     lease_token = NULL, lease_expires_at = NULL",
-                under_lease!()
-            ),
-            &[(":reason", &reason.as_str()), (":message", message)],
-        )?,
-        Disposition::GiveBack { next_attempt_at } => {
-            written(
-                concat!(
-                    "UPDATE outbox_events
-                     SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-                         slot = CASE WHEN coalesce(:due, next_attempt_at) > :now THEN 'waiting' ELSE 'ready' END,
-                         attempt_count = attempt_count - 1, next_attempt_at = coalesce(:due, next_attempt_at),
-                         lease_token = NULL, lease_expires_at = NULL",
-                    under_lease!()
-                ),
-                &[(":due", &next_attempt_at.map(|due| due.timestamp_micros()))],
-            )?
-        }
-    };
-    Ok(match recorded {
-        Some(()) => Settled::Recorded,
-        None => Settled::LeaseLost,
-    })
+        } => write(
+            "UPDATE outbox_events
+             SET status = 'failed', slot = CASE WHEN ?3 > ?2 THEN 'waiting' ELSE 'ready' END,
+                 next_attempt_at = ?3, error_message = ?4, lease_token = NULL, lease_expires_at = NULL
+             WHERE seq = ?1",
+            &[&seq, &now, &next_attempt_at.timestamp_micros(), message],
+        ),
+        Disposition::Bury { reason, message } => write(
+            "UPDATE outbox_events
+             SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END,
+                 open = CASE WHEN on_dead IS NULL THEN 1 END, dead_reason = ?2, error_message = ?3,
+                 lease_token = NULL, lease_expires_at = NULL
+             WHERE seq = ?1",
+            &[&seq, &reason.as_str(), message],
+        ),
+        Disposition::GiveBack { next_attempt_at } => write(
+            "UPDATE outbox_events
+             SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
+                 slot = CASE WHEN coalesce(?3, next_attempt_at) > ?2 THEN 'waiting' ELSE 'ready' END,
+                 attempt_count = attempt_count - 1, next_attempt_at = coalesce(?3, next_attempt_at),
+                 lease_token = NULL, lease_expires_at = NULL
+             WHERE seq = ?1",
+            &[&seq, &now, &next_attempt_at.map(|due| due.timestamp_micros())],
+        ),
+    }
 }
 
 /// Moves the end of a lease that still holds.
@@ -272,6 +262,7 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
         "UPDATE outbox_events
          SET status = CASE WHEN attempt_count >= max_attempts THEN 'dead' ELSE 'failed' END,
              slot = CASE WHEN attempt_count < max_attempts THEN 'ready' WHEN on_dead IS NULL THEN 'held' END,
+             open = CASE WHEN attempt_count < max_attempts OR on_dead IS NULL THEN 1 END,
              dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
              next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
          WHERE slot = 'leased' AND lease_expires_at <= ?1
@@ -360,42 +351,5 @@ impl<'r> Filter<'r> {
 
     fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
         self.values.iter().map(|value| *value as &dyn ToSql)
-    }
-}
-
-/// When the lease of a claimed event ends, as SQL: the same for all, unless some types have their own.
-struct Expiry<'r> {
-    sql: String,
-    own: Vec<(&'r String, i64)>,
-    otherwise: i64,
-}
-
-impl<'r> Expiry<'r> {
-    fn of(request: &'r ClaimRequest, now: DateTime<Utc>) -> Self {
-        let end = |lease| clock::after(now, lease).timestamp_micros();
-        let own = request.own_leases();
-        Self {
-            sql: if own.is_empty() {
-                "?".to_owned()
-            } else {
-                format!(
-                    "CASE event_type{} ELSE ? END",
-                    " WHEN ? THEN ?".repeat(own.len())
-                )
-            },
-            own: own
-                .iter()
-                .map(|(event_type, lease)| (event_type, end(*lease)))
-                .collect(),
-            otherwise: end(request.lease()),
-        }
-    }
-
-    fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
-        let own = self
-            .own
-            .iter()
-            .flat_map(|(event_type, end)| [event_type as &dyn ToSql, end]);
-        own.chain([&self.otherwise as &dyn ToSql])
     }
 }

@@ -29,6 +29,11 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// - `held`: dead, holding back what is behind it
 /// - NULL: finished, or dead and skipped
 ///
+/// `open` is NULL where `slot` is, and 1 otherwise, for the indices that hold undelivered events: a change of `slot` rewrites
+/// the entry of a row in each index whose condition names it. Every index ends in `seq`, as all of SQLite's do.
+///
+/// The constraints compare one by one instead of with `IN (..)`, for which SQLite builds a table whenever it is asked.
+///
 /// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
 /// have is NULL there, which takes no room: those of one entity, and `hold`.
 ///
@@ -41,9 +46,10 @@ CREATE TABLE outbox_events (
     event_type       TEXT    NOT NULL,
     entity_id        ANY     NOT NULL,
     user_id          TEXT    NOT NULL,
-    operation        TEXT    NOT NULL CHECK (operation IN ('create', 'update', 'delete')),
-    status           TEXT    NOT NULL CHECK (status IN ('pending', 'processing', 'completed', 'failed', 'dead')),
-    slot             TEXT             CHECK (slot IN ('ready', 'waiting', 'blocked', 'leased', 'held')),
+    operation        TEXT    NOT NULL CHECK (operation = 'create' OR operation = 'update' OR operation = 'delete'),
+    status           TEXT    NOT NULL,
+    slot             TEXT,
+    open             INTEGER DEFAULT 1 CHECK ((open IS NULL) = (slot IS NULL)),
     priority         INTEGER NOT NULL,
     created_at       INTEGER NOT NULL,
     next_attempt_at  INTEGER NOT NULL,
@@ -57,24 +63,28 @@ CREATE TABLE outbox_events (
     lease_token      BLOB,
     lease_expires_at INTEGER,
     dead_reason      TEXT,
-    lane             TEXT             CHECK (lane IN ('user', 'none')),
+    lane             TEXT             CHECK (lane = 'user' OR lane = 'none'),
     on_dead          TEXT             CHECK (on_dead = 'skip'),
-    CHECK ((status = 'processing') = (slot IS 'leased')),
-    CHECK ((status = 'processing') = (lease_token IS NOT NULL)),
-    CHECK ((status = 'processing') = (lease_expires_at IS NOT NULL)),
-    CHECK ((status = 'completed') = (completed_at IS NOT NULL)),
-    CHECK ((status = 'dead') = (dead_reason IS NOT NULL)),
-    CHECK (status IN ('completed', 'dead') OR slot IS NOT NULL)
+    CHECK ((completed_at IS NULL) = (status IS NOT 'completed')),
+    CHECK ((dead_reason IS NULL) = (status IS NOT 'dead')),
+    CHECK ((lease_token IS NULL) = (status IS NOT 'processing')),
+    CHECK (CASE status
+        WHEN 'pending'    THEN slot IS 'ready' OR slot IS 'waiting' OR slot IS 'blocked'
+        WHEN 'processing' THEN slot IS 'leased' AND lease_expires_at IS NOT NULL
+        WHEN 'completed'  THEN slot IS NULL AND lease_expires_at IS NULL
+        WHEN 'failed'     THEN slot IS 'ready' OR slot IS 'waiting' OR slot IS 'blocked'
+        WHEN 'dead'       THEN (slot IS NULL OR slot IS 'held') AND lease_expires_at IS NULL
+        ELSE false END)
 ) STRICT;
 
-CREATE INDEX outbox_ready      ON outbox_events (priority DESC, next_attempt_at, seq) WHERE slot = 'ready';
-CREATE INDEX outbox_ready_user ON outbox_events (user_id, priority DESC, next_attempt_at, seq) WHERE slot = 'ready';
+CREATE INDEX outbox_ready      ON outbox_events (priority DESC, next_attempt_at) WHERE slot = 'ready';
+CREATE INDEX outbox_ready_user ON outbox_events (user_id, priority DESC, next_attempt_at) WHERE slot = 'ready';
 CREATE INDEX outbox_waiting    ON outbox_events (next_attempt_at) WHERE slot = 'waiting';
 CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 'leased';
-CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane, seq) WHERE slot IS NOT NULL;
-CREATE INDEX outbox_user       ON outbox_events (user_id, seq) WHERE lane = 'user' AND slot IS NOT NULL;
-CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id, seq) WHERE status = 'dead';
-CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE status = 'completed';
+CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane) WHERE open IS NOT NULL;
+CREATE INDEX outbox_user       ON outbox_events (user_id) WHERE lane = 'user' AND open IS NOT NULL;
+CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id) WHERE status = 'dead';
+CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE completed_at IS NOT NULL;
 
 CREATE TABLE outbox_folded (
     id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
