@@ -114,10 +114,12 @@ impl ProcessorBuilder {
         self
     }
 
-    /// At most how many events one claim takes. Default: 10.
+    /// At most how many events one claim takes. Default: 100.
     ///
     /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
-    /// used up should the process die.
+    /// used up should the process die. Handlers that have answered within milliseconds for a while are the exception: for them, at
+    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be.
+    #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
