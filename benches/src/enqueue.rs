@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use outbox_runtime::enqueue_all;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
 use tokio::task::JoinSet;
@@ -197,15 +198,7 @@ async fn in_batches(
             let store = SqliteStore::open(scene.path()).await?;
             let watch = Stopwatch::start();
             for batch in moods.chunks(batch) {
-                let changes: Vec<_> = batch.iter().map(MoodEntry::enqueue_sync).collect();
-                store
-                    .transaction(move |tx| {
-                        for change in changes {
-                            change.on(tx)?;
-                        }
-                        Ok(())
-                    })
-                    .await?;
+                enqueue_all(batch).on(&store).await?;
             }
             let rate = watch.per_second(events);
             store.close().await;

@@ -215,12 +215,33 @@ pub enum EnqueueError {
         /// The id that both events have.
         event_id: Uuid,
     },
+    /// One of many that were enqueued at once. None of them was written.
+    #[error("event {index} of the batch (counted from 0)")]
+    InBatch {
+        /// Which of them it was, counted from 0.
+        index: usize,
+        /// What was wrong with it.
+        source: Box<EnqueueError>,
+    },
     /// The store could not write it.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl EnqueueError {
+    /// For [`BatchSink`](crate::BatchSink)s: the error of the event at this place, counted from 0. What is wrong with the
+    /// store is not the event's.
+    #[must_use]
+    pub fn at(self, index: usize) -> Self {
+        match self {
+            Self::Store(_) | Self::InBatch { .. } => self,
+            error => Self::InBatch {
+                index,
+                source: Box::new(error),
+            },
+        }
+    }
+
     /// Whether the event may be there although this error was reported.
     ///
     /// Enqueueing again with the same id settles it: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).

@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection |
+//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -97,7 +97,9 @@ pub mod __private;
 pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
 pub use crate::clock::{Clock, Sleep, SystemClock};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
-pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent};
+pub use crate::enqueue::{
+    BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
+};
 pub use crate::entity::{
     AsEntityId, AsUserId, Coalesce, EntityId, EntityOptions, OnDead, Order, OutboxEntity,
 };

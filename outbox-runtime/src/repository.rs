@@ -42,8 +42,8 @@ use crate::statistics::{Explanation, OutboxStatistics};
 ///    [`NewEvent::folded_into`] says so, in the transaction that enqueues it: never into one that was ever claimed.
 /// 9. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
 ///
-/// Just one method has a default, on purpose: a default that a wrapper forgets to forward is a wrong answer. That one is
-/// merely slower.
+/// Few methods have defaults, on purpose: a default that a wrapper forgets to forward is a wrong answer. Those that have one
+/// are merely slower without being forwarded.
 ///
 /// Listings are in claim order (priority, due time, seq) where they concern waiting events, in `seq` order otherwise.
 #[async_trait]
@@ -142,6 +142,16 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes events that were completed before `older_than`. Returns how many.
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError>;
+
+    /// When the first of the completed events was completed: what tells when there is something to delete.
+    ///
+    /// Default: asked of [`fetch_events`](Self::fetch_events), whose first completed event was rarely completed much later.
+    async fn oldest_completed(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let first = self
+            .fetch_events(OutboxStatus::Completed, None, Some(1))
+            .await?;
+        Ok(first.first().and_then(|event| event.completed_at))
+    }
 
     /// Deletes one event, in whatever state it is. Returns whether it was there.
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError>;
@@ -327,6 +337,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
         (**self).delete_completed_events(older_than).await
+    }
+
+    async fn oldest_completed(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        (**self).oldest_completed().await
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {

@@ -58,6 +58,20 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 }
 
 #[tokio::test]
+async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
+    // Said to be alone, so that nobody looks at the file: only the other store itself can tell.
+    let temporary = Temporary::open_with(|builder| builder.single_process()).await;
+    let other = SqliteStore::builder(&temporary.path).single_process();
+    let other = other.open().await.unwrap();
+    let (mut remote, running) = start(&temporary.store);
+    for id in 0..3 {
+        note(id).enqueue_sync().on(&other).await.unwrap();
+        remote.next().await.ok();
+    }
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_commit_on_the_callers_own_connection_is_noticed() {
     let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
     let (mut remote, running) = start(&temporary.store);

@@ -8,9 +8,11 @@ use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
 
+mod batch; // many changes at once
 mod fold; // what becomes of one that waits when a newer one arrives
 mod new_event; // an event that is not in a store yet
 
+pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
 pub use self::new_event::NewEvent;
 pub(crate) use self::new_event::key_fault;

@@ -10,7 +10,6 @@ use super::{Held, Job, Run};
 use crate::claim::Lease;
 use crate::clock;
 use crate::error::StoreError;
-use crate::event::OutboxStatus;
 
 impl Run {
     /// Renews leases when a third of their time is over, all of one duration together.
@@ -90,16 +89,10 @@ impl Run {
         if deleted > 0 {
             debug!(deleted, "cleaned up delivered events");
         }
-        let oldest = repository
-            .fetch_events(OutboxStatus::Completed, None, Some(1))
-            .await?;
-        self.clean_up_at = oldest
-            .first()
-            .and_then(|event| event.completed_at)
-            .map(|at| {
-                clock::after(at, settings.keep_completed)
-                    .max(clock::after(now, settings.cleanup_interval))
-            });
+        self.clean_up_at = repository.oldest_completed().await?.map(|at| {
+            clock::after(at, settings.keep_completed)
+                .max(clock::after(now, settings.cleanup_interval))
+        });
         Ok(())
     }
 }

@@ -14,7 +14,7 @@ use super::rules::{claim_order, handler_has_some, new_owner};
 use super::signal::Signal;
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::{self, Clock, SystemClock};
-use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
@@ -92,6 +92,29 @@ impl MemoryStore {
         Ok(enqueued)
     }
 
+    /// All of them or none: on a copy, which takes the place of the state when all are in.
+    fn insert_all(
+        &self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        // Made before the lock is taken: making them runs the application's code.
+        let events: Vec<_> = events.collect();
+        let now = self.now();
+        let state = &mut *self.state();
+        let mut next = state.clone();
+        let enqueued = events.into_iter().enumerate().map(|(index, event)| {
+            let enqueued = event.and_then(|event| {
+                event.validate()?;
+                next.enqueue(event, now)
+            });
+            enqueued.map_err(|error| error.at(index))
+        });
+        let enqueued = enqueued.collect::<Result<_, _>>()?;
+        *state = next;
+        self.shared.signal.raise();
+        Ok(enqueued)
+    }
+
     /// Events that `wanted` picks, in seq order.
     fn list(
         &self,
@@ -151,6 +174,18 @@ impl EventSink for &MemoryStore {
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
         ready(event.and_then(|event| self.insert(event)))
+    }
+}
+
+/// Done at once, too.
+impl BatchSink for &MemoryStore {
+    type Output = Ready<Result<Vec<Enqueued>, EnqueueError>>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        ready(self.insert_all(events))
     }
 }
 

@@ -26,7 +26,7 @@ enum Lane {
 }
 
 /// The undelivered events of a lane.
-#[derive(Default)]
+#[derive(Default, Clone)]
 struct Line {
     open: BTreeSet<i64>,
     /// The one that all others wait behind: the first, unless a handler had a later one when that was retried.
@@ -41,7 +41,7 @@ struct Folded {
 }
 
 /// The rows, and beside them the same queues that the SQLite store has as partial indices.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(super) struct State {
     pub(super) rows: BTreeMap<i64, OutboxEvent>,
     pub(super) by_id: HashMap<Uuid, i64>,

@@ -1,10 +1,13 @@
 //! Counting the statements that SQLite starts on the store's connections.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
+
+use super::lock;
 
 /// How many SQL statements a store has run, as SQLite itself counts them. Zero unless the store was opened with
 /// [`SqliteStoreBuilder::count_statements`](crate::SqliteStoreBuilder::count_statements).
@@ -25,14 +28,27 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 /// # }
 /// ```
 #[derive(Debug, Clone, Default)]
-pub struct StatementCounter(Arc<AtomicU64>);
+pub struct StatementCounter(Arc<Counted>);
+
+#[derive(Debug, Default)]
+struct Counted {
+    count: AtomicU64,
+    texts: Mutex<BTreeSet<String>>,
+}
 
 impl StatementCounter {
     /// The count so far.
     #[must_use]
     pub fn get(&self) -> u64 {
         // A count for people: nothing is ordered by it.
-        self.0.load(Ordering::Relaxed)
+        self.0.count.load(Ordering::Relaxed)
+    }
+
+    /// Which statements they were, each once, without the values that were bound to them: what to put after
+    /// `EXPLAIN QUERY PLAN` to see how SQLite finds their rows.
+    #[must_use]
+    pub fn texts(&self) -> Vec<String> {
+        lock(&self.0.texts).iter().cloned().collect()
     }
 }
 
@@ -57,10 +73,14 @@ pub(super) fn trace(conn: &mut Connection) {
     reason = "the hook's signature is the driver's"
 )]
 fn count(event: TraceEvent<'_>) {
-    if let TraceEvent::Stmt(..) = event {
+    if let TraceEvent::Stmt(_, text) = event {
         COUNTER.with_borrow(|counter| {
-            if let Some(StatementCounter(count)) = counter {
-                count.fetch_add(1, Ordering::Relaxed);
+            if let Some(StatementCounter(counted)) = counter {
+                counted.count.fetch_add(1, Ordering::Relaxed);
+                let texts = &mut *lock(&counted.texts);
+                if !texts.contains(text) {
+                    texts.insert(text.to_owned());
+                }
             }
         });
     }

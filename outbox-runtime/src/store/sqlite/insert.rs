@@ -2,7 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Savepoint, Transaction, params, params_from_iter};
+use rusqlite::{
+    CachedStatement, Connection, OptionalExtension, Savepoint, Transaction, params,
+    params_from_iter,
+};
 use uuid::Uuid;
 
 use super::fault::fault_on;
@@ -11,7 +14,7 @@ use super::lane::lane_condition;
 use super::row::{entity_value, read, select_events};
 use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
-use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::entity::{Coalesce, OnDead, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
@@ -153,24 +156,68 @@ pub(super) fn insert(
     clock: &dyn Clock,
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
-    event.validate()?;
-    let now = clock.now();
-    let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
-    if event.coalesce == Coalesce::Latest
-        && event.operation != Operation::Create
-        && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
-    {
-        return Ok(folded);
+    Inserter::new(conn, clock).insert(event)
+}
+
+/// Enqueues events inside whatever transaction is open there. After an error those before it are still written.
+pub(super) fn insert_all(
+    conn: &Connection,
+    clock: &dyn Clock,
+    events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let mut inserter = Inserter::new(conn, clock);
+    let enqueued = events.enumerate().map(|(index, event)| {
+        let enqueued = event.and_then(|event| inserter.insert(&event));
+        enqueued.map_err(|error| error.at(index))
+    });
+    enqueued.collect()
+}
+
+/// Writes events on a connection, and keeps the statement from one to the next.
+struct Inserter<'c> {
+    conn: &'c Connection,
+    now: DateTime<Utc>,
+    statement: Option<(&'static str, CachedStatement<'c>)>,
+}
+
+impl<'c> Inserter<'c> {
+    fn new(conn: &'c Connection, clock: &dyn Clock) -> Self {
+        Self {
+            conn,
+            now: clock.now(),
+            statement: None,
+        }
     }
-    let values = event.values(now).map(ToSqlOutput::Borrowed);
-    let written = conn
-        .prepare_cached(event.insert_sql())
-        .and_then(|mut statement| statement.execute(params_from_iter(values)))
-        .map_err(storage)?;
-    if written == 1 {
-        return Ok(Enqueued::New(event.id));
+
+    fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
+        event.validate()?;
+        let (conn, now) = (self.conn, self.now);
+        let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
+        if event.coalesce == Coalesce::Latest
+            && event.operation != Operation::Create
+            && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
+        {
+            return Ok(folded);
+        }
+        let values = event.values(now).map(ToSqlOutput::Borrowed);
+        let written = self
+            .statement(event.insert_sql())
+            .and_then(|statement| statement.execute(params_from_iter(values)))
+            .map_err(storage)?;
+        if written == 1 {
+            return Ok(Enqueued::New(event.id));
+        }
+        fold::known(conn, event).map_err(storage)?
     }
-    fold::known(conn, event).map_err(storage)?
+
+    fn statement(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'c>> {
+        let kept = self.statement.take().filter(|(kept, _)| *kept == sql);
+        let statement = match kept {
+            Some(kept) => kept,
+            None => (sql, self.conn.prepare_cached(sql)?),
+        };
+        Ok(&mut self.statement.insert(statement).1)
+    }
 }
 
 /// One event by its id.
@@ -217,6 +264,65 @@ impl EventSink for &Savepoint<'_> {
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
         insert_for_caller(self, event)
+    }
+}
+
+/// The same for many: all of them or none.
+fn insert_all_for_caller(
+    conn: &Connection,
+    events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let run = |sql: &str| -> Result<(), EnqueueError> {
+        let ran = conn.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
+        ran.map(drop)
+            .map_err(|error| fault_on("enqueue", conn, error).into())
+    };
+    let surroundings = Surroundings::of(conn);
+    run("SAVEPOINT outbox_batch")?;
+    let enqueued = insert_all(conn, surroundings.clock.as_ref(), events)
+        .and_then(|enqueued| run("RELEASE outbox_batch").map(|()| enqueued));
+    match enqueued {
+        Ok(_) => surroundings.expect_commit(),
+        // Some errors have rolled the whole transaction back already, and with it the savepoint.
+        Err(_) if conn.is_autocommit() => {}
+        Err(_) => run("ROLLBACK TO outbox_batch").and_then(|()| run("RELEASE outbox_batch"))?,
+    }
+    enqueued
+}
+
+/// Synchronous, as for a single event; an error leaves none of them.
+impl BatchSink for &Connection {
+    type Output = Result<Vec<Enqueued>, EnqueueError>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        insert_all_for_caller(self, events)
+    }
+}
+
+/// Synchronous; an error leaves none of the events, and the transaction open.
+impl BatchSink for &Transaction<'_> {
+    type Output = Result<Vec<Enqueued>, EnqueueError>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        insert_all_for_caller(self, events)
+    }
+}
+
+/// Synchronous; an error leaves none of the events, and the savepoint open.
+impl BatchSink for &Savepoint<'_> {
+    type Output = Result<Vec<Enqueued>, EnqueueError>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        insert_all_for_caller(self, events)
     }
 }
 

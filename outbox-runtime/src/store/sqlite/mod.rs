@@ -15,7 +15,7 @@ use self::threads::Connections;
 use self::watch::Watch;
 use super::signal::Signal;
 use crate::clock::Clock;
-use crate::enqueue::{Enqueued, EventSink, NewEvent};
+use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
@@ -239,6 +239,21 @@ impl SqliteStore {
             })
             .await
     }
+
+    async fn enqueue_all(
+        self,
+        events: Result<Vec<NewEvent>, EnqueueError>,
+    ) -> Result<Vec<Enqueued>, EnqueueError> {
+        let events = events?;
+        let clock = Arc::clone(&self.shared.clock);
+        self.connections("enqueue")?
+            .writer
+            .run("enqueue", move |conn, effects| {
+                effects.wakes = true;
+                insert::insert_all(conn, clock.as_ref(), events.into_iter().map(Ok))
+            })
+            .await
+    }
 }
 
 impl fmt::Debug for SqliteStore {
@@ -258,23 +273,40 @@ impl EventSink for &SqliteStore {
     }
 }
 
+/// Resolves once all of the events are committed, in one transaction that may hold others too.
+impl BatchSink for &SqliteStore {
+    type Output = EnqueueFuture<Vec<Enqueued>>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        let events = events.enumerate();
+        let events = events.map(|(index, event)| event.map_err(|error| error.at(index)));
+        let events: Result<Vec<NewEvent>, EnqueueError> = events.collect();
+        EnqueueFuture(Box::pin(self.clone().enqueue_all(events)))
+    }
+}
+
 /// What enqueueing on a store returns.
 ///
 /// # Cancel safety
 ///
 /// Once polled, the event may be written although the future is dropped. Enqueueing it again under the same id is harmless.
 #[must_use = "nothing is enqueued until the future is awaited"]
-pub struct EnqueueFuture(Pin<Box<dyn Future<Output = Result<Enqueued, EnqueueError>> + Send>>);
+pub struct EnqueueFuture<T = Enqueued>(
+    Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send>>,
+);
 
-impl Future for EnqueueFuture {
-    type Output = Result<Enqueued, EnqueueError>;
+impl<T> Future for EnqueueFuture<T> {
+    type Output = Result<T, EnqueueError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.0.as_mut().poll(cx)
     }
 }
 
-impl fmt::Debug for EnqueueFuture {
+impl<T> fmt::Debug for EnqueueFuture<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnqueueFuture").finish_non_exhaustive()
     }

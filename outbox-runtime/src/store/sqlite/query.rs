@@ -35,7 +35,8 @@ pub(super) fn pending(
     list(
         conn,
         select_events!(
-            "WHERE slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
+            "INDEXED BY outbox_entity
+              WHERE open IS NOT NULL AND slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
               ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit"
         ),
         named_params! { ":user": user_id, ":limit": limit_value(limit) },
@@ -48,14 +49,42 @@ pub(super) fn of_status(
     user_id: Option<&str>,
     limit: Option<usize>,
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
-    list(
-        conn,
-        select_events!(
-            "WHERE status = :status AND (:user IS NULL OR user_id = :user)
+    // Finished events can be many: nobody who asks for others reads them.
+    let sql = match status {
+        OutboxStatus::Pending | OutboxStatus::Failed => select_events!(
+            "INDEXED BY outbox_entity
+              WHERE open IS NOT NULL AND status = :status AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT :limit"
         ),
+        OutboxStatus::Processing => select_events!(
+            "INDEXED BY outbox_leased
+              WHERE slot = 'leased' AND status = :status AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT :limit"
+        ),
+        OutboxStatus::Dead => select_events!(
+            "INDEXED BY outbox_dead
+              WHERE status = 'dead' AND status = :status AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT :limit"
+        ),
+        OutboxStatus::Completed => select_events!(
+            "WHERE completed_at IS NOT NULL AND status = :status AND (:user IS NULL OR user_id = :user)
+              ORDER BY seq LIMIT :limit"
+        ),
+    };
+    list(
+        conn,
+        sql,
         named_params! { ":status": status.as_str(), ":user": user_id, ":limit": limit_value(limit) },
     )
+}
+
+pub(super) fn oldest_completed(conn: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let oldest: Option<i64> = conn
+        .prepare_cached(
+            "SELECT min(completed_at) FROM outbox_events WHERE completed_at IS NOT NULL",
+        )?
+        .query_row([], |row| row.get(0))?;
+    Ok(oldest.and_then(DateTime::from_timestamp_micros))
 }
 
 pub(super) fn of_entity(
@@ -83,7 +112,8 @@ pub(super) fn stale(
     list(
         conn,
         select_events!(
-            "WHERE open IS NOT NULL AND status = 'pending' AND created_at < :before
+            "INDEXED BY outbox_entity
+              WHERE open IS NOT NULL AND status = 'pending' AND created_at < :before
                 AND (:user IS NULL OR user_id = :user)
               ORDER BY seq"
         ),
@@ -124,28 +154,28 @@ pub(super) fn statistics(
     let snapshot = conn.unchecked_transaction()?;
     let mut statistics = OutboxStatistics::default();
     {
+        // Dead ones that were skipped are not among these: all are counted below.
         let mut live = snapshot.prepare_cached(
-            "SELECT status, count(*), min(created_at), sum(status = 'pending' AND created_at < :before)
-             FROM outbox_events
-             WHERE open IS NOT NULL AND (:user IS NULL OR user_id = :user)
-             GROUP BY status",
+            "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
+                 coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'pending' AND created_at < :before), 0),
+                 min(CASE status WHEN 'pending' THEN created_at END)
+             FROM outbox_events INDEXED BY outbox_entity
+             WHERE open IS NOT NULL AND (:user IS NULL OR user_id = :user)",
         )?;
-        let mut rows =
-            live.query(named_params! { ":before": stale_before(now), ":user": user_id })?;
-        while let Some(row) = rows.next()? {
-            let count: u64 = row.get::<_, i64>(1)?.unsigned_abs();
-            match row.get::<_, String>(0)?.parse() {
-                Ok(OutboxStatus::Pending) => {
-                    statistics.pending_count = count;
-                    statistics.stale_count = row.get::<_, i64>(3)?.unsigned_abs();
-                    statistics.oldest_pending_date = DateTime::from_timestamp_micros(row.get(2)?);
-                }
-                Ok(OutboxStatus::Processing) => statistics.processing_count = count,
-                Ok(OutboxStatus::Failed) => statistics.failed_count = count,
-                // Dead ones that were skipped have no slot: all are counted below.
-                Ok(OutboxStatus::Dead | OutboxStatus::Completed) | Err(_) => {}
-            }
-        }
+        live.query_row(
+            named_params! { ":before": stale_before(now), ":user": user_id },
+            |row| {
+                let count =
+                    |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
+                statistics.pending_count = count(0)?;
+                statistics.failed_count = count(1)?;
+                statistics.processing_count = count(2)?;
+                statistics.stale_count = count(3)?;
+                let oldest: Option<i64> = row.get(4)?;
+                statistics.oldest_pending_date = oldest.and_then(DateTime::from_timestamp_micros);
+                Ok(())
+            },
+        )?;
         statistics.dead_count = snapshot
             .prepare_cached(
                 "SELECT count(*) FROM outbox_events WHERE status = 'dead' AND (:user IS NULL OR user_id = :user)",

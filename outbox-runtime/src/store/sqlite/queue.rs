@@ -22,14 +22,18 @@ pub(super) fn claim(
     request: &ClaimRequest,
 ) -> rusqlite::Result<Vec<Claim>> {
     let filter = Filter::of(request);
+    promote(conn, now)?;
+    if filter.is_of_no_type {
+        return Ok(Vec::new());
+    }
     let sql = format!(
-        "SELECT {} FROM outbox_events WHERE slot = 'ready'{}
+        "SELECT {} FROM outbox_events INDEXED BY {} WHERE slot = 'ready'{}
          ORDER BY priority DESC, next_attempt_at, seq LIMIT ?",
         columns!(),
+        filter.ready_index(),
         filter.sql
     );
     let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
-    promote(conn, now)?;
     let values = filter.values().chain([&limit as &dyn ToSql]);
     let rows = read_all(conn.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
     take(conn, now, request, rows)
@@ -297,9 +301,12 @@ pub(super) fn next_due(
     let filter = Filter::of(request);
     let values = || params_from_iter(filter.values());
     // In the order of each queue's index: what is due already is due, whichever of them comes first.
-    let first = |slot: &str, order: &str| {
+    let first = |slot: &str, index: &str, order: &str| {
+        if filter.is_of_no_type {
+            return Ok(None);
+        }
         let sql = format!(
-            "SELECT next_attempt_at FROM outbox_events WHERE slot = '{slot}'{} ORDER BY {order} LIMIT 1",
+            "SELECT next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = '{slot}'{} ORDER BY {order} LIMIT 1",
             filter.sql
         );
         conn.prepare_cached(&sql)?
@@ -309,8 +316,9 @@ pub(super) fn next_due(
     let expiry: Option<i64> = conn
         .prepare_cached("SELECT min(lease_expires_at) FROM outbox_events WHERE slot = 'leased'")?
         .query_row([], |row| row.get(0))?;
-    let ready = first("ready", "priority DESC, next_attempt_at, seq")?;
-    let waiting = first("waiting", "next_attempt_at")?;
+    let order = "priority DESC, next_attempt_at, seq";
+    let ready = first("ready", filter.ready_index(), order)?;
+    let waiting = first("waiting", "outbox_waiting", "next_attempt_at")?;
     let earliest = [ready, waiting, expiry].into_iter().flatten().min();
     Ok(earliest
         .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
@@ -319,6 +327,9 @@ pub(super) fn next_due(
 /// What a request leaves out, as SQL: only the number of placeholders varies, every value is bound.
 struct Filter<'r> {
     sql: String,
+    is_of_one_user: bool,
+    /// Nothing matches. SQLite sees that as well, and has then no use for the index that it is told to take.
+    is_of_no_type: bool,
     values: Vec<&'r String>,
 }
 
@@ -326,6 +337,8 @@ impl<'r> Filter<'r> {
     fn of(request: &'r ClaimRequest) -> Self {
         let mut filter = Self {
             sql: String::new(),
+            is_of_one_user: request.user().is_some(),
+            is_of_no_type: *request.event_types() == EventTypes::Only(Vec::new()),
             values: Vec::new(),
         };
         if let Some(user) = request.user() {
@@ -341,6 +354,16 @@ impl<'r> Filter<'r> {
             filter.list("user_id NOT IN", request.excluded_users());
         }
         filter
+    }
+
+    /// The claim's index that has the matching events in claim order. Named in the statement, as SQLite would take the one by
+    /// user for any condition on users, and sort.
+    fn ready_index(&self) -> &'static str {
+        if self.is_of_one_user {
+            "outbox_ready_user"
+        } else {
+            "outbox_ready"
+        }
     }
 
     fn list(&mut self, condition: &str, values: &'r [String]) {

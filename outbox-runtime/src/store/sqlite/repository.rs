@@ -217,6 +217,10 @@ impl OutboxRepository for SqliteStore {
         }
     }
 
+    async fn oldest_completed(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.read("oldest_completed", query::oldest_completed).await
+    }
+
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
         self.write("delete_event", move |conn, now, effects| {
             effects.wakes = true;

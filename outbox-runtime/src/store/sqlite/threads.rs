@@ -51,8 +51,9 @@ pub(super) async fn open(
                 Ok(conn) => {
                     watch::own_thread(&clock);
                     let alone = settings.single_process;
-                    let watch = watch.unwrap_or_else(|| Watch::register(&conn, clock, alone));
-                    let (writer, thread) = Writer::new(conn, path, settings, signal);
+                    let watch =
+                        watch.unwrap_or_else(|| Watch::register(&conn, clock, signal, alone));
+                    let (writer, thread) = Writer::new(conn, path, settings, Arc::clone(&watch));
                     if ready.send(Ok((writer, watch))).is_ok() {
                         thread.serve();
                     }

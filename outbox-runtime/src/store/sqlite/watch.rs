@@ -16,6 +16,7 @@ use tokio::sync::Notify;
 
 use super::lock;
 use crate::clock::{self, Clock, SystemClock};
+use crate::store::signal::Signal;
 
 /// How often the file is looked at when nobody said that a commit is coming.
 const SLOW: Duration = Duration::from_millis(500);
@@ -27,10 +28,14 @@ const TICK: Duration = Duration::from_millis(20);
 /// Looks for foreign commits to one database file.
 #[derive(Debug)]
 pub(super) struct Watch {
+    /// The database's path as SQLite gives it.
+    database: String,
     wal: PathBuf,
     clock: Arc<dyn Clock>,
     /// Whether the slow look is off.
     alone: bool,
+    /// The latch of the store that looks.
+    signal: Arc<Signal>,
     expected: Notify,
     state: Mutex<State>,
 }
@@ -59,14 +64,21 @@ thread_local! {
 
 impl Watch {
     /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
-    pub(super) fn register(conn: &Connection, clock: Arc<dyn Clock>, alone: bool) -> Arc<Self> {
+    pub(super) fn register(
+        conn: &Connection,
+        clock: Arc<dyn Clock>,
+        signal: Arc<Signal>,
+        alone: bool,
+    ) -> Arc<Self> {
         let path = conn.path().unwrap_or_default().to_owned();
         let wal = PathBuf::from(format!("{path}-wal"));
         let seen = Stamp::of(&wal);
         let watch = Arc::new(Self {
+            database: path.clone(),
             wal,
             clock,
             alone,
+            signal,
             expected: Notify::new(),
             state: Mutex::new(State { seen, wait: None }),
         });
@@ -77,6 +89,18 @@ impl Watch {
         });
         stores.entry(path).or_default().push(Arc::downgrade(&watch));
         watch
+    }
+
+    /// A commit of this store made work claimable: tells its runs, and those of other stores on the same file in this process.
+    pub(super) fn announce_commit(&self) {
+        self.signal.raise();
+        let stores = lock(&OPEN);
+        let siblings = stores.get(&self.database).into_iter().flatten();
+        for sibling in siblings.filter_map(Weak::upgrade) {
+            if !Arc::ptr_eq(&sibling.signal, &self.signal) {
+                sibling.signal.raise();
+            }
+        }
     }
 
     /// Somebody in this process wrote an event and will commit soon.

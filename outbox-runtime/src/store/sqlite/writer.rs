@@ -10,8 +10,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::builder::Settings;
 use super::fault::{closed, fault};
 use super::schema;
+use super::watch::Watch;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::signal::Signal;
 
 /// At most how many requests share a commit, so that the first of them does not wait for ever.
 const BATCH: usize = 512;
@@ -27,7 +27,7 @@ pub(super) struct WriterThread {
     conn: Connection,
     path: Arc<Path>,
     settings: Settings,
-    signal: Arc<Signal>,
+    watch: Arc<Watch>,
     queue: mpsc::Receiver<Box<dyn Request>>,
 }
 
@@ -43,14 +43,14 @@ impl Writer {
         conn: Connection,
         path: Arc<Path>,
         settings: Settings,
-        signal: Arc<Signal>,
+        watch: Arc<Watch>,
     ) -> (Self, WriterThread) {
         let (sender, queue) = mpsc::channel(settings.queue_bound);
         let thread = WriterThread {
             conn,
             path,
             settings,
-            signal,
+            watch,
             queue,
         };
         (Self { queue: sender }, thread)
@@ -207,7 +207,7 @@ impl WriterThread {
         let mut effects = Effects::default();
         let failure = self.transact(&mut batch, &mut effects).err();
         if failure.is_none() && effects.wakes {
-            self.signal.raise();
+            self.watch.announce_commit();
         }
         for request in batch {
             request.answer(failure.as_ref());

@@ -1,0 +1,227 @@
+//! What the store asks, SQLite answers from its indices: no statement on the way of an event reads rows that are none of its
+//! business, and none sorts.
+
+use std::time::Duration;
+
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::{
+    ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Settlement,
+    enqueue_all, prelude::*,
+};
+use outbox_tests::{Temporary, note, note_of};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How SQLite would find the rows of a statement, step by step.
+fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut explained = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Without values for its parameters, which the plan does not depend on.
+    let steps = explained.raw_query().mapped(|row| row.get(3));
+    steps.map(Result::unwrap).collect()
+}
+
+/// Steps that read the whole table, row by row.
+fn table_scans(plan: &[String]) -> Vec<&String> {
+    let is_scan =
+        |step: &&String| step.starts_with("SCAN outbox_events") && !step.contains(" USING ");
+    plan.iter().filter(is_scan).collect()
+}
+
+fn sorts(plan: &[String]) -> Vec<&String> {
+    let is_sort = |step: &&String| step.contains("TEMP B-TREE");
+    plan.iter().filter(is_sort).collect()
+}
+
+/// What is asked now and then, by people and tools, and may sort what it lists.
+fn is_listing(sql: &str) -> bool {
+    sql.contains("LIMIT :limit")
+        || sql.ends_with("ORDER BY seq")
+        || sql.contains("entity_id = :entity")
+}
+
+/// The listings that read the whole table, each for its reason.
+fn may_scan(sql: &str) -> bool {
+    // An entity's history, finished events included: an index for it would cost every event, and few ever ask.
+    sql.contains("WHERE entity_id = :entity AND (:user")
+        // Takes the write lock and looks at no row.
+        || sql.ends_with("WHERE false")
+        // All deletes that are pending, at a restore: among all that is open or dead.
+        || sql.contains("operation = 'delete'")
+        || sql.starts_with("DELETE FROM outbox_events WHERE user_id")
+        || sql.starts_with("DELETE FROM outbox_events WHERE entity_id")
+        // In seq order, whatever the limit: the table's own.
+        || (is_listing(sql) && sql.contains("completed_at IS NOT NULL"))
+}
+
+async fn settle(
+    store: &SqliteStore,
+    disposition: impl Fn() -> Disposition,
+    request: &ClaimRequest,
+) {
+    let claims = store.claim(request).await.unwrap();
+    assert!(!claims.is_empty());
+    let settlements = claims.iter().map(|claim| Settlement {
+        lease: claim.lease,
+        disposition: disposition(),
+    });
+    let exchange = store.settle_and_claim(settlements.collect(), request).await;
+    exchange.settled.unwrap();
+    let leases: Vec<_> = exchange
+        .claimed
+        .unwrap()
+        .iter()
+        .map(|claim| claim.lease)
+        .collect();
+    store.extend(&leases, LEASE).await.unwrap();
+    for lease in leases {
+        store.mark_as_completed(&lease).await.unwrap();
+    }
+}
+
+/// Asks the store everything that it can be asked.
+async fn exercise(store: &SqliteStore) {
+    let notes: Vec<_> = (0..40).map(note).collect();
+    enqueue_all(&notes).on(store).await.unwrap();
+    for id in 0..20 {
+        note(id).enqueue_update().on(store).await.unwrap();
+        note_of("u2", id)
+            .enqueue_sync()
+            .delay(LEASE)
+            .on(store)
+            .await
+            .unwrap();
+    }
+    for (id, order) in [(100, Order::User), (101, Order::User), (102, Order::None)] {
+        let event = NewEvent::new("task", id, "u3", Operation::Update)
+            .with_order(order)
+            .with_on_dead(OnDead::Skip)
+            .with_coalesce(Coalesce::Latest);
+        store.create_event(event.clone()).await.unwrap();
+        store
+            .create_event(event.with_id(uuid::Uuid::now_v7()))
+            .await
+            .unwrap();
+    }
+    let all = ClaimRequest::new(5, LEASE);
+    let requests = [
+        all.clone(),
+        all.clone().with_user("u1"),
+        all.clone()
+            .with_event_types(EventTypes::Only(vec!["note".into()])),
+        all.clone()
+            .with_user("u1")
+            .with_event_types(EventTypes::AllExcept(vec!["x".into()])),
+        all.clone().without_users(vec!["u9".into()]),
+    ];
+    for request in &requests {
+        store.next_due(request).await.unwrap();
+        settle(store, || Disposition::Complete, request).await;
+    }
+    let due = store.clock().now() + chrono::TimeDelta::hours(1);
+    let message = "no".to_owned();
+    settle(
+        store,
+        || Disposition::Fail {
+            next_attempt_at: due,
+            message: message.clone(),
+        },
+        &all,
+    )
+    .await;
+    settle(
+        store,
+        || Disposition::GiveBack {
+            next_attempt_at: None,
+        },
+        &all,
+    )
+    .await;
+    let reason = outbox_runtime::DeadReason::Rejected;
+    settle(
+        store,
+        || Disposition::Bury {
+            reason,
+            message: message.clone(),
+        },
+        &all,
+    )
+    .await;
+    store.rescue().await.unwrap();
+    for user in [None, Some("u1")] {
+        for status in OutboxStatus::ALL {
+            store.fetch_events(*status, user, Some(3)).await.unwrap();
+        }
+        store.fetch_pending_events(user, None).await.unwrap();
+        store
+            .fetch_events_for_entity(&1.into(), None, user)
+            .await
+            .unwrap();
+        store.statistics(user).await.unwrap();
+        store.stale_events(user).await.unwrap();
+        store.pending_deletes(user).await.unwrap();
+        store.explain(&1.into(), user).await.unwrap();
+    }
+    store.oldest_completed().await.unwrap();
+    let dead = store
+        .fetch_events(OutboxStatus::Dead, None, None)
+        .await
+        .unwrap();
+    let ids: Vec<_> = dead.iter().map(|event| event.id).collect();
+    store.reset_for_retry(&ids[..1]).await.unwrap();
+    store.discard(&ids[1..]).await.unwrap();
+    let one = store
+        .fetch_pending_events(None, Some(1))
+        .await
+        .unwrap()
+        .remove(0);
+    store.update_event(&one).await.unwrap();
+    store.delete_event(one.id).await.unwrap();
+    store
+        .delete_completed_events(store.clock().now())
+        .await
+        .unwrap();
+    store
+        .delete_events_for_entities(&[3.into()], Some("u1"))
+        .await
+        .unwrap();
+    store.delete_all_events_for_user("u2").await.unwrap();
+}
+
+#[tokio::test]
+async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sorts() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
+    exercise(&temporary.store).await;
+    let conn = temporary.connect();
+    let texts = temporary.store.statements().texts();
+    let asked: Vec<&String> = texts
+        .iter()
+        .filter(|sql| sql.contains("outbox_events") && !sql.starts_with("CREATE"))
+        .collect();
+    assert!(
+        asked.len() > 40,
+        "only {} statements were seen",
+        asked.len()
+    );
+    let mut bad = Vec::new();
+    for sql in asked {
+        let plan = plan(&conn, sql);
+        if (!may_scan(sql) && !table_scans(&plan).is_empty())
+            || (!is_listing(sql) && !sorts(&plan).is_empty())
+        {
+            bad.push(format!("{sql}\n{plan:#?}"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+    // The check sees what it is there for.
+    let scanned = plan(
+        &conn,
+        "SELECT 1 FROM outbox_events WHERE error_message = 'x'",
+    );
+    assert_eq!(table_scans(&scanned).len(), 1, "{scanned:?}");
+    let sorted = plan(
+        &conn,
+        "SELECT seq FROM outbox_events WHERE slot = 'ready' ORDER BY created_at",
+    );
+    assert_eq!(sorts(&sorted).len(), 1, "{sorted:?}");
+}
