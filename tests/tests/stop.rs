@@ -1,9 +1,12 @@
 //! Stopping: no more claims, handlers finish or their events are given back, and nothing is lost with the store's handle.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{Clock, Flushed, StoreErrorKind, prelude::*};
-use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
+use outbox_tests::{
+    Intercepted, Temporary, enqueue, note, on_each_store, start, start_with, within,
+};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -48,6 +51,78 @@ fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
             (OutboxStatus::Pending, 0)
         );
         assert_eq!(event.lease_token, None, "it can be claimed at once");
+    });
+}
+
+#[test]
+fn a_stop_that_is_hurried_gives_back_at_once() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start(&store);
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let mut call = remote.next().await;
+        let began = clock.now();
+        let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
+        let stop = tokio::spawn(running.stop_unless(async { drop(hurried.await) }));
+        within(clock.until_asleep(began + Duration::from_secs(10))).await;
+        assert!(!call.is_abandoned(), "it waits for the handler");
+        hurry.send(()).unwrap();
+        call.abandoned().await;
+        let stopped = within(stop).await.unwrap().unwrap();
+        assert_eq!((stopped.finished, stopped.given_back), (0, 1));
+        assert_eq!(clock.now(), began, "no time had to pass");
+        let event = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(
+            (event.status, event.attempt_count),
+            (OutboxStatus::Pending, 0)
+        );
+    });
+}
+
+#[test]
+fn a_stop_waits_out_a_passing_fault_of_the_store() {
+    on_each_store(|store, clock| async move {
+        let faulty = Intercepted::new(store.clone());
+        let faults = faulty.failing_settlements();
+        let (mut remote, running) = start(&Arc::new(faulty));
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let call = remote.next().await;
+        let stop = tokio::spawn(running.stop());
+        within(clock.until_asleep(clock.now() + Duration::from_secs(10))).await;
+        faults.fail_next(3);
+        call.ok();
+        for back_off in [100, 200] {
+            let until = clock.now() + Duration::from_millis(back_off);
+            within(clock.until_asleep(until)).await;
+            clock.set(until);
+        }
+        let stopped = within(stop).await.unwrap().unwrap();
+        assert_eq!((stopped.finished, stopped.given_back), (1, 0));
+        assert_eq!(faults.fired(), 3, "the fault really was there");
+        let event = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(event.status, OutboxStatus::Completed);
+    });
+}
+
+#[test]
+fn a_stop_tells_of_a_fault_that_does_not_pass() {
+    on_each_store(|store, clock| async move {
+        let faulty = Intercepted::new(store.clone());
+        let faults = faulty.failing_settlements();
+        let (mut remote, running) = start_with(&Arc::new(faulty), |builder| {
+            builder.stop_deadline(Duration::ZERO)
+        });
+        enqueue(&store, note(1).enqueue_sync()).await;
+        let call = remote.next().await;
+        faults.fail_next(u32::MAX);
+        let stop = tokio::spawn(running.stop());
+        for back_off in [100, 200, 400] {
+            let until = clock.now() + Duration::from_millis(back_off);
+            within(clock.until_asleep(until)).await;
+            clock.set(until);
+        }
+        let error = within(stop).await.unwrap().unwrap_err();
+        assert_eq!(error.kind(), StoreErrorKind::Unavailable);
+        drop(call);
     });
 }
 

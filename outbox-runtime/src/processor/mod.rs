@@ -1,6 +1,7 @@
 //! The processor: carries events from their claim to their outcome. The only place that spawns.
 
 use std::fmt;
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -117,12 +118,14 @@ impl Processor {
         let (commands, inbox) = mpsc::channel(16);
         let progress = watch::Sender::new(0);
         let stop = CancellationToken::new();
+        let hurry = CancellationToken::new();
         let run = Run::new(
             Arc::clone(&self.shared),
             user_id.clone(),
             inbox,
             progress.clone(),
             stop.clone(),
+            hurry.clone(),
         );
         Running {
             shared: Arc::clone(&self.shared),
@@ -131,6 +134,7 @@ impl Processor {
             progress,
             task: Some(self.shared.runtime.spawn(run.run())),
             stop,
+            hurry,
         }
     }
 }
@@ -156,6 +160,7 @@ pub struct Running {
     progress: watch::Sender<u64>,
     task: Option<JoinHandle<Result<Stopped, StoreError>>>,
     stop: CancellationToken,
+    hurry: CancellationToken,
 }
 
 /// What a stop found under way.
@@ -339,18 +344,53 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded. Their events are delivered again, under the same keys, once their leases
-    /// have ended.
+    /// Where the last outcomes could not be recorded, although a passing fault was waited out until the deadline. Their events are
+    /// delivered again, under the same keys, once their leases have ended.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future does not undo the stop; it only stops waiting for it.
-    pub async fn stop(mut self) -> Result<Stopped, StoreError> {
+    pub async fn stop(self) -> Result<Stopped, StoreError> {
+        self.stop_unless(std::future::pending()).await
+    }
+
+    /// The same, but what is under way is given back at once when `hurry` resolves, as for a second signal to end.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop).
+    ///
+    /// # Cancel safety
+    ///
+    /// As [`stop`](Self::stop).
+    ///
+    /// # Examples
+    ///
+    /// ```no_run
+    /// # async fn doc(running: outbox_runtime::Running) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn signalled() {}
+    /// signalled().await;
+    /// let stopped = running.stop_unless(signalled()).await?;
+    /// println!("{} handlers did not finish", stopped.given_back);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn stop_unless(
+        mut self,
+        hurry: impl Future<Output = ()>,
+    ) -> Result<Stopped, StoreError> {
         self.stop.cancel();
-        let Some(task) = self.task.take() else {
+        let Some(mut task) = self.task.take() else {
             return Ok(Stopped::default());
         };
-        task.await.unwrap_or_else(|error| {
+        let ended = tokio::select! {
+            ended = &mut task => ended,
+            () = hurry => {
+                self.hurry.cancel();
+                task.await
+            }
+        };
+        ended.unwrap_or_else(|error| {
             let message = "the run ended before it could record its outcomes";
             Err(StoreError::new(StoreErrorKind::Closed, "stop", message).with_source(error))
         })

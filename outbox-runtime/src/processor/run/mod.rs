@@ -69,6 +69,8 @@ pub(super) struct Run {
     /// Moves whenever an outcome was recorded or a pause began, for those who wait for one.
     progress: watch::Sender<u64>,
     stop: CancellationToken,
+    /// Cuts the wait of a stop short.
+    hurry: CancellationToken,
 
     tasks: JoinSet<Done>,
     /// What each task is about: a task that panics cannot tell.
@@ -147,6 +149,7 @@ impl Run {
         inbox: mpsc::Receiver<Command>,
         progress: watch::Sender<u64>,
         stop: CancellationToken,
+        hurry: CancellationToken,
     ) -> Self {
         let now = shared.clock.now();
         Self {
@@ -154,6 +157,7 @@ impl Run {
             inbox,
             progress,
             stop,
+            hurry,
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
             leases: HashMap::new(),

@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tracing::{info, warn};
 
-use super::{Attempt, Job, Run};
+use super::{Attempt, FIRST_BACK_OFF, Job, Run};
 use crate::clock;
 use crate::error::StoreError;
 use crate::processor::Stopped;
 
+/// For how long a stop tries to record the last outcomes when its deadline is over.
+const LAST_TRIES: Duration = Duration::from_secs(1);
+
 impl Run {
     /// Waits for handlers, then stops them, and records what there is.
     pub(super) async fn wind_down(mut self) -> Result<Stopped, StoreError> {
-        let stopped = self
-            .finish_attempts(self.shared.settings.stop_deadline)
-            .await;
+        let within = self.shared.settings.stop_deadline;
+        let deadline = clock::after(self.now(), within);
+        let stopped = self.finish_attempts(within).await;
         self.tasks.shutdown().await;
-        let recorded = self.record().await;
+        let recorded = self.record_until(deadline).await;
         info!(given_back = stopped.given_back, "outbox run stopped");
         recorded.map(|()| stopped)
     }
@@ -29,7 +33,7 @@ impl Run {
         let _ = self.record().await;
         let under_way = self.attempts();
         let deadline = clock::after(self.now(), within);
-        while self.attempts() > 0 && self.now() < deadline {
+        while self.attempts() > 0 && self.now() < deadline && !self.hurry.is_cancelled() {
             // A failed renewal or record is tried again by the caller, or left to the leases.
             if let Err(error) = self.renew().await {
                 warn!(error = %error, "the leases could not be renewed");
@@ -41,6 +45,7 @@ impl Run {
                     self.take_in(done);
                     let _ = self.record().await;
                 }
+                () = self.hurry.cancelled() => {}
                 () = self.shared.clock.sleep_until(wake) => {}
             }
         }
@@ -48,6 +53,24 @@ impl Run {
         Stopped {
             finished: under_way - given_back,
             given_back,
+        }
+    }
+
+    /// Records what is left. A passing fault of the store is waited out until the deadline, and for a little while in any case.
+    async fn record_until(&mut self, deadline: DateTime<Utc>) -> Result<(), StoreError> {
+        let deadline = deadline.max(clock::after(self.now(), LAST_TRIES));
+        let mut delay = FIRST_BACK_OFF;
+        loop {
+            let Err(error) = self.record().await else {
+                return Ok(());
+            };
+            let again = clock::after(self.now(), delay);
+            if !error.is_transient() || again > deadline {
+                return Err(error);
+            }
+            warn!(error = %error, retry_in = ?delay, "the last outcomes could not be recorded");
+            self.shared.clock.sleep_until(again).await;
+            delay *= 2;
         }
     }
 
