@@ -1,0 +1,31 @@
+//! The worker that the tests do harm to, and a campaign of kills of any length:
+//!
+//! ```sh
+//! cargo run --release -p outbox-crash -- 5000 7    # so many kills, from this seed
+//! ```
+
+use std::process::ExitCode;
+
+use outbox_crash::supervisor::{self, campaign};
+
+fn main() -> ExitCode {
+    if std::env::var_os(supervisor::PLAN).is_some() {
+        return outbox_crash::worker::main();
+    }
+    let mut numbers = std::env::args().skip(1).map(|argument| argument.parse());
+    let (Some(Ok(kills)), Some(Ok(seed)), None) = (numbers.next(), numbers.next(), numbers.next())
+    else {
+        eprintln!("usage: outbox-crash KILLS SEED");
+        return ExitCode::FAILURE;
+    };
+    let report = campaign::run(&campaign::Settings::one_worker(
+        u32::try_from(kills).unwrap_or(u32::MAX),
+        seed,
+    ));
+    println!("{report}");
+    if report.verdict.is_sound() {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    }
+}

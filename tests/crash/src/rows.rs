@@ -1,0 +1,98 @@
+//! What is in the database in the end, read by plain SQL: the checker does not trust the library that it checks.
+
+use std::path::Path;
+
+use outbox_runtime::rusqlite::{self, Connection, OpenFlags, types::ValueRef};
+use uuid::Uuid;
+
+/// One row of the outbox.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The event's id.
+    pub event: Uuid,
+    /// Whose it is.
+    pub user: String,
+    /// Of which entity.
+    pub entity: i64,
+    /// Its place in the store's own order.
+    pub seq: i64,
+    /// As the column has it.
+    pub status: String,
+    /// Attempts that were counted.
+    pub attempts: u32,
+    /// Attempts that it had.
+    pub max_attempts: u32,
+    /// Microseconds since 1970.
+    pub completed_at: Option<i64>,
+}
+
+/// The database, as far as it matters.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Database {
+    /// The outbox, in its own order.
+    pub rows: Vec<Row>,
+    /// The events whose change is in the application's own table.
+    pub notes: Vec<Uuid>,
+    /// What SQLite finds wrong with the file, constraints included.
+    pub damage: Vec<String>,
+}
+
+impl Database {
+    /// Reads it all; a database that was never opened as a store is empty.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be read at all.
+    #[must_use]
+    pub fn read(path: &Path) -> Self {
+        Self::try_read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+    }
+
+    fn try_read(path: &Path) -> rusqlite::Result<Self> {
+        // Writable, as a -wal that a killed process left must be replayed first.
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        let there = |table: &str| -> rusqlite::Result<bool> {
+            let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)";
+            conn.query_row(sql, [table], |row| row.get(0))
+        };
+        let mut database = Self::default();
+        if there("outbox_events")? {
+            database.rows = collect(
+                &conn,
+                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at
+                 FROM outbox_events ORDER BY seq",
+                |row| {
+                    Ok(Row {
+                        event: row.get(0)?,
+                        user: row.get(1)?,
+                        entity: row.get(2)?,
+                        seq: row.get(3)?,
+                        status: row.get(4)?,
+                        attempts: row.get(5)?,
+                        max_attempts: row.get(6)?,
+                        completed_at: row.get(7)?,
+                    })
+                },
+            )?;
+        }
+        if there("note")? {
+            database.notes = collect(&conn, "SELECT event FROM note", |row| {
+                let ValueRef::Blob(bytes) = row.get_ref(0)? else {
+                    return Ok(Uuid::nil());
+                };
+                Ok(Uuid::from_slice(bytes).unwrap_or_default())
+            })?;
+        }
+        let found: Vec<String> = collect(&conn, "PRAGMA integrity_check", |row| row.get(0))?;
+        database.damage = found.into_iter().filter(|line| line != "ok").collect();
+        Ok(database)
+    }
+}
+
+fn collect<T>(
+    conn: &Connection,
+    sql: &str,
+    read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
+) -> rusqlite::Result<Vec<T>> {
+    conn.prepare(sql)?.query_map([], read)?.collect()
+}

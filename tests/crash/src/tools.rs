@@ -1,0 +1,99 @@
+//! The tools that do harm: whether they are there, and what is said where they are not.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+/// With this set, a tool that is not installed is a failure instead of a skipped test.
+pub const REQUIRED: &str = "OUTBOX_CRASH_REQUIRE_TOOLS";
+
+/// Says that a test is skipped and why.
+///
+/// # Panics
+///
+/// Where the tool must be there: see [`REQUIRED`].
+pub fn skip(why: &str) {
+    assert!(
+        std::env::var_os(REQUIRED).is_none(),
+        "{why}, and {REQUIRED} is set"
+    );
+    eprintln!("skipped: {why}");
+}
+
+/// Whether system calls can be traced here.
+#[must_use]
+pub fn has_strace() -> bool {
+    let traced = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=none", "true"])
+        .stderr(Stdio::null())
+        .status();
+    let there = traced.is_ok_and(|status| status.success());
+    if !there {
+        skip("strace is not installed, or ptrace is not permitted");
+    }
+    there
+}
+
+/// The library that lies about the time.
+#[must_use]
+pub fn faketime() -> Option<PathBuf> {
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/local/lib",
+        "/usr/lib",
+    ];
+    let library = folders
+        .iter()
+        .map(|folder| Path::new(folder).join("faketime/libfaketimeMT.so.1"))
+        .find(|library| library.exists());
+    if library.is_none() {
+        skip("libfaketime is not installed");
+    }
+    library
+}
+
+/// A small file system in memory, unmounted when this is dropped.
+#[derive(Debug)]
+pub struct Tmpfs(tempfile::TempDir);
+
+impl Tmpfs {
+    /// Mounts one of so many kibibytes, where that is permitted.
+    ///
+    /// # Panics
+    ///
+    /// Where there can be no folder to mount it on.
+    #[must_use]
+    pub fn mount(kibibytes: u32) -> Option<Self> {
+        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let mounted = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={kibibytes}k"), "none"])
+            .arg(folder.path())
+            .stderr(Stdio::null())
+            .status();
+        if mounted.is_ok_and(|status| status.success()) {
+            return Some(Self(folder));
+        }
+        // Not a matter of tools: no container lets anybody mount.
+        eprintln!("skipped: this process may not mount a file system");
+        None
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.0.path()
+    }
+}
+
+impl Drop for Tmpfs {
+    fn drop(&mut self) {
+        let _ = Command::new("umount").arg(self.0.path()).status();
+    }
+}
+
+/// Whether this process may do what other users may not.
+#[must_use]
+pub fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}

@@ -1,0 +1,252 @@
+//! The process that is harmed: enqueues, delivers to its ledger, and stops when it is told to.
+
+use std::future::pending;
+use std::io::Read;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::{RetryPolicy, StoreError};
+use tokio::signal::unix::{SignalKind, signal};
+use uuid::Uuid;
+
+use crate::ledger::{Answer, Ledger, Record};
+use crate::plan::{Plan, Then, Work, exit};
+use crate::task::{Chore, Task};
+
+mod draining;
+mod producing;
+
+/// What producer and handlers have in common.
+#[derive(Debug)]
+struct Worker {
+    plan: Plan,
+    ledger: Ledger,
+    /// Events that were snoozed in this process: the next time they are delivered.
+    snoozed: Mutex<Vec<Uuid>>,
+    /// Connections that hold a lock until the process ends.
+    locks: Mutex<Vec<Connection>>,
+}
+
+/// The program: its argument is a [`Plan`] as JSON.
+#[must_use]
+pub fn main() -> ExitCode {
+    let plan = std::env::args().nth(1).expect("the plan, as JSON");
+    let plan: Plan = serde_json::from_str(&plan).expect("the plan, as JSON");
+    // Whoever started it holds the other end: no worker outlives its test.
+    std::thread::spawn(|| {
+        let _ = std::io::stdin().read_to_end(&mut Vec::new());
+        std::process::exit(exit::ORPHANED);
+    });
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    let code = runtime.block_on(run(plan));
+    ExitCode::from(u8::try_from(code).unwrap_or(1))
+}
+
+async fn run(plan: Plan) -> i32 {
+    let mut terminated = signal(SignalKind::terminate()).expect("signals");
+    let worker = Arc::new(Worker {
+        ledger: Ledger::open(&plan.ledger),
+        plan,
+        snoozed: Mutex::default(),
+        locks: Mutex::default(),
+    });
+    let plan = &worker.plan;
+    let store = SqliteStore::builder(&plan.database)
+        .busy_timeout(Duration::from_millis(plan.busy_timeout))
+        .count_statements()
+        .open()
+        .await;
+    let store = match store {
+        Ok(store) => store,
+        Err(error) => {
+            worker.failed("open", &error);
+            return exit::CANNOT_OPEN;
+        }
+    };
+    let process = std::process::id();
+    worker.ledger.write(&Record::Opened { process });
+    match &plan.work {
+        Work::Open => {}
+        Work::Enqueue { tasks, first } => {
+            for ((entity, chore), number) in tasks.iter().zip(*first..) {
+                let task = Task::new(*entity, number, *chore);
+                worker.enqueue_once(&store, 0, task).await;
+            }
+        }
+        Work::DieInTransaction { transaction, point } => {
+            producing::die_in(*transaction, *point, &store).await;
+        }
+        Work::Mix { .. } | Work::Serve | Work::Drain | Work::Upkeep => {
+            let running = worker.start(&store);
+            let drained = async {
+                match plan.work {
+                    Work::Mix {
+                        producer,
+                        first,
+                        count,
+                        then,
+                    } => {
+                        for number in first..first + count {
+                            worker.enqueue_surely(&store, producer, number).await;
+                        }
+                        match then {
+                            Then::Serve => pending().await,
+                            Then::Drain => draining::drain(&worker, &store, &running).await,
+                        }
+                    }
+                    Work::Drain => draining::drain(&worker, &store, &running).await,
+                    Work::Upkeep => draining::until_cleaned_up(&worker, &store).await,
+                    _ => pending().await,
+                }
+            };
+            tokio::select! {
+                () = drained => {}
+                () = worker.tell_statements(&store) => {}
+                _ = terminated.recv() => worker.ledger.write(&Record::Stopping),
+            }
+            let hurried = AtomicBool::new(false);
+            let hurry = async {
+                terminated.recv().await;
+                hurried.store(true, Ordering::SeqCst);
+            };
+            match running.stop_unless(hurry).await {
+                Ok(stopped) => worker.ledger.write(&Record::Stopped {
+                    finished: stopped.finished,
+                    given_back: stopped.given_back,
+                }),
+                Err(error) => {
+                    worker.failed("stop", &error);
+                    return exit::CANNOT_STOP;
+                }
+            }
+            if hurried.load(Ordering::SeqCst) {
+                return exit::HURRIED;
+            }
+        }
+    }
+    store.close().await;
+    exit::FINE
+}
+
+impl Worker {
+    fn start(self: &Arc<Self>, store: &SqliteStore) -> Running {
+        let plan = &self.plan;
+        let worker = Arc::clone(self);
+        let mut builder = Processor::builder(store.clone())
+            .handle::<Task>(move |event| {
+                let worker = Arc::clone(&worker);
+                async move { worker.handle(event).await }
+            })
+            .lease(Duration::from_millis(plan.lease))
+            .timeout(Duration::from_millis(plan.timeout))
+            .max_concurrency(plan.concurrency)
+            .stop_deadline(Duration::from_millis(plan.stop_deadline))
+            .retry(RetryPolicy::new([
+                Duration::from_millis(5),
+                Duration::from_millis(20),
+                Duration::from_millis(50),
+            ]));
+        if let Some(keep) = plan.keep_completed.map(Duration::from_millis) {
+            builder = builder.keep_completed(keep).cleanup_interval(keep);
+        }
+        let processor = builder.build().expect("the plan's settings fit together");
+        processor.start_all_users()
+    }
+
+    async fn handle(&self, event: Event<Task>) -> Result<(), HandlerError> {
+        let attempt = event.attempt_count;
+        let chore = event.metadata().chore;
+        if chore == Chore::AbortBefore && attempt == 1 {
+            std::process::abort();
+        }
+        self.ledger.write(&Record::Started {
+            event: event.id,
+            key: event.idempotency_key(),
+            user: event.user_id.clone(),
+            entity: event.entity_id.as_integer().expect("an integer"),
+            number: event.metadata().number,
+            attempt,
+            process: std::process::id(),
+        });
+        let answer = match chore {
+            Chore::Abort => std::process::abort(),
+            Chore::Hang => pending().await,
+            Chore::Slow(millis) => {
+                pause(millis.into()).await;
+                Answer::Ok
+            }
+            Chore::Fail(times) if attempt <= times => Answer::Retry,
+            Chore::Snooze if self.is_first_sight(event.id) => Answer::Snooze,
+            Chore::Reject => Answer::Reject,
+            Chore::DeliverLocked if attempt == 1 => {
+                self.lock_for_ever();
+                Answer::Ok
+            }
+            _ => Answer::Ok,
+        };
+        self.ledger.write(&Record::Answered {
+            event: event.id,
+            attempt,
+            answer,
+        });
+        match answer {
+            Answer::Ok => Ok(()),
+            Answer::Retry => Err(HandlerError::retry("the plan says so")),
+            Answer::Reject => Err(HandlerError::permanent("the plan says so")),
+            Answer::Snooze => Err(HandlerError::snooze(Duration::from_millis(10))),
+        }
+    }
+
+    fn is_first_sight(&self, event: Uuid) -> bool {
+        let mut snoozed = self.snoozed.lock().expect("nothing panics with it");
+        let first = !snoozed.contains(&event);
+        snoozed.push(event);
+        first
+    }
+
+    /// Nobody writes to the database any more while this process lives.
+    fn lock_for_ever(&self) {
+        let conn = Connection::open(&self.plan.database).expect("the database is there");
+        conn.busy_timeout(Duration::from_secs(60))
+            .expect("a timeout");
+        conn.execute_batch("BEGIN IMMEDIATE").expect("the lock");
+        let mut locks = self.locks.lock().expect("nothing panics with it");
+        locks.push(conn);
+    }
+
+    /// Tells now and then how many statements were run: who spins runs many.
+    async fn tell_statements(&self, store: &SqliteStore) {
+        let every = Duration::from_millis(100);
+        for round in 1.. {
+            pause(100).await;
+            self.ledger.write(&Record::Statements {
+                count: store.statements().get(),
+                millis: u64::try_from(every.as_millis()).unwrap_or(0) * round,
+            });
+        }
+    }
+
+    fn failed(&self, operation: &str, error: &StoreError) {
+        self.ledger.write(&Record::Failed {
+            operation: operation.to_owned(),
+            kind: format!("{:?}", error.kind()),
+            text: error.to_string(),
+        });
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "a worker works in real time: what is tested is what the machine does to it"
+)]
+async fn pause(millis: u64) {
+    tokio::time::sleep(Duration::from_millis(millis)).await;
+}

@@ -1,0 +1,210 @@
+//! Producing: enqueueing by each of the three ways in, and dying on the way.
+
+use std::path::Path;
+use std::time::Duration;
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::{self, Connection, TransactionBehavior};
+use outbox_runtime::{BoxError, StoreError, TransactionError};
+use uuid::Uuid;
+
+use super::{Worker, pause};
+use crate::ledger::Record;
+use crate::plan::{Point, Transaction};
+use crate::task::{Chore, Task};
+
+/// The application's own table: one row for each task that is enqueued together with a change.
+pub(super) const NOTES: &str =
+    "CREATE TABLE IF NOT EXISTS note (event BLOB PRIMARY KEY, number INTEGER NOT NULL)";
+
+/// Why an event was not enqueued, as the producer was told.
+#[derive(Debug)]
+struct Refusal {
+    kind: String,
+    unknown: bool,
+    transient: bool,
+    text: String,
+}
+
+impl Worker {
+    /// Enqueues one of the mixture; where that fails for a passing reason, again under the same id until it does not.
+    pub(super) async fn enqueue_surely(&self, store: &SqliteStore, producer: u32, number: u32) {
+        let mut delay = 5;
+        while !self
+            .enqueue_once(store, producer, Task::mixed(producer, number))
+            .await
+        {
+            pause(delay).await;
+            delay = (delay * 2).min(200);
+        }
+    }
+
+    /// Enqueues one event and writes down what came of it. `true`: there is no point in trying again.
+    pub(super) async fn enqueue_once(
+        &self,
+        store: &SqliteStore,
+        producer: u32,
+        task: Task,
+    ) -> bool {
+        let event = Task::event_id(producer, task.number);
+        self.ledger.write(&Record::Intended {
+            event,
+            user: task.user.clone(),
+            entity: task.entity,
+            number: task.number,
+        });
+        if self.plan.acknowledges_early {
+            self.ledger.write(&Record::Acknowledged { event });
+        }
+        match self.enqueue(store, task, event).await {
+            Ok(()) => {
+                self.ledger.write(&Record::Acknowledged { event });
+                true
+            }
+            Err(refusal) => {
+                self.ledger.write(&Record::Refused {
+                    event,
+                    kind: refusal.kind,
+                    unknown: refusal.unknown,
+                    text: refusal.text,
+                });
+                !refusal.transient
+            }
+        }
+    }
+
+    /// By one of the three ways in, which the number decides.
+    async fn enqueue(&self, store: &SqliteStore, task: Task, id: Uuid) -> Result<(), Refusal> {
+        let max_attempts = self.plan.max_attempts;
+        match task.number % 3 {
+            0 => {
+                let enqueued = task.enqueue(id, max_attempts).on(store).await;
+                enqueued.map(drop).map_err(Refusal::from)
+            }
+            1 => {
+                let saved = store
+                    .transaction(move |tx| {
+                        save(tx, &task, id)?;
+                        task.enqueue(id, max_attempts).on(tx)?;
+                        Ok(())
+                    })
+                    .await;
+                saved.map_err(Refusal::from)
+            }
+            _ => {
+                let path = self.plan.database.clone();
+                let busy_timeout = Duration::from_millis(self.plan.busy_timeout);
+                let saved = tokio::task::spawn_blocking(move || {
+                    let mut conn = connect(&path, busy_timeout)?;
+                    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    save(&tx, &task, id)?;
+                    task.enqueue(id, max_attempts).on(&tx)?;
+                    Ok(tx.commit()?)
+                });
+                let saved: Result<(), BoxError> = saved.await.expect("it does not panic");
+                saved.map_err(|error| Refusal::from(TransactionError::Aborted(error)))
+            }
+        }
+    }
+}
+
+fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> {
+    let conn = Connection::open(path)?;
+    conn.busy_timeout(busy_timeout)?;
+    conn.execute_batch("PRAGMA synchronous = FULL")?;
+    Ok(conn)
+}
+
+/// Saves the change that the event tells of.
+fn save(conn: &Connection, task: &Task, id: Uuid) -> rusqlite::Result<()> {
+    conn.execute_batch(NOTES)?;
+    conn.execute(
+        "INSERT OR IGNORE INTO note VALUES (?1, ?2)",
+        rusqlite::params![id.as_bytes(), task.number],
+    )?;
+    Ok(())
+}
+
+impl From<&StoreError> for Refusal {
+    fn from(error: &StoreError) -> Self {
+        Self {
+            kind: format!("{:?}", error.kind()),
+            unknown: error.outcome_unknown(),
+            transient: error.is_transient() || error.outcome_unknown(),
+            text: error.to_string(),
+        }
+    }
+}
+
+impl From<EnqueueError> for Refusal {
+    fn from(error: EnqueueError) -> Self {
+        match &error {
+            EnqueueError::Store(error) => error.into(),
+            other => Self {
+                kind: "Enqueue".to_owned(),
+                unknown: false,
+                transient: false,
+                text: other.to_string(),
+            },
+        }
+    }
+}
+
+impl From<TransactionError> for Refusal {
+    fn from(error: TransactionError) -> Self {
+        match error {
+            TransactionError::Store(error) => (&error).into(),
+            TransactionError::Aborted(error) => match error.downcast::<EnqueueError>() {
+                Ok(error) => (*error).into(),
+                // The driver's own: on a connection of the application's nobody translates it.
+                Err(error) => Self {
+                    kind: "Driver".to_owned(),
+                    unknown: true,
+                    transient: true,
+                    text: error.to_string(),
+                },
+            },
+            other => Self {
+                kind: "Transaction".to_owned(),
+                unknown: false,
+                transient: false,
+                text: other.to_string(),
+            },
+        }
+    }
+}
+
+/// Writes an entity and its event, and dies where it was told.
+pub(super) async fn die_in(transaction: Transaction, point: Point, store: &SqliteStore) {
+    let task = Task::new(1, 1, Chore::Deliver);
+    let id = Task::event_id(0, task.number);
+    let write = move |conn: &Connection| -> Result<(), BoxError> {
+        save(conn, &task, id)?;
+        if point == Point::BetweenTheWrites {
+            std::process::abort();
+        }
+        task.enqueue(id, 5).on(conn)?;
+        if point == Point::BeforeTheCommit {
+            std::process::abort();
+        }
+        Ok(())
+    };
+    match transaction {
+        Transaction::Stores => {
+            let done = store.transaction(move |tx| write(tx)).await;
+            done.expect("nothing is wrong with it");
+        }
+        Transaction::Callers => {
+            let path = store.path().to_owned();
+            let done = tokio::task::spawn_blocking(move || -> Result<(), BoxError> {
+                let mut conn = connect(&path, Duration::from_secs(5))?;
+                let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                write(&tx)?;
+                Ok(tx.commit()?)
+            });
+            let done = done.await.expect("it does not panic");
+            done.expect("nothing is wrong with it");
+        }
+    }
+    std::process::abort();
+}
