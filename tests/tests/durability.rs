@@ -26,6 +26,30 @@ async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise(
 }
 
 #[tokio::test]
+async fn a_store_that_was_closed_is_one_whole_file() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    store
+        .transaction(|tx| {
+            for id in 0..3_000 {
+                note(id).enqueue_sync().on(tx)?;
+            }
+            Ok(())
+        })
+        .await
+        .unwrap();
+    let wal = temporary.path.with_extension("db-wal");
+    assert!(
+        wal.exists(),
+        "the control: it is there while the store is open"
+    );
+    // The connection that reads has enough to do to be the last one.
+    let (listed, ()) = tokio::join!(store.fetch_pending_events(None, None), store.close());
+    assert_eq!(listed.unwrap().len(), 3_000);
+    assert!(!wal.exists(), "the file can be copied alone");
+}
+
+#[tokio::test]
 async fn the_pragmas_of_the_callers_own_connection_are_left_alone() {
     let temporary = Temporary::open().await;
     let conn = temporary.connect();

@@ -1,5 +1,6 @@
 //! The store's two threads: opening the connections that live on them, and waiting for their end.
 
+use std::convert::Infallible;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -40,6 +41,8 @@ pub(super) async fn open(
 ) -> Result<Opened, StoreError> {
     let (reader, questions) = Reader::new(Arc::clone(path), settings.queue_bound);
     let (ready, opened) = oneshot::channel();
+    // Nothing is ever sent: its sender is gone when the reader's connection is.
+    let (reading, reader_ended) = std::sync::mpsc::channel::<Infallible>();
 
     // Opening blocks too, so each connection is opened on the thread that it lives on.
     let writer_thread = {
@@ -53,9 +56,11 @@ pub(super) async fn open(
                     let alone = settings.single_process;
                     let watch =
                         watch.unwrap_or_else(|| Watch::register(&conn, clock, signal, alone));
-                    let (writer, thread) = Writer::new(conn, path, settings, Arc::clone(&watch));
+                    let (writer, mut thread) = Writer::new(conn, path, settings, Arc::clone(&watch));
                     if ready.send(Ok((writer, watch))).is_ok() {
                         thread.serve();
+                        // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.
+                        let _ = reader_ended.recv();
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),
@@ -68,6 +73,7 @@ pub(super) async fn open(
     let reader_thread = {
         let (path, settings) = (Arc::clone(path), settings.clone());
         spawn("outbox-reader", move || {
+            let _reading = reading;
             counter::count_here(settings.statements.clone());
             match schema::open_reader(&path, &settings) {
                 Ok(conn) => {

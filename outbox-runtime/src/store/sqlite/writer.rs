@@ -191,7 +191,7 @@ impl Failure {
 
 impl WriterThread {
     /// Serves requests until every handle is gone.
-    pub(super) fn serve(mut self) {
+    pub(super) fn serve(&mut self) {
         while let Some(first) = self.queue.blocking_recv() {
             let mut batch = vec![first];
             while batch.len() < BATCH
