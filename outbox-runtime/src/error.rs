@@ -80,7 +80,8 @@ pub enum StoreErrorKind {
     CannotOpen,
     /// The file is not a database. It was left as it is.
     NotADatabase,
-    /// The database is damaged. Stop writing to it and recover it from a copy.
+    /// The database is damaged, or the medium cannot read a page of it, which SQLite does not tell apart. Stop writing to it
+    /// and recover it from a copy.
     Corrupt,
     /// A newer version of this library wrote the outbox tables. They were left as they are.
     SchemaTooNew,

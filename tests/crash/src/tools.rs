@@ -79,6 +79,19 @@ impl Tmpfs {
         None
     }
 
+    /// Makes it larger.
+    ///
+    /// # Panics
+    ///
+    /// Where that fails.
+    pub fn resize(&self, kibibytes: u32) {
+        let resized = Command::new("mount")
+            .args(["-o", &format!("remount,size={kibibytes}k")])
+            .arg(self.0.path())
+            .status();
+        assert!(resized.is_ok_and(|status| status.success()));
+    }
+
     /// Where it is.
     #[must_use]
     pub fn path(&self) -> &Path {

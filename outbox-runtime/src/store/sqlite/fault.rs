@@ -60,7 +60,8 @@ fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             Kind::Corrupt,
-            "stop writing to it, keep a copy of the file with its -wal, and recover from a backup",
+            "the file is damaged, or its medium cannot be read: stop writing to it, keep a copy of it with its -wal, and \
+             recover from a backup",
         ),
         _ if is_missing_table(error) => (
             Kind::NotInstalled,

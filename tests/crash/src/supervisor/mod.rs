@@ -131,6 +131,52 @@ impl Arena {
             .count()
     }
 
+    /// The process that opened the store last.
+    ///
+    /// # Panics
+    ///
+    /// Where none has.
+    #[must_use]
+    pub fn last_process(&self) -> Pid {
+        let records = self.records();
+        let opened = records.iter().rev().find_map(|record| match record {
+            Record::Opened { process } => Some(*process),
+            _ => None,
+        });
+        let process = opened.expect("a worker has opened the store");
+        let process = i32::try_from(process).expect("a process id is positive");
+        Pid::from_raw(process).expect("a process id is positive")
+    }
+
+    /// What enqueueing was refused with so far: the kind, and whether the outcome was called unknown.
+    #[must_use]
+    pub fn refusals(&self) -> Vec<(String, bool)> {
+        let records = self.records().into_iter();
+        let refused = records.filter_map(|record| match record {
+            Record::Refused { kind, unknown, .. } => Some((kind, unknown)),
+            _ => None,
+        });
+        refused.collect()
+    }
+
+    /// Statements a second that the store runs, over about a second from now.
+    #[must_use]
+    pub fn statements_a_second(&self) -> f64 {
+        let told = || -> Vec<(u64, u64)> {
+            let records = self.records().into_iter();
+            let told = records.filter_map(|record| match record {
+                Record::Statements { count, millis } => Some((count, millis)),
+                _ => None,
+            });
+            told.collect()
+        };
+        let first = told().len();
+        wait::until("the worker counts", || told().len() > first + 10);
+        let told = told();
+        let ((count, millis), (count_then, millis_then)) = (told[first], told[first + 10]);
+        (count_then - count) as f64 * 1_000.0 / (millis_then - millis) as f64
+    }
+
     /// Compares the ledger with the database.
     #[must_use]
     pub fn judge(&self, circumstances: Circumstances) -> Verdict {

@@ -78,7 +78,7 @@ async fn run(plan: Plan) -> i32 {
         Work::Enqueue { tasks, first } => {
             for ((entity, chore), number) in tasks.iter().zip(*first..) {
                 let task = Task::new(*entity, number, *chore);
-                worker.enqueue_once(&store, 0, task).await;
+                worker.enqueue_surely(&store, 0, &task).await;
             }
         }
         Work::DieInTransaction { transaction, point } => {
@@ -95,7 +95,8 @@ async fn run(plan: Plan) -> i32 {
                         then,
                     } => {
                         for number in first..first + count {
-                            worker.enqueue_surely(&store, producer, number).await;
+                            let task = Task::mixed(producer, number);
+                            worker.enqueue_surely(&store, producer, &task).await;
                         }
                         match then {
                             Then::Serve => pending().await,

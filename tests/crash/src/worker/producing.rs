@@ -27,25 +27,17 @@ struct Refusal {
 }
 
 impl Worker {
-    /// Enqueues one of the mixture; where that fails for a passing reason, again under the same id until it does not.
-    pub(super) async fn enqueue_surely(&self, store: &SqliteStore, producer: u32, number: u32) {
+    /// Enqueues one event; where that fails for a passing reason, again under the same id until it does not.
+    pub(super) async fn enqueue_surely(&self, store: &SqliteStore, producer: u32, task: &Task) {
         let mut delay = 5;
-        while !self
-            .enqueue_once(store, producer, Task::mixed(producer, number))
-            .await
-        {
+        while !self.enqueue_once(store, producer, task.clone()).await {
             pause(delay).await;
             delay = (delay * 2).min(200);
         }
     }
 
     /// Enqueues one event and writes down what came of it. `true`: there is no point in trying again.
-    pub(super) async fn enqueue_once(
-        &self,
-        store: &SqliteStore,
-        producer: u32,
-        task: Task,
-    ) -> bool {
+    async fn enqueue_once(&self, store: &SqliteStore, producer: u32, task: Task) -> bool {
         let event = Task::event_id(producer, task.number);
         self.ledger.write(&Record::Intended {
             event,

@@ -1,0 +1,212 @@
+//! Promise 2 when the medium refuses single system calls (F13, F14, F15, F26): what the caller is told, and that work goes on.
+
+use outbox_crash::ledger::Record;
+use outbox_crash::plan::{Plan, Then, Work, exit};
+use outbox_crash::rows::Database;
+use outbox_crash::supervisor::injection::Injection;
+use outbox_crash::supervisor::{Arena, was_killed};
+use outbox_crash::task::{Chore, Task};
+use outbox_crash::tools;
+use outbox_crash::verdict::Circumstances;
+use rustix::process::{Signal, kill_process};
+
+/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+const FEW: f64 = 150.0;
+
+/// An outcome that was delivered and could not be recorded leaves an attempt behind.
+const FAULTY: Circumstances = Circumstances {
+    deaths: 2,
+    cleaned_up: false,
+};
+
+fn mix(arena: &Arena, count: u32, then: Then) -> Plan {
+    arena.plan(Work::Mix {
+        producer: 0,
+        first: 0,
+        count,
+        then,
+    })
+}
+
+/// How often a run that nobody harms makes this call on one thread.
+fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
+    let arena = Arena::new();
+    let unharmed = Injection::none(&arena, call);
+    let ended = unharmed.start(&arena, &plan(&arena)).wait();
+    assert_eq!(ended.code(), Some(exit::FINE));
+    unharmed.calls_of_one_thread(call)
+}
+
+/// What opening was refused with, if it was.
+fn refused_to_open(arena: &Arena) -> Option<String> {
+    arena.records().into_iter().find_map(|record| match record {
+        Record::Failed {
+            operation, kind, ..
+        } if operation == "open" => Some(kind),
+        _ => None,
+    })
+}
+
+/// One failing call at each of so many points: the worker says so with one of these kinds, goes on, and loses nothing.
+fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
+    if !tools::has_strace() {
+        return;
+    }
+    let plan = |arena: &Arena| mix(arena, 12, Then::Drain);
+    let all = count_of(call, plan);
+    let (mut fired, mut told) = (0, 0);
+    for point in 0..points {
+        let n = 1 + point * all / points;
+        let arena = Arena::new();
+        let injection = Injection::error(&arena, call, error, &n.to_string());
+        let ended = injection.start(&arena, &plan(&arena)).wait();
+        let struck = injection.fired();
+        fired += struck;
+        if let Some(refused) = refused_to_open(&arena) {
+            assert!(kinds.contains(&refused.as_str()), "{call} {n}: {refused}");
+            assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
+            told += 1;
+        } else {
+            assert_eq!(ended.code(), Some(exit::FINE), "{call} {n}: it went on");
+        }
+        for (refused, _) in arena.refusals() {
+            // On a connection of the application's, the driver speaks for itself.
+            let known = kinds.contains(&refused.as_str()) || refused == "Driver";
+            assert!(known, "{call} {n}: {refused}");
+            told += 1;
+        }
+        arena.drain_and_judge(FAULTY);
+    }
+    println!("{call} {error}: struck {fired} times, told {told} times");
+    assert!(fired * 10 >= points * 9, "{fired} of {points} struck");
+    assert!(told > 0, "somebody was told");
+}
+
+#[test]
+fn a_write_that_finds_no_space_is_told_as_storage_full_and_work_goes_on() {
+    one_failure("pwrite64", "ENOSPC", &["StorageFull"], 16);
+}
+
+#[test]
+fn a_write_that_fails_is_told_as_unavailable_and_work_goes_on() {
+    one_failure("pwrite64", "EIO", &["Unavailable"], 16);
+}
+
+#[test]
+fn a_read_that_fails_is_told_as_such_and_work_goes_on() {
+    // SQLite itself takes a page that cannot be read for a damaged one.
+    one_failure("pread64", "EIO", &["Unavailable", "Corrupt"], 12);
+}
+
+#[test]
+fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_row() {
+    if !tools::has_strace() {
+        return;
+    }
+    // On the store and in a transaction of it: numbers 3 and 4.
+    let plan = |arena: &Arena| {
+        arena.plan(Work::Enqueue {
+            tasks: vec![(1, Chore::Deliver), (2, Chore::Deliver)],
+            first: 3,
+        })
+    };
+    let all = count_of("fsync", plan);
+    let (mut unknown, mut refused_opens) = (0, 0);
+    for n in 1..=all {
+        let arena = Arena::new();
+        let injection = Injection::error(&arena, "fsync", "EIO", &n.to_string());
+        let ended = injection.start(&arena, &plan(&arena)).wait();
+        assert_eq!(injection.fired(), 1, "the bundled SQLite calls fsync");
+        if refused_to_open(&arena).is_some() {
+            assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
+            refused_opens += 1;
+            continue;
+        }
+        assert_eq!(ended.code(), Some(exit::FINE));
+        for (kind, is_unknown) in arena.refusals() {
+            assert_eq!((kind.as_str(), is_unknown), ("Unavailable", true));
+            unknown += 1;
+        }
+        let acknowledged = |record: &Record| matches!(record, Record::Acknowledged { .. });
+        assert_eq!(arena.count(acknowledged), 2, "the second time it worked");
+        let rows = Database::read(arena.database()).rows;
+        let events: Vec<_> = rows.iter().map(|row| row.event).collect();
+        assert_eq!(events, [Task::event_id(0, 3), Task::event_id(0, 4)]);
+        arena.drain_and_judge(FAULTY);
+    }
+    println!("{all} syncs failed: {refused_opens} while opening, {unknown} commits unknown");
+    assert!(unknown >= 2, "both commits were hit");
+}
+
+#[test]
+fn writes_that_fail_for_a_while_are_waited_out() {
+    if !tools::has_strace() {
+        return;
+    }
+    for (error, kind) in [("ENOSPC", "StorageFull"), ("EIO", "Unavailable")] {
+        let arena = Arena::new();
+        let injection = Injection::error(&arena, "pwrite64", error, "80..95");
+        let ended = injection
+            .start(&arena, &mix(&arena, 12, Then::Drain))
+            .wait();
+        assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
+        assert!(injection.fired() > 5, "{} struck", injection.fired());
+        let refusals = arena.refusals();
+        println!("{error} struck {} times: {refusals:?}", injection.fired());
+        assert!(
+            refusals
+                .iter()
+                .all(|(refused, _)| refused == kind || refused == "Driver"),
+            "{refusals:?}"
+        );
+        arena.drain_and_judge(Circumstances {
+            deaths: 20,
+            cleaned_up: false,
+        });
+    }
+}
+
+#[test]
+fn writes_that_fail_for_ever_do_not_make_it_spin() {
+    if !tools::has_strace() {
+        return;
+    }
+    for error in ["ENOSPC", "EIO"] {
+        let arena = Arena::new();
+        let injection = Injection::error(&arena, "pwrite64", error, "150+");
+        let worker = injection.start(&arena, &mix(&arena, 10_000, Then::Serve));
+        outbox_crash::supervisor::wait::until("the fault", || injection.fired() > 0);
+        // The positive control: it counted while it worked.
+        let worked = arena
+            .records()
+            .iter()
+            .rev()
+            .find_map(|record| match record {
+                Record::Acknowledged { .. } => Some(()),
+                _ => None,
+            });
+        assert!(worked.is_some(), "it worked before");
+        let rate = arena.statements_a_second();
+        println!(
+            "{error}: struck {} times, {rate:.0} statements a second",
+            injection.fired()
+        );
+        assert!(rate < FEW, "{rate} statements a second");
+        kill_process(arena.last_process(), Signal::KILL).unwrap();
+        assert!(was_killed(worker.wait()));
+        arena.drain_and_judge(Circumstances {
+            deaths: 20,
+            cleaned_up: false,
+        });
+    }
+}
+
+/// The positive control of the rate: a worker that has enough to do runs more than a few.
+#[test]
+fn a_worker_at_work_runs_many_statements() {
+    let arena = Arena::new();
+    let worker = arena.start(&mix(&arena, 10_000, Then::Serve));
+    let rate = arena.statements_a_second();
+    assert!(rate > FEW, "{rate} statements a second");
+    worker.kill();
+}

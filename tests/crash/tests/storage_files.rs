@@ -1,0 +1,258 @@
+//! Promises 2 and 6 when somebody else has the file in his hands: a lock (F22), a reader that does not end (F24), a damaged page
+//! (F18), a truncated file (F19), a `-wal` or `-shm` that is gone (F20).
+
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::FileExt;
+
+use outbox_crash::ledger::Record;
+use outbox_crash::plan::{Plan, Then, Work, exit};
+use outbox_crash::rows::Database;
+use outbox_crash::supervisor::{Arena, wait, was_killed};
+use outbox_crash::task::{Chore, Task};
+use outbox_crash::verdict::Circumstances;
+use outbox_runtime::rusqlite::Connection;
+
+/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+const FEW: f64 = 150.0;
+
+const FAULTY: Circumstances = Circumstances {
+    deaths: 20,
+    cleaned_up: false,
+};
+
+fn mix(arena: &Arena, count: u32) -> Plan {
+    arena.plan(Work::Mix {
+        producer: 0,
+        first: 0,
+        count,
+        then: Then::Serve,
+    })
+}
+
+fn acknowledged(arena: &Arena) -> usize {
+    arena.count(|record| matches!(record, Record::Acknowledged { .. }))
+}
+
+/// Sixty events that were never claimed, in a file that was closed in order.
+fn sixty_events() -> Arena {
+    let arena = Arena::new();
+    let plan = arena.plan(Work::Enqueue {
+        tasks: (0..60).map(|entity| (entity, Chore::Deliver)).collect(),
+        first: 0,
+    });
+    assert_eq!(arena.run(&plan).code(), Some(exit::FINE));
+    arena
+}
+
+#[test]
+fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
+    let arena = Arena::new();
+    let mut plan = mix(&arena, 100_000);
+    plan.busy_timeout = 50;
+    let worker = arena.start(&plan);
+    wait::until("work", || acknowledged(&arena) > 20);
+    // This process is the other one.
+    let other = Connection::open(arena.database()).unwrap();
+    other
+        .busy_timeout(std::time::Duration::from_secs(30))
+        .unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let before = arena.refusals().len();
+    wait::until("the lock is felt", || arena.refusals().len() > before + 2);
+    let rate = arena.statements_a_second();
+    println!(
+        "{} refusals, {rate:.0} statements a second",
+        arena.refusals().len()
+    );
+    assert!(rate < FEW, "{rate} statements a second");
+    for (kind, unknown) in &arena.refusals() {
+        assert!(
+            kind == "Unavailable" && !unknown || kind == "Driver",
+            "{kind}"
+        );
+    }
+    other.execute_batch("COMMIT").unwrap();
+    let before = acknowledged(&arena);
+    wait::until("work goes on", || acknowledged(&arena) > before + 20);
+    assert_eq!(worker.stop().code(), Some(exit::FINE));
+    arena.drain_and_judge(FAULTY);
+}
+
+#[test]
+fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_does() {
+    let arena = sixty_events();
+    let reader = Connection::open(arena.database()).unwrap();
+    reader.execute_batch("BEGIN").unwrap();
+    let count = || -> i64 {
+        let sql = "SELECT count(*) FROM outbox_events";
+        reader.query_row(sql, [], |row| row.get(0)).unwrap()
+    };
+    assert_eq!(count(), 60);
+    let size = || std::fs::metadata(arena.beside_database("-wal")).map_or(0, |wal| wal.len());
+    // SQLite moves the -wal back into the file from 4,000 pages on, and cannot while somebody reads what is older.
+    let checkpoint = 4_000 * 4_096;
+    let worker = arena.start(&mix(&arena, 100_000));
+    wait::until("a -wal that should have been moved", || {
+        size() > checkpoint * 3 / 2
+    });
+    assert_eq!(count(), 60, "the reader sees what it saw");
+    drop(reader);
+    let reached = size();
+    let before = acknowledged(&arena);
+    let written = || acknowledged(&arena) - before;
+    // As much again as had been written until then.
+    wait::until("as much work again", || written() > before);
+    println!(
+        "{reached} bytes with the reader, {} after {} more events",
+        size(),
+        written()
+    );
+    assert!(
+        size() < reached + checkpoint / 8,
+        "it is used from its beginning"
+    );
+    worker.kill();
+    arena.drain_and_judge(FAULTY);
+}
+
+/// The pages that the outbox's indices begin at.
+fn roots_of_indices(arena: &Arena) -> Vec<u64> {
+    let conn = Connection::open(arena.database()).unwrap();
+    let sql =
+        "SELECT rootpage FROM sqlite_schema WHERE tbl_name = 'outbox_events' AND type = 'index'";
+    let mut indices = conn.prepare(sql).unwrap();
+    let roots = indices.query_map([], |row| row.get::<_, i64>(0)).unwrap();
+    roots.map(|root| root.unwrap().unsigned_abs()).collect()
+}
+
+#[test]
+fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
+    let arena = sixty_events();
+    let roots = roots_of_indices(&arena);
+    assert!(roots.len() > 3);
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(arena.database())
+        .unwrap();
+    for root in &roots {
+        file.write_all_at(&[0xA5; 4_096], (root - 1) * 4_096)
+            .unwrap();
+    }
+    let worker = arena.start(&mix(&arena, 1));
+    wait::until("the damage", || !arena.refusals().is_empty());
+    let rate = arena.statements_a_second();
+    assert!(rate < FEW, "{rate} statements a second");
+    assert_eq!(arena.refusals(), [("Corrupt".to_owned(), false)]);
+    assert_eq!(worker.stop().code(), Some(exit::FINE));
+    for root in roots {
+        let mut page = [0; 4_096];
+        file.read_exact_at(&mut page, (root - 1) * 4_096).unwrap();
+        assert_eq!(page, [0xA5; 4_096], "page {root} was left as it was");
+    }
+    let sql = "SELECT count(*) FROM outbox_events NOT INDEXED";
+    let conn = Connection::open(arena.database()).unwrap();
+    let left: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(left, 60, "what can be read can be rescued");
+}
+
+#[test]
+fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
+    let arena = sixty_events();
+    let file = OpenOptions::new()
+        .write(true)
+        .open(arena.database())
+        .unwrap();
+    let whole = file.metadata().unwrap().len();
+    for length in [whole - 4_096, whole / 2, 5_000, 50] {
+        file.set_len(length).unwrap();
+        let before = std::fs::read(arena.database()).unwrap();
+        let records = arena.records().len();
+        let ended = arena.run(&arena.plan(Work::Enqueue {
+            tasks: vec![(1, Chore::Deliver)],
+            first: 900,
+        }));
+        let told: Vec<String> = arena.records()[records..]
+            .iter()
+            .filter_map(|record| match record {
+                Record::Failed { kind, .. } | Record::Refused { kind, .. } => Some(kind.clone()),
+                _ => None,
+            })
+            .collect();
+        assert!(
+            matches!(told[..], [ref kind] if kind == "Corrupt" || kind == "NotADatabase"),
+            "{length} bytes: {told:?}, {ended}"
+        );
+        assert_eq!(
+            std::fs::read(arena.database()).unwrap(),
+            before,
+            "{length} bytes"
+        );
+    }
+}
+
+/// Enqueues and delivers, closes in order, enqueues and delivers more, and is killed with the `-wal` full of it.
+fn killed_with_a_wal() -> Arena {
+    let arena = Arena::new();
+    let worker = arena.start(&mix(&arena, 20));
+    wait::until("work", || acknowledged(&arena) == 20);
+    assert_eq!(worker.stop().code(), Some(exit::FINE));
+    let mut plan = mix(&arena, 20);
+    plan.work = Work::Mix {
+        producer: 0,
+        first: 20,
+        count: 20,
+        then: Then::Serve,
+    };
+    let worker = arena.start(&plan);
+    wait::until("more work", || acknowledged(&arena) == 40);
+    assert!(was_killed(worker.kill()));
+    let wal = File::open(arena.beside_database("-wal")).unwrap();
+    assert!(wal.metadata().unwrap().len() > 100_000, "the work is in it");
+    arena
+}
+
+#[test]
+fn a_shm_that_is_gone_loses_nothing() {
+    let arena = killed_with_a_wal();
+    std::fs::remove_file(arena.beside_database("-shm")).unwrap();
+    arena.drain_and_judge(FAULTY);
+}
+
+#[test]
+fn a_wal_that_is_gone_loses_what_was_in_it_and_nothing_else() {
+    let arena = killed_with_a_wal();
+    std::fs::remove_file(arena.beside_database("-wal")).unwrap();
+    std::fs::remove_file(arena.beside_database("-shm")).unwrap();
+    arena.drain();
+    let verdict = arena.judge(FAULTY);
+    // The positive control: this is what losing looks like.
+    assert!(!verdict.lost.is_empty(), "{verdict}");
+    let first_run: Vec<_> = (0..20).map(|number| Task::event_id(0, number)).collect();
+    assert!(
+        first_run.iter().all(|event| !verdict.lost.contains(event)),
+        "{verdict}"
+    );
+    assert!(verdict.unexpected.is_empty(), "{verdict}");
+    assert!(Database::read(arena.database()).damage.is_empty());
+}
+
+#[test]
+fn a_wal_that_was_cut_short_loses_its_end_alone() {
+    let arena = killed_with_a_wal();
+    let wal = OpenOptions::new()
+        .write(true)
+        .open(arena.beside_database("-wal"))
+        .unwrap();
+    let length = wal.metadata().unwrap().len();
+    wal.set_len(length - 40_001).unwrap();
+    arena.drain();
+    let verdict = arena.judge(FAULTY);
+    assert!(verdict.unexpected.is_empty(), "{verdict}");
+    let first_run: Vec<_> = (0..20).map(|number| Task::event_id(0, number)).collect();
+    assert!(
+        first_run.iter().all(|event| !verdict.lost.contains(event)),
+        "{verdict}"
+    );
+    assert!(Database::read(arena.database()).damage.is_empty());
+}

@@ -1,0 +1,135 @@
+//! Promise 2 when there is no space (F12, F17) or no file descriptor (F29) left: it is told, waited out without spinning, and over
+//! when there is some again.
+
+use std::process::Command;
+
+use outbox_crash::ledger::Record;
+use outbox_crash::plan::{Plan, Then, Work, exit};
+use outbox_crash::supervisor::{Arena, Worker, program, wait};
+use outbox_crash::tools::Tmpfs;
+use outbox_crash::verdict::Circumstances;
+use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+
+/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+const FEW: f64 = 150.0;
+
+/// An outcome that was delivered and could not be recorded leaves an attempt behind.
+const FAULTY: Circumstances = Circumstances {
+    deaths: 20,
+    cleaned_up: false,
+};
+
+fn mix(arena: &Arena, count: u32) -> Plan {
+    arena.plan(Work::Mix {
+        producer: 0,
+        first: 0,
+        count,
+        then: Then::Serve,
+    })
+}
+
+fn acknowledged(arena: &Arena) -> usize {
+    arena.count(|record| matches!(record, Record::Acknowledged { .. }))
+}
+
+/// Starts a worker through a shell that first does what `preparation` says.
+fn start_limited(preparation: &str, plan: &Plan) -> Worker {
+    let mut shell = Command::new("sh");
+    shell
+        .args(["-c", &format!("{preparation}; exec \"$0\" \"$@\"")])
+        .arg(program());
+    Worker::start(shell, plan)
+}
+
+/// The worker's limit becomes what it would have been.
+fn lift(arena: &Arena, resource: Resource) {
+    let Rlimit { maximum, .. } = getrlimit(resource);
+    let lifted = Rlimit {
+        current: maximum,
+        maximum,
+    };
+    prlimit(Some(arena.last_process()), resource, lifted).expect("a soft limit can be lifted");
+}
+
+/// The worker has noticed, and does not spin; then `end` ends the fault, and it goes on.
+fn is_waited_out(arena: &Arena, worker: Worker, kinds: &[&str], end: impl FnOnce()) {
+    wait::until("the fault", || !arena.refusals().is_empty());
+    let rate = arena.statements_a_second();
+    let refusals = arena.refusals();
+    println!(
+        "refused {} times, {rate:.0} statements a second",
+        refusals.len()
+    );
+    assert!(rate < FEW, "{rate} statements a second");
+    for (kind, _) in &refusals {
+        assert!(kinds.contains(&kind.as_str()) || kind == "Driver", "{kind}");
+    }
+    let before = acknowledged(arena);
+    assert!(before > 0, "there was something to lose");
+    end();
+    wait::until("work goes on", || acknowledged(arena) > before + 5);
+    assert_eq!(worker.stop().code(), Some(exit::FINE));
+    arena.drain_and_judge(FAULTY);
+}
+
+#[test]
+fn a_full_file_system_is_waited_out_and_loses_nothing() {
+    let Some(small) = Tmpfs::mount(512) else {
+        return;
+    };
+    let arena = Arena::new().with_database_in(small.path());
+    let worker = arena.start(&mix(&arena, 100_000));
+    is_waited_out(&arena, worker, &["StorageFull"], || {
+        small.resize(64 * 1_024);
+    });
+}
+
+#[test]
+fn a_limit_on_the_size_of_files_is_waited_out_and_loses_nothing() {
+    let arena = Arena::new();
+    // 1 MiB, in the blocks of 512 bytes that the shell counts in.
+    let limited = "trap '' XFSZ; ulimit -S -f 2048";
+    let worker = start_limited(limited, &mix(&arena, 100_000));
+    is_waited_out(&arena, worker, &["StorageFull", "Unavailable"], || {
+        lift(&arena, Resource::Fsize);
+    });
+}
+
+#[test]
+fn a_lack_of_file_descriptors_is_told_and_waited_out() {
+    let (mut unopened, mut waited_out) = (0, 0);
+    for limit in 12..25 {
+        let arena = Arena::new();
+        let worker = start_limited(&format!("ulimit -S -n {limit}"), &mix(&arena, 100_000));
+        let failed = |record: &Record| matches!(record, Record::Failed { .. });
+        wait::until("the fault, or none", || {
+            arena.count(failed) > 0 || !arena.refusals().is_empty() || acknowledged(&arena) > 50
+        });
+        if arena.count(failed) > 0 {
+            let Some(Record::Failed {
+                operation,
+                kind,
+                text,
+            }) = arena.records().pop()
+            else {
+                panic!("{:?}", arena.records());
+            };
+            assert_eq!(
+                (operation.as_str(), kind.as_str()),
+                ("open", "CannotOpen"),
+                "{text}"
+            );
+            assert_eq!(worker.wait().code(), Some(exit::CANNOT_OPEN));
+            unopened += 1;
+        } else if arena.refusals().is_empty() {
+            worker.kill();
+        } else {
+            is_waited_out(&arena, worker, &["CannotOpen", "Unavailable"], || {
+                lift(&arena, Resource::Nofile);
+            });
+            waited_out += 1;
+        }
+    }
+    println!("{unopened} could not open the store, {waited_out} were short of a descriptor later");
+    assert!(unopened > 0 && waited_out > 0, "the limit was felt");
+}
