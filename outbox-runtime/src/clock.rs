@@ -5,7 +5,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::time::Duration;
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -20,7 +21,9 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// # Writing one
 ///
 /// `now` may go backwards, as the wall clock does. `sleep_until` must resolve once `now` has reached
-/// the deadline, also when the clock jumped over it, and must resolve at once for a deadline in the past.
+/// the deadline, also when the clock jumped over it, and must resolve at once for a deadline in the past. It may resolve
+/// earlier where the clock was set back meanwhile. A clock that can be set besides going on by itself gives its own
+/// `uptime` and `sleep`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
     label = "neither tells the time nor waits for it",
@@ -36,6 +39,23 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future forgets the wait and nothing else.
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep;
+
+    /// How much time has passed since some moment; setting the clock does not change it. What a live process holds under
+    /// a lease is judged by it. Default: what [`now`](Clock::now) tells.
+    fn uptime(&self) -> Duration {
+        let since = self.now() - DateTime::UNIX_EPOCH;
+        since.to_std().unwrap_or_default()
+    }
+
+    /// Resolves when `duration` has passed, whatever the clock was set to meanwhile. Default: sleeps until `now` has
+    /// advanced by it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future forgets the wait and nothing else.
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.sleep_until(after(self.now(), duration))
+    }
 }
 
 /// The machine's own clock; the default of every store.
@@ -63,15 +83,33 @@ impl Clock for SystemClock {
         to_micros(Utc::now())
     }
 
+    /// A clock that is set back does not prolong the sleep.
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
         Box::pin(async move {
-            while let Ok(left) = (deadline - SystemClock.now()).to_std() {
+            let left = |now: DateTime<Utc>| (deadline - now).to_std().unwrap_or_default();
+            let wakes_at = SystemClock.uptime() + left(SystemClock.now());
+            loop {
+                let steady = wakes_at.saturating_sub(SystemClock.uptime());
+                let left = left(SystemClock.now()).min(steady);
                 if left.is_zero() {
                     break;
                 }
                 pause(left.min(LONGEST_SLEEP)).await;
             }
         })
+    }
+
+    #[allow(
+        clippy::disallowed_methods,
+        reason = "this is the one place that asks for the time"
+    )]
+    fn uptime(&self) -> Duration {
+        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+        BEGIN.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        Box::pin(pause(duration))
     }
 }
 
@@ -132,6 +170,16 @@ pub(crate) fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
         .ok()
         .and_then(|delta| time.checked_sub_signed(delta))
         .map_or(DateTime::<Utc>::MIN_UTC, to_micros)
+}
+
+/// `time` plus `delta`, which may be negative, or the farthest time that can be told where that overflows.
+pub(crate) fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
+    let farthest = if delta < TimeDelta::zero() {
+        DateTime::<Utc>::MIN_UTC
+    } else {
+        DateTime::<Utc>::MAX_UTC
+    };
+    time.checked_add_signed(delta).unwrap_or(farthest)
 }
 
 /// Cut to whole microseconds, so that a time is the same before and after it was stored.

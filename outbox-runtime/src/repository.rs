@@ -33,7 +33,7 @@ use crate::statistics::{Explanation, OutboxStatistics};
 ///    each alone. A dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
-///    token is the row's and the lease has not expired.
+///    token is the row's. All but `extend` ask besides that the lease has not expired.
 /// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
 ///    when its attempts are used up.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
@@ -222,14 +222,16 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Moves the end of leases that still hold to `lease` from now. `None` stands where the lease is lost.
+    /// Moves the end of leases to `lease` from now. `None` stands where the lease is lost: settled, deleted or claimed by
+    /// somebody else. One that has only ended is its holder's again, as the clock may have been set.
     async fn extend(
         &self,
         leases: &[Lease],
         lease: std::time::Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
-    /// Makes events whose lease expired claimable again, or dead where their attempts are used up.
+    /// Makes events whose lease expired claimable again, or dead where their attempts are used up. A lease that began later
+    /// than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
     /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if

@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use self::builder::Settings;
 use self::routes::Routes;
 use self::run::{Command, Run};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
@@ -267,8 +267,7 @@ impl Running {
         timeout: Duration,
     ) -> Result<Flushed, StoreError> {
         let entity_id = entity_id.into();
-        let clock = &self.shared.clock;
-        let deadline = clock.sleep_until(clock::after(clock.now(), timeout));
+        let deadline = self.shared.clock.sleep(timeout);
         tokio::pin!(deadline);
         self.trigger();
         let mut progress = self.progress.subscribe();

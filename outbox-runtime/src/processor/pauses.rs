@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::routes::HandlerIndex;
 use crate::clock;
@@ -73,6 +73,21 @@ impl Pauses {
             && self.credentials.is_empty()
             && self.signed_out.is_empty()
             && self.rate_limits.is_empty()
+    }
+
+    /// The clock was set: what was to end in a while ends in that while all the same.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        if let Some(offline) = &mut self.network {
+            offline.probe_at = clock::shifted(offline.probe_at, jump);
+        }
+        for credentials in self.credentials.values_mut() {
+            if let Access::Refused(until) = &mut credentials.state {
+                *until = clock::shifted(*until, jump);
+            }
+        }
+        for until in self.rate_limits.values_mut() {
+            *until = clock::shifted(*until, jump);
+        }
     }
 
     /// How much may be claimed now. A probe that this permits is out once [`probe_started`](Self::probe_started) is called.

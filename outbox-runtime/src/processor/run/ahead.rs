@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::Run;
 use crate::claim::Claim;
@@ -79,6 +79,13 @@ impl Waiting {
 
     pub(super) fn len(&self) -> usize {
         self.0.len()
+    }
+
+    /// The clock was set: they wait as long as they would have.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        for waiting in &mut self.0 {
+            waiting.until = clock::shifted(waiting.until, jump);
+        }
     }
 
     /// When the first of them has waited long enough.

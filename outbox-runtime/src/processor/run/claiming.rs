@@ -7,7 +7,6 @@ use tracing::{Instrument, info, info_span, warn};
 
 use super::{Attempt, Done, Job, Run};
 use crate::claim::{Claim, ClaimRequest};
-use crate::clock;
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::processor::attempt;
@@ -194,10 +193,9 @@ impl Run {
                     return Done::Refresh(Ok(()));
                 };
                 let _one_at_a_time = shared.refresh.lock().await;
-                let deadline = clock::after(shared.clock.now(), shared.settings.timeout);
                 Done::Refresh(tokio::select! {
                     result = refresh(user) => result.map_err(|error| error.to_string()),
-                    () = shared.clock.sleep_until(deadline) => Err("no answer in time".to_owned()),
+                    () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
                 })
             };
             let abort = self.tasks.spawn(refresh);

@@ -12,6 +12,7 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use self::ahead::{Pace, Waiting};
+use self::jumps::Reading;
 use super::attempt::Ended;
 use super::pauses::Pauses;
 use super::routes::HandlerIndex;
@@ -27,6 +28,7 @@ use crate::statistics::WaitsFor;
 mod ahead; // claimed before a handler is free, where handlers are quick
 mod claiming; // how much, of what, and starting its handlers
 mod ending; // what an attempt means, and recording it
+mod jumps; // what a clock that was set must not do
 mod stopping; // waiting for handlers, giving back the rest
 mod suspension; // letting go of the files, and taking up work again
 mod upkeep; // keeping leases, cleaning up
@@ -91,6 +93,10 @@ pub(super) struct Run {
     /// When the store, as far as is known, has something due.
     due_at: Option<DateTime<Utc>>,
     back_off: Option<BackOff>,
+    /// What the clock told the last time, so that a jump is noticed.
+    reading: Reading,
+    /// Until then nobody's work is taken from him, after a jump.
+    rescue_from: Option<DateTime<Utc>>,
 }
 
 /// What a task brings back.
@@ -171,6 +177,8 @@ impl Run {
             // Whatever died before this run began is found first.
             due_at: Some(now),
             back_off: None,
+            reading: Reading::of(shared.clock.as_ref()),
+            rescue_from: None,
             shared,
         }
     }
@@ -215,6 +223,7 @@ impl Run {
 
     /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one has work to do.
     async fn work(&mut self) -> Result<bool, StoreError> {
+        self.follow_clock();
         while let Some(done) = self.tasks.try_join_next_with_id() {
             self.take_in(done);
         }
@@ -224,7 +233,7 @@ impl Run {
             return Ok(false);
         }
         self.renew().await?;
-        if self.due_at.is_some_and(|due| due <= self.now()) {
+        if self.is_rescue_due() {
             let rescued = self.shared.repository.rescue().await?;
             if rescued.requeued + rescued.buried > 0 {
                 warn!(
@@ -285,10 +294,17 @@ impl Run {
         let due = self.due_at.filter(|_| self.may_claim());
         let pause = self.pauses.next_end(self.now());
         let patience = self.waiting.until();
-        [due, self.next_renewal(), self.clean_up_at, pause, patience]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            due,
+            self.next_renewal(),
+            self.clean_up_at,
+            self.rescue_from,
+            pause,
+            patience,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn back_off(&mut self, error: &StoreError) {

@@ -32,8 +32,9 @@ impl Run {
         // A failure is met again below, or by the caller.
         let _ = self.record().await;
         let under_way = self.attempts();
-        let deadline = clock::after(self.now(), within);
+        let mut deadline = clock::after(self.now(), within);
         while self.attempts() > 0 && self.now() < deadline && !self.hurry.is_cancelled() {
+            deadline = clock::shifted(deadline, self.follow_clock());
             // A failed renewal or record is tried again by the caller, or left to the leases.
             if let Err(error) = self.renew().await {
                 warn!(error = %error, "the leases could not be renewed");
@@ -43,6 +44,8 @@ impl Run {
             tokio::select! {
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.take_in(done);
+                    deadline = clock::shifted(deadline, self.follow_clock());
+                    let _ = self.renew().await;
                     let _ = self.record().await;
                 }
                 () = self.hurry.cancelled() => {}

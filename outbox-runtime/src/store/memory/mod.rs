@@ -472,7 +472,7 @@ impl OutboxRepository for MemoryStore {
         Ok(leases
             .iter()
             .map(|held| {
-                let seq = state.held(held, now)?;
+                let seq = state.taken(held)?.seq;
                 state.change(seq, now, |event| event.lease_expires_at = Some(expires_at));
                 Some(Lease {
                     expires_at,

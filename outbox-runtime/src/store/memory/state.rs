@@ -204,7 +204,7 @@ impl State {
             return;
         };
         match event.status {
-            OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
+            OutboxStatus::Pending | OutboxStatus::Failed if !is_due(event, now) => {
                 self.waiting.insert((event.next_attempt_at, seq));
             }
             OutboxStatus::Pending | OutboxStatus::Failed => {
@@ -267,11 +267,16 @@ impl State {
         })
     }
 
-    /// The event that is held under this very lease, if that has not ended.
-    pub(super) fn held(&self, lease: &Lease, now: DateTime<Utc>) -> Option<i64> {
+    /// The event that is held under this very lease, be it over or not.
+    pub(super) fn taken(&self, lease: &Lease) -> Option<&OutboxEvent> {
         let event = self.rows.get(self.by_id.get(&lease.event_id)?)?;
-        let holds = event.lease_token == Some(lease.token.as_uuid())
-            && event.lease_expires_at.is_some_and(|ends| ends > now);
+        (event.lease_token == Some(lease.token.as_uuid())).then_some(event)
+    }
+
+    /// The same, if the lease has not ended.
+    pub(super) fn held(&self, lease: &Lease, now: DateTime<Utc>) -> Option<i64> {
+        let event = self.taken(lease)?;
+        let holds = event.lease_expires_at.is_some_and(|ends| ends > now);
         holds.then_some(event.seq)
     }
 
@@ -308,7 +313,8 @@ impl State {
                     } else {
                         OutboxStatus::Pending
                     };
-                    event.next_attempt_at = next_attempt_at.unwrap_or(event.next_attempt_at);
+                    event.next_attempt_at =
+                        next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
                 }
             }
         });
@@ -316,6 +322,7 @@ impl State {
     }
 
     pub(super) fn rescue(&mut self, now: DateTime<Utc>) -> Rescued {
+        self.follow_clock(now);
         let mut rescued = Rescued::default();
         while let Some(&(ends, seq)) = self.leased.first()
             && ends <= now
@@ -338,6 +345,34 @@ impl State {
         }
         rescued
     }
+
+    /// A lease that begins later than now was taken before the clock was set back. It would last longer by as much.
+    fn follow_clock(&mut self, now: DateTime<Utc>) {
+        let began_later = |seq: &i64| {
+            let began = self.rows.get(seq)?.last_attempt_at?;
+            (began > now).then_some((*seq, began - now))
+        };
+        let began_later: Vec<_> = self
+            .leased
+            .iter()
+            .filter_map(|(_, seq)| began_later(seq))
+            .collect();
+        for (seq, set_back) in began_later {
+            self.change(seq, now, |event| {
+                event.last_attempt_at = Some(now);
+                event.lease_expires_at = event
+                    .lease_expires_at
+                    .map(|ends| clock::shifted(ends, -set_back));
+            });
+        }
+    }
+}
+
+/// Whether an event that waits may be attempted. One that was never attempted and not delayed is due whatever the clock was set to.
+fn is_due(event: &OutboxEvent, now: DateTime<Utc>) -> bool {
+    let was_never_to_wait =
+        event.last_attempt_at.is_none() && event.next_attempt_at <= event.created_at;
+    was_never_to_wait || event.next_attempt_at <= now
 }
 
 impl Lane {

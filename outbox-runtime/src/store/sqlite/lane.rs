@@ -112,7 +112,13 @@ impl<'r> Lane<'r> {
             return Ok(false);
         };
         conn.prepare_cached(
-            "UPDATE outbox_events SET slot = CASE WHEN next_attempt_at > ?2 THEN 'waiting' ELSE 'ready' END WHERE seq = ?1",
+            // What was never attempted nor delayed is due, whatever the clock was set to since.
+            "UPDATE outbox_events
+             SET slot = CASE
+                 WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready'
+                 WHEN next_attempt_at > ?2 THEN 'waiting'
+                 ELSE 'ready' END
+             WHERE seq = ?1",
         )?
         .execute([seq, now_micros])?;
         Ok(true)

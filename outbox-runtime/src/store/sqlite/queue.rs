@@ -225,8 +225,8 @@ fn write_outcome(
         Disposition::GiveBack { next_attempt_at } => write(
             "UPDATE outbox_events
              SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-                 slot = CASE WHEN coalesce(?3, next_attempt_at) > ?2 THEN 'waiting' ELSE 'ready' END,
-                 attempt_count = attempt_count - 1, next_attempt_at = coalesce(?3, next_attempt_at),
+                 slot = CASE WHEN ?3 > ?2 THEN 'waiting' ELSE 'ready' END,
+                 attempt_count = attempt_count - 1, next_attempt_at = coalesce(?3, min(next_attempt_at, ?2)),
                  lease_token = NULL, lease_expires_at = NULL
              WHERE seq = ?1",
             &[&seq, &now, &next_attempt_at.map(|due| due.timestamp_micros())],
@@ -234,7 +234,7 @@ fn write_outcome(
     }
 }
 
-/// Moves the end of a lease that still holds.
+/// Moves the end of a lease that nobody else has taken, be it over or not.
 pub(super) fn extend(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -245,13 +245,12 @@ pub(super) fn extend(
     let moved = conn
         .prepare_cached(
             "UPDATE outbox_events SET lease_expires_at = ?1
-             WHERE id = ?2 AND lease_token = ?3 AND lease_expires_at > ?4 AND slot = 'leased'",
+             WHERE id = ?2 AND lease_token = ?3 AND slot = 'leased'",
         )?
         .execute(params![
             expires_at.timestamp_micros(),
             held.event_id,
-            held.token.as_uuid(),
-            now.timestamp_micros()
+            held.token.as_uuid()
         ])?;
     Ok((moved == 1).then_some(Lease {
         expires_at,
@@ -262,6 +261,7 @@ pub(super) fn extend(
 /// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
 /// meanwhile is touched.
 pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
+    follow_clock(conn, now)?;
     let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
          SET status = CASE WHEN attempt_count >= max_attempts THEN 'dead' ELSE 'failed' END,
@@ -291,6 +291,17 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
         }
     }
     Ok(rescued)
+}
+
+/// A lease that begins later than now was taken before the clock was set back. It would last longer by as much.
+fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "UPDATE outbox_events
+         SET lease_expires_at = ?1 + (lease_expires_at - last_attempt_at), last_attempt_at = ?1
+         WHERE slot = 'leased' AND last_attempt_at > ?1",
+    )?
+    .execute([now.timestamp_micros()])?;
+    Ok(())
 }
 
 /// The earliest time at which a claim with this request, or a rescue, finds something.

@@ -56,7 +56,8 @@ pub(super) async fn open(
                     let alone = settings.single_process;
                     let watch =
                         watch.unwrap_or_else(|| Watch::register(&conn, clock, signal, alone));
-                    let (writer, mut thread) = Writer::new(conn, path, settings, Arc::clone(&watch));
+                    let (writer, mut thread) =
+                        Writer::new(conn, path, settings, Arc::clone(&watch));
                     if ready.send(Ok((writer, watch))).is_ok() {
                         thread.serve();
                         // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.

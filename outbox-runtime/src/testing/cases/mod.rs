@@ -68,13 +68,16 @@ pub use self::ordering::{
     the_order_of_one_user_holds_up_no_other_user, unordered_events_neither_wait_nor_are_waited_for,
 };
 pub use self::rescuing::{
-    a_rescue_buries_what_has_used_up_its_attempts, a_rescue_leaves_live_leases_alone,
-    a_rescue_makes_events_of_the_dead_claimable_again, a_reset_gives_a_dead_event_all_its_attempts,
+    a_clock_that_is_set_back_holds_up_nothing_that_was_due,
+    a_clock_that_is_set_back_prolongs_no_lease, a_rescue_buries_what_has_used_up_its_attempts,
+    a_rescue_leaves_live_leases_alone, a_rescue_makes_events_of_the_dead_claimable_again,
+    a_reset_gives_a_dead_event_all_its_attempts,
 };
 pub use self::settling::{
     a_dead_event_holds_back_those_behind_it, a_delivery_is_recorded_and_lets_the_next_event_go,
     a_failure_is_due_again_at_its_time,
-    a_given_back_event_has_its_attempt_back_and_keeps_its_place, a_lost_lease_cannot_be_extended,
+    a_given_back_event_has_its_attempt_back_and_keeps_its_place,
+    a_lease_that_ended_is_its_holders_until_somebody_takes_it, a_lost_lease_cannot_be_extended,
     an_extended_lease_holds_longer, an_outcome_after_the_lease_ended_is_not_recorded,
     an_outcome_under_an_older_claim_is_not_recorded,
 };

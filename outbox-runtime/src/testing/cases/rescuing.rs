@@ -1,10 +1,13 @@
 //! What becomes of work whose lease ended, and of the dead.
 
+use chrono::TimeDelta;
+
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
 };
 use crate::clock::Clock;
 use crate::event::{DeadReason, OutboxStatus};
+use crate::outcome::Disposition;
 use crate::repository::Rescued;
 use crate::testing::ManualClock;
 
@@ -47,6 +50,39 @@ pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualC
     clock.advance(LEASE - SECOND);
     assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
     complete(store, &live).await;
+}
+
+/// A clock that somebody sets back while events are claimed, due and behind others.
+const SET_BACK: TimeDelta = TimeDelta::hours(1);
+
+pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock: &ManualClock) {
+    let created = create(store, event(1)).await;
+    let _dead = claim_one(store).await;
+    clock.set(clock.now() - SET_BACK);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    clock.advance(LEASE - SECOND);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    clock.advance(SECOND);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+    assert_eq!(claim_one(store).await.event.id, created.id);
+}
+
+pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let first = create(store, event(1)).await;
+    let second = create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    clock.set(clock.now() - SET_BACK);
+    let given_back = Disposition::GiveBack {
+        next_attempt_at: None,
+    };
+    settle(store, &claimed, given_back).await;
+    let claimed = claim_one(store).await;
+    assert_eq!(claimed.event.id, first.id);
+    complete(store, &claimed).await;
+    assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
 pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock: &ManualClock) {

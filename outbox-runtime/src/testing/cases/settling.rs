@@ -147,6 +147,20 @@ pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClo
         [false, false, true]
     );
     clock.advance(LEASE);
+    let _ = store.rescue().await.unwrap();
     let extended = store.extend(&[claims[1].lease], LEASE).await.unwrap();
-    assert_eq!(extended, [None], "its time is over");
+    assert_eq!(extended, [None], "it was taken back");
+}
+
+pub async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    create(store, event(1)).await;
+    let claimed = claim_one(store).await;
+    clock.advance(LEASE + SECOND);
+    let extended = store.extend(&[claimed.lease], LEASE).await.unwrap();
+    assert_eq!(extended[0].unwrap().expires_at, after(clock.now(), LEASE));
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    complete(store, &claimed).await;
 }
