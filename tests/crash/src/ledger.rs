@@ -83,6 +83,8 @@ pub enum Record {
         count: u64,
         /// In so many milliseconds.
         millis: u64,
+        /// Seconds since 1970, as the process sees it.
+        wall: i64,
     },
     /// Nothing is left that could be delivered.
     Drained,

@@ -48,6 +48,22 @@ impl Database {
         Self::try_read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
+    /// How many events are not of this status. Cheaper than reading everything.
+    ///
+    /// # Panics
+    ///
+    /// Where it cannot be read.
+    #[must_use]
+    pub fn count_without(path: &Path, status: &str) -> u64 {
+        let count = || -> rusqlite::Result<i64> {
+            let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            let sql = "SELECT count(*) FROM outbox_events WHERE status <> ?1";
+            conn.query_row(sql, [status], |row| row.get(0))
+        };
+        let count = count().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+        count.unsigned_abs()
+    }
+
     fn try_read(path: &Path) -> rusqlite::Result<Self> {
         // Writable, as a -wal that a killed process left must be replayed first.
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;

@@ -13,6 +13,7 @@ use crate::rows::Database;
 use crate::verdict::{Circumstances, Verdict, judge};
 
 pub mod campaign; // kills at random moments, and what came of them
+pub mod faketime; // another wall clock, by libfaketime
 pub mod injection; // faults at the N-th system call, by strace
 pub mod wait; // waiting in real time
 
@@ -165,7 +166,7 @@ impl Arena {
         let told = || -> Vec<(u64, u64)> {
             let records = self.records().into_iter();
             let told = records.filter_map(|record| match record {
-                Record::Statements { count, millis } => Some((count, millis)),
+                Record::Statements { count, millis, .. } => Some((count, millis)),
                 _ => None,
             });
             told.collect()

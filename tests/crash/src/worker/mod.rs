@@ -231,6 +231,7 @@ impl Worker {
             self.ledger.write(&Record::Statements {
                 count: store.statements().get(),
                 millis: u64::try_from(every.as_millis()).unwrap_or(0) * round,
+                wall: store.clock().now().timestamp(),
             });
         }
     }
