@@ -10,7 +10,7 @@ use outbox_crash::tools;
 use outbox_crash::verdict::Circumstances;
 use rustix::process::{Signal, kill_process};
 
-/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
 const FEW: f64 = 150.0;
 
 /// An outcome that was delivered and could not be recorded leaves an attempt behind.
@@ -207,6 +207,7 @@ fn a_worker_at_work_runs_many_statements() {
     let arena = Arena::new();
     let worker = arena.start(&mix(&arena, 10_000, Then::Serve));
     let rate = arena.statements_a_second();
+    println!("{rate:.0} statements a second");
     assert!(rate > FEW, "{rate} statements a second");
     worker.kill();
 }

@@ -12,7 +12,7 @@ use outbox_crash::task::{Chore, Task};
 use outbox_crash::verdict::Circumstances;
 use outbox_runtime::rusqlite::Connection;
 
-/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
 const FEW: f64 = 150.0;
 
 const FAULTY: Circumstances = Circumstances {

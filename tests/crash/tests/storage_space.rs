@@ -10,7 +10,7 @@ use outbox_crash::tools::Tmpfs;
 use outbox_crash::verdict::Circumstances;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
 
-/// Statements a second that a worker may run while its store fails. At work it runs thousands.
+/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
 const FEW: f64 = 150.0;
 
 /// An outcome that was delivered and could not be recorded leaves an attempt behind.

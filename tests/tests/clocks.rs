@@ -1,0 +1,115 @@
+//! Promises 3 and 5 when the wall clock is set: what is under way is judged by the time that has really passed.
+//!
+//! The crash tests do the same to real processes.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use outbox_runtime::testing::ManualClock;
+use outbox_runtime::{Clock, Sleep, prelude::*};
+use outbox_tests::{Temporary, enqueue, note, start, within};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// A clock that goes on when it is advanced, and can be set besides, which takes no time.
+#[derive(Debug, Clone, Default)]
+struct WallClock {
+    steady: ManualClock,
+    offset: Arc<Mutex<TimeDelta>>,
+}
+
+impl WallClock {
+    fn set_by(&self, jump: TimeDelta) {
+        *self.offset.lock().unwrap() += jump;
+    }
+
+    fn offset(&self) -> TimeDelta {
+        *self.offset.lock().unwrap()
+    }
+}
+
+impl Clock for WallClock {
+    fn now(&self) -> DateTime<Utc> {
+        self.steady.now() + self.offset()
+    }
+
+    fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
+        self.steady.sleep_until(deadline - self.offset())
+    }
+
+    fn uptime(&self) -> Duration {
+        self.steady.uptime()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        self.steady.sleep(duration)
+    }
+}
+
+/// An event is under way while the clock is set, and others come after: each is sent once, and its outcome recorded.
+async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
+    let (mut remote, running) = start(&store);
+    let first = enqueue(&store, note(1).enqueue_sync()).await;
+    let second = enqueue(&store, note(1).enqueue_update()).await;
+    let under_way = remote.next().await;
+    clock.set_by(jump);
+    let other = enqueue(&store, note(2).enqueue_sync()).await;
+    let call = remote.next().await;
+    assert_eq!(call.event.id, other.id, "nothing was taken back");
+    assert!(!under_way.is_abandoned());
+    call.ok();
+    under_way.ok();
+    let call = remote.next().await;
+    assert_eq!(call.event.id, second.id);
+    call.ok();
+    for id in [1, 2] {
+        let flushed = within(running.flush(id, SOON)).await.unwrap();
+        assert!(flushed.is_delivered(), "{flushed:?}");
+    }
+    assert!(remote.is_quiet(), "each was sent once");
+    for event in [first, second, other] {
+        let event = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(event.attempt_count, 1);
+    }
+    running.stop().await.unwrap();
+}
+
+async fn on_each_store(jump: TimeDelta) {
+    let clock = WallClock::default();
+    let memory = MemoryStore::with_clock(clock.clone());
+    set_while_under_way(Arc::new(memory), clock, jump).await;
+    let clock = WallClock::default();
+    let sqlite = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+    set_while_under_way(Arc::new(sqlite.store.clone()), clock, jump).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_forward_takes_nothing_from_a_run() {
+    on_each_store(TimeDelta::days(1)).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_holds_nothing_up_in_a_run() {
+    on_each_store(TimeDelta::hours(-1)).await;
+}
+
+#[tokio::test]
+async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
+    const LEASE: Duration = Duration::from_secs(60);
+    let clock = WallClock::default();
+    let store: Arc<dyn OutboxRepository> = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let event = enqueue(&store, note(1).enqueue_sync()).await;
+    let _dead = store.mark_as_processing(event.id, LEASE).await.unwrap();
+    clock.set_by(TimeDelta::hours(-1));
+    let (mut remote, running) = start(&store);
+    let lease_ends = clock.steady.now() + LEASE;
+    within(clock.steady.until_asleep(lease_ends)).await;
+    assert!(remote.is_quiet());
+    clock.steady.advance(LEASE);
+    let call = remote.next().await;
+    assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+    call.ok();
+    assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+}
