@@ -202,9 +202,13 @@ fn every_test_that_the_guarantees_name_exists() {
             let case = test.rsplit("::").next().unwrap();
             let folder = if file == "conformance" {
                 root().join("outbox-runtime/src/testing/conformance.rs")
+            } else if file == "crash" {
+                let file = test.split("::").next().unwrap();
+                root().join(format!("tests/crash/tests/{file}.rs"))
             } else {
                 root().join(format!("tests/tests/{file}.rs"))
             };
+            assert!(file != "crash" || folder.exists(), "{name}: no such file");
             match std::fs::read_to_string(&folder) {
                 Ok(code) => {
                     count += 1;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, Sleep, prelude::*};
-use outbox_tests::{Temporary, enqueue, note, start, within};
+use outbox_tests::{Temporary, enqueue, note, start, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -47,31 +47,43 @@ impl Clock for WallClock {
     }
 }
 
-/// An event is under way while the clock is set, and others come after: each is sent once, and its outcome recorded.
+/// Two runs have an event each while the clock is set, and others come after: each is sent once, and its outcome recorded.
 async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
-    let (mut remote, running) = start(&store);
+    // The first one has no handler free, and so no reason to look at the clock before its renewal.
+    let (mut busy_remote, busy) = start_with(&store, |builder| builder.max_concurrency(1));
     let first = enqueue(&store, note(1).enqueue_sync()).await;
     let second = enqueue(&store, note(1).enqueue_update()).await;
-    let under_way = remote.next().await;
+    let of_busy = busy_remote.next().await;
+    let (mut remote, running) = start(&store);
+    let third = enqueue(&store, note(3).enqueue_sync()).await;
+    let of_other = remote.next().await;
     clock.set_by(jump);
-    let other = enqueue(&store, note(2).enqueue_sync()).await;
+    let fourth = enqueue(&store, note(4).enqueue_sync()).await;
     let call = remote.next().await;
-    assert_eq!(call.event.id, other.id, "nothing was taken back");
-    assert!(!under_way.is_abandoned());
-    call.ok();
-    under_way.ok();
-    let call = remote.next().await;
+    assert_eq!(call.event.id, fourth.id, "nothing was taken back");
+    assert!(!of_busy.is_abandoned() && !of_other.is_abandoned());
+    for call in [call, of_other, of_busy] {
+        call.ok();
+    }
+    let call = tokio::select! {
+        call = busy_remote.next() => call,
+        call = remote.next() => call,
+    };
     assert_eq!(call.event.id, second.id);
     call.ok();
-    for id in [1, 2] {
+    for id in [1, 3, 4] {
         let flushed = within(running.flush(id, SOON)).await.unwrap();
         assert!(flushed.is_delivered(), "{flushed:?}");
     }
-    assert!(remote.is_quiet(), "each was sent once");
-    for event in [first, second, other] {
+    assert!(
+        busy_remote.is_quiet() && remote.is_quiet(),
+        "each was sent once"
+    );
+    for event in [first, second, third, fourth] {
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(event.attempt_count, 1);
     }
+    busy.stop().await.unwrap();
     running.stop().await.unwrap();
 }
 

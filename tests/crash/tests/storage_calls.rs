@@ -167,6 +167,30 @@ fn writes_that_fail_for_a_while_are_waited_out() {
 }
 
 #[test]
+fn writes_that_fail_now_and_then_are_got_over() {
+    if !tools::has_strace() {
+        return;
+    }
+    let arena = Arena::new();
+    // Every 41st of the writer's, from the 60th on.
+    let injection = Injection::error(&arena, "pwrite64", "EIO", "60+41");
+    let ended = injection
+        .start(&arena, &mix(&arena, 60, Then::Drain))
+        .wait();
+    assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
+    println!(
+        "struck {} times, {} refusals",
+        injection.fired(),
+        arena.refusals().len()
+    );
+    assert!(injection.fired() > 10, "{} struck", injection.fired());
+    arena.drain_and_judge(Circumstances {
+        deaths: 50,
+        cleaned_up: false,
+    });
+}
+
+#[test]
 fn writes_that_fail_for_ever_do_not_make_it_spin() {
     if !tools::has_strace() {
         return;
