@@ -1,7 +1,7 @@
 //! The ledger: a file of its own, opened for append, one `write(2)` a record, never in the database under test.
 
 use std::fs::{File, OpenOptions};
-use std::io::Write;
+use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -136,8 +136,26 @@ impl Ledger {
 /// Every record so far, oldest first. A line that is being written just now is left out.
 #[must_use]
 pub fn read(path: &Path) -> Vec<Record> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let whole = text.rsplit_once('\n').map_or("", |(whole, _)| whole);
+    read_from(path, &mut 0)
+}
+
+/// The records behind this many bytes, which then are behind as many more.
+///
+/// # Panics
+///
+/// Where a line is no record.
+#[must_use]
+pub fn read_from(path: &Path, offset: &mut u64) -> Vec<Record> {
+    let mut text = String::new();
+    // No worker may have written anything yet.
+    if let Ok(mut file) = File::open(path) {
+        file.seek(SeekFrom::Start(*offset))
+            .expect("a file of the test's");
+        file.read_to_string(&mut text)
+            .expect("a file of the test's");
+    }
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    *offset += whole.len() as u64;
     whole
         .lines()
         .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))

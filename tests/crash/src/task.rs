@@ -106,6 +106,20 @@ impl Task {
         .into_uuid()
     }
 
+    /// The producer and the number of an event's id.
+    #[must_use]
+    pub fn made_by(event: Uuid) -> (u32, u32) {
+        let (_, low) = event.as_u64_pair();
+        // The highest two bits are the variant's.
+        let producer = (low >> 32) & 0x3fff_ffff;
+        let number = low & u64::from(u32::MAX);
+        let fits = "it has 32 bits at most";
+        (
+            u32::try_from(producer).expect(fits),
+            u32::try_from(number).expect(fits),
+        )
+    }
+
     /// The event, with a priority that would mix up an entity's order if priorities could.
     pub fn enqueue(&self, id: Uuid, max_attempts: u32) -> Enqueue {
         let priority = i32::try_from(self.number * 7 % 5).expect("it is below five");

@@ -1,13 +1,15 @@
 //! A campaign: workers on one file are killed at random moments, over and over; then everything must be there.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::{Arena, Worker, wait, was_killed};
-use crate::ledger::Record;
+use crate::ledger::{self, Record};
 use crate::plan::{Then, Work};
+use crate::task::Task;
 use crate::verdict::{Circumstances, Verdict};
 
 /// How a campaign is led.
@@ -77,8 +79,9 @@ pub fn run(settings: &Settings) -> Report {
 
 fn run_in(arena: &Arena, settings: &Settings) -> Report {
     let mut random = Rng::with_seed(settings.seed);
+    let mut progress = Progress::default();
     let mut workers: Vec<Worker> = (0..settings.workers)
-        .map(|producer| start(arena, settings, producer, &mut random))
+        .map(|producer| start(arena, settings, producer, &mut progress, &mut random))
         .collect();
     let mut kills = 0;
     while kills < settings.kills {
@@ -89,7 +92,8 @@ fn run_in(arena: &Arena, settings: &Settings) -> Report {
         let killed = workers.remove(place).kill();
         assert!(was_killed(killed), "it was at work, not {killed}");
         kills += 1;
-        workers.insert(place, start(arena, settings, producer, &mut random));
+        let next = start(arena, settings, producer, &mut progress, &mut random);
+        workers.insert(place, next);
     }
     for worker in workers {
         worker.kill();
@@ -111,8 +115,46 @@ fn run_in(arena: &Arena, settings: &Settings) -> Report {
     }
 }
 
-fn start(arena: &Arena, settings: &Settings, producer: u32, random: &mut Rng) -> Worker {
-    let first = arena.next_number(producer, random.bool());
+/// How far each producer has come, as the ledger tells.
+#[derive(Debug, Default)]
+struct Progress {
+    read: u64,
+    /// The last number of each, and whether somebody was told what became of it.
+    last: HashMap<u32, (u32, bool)>,
+}
+
+impl Progress {
+    /// The number that a producer goes on with: its last one if `again` and nobody was told what became of it.
+    fn next(&mut self, arena: &Arena, producer: u32, again: bool) -> u32 {
+        for record in ledger::read_from(&arena.ledger(), &mut self.read) {
+            match record {
+                Record::Intended { event, number, .. } => {
+                    let (producer, _) = Task::made_by(event);
+                    self.last.insert(producer, (number, false));
+                }
+                Record::Acknowledged { event } => {
+                    let (producer, number) = Task::made_by(event);
+                    self.last.insert(producer, (number, true));
+                }
+                _ => {}
+            }
+        }
+        match self.last.get(&producer) {
+            None => 0,
+            Some((number, false)) if again => *number,
+            Some((number, _)) => number + 1,
+        }
+    }
+}
+
+fn start(
+    arena: &Arena,
+    settings: &Settings,
+    producer: u32,
+    progress: &mut Progress,
+    random: &mut Rng,
+) -> Worker {
+    let first = progress.next(arena, producer, random.bool());
     arena.start(&arena.plan(Work::Mix {
         producer,
         first,

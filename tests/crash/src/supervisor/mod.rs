@@ -67,12 +67,18 @@ impl Arena {
         path.into()
     }
 
+    /// Where its workers write what they do.
+    #[must_use]
+    pub fn ledger(&self) -> PathBuf {
+        self.folder.path().join("ledger")
+    }
+
     /// A plan with short times: a lease of 0.4 s, four handlers at once, a hundred attempts.
     #[must_use]
     pub fn plan(&self, work: Work) -> Plan {
         Plan {
             database: self.database.clone(),
-            ledger: self.folder.path().join("ledger"),
+            ledger: self.ledger(),
             work,
             lease: 400,
             timeout: 390,
@@ -88,7 +94,7 @@ impl Arena {
     /// Everything that was written down so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
-        ledger::read(&self.folder.path().join("ledger"))
+        ledger::read(&self.ledger())
     }
 
     /// Starts a worker.
@@ -195,32 +201,6 @@ impl Arena {
         verdict.assert_sound();
         verdict
     }
-
-    /// The number that a producer goes on with: its last one if `again` and nobody was told what became of it.
-    #[must_use]
-    pub fn next_number(&self, producer: u32, again: bool) -> u32 {
-        let mut last = None;
-        let mut settled = true;
-        for record in self.records() {
-            match record {
-                Record::Intended { event, number, .. }
-                    if event == crate::task::Task::event_id(producer, number) =>
-                {
-                    last = Some((event, number));
-                    settled = false;
-                }
-                Record::Acknowledged { event } if last.is_some_and(|(last, _)| last == event) => {
-                    settled = true;
-                }
-                _ => {}
-            }
-        }
-        match last {
-            None => 0,
-            Some((_, number)) if again && !settled => number,
-            Some((_, number)) => number + 1,
-        }
-    }
 }
 
 impl Default for Arena {
@@ -249,12 +229,6 @@ impl Worker {
             .stdout(Stdio::null())
             .spawn();
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
-    }
-
-    /// Its process id.
-    #[must_use]
-    pub fn id(&self) -> u32 {
-        self.0.id()
     }
 
     /// Kills it, whatever it is at.
