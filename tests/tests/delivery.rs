@@ -60,7 +60,7 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 #[tokio::test]
 async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
     // Said to be alone, so that nobody looks at the file: only the other store itself can tell.
-    let temporary = Temporary::open_with(|builder| builder.single_process()).await;
+    let temporary = Temporary::open_with(outbox_runtime::SqliteStoreBuilder::single_process).await;
     let other = SqliteStore::builder(&temporary.path).single_process();
     let other = other.open().await.unwrap();
     let (mut remote, running) = start(&temporary.store);
