@@ -113,7 +113,10 @@ pub use crate::handler::{
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
 };
-pub use crate::outcome::{Disposition, MAX_MESSAGE_BYTES, Outcome, Settled, Settlement};
+pub use crate::outcome::{
+    Attempts, Cause, Disposition, LeaseChange, MAX_MESSAGE_BYTES, Outcome, Place, Settled,
+    Settlement, TRANSITIONS, Transition, When,
+};
 pub use crate::processor::{
     Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
 };

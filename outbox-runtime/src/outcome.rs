@@ -1,5 +1,7 @@
 //! The outcome: what becomes of an attempt. This file is the state machine; stores only write what it decides.
 //!
+//! [`Outcome::settle`] decides what an answer means, [`TRANSITIONS`] what may happen to an event at all.
+//!
 //! | a handler's answer | attempt | next |
 //! |---|---|---|
 //! | success, obsolete | kept | completed |
@@ -17,7 +19,7 @@ use chrono::{DateTime, Utc};
 
 use crate::claim::{Claim, Lease};
 use crate::clock;
-use crate::event::DeadReason;
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::retry::RetryPolicy;
 
 /// What became of one attempt, before it is known what that means for the event.
@@ -90,6 +92,224 @@ pub enum Settled {
     Recorded,
     /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was written.
     LeaseLost,
+}
+
+/// One way for an event to change: a row of [`TRANSITIONS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub struct Transition {
+    /// Where the event is.
+    pub from: OutboxStatus,
+    /// What happens to it.
+    pub cause: Cause,
+    /// What else must be so.
+    pub when: When,
+    /// Where it is then; `None`: it is gone.
+    pub to: Option<OutboxStatus>,
+    /// What becomes of the count of its attempts.
+    pub attempts: Attempts,
+    /// What becomes of the lease that it is held under.
+    pub lease: LeaseChange,
+    /// Where it stands then among the events of its order.
+    pub place: Place,
+}
+
+/// What can happen to an event that is in a store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Cause {
+    /// It is due and first in its order, and a worker takes it.
+    Claim,
+    /// [`Disposition::Complete`], under the lease.
+    Complete,
+    /// [`Disposition::Fail`], under the lease.
+    Fail,
+    /// [`Disposition::Bury`], under the lease.
+    Bury,
+    /// [`Disposition::GiveBack`], under the lease.
+    GiveBack,
+    /// The lease is renewed, under the lease.
+    Extend,
+    /// The lease has ended and somebody looks: [`rescue`](crate::OutboxRepository::rescue).
+    Rescue,
+    /// Somebody wants it tried again: [`reset_for_retry`](crate::OutboxRepository::reset_for_retry).
+    Reset,
+    /// Somebody changes it by hand: [`update_event`](crate::OutboxRepository::update_event).
+    Edit,
+    /// It was completed long ago: [`delete_completed_events`](crate::OutboxRepository::delete_completed_events).
+    CleanUp,
+    /// Somebody deletes it.
+    Delete,
+}
+
+/// What else a [`Transition`] asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum When {
+    /// Nothing.
+    Always,
+    /// The attempt in progress is the only one that counts.
+    FirstAttempt,
+    /// There were counted attempts before the one in progress.
+    LaterAttempt,
+    /// The event may be attempted again.
+    AttemptsLeft,
+    /// It may not.
+    AttemptsUsedUp,
+}
+
+/// What a [`Transition`] does to the count of attempts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Attempts {
+    /// It stays.
+    Kept,
+    /// One more.
+    Counted,
+    /// One less: it was not really an attempt.
+    GivenBack,
+    /// None, so that all of them are left.
+    Forgotten,
+}
+
+/// What a [`Transition`] does to the lease.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum LeaseChange {
+    /// There is none, before and after.
+    None,
+    /// A new one begins, with a new token.
+    Taken,
+    /// It ends later, under the same token.
+    Renewed,
+    /// It is over.
+    Ended,
+}
+
+/// Where a [`Transition`] leaves an event among those that wait for each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Place {
+    /// In its place: to be claimed when it is due and first.
+    InLine,
+    /// With a worker; those behind it wait.
+    Leased,
+    /// In its place, and not to be claimed; those behind it wait, or pass it where its entity says so.
+    Dead,
+    /// Out of the line: the next one may go.
+    Out,
+}
+
+/// Everything that may happen to an event. What is not in this table is refused, and changes nothing.
+///
+/// Every store is held to it by `testing::conformance!` (feature `testing`).
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::{Cause, OutboxStatus, TRANSITIONS};
+///
+/// let ends = TRANSITIONS.iter().filter(|row| row.to == Some(OutboxStatus::Completed));
+/// assert!(ends.clone().all(|row| row.from == OutboxStatus::Processing), "only what was claimed is delivered");
+/// assert_eq!(ends.map(|row| row.cause).collect::<Vec<_>>(), [Cause::Complete]);
+/// ```
+#[rustfmt::skip]
+pub const TRANSITIONS: &[Transition] = {
+    use self::{Attempts as A, Cause as C, LeaseChange as L, Place as P, When as W};
+    use OutboxStatus::{Completed, Dead, Failed, Pending, Processing};
+    &[
+        row(Pending,    C::Claim,    W::Always,         Some(Processing), A::Counted,   L::Taken,   P::Leased),
+        row(Failed,     C::Claim,    W::Always,         Some(Processing), A::Counted,   L::Taken,   P::Leased),
+        row(Processing, C::Complete, W::Always,         Some(Completed),  A::Kept,      L::Ended,   P::Out),
+        row(Processing, C::Fail,     W::Always,         Some(Failed),     A::Kept,      L::Ended,   P::InLine),
+        row(Processing, C::Bury,     W::Always,         Some(Dead),       A::Kept,      L::Ended,   P::Dead),
+        row(Processing, C::GiveBack, W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::GiveBack, W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Extend,   W::Always,         Some(Processing), A::Kept,      L::Renewed, P::Leased),
+        row(Processing, C::Rescue,   W::AttemptsLeft,   Some(Failed),     A::Kept,      L::Ended,   P::InLine),
+        row(Processing, C::Rescue,   W::AttemptsUsedUp, Some(Dead),       A::Kept,      L::Ended,   P::Dead),
+        row(Failed,     C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
+        row(Dead,       C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
+        row(Pending,    C::Edit,     W::Always,         Some(Pending),    A::Kept,      L::None,    P::InLine),
+        row(Failed,     C::Edit,     W::Always,         Some(Failed),     A::Kept,      L::None,    P::InLine),
+        row(Dead,       C::Edit,     W::Always,         Some(Dead),       A::Kept,      L::None,    P::Dead),
+        row(Completed,  C::CleanUp,  W::Always,         None,             A::Kept,      L::None,    P::Out),
+        row(Pending,    C::Delete,   W::Always,         None,             A::Kept,      L::None,    P::Out),
+        row(Processing, C::Delete,   W::Always,         None,             A::Kept,      L::Ended,   P::Out),
+        row(Completed,  C::Delete,   W::Always,         None,             A::Kept,      L::None,    P::Out),
+        row(Failed,     C::Delete,   W::Always,         None,             A::Kept,      L::None,    P::Out),
+        row(Dead,       C::Delete,   W::Always,         None,             A::Kept,      L::None,    P::Out),
+    ]
+};
+
+const fn row(
+    from: OutboxStatus,
+    cause: Cause,
+    when: When,
+    to: Option<OutboxStatus>,
+    attempts: Attempts,
+    lease: LeaseChange,
+    place: Place,
+) -> Transition {
+    Transition {
+        from,
+        cause,
+        when,
+        to,
+        attempts,
+        lease,
+        place,
+    }
+}
+
+impl Transition {
+    /// What happens to this event now, by this cause; `None` where it is refused.
+    ///
+    /// Whether a claim finds the event due and first, and a report its lease still valid, is for the store to see first.
+    #[must_use]
+    pub fn of(event: &OutboxEvent, cause: Cause) -> Option<&'static Self> {
+        TRANSITIONS
+            .iter()
+            .find(|row| row.from == event.status && row.cause == cause && row.when.holds(event))
+    }
+}
+
+impl When {
+    fn holds(self, event: &OutboxEvent) -> bool {
+        match self {
+            Self::Always => true,
+            Self::FirstAttempt => event.attempt_count <= 1,
+            Self::LaterAttempt => event.attempt_count > 1,
+            Self::AttemptsLeft => event.attempt_count < event.max_attempts,
+            Self::AttemptsUsedUp => event.attempt_count >= event.max_attempts,
+        }
+    }
+}
+
+impl Attempts {
+    /// The count afterwards.
+    #[must_use]
+    pub const fn after(self, count: u32) -> u32 {
+        match self {
+            Self::Kept => count,
+            Self::Counted => count.saturating_add(1),
+            Self::GivenBack => count.saturating_sub(1),
+            Self::Forgotten => 0,
+        }
+    }
+}
+
+impl Disposition {
+    /// What it is to the event.
+    #[must_use]
+    pub const fn cause(&self) -> Cause {
+        match self {
+            Self::Complete => Cause::Complete,
+            Self::Fail { .. } => Cause::Fail,
+            Self::Bury { .. } => Cause::Bury,
+            Self::GiveBack { .. } => Cause::GiveBack,
+        }
+    }
 }
 
 /// The longest error text that is kept, in bytes.

@@ -72,6 +72,7 @@ macro_rules! conformance {
             a_rescue_buries_what_has_used_up_its_attempts,
             a_rescue_leaves_live_leases_alone,
             a_reset_gives_a_dead_event_all_its_attempts,
+            every_change_of_state_is_as_the_table_says_and_no_other_is_made,
             marking_by_hand_goes_through_the_same_states,
             an_event_behind_another_cannot_be_marked_as_processing,
             an_edit_changes_what_may_be_edited_and_nothing_else,

@@ -23,6 +23,7 @@ mod folding;
 mod ordering;
 mod rescuing;
 mod settling;
+mod transitions;
 
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
@@ -81,6 +82,7 @@ pub use self::settling::{
     an_extended_lease_holds_longer, an_outcome_after_the_lease_ended_is_not_recorded,
     an_outcome_under_an_older_claim_is_not_recorded,
 };
+pub use self::transitions::every_change_of_state_is_as_the_table_says_and_no_other_is_made;
 
 type Store<'a> = &'a dyn OutboxRepository;
 
