@@ -114,11 +114,15 @@ impl Default for RetryPolicy {
 /// A number in `0.0..1.0` that depends on the event and the attempt alone.
 fn fraction(id: Uuid, attempt: u32) -> f64 {
     let (high, low) = id.as_u64_pair();
-    let mut word =
-        high ^ low.rotate_left(32) ^ u64::from(attempt).wrapping_mul(0x9E37_79B9_7F4A_7C15);
-    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    word ^= word >> 31;
+    let word =
+        mix(high ^ low.rotate_left(32) ^ u64::from(attempt).wrapping_mul(0x9E37_79B9_7F4A_7C15));
     // 53 bits fill the mantissa of an f64 exactly.
     (word >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+/// Stirs the bits of a word until each depends on all of them (the finalizer of `SplitMix64`).
+pub(crate) fn mix(mut word: u64) -> u64 {
+    word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    word ^ (word >> 31)
 }

@@ -2,7 +2,6 @@
 //!
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
 
-mod intercepted;
 mod log;
 
 use std::future::Future;
@@ -16,7 +15,6 @@ use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqliteStor
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
-pub use crate::intercepted::{Faults, Intercepted};
 pub use crate::log::Log;
 
 /// An entity with an integer id.

@@ -4,9 +4,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{Clock, EntityOptions, Processor, RawMetadata, Running, prelude::*};
-use outbox_tests::{Intercepted, Remote, enqueue, note, on_each_store, start_with, within};
+use outbox_runtime::testing::{Fault, FaultStore, ManualClock, StoreCall};
+use outbox_runtime::{
+    Clock, EntityOptions, Processor, RawMetadata, Running, StoreErrorKind, prelude::*,
+};
+use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 
 const LEASE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -155,7 +157,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         // The first processor claims and is then frozen: its clock never wakes it.
         let (mut frozen_remote, frozen_handlers) = Remote::new();
         let frozen_clock = ManualClock::new();
-        let frozen = Processor::builder(Intercepted::new(store.clone()).with_clock(frozen_clock))
+        let frozen = Processor::builder(FaultStore::new(store.clone()).with_clock(frozen_clock))
             .handlers(frozen_handlers)
             .max_concurrency(1)
             .build()
@@ -265,10 +267,9 @@ fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
 #[test]
 fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up() {
     on_each_store(|store, clock| async move {
-        let faulty = Intercepted::new(store.clone());
-        let faults = faulty.failing_settlements();
+        let faulty = FaultStore::new(store.clone());
         let (mut remote, handlers) = Remote::new();
-        let processor = Processor::builder(faulty)
+        let processor = Processor::builder(faulty.clone())
             .handlers(handlers)
             .max_concurrency(1)
             .build()
@@ -277,7 +278,8 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
         enqueue(&store, note(1).enqueue_sync()).await;
         enqueue(&store, note(2).enqueue_sync()).await;
         let first = remote.next().await;
-        faults.fail_next(2);
+        let unavailable = Fault::Fail(StoreErrorKind::Unavailable);
+        faulty.fail_next_times(2, StoreCall::Settle, unavailable);
         first.ok();
         // Claimed in the very round in which the outcome of the first could not be recorded.
         let second = remote.next().await;
@@ -292,7 +294,7 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
         running.stop().await.unwrap();
-        assert_eq!(faults.fired(), 2, "the fault really was there");
+        assert_eq!(faulty.injected().failures, 2, "the fault really was there");
         let statistics = store.statistics(None).await.unwrap();
         assert_eq!(
             (statistics.completed_count, statistics.total_events),

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, EnqueueError, StoreErrorKind, prelude::*};
 use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
 
@@ -71,7 +72,7 @@ async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
 fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
-        enqueue(&*store, note(1).enqueue_sync()).await;
+        enqueue(&store, note(1).enqueue_sync()).await;
         let slow = enqueue(&*store, note(2).enqueue_sync()).await;
         let quick = remote.next().await;
         let mut call = remote.next().await;
@@ -122,15 +123,15 @@ async fn a_relative_path_means_the_same_file_after_a_suspension() {
 #[test]
 fn an_outcome_that_cannot_be_recorded_keeps_the_run_from_being_suspended() {
     on_each_store(|store, clock| async move {
-        let store = std::sync::Arc::new(outbox_tests::Intercepted::new(store));
-        let faults = store.failing_settlements();
+        let store = FaultStore::new(store);
         let (mut remote, running) = start_with(&store, |builder| builder);
-        enqueue(&*store, note(1).enqueue_sync()).await;
+        enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
-        faults.fail_next(2);
+        let unavailable = Fault::Fail(StoreErrorKind::Unavailable);
+        store.fail_next_times(2, StoreCall::Settle, unavailable);
         let (suspended, ()) = tokio::join!(running.suspend(SOON), async { call.ok() });
         assert_eq!(suspended.unwrap_err().kind(), StoreErrorKind::Unavailable);
-        assert_eq!(faults.fired(), 2);
+        assert_eq!(store.injected().failures, 2);
         // It goes on, and records the answer after its back-off at the latest.
         clock.advance(SOON);
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());

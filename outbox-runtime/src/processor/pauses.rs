@@ -1,6 +1,6 @@
 //! What keeps a run from claiming: no network, refused credentials, a user who has signed out, a rate limit.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -26,8 +26,9 @@ const REFRESH_DELAYS: [Duration; 5] = [
 #[derive(Debug, Default)]
 pub(super) struct Pauses {
     network: Option<Offline>,
-    credentials: HashMap<String, Credentials>,
-    signed_out: HashSet<String>,
+    /// These two in the order of the users, so that the same things happen in the same order each time.
+    credentials: BTreeMap<String, Credentials>,
+    signed_out: BTreeSet<String>,
     rate_limits: HashMap<HandlerIndex, DateTime<Utc>>,
 }
 
@@ -222,7 +223,7 @@ impl Pauses {
     pub(super) fn paused_users(&self) -> Vec<String> {
         let refused = self.credentials.keys();
         let refused = refused.filter(|user| self.is_refused(user));
-        let users: HashSet<&String> = refused.chain(&self.signed_out).collect();
+        let users: BTreeSet<&String> = refused.chain(&self.signed_out).collect();
         users.into_iter().cloned().collect()
     }
 

@@ -1,6 +1,11 @@
 //! A clock that stands still until it is moved.
 
 use std::collections::BTreeMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -9,6 +14,8 @@ use tokio::sync::watch;
 use crate::clock::{self, Clock, Sleep};
 
 /// A [`Clock`] that a test moves by hand. It begins at 2026-01-01T00:00:00Z; clones are the same clock.
+///
+/// Those who sleep are woken in the order of their deadlines, and those with the same one in the order in which they fell asleep.
 ///
 /// # Examples
 ///
@@ -23,15 +30,24 @@ use crate::clock::{self, Clock, Sleep};
 /// assert_eq!((clock.now() - before).num_seconds(), 300);
 /// # drop(store);
 /// ```
-#[derive(Debug, Clone)]
-pub struct ManualClock(watch::Sender<State>);
+#[derive(Clone)]
+pub struct ManualClock(Arc<Shared>);
 
-#[derive(Debug)]
+struct Shared {
+    state: Mutex<State>,
+    /// Moves whenever somebody falls asleep, for [`ManualClock::until_asleep`].
+    bedtime: watch::Sender<u64>,
+}
+
 struct State {
     now: DateTime<Utc>,
-    /// How many sleep until when.
-    sleepers: BTreeMap<DateTime<Utc>, usize>,
+    /// Who sleeps until when, in the order in which they are woken.
+    sleepers: BTreeMap<Bed, Waker>,
+    fallen_asleep: u64,
 }
+
+/// A deadline, and a number that no other sleeper has.
+type Bed = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
@@ -40,30 +56,54 @@ impl ManualClock {
     /// A clock at 2026-01-01T00:00:00Z.
     #[must_use]
     pub fn new() -> Self {
-        Self(watch::Sender::new(State {
-            now: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
-            sleepers: BTreeMap::new(),
+        Self(Arc::new(Shared {
+            state: Mutex::new(State {
+                now: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
+                sleepers: BTreeMap::new(),
+                fallen_asleep: 0,
+            }),
+            bedtime: watch::Sender::new(0),
         }))
     }
 
     /// Moves the clock forward, and wakes whoever slept until then.
     pub fn advance(&self, duration: Duration) {
-        self.0
-            .send_modify(|state| state.now = clock::after(state.now, duration));
+        self.set(clock::after(self.now(), duration));
     }
 
     /// Sets the clock, backwards too.
     pub fn set(&self, now: DateTime<Utc>) {
-        self.0
-            .send_modify(|state| state.now = clock::to_micros(now));
+        let mut state = self.state();
+        let now = clock::to_micros(now);
+        state.now = now;
+        let later = state.sleepers.split_off(&(now, u64::MAX));
+        let woken = std::mem::replace(&mut state.sleepers, later);
+        drop(state);
+        woken.into_values().for_each(Waker::wake);
     }
 
     /// Resolves once somebody sleeps until exactly `deadline`: what they had to do before it is done.
     pub async fn until_asleep(&self, deadline: DateTime<Utc>) {
-        let mut states = self.0.subscribe();
-        let asleep = |state: &State| state.sleepers.contains_key(&deadline);
+        let mut bedtime = self.0.bedtime.subscribe();
+        let asleep = |_: &u64| {
+            let state = self.state();
+            let mut until_then = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
+            until_then.next().is_some()
+        };
         // The sender is `self`, so it cannot be gone.
-        let _ = states.wait_for(asleep).await;
+        let _ = bedtime.wait_for(asleep).await;
+    }
+
+    /// The earliest time that somebody sleeps until: what a test that has nothing else to wait for sets the clock to.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<DateTime<Utc>> {
+        let state = self.state();
+        state.sleepers.first_key_value().map(|(bed, _)| bed.0)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // Nothing below can panic half way through a change.
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -73,45 +113,66 @@ impl Default for ManualClock {
     }
 }
 
+impl fmt::Debug for ManualClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("ManualClock").field(&self.now()).finish()
+    }
+}
+
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.0.borrow().now
+        self.state().now
     }
 
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
-        let states = self.0.clone();
-        Box::pin(async move {
-            let _sleeper = Sleeper::new(&states, deadline);
-            let _ = states
-                .subscribe()
-                .wait_for(|state| state.now >= deadline)
-                .await;
+        Box::pin(Sleeper {
+            clock: self.clone(),
+            deadline,
+            bed: None,
         })
     }
 }
 
-/// Counts one sleeper for as long as it sleeps.
-struct Sleeper<'a> {
-    states: &'a watch::Sender<State>,
+struct Sleeper {
+    clock: ManualClock,
     deadline: DateTime<Utc>,
+    /// From the first poll on.
+    bed: Option<Bed>,
 }
 
-impl<'a> Sleeper<'a> {
-    fn new(states: &'a watch::Sender<State>, deadline: DateTime<Utc>) -> Self {
-        states.send_modify(|state| *state.sleepers.entry(deadline).or_default() += 1);
-        Self { states, deadline }
+impl Future for Sleeper {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        let clock = self.clock.clone();
+        let mut state = clock.state();
+        if state.now >= self.deadline {
+            return Poll::Ready(());
+        }
+        let deadline = self.deadline;
+        let bed = *self.bed.get_or_insert_with(|| {
+            state.fallen_asleep += 1;
+            (deadline, state.fallen_asleep)
+        });
+        let fallen_asleep = state
+            .sleepers
+            .insert(bed, context.waker().clone())
+            .is_none();
+        drop(state);
+        if fallen_asleep {
+            clock
+                .0
+                .bedtime
+                .send_modify(|count| *count = count.wrapping_add(1));
+        }
+        Poll::Pending
     }
 }
 
-impl Drop for Sleeper<'_> {
+impl Drop for Sleeper {
     fn drop(&mut self) {
-        self.states.send_modify(|state| {
-            if let Some(count) = state.sleepers.get_mut(&self.deadline) {
-                *count -= 1;
-                if *count == 0 {
-                    state.sleepers.remove(&self.deadline);
-                }
-            }
-        });
+        if let Some(bed) = self.bed {
+            self.clock.state().sleepers.remove(&bed);
+        }
     }
 }

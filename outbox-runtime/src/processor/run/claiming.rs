@@ -194,6 +194,7 @@ impl Run {
                 };
                 let _one_at_a_time = shared.refresh.lock().await;
                 Done::Refresh(tokio::select! {
+                    biased;
                     result = refresh(user) => result.map_err(|error| error.to_string()),
                     () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
                 })

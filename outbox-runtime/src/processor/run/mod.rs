@@ -211,6 +211,8 @@ impl Run {
         let alarm = self.alarm();
         let shared = &self.shared;
         tokio::select! {
+            // Every round does all that is due, whatever it was woken by; so no branch can starve, and a run in a simulation
+            // takes the same course each time.
             biased;
             () = self.stop.cancelled() => Woken::Stopped,
             command = self.inbox.recv() => Woken::Asked(command),

@@ -42,6 +42,7 @@ impl Run {
             let renewal = self.next_renewal();
             let wake = renewal.map_or(deadline, |renewal| renewal.min(deadline));
             tokio::select! {
+                biased;
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.take_in(done);
                     deadline = clock::shifted(deadline, self.follow_clock());
@@ -82,12 +83,16 @@ impl Run {
         let picked = self
             .jobs
             .extract_if(|_, job| matches!(job, Job::Attempt(attempt) if which(attempt)));
-        let picked: Vec<Job> = picked.map(|(_, job)| job).collect();
+        let mut picked: Vec<_> = picked
+            .filter_map(|(_, job)| match job {
+                Job::Attempt(attempt) => Some(attempt),
+                Job::Refresh { .. } => None,
+            })
+            .collect();
+        // The same order each time, for those who look at it.
+        picked.sort_by_key(|attempt| attempt.claim.event.seq);
         let mut count = 0;
-        for job in picked {
-            let Job::Attempt(attempt) = job else {
-                continue;
-            };
+        for attempt in picked {
             attempt.abort.abort();
             if attempt.lease_lost {
                 self.leases.remove(&attempt.claim.event.id);

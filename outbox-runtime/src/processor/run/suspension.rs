@@ -38,6 +38,7 @@ impl Run {
     async fn sleep_suspended(&mut self) {
         loop {
             let command = tokio::select! {
+                biased;
                 () = self.stop.cancelled() => return,
                 command = self.inbox.recv() => command,
             };
