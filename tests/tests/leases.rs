@@ -303,3 +303,24 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
         assert!(remote.is_quiet(), "nothing was sent twice");
     });
 }
+
+#[test]
+fn a_claim_that_is_answered_after_its_lease_has_ended_starts_no_handler() {
+    on_each_store(|store, clock| async move {
+        let slow = FaultStore::new(store.clone());
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(LEASE));
+        let answered_at = clock.now() + LEASE;
+        let (mut remote, running) = start(&(Arc::new(slow.clone()) as Arc<dyn OutboxRepository>));
+        asleep_until(&clock, answered_at).await;
+        clock.set(answered_at);
+        // It is taken back and claimed anew: by now somebody else could have delivered it, and what comes after it.
+        let call = remote.next().await;
+        assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+        call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        assert!(remote.is_quiet());
+        running.stop().await.unwrap();
+        assert_eq!(slow.injected().delayed_answers, 1);
+    });
+}

@@ -138,8 +138,17 @@ impl Run {
         }
     }
 
-    /// Starts the handler of a claimed event.
+    /// Starts the handler of a claimed event, unless its lease has ended meanwhile.
     pub(super) fn start(&mut self, claim: Claim, route: Route) {
+        let event_id = claim.event.id;
+        let held = self.leases.get(&event_id);
+        if held.is_none_or(|held| held.lease.expires_at <= self.now()) {
+            // The store's answer took so long, or the process was frozen. Somebody else may have the event, or be past it: begun
+            // now it could come out of order.
+            warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
+            self.leases.remove(&event_id);
+            return;
+        }
         if self.pauses.permission(self.now()) == Permission::Probe {
             self.pauses.probe_started();
         }
