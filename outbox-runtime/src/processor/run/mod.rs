@@ -187,6 +187,8 @@ impl Run {
     pub(super) async fn run(mut self) -> Result<Stopped, StoreError> {
         info!(all_users = self.user_id.is_none(), "outbox run started");
         while !self.stop.is_cancelled() {
+            // A store that answers without waiting could else keep its thread from everybody else.
+            tokio::task::consume_budget().await;
             // Taken before looking, so that what is committed while looking is not missed.
             let seen = self.shared.repository.revision();
             let is_busy = match self.work().await {
