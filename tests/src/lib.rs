@@ -2,6 +2,7 @@
 //!
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
 
+mod broken;
 mod log;
 
 use std::future::Future;
@@ -15,6 +16,7 @@ use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqliteStor
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::broken::{Broken, Flaw};
 pub use crate::log::Log;
 
 /// An entity with an integer id.

@@ -76,6 +76,11 @@ impl FaultRates {
         self
     }
 
+    pub(in crate::testing) const fn without_delays(mut self) -> Self {
+        self.delays = 0;
+        self
+    }
+
     fn draw(&self, draw: &mut Draw) -> Option<Fault> {
         let mut at = draw.below(1_000) as u32;
         let mut comes = |rate: u32| {

@@ -1,0 +1,497 @@
+//! The ledger: what was promised and what was seen, kept apart from the store, and the invariants between the two.
+
+use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::report::{Invariant, Report};
+use crate::claim::{Claim, Lease};
+use crate::clock::Clock;
+use crate::enqueue::NewEvent;
+use crate::entity::{EntityId, OnDead, Order};
+use crate::error::EnqueueError;
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::handler::{Delivery, HandlerError};
+use crate::outcome::{Cause, Disposition, Settled, Settlement, Transition};
+use crate::testing::ManualClock;
+
+/// A handle; clones write into the same ledger.
+#[derive(Clone)]
+pub(super) struct Ledger {
+    clock: ManualClock,
+    begin: DateTime<Utc>,
+    /// Never held across an await.
+    book: Arc<Mutex<Book>>,
+}
+
+#[derive(Default)]
+pub(super) struct Book {
+    pub(super) promises: BTreeMap<Uuid, Promise>,
+    leases: BTreeMap<Uuid, Lease>,
+    /// By event and lease token, whether a handler said that it delivered.
+    answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) report: Report,
+    broken: Option<(Invariant, String)>,
+    set_back: bool,
+    /// Moves whenever anything is done.
+    activity: u64,
+}
+
+/// An event that somebody enqueued, or tried to.
+pub(super) struct Promise {
+    pub(super) event: NewEvent,
+    label: String,
+    acknowledged: bool,
+    /// A try was answered with an unknown outcome.
+    unknown: bool,
+    /// It was in the store once.
+    seen: bool,
+    pub(super) completed: bool,
+    pub(super) deleted: bool,
+    /// How many attempts must count against it.
+    attempts: u32,
+    accepted: u32,
+}
+
+/// Those who wait for each other.
+#[derive(PartialEq, Eq)]
+enum Lane<'a> {
+    Entity(&'a str, &'a EntityId),
+    User(&'a str),
+    Alone(Uuid),
+}
+
+impl Ledger {
+    pub(super) fn new(clock: ManualClock) -> Self {
+        Self {
+            begin: clock.now(),
+            clock,
+            book: Arc::default(),
+        }
+    }
+
+    pub(super) fn book(&self) -> MutexGuard<'_, Book> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn trace(&self, line: impl Display) {
+        let since = self.clock.now() - self.begin;
+        let seconds = since.num_milliseconds() as f64 / 1_000.0;
+        let mut book = self.book();
+        book.activity += 1;
+        book.report.trace.push(format!("{seconds:>12.3}s  {line}"));
+    }
+
+    /// Notes that an invariant does not hold. The first one counts.
+    pub(super) fn broken(&self, invariant: Invariant, what: impl Into<String>) {
+        self.book().broken.get_or_insert((invariant, what.into()));
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.book().broken.is_some()
+    }
+
+    pub(super) fn take_broken(&self) -> Option<(Invariant, String)> {
+        self.book().broken.take()
+    }
+
+    pub(super) fn activity(&self) -> u64 {
+        self.book().activity
+    }
+
+    pub(super) fn active(&self) {
+        self.book().activity += 1;
+    }
+
+    /// How the trace calls an event.
+    pub(super) fn label(&self, id: Uuid) -> String {
+        let book = self.book();
+        let promise = book.promises.get(&id);
+        promise.map_or_else(|| id.to_string(), |promise| promise.label.clone())
+    }
+
+    /// Somebody is about to enqueue it, perhaps not for the first time.
+    pub(super) fn promise(&self, event: &NewEvent) -> String {
+        let mut book = self.book();
+        let label = format!("e{}", book.promises.len() + 1);
+        let promise = book.promises.entry(event.id).or_insert_with(|| Promise {
+            event: event.clone(),
+            label,
+            acknowledged: false,
+            unknown: false,
+            seen: false,
+            completed: false,
+            deleted: false,
+            attempts: 0,
+            accepted: 0,
+        });
+        promise.label.clone()
+    }
+
+    /// What came of it.
+    pub(super) fn enqueued(&self, id: Uuid, answer: &Result<OutboxEvent, EnqueueError>) {
+        let label = self.label(id);
+        let told = match answer {
+            Ok(_) => "is enqueued".to_owned(),
+            Err(error) => format!("is not enqueued: {error}"),
+        };
+        self.trace(format_args!("{label} {told}"));
+        let mut book = self.book();
+        let Some(promise) = book.promises.get_mut(&id) else {
+            return;
+        };
+        match answer {
+            Ok(_) => promise.acknowledged = true,
+            Err(EnqueueError::Store(error)) => promise.unknown |= error.outcome_unknown(),
+            Err(error) => {
+                let what = format!("{label} was refused: {error}");
+                drop(book);
+                self.broken(Invariant::Setup, what);
+            }
+        }
+    }
+
+    /// Somebody deletes it.
+    pub(super) fn deleted(&self, id: Uuid) {
+        let mut book = self.book();
+        book.leases.remove(&id);
+        if let Some(promise) = book.promises.get_mut(&id) {
+            promise.deleted = true;
+        }
+    }
+
+    /// The clock is set back.
+    pub(super) fn set_back(&self) {
+        self.book().set_back = true;
+    }
+
+    /// Somebody gives it all its attempts again.
+    pub(super) fn reset(&self, id: Uuid) {
+        if let Some(promise) = self.book().promises.get_mut(&id) {
+            promise.attempts = 0;
+        }
+    }
+
+    /// The remote service has it.
+    pub(super) fn accepted(&self, id: Uuid) {
+        let mut book = self.book();
+        let Some(promise) = book.promises.get_mut(&id) else {
+            drop(book);
+            return self.broken(Invariant::NothingInvented, format!("{id} was sent"));
+        };
+        promise.accepted += 1;
+        let again = promise.accepted > 1;
+        book.report.duplicates += u64::from(again);
+    }
+
+    /// A store handed these out, and these are all its rows.
+    pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
+        let now = self.clock.now();
+        for Claim { event, lease } in claims {
+            let label = self.label(event.id);
+            let attempt = event.attempt_count;
+            self.trace(format_args!("{process} claims {label}, attempt {attempt}"));
+            let mut book = self.book();
+            let held = book.leases.insert(event.id, *lease);
+            let Some(promise) = book.promises.get_mut(&event.id) else {
+                drop(book);
+                self.broken(Invariant::NothingInvented, format!("{label} was claimed"));
+                continue;
+            };
+            promise.attempts += 1;
+            let (expected, allowed) = (promise.attempts, promise.event.max_attempts);
+            let overtaken = book.overtaken(event, rows);
+            drop(book);
+            if held.is_some_and(|held| held.expires_at > now) {
+                let what = format!("{label} was handed out although it is leased");
+                self.broken(Invariant::OneLease, what);
+            }
+            if let Some(earlier) = overtaken {
+                let what = format!("{label} was handed out before {earlier}");
+                self.broken(Invariant::InOrder, what);
+            }
+            if attempt != expected || attempt > allowed {
+                let what = format!(
+                    "{label} is claimed with {attempt} attempts of {allowed}; it should be {expected}"
+                );
+                self.broken(Invariant::AttemptsCounted, what);
+            }
+        }
+    }
+
+    /// A store was asked to record this, and answered so; the row is as it is since.
+    pub(super) fn settled(
+        &self,
+        process: &str,
+        settlement: &Settlement,
+        settled: Settled,
+        before: Option<&OutboxEvent>,
+        after: Option<&OutboxEvent>,
+    ) {
+        let Settlement { lease, disposition } = settlement;
+        let id = lease.event_id;
+        let label = self.label(id);
+        let cause = disposition.cause();
+        self.trace(format_args!(
+            "{process} reports {label}: {cause:?}, {settled:?}"
+        ));
+        let now = self.clock.now();
+        let mut book = self.book();
+        let held = book.leases.get(&id);
+        let holds = held.is_some_and(|held| held.token == lease.token && held.expires_at > now);
+        let token = lease.token.as_uuid();
+        let delivered = book.answers.get(&(id, token)).copied().unwrap_or(false);
+        if settled == Settled::LeaseLost {
+            book.report.leases_lost += 1;
+            drop(book);
+            if holds {
+                let what = format!("the outcome of {label} was refused under a valid lease");
+                self.broken(Invariant::OneLease, what);
+            }
+            return;
+        }
+        book.leases.remove(&id);
+        if let Some(promise) = book.promises.get_mut(&id) {
+            promise.completed |= cause == Cause::Complete;
+            if matches!(disposition, Disposition::GiveBack { .. }) {
+                promise.attempts = promise.attempts.saturating_sub(1);
+            }
+        }
+        drop(book);
+        if !holds {
+            let what = format!("an outcome of {label} was recorded under a lease that is over");
+            self.broken(Invariant::OneLease, what);
+        }
+        let expected = before.and_then(|before| Transition::of(before, cause)?.to);
+        let found = after.map(|after| after.status);
+        let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
+        if completed && !delivered {
+            let what = format!("{label} was completed, but its handler did not deliver it");
+            self.broken(Invariant::CompletedMeansDelivered, what);
+        }
+        if found != expected {
+            let what = format!("{cause:?} of {label} was recorded, but it is {found:?}");
+            self.broken(Invariant::RowWhole, what);
+        }
+    }
+
+    pub(super) fn extended(&self, leases: &[Option<Lease>]) {
+        let mut book = self.book();
+        for lease in leases.iter().flatten() {
+            book.leases.insert(lease.event_id, *lease);
+        }
+    }
+
+    /// A store took back what nobody reported; these are its rows since.
+    pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
+        let now = self.clock.now();
+        let mut robbed = Vec::new();
+        self.book().leases.retain(|id, lease| {
+            let row = rows.iter().find(|row| row.id == *id);
+            let held = row.is_some_and(|row| row.lease_token == Some(lease.token.as_uuid()));
+            if !held && lease.expires_at > now {
+                robbed.push(*id);
+            }
+            held
+        });
+        for id in robbed {
+            let what = format!("{} was taken from a live worker", self.label(id));
+            self.broken(Invariant::OneLease, what);
+        }
+    }
+
+    /// A handler starts on it, and the row is so.
+    pub(super) fn started(&self, process: &str, event: &OutboxEvent, row: Option<&OutboxEvent>) {
+        let label = self.label(event.id);
+        self.trace(format_args!(
+            "{process} handles {label}, attempt {}",
+            event.attempt_count
+        ));
+        let now = self.clock.now();
+        let book = self.book();
+        let Some(promise) = book.promises.get(&event.id) else {
+            drop(book);
+            return self.broken(Invariant::NothingInvented, format!("{label} is handled"));
+        };
+        let (same, deleted) = (promise.event.is_same_event(event), promise.deleted);
+        // To a worker that was frozen while its lease ended and the clock was set back, the lease looks as good as ever.
+        let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
+        drop(book);
+        if !same {
+            let what = format!("{label} is handled with other content than was enqueued");
+            self.broken(Invariant::SameEveryTime, what);
+        }
+        let leased = row.is_some_and(|row| {
+            row.status == OutboxStatus::Processing
+                && row.lease_token == event.lease_token
+                && row.lease_expires_at.is_some_and(|ends| ends > now)
+        });
+        // A worker learns of a deletion when it reports, and not before.
+        if !leased && !deleted && !misled {
+            let what = format!("{label} is handled without a valid lease");
+            self.broken(Invariant::OneLease, what);
+        }
+    }
+
+    pub(super) fn answered(
+        &self,
+        process: &str,
+        event: &OutboxEvent,
+        answer: &Result<(), HandlerError>,
+    ) {
+        let label = self.label(event.id);
+        let (told, delivered) = match answer {
+            Ok(()) => ("Delivered".to_owned(), true),
+            Err(error) => {
+                let delivery = error.delivery();
+                (format!("{delivery:?}"), delivery == Delivery::Obsolete)
+            }
+        };
+        self.trace(format_args!("{process} handled {label}: {told}"));
+        let token = event.lease_token.unwrap_or_default();
+        let mut book = self.book();
+        book.report.remote_faults += u64::from(!delivered);
+        book.answers.insert((event.id, token), delivered);
+    }
+
+    /// Compares the store's rows with what was promised.
+    pub(super) fn check(&self, rows: &[OutboxEvent]) {
+        let mut book = self.book();
+        let Book {
+            promises, broken, ..
+        } = &mut *book;
+        let mut found = |invariant, what: String| {
+            broken.get_or_insert((invariant, what));
+        };
+        for row in rows {
+            let Some(promise) = promises.get_mut(&row.id) else {
+                found(Invariant::NothingInvented, format!("{} is stored", row.id));
+                continue;
+            };
+            promise.seen = true;
+            promise.check(row, &mut found);
+        }
+        for promise in promises.values() {
+            let there = rows.iter().any(|row| row.id == promise.event.id);
+            let due = promise.acknowledged || promise.seen;
+            if due && !there && !promise.completed && !promise.deleted {
+                let what = format!("{} was enqueued, and is not there", promise.label);
+                found(Invariant::NothingLost, what);
+            }
+        }
+    }
+
+    /// What is neither delivered nor dead although nothing holds it back; events of `banned` users may wait for ever.
+    pub(super) fn unfinished(&self, rows: &[OutboxEvent], banned: Option<&str>) -> Vec<String> {
+        let book = self.book();
+        let waits = |row: &&OutboxEvent| {
+            !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
+                && banned != Some(&row.user_id)
+                && !book.is_held_back(row, rows)
+        };
+        let label = |row: &OutboxEvent| {
+            let label = book.promises.get(&row.id).map(|promise| &promise.label);
+            format!("{label:?} ({})", row.status)
+        };
+        rows.iter().filter(waits).map(label).collect()
+    }
+
+    /// Sums up what became of the events.
+    pub(super) fn close(&self, rows: &[OutboxEvent]) {
+        let dead = |row: &&OutboxEvent| row.status == OutboxStatus::Dead;
+        let mut book = self.book();
+        let Book {
+            promises, report, ..
+        } = &mut *book;
+        report.seeds = 1;
+        report.dead = rows.iter().filter(dead).count() as u64;
+        for promise in promises.values() {
+            report.enqueued += u64::from(promise.acknowledged);
+            report.recovered += u64::from(promise.seen && !promise.acknowledged);
+            report.delivered += u64::from(promise.completed);
+        }
+    }
+}
+
+impl Promise {
+    /// Whether enqueueing it again must give the same event.
+    pub(super) fn may_be_repeated(&self) -> bool {
+        !self.completed && !self.deleted
+    }
+
+    fn check(&self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
+        let label = &self.label;
+        if !self.acknowledged && !self.unknown {
+            let what = format!("{label} is stored although every try has failed");
+            found(Invariant::NothingInvented, what);
+        }
+        if !self.event.is_same_event(row) {
+            let what = format!("{label} is stored with other content than was enqueued");
+            found(Invariant::SameEveryTime, what);
+        }
+        if row.attempt_count != self.attempts {
+            let (counted, made) = (row.attempt_count, self.attempts);
+            let what = format!("{label} has {counted} attempts; it should be {made}");
+            found(Invariant::AttemptsCounted, what);
+        }
+        if self.completed && row.status != OutboxStatus::Completed {
+            let what = format!("{label} was delivered and is {} again", row.status);
+            found(Invariant::CompletedMeansDelivered, what);
+        }
+        let leased = row.status == OutboxStatus::Processing;
+        let whole = row.lease_token.is_some() == leased
+            && row.lease_expires_at.is_some() == leased
+            && row.completed_at.is_some() == (row.status == OutboxStatus::Completed)
+            && row.dead_reason.is_some() == (row.status == OutboxStatus::Dead);
+        if !whole {
+            found(Invariant::RowWhole, format!("{label}: {row:?}"));
+        }
+    }
+
+    fn lane(&self) -> Lane<'_> {
+        let NewEvent {
+            user_id, entity_id, ..
+        } = &self.event;
+        match self.event.order {
+            Order::Entity => Lane::Entity(user_id, entity_id),
+            Order::User => Lane::User(user_id),
+            Order::None => Lane::Alone(self.event.id),
+        }
+    }
+}
+
+impl Book {
+    /// The events before this one in its order, with what was promised of them.
+    fn earlier<'a>(
+        &'a self,
+        event: &OutboxEvent,
+        rows: &'a [OutboxEvent],
+    ) -> impl Iterator<Item = (&'a OutboxEvent, &'a Promise)> {
+        let lane = self.promises.get(&event.id).map(Promise::lane);
+        let seq = event.seq;
+        rows.iter()
+            .filter(move |row| row.seq < seq)
+            .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
+            .filter(move |(_, promise)| lane.as_ref() == Some(&promise.lane()))
+    }
+
+    /// An earlier event that this one must not be claimed before.
+    fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
+        self.earlier(event, rows)
+            .find(|(row, promise)| match row.status {
+                OutboxStatus::Completed => false,
+                OutboxStatus::Dead => promise.event.on_dead == OnDead::Hold,
+                _ => true,
+            })
+            .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
+    }
+
+    fn is_held_back(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> bool {
+        self.earlier(event, rows).any(|(row, promise)| {
+            row.status == OutboxStatus::Dead && promise.event.on_dead == OnDead::Hold
+        })
+    }
+}

@@ -1,0 +1,166 @@
+//! What the ledger sees of a process: its store calls, below the faults, and its handlers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::ledger::Ledger;
+use super::report::Invariant;
+use crate::clock::Clock;
+use crate::entity::EntityOptions;
+use crate::error::StoreError;
+use crate::event::{OutboxEvent, OutboxStatus};
+use crate::handler::{HandlerError, OutboxEventHandler};
+use crate::repository::{OutboxRepository, Revision};
+
+/// All rows of a store, in `seq` order.
+pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent>, StoreError> {
+    let mut rows = Vec::new();
+    for status in OutboxStatus::ALL {
+        rows.extend(store.fetch_events(*status, None, None).await?);
+    }
+    rows.sort_by_key(|row| row.seq);
+    Ok(rows)
+}
+
+/// The store under test, as one process uses it.
+pub(super) struct Watched {
+    pub(super) inner: Arc<dyn OutboxRepository>,
+    pub(super) ledger: Ledger,
+    /// Whose eyes these are.
+    pub(super) process: String,
+    /// How many calls the store has not answered yet.
+    pub(super) busy: watch::Sender<usize>,
+}
+
+/// A call that the store has not answered yet.
+struct Call<'a>(&'a Watched);
+
+impl<'a> Call<'a> {
+    fn begin(store: &'a Watched) -> Self {
+        store.ledger.active();
+        store.busy.send_modify(|calls| *calls += 1);
+        Self(store)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.ledger.active();
+        self.0.busy.send_modify(|calls| *calls -= 1);
+    }
+}
+
+macro_rules! watched {
+    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxRepository for Watched {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                let _call = Call::begin(self);
+                watched!(@do $method(self, $($arg),*))
+            })+
+
+            fn clock(&self) -> Arc<dyn Clock> {
+                self.inner.clock()
+            }
+
+            fn revision(&self) -> Revision {
+                self.inner.revision()
+            }
+
+            async fn changed(&self, seen: Revision) -> Revision {
+                self.inner.changed(seen).await
+            }
+        }
+    };
+    (@do claim($self:ident, $request:ident)) => {{
+        let claims = $self.inner.claim($request).await?;
+        if !claims.is_empty() {
+            let rows = rows($self.inner.as_ref()).await?;
+            $self.ledger.claimed(&$self.process, &claims, &rows);
+        }
+        Ok(claims)
+    }};
+    (@do settle($self:ident, $settlements:ident)) => {{
+        let mut before = Vec::with_capacity($settlements.len());
+        for settlement in &$settlements {
+            before.push($self.inner.fetch_event(settlement.lease.event_id).await?);
+        }
+        let settled = $self.inner.settle($settlements.clone()).await?;
+        for ((settlement, settled), before) in $settlements.iter().zip(&settled).zip(&before) {
+            let after = $self.inner.fetch_event(settlement.lease.event_id).await?;
+            let (before, after) = (before.as_ref(), after.as_ref());
+            $self.ledger.settled(&$self.process, settlement, *settled, before, after);
+        }
+        Ok(settled)
+    }};
+    (@do extend($self:ident, $leases:ident, $lease:ident)) => {{
+        let extended = $self.inner.extend($leases, $lease).await?;
+        $self.ledger.extended(&extended);
+        Ok(extended)
+    }};
+    (@do rescue($self:ident,)) => {{
+        let rescued = $self.inner.rescue().await?;
+        let rows = rows($self.inner.as_ref()).await?;
+        $self.ledger.rescued(&rows);
+        Ok(rescued)
+    }};
+    (@do $method:ident($self:ident, $($arg:ident),*)) => {
+        $self.inner.$method($($arg),*).await
+    };
+}
+
+crate::__store_calls!(watched);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The handlers under test, as one process runs them.
+pub(super) struct WatchedHandler {
+    pub(super) inner: Arc<dyn OutboxEventHandler>,
+    pub(super) store: Arc<Watched>,
+    pub(super) ledger: Ledger,
+    pub(super) process: String,
+    /// Whose events the process handles; `None`: everybody's.
+    pub(super) user: Option<String>,
+}
+
+#[async_trait]
+impl OutboxEventHandler for WatchedHandler {
+    fn can_handle(&self, event_type: &str) -> bool {
+        self.inner.can_handle(event_type)
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        match self.store.fetch_event(event.id).await {
+            Ok(row) => self.ledger.started(&self.process, event, row.as_ref()),
+            Err(error) => self.ledger.broken(Invariant::Setup, error.to_string()),
+        }
+        if self
+            .user
+            .as_ref()
+            .is_some_and(|user| *user != event.user_id)
+        {
+            let what = format!("{} handles what is not its user's", self.process);
+            self.ledger.broken(Invariant::OneUser, what);
+        }
+        let answer = self.inner.handle(event).await;
+        self.ledger.answered(&self.process, event, &answer);
+        answer
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.inner.entities()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        self.inner.redact(event, text)
+    }
+}

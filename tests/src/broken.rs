@@ -1,0 +1,179 @@
+//! Stores that break a promise: what checks a promise must find them, or it finds nothing.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::{
+    Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, OutboxEvent,
+    OutboxRepository, OutboxStatus, Rescued, Revision, Settled, Settlement, StoreError,
+    async_trait,
+};
+
+/// What a [`Broken`] store does wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flaw {
+    /// Nothing: what is found here is found by mistake.
+    None,
+    /// Records an outcome under whatever lease there is.
+    IgnoresTheToken,
+    /// A claim does not count as an attempt.
+    ForgetsToCount,
+    /// Hands out what somebody has already.
+    HandsOutTwice,
+    /// Says that it has recorded an outcome, and has not.
+    ForgetsAnOutcome,
+    /// Takes a failure for a delivery.
+    CompletesFailures,
+    /// Says that it has taken an event, and has not.
+    LosesAnEvent,
+    /// Never takes back what a process died with.
+    NeverRescues,
+    /// Does not know when what is not due yet will be.
+    ForgetsDueTimes,
+    /// Hands out events of all users.
+    IgnoresUsers,
+}
+
+/// A store in memory with a flaw.
+#[derive(Debug)]
+pub struct Broken {
+    inner: MemoryStore,
+    flaw: Flaw,
+    calls: AtomicU64,
+    handed_out: Mutex<Vec<Claim>>,
+}
+
+impl Broken {
+    /// With this flaw.
+    pub fn new(flaw: Flaw, clock: impl Clock) -> Self {
+        Self {
+            inner: MemoryStore::with_clock(clock),
+            flaw,
+            calls: AtomicU64::new(0),
+            handed_out: Mutex::default(),
+        }
+    }
+
+    /// Now and then, for flaws that would else be too plain.
+    fn now_and_then(&self) -> bool {
+        self.calls.fetch_add(1, Ordering::SeqCst) % 5 == 4
+    }
+
+    async fn create(&self, event: NewEvent) -> Result<OutboxEvent, outbox_runtime::EnqueueError> {
+        let created = self.inner.create_event(event).await?;
+        if self.flaw == Flaw::LosesAnEvent && self.now_and_then() {
+            self.inner.delete_event(created.id).await?;
+        }
+        Ok(created)
+    }
+
+    async fn hand_out(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        let of_all = ClaimRequest::new(request.limit(), request.lease())
+            .with_event_types(request.event_types().clone());
+        let request = match self.flaw {
+            Flaw::IgnoresUsers => &of_all,
+            _ => request,
+        };
+        let mut claims = self.inner.claim(request).await?;
+        match self.flaw {
+            Flaw::ForgetsToCount => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.attempt_count -= 1),
+            Flaw::HandsOutTwice => {
+                let again = self.handed_out.lock().unwrap().pop();
+                self.handed_out
+                    .lock()
+                    .unwrap()
+                    .extend(claims.first().cloned());
+                claims.extend(again);
+            }
+            _ => {}
+        }
+        Ok(claims)
+    }
+
+    async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        match self.flaw {
+            Flaw::IgnoresTheToken => {
+                for Settlement { lease, .. } in &mut settlements {
+                    let row = self.inner.fetch_event(lease.event_id).await?;
+                    if let Some(token) = row.and_then(|row| row.lease_token) {
+                        lease.token = LeaseToken::from(token);
+                    }
+                }
+            }
+            Flaw::ForgetsAnOutcome if self.now_and_then() => {
+                return Ok(vec![Settled::Recorded; settlements.len()]);
+            }
+            Flaw::CompletesFailures => {
+                for Settlement { disposition, .. } in &mut settlements {
+                    if matches!(disposition, Disposition::Fail { .. }) {
+                        *disposition = Disposition::Complete;
+                    }
+                }
+            }
+            _ => {}
+        }
+        self.inner.settle(settlements).await
+    }
+
+    async fn take_back(&self) -> Result<Rescued, StoreError> {
+        match self.flaw {
+            Flaw::NeverRescues => Ok(Rescued::default()),
+            _ => self.inner.rescue().await,
+        }
+    }
+
+    async fn due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        match self.flaw {
+            Flaw::ForgetsDueTimes => Ok(None),
+            _ => self.inner.next_due(request).await,
+        }
+    }
+
+    async fn list(
+        &self,
+        status: OutboxStatus,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut events = self.inner.fetch_events(status, user_id, limit).await?;
+        if self.flaw == Flaw::ForgetsToCount && status == OutboxStatus::Processing {
+            events.iter_mut().for_each(|event| event.attempt_count -= 1);
+        }
+        Ok(events)
+    }
+}
+
+macro_rules! broken {
+    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxRepository for Broken {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                broken!(@do $method(self, $($arg),*))
+            })+
+
+            fn clock(&self) -> Arc<dyn Clock> {
+                self.inner.clock()
+            }
+
+            fn revision(&self) -> Revision {
+                self.inner.revision()
+            }
+
+            async fn changed(&self, seen: Revision) -> Revision {
+                self.inner.changed(seen).await
+            }
+        }
+    };
+    (@do create_event($self:ident, $event:ident)) => { $self.create($event).await };
+    (@do fetch_events($self:ident, $($arg:ident),*)) => { $self.list($($arg),*).await };
+    (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
+    (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
+    (@do rescue($self:ident,)) => { $self.take_back().await };
+    (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };
+    (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };
+}
+
+outbox_runtime::__store_calls!(broken);
