@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, OutboxEvent,
+    Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, Order, OutboxEvent,
     OutboxRepository, OutboxStatus, Rescued, Revision, Settled, Settlement, StoreError,
     async_trait,
 };
@@ -25,6 +25,8 @@ pub enum Flaw {
     ForgetsAnOutcome,
     /// Takes a failure for a delivery.
     CompletesFailures,
+    /// Hands out what comes later in the order first.
+    IgnoresOrder,
     /// Says that it has taken an event, and has not.
     LosesAnEvent,
     /// Never takes back what a process died with.
@@ -61,6 +63,10 @@ impl Broken {
     }
 
     async fn create(&self, event: NewEvent) -> Result<OutboxEvent, outbox_runtime::EnqueueError> {
+        let event = match self.flaw {
+            Flaw::IgnoresOrder => event.with_order(Order::None),
+            _ => event,
+        };
         let created = self.inner.create_event(event).await?;
         if self.flaw == Flaw::LosesAnEvent && self.now_and_then() {
             self.inner.delete_event(created.id).await?;

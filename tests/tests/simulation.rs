@@ -139,10 +139,13 @@ fn found_out(flaw: Flaw, seeds: u64) -> Option<Invariant> {
 
 #[test]
 fn a_store_that_breaks_a_promise_is_found_out() {
-    let found_by: [(Flaw, &[Invariant]); 9] = [
+    let found_by: [(Flaw, &[Invariant]); 10] = [
         (Flaw::IgnoresTheToken, &[Invariant::OneLease]),
         (Flaw::ForgetsToCount, &[Invariant::AttemptsCounted]),
-        (Flaw::HandsOutTwice, &[Invariant::OneLease]),
+        (
+            Flaw::HandsOutTwice,
+            &[Invariant::OneLease, Invariant::AttemptsCounted],
+        ),
         (
             Flaw::ForgetsAnOutcome,
             &[Invariant::OneLease, Invariant::RowWhole],
@@ -151,6 +154,7 @@ fn a_store_that_breaks_a_promise_is_found_out() {
             Flaw::CompletesFailures,
             &[Invariant::CompletedMeansDelivered],
         ),
+        (Flaw::IgnoresOrder, &[Invariant::InOrder]),
         (Flaw::LosesAnEvent, &[Invariant::NothingLost]),
         (Flaw::NeverRescues, &[Invariant::AtRest]),
         (Flaw::ForgetsDueTimes, &[Invariant::NothingStuck]),

@@ -11,7 +11,7 @@ use super::report::{Invariant, Report};
 use crate::claim::{Claim, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{Coalesce, EntityId, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::handler::{Delivery, HandlerError};
@@ -51,6 +51,10 @@ pub(super) struct Promise {
     seen: bool,
     pub(super) completed: bool,
     pub(super) deleted: bool,
+    /// The event that carries its change.
+    folded_into: Option<Uuid>,
+    /// What its first attempt was about: no other may be about anything else.
+    sent: Option<i64>,
     /// How many attempts must count against it.
     attempts: u32,
     accepted: u32,
@@ -125,6 +129,8 @@ impl Ledger {
             seen: false,
             completed: false,
             deleted: false,
+            folded_into: None,
+            sent: None,
             attempts: 0,
             accepted: 0,
         });
@@ -135,6 +141,7 @@ impl Ledger {
     pub(super) fn enqueued(&self, id: Uuid, answer: &Result<OutboxEvent, EnqueueError>) {
         let label = self.label(id);
         let told = match answer {
+            Ok(row) if row.id != id => format!("is carried by {}", self.label(row.id)),
             Ok(_) => "is enqueued".to_owned(),
             Err(error) => format!("is not enqueued: {error}"),
         };
@@ -144,7 +151,10 @@ impl Ledger {
             return;
         };
         match answer {
-            Ok(_) => promise.acknowledged = true,
+            Ok(row) => {
+                promise.acknowledged = true;
+                promise.folded_into = (row.id != id).then_some(row.id);
+            }
             Err(EnqueueError::Store(error)) => promise.unknown |= error.outcome_unknown(),
             Err(error) => {
                 let what = format!("{label} was refused: {error}");
@@ -202,7 +212,7 @@ impl Ledger {
                 continue;
             };
             promise.attempts += 1;
-            let (expected, allowed) = (promise.attempts, promise.event.max_attempts);
+            let (expected, allowed) = (promise.attempts, event.max_attempts);
             let overtaken = book.overtaken(event, rows);
             drop(book);
             if held.is_some_and(|held| held.expires_at > now) {
@@ -311,12 +321,14 @@ impl Ledger {
             event.attempt_count
         ));
         let now = self.clock.now();
-        let book = self.book();
-        let Some(promise) = book.promises.get(&event.id) else {
+        let mut book = self.book();
+        let Some(promise) = book.promises.get_mut(&event.id) else {
             drop(book);
             return self.broken(Invariant::NothingInvented, format!("{label} is handled"));
         };
-        let (same, deleted) = (promise.event.is_same_event(event), promise.deleted);
+        let content = event.fingerprint();
+        let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
+        let deleted = promise.deleted;
         // To a worker that was frozen while its lease ended and the clock was set back, the lease looks as good as ever.
         let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
         drop(book);
@@ -375,9 +387,13 @@ impl Ledger {
             promise.check(row, &mut found);
         }
         for promise in promises.values() {
-            let there = rows.iter().any(|row| row.id == promise.event.id);
+            let carrier = match promise.folded_into {
+                Some(carrier) => promises.get(&carrier).unwrap_or(promise),
+                None => promise,
+            };
+            let there = rows.iter().any(|row| row.id == carrier.event.id);
             let due = promise.acknowledged || promise.seen;
-            if due && !there && !promise.completed && !promise.deleted {
+            if due && !there && !carrier.completed && !carrier.deleted {
                 let what = format!("{} was enqueued, and is not there", promise.label);
                 found(Invariant::NothingLost, what);
             }
@@ -417,18 +433,37 @@ impl Ledger {
 }
 
 impl Promise {
-    /// Whether enqueueing it again must give the same event.
-    pub(super) fn may_be_repeated(&self) -> bool {
-        !self.completed && !self.deleted
+    /// Whether its content may be this: its own, or that of a change that was folded into it.
+    fn may_be(&self, event: &OutboxEvent) -> bool {
+        let own = &self.event;
+        match own.coalesce {
+            Coalesce::Latest => {
+                own.event_type == event.event_type
+                    && own.entity_id == event.entity_id
+                    && own.user_id == event.user_id
+            }
+            _ => own.is_same_event(event),
+        }
     }
 
-    fn check(&self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
+    fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
         let label = &self.label;
         if !self.acknowledged && !self.unknown {
             let what = format!("{label} is stored although every try has failed");
             found(Invariant::NothingInvented, what);
         }
-        if !self.event.is_same_event(row) {
+        if row.status == OutboxStatus::Completed && !self.completed {
+            // Its entity was deleted before anybody was told that it is new.
+            let cancelled =
+                row.last_attempt_at.is_none() && self.event.coalesce == Coalesce::Latest;
+            if !cancelled {
+                let what = format!("{label} is completed, and nobody has reported that");
+                found(Invariant::CompletedMeansDelivered, what);
+            }
+            self.completed = true;
+        }
+        let as_sent = self.sent.is_none_or(|sent| sent == row.fingerprint());
+        if !self.may_be(row) || !as_sent {
             let what = format!("{label} is stored with other content than was enqueued");
             found(Invariant::SameEveryTime, what);
         }
@@ -464,6 +499,18 @@ impl Promise {
 }
 
 impl Book {
+    /// What may be enqueued again with nothing but the same event coming of it.
+    pub(super) fn repeatable(&self) -> Vec<NewEvent> {
+        let is_open = |promise: &Promise| !promise.completed && !promise.deleted;
+        let carrier = |promise: &Promise| match &promise.folded_into {
+            Some(carrier) => self.promises.get(carrier).is_some_and(is_open),
+            None => true,
+        };
+        let promises = self.promises.values();
+        let open = promises.filter(|promise| is_open(promise) && carrier(promise));
+        open.map(|promise| promise.event.clone()).collect()
+    }
+
     /// The events before this one in its order, with what was promised of them.
     fn earlier<'a>(
         &'a self,

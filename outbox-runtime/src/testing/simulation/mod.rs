@@ -14,6 +14,7 @@ use self::process::{Process, Program};
 use self::world::World;
 use super::{Draw, FaultRates, ManualClock};
 use crate::enqueue::NewEvent;
+use crate::entity::{Coalesce, OnDead, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
 use crate::handler::{HandlerError, OutboxEventHandler};
@@ -50,7 +51,7 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// | [`users`](Self::users) | `ada` and `ben` |
 /// | [`steps`](Self::steps) | 40 |
 /// | [`store`](Self::store) | a [`MemoryStore`] |
-/// | [`changes`](Self::changes) | notes about three entities a user, with different priorities, delays and attempts |
+/// | [`changes`](Self::changes) | notes and drafts about three entities a user, with different priorities, delays, attempts and orders |
 /// | [`handlers`](Self::handlers) | [`Remote::send`] for every event type |
 /// | [`processor`](Self::processor) | the [builder's own settings](ProcessorBuilder) |
 /// | [`faults`](Self::faults) | 30 failures, 20 after the commit, 20 delays of up to 90 s, and 100 stale listings in a thousand calls |
@@ -159,7 +160,7 @@ impl Simulation {
                 .with_delays(20, Duration::from_secs(90))
                 .with_stale_listings(100),
             store: boxed(|clock| async { (MemoryStore::with_clock(clock), ()) }),
-            changes: Box::new(|draw, user| Ok(any_note(draw, user))),
+            changes: Box::new(|draw, user| Ok(any_change(draw, user))),
             handlers: Box::new(|remote| Arc::new(SendAll(remote))),
             configure: Box::new(|builder| builder),
         }
@@ -320,16 +321,22 @@ where
     })
 }
 
-/// A change as good as any other.
-fn any_note(draw: &mut Draw, user: &str) -> NewEvent {
+/// A change as good as any other: of notes, each of which is told, or of drafts, of which only the latest state is.
+fn any_change(draw: &mut Draw, user: &str) -> NewEvent {
     let operation = *draw.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
     let entity = draw.below(3) as i64;
+    let (event_type, coalesce) =
+        *draw.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
+    let order = *draw.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
     let text = format!(r#"{{"text":"{}"}}"#, draw.word());
-    NewEvent::new("note", entity, user, operation)
+    NewEvent::new(event_type, entity, user, operation)
         .with_metadata(RawMetadata::from_bytes(text))
         .with_priority(draw.below(3) as i32)
         .with_max_attempts(1 + draw.below(5) as u32)
         .with_delay(Duration::from_secs(draw.below(2) * draw.below(60)))
+        .with_order(order)
+        .with_on_dead(*draw.pick(&[OnDead::Hold, OnDead::Skip]))
+        .with_coalesce(coalesce)
 }
 
 /// Sends whatever comes.

@@ -81,8 +81,7 @@ impl Process {
         }
     }
 
-    /// Starts it, where it does not run.
-    pub(super) fn start(&mut self, program: &Program) -> Result<(), String> {
+    fn start(&mut self, program: &Program) -> Result<(), String> {
         if self.life.is_some() {
             return Ok(());
         }
@@ -134,23 +133,34 @@ impl Process {
         });
     }
 
-    /// Lets it run until it waits for the clock, for the store or for ever.
+    /// Lets it run until it waits for the clock, for the store or for ever. Where it does not run it starts.
     pub(super) fn turn(&mut self, program: &Program) -> Result<(), String> {
         if self.frozen {
             return Ok(());
         }
-        if let Some(life) = &self.life {
+        self.start(program)?;
+        self.rest(&program.ledger);
+        let stopped = self
+            .life
+            .as_ref()
+            .is_some_and(|life| matches!(&life.state, State::Stopping(stop) if stop.is_finished()));
+        if stopped {
             let ledger = &program.ledger;
-            if !life.runtime.block_on(come_to_rest(ledger, &self.watched)) {
-                let what = format!("{} does ever more while nothing happens", self.name);
-                ledger.broken(Invariant::AtRest, what);
-            }
-            if matches!(&life.state, State::Stopping(stop) if stop.is_finished()) {
-                ledger.trace(format_args!("{} has stopped, and starts again", self.name));
-                self.life = None;
-            }
+            ledger.trace(format_args!("{} has stopped, and starts again", self.name));
+            self.life = None;
+            self.start(program)?;
+            self.rest(ledger);
         }
-        self.start(program)
+        Ok(())
+    }
+
+    fn rest(&self, ledger: &Ledger) {
+        if let Some(life) = &self.life
+            && !life.runtime.block_on(come_to_rest(ledger, &self.watched))
+        {
+            let what = format!("{} does ever more while nothing happens", self.name);
+            ledger.broken(Invariant::AtRest, what);
+        }
     }
 
     /// Enqueues an event. The answer is there at the end of the next turn.

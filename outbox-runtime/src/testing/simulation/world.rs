@@ -193,14 +193,7 @@ impl World {
     }
 
     fn enqueue_again(&mut self) {
-        let again: Vec<NewEvent> = {
-            let book = self.program.ledger.book();
-            let promises = book.promises.values();
-            promises
-                .filter(|promise| promise.may_be_repeated())
-                .map(|promise| promise.event.clone())
-                .collect()
-        };
+        let again = self.program.ledger.book().repeatable();
         if again.is_empty() {
             return;
         }
