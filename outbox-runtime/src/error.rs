@@ -22,12 +22,16 @@ pub(crate) fn without_url(error: BoxError) -> BoxError {
     error
 }
 
+/// At most so many causes of an error are told: somebody's may be a circle.
+const MOST_CAUSES: usize = 16;
+
 /// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let chain = || {
         std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
             (*error).source()
         })
+        .take(MOST_CAUSES)
     };
     let texts: Vec<String> = chain().map(ToString::to_string).collect();
     let text = texts.join(": ");

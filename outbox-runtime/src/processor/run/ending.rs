@@ -25,7 +25,7 @@ impl Run {
         match (self.jobs.remove(&id), done) {
             (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended, took))) => {
                 self.pace.ended(took);
-                self.ended(&attempt, &ended);
+                self.ended(&attempt, ended);
             }
             // Aborted: its lease was lost.
             (Some(Job::Attempt(attempt)), _) => {
@@ -48,15 +48,15 @@ impl Run {
     }
 
     /// An attempt has ended: what it means for its event, and for others.
-    fn ended(&mut self, attempt: &Attempt, ended: &Ended) {
+    fn ended(&mut self, attempt: &Attempt, ended: Ended) {
         let now = self.now();
         let user_id = &attempt.claim.event.user_id;
-        match ended {
-            Ended::Answered(Ok(())) => {
+        match &ended {
+            Ended::Delivered => {
                 self.went_online();
                 self.pauses.granted(user_id);
             }
-            Ended::Answered(Err(error)) => match error.delivery() {
+            Ended::Failed(delivery, _) => match *delivery {
                 Delivery::Offline => {
                     debug!("no network; nothing is sent until a probe succeeds");
                     self.pauses.went_offline(now);
@@ -71,7 +71,10 @@ impl Run {
                     self.pauses
                         .rate_limited(attempt.handler, clock::after(now, after));
                 }
-                Delivery::NoHandler => self.unhandled.push(attempt.claim.event.event_type.clone()),
+                Delivery::NoHandler => {
+                    self.pauses.probe_inconclusive(now);
+                    self.unhandled.push(attempt.claim.event.event_type.clone());
+                }
                 _ => self.went_online(),
             },
             Ended::TimedOut(_) | Ended::Panicked(_) => self.pauses.probe_inconclusive(now),
@@ -81,7 +84,7 @@ impl Run {
         } else {
             let routes = &self.shared.routes;
             let redact = |text| routes.redact(attempt.handler, &attempt.claim.event, text);
-            let outcome = ended.outcome().map_message(redact);
+            let outcome = ended.into_outcome().map_message(redact);
             self.settle(&attempt.claim, outcome, &attempt.retry);
         }
     }
@@ -174,5 +177,5 @@ fn panic_of(error: JoinError) -> Option<Done> {
     let payload = error.try_into_panic().ok()?;
     // How long it took, nobody knows: not quick.
     let took = Duration::MAX;
-    Some(Done::Attempt(Ended::panicked(payload.as_ref()), took))
+    Some(Done::Attempt(Ended::panicked(payload), took))
 }
