@@ -35,6 +35,13 @@ pub(super) struct Route {
     pub(super) timeout: Duration,
 }
 
+impl Registered {
+    /// Asks the application, whose panic must not end the run: such an event has no handler.
+    fn takes(&self, event_type: &str) -> bool {
+        catch_unwind(AssertUnwindSafe(|| self.handler.can_handle(event_type))).unwrap_or(false)
+    }
+}
+
 impl Routes {
     pub(super) fn new(handlers: Vec<Arc<dyn OutboxEventHandler>>) -> Result<Self, BuildError> {
         if handlers.is_empty() {
@@ -82,7 +89,7 @@ impl Routes {
             .handlers
             .iter()
             .enumerate()
-            .find(|(_, registered)| registered.handler.can_handle(event_type))?;
+            .find(|(_, registered)| registered.takes(event_type))?;
         let options = registered
             .entities
             .iter()
