@@ -315,7 +315,9 @@ impl Run {
         let delay = self.back_off.as_ref().map_or(FIRST_BACK_OFF, |last| {
             (last.delay * 2).min(LONGEST_BACK_OFF)
         });
-        warn!(error = %error, retry_in = ?delay, "the store failed");
+        // As Debug has it: what a driver says may hold anything.
+        let text = error.to_string();
+        warn!(error = ?text, retry_in = ?delay, "the store failed");
         self.back_off = Some(BackOff {
             until: clock::after(self.now(), delay),
             delay,

@@ -271,7 +271,11 @@ impl WriterThread {
         match schema::open_writer(&self.path, &self.settings) {
             Ok(conn) => self.conn = conn,
             Err(error) => {
-                tracing::warn!(%error, "the database could not be opened again after a failed commit");
+                let error = error.to_string();
+                tracing::warn!(
+                    ?error,
+                    "the database could not be opened again after a failed commit"
+                );
             }
         }
     }
