@@ -30,9 +30,16 @@ impl Run {
             .filter(|held| held.duration == duration)
             .map(|held| held.lease)
             .collect();
-        self.renew_at.remove(&duration);
+        let due = self.renew_at.remove(&duration);
         if held.is_empty() {
             return Ok(());
+        }
+        let late = due.and_then(|due| (self.now() - due).to_std().ok());
+        if let Some(late) = late.filter(|late| *late >= duration / 3) {
+            warn!(
+                ?late,
+                "leases are renewed late: a handler blocks its thread, or the machine was asleep"
+            );
         }
         self.keep_leases(duration);
         let renewed = self.shared.repository.extend(&held, duration).await?;
