@@ -138,3 +138,29 @@ async fn a_file_that_is_there_already_is_left_alone_and_nothing_is_deleted() {
     assert_eq!(statistics.pending_count, 1);
     running.stop().await.unwrap();
 }
+
+#[test]
+fn a_sign_out_in_the_middle_of_a_probe_does_not_end_the_probing() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start_all_users(&store, |builder| builder.max_concurrency(1));
+        enqueue(&*store, note(1).enqueue_sync().priority(9)).await;
+        enqueue(&*store, note_of("u2", 2).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::offline());
+        let probe_at = clock.now() + Duration::from_secs(1);
+        within(clock.until_asleep(probe_at)).await;
+        clock.set(probe_at);
+        let mut probe = remote.next().await;
+        assert_eq!(probe.event.user_id, "u1");
+        running.sign_out("u1", SignOut::Abandon).await.unwrap();
+        probe.abandoned().await;
+        // Another event is the next probe.
+        let probe_at = clock.now() + Duration::from_secs(2);
+        within(clock.until_asleep(probe_at)).await;
+        clock.set(probe_at);
+        let probe = remote.next().await;
+        assert_eq!(probe.event.user_id, "u2");
+        probe.ok();
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}

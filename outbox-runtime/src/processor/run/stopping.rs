@@ -37,7 +37,8 @@ impl Run {
             deadline = clock::shifted(deadline, self.follow_clock());
             // A failed renewal or record is tried again by the caller, or left to the leases.
             if let Err(error) = self.renew().await {
-                warn!(error = %error, "the leases could not be renewed");
+                let text = error.to_string();
+                warn!(error = ?text, "the leases could not be renewed");
             }
             let renewal = self.next_renewal();
             let wake = renewal.map_or(deadline, |renewal| renewal.min(deadline));
@@ -100,6 +101,10 @@ impl Run {
                 self.hand_back(&attempt.claim);
             }
             count += 1;
+        }
+        if count > 0 {
+            // The probe may have been among them, and will not answer.
+            self.pauses.probe_inconclusive(self.now());
         }
         count
     }
