@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, Order, OutboxEvent,
     OutboxRepository, OutboxStatus, Rescued, Revision, Settled, Settlement, StoreError,
-    async_trait,
+    StoreErrorKind, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -35,6 +35,8 @@ pub enum Flaw {
     ForgetsDueTimes,
     /// Hands out events of all users.
     IgnoresUsers,
+    /// Hands out nothing, and says so in these words.
+    SpeaksInTongues(&'static str),
 }
 
 /// A store in memory with a flaw.
@@ -75,6 +77,9 @@ impl Broken {
     }
 
     async fn hand_out(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        if let Flaw::SpeaksInTongues(words) = self.flaw {
+            return Err(StoreError::new(StoreErrorKind::Other, "claim", words));
+        }
         let of_all = ClaimRequest::new(request.limit(), request.lease())
             .with_event_types(request.event_types().clone());
         let request = match self.flaw {
