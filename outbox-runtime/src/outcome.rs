@@ -286,6 +286,18 @@ impl Transition {
     }
 }
 
+impl Transition {
+    /// Writes what the table says: status, attempts, and that a lease is over. All else is the store's to write.
+    pub(crate) fn apply(&self, event: &mut OutboxEvent) {
+        event.status = self.to.unwrap_or(event.status);
+        event.attempt_count = self.attempts.after(event.attempt_count);
+        if self.lease == LeaseChange::Ended {
+            event.lease_token = None;
+            event.lease_expires_at = None;
+        }
+    }
+}
+
 impl When {
     fn holds(self, event: &OutboxEvent) -> bool {
         match self {

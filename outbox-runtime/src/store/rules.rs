@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use crate::enqueue::key_fault;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::outcome::{Cause, Transition};
 use crate::statistics::OutboxStatistics;
 
 /// See [`claim_order`].
@@ -49,10 +50,7 @@ const REASSIGN: &str = "reassign_user";
 impl OutboxEvent {
     /// Why an edit of this stored event must not be written, if so.
     pub(super) fn refuses_edit(&self, edited: &Self) -> Option<String> {
-        if matches!(
-            self.status,
-            OutboxStatus::Processing | OutboxStatus::Completed
-        ) {
+        if Transition::of(self, Cause::Edit).is_none() {
             return Some(format!("event {} is {}", self.id, self.status));
         }
         let mut expected = self.clone();

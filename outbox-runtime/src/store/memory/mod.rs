@@ -18,7 +18,7 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
-use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
 use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
@@ -313,19 +313,15 @@ impl OutboxRepository for MemoryStore {
         let state = &mut *self.state();
         let mut count = 0;
         for id in ids {
-            let event = state.by_id.get(id).and_then(|seq| state.rows.get(seq));
-            let Some(event) = event else { continue };
-            if !matches!(event.status, OutboxStatus::Failed | OutboxStatus::Dead) {
+            let Some(seq) = state.by_id.get(id).copied() else {
                 continue;
-            }
-            state.change(event.seq, now, |event| {
-                event.status = OutboxStatus::Pending;
-                event.attempt_count = 0;
+            };
+            let reset = state.transit(seq, Cause::Reset, now, |event| {
                 event.next_attempt_at = now;
                 event.error_message = None;
                 event.dead_reason = None;
             });
-            count += 1;
+            count += u64::from(reset.is_some());
         }
         self.shared.signal.raise();
         Ok(count)

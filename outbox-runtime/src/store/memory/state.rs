@@ -12,7 +12,7 @@ use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
-use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement};
+use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Place, Settled, Settlement, Transition};
 use crate::repository::Rescued;
 use crate::store::rules::{ClaimOrder, claim_order};
 
@@ -246,16 +246,31 @@ impl State {
         }
     }
 
+    /// Changes one event as the table of transitions has it for this cause, and what else there is to write. `None`: the table
+    /// does not have it, and nothing was changed.
+    pub(super) fn transit(
+        &mut self,
+        seq: i64,
+        cause: Cause,
+        now: DateTime<Utc>,
+        write: impl FnOnce(&mut OutboxEvent),
+    ) -> Option<&'static Transition> {
+        let transition = Transition::of(self.rows.get(&seq)?, cause)?;
+        self.change(seq, now, |event| {
+            transition.apply(event);
+            write(event);
+        });
+        Some(transition)
+    }
+
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {
         let token = LeaseToken::random();
         let expires_at = clock::after(now, lease);
-        self.change(seq, now, |event| {
-            event.status = OutboxStatus::Processing;
-            event.attempt_count = event.attempt_count.saturating_add(1);
+        self.transit(seq, Cause::Claim, now, |event| {
             event.last_attempt_at = Some(now);
             event.lease_token = Some(token.as_uuid());
             event.lease_expires_at = Some(expires_at);
-        });
+        })?;
         let event = self.rows.get(&seq)?.clone();
         Some(Claim {
             lease: Lease {
@@ -284,41 +299,32 @@ impl State {
         let Some(seq) = self.held(&settlement.lease, now) else {
             return Settled::LeaseLost;
         };
-        self.change(seq, now, |event| {
-            event.lease_token = None;
-            event.lease_expires_at = None;
-            match settlement.disposition {
-                Disposition::Complete => {
-                    event.status = OutboxStatus::Completed;
-                    event.completed_at = Some(now);
-                    event.error_message = None;
-                }
-                Disposition::Fail {
-                    next_attempt_at,
-                    message,
-                } => {
-                    event.status = OutboxStatus::Failed;
-                    event.next_attempt_at = next_attempt_at;
-                    event.error_message = Some(message);
-                }
-                Disposition::Bury { reason, message } => {
-                    event.status = OutboxStatus::Dead;
-                    event.dead_reason = Some(reason);
-                    event.error_message = Some(message);
-                }
-                Disposition::GiveBack { next_attempt_at } => {
-                    event.attempt_count = event.attempt_count.saturating_sub(1);
-                    event.status = if event.attempt_count > 0 {
-                        OutboxStatus::Failed
-                    } else {
-                        OutboxStatus::Pending
-                    };
-                    event.next_attempt_at =
-                        next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
-                }
+        let cause = settlement.disposition.cause();
+        let settled = self.transit(seq, cause, now, |event| match settlement.disposition {
+            Disposition::Complete => {
+                event.completed_at = Some(now);
+                event.error_message = None;
+            }
+            Disposition::Fail {
+                next_attempt_at,
+                message,
+            } => {
+                event.next_attempt_at = next_attempt_at;
+                event.error_message = Some(message);
+            }
+            Disposition::Bury { reason, message } => {
+                event.dead_reason = Some(reason);
+                event.error_message = Some(message);
+            }
+            Disposition::GiveBack { next_attempt_at } => {
+                event.next_attempt_at =
+                    next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
             }
         });
-        Settled::Recorded
+        match settled {
+            Some(_) => Settled::Recorded,
+            None => Settled::LeaseLost,
+        }
     }
 
     pub(super) fn rescue(&mut self, now: DateTime<Utc>) -> Rescued {
@@ -328,20 +334,18 @@ impl State {
             && ends <= now
         {
             self.leased.pop_first();
-            self.change(seq, now, |event| {
-                event.lease_token = None;
-                event.lease_expires_at = None;
+            let taken_back = self.transit(seq, Cause::Rescue, now, |event| {
                 event.next_attempt_at = now;
                 event.error_message = Some(LEASE_EXPIRED.to_owned());
-                if event.attempt_count >= event.max_attempts {
-                    event.status = OutboxStatus::Dead;
+                if event.status == OutboxStatus::Dead {
                     event.dead_reason = Some(DeadReason::AttemptsExhausted);
-                    rescued.buried += 1;
-                } else {
-                    event.status = OutboxStatus::Failed;
-                    rescued.requeued += 1;
                 }
             });
+            match taken_back.map(|row| row.place) {
+                Some(Place::Dead) => rescued.buried += 1,
+                Some(_) => rescued.requeued += 1,
+                None => {}
+            }
         }
         rescued
     }
