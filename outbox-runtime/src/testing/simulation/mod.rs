@@ -19,9 +19,8 @@ use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
 use crate::handler::{HandlerError, OutboxEventHandler};
 use crate::metadata::RawMetadata;
-use crate::processor::ProcessorBuilder;
 use crate::repository::OutboxRepository;
-use crate::store::MemoryStore;
+use crate::{MemoryStore, ProcessorBuilder};
 
 mod ledger; // what was promised, what was seen, and the invariants between the two
 mod process; // what can be killed, stopped and frozen

@@ -13,9 +13,9 @@ use super::watched::{Watched, WatchedHandler};
 use crate::enqueue::NewEvent;
 use crate::error::StoreError;
 use crate::handler::OutboxEventHandler;
-use crate::processor::{Processor, ProcessorBuilder, Running, Stopped};
 use crate::repository::OutboxRepository;
 use crate::testing::{Draw, FaultRates, FaultStore, Injected};
+use crate::{Processor, ProcessorBuilder, Running, Stopped};
 
 /// What all processes have in common.
 pub(super) struct Program {
