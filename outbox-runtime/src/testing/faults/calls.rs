@@ -70,7 +70,7 @@ macro_rules! store_call {
 __store_calls!(store_call);
 
 impl StoreCall {
-    /// Whether it is a listing that is for people, and that may be a moment old without harm.
+    /// Whether it lists or counts something, which may be a moment old without harm.
     #[must_use]
     pub const fn is_listing(self) -> bool {
         matches!(
@@ -79,6 +79,7 @@ impl StoreCall {
                 | Self::FetchEvents
                 | Self::FetchEvent
                 | Self::FetchEventsForEntity
+                | Self::OldestCompleted
                 | Self::Statistics
                 | Self::StaleEvents
                 | Self::PendingDeletes

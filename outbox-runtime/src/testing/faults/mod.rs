@@ -7,9 +7,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 
 use self::plan::Plan;
+use crate::claim::ClaimRequest;
 use crate::clock::{self, Clock};
 use crate::error::StoreError;
-use crate::repository::{OutboxRepository, Revision};
+use crate::outcome::Settlement;
+use crate::repository::{Exchange, OutboxRepository, Revision};
 use crate::testing::Draw;
 
 mod calls; // the calls of a store
@@ -107,10 +109,11 @@ impl FaultStore {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the work be done as the plan has it.
+    /// Lets the work be done with this fault, or without one.
     async fn answer<T, E>(
         &self,
         call: StoreCall,
+        fault: Option<Fault>,
         asked: String,
         work: impl Future<Output = Result<T, E>> + Send,
     ) -> Result<T, E>
@@ -118,7 +121,6 @@ impl FaultStore {
         T: Clone + Send + 'static,
         E: From<StoreError>,
     {
-        let fault = self.plan().strike(call);
         match fault {
             Some(Fault::Fail(kind)) => {
                 return Err(StoreError::new(kind, call.as_str(), "an injected fault").into());
@@ -165,8 +167,35 @@ macro_rules! with_faults {
                 } else {
                     String::new()
                 };
-                self.answer(StoreCall::$call, asked, self.inner.$method($($arg),*)).await
+                let fault = self.plan().strike(StoreCall::$call);
+                self.answer(StoreCall::$call, fault, asked, self.inner.$method($($arg),*)).await
             })+
+
+            /// One request, as the store has it, unless one of the two is to meet a fault.
+            async fn settle_and_claim(
+                &self,
+                settlements: Vec<Settlement>,
+                request: &ClaimRequest,
+            ) -> Exchange {
+                let settle = match settlements.is_empty() {
+                    true => None,
+                    false => self.plan().strike(StoreCall::Settle),
+                };
+                let claim = self.plan().strike(StoreCall::Claim);
+                if settle.is_none() && claim.is_none() {
+                    return self.inner.settle_and_claim(settlements, request).await;
+                }
+                let settled = match settlements.is_empty() {
+                    true => Ok(Vec::new()),
+                    false => {
+                        let work = self.inner.settle(settlements);
+                        self.answer(StoreCall::Settle, settle, String::new(), work).await
+                    }
+                };
+                let work = self.inner.claim(request);
+                let claimed = self.answer(StoreCall::Claim, claim, String::new(), work).await;
+                Exchange { settled, claimed }
+            }
 
             fn clock(&self) -> Arc<dyn Clock> {
                 Arc::clone(&self.clock)

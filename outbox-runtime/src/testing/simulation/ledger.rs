@@ -232,14 +232,14 @@ impl Ledger {
         }
     }
 
-    /// A store was asked to record this, and answered so; the row is as it is since.
+    /// A store was asked to record this, and answered so. The row was so before and is so since, unless it has moved on.
     pub(super) fn settled(
         &self,
         process: &str,
         settlement: &Settlement,
         settled: Settled,
         before: Option<&OutboxEvent>,
-        after: Option<&OutboxEvent>,
+        after: Option<Option<&OutboxEvent>>,
     ) {
         let Settlement { lease, disposition } = settlement;
         let id = lease.event_id;
@@ -276,7 +276,7 @@ impl Ledger {
             self.broken(Invariant::OneLease, what);
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
-        let found = after.map(|after| after.status);
+        let found = after.map_or(expected, |after| after.map(|after| after.status));
         let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
         if completed && !delivered {
             let what = format!("{label} was completed, but its handler did not deliver it");

@@ -8,12 +8,14 @@ use tokio::sync::watch;
 
 use super::ledger::Ledger;
 use super::report::Invariant;
+use crate::claim::{Claim, ClaimRequest};
 use crate::clock::Clock;
 use crate::entity::EntityOptions;
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::handler::{HandlerError, OutboxEventHandler};
-use crate::repository::{OutboxRepository, Revision};
+use crate::outcome::{Settled, Settlement};
+use crate::repository::{Exchange, OutboxRepository, Revision};
 
 /// All rows of a store, in `seq` order.
 pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent>, StoreError> {
@@ -53,6 +55,56 @@ impl Drop for Call<'_> {
     }
 }
 
+impl Watched {
+    async fn claimed(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        if !claims.is_empty() {
+            let rows = rows(self.inner.as_ref()).await?;
+            self.ledger.claimed(&self.process, claims, &rows);
+        }
+        Ok(())
+    }
+
+    async fn rows_of(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Option<OutboxEvent>>, StoreError> {
+        let mut rows = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            rows.push(self.inner.fetch_event(settlement.lease.event_id).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn settled(
+        &self,
+        settlements: &[Settlement],
+        settled: &[Settled],
+        before: &[Option<OutboxEvent>],
+        claims: &[Claim],
+    ) -> Result<(), StoreError> {
+        let after = self.rows_of(settlements).await?;
+        let rows = before.iter().zip(&after);
+        for ((settlement, settled), (before, after)) in settlements.iter().zip(settled).zip(rows) {
+            // What was given back can be claimed again in the same request.
+            let moved_on = |claim: &Claim| claim.event.id == settlement.lease.event_id;
+            let after = (!claims.iter().any(moved_on)).then_some(after.as_ref());
+            let (process, before) = (&self.process, before.as_ref());
+            self.ledger
+                .settled(process, settlement, *settled, before, after);
+        }
+        Ok(())
+    }
+
+    /// The store could not be asked how things stand, so nothing that follows says anything.
+    fn unasked(&self, error: StoreError) -> Exchange {
+        self.ledger.broken(Invariant::Setup, error.to_string());
+        Exchange {
+            settled: Ok(Vec::new()),
+            claimed: Err(error),
+        }
+    }
+}
+
 macro_rules! watched {
     ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
@@ -61,6 +113,32 @@ macro_rules! watched {
                 let _call = Call::begin(self);
                 watched!(@do $method(self, $($arg),*))
             })+
+
+            async fn settle_and_claim(
+                &self,
+                settlements: Vec<Settlement>,
+                request: &ClaimRequest,
+            ) -> Exchange {
+                let _call = Call::begin(self);
+                let before = match self.rows_of(&settlements).await {
+                    Ok(before) => before,
+                    Err(error) => return self.unasked(error),
+                };
+                let exchange = self.inner.settle_and_claim(settlements.clone(), request).await;
+                let claims = exchange.claimed.as_deref().unwrap_or_default();
+                let settled = match &exchange.settled {
+                    Ok(settled) => self.settled(&settlements, settled, &before, claims).await,
+                    Err(_) => Ok(()),
+                };
+                let claimed = match &exchange.claimed {
+                    Ok(claims) => self.claimed(claims).await,
+                    Err(_) => Ok(()),
+                };
+                match settled.and(claimed) {
+                    Ok(()) => exchange,
+                    Err(error) => self.unasked(error),
+                }
+            }
 
             fn clock(&self) -> Arc<dyn Clock> {
                 self.inner.clock()
@@ -77,23 +155,13 @@ macro_rules! watched {
     };
     (@do claim($self:ident, $request:ident)) => {{
         let claims = $self.inner.claim($request).await?;
-        if !claims.is_empty() {
-            let rows = rows($self.inner.as_ref()).await?;
-            $self.ledger.claimed(&$self.process, &claims, &rows);
-        }
+        $self.claimed(&claims).await?;
         Ok(claims)
     }};
     (@do settle($self:ident, $settlements:ident)) => {{
-        let mut before = Vec::with_capacity($settlements.len());
-        for settlement in &$settlements {
-            before.push($self.inner.fetch_event(settlement.lease.event_id).await?);
-        }
+        let before = $self.rows_of(&$settlements).await?;
         let settled = $self.inner.settle($settlements.clone()).await?;
-        for ((settlement, settled), before) in $settlements.iter().zip(&settled).zip(&before) {
-            let after = $self.inner.fetch_event(settlement.lease.event_id).await?;
-            let (before, after) = (before.as_ref(), after.as_ref());
-            $self.ledger.settled(&$self.process, settlement, *settled, before, after);
-        }
+        $self.settled(&$settlements, &settled, &before, &[]).await?;
         Ok(settled)
     }};
     (@do extend($self:ident, $leases:ident, $lease:ident)) => {{
