@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{
     Clock, DeadReason, Delivery, DeliveryError, NewEvent, Processor, ProcessorBuilder, RawMetadata,
     WaitsFor, prelude::*,
@@ -253,6 +254,39 @@ fn refused_credentials_pause_their_user_alone_until_one_refresh_succeeds() {
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
         assert!(refreshes.try_recv().is_err(), "one refresh was enough");
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_refresh_that_succeeds_while_the_store_is_asked_resumes_the_user() {
+    on_each_store(|store, clock| async move {
+        let slow = FaultStore::new(store.clone());
+        let (mut remote, handlers) = Remote::new();
+        let builder = Processor::builder(slow.clone()).handlers(handlers);
+        let (mut refreshes, builder) = with_refresh(builder);
+        let running = builder.build().unwrap().start_all_users();
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::unauthenticated());
+        let (_, answer) = within(refreshes.recv()).await.unwrap();
+        answer.send(false).unwrap();
+        let again = clock.now() + Duration::from_secs(1);
+        within(clock.until_asleep(again)).await;
+        let delay = Duration::from_secs(3);
+        slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(delay));
+        clock.set(again);
+        // The store is asked for the work of all others, and has not answered when the credentials are there.
+        let (_, answer) = within(refreshes.recv()).await.unwrap();
+        let answered_at = clock.now() + delay;
+        within(clock.until_asleep(answered_at)).await;
+        answer.send(true).unwrap();
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        clock.set(answered_at);
+        remote.next().await.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        assert_eq!(slow.injected().delayed_answers, 1);
         running.stop().await.unwrap();
     });
 }

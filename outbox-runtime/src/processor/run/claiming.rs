@@ -17,11 +17,12 @@ use crate::retry::RetryPolicy;
 impl Run {
     /// Records what has ended and claims what may be claimed, in one request to the store. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
+        self.ended_meanwhile = false;
         let asked = self.slots();
         if asked == 0 {
             self.due_at = None;
             self.record().await?;
-            return Ok(!self.unrecorded.is_empty());
+            return Ok(self.ended_meanwhile);
         }
         let request = self.request(asked);
         let repository = Arc::clone(&self.shared.repository);
@@ -43,14 +44,14 @@ impl Run {
         }
         self.start_waiting();
         recorded?;
-        // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as well.
-        if claimed == asked || !self.unrecorded.is_empty() {
+        // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as well, or it has ended a pause.
+        if claimed == asked || !self.unrecorded.is_empty() || self.ended_meanwhile {
             return Ok(true);
         }
         self.due_at = self
             .meanwhile(async { repository.next_due(&request).await })
             .await?;
-        Ok(!self.unrecorded.is_empty())
+        Ok(self.ended_meanwhile)
     }
 
     /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is recorded together.
@@ -61,6 +62,7 @@ impl Run {
                 biased;
                 answer = &mut request => return answer,
                 Some(done) = self.tasks.join_next_with_id() => {
+                    self.ended_meanwhile = true;
                     self.take_in(done);
                     self.start_waiting();
                 }

@@ -83,6 +83,8 @@ pub(super) struct Run {
     waiting: Waiting,
     pace: Pace,
     unrecorded: Vec<Settlement>,
+    /// Something ended while the store was asked, so that what it was asked for may not be all that can be had.
+    ended_meanwhile: bool,
     pauses: Pauses,
     /// Event types that were met and that no handler takes.
     unhandled: Vec<String>,
@@ -170,6 +172,7 @@ impl Run {
             waiting: Waiting::default(),
             pace: Pace::default(),
             unrecorded: Vec::new(),
+            ended_meanwhile: false,
             pauses: Pauses::default(),
             unhandled: Vec::new(),
             renew_at: BTreeMap::new(),
