@@ -29,6 +29,9 @@ pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
 /// - Events of one entity come one after the other, in the order in which they were enqueued, unless their type has another
 ///   [`Order`](crate::Order).
 /// - The future may be dropped at any await: at its timeout, when its lease is lost, when the processor stops.
+/// - It must not block its thread: nobody can stop it then, and on a runtime of one thread everything waits for it, the
+///   renewal of leases too. Work that blocks belongs into `tokio::task::spawn_blocking`.
+/// - A panic, also in the text of an error, is a failure like others, and is tried again.
 ///
 /// # Examples
 ///

@@ -7,11 +7,12 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::promise::Promise;
 use super::report::{Invariant, Report};
 use crate::claim::{Claim, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
-use crate::entity::{Coalesce, EntityId, OnDead, Order};
+use crate::entity::OnDead;
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::handler::{Delivery, HandlerError};
@@ -40,32 +41,12 @@ pub(super) struct Book {
     activity: u64,
 }
 
-/// An event that somebody enqueued, or tried to.
-pub(super) struct Promise {
-    pub(super) event: NewEvent,
-    label: String,
-    acknowledged: bool,
-    /// A try was answered with an unknown outcome.
-    unknown: bool,
-    /// It was in the store once.
-    seen: bool,
-    pub(super) completed: bool,
-    pub(super) deleted: bool,
-    /// The event that carries its change.
-    folded_into: Option<Uuid>,
-    /// What its first attempt was about: no other may be about anything else.
-    sent: Option<i64>,
-    /// How many attempts must count against it.
-    attempts: u32,
-    accepted: u32,
-}
-
-/// Those who wait for each other.
-#[derive(PartialEq, Eq)]
-enum Lane<'a> {
-    Entity(&'a str, &'a EntityId),
-    User(&'a str),
-    Alone(Uuid),
+/// What a row is since an outcome was recorded.
+#[derive(Clone, Copy)]
+pub(super) enum Since<'a> {
+    Is(Option<&'a OutboxEvent>),
+    /// It was claimed again in the same request.
+    MovedOn,
 }
 
 impl Ledger {
@@ -121,19 +102,10 @@ impl Ledger {
     pub(super) fn promise(&self, event: &NewEvent) -> String {
         let mut book = self.book();
         let label = format!("e{}", book.promises.len() + 1);
-        let promise = book.promises.entry(event.id).or_insert_with(|| Promise {
-            event: event.clone(),
-            label,
-            acknowledged: false,
-            unknown: false,
-            seen: false,
-            completed: false,
-            deleted: false,
-            folded_into: None,
-            sent: None,
-            attempts: 0,
-            accepted: 0,
-        });
+        let promise = book
+            .promises
+            .entry(event.id)
+            .or_insert_with(|| Promise::new(event.clone(), label));
         promise.label.clone()
     }
 
@@ -239,7 +211,7 @@ impl Ledger {
         settlement: &Settlement,
         settled: Settled,
         before: Option<&OutboxEvent>,
-        after: Option<Option<&OutboxEvent>>,
+        after: Since<'_>,
     ) {
         let Settlement { lease, disposition } = settlement;
         let id = lease.event_id;
@@ -276,7 +248,10 @@ impl Ledger {
             self.broken(Invariant::OneLease, what);
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
-        let found = after.map_or(expected, |after| after.map(|after| after.status));
+        let found = match after {
+            Since::Is(row) => row.map(|row| row.status),
+            Since::MovedOn => expected,
+        };
         let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
         if completed && !delivered {
             let what = format!("{label} was completed, but its handler did not deliver it");
@@ -428,72 +403,6 @@ impl Ledger {
             report.enqueued += u64::from(promise.acknowledged);
             report.recovered += u64::from(promise.seen && !promise.acknowledged);
             report.delivered += u64::from(promise.completed);
-        }
-    }
-}
-
-impl Promise {
-    /// Whether its content may be this: its own, or that of a change that was folded into it.
-    fn may_be(&self, event: &OutboxEvent) -> bool {
-        let own = &self.event;
-        match own.coalesce {
-            Coalesce::Latest => {
-                own.event_type == event.event_type
-                    && own.entity_id == event.entity_id
-                    && own.user_id == event.user_id
-            }
-            _ => own.is_same_event(event),
-        }
-    }
-
-    fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
-        let label = &self.label;
-        if !self.acknowledged && !self.unknown {
-            let what = format!("{label} is stored although every try has failed");
-            found(Invariant::NothingInvented, what);
-        }
-        if row.status == OutboxStatus::Completed && !self.completed {
-            // Its entity was deleted before anybody was told that it is new.
-            let cancelled =
-                row.last_attempt_at.is_none() && self.event.coalesce == Coalesce::Latest;
-            if !cancelled {
-                let what = format!("{label} is completed, and nobody has reported that");
-                found(Invariant::CompletedMeansDelivered, what);
-            }
-            self.completed = true;
-        }
-        let as_sent = self.sent.is_none_or(|sent| sent == row.fingerprint());
-        if !self.may_be(row) || !as_sent {
-            let what = format!("{label} is stored with other content than was enqueued");
-            found(Invariant::SameEveryTime, what);
-        }
-        if row.attempt_count != self.attempts {
-            let (counted, made) = (row.attempt_count, self.attempts);
-            let what = format!("{label} has {counted} attempts; it should be {made}");
-            found(Invariant::AttemptsCounted, what);
-        }
-        if self.completed && row.status != OutboxStatus::Completed {
-            let what = format!("{label} was delivered and is {} again", row.status);
-            found(Invariant::CompletedMeansDelivered, what);
-        }
-        let leased = row.status == OutboxStatus::Processing;
-        let whole = row.lease_token.is_some() == leased
-            && row.lease_expires_at.is_some() == leased
-            && row.completed_at.is_some() == (row.status == OutboxStatus::Completed)
-            && row.dead_reason.is_some() == (row.status == OutboxStatus::Dead);
-        if !whole {
-            found(Invariant::RowWhole, format!("{label}: {row:?}"));
-        }
-    }
-
-    fn lane(&self) -> Lane<'_> {
-        let NewEvent {
-            user_id, entity_id, ..
-        } = &self.event;
-        match self.event.order {
-            Order::Entity => Lane::Entity(user_id, entity_id),
-            Order::User => Lane::User(user_id),
-            Order::None => Lane::Alone(self.event.id),
         }
     }
 }

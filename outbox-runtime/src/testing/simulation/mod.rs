@@ -24,6 +24,7 @@ use crate::{MemoryStore, ProcessorBuilder};
 
 mod ledger; // what was promised, what was seen, and the invariants between the two
 mod process; // what can be killed, stopped and frozen
+mod promise; // one event that was enqueued
 mod remote; // a service that misbehaves
 mod report; // what happened
 mod watched; // what the ledger sees

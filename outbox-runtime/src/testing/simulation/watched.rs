@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Since};
 use super::report::Invariant;
 use crate::claim::{Claim, ClaimRequest};
 use crate::clock::Clock;
@@ -87,7 +87,10 @@ impl Watched {
         for ((settlement, settled), (before, after)) in settlements.iter().zip(settled).zip(rows) {
             // What was given back can be claimed again in the same request.
             let moved_on = |claim: &Claim| claim.event.id == settlement.lease.event_id;
-            let after = (!claims.iter().any(moved_on)).then_some(after.as_ref());
+            let after = match claims.iter().any(moved_on) {
+                true => Since::MovedOn,
+                false => Since::Is(after.as_ref()),
+            };
             let (process, before) = (&self.process, before.as_ref());
             self.ledger
                 .settled(process, settlement, *settled, before, after);

@@ -1,0 +1,118 @@
+//! A promise: one event that was enqueued, and what must be so of its row.
+
+use uuid::Uuid;
+
+use super::report::Invariant;
+use crate::enqueue::NewEvent;
+use crate::entity::{Coalesce, EntityId, Order};
+use crate::event::{OutboxEvent, OutboxStatus};
+
+/// An event that somebody enqueued, or tried to.
+pub(super) struct Promise {
+    pub(super) event: NewEvent,
+    pub(super) label: String,
+    pub(super) acknowledged: bool,
+    /// A try was answered with an unknown outcome.
+    pub(super) unknown: bool,
+    /// It was in the store once.
+    pub(super) seen: bool,
+    pub(super) completed: bool,
+    pub(super) deleted: bool,
+    /// The event that carries its change.
+    pub(super) folded_into: Option<Uuid>,
+    /// What its first attempt was about: no other may be about anything else.
+    pub(super) sent: Option<i64>,
+    /// How many attempts must count against it.
+    pub(super) attempts: u32,
+    pub(super) accepted: u32,
+}
+
+/// Those who wait for each other.
+#[derive(PartialEq, Eq)]
+pub(super) enum Lane<'a> {
+    Entity(&'a str, &'a EntityId),
+    User(&'a str),
+    Alone(Uuid),
+}
+
+impl Promise {
+    pub(super) fn new(event: NewEvent, label: String) -> Self {
+        Self {
+            event,
+            label,
+            acknowledged: false,
+            unknown: false,
+            seen: false,
+            completed: false,
+            deleted: false,
+            folded_into: None,
+            sent: None,
+            attempts: 0,
+            accepted: 0,
+        }
+    }
+
+    /// Whether its content may be this: its own, or that of a change that was folded into it.
+    pub(super) fn may_be(&self, event: &OutboxEvent) -> bool {
+        let own = &self.event;
+        match own.coalesce {
+            Coalesce::Latest => {
+                own.event_type == event.event_type
+                    && own.entity_id == event.entity_id
+                    && own.user_id == event.user_id
+            }
+            _ => own.is_same_event(event),
+        }
+    }
+
+    pub(super) fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
+        let label = &self.label;
+        if !self.acknowledged && !self.unknown {
+            let what = format!("{label} is stored although every try has failed");
+            found(Invariant::NothingInvented, what);
+        }
+        if row.status == OutboxStatus::Completed && !self.completed {
+            // Its entity was deleted before anybody was told that it is new.
+            let cancelled =
+                row.last_attempt_at.is_none() && self.event.coalesce == Coalesce::Latest;
+            if !cancelled {
+                let what = format!("{label} is completed, and nobody has reported that");
+                found(Invariant::CompletedMeansDelivered, what);
+            }
+            self.completed = true;
+        }
+        let as_sent = self.sent.is_none_or(|sent| sent == row.fingerprint());
+        if !self.may_be(row) || !as_sent {
+            let what = format!("{label} is stored with other content than was enqueued");
+            found(Invariant::SameEveryTime, what);
+        }
+        if row.attempt_count != self.attempts {
+            let (counted, made) = (row.attempt_count, self.attempts);
+            let what = format!("{label} has {counted} attempts; it should be {made}");
+            found(Invariant::AttemptsCounted, what);
+        }
+        if self.completed && row.status != OutboxStatus::Completed {
+            let what = format!("{label} was delivered and is {} again", row.status);
+            found(Invariant::CompletedMeansDelivered, what);
+        }
+        let leased = row.status == OutboxStatus::Processing;
+        let whole = row.lease_token.is_some() == leased
+            && row.lease_expires_at.is_some() == leased
+            && row.completed_at.is_some() == (row.status == OutboxStatus::Completed)
+            && row.dead_reason.is_some() == (row.status == OutboxStatus::Dead);
+        if !whole {
+            found(Invariant::RowWhole, format!("{label}: {row:?}"));
+        }
+    }
+
+    pub(super) fn lane(&self) -> Lane<'_> {
+        let NewEvent {
+            user_id, entity_id, ..
+        } = &self.event;
+        match self.event.order {
+            Order::Entity => Lane::Entity(user_id, entity_id),
+            Order::User => Lane::User(user_id),
+            Order::None => Lane::Alone(self.event.id),
+        }
+    }
+}
