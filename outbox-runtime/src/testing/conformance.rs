@@ -67,6 +67,7 @@ macro_rules! conformance {
             a_lost_lease_cannot_be_extended,
             a_lease_that_ended_is_its_holders_until_somebody_takes_it,
             a_clock_that_is_set_back_prolongs_no_lease,
+            a_lease_that_is_renewed_after_the_clock_was_set_back_holds,
             a_clock_that_is_set_back_holds_up_nothing_that_was_due,
             a_rescue_makes_events_of_the_dead_claimable_again,
             a_rescue_buries_what_has_used_up_its_attempts,

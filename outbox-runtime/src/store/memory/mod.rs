@@ -469,7 +469,11 @@ impl OutboxRepository for MemoryStore {
             .iter()
             .map(|held| {
                 let seq = state.taken(held)?.seq;
-                state.change(seq, now, |event| event.lease_expires_at = Some(expires_at));
+                state.change(seq, now, |event| {
+                    event.lease_expires_at = Some(expires_at);
+                    // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+                    event.last_attempt_at = event.last_attempt_at.min(Some(now));
+                });
                 Some(Lease {
                     expires_at,
                     ..*held

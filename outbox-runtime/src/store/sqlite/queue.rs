@@ -244,13 +244,16 @@ pub(super) fn extend(
     let expires_at = clock::after(now, lease);
     let moved = conn
         .prepare_cached(
-            "UPDATE outbox_events SET lease_expires_at = ?1
+            // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+            "UPDATE outbox_events
+             SET lease_expires_at = ?1, last_attempt_at = min(last_attempt_at, ?4)
              WHERE id = ?2 AND lease_token = ?3 AND slot = 'leased'",
         )?
         .execute(params![
             expires_at.timestamp_micros(),
             held.event_id,
-            held.token.as_uuid()
+            held.token.as_uuid(),
+            now.timestamp_micros()
         ])?;
     Ok((moved == 1).then_some(Lease {
         expires_at,

@@ -70,9 +70,10 @@ pub use self::ordering::{
 };
 pub use self::rescuing::{
     a_clock_that_is_set_back_holds_up_nothing_that_was_due,
-    a_clock_that_is_set_back_prolongs_no_lease, a_rescue_buries_what_has_used_up_its_attempts,
-    a_rescue_leaves_live_leases_alone, a_rescue_makes_events_of_the_dead_claimable_again,
-    a_reset_gives_a_dead_event_all_its_attempts,
+    a_clock_that_is_set_back_prolongs_no_lease,
+    a_lease_that_is_renewed_after_the_clock_was_set_back_holds,
+    a_rescue_buries_what_has_used_up_its_attempts, a_rescue_leaves_live_leases_alone,
+    a_rescue_makes_events_of_the_dead_claimable_again, a_reset_gives_a_dead_event_all_its_attempts,
 };
 pub use self::settling::{
     a_dead_event_holds_back_those_behind_it, a_delivery_is_recorded_and_lets_the_next_event_go,

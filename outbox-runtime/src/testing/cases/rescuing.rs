@@ -67,6 +67,21 @@ pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock:
     assert_eq!(claim_one(store).await.event.id, created.id);
 }
 
+pub async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    create(store, event(1)).await;
+    let live = claim_one(store).await;
+    clock.set(clock.now() - SET_BACK);
+    let renewed = store.extend(&[live.lease], LEASE).await.unwrap();
+    assert!(renewed[0].is_some());
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    clock.advance(LEASE - SECOND);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::default());
+    complete(store, &live).await;
+}
+
 pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     store: Store<'_>,
     clock: &ManualClock,
