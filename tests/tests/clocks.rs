@@ -125,3 +125,30 @@ async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
     running.stop().await.unwrap();
 }
+
+#[tokio::test(flavor = "current_thread")]
+async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
+    let clock = WallClock::default();
+    let store = MemoryStore::with_clock(clock.clone());
+    let lease = Duration::from_secs(60);
+    let event = enqueue(&store, note(1).enqueue_sync()).await;
+    let _of_another = store.mark_as_processing(event.id, lease).await.unwrap();
+    let (mut remote, running) = start_with(&store, |builder| builder.lease(lease));
+    within(clock.steady.until_asleep(clock.steady.now() + lease)).await;
+    clock.set_by(TimeDelta::hours(1));
+    running.trigger();
+    // It asks the store for nothing until the holder had the time to renew.
+    let from = clock.steady.now() + lease;
+    within(clock.steady.until_asleep(from)).await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(
+        clock.steady.next_deadline(),
+        Some(from),
+        "it sleeps until then"
+    );
+    clock.steady.set(from);
+    remote.next().await.ok();
+    running.stop().await.unwrap();
+}

@@ -305,22 +305,37 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
 }
 
 #[test]
-fn a_claim_that_is_answered_after_its_lease_has_ended_starts_no_handler() {
+fn a_claim_that_is_answered_after_its_lease_has_ended_is_renewed_or_starts_no_handler() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(LEASE));
         let answered_at = clock.now() + LEASE;
-        let (mut remote, running) = start(&(Arc::new(slow.clone()) as Arc<dyn OutboxRepository>));
+        let (mut remote, running) = start_with(&slow, |builder| builder.lease(LEASE));
         asleep_until(&clock, answered_at).await;
         clock.set(answered_at);
-        // It is taken back and claimed anew: by now somebody else could have delivered it, and what comes after it.
+        // Nobody has taken it: it is sent under a lease that holds.
         let call = remote.next().await;
-        assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+        assert_eq!(call.event.attempt_count, 1);
+        let stored = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(stored.lease_expires_at, Some(answered_at + LEASE));
         call.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+
+        // It is nobody's any more: nothing of it is sent.
+        slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(LEASE));
+        let answered_at = clock.now() + LEASE;
+        let gone = enqueue(&store, note(2).enqueue_sync()).await;
+        asleep_until(&clock, answered_at).await;
+        assert!(store.delete_event(gone.id).await.unwrap());
+        enqueue(&store, note(3).enqueue_sync()).await;
+        clock.set(answered_at);
+        let call = remote.next().await;
+        assert_eq!(call.id(), 3);
+        call.ok();
+        assert!(running.flush(3, SOON).await.unwrap().is_delivered());
         assert!(remote.is_quiet());
         running.stop().await.unwrap();
-        assert_eq!(slow.injected().delayed_answers, 1);
+        assert_eq!(slow.injected().delayed_answers, 2);
     });
 }

@@ -100,6 +100,10 @@ impl Run {
         if self.waiting.len() == 0 {
             return;
         }
+        if self.next_renewal().is_some_and(|at| at <= self.now()) {
+            // Leases that are to be renewed may be over by now, as after a freeze; then they are somebody else's.
+            return;
+        }
         if !self.pauses.are_none() {
             self.hand_back_paused();
         }

@@ -48,9 +48,10 @@ impl Run {
         if claimed == asked || !self.unrecorded.is_empty() || self.ended_meanwhile {
             return Ok(true);
         }
-        self.due_at = self
+        let due_at = self
             .meanwhile(async { repository.next_due(&request).await })
             .await?;
+        self.due_at = self.when_it_may_be_taken(due_at);
         Ok(self.ended_meanwhile)
     }
 
@@ -128,6 +129,10 @@ impl Run {
     /// Takes on an event that was claimed for so long: its handler starts as soon as it may.
     fn take_on(&mut self, claim: Claim, lease: Duration) {
         self.hold(claim.lease, lease);
+        if claim.lease.expires_at <= self.now() {
+            // The store's answer took so long that somebody else may have the event. Renewing tells.
+            self.renew_at.insert(lease, self.now());
+        }
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {
             Some(route) => self.waiting.push(claim, route, self.now()),
@@ -145,8 +150,7 @@ impl Run {
         let event_id = claim.event.id;
         let held = self.leases.get(&event_id);
         if held.is_none_or(|held| held.lease.expires_at <= self.now()) {
-            // The store's answer took so long, or the process was frozen. Somebody else may have the event, or be past it: begun
-            // now it could come out of order.
+            // Somebody else may have the event, or be past it: begun now it could come out of order.
             warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
             self.leases.remove(&event_id);
             return;

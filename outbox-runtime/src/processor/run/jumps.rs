@@ -79,4 +79,13 @@ impl Run {
             None => self.due_at.is_some_and(|due| due <= now),
         }
     }
+
+    /// What is due although nothing could be claimed is a lease that has ended, which is left alone for a while after a jump.
+    pub(super) fn when_it_may_be_taken(&self, due: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+        let now = self.now();
+        match self.rescue_from {
+            Some(from) if due.is_some_and(|due| due <= now) => due.max(Some(from)),
+            _ => due,
+        }
+    }
 }

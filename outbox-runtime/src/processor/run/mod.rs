@@ -240,6 +240,7 @@ impl Run {
             return Ok(false);
         }
         self.renew().await?;
+        self.start_waiting();
         if self.is_rescue_due() {
             let rescued = self.shared.repository.rescue().await?;
             if rescued.requeued + rescued.buried > 0 {
