@@ -1,13 +1,12 @@
 //! Stopping: no more claims, handlers finish or their events are given back, and nothing is lost with the store's handle.
 
-use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, Flushed, StoreErrorKind, prelude::*};
-use outbox_tests::{
-    Intercepted, Temporary, enqueue, note, on_each_store, start, start_with, within,
-};
+use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
 
+const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
@@ -81,14 +80,13 @@ fn a_stop_that_is_hurried_gives_back_at_once() {
 #[test]
 fn a_stop_waits_out_a_passing_fault_of_the_store() {
     on_each_store(|store, clock| async move {
-        let faulty = Intercepted::new(store.clone());
-        let faults = faulty.failing_settlements();
-        let (mut remote, running) = start(&Arc::new(faulty));
+        let faulty = FaultStore::new(store.clone());
+        let (mut remote, running) = start(&faulty);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
         let stop = tokio::spawn(running.stop());
         within(clock.until_asleep(clock.now() + Duration::from_secs(10))).await;
-        faults.fail_next(3);
+        faulty.fail_next_times(3, StoreCall::Settle, UNAVAILABLE);
         call.ok();
         for back_off in [100, 200] {
             let until = clock.now() + Duration::from_millis(back_off);
@@ -97,7 +95,7 @@ fn a_stop_waits_out_a_passing_fault_of_the_store() {
         }
         let stopped = within(stop).await.unwrap().unwrap();
         assert_eq!((stopped.finished, stopped.given_back), (1, 0));
-        assert_eq!(faults.fired(), 3, "the fault really was there");
+        assert_eq!(faulty.injected().failures, 3, "the fault really was there");
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(event.status, OutboxStatus::Completed);
     });
@@ -106,14 +104,12 @@ fn a_stop_waits_out_a_passing_fault_of_the_store() {
 #[test]
 fn a_stop_tells_of_a_fault_that_does_not_pass() {
     on_each_store(|store, clock| async move {
-        let faulty = Intercepted::new(store.clone());
-        let faults = faulty.failing_settlements();
-        let (mut remote, running) = start_with(&Arc::new(faulty), |builder| {
-            builder.stop_deadline(Duration::ZERO)
-        });
+        let faulty = FaultStore::new(store.clone());
+        let (mut remote, running) =
+            start_with(&faulty, |builder| builder.stop_deadline(Duration::ZERO));
         enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
-        faults.fail_next(u32::MAX);
+        faulty.fail_next_times(99, StoreCall::Settle, UNAVAILABLE);
         let stop = tokio::spawn(running.stop());
         for back_off in [100, 200, 400] {
             let until = clock.now() + Duration::from_millis(back_off);

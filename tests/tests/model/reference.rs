@@ -242,7 +242,8 @@ impl Reference {
             Step::Settle(nth, report) => Answer::Recorded(self.settle(nth, report)),
             Step::Extend(nth, lease) => {
                 let ends = self.now + lease;
-                let held = self.held(nth);
+                // Be it over or not, as long as nobody has taken the event since.
+                let held = self.taken(nth);
                 if let Some(row) = held.and_then(|seq| self.rows.get_mut(&seq)) {
                     row.lease = row.lease.map(|(claim, _)| (claim, ends));
                 }
@@ -442,15 +443,19 @@ impl Reference {
         row.id
     }
 
-    /// The row that this claim still holds.
-    fn held(&self, nth: usize) -> Option<u64> {
+    /// The row that this claim was the last to take.
+    fn taken(&self, nth: usize) -> Option<u64> {
         let (claim, _) = self.nth_claim(nth)?;
-        let holds = |row: &Row| {
-            row.lease
-                .is_some_and(|(by, ends)| by == claim && ends > self.now)
-        };
-        let held = self.rows.iter().find(|(_, row)| holds(row));
-        held.map(|(seq, _)| *seq)
+        let taken = |row: &Row| row.lease.is_some_and(|(by, _)| by == claim);
+        let mut rows = self.rows.iter();
+        rows.find(|(_, row)| taken(row)).map(|(seq, _)| *seq)
+    }
+
+    /// The same, if its lease has not ended.
+    fn held(&self, nth: usize) -> Option<u64> {
+        let seq = self.taken(nth)?;
+        let (_, ends) = self.rows[&seq].lease?;
+        (ends > self.now).then_some(seq)
     }
 
     fn settle(&mut self, nth: usize, report: Report) -> bool {
@@ -484,7 +489,7 @@ impl Reference {
                     0 => OutboxStatus::Pending,
                     _ => OutboxStatus::Failed,
                 };
-                row.due = delay.map_or(row.due, |delay| now + delay);
+                row.due = delay.map_or(row.due.min(now), |delay| now + delay);
             }
         }
         true

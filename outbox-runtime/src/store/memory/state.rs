@@ -317,8 +317,7 @@ impl State {
                 event.error_message = Some(message);
             }
             Disposition::GiveBack { next_attempt_at } => {
-                event.next_attempt_at =
-                    next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
+                event.next_attempt_at = next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
             }
         });
         match settled {
