@@ -35,7 +35,8 @@ pub(crate) async fn measure(
     scenes: &Scenes,
     report: &mut Report,
 ) -> anyhow::Result<()> {
-    let samples = interleaved(scale.rounds, &SIDES, async |side| {
+    let short = scale.rounds * scale.turns;
+    let samples = interleaved(short, &SIDES, async |side| {
         own_transaction(scenes, side, scale.single_events).await
     })
     .await?;
@@ -43,12 +44,11 @@ pub(crate) async fn measure(
     add(report, what, &samples, 0.90);
 
     for (producers, target) in [(1, Some(0.90)), (8, None), (64, Some(0.85)), (256, None)] {
-        let events = if producers == 1 {
-            scale.single_events
-        } else {
-            scale.events
+        let (rounds, events) = match producers {
+            1 => (short, scale.single_events),
+            _ => (scale.rounds, scale.events),
         };
-        let samples = interleaved(scale.rounds, &SIDES, async |side| {
+        let samples = interleaved(rounds, &SIDES, async |side| {
             through_the_store(scenes, side, producers, events).await
         })
         .await?;

@@ -19,6 +19,8 @@ pub(crate) struct Scale {
     pub(crate) single_events: usize,
     /// Events whose latency is taken in a round.
     pub(crate) latencies: usize,
+    /// Turns a round where each event is a commit: what else writes to the disk comes and goes, so turns are short.
+    pub(crate) turns: usize,
     /// Calls of which the median is taken in a round, where a call is the unit.
     pub(crate) calls: usize,
     /// How long to watch an idle processor.
@@ -40,8 +42,9 @@ impl Scale {
                 few,
                 backlogs: vec![few],
                 events: 10_000,
-                single_events: 500,
+                single_events: 100,
                 latencies: 100,
+                turns: 5,
                 calls: 11,
                 idle: Duration::from_secs(2),
             }
@@ -56,8 +59,9 @@ impl Scale {
                 few,
                 backlogs,
                 events: 40_000,
-                single_events: 2_000,
+                single_events: 250,
                 latencies: 500,
+                turns: 8,
                 calls: 31,
                 idle: Duration::from_secs(10),
             }

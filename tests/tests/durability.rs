@@ -1,6 +1,6 @@
 //! Promise 2: what was acknowledged is on the medium.
 
-use outbox_runtime::{Durability, prelude::*};
+use outbox_runtime::{Durability, enqueue_all, prelude::*};
 use outbox_tests::{Temporary, note};
 
 /// What the store's own connection is set to, asked on that very connection.
@@ -65,5 +65,36 @@ async fn the_pragmas_of_the_callers_own_connection_are_left_alone() {
     assert_eq!(
         (ask("synchronous"), ask("busy_timeout"), ask("user_version")),
         (0, 123, 7)
+    );
+}
+
+#[tokio::test]
+async fn the_log_that_a_long_reader_held_up_shrinks_again() {
+    // Twice the pages after which the log is written back.
+    const LIMIT: u64 = 2 * 4_000 * 4_096;
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let log = temporary.path.with_extension("db-wal");
+    let length = || std::fs::metadata(&log).unwrap().len();
+
+    let conn = temporary.connect();
+    conn.execute_batch("BEGIN; SELECT count(*) FROM outbox_events;")
+        .unwrap();
+    let notes: Vec<_> = (0..2_000).map(note).collect();
+    while length() <= LIMIT {
+        enqueue_all(&notes).on(store).await.unwrap();
+    }
+    let held_up = length();
+    conn.execute_batch("COMMIT").unwrap();
+
+    // One commit after which everything is written back, one that begins the log anew.
+    for id in 0..2 {
+        note(id).enqueue_update().on(store).await.unwrap();
+    }
+    assert!(held_up > LIMIT);
+    assert!(
+        length() <= LIMIT,
+        "{} bytes of {held_up} are left",
+        length()
     );
 }

@@ -1,5 +1,9 @@
 //! Stores: the only place that names a database crate.
 
+use std::sync::Mutex;
+
+use crate::repository::Revision;
+
 mod memory;
 mod rules;
 mod signal;

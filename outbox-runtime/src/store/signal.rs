@@ -1,34 +1,69 @@
 //! The latch that a store's commits set and a processor waits on.
+//!
+//! What it is made of comes from the module around it, so that `tests/wakes.rs` can check every interleaving of this very
+//! file with a model's mutex.
 
-use tokio::sync::watch;
+use std::future::poll_fn;
+use std::sync::PoisonError;
+use std::task::{Poll, Waker};
 
-use crate::repository::Revision;
+use super::{Mutex, Revision};
 
 /// Counts commits that made work claimable. A count cannot be missed, as a notification could: whoever looks at it
 /// later still sees that it has moved.
 #[derive(Debug)]
-pub(super) struct Signal(watch::Sender<u64>);
+pub(super) struct Signal(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    count: u64,
+    waiting: Vec<Waker>,
+}
 
 impl Signal {
     pub(super) fn new() -> Self {
-        Self(watch::Sender::new(0))
+        Self(Mutex::new(State {
+            count: 0,
+            waiting: Vec::new(),
+        }))
     }
 
     pub(super) fn raise(&self) {
-        self.0.send_modify(|count| *count = count.wrapping_add(1));
+        let waiting = self.with(|state| {
+            state.count = state.count.wrapping_add(1);
+            std::mem::take(&mut state.waiting)
+        });
+        // Outside of the lock: who is woken may look at once.
+        waiting.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn revision(&self) -> Revision {
-        Revision::new(*self.0.borrow())
+        Revision::new(self.with(|state| state.count))
     }
 
     /// Resolves once the count differs from `seen`.
     pub(super) async fn changed(&self, seen: Revision) -> Revision {
-        let mut receiver = self.0.subscribe();
-        match receiver.wait_for(|count| *count != seen.count()).await {
-            Ok(count) => Revision::new(*count),
-            // The sender is `self`, which outlives this call.
-            Err(_) => seen,
-        }
+        poll_fn(|cx| {
+            self.with(|state| {
+                if state.count != seen.count() {
+                    return Poll::Ready(Revision::new(state.count));
+                }
+                // A task that gave up waiting and waits again is there already.
+                if !state
+                    .waiting
+                    .iter()
+                    .any(|waker| waker.will_wake(cx.waker()))
+                {
+                    state.waiting.push(cx.waker().clone());
+                }
+                Poll::Pending
+            })
+        })
+        .await
+    }
+
+    fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
+        // Nothing in here can panic half-way.
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -123,6 +123,7 @@ pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection
     }
     conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
         .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
         // What a savepoint might have to roll back is kept in memory instead of in a temporary file.
         .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
         .map_err(|error| fault(OPEN, path, error))?;
@@ -167,6 +168,9 @@ pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
 
 /// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
 const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what it has without one.
+const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
 
 /// More than the store has, so that none is ever prepared twice.
 const STATEMENTS: usize = 128;
