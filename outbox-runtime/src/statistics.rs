@@ -41,6 +41,8 @@ pub struct OutboxStatistics {
     pub failed_count: u64,
     /// Given up.
     pub dead_count: u64,
+    /// Completed since the outbox exists: those that the store still has, and those that clean-up deleted.
+    pub completed_total: u64,
     /// Pending for more than 300 seconds.
     pub stale_count: u64,
     /// When the oldest pending event was enqueued.

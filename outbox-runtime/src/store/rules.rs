@@ -83,6 +83,7 @@ impl OutboxStatistics {
             OutboxStatus::Processing => self.processing_count += 1,
             OutboxStatus::Completed => {
                 self.completed_count += 1;
+                self.completed_total += 1;
                 self.newest_completed_date = self.newest_completed_date.max(event.completed_at);
             }
             OutboxStatus::Failed => self.failed_count += 1,

@@ -78,6 +78,7 @@ macro_rules! conformance {
             an_event_behind_another_cannot_be_marked_as_processing,
             an_edit_changes_what_may_be_edited_and_nothing_else,
             only_what_is_dead_is_discarded,
+            what_was_completed_is_counted_beyond_clean_up,
             events_of_one_user_become_those_of_another_in_order,
             events_with_a_handler_are_not_given_to_another_user,
             an_edit_leaves_a_dead_event_dead,

@@ -341,15 +341,30 @@ impl OutboxRepository for MemoryStore {
         for seq in &seqs {
             state.give_to(*seq, to, now);
         }
+        if let Some(cleaned_up) = state.cleaned_up.remove(from) {
+            *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
+        }
         self.shared.signal.raise();
         Ok(seqs.len() as u64)
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
-        Ok(self.delete(|event| {
+        let now = self.now();
+        let state = &mut *self.state();
+        let is_old = |event: &&OutboxEvent| {
             event.status == OutboxStatus::Completed
                 && event.completed_at.is_some_and(|at| at < older_than)
-        }))
+        };
+        let old = state.rows.values().filter(is_old);
+        let old: Vec<_> = old
+            .map(|event| (event.seq, event.user_id.clone()))
+            .collect();
+        let count = old.len() as u64;
+        for (seq, user_id) in old {
+            state.remove(seq, now);
+            *state.cleaned_up.entry(user_id).or_default() += 1;
+        }
+        Ok(count)
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
@@ -369,6 +384,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        self.state().cleaned_up.remove(user_id);
         Ok(self.delete(|event| event.user_id == user_id))
     }
 
@@ -379,6 +395,9 @@ impl OutboxRepository for MemoryStore {
         for event in state.rows.values().filter(|event| is_of(event, user_id)) {
             statistics.add(event, now);
         }
+        let of_user = |(user, _): &(&String, &u64)| user_id.is_none_or(|wanted| wanted == *user);
+        let cleaned_up = state.cleaned_up.iter().filter(of_user);
+        statistics.completed_total += cleaned_up.map(|(_, count)| count).sum::<u64>();
         Ok(statistics)
     }
 

@@ -55,6 +55,8 @@ pub(super) struct State {
     lanes: HashMap<Lane, Line>,
     /// Ids that were folded into rows, and those of the rows themselves.
     folded: HashMap<Uuid, Folded>,
+    /// How many completed events of each user clean-up deleted.
+    pub(super) cleaned_up: HashMap<String, u64>,
     last_seq: i64,
 }
 

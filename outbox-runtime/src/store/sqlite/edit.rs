@@ -1,6 +1,6 @@
 //! Changing and deleting events by hand.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
@@ -110,23 +110,54 @@ pub(super) fn reassign(
         }
         count += 1;
     }
+    if let Some(completed) = take_cleaned_up(conn, from)? {
+        add_cleaned_up(conn, to, completed)?;
+    }
     Ok(Some(count))
 }
 
-/// Deletes old completed events. They hold nothing back, so nothing is handed on.
+/// Deletes old completed events, and remembers how many they were. They hold nothing back, so nothing is handed on.
 pub(super) fn delete_completed(
     conn: &Connection,
     older_than: DateTime<Utc>,
     at_most: i64,
 ) -> rusqlite::Result<u64> {
-    let deleted = conn
-        .prepare_cached(
-            "DELETE FROM outbox_events WHERE seq IN (
-                 SELECT seq FROM outbox_events WHERE completed_at < ?1
-                 ORDER BY completed_at LIMIT ?2)",
-        )?
-        .execute(params![older_than.timestamp_micros(), at_most])?;
-    Ok(deleted as u64)
+    let mut delete = conn.prepare_cached(
+        "DELETE FROM outbox_events WHERE seq IN (
+             SELECT seq FROM outbox_events WHERE completed_at < ?1
+             ORDER BY completed_at LIMIT ?2)
+         RETURNING user_id",
+    )?;
+    let deleted = delete.query_map(params![older_than.timestamp_micros(), at_most], |row| {
+        // Whatever is in there, it is counted under what can be read of it.
+        Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned())
+    })?;
+    let mut by_user: HashMap<String, i64> = HashMap::new();
+    for user_id in deleted {
+        *by_user.entry(user_id?).or_default() += 1;
+    }
+    let mut count = 0;
+    for (user_id, completed) in &by_user {
+        add_cleaned_up(conn, user_id, *completed)?;
+        count += completed.unsigned_abs();
+    }
+    Ok(count)
+}
+
+fn add_cleaned_up(conn: &Connection, user_id: &str, completed: i64) -> rusqlite::Result<()> {
+    conn.prepare_cached(
+        "INSERT INTO outbox_cleaned_up (user_id, completed) VALUES (?1, ?2)
+         ON CONFLICT (user_id) DO UPDATE SET completed = completed + excluded.completed",
+    )?
+    .execute(params![user_id, completed])?;
+    Ok(())
+}
+
+/// What was remembered of a user, which is forgotten.
+fn take_cleaned_up(conn: &Connection, user_id: &str) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("DELETE FROM outbox_cleaned_up WHERE user_id = ?1 RETURNING completed")?
+        .query_row(params![user_id], |row| row.get(0))
+        .optional()
 }
 
 pub(super) fn delete_one(
@@ -171,6 +202,7 @@ pub(super) fn delete_of_user(
     now: DateTime<Utc>,
     user_id: &str,
 ) -> rusqlite::Result<u64> {
+    take_cleaned_up(conn, user_id)?;
     delete(conn, now, "user_id = ?1", params![user_id])
 }
 

@@ -217,6 +217,12 @@ pub(super) fn statistics(
                 Ok((row.get(0)?, row.get(1)?))
             })?;
         statistics.completed_count = completed.unsigned_abs();
+        let cleaned_up: i64 = snapshot
+            .prepare_cached(
+                "SELECT coalesce(sum(completed), 0) FROM outbox_cleaned_up WHERE :user IS NULL OR user_id = :user",
+            )?
+            .query_row(named_params! { ":user": user_id }, |row| row.get(0))?;
+        statistics.completed_total = statistics.completed_count + cleaned_up.unsigned_abs();
         statistics.newest_completed_date = newest.and_then(DateTime::from_timestamp_micros);
     }
     snapshot.finish()?;

@@ -37,6 +37,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
 /// have is NULL there, which takes no room: those of one entity, and `hold`.
 ///
+/// `outbox_cleaned_up` has how many completed events of each user were deleted for their age, which costs nothing before.
+///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
 const STEPS: &[&str] = &["
@@ -90,6 +92,11 @@ CREATE TABLE outbox_folded (
     id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     into_seq    INTEGER NOT NULL,
     fingerprint INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_cleaned_up (
+    user_id   TEXT    NOT NULL PRIMARY KEY,
+    completed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);

@@ -182,3 +182,31 @@ pub async fn clean_up_deletes_only_old_completed_events(store: Store<'_>, clock:
     fetch(store, &new).await;
     fetch(store, &pending).await;
 }
+
+pub async fn what_was_completed_is_counted_beyond_clean_up(store: Store<'_>, clock: &ManualClock) {
+    let completed = async |user: Option<&str>| {
+        let statistics = store.statistics(user).await.unwrap();
+        (statistics.completed_count, statistics.completed_total)
+    };
+    for entity in 1..=3 {
+        create(store, event(entity)).await;
+        complete(store, &claim_one(store).await).await;
+    }
+    create(store, NewEvent::new("test", 1, "u2", Operation::Update)).await;
+    complete(store, &claim_one(store).await).await;
+    clock.advance(SECOND);
+    create(store, event(4)).await;
+    complete(store, &claim_one(store).await).await;
+    assert_eq!(completed(None).await, (5, 5));
+    for _ in 0..2 {
+        store.delete_completed_events(clock.now()).await.unwrap();
+        assert_eq!(completed(None).await, (1, 5));
+        assert_eq!(completed(Some("u1")).await, (1, 4));
+        assert_eq!(completed(Some("u2")).await, (0, 1));
+    }
+    store.reassign_user("u2", "u1").await.unwrap();
+    assert_eq!(completed(Some("u1")).await, (1, 5));
+    assert_eq!(completed(Some("u2")).await, (0, 0));
+    store.delete_all_events_for_user("u1").await.unwrap();
+    assert_eq!(completed(None).await, (0, 0));
+}

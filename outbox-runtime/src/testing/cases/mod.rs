@@ -47,6 +47,7 @@ pub use self::editing::{
     events_of_one_user_become_those_of_another_in_order,
     events_with_a_handler_are_not_given_to_another_user,
     marking_by_hand_goes_through_the_same_states, only_what_is_dead_is_discarded,
+    what_was_completed_is_counted_beyond_clean_up,
 };
 pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
