@@ -94,7 +94,8 @@ pub(super) fn reassign(
     }
     let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
-         SET user_id = ?2, slot = CASE WHEN slot IN ('ready', 'waiting') THEN 'blocked' ELSE slot END
+         SET user_id = ?2,
+             slot = CASE WHEN slot IN ('ready', 'waiting') AND lane IS NOT 'none' THEN 'blocked' ELSE slot END
          WHERE user_id = ?1
          RETURNING ",
         lane_columns!()

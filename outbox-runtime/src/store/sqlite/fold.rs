@@ -7,33 +7,18 @@ use uuid::Uuid;
 
 use super::lane::Lane;
 use super::row::{entity_value, read, select_events};
+use super::savepoint::in_savepoint;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 
 /// Folds `event` into the newest of its lane, if that may be. `None`: nothing was written.
-///
-/// In a savepoint of its own, so that all of it is written or nothing, also where the caller has no transaction open, or
-/// commits in spite of an error.
 pub(super) fn fold(
     conn: &Connection,
     now: DateTime<Utc>,
     event: &NewEvent,
 ) -> rusqlite::Result<Option<Enqueued>> {
-    let run = |sql| conn.prepare_cached(sql)?.execute([]);
-    run("SAVEPOINT outbox_fold")?;
-    let folded = fold_in_savepoint(conn, now, event);
-    let ended = match &folded {
-        Ok(_) => run("RELEASE outbox_fold"),
-        Err(_) => run("ROLLBACK TO outbox_fold").and_then(|_| run("RELEASE outbox_fold")),
-    };
-    let folded = folded?;
-    if let Err(error) = ended {
-        // A commit that failed, where the caller has no transaction. Nothing of it may stay open.
-        let _ = run("ROLLBACK TO outbox_fold").and_then(|_| run("RELEASE outbox_fold"));
-        return Err(error);
-    }
-    Ok(folded)
+    in_savepoint(conn, |error| error, || fold_in_savepoint(conn, now, event))
 }
 
 fn fold_in_savepoint(

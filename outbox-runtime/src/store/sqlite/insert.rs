@@ -2,19 +2,15 @@
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{
-    CachedStatement, Connection, OptionalExtension, Savepoint, Transaction, params,
-    params_from_iter,
-};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
 use super::fault::fault_on;
 use super::fold;
 use super::lane::lane_condition;
 use super::row::{entity_value, read, select_events};
-use super::watch::Surroundings;
 use crate::clock::{self, Clock, SystemClock};
-use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{Coalesce, OnDead, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
@@ -225,105 +221,6 @@ pub(super) fn fetch(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<Outb
     conn.prepare_cached(select_events!("WHERE id = ?1"))?
         .query_row(params![id], |row| Ok(read(row)?.event))
         .optional()
-}
-
-/// Enqueues on a connection that the caller opened, and tells the stores on that file to look out for the commit.
-fn insert_for_caller(
-    conn: &Connection,
-    event: Result<NewEvent, EnqueueError>,
-) -> Result<Enqueued, EnqueueError> {
-    let event = event?;
-    let surroundings = Surroundings::of(conn);
-    let enqueued = insert(conn, surroundings.clock.as_ref(), &event)?;
-    surroundings.expect_commit();
-    Ok(enqueued)
-}
-
-/// Synchronous; the event exists if and only if the transaction open on the connection commits. Without one it is
-/// committed when the call returns.
-impl EventSink for &Connection {
-    type Output = Result<Enqueued, EnqueueError>;
-
-    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        insert_for_caller(self, event)
-    }
-}
-
-/// Synchronous; the event exists if and only if the transaction commits.
-impl EventSink for &Transaction<'_> {
-    type Output = Result<Enqueued, EnqueueError>;
-
-    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        insert_for_caller(self, event)
-    }
-}
-
-/// Synchronous; the event exists if and only if the savepoint and the transaction around it commit.
-impl EventSink for &Savepoint<'_> {
-    type Output = Result<Enqueued, EnqueueError>;
-
-    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        insert_for_caller(self, event)
-    }
-}
-
-/// The same for many: all of them or none.
-fn insert_all_for_caller(
-    conn: &Connection,
-    events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
-) -> Result<Vec<Enqueued>, EnqueueError> {
-    let run = |sql: &str| -> Result<(), EnqueueError> {
-        let ran = conn.prepare_cached(sql).and_then(|mut sql| sql.execute([]));
-        ran.map(drop)
-            .map_err(|error| fault_on("enqueue", conn, error).into())
-    };
-    let surroundings = Surroundings::of(conn);
-    run("SAVEPOINT outbox_batch")?;
-    let enqueued = insert_all(conn, surroundings.clock.as_ref(), events)
-        .and_then(|enqueued| run("RELEASE outbox_batch").map(|()| enqueued));
-    match enqueued {
-        Ok(_) => surroundings.expect_commit(),
-        // Some errors have rolled the whole transaction back already, and with it the savepoint.
-        Err(_) if conn.is_autocommit() => {}
-        Err(_) => run("ROLLBACK TO outbox_batch").and_then(|()| run("RELEASE outbox_batch"))?,
-    }
-    enqueued
-}
-
-/// Synchronous, as for a single event; an error leaves none of them.
-impl BatchSink for &Connection {
-    type Output = Result<Vec<Enqueued>, EnqueueError>;
-
-    fn enqueue_all(
-        self,
-        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
-    ) -> Self::Output {
-        insert_all_for_caller(self, events)
-    }
-}
-
-/// Synchronous; an error leaves none of the events, and the transaction open.
-impl BatchSink for &Transaction<'_> {
-    type Output = Result<Vec<Enqueued>, EnqueueError>;
-
-    fn enqueue_all(
-        self,
-        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
-    ) -> Self::Output {
-        insert_all_for_caller(self, events)
-    }
-}
-
-/// Synchronous; an error leaves none of the events, and the savepoint open.
-impl BatchSink for &Savepoint<'_> {
-    type Output = Result<Vec<Enqueued>, EnqueueError>;
-
-    fn enqueue_all(
-        self,
-        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
-    ) -> Self::Output {
-        insert_all_for_caller(self, events)
-    }
 }
 
 /// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): the row that carries the event, as it now

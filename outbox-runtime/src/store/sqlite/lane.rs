@@ -80,9 +80,10 @@ impl<'r> Lane<'r> {
         (self.order, entity)
     }
 
-    /// Runs a statement of [`in_lane`] with one more value, `?3`.
-    fn execute(&self, conn: &Connection, sql: &str, value: i64) -> rusqlite::Result<bool> {
-        let values = [self.entity_id, self.user_id, ValueRef::Integer(value)];
+    /// Runs a statement of [`in_lane`], which may have one more value, `?3`.
+    fn execute(&self, conn: &Connection, sql: &str, value: Option<i64>) -> rusqlite::Result<bool> {
+        let lane = [self.entity_id, self.user_id].into_iter();
+        let values = lane.chain(value.map(ValueRef::Integer));
         let changed = conn
             .prepare_cached(sql)?
             .execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))?;
@@ -149,7 +150,7 @@ impl<'r> Lane<'r> {
              WHERE seq = ?3 AND slot IN ('ready', 'waiting') AND seq > (SELECT min(seq) FROM outbox_events WHERE ",
             ")"
         );
-        if self.execute(conn, sql, seq)? {
+        if self.execute(conn, sql, Some(seq))? {
             self.hand_on(conn, now_micros)?;
         }
         Ok(())
@@ -176,31 +177,22 @@ impl<'r> Lane<'r> {
              WHERE slot IN ('ready', 'waiting') AND seq = (SELECT min(seq) FROM outbox_events WHERE seq > ?3 AND ",
             ")"
         );
-        self.execute(conn, sql, seq)?;
+        self.execute(conn, sql, Some(seq))?;
         self.hand_on(conn, now_micros)?;
         Ok(())
     }
 
     /// Events came in from another lane, `blocked`, some of them perhaps before the front of this one.
     pub(super) fn line_up(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<()> {
-        if self.order == Order::None {
-            let sql = in_lane!(
-                self.order,
-                "UPDATE outbox_events SET slot = CASE WHEN next_attempt_at > ?3 THEN 'waiting' ELSE 'ready' END
-                 WHERE slot = 'blocked' AND ",
-                ""
-            );
-            return self.execute(conn, sql, now_micros).map(|_| ());
-        }
-        if self.leased(conn)?.is_some() {
+        if self.order == Order::None || self.leased(conn)?.is_some() {
             return Ok(());
         }
         let sql = in_lane!(
             self.order,
-            "UPDATE outbox_events SET slot = 'blocked' WHERE slot IN ('ready', 'waiting') AND seq > ?3 AND ",
+            "UPDATE outbox_events SET slot = 'blocked' WHERE slot IN ('ready', 'waiting') AND ",
             ""
         );
-        self.execute(conn, sql, i64::MIN)?;
+        self.execute(conn, sql, None)?;
         self.hand_on(conn, now_micros)?;
         Ok(())
     }
