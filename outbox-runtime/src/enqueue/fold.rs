@@ -2,11 +2,11 @@
 
 use chrono::{DateTime, Utc};
 
+use super::content::Content;
 use super::{Enqueued, NewEvent};
 use crate::clock;
-use crate::entity::{Coalesce, EntityId};
+use crate::entity::Coalesce;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
-use crate::metadata::RawMetadata;
 
 impl NewEvent {
     /// What `waiting` becomes when this event folds into it, or `None` where both are delivered: the table of
@@ -72,14 +72,7 @@ impl NewEvent {
     /// as it was or under an id that is taken: see [`is_same_event`](Self::is_same_event).
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
-        fingerprint(
-            &self.event_type,
-            &self.entity_id,
-            &self.user_id,
-            self.operation,
-            self.metadata.as_ref(),
-            self.metadata_version,
-        )
+        Content::of(self).fingerprint()
     }
 }
 
@@ -87,14 +80,7 @@ impl OutboxEvent {
     /// The [`fingerprint`](NewEvent::fingerprint) of its present content.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
-        fingerprint(
-            &self.event_type,
-            &self.entity_id,
-            &self.user_id,
-            self.operation,
-            self.metadata.as_ref(),
-            self.metadata_version,
-        )
+        Content::of_stored(self).fingerprint()
     }
 }
 
@@ -118,50 +104,4 @@ impl Enqueued {
             Self::Folded { event_id, into }
         }
     }
-}
-
-/// 64-bit FNV-1a, which is stable, unlike the standard library's hasher. Only two contents under one id are ever
-/// compared, so that a chance collision is out of the question.
-fn fingerprint(
-    event_type: &str,
-    entity_id: &EntityId,
-    user_id: &str,
-    operation: Operation,
-    metadata: Option<&RawMetadata>,
-    metadata_version: u32,
-) -> i64 {
-    const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-    const PRIME: u64 = 0x0000_0100_0000_01b3;
-    let integer;
-    let (kind, id): (&[u8], &[u8]) = match entity_id {
-        EntityId::Uuid(id) => (b"uuid", id.as_bytes()),
-        EntityId::Integer(id) => {
-            integer = id.to_be_bytes();
-            (b"integer", &integer)
-        }
-        EntityId::Text(id) => (b"text", id.as_bytes()),
-    };
-    let (has_metadata, metadata): (&[u8], &[u8]) = match metadata {
-        Some(raw) => (b"some", raw.as_bytes()),
-        None => (b"none", b""),
-    };
-    let parts = [
-        event_type.as_bytes(),
-        kind,
-        id,
-        user_id.as_bytes(),
-        operation.as_str().as_bytes(),
-        has_metadata,
-        metadata,
-        &metadata_version.to_be_bytes(),
-    ];
-    // Each part with its length, so that no two lists of parts are one row of bytes.
-    let bytes = parts.iter().flat_map(|part| {
-        let length = part.len() as u64;
-        length.to_be_bytes().into_iter().chain(part.iter().copied())
-    });
-    let hash = bytes.fold(BASIS, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-    });
-    hash.cast_signed()
 }

@@ -9,6 +9,7 @@ use crate::error::EnqueueError;
 use crate::event::Operation;
 
 mod batch; // many changes at once
+mod content; // what makes two events with one id the same
 mod fold; // what becomes of one that waits when a newer one arrives
 mod new_event; // an event that is not in a store yet
 

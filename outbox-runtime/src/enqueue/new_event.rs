@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::content::Content;
 use crate::entity::{Coalesce, EntityId, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
@@ -269,13 +270,7 @@ impl NewEvent {
     /// enqueued under an id, and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
-        self.id == stored.id
-            && self.event_type == stored.event_type
-            && self.entity_id == stored.entity_id
-            && self.user_id == stored.user_id
-            && self.operation == stored.operation
-            && self.metadata == stored.metadata
-            && self.metadata_version == stored.metadata_version
+        self.id == stored.id && Content::of(self) == Content::of_stored(stored)
     }
 
     /// The row of this event at the moment it is written.

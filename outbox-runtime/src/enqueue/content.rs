@@ -1,0 +1,80 @@
+//! The content of an event: what makes two events with one id the same, or a conflict.
+
+use super::NewEvent;
+use crate::entity::EntityId;
+use crate::event::{Operation, OutboxEvent};
+use crate::metadata::RawMetadata;
+
+/// What happened to which entity, without what a processor writes later and when and how urgently it was enqueued.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Content<'e> {
+    event_type: &'e str,
+    entity_id: &'e EntityId,
+    user_id: &'e str,
+    operation: Operation,
+    metadata: Option<&'e RawMetadata>,
+    metadata_version: u32,
+}
+
+impl<'e> Content<'e> {
+    pub(super) fn of(event: &'e NewEvent) -> Self {
+        Self {
+            event_type: &event.event_type,
+            entity_id: &event.entity_id,
+            user_id: &event.user_id,
+            operation: event.operation,
+            metadata: event.metadata.as_ref(),
+            metadata_version: event.metadata_version,
+        }
+    }
+
+    pub(super) fn of_stored(event: &'e OutboxEvent) -> Self {
+        Self {
+            event_type: &event.event_type,
+            entity_id: &event.entity_id,
+            user_id: &event.user_id,
+            operation: event.operation,
+            metadata: event.metadata.as_ref(),
+            metadata_version: event.metadata_version,
+        }
+    }
+
+    /// 64-bit FNV-1a, which is stable, unlike the standard library's hasher. Only two contents under one id are ever
+    /// compared, so that a chance collision is out of the question.
+    pub(super) fn fingerprint(&self) -> i64 {
+        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
+        const PRIME: u64 = 0x0000_0100_0000_01b3;
+        let integer;
+        let (kind, id): (&[u8], &[u8]) = match self.entity_id {
+            EntityId::Uuid(id) => (b"uuid", id.as_bytes()),
+            EntityId::Integer(id) => {
+                integer = id.to_be_bytes();
+                (b"integer", &integer)
+            }
+            EntityId::Text(id) => (b"text", id.as_bytes()),
+        };
+        let (has_metadata, metadata): (&[u8], &[u8]) = match self.metadata {
+            Some(raw) => (b"some", raw.as_bytes()),
+            None => (b"none", b""),
+        };
+        let parts = [
+            self.event_type.as_bytes(),
+            kind,
+            id,
+            self.user_id.as_bytes(),
+            self.operation.as_str().as_bytes(),
+            has_metadata,
+            metadata,
+            &self.metadata_version.to_be_bytes(),
+        ];
+        // Each part with its length, so that no two lists of parts are one row of bytes.
+        let bytes = parts.iter().flat_map(|part| {
+            let length = part.len() as u64;
+            length.to_be_bytes().into_iter().chain(part.iter().copied())
+        });
+        let hash = bytes.fold(BASIS, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
+        });
+        hash.cast_signed()
+    }
+}
