@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
-use outbox_runtime::{Clock, Flushed, StoreErrorKind, prelude::*};
+use outbox_runtime::{Clock, Flushed, SignOut, StoreErrorKind, prelude::*};
 use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
@@ -205,4 +205,16 @@ fn a_flush_tells_when_its_time_is_up() {
         call.ok();
         running.stop().await.unwrap();
     });
+}
+
+#[test]
+fn what_is_asked_of_a_run_can_be_awaited_in_a_task_of_its_own() {
+    fn can_be_spawned(_: impl Future + Send) {}
+    fn of(running: &Running) {
+        can_be_spawned(running.flush(1, SOON));
+        can_be_spawned(running.explain(1));
+        can_be_spawned(running.suspend(SOON));
+        can_be_spawned(running.sign_out("u1", SignOut::Drain { deadline: SOON }));
+    }
+    let _ = of;
 }

@@ -9,7 +9,6 @@ use tokio::sync::oneshot;
 
 use super::Running;
 use super::run::Command;
-use crate::clock;
 use crate::dead_letters::{ExportError, write_lines};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -92,25 +91,12 @@ impl Running {
 
     /// Waits until nothing of the user's is left to deliver, or until the deadline.
     async fn drain(&self, user_id: &str, deadline: Duration) -> Result<(), StoreError> {
-        let shared = &self.shared;
-        let deadline = shared
-            .clock
-            .sleep_until(clock::after(shared.clock.now(), deadline));
-        tokio::pin!(deadline);
-        let mut progress = self.progress.subscribe();
-        self.trigger();
+        let mut changes = self.changes_within(deadline);
         loop {
-            progress.mark_unchanged();
-            let seen = shared.repository.revision();
-            let statistics = shared.repository.statistics(Some(user_id)).await?;
-            if statistics.undelivered() == 0 {
+            changes.look();
+            let statistics = self.shared.repository.statistics(Some(user_id)).await?;
+            if statistics.undelivered() == 0 || !changes.next().await {
                 return Ok(());
-            }
-            tokio::select! {
-                () = &mut deadline => return Ok(()),
-                // What this run records, and what others do to the store.
-                _ = progress.changed() => {}
-                _ = shared.repository.changed(seen) => {}
             }
         }
     }
