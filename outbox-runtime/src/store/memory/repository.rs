@@ -1,0 +1,378 @@
+//! The store in memory as an [`OutboxRepository`].
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::{MemoryStore, is_of};
+use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::clock::{self, Clock};
+use crate::enqueue::NewEvent;
+use crate::entity::EntityId;
+use crate::error::{EnqueueError, StoreError, StoreErrorKind};
+use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
+use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::retry::RetryPolicy;
+use crate::statistics::{Explanation, OutboxStatistics};
+use crate::store::rules::{claim_order, handler_has_some, new_owner};
+
+#[async_trait]
+impl OutboxRepository for MemoryStore {
+    async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError> {
+        let id = self.insert(event)?.carried_by();
+        self.fetch_event(id)
+            .await?
+            .ok_or_else(|| StoreError::not_found("create_event", id).into())
+    }
+
+    async fn fetch_pending_events(
+        &self,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut events = self.list(None, |event| {
+            event.should_process() && is_of(event, user_id)
+        });
+        events.sort_by_key(claim_order);
+        events.truncate(limit.unwrap_or(usize::MAX));
+        Ok(events)
+    }
+
+    async fn fetch_events(
+        &self,
+        status: OutboxStatus,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        Ok(self.list(limit, |event| {
+            event.status == status && is_of(event, user_id)
+        }))
+    }
+
+    async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        let state = self.state();
+        let seq = state.by_id.get(&id);
+        Ok(seq.and_then(|seq| state.rows.get(seq)).cloned())
+    }
+
+    async fn fetch_events_for_entity(
+        &self,
+        entity_id: &EntityId,
+        event_type: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        Ok(self.list(None, |event| {
+            event.entity_id == *entity_id
+                && event_type.is_none_or(|wanted| wanted == event.event_type)
+                && is_of(event, user_id)
+        }))
+    }
+
+    async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let stored = state
+            .by_id
+            .get(&event.id)
+            .and_then(|seq| state.rows.get(seq));
+        let Some(stored) = stored else {
+            return Err(StoreError::not_found("update_event", event.id));
+        };
+        if let Some(why) = stored.refuses_edit(event) {
+            return Err(StoreError::new(
+                StoreErrorKind::Conflict,
+                "update_event",
+                why,
+            ));
+        }
+        state.change(stored.seq, now, |stored| stored.clone_from(event));
+        self.shared.signal.raise();
+        Ok(())
+    }
+
+    async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        const OPERATION: &str = "mark_as_processing";
+        let now = self.now();
+        let state = &mut *self.state();
+        state.promote(now);
+        let Some(event) = state.by_id.get(&id).and_then(|seq| state.rows.get(seq)) else {
+            return Err(StoreError::not_found(OPERATION, id));
+        };
+        let refused = StoreError::not_claimable(OPERATION, event);
+        if !state.ready.contains(&claim_order(event)) {
+            return Err(refused);
+        }
+        state.take(event.seq, now, lease).ok_or(refused)
+    }
+
+    async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        let now = self.now();
+        let settlement = Settlement {
+            lease: *lease,
+            disposition: Disposition::Complete,
+        };
+        let settled = self.state().settle(settlement, now);
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        let Some(event) = self.fetch_event(lease.event_id).await? else {
+            return Ok(Settled::LeaseLost);
+        };
+        let now = self.now();
+        let failed = Outcome::Retry {
+            message: error.to_owned(),
+            not_before: None,
+        };
+        let claim = Claim {
+            event,
+            lease: *lease,
+        };
+        let settlement = failed.settle(&claim, &RetryPolicy::default(), now);
+        let settled = self.state().settle(settlement, now);
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let mut count = 0;
+        for id in ids {
+            let Some(seq) = state.by_id.get(id).copied() else {
+                continue;
+            };
+            let reset = state.transit(seq, Cause::Reset, now, |event| {
+                event.next_attempt_at = now;
+                event.error_message = None;
+                event.dead_reason = None;
+            });
+            count += u64::from(reset.is_some());
+        }
+        self.shared.signal.raise();
+        Ok(count)
+    }
+
+    async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        new_owner(to)?;
+        let now = self.now();
+        let state = &mut *self.state();
+        let mut seqs = Vec::new();
+        for event in state.rows.values().filter(|event| event.user_id == from) {
+            if event.status == OutboxStatus::Processing {
+                return Err(handler_has_some(from));
+            }
+            seqs.push(event.seq);
+        }
+        for seq in &seqs {
+            state.give_to(*seq, to, now);
+        }
+        if let Some(cleaned_up) = state.cleaned_up.remove(from) {
+            *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
+    }
+
+    async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let is_old = |event: &&OutboxEvent| {
+            event.status == OutboxStatus::Completed
+                && event.completed_at.is_some_and(|at| at < older_than)
+        };
+        let old = state.rows.values().filter(is_old);
+        let old: Vec<_> = old
+            .map(|event| (event.seq, event.user_id.clone()))
+            .collect();
+        let count = old.len() as u64;
+        for (seq, user_id) in old {
+            state.remove(seq, now);
+            *state.cleaned_up.entry(user_id).or_default() += 1;
+        }
+        Ok(count)
+    }
+
+    async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
+        Ok(self.delete(|event| event.id == id) > 0)
+    }
+
+    async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
+    async fn delete_events_for_entities(
+        &self,
+        entity_ids: &[EntityId],
+        user_id: Option<&str>,
+    ) -> Result<u64, StoreError> {
+        Ok(self.delete(|event| entity_ids.contains(&event.entity_id) && is_of(event, user_id)))
+    }
+
+    async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        self.state().cleaned_up.remove(user_id);
+        Ok(self.delete(|event| event.user_id == user_id))
+    }
+
+    async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        let now = self.now();
+        let mut statistics = OutboxStatistics::default();
+        let state = self.state();
+        for event in state.rows.values().filter(|event| is_of(event, user_id)) {
+            statistics.add(event, now);
+        }
+        let of_user = |(user, _): &(&String, &u64)| user_id.is_none_or(|wanted| wanted == *user);
+        let cleaned_up = state.cleaned_up.iter().filter(of_user);
+        statistics.completed_total += cleaned_up.map(|(_, count)| count).sum::<u64>();
+        Ok(statistics)
+    }
+
+    async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        let now = self.now();
+        Ok(self.list(None, |event| event.is_stale(now) && is_of(event, user_id)))
+    }
+
+    async fn pending_deletes(
+        &self,
+        user_id: Option<&str>,
+    ) -> Result<Vec<PendingDelete>, StoreError> {
+        let open = self.list(None, |event| {
+            event.operation == Operation::Delete
+                && event.status != OutboxStatus::Completed
+                && is_of(event, user_id)
+        });
+        let pending = open
+            .into_iter()
+            .map(|event| PendingDelete::new(event.user_id, event.event_type, event.entity_id));
+        Ok(pending.collect())
+    }
+
+    async fn explain(
+        &self,
+        entity_id: &EntityId,
+        user_id: Option<&str>,
+    ) -> Result<Explanation, StoreError> {
+        let now = self.now();
+        let state = self.state();
+        let undelivered: Vec<&OutboxEvent> = state
+            .rows
+            .values()
+            .filter(|event| event.entity_id == *entity_id && is_of(event, user_id))
+            .filter(|event| event.status != OutboxStatus::Completed)
+            .collect();
+        // One that is dead and was skipped waits for a decision, but nothing waits for it.
+        let open = undelivered.iter().find(|event| event.is_open());
+        let first = open.or(undelivered.first()).copied();
+        let count = undelivered.len() as u64;
+        let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
+        Ok(match open.and_then(|first| state.blocks(first)) {
+            Some(front) => explanation.behind(front),
+            None => explanation,
+        })
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        state.promote(now);
+        let claimed: Vec<(i64, Duration)> = state
+            .ready
+            .iter()
+            .filter_map(|(_, _, seq)| state.rows.get(seq))
+            .filter(|event| request.matches(&event.user_id, &event.event_type))
+            .take(request.limit())
+            .map(|event| (event.seq, request.lease_for(&event.event_type)))
+            .collect();
+        Ok(claimed
+            .into_iter()
+            .filter_map(|(seq, lease)| state.take(seq, now, lease))
+            .collect())
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        let now = self.now();
+        let settled = {
+            let state = &mut *self.state();
+            settlements
+                .into_iter()
+                .map(|settlement| state.settle(settlement, now))
+                .collect()
+        };
+        self.shared.signal.raise();
+        Ok(settled)
+    }
+
+    async fn extend(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError> {
+        let now = self.now();
+        let expires_at = clock::after(now, lease);
+        let state = &mut *self.state();
+        Ok(leases
+            .iter()
+            .map(|held| {
+                let seq = state.taken(held)?.seq;
+                state.change(seq, now, |event| {
+                    event.lease_expires_at = Some(expires_at);
+                    // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+                    event.last_attempt_at = event.last_attempt_at.min(Some(now));
+                });
+                Some(Lease {
+                    expires_at,
+                    ..*held
+                })
+            })
+            .collect())
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let now = self.now();
+        let rescued = self.state().rescue(now);
+        if rescued != Rescued::default() {
+            self.shared.signal.raise();
+        }
+        Ok(rescued)
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let state = self.state();
+        let due = |seq: &i64| {
+            let event = state.rows.get(seq)?;
+            request
+                .matches(&event.user_id, &event.event_type)
+                .then_some(event.next_attempt_at)
+        };
+        let ready = state.ready.iter().find_map(|(_, _, seq)| due(seq));
+        let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
+        let expiry = state.leased.first().map(|(ends, _)| *ends);
+        Ok([ready, waiting, expiry].into_iter().flatten().min())
+    }
+
+    /// It has no files to let go of.
+    async fn suspend(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        Ok(())
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.signal.revision()
+    }
+
+    async fn changed(&self, seen: Revision) -> Revision {
+        self.shared.signal.changed(seen).await
+    }
+}
