@@ -24,18 +24,8 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     let (few, rows) = (scale.few, scale.rows);
     let templates = [
-        scenes
-            .with(Content {
-                pending: few,
-                ..Content::default()
-            })
-            .await?,
-        scenes
-            .with(Content {
-                pending: rows,
-                ..Content::default()
-            })
-            .await?,
+        scenes.with(Content::pending(few)).await?,
+        scenes.with(Content::pending(rows)).await?,
         scenes
             .with(Content {
                 pending: few,

@@ -39,10 +39,7 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     for &backlog in &scale.backlogs {
-        let content = Content {
-            pending: backlog,
-            ..Content::default()
-        };
+        let content = Content::pending(backlog);
         let template = scenes.with(content).await?;
         for concurrency in [1, 16] {
             // One handler after the other waits for nothing but itself: the small backlog says it all.

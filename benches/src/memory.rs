@@ -20,18 +20,8 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     let (few, rows) = (scale.few, scale.rows);
     let templates = [
-        scenes
-            .with(Content {
-                pending: few,
-                ..Content::default()
-            })
-            .await?,
-        scenes
-            .with(Content {
-                pending: rows,
-                ..Content::default()
-            })
-            .await?,
+        scenes.with(Content::pending(few)).await?,
+        scenes.with(Content::pending(rows)).await?,
     ];
     let samples = interleaved(scale.rounds, &[0, 1], async |side: usize| {
         in_a_process_of_its_own(&scenes.copy(&templates[side])?)

@@ -30,6 +30,17 @@ pub(crate) struct Content {
     pub(crate) per_entity: usize,
 }
 
+impl Content {
+    /// So many pending events, each of an entity of its own, and nothing else.
+    pub(crate) fn pending(pending: usize) -> Self {
+        Self {
+            pending,
+            completed: 0,
+            per_entity: 1,
+        }
+    }
+}
+
 /// How many events are written in one transaction while a database is filled.
 const FILLED_AT_ONCE: usize = 20_000;
 

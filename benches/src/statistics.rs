@@ -21,19 +21,10 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     let (few, rows) = (scale.few, scale.rows);
     let contents = [
-        (
-            format!("{} pending", in_words(few)),
-            Content {
-                pending: few,
-                ..Content::default()
-            },
-        ),
+        (format!("{} pending", in_words(few)), Content::pending(few)),
         (
             format!("{} pending", in_words(rows)),
-            Content {
-                pending: rows,
-                ..Content::default()
-            },
+            Content::pending(rows),
         ),
         (
             format!("{} completed", in_words(rows)),

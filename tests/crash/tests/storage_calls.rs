@@ -4,29 +4,17 @@ use outbox_crash::ledger::Record;
 use outbox_crash::plan::{Plan, Then, Work, exit};
 use outbox_crash::rows::Database;
 use outbox_crash::supervisor::injection::Injection;
-use outbox_crash::supervisor::{Arena, was_killed};
+use outbox_crash::supervisor::{Arena, FEW_STATEMENTS, was_killed};
 use outbox_crash::task::{Chore, Task};
 use outbox_crash::tools;
 use outbox_crash::verdict::Circumstances;
 use rustix::process::{Signal, kill_process};
-
-/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
-const FEW: f64 = 150.0;
 
 /// An outcome that was delivered and could not be recorded leaves an attempt behind.
 const FAULTY: Circumstances = Circumstances {
     deaths: 2,
     cleaned_up: false,
 };
-
-fn mix(arena: &Arena, count: u32, then: Then) -> Plan {
-    arena.plan(Work::Mix {
-        producer: 0,
-        first: 0,
-        count,
-        then,
-    })
-}
 
 /// How often a run that nobody harms makes this call on one thread.
 fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
@@ -52,7 +40,7 @@ fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
     if !tools::has_strace() {
         return;
     }
-    let plan = |arena: &Arena| mix(arena, 12, Then::Drain);
+    let plan = |arena: &Arena| arena.mix(12, Then::Drain);
     let all = count_of(call, plan);
     let (mut fired, mut told) = (0, 0);
     for point in 0..points {
@@ -146,9 +134,7 @@ fn writes_that_fail_for_a_while_are_waited_out() {
     for (error, kind) in [("ENOSPC", "StorageFull"), ("EIO", "Unavailable")] {
         let arena = Arena::new();
         let injection = Injection::error(&arena, "pwrite64", error, "80..95");
-        let ended = injection
-            .start(&arena, &mix(&arena, 12, Then::Drain))
-            .wait();
+        let ended = injection.start(&arena, &arena.mix(12, Then::Drain)).wait();
         assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
         assert!(injection.fired() > 5, "{} struck", injection.fired());
         let refusals = arena.refusals();
@@ -174,9 +160,7 @@ fn writes_that_fail_now_and_then_are_got_over() {
     let arena = Arena::new();
     // Every 41st of the writer's, from the 60th on.
     let injection = Injection::error(&arena, "pwrite64", "EIO", "60+41");
-    let ended = injection
-        .start(&arena, &mix(&arena, 60, Then::Drain))
-        .wait();
+    let ended = injection.start(&arena, &arena.mix(60, Then::Drain)).wait();
     assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
     println!(
         "struck {} times, {} refusals",
@@ -198,7 +182,7 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
     for error in ["ENOSPC", "EIO"] {
         let arena = Arena::new();
         let injection = Injection::error(&arena, "pwrite64", error, "150+");
-        let worker = injection.start(&arena, &mix(&arena, 10_000, Then::Serve));
+        let worker = injection.start(&arena, &arena.mix(10_000, Then::Serve));
         outbox_crash::supervisor::wait::until("the fault", || injection.fired() > 0);
         // The positive control: it counted while it worked.
         let worked = arena
@@ -215,7 +199,7 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
             "{error}: struck {} times, {rate:.0} statements a second",
             injection.fired()
         );
-        assert!(rate < FEW, "{rate} statements a second");
+        assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
         kill_process(arena.last_process(), Signal::KILL).unwrap();
         assert!(was_killed(worker.wait()));
         arena.drain_and_judge(Circumstances {
@@ -229,9 +213,9 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
 #[test]
 fn a_worker_at_work_runs_many_statements() {
     let arena = Arena::new();
-    let worker = arena.start(&mix(&arena, 10_000, Then::Serve));
+    let worker = arena.start(&arena.mix(10_000, Then::Serve));
     let rate = arena.statements_a_second();
     println!("{rate:.0} statements a second");
-    assert!(rate > FEW, "{rate} statements a second");
+    assert!(rate > FEW_STATEMENTS, "{rate} statements a second");
     worker.kill();
 }

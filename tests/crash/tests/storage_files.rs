@@ -5,33 +5,17 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
 
 use outbox_crash::ledger::Record;
-use outbox_crash::plan::{Plan, Then, Work, exit};
+use outbox_crash::plan::{Then, Work, exit};
 use outbox_crash::rows::Database;
-use outbox_crash::supervisor::{Arena, wait, was_killed};
+use outbox_crash::supervisor::{Arena, FEW_STATEMENTS, wait, was_killed};
 use outbox_crash::task::{Chore, Task};
 use outbox_crash::verdict::Circumstances;
 use outbox_runtime::rusqlite::Connection;
-
-/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
-const FEW: f64 = 150.0;
 
 const FAULTY: Circumstances = Circumstances {
     deaths: 20,
     cleaned_up: false,
 };
-
-fn mix(arena: &Arena, count: u32) -> Plan {
-    arena.plan(Work::Mix {
-        producer: 0,
-        first: 0,
-        count,
-        then: Then::Serve,
-    })
-}
-
-fn acknowledged(arena: &Arena) -> usize {
-    arena.count(|record| matches!(record, Record::Acknowledged { .. }))
-}
 
 /// Sixty events that were never claimed, in a file that was closed in order.
 fn sixty_events() -> Arena {
@@ -47,10 +31,10 @@ fn sixty_events() -> Arena {
 #[test]
 fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
     let arena = Arena::new();
-    let mut plan = mix(&arena, 100_000);
+    let mut plan = arena.mix(100_000, Then::Serve);
     plan.busy_timeout = 50;
     let worker = arena.start(&plan);
-    wait::until("work", || acknowledged(&arena) > 20);
+    wait::until("work", || arena.acknowledged() > 20);
     // This process is the other one.
     let other = Connection::open(arena.database()).unwrap();
     other
@@ -64,7 +48,7 @@ fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
         "{} refusals, {rate:.0} statements a second",
         arena.refusals().len()
     );
-    assert!(rate < FEW, "{rate} statements a second");
+    assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
     for (kind, unknown) in &arena.refusals() {
         assert!(
             kind == "Unavailable" && !unknown || kind == "Driver",
@@ -72,8 +56,8 @@ fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
         );
     }
     other.execute_batch("COMMIT").unwrap();
-    let before = acknowledged(&arena);
-    wait::until("work goes on", || acknowledged(&arena) > before + 20);
+    let before = arena.acknowledged();
+    wait::until("work goes on", || arena.acknowledged() > before + 20);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
     arena.drain_and_judge(FAULTY);
 }
@@ -91,15 +75,15 @@ fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_doe
     let size = || std::fs::metadata(arena.beside_database("-wal")).map_or(0, |wal| wal.len());
     // SQLite moves the -wal back into the file from 4,000 pages on, and cannot while somebody reads what is older.
     let checkpoint = 4_000 * 4_096;
-    let worker = arena.start(&mix(&arena, 100_000));
+    let worker = arena.start(&arena.mix(100_000, Then::Serve));
     wait::until("a -wal that should have been moved", || {
         size() > checkpoint * 3 / 2
     });
     assert_eq!(count(), 60, "the reader sees what it saw");
     drop(reader);
     let reached = size();
-    let before = acknowledged(&arena);
-    let written = || acknowledged(&arena) - before;
+    let before = arena.acknowledged();
+    let written = || arena.acknowledged() - before;
     // As much again as had been written until then.
     wait::until("as much work again", || written() > before);
     println!(
@@ -128,8 +112,8 @@ fn roots_of_indices(arena: &Arena) -> Vec<u64> {
 #[test]
 fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_itself() {
     let arena = Arena::new();
-    let worker = arena.start(&mix(&arena, 100_000));
-    wait::until("work", || acknowledged(&arena) > 40);
+    let worker = arena.start(&arena.mix(100_000, Then::Serve));
+    wait::until("work", || arena.acknowledged() > 40);
     let backup = Arena::new();
     let conn = Connection::open(arena.database()).unwrap();
     let path = backup.database().to_str().unwrap();
@@ -170,10 +154,10 @@ fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
         file.write_all_at(&[0xA5; 4_096], (root - 1) * 4_096)
             .unwrap();
     }
-    let worker = arena.start(&mix(&arena, 1));
+    let worker = arena.start(&arena.mix(1, Then::Serve));
     wait::until("the damage", || !arena.refusals().is_empty());
     let rate = arena.statements_a_second();
-    assert!(rate < FEW, "{rate} statements a second");
+    assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
     assert_eq!(arena.refusals(), [("Corrupt".to_owned(), false)]);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
     for root in roots {
@@ -225,10 +209,10 @@ fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
 /// Enqueues and delivers, closes in order, enqueues and delivers more, and is killed with the `-wal` full of it.
 fn killed_with_a_wal() -> Arena {
     let arena = Arena::new();
-    let worker = arena.start(&mix(&arena, 20));
-    wait::until("work", || acknowledged(&arena) == 20);
+    let worker = arena.start(&arena.mix(20, Then::Serve));
+    wait::until("work", || arena.acknowledged() == 20);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
-    let mut plan = mix(&arena, 20);
+    let mut plan = arena.mix(20, Then::Serve);
     plan.work = Work::Mix {
         producer: 0,
         first: 20,
@@ -236,7 +220,7 @@ fn killed_with_a_wal() -> Arena {
         then: Then::Serve,
     };
     let worker = arena.start(&plan);
-    wait::until("more work", || acknowledged(&arena) == 40);
+    wait::until("more work", || arena.acknowledged() == 40);
     assert!(was_killed(worker.kill()));
     let wal = File::open(arena.beside_database("-wal")).unwrap();
     assert!(wal.metadata().unwrap().len() > 100_000, "the work is in it");

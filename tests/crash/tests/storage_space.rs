@@ -4,33 +4,17 @@
 use std::process::Command;
 
 use outbox_crash::ledger::Record;
-use outbox_crash::plan::{Plan, Then, Work, exit};
-use outbox_crash::supervisor::{Arena, Worker, program, wait};
+use outbox_crash::plan::{Plan, Then, exit};
+use outbox_crash::supervisor::{Arena, FEW_STATEMENTS, Worker, program, wait};
 use outbox_crash::tools::Tmpfs;
 use outbox_crash::verdict::Circumstances;
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
-
-/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
-const FEW: f64 = 150.0;
 
 /// An outcome that was delivered and could not be recorded leaves an attempt behind.
 const FAULTY: Circumstances = Circumstances {
     deaths: 20,
     cleaned_up: false,
 };
-
-fn mix(arena: &Arena, count: u32) -> Plan {
-    arena.plan(Work::Mix {
-        producer: 0,
-        first: 0,
-        count,
-        then: Then::Serve,
-    })
-}
-
-fn acknowledged(arena: &Arena) -> usize {
-    arena.count(|record| matches!(record, Record::Acknowledged { .. }))
-}
 
 /// Starts a worker through a shell that first does what `preparation` says.
 fn start_limited(preparation: &str, plan: &Plan) -> Worker {
@@ -60,14 +44,14 @@ fn is_waited_out(arena: &Arena, worker: Worker, kinds: &[&str], end: impl FnOnce
         "refused {} times, {rate:.0} statements a second",
         refusals.len()
     );
-    assert!(rate < FEW, "{rate} statements a second");
+    assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
     for (kind, _) in &refusals {
         assert!(kinds.contains(&kind.as_str()) || kind == "Driver", "{kind}");
     }
-    let before = acknowledged(arena);
+    let before = arena.acknowledged();
     assert!(before > 0, "there was something to lose");
     end();
-    wait::until("work goes on", || acknowledged(arena) > before + 5);
+    wait::until("work goes on", || arena.acknowledged() > before + 5);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
     arena.drain_and_judge(FAULTY);
 }
@@ -78,7 +62,7 @@ fn a_full_file_system_is_waited_out_and_loses_nothing() {
         return;
     };
     let arena = Arena::new().with_database_in(small.path());
-    let worker = arena.start(&mix(&arena, 100_000));
+    let worker = arena.start(&arena.mix(100_000, Then::Serve));
     is_waited_out(&arena, worker, &["StorageFull"], || {
         small.resize(64 * 1_024);
     });
@@ -89,7 +73,7 @@ fn a_limit_on_the_size_of_files_is_waited_out_and_loses_nothing() {
     let arena = Arena::new();
     // 1 MiB, in the blocks of 512 bytes that the shell counts in.
     let limited = "trap '' XFSZ; ulimit -S -f 2048";
-    let worker = start_limited(limited, &mix(&arena, 100_000));
+    let worker = start_limited(limited, &arena.mix(100_000, Then::Serve));
     is_waited_out(&arena, worker, &["StorageFull", "Unavailable"], || {
         lift(&arena, Resource::Fsize);
     });
@@ -100,10 +84,13 @@ fn a_lack_of_file_descriptors_is_told_and_waited_out() {
     let (mut unopened, mut waited_out) = (0, 0);
     for limit in 12..25 {
         let arena = Arena::new();
-        let worker = start_limited(&format!("ulimit -S -n {limit}"), &mix(&arena, 100_000));
+        let worker = start_limited(
+            &format!("ulimit -S -n {limit}"),
+            &arena.mix(100_000, Then::Serve),
+        );
         let failed = |record: &Record| matches!(record, Record::Failed { .. });
         wait::until("the fault, or none", || {
-            arena.count(failed) > 0 || !arena.refusals().is_empty() || acknowledged(&arena) > 50
+            arena.count(failed) > 0 || !arena.refusals().is_empty() || arena.acknowledged() > 50
         });
         if arena.count(failed) > 0 {
             let Some(Record::Failed {

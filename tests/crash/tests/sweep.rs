@@ -102,21 +102,12 @@ fn a_kill_at_any_call_while_a_new_file_is_opened_leaves_one_that_opens() {
     }
 }
 
-fn mix(arena: &Arena, count: u32) -> Plan {
-    arena.plan(Work::Mix {
-        producer: 0,
-        first: 0,
-        count,
-        then: Then::Drain,
-    })
-}
-
 #[test]
 fn a_kill_at_any_call_at_work_loses_nothing_and_leaves_nothing_stuck() {
     if !tools::has_strace() {
         return;
     }
-    for verdict in sweep(60, |arena| mix(arena, 12), ONE_DEATH) {
+    for verdict in sweep(60, |arena| arena.mix(12, Then::Drain), ONE_DEATH) {
         verdict.assert_sound();
     }
 }
@@ -128,7 +119,7 @@ fn a_worker_that_acknowledges_too_early_is_found_out() {
         return;
     }
     let prepare = |arena: &Arena| {
-        let mut plan = mix(arena, 12);
+        let mut plan = arena.mix(12, Then::Drain);
         plan.acknowledges_early = true;
         plan
     };

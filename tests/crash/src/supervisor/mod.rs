@@ -8,7 +8,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use crate::ledger::{self, Record};
-use crate::plan::{Plan, Work, exit};
+use crate::plan::{Plan, Then, Work, exit};
 use crate::rows::Database;
 use crate::verdict::{Circumstances, Verdict, judge};
 
@@ -19,6 +19,9 @@ pub mod wait; // waiting in real time
 
 /// Set for a process that is to be a worker.
 pub const PLAN: &str = "OUTBOX_CRASH_WORKER";
+
+/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
+pub const FEW_STATEMENTS: f64 = 150.0;
 
 /// A database, a ledger, and whoever works on them.
 #[derive(Debug)]
@@ -127,6 +130,23 @@ impl Arena {
             "the drain ended with {status}: {:?}",
             self.records().last()
         );
+    }
+
+    /// A plan of producer 0 that enqueues so many events of all kinds, and delivers.
+    #[must_use]
+    pub fn mix(&self, count: u32, then: Then) -> Plan {
+        self.plan(Work::Mix {
+            producer: 0,
+            first: 0,
+            count,
+            then,
+        })
+    }
+
+    /// How many enqueues were acknowledged.
+    #[must_use]
+    pub fn acknowledged(&self) -> usize {
+        self.count(|record| matches!(record, Record::Acknowledged { .. }))
     }
 
     /// How many records are such.
