@@ -29,6 +29,7 @@ mod query;
 mod queue;
 mod reader;
 mod repository;
+mod restore;
 mod row;
 mod savepoint;
 mod schema;
