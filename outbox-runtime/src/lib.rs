@@ -319,3 +319,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does that of the guide to importing.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../docs/importing.md")]
+struct Importing;

@@ -72,12 +72,12 @@ impl OldEvent {
 
 /// The id of the `n`-th old event.
 pub fn event_id(n: u128) -> Uuid {
-    Uuid::from_u128(0xE0000000_0000_4000_8000_000000000000 + n)
+    Uuid::from_u128(0xe000_0000_0000_4000_8000_0000_0000_0000 + n)
 }
 
 /// The entity of the `n`-th old event.
 pub fn entity_id(n: u128) -> Uuid {
-    Uuid::from_u128(0xA0000000_0000_4000_8000_000000000000 + n)
+    Uuid::from_u128(0xa000_0000_0000_4000_8000_0000_0000_0000 + n)
 }
 
 impl CoreData {

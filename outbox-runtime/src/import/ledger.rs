@@ -108,7 +108,7 @@ pub(super) fn install(conn: &Connection) -> Result<(), ImportError> {
 pub(super) struct Run<'c> {
     conn: &'c Connection,
     table_id: i64,
-    pub(super) run: i64,
+    run: i64,
     /// The last row of the ledger before this run.
     after: i64,
     /// Whether rows of an earlier run are put aside, which this one may take.
@@ -133,7 +133,8 @@ pub(super) enum Taken<'m> {
 
 /// An event that an import wrote.
 pub(super) struct Imported {
-    pub(super) run: i64,
+    /// Whether it was made of another row of the same table.
+    pub(super) is_of_another_row: bool,
     pub(super) content: Hash,
     pub(super) written: Hash,
 }
@@ -187,14 +188,15 @@ impl<'c> Run<'c> {
     }
 
     /// The event with this id, if any import wrote it.
-    pub(super) fn imported(&self, id: Uuid) -> rusqlite::Result<Option<Imported>> {
+    pub(super) fn imported(&self, row: &SourceRow, id: Uuid) -> rusqlite::Result<Option<Imported>> {
         self.conn
             .prepare_cached(
-                "SELECT run, content_hash, written_hash FROM outbox_import_rows WHERE event_id = ?1 AND outcome = 'event'",
+                "SELECT table_id = ?2 AND row_key <> ?3, content_hash, written_hash FROM outbox_import_rows
+                 WHERE event_id = ?1 AND outcome = 'event'",
             )?
-            .query_row([id], |row| {
+            .query_row(params![id, self.table_id, row.key()], |row| {
                 Ok(Imported {
-                    run: row.get(0)?,
+                    is_of_another_row: row.get(0)?,
                     content: Hash::from_bytes(row.get(1)?),
                     written: Hash::from_bytes(row.get(2)?),
                 })

@@ -77,19 +77,23 @@
 mod copy; // the source's files, as they are at one moment
 mod error;
 mod hash; // checksums
+mod layout; // which tables and columns it has
 mod ledger; // what was taken, and what was not
+mod lookup; // rows by what is in them
 mod mapper; // what the application makes of a row
 mod report; // the numbers
 mod row; // one row, whatever is in it
-mod run; // all rows, in one transaction
+mod rows; // each of them, taken or put aside
+mod run; // all of them, in one transaction
 mod source; // the copy, opened
 mod table; // which table, and how its columns are named
 mod verify; // whether what was written is there
 
 pub use self::error::ImportError;
+pub use self::lookup::SourceKey;
 pub use self::mapper::{ImportedEvent, Mapped, Reject, RejectReason, RowMapper};
 pub use self::report::{ImportReport, TableReport};
 pub use self::row::{SourceRow, SourceValue};
 pub use self::run::{Import, ImportProgress};
-pub use self::source::{Source, SourceKey};
+pub use self::source::Source;
 pub use self::table::{SourceDates, SourceTable};

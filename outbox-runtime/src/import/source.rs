@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension, Row, Rows};
-use uuid::Uuid;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 
 use super::copy::StoreCopy;
 use super::error::ImportError;
+use super::lookup::Index;
 use super::row::{SourceRow, SourceValue};
 use super::table::{Shape, SourceTable};
 
@@ -19,6 +19,9 @@ use super::table::{Shape, SourceTable};
 ///
 /// The original is never written, not even its `-wal`, and no file is made beside it. The copy is in a folder of its own and
 /// goes with the value.
+///
+/// The application that the store belongs to may have it open, in another process. In **this process** nothing else must: on
+/// Unix, the locks that SQLite holds on a file are gone once anybody in the process closes that file.
 ///
 /// # Examples
 ///
@@ -45,63 +48,13 @@ use super::table::{Shape, SourceTable};
 /// # }
 /// ```
 pub struct Source {
-    original: PathBuf,
-    conn: Connection,
-    identity: String,
-    shapes: RefCell<HashMap<SourceTable, Arc<Shape>>>,
-    indices: RefCell<HashMap<(String, usize), Index>>,
+    pub(super) original: PathBuf,
+    pub(super) conn: Connection,
+    pub(super) identity: String,
+    pub(super) shapes: RefCell<HashMap<SourceTable, Arc<Shape>>>,
+    pub(super) indices: RefCell<HashMap<(String, usize), Index>>,
     // Last, as the connection must be closed before the folder goes.
     _copy: StoreCopy,
-}
-
-/// Which rows have a value in a column.
-type Index = HashMap<SourceKey, Vec<i64>>;
-
-/// What rows are looked up by: [`Source::find`]. A UUID is found in whatever form the column has it: 16 bytes, or text in either
-/// case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SourceKey(Key);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Uuid(Uuid),
-    Integer(i64),
-    Text(String),
-}
-
-impl From<Uuid> for SourceKey {
-    fn from(id: Uuid) -> Self {
-        Self(Key::Uuid(id))
-    }
-}
-
-impl From<i64> for SourceKey {
-    fn from(id: i64) -> Self {
-        Self(Key::Integer(id))
-    }
-}
-
-impl From<&str> for SourceKey {
-    fn from(text: &str) -> Self {
-        Self(Uuid::try_parse(text).map_or_else(|_| Key::Text(text.to_owned()), Key::Uuid))
-    }
-}
-
-impl From<String> for SourceKey {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
-    }
-}
-
-impl SourceKey {
-    fn of(value: ValueRef<'_>) -> Option<Self> {
-        match value {
-            ValueRef::Integer(id) => Some(Self::from(id)),
-            ValueRef::Text(text) => Some(Self::from(std::str::from_utf8(text).ok()?)),
-            ValueRef::Blob(bytes) => Some(Self::from(Uuid::from_slice(bytes).ok()?)),
-            ValueRef::Null | ValueRef::Real(_) => None,
-        }
-    }
 }
 
 impl Source {
@@ -219,40 +172,6 @@ impl Source {
         Ok(())
     }
 
-    /// The first row, by its key, with this value in this column, if any.
-    ///
-    /// The first search in a column reads it once and remembers which rows have which value (some 50 bytes a row), so that each
-    /// search after that is quick. By `Z_PK`, [`get`](Self::get) finds a row without.
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError`] where the table or the column is not there.
-    pub fn find(
-        &self,
-        table: &SourceTable,
-        column: &str,
-        value: impl Into<SourceKey>,
-    ) -> Result<Option<SourceRow>, ImportError> {
-        let keys = self.keys(table, column, &value.into())?;
-        keys.first().map_or(Ok(None), |key| self.get(table, *key))
-    }
-
-    /// All rows with this value in this column, by their keys. See [`find`](Self::find).
-    ///
-    /// # Errors
-    ///
-    /// [`ImportError`] where the table or the column is not there.
-    pub fn find_all(
-        &self,
-        table: &SourceTable,
-        column: &str,
-        value: impl Into<SourceKey>,
-    ) -> Result<Vec<SourceRow>, ImportError> {
-        let keys = self.keys(table, column, &value.into())?;
-        let rows = keys.into_iter().map(|key| self.get(table, key).transpose());
-        rows.flatten().collect()
-    }
-
     /// The row with this key (`Z_PK`, `rowid`), if any.
     ///
     /// # Errors
@@ -279,43 +198,6 @@ impl Source {
         self.shape(table).map(drop)
     }
 
-    fn keys(
-        &self,
-        table: &SourceTable,
-        column: &str,
-        value: &SourceKey,
-    ) -> Result<Vec<i64>, ImportError> {
-        let shape = self.shape(table)?;
-        let at = self.column(&shape, column)?;
-        let indices = &mut *self.indices.borrow_mut();
-        let name = (shape.name.clone(), at);
-        if !indices.contains_key(&name) {
-            let index = self.index(&shape, at).map_err(|error| {
-                self.fault(
-                    &format!("reading column {} of {}", shape.columns[at], shape.name),
-                    error,
-                )
-            })?;
-            indices.insert(name.clone(), index);
-        }
-        let keys = indices.get(&name).and_then(|index| index.get(value));
-        Ok(keys.cloned().unwrap_or_default())
-    }
-
-    fn index(&self, shape: &Shape, at: usize) -> rusqlite::Result<Index> {
-        let (key, column, table) = (&shape.key, quoted(&shape.columns[at]), quoted(&shape.name));
-        let sql = format!("SELECT {key}, {column} FROM {table} ORDER BY {key}");
-        let mut statement = self.conn.prepare(&sql)?;
-        let mut rows = statement.query([])?;
-        let mut index = Index::new();
-        while let Some(row) = rows.next()? {
-            if let Some(value) = SourceKey::of(row.get_ref(1)?) {
-                index.entry(value).or_default().push(row.get(0)?);
-            }
-        }
-        Ok(index)
-    }
-
     fn next(shape: &Arc<Shape>, rows: &mut Rows<'_>) -> rusqlite::Result<Option<SourceRow>> {
         let Some(row) = rows.next()? else {
             return Ok(None);
@@ -328,132 +210,7 @@ impl Source {
         }))
     }
 
-    fn column(&self, shape: &Shape, column: &str) -> Result<usize, ImportError> {
-        shape
-            .column(column)
-            .ok_or_else(|| ImportError::ColumnMissing {
-                path: self.original.clone(),
-                table: shape.name.clone(),
-                column: column.to_owned(),
-                there: shape.columns.clone(),
-            })
-    }
-
-    pub(super) fn shape(&self, table: &SourceTable) -> Result<Arc<Shape>, ImportError> {
-        if let Some(shape) = self.shapes.borrow().get(table) {
-            return Ok(Arc::clone(shape));
-        }
-        let shape = Arc::new(self.find_shape(table)?);
-        self.shapes
-            .borrow_mut()
-            .insert(table.clone(), Arc::clone(&shape));
-        Ok(shape)
-    }
-
-    fn find_shape(&self, table: &SourceTable) -> Result<Shape, ImportError> {
-        let wanted = table.sql_name();
-        let there = self.tables()?;
-        let exact = there.iter().find(|name| **name == wanted);
-        let same = || {
-            there
-                .iter()
-                .find(|name| name.to_uppercase() == wanted.to_uppercase())
-        };
-        let Some(name) = exact.or_else(same).cloned() else {
-            return Err(ImportError::TableMissing {
-                path: self.original.clone(),
-                table: wanted,
-                there,
-            });
-        };
-        let columns = self
-            .columns(&name)
-            .map_err(|error| self.fault(&format!("reading the columns of {name}"), error))?;
-        let key = self.find_key(&name, &columns)?;
-        let shape = Shape::new(self.original.clone(), table.clone(), name, key, columns);
-        for column in table.requires.iter().chain(&table.order) {
-            self.column(&shape, column)?;
-        }
-        match table
-            .newer_with
-            .iter()
-            .find(|column| shape.column(column).is_some())
-        {
-            Some(column) => Err(ImportError::NewerLayout {
-                path: self.original.clone(),
-                table: shape.name,
-                column: column.clone(),
-            }),
-            None => Ok(shape),
-        }
-    }
-
-    fn columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
-        // With the generated ones, but without what a virtual table hides.
-        let mut columns = self
-            .conn
-            .prepare("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
-        let names = columns.query_map([table], |row| row.get(0))?;
-        names.collect()
-    }
-
-    /// A name of the rowid that no column has taken. `Z_PK` is one: an `INTEGER PRIMARY KEY`.
-    fn find_key(&self, table: &str, columns: &[String]) -> Result<String, ImportError> {
-        let is_column = |name: &str| {
-            columns
-                .iter()
-                .any(|column| column.eq_ignore_ascii_case(name))
-        };
-        let rowids = ["_rowid_", "rowid", "oid"];
-        let rowid = rowids.into_iter().find(|name| !is_column(name));
-        let no_rowid = || ImportError::NoRowid {
-            path: self.original.clone(),
-            table: table.to_owned(),
-        };
-        let rowid = rowid.ok_or_else(no_rowid)?;
-        let is_table: bool = self
-            .conn
-            .query_row(
-                "SELECT type = 'table' FROM sqlite_schema WHERE name = ?1 AND type IN ('table', 'view')",
-                [table],
-                |row| row.get(0),
-            )
-            .map_err(|error| self.fault("looking at the tables", error))?;
-        let sql = format!("SELECT {rowid} FROM {} LIMIT 0", quoted(table));
-        if !is_table || self.conn.prepare(&sql).is_err() {
-            return Err(no_rowid());
-        }
-        Ok(rowid.to_owned())
-    }
-
-    fn find_identity(&self) -> Result<String, ImportError> {
-        let has_metadata = self.tables()?.iter().any(|name| name == "Z_METADATA");
-        let stored = if has_metadata {
-            self.conn
-                .query_row(
-                    "SELECT Z_UUID FROM Z_METADATA WHERE Z_UUID <> '' LIMIT 1",
-                    [],
-                    |row| {
-                        Ok(
-                            String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default())
-                                .into_owned(),
-                        )
-                    },
-                )
-                .optional()
-                .map_err(|error| self.fault("reading Z_METADATA", error))?
-        } else {
-            None
-        };
-        Ok(stored.filter(|id| !id.is_empty()).unwrap_or_else(|| {
-            let path = self.original.canonicalize();
-            path.unwrap_or_else(|_| self.original.clone())
-                .to_string_lossy()
-                .into_owned()
-        }))
-    }
-
-    fn fault(&self, doing: &str, error: rusqlite::Error) -> ImportError {
+    pub(super) fn fault(&self, doing: &str, error: rusqlite::Error) -> ImportError {
         fault(&self.original, doing, error)
     }
 }
