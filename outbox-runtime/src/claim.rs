@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
 use crate::event::OutboxEvent;
 
@@ -35,14 +35,37 @@ pub struct Lease {
 ///
 /// Every write that records an outcome compares it, so that a worker which was frozen past its lease cannot
 /// overwrite what the next one did (fencing, as in Kleppmann, *Designing Data-Intensive Applications*, ch. 8).
+///
+/// It is a UUID of version 8 (RFC 9562, section 5.8): the number of the process that claimed, and 90 random bits. So a row tells
+/// who has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseToken(Uuid);
 
 impl LeaseToken {
-    /// A new token.
+    /// A new token of this process.
     #[must_use]
     pub fn random() -> Self {
-        Self(Uuid::new_v4())
+        let mut bytes = Uuid::new_v4().into_bytes();
+        bytes[..PROCESS_BYTES].copy_from_slice(&std::process::id().to_be_bytes());
+        Self(Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Which process claimed the event, by the number that its system gave it. `None` for a token that [`random`](Self::random)
+    /// did not make. Processes of several machines, or containers, can have one number.
+    ///
+    /// ```
+    /// use outbox_runtime::LeaseToken;
+    /// use uuid::Uuid;
+    ///
+    /// assert_eq!(LeaseToken::random().process_id(), Some(std::process::id()));
+    /// assert_eq!(LeaseToken::from(Uuid::now_v7()).process_id(), None);
+    /// ```
+    #[must_use]
+    pub fn process_id(self) -> Option<u32> {
+        (self.0.get_version_num() == 8)
+            .then(|| self.0.as_bytes().first_chunk::<PROCESS_BYTES>())
+            .flatten()
+            .map(|number| u32::from_be_bytes(*number))
     }
 
     /// The token as the row holds it.
@@ -51,6 +74,9 @@ impl LeaseToken {
         self.0
     }
 }
+
+/// What the number of a process takes at the front of a token.
+const PROCESS_BYTES: usize = size_of::<u32>();
 
 impl From<Uuid> for LeaseToken {
     fn from(token: Uuid) -> Self {

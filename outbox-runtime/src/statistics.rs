@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
+use crate::claim::LeaseToken;
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 
@@ -168,6 +169,8 @@ pub enum WaitsFor {
     },
     /// The handler that has it now.
     Handler {
+        /// The process that claimed it ([`LeaseToken::process_id`]).
+        process_id: Option<u32>,
         /// When the claim ends if nothing is heard of it.
         lease_expires_at: DateTime<Utc>,
     },
@@ -215,6 +218,9 @@ impl WaitsFor {
         match event.status {
             OutboxStatus::Completed => Self::Nothing,
             OutboxStatus::Processing => Self::Handler {
+                process_id: event
+                    .lease_token
+                    .and_then(|token| LeaseToken::from(token).process_id()),
                 lease_expires_at: event.lease_expires_at.unwrap_or(now),
             },
             OutboxStatus::Dead => Self::decision(event),
@@ -270,8 +276,15 @@ impl fmt::Display for WaitsFor {
             } => {
                 write!(f, "its next attempt at {at}; the last one said: {error}")
             }
-            Self::Handler { lease_expires_at } => {
-                write!(f, "its handler, which has it until {lease_expires_at}")
+            Self::Handler {
+                process_id,
+                lease_expires_at,
+            } => {
+                f.write_str("its handler")?;
+                if let Some(process_id) = process_id {
+                    write!(f, " in process {process_id}")?;
+                }
+                write!(f, ", which has it until {lease_expires_at}")
             }
             Self::Decision {
                 event_id,

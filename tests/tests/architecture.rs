@@ -76,8 +76,8 @@ fn nouns_import_only_what_comes_before_them() {
         let first = FLOW.to_vec();
         match noun {
             "entity" | "metadata" | "enqueue" | "event" => first,
-            "claim" | "statistics" => first,
-            "outcome" => [first, vec!["claim"]].concat(),
+            "claim" => first,
+            "outcome" | "statistics" => [first, vec!["claim"]].concat(),
             "handler" => [first, vec!["outcome"]].concat(),
             "repository" => [first, vec!["claim", "outcome", "statistics"]].concat(),
             _ => unreachable!(),

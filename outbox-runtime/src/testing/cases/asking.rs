@@ -143,8 +143,11 @@ pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clo
     clock.advance(SECOND);
     assert_eq!(explain().await, (2, WaitsFor::Worker));
     let claimed = claim_one(store).await;
-    let lease_expires_at = claimed.lease.expires_at;
-    assert_eq!(explain().await, (2, WaitsFor::Handler { lease_expires_at }));
+    let with_a_handler_here = WaitsFor::Handler {
+        process_id: Some(std::process::id()),
+        lease_expires_at: claimed.lease.expires_at,
+    };
+    assert_eq!(explain().await, (2, with_a_handler_here));
     settle(store, &claimed, buried()).await;
     let decision = WaitsFor::Decision {
         event_id: first.id,
