@@ -8,7 +8,10 @@ use outbox_runtime::import::{
 };
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params};
-use outbox_runtime::{ClaimRequest, DeadReason, NewEvent, OutboxStatus, RawMetadata, prelude::*};
+use outbox_runtime::{
+    ClaimRequest, Coalesce, DeadReason, NewEvent, OnDead, Order, OutboxStatus, RawMetadata,
+    prelude::*,
+};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CREATED, CoreData, OldEvent, entity_id, event_id, files};
 use uuid::Uuid;
@@ -488,6 +491,52 @@ async fn a_dead_event_holds_back_the_later_ones_of_its_entity() {
     store.discard(&[event_id(3)]).await.unwrap();
     let claims = store.claim(&request).await.unwrap();
     assert_eq!(claims[0].event.id, event_id(4));
+}
+
+#[tokio::test]
+async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been_enqueued() {
+    let source = CoreData::with((1..=8).map(OldEvent::new));
+    let mapper = |row: &SourceRow, _: &Source| {
+        // Two events of each kind, the first of them dead or not due.
+        let (order, on_dead) = match row.key() {
+            1 | 2 => (Order::User, OnDead::Skip),
+            3 | 4 => (Order::User, OnDead::Hold),
+            5 | 6 => (Order::None, OnDead::Hold),
+            _ => (Order::Entity, OnDead::Hold),
+        };
+        let user = format!("user-{}", (row.key() + 1) / 2);
+        let event = NewEvent::new("task", 1, user, Operation::Update)
+            .with_id(row.uuid("id")?)
+            .with_order(order)
+            .with_on_dead(on_dead)
+            .with_coalesce(Coalesce::Latest);
+        let event = ImportedEvent::new(event, row.date("createdAt")?);
+        Ok(match row.key() {
+            1 | 3 | 5 => event.dead(DeadReason::Rejected).into(),
+            7 => event
+                .due_at(row.date("createdAt")? + chrono::TimeDelta::days(36_500))
+                .into(),
+            _ => event.into(),
+        })
+    };
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let import = Import::new(&source.path).table(events());
+    let report = import.run(store, mapper).await.unwrap();
+    assert_eq!(
+        numbers(&report),
+        [8, 8, 0, 0, 0],
+        "none was folded into another"
+    );
+    let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
+    let mut claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
+    claimed.sort();
+    assert_eq!(claimed, [event_id(2), event_id(6)]);
+    // What is behind a dead one goes when that is discarded, and what is behind one that is not due does not.
+    store.discard(&[event_id(3)]).await.unwrap();
+    let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
+    let claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
+    assert_eq!(claimed, [event_id(4)]);
 }
 
 #[tokio::test]

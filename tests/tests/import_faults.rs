@@ -8,7 +8,7 @@ use outbox_runtime::import::{
 };
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::{BoxError, NewEvent, RawMetadata, SqliteStore, prelude::*};
+use outbox_runtime::{BoxError, Durability, NewEvent, RawMetadata, prelude::*};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CoreData, OldEvent};
 use proptest::prelude::*;
@@ -262,7 +262,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         put(&conn, row);
     }
     drop(conn);
-    let temporary = Temporary::open().await;
+    let temporary = Temporary::open_with(|builder| builder.durability(Durability::Normal)).await;
     let import = || {
         let import = Import::new(&source.path).table(events());
         import.run(&temporary.store, |row: &SourceRow, _: &Source| map(row))
@@ -294,7 +294,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 48,
+        cases: 32,
         failure_persistence: None,
         rng_seed: proptest::test_runner::RngSeed::Fixed(64),
         ..ProptestConfig::default()

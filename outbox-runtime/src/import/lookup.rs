@@ -63,7 +63,7 @@ impl SourceKey {
 impl Source {
     /// The first row, by its key, with this value in this column, if any.
     ///
-    /// The first search in a column reads it once and remembers which rows have which value (some 50 bytes a row), so that each
+    /// The first search in a column reads it once and remembers which rows have which value (some 100 bytes a row), so that each
     /// search after that is quick. By `Z_PK`, [`get`](Self::get) finds a row without.
     ///
     /// # Errors
