@@ -345,7 +345,7 @@ async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
         bad(1, |event| event.id = Value::Null),
         bad(2, |event| event.id = Value::Blob(vec![7; 15])),
         bad(3, |event| {
-            event.event_type = Value::Text("mood.renamed".into())
+            event.event_type = Value::Text("mood.renamed".into());
         }),
         bad(4, |event| event.payload = Value::Blob(b"{\"id\":".to_vec())),
         bad(5, |event| event.payload = Value::Blob(vec![0xff, 0xfe])),
@@ -359,7 +359,7 @@ async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
         }),
         bad(10, |event| *event = event.clone().with_status("failed", 5)),
         bad(11, |event| {
-            event.event_type = Value::Blob(b"mood.created".to_vec())
+            event.event_type = Value::Blob(b"mood.created".to_vec());
         }),
     ]);
     let temporary = Temporary::open().await;
