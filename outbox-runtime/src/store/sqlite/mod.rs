@@ -22,6 +22,7 @@ mod builder;
 mod counter;
 mod edit;
 mod fault;
+mod filter;
 mod fold;
 mod insert;
 mod lane;
@@ -34,6 +35,7 @@ mod savepoint;
 mod schema;
 mod sinks;
 mod threads;
+mod turns;
 mod watch;
 mod writer;
 
