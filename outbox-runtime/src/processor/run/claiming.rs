@@ -66,6 +66,7 @@ impl Run {
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.ended_meanwhile = true;
                     self.take_in(done);
+                    self.start_refresh();
                     self.start_waiting();
                 }
             }
