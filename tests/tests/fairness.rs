@@ -133,7 +133,7 @@ fn users_who_arrive_later_have_their_turn_as_well() {
                 let (seen, tell, store) = (seen.clone(), tell.clone(), inside.clone());
                 let count = 1 + count.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
                 async move {
-                    if count % 100 == 0 && count <= 500 {
+                    if count.is_multiple_of(100) && count <= 500 {
                         let user = format!("late {count}");
                         let change = note_of(&user, 10_000).enqueue_sync().priority(-9);
                         enqueue(&store, change).await;
