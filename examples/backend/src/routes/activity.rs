@@ -63,12 +63,15 @@ impl Entity for Snapshot {
 impl Create for Snapshot {
     type Draft = Content;
 
-    fn create(content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
+    fn create(mut content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
         rules::time("snapshot_time", &content.snapshot_time)?;
         rules::not_negative("active_calories", content.active_calories)?;
         rules::not_negative("basal_calories", content.basal_calories)?;
         rules::not_negative("steps", content.steps)?;
         rules::not_negative("distance_meters", content.distance_meters)?;
+        // What the service itself says of it is not for others to say.
+        let own = ["id", "user_id", "created_at"];
+        content.more.retain(|name, _| !own.contains(&name.as_str()));
         Ok(Self {
             id,
             user_id: visit.user.to_owned(),

@@ -4,3 +4,8 @@
 mod app; // a client
 
 mod auth;
+mod endpoints;
+mod faults;
+mod keys;
+mod limits;
+mod wire;
