@@ -82,7 +82,7 @@ impl Audit {
             .filter(move |call| call.route.as_deref() == Some(route))
     }
 
-    /// How often a fault fired.
+    /// How often a fault fired; slow answers count together, however slow they were.
     #[must_use]
     pub fn fired(&self, fault: Fault) -> u64 {
         self.faults.get(fault.name()).copied().unwrap_or(0)

@@ -46,3 +46,8 @@ pub use backend::{Backend, StartError};
 pub use clock::Clock;
 pub use faults::{Fault, FaultRule, FaultSyntaxError};
 pub use settings::{ErrorCodes, Idempotency, Settings};
+
+/// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

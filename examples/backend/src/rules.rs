@@ -120,7 +120,7 @@ pub(crate) fn day(field: &str, text: &str) -> Checked<NaiveDate> {
 }
 
 /// That one thing does not come after the other.
-pub(crate) fn in_order<T: PartialOrd>(first: (&str, T), second: (&str, T)) -> Checked {
+pub(crate) fn in_order<T: PartialOrd + Copy>(first: (&str, T), second: (&str, T)) -> Checked {
     if first.1 <= second.1 {
         return Ok(());
     }

@@ -14,7 +14,7 @@ use axum::http::{Response, StatusCode};
 use axum::routing::{MethodFilter, on};
 use chrono::{DateTime, Utc};
 
-use crate::answer::{Answer, Done, Envelope, Refusal};
+use crate::answer::{Answer, Envelope, Refusal};
 use crate::audit::{Audit, Call, Log};
 use crate::auth::Sessions;
 use crate::clock::Clock;
@@ -298,7 +298,7 @@ impl Inner {
                 replay: false,
             };
         }
-        let slot = self.slot(route, incoming, user.as_deref());
+        let slot = slot(route, incoming, user.as_deref());
         let seen = match (&self.replays, &slot) {
             (Some(replays), Some(slot)) => replays.look_up(slot, &incoming.body),
             _ => Seen::Never,
@@ -321,30 +321,18 @@ impl Inner {
                 (answer, entity, false)
             }
         };
-        match fault {
-            Some(Fault::Garble) => match answer.garbled() {
-                Some(answer) => Outcome {
-                    answer,
-                    user,
-                    entity,
-                    fault,
-                    replay,
-                },
-                None => Outcome {
-                    answer,
-                    user,
-                    entity,
-                    fault: None,
-                    replay,
-                },
-            },
-            _ => Outcome {
-                answer,
-                user,
-                entity,
-                fault,
-                replay,
-            },
+        let (answer, fault) = match fault {
+            Some(Fault::Garble) => answer
+                .garbled()
+                .map_or((answer, None), |garbled| (garbled, fault)),
+            _ => (answer, fault),
+        };
+        Outcome {
+            answer,
+            user,
+            entity,
+            fault,
+            replay,
         }
     }
 
@@ -376,23 +364,11 @@ impl Inner {
         };
         match result {
             Ok(done) => {
-                let Done { entity, .. } = &done;
-                let entity = entity.clone();
+                let entity = done.entity.clone();
                 (route.envelope.done(done), entity)
             }
             Err(refusal) => (route.refused(&refusal, with_code), None),
         }
-    }
-
-    fn slot(&self, route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> {
-        let key = header(&incoming.parts, &IDEMPOTENCY_KEY)?;
-        let path = incoming.parts.uri.path();
-        Some((
-            user?.to_owned(),
-            route.name,
-            path.to_owned(),
-            key.to_owned(),
-        ))
     }
 }
 
@@ -405,6 +381,18 @@ impl Route {
         };
         envelope.refused(refusal, with_code)
     }
+}
+
+/// What a key belongs to.
+fn slot(route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> {
+    let key = header(&incoming.parts, &IDEMPOTENCY_KEY)?;
+    let path = incoming.parts.uri.path();
+    Some((
+        user?.to_owned(),
+        route.name,
+        path.to_owned(),
+        key.to_owned(),
+    ))
 }
 
 /// What a fault answers that comes instead of the effect.

@@ -1,10 +1,11 @@
 //! `/api/v1/goals`: an envelope of its own, and times with nanoseconds.
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::{Change, Create, Route, Visit, change, create, list, read, remove};
 use crate::answer::{Done, Envelope, Refusal};
-use crate::rules::{self, Checked, Extra};
+use crate::rules::{self, Checked};
 use crate::store::{Collection, Entity, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
@@ -46,9 +47,8 @@ pub(crate) struct Goal {
     created_at: String,
     updated_at: String,
     statistics: Statistics,
-    /// Fields of recurrence and whatever else came with it.
     #[serde(flatten)]
-    extra: Extra,
+    recurrence: Recurrence,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -65,6 +65,17 @@ struct Statistics {
     remaining_value: f64,
 }
 
+/// Kept as it came.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Recurrence {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_recurring: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recurrence_pattern: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    recurrence_interval: Option<Value>,
+}
+
 #[derive(Debug, Deserialize)]
 pub(crate) struct Draft {
     goal_type: String,
@@ -75,9 +86,8 @@ pub(crate) struct Draft {
     target_unit: String,
     start_date: String,
     target_date: Option<String>,
-    is_recurring: Option<serde_json::Value>,
-    recurrence_pattern: Option<serde_json::Value>,
-    recurrence_interval: Option<serde_json::Value>,
+    #[serde(flatten)]
+    recurrence: Recurrence,
 }
 
 /// What `PUT` takes; all else that the app sends is passed over.
@@ -112,11 +122,6 @@ impl Create for Goal {
         rules::length("target_unit", &draft.target_unit, 1..=50)?;
         rules::day("start_date", &draft.start_date)?;
         let now = rules::nanoseconds(visit.now);
-        let recurrence = [
-            ("is_recurring", draft.is_recurring),
-            ("recurrence_pattern", draft.recurrence_pattern),
-            ("recurrence_interval", draft.recurrence_interval),
-        ];
         let goal = Self {
             id,
             user_id: visit.user.to_owned(),
@@ -135,10 +140,7 @@ impl Create for Goal {
                 progress_percentage: 0.0,
                 remaining_value: draft.target_value,
             },
-            extra: recurrence
-                .into_iter()
-                .filter_map(|(name, value)| Some((name.to_owned(), value?)))
-                .collect(),
+            recurrence: draft.recurrence,
         };
         goal.check()?;
         Ok(goal)

@@ -201,3 +201,36 @@ impl Page {
         Ok(page.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_has_a_name_of_its_own_that_is_a_method_and_a_path() {
+        let mut names = BTreeSet::new();
+        for route in all() {
+            let (method, path) = route.method_and_path();
+            assert_eq!(format!("{method} {path}"), route.name);
+            assert!(axum::routing::MethodFilter::try_from(method).is_ok());
+            assert!(names.insert(route.name), "{} is there twice", route.name);
+        }
+    }
+
+    #[test]
+    fn the_readme_has_every_collection() {
+        let readme = include_str!("../../README.md");
+        for route in all() {
+            let (_, path) = route.method_and_path();
+            let collection = path.split("/{id}").next().unwrap_or(path);
+            let collection = ["/natural", "/batch", "/physical"]
+                .into_iter()
+                .fold(collection, |path, action| {
+                    path.strip_suffix(action).unwrap_or(path)
+                });
+            assert!(readme.contains(collection), "{} is missing", route.name);
+        }
+    }
+}

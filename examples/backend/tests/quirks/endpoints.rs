@@ -495,7 +495,7 @@ async fn what_is_left_out_of_a_profile_stays_as_it_is() {
 
 #[tokio::test]
 async fn a_consultation_that_exists_is_told_with_its_id() {
-    let (_backend, app) = start_plain().await;
+    let (backend, app) = start_plain().await;
     let path = "/api/v1/consultations";
     let made = app
         .post(
@@ -539,6 +539,8 @@ async fn a_consultation_that_exists_is_told_with_its_id() {
         .iter()
         .map(|message| &message["content"]);
     assert_eq!(contents.collect::<Vec<_>>(), ["Hello", "Soup?"]);
+    let bob = App::log_in(&backend, "bob@example.org").await;
+    assert_eq!(bob.delete(&format!("{path}/{id}")).await.status, 403);
     assert_eq!(app.delete(&format!("{path}/{id}")).await.status, 204);
     let gone = app.delete(&format!("{path}/{id}")).await;
     gone.assert_refused(
