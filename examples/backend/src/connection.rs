@@ -152,6 +152,8 @@ async fn accept(
 
 /// One connection, until its end or until it is cut.
 async fn converse(stream: TcpStream, router: Router, line: Line, stop: CancellationToken) {
+    // Small answers go out at once. Where that cannot be had they go out all the same.
+    let _ = stream.set_nodelay(true);
     let cut = line.0.clone();
     let router = TowerToHyperService::new(router);
     let answer = service_fn(move |mut request: Request<Incoming>| {
