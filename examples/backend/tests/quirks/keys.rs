@@ -91,18 +91,15 @@ async fn a_key_is_a_users_own_and_an_endpoints_own() {
 #[tokio::test]
 async fn what_was_refused_is_asked_again() {
     let (backend, app) = start_with(Idempotency::Honoured).await;
+    let path = "/api/v1/consultations";
+    let persona = json!({ "persona": "nutritionist" });
+    let first = post(&app, path, "e-1", persona.clone()).await.data();
+    assert_eq!(post(&app, path, "e-2", persona.clone()).await.status, 409);
+    let id = first["consultation"]["id"].as_str().unwrap();
+    assert_eq!(app.delete(&format!("{path}/{id}")).await.status, 204);
     backend.set_faults(["503@1".parse().unwrap()]);
-    let statuses = [
-        post(&app, "/api/v1/progress", "e-1", steps(1))
-            .await
-            .status
-            .as_u16(),
-        post(&app, "/api/v1/progress", "e-1", steps(1))
-            .await
-            .status
-            .as_u16(),
-    ];
-    assert_eq!(statuses, [503, 201]);
+    assert_eq!(post(&app, path, "e-2", persona.clone()).await.status, 503);
+    assert_eq!(post(&app, path, "e-2", persona).await.status, 201);
 }
 
 #[tokio::test]
