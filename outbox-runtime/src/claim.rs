@@ -112,7 +112,10 @@ pub struct ClaimRequest {
     own_leases: Vec<(String, Duration)>,
     user_id: Option<String>,
     event_types: EventTypes,
+    /// In ascending order.
     without_users: Vec<String>,
+    turns: usize,
+    turns_after: String,
 }
 
 /// Which event types a worker has handlers for.
@@ -125,6 +128,13 @@ pub enum EventTypes {
 }
 
 impl ClaimRequest {
+    /// How much metadata one claim brings, in bytes (16 MiB): it ends with the event that makes it as much, and the next claim
+    /// goes on from there.
+    ///
+    /// A row with more than that was not [enqueued](crate::NewEvent::MAX_METADATA_BYTES) by this library. It is not loaded, and is
+    /// a dead letter.
+    pub const MAX_METADATA_BYTES: usize = 16 << 20;
+
     /// At most `limit` events of any user and type, each held for `lease`.
     pub fn new(limit: usize, lease: Duration) -> Self {
         Self {
@@ -134,6 +144,8 @@ impl ClaimRequest {
             user_id: None,
             event_types: EventTypes::AllExcept(Vec::new()),
             without_users: Vec::new(),
+            turns: 0,
+            turns_after: String::new(),
         }
     }
 
@@ -158,8 +170,22 @@ impl ClaimRequest {
     }
 
     /// No events of these users. Default: none is left out.
-    pub fn without_users(mut self, users: Vec<String>) -> Self {
+    pub fn without_users(mut self, mut users: Vec<String>) -> Self {
+        users.sort_unstable();
         self.without_users = users;
+        self
+    }
+
+    /// In so many of the places users take turns: one event of each, their first in claim order, beginning with the user whose
+    /// id comes next after this one, by its bytes, and going around. `""` begins with the first of them. Default: none; all places
+    /// are filled in claim order.
+    ///
+    /// So nobody's event waits for the backlog of somebody else, however large and urgent that is. The claims in claim order come
+    /// first, then those in turn, so that the next request goes on after the user of the last claim; then, where everybody had a
+    /// turn and places are left, more in claim order. In a claim [of one user](Self::with_user) there are no turns.
+    pub fn with_turns(mut self, places: usize, after: impl Into<String>) -> Self {
+        self.turns = places;
+        self.turns_after = after.into();
         self
     }
 
@@ -194,29 +220,44 @@ impl ClaimRequest {
         self.user_id.as_deref()
     }
 
-    /// [`user_id`](Self::user_id), as a value that a statement can bind.
-    #[cfg(feature = "sqlite")]
-    pub(crate) fn user(&self) -> Option<&String> {
-        self.user_id.as_ref()
-    }
-
     /// Of which types.
     #[must_use]
     pub fn event_types(&self) -> &EventTypes {
         &self.event_types
     }
 
-    /// Of which users not.
+    /// In how many of the places users take turns.
+    #[must_use]
+    pub fn turns(&self) -> usize {
+        match self.user_id {
+            Some(_) => 0,
+            None => self.turns.min(self.limit),
+        }
+    }
+
+    /// After whom they do.
+    #[must_use]
+    pub fn turns_after(&self) -> &str {
+        &self.turns_after
+    }
+
+    /// Of which users not, in ascending order.
     #[must_use]
     pub fn excluded_users(&self) -> &[String] {
         &self.without_users
+    }
+
+    /// Whether this is one of the [`excluded_users`](Self::excluded_users).
+    pub(crate) fn excludes(&self, user_id: &[u8]) -> bool {
+        let order = |user: &String| user.as_bytes().cmp(user_id);
+        self.without_users.binary_search_by(order).is_ok()
     }
 
     /// Whether an event of this user and type is asked for.
     #[must_use]
     pub fn matches(&self, user_id: &str, event_type: &str) -> bool {
         self.user_id.as_deref().is_none_or(|user| user == user_id)
-            && !self.without_users.iter().any(|user| user == user_id)
+            && !self.excludes(user_id.as_bytes())
             && self.event_types.contains(event_type)
     }
 }

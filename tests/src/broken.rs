@@ -35,6 +35,8 @@ pub enum Flaw {
     ForgetsDueTimes,
     /// Hands out events of all users.
     IgnoresUsers,
+    /// Knows no turns: who has much goes first.
+    IgnoresTurns,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
 }
@@ -82,8 +84,12 @@ impl Broken {
         }
         let of_all = ClaimRequest::new(request.limit(), request.lease())
             .with_event_types(request.event_types().clone());
+        let in_order = of_all
+            .clone()
+            .without_users(request.excluded_users().to_vec());
         let request = match self.flaw {
             Flaw::IgnoresUsers => &of_all,
+            Flaw::IgnoresTurns if request.user_id().is_none() => &in_order,
             _ => request,
         };
         let mut claims = self.inner.claim(request).await?;

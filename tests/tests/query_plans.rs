@@ -82,7 +82,7 @@ async fn settle(
 
 /// Asks the store everything that it can be asked.
 async fn exercise(store: &SqliteStore) {
-    let notes: Vec<_> = (0..40).map(note).collect();
+    let notes: Vec<_> = (0..90).map(note).collect();
     enqueue_all(&notes).on(store).await.unwrap();
     for id in 0..20 {
         note(id).enqueue_update().on(store).await.unwrap();
@@ -114,6 +114,14 @@ async fn exercise(store: &SqliteStore) {
             .with_user("u1")
             .with_event_types(EventTypes::AllExcept(vec!["x".into()])),
         all.clone().without_users(vec!["u9".into()]),
+        all.clone()
+            .without_users((0..1_000).map(|n| format!("v{n}")).collect()),
+        all.clone().with_turns(3, "u1"),
+        // Of user u3 another type comes first.
+        all.clone()
+            .with_event_types(EventTypes::Only(vec!["note".into()]))
+            .without_users(vec!["u9".into()])
+            .with_turns(3, ""),
     ];
     for request in &requests {
         store.next_due(request).await.unwrap();
@@ -204,6 +212,32 @@ async fn import(store: &SqliteStore) {
         .run(store, map)
         .await;
     assert_eq!(report.unwrap().migrated(), 3);
+}
+
+/// Who comes next with what is one step down from the root of an index, whatever stands between one user and the next.
+#[tokio::test]
+async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
+    let store = &temporary.store;
+    for (user, count) in [("a", 2), ("b", 30), ("c", 2)] {
+        let notes: Vec<_> = (0..count).map(|id| note_of(user, id)).collect();
+        enqueue_all(&notes).on(store).await.unwrap();
+    }
+    let before = store.statements().get();
+    let turns = ClaimRequest::new(3, LEASE).with_turns(3, "a");
+    assert_eq!(store.claim(&turns).await.unwrap().len(), 3);
+    let texts = store.statements().texts();
+    let asked: Vec<_> = texts
+        .iter()
+        .filter(|sql| sql.contains("user_id > ?"))
+        .collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(
+        plan(&temporary.connect(), asked[0]),
+        ["SEARCH outbox_events USING INDEX outbox_ready_user (user_id>?)"]
+    );
+    assert!(store.statements().get() - before < 20);
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ mod new_event; // an event that is not in a store yet
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::key_fault;
+pub(crate) use self::new_event::{key_fault, size_fault};
 
 /// A change that is about to be enqueued; made by `enqueue_sync()`, `enqueue_update()` and `enqueue_delete()`.
 ///

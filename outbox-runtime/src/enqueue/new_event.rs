@@ -250,15 +250,8 @@ impl NewEvent {
         {
             return invalid("metadata", "is not UTF-8; write it as JSON".to_owned());
         }
-        let size = self.metadata.as_ref().map_or(0, RawMetadata::len);
-        if size > Self::MAX_METADATA_BYTES {
-            return invalid(
-                "metadata",
-                format!(
-                    "has {size} bytes, more than {}; keep large content in a table of your own and enqueue its key",
-                    Self::MAX_METADATA_BYTES
-                ),
-            );
+        if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
+            return invalid("metadata", reason);
         }
         Ok(())
     }
@@ -317,4 +310,12 @@ pub(crate) fn key_fault(key: &str) -> Option<String> {
             .find(|(_, c)| c.is_control())
             .map(|(at, c)| format!("has the control character {c:?} at byte {at}"))
     }
+}
+
+/// What is wrong with the size of metadata, if anything.
+pub(crate) fn size_fault(metadata: &RawMetadata) -> Option<String> {
+    let (size, most) = (metadata.len(), NewEvent::MAX_METADATA_BYTES);
+    (size > most).then(|| {
+        format!("has {size} bytes, more than {most}; keep large content in a table of your own and enqueue its key")
+    })
 }

@@ -164,26 +164,29 @@ impl Pauses {
         }
     }
 
-    /// An attempt was let through.
-    pub(super) fn granted(&mut self, user_id: &str) {
-        if let Some(credentials) = self.credentials.get_mut(user_id) {
-            credentials.in_vain = 0;
+    /// An attempt was let through. Where no other one of the user is under way, nothing need be remembered of him any more.
+    pub(super) fn granted(&mut self, user_id: &str, is_last: impl FnOnce() -> bool) {
+        let Some(credentials) = self.credentials.get_mut(user_id) else {
+            return;
+        };
+        credentials.in_vain = 0;
+        if credentials.state == Access::Granted && is_last() {
+            self.credentials.remove(user_id);
         }
     }
 
-    /// The users whose credentials are to be refreshed now; they count as being refreshed from here on.
-    pub(super) fn take_refreshes(&mut self, now: DateTime<Utc>) -> Vec<String> {
+    /// The user whose credentials are to be refreshed next, if that is due; they count as being refreshed from here on.
+    pub(super) fn take_refresh(&mut self, now: DateTime<Utc>) -> Option<String> {
         let due = self
             .credentials
             .iter_mut()
-            .filter_map(|(user, credentials)| {
-                let due = matches!(credentials.state, Access::Refused(at) if at <= now);
-                due.then(|| {
-                    credentials.state = Access::Refreshing;
-                    user.clone()
-                })
+            .filter_map(|(user, credentials)| match credentials.state {
+                Access::Refused(at) if at <= now => Some((at, user, credentials)),
+                _ => None,
             });
-        due.collect()
+        let (_, user, credentials) = due.min_by_key(|(at, ..)| *at)?;
+        credentials.state = Access::Refreshing;
+        Some(user.clone())
     }
 
     /// What came of a refresh.

@@ -197,8 +197,10 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     // The processor's own.
 
-    /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq. Each is
-    /// held for the [lease of its type](ClaimRequest::lease_for).
+    /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq; but for
+    /// the places in which [users take turns](ClaimRequest::with_turns). Each is held for the
+    /// [lease of its type](ClaimRequest::lease_for). It ends early where its events have
+    /// [much metadata](ClaimRequest::MAX_METADATA_BYTES).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
     /// Records outcomes, all in one transaction. The answers are in the order of the settlements.

@@ -4,9 +4,11 @@ use std::cmp::Reverse;
 
 use chrono::{DateTime, Utc};
 
-use crate::enqueue::key_fault;
+use crate::claim::ClaimRequest;
+use crate::enqueue::{key_fault, size_fault};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::metadata::RawMetadata;
 use crate::outcome::{Cause, Transition};
 use crate::statistics::OutboxStatistics;
 
@@ -16,6 +18,29 @@ pub(super) type ClaimOrder = (Reverse<i32>, DateTime<Utc>, i64);
 /// The order in which a claim takes events: higher priority, then earlier due, then smaller seq.
 pub(super) fn claim_order(event: &OutboxEvent) -> ClaimOrder {
     (Reverse(event.priority), event.next_attempt_at, event.seq)
+}
+
+/// How much metadata a claim may still bring.
+pub(super) struct Load {
+    left: usize,
+}
+
+impl Load {
+    pub(super) fn new() -> Self {
+        Self {
+            left: ClaimRequest::MAX_METADATA_BYTES,
+        }
+    }
+
+    pub(super) fn add(&mut self, event: &OutboxEvent) {
+        let size = event.metadata.as_ref().map_or(0, RawMetadata::len);
+        self.left = self.left.saturating_sub(size);
+    }
+
+    /// Whether the claim ends here.
+    pub(super) fn is_full(&self) -> bool {
+        self.left == 0
+    }
 }
 
 impl StoreError {
@@ -52,6 +77,12 @@ impl OutboxEvent {
     pub(super) fn refuses_edit(&self, edited: &Self) -> Option<String> {
         if Transition::of(self, Cause::Edit).is_none() {
             return Some(format!("event {} is {}", self.id, self.status));
+        }
+        // What somebody else has written may be as large as it is.
+        if edited.metadata != self.metadata
+            && let Some(fault) = edited.metadata.as_ref().and_then(size_fault)
+        {
+            return Some(format!("the metadata of event {} {fault}", self.id));
         }
         let mut expected = self.clone();
         expected.priority = edited.priority;

@@ -54,11 +54,12 @@ thread_local! {
     static MET: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-const EVERYTHING: [&str; 15] = [
+const EVERYTHING: [&str; 16] = [
     "enqueued",
     "folded",
     "refused as another under the same id",
     "claimed",
+    "claimed in turn",
     "claimed by hand",
     "not claimable",
     "recorded",
@@ -77,6 +78,9 @@ fn what_it_was(step: &Step, answer: &Answer) -> Option<&'static str> {
         (Step::Enqueue(id, ..), Answer::Carried(by)) if id == by => "enqueued",
         (Step::Enqueue(..), Answer::Carried(_)) => "folded",
         (Step::Enqueue(..), Answer::Conflict) => "refused as another under the same id",
+        (Step::Claim { turns: Some(_), .. }, Answer::Claimed(ids)) if !ids.is_empty() => {
+            "claimed in turn"
+        }
         (Step::Claim { .. }, Answer::Claimed(ids)) if !ids.is_empty() => "claimed",
         (Step::ClaimOne(..), Answer::Claimed(_)) => "claimed by hand",
         (Step::ClaimOne(..), Answer::Conflict) => "not claimable",
@@ -209,8 +213,16 @@ impl Tested {
                 Some((id, change, wishes)) => enqueue(store, event(id, change, wishes)).await,
                 None => Answer::Nothing,
             },
-            Step::Claim { limit, user, lease } => {
+            Step::Claim {
+                limit,
+                user,
+                turns,
+                lease,
+            } => {
                 let mut request = ClaimRequest::new(limit, Duration::from_millis(lease));
+                if let Some((places, after)) = turns {
+                    request = request.with_turns(places, self::user(after));
+                }
                 if let Some(number) = user {
                     request = request.with_user(self::user(number));
                 }

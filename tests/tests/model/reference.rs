@@ -1,6 +1,6 @@
 //! The reference: what a store must contain and answer, in the plainest way to say it. It looks at all rows for every question.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use outbox_runtime::{Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatus, TRANSITIONS};
 use proptest::prelude::*;
@@ -46,6 +46,8 @@ pub enum Step {
     Claim {
         limit: usize,
         user: Option<u8>,
+        /// In how many of the places users take turns, and after whom.
+        turns: Option<(usize, u8)>,
         lease: Millis,
     },
     ClaimOne(u8, Millis),
@@ -141,8 +143,9 @@ impl ReferenceStateMachine for Reference {
         prop_oneof![
             8 => enqueue.prop_map(|(id, change, wishes)| Step::Enqueue(id, change, wishes)),
             1 => nth.clone().prop_map(Step::EnqueueAgain),
-            5 => (1..4_usize, user(), lease.clone())
-                .prop_map(|(limit, user, lease)| Step::Claim { limit, user, lease }),
+            5 => (1..4_usize, user(), turns(), lease.clone()).prop_map(
+                |(limit, user, turns, lease)| Step::Claim { limit, user, turns, lease }
+            ),
             2 => (id.clone(), lease.clone()).prop_map(|(id, lease)| Step::ClaimOne(id, lease)),
             6 => (nth.clone(), report()).prop_map(|(nth, report)| Step::Settle(nth, report)),
             1 => (nth, lease).prop_map(|(nth, lease)| Step::Extend(nth, lease)),
@@ -168,6 +171,10 @@ impl ReferenceStateMachine for Reference {
 
 fn user() -> impl Strategy<Value = Option<u8>> {
     proptest::option::weighted(0.3, 0..2_u8)
+}
+
+fn turns() -> impl Strategy<Value = Option<(usize, u8)>> {
+    proptest::option::weighted(0.3, (1..4_usize, 0..2_u8))
 }
 
 fn change() -> impl Strategy<Value = Change> {
@@ -226,9 +233,19 @@ impl Reference {
                 Some((id, change, wishes)) => self.enqueue(id, change, wishes),
                 None => Answer::Nothing,
             },
-            Step::Claim { limit, user, lease } => {
+            Step::Claim {
+                limit,
+                user,
+                turns,
+                lease,
+            } => {
                 let mut seqs = self.claimable();
                 seqs.retain(|seq| user.is_none_or(|user| user == self.rows[seq].change.user));
+                if let Some((places, after)) = turns.filter(|_| user.is_none()) {
+                    let in_order = limit.saturating_sub(places).min(seqs.len());
+                    let others = seqs.split_off(in_order);
+                    seqs.append(&mut self.first_of_each(others, after));
+                }
                 seqs.truncate(limit);
                 Answer::Claimed(seqs.into_iter().map(|seq| self.hold(seq, lease)).collect())
             }
@@ -396,6 +413,26 @@ impl Reference {
             .collect();
         seqs.sort_by_key(|seq| (-self.rows[seq].priority, self.rows[seq].due, *seq));
         seqs
+    }
+
+    /// The first of each user, beginning with who comes after this one and going around; then the rest.
+    fn first_of_each(&self, seqs: Vec<u64>, after: u8) -> Vec<u64> {
+        let mut had_turn = BTreeSet::new();
+        let (mut firsts, mut rest) = (Vec::new(), Vec::new());
+        for seq in seqs {
+            let user = self.rows[&seq].change.user;
+            if had_turn.insert(user) {
+                firsts.push(seq);
+            } else {
+                rest.push(seq);
+            }
+        }
+        firsts.sort_by_key(|seq| {
+            let user = self.rows[seq].change.user;
+            (user <= after, user)
+        });
+        firsts.append(&mut rest);
+        firsts
     }
 
     /// What waits for nothing but its time.

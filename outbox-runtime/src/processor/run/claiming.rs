@@ -36,6 +36,7 @@ impl Run {
             Ok(claims) => claims,
             Err(error) => return recorded.and(Err(error)),
         };
+        self.turns.claimed(&request, &claims);
         let claimed = claims.len();
         // Whatever became of the outcomes: what is claimed here comes to nobody else.
         for claim in claims {
@@ -65,6 +66,7 @@ impl Run {
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.ended_meanwhile = true;
                     self.take_in(done);
+                    self.start_refresh();
                     self.start_waiting();
                 }
             }
@@ -122,7 +124,10 @@ impl Run {
             });
         match &self.user_id {
             Some(user) => request.with_user(user),
-            None => request.without_users(self.pauses.paused_users()),
+            None => {
+                let request = request.without_users(self.pauses.paused_users());
+                self.turns.in_turn(request)
+            }
         }
     }
 
@@ -137,11 +142,20 @@ impl Run {
         match self.shared.routes.route(&claim.event.event_type, settings) {
             Some(route) => self.waiting.push(claim, route, self.now()),
             None => {
-                let event_type = claim.event.event_type.clone();
-                warn!(event_type = ?event_type, "no handler takes this event type; its events wait");
-                self.unhandled.push(event_type);
+                self.leave_alone(&claim.event.event_type);
                 self.hand_back(&claim);
             }
+        }
+    }
+
+    /// Nobody takes events of this type.
+    pub(super) fn leave_alone(&mut self, event_type: &str) {
+        if !self.unhandled.iter().any(|known| known == event_type) {
+            warn!(
+                ?event_type,
+                "no handler takes this event type; its events wait"
+            );
+            self.unhandled.push(event_type.to_owned());
         }
     }
 
@@ -196,26 +210,31 @@ impl Run {
         self.settle(claim, outcome, &RetryPolicy::default());
     }
 
-    /// Starts refreshing the credentials of the users who need it.
-    pub(super) fn start_refreshes(&mut self) {
-        for user_id in self.pauses.take_refreshes(self.now()) {
-            info!("credentials were refused; the user's work is paused until they are refreshed");
-            let shared = Arc::clone(&self.shared);
-            let user = user_id.clone();
-            let refresh = async move {
-                let Some(refresh) = &shared.settings.refresh else {
-                    // Without a hook somebody else refreshes them; trying again tells.
-                    return Done::Refresh(Ok(()));
-                };
-                let _one_at_a_time = shared.refresh.lock().await;
-                Done::Refresh(tokio::select! {
-                    biased;
-                    result = refresh(user) => result.map_err(|error| error.to_string()),
-                    () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
-                })
-            };
-            let abort = self.tasks.spawn(refresh);
-            self.jobs.insert(abort.id(), Job::Refresh { user_id });
+    /// Starts refreshing the credentials of the user who has needed it for longest, unless that is being done for somebody.
+    pub(super) fn start_refresh(&mut self) {
+        let is_refresh = |job: &Job| matches!(job, Job::Refresh { .. });
+        if self.pauses.are_none() || self.jobs.values().any(is_refresh) {
+            return;
         }
+        let Some(user_id) = self.pauses.take_refresh(self.now()) else {
+            return;
+        };
+        info!("credentials were refused; the user's work is paused until they are refreshed");
+        let shared = Arc::clone(&self.shared);
+        let user = user_id.clone();
+        let refresh = async move {
+            let Some(refresh) = &shared.settings.refresh else {
+                // Without a hook somebody else refreshes them; trying again tells.
+                return Done::Refresh(Ok(()));
+            };
+            let _one_at_a_time = shared.refresh.lock().await;
+            Done::Refresh(tokio::select! {
+                biased;
+                result = refresh(user) => result.map_err(|error| error.to_string()),
+                () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
+            })
+        };
+        let abort = self.tasks.spawn(refresh);
+        self.jobs.insert(abort.id(), Job::Refresh { user_id });
     }
 }

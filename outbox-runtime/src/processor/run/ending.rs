@@ -54,7 +54,10 @@ impl Run {
         match &ended {
             Ended::Delivered => {
                 self.went_online();
-                self.pauses.granted(user_id);
+                let jobs = &self.jobs;
+                let is_of_user = |job: &Job| matches!(job, Job::Attempt(other) if other.claim.event.user_id == *user_id);
+                let is_last = || !jobs.values().any(is_of_user);
+                self.pauses.granted(user_id, is_last);
             }
             Ended::Failed(delivery, _) => match *delivery {
                 Delivery::Offline => {
@@ -73,7 +76,7 @@ impl Run {
                 }
                 Delivery::NoHandler => {
                     self.pauses.probe_inconclusive(now);
-                    self.unhandled.push(attempt.claim.event.event_type.clone());
+                    self.leave_alone(&attempt.claim.event.event_type);
                 }
                 _ => self.went_online(),
             },

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use self::ahead::{Pace, Waiting};
 use self::jumps::Reading;
+use self::turns::Turns;
 use super::attempt::Ended;
 use super::pauses::Pauses;
 use super::routes::HandlerIndex;
@@ -31,6 +32,7 @@ mod ending; // what an attempt means, and recording it
 mod jumps; // what a clock that was set must not do
 mod stopping; // waiting for handlers, giving back the rest
 mod suspension; // letting go of the files, and taking up work again
+mod turns; // nobody waits for the backlog of somebody else
 mod upkeep; // keeping leases, cleaning up
 
 /// What a [`Running`](super::Running) handle asks of its run.
@@ -82,11 +84,12 @@ pub(super) struct Run {
     /// Claimed, and started as soon as a handler is free.
     waiting: Waiting,
     pace: Pace,
+    turns: Turns,
     unrecorded: Vec<Settlement>,
     /// Something ended while the store was asked, so that what it was asked for may not be all that can be had.
     ended_meanwhile: bool,
     pauses: Pauses,
-    /// Event types that were met and that no handler takes.
+    /// Event types that were met and that no handler takes, each once.
     unhandled: Vec<String>,
     /// When the leases of each duration are renewed next.
     renew_at: BTreeMap<Duration, DateTime<Utc>>,
@@ -171,6 +174,7 @@ impl Run {
             leases: HashMap::new(),
             waiting: Waiting::default(),
             pace: Pace::default(),
+            turns: Turns::default(),
             unrecorded: Vec::new(),
             ended_meanwhile: false,
             pauses: Pauses::default(),
@@ -235,7 +239,7 @@ impl Run {
             self.take_in(done);
         }
         self.start_waiting();
-        self.start_refreshes();
+        self.start_refresh();
         if self.is_backing_off() {
             return Ok(false);
         }

@@ -13,6 +13,7 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::OutboxEvent;
 
+mod ready; // what may be claimed
 mod repository; // the contract
 mod state; // the rows, and the queues that they stand in
 

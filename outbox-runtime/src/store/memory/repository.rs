@@ -7,6 +7,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::state::State;
 use super::{MemoryStore, is_of};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::{self, Clock};
@@ -18,7 +19,7 @@ use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
 use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::rules::{claim_order, handler_has_some, new_owner};
+use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
 
 #[async_trait]
 impl OutboxRepository for MemoryStore {
@@ -103,7 +104,7 @@ impl OutboxRepository for MemoryStore {
             return Err(StoreError::not_found(OPERATION, id));
         };
         let refused = StoreError::not_claimable(OPERATION, event);
-        if !state.ready.contains(&claim_order(event)) {
+        if !state.ready.contains(event) {
             return Err(refused);
         }
         state.take(event.seq, now, lease).ok_or(refused)
@@ -280,18 +281,25 @@ impl OutboxRepository for MemoryStore {
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
-        let claimed: Vec<(i64, Duration)> = state
-            .ready
-            .iter()
-            .filter_map(|(_, _, seq)| state.rows.get(seq))
-            .filter(|event| request.matches(&event.user_id, &event.event_type))
-            .take(request.limit())
-            .map(|event| (event.seq, request.lease_for(&event.event_type)))
-            .collect();
-        Ok(claimed
-            .into_iter()
-            .filter_map(|(seq, lease)| state.take(seq, now, lease))
-            .collect())
+        let mut load = Load::new();
+        let mut claims: Vec<Claim> = Vec::new();
+        let mut take = |state: &mut State, seqs: Vec<i64>| {
+            let taken = seqs.into_iter().filter_map(|seq| {
+                let lease = request.lease_for(&state.rows.get(&seq)?.event_type);
+                state.take(seq, now, lease)
+            });
+            claims.extend(taken);
+            request.limit() - claims.len()
+        };
+        let in_order = request.limit() - request.turns();
+        let seqs = state.choose(request, state.ready.in_order(), in_order, &mut load);
+        let left = take(state, seqs);
+        let firsts = state.first_of_each(request);
+        let seqs = state.choose(request, firsts, left.min(request.turns()), &mut load);
+        let left = take(state, seqs);
+        let seqs = state.choose(request, state.ready.in_order(), left, &mut load);
+        take(state, seqs);
+        Ok(claims)
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
@@ -349,7 +357,7 @@ impl OutboxRepository for MemoryStore {
                 .matches(&event.user_id, &event.event_type)
                 .then_some(event.next_attempt_at)
         };
-        let ready = state.ready.iter().find_map(|(_, _, seq)| due(seq));
+        let ready = state.ready.in_order().find_map(due);
         let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
         let expiry = state.leased.first().map(|(ends, _)| *ends);
         Ok([ready, waiting, expiry].into_iter().flatten().min())

@@ -6,7 +6,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::claim::{Claim, Lease, LeaseToken};
+use super::ready::Ready;
+use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
@@ -14,7 +15,7 @@ use crate::error::EnqueueError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Place, Settled, Settlement, Transition};
 use crate::repository::Rescued;
-use crate::store::rules::{ClaimOrder, claim_order};
+use crate::store::rules::Load;
 
 /// Which events wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -45,8 +46,8 @@ struct Folded {
 pub(super) struct State {
     pub(super) rows: BTreeMap<i64, OutboxEvent>,
     pub(super) by_id: HashMap<Uuid, i64>,
-    /// Due (as far as was looked) and at the front of their lanes, in claim order.
-    pub(super) ready: BTreeSet<ClaimOrder>,
+    /// Due (as far as was looked) and at the front of their lanes.
+    pub(super) ready: Ready,
     /// At the front of their lanes, by due time.
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
     /// With a handler, by the end of the lease.
@@ -210,7 +211,7 @@ impl State {
                 self.waiting.insert((event.next_attempt_at, seq));
             }
             OutboxStatus::Pending | OutboxStatus::Failed => {
-                self.ready.insert(claim_order(event));
+                self.ready.insert(event);
             }
             OutboxStatus::Processing => {
                 let ends = event.lease_expires_at.unwrap_or(now);
@@ -222,7 +223,7 @@ impl State {
 
     fn unqueue(&mut self, seq: i64) {
         if let Some(event) = self.rows.get(&seq) {
-            self.ready.remove(&claim_order(event));
+            self.ready.remove(event);
             self.waiting.remove(&(event.next_attempt_at, seq));
             if let Some(ends) = event.lease_expires_at {
                 self.leased.remove(&(ends, seq));
@@ -243,7 +244,7 @@ impl State {
         {
             self.waiting.pop_first();
             if let Some(event) = self.rows.get(&seq) {
-                self.ready.insert(claim_order(event));
+                self.ready.insert(event);
             }
         }
     }
@@ -263,6 +264,41 @@ impl State {
             write(event);
         });
         Some(transition)
+    }
+
+    /// The first of these that are asked for, as many as there are places.
+    pub(super) fn choose<'s>(
+        &'s self,
+        request: &ClaimRequest,
+        seqs: impl Iterator<Item = &'s i64>,
+        places: usize,
+        load: &mut Load,
+    ) -> Vec<i64> {
+        let matching = seqs.filter_map(|seq| self.asked_for(request, seq));
+        let mut chosen = Vec::new();
+        for event in matching.take(places) {
+            if load.is_full() {
+                break;
+            }
+            load.add(event);
+            chosen.push(event.seq);
+        }
+        chosen
+    }
+
+    /// The first event of each user that is asked for, beginning where the request says and going around.
+    pub(super) fn first_of_each<'s>(
+        &'s self,
+        request: &ClaimRequest,
+    ) -> impl Iterator<Item = &'s i64> {
+        let users = self.ready.turns_after(request.turns_after());
+        users.filter_map(|mut of_user| of_user.find(|seq| self.asked_for(request, seq).is_some()))
+    }
+
+    fn asked_for(&self, request: &ClaimRequest, seq: &i64) -> Option<&OutboxEvent> {
+        let event = self.rows.get(seq)?;
+        let matches = request.matches(&event.user_id, &event.event_type);
+        matches.then_some(event)
     }
 
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {

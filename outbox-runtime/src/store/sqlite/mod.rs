@@ -22,6 +22,7 @@ mod builder;
 mod counter;
 mod edit;
 mod fault;
+mod filter;
 mod fold;
 mod insert;
 mod lane;
@@ -35,6 +36,7 @@ mod savepoint;
 mod schema;
 mod sinks;
 mod threads;
+mod turns;
 mod watch;
 mod writer;
 

@@ -4,13 +4,16 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
+use super::filter::Filter;
 use super::lane::{Lane, lane_columns};
-use super::row::{ReadRow, columns, read_all, select_events};
-use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
+use super::row::{ReadRow, claimed_columns, read_all, read_within};
+use super::turns;
+use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::event::{DeadReason, OutboxStatus};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
+use crate::store::rules::Load;
 
 /// At most how many events that have become due are moved to the claim's index by one claim.
 const PROMOTED_AT_ONCE: i64 = 1_000;
@@ -23,20 +26,49 @@ pub(super) fn claim(
 ) -> rusqlite::Result<Vec<Claim>> {
     let filter = Filter::of(request);
     promote(conn, now)?;
-    if filter.is_of_no_type {
+    if filter.is_of_no_type() {
+        return Ok(Vec::new());
+    }
+    let mut load = Load::new();
+    let in_order = request.limit() - request.turns();
+    let rows = first(conn, &filter, in_order, &mut load)?;
+    if request.turns() == 0 {
+        return take(conn, now, request, rows);
+    }
+    // What was taken in claim order is out of the way of the turns, and what these took out of that of the rest.
+    let mut left = request.limit() - rows.len();
+    let mut claims = take(conn, now, request, rows)?;
+    let rows = turns::first_of_each(conn, request, &filter, left.min(request.turns()), &mut load)?;
+    left -= rows.len();
+    claims.append(&mut take(conn, now, request, rows)?);
+    let rows = first(conn, &filter, left, &mut load)?;
+    claims.append(&mut take(conn, now, request, rows)?);
+    Ok(claims)
+}
+
+/// The first events in claim order.
+fn first(
+    conn: &Connection,
+    filter: &Filter<'_>,
+    places: usize,
+    load: &mut Load,
+) -> rusqlite::Result<Vec<ReadRow>> {
+    if places == 0 || load.is_full() {
         return Ok(Vec::new());
     }
     let sql = format!(
         "SELECT {} FROM outbox_events INDEXED BY {} WHERE slot = 'ready'{}
          ORDER BY priority DESC, next_attempt_at, seq LIMIT ?",
-        columns!(),
+        claimed_columns!(),
         filter.ready_index(),
-        filter.sql
+        filter.sql()
     );
-    let limit = i64::try_from(request.limit()).unwrap_or(i64::MAX);
-    let values = filter.values().chain([&limit as &dyn ToSql]);
-    let rows = read_all(conn.prepare_cached(&sql)?.query(params_from_iter(values))?)?;
-    take(conn, now, request, rows)
+    let places = i64::try_from(places).unwrap_or(i64::MAX);
+    let values = filter.values().chain([&places as &dyn ToSql]);
+    read_within(
+        conn.prepare_cached(&sql)?.query(params_from_iter(values))?,
+        load,
+    )
 }
 
 /// Claims one event if it is in the claim's index, whatever its place there.
@@ -48,8 +80,12 @@ pub(super) fn claim_one(
 ) -> rusqlite::Result<Option<Claim>> {
     promote(conn, now)?;
     let rows = read_all(
-        conn.prepare_cached(select_events!("WHERE id = ?1 AND slot = 'ready'"))?
-            .query(params![id])?,
+        conn.prepare_cached(concat!(
+            "SELECT ",
+            claimed_columns!(),
+            " FROM outbox_events WHERE id = ?1 AND slot = 'ready'"
+        ))?
+        .query(params![id])?,
     )?;
     let claims = take(conn, now, &ClaimRequest::new(1, lease), rows)?;
     Ok(claims.into_iter().next())
@@ -316,12 +352,12 @@ pub(super) fn next_due(
     let values = || params_from_iter(filter.values());
     // In the order of each queue's index: what is due already is due, whichever of them comes first.
     let first = |slot: &str, index: &str, order: &str| {
-        if filter.is_of_no_type {
+        if filter.is_of_no_type() {
             return Ok(None);
         }
         let sql = format!(
             "SELECT next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = '{slot}'{} ORDER BY {order} LIMIT 1",
-            filter.sql
+            filter.sql()
         );
         conn.prepare_cached(&sql)?
             .query_row(values(), |row| row.get::<_, i64>(0))
@@ -336,57 +372,4 @@ pub(super) fn next_due(
     let earliest = [ready, waiting, expiry].into_iter().flatten().min();
     Ok(earliest
         .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
-}
-
-/// What a request leaves out, as SQL: only the number of placeholders varies, every value is bound.
-struct Filter<'r> {
-    sql: String,
-    is_of_one_user: bool,
-    /// Nothing matches. SQLite sees that as well, and has then no use for the index that it is told to take.
-    is_of_no_type: bool,
-    values: Vec<&'r String>,
-}
-
-impl<'r> Filter<'r> {
-    fn of(request: &'r ClaimRequest) -> Self {
-        let mut filter = Self {
-            sql: String::new(),
-            is_of_one_user: request.user().is_some(),
-            is_of_no_type: *request.event_types() == EventTypes::Only(Vec::new()),
-            values: Vec::new(),
-        };
-        if let Some(user) = request.user() {
-            filter.sql.push_str(" AND user_id = ?");
-            filter.values.push(user);
-        }
-        match request.event_types() {
-            EventTypes::Only(types) => filter.list("event_type IN", types),
-            EventTypes::AllExcept(types) if types.is_empty() => {}
-            EventTypes::AllExcept(types) => filter.list("event_type NOT IN", types),
-        }
-        if !request.excluded_users().is_empty() {
-            filter.list("user_id NOT IN", request.excluded_users());
-        }
-        filter
-    }
-
-    /// The claim's index that has the matching events in claim order. Named in the statement, as SQLite would take the one by
-    /// user for any condition on users, and sort.
-    fn ready_index(&self) -> &'static str {
-        if self.is_of_one_user {
-            "outbox_ready_user"
-        } else {
-            "outbox_ready"
-        }
-    }
-
-    fn list(&mut self, condition: &str, values: &'r [String]) {
-        let places = vec!["?"; values.len()].join(", ");
-        self.sql.push_str(&format!(" AND {condition} ({places})"));
-        self.values.extend(values);
-    }
-
-    fn values(&self) -> impl Iterator<Item = &dyn ToSql> {
-        self.values.iter().map(|value| *value as &dyn ToSql)
-    }
 }

@@ -5,19 +5,42 @@ use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, 
 use rusqlite::{Row, Rows};
 use uuid::Uuid;
 
+use crate::claim::ClaimRequest;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::metadata::RawMetadata;
+use crate::store::rules::Load;
 
 /// The columns of an event, in the order in which [`read`] takes them.
 macro_rules! columns {
     () => {
-        "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
-         last_attempt_at, attempt_count, max_attempts, error_message, completed_at, metadata, metadata_version, \
-         lease_token, lease_expires_at, dead_reason, lane, on_dead"
+        $crate::store::sqlite::row::columns!("metadata")
+    };
+    ($metadata:literal) => {
+        concat!(
+            "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
+             last_attempt_at, attempt_count, max_attempts, error_message, completed_at, ",
+            $metadata,
+            ", metadata_version, lease_token, lease_expires_at, dead_reason, lane, on_dead"
+        )
     };
 }
 pub(super) use columns;
+
+/// The same for an event that is claimed: of metadata that is too large, its size alone is read.
+macro_rules! claimed_columns {
+    () => {
+        $crate::store::sqlite::row::columns!(
+            "CASE WHEN octet_length(metadata) > 16777216 THEN octet_length(metadata) ELSE metadata END"
+        )
+    };
+}
+pub(super) use claimed_columns;
+
+const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
+
+/// Where the user stands in them.
+pub(super) const USER_COLUMN: usize = 4;
 
 /// How many they are.
 pub(super) const COLUMNS: usize = 22;
@@ -40,6 +63,19 @@ pub(super) struct ReadRow {
     pub(super) event: OutboxEvent,
     /// Why the row is not what this library writes. Such an event can be shown, not delivered.
     pub(super) damage: Option<String>,
+}
+
+/// Reads rows until that is as much as a claim may bring.
+pub(super) fn read_within(mut rows: Rows<'_>, load: &mut Load) -> rusqlite::Result<Vec<ReadRow>> {
+    let mut events = Vec::new();
+    while !load.is_full()
+        && let Some(row) = rows.next()?
+    {
+        let row = read(row)?;
+        load.add(&row.event);
+        events.push(row);
+    }
+    Ok(events)
 }
 
 /// Reads all rows; damaged ones as far as they go.
@@ -73,7 +109,7 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         max_attempts: columns.next("max_attempts", 1)?,
         error_message: columns.some_text("error_message")?,
         completed_at: columns.some_time("completed_at")?,
-        metadata: columns.bytes()?.map(RawMetadata::from_bytes),
+        metadata: columns.metadata()?,
         metadata_version: columns.next("metadata_version", 1)?,
         lease_token: columns.next("lease_token", None)?,
         lease_expires_at: columns.some_time("lease_expires_at")?,
@@ -117,6 +153,21 @@ impl<'r> Columns<'r, '_> {
         Ok(match self.value()? {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(bytes),
             _ => None,
+        })
+    }
+
+    fn metadata(&mut self) -> rusqlite::Result<Option<RawMetadata>> {
+        let value = self.value()?;
+        Ok(match value {
+            ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(RawMetadata::from_bytes(bytes)),
+            // Its size, as `claimed_columns` has it.
+            ValueRef::Integer(size) => {
+                let most = ClaimRequest::MAX_METADATA_BYTES;
+                let what = format!("has {size} bytes, more than the {most} that are loaded");
+                self.note("metadata", what);
+                None
+            }
+            ValueRef::Null | ValueRef::Real(_) => None,
         })
     }
 

@@ -23,6 +23,7 @@ mod folding;
 mod ordering;
 mod rescuing;
 mod settling;
+mod sharing;
 mod transitions;
 
 pub use self::asking::{
@@ -83,6 +84,12 @@ pub use self::settling::{
     a_lease_that_ended_is_its_holders_until_somebody_takes_it, a_lost_lease_cannot_be_extended,
     an_extended_lease_holds_longer, an_outcome_after_the_lease_ended_is_not_recorded,
     an_outcome_under_an_older_claim_is_not_recorded,
+};
+pub use self::sharing::{
+    a_claim_brings_no_more_metadata_than_it_may, a_turn_takes_only_what_is_asked_for,
+    an_edit_makes_metadata_no_larger_than_may_be_enqueued,
+    as_many_users_as_there_are_can_be_left_out, places_that_turns_leave_are_filled_in_claim_order,
+    turns_come_after_what_is_claimed_in_order, users_take_turns_whatever_their_backlogs,
 };
 pub use self::transitions::every_change_of_state_is_as_the_table_says_and_no_other_is_made;
 

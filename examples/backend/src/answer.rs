@@ -1,0 +1,200 @@
+//! What an endpoint says, and the envelopes it goes out in.
+
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, Response, StatusCode};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// How a family of endpoints wraps what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Envelope {
+    /// `{"data":{..}}`, `{"error":{"message":"..","code":".."}}`
+    Plain,
+    /// `{"success":true,"data":{..}}`, `{"success":false,"data":null,"error":{"message":".."}}`
+    Goals,
+    /// `{"success":true,"data":{..}}`, `{"success":false,"error":".."}`; its 404 is as that of all others.
+    Consultations,
+}
+
+/// What an endpoint says when it has done what it was asked to.
+#[derive(Debug)]
+pub(crate) struct Done {
+    pub(crate) status: StatusCode,
+    /// `None`: no body.
+    pub(crate) data: Option<Value>,
+    /// The id of what was made or addressed.
+    pub(crate) entity: Option<String>,
+}
+
+/// What an endpoint says when it has not.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) message: String,
+    /// Takes the place of the message in the envelope of consultations.
+    pub(crate) details: Option<Value>,
+    pub(crate) retry_after: Option<Duration>,
+}
+
+/// An answer as it goes out.
+#[derive(Debug, Clone)]
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) body: Option<String>,
+    retry_after: Option<u64>,
+}
+
+impl Done {
+    /// A status with what there is to say. What cannot be JSON is said as `null`: no entity is such.
+    pub(crate) fn new(status: StatusCode, data: impl Serialize) -> Self {
+        let data = serde_json::to_value(data).unwrap_or(Value::Null);
+        Self {
+            status,
+            data: Some(data),
+            entity: None,
+        }
+    }
+
+    pub(crate) fn ok(data: impl Serialize) -> Self {
+        Self::new(StatusCode::OK, data)
+    }
+
+    pub(crate) fn created(data: impl Serialize) -> Self {
+        Self::new(StatusCode::CREATED, data)
+    }
+
+    pub(crate) fn no_content() -> Self {
+        Self {
+            status: StatusCode::NO_CONTENT,
+            data: None,
+            entity: None,
+        }
+    }
+
+    pub(crate) fn about(mut self, entity: &str) -> Self {
+        self.entity = Some(entity.to_owned());
+        self
+    }
+}
+
+impl Refusal {
+    pub(crate) fn new(status: StatusCode, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            message: message.into(),
+            details: None,
+            retry_after: None,
+        }
+    }
+
+    /// A request that is not as it must be.
+    pub(crate) fn invalid(problem: impl std::fmt::Display) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            format!("validation error: {problem}"),
+        )
+    }
+
+    pub(crate) fn not_found(noun: &str) -> Self {
+        Self::new(StatusCode::NOT_FOUND, format!("{noun} not found"))
+    }
+
+    pub(crate) fn unauthorized(message: &str) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, message)
+    }
+
+    /// With `Retry-After`, in whole seconds, rounded up.
+    pub(crate) fn too_many_requests(wait: Duration) -> Self {
+        Self {
+            retry_after: Some(wait),
+            ..Self::new(StatusCode::TOO_MANY_REQUESTS, "rate limit exceeded")
+        }
+    }
+
+    pub(crate) fn with_details(mut self, details: Value) -> Self {
+        self.details = Some(details);
+        self
+    }
+
+    fn code(&self) -> String {
+        match self.status {
+            StatusCode::BAD_REQUEST => "VALIDATION_ERROR".to_owned(),
+            other => other
+                .canonical_reason()
+                .unwrap_or("UNKNOWN")
+                .to_uppercase()
+                .replace([' ', '-'], "_"),
+        }
+    }
+}
+
+impl Envelope {
+    pub(crate) fn done(self, done: Done) -> Answer {
+        let body = done.data.map(|data| match self {
+            Self::Plain => json!({ "data": data }),
+            Self::Goals | Self::Consultations => json!({ "success": true, "data": data }),
+        });
+        Answer {
+            status: done.status,
+            body: body.map(|body| body.to_string()),
+            retry_after: None,
+        }
+    }
+
+    pub(crate) fn refused(self, refusal: &Refusal, with_code: bool) -> Answer {
+        let message = &refusal.message;
+        let body = match self {
+            Self::Consultations if refusal.status != StatusCode::NOT_FOUND => {
+                let error = refusal.details.clone().unwrap_or_else(|| json!(message));
+                json!({ "success": false, "error": error })
+            }
+            Self::Goals => {
+                json!({ "success": false, "data": null, "error": { "message": message } })
+            }
+            Self::Plain | Self::Consultations if with_code => {
+                json!({ "error": { "message": message, "code": refusal.code() } })
+            }
+            Self::Plain | Self::Consultations => json!({ "error": { "message": message } }),
+        };
+        Answer {
+            status: refusal.status,
+            body: Some(body.to_string()),
+            retry_after: refusal.retry_after.map(whole_seconds),
+        }
+    }
+}
+
+impl Answer {
+    /// The same, but its body ends in the middle. `None` where there is none that could, or where it tells of an error.
+    pub(crate) fn garbled(&self) -> Option<Self> {
+        let body = self.body.as_ref().filter(|_| self.status.is_success())?;
+        let middle = (0..=body.len() / 2)
+            .rev()
+            .find(|at| body.is_char_boundary(*at))?;
+        Some(Self {
+            body: body.get(..middle).map(str::to_owned),
+            ..self.clone()
+        })
+    }
+
+    pub(crate) fn into_response(self) -> Response<Body> {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = self.status;
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(RETRY_AFTER, seconds.into());
+        }
+        if let Some(body) = self.body {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            *response.body_mut() = body.into();
+        }
+        response
+    }
+}
+
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs() + u64::from(wait.subsec_nanos() > 0)
+}

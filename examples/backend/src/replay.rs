@@ -1,0 +1,82 @@
+//! First answers, by idempotency key.
+
+use std::collections::{HashMap, VecDeque};
+
+use crate::answer::Answer;
+
+/// What makes two calls the same: user, endpoint, path and key.
+pub(crate) type Slot = (String, &'static str, String, String);
+
+/// The first answers that were a success. What was refused has had no effect, and is asked again.
+#[derive(Debug)]
+pub(crate) struct Replays {
+    capacity: usize,
+    first: HashMap<Slot, First>,
+    /// The oldest first.
+    order: VecDeque<Slot>,
+}
+
+#[derive(Debug)]
+struct First {
+    body: Vec<u8>,
+    answer: Answer,
+    entity: Option<String>,
+}
+
+/// What is known of a key.
+#[derive(Debug)]
+pub(crate) enum Seen {
+    Never,
+    /// With the same body: the first answer and what it was about.
+    Before(Answer, Option<String>),
+    /// With another body.
+    OtherBody,
+}
+
+impl Replays {
+    pub(crate) fn new(capacity: usize) -> Self {
+        Self {
+            capacity,
+            first: HashMap::new(),
+            order: VecDeque::new(),
+        }
+    }
+
+    pub(crate) fn look_up(&self, slot: &Slot, body: &[u8]) -> Seen {
+        match self.first.get(slot) {
+            None => Seen::Never,
+            Some(first) if same(&first.body, body) => {
+                Seen::Before(first.answer.clone(), first.entity.clone())
+            }
+            Some(_) => Seen::OtherBody,
+        }
+    }
+
+    pub(crate) fn keep(
+        &mut self,
+        slot: Slot,
+        body: &[u8],
+        answer: &Answer,
+        entity: Option<String>,
+    ) {
+        let first = First {
+            body: body.to_vec(),
+            answer: answer.clone(),
+            entity,
+        };
+        if self.first.insert(slot.clone(), first).is_none() {
+            self.order.push_back(slot);
+        }
+        if self.order.len() > self.capacity
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.first.remove(&oldest);
+        }
+    }
+}
+
+/// The order of keys in an object says nothing.
+fn same(one: &[u8], other: &[u8]) -> bool {
+    let parse = |body| serde_json::from_slice::<serde_json::Value>(body).ok();
+    one == other || parse(one).is_some_and(|one| Some(one) == parse(other))
+}

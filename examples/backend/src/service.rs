@@ -1,0 +1,441 @@
+//! The steps of an answer: key, token, rate, fault, effect, record. All of a call's happen under one lock, so that the order of
+//! the audit is the order of the effects.
+
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, Bytes, to_bytes};
+use axum::extract::{Extension, Path, Request, State};
+use axum::http::header::{AUTHORIZATION, HeaderName};
+use axum::http::request::Parts;
+use axum::http::{Response, StatusCode};
+use axum::routing::{MethodFilter, on};
+use chrono::{DateTime, Utc};
+
+use crate::answer::{Answer, Envelope, Refusal};
+use crate::audit::{Audit, Call, Log};
+use crate::auth::Sessions;
+use crate::clock::Clock;
+use crate::connection::Line;
+use crate::faults::{Fault, FaultRule, Plan};
+use crate::limits::Limits;
+use crate::replay::{Replays, Seen, Slot};
+use crate::routes::{self, Action, Route, Visit};
+use crate::settings::{ErrorCodes, Idempotency, Settings};
+use crate::store::Store;
+
+const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+/// What a body may have, in bytes: a batch of meals as long as they may be, in characters of four bytes.
+const LONGEST_BODY: usize = 1024 * 1024;
+
+/// What all calls share.
+#[derive(Debug)]
+pub(crate) struct Service {
+    api_key: String,
+    error_codes: ErrorCodes,
+    latency: RangeInclusive<Duration>,
+    clock: Clock,
+    state: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    sessions: Sessions,
+    store: Store,
+    limits: Option<Limits>,
+    faults: Plan,
+    /// `None`: keys are ignored.
+    replays: Option<Replays>,
+    log: Log,
+    chance: fastrand::Rng,
+}
+
+/// A request that was read.
+#[derive(Debug)]
+struct Incoming {
+    parts: Parts,
+    /// The `{id}` of the path.
+    id: String,
+    body: Bytes,
+}
+
+/// What a call led to.
+#[derive(Debug)]
+struct Outcome {
+    answer: Answer,
+    user: Option<String>,
+    entity: Option<String>,
+    fault: Option<Fault>,
+    replay: bool,
+}
+
+impl Service {
+    pub(crate) fn new(settings: Settings) -> Self {
+        let clock = settings.clock;
+        let inner = Inner {
+            sessions: Sessions::new(settings.accounts, settings.token_ttl),
+            store: Store::default(),
+            limits: settings
+                .rate
+                .and_then(|rate| Limits::new(rate, clock.clone())),
+            faults: Plan::new(settings.faults),
+            replays: (settings.idempotency == Idempotency::Honoured)
+                .then(|| Replays::new(settings.audit_capacity)),
+            log: Log::new(settings.audit_capacity),
+            chance: fastrand::Rng::with_seed(settings.seed),
+        };
+        Self {
+            api_key: settings.api_key,
+            error_codes: settings.error_codes,
+            latency: settings.latency,
+            clock,
+            state: Mutex::new(inner),
+        }
+    }
+
+    /// The endpoints of the table, and an answer for what is not in it.
+    pub(crate) fn router(self: &Arc<Self>) -> Router {
+        let mut router = Router::new();
+        for route in routes::all() {
+            let (method, path) = route.method_and_path();
+            // The methods of the table are among those that axum knows.
+            let Ok(method) = MethodFilter::try_from(method) else {
+                continue;
+            };
+            let answer = move |State(service): State<Arc<Self>>,
+                               Extension(line): Extension<Line>,
+                               id: Option<Path<String>>,
+                               request: Request| async move {
+                service
+                    .serve(route, &line, id.map(|Path(id)| id), request)
+                    .await
+            };
+            router = router.route(path, on(method, answer));
+        }
+        let unknown = |status: StatusCode, message: &'static str| {
+            move |State(service): State<Arc<Self>>, request: Request| async move {
+                service.refuse(&Refusal::new(status, message), &request.into_parts().0)
+            }
+        };
+        router
+            .fallback(unknown(StatusCode::NOT_FOUND, "no such endpoint"))
+            .method_not_allowed_fallback(unknown(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "method not allowed",
+            ))
+            .with_state(Arc::clone(self))
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(crate) fn audit(&self) -> Audit {
+        let inner = self.inner();
+        inner.log.audit(inner.store.held())
+    }
+
+    pub(crate) fn reset_audit(&self) {
+        self.inner().log.reset();
+    }
+
+    pub(crate) fn record_outage(&self) {
+        self.inner().log.record_outage();
+    }
+
+    pub(crate) fn faults(&self) -> Vec<FaultRule> {
+        self.inner().faults.rules().to_vec()
+    }
+
+    pub(crate) fn set_faults(&self, rules: Vec<FaultRule>) {
+        self.inner().faults.replace(rules);
+    }
+
+    pub(crate) fn expire_tokens(&self) {
+        self.inner().sessions.expire_access();
+    }
+
+    pub(crate) fn revoke_sessions(&self) {
+        self.inner().sessions.revoke();
+    }
+
+    async fn serve(
+        &self,
+        route: &'static Route,
+        line: &Line,
+        id: Option<String>,
+        request: Request,
+    ) -> Response<Body> {
+        let latency = self.draw_latency();
+        pause(latency).await;
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, LONGEST_BODY).await else {
+            let refusal = Refusal::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the body is too large or broke off",
+            );
+            return self.refuse(&refusal, &parts);
+        };
+        let incoming = Incoming {
+            parts,
+            id: id.unwrap_or_default(),
+            body,
+        };
+        let (answer, fault) = self.take(route, &incoming);
+        match fault {
+            Some(Fault::Drop) => line.cut().await,
+            Some(Fault::Slow(by)) => {
+                pause(by).await;
+                answer.into_response()
+            }
+            _ => answer.into_response(),
+        }
+    }
+
+    /// Lets a call have its effect, and writes it into the audit.
+    fn take(&self, route: &'static Route, incoming: &Incoming) -> (Answer, Option<Fault>) {
+        let now = self.clock.now();
+        let mut inner = self.inner();
+        let seq = inner.log.next_seq();
+        let outcome = match self.admit(&inner, route, incoming, now) {
+            Ok(user) => inner.act(route, incoming, user, now, self.with_code(seq)),
+            Err((user, refusal)) => Outcome {
+                answer: route.refused(&refusal, self.with_code(seq)),
+                user,
+                entity: None,
+                fault: None,
+                replay: false,
+            },
+        };
+        inner.log.record(Call {
+            route: Some(route.name.to_owned()),
+            user: outcome.user,
+            entity: outcome.entity,
+            fault: outcome.fault,
+            replay: outcome.replay,
+            ..call(seq, outcome.answer.status, &incoming.parts)
+        });
+        (outcome.answer, outcome.fault)
+    }
+
+    /// Who it is, or why not: `None` where the endpoint is for anybody.
+    fn admit(
+        &self,
+        inner: &Inner,
+        route: &Route,
+        incoming: &Incoming,
+        now: DateTime<Utc>,
+    ) -> Result<Option<String>, (Option<String>, Refusal)> {
+        if header(&incoming.parts, &API_KEY) != Some(&self.api_key) {
+            return Err((None, Refusal::unauthorized("Invalid API key")));
+        }
+        if matches!(route.action, Action::Open(_)) {
+            return Ok(None);
+        }
+        let token =
+            header(&incoming.parts, &AUTHORIZATION).and_then(|value| value.strip_prefix("Bearer "));
+        let user = token.and_then(|token| inner.sessions.user_of(token, now));
+        let user = user.ok_or_else(|| (None, Refusal::unauthorized("Invalid authentication")))?;
+        match inner.limits.as_ref().map(|limits| limits.admit(user)) {
+            Some(Err(wait)) => Err((Some(user.to_owned()), Refusal::too_many_requests(wait))),
+            Some(Ok(())) | None => Ok(Some(user.to_owned())),
+        }
+    }
+
+    /// The answer to what no endpoint is there for.
+    fn refuse(&self, refusal: &Refusal, parts: &Parts) -> Response<Body> {
+        let mut inner = self.inner();
+        let seq = inner.log.next_seq();
+        inner.log.record(call(seq, refusal.status, parts));
+        Envelope::Plain
+            .refused(refusal, self.with_code(seq))
+            .into_response()
+    }
+
+    fn with_code(&self, seq: u64) -> bool {
+        match self.error_codes {
+            ErrorCodes::Absent => false,
+            ErrorCodes::Present => true,
+            ErrorCodes::Alternating => seq.is_multiple_of(2),
+        }
+    }
+
+    fn draw_latency(&self) -> Duration {
+        let (least, most) = (*self.latency.start(), *self.latency.end());
+        let spread = most.saturating_sub(least);
+        if spread.is_zero() {
+            return least;
+        }
+        least + spread.mul_f64(self.inner().chance.f64())
+    }
+
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Inner {
+    /// From the fault that may come instead of the effect to the one that may come instead of the answer.
+    fn act(
+        &mut self,
+        route: &'static Route,
+        incoming: &Incoming,
+        user: Option<String>,
+        now: DateTime<Utc>,
+        with_code: bool,
+    ) -> Outcome {
+        let fault = self.faults.next(route.name, &mut self.chance);
+        if let Some(refusal) = fault.and_then(refusal_of) {
+            let answer = route.refused(&refusal, with_code);
+            return Outcome {
+                answer,
+                user,
+                entity: None,
+                fault,
+                replay: false,
+            };
+        }
+        let slot = slot(route, incoming, user.as_deref());
+        let seen = match (&self.replays, &slot) {
+            (Some(replays), Some(slot)) => replays.look_up(slot, &incoming.body),
+            _ => Seen::Never,
+        };
+        let (answer, entity, replay) = match seen {
+            Seen::Before(answer, entity) => (answer, entity, true),
+            Seen::OtherBody => {
+                let message = "the idempotency key was used for another request";
+                let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message);
+                (route.refused(&refusal, with_code), None, false)
+            }
+            Seen::Never => {
+                let (answer, entity) =
+                    self.perform(route, incoming, user.as_deref(), now, with_code);
+                if let (Some(replays), Some(slot)) = (&mut self.replays, slot)
+                    && answer.status.is_success()
+                {
+                    replays.keep(slot, &incoming.body, &answer, entity.clone());
+                }
+                (answer, entity, false)
+            }
+        };
+        let (answer, fault) = match fault {
+            Some(Fault::Garble) => answer
+                .garbled()
+                .map_or((answer, None), |garbled| (garbled, fault)),
+            _ => (answer, fault),
+        };
+        Outcome {
+            answer,
+            user,
+            entity,
+            fault,
+            replay,
+        }
+    }
+
+    fn perform(
+        &mut self,
+        route: &Route,
+        incoming: &Incoming,
+        user: Option<&str>,
+        now: DateTime<Utc>,
+        with_code: bool,
+    ) -> (Answer, Option<String>) {
+        let email = user
+            .and_then(|user| self.sessions.email_of(user))
+            .unwrap_or_default()
+            .to_owned();
+        let visit = Visit {
+            user: user.unwrap_or_default(),
+            email: &email,
+            id: &incoming.id,
+            query: incoming.parts.uri.query().unwrap_or_default(),
+            body: &incoming.body,
+            key: header(&incoming.parts, &IDEMPOTENCY_KEY),
+            seq: self.log.next_seq(),
+            now,
+        };
+        let result = match route.action {
+            Action::Open(act) => act(&mut self.sessions, &visit),
+            Action::User(act) => act(&mut self.store, &visit),
+        };
+        match result {
+            Ok(done) => {
+                let entity = done.entity.clone();
+                (route.envelope.done(done), entity)
+            }
+            Err(refusal) => (route.refused(&refusal, with_code), None),
+        }
+    }
+}
+
+impl Route {
+    /// Who is not let in is told so in the same words everywhere.
+    fn refused(&self, refusal: &Refusal, with_code: bool) -> Answer {
+        let envelope = match refusal.status {
+            StatusCode::UNAUTHORIZED => Envelope::Plain,
+            _ => self.envelope,
+        };
+        envelope.refused(refusal, with_code)
+    }
+}
+
+/// What a key belongs to.
+fn slot(route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> {
+    let key = header(&incoming.parts, &IDEMPOTENCY_KEY)?;
+    let path = incoming.parts.uri.path();
+    Some((
+        user?.to_owned(),
+        route.name,
+        path.to_owned(),
+        key.to_owned(),
+    ))
+}
+
+/// What a fault answers that comes instead of the effect.
+fn refusal_of(fault: Fault) -> Option<Refusal> {
+    match fault {
+        Fault::InternalError => Some(Refusal::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal server error",
+        )),
+        Fault::Unavailable => Some(Refusal::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "service unavailable",
+        )),
+        Fault::TooManyRequests => Some(Refusal::too_many_requests(Duration::from_secs(1))),
+        Fault::Drop | Fault::Garble | Fault::Slow(_) => None,
+    }
+}
+
+fn call(seq: u64, status: StatusCode, parts: &Parts) -> Call {
+    Call {
+        seq,
+        method: parts.method.to_string(),
+        path: parts.uri.path().to_owned(),
+        route: None,
+        user: None,
+        idempotency_key: header(parts, &IDEMPOTENCY_KEY).map(str::to_owned),
+        status: status.as_u16(),
+        entity: None,
+        fault: None,
+        replay: false,
+    }
+}
+
+fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
+    parts.headers.get(name)?.to_str().ok()
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this delay is the remote service's; no clock of the outbox governs it"
+)]
+async fn pause(by: Duration) {
+    if !by.is_zero() {
+        tokio::time::sleep(by).await;
+    }
+}

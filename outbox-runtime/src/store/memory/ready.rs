@@ -1,0 +1,63 @@
+//! What may be claimed, in claim order, and by whose turn it is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
+
+use crate::event::OutboxEvent;
+use crate::store::rules::{ClaimOrder, claim_order};
+
+/// The same events twice: what the SQLite store has as two indices.
+#[derive(Default, Clone)]
+pub(super) struct Ready {
+    in_order: BTreeSet<ClaimOrder>,
+    by_user: BTreeMap<String, BTreeSet<ClaimOrder>>,
+}
+
+impl Ready {
+    pub(super) fn insert(&mut self, event: &OutboxEvent) {
+        let place = claim_order(event);
+        self.in_order.insert(place);
+        match self.by_user.get_mut(&event.user_id) {
+            Some(of_user) => of_user.insert(place),
+            None => self
+                .by_user
+                .entry(event.user_id.clone())
+                .or_default()
+                .insert(place),
+        };
+    }
+
+    pub(super) fn remove(&mut self, event: &OutboxEvent) {
+        let place = claim_order(event);
+        if !self.in_order.remove(&place) {
+            return;
+        }
+        if let Some(of_user) = self.by_user.get_mut(&event.user_id) {
+            of_user.remove(&place);
+            if of_user.is_empty() {
+                self.by_user.remove(&event.user_id);
+            }
+        }
+    }
+
+    pub(super) fn contains(&self, event: &OutboxEvent) -> bool {
+        self.in_order.contains(&claim_order(event))
+    }
+
+    /// All of them, by seq.
+    pub(super) fn in_order(&self) -> impl Iterator<Item = &i64> {
+        self.in_order.iter().map(|(_, _, seq)| seq)
+    }
+
+    /// Those of each user in claim order, beginning with who comes after this one and going around.
+    pub(super) fn turns_after(
+        &self,
+        user_id: &str,
+    ) -> impl Iterator<Item = impl Iterator<Item = &i64>> {
+        let after = (Bound::Excluded(user_id), Bound::Unbounded);
+        let around = (Bound::Unbounded, Bound::Included(user_id));
+        let users = self.by_user.range::<str, _>(after);
+        let users = users.chain(self.by_user.range::<str, _>(around));
+        users.map(|(_, of_user)| of_user.iter().map(|(_, _, seq)| seq))
+    }
+}
