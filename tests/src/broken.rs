@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatus, Rescued, Revision, Settled, Settlement, StoreError,
-    StoreErrorKind, async_trait,
+    OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision, Settled, Settlement,
+    StoreError, StoreErrorKind, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -37,6 +37,8 @@ pub enum Flaw {
     IgnoresUsers,
     /// Knows no turns: who has much goes first.
     IgnoresTurns,
+    /// Takes one pending event too many into its statistics.
+    Miscounts,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
 }
@@ -149,6 +151,14 @@ impl Broken {
         }
     }
 
+    async fn count(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        let mut statistics = self.inner.statistics(user_id).await?;
+        if self.flaw == Flaw::Miscounts && self.now_and_then() {
+            statistics.pending_count += 1;
+        }
+        Ok(statistics)
+    }
+
     async fn list(
         &self,
         status: OutboxStatus,
@@ -189,6 +199,7 @@ macro_rules! broken {
     (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
+    (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };
     (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };
     (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };
 }
