@@ -41,6 +41,8 @@ pub enum Flaw {
     Miscounts,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
+    /// Records outcomes only when asked for the fourth time, and says why in these words.
+    TripsOverOutcomes(&'static str),
 }
 
 /// A store in memory with a flaw.
@@ -114,6 +116,10 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::TripsOverOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
+                let kind = StoreErrorKind::Unavailable;
+                return Err(StoreError::new(kind, "settle", words));
+            }
             Flaw::IgnoresTheToken => {
                 for Settlement { lease, .. } in &mut settlements {
                     let row = self.inner.fetch_event(lease.event_id).await?;

@@ -184,7 +184,7 @@ fn explain_in(
         .prepare_cached(concat!(
             "SELECT ",
             columns!(),
-            ", slot = 'blocked', ",
+            ", slot IS 'blocked', ",
             lane_columns!(),
             " FROM outbox_events
               WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)

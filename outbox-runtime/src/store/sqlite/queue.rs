@@ -377,7 +377,7 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
 fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE outbox_events
-         SET lease_expires_at = ?1 + (lease_expires_at - last_attempt_at), last_attempt_at = ?1
+         SET lease_expires_at = ?1 + max(lease_expires_at - last_attempt_at, 0), last_attempt_at = ?1
          WHERE slot = 'leased' AND last_attempt_at > ?1",
     )?
     .execute([now.timestamp_micros()])?;

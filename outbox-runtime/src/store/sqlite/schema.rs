@@ -266,14 +266,24 @@ fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     })
 }
 
+/// What is wrong with the tables where a newer program has changed them since they were opened: an older one that still runs
+/// must not write what it takes for their rules.
+pub(super) fn outgrown(conn: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
+    let found: i64 = conn
+        .prepare_cached("SELECT max(version) FROM outbox_schema")?
+        .query_row([], |row| row.get(0))?;
+    Ok((found > VERSION).then(|| too_new_message(found, path)))
+}
+
 fn too_new(found: i64, path: &Path) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::SchemaTooNew,
-        "open",
-        format!(
-            "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
-             update the program (the file was left as it is)",
-            path.display()
-        ),
+    let message = too_new_message(found, path);
+    StoreError::new(StoreErrorKind::SchemaTooNew, "open", message)
+}
+
+fn too_new_message(found: i64, path: &Path) -> String {
+    format!(
+        "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
+         update the program (the file was left as it is)",
+        path.display()
     )
 }

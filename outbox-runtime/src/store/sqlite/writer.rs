@@ -297,6 +297,13 @@ impl WriterThread {
         let path = Arc::clone(&self.path);
         let failed = |error| Failure::new(&path, error);
         let tx = Transaction::begin(&mut self.conn).map_err(failed)?;
+        if let Some(message) = schema::outgrown(tx.conn, &path).map_err(failed)? {
+            return Err(Failure {
+                kind: StoreErrorKind::SchemaTooNew,
+                message,
+                outcome_unknown: false,
+            });
+        }
         // Who is alone in the transaction can be rolled back with it.
         let is_alone = batch.len() == 1;
         let mut has_work = false;
