@@ -64,6 +64,7 @@
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change what events carry | `version` and `upcast` of the derive, and the [`wire_lock`] that reminds of them |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
+//! | move in from another outbox | `import` (feature `sqlite`): Core Data and SwiftData stores, plain tables |
 //! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -282,6 +283,8 @@ pub use rusqlite;
 
 #[cfg(feature = "http")]
 pub mod http;
+#[cfg(feature = "sqlite")]
+pub mod import; // from the outbox of another program
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod wire_lock;
@@ -316,3 +319,8 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+/// So does that of the guide to importing.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../docs/importing.md")]
+struct Importing;

@@ -3,6 +3,7 @@
 //! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
 
 mod broken;
+pub mod core_data;
 mod log;
 
 use std::future::Future;

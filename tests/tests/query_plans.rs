@@ -3,11 +3,13 @@
 
 use std::time::Duration;
 
+use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
     ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Settlement,
     enqueue_all, prelude::*,
 };
+use outbox_tests::core_data::{CoreData, OldEvent};
 use outbox_tests::{Temporary, note, note_of};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -193,6 +195,23 @@ async fn exercise(store: &SqliteStore) {
         .await
         .unwrap();
     store.delete_all_events_for_user("u2").await.unwrap();
+    import(store).await;
+}
+
+/// Events of every order, from another outbox.
+async fn import(store: &SqliteStore) {
+    let source = CoreData::with((0..3).map(OldEvent::new));
+    let map = |row: &SourceRow, _: &Source| {
+        let order = [Order::None, Order::Entity, Order::User][row.key() as usize % 3];
+        let event = NewEvent::new("task", row.key(), "u1", Operation::Update).with_order(order);
+        Ok(ImportedEvent::new(event, row.date("createdAt")?).into())
+    };
+    let events = SourceTable::entity("SDOutboxEvent");
+    let report = Import::new(&source.path)
+        .table(events)
+        .run(store, map)
+        .await;
+    assert_eq!(report.unwrap().migrated(), 3);
 }
 
 /// Who comes next with what is one step down from the root of an index, whatever stands between one user and the next.

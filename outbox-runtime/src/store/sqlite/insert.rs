@@ -113,7 +113,9 @@ impl NewEvent {
     /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
     pub fn params(&self) -> Result<[SqlValue; 13], EnqueueError> {
         self.validate()?;
-        Ok(self.values(SystemClock.now()).map(|value| match value {
+        let now = SystemClock.now();
+        let due = clock::after(now, self.delay);
+        Ok(self.values(now, due).map(|value| match value {
             ValueRef::Integer(number) => SqlValue::Integer(number),
             ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
             ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
@@ -122,8 +124,7 @@ impl NewEvent {
         }))
     }
 
-    fn values(&self, now: DateTime<Utc>) -> [ValueRef<'_>; 13] {
-        let due = clock::after(now, self.delay);
+    pub(super) fn values(&self, now: DateTime<Utc>, due: DateTime<Utc>) -> [ValueRef<'_>; 13] {
         let metadata = self.metadata.as_ref();
         let lane = (self.order != Order::Entity).then_some(self.order.as_str());
         let on_dead = (self.on_dead != OnDead::Hold).then_some(self.on_dead.as_str());
@@ -195,7 +196,8 @@ impl<'c> Inserter<'c> {
         {
             return Ok(folded);
         }
-        let values = event.values(now).map(ToSqlOutput::Borrowed);
+        let due = clock::after(now, event.delay);
+        let values = event.values(now, due).map(ToSqlOutput::Borrowed);
         let written = self
             .statement(event.insert_sql())
             .and_then(|statement| statement.execute(params_from_iter(values)))

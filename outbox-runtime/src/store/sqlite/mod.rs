@@ -30,6 +30,7 @@ mod query;
 mod queue;
 mod reader;
 mod repository;
+mod restore;
 mod row;
 mod savepoint;
 mod schema;

@@ -1,0 +1,146 @@
+//! What an import did, in numbers that add up.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::PathBuf;
+
+/// What an import did. `Display` is a table for people.
+///
+/// Every row that was read is counted once: `read` is the sum of the others.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct ImportReport {
+    /// Where the source is.
+    pub source: PathBuf,
+    /// Whether everything was rolled back in the end, as [`dry_run`](super::Import::dry_run) asks for.
+    pub is_dry_run: bool,
+    /// One entry a table, in the order in which they were imported.
+    pub tables: Vec<TableReport>,
+}
+
+/// What became of the rows of one table.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct TableReport {
+    /// The name that the table was given.
+    pub table: String,
+    /// How many rows there are.
+    pub read: u64,
+    /// How many became events, by event type, or, under the table's name, rows of the application's own.
+    pub migrated: BTreeMap<String, u64>,
+    /// How many were there already: taken by an earlier import, or a second row with the same id and content.
+    pub already_there: u64,
+    /// How many need not be delivered, as the mapper says.
+    pub already_delivered: u64,
+    /// How many were put aside into `outbox_import_rejects`, by reason.
+    pub rejected: BTreeMap<String, u64>,
+    /// Over all rows that were read, whatever became of them: their sum, so that their order does not count. The same rows
+    /// have the same checksum.
+    pub checksum: u128,
+}
+
+impl TableReport {
+    /// How many rows became events, or rows of the application's own.
+    #[must_use]
+    pub fn migrated_total(&self) -> u64 {
+        self.migrated.values().sum()
+    }
+
+    /// How many rows were put aside.
+    #[must_use]
+    pub fn rejected_total(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    pub(super) fn accounted(&self) -> u64 {
+        self.migrated_total() + self.already_there + self.already_delivered + self.rejected_total()
+    }
+}
+
+impl ImportReport {
+    /// What became of the rows of one table, by the name that it was given.
+    #[must_use]
+    pub fn table(&self, name: &str) -> Option<&TableReport> {
+        self.tables.iter().find(|table| table.table == name)
+    }
+
+    /// How many rows there are in all tables.
+    #[must_use]
+    pub fn read(&self) -> u64 {
+        self.sum(|table| table.read)
+    }
+
+    /// How many became events, or rows of the application's own.
+    #[must_use]
+    pub fn migrated(&self) -> u64 {
+        self.sum(TableReport::migrated_total)
+    }
+
+    /// How many were there already.
+    #[must_use]
+    pub fn already_there(&self) -> u64 {
+        self.sum(|table| table.already_there)
+    }
+
+    /// How many need not be delivered.
+    #[must_use]
+    pub fn already_delivered(&self) -> u64 {
+        self.sum(|table| table.already_delivered)
+    }
+
+    /// How many were put aside.
+    #[must_use]
+    pub fn rejected(&self) -> u64 {
+        self.sum(TableReport::rejected_total)
+    }
+
+    fn sum(&self, of: impl Fn(&TableReport) -> u64) -> u64 {
+        self.tables.iter().map(of).sum()
+    }
+}
+
+impl fmt::Display for ImportReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dry = if self.is_dry_run {
+            " (dry run: nothing was written)"
+        } else {
+            ""
+        };
+        writeln!(f, "Import of {}{dry}", self.source.display())?;
+        let mut lines = vec![["", "rows"].map(str::to_owned)];
+        for table in &self.tables {
+            let mut line = |indent: usize, what: &str, count: u64| {
+                lines.push([format!("{:indent$}{what}", ""), count.to_string()]);
+            };
+            line(0, &format!("{}: read", table.table), table.read);
+            line(2, "migrated", table.migrated_total());
+            for (kind, count) in &table.migrated {
+                line(4, kind, *count);
+            }
+            line(2, "already there", table.already_there);
+            line(2, "already delivered", table.already_delivered);
+            line(2, "rejected", table.rejected_total());
+            for (reason, count) in &table.rejected {
+                line(4, reason, *count);
+            }
+        }
+        let width = |at: usize| lines.iter().map(|line| line[at].chars().count()).max();
+        let (names, counts) = (width(0).unwrap_or(0), width(1).unwrap_or(0));
+        let rule = format!("  {}  {}", "─".repeat(names), "─".repeat(counts));
+        for (at, [name, count]) in lines.iter().enumerate() {
+            if at == 1 {
+                writeln!(f, "{rule}")?;
+            }
+            writeln!(f, "  {name:names$}  {count:>counts$}")?;
+        }
+        write!(f, "{rule}")?;
+        for table in &self.tables {
+            write!(
+                f,
+                "\n  checksum of {}: {:032x}",
+                table.table, table.checksum
+            )?;
+        }
+        Ok(())
+    }
+}

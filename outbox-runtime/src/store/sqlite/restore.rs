@@ -1,0 +1,120 @@
+//! Writing an event in the state in which another outbox had it, as if it had been enqueued here and had come that far.
+
+use chrono::{DateTime, Utc};
+use rusqlite::types::{ToSqlOutput, Value, ValueRef};
+use rusqlite::{Connection, params, params_from_iter};
+use uuid::Uuid;
+
+use super::SqliteStore;
+use super::fault::fault_on;
+use super::fold;
+use super::insert::fetch;
+use super::lane::lane_condition;
+use crate::enqueue::NewEvent;
+use crate::entity::Order;
+use crate::error::{EnqueueError, StoreError};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+
+/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits.
+macro_rules! restore {
+    ($($blocked:expr),+) => {
+        concat!(
+            "\
+INSERT INTO outbox_events
+    (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
+     metadata, metadata_version, lane, on_dead, status, attempt_count, last_attempt_at, error_message, completed_at,
+     dead_reason, open, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
+    CASE WHEN ?20 IS NULL THEN NULL WHEN ?14 = 'dead' THEN 'held' ", $($blocked,)+
+    "WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
+ON CONFLICT (id) DO NOTHING"
+        )
+    };
+}
+
+const RESTORE_BY_ENTITY: &str = restore!(
+    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
+    lane_condition!(Entity),
+    ") THEN 'blocked' "
+);
+const RESTORE_BY_USER: &str = restore!(
+    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
+    lane_condition!(User),
+    ") THEN 'blocked' "
+);
+const RESTORE_UNORDERED: &str = restore!("");
+
+impl SqliteStore {
+    /// Writes `event` in the state of `row`, which is made of it, inside the transaction that is open on `conn`.
+    ///
+    /// `false`: it is there already, with the same content.
+    pub(crate) fn restore(
+        conn: &Connection,
+        now: DateTime<Utc>,
+        event: &NewEvent,
+        row: &OutboxEvent,
+    ) -> Result<bool, EnqueueError> {
+        event.validate()?;
+        let storage = |error| EnqueueError::from(fault_on("import", conn, error));
+        if !is_folded(conn, event.id()).map_err(storage)?
+            && insert(conn, now, event, row).map_err(storage)?
+        {
+            return Ok(true);
+        }
+        fold::known(conn, event).map_err(storage)?.map(|_| false)
+    }
+
+    /// The event under this id, as it is written.
+    pub(crate) fn restored(conn: &Connection, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        fetch(conn, id).map_err(|error| fault_on("import", conn, error))
+    }
+}
+
+fn is_folded(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    conn.prepare_cached("SELECT EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?1)")?
+        .query_row(params![id], |row| row.get(0))
+}
+
+fn text(text: Option<&str>) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(text.map_or(ValueRef::Null, ValueRef::from))
+}
+
+fn insert(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    event: &NewEvent,
+    row: &OutboxEvent,
+) -> rusqlite::Result<bool> {
+    let sql = match row.order {
+        Order::Entity => RESTORE_BY_ENTITY,
+        Order::User => RESTORE_BY_USER,
+        Order::None => RESTORE_UNORDERED,
+    };
+    let micros = |at: Option<DateTime<Utc>>| {
+        at.map_or(Value::Null, |at| Value::Integer(at.timestamp_micros()))
+    };
+    let state = [
+        text(Some(row.status.as_str())),
+        ToSqlOutput::Owned(Value::Integer(row.attempt_count.into())),
+        ToSqlOutput::Owned(micros(row.last_attempt_at)),
+        text(row.error_message.as_deref()),
+        ToSqlOutput::Owned(micros(row.completed_at)),
+        text(row.dead_reason.map(DeadReason::as_str)),
+        ToSqlOutput::Owned(
+            row.is_open()
+                .then_some(1)
+                .map_or(Value::Null, Value::Integer),
+        ),
+        ToSqlOutput::Owned(Value::Integer(now.timestamp_micros())),
+    ];
+    debug_assert!(
+        row.status != OutboxStatus::Processing,
+        "nobody holds it here"
+    );
+    let values = event.values(row.created_at, row.next_attempt_at);
+    let values = values.map(ToSqlOutput::Borrowed).into_iter().chain(state);
+    let written = conn
+        .prepare_cached(sql)?
+        .execute(params_from_iter(values))?;
+    Ok(written == 1)
+}
