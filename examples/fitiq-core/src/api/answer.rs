@@ -59,6 +59,15 @@ impl<T> Answer<T> {
     pub fn body(&self) -> Result<&T, &Unread> {
         self.body.as_ref()
     }
+
+    /// What the service said, by value.
+    ///
+    /// # Errors
+    ///
+    /// As [`body`](Self::body).
+    pub fn into_body(self) -> Result<T, Unread> {
+        self.body
+    }
 }
 
 /// What an answer is about: what stands under `data`, or all of it where there is no such envelope.

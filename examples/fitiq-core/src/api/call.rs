@@ -35,6 +35,19 @@ impl Call {
         }
     }
 
+    /// `GET` of `path` in the name of a user: for no event, and so without a key.
+    pub fn get(user_id: &str, path: &str) -> Self {
+        let segments = path.split('/').filter(|segment| !segment.is_empty());
+        Self {
+            method: Method::GET,
+            segments: segments.map(str::to_owned).collect(),
+            user_id: user_id.to_owned(),
+            operation: Operation::Update,
+            key: None,
+            body: None,
+        }
+    }
+
     /// `POST` on `path`.
     pub fn post<E: OutboxEntity>(event: &Event<E>, path: &str) -> Self {
         Self::new(event, Method::POST, path)

@@ -41,7 +41,7 @@ pub struct Settings {
         long,
         value_name = "KEY",
         global = true,
-        default_value = "dev",
+        default_value = "loopback",
         env = "FITIQ_API_KEY",
         hide_env_values = true
     )]
@@ -72,7 +72,7 @@ impl Settings {
         Self {
             db: db.into(),
             server,
-            api_key: "dev".to_owned(),
+            api_key: "loopback".to_owned(),
             pace: None,
             concurrency: 3,
         }

@@ -41,7 +41,7 @@ impl SyncArguments {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synced {
-    /// Nothing is undelivered.
+    /// Nothing is undelivered, and nothing is dead.
     Delivered,
     /// Somebody pressed Ctrl-C. What was under way is finished or given back.
     Interrupted,
@@ -108,7 +108,11 @@ async fn watch(
         }
         if statistics.undelivered() == 0 {
             bar.finish();
-            return Ok(Synced::Delivered);
+            return Ok(match statistics.dead_count {
+                0 => Synced::Delivered,
+                1 => Synced::Left("there is a dead letter; `status` tells why".to_owned()),
+                dead => Synced::Left(format!("there are {dead} dead letters; `status` tells why")),
+            });
         }
         let patience = Duration::from_secs(arguments.patience);
         if let Some(reason) = watched
