@@ -6,7 +6,9 @@ use fitiq_core::cli::Ground;
 use fitiq_core::{LocalId, UserId};
 use outbox_runtime::import::ImportReport;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, BuildError, Processor, SqliteStore, TransactionError};
+use outbox_runtime::{
+    BoxError, BuildError, OutboxRepository, Processor, SqliteStore, TransactionError,
+};
 
 use crate::entities::Record;
 use crate::events::FitiqEvent;
@@ -132,16 +134,14 @@ impl App {
     ///
     /// # Errors
     ///
-    /// Those of the database, and a conflict where a handler has one of the events.
+    /// Those of the database, and a conflict where a handler has one of the events; call it again then.
     pub async fn reassign(&self, from: &UserId, to: &UserId) -> anyhow::Result<u64> {
-        use outbox_runtime::OutboxRepository as _;
-        let events = self
-            .store()
-            .reassign_user(from.as_str(), to.as_str())
+        let (rows_of, rows_to) = (from.clone(), to.clone());
+        // First, as this is what may be refused: the account may have the same things already.
+        self.write(move |conn| Ok(repository::reassign(conn, &rows_of, &rows_to)?))
             .await?;
-        let (from, to) = (from.clone(), to.clone());
-        self.write(move |conn| Ok(repository::reassign(conn, &from, &to)?))
-            .await?;
+        let store = self.store();
+        let events = store.reassign_user(from.as_str(), to.as_str()).await?;
         Ok(events)
     }
 

@@ -101,8 +101,16 @@ impl Settings {
             store,
             session,
             api: Arc::new(api),
-            concurrency: self.concurrency,
+            concurrency: self.useful_concurrency(),
         })
+    }
+
+    /// No more calls under way than the pace needs, with calls of a fifth of a second: the others would only compete for turns,
+    /// and the most urgent one could lose.
+    fn useful_concurrency(&self) -> usize {
+        let needed = self.pace.map(|pace| pace.get().div_ceil(5));
+        let needed = needed.and_then(|needed| usize::try_from(needed).ok());
+        needed.map_or(self.concurrency, |needed| needed.min(self.concurrency))
     }
 }
 

@@ -48,6 +48,9 @@ pub async fn run(
             if progress.total > BAR_FROM {
                 let bar = shown.get_or_insert_with(|| bar(progress.total));
                 bar.set_position(progress.read);
+                if progress.read == progress.total {
+                    bar.finish_and_clear();
+                }
             }
         });
     if dry_run {
