@@ -72,6 +72,13 @@ use syn::{DeriveInput, parse_macro_input};
 /// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
 /// then.
 ///
+/// # Credentials
+///
+/// The lint `outbox::credentials_in_metadata` refuses ids, metadata and snapshots with a type in them that says by its name that
+/// it holds a secret: `SecretString`, `SecretBox`, `SecretSlice`, `Secret`, `SecretVec` and `SecretBytes` of secrecy and its
+/// like, and `Zeroizing`, also within an `Option`, a `Vec` or a tuple. A row is no place for what opens an account: the handler takes
+/// it from the session. A field of a snapshot that has `#[serde(skip)]` is not stored, and may be of any type.
+///
 /// # Parameters
 ///
 /// The struct may have type and const parameters, with bounds and where-clauses; it may not borrow. Its metadata struct

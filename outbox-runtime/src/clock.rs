@@ -158,10 +158,10 @@ pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
 
 /// `time` plus `duration`, to the microsecond, or the latest time that can be told where that overflows.
 pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
-    TimeDelta::from_std(duration)
+    let after = TimeDelta::from_std(duration)
         .ok()
-        .and_then(|delta| time.checked_add_signed(delta))
-        .map_or(DateTime::<Utc>::MAX_UTC, to_micros)
+        .and_then(|delta| time.checked_add_signed(delta));
+    to_micros(after.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 /// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.

@@ -181,10 +181,12 @@ fn http_date(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
 /// Two digits of a year mean the latest such year that is at most 50 years ahead.
 fn in_this_century(date: NaiveDateTime, now: DateTime<Utc>) -> Option<NaiveDateTime> {
     let year = now.year() - now.year().rem_euclid(100) + date.year().rem_euclid(100);
-    let too_far = now.naive_utc() + TimeDelta::days(50 * 365 + 13);
+    let too_far = now
+        .naive_utc()
+        .checked_add_signed(TimeDelta::days(50 * 365 + 13));
     let ahead = date.with_year(year);
     match ahead {
-        Some(date) if date <= too_far => ahead,
+        Some(date) if too_far.is_none_or(|too_far| date <= too_far) => ahead,
         _ => date.with_year(year - 100),
     }
 }

@@ -324,3 +324,8 @@ struct Readme;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/importing.md")]
 struct Importing;
+
+/// So does that of the guide.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/credentials.md")]
+struct Credentials;

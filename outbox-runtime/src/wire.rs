@@ -259,6 +259,11 @@ impl<'de> Deserialize<'de> for Time {
             Form::Swift(seconds) => from_swift(seconds).map(Self).ok_or_else(|| {
                 D::Error::custom(format_args!("{seconds} s since 2001 is not a date"))
             }),
+            // A year of more than four digits, as of a delay without end, is written with a sign, which RFC 3339 has not.
+            Form::Rfc3339(text) if text.starts_with(['+', '-']) => text
+                .parse()
+                .map(|time| Self(crate::clock::to_micros(time)))
+                .map_err(|error| D::Error::custom(format_args!("{text:?} is not a time: {error}"))),
             Form::Rfc3339(text) => DateTime::parse_from_rfc3339(&text)
                 .map(|time| Self(crate::clock::to_micros(time.to_utc())))
                 .map_err(|error| {

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
     Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatus, Rescued, Revision, Settled, Settlement, StoreError,
-    StoreErrorKind, async_trait,
+    OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision, Settled, Settlement,
+    StoreError, StoreErrorKind, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -37,8 +37,12 @@ pub enum Flaw {
     IgnoresUsers,
     /// Knows no turns: who has much goes first.
     IgnoresTurns,
+    /// Takes one pending event too many into its statistics.
+    Miscounts,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
+    /// Records outcomes only when asked for the fourth time, and says why in these words.
+    TripsOverOutcomes(&'static str),
 }
 
 /// A store in memory with a flaw.
@@ -112,6 +116,10 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
+            Flaw::TripsOverOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
+                let kind = StoreErrorKind::Unavailable;
+                return Err(StoreError::new(kind, "settle", words));
+            }
             Flaw::IgnoresTheToken => {
                 for Settlement { lease, .. } in &mut settlements {
                     let row = self.inner.fetch_event(lease.event_id).await?;
@@ -147,6 +155,14 @@ impl Broken {
             Flaw::ForgetsDueTimes => Ok(None),
             _ => self.inner.next_due(request).await,
         }
+    }
+
+    async fn count(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        let mut statistics = self.inner.statistics(user_id).await?;
+        if self.flaw == Flaw::Miscounts && self.now_and_then() {
+            statistics.pending_count += 1;
+        }
+        Ok(statistics)
     }
 
     async fn list(
@@ -189,6 +205,7 @@ macro_rules! broken {
     (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
+    (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };
     (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };
     (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };
 }

@@ -4,6 +4,7 @@
 
 mod broken;
 pub mod core_data;
+pub mod fuzzed;
 mod log;
 
 use std::future::Future;

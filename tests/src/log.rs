@@ -22,6 +22,17 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
+    /// The same as JSON, one object a line.
+    pub fn of_this_thread_as_json() -> (Self, DefaultGuard) {
+        let log = Self::default();
+        let subscriber = tracing_subscriber::fmt()
+            .json()
+            .with_max_level(tracing::Level::TRACE)
+            .with_writer(log.clone())
+            .finish();
+        (log, tracing::subscriber::set_default(subscriber))
+    }
+
     /// All of it.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()

@@ -344,3 +344,46 @@ async fn several_may_open_a_new_file_at_once() {
         }
     }
 }
+
+/// An app was updated while an older copy of it still runs: what that knows of the tables is not what they are.
+#[tokio::test]
+async fn a_running_program_stops_writing_once_a_newer_one_has_changed_the_schema() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    enqueue(store, note(1).enqueue_sync()).await;
+    let conn = temporary.connect();
+    conn.execute_batch("INSERT INTO outbox_schema VALUES (99, 'later')")
+        .unwrap();
+    let request = outbox_runtime::ClaimRequest::new(1, SOON);
+    let refused = store.claim(&request).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::SchemaTooNew);
+    assert!(!refused.is_transient() && !refused.outcome_unknown());
+    let text = refused.to_string();
+    assert!(
+        text.contains("version 99") && text.contains("up to 1"),
+        "both versions: {text}"
+    );
+    let refused = note(2).enqueue_sync().on(store).await.unwrap_err();
+    let EnqueueError::Store(refused) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(refused.kind(), StoreErrorKind::SchemaTooNew);
+    // A run waits instead of spinning, and can be stopped.
+    let (mut remote, running) = start_all_users(store, |builder| builder);
+    assert!(
+        running
+            .flush(1, Duration::from_millis(50))
+            .await
+            .is_ok_and(|flushed| !flushed.is_delivered())
+    );
+    assert!(remote.is_quiet());
+    running.stop().await.unwrap();
+    let (claimed, events): (i64, i64) = conn
+        .query_row(
+            "SELECT sum(status <> 'pending'), count(*) FROM outbox_events",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?)),
+        )
+        .unwrap();
+    assert_eq!((claimed, events), (0, 1), "everything is as it was");
+}

@@ -1,14 +1,22 @@
 //! Every string that somebody else can influence is a value and nothing more: in every parameter that takes one, it either
 //! comes back as it was or is refused by name, and what is beside it is untouched.
 
+use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::testing::ManualClock;
+use outbox_runtime::wire_lock::{self, WireLockError};
 use outbox_runtime::{
-    ClaimRequest, DeadLetters, DeadReason, Disposition, EnqueueError, EntityId, EventTypes,
-    NewEvent, RawMetadata, Settlement, prelude::*,
+    ClaimRequest, Coalesce, DeadLetters, DeadReason, Disposition, EnqueueError, EntityId,
+    EventTypes, ExportError, NewEvent, RawMetadata, Settlement, SignOut, SqliteStoreBuilder,
+    prelude::*,
 };
-use outbox_tests::on_each_store;
+use outbox_tests::{Temporary, on_each_store, start};
+use proptest::prelude::*;
+use proptest::sample::select;
+use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 const LEASE: Duration = Duration::from_secs(60);
 
@@ -199,4 +207,318 @@ fn a_deletion_or_a_new_owner_takes_just_what_was_named() {
         }
         assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
     });
+}
+
+/// Of statements, paths and terminals.
+const PIECES: [&str; 28] = [
+    "'",
+    "\"",
+    "`",
+    ";",
+    "--",
+    "/*",
+    "*/",
+    ")",
+    " OR 1=1 ",
+    "NULL",
+    "\\",
+    "?1",
+    ":user",
+    "$1",
+    "@p",
+    "%",
+    "_",
+    "[",
+    "]",
+    "{}",
+    " UNION SELECT ",
+    "DROP TABLE outbox_events",
+    "x'00'",
+    "PRAGMA ",
+    "\u{2028}",
+    "\u{202e}",
+    "\u{feff}",
+    "user_id",
+];
+
+/// What somebody might hand over as a key: known tricks, pieces of statements in any order, and any text at all.
+fn key() -> impl Strategy<Value = String> {
+    prop_oneof![
+        select(&ALLOWED[..]).prop_map(str::to_owned),
+        proptest::collection::vec(select(&PIECES[..]), 1..6).prop_map(|some| some.concat()),
+        "\\PC{1,40}",
+        // Longer than any row has room for, now and then.
+        "[ä'-]{100,140}",
+        // With control characters, now and then.
+        "(?s).{1,12}",
+    ]
+}
+
+/// What a handler may say of a failure, and what may be metadata.
+fn text() -> impl Strategy<Value = String> {
+    prop_oneof![key(), "(?s).{0,200}"]
+}
+
+/// Everything that is asked of a store, with these strings wherever one is taken. What a statement could have done by mistake is
+/// compared with `beside`.
+async fn ask_everything(
+    store: &Arc<dyn OutboxRepository>,
+    [event_type, entity, user]: [&str; 3],
+    [message, payload]: [&str; 2],
+) {
+    let beside = bystander(store).await;
+    let metadata = RawMetadata::encode(payload).unwrap();
+    let new = event(event_type, entity, user)
+        .with_metadata(metadata.clone())
+        .with_coalesce(Coalesce::Latest);
+    let is_key = |key: &str| !key.is_empty() && key.len() <= 255 && !key.contains(char::is_control);
+    let answer = store.create_event(new.clone()).await;
+    if ![event_type, entity, user].into_iter().all(is_key) {
+        assert!(
+            matches!(answer, Err(EnqueueError::Invalid { .. })),
+            "{answer:?}"
+        );
+        assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
+        store.delete_event(beside.id).await.unwrap();
+        return;
+    }
+    let stored = answer.unwrap();
+    assert_eq!(stored.event_type, event_type);
+    assert_eq!(stored.user_id, user);
+    assert_eq!(stored.entity_id.as_text(), Some(entity));
+    assert_eq!(stored.metadata.as_ref(), Some(&metadata));
+    // The same again, and one that folds into it.
+    assert_eq!(store.create_event(new).await.unwrap().id, stored.id);
+    let newer = event(event_type, entity, user)
+        .with_metadata(metadata.clone())
+        .with_coalesce(Coalesce::Latest);
+    let folded = store.create_event(newer).await.unwrap();
+    let only = [folded.id];
+
+    let entity_id = EntityId::from(entity);
+    let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    let (of_type, of_user) = (Some(event_type), Some(user));
+    assert_eq!(
+        ids(store.fetch_pending_events(of_user, None).await.unwrap()),
+        only
+    );
+    let listed = store
+        .fetch_events(OutboxStatus::Pending, of_user, Some(9))
+        .await;
+    assert_eq!(ids(listed.unwrap()), only);
+    let listed = store
+        .fetch_events_for_entity(&entity_id, of_type, of_user)
+        .await;
+    assert_eq!(ids(listed.unwrap()), only);
+    assert_eq!(store.statistics(of_user).await.unwrap().total_events, 1);
+    assert_eq!(
+        store
+            .explain(&entity_id, of_user)
+            .await
+            .unwrap()
+            .undelivered,
+        1
+    );
+    store.stale_events(of_user).await.unwrap();
+    assert!(store.pending_deletes(of_user).await.unwrap().is_empty());
+
+    let none = ClaimRequest::new(9, LEASE)
+        .with_event_types(EventTypes::AllExcept(vec![event_type.to_owned()]))
+        .with_user(user);
+    assert!(store.claim(&none).await.unwrap().is_empty());
+    let request = ClaimRequest::new(9, LEASE)
+        .with_event_types(EventTypes::Only(vec![event_type.to_owned()]))
+        .with_lease_for(event_type, LEASE)
+        .without_users(vec!["nobody".to_owned()]);
+    assert!(store.next_due(&request).await.unwrap().is_some());
+    let claim = store.claim(&request).await.unwrap().remove(0);
+    assert_eq!(claim.event.id, folded.id);
+    let message = message.to_owned();
+    let disposition = Disposition::Bury {
+        reason: DeadReason::Rejected,
+        message: message.clone(),
+    };
+    let lease = claim.lease;
+    store
+        .settle(vec![Settlement { lease, disposition }])
+        .await
+        .unwrap();
+    let letters = DeadLetters::of(Arc::clone(store))
+        .of_user(user)
+        .of_type(event_type)
+        .of_entity(entity);
+    let dead = letters.list().await.unwrap();
+    assert_eq!(dead.len(), 1);
+    // The runtime bounds and cleans what handlers say before a store gets it; a store keeps what it gets.
+    assert_eq!(dead[0].error_message.as_ref(), Some(&message));
+    let mut exported = Vec::new();
+    assert_eq!(letters.export(&mut exported).await.unwrap(), 1);
+    let line: OutboxEvent = serde_json::from_slice(&exported).unwrap();
+    assert_eq!(line.user_id, user);
+    assert_eq!(
+        exported.iter().filter(|byte| **byte == b'\n').count(),
+        1,
+        "one line"
+    );
+    assert_eq!(letters.retry().await.unwrap(), 1);
+
+    assert_eq!(store.reassign_user(user, "taker").await.unwrap(), 1);
+    assert_eq!(store.reassign_user("taker", user).await.unwrap(), 1);
+    let other =
+        store.delete_events_for_entities(std::slice::from_ref(&entity_id), Some("x' OR '1"));
+    assert_eq!(other.await.unwrap(), 0);
+    let deleted = store
+        .delete_events_for_entities(&[entity_id], of_user)
+        .await;
+    assert_eq!(deleted.unwrap(), 1);
+    assert_eq!(store.delete_all_events_for_user(user).await.unwrap(), 0);
+    let left = store.fetch_events(OutboxStatus::Pending, None, None).await;
+    let untouched = std::slice::from_ref(&beside);
+    assert_eq!(left.unwrap(), untouched, "nothing else was touched");
+    store.delete_event(beside.id).await.unwrap();
+}
+
+fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    runtime.unwrap().block_on(future)
+}
+
+/// The statements of a store that was asked everything, with strings that nobody could object to.
+fn statements(temporary: &Temporary) -> BTreeSet<String> {
+    temporary.store.statements().texts().into_iter().collect()
+}
+
+#[test]
+fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_the_same() {
+    let store = MemoryStore::with_clock(ManualClock::new());
+    let memory: Arc<dyn OutboxRepository> = Arc::new(store);
+    let counted = || on_this_thread(Temporary::open_with(SqliteStoreBuilder::count_statements));
+    let plain = counted();
+    let of_plain: Arc<dyn OutboxRepository> = Arc::new(plain.store.clone());
+    on_this_thread(ask_everything(
+        &of_plain,
+        ["type", "entity", "user"],
+        ["no", "payload"],
+    ));
+    let expected = statements(&plain);
+    assert!(expected.len() > 20, "the control: they are seen");
+
+    let sqlite = counted();
+    let of_sqlite: Arc<dyn OutboxRepository> = Arc::new(sqlite.store.clone());
+    let config = Config {
+        cases: 96,
+        rng_seed: RngSeed::Fixed(10),
+        failure_persistence: None,
+        ..Config::default()
+    };
+    let strings = (key(), key(), key(), text(), text());
+    let ran =
+        TestRunner::new(config).run(&strings, |(event_type, entity, user, message, payload)| {
+            // Their own row beside them is of these.
+            prop_assume!(user != "innocent" && user != "taker");
+            for store in [&memory, &of_sqlite] {
+                let keys = [event_type.as_str(), &entity, &user];
+                on_this_thread(ask_everything(store, keys, [&message, &payload]));
+            }
+            Ok(())
+        });
+    ran.unwrap_or_else(|error| panic!("{error}"));
+    let more: Vec<_> = statements(&sqlite).difference(&expected).cloned().collect();
+    assert!(
+        more.is_empty(),
+        "a string of somebody's made another statement: {more:#?}"
+    );
+}
+
+/// Names of files that mean something to somebody: to a shell, to SQLite, to a terminal.
+const FILES: [&str; 9] = [
+    "'; DROP TABLE outbox_events; --",
+    "file:app.db?mode=memory",
+    "app.db?mode=ro&cache=shared#x",
+    "-rf",
+    "$(reboot)",
+    "%2e%2e%2fapp.db",
+    "a b\tc\nd\u{1b}[31m",
+    "..\\app.db",
+    " \u{202e}bd.ppa",
+];
+
+fn files_in(folder: &Path) -> BTreeSet<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name().into_string();
+    entries.map(|entry| name(entry).unwrap()).collect()
+}
+
+#[tokio::test]
+async fn a_path_is_the_file_of_that_name_and_no_other() {
+    for name in FILES {
+        // As a database.
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::open(folder.path().join(name)).await.unwrap();
+        store.create_event(event("t", "e", "u")).await.unwrap();
+        store.close().await;
+        assert_eq!(files_in(folder.path()), BTreeSet::from([name.to_owned()]));
+
+        // As an export.
+        let store = MemoryStore::new();
+        let (_remote, running) = start(&store);
+        store.create_event(event("t", "e", "u")).await.unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(name);
+        let left = running.sign_out("u", SignOut::Export(path.clone())).await;
+        assert_eq!(left.unwrap().exported, 1);
+        assert_eq!(files_in(folder.path()), BTreeSet::from([name.to_owned()]));
+        running.stop().await.unwrap();
+
+        // As the folder of a wire lock.
+        let folder = tempfile::tempdir().unwrap();
+        let inside = folder.path().join(name);
+        std::fs::create_dir(&inside).unwrap();
+        wire_lock::update(&inside, name, &[]).unwrap();
+        wire_lock::check(&inside, name, &[]).unwrap();
+        assert_eq!(files_in(folder.path()).len(), 1);
+        assert_eq!(files_in(&inside).len(), 1);
+    }
+}
+
+/// Where the path leads elsewhere nothing is written there.
+#[cfg(unix)]
+#[tokio::test]
+async fn an_export_follows_no_link_and_a_path_that_cannot_be_is_told() {
+    let store = MemoryStore::new();
+    let (_remote, running) = start(&store);
+    store.create_event(event("t", "e", "u")).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let target = folder.path().join("target");
+    for exists in [false, true] {
+        let link = folder.path().join(format!("link-{exists}"));
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let refused = running.sign_out("u", SignOut::Export(link)).await;
+        let Err(ExportError::Write(error)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(error.kind(), std::io::ErrorKind::AlreadyExists);
+        match exists {
+            false => {
+                assert!(!target.exists());
+                std::fs::write(&target, "mine").unwrap();
+            }
+            true => assert_eq!(std::fs::read_to_string(&target).unwrap(), "mine"),
+        }
+    }
+    let impossible = folder.path().join("nul\0nul");
+    let refused = running
+        .sign_out("u", SignOut::Export(impossible.clone()))
+        .await;
+    assert!(matches!(refused, Err(ExportError::Write(_))), "{refused:?}");
+    assert!(SqliteStore::open(&impossible).await.is_err());
+    let refused = wire_lock::check(&impossible, "set", &[]);
+    assert!(
+        matches!(refused, Err(WireLockError::Io { .. })),
+        "{refused:?}"
+    );
+    assert_eq!(store.statistics(Some("u")).await.unwrap().pending_count, 1);
+    running.stop().await.unwrap();
 }

@@ -168,6 +168,15 @@ fn nobody_waits_for_more_than_a_day() {
 }
 
 #[test]
+fn a_clock_at_either_end_of_time_overflows_nothing() {
+    let headers = asking_for("Sunday, 06-Nov-94 08:49:37 GMT");
+    for now in [DateTime::<Utc>::MAX_UTC, DateTime::<Utc>::MIN_UTC] {
+        let wait = retry_after(&headers, now);
+        assert!(wait.is_some_and(|wait| wait <= LONGEST_WAIT), "{now}");
+    }
+}
+
+#[test]
 fn a_wait_of_zero_asks_for_no_pause_and_a_rate_limit_never_spins() {
     for value in ["0", "Sun, 06 Nov 1994 08:49:37 GMT"] {
         let headers = asking_for(value);

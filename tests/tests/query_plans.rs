@@ -250,6 +250,8 @@ async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sort
     let asked: Vec<&String> = texts
         .iter()
         .filter(|sql| sql.contains("outbox_events") && !sql.starts_with("CREATE"))
+        // What a trigger runs is told as a comment.
+        .filter(|sql| !sql.starts_with("--"))
         .collect();
     assert!(
         asked.len() > 40,

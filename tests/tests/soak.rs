@@ -62,17 +62,19 @@ fn start(store: &SqliteStore) -> Running {
         .start_all_users()
 }
 
-/// Waits until as many are failed, and nothing else is to be done now.
+/// Looks until as many are failed, and nothing else is to be done now.
 async fn until_failed(store: &SqliteStore, failed: i64) {
-    let mut seen = store.revision();
-    loop {
-        let now = store.statistics(None).await.unwrap();
-        let is_done = now.pending_count + now.processing_count == 0;
-        if is_done && now.failed_count == failed.unsigned_abs() {
-            return;
+    within(async {
+        loop {
+            let now = store.statistics(None).await.unwrap();
+            let is_done = now.pending_count + now.processing_count == 0;
+            if is_done && now.failed_count == failed.unsigned_abs() {
+                return;
+            }
+            tokio::task::yield_now().await;
         }
-        seen = within(store.changed(seen)).await;
-    }
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "current_thread")]

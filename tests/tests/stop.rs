@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
-use outbox_runtime::{Clock, Flushed, SignOut, StoreErrorKind, prelude::*};
-use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
+use outbox_runtime::{Clock, Flushed, Processor, SignOut, StoreErrorKind, prelude::*};
+use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 const SOON: Duration = Duration::from_secs(30);
@@ -217,4 +217,106 @@ fn what_is_asked_of_a_run_can_be_awaited_in_a_task_of_its_own() {
         can_be_spawned(running.sign_out("u1", SignOut::Drain { deadline: SOON }));
     }
     let _ = of;
+}
+
+/// The last thing that a handler should do, and it happens: an app that quits on an answer.
+#[test]
+fn a_runtime_that_a_handler_shuts_down_loses_nothing() {
+    let store = MemoryStore::new();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_time()
+        .build()
+        .unwrap();
+    let handle = runtime.handle().clone();
+    let (sender, ended) = std::sync::mpsc::channel();
+    let own = std::sync::Mutex::new(Some(runtime));
+    let processor = {
+        let _inside = handle.enter();
+        Processor::builder(store.clone())
+            .handle::<Note>(move |_| {
+                let runtime = own.lock().unwrap().take();
+                let sender = sender.clone();
+                async move {
+                    if let Some(runtime) = runtime {
+                        runtime.shutdown_background();
+                        sender.send(()).unwrap();
+                    }
+                    std::future::pending().await
+                }
+            })
+            .build()
+            .unwrap()
+    };
+    let running = {
+        let _inside = handle.enter();
+        processor.start("u1")
+    };
+    let elsewhere = || {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap()
+    };
+    let event = elsewhere().block_on(enqueue(&store, note(1).enqueue_sync()));
+    ended.recv_timeout(SOON).unwrap();
+    // The handle of a run that was killed answers, and can be dropped.
+    elsewhere().block_on(async {
+        let ended = within(running.stop()).await.unwrap_err();
+        assert_eq!(ended.kind(), StoreErrorKind::Closed);
+        let stored = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_ne!(
+            stored.status,
+            OutboxStatus::Completed,
+            "it stays to be done"
+        );
+        assert_eq!(stored.attempt_count, 1);
+    });
+}
+
+/// What needs a thread has one of its own, so that nothing depends on who waits.
+#[test]
+fn enqueueing_needs_no_runtime_and_no_run() {
+    struct Unpark(std::thread::Thread);
+    impl std::task::Wake for Unpark {
+        fn wake(self: std::sync::Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    fn block_on<T>(future: impl Future<Output = T>) -> T {
+        let mut future = std::pin::pin!(future);
+        let waker = std::sync::Arc::new(Unpark(std::thread::current())).into();
+        let mut context = std::task::Context::from_waker(&waker);
+        loop {
+            match future.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(value) => return value,
+                std::task::Poll::Pending => std::thread::park(),
+            }
+        }
+    }
+    assert!(tokio::runtime::Handle::try_current().is_err());
+    let temporary = block_on(Temporary::open());
+    // On the app's own connection, without anything asynchronous.
+    let conn = temporary.connect();
+    note(1).enqueue_sync().on(&conn).unwrap();
+    // On the store, from any executor.
+    block_on(async { note(2).enqueue_sync().on(&temporary.store).await }).unwrap();
+    block_on(async {
+        // On the app's own connection inside of a future: it is done when the call returns.
+        note(3).enqueue_sync().on(&conn).unwrap();
+    });
+    let statistics = block_on(temporary.store.statistics(None)).unwrap();
+    assert_eq!(statistics.pending_count, 3);
+}
+
+#[tokio::test]
+async fn what_is_enqueued_after_a_run_has_stopped_waits_for_the_next() {
+    let temporary = Temporary::open().await;
+    let (_remote, running) = start(&temporary.store);
+    running.stop().await.unwrap();
+    note(1).enqueue_sync().on(&temporary.store).await.unwrap();
+    let (mut remote, running) = start(&temporary.store);
+    remote.next().await.ok();
+    assert!(within(running.flush(1, SOON)).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
 }

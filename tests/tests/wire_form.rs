@@ -217,3 +217,20 @@ fn the_words_of_the_plan_keep_their_spelling_names_and_signs() {
     }
     assert!("PENDING".parse::<OutboxStatus>().is_err());
 }
+
+/// A delay without end is a year of six digits, which RFC 3339 has no form for.
+#[test]
+fn a_time_after_the_year_9999_is_read_as_it_was_written() {
+    for year in [
+        "+12000-01-01T00:00:00Z",
+        "+262142-12-31T23:59:59.999999Z",
+        "-0044-03-15T12:00:00Z",
+    ] {
+        let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+        json["createdAt"] = json!(year);
+        let event = read(&json.to_string());
+        let written = serde_json::to_value(&event).unwrap();
+        assert_eq!(written["createdAt"], json!(year));
+        assert_eq!(read(&written.to_string()), event);
+    }
+}

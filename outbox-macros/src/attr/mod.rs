@@ -6,6 +6,7 @@
 
 mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
+mod duration; // what is written for how long
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
 mod versions; // what version and upcast take
@@ -202,6 +203,17 @@ pub(crate) fn is_outbox(attr: &Attribute) -> bool {
 ///
 /// Anything that serde would not understand is left to serde to report.
 pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
+    serde_keys(attrs).find(|meta| meta.path().is_ident("rename_all"))
+}
+
+/// Whether a field's `#[serde(..)]` keeps it out of what is written.
+pub(crate) fn is_skipped_by_serde(attrs: &[Attribute]) -> bool {
+    serde_keys(attrs)
+        .any(|meta| meta.path().is_ident("skip") || meta.path().is_ident("skip_serializing"))
+}
+
+/// What the `#[serde(..)]` attributes say, as far as it can be read.
+fn serde_keys(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
     attrs
         .iter()
         .filter(|attr| attr.path().is_ident("serde"))
@@ -215,7 +227,6 @@ pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
                 .ok()
         })
         .flatten()
-        .find(|meta| meta.path().is_ident("rename_all"))
 }
 
 /// A key that is being read.

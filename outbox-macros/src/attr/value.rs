@@ -6,7 +6,7 @@ use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed, token};
 
-use super::Key;
+use super::{Key, duration};
 use crate::diag::{did_you_mean, list};
 
 /// A value that is known here, or the path of a constant, which the compiler knows later.
@@ -294,7 +294,7 @@ fn longer_than_zero(
 ) -> Result<Constant<Duration>> {
     constant(key, input, "a duration", example, |input| {
         let literal: LitStr = input.parse()?;
-        Ok(match duration(&literal) {
+        Ok(match duration_of(&literal) {
             Ok(known) if known.is_zero() => Err(Error::new(literal.span(), fault)),
             known => known,
         })
@@ -307,26 +307,13 @@ fn delay(input: ParseStream<'_>) -> Result<Result<Constant<Duration>>> {
         return input.parse().map(|path| Ok(Constant::Path(path)));
     }
     let literal: LitStr = input.parse()?;
-    Ok(duration(&literal).map(Constant::Known))
+    Ok(duration_of(&literal).map(Constant::Known))
 }
 
-/// `"500ms"`, `"30s"`, `"2m"`, `"1h"`, `"7d"`.
-fn duration(literal: &LitStr) -> Result<Duration> {
+/// A whole number and a unit.
+fn duration_of(literal: &LitStr) -> Result<Duration> {
     let text = literal.value();
-    let unit_at = text
-        .find(|letter: char| !letter.is_ascii_digit())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit_at);
-    let seconds_of = |unit| number.parse::<u64>().ok()?.checked_mul(unit);
-    let duration = match unit {
-        "ms" => number.parse().ok().map(Duration::from_millis),
-        "s" => seconds_of(1).map(Duration::from_secs),
-        "m" => seconds_of(60).map(Duration::from_secs),
-        "h" => seconds_of(60 * 60).map(Duration::from_secs),
-        "d" => seconds_of(24 * 60 * 60).map(Duration::from_secs),
-        _ => None,
-    };
-    duration.ok_or_else(|| {
+    duration::parse(&text).ok_or_else(|| {
         let message = format!(
             "{text:?} is not a duration: write a whole number and `ms`, `s`, `m`, `h` or `d`, such as \"30s\""
         );

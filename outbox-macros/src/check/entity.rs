@@ -4,7 +4,7 @@ use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
 use syn::{Data, DeriveInput, Fields, FieldsNamed};
 
-use super::versions;
+use super::{credentials, versions};
 use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
 use crate::diag::Diagnostics;
 use crate::words;
@@ -21,6 +21,7 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     something_waits_behind_a_dead_letter(source, diag);
     what_is_sensitive_is_metadata(source, diag);
     no_id_is_sensitive(source, diag);
+    credentials::no_column_holds_any(source, diag);
     versions::check(source, diag);
     nothing_is_borrowed(source, diag);
 }
@@ -198,7 +199,7 @@ fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     }
 }
 
-fn is_id(field: &FieldSource<'_>) -> bool {
+pub(super) fn is_id(field: &FieldSource<'_>) -> bool {
     field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
 }
 

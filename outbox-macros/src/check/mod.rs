@@ -3,6 +3,7 @@
 //! What a single value must be is checked where it is parsed, in [`attr`](crate::attr). Each rule here has a case in
 //! `tests/ui/fail` that breaks it and nothing else.
 
+mod credentials; // what is never stored
 mod delivery; // the rules of #[derive(DeliveryError)]
 mod entity; // the rules of #[derive(OutboxEntity)]
 mod events; // the rules of #[derive(OutboxEvents)]

@@ -250,6 +250,18 @@ impl NewEvent {
         {
             return invalid("metadata", "is not UTF-8; write it as JSON".to_owned());
         }
+        let bytes = self
+            .metadata
+            .as_ref()
+            .map_or(&[][..], RawMetadata::as_bytes);
+        if let Some(at) = bytes.iter().position(|byte| *byte == 0) {
+            return invalid(
+                "metadata",
+                format!(
+                    "has a NUL at byte {at}, which not every store can hold; JSON writes it as \\u0000"
+                ),
+            );
+        }
         if let Some(reason) = self.metadata.as_ref().and_then(size_fault) {
             return invalid("metadata", reason);
         }

@@ -107,6 +107,8 @@ pub struct Reference {
     /// By the order in which they were committed.
     pub rows: BTreeMap<u64, Row>,
     pub answer: Answer,
+    /// How many completed events of each user were deleted for their age.
+    pub cleaned_up: BTreeMap<u8, u64>,
     /// What was first enqueued under an id, and the row that carries it.
     known: BTreeMap<u8, (Change, u64)>,
     enqueued: Vec<(u8, Change, Wishes)>,
@@ -126,6 +128,7 @@ impl ReferenceStateMachine for Reference {
         Just(Self {
             now: 0,
             rows: BTreeMap::new(),
+            cleaned_up: BTreeMap::new(),
             answer: Answer::Nothing,
             known: BTreeMap::new(),
             enqueued: Vec::new(),
@@ -150,6 +153,8 @@ impl ReferenceStateMachine for Reference {
             6 => (nth.clone(), report()).prop_map(|(nth, report)| Step::Settle(nth, report)),
             1 => (nth, lease).prop_map(|(nth, lease)| Step::Extend(nth, lease)),
             4 => (1..2_000_u64).prop_map(Step::Wait),
+            // Until what is pending is stale, or nearly.
+            1 => (250_000..301_000_u64).prop_map(Step::Wait),
             2 => Just(Step::Rescue),
             2 => id.clone().prop_map(Step::Reset),
             1 => (id.clone(), -2..3_i32, 0..2_000_u64)
@@ -304,7 +309,11 @@ impl Reference {
             }
             Step::CleanUp(age) => {
                 let now = self.now;
-                self.delete(|row| row.completed.is_some_and(|at| at + age < now))
+                let is_old = |row: &Row| row.completed.is_some_and(|at| at + age < now);
+                for row in self.rows.values().filter(|row| is_old(row)) {
+                    *self.cleaned_up.entry(row.change.user).or_default() += 1;
+                }
+                self.delete(is_old)
             }
             Step::Delete(id) => self.delete(|row| row.id == id),
             Step::Discard(id) => {
@@ -313,7 +322,10 @@ impl Reference {
             Step::DeleteEntity(entity, user) => self.delete(|row| {
                 row.change.entity == entity && user.is_none_or(|user| user == row.change.user)
             }),
-            Step::DeleteUser(user) => self.delete(|row| row.change.user == user),
+            Step::DeleteUser(user) => {
+                self.cleaned_up.remove(&user);
+                self.delete(|row| row.change.user == user)
+            }
         }
     }
 

@@ -73,7 +73,9 @@ impl Run {
             if !error.is_transient() || again > deadline {
                 return Err(error);
             }
-            warn!(error = %error, retry_in = ?delay, "the last outcomes could not be recorded");
+            // As Debug has it: what a driver says may hold anything.
+            let text = error.to_string();
+            warn!(error = ?text, retry_in = ?delay, "the last outcomes could not be recorded");
             self.shared.clock.sleep_until(again).await;
             delay *= 2;
         }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::insert::fetch;
 use super::lane::{Lane, lane_columns};
+use super::tally::{self, Class};
 use crate::entity::EntityId;
 use crate::event::OutboxEvent;
 
@@ -59,6 +60,9 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
     let now = now.timestamp_micros();
     let mut count = 0;
     for id in ids {
+        let Some(event) = fetch(conn, *id)? else {
+            continue;
+        };
         let reset = conn
             .prepare_cached(concat!(
                 "UPDATE outbox_events
@@ -72,7 +76,11 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
                 Lane::of(row, 1)?.join(conn, now, row.get(0)?)
             })
             .optional()?;
-        count += u64::from(reset.is_some());
+        if reset.is_some() {
+            let before = Class::of(event.status, event.attempt_count);
+            tally::note(conn, event.seq, before, Class::Fresh)?;
+            count += 1;
+        }
     }
     Ok(count)
 }
@@ -111,6 +119,7 @@ pub(super) fn reassign(
         }
         count += 1;
     }
+    tally::reassign(conn, from, to)?;
     if let Some(completed) = take_cleaned_up(conn, from)? {
         add_cleaned_up(conn, to, completed)?;
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 use super::lane::Lane;
 use super::row::{entity_value, read, select_events};
 use super::savepoint::in_savepoint;
+use super::tally::{self, Class};
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -53,6 +54,9 @@ fn fold_in_savepoint(
     remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
     remember(conn, event.id, waiting.seq, event.fingerprint())?;
     write(conn, now, &folded)?;
+    let before = Class::of(waiting.status, waiting.attempt_count);
+    let after = Class::of(folded.status, folded.attempt_count);
+    tally::note(conn, waiting.seq, before, after)?;
     Ok(Some(Enqueued::carried(event, &folded)))
 }
 

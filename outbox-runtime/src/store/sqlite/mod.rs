@@ -19,6 +19,7 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
+mod count;
 mod counter;
 mod edit;
 mod fault;
@@ -35,6 +36,7 @@ mod row;
 mod savepoint;
 mod schema;
 mod sinks;
+mod tally;
 mod threads;
 mod turns;
 mod watch;
@@ -52,7 +54,7 @@ pub use self::insert::SqlValue;
 ///
 /// # What it does to the file
 ///
-/// It adds the tables `outbox_events`, `outbox_folded` and `outbox_schema`, sets the journal mode to WAL (a property of the file), and
+/// It adds tables whose names begin with `outbox_`, sets the journal mode to WAL (a property of the file), and
 /// writes with `synchronous = FULL` unless told otherwise. Connections that the application opens itself keep their own
 /// pragmas.
 ///

@@ -1,4 +1,4 @@
-//! Reading: listings, statistics and explanations, on the reader's connection.
+//! Reading: listings and explanations, on the reader's connection.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
@@ -9,7 +9,7 @@ use crate::clock;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::PendingDelete;
-use crate::statistics::{Explanation, OutboxStatistics};
+use crate::statistics::Explanation;
 
 /// Runs one listing. A row that cannot be read whole is listed as far as it goes.
 fn list(
@@ -141,94 +141,8 @@ pub(super) fn pending_deletes(
     Ok(pending.collect())
 }
 
-fn stale_before(now: DateTime<Utc>) -> i64 {
+pub(super) fn stale_before(now: DateTime<Utc>) -> i64 {
     clock::before(now, OutboxEvent::STALE_AFTER).timestamp_micros()
-}
-
-/// The counts of undelivered events, from all of them.
-macro_rules! count_open {
-    ($how:literal) => {
-        concat!(
-            "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
-                 coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'pending' AND created_at < :before), 0),
-                 min(CASE status WHEN 'pending' THEN created_at END)
-             FROM outbox_events ",
-            $how,
-            " WHERE open IS NOT NULL AND (:user IS NULL OR user_id = :user)"
-        )
-    };
-}
-
-/// Whether most rows are undelivered events, and many: the table is read faster from end to end then.
-fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
-    let (open, span): (i64, i64) = conn
-        .prepare_cached(
-            "SELECT (SELECT count(*) FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL),
-                 coalesce((SELECT max(seq) FROM outbox_events) - (SELECT min(seq) FROM outbox_events), 0)",
-        )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(open > MANY && open > span / 8)
-}
-
-/// Fewer rows are found by their index soon enough.
-const MANY: i64 = 10_000;
-
-/// All counts from one read transaction.
-pub(super) fn statistics(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    user_id: Option<&str>,
-) -> rusqlite::Result<OutboxStatistics> {
-    let snapshot = conn.unchecked_transaction()?;
-    let mut statistics = OutboxStatistics::default();
-    {
-        // Dead ones that were skipped are not among these: all are counted below.
-        let mut live = snapshot.prepare_cached(if is_mostly_open(&snapshot)? {
-            count_open!("NOT INDEXED")
-        } else {
-            count_open!("INDEXED BY outbox_entity")
-        })?;
-        live.query_row(
-            named_params! { ":before": stale_before(now), ":user": user_id },
-            |row| {
-                let count =
-                    |column| Ok::<_, rusqlite::Error>(row.get::<_, i64>(column)?.unsigned_abs());
-                statistics.pending_count = count(0)?;
-                statistics.failed_count = count(1)?;
-                statistics.processing_count = count(2)?;
-                statistics.stale_count = count(3)?;
-                let oldest: Option<i64> = row.get(4)?;
-                statistics.oldest_pending_date = oldest.and_then(DateTime::from_timestamp_micros);
-                Ok(())
-            },
-        )?;
-        statistics.dead_count = snapshot
-            .prepare_cached(
-                "SELECT count(*) FROM outbox_events WHERE status = 'dead' AND (:user IS NULL OR user_id = :user)",
-            )?
-            .query_row(named_params! { ":user": user_id }, |row| row.get::<_, i64>(0))?
-            .unsigned_abs();
-        let (completed, newest): (i64, Option<i64>) = snapshot
-            .prepare_cached(
-                "SELECT count(*), max(completed_at) FROM outbox_events
-                 WHERE completed_at IS NOT NULL AND (:user IS NULL OR user_id = :user)",
-            )?
-            .query_row(named_params! { ":user": user_id }, |row| {
-                Ok((row.get(0)?, row.get(1)?))
-            })?;
-        statistics.completed_count = completed.unsigned_abs();
-        let cleaned_up: i64 = snapshot
-            .prepare_cached(
-                "SELECT coalesce(sum(completed), 0) FROM outbox_cleaned_up WHERE :user IS NULL OR user_id = :user",
-            )?
-            .query_row(named_params! { ":user": user_id }, |row| row.get(0))?;
-        statistics.completed_total = statistics.completed_count + cleaned_up.unsigned_abs();
-        statistics.newest_completed_date = newest.and_then(DateTime::from_timestamp_micros);
-    }
-    snapshot.finish()?;
-    statistics.total_events =
-        statistics.undelivered() + statistics.dead_count + statistics.completed_count;
-    Ok(statistics)
 }
 
 /// What the first undelivered event of the entity waits for.
@@ -270,7 +184,7 @@ fn explain_in(
         .prepare_cached(concat!(
             "SELECT ",
             columns!(),
-            ", slot = 'blocked', ",
+            ", slot IS 'blocked', ",
             lane_columns!(),
             " FROM outbox_events
               WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)

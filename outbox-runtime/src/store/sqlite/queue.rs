@@ -7,6 +7,7 @@ use uuid::Uuid;
 use super::filter::Filter;
 use super::lane::{Lane, lane_columns};
 use super::row::{ReadRow, claimed_columns, read_all, read_within};
+use super::tally::{Class, Moves};
 use super::turns;
 use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
@@ -109,12 +110,16 @@ fn take(
          WHERE seq = ?1",
     )?;
     let mut claims = Vec::with_capacity(rows.len());
+    let mut moves = Moves::default();
     for ReadRow { mut event, damage } in rows {
         if let Some(damage) = damage {
             bury_unreadable(conn, now, event.seq, &damage)?;
+            let before = Class::of(event.status, event.attempt_count);
+            moves.note(event.seq, before, Class::Dead);
             continue;
         }
         let expires_at = clock::after(now, request.lease_for(&event.event_type));
+        let before = Class::of(event.status, event.attempt_count);
         event.status = OutboxStatus::Processing;
         event.attempt_count = event.attempt_count.saturating_add(1);
         event.last_attempt_at = Some(now);
@@ -127,6 +132,9 @@ fn take(
             token.as_uuid(),
             expires_at.timestamp_micros()
         ])?;
+        // Mostly the same: it is only another one where the count of attempts is not what this library writes.
+        let after = Class::of(event.status, event.attempt_count);
+        moves.note(event.seq, before, after);
         claims.push(Claim {
             lease: Lease {
                 event_id: event.id,
@@ -136,6 +144,7 @@ fn take(
             event,
         });
     }
+    moves.write(conn)?;
     Ok(claims)
 }
 
@@ -179,20 +188,38 @@ pub(super) fn settle_all(
     settlements: &[Settlement],
     wakes: &mut bool,
 ) -> rusqlite::Result<Vec<Settled>> {
+    let mut moves = Moves::default();
     let settled = settlements
         .iter()
-        .map(|settlement| settle(conn, now, settlement, wakes));
-    settled.collect()
+        .map(|settlement| settle_noting(conn, now, settlement, wakes, &mut moves));
+    let settled = settled.collect::<rusqlite::Result<_>>()?;
+    moves.write(conn)?;
+    Ok(settled)
 }
 
-/// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`.
-///
-/// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
+/// Writes one outcome; see [`settle_all`].
 pub(super) fn settle(
     conn: &Connection,
     now: DateTime<Utc>,
     settlement: &Settlement,
     wakes: &mut bool,
+) -> rusqlite::Result<Settled> {
+    let mut moves = Moves::default();
+    let settled = settle_noting(conn, now, settlement, wakes, &mut moves)?;
+    moves.write(conn)?;
+    Ok(settled)
+}
+
+/// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`, and what the event
+/// is now counted as in `moves`.
+///
+/// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
+fn settle_noting(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    settlement: &Settlement,
+    wakes: &mut bool,
+    moves: &mut Moves,
 ) -> rusqlite::Result<Settled> {
     let Lease {
         event_id, token, ..
@@ -200,7 +227,7 @@ pub(super) fn settle(
     let now = now.timestamp_micros();
     // The row must be held under this very lease, and the lease must not have ended.
     let mut held = conn.prepare_cached(concat!(
-        "SELECT seq, ",
+        "SELECT seq, attempt_count, ",
         lane_columns!(),
         " FROM outbox_events
          WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at > ?3 AND slot = 'leased'"
@@ -211,7 +238,15 @@ pub(super) fn settle(
     };
     let seq: i64 = row.get(0)?;
     write_outcome(conn, now, seq, &settlement.disposition)?;
-    let lane = Lane::of(row, 1)?;
+    let before = Class::of(OutboxStatus::Processing, row.get::<_, i64>(1)?);
+    let after = match settlement.disposition {
+        Disposition::Complete => Class::Completed,
+        Disposition::Fail { .. } => Class::Retrying,
+        Disposition::Bury { .. } => Class::Dead,
+        Disposition::GiveBack { .. } => before,
+    };
+    moves.note(seq, before, after);
+    let lane = Lane::of(row, 2)?;
     match settlement.disposition {
         Disposition::Complete | Disposition::Bury { .. } => *wakes |= lane.hand_on(conn, now)?,
         Disposition::Fail { .. } | Disposition::GiveBack { .. } => {
@@ -309,7 +344,7 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
              dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
              next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
          WHERE slot = 'leased' AND lease_expires_at <= ?1
-         RETURNING seq, status = 'dead', ",
+         RETURNING seq, status = 'dead', attempt_count, ",
         lane_columns!()
     ))?;
     let now = now.timestamp_micros();
@@ -319,16 +354,22 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
         LEASE_EXPIRED
     ])?;
     let mut rescued = Rescued::default();
+    let mut moves = Moves::default();
     while let Some(row) = rows.next()? {
-        let lane = Lane::of(row, 2)?;
+        let lane = Lane::of(row, 3)?;
+        let seq = row.get(0)?;
+        let before = Class::of(OutboxStatus::Processing, row.get::<_, i64>(2)?);
         if row.get(1)? {
+            moves.note(seq, before, Class::Dead);
             lane.hand_on(conn, now)?;
             rescued.buried += 1;
         } else {
-            lane.give_way(conn, now, row.get(0)?)?;
+            moves.note(seq, before, Class::Retrying);
+            lane.give_way(conn, now, seq)?;
             rescued.requeued += 1;
         }
     }
+    moves.write(conn)?;
     Ok(rescued)
 }
 
@@ -336,7 +377,7 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
 fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE outbox_events
-         SET lease_expires_at = ?1 + (lease_expires_at - last_attempt_at), last_attempt_at = ?1
+         SET lease_expires_at = ?1 + max(lease_expires_at - last_attempt_at, 0), last_attempt_at = ?1
          WHERE slot = 'leased' AND last_attempt_at > ?1",
     )?
     .execute([now.timestamp_micros()])?;

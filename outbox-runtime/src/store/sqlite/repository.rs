@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, edit, insert, query, queue};
+use super::{SqliteStore, State, count, edit, insert, query, queue};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -263,10 +263,15 @@ impl OutboxRepository for SqliteStore {
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
         let user_id = user_id.map(str::to_owned);
         let now = self.now();
-        self.read("statistics", move |conn| {
-            query::statistics(conn, now, user_id.as_deref())
-        })
-        .await
+        let (statistics, is_behind) = self
+            .read("statistics", move |conn| {
+                count::statistics(conn, now, user_id.as_deref())
+            })
+            .await?;
+        if is_behind {
+            self.connections("statistics")?.writer.count_soon();
+        }
+        Ok(statistics)
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {

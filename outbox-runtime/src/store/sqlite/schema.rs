@@ -39,6 +39,8 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 ///
 /// `outbox_cleaned_up` has how many completed events of each user were deleted for their age, which costs nothing before.
 ///
+/// `outbox_tally` has how many events of a block of rows stand where; see [`tally`](super::tally), which writes it.
+///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
 const STEPS: &[&str] = &["
@@ -99,10 +101,28 @@ CREATE TABLE outbox_cleaned_up (
     completed INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE outbox_tally (
+    block     INTEGER PRIMARY KEY,
+    fresh     INTEGER NOT NULL,
+    retrying  INTEGER NOT NULL,
+    completed INTEGER NOT NULL,
+    dead      INTEGER NOT NULL,
+    oldest    INTEGER NOT NULL,
+    newest    INTEGER NOT NULL,
+    user_id   TEXT
+) STRICT;
+
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
 
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     DELETE FROM outbox_folded WHERE into_seq = old.seq;
+    UPDATE outbox_tally
+    SET fresh = fresh - (old.status = 'pending' OR (old.status = 'processing' AND old.attempt_count < 2)),
+        retrying = retrying - (old.status = 'failed' OR (old.status = 'processing' AND old.attempt_count > 1)),
+        completed = completed - (old.status = 'completed'),
+        dead = dead - (old.status = 'dead')
+    WHERE block = old.seq >> 10;
+    DELETE FROM outbox_tally WHERE block >= (SELECT coalesce(max(seq), 0) >> 10 FROM outbox_events);
 END;
 "];
 
@@ -246,14 +266,24 @@ fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     })
 }
 
+/// What is wrong with the tables where a newer program has changed them since they were opened: an older one that still runs
+/// must not write what it takes for their rules.
+pub(super) fn outgrown(conn: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
+    let found: i64 = conn
+        .prepare_cached("SELECT max(version) FROM outbox_schema")?
+        .query_row([], |row| row.get(0))?;
+    Ok((found > VERSION).then(|| too_new_message(found, path)))
+}
+
 fn too_new(found: i64, path: &Path) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::SchemaTooNew,
-        "open",
-        format!(
-            "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
-             update the program (the file was left as it is)",
-            path.display()
-        ),
+    let message = too_new_message(found, path);
+    StoreError::new(StoreErrorKind::SchemaTooNew, "open", message)
+}
+
+fn too_new_message(found: i64, path: &Path) -> String {
+    format!(
+        "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
+         update the program (the file was left as it is)",
+        path.display()
     )
 }

@@ -3,14 +3,16 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode};
+use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
 
 use super::builder::Settings;
 use super::fault::{closed, fault};
-use super::schema;
 use super::watch::Watch;
+use super::{schema, tally};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// At most how many requests share a commit, so that the first of them does not wait for ever.
@@ -19,7 +21,13 @@ const BATCH: usize = 512;
 /// A handle on the writer thread. The thread ends when the last handle is gone or the store is closed.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
-    queue: mpsc::Sender<Box<dyn Request>>,
+    queue: mpsc::Sender<Message>,
+}
+
+enum Message {
+    Do(Box<dyn Request>),
+    /// There are blocks that were not counted.
+    Count,
 }
 
 /// The writer's side: its connection and what waits for it.
@@ -28,7 +36,9 @@ pub(super) struct WriterThread {
     path: Arc<Path>,
     settings: Settings,
     watch: Arc<Watch>,
-    queue: mpsc::Receiver<Box<dyn Request>>,
+    queue: mpsc::Receiver<Message>,
+    /// Blocks are to be counted while nothing else is to be done.
+    is_behind: bool,
 }
 
 /// What a request tells about itself besides its answer.
@@ -52,8 +62,15 @@ impl Writer {
             settings,
             watch,
             queue,
+            is_behind: false,
         };
         (Self { queue: sender }, thread)
+    }
+
+    /// Has blocks counted, once nothing else is to be done.
+    pub(super) fn count_soon(&self) {
+        // While there is too much to do for this to fit in, the next to ask will say it again.
+        let _ = self.queue.try_send(Message::Count);
     }
 
     /// Runs `work` in the next transaction, and answers once that has committed.
@@ -93,7 +110,12 @@ impl Writer {
             answer: None,
             reply,
         };
-        if self.queue.send(Box::new(request)).await.is_err() {
+        if self
+            .queue
+            .send(Message::Do(Box::new(request)))
+            .await
+            .is_err()
+        {
             return Err(closed(operation).into());
         }
         match answer.await {
@@ -192,15 +214,65 @@ impl Failure {
 impl WriterThread {
     /// Serves requests until every handle is gone.
     pub(super) fn serve(&mut self) {
-        while let Some(first) = self.queue.blocking_recv() {
-            let mut batch = vec![first];
-            while batch.len() < BATCH
-                && let Ok(next) = self.queue.try_recv()
-            {
-                batch.push(next);
+        while let Some(first) = self.next() {
+            let mut batch = Vec::new();
+            let mut message = Ok(first);
+            while let Ok(next) = message {
+                match next {
+                    Message::Do(request) => batch.push(request),
+                    Message::Count => self.is_behind = true,
+                }
+                if batch.len() >= BATCH {
+                    break;
+                }
+                message = self.queue.try_recv();
             }
-            self.commit(batch);
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
         }
+    }
+
+    /// The next message. Until there is one, blocks are counted.
+    fn next(&mut self) -> Option<Message> {
+        while self.is_behind {
+            match self.queue.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => self.count(),
+            }
+        }
+        self.queue.blocking_recv()
+    }
+
+    /// Counts some blocks, and notes whether there are more.
+    fn count(&mut self) {
+        let counted = self.count_blocks();
+        // Statistics are right without; the next to ask for them brings it up again.
+        self.is_behind = counted.unwrap_or_else(|error| {
+            let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            let error = fault("count", &self.path, error).to_string();
+            tracing::debug!(?error, "events were not counted for statistics");
+            if !is_busy {
+                self.reopen();
+            }
+            false
+        });
+    }
+
+    fn count_blocks(&mut self) -> rusqlite::Result<bool> {
+        if tally::next_block(&self.conn)?.is_none() {
+            return Ok(false);
+        }
+        // Nobody waits for this, so it waits for nobody who writes.
+        self.conn.busy_timeout(Duration::ZERO)?;
+        let counted = Transaction::begin(&mut self.conn).and_then(|tx| {
+            let is_behind = tally::count_blocks(tx.conn)?;
+            tx.commit()?;
+            Ok(is_behind)
+        });
+        self.conn.busy_timeout(self.settings.busy_timeout)?;
+        counted
     }
 
     fn commit(&mut self, mut batch: Vec<Box<dyn Request>>) {
@@ -225,6 +297,13 @@ impl WriterThread {
         let path = Arc::clone(&self.path);
         let failed = |error| Failure::new(&path, error);
         let tx = Transaction::begin(&mut self.conn).map_err(failed)?;
+        if let Some(message) = schema::outgrown(tx.conn, &path).map_err(failed)? {
+            return Err(Failure {
+                kind: StoreErrorKind::SchemaTooNew,
+                message,
+                outcome_unknown: false,
+            });
+        }
         // Who is alone in the transaction can be rolled back with it.
         let is_alone = batch.len() == 1;
         let mut has_work = false;

@@ -1,0 +1,332 @@
+//! Statistics, from the counts of blocks and what is in none yet.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, named_params};
+
+use super::query::stale_before;
+use super::tally::{self, Class};
+use crate::event::OutboxStatus;
+use crate::statistics::OutboxStatistics;
+
+/// The counts of undelivered events of a user, from those of all.
+macro_rules! count_open {
+    ($how:literal) => {
+        concat!(
+            "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
+                 coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'pending' AND created_at < :before), 0),
+                 min(CASE status WHEN 'pending' THEN created_at END)
+             FROM outbox_events ",
+            $how,
+            " WHERE open IS NOT NULL AND user_id = :user"
+        )
+    };
+}
+
+/// All counts from one read transaction, and whether there are blocks to be counted for the next time.
+pub(super) fn statistics(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    user_id: Option<&str>,
+) -> rusqlite::Result<(OutboxStatistics, bool)> {
+    let snapshot = conn.unchecked_transaction()?;
+    let asked = Asked {
+        conn: &snapshot,
+        user_id,
+        stale_before: stale_before(now),
+    };
+    let mut found = match asked.blocks()? {
+        Some(blocks) => asked.by_blocks(blocks)?,
+        None => asked.by_index()?,
+    };
+    found.newest_completed = match found.completed {
+        0 => None,
+        _ => asked.newest_completed()?,
+    };
+    let cleaned_up = asked.cleaned_up()?;
+    let is_behind = tally::next_block(&snapshot)?.is_some();
+    snapshot.finish()?;
+    Ok((found.statistics(cleaned_up), is_behind))
+}
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    pending: i64,
+    failed: i64,
+    processing: i64,
+    completed: i64,
+    dead: i64,
+    stale: i64,
+    oldest_pending: Option<i64>,
+    newest_completed: Option<i64>,
+}
+
+impl Found {
+    fn statistics(&self, cleaned_up: i64) -> OutboxStatistics {
+        let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
+        let mut statistics = OutboxStatistics {
+            pending_count: self.pending.unsigned_abs(),
+            failed_count: self.failed.unsigned_abs(),
+            processing_count: self.processing.unsigned_abs(),
+            completed_count: self.completed.unsigned_abs(),
+            dead_count: self.dead.unsigned_abs(),
+            completed_total: (self.completed + cleaned_up).unsigned_abs(),
+            stale_count: self.stale.unsigned_abs(),
+            oldest_pending_date: time(self.oldest_pending),
+            newest_completed_date: time(self.newest_completed),
+            ..OutboxStatistics::default()
+        };
+        statistics.total_events =
+            statistics.undelivered() + statistics.dead_count + statistics.completed_count;
+        statistics
+    }
+}
+
+/// What was counted of a block.
+#[derive(Debug)]
+struct Block {
+    fresh: i64,
+    retrying: i64,
+    completed: i64,
+    dead: i64,
+    /// No event of the block was enqueued before.
+    oldest: i64,
+    /// And none after.
+    newest: i64,
+}
+
+/// The blocks that have what is asked for.
+#[derive(Debug, Default)]
+struct Blocks {
+    /// Each by its number.
+    of: BTreeMap<i64, Block>,
+    /// The last that was counted, whoever's its events are.
+    last: Option<i64>,
+}
+
+struct Asked<'c> {
+    conn: &'c Connection,
+    user_id: Option<&'c str>,
+    stale_before: i64,
+}
+
+impl Asked<'_> {
+    /// `None`: a block has events of the user that is asked for among those of others.
+    fn blocks(&self) -> rusqlite::Result<Option<Blocks>> {
+        let mut counted = self.conn.prepare_cached(
+            "SELECT block, fresh, retrying, completed, dead, oldest, newest,
+                 CASE WHEN :user IS NULL THEN true WHEN user_id IS NOT NULL THEN user_id = :user END
+             FROM outbox_tally ORDER BY block",
+        )?;
+        let mut rows = counted.query(named_params! { ":user": self.user_id })?;
+        let mut blocks = Blocks::default();
+        while let Some(row) = rows.next()? {
+            let number = row.get(0)?;
+            let block = Block {
+                fresh: row.get(1)?,
+                retrying: row.get(2)?,
+                completed: row.get(3)?,
+                dead: row.get(4)?,
+                oldest: row.get(5)?,
+                newest: row.get(6)?,
+            };
+            blocks.last = Some(number);
+            if block.fresh + block.retrying + block.completed + block.dead == 0 {
+                continue;
+            }
+            match row.get(7)? {
+                None => return Ok(None),
+                Some(false) => {}
+                Some(true) => {
+                    blocks.of.insert(number, block);
+                }
+            }
+        }
+        Ok(Some(blocks))
+    }
+
+    fn by_blocks(&self, mut blocks: Blocks) -> rusqlite::Result<Found> {
+        let beyond = tally::first_beyond(blocks.last);
+        let mut found = self.beyond(beyond)?;
+        self.take_leased(&mut blocks, beyond, &mut found)?;
+        for (number, block) in &blocks.of {
+            found.pending += block.fresh;
+            found.failed += block.retrying;
+            found.completed += block.completed;
+            found.dead += block.dead;
+            if block.fresh == 0 || block.oldest >= self.stale_before {
+                continue;
+            }
+            found.stale += match block.newest < self.stale_before {
+                true => block.fresh,
+                false => self.pending_in(*number)?.0,
+            };
+        }
+        found.oldest_pending = self.oldest_pending(&blocks, found.oldest_pending)?;
+        Ok(found)
+    }
+
+    /// What handlers have is counted as what it was before: it is taken out of the blocks.
+    fn take_leased(
+        &self,
+        blocks: &mut Blocks,
+        beyond: i64,
+        found: &mut Found,
+    ) -> rusqlite::Result<()> {
+        let mut leased = self.conn.prepare_cached(
+            "SELECT seq, attempt_count FROM outbox_events INDEXED BY outbox_leased
+             WHERE slot = 'leased' AND seq < :beyond AND (:user IS NULL OR user_id = :user)",
+        )?;
+        let mut rows = leased.query(named_params! { ":beyond": beyond, ":user": self.user_id })?;
+        while let Some(row) = rows.next()? {
+            found.processing += 1;
+            if let Some(block) = blocks.of.get_mut(&tally::block_of(row.get(0)?)) {
+                match Class::of(OutboxStatus::Processing, row.get::<_, i64>(1)?) {
+                    Class::Fresh => block.fresh -= 1,
+                    _ => block.retrying -= 1,
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The rows that are in no block that was counted.
+    fn beyond(&self, beyond: i64) -> rusqlite::Result<Found> {
+        self.conn
+            .prepare_cached(
+                "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
+                     coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'completed'), 0),
+                     coalesce(sum(status = 'dead'), 0),
+                     coalesce(sum(status = 'pending' AND created_at < :before), 0),
+                     min(CASE status WHEN 'pending' THEN created_at END)
+                 FROM outbox_events NOT INDEXED
+                 WHERE seq >= :beyond AND (:user IS NULL OR user_id = :user)",
+            )?
+            .query_row(
+                named_params! { ":beyond": beyond, ":before": self.stale_before, ":user": self.user_id },
+                |row| {
+                    Ok(Found {
+                        pending: row.get(0)?,
+                        failed: row.get(1)?,
+                        processing: row.get(2)?,
+                        completed: row.get(3)?,
+                        dead: row.get(4)?,
+                        stale: row.get(5)?,
+                        oldest_pending: row.get(6)?,
+                        newest_completed: None,
+                    })
+                },
+            )
+    }
+
+    /// When the oldest pending event of all was enqueued, from that of those beyond the blocks. A block is looked into only
+    /// while its events may be older.
+    fn oldest_pending(
+        &self,
+        blocks: &Blocks,
+        beyond: Option<i64>,
+    ) -> rusqlite::Result<Option<i64>> {
+        let with_pending = blocks.of.iter().filter(|(_, block)| block.fresh > 0);
+        let mut by_age: Vec<(i64, i64)> = with_pending
+            .map(|(number, block)| (block.oldest, *number))
+            .collect();
+        by_age.sort_unstable();
+        let mut oldest = beyond;
+        for (not_before, number) in by_age {
+            if oldest.is_some_and(|oldest| oldest <= not_before) {
+                break;
+            }
+            let in_block = self.pending_in(number)?.1;
+            oldest = oldest.into_iter().chain(in_block).min();
+        }
+        Ok(oldest)
+    }
+
+    /// How many pending events of a block are stale, and when the oldest of them was enqueued.
+    fn pending_in(&self, block: i64) -> rusqlite::Result<(i64, Option<i64>)> {
+        self.conn
+            .prepare_cached(
+                "SELECT coalesce(sum(created_at < :before), 0), min(created_at) FROM outbox_events NOT INDEXED
+                 WHERE seq >= :first AND seq < :beyond AND status = 'pending'",
+            )?
+            .query_row(
+                named_params! {
+                    ":before": self.stale_before,
+                    ":first": tally::first_of(block),
+                    ":beyond": tally::first_of(block + 1),
+                },
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+    }
+
+    /// By the indices of undelivered, dead and completed events: in proportion to how many all users have.
+    fn by_index(&self) -> rusqlite::Result<Found> {
+        let mut found = self
+            .conn
+            .prepare_cached(if is_mostly_open(self.conn)? {
+                count_open!("NOT INDEXED")
+            } else {
+                count_open!("INDEXED BY outbox_entity")
+            })?
+            .query_row(
+                named_params! { ":before": self.stale_before, ":user": self.user_id },
+                |row| {
+                    Ok(Found {
+                        pending: row.get(0)?,
+                        failed: row.get(1)?,
+                        processing: row.get(2)?,
+                        stale: row.get(3)?,
+                        oldest_pending: row.get(4)?,
+                        ..Found::default()
+                    })
+                },
+            )?;
+        let count = |sql| {
+            self.conn
+                .prepare_cached(sql)?
+                .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
+        };
+        // Dead ones that were skipped are not among the undelivered.
+        found.dead =
+            count("SELECT count(*) FROM outbox_events WHERE status = 'dead' AND user_id = :user")?;
+        found.completed = count(
+            "SELECT count(*) FROM outbox_events WHERE completed_at IS NOT NULL AND user_id = :user",
+        )?;
+        Ok(found)
+    }
+
+    fn newest_completed(&self) -> rusqlite::Result<Option<i64>> {
+        self.conn
+            .prepare_cached(
+                "SELECT completed_at FROM outbox_events
+                 WHERE completed_at IS NOT NULL AND (:user IS NULL OR user_id = :user)
+                 ORDER BY completed_at DESC LIMIT 1",
+            )?
+            .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
+            .optional()
+    }
+
+    fn cleaned_up(&self) -> rusqlite::Result<i64> {
+        self.conn
+            .prepare_cached(
+                "SELECT coalesce(sum(completed), 0) FROM outbox_cleaned_up WHERE :user IS NULL OR user_id = :user",
+            )?
+            .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
+    }
+}
+
+/// Whether most rows are undelivered events, and many: the table is read faster from end to end then.
+fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
+    let (open, span): (i64, i64) = conn
+        .prepare_cached(
+            "SELECT (SELECT count(*) FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL),
+                 coalesce((SELECT max(seq) FROM outbox_events) - (SELECT min(seq) FROM outbox_events), 0)",
+        )?
+        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
+    Ok(open > MANY && open > span / 8)
+}
+
+/// Fewer rows are found by their index soon enough.
+const MANY: i64 = 10_000;

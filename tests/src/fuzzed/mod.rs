@@ -1,0 +1,28 @@
+//! What is fuzzed: for each target the function that takes any bytes and panics where a promise is broken.
+//!
+//! `fuzz/` runs them under libFuzzer; `tests/fuzzed.rs` runs them on the inputs that this found, with every other test.
+
+mod duration; // durations in attributes
+mod filter; // what a filter of dead letters lets through
+mod http; // answers of a service
+mod input; // values out of bytes
+mod row; // a row with anything in it
+mod wire; // the serde form of an event
+
+pub use self::duration::duration;
+pub use self::filter::filter;
+pub use self::http::http;
+pub use self::row::row;
+pub use self::wire::wire;
+
+/// A target.
+pub type Target = fn(&[u8]);
+
+/// Every target, by the name of its folder in `fuzz/corpus`.
+pub const TARGETS: [(&str, Target); 5] = [
+    ("duration", duration),
+    ("filter", filter),
+    ("http", http),
+    ("row", row),
+    ("wire", wire),
+];
