@@ -1,15 +1,20 @@
 //! What an answer of the service means for a change.
 
+use axum::http::StatusCode;
+use axum::routing::post;
+use axum::{Json, Router};
 use backend::{ErrorCodes, Fault, FaultRule, Idempotency, Settings};
 use chrono::TimeDelta;
 use fitiq::entities::{ProgressEntry, Workout};
-use fitiq::repository;
-use fitiq_core::cli::Synced;
+use fitiq::{App, repository};
+use fitiq_core::cli::{self, SyncArguments, Synced};
 use fitiq_core::{LocalId, UserId};
 use outbox_runtime::{OutboxRepository, OutboxStatus};
+use serde_json::json;
+use tokio::net::TcpListener;
 
 use crate::delivery::{meal, night, profile};
-use crate::scene::{EMAIL, PASSWORD, Scene, until};
+use crate::scene::{EMAIL, PASSWORD, Scene, noon, soon, until};
 
 /// Failure 10.
 #[tokio::test]
@@ -94,6 +99,50 @@ async fn a_night_that_the_service_knows_is_a_success_under_the_id_that_it_has() 
     assert_eq!(scene.calls().last().unwrap().status, 200);
     assert_eq!(scene.held("sleep").len(), 1);
     assert_eq!(scene.remote_id(id).await, Some(known));
+}
+
+/// Failure 11: a 409 counted as done, and the id that the service has was never learnt.
+#[tokio::test]
+async fn a_conflict_that_names_what_is_there_is_a_success_under_that_id() {
+    let login = json!({"data": {"access_token": "a", "refresh_token": "r", "user_id": "user-1"}});
+    let conflict = json!({"error": {"code": "EXISTS", "message": "there is one", "details": {"existing_id": "w-7"}}});
+    let service = Router::new()
+        .route("/api/v1/auth/login", post(async || Json(login)))
+        .route(
+            "/api/v1/workouts",
+            post(async || (StatusCode::CONFLICT, Json(conflict))),
+        );
+    let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move { axum::serve(listener, service).await.unwrap() });
+
+    let folder = tempfile::tempdir().unwrap();
+    let settings = cli::Settings::new(folder.path().join("fitiq.db"), url.parse().unwrap());
+    let app = App::open(settings.open().await.unwrap()).await.unwrap();
+    let session = app.ground().session();
+    let user = session.sign_in(EMAIL, PASSWORD).await.unwrap();
+    let workout = Workout {
+        id: LocalId::new(),
+        user,
+        activity_type: "running".to_owned(),
+        title: None,
+        started_at: noon(17),
+        duration_minutes: None,
+        calories_burned: None,
+        intensity: None,
+        template: None,
+    };
+    app.save(workout.clone()).await.unwrap();
+    let (processor, once) = (app.processor().unwrap(), SyncArguments::once());
+    let ended = soon(cli::sync(app.ground(), &processor, &once))
+        .await
+        .unwrap();
+    assert_eq!(ended, Synced::Delivered);
+    let id = workout.id;
+    let standing = app.write(move |conn| Ok(repository::standing(conn, id)?));
+    let remote = standing.await.unwrap().unwrap().remote_id.unwrap();
+    assert_eq!(remote.as_str(), "w-7");
+    serving.abort();
 }
 
 /// Failure 12: `DELETE .../none` was sent.
