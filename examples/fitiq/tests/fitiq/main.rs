@@ -7,6 +7,7 @@
 
 mod scene; // the app, signed in, and the service
 
+mod accounts; // whose things are
 mod commands; // the program itself
 mod criteria; // the success criteria of the plan, measured
 mod delivery; // from saving to the service
