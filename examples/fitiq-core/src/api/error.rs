@@ -1,0 +1,224 @@
+//! An answer that is none of the good ones, and what the outbox does about it.
+
+use std::fmt;
+use std::time::Duration;
+
+use outbox_runtime::http::HttpError;
+use outbox_runtime::prelude::DeliveryError;
+use outbox_runtime::{BoxError, Delivery};
+use reqwest::StatusCode;
+use serde_json::Value;
+use thiserror::Error;
+
+use super::answer::existing_id;
+use crate::ids::RemoteId;
+
+/// Why a call did not do what it was for. Each kind says what becomes of the event.
+///
+/// The status decides which one it is; the body only adds words, whatever its form.
+#[derive(Debug, Error, DeliveryError)]
+#[non_exhaustive]
+pub enum ApiError {
+    /// The network is gone, or the service is.
+    #[error("no connection to the service")]
+    #[outbox(offline)]
+    Offline(#[source] reqwest::Error),
+    /// What the service did is not known: asking again under the same key tells.
+    #[error("the connection ended before the whole answer was there")]
+    #[outbox(retry)]
+    Broken(#[source] reqwest::Error),
+    /// It could not even be written down.
+    #[error("the request cannot be made")]
+    #[outbox(permanent)]
+    Unsendable(#[source] BoxError),
+    /// The access token is not taken any more (401), or nobody is signed in whose event this is.
+    #[error("the service refused the credentials{0}")]
+    #[outbox(unauthenticated)]
+    Unauthenticated(Said),
+    /// The service wants a pause (429, or 503 with a time).
+    #[error("the service wants a pause of {after:?}")]
+    #[outbox(rate_limited(after = after))]
+    RateLimited {
+        /// How long.
+        after: Duration,
+    },
+    /// It is too early by our own [`Pace`](super::Pace); nothing was sent.
+    #[error("the next call is due in {after:?}")]
+    #[outbox(rate_limited(after = after))]
+    Paced {
+        /// In how long.
+        after: Duration,
+    },
+    /// It may go better next time (5xx, 408, 425).
+    #[error("the service answered {status}{said}")]
+    #[outbox(retry(after = after))]
+    Unavailable {
+        /// What it answered.
+        status: StatusCode,
+        /// When to ask again, if it said so.
+        after: Option<Duration>,
+        /// What it said.
+        said: Said,
+    },
+    /// What was to be deleted is not there (404 and 410 on a delete).
+    #[error("the service does not have it any more")]
+    #[outbox(obsolete)]
+    Gone,
+    /// What was to be changed is not there (404 and 410 otherwise). The handler knows whether to create it.
+    #[error("the service does not have what was to be changed{0}")]
+    #[outbox(permanent)]
+    NotFound(Said),
+    /// It is there already (409).
+    #[error("the service has it already{said}")]
+    #[outbox(permanent)]
+    Conflict {
+        /// Under which id, if it said so.
+        existing: Option<RemoteId>,
+        /// What it said.
+        said: Said,
+    },
+    /// The service understood and refused.
+    #[error("the service answered {status}{said}")]
+    #[outbox(permanent)]
+    Rejected {
+        /// What it answered.
+        status: StatusCode,
+        /// What it said.
+        said: Said,
+    },
+}
+
+/// What a service says about a refusal: its code and message, if it has them.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct Said {
+    /// Such as `CONSULTATION_EXISTS`.
+    pub code: Option<String>,
+    /// Such as `goal not found`, cut to 200 characters.
+    pub message: Option<String>,
+}
+
+impl ApiError {
+    pub(super) fn unanswered(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        match error.delivery() {
+            Delivery::Offline => Self::Offline(error),
+            Delivery::Permanent => Self::Unsendable(error.into()),
+            _ => Self::Broken(error),
+        }
+    }
+
+    pub(super) fn unsendable(error: impl Into<BoxError>) -> Self {
+        Self::Unsendable(error.into())
+    }
+
+    pub(super) fn refused(error: HttpError, body: &[u8]) -> Self {
+        let body = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let (status, said) = (error.status(), Said::by(&body));
+        match error.delivery() {
+            Delivery::Unauthenticated => Self::Unauthenticated(said),
+            Delivery::RateLimited { after } => Self::RateLimited { after },
+            Delivery::Retry { after } => Self::Unavailable {
+                status,
+                after,
+                said,
+            },
+            Delivery::Obsolete => Self::Gone,
+            _ => match status {
+                StatusCode::NOT_FOUND | StatusCode::GONE => Self::NotFound(said),
+                StatusCode::CONFLICT => Self::Conflict {
+                    existing: existing_id(&body),
+                    said,
+                },
+                _ => Self::Rejected { status, said },
+            },
+        }
+    }
+}
+
+impl Said {
+    /// The forms that are about: `{"error":{"message","code"?}}`, `{"error":"text"}`, `{"message"}`, and none.
+    pub(crate) fn by(body: &Value) -> Self {
+        let error = body.get("error").unwrap_or(body);
+        let text = |value: Option<&Value>| {
+            let text = value?.as_str()?.trim();
+            (!text.is_empty()).then(|| text.chars().take(200).collect())
+        };
+        Self {
+            code: text(error.get("code")),
+            message: text(error.get("message")).or_else(|| text(Some(error))),
+        }
+    }
+}
+
+impl fmt::Display for Said {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (&self.message, &self.code) {
+            (Some(message), Some(code)) => write!(f, ": {message} ({code})"),
+            (Some(words), None) | (None, Some(words)) => write!(f, ": {words}"),
+            (None, None) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use outbox_runtime::Operation;
+    use outbox_runtime::http::check;
+    use reqwest::header::HeaderMap;
+
+    use super::*;
+
+    fn refused(status: u16, operation: Operation, body: &str) -> ApiError {
+        let status = StatusCode::from_u16(status).unwrap();
+        let error = check(status, &HeaderMap::new(), operation).unwrap_err();
+        ApiError::refused(error, body.as_bytes())
+    }
+
+    const BODIES: [&str; 6] = [
+        r#"{"error":{"code":"SOME_CODE","message":"no"}}"#,
+        r#"{"error":{"message":"no"}}"#,
+        r#"{"success":false,"error":"no"}"#,
+        r#"{"success":false,"data":null,"error":{"message":"no"}}"#,
+        "<html>no</html>",
+        "",
+    ];
+
+    /// Failure 10.
+    #[test]
+    fn the_status_decides_whatever_the_form_of_the_body() {
+        use Operation::{Create, Delete, Update};
+        let after = None;
+        for body in BODIES {
+            for (status, operation, expected) in [
+                (401, Create, Delivery::Unauthenticated),
+                (404, Delete, Delivery::Obsolete),
+                (404, Update, Delivery::Permanent),
+                (409, Create, Delivery::Permanent),
+                (422, Create, Delivery::Permanent),
+                (500, Update, Delivery::Retry { after }),
+            ] {
+                let error = refused(status, operation, body);
+                assert_eq!(error.delivery(), expected, "{status} {operation} {body}");
+            }
+            assert!(matches!(
+                refused(409, Create, body),
+                ApiError::Conflict { .. }
+            ));
+            assert!(matches!(refused(404, Update, body), ApiError::NotFound(_)));
+        }
+    }
+
+    #[test]
+    fn the_words_of_every_form_are_kept() {
+        for body in &BODIES[..4] {
+            let text = refused(400, Operation::Create, body).to_string();
+            assert!(
+                text.starts_with("the service answered 400 Bad Request: no"),
+                "{text}"
+            );
+        }
+        let text = refused(400, Operation::Create, BODIES[4]).to_string();
+        assert_eq!(text, "the service answered 400 Bad Request");
+    }
+}

@@ -1,0 +1,20 @@
+//! A bar for work that takes long enough to be watched.
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+/// From how many steps on there is a bar.
+pub const BAR_FROM: u64 = 1_000;
+
+/// A bar of so many steps on standard error, or one that is not shown for fewer than [`BAR_FROM`] and where nobody watches.
+#[must_use]
+pub fn bar(steps: u64) -> ProgressBar {
+    const TEMPLATE: &str = "{elapsed_precise} {bar:40} {pos} of {len} {msg}";
+    let target = if steps > BAR_FROM {
+        ProgressDrawTarget::stderr()
+    } else {
+        ProgressDrawTarget::hidden()
+    };
+    let style =
+        ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(steps), target).with_style(style)
+}

@@ -1,0 +1,101 @@
+//! Signing in, and out with a word about what is not delivered.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, ValueEnum};
+use outbox_runtime::{Processor, SignOut, SignedOut};
+
+use super::Ground;
+use crate::ids::UserId;
+
+/// `sign-in`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct SignIn {
+    /// The address of the account
+    #[arg(long, value_name = "ADDRESS", env = "FITIQ_EMAIL")]
+    pub email: String,
+
+    /// Its password; better given by the environment than typed where others can see it
+    #[arg(
+        long,
+        value_name = "PASSWORD",
+        env = "FITIQ_PASSWORD",
+        hide_env_values = true
+    )]
+    pub password: String,
+}
+
+/// `sign-out`.
+#[derive(Debug, Clone, Args)]
+#[non_exhaustive]
+pub struct SignOutArguments {
+    /// What becomes of what is not delivered
+    #[arg(long, value_enum, default_value_t = Leave::Drain)]
+    pub undelivered: Leave,
+
+    /// For `drain`: how many seconds to deliver, at most
+    #[arg(long, value_name = "SECONDS", default_value_t = 30)]
+    pub within: u64,
+
+    /// For `export`: the new file
+    #[arg(long, value_name = "FILE", required_if_eq("undelivered", "export"))]
+    pub file: Option<PathBuf>,
+}
+
+/// What becomes of what is not delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[non_exhaustive]
+pub enum Leave {
+    /// Deliver what can be delivered; the rest stays until the user is back
+    Drain,
+    /// Delete it
+    Abandon,
+    /// Write it to a file, and then delete it
+    Export,
+}
+
+impl SignOutArguments {
+    fn how(&self) -> anyhow::Result<SignOut> {
+        Ok(match (self.undelivered, &self.file) {
+            (Leave::Drain, _) => SignOut::Drain {
+                deadline: Duration::from_secs(self.within),
+            },
+            (Leave::Abandon, _) => SignOut::Abandon,
+            (Leave::Export, Some(file)) => SignOut::Export(file.clone()),
+            (Leave::Export, None) => anyhow::bail!("export needs --file"),
+        })
+    }
+}
+
+/// Signs in, and tells as whom.
+///
+/// # Errors
+///
+/// [`SessionError`](crate::SessionError).
+pub async fn sign_in(ground: &Ground, arguments: &SignIn) -> anyhow::Result<UserId> {
+    let session = ground.session();
+    Ok(session
+        .sign_in(&arguments.email, &arguments.password)
+        .await?)
+}
+
+/// Signs out: of the outbox first, which needs the tokens for a drain, and then of the session.
+///
+/// # Errors
+///
+/// Where nobody is signed in, where the file is there already, and those of the store. Nothing is deleted then.
+pub async fn sign_out(
+    ground: &Ground,
+    processor: &Processor,
+    arguments: &SignOutArguments,
+) -> anyhow::Result<SignedOut> {
+    let user = ground.user()?;
+    let running = processor.start(user.clone());
+    let left = running.sign_out(user, arguments.how()?).await;
+    running.stop().await?;
+    let left = left?;
+    ground.session().sign_out().await?;
+    Ok(left)
+}

@@ -1,0 +1,244 @@
+//! Ids that cannot be taken for one another: an entity's own, the service's for it, and whose it is.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use outbox_runtime::rusqlite::types::{
+    FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef,
+};
+use outbox_runtime::{AsUserId, EntityId, rusqlite};
+use serde::{Deserialize, Deserializer, Serialize};
+use thiserror::Error;
+use uuid::Uuid;
+
+/// Which entity it is on this device: made here, before the service has heard of it.
+///
+/// It never becomes a [`RemoteId`]:
+///
+/// ```compile_fail
+/// use fitiq_core::{LocalId, RemoteId};
+///
+/// fn remote(id: LocalId) -> RemoteId {
+///     id.into()
+/// }
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct LocalId(Uuid);
+
+/// Which entity it is at the service. It comes out of an answer of the service, or out of where one was kept.
+///
+/// UUIDs are kept in lower case, as the service compares them letter by letter.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
+#[serde(transparent)]
+pub struct RemoteId(String);
+
+/// Whose something is: the id of the account, from the one session that there is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct UserId(String);
+
+/// A text that cannot be an id.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text:?} is not {what}: {reason}")]
+pub struct InvalidId {
+    what: &'static str,
+    text: String,
+    reason: &'static str,
+}
+
+impl LocalId {
+    /// A new one.
+    #[must_use]
+    #[allow(clippy::new_without_default, reason = "every call makes another one")]
+    pub fn new() -> Self {
+        Self(Uuid::now_v7())
+    }
+
+    /// One that was made before: by an older app, on another device, from a seed.
+    #[must_use]
+    pub const fn from_uuid(id: Uuid) -> Self {
+        Self(id)
+    }
+
+    /// As what it is stored.
+    #[must_use]
+    pub const fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl RemoteId {
+    /// An id as the service wrote it, or as an older app kept it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] where it cannot have come from the service: empty, longer than 255 bytes, with control characters,
+    /// or one of the words that apps wrote where they had none (`none`, `null`, `nil`).
+    pub fn recorded(text: &str) -> Result<Self, InvalidId> {
+        let text = checked("an id of the service", text)?;
+        if ["none", "null", "nil"].contains(&text.to_ascii_lowercase().as_str()) {
+            return Err(InvalidId {
+                what: "an id of the service",
+                text: text.to_owned(),
+                reason: "it stands for the absence of one",
+            });
+        }
+        Ok(Self(match Uuid::try_parse(text) {
+            Ok(id) => id.to_string(),
+            Err(_) => text.to_owned(),
+        }))
+    }
+
+    /// As the service spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl UserId {
+    /// The id of an account, as the service or an older app wrote it.
+    ///
+    /// # Errors
+    ///
+    /// [`InvalidId`] where it is empty, longer than 255 bytes, or has control characters.
+    pub fn new(text: &str) -> Result<Self, InvalidId> {
+        Ok(Self(checked("a user id", text)?.to_owned()))
+    }
+
+    /// As the service spells it.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn checked<'t>(what: &'static str, text: &'t str) -> Result<&'t str, InvalidId> {
+    let reason = if text.trim().is_empty() {
+        "it is empty"
+    } else if text.len() > 255 {
+        "it is longer than 255 bytes"
+    } else if text.chars().any(char::is_control) {
+        "it has control characters"
+    } else {
+        return Ok(text.trim());
+    };
+    Err(InvalidId {
+        what,
+        text: text.chars().take(40).collect(),
+        reason,
+    })
+}
+
+impl From<LocalId> for EntityId {
+    fn from(id: LocalId) -> Self {
+        id.0.into()
+    }
+}
+
+impl AsUserId for UserId {
+    fn as_user_id(&self) -> Cow<'_, str> {
+        Cow::Borrowed(&self.0)
+    }
+}
+
+impl From<UserId> for String {
+    fn from(id: UserId) -> Self {
+        id.0
+    }
+}
+
+macro_rules! shown_as_text {
+    ($($id:ident),+) => {$(
+        impl fmt::Display for $id {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    )+};
+}
+
+shown_as_text!(LocalId, RemoteId, UserId);
+
+// In a database: a local id as its 16 bytes, the others as text.
+
+impl ToSql for LocalId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(ValueRef::Blob(self.0.as_bytes())))
+    }
+}
+
+impl FromSql for LocalId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        <[u8; 16]>::column_result(value).map(|bytes| Self(Uuid::from_bytes(bytes)))
+    }
+}
+
+macro_rules! stored_as_text {
+    ($($id:ident by $read:path),+) => {$(
+        impl ToSql for $id {
+            fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+                self.0.to_sql()
+            }
+        }
+
+        impl FromSql for $id {
+            fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                $read(value.as_str()?).map_err(FromSqlError::other)
+            }
+        }
+    )+};
+}
+
+stored_as_text!(RemoteId by RemoteId::recorded, UserId by UserId::new);
+
+impl<'de> Deserialize<'de> for RemoteId {
+    /// A string, or a number as some services write their ids.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Written<'a> {
+            Text(#[serde(borrow)] Cow<'a, str>),
+            Number(i64),
+        }
+        let text = match Written::deserialize(deserializer)? {
+            Written::Text(text) => text.into_owned(),
+            Written::Number(number) => number.to_string(),
+        };
+        Self::recorded(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+impl<'de> Deserialize<'de> for UserId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        Self::new(&text).map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_for_no_remote_id_is_none() {
+        for text in ["", "  ", "none", "None", "null", "nil", "a\nb"] {
+            assert!(RemoteId::recorded(text).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_remote_uuid_is_spelt_as_the_service_spells_it() {
+        let upper = "7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10";
+        let id = RemoteId::recorded(upper).unwrap();
+        assert_eq!(id.as_str(), upper.to_lowercase());
+        assert_eq!(RemoteId::recorded("mood-17").unwrap().as_str(), "mood-17");
+    }
+
+    #[test]
+    fn a_remote_id_may_be_a_number() {
+        let id: RemoteId = serde_json::from_str("4711").unwrap();
+        assert_eq!(id.as_str(), "4711");
+    }
+}

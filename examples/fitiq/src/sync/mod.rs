@@ -1,0 +1,306 @@
+//! The handlers: how each kind gets to the service. What an answer means for the event is `ApiError`'s to say; what is decided
+//! here is what a kind, an operation and what is known of the entity make of it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fitiq_core::cli::Ground;
+use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite;
+use serde::Serialize;
+use serde::de::IgnoredAny;
+use thiserror::Error;
+
+use crate::entities::{
+    ActivitySnapshot, Delete, Edit, MealLog, PhysicalAttribute, ProfileMetadata, ProfilePhysical,
+    ProgressEntry, Record, SleepSession, Workout, WorkoutTemplate,
+};
+use crate::events::FitiqEventHandler;
+use crate::repository::{self, Standing};
+
+mod wire; // what the service is sent
+
+/// Sends what happened on this device to the service.
+#[derive(Debug, Clone)]
+pub struct FitiqSync {
+    api: Arc<Api>,
+    store: SqliteStore,
+}
+
+/// Why a change is not sent, or not yet.
+#[derive(Debug, Error, DeliveryError)]
+enum Unsent {
+    /// Created and deleted before the service heard of it, or removed from the app's table by other means.
+    #[error("it is not there any more")]
+    #[outbox(obsolete)]
+    Gone,
+    /// The service accepted its creation and did not say as what, so it cannot be addressed.
+    #[error("the service has it under an id that it did not tell")]
+    #[outbox(permanent)]
+    Nameless,
+    /// The service has no way to be told of this.
+    #[error("the service has no way to learn of it")]
+    #[outbox(permanent)]
+    NoWay,
+    /// What it depends on has to be known to the service first.
+    #[error("what it depends on is not there yet")]
+    #[outbox(snooze(after = after))]
+    NotYet { after: Duration },
+}
+
+/// How long an event waits for another that has to go first.
+const WAIT_FOR_OTHER: Duration = Duration::from_secs(1);
+
+impl FitiqSync {
+    /// With the client and the database of the app.
+    #[must_use]
+    pub fn new(ground: &Ground) -> Self {
+        Self {
+            api: Arc::clone(ground.api()),
+            store: ground.store().clone(),
+        }
+    }
+
+    /// What has an id of its own at the service.
+    async fn tell<E: Record>(
+        &self,
+        event: &Event<E>,
+        create_path: &str,
+        body: impl Serialize,
+    ) -> Result<(), HandlerError> {
+        let id = local(event)?;
+        let Some(standing) = self.standing(id).await? else {
+            return Err(Unsent::Gone.into());
+        };
+        if event.operation == Operation::Delete {
+            return self.delete(event, id, standing).await;
+        }
+        if standing.deleted {
+            // The delete is behind this event, and finds out what there is to delete.
+            return Err(Unsent::Gone.into());
+        }
+        let create = Call::post(event, create_path).json(&body)?;
+        // Whether it is new there is decided by what is known of it, and not by what the event once thought.
+        match (standing.remote_id, standing.accepted) {
+            (None, false) => self.create(id, create).await,
+            (Some(_), _) | (None, true) if event.operation == Operation::Create => Ok(()),
+            (Some(remote), _) => self.change(event, id, &remote, &body, create).await,
+            (None, true) if E::EDIT == Edit::Post => self.create(id, create).await,
+            (None, true) => Err(Unsent::Nameless.into()),
+        }
+    }
+
+    async fn create(&self, id: LocalId, call: Call) -> Result<(), HandlerError> {
+        let remote = match self.api.send::<IgnoredAny>(call).await {
+            // 201, or 200 for what it knew already; with an id, or with an answer that nobody can read.
+            Ok(answer) => answer.remote_id().cloned(),
+            Err(ApiError::Conflict {
+                existing: Some(existing),
+                ..
+            }) => Some(existing),
+            Err(error) => return Err(error.into()),
+        };
+        self.note(move |conn| repository::accepted(conn, id, remote.as_ref()))
+            .await
+    }
+
+    async fn change<E: Record>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        remote: &RemoteId,
+        body: &impl Serialize,
+        create: Call,
+    ) -> Result<(), HandlerError> {
+        match E::EDIT {
+            Edit::Put => {
+                let put = Call::put(event, E::PATH).at(remote).json(body)?;
+                match self.api.send::<IgnoredAny>(put).await {
+                    Ok(_) => return Ok(()),
+                    // Somebody deleted it there; the edit is newer.
+                    Err(ApiError::NotFound(_)) => {}
+                    Err(error) => return Err(error.into()),
+                }
+            }
+            Edit::Replace => match self
+                .api
+                .send::<()>(Call::delete(event, E::PATH, remote))
+                .await
+            {
+                Ok(_) | Err(ApiError::Gone) => {}
+                Err(error) => return Err(error.into()),
+            },
+            Edit::Post => return self.create(id, create).await,
+            Edit::Never => return Err(Unsent::NoWay.into()),
+        }
+        // From here on there is none at the service, also for the attempt after this one.
+        self.note(move |conn| repository::unknown_there(conn, id))
+            .await?;
+        self.create(id, create).await
+    }
+
+    async fn delete<E: Record>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        standing: Standing,
+    ) -> Result<(), HandlerError> {
+        let done = match (standing.remote_id, standing.accepted) {
+            _ if E::DELETE == Delete::LocalOnly => Err(Unsent::NoWay.into()),
+            (Some(remote), _) => match self
+                .api
+                .send::<()>(Call::delete(event, E::PATH, &remote))
+                .await
+            {
+                Ok(_) | Err(ApiError::Gone) => Ok(()),
+                Err(error) => Err(error.into()),
+            },
+            (None, true) => Err(Unsent::Nameless.into()),
+            (None, false) => Err(Unsent::Gone.into()),
+        };
+        if let Err(error) = &done
+            && HandlerError::delivery(error) != outbox_runtime::Delivery::Obsolete
+        {
+            return done;
+        }
+        self.note(move |conn| repository::bury(conn, id)).await?;
+        done
+    }
+
+    /// What there is one of for each user, at a path of its own.
+    async fn tell_own<E: Record>(&self, event: &Event<E>, call: Call) -> Result<(), HandlerError> {
+        let id = local(event)?;
+        match self.standing(id).await? {
+            Some(standing) if !standing.deleted && event.operation != Operation::Delete => {}
+            _ => return Err(Unsent::Gone.into()),
+        }
+        let answer = self.api.send::<IgnoredAny>(call).await?;
+        let remote = answer.remote_id().cloned();
+        self.note(move |conn| repository::accepted(conn, id, remote.as_ref()))
+            .await
+    }
+
+    /// The remote id of what an event depends on; `None` where there is no such thing any more.
+    async fn dependency<E: Record>(
+        &self,
+        event: &Event<E>,
+    ) -> Result<Option<RemoteId>, HandlerError> {
+        let Some(other) = E::depends_on(event.metadata()) else {
+            return Ok(None);
+        };
+        match self.standing(other).await? {
+            None => Ok(None),
+            Some(standing) if standing.deleted || standing.accepted => Ok(standing.remote_id),
+            Some(_) if event.operation == Operation::Delete => Ok(None),
+            Some(_) => Err(Unsent::NotYet {
+                after: WAIT_FOR_OTHER,
+            }
+            .into()),
+        }
+    }
+
+    async fn standing(&self, id: LocalId) -> Result<Option<Standing>, HandlerError> {
+        let found = self
+            .store
+            .transaction(move |tx| Ok(repository::standing(tx, id)?));
+        found.await.or_retry()
+    }
+
+    async fn note(
+        &self,
+        write: impl FnOnce(&rusqlite::Connection) -> rusqlite::Result<()> + Send + 'static,
+    ) -> Result<(), HandlerError> {
+        self.store
+            .transaction(move |tx| Ok(write(tx)?))
+            .await
+            .or_retry()
+    }
+}
+
+/// Which entity an event of this app is about.
+fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
+    let id = event.entity_id.as_uuid();
+    id.map(LocalId::from_uuid)
+        .ok_or("the entity id is no UUID")
+        .or_permanent()
+}
+
+impl FitiqEventHandler for FitiqSync {
+    async fn progress_entry(&self, event: Event<ProgressEntry>) -> Result<(), HandlerError> {
+        self.tell(
+            &event,
+            ProgressEntry::PATH,
+            wire::progress(event.metadata()),
+        )
+        .await
+    }
+
+    async fn physical_attribute(
+        &self,
+        event: Event<PhysicalAttribute>,
+    ) -> Result<(), HandlerError> {
+        self.tell(
+            &event,
+            PhysicalAttribute::PATH,
+            wire::attribute(event.metadata()),
+        )
+        .await
+    }
+
+    async fn activity_snapshot(&self, event: Event<ActivitySnapshot>) -> Result<(), HandlerError> {
+        let id = local(&event)?;
+        self.tell(
+            &event,
+            ActivitySnapshot::PATH,
+            wire::activity(id, event.metadata()),
+        )
+        .await
+    }
+
+    async fn profile_metadata(&self, event: Event<ProfileMetadata>) -> Result<(), HandlerError> {
+        let call = Call::put(&event, ProfileMetadata::PATH).json(event.metadata())?;
+        self.tell_own(&event, call).await
+    }
+
+    async fn profile_physical(&self, event: Event<ProfilePhysical>) -> Result<(), HandlerError> {
+        let call = Call::patch(&event, ProfilePhysical::PATH).json(event.metadata())?;
+        self.tell_own(&event, call).await
+    }
+
+    async fn sleep_session(&self, event: Event<SleepSession>) -> Result<(), HandlerError> {
+        let id = local(&event)?;
+        self.tell(
+            &event,
+            SleepSession::PATH,
+            wire::sleep(id, event.metadata()),
+        )
+        .await
+    }
+
+    /// Accepted is delivered. What the service makes of the words it may tell later, or never.
+    async fn meal_log(&self, event: Event<MealLog>) -> Result<(), HandlerError> {
+        let create = "/api/v1/meal-logs/natural";
+        self.tell(&event, create, wire::meal(event.metadata()))
+            .await
+    }
+
+    async fn workout(&self, event: Event<Workout>) -> Result<(), HandlerError> {
+        let template = self.dependency(&event).await?;
+        self.tell(
+            &event,
+            Workout::PATH,
+            wire::workout(event.metadata(), template.as_ref()),
+        )
+        .await
+    }
+
+    async fn workout_template(&self, event: Event<WorkoutTemplate>) -> Result<(), HandlerError> {
+        self.tell(
+            &event,
+            WorkoutTemplate::PATH,
+            wire::template(event.metadata()),
+        )
+        .await
+    }
+}

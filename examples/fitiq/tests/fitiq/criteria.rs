@@ -1,0 +1,156 @@
+//! The success criteria of the plan, measured: `cargo test -p fitiq criteria -- --nocapture` shows the table.
+
+use std::time::Duration;
+
+use backend::{Fault, FaultRule, Idempotency, Settings};
+use comfy_table::Table;
+use comfy_table::presets::UTF8_FULL_CONDENSED;
+use fitiq::seed::Seed;
+use outbox_runtime::{Clock as _, OutboxRepository, OutboxStatus, SystemClock};
+
+use crate::old_store::{self, OldEvent, metadata_of};
+use crate::scene::{Scene, day, until};
+
+/// Rows of the older store; enough for several pages of whatever reads them.
+const MIGRATED: u32 = 2_000;
+/// Days of data that wait while something urgent arrives.
+const DAYS: u16 = 30;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn criteria() {
+    let mut table = Table::new();
+    table
+        .load_style(UTF8_FULL_CONDENSED)
+        .set_header(["criterion", "target", "measured", ""]);
+    let mut all = true;
+    for (criterion, target, measured, holds) in [migration().await, stale().await]
+        .into_iter()
+        .chain(work().await)
+    {
+        all &= holds;
+        table.add_row([
+            criterion,
+            target,
+            measured.as_str(),
+            if holds { "✅" } else { "❌" },
+        ]);
+    }
+    println!("{table}");
+    assert!(all, "{table}");
+}
+
+type Row = (&'static str, &'static str, String, bool);
+
+async fn migration() -> Row {
+    let scene = Scene::new().await;
+    let metadata = metadata_of("progressEntry");
+    let events: Vec<OldEvent> = (1..=MIGRATED)
+        .map(|number| OldEvent::new("progressEntry", scene.user.as_str(), number, &metadata))
+        .collect();
+    let store = old_store::write(scene.folder(), &events);
+    let report = scene.app.migrate(&store, false).await.unwrap();
+    let there = scene.statistics().await.pending_count;
+    let measured = format!(
+        "{} of {} rows, {} rejected",
+        report.migrated(),
+        report.read(),
+        report.rejected()
+    );
+    let holds = report.migrated() == u64::from(MIGRATED) && there == u64::from(MIGRATED);
+    ("migration", "no row lost", measured, holds)
+}
+
+/// A service that fails a third of the time, for ten minutes of virtual time.
+async fn stale() -> Row {
+    let fault = FaultRule::chance(Fault::InternalError, 0.3);
+    let (scene, clock) = Scene::manual(Settings::new().fault(fault).seed(3)).await;
+    for hour in 0..24 {
+        scene.app.save(scene.steps(1.0, hour)).await.unwrap();
+    }
+    let (running, began) = (scene.run(), clock.now());
+    let end = began + chrono::TimeDelta::minutes(10);
+    until(|| async {
+        let statistics = scene.statistics().await;
+        // Nobody is asked meanwhile, so that no attempt times out.
+        if statistics.processing_count == 0
+            && let Some(next) = clock.next_deadline()
+        {
+            clock.set(next.min(end));
+        }
+        clock.now() >= end || statistics.undelivered() == 0
+    })
+    .await;
+    clock.set(end);
+    let stale = scene.app.store().stale_events(None).await.unwrap().len();
+    running.stop().await.unwrap();
+    (
+        "stale events",
+        "none after 10 min",
+        stale.to_string(),
+        stale == 0,
+    )
+}
+
+/// A month of data, to a service that loses an answer or fails now and then; and a workout in the middle of it.
+async fn work() -> Vec<Row> {
+    let service = Settings::new()
+        .idempotency(Idempotency::Honoured)
+        .fault(FaultRule::chance(Fault::InternalError, 0.005))
+        .fault(FaultRule::chance(Fault::Drop, 0.005))
+        .seed(5);
+    let scene = Scene::with(service).await;
+    let seed = Seed {
+        user: scene.user.clone(),
+        days: DAYS,
+        until: day(17),
+        number: 1,
+    };
+    scene.app.seed(seed).await.unwrap();
+    let total = scene.statistics().await.total_events;
+    let running = scene.run();
+    until(|| async { scene.statistics().await.completed_count > 200 }).await;
+
+    let waiting = scene.statistics().await.pending_count;
+    let workout = fitiq::entities::Workout {
+        activity_type: "climbing".to_owned(),
+        ..scene.workout()
+    };
+    let began = SystemClock.uptime();
+    scene.app.save(workout.clone()).await.unwrap();
+    until(|| async { scene.event(workout.id).await.status == OutboxStatus::Completed }).await;
+    let latency = SystemClock.uptime().saturating_sub(began);
+
+    until(|| async { scene.statistics().await.undelivered() == 0 }).await;
+    running.stop().await.unwrap();
+    let statistics = scene.statistics().await;
+    let processed = statistics.completed_count + statistics.dead_count;
+    let held: usize = scene.audit().collections.values().map(Vec::len).sum();
+    let expected = total + 1;
+    vec![
+        (
+            "processed",
+            "100 %",
+            format!("{processed} of {expected} events"),
+            processed == expected,
+        ),
+        // Both halves of the profile are one at the service.
+        (
+            "at the service",
+            "each once",
+            format!("{held} entities"),
+            held as u64 == expected - 1,
+        ),
+        (
+            "success rate",
+            "> 99 %",
+            format!("{:.2} %", statistics.success_rate()),
+            statistics.success_rate() > 99.0,
+        ),
+        (
+            "latency, priority 5",
+            "< 1 s",
+            format!("{} ms, {waiting} waiting", latency.as_millis()),
+            latency < Duration::from_secs(1) && waiting > 500,
+        ),
+    ]
+}

@@ -1,0 +1,352 @@
+//! From saving something to the service: the integration tests of the plan, as they concern this app.
+
+use std::time::Duration;
+
+use backend::{Fault, FaultRule, Settings};
+use chrono::{NaiveDate, NaiveTime};
+use fitiq::entities::{
+    ActivitySnapshot, Attribute, Exercise, Kind, MealLog, MealType, PhysicalAttribute,
+    ProfileMetadata, ProfilePhysical, Sex, SleepSession, SleepStage, Stage, WorkoutTemplate,
+};
+use fitiq::seed::Seed;
+use fitiq_core::LocalId;
+use fitiq_core::cli::Synced;
+use outbox_runtime::OutboxStatus;
+
+use crate::scene::{Scene, Setting, day, noon, soon, until};
+
+#[tokio::test]
+async fn what_is_saved_has_an_event_and_is_delivered() {
+    let scene = Scene::new().await;
+    let entry = scene.steps(3_422.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    let event = scene.event(entry.id).await;
+    assert_eq!(
+        (event.event_type.as_str(), event.status),
+        ("progressEntry", OutboxStatus::Pending)
+    );
+    assert_eq!(event.user_id, scene.user.as_str());
+    scene.deliver().await;
+    let held = scene.held("progress");
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].entity["quantity"], 3_422.0);
+    assert_eq!(held[0].entity["date"], "2025-11-17T10:00:00Z");
+    assert_eq!(held[0].key.as_deref(), Some(event.id.to_string().as_str()));
+    assert_eq!(scene.event(entry.id).await.status, OutboxStatus::Completed);
+}
+
+#[tokio::test]
+async fn a_service_that_fails_is_asked_again_after_the_delays_of_the_schedule() {
+    let faults = FaultRule::calls(Fault::InternalError, 1..=3);
+    let (scene, clock) = Scene::manual(Settings::new().fault(faults)).await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    let running = scene.run();
+    for (attempt, delay) in [(1, 1), (2, 5), (3, 30)] {
+        until(|| async { scene.event(entry.id).await.status == OutboxStatus::Failed }).await;
+        let event = scene.event(entry.id).await;
+        assert_eq!(event.attempt_count, attempt);
+        let wait = (event.next_attempt_at - event.last_attempt_at.unwrap())
+            .to_std()
+            .unwrap();
+        // Jitter only lengthens, by a fifth at most.
+        let range = Duration::from_secs(delay)..=Duration::from_millis(delay * 1_200);
+        assert!(range.contains(&wait), "{wait:?} after attempt {attempt}");
+        soon(clock.until_asleep(event.next_attempt_at)).await;
+        clock.set(event.next_attempt_at);
+        until(|| async { scene.event(entry.id).await.attempt_count > attempt }).await;
+    }
+    until(|| async { scene.statistics().await.completed_count == 1 }).await;
+    running.stop().await.unwrap();
+    assert_eq!(scene.calls().len(), 4);
+    assert_eq!(scene.held("progress").len(), 1);
+}
+
+#[tokio::test]
+async fn what_is_urgent_goes_first() {
+    let setting = Setting {
+        concurrency: Some(1),
+        ..Setting::default()
+    };
+    let scene = Scene::set(Settings::new(), setting).await;
+    for hour in 0..5 {
+        scene.app.save(scene.steps(1.0, hour)).await.unwrap();
+    }
+    scene.app.save(scene.workout()).await.unwrap();
+    scene.app.save(meal(&scene)).await.unwrap();
+    scene.deliver().await;
+    let paths: Vec<String> = scene.calls().into_iter().map(|call| call.path).collect();
+    assert_eq!(paths[0], "/api/v1/meal-logs/natural");
+    assert_eq!(paths[1], "/api/v1/workouts");
+    assert!(
+        paths[2..].iter().all(|path| path == "/api/v1/progress"),
+        "{paths:?}"
+    );
+}
+
+#[tokio::test]
+async fn every_kind_arrives_where_it_belongs() {
+    let scene = Scene::new().await;
+    save_one_of_each(&scene).await;
+    scene.deliver().await;
+    for (collection, count) in [
+        ("progress", 2), // the value, and the attribute of the body
+        ("activity-snapshots", 1),
+        ("sleep", 1),
+        ("meal-logs", 1),
+        ("workouts", 1),
+        ("workout-templates", 1),
+        ("profiles", 1),
+    ] {
+        assert_eq!(scene.held(collection).len(), count, "{collection}");
+    }
+    let statistics = scene.statistics().await;
+    assert_eq!(
+        (statistics.total_events, statistics.completed_count),
+        (9, 9)
+    );
+}
+
+#[test]
+fn kinds_have_the_names_and_priorities_of_the_plan() {
+    let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.display_name()).collect();
+    let expected = [
+        "Progress Entry",
+        "Physical Attribute",
+        "Activity Snapshot",
+        "Profile Metadata",
+        "Physical Profile",
+        "Sleep Session",
+        "Meal Log",
+        "Workout",
+        "Workout Template",
+    ];
+    assert_eq!(names, expected);
+    assert_eq!(
+        fitiq::FitiqEvent::EVENT_TYPES,
+        Kind::ALL
+            .iter()
+            .map(|kind| kind.event_type())
+            .collect::<Vec<_>>()
+    );
+}
+
+#[tokio::test]
+async fn what_is_saved_offline_arrives_when_the_network_is_back_and_no_attempt_is_used_up() {
+    let scene = Scene::new().await;
+    scene.backend.go_offline().await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    let Synced::Left(reason) = scene.sync().await else {
+        panic!("nothing can be delivered offline");
+    };
+    assert!(reason.contains("the network"), "{reason}");
+    let event = scene.event(entry.id).await;
+    assert_eq!(
+        (event.status, event.attempt_count),
+        (OutboxStatus::Pending, 0)
+    );
+    scene.backend.go_online().await.unwrap();
+    scene.deliver().await;
+    assert_eq!(scene.held("progress").len(), 1);
+    assert_eq!(scene.event(entry.id).await.attempt_count, 1);
+}
+
+#[tokio::test]
+async fn a_run_that_loses_the_network_goes_on_at_once_when_told_that_it_is_back() {
+    let (scene, _clock) = Scene::manual(Settings::new()).await;
+    scene.backend.go_offline().await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    let running = scene.run();
+    until(|| async {
+        let explanation = running.explain(entry.id).await.unwrap();
+        explanation.to_string().contains("the network")
+    })
+    .await;
+    scene.backend.go_online().await.unwrap();
+    running.online();
+    until(|| async { scene.statistics().await.completed_count == 1 }).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_fresh_installation_begins_with_nothing_to_do() {
+    let scene = Scene::new().await;
+    let statistics = scene.statistics().await;
+    assert_eq!(statistics.total_events, 0);
+    assert!(!statistics.has_issues());
+    scene.deliver().await;
+    assert!(scene.calls().is_empty());
+}
+
+#[tokio::test]
+async fn statistics_tell_what_is_where() {
+    // A value below zero is refused for good.
+    let scene = Scene::new().await;
+    scene.app.save(scene.steps(1.0, 10)).await.unwrap();
+    scene.app.save(scene.steps(-1.0, 11)).await.unwrap();
+    assert_eq!(scene.statistics().await.pending_count, 2);
+    let statistics = {
+        scene.sync().await;
+        scene.statistics().await
+    };
+    assert_eq!((statistics.completed_count, statistics.dead_count), (1, 1));
+    assert!((statistics.success_rate() - 50.0).abs() < f64::EPSILON);
+    assert!(statistics.has_issues());
+    let text = fitiq_core::cli::status(scene.app.store(), None)
+        .await
+        .unwrap();
+    assert!(
+        text.contains("Dead") && text.contains("quantity must not be negative"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn what_depends_on_something_else_waits_for_it() {
+    // The template is refused at first, so that its workout is there before it.
+    let fault = FaultRule::nth(Fault::InternalError, 1).on("POST /api/v1/workout-templates");
+    let (scene, clock) = Scene::manual(Settings::new().fault(fault)).await;
+    let template = template(&scene);
+    let mut workout = scene.workout();
+    workout.template = Some(template.id);
+    scene.app.save(template.clone()).await.unwrap();
+    scene.app.save(workout.clone()).await.unwrap();
+    let running = scene.run();
+    until(|| async {
+        let statistics = scene.statistics().await;
+        // While nobody is asked, so that no attempt times out.
+        if statistics.processing_count == 0
+            && let Some(next) = clock.next_deadline()
+        {
+            clock.set(next);
+        }
+        statistics.completed_count == 2
+    })
+    .await;
+    running.stop().await.unwrap();
+    let paths: Vec<String> = scene.calls().into_iter().map(|call| call.path).collect();
+    let template = "/api/v1/workout-templates";
+    assert_eq!(paths, [template, template, "/api/v1/workouts"]);
+    // Waiting uses up no attempt.
+    assert_eq!(scene.event(workout.id).await.attempt_count, 1);
+}
+
+#[tokio::test]
+async fn seeded_data_arrives_as_it_is() {
+    let scene = Scene::with(Settings::new().idempotency(backend::Idempotency::Honoured)).await;
+    let seed = Seed {
+        user: scene.user.clone(),
+        days: 3,
+        until: day(17),
+        number: 7,
+    };
+    let seeded = scene.app.seed(seed.clone()).await.unwrap();
+    assert_eq!(seeded.progress, 3 * 48);
+    assert!(
+        scene.app.seed(seed).await.is_err(),
+        "the same data is there already"
+    );
+    let total = scene.statistics().await.total_events;
+    assert_eq!(total, (seeded.progress + seeded.others) as u64);
+    scene.deliver().await;
+    let statistics = scene.statistics().await;
+    assert_eq!(
+        (statistics.completed_count, statistics.dead_count),
+        (total, 0)
+    );
+    let held: usize = scene.audit().collections.values().map(Vec::len).sum();
+    // Both halves of the profile are one there.
+    assert_eq!(held, total as usize - 1);
+}
+
+pub(crate) fn meal(scene: &Scene) -> MealLog {
+    MealLog {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        raw_input: "lentil soup".to_owned(),
+        meal_type: MealType::Lunch,
+        logged_at: noon(17),
+        notes: None,
+    }
+}
+
+pub(crate) fn night(scene: &Scene) -> SleepSession {
+    let (start, end) = (noon(16), noon(17));
+    SleepSession {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        start,
+        end,
+        stages: vec![SleepStage {
+            stage: Stage::Deep,
+            start,
+            end,
+        }],
+        notes: None,
+    }
+}
+
+pub(crate) fn template(scene: &Scene) -> WorkoutTemplate {
+    WorkoutTemplate {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        name: "Legs".to_owned(),
+        description: None,
+        category: None,
+        exercises: vec![Exercise {
+            exercise_id: "squat".to_owned(),
+            sets: Some(3),
+            reps: None,
+        }],
+    }
+}
+
+pub(crate) fn profile(scene: &Scene) -> (ProfileMetadata, ProfilePhysical) {
+    let about = ProfileMetadata {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        name: "Ada".to_owned(),
+        bio: None,
+        preferred_unit_system: Some("metric".to_owned()),
+        language_code: None,
+    };
+    let physical = ProfilePhysical {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        biological_sex: Some(Sex::Female),
+        height_cm: Some(171.0),
+        date_of_birth: NaiveDate::from_ymd_opt(1985, 12, 10),
+    };
+    (about, physical)
+}
+
+async fn save_one_of_each(scene: &Scene) {
+    let app = &scene.app;
+    let (about, physical) = profile(scene);
+    app.save(scene.steps(100.0, 9)).await.unwrap();
+    let weight = PhysicalAttribute {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        attribute: Attribute::Weight,
+        value: 70.5,
+        date: day(17),
+    };
+    app.save(weight).await.unwrap();
+    let activity = ActivitySnapshot {
+        id: LocalId::new(),
+        user: scene.user.clone(),
+        at: day(17).and_time(NaiveTime::MIN).and_utc(),
+        steps: Some(9_000.0),
+        active_calories: None,
+        distance_meters: None,
+    };
+    app.save(activity).await.unwrap();
+    app.save(about).await.unwrap();
+    app.save(physical).await.unwrap();
+    app.save(night(scene)).await.unwrap();
+    app.save(meal(scene)).await.unwrap();
+    app.save(scene.workout()).await.unwrap();
+    app.save(template(scene)).await.unwrap();
+}

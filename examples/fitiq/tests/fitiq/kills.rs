@@ -1,0 +1,100 @@
+//! A process of the app that is killed while it syncs, again and again.
+
+use std::collections::HashMap;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use backend::{Idempotency, Settings};
+use fitiq::seed::Seed;
+use fitiq_core::cli::{self, SyncArguments, Synced};
+
+use crate::scene::{AppClock, Scene, Setting, day, soon, until};
+
+/// How many calls are under way at the same time, at most.
+const CONCURRENCY: usize = 4;
+
+/// A service that knows a key again has everything once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_sync_leaves_nothing_twice_where_the_service_honours_the_key() {
+    let doubled = doubled_after_kills(Idempotency::Honoured, 3).await;
+    assert_eq!(doubled, 0);
+}
+
+/// One that does not has at most what was under way twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_killed_sync_leaves_at_most_what_was_under_way_twice_where_it_does_not() {
+    let kills = 3;
+    let doubled = doubled_after_kills(Idempotency::Ignored, kills).await;
+    assert!(doubled <= kills * CONCURRENCY, "{doubled} are there twice");
+}
+
+/// How many values are at the service once too often, after so many kills and a sync to the end.
+async fn doubled_after_kills(idempotency: Idempotency, kills: usize) -> usize {
+    // Slow enough that something is under way at any time.
+    let latency = Duration::from_millis(2)..=Duration::from_millis(8);
+    let scene = Scene::with(Settings::new().idempotency(idempotency).latency(latency)).await;
+    let seed = Seed {
+        user: scene.user.clone(),
+        days: 4,
+        until: day(17),
+        number: 11,
+    };
+    scene.app.seed(seed).await.unwrap();
+    let total = scene.statistics().await.total_events;
+    for _ in 0..kills {
+        let before = scene.calls().len();
+        let mut child = Killed(sync(&scene));
+        // So many more calls, and then no warning.
+        until(|| async { scene.calls().len() >= before + 40 }).await;
+        child.0.kill().unwrap();
+        child.0.wait().unwrap();
+    }
+    // What the dead had in hand is taken up when their leases have ended.
+    let setting = Setting {
+        clock: AppClock::Later(Duration::from_secs(120)),
+        ..Setting::default()
+    };
+    let later = scene.another_set(&setting).await;
+    let (processor, once) = (later.processor().unwrap(), SyncArguments::once());
+    let ended = soon(cli::sync(later.ground(), &processor, &once)).await;
+    assert_eq!(ended.unwrap(), Synced::Delivered);
+    let statistics = scene.statistics().await;
+    assert_eq!(
+        (statistics.completed_count, statistics.dead_count),
+        (total, 0)
+    );
+    let mut times: HashMap<String, usize> = HashMap::new();
+    for held in scene.held("progress") {
+        let key = format!("{} {}", held.entity["type"], held.entity["date"]);
+        *times.entry(key).or_default() += 1;
+    }
+    assert!(times.len() >= 4 * 48, "{} values arrived", times.len());
+    times.values().map(|times| times - 1).sum()
+}
+
+fn sync(scene: &Scene) -> Child {
+    Command::new(env!("CARGO_BIN_EXE_fitiq"))
+        .arg("--db")
+        .arg(scene.database())
+        .args([
+            "--server",
+            &scene.backend.url(),
+            "--concurrency",
+            &CONCURRENCY.to_string(),
+            "sync",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+/// A child that does not outlive the test.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

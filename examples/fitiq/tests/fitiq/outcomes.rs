@@ -1,0 +1,451 @@
+//! What an answer of the service means for a change.
+
+use backend::{ErrorCodes, Fault, FaultRule, Idempotency, Settings};
+use chrono::TimeDelta;
+use fitiq::entities::{ProgressEntry, Workout};
+use fitiq::repository;
+use fitiq_core::cli::Synced;
+use fitiq_core::{LocalId, UserId};
+use outbox_runtime::{OutboxRepository, OutboxStatus};
+
+use crate::delivery::{meal, night, profile};
+use crate::scene::{EMAIL, PASSWORD, Scene, until};
+
+/// Failure 10.
+#[tokio::test]
+async fn an_error_with_a_code_means_what_its_status_means() {
+    for codes in [ErrorCodes::Absent, ErrorCodes::Present] {
+        let scene = Scene::with(Settings::new().error_codes(codes)).await;
+        let workout = scene.workout();
+        scene.app.save(workout.clone()).await.unwrap();
+        scene.deliver().await;
+        // 401 with and without a code: refreshed, and no attempt lost.
+        scene.backend.expire_tokens();
+        let edited = Workout {
+            intensity: Some(9),
+            ..workout.clone()
+        };
+        scene.app.edit(edited).await.unwrap();
+        scene.deliver().await;
+        let event = scene.event(workout.id).await;
+        assert_eq!(
+            (event.status, event.attempt_count),
+            (OutboxStatus::Completed, 1),
+            "{codes:?}"
+        );
+        // 400 with and without a code: refused for good.
+        scene.app.save(scene.steps(-1.0, 1)).await.unwrap();
+        assert!(matches!(scene.sync().await, Synced::Left(_)));
+        assert_eq!(scene.statistics().await.dead_count, 1, "{codes:?}");
+    }
+}
+
+/// Failure 11: an update of what the service does not have counted as done, and was lost.
+#[tokio::test]
+async fn an_edit_of_what_the_service_lost_creates_it_again() {
+    let scene = Scene::new().await;
+    let workout = scene.workout();
+    scene.app.save(workout.clone()).await.unwrap();
+    scene.deliver().await;
+    // Under an id that the service does not know, as if it had been deleted there.
+    let id = workout.id;
+    let gone = fitiq_core::RemoteId::recorded("00000000-0000-4000-8000-000000000000").unwrap();
+    let forget = scene
+        .app
+        .write(move |conn| Ok(repository::accepted(conn, id, Some(&gone))?));
+    forget.await.unwrap();
+    scene
+        .app
+        .edit(Workout {
+            intensity: Some(9),
+            ..workout.clone()
+        })
+        .await
+        .unwrap();
+    scene.deliver().await;
+    let newest = scene.held("workouts").pop().unwrap();
+    assert_eq!(newest.entity["intensity"], 9.0);
+    assert_eq!(scene.remote_id(id).await, Some(newest.id));
+}
+
+/// Failure 11: what the service has already is no success without its id.
+#[tokio::test]
+async fn a_night_that_the_service_knows_is_a_success_under_the_id_that_it_has() {
+    let scene = Scene::new().await;
+    let night = night(&scene);
+    scene.app.save(night.clone()).await.unwrap();
+    scene.deliver().await;
+    let known = scene.remote_id(night.id).await.unwrap();
+    // The app forgets that it was told; the service answers 200 with what it has.
+    let id = night.id;
+    let forget = scene
+        .app
+        .write(move |conn| Ok(repository::unknown_there(conn, id)?));
+    forget.await.unwrap();
+    scene
+        .app
+        .save(fitiq::entities::SleepSession {
+            notes: Some("late".to_owned()),
+            ..night
+        })
+        .await
+        .unwrap();
+    scene.deliver().await;
+    assert_eq!(scene.calls().last().unwrap().status, 200);
+    assert_eq!(scene.held("sleep").len(), 1);
+    assert_eq!(scene.remote_id(id).await, Some(known));
+}
+
+/// Failure 12: `DELETE .../none` was sent.
+#[tokio::test]
+async fn what_is_created_and_deleted_before_the_first_sync_is_never_sent() {
+    let scene = Scene::new().await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.app.delete::<ProgressEntry>(entry.id).await.unwrap();
+    scene.deliver().await;
+    assert!(scene.calls().is_empty());
+    let id = entry.id;
+    let left = scene
+        .app
+        .write(move |conn| Ok(repository::standing(conn, id)?))
+        .await
+        .unwrap();
+    assert_eq!(left, None, "no tombstone stays of what nobody else knew");
+}
+
+/// Failure 14: both were answered with success and never sent.
+#[tokio::test]
+async fn both_halves_of_the_profile_are_really_sent() {
+    let scene = Scene::new().await;
+    let (about, physical) = profile(&scene);
+    scene.app.save(about.clone()).await.unwrap();
+    scene.app.save(physical.clone()).await.unwrap();
+    scene.deliver().await;
+    let held = scene.held("profiles").pop().unwrap().entity;
+    assert_eq!(held["name"], "Ada");
+    assert_eq!(held["physical"]["height_cm"], 171.0);
+    assert_eq!(held["physical"]["biological_sex"], "female");
+    let taller = fitiq::entities::ProfilePhysical {
+        height_cm: Some(172.0),
+        ..physical
+    };
+    scene.app.edit(taller).await.unwrap();
+    scene.deliver().await;
+    let held = scene.held("profiles").pop().unwrap().entity;
+    assert_eq!(held["physical"]["height_cm"], 172.0);
+    assert_eq!(held["name"], "Ada");
+}
+
+/// Failure 20: rows of all users went out with the current token.
+#[tokio::test]
+async fn events_of_another_user_are_not_sent_with_this_users_token() {
+    let scene = Scene::new().await;
+    let other = UserId::new("somebody-else").unwrap();
+    let theirs = ProgressEntry {
+        user: other.clone(),
+        ..scene.steps(1.0, 10)
+    };
+    scene.app.save(theirs.clone()).await.unwrap();
+    scene.app.save(scene.steps(2.0, 10)).await.unwrap();
+    // Even a run for all users has no token but its own.
+    let running = scene.app.processor().unwrap().start_all_users();
+    until(|| async { scene.statistics().await.completed_count == 1 }).await;
+    let parked = || async { running.explain(theirs.id).await.unwrap().to_string() };
+    until(|| async { parked().await.contains("credentials") }).await;
+    running.stop().await.unwrap();
+    assert_eq!(scene.event(theirs.id).await.attempt_count, 0);
+    assert!(
+        scene
+            .held("progress")
+            .iter()
+            .all(|held| held.owner == scene.user.as_str())
+    );
+    assert_eq!(scene.calls().len(), 1);
+}
+
+/// Failure 25: a local UUID was stored as the remote id, and everything was posted again at each start.
+#[tokio::test]
+async fn the_remote_id_is_the_services_and_nothing_is_posted_twice() {
+    let scene = Scene::new().await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.deliver().await;
+    let held = scene.held("progress").pop().unwrap();
+    assert_eq!(scene.remote_id(entry.id).await, Some(held.id.clone()));
+    assert_ne!(held.id, entry.id.to_string());
+    for _ in 0..3 {
+        let restarted = scene.another().await;
+        restarted.save(entry.clone()).await.unwrap();
+        scene.deliver().await;
+    }
+    assert_eq!(scene.calls().len(), 1);
+}
+
+#[tokio::test]
+async fn an_edited_value_takes_the_place_of_the_old_one() {
+    let scene = Scene::with(Settings::new().idempotency(Idempotency::Honoured)).await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.deliver().await;
+    scene
+        .app
+        .edit(ProgressEntry {
+            value: 2.0,
+            ..entry.clone()
+        })
+        .await
+        .unwrap();
+    scene.deliver().await;
+    let held = scene.held("progress");
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].entity["quantity"], 2.0);
+    assert_eq!(scene.remote_id(entry.id).await, Some(held[0].id.clone()));
+}
+
+/// The old value is gone, the new one is not answered: the next attempt goes on from there.
+#[tokio::test]
+async fn an_edit_that_is_interrupted_half_way_ends_with_one_value() {
+    let fault = FaultRule::nth(Fault::Drop, 2).on("POST /api/v1/progress");
+    let service = Settings::new()
+        .idempotency(Idempotency::Honoured)
+        .fault(fault);
+    let scene = Scene::with(service).await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.deliver().await;
+    scene
+        .app
+        .edit(ProgressEntry {
+            value: 2.0,
+            ..entry.clone()
+        })
+        .await
+        .unwrap();
+    scene.deliver().await;
+    let held = scene.held("progress");
+    assert_eq!(held.len(), 1);
+    assert_eq!(held[0].entity["quantity"], 2.0);
+    assert_eq!(scene.event(entry.id).await.attempt_count, 2);
+}
+
+#[tokio::test]
+async fn what_is_deleted_is_deleted_there_and_a_404_is_what_was_wanted() {
+    let scene = Scene::new().await;
+    let (first, second) = (scene.steps(1.0, 10), scene.steps(1.0, 11));
+    for entry in [&first, &second] {
+        scene.app.save(entry.clone()).await.unwrap();
+    }
+    scene.deliver().await;
+    // One of them is unknown to the service by the time that it is deleted here.
+    let id = second.id;
+    let gone = fitiq_core::RemoteId::recorded("00000000-0000-4000-8000-000000000000").unwrap();
+    scene
+        .app
+        .write(move |conn| Ok(repository::accepted(conn, id, Some(&gone))?))
+        .await
+        .unwrap();
+    for entry in [&first, &second] {
+        scene.app.delete::<ProgressEntry>(entry.id).await.unwrap();
+    }
+    scene.deliver().await;
+    let statuses: Vec<u16> = scene
+        .calls()
+        .iter()
+        .skip(2)
+        .map(|call| call.status)
+        .collect();
+    assert!(
+        statuses.contains(&204) && statuses.contains(&404),
+        "{statuses:?}"
+    );
+    let statistics = scene.statistics().await;
+    assert_eq!((statistics.completed_count, statistics.dead_count), (4, 0));
+}
+
+/// Failure 30: 365 calls in ten seconds were answered with 429.
+#[tokio::test]
+async fn at_its_own_pace_the_app_is_not_refused_twice_in_a_row_and_no_attempt_is_used_up() {
+    let service = Settings::new().rate(40.0, 1);
+    let setting = crate::scene::Setting {
+        pace: Some(40),
+        ..Default::default()
+    };
+    let scene = Scene::set(service, setting).await;
+    for hour in 0..20 {
+        scene.app.save(scene.steps(1.0, hour)).await.unwrap();
+    }
+    scene.deliver().await;
+    let statuses: Vec<u16> = scene.calls().iter().map(|call| call.status).collect();
+    assert!(
+        !statuses.windows(2).any(|two| two == [429, 429]),
+        "{statuses:?}"
+    );
+    let events = scene
+        .app
+        .store()
+        .fetch_events(OutboxStatus::Completed, None, None)
+        .await
+        .unwrap();
+    assert_eq!(events.len(), 20);
+    assert!(events.iter().all(|event| event.attempt_count == 1));
+}
+
+/// Failure 37.
+#[tokio::test]
+async fn what_was_accepted_with_an_unreadable_answer_is_not_sent_again() {
+    let fault = FaultRule::nth(Fault::Garble, 1).on("POST /api/v1/progress");
+    let scene = Scene::with(Settings::new().fault(fault)).await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.deliver().await;
+    scene.deliver().await;
+    assert_eq!(scene.calls().len(), 1);
+    assert_eq!(scene.held("progress").len(), 1);
+    assert_eq!(scene.event(entry.id).await.attempt_count, 1);
+    // Nobody said under which id: the edit of it is put aside with that reason, and not lost.
+    scene
+        .app
+        .edit(ProgressEntry {
+            value: 2.0,
+            ..entry.clone()
+        })
+        .await
+        .unwrap();
+    assert!(matches!(scene.sync().await, Synced::Left(_)));
+    let event = scene.event(entry.id).await;
+    assert_eq!(event.status, OutboxStatus::Dead);
+    assert!(
+        event
+            .error_message
+            .unwrap()
+            .contains("an id that it did not tell")
+    );
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_is_asked_for_again_under_the_same_key() {
+    let fault = FaultRule::nth(Fault::Drop, 1);
+    let scene = Scene::with(
+        Settings::new()
+            .idempotency(Idempotency::Honoured)
+            .fault(fault),
+    )
+    .await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    scene.deliver().await;
+    assert_eq!(scene.held("progress").len(), 1);
+    assert_eq!(scene.audit().replays, 1);
+    assert!(scene.remote_id(entry.id).await.is_some());
+}
+
+/// Failure 41: fractions of seconds were refused with 400.
+#[tokio::test]
+async fn a_night_is_sent_without_fractions_of_seconds() {
+    let scene = Scene::new().await;
+    let mut night = night(&scene);
+    night.start += TimeDelta::milliseconds(123);
+    night.end += TimeDelta::nanoseconds(996_263_011);
+    night.stages[0].start = night.start;
+    night.stages[0].end = night.end;
+    scene.app.save(night).await.unwrap();
+    scene.deliver().await;
+    let held = scene.held("sleep").pop().unwrap().entity;
+    assert_eq!(held["start_time"], "2025-11-16T12:00:00Z");
+}
+
+/// Failures 46 and 53: a meal stayed pending until a push that never came.
+#[tokio::test]
+async fn a_meal_that_the_service_is_still_processing_is_delivered() {
+    let scene = Scene::new().await;
+    let meal = meal(&scene);
+    let running = scene.run();
+    scene.app.save(meal.clone()).await.unwrap();
+    // The commit wakes the run; there is no poll to wait for, and no push.
+    until(|| async { scene.event(meal.id).await.status == OutboxStatus::Completed }).await;
+    running.stop().await.unwrap();
+    let held = scene.held("meal-logs").pop().unwrap();
+    assert_eq!(held.entity["status"], "processing");
+    assert_eq!(scene.remote_id(meal.id).await, Some(held.id));
+    assert_eq!(scene.calls().len(), 1);
+}
+
+/// Failure 50.
+#[tokio::test]
+async fn an_event_whose_entity_is_gone_ends_and_does_not_retry() {
+    let scene = Scene::new().await;
+    let entry = scene.steps(1.0, 10);
+    scene.app.save(entry.clone()).await.unwrap();
+    let wipe = scene
+        .app
+        .write(|conn| Ok(conn.execute("DELETE FROM entities", [])?));
+    assert_eq!(wipe.await.unwrap(), 1);
+    scene.deliver().await;
+    let event = scene.event(entry.id).await;
+    assert_eq!(
+        (event.status, event.attempt_count),
+        (OutboxStatus::Completed, 1)
+    );
+    assert!(scene.calls().is_empty());
+}
+
+/// Failure 43, of the other app, would be this one's as well.
+#[tokio::test]
+async fn a_restore_brings_back_what_is_missing_and_not_what_was_deleted() {
+    let scene = Scene::new().await;
+    let entries: Vec<ProgressEntry> = (1..=3).map(|hour| scene.steps(1.0, hour)).collect();
+    for entry in &entries {
+        scene.app.save(entry.clone()).await.unwrap();
+    }
+    scene.app.save(meal(&scene)).await.unwrap();
+    scene.deliver().await;
+    // One is deleted, which the service does not know; one is lost on this device.
+    let (deleted, lost) = (entries[0].id, entries[1].id);
+    scene.app.delete::<ProgressEntry>(deleted).await.unwrap();
+    let lose = scene
+        .app
+        .write(move |conn| Ok(conn.execute("DELETE FROM entities WHERE id = ?1", [lost])?));
+    lose.await.unwrap();
+    let restored = scene.app.restore(&scene.user).await.unwrap();
+    assert_eq!(
+        (restored.restored, restored.known, restored.deleted),
+        (1, 2, 1)
+    );
+    assert_eq!(
+        scene.app.load::<ProgressEntry>(deleted).await.unwrap(),
+        None
+    );
+    let again = scene.app.restore(&scene.user).await.unwrap();
+    assert_eq!((again.restored, again.known, again.deleted), (0, 3, 1));
+    scene.deliver().await;
+    assert_eq!(scene.held("progress").len(), 2);
+}
+
+#[tokio::test]
+async fn what_began_without_an_account_goes_to_the_account() {
+    let scene = Scene::new().await;
+    let nobody = UserId::new("local").unwrap();
+    let entry = ProgressEntry {
+        user: nobody.clone(),
+        ..scene.steps(1.0, 10)
+    };
+    scene.app.save(entry.clone()).await.unwrap();
+    assert_eq!(scene.app.reassign(&nobody, &scene.user).await.unwrap(), 1);
+    scene.deliver().await;
+    assert_eq!(scene.held("progress")[0].owner, scene.user.as_str());
+    let there: ProgressEntry = scene.app.load(entry.id).await.unwrap().unwrap();
+    assert_eq!(there.user, scene.user);
+}
+
+#[tokio::test]
+async fn signing_out_and_in_again_goes_on_where_it_was() {
+    let scene = Scene::new().await;
+    let id: LocalId = scene.app.save(scene.steps(1.0, 10)).await.unwrap().id();
+    let session = scene.app.ground().session();
+    session.sign_out().await.unwrap();
+    assert!(scene.app.ground().user().is_err());
+    session.sign_in(EMAIL, PASSWORD).await.unwrap();
+    scene.deliver().await;
+    assert!(scene.remote_id(id).await.is_some());
+}
