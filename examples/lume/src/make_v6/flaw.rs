@@ -47,7 +47,7 @@ const ALL: [Flaw; 18] = [
     Flaw::NoOwner,
 ];
 
-/// Swift's `Date.distantPast`: the first day of the year 1, in seconds since 2001.
+/// Swift's `Date.distantPast`: the first day of the year 1 by the Julian calendar, in seconds since 2001.
 const DISTANT_PAST: f64 = -63_114_076_800.0;
 
 /// Rows with the next flaw, the entity they are about, and whether that is still stored.

@@ -92,8 +92,8 @@ impl Wire for MoodEntry {
     fn to_create(&self, _: Option<&RemoteId>) -> Value {
         json!({
             "valence": self.valence.clamp(-1.0, 1.0),
-            "labels": self.labels.iter().filter_map(|word| label(word)).collect::<Vec<_>>(),
-            "associations": self.associations.iter().map(|word| association(word)).collect::<Vec<_>>(),
+            "labels": labels(&self.labels),
+            "associations": associations(&self.associations),
             "notes": self.notes,
             "logged_at": time(self.logged_at),
             "source": "manual",
@@ -109,17 +109,38 @@ impl Wire for MoodEntry {
         &theirs.id
     }
 
-    fn of(theirs: TheirMood, id: LocalId, user_id: &str, _: Option<Self>) -> Self {
+    fn of(theirs: TheirMood, id: LocalId, user_id: &str, stored: Option<Self>) -> Self {
+        // The app's own words say more than the service's, as long as both mean the same.
+        let (ours, about) = match stored {
+            Some(stored) => (stored.labels, stored.associations),
+            None => (Vec::new(), Vec::new()),
+        };
         Self {
             id,
             user_id: user_id.to_owned(),
             valence: theirs.valence,
-            labels: theirs.labels,
-            associations: theirs.associations,
+            labels: if labels(&ours) == theirs.labels {
+                ours
+            } else {
+                theirs.labels
+            },
+            associations: if associations(&about) == theirs.associations {
+                about
+            } else {
+                theirs.associations
+            },
             notes: theirs.notes,
             logged_at: theirs.logged_at,
         }
     }
+}
+
+fn labels(words: &[String]) -> Vec<&str> {
+    words.iter().filter_map(|word| label(word)).collect()
+}
+
+fn associations(words: &[String]) -> Vec<&str> {
+    words.iter().map(|word| association(word)).collect()
 }
 
 /// The service's word for a feeling; `None` where it has none.
@@ -224,7 +245,7 @@ impl Wire for JournalEntry {
             title: theirs.title,
             content: theirs.content,
             tags: theirs.tags,
-            // The app's word for it says more than the service's, as long as both mean the same.
+            // As for moods: the app's word says more.
             entry_type: match &stored {
                 Some(stored) if entry_type(&stored.entry_type) == theirs.entry_type => {
                     stored.entry_type.clone()

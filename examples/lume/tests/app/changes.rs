@@ -433,7 +433,7 @@ async fn the_apps_own_words_are_told_in_the_services() {
     let mut mood = scene.mood(0.5);
     mood.labels = vec!["calm".to_owned(), "bemused".to_owned(), "Happy".to_owned()];
     mood.associations = vec!["social".to_owned(), "finances".to_owned()];
-    scene.app.repository.add(mood).await.unwrap();
+    let id = scene.app.repository.add(mood).await.unwrap();
     for entry_type in ["reflection", "daily_log"] {
         let mut entry = scene.journal(entry_type, None);
         entry.entry_type = entry_type.to_owned();
@@ -455,4 +455,18 @@ async fn the_apps_own_words_are_told_in_the_services() {
         audit.held("goals").next().unwrap().entity["goal_type"],
         json!("custom")
     );
+
+    let restored = restore(scene.app.ground.api(), scene.store(), &scene.user())
+        .await
+        .unwrap();
+    assert_eq!(restored.updated, 4);
+    let stored = scene.load::<MoodEntry>(id).await.unwrap();
+    assert_eq!(
+        stored.labels,
+        ["calm", "bemused", "Happy"],
+        "a restore leaves the app's own words"
+    );
+    assert_eq!(stored.associations, ["social", "finances"]);
+    let entries = scene.list::<JournalEntry>().await;
+    assert!(entries.iter().all(|entry| entry.entry_type != "freeform"));
 }
