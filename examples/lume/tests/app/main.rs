@@ -14,4 +14,5 @@ mod delivery; // order, retries, offline, statistics
 mod killed; // a process that is killed, migrating and syncing
 mod mapper; // any rows whatever
 mod migration;
+mod restores;
 mod users;
