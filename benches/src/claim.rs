@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::floor;
 use crate::report::{Baseline, Report, Target, Unit};
-use crate::rounds::{interleaved, median};
+use crate::rounds::{median, turns};
 use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
 use crate::stopwatch::Stopwatch;
@@ -36,12 +36,13 @@ pub(crate) async fn measure(
     ];
     // No more calls than there are events for.
     let calls = scale.calls.min(few / CLAIM);
-    let sides = [0, 1, 2, 3];
-    let samples = interleaved(scale.rounds, &sides, async |side| match side {
-        3 => by_floor(&scenes.copy(&templates[0])?, calls),
-        side => by_store(&scenes.copy(&templates[side])?, calls).await,
-    })
-    .await?;
+    let mut samples = vec![Vec::new(); templates.len() + 1];
+    for round in 0..scale.rounds {
+        let times = in_turns(scenes, &templates, calls, round).await?;
+        for (samples, times) in samples.iter_mut().zip(times) {
+            samples.push(median(&times));
+        }
+    }
     let [at_few, at_many, beside_many, by_floor] = &samples[..] else {
         return Ok(());
     };
@@ -77,32 +78,45 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// The median of some claims, in milliseconds.
-async fn by_store(scene: &Scene, calls: usize) -> anyhow::Result<f64> {
-    let store = SqliteStore::open(scene.path()).await?;
-    let request = ClaimRequest::new(CLAIM, Duration::from_secs(60));
-    let mut times = Vec::with_capacity(calls);
-    for _ in 0..calls {
-        let watch = Stopwatch::start();
-        let claims = store.claim(&request).await?;
-        times.push(watch.elapsed().as_secs_f64() * 1e3);
-        anyhow::ensure!(claims.len() == CLAIM, "a claim took {}", claims.len());
+/// How long claims took, in milliseconds: those of a store on a copy of each template, then those of the floor on one of the first.
+/// They take turns claim by claim, so that what else the machine does meets all of them.
+async fn in_turns(
+    scenes: &Scenes,
+    templates: &[Scene],
+    calls: usize,
+    round: usize,
+) -> anyhow::Result<Vec<Vec<f64>>> {
+    let mut stores = Vec::with_capacity(templates.len());
+    for template in templates {
+        let scene = scenes.copy(template)?;
+        stores.push((SqliteStore::open(scene.path()).await?, scene));
     }
-    store.close().await;
-    Ok(median(&times))
-}
-
-fn by_floor(scene: &Scene, calls: usize) -> anyhow::Result<f64> {
-    let mut conn = scene.connect()?;
-    let token = Uuid::new_v4();
-    let mut times = Vec::with_capacity(calls);
-    for _ in 0..calls {
-        let watch = Stopwatch::start();
-        let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        let claimed = floor::claim(&tx, token, CLAIM)?;
-        tx.commit()?;
-        times.push(watch.elapsed().as_secs_f64() * 1e3);
-        anyhow::ensure!(claimed.len() == CLAIM, "a claim took {}", claimed.len());
+    let of_floor = scenes.copy(&templates[0])?;
+    let mut conn = of_floor.connect()?;
+    let (request, token) = (
+        ClaimRequest::new(CLAIM, Duration::from_secs(60)),
+        Uuid::new_v4(),
+    );
+    let sides = stores.len() + 1;
+    let mut times = vec![Vec::with_capacity(calls); sides];
+    for call in 0..calls {
+        for side in turns(round + call, sides) {
+            let watch = Stopwatch::start();
+            let claimed = match stores.get(side) {
+                Some((store, _)) => store.claim(&request).await?.len(),
+                None => {
+                    let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                    let claimed = floor::claim(&tx, token, CLAIM)?.len();
+                    tx.commit()?;
+                    claimed
+                }
+            };
+            times[side].push(watch.elapsed().as_secs_f64() * 1e3);
+            anyhow::ensure!(claimed == CLAIM, "a claim took {claimed}");
+        }
     }
-    Ok(median(&times))
+    for (store, _) in stores {
+        store.close().await;
+    }
+    Ok(times)
 }

@@ -1,6 +1,6 @@
 //! Taking turns, so that what else the machine does meets everybody alike.
 
-/// Measures each side once a round; another side begins each time. The samples are in the order of the sides.
+/// Measures each side once a round. The samples are in the order of the sides.
 pub(crate) async fn interleaved<S: Copy>(
     rounds: usize,
     sides: &[S],
@@ -8,12 +8,26 @@ pub(crate) async fn interleaved<S: Copy>(
 ) -> anyhow::Result<Vec<Vec<f64>>> {
     let mut samples = vec![Vec::with_capacity(rounds); sides.len()];
     for round in 0..rounds {
-        for turn in 0..sides.len() {
-            let side = (round + turn) % sides.len();
+        for side in turns(round, sides.len()) {
             samples[side].push(measure(sides[side]).await?);
         }
     }
     Ok(samples)
+}
+
+/// Who comes after whom in a round: over the rounds each side begins, and follows each other one, equally often (a Williams
+/// design), as who comes after another finds the disk as that one left it.
+pub(crate) fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
+    let is_mirrored = sides % 2 == 1 && (round / sides) % 2 == 1;
+    (0..sides).map(move |turn| {
+        let turn = if is_mirrored { sides - 1 - turn } else { turn };
+        let step = if turn % 2 == 0 {
+            turn / 2
+        } else {
+            sides - turn.div_ceil(2)
+        };
+        (round + step) % sides
+    })
 }
 
 /// The middle value; of an even number of them, the mean of the two in the middle.

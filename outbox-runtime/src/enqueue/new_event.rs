@@ -317,6 +317,9 @@ pub(crate) fn key_fault(key: &str) -> Option<String> {
             key.len(),
             NewEvent::MAX_KEY_BYTES
         ))
+    } else if key.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
+        // Nearly all are.
+        None
     } else {
         key.char_indices()
             .find(|(_, c)| c.is_control())

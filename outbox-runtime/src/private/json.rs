@@ -15,7 +15,8 @@ pub fn snapshot<E: OutboxEntity>(entity: &E::Metadata) -> Result<RawMetadata, se
 pub fn encode(
     write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
 ) -> Result<RawMetadata, serde_json::Error> {
-    let mut json = Vec::new();
+    // What serde_json begins with as well: most metadata fits, and grows its buffer not once.
+    let mut json = Vec::with_capacity(128);
     write(&mut serde_json::Serializer::new(&mut json))?;
     Ok(RawMetadata::from_bytes(json))
 }

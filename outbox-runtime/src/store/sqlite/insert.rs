@@ -171,14 +171,14 @@ pub(super) fn insert_all(
 }
 
 /// Writes events on a connection, and keeps the statement from one to the next.
-struct Inserter<'c> {
+pub(super) struct Inserter<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
     statement: Option<(&'static str, CachedStatement<'c>)>,
 }
 
 impl<'c> Inserter<'c> {
-    fn new(conn: &'c Connection, clock: &dyn Clock) -> Self {
+    pub(super) fn new(conn: &'c Connection, clock: &dyn Clock) -> Self {
         Self {
             conn,
             now: clock.now(),
@@ -186,7 +186,7 @@ impl<'c> Inserter<'c> {
         }
     }
 
-    fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
+    pub(super) fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
         event.validate()?;
         let (conn, now) = (self.conn, self.now);
         let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));

@@ -43,6 +43,17 @@ macro_rules! lane_condition {
 }
 pub(super) use lane_condition;
 
+/// Whether others may be in the lane of the row `held`: without looking where that is not the lane of an entity.
+macro_rules! has_company {
+    () => {
+        "held.lane IS NOT NULL OR EXISTS (
+             SELECT 1 FROM outbox_events AS other
+             WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.lane IS NULL
+                 AND other.open IS NOT NULL AND other.seq <> held.seq)"
+    };
+}
+pub(super) use has_company;
+
 /// The statement for an order, with its condition in the middle.
 macro_rules! in_lane {
     ($order:expr, $before:expr, $after:expr) => {

@@ -237,14 +237,7 @@ impl SqliteStore {
         event: Result<NewEvent, EnqueueError>,
     ) -> Result<Enqueued, EnqueueError> {
         let event = event?;
-        let clock = Arc::clone(&self.shared.clock);
-        self.connections("enqueue")?
-            .writer
-            .run_atomic("enqueue", move |conn, effects| {
-                effects.wakes = true;
-                insert::insert(conn, clock.as_ref(), &event)
-            })
-            .await
+        self.connections("enqueue")?.writer.enqueue(event).await
     }
 
     async fn enqueue_all(

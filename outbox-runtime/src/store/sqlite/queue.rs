@@ -1,11 +1,11 @@
 //! The queue: claiming, settling, extending and rescuing, each a few statements on the writer's connection.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
+use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
 use super::filter::Filter;
-use super::lane::{Lane, lane_columns};
+use super::lane::{Lane, has_company, lane_columns};
 use super::row::{ReadRow, claimed_columns, read_all, read_within};
 use super::tally::{Class, Moves};
 use super::turns;
@@ -188,12 +188,12 @@ pub(super) fn settle_all(
     settlements: &[Settlement],
     wakes: &mut bool,
 ) -> rusqlite::Result<Vec<Settled>> {
-    let mut moves = Moves::default();
+    let mut settling = Settling::new(conn, now)?;
     let settled = settlements
         .iter()
-        .map(|settlement| settle_noting(conn, now, settlement, wakes, &mut moves));
+        .map(|settlement| settling.settle(settlement, wakes));
     let settled = settled.collect::<rusqlite::Result<_>>()?;
-    moves.write(conn)?;
+    settling.moves.write(conn)?;
     Ok(settled)
 }
 
@@ -204,61 +204,102 @@ pub(super) fn settle(
     settlement: &Settlement,
     wakes: &mut bool,
 ) -> rusqlite::Result<Settled> {
-    let mut moves = Moves::default();
-    let settled = settle_noting(conn, now, settlement, wakes, &mut moves)?;
-    moves.write(conn)?;
+    let mut settling = Settling::new(conn, now)?;
+    let settled = settling.settle(settlement, wakes)?;
+    settling.moves.write(conn)?;
     Ok(settled)
 }
 
-/// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`, and what the event
-/// is now counted as in `moves`.
-///
-/// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
-fn settle_noting(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    settlement: &Settlement,
-    wakes: &mut bool,
-    moves: &mut Moves,
-) -> rusqlite::Result<Settled> {
-    let Lease {
-        event_id, token, ..
-    } = settlement.lease;
-    let now = now.timestamp_micros();
-    // The row must be held under this very lease, and the lease must not have ended.
-    let mut held = conn.prepare_cached(concat!(
-        "SELECT seq, attempt_count, ",
-        lane_columns!(),
-        " FROM outbox_events
-         WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at > ?3 AND slot = 'leased'"
-    ))?;
-    let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
-    let Some(row) = rows.next()? else {
-        return Ok(Settled::LeaseLost);
-    };
-    let seq: i64 = row.get(0)?;
-    write_outcome(conn, now, seq, &settlement.disposition)?;
-    let before = Class::of(OutboxStatus::Processing, row.get::<_, i64>(1)?);
-    let after = match settlement.disposition {
-        Disposition::Complete => Class::Completed,
-        Disposition::Fail { .. } => Class::Retrying,
-        Disposition::Bury { .. } => Class::Dead,
-        Disposition::GiveBack { .. } => before,
-    };
-    moves.note(seq, before, after);
-    let lane = Lane::of(row, 2)?;
-    match settlement.disposition {
-        Disposition::Complete | Disposition::Bury { .. } => *wakes |= lane.hand_on(conn, now)?,
-        Disposition::Fail { .. } | Disposition::GiveBack { .. } => {
-            *wakes = true;
-            lane.give_way(conn, now, seq)?;
-        }
+/// Writes outcomes, and keeps the statements from one to the next.
+struct Settling<'c> {
+    conn: &'c Connection,
+    now: i64,
+    held: CachedStatement<'c>,
+    complete: CachedStatement<'c>,
+    moves: Moves,
+}
+
+impl<'c> Settling<'c> {
+    fn new(conn: &'c Connection, now: DateTime<Utc>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            conn,
+            now: now.timestamp_micros(),
+            // The row must be held under this very lease, and the lease must not have ended.
+            held: conn.prepare_cached(concat!(
+                "SELECT seq, attempt_count, ",
+                has_company!(),
+                ", ",
+                lane_columns!(),
+                " FROM outbox_events AS held
+                 WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at > ?3 AND slot = 'leased'"
+            ))?,
+            complete: conn.prepare_cached(
+                "UPDATE outbox_events
+                 SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, error_message = NULL,
+                     lease_token = NULL, lease_expires_at = NULL
+                 WHERE seq = ?1",
+            )?,
+            moves: Moves::default(),
+        })
     }
-    Ok(Settled::Recorded)
+
+    /// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`, and what the event
+    /// is now counted as in the moves, which the caller writes when all is settled.
+    ///
+    /// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
+    fn settle(&mut self, settlement: &Settlement, wakes: &mut bool) -> rusqlite::Result<Settled> {
+        let Self {
+            conn,
+            now,
+            held,
+            complete,
+            moves,
+        } = self;
+        let (conn, now) = (*conn, *now);
+        let Lease {
+            event_id, token, ..
+        } = settlement.lease;
+        let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
+        let Some(row) = rows.next()? else {
+            return Ok(Settled::LeaseLost);
+        };
+        let seq: i64 = row.get(0)?;
+        let before = Class::of(OutboxStatus::Processing, row.get::<_, i64>(1)?);
+        let after = match settlement.disposition {
+            Disposition::Complete => Class::Completed,
+            Disposition::Fail { .. } => Class::Retrying,
+            Disposition::Bury { .. } => Class::Dead,
+            Disposition::GiveBack { .. } => before,
+        };
+        let has_company: bool = row.get(2)?;
+        let comes_back = match settlement.disposition {
+            Disposition::Complete | Disposition::Bury { .. } => false,
+            Disposition::Fail { .. } | Disposition::GiveBack { .. } => true,
+        };
+        *wakes |= comes_back;
+        if !has_company {
+            // There is nobody to hand on to, nor to give way to. As long as the row is looked at, SQLite keeps its place in
+            // everything that is written.
+            drop(rows);
+            write_outcome(conn, complete, now, seq, &settlement.disposition)?;
+            moves.note(seq, before, after);
+            return Ok(Settled::Recorded);
+        }
+        write_outcome(conn, complete, now, seq, &settlement.disposition)?;
+        moves.note(seq, before, after);
+        let lane = Lane::of(row, 3)?;
+        if comes_back {
+            lane.give_way(conn, now, seq)?;
+        } else {
+            *wakes |= lane.hand_on(conn, now)?;
+        }
+        Ok(Settled::Recorded)
+    }
 }
 
 fn write_outcome(
     conn: &Connection,
+    complete: &mut CachedStatement<'_>,
     now: i64,
     seq: i64,
     disposition: &Disposition,
@@ -268,13 +309,7 @@ fn write_outcome(
         Ok(())
     };
     match disposition {
-        Disposition::Complete => write(
-            "UPDATE outbox_events
-             SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, error_message = NULL,
-                 lease_token = NULL, lease_expires_at = NULL
-             WHERE seq = ?1",
-            &[&seq, &now],
-        ),
+        Disposition::Complete => complete.execute([seq, now]).map(drop),
         Disposition::Fail {
             next_attempt_at,
             message,

@@ -123,6 +123,9 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
     })
 }
 
+/// What is wrong with bytes where there should be a text.
+const NOT_UTF_8: &str = "it is not UTF-8";
+
 /// Takes one column after the other and notes the first that is not what it should be.
 struct Columns<'r, 'stmt> {
     row: &'r Row<'stmt>,
@@ -172,11 +175,12 @@ impl<'r> Columns<'r, '_> {
     }
 
     fn some_text(&mut self, column: &str) -> rusqlite::Result<Option<String>> {
-        Ok(self.bytes()?.map(|bytes| {
-            if std::str::from_utf8(bytes).is_err() {
-                self.note(column, "it is not UTF-8");
+        Ok(self.bytes()?.map(|bytes| match std::str::from_utf8(bytes) {
+            Ok(text) => text.to_owned(),
+            Err(_) => {
+                self.note(column, NOT_UTF_8);
+                String::from_utf8_lossy(bytes).into_owned()
             }
-            String::from_utf8_lossy(bytes).into_owned()
         }))
     }
 
@@ -191,14 +195,20 @@ impl<'r> Columns<'r, '_> {
     where
         T: std::str::FromStr<Err = crate::event::UnknownWord>,
     {
-        let word = self.some_text(column)?;
-        Ok(word.and_then(|word| match word.parse() {
+        let Some(bytes) = self.bytes()? else {
+            return Ok(None);
+        };
+        let Ok(word) = std::str::from_utf8(bytes) else {
+            self.note(column, NOT_UTF_8);
+            return Ok(None);
+        };
+        Ok(match word.parse() {
             Ok(value) => Some(value),
             Err(error) => {
                 self.note(column, error);
                 None
             }
-        }))
+        })
     }
 
     fn word<T>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T>

@@ -54,10 +54,10 @@ pub(super) async fn open(
                 Ok(conn) => {
                     watch::own_thread(&clock);
                     let alone = settings.single_process;
-                    let watch =
-                        watch.unwrap_or_else(|| Watch::register(&conn, clock, signal, alone));
+                    let register = || Watch::register(&conn, Arc::clone(&clock), signal, alone);
+                    let watch = watch.unwrap_or_else(register);
                     let (writer, mut thread) =
-                        Writer::new(conn, path, settings, Arc::clone(&watch));
+                        Writer::new(conn, path, settings, clock, Arc::clone(&watch));
                     if ready.send(Ok((writer, watch))).is_ok() {
                         thread.serve();
                         // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.

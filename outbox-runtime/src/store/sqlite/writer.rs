@@ -11,9 +11,12 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::builder::Settings;
 use super::fault::{closed, fault};
+use super::insert::Inserter;
 use super::watch::Watch;
 use super::{schema, tally};
-use crate::error::{StoreError, StoreErrorKind};
+use crate::clock::Clock;
+use crate::enqueue::{Enqueued, NewEvent};
+use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 
 /// At most how many requests share a commit, so that the first of them does not wait for ever.
 const BATCH: usize = 512;
@@ -25,7 +28,7 @@ pub(super) struct Writer {
 }
 
 enum Message {
-    Do(Box<dyn Request>),
+    Do(Request),
     /// There are blocks that were not counted.
     Count,
 }
@@ -35,6 +38,7 @@ pub(super) struct WriterThread {
     conn: Connection,
     path: Arc<Path>,
     settings: Settings,
+    clock: Arc<dyn Clock>,
     watch: Arc<Watch>,
     queue: mpsc::Receiver<Message>,
     /// Blocks are to be counted while nothing else is to be done.
@@ -53,6 +57,7 @@ impl Writer {
         conn: Connection,
         path: Arc<Path>,
         settings: Settings,
+        clock: Arc<dyn Clock>,
         watch: Arc<Watch>,
     ) -> (Self, WriterThread) {
         let (sender, queue) = mpsc::channel(settings.queue_bound);
@@ -60,6 +65,7 @@ impl Writer {
             conn,
             path,
             settings,
+            clock,
             watch,
             queue,
             is_behind: false,
@@ -103,19 +109,34 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         let (reply, answer) = oneshot::channel();
-        let request = Call {
-            operation,
-            is_atomic,
+        let call = Call {
             work: Some(work),
-            answer: None,
-            reply,
+            answer: Answer::new(operation, reply),
+            is_atomic,
         };
-        if self
-            .queue
-            .send(Message::Do(Box::new(request)))
-            .await
-            .is_err()
-        {
+        let request = Request::Call(Box::new(call));
+        self.answered(operation, request, answer).await
+    }
+
+    /// Enqueues an event in the next transaction, and answers once that has committed.
+    pub(super) async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
+        const ENQUEUE: &str = "enqueue";
+        let (reply, answer) = oneshot::channel();
+        let enqueueing = Enqueueing {
+            event,
+            answer: Answer::new(ENQUEUE, reply),
+        };
+        let request = Request::Enqueue(Box::new(enqueueing));
+        self.answered(ENQUEUE, request, answer).await
+    }
+
+    async fn answered<T, E: From<StoreError>>(
+        &self,
+        operation: &'static str,
+        request: Request,
+        answer: oneshot::Receiver<Answered<T, E>>,
+    ) -> Result<T, E> {
+        if self.queue.send(Message::Do(request)).await.is_err() {
             return Err(closed(operation).into());
         }
         match answer.await {
@@ -126,8 +147,15 @@ impl Writer {
     }
 }
 
-/// A request, without the types of its answer.
-trait Request: Send {
+/// What the writer is asked to do.
+enum Request {
+    /// Write one event: as there may be many in a row, they share a statement.
+    Enqueue(Box<Enqueueing>),
+    Call(Box<dyn AnyCall>),
+}
+
+/// A call, without the types of its answer.
+trait AnyCall: Send {
     /// Whether work that fails leaves nothing behind.
     fn is_atomic(&self) -> bool;
     /// Does the work. `true`: keep what was written.
@@ -138,15 +166,59 @@ trait Request: Send {
 
 type Panic = Box<dyn std::any::Any + Send>;
 
-struct Call<T, E, F> {
+/// What the work returned, or what its panic left.
+type Answered<T, E> = Result<Result<T, E>, Panic>;
+
+/// The answer to a request, and who waits for it.
+struct Answer<T, E> {
     operation: &'static str,
-    is_atomic: bool,
-    work: Option<F>,
-    answer: Option<Result<Result<T, E>, Panic>>,
-    reply: oneshot::Sender<Result<Result<T, E>, Panic>>,
+    answer: Option<Answered<T, E>>,
+    reply: oneshot::Sender<Answered<T, E>>,
 }
 
-impl<T, E, F> Request for Call<T, E, F>
+impl<T, E: From<StoreError>> Answer<T, E> {
+    fn new(operation: &'static str, reply: oneshot::Sender<Answered<T, E>>) -> Self {
+        Self {
+            operation,
+            answer: None,
+            reply,
+        }
+    }
+
+    /// Does the work. `true`: keep what was written.
+    fn take_from(&mut self, work: impl FnOnce() -> Result<T, E>) -> bool {
+        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not half-changed memory.
+        let answer = catch_unwind(AssertUnwindSafe(work));
+        let keep = matches!(answer, Ok(Ok(_)));
+        self.answer = Some(answer);
+        keep
+    }
+
+    /// Gives the answer: that of the work, or the failure of the transaction.
+    fn give(self, failure: Option<&Failure>) {
+        let answer = match (self.answer, failure) {
+            // What was rolled back on its own has its own answer, whatever became of the transaction.
+            (Some(answer), failure) if failure.is_none() || !matches!(answer, Ok(Ok(_))) => answer,
+            (_, Some(failure)) => Ok(Err(failure.to_error(self.operation).into())),
+            (_, None) => Ok(Err(closed(self.operation).into())),
+        };
+        // Whoever asked may have stopped waiting.
+        let _ = self.reply.send(answer);
+    }
+}
+
+struct Enqueueing {
+    event: NewEvent,
+    answer: Answer<Enqueued, EnqueueError>,
+}
+
+struct Call<T, E, F> {
+    work: Option<F>,
+    answer: Answer<T, E>,
+    is_atomic: bool,
+}
+
+impl<T, E, F> AnyCall for Call<T, E, F>
 where
     F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send,
     T: Send,
@@ -160,22 +232,11 @@ where
         let Some(work) = self.work.take() else {
             return false;
         };
-        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not half-changed memory.
-        let answer = catch_unwind(AssertUnwindSafe(|| work(conn, effects)));
-        let keep = matches!(answer, Ok(Ok(_)));
-        self.answer = Some(answer);
-        keep
+        self.answer.take_from(|| work(conn, effects))
     }
 
     fn answer(self: Box<Self>, failure: Option<&Failure>) {
-        let answer = match (self.answer, failure) {
-            // What was rolled back on its own has its own answer, whatever became of the transaction.
-            (Some(answer), failure) if failure.is_none() || !matches!(answer, Ok(Ok(_))) => answer,
-            (_, Some(failure)) => Ok(Err(failure.to_error(self.operation).into())),
-            (_, None) => Ok(Err(closed(self.operation).into())),
-        };
-        // Whoever asked may have stopped waiting.
-        let _ = self.reply.send(answer);
+        self.answer.give(failure);
     }
 }
 
@@ -275,25 +336,24 @@ impl WriterThread {
         counted
     }
 
-    fn commit(&mut self, mut batch: Vec<Box<dyn Request>>) {
+    fn commit(&mut self, mut batch: Vec<Request>) {
         let mut effects = Effects::default();
         let failure = self.transact(&mut batch, &mut effects).err();
         if failure.is_none() && effects.wakes {
             self.watch.announce_commit();
         }
         for request in batch {
-            request.answer(failure.as_ref());
+            match request {
+                Request::Enqueue(enqueueing) => enqueueing.answer.give(failure.as_ref()),
+                Request::Call(call) => call.answer(failure.as_ref()),
+            }
         }
         if failure.is_some_and(|failure| failure.outcome_unknown) {
             self.reopen();
         }
     }
 
-    fn transact(
-        &mut self,
-        batch: &mut [Box<dyn Request>],
-        effects: &mut Effects,
-    ) -> Result<(), Failure> {
+    fn transact(&mut self, batch: &mut [Request], effects: &mut Effects) -> Result<(), Failure> {
         let path = Arc::clone(&self.path);
         let failed = |error| Failure::new(&path, error);
         let tx = Transaction::begin(&mut self.conn).map_err(failed)?;
@@ -307,30 +367,38 @@ impl WriterThread {
         // Who is alone in the transaction can be rolled back with it.
         let is_alone = batch.len() == 1;
         let mut has_work = false;
-        for request in batch {
-            let needs_savepoint = !is_alone && !request.is_atomic();
-            if needs_savepoint {
-                tx.run("SAVEPOINT outbox_request").map_err(failed)?;
-            }
-            let keep = request.run(tx.conn, effects);
-            if tx.conn.is_autocommit() {
-                // SQLite rolls the whole transaction back on some errors (a full disk, a failed write), and a closure of the
-                // caller's could have ended it. There is nothing left to commit or roll back.
-                return Err(Failure {
-                    kind: StoreErrorKind::Unavailable,
-                    message: format!(
-                        "{}: a request in the same transaction ended it (an I/O error, or a COMMIT or ROLLBACK of its own)",
-                        path.display()
-                    ),
-                    outcome_unknown: true,
-                });
-            }
-            has_work |= keep;
-            if needs_savepoint {
-                if !keep {
-                    tx.run("ROLLBACK TO outbox_request").map_err(failed)?;
+        let mut requests = batch.iter_mut().peekable();
+        while let Some(request) = requests.next() {
+            match request {
+                Request::Enqueue(first) => {
+                    effects.wakes = true;
+                    let mut inserter = Inserter::new(tx.conn, self.clock.as_ref());
+                    let mut next = Some(first);
+                    while let Some(Enqueueing { event, answer }) = next.map(|next| &mut **next) {
+                        // An insert that fails leaves nothing behind.
+                        has_work |= answer.take_from(|| inserter.insert(event));
+                        tx.check_open(&path)?;
+                        next = match requests.next_if(|next| matches!(next, Request::Enqueue(_))) {
+                            Some(Request::Enqueue(next)) => Some(next),
+                            _ => None,
+                        };
+                    }
                 }
-                tx.run("RELEASE outbox_request").map_err(failed)?;
+                Request::Call(call) => {
+                    let needs_savepoint = !is_alone && !call.is_atomic();
+                    if needs_savepoint {
+                        tx.run("SAVEPOINT outbox_request").map_err(failed)?;
+                    }
+                    let keep = call.run(tx.conn, effects);
+                    tx.check_open(&path)?;
+                    has_work |= keep;
+                    if needs_savepoint {
+                        if !keep {
+                            tx.run("ROLLBACK TO outbox_request").map_err(failed)?;
+                        }
+                        tx.run("RELEASE outbox_request").map_err(failed)?;
+                    }
+                }
             }
         }
         if !has_work {
@@ -379,6 +447,22 @@ impl<'c> Transaction<'c> {
 
     fn run(&self, sql: &str) -> rusqlite::Result<()> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
+    }
+
+    /// SQLite rolls the whole transaction back on some errors (a full disk, a failed write), and a closure of the caller's could
+    /// have ended it. There is nothing left to commit or roll back then.
+    fn check_open(&self, path: &Path) -> Result<(), Failure> {
+        if !self.conn.is_autocommit() {
+            return Ok(());
+        }
+        Err(Failure {
+            kind: StoreErrorKind::Unavailable,
+            message: format!(
+                "{}: a request in the same transaction ended it (an I/O error, or a COMMIT or ROLLBACK of its own)",
+                path.display()
+            ),
+            outcome_unknown: true,
+        })
     }
 
     fn commit(mut self) -> rusqlite::Result<()> {
