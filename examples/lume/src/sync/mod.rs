@@ -1,0 +1,379 @@
+//! Telling the service: what each event means there. Whether and when something is sent again is the outbox's to decide.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use fitiq_core::{Api, ApiError, Call, LocalId, RemoteId};
+use outbox_runtime::TransactionError;
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::{self, Connection};
+
+use crate::db::{exists, links};
+use crate::entities::{ChatMessage, Goal, JournalEntry, Kind, LumeEventHandler, MoodEntry};
+
+mod chat;
+mod goal;
+mod restore;
+mod wire; // what an entity is to the service
+
+pub use self::restore::{Restored, restore};
+pub use self::wire::{Page, Reference, Wire};
+
+/// Sends what happened on this device to the service.
+#[derive(Debug, Clone)]
+pub struct LumeSync {
+    api: Arc<Api>,
+    store: SqliteStore,
+}
+
+/// What has become of an entity at the service.
+#[derive(Debug)]
+struct Delivered<E: Wire> {
+    remote_id: RemoteId,
+    /// As the service shows it, if that could be read.
+    theirs: Option<E::Theirs>,
+}
+
+/// What is to be done about a create or an update, by what the service knows; the event's own word comes second.
+enum Step {
+    /// Nobody told it.
+    Create,
+    /// It has it, under this id.
+    Update(RemoteId),
+    /// It was told and its answer was lost, so that it may have it. `here`: whether this device still does.
+    Find { here: bool },
+    /// It is not on this device any more, and was never told of: there is nothing to say.
+    Nothing,
+}
+
+impl LumeEventHandler for LumeSync {
+    async fn mood_entry(&self, event: Event<MoodEntry>) -> Result<(), HandlerError> {
+        self.deliver(&event).await.map(drop)
+    }
+
+    async fn journal_entry(&self, event: Event<JournalEntry>) -> Result<(), HandlerError> {
+        self.deliver(&event).await.map(drop)
+    }
+
+    async fn goal(&self, event: Event<Goal>) -> Result<(), HandlerError> {
+        match self.deliver(&event).await? {
+            Some(delivered) => self.catch_up(&event, delivered).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn chat_message(&self, event: Event<ChatMessage>) -> Result<(), HandlerError> {
+        self.chat(&event).await
+    }
+}
+
+impl LumeSync {
+    /// Sends through `api` what is in `store`.
+    #[must_use]
+    pub fn new(api: Arc<Api>, store: SqliteStore) -> Self {
+        Self { api, store }
+    }
+
+    async fn deliver<E: Wire>(
+        &self,
+        event: &Event<E>,
+    ) -> Result<Option<Delivered<E>>, HandlerError> {
+        if event.operation == Operation::Delete {
+            self.delete(event).await.map(|()| None)
+        } else {
+            self.save(event).await
+        }
+    }
+
+    /// Creates or updates: `None` where there was nothing to say.
+    async fn save<E: Wire>(&self, event: &Event<E>) -> Result<Option<Delivered<E>>, HandlerError> {
+        let id = local_id(event)?;
+        let Some(entity) = self.content(event, id).await? else {
+            return Err(HandlerError::obsolete());
+        };
+        let reference = self.reference(event, entity.refers_to()).await?;
+        let reference = reference.as_ref();
+        match self.step(event, id, &entity).await? {
+            Step::Create => self.create(event, id, &entity, reference).await.map(Some),
+            Step::Update(remote_id) => self
+                .update(event, id, &entity, reference, remote_id)
+                .await
+                .map(Some),
+            Step::Nothing => Err(HandlerError::obsolete()),
+            Step::Find { here } => match self.find(event, &entity).await? {
+                Some(remote_id) => {
+                    self.learn(E::KIND, id, &event.user_id, remote_id.clone())
+                        .await?;
+                    if !here {
+                        // Its deletion comes next, and knows now what to delete.
+                        return Err(HandlerError::obsolete());
+                    }
+                    self.update(event, id, &entity, reference, remote_id)
+                        .await
+                        .map(Some)
+                }
+                None if here => self.create(event, id, &entity, reference).await.map(Some),
+                None => Err(HandlerError::obsolete()),
+            },
+        }
+    }
+
+    /// What is sent: what the event carries, so that it is the same in every attempt. One old form of event only named the entity;
+    /// then it is what is stored, if it still is.
+    async fn content<E: Wire>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+    ) -> Result<Option<E>, HandlerError> {
+        if event.metadata().has_content() {
+            return Ok(Some(event.metadata().clone()));
+        }
+        Ok(self.read(move |conn| E::load(conn, id)).await?)
+    }
+
+    /// The service's id of what an entity refers to, once it has one; `None` where there is nothing to refer to.
+    async fn reference<E: OutboxEntity>(
+        &self,
+        event: &Event<E>,
+        to: Option<(Kind, LocalId)>,
+    ) -> Result<Option<RemoteId>, HandlerError> {
+        let Some((kind, id)) = to else {
+            return Ok(None);
+        };
+        match self.read(move |conn| reference(conn, kind, id)).await? {
+            Reference::Known(remote_id) => Ok(Some(remote_id)),
+            Reference::Gone => Ok(None),
+            Reference::Awaited => Err(self.not_yet(event)),
+        }
+    }
+
+    /// The event waits for another entity: longer the longer it has waited, so that a wait that does not end costs little.
+    fn not_yet<E: OutboxEntity>(&self, event: &Event<E>) -> HandlerError {
+        let waited = self.store.clock().now() - event.created_at;
+        let quarter = waited.to_std().unwrap_or_default() / 4;
+        HandlerError::snooze(quarter.clamp(Duration::from_secs(1), Duration::from_secs(300)))
+    }
+
+    async fn step<E: Wire>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        entity: &E,
+    ) -> Result<Step, HandlerError> {
+        let user_id = event.user_id.clone();
+        let sent = serde_json::to_string(entity).or_permanent()?;
+        let step = self.write(move |conn| {
+            let link = links::of(conn, id)?;
+            let here = exists(conn, E::KIND, id)?;
+            Ok(match (link.remote_id, here) {
+                (Some(remote_id), true) => Step::Update(remote_id),
+                (None, here) if link.told => Step::Find { here },
+                (None, true) => {
+                    links::telling(conn, E::KIND, id, &user_id, Some(&sent))?;
+                    Step::Create
+                }
+                (_, false) => Step::Nothing,
+            })
+        });
+        Ok(step.await?)
+    }
+
+    async fn create<E: Wire>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        entity: &E,
+        reference: Option<&RemoteId>,
+    ) -> Result<Delivered<E>, HandlerError> {
+        let call = Call::post(event, E::KIND.path()).json(&entity.to_create(reference))?;
+        match self.api.send::<E::Theirs>(call).await {
+            Ok(answer) => {
+                let remote_id = match answer.remote_id().cloned() {
+                    Some(remote_id) => remote_id,
+                    // Accepted, and not understood. It is looked up, now or when it changes next; sent again, it would be there twice.
+                    None => self
+                        .find(event, entity)
+                        .await
+                        .ok()
+                        .flatten()
+                        .ok_or_else(HandlerError::obsolete)?,
+                };
+                self.learn(E::KIND, id, &event.user_id, remote_id.clone())
+                    .await?;
+                let theirs = answer.into_body().ok();
+                Ok(Delivered { remote_id, theirs })
+            }
+            Err(ApiError::Conflict {
+                existing: Some(remote_id),
+                ..
+            }) => {
+                self.learn(E::KIND, id, &event.user_id, remote_id.clone())
+                    .await?;
+                self.put(event, entity, reference, remote_id).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn update<E: Wire>(
+        &self,
+        event: &Event<E>,
+        id: LocalId,
+        entity: &E,
+        reference: Option<&RemoteId>,
+        remote_id: RemoteId,
+    ) -> Result<Delivered<E>, HandlerError> {
+        match self
+            .api
+            .send::<E::Theirs>(Self::put_call(event, entity, reference, &remote_id)?)
+            .await
+        {
+            Ok(answer) => Ok(Delivered {
+                remote_id,
+                theirs: answer.into_body().ok(),
+            }),
+            // Somebody deleted it elsewhere while it was changed here. The change is not lost for that: it is made anew.
+            Err(ApiError::NotFound(_)) => {
+                let user_id = event.user_id.clone();
+                let sent = serde_json::to_string(entity).or_permanent()?;
+                self.write(move |conn| {
+                    links::forget(conn, id)?;
+                    links::telling(conn, E::KIND, id, &user_id, Some(&sent))
+                })
+                .await?;
+                self.create(event, id, entity, reference).await
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    async fn put<E: Wire>(
+        &self,
+        event: &Event<E>,
+        entity: &E,
+        reference: Option<&RemoteId>,
+        remote_id: RemoteId,
+    ) -> Result<Delivered<E>, HandlerError> {
+        let call = Self::put_call(event, entity, reference, &remote_id)?;
+        let theirs = self.api.send::<E::Theirs>(call).await?.into_body().ok();
+        Ok(Delivered { remote_id, theirs })
+    }
+
+    fn put_call<E: Wire>(
+        event: &Event<E>,
+        entity: &E,
+        reference: Option<&RemoteId>,
+        remote_id: &RemoteId,
+    ) -> Result<Call, ApiError> {
+        Call::put(event, E::KIND.path())
+            .at(remote_id)
+            .json(&entity.to_update(reference))
+    }
+
+    async fn delete<E: Wire>(&self, event: &Event<E>) -> Result<(), HandlerError> {
+        let id = local_id(event)?;
+        let link = self.read(move |conn| links::of(conn, id)).await?;
+        let remote_id = match link.remote_id {
+            Some(remote_id) => Some(remote_id),
+            None if link.told => self.find(event, event.metadata()).await?,
+            // The service never knew it: there is nothing to delete.
+            None => None,
+        };
+        if let Some(remote_id) = remote_id {
+            self.delete_remote(event, E::KIND, &remote_id).await?;
+        }
+        Ok(self.write(move |conn| links::forget(conn, id)).await?)
+    }
+
+    /// What is not there is deleted.
+    async fn delete_remote<E: OutboxEntity>(
+        &self,
+        event: &Event<E>,
+        kind: Kind,
+        remote_id: &RemoteId,
+    ) -> Result<(), HandlerError> {
+        let call = Call::delete(event, kind.path(), remote_id);
+        match self.api.send::<serde::de::IgnoredAny>(call).await {
+            Ok(_) | Err(ApiError::Gone) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Looks whether the service has the entity, under an id that nobody here knows.
+    async fn find<E: Wire>(
+        &self,
+        event: &Event<E>,
+        entity: &E,
+    ) -> Result<Option<RemoteId>, HandlerError> {
+        let call = Call::get(&event.user_id, E::KIND.path());
+        let Ok(page) = self.api.send::<Page<E::Theirs>>(call).await?.into_body() else {
+            return Ok(None);
+        };
+        let id = local_id(event)?;
+        let sent = self.read(move |conn| Ok(links::of(conn, id)?.sent)).await?;
+        // It may have been changed here since.
+        let sent: Option<E> = sent.and_then(|sent| serde_json::from_str(&sent).ok());
+        let entity = sent.as_ref().unwrap_or(entity);
+        let same = page.items.into_iter().filter(|theirs| entity.is(theirs));
+        let candidates: Vec<RemoteId> = same.map(|theirs| E::remote_id(&theirs).clone()).collect();
+        let user_id = event.user_id.clone();
+        let unknown = self.read(move |conn| {
+            for candidate in candidates {
+                if links::local(conn, E::KIND, &user_id, &candidate)?.is_none() {
+                    return Ok(Some(candidate));
+                }
+            }
+            Ok(None)
+        });
+        Ok(unknown.await?)
+    }
+
+    async fn learn(
+        &self,
+        kind: Kind,
+        id: LocalId,
+        user_id: &str,
+        remote_id: RemoteId,
+    ) -> Result<(), Trouble> {
+        let user_id = user_id.to_owned();
+        self.write(move |conn| links::learn(conn, kind, id, &user_id, &remote_id))
+            .await
+    }
+
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        self.write(read).await
+    }
+
+    async fn write<T: Send + 'static>(
+        &self,
+        write: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Trouble> {
+        Ok(self.store.transaction(move |tx| Ok(write(tx)?)).await?)
+    }
+}
+
+/// The app's own tables could not be read or written: another time they can.
+#[derive(Debug, thiserror::Error, DeliveryError)]
+#[error("the app's database")]
+#[outbox(retry)]
+struct Trouble(#[from] TransactionError);
+
+fn local_id<E: OutboxEntity>(event: &Event<E>) -> Result<LocalId, HandlerError> {
+    let uuid = event.entity_id.as_uuid();
+    uuid.map(LocalId::from_uuid)
+        .ok_or_else(|| HandlerError::permanent("the entity's id is no UUID"))
+}
+
+/// What the service knows of something that is referred to.
+fn reference(conn: &Connection, kind: Kind, id: LocalId) -> rusqlite::Result<Reference> {
+    let link = links::of(conn, id)?;
+    Ok(match link.remote_id {
+        Some(_) if link.deleted => Reference::Gone,
+        Some(remote_id) => Reference::Known(remote_id),
+        None if exists(conn, kind, id)? => Reference::Awaited,
+        None => Reference::Gone,
+    })
+}

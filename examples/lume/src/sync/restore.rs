@@ -1,0 +1,205 @@
+//! Restoring: what the service has comes back to this device, and what is deleted or changed here stays so.
+
+use std::collections::HashSet;
+
+use fitiq_core::{Api, Call, LocalId, RemoteId, UserId};
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::{BoxError, EntityId};
+use serde::de::DeserializeOwned;
+
+use super::chat::TheirConversation;
+use super::wire::{Page, Wire};
+use crate::db::links;
+use crate::entities::{Conversation, Goal, JournalEntry, Kind, LumeEvent, MoodEntry, Persona};
+
+/// What came of a restore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restored {
+    /// Entities that are new on this device.
+    pub added: u64,
+    /// Entities that are as the service has them now.
+    pub updated: u64,
+    /// Entities that were changed here, of which the service is yet to hear.
+    pub kept: u64,
+    /// Entities that are deleted here, of which the service is yet to hear.
+    pub deleted: u64,
+}
+
+/// Pulls everything of the user's. It enqueues nothing.
+///
+/// # Errors
+///
+/// Where the service or the database fails. What was restored before stays; a restore that is run again does no harm.
+pub async fn restore(api: &Api, store: &SqliteStore, user: &UserId) -> anyhow::Result<Restored> {
+    let mut restored = Restored::default();
+    pull::<MoodEntry>(api, store, user, &mut restored).await?;
+    pull::<JournalEntry>(api, store, user, &mut restored).await?;
+    pull::<Goal>(api, store, user, &mut restored).await?;
+    conversations(api, store, user, &mut restored).await?;
+    Ok(restored)
+}
+
+async fn pull<E: Wire>(
+    api: &Api,
+    store: &SqliteStore,
+    user: &UserId,
+    restored: &mut Restored,
+) -> anyhow::Result<()> {
+    // The service is asked first: what is deleted or changed meanwhile is seen after.
+    let theirs = list::<E::Theirs>(api, user, E::KIND).await?;
+    let changed = changed(store, user).await?;
+    let user_id = user.as_str().to_owned();
+    let work = move |tx: &Connection| -> Result<Restored, BoxError> {
+        let mut restored = Restored::default();
+        let told = told::<E>(tx, &user_id)?;
+        for theirs in theirs {
+            take(tx, &user_id, theirs, &changed, &told, &mut restored)?;
+        }
+        Ok(restored)
+    };
+    restored.add(store.transaction(move |tx| work(tx)).await?);
+    Ok(())
+}
+
+fn take<E: Wire>(
+    conn: &Connection,
+    user_id: &str,
+    theirs: E::Theirs,
+    changed: &HashSet<EntityId>,
+    told: &[Told<E>],
+    restored: &mut Restored,
+) -> Result<(), BoxError> {
+    let remote_id = E::remote_id(&theirs).clone();
+    let known = links::local(conn, E::KIND, user_id, &remote_id)?;
+    let same = || told.iter().find(|told| told.entity.is(&theirs));
+    let known = known.or_else(|| same().map(|told| (told.id, told.deleted)));
+    let id = match known {
+        Some((_, true)) => {
+            restored.deleted += 1;
+            return Ok(());
+        }
+        Some((id, false)) => id,
+        None => LocalId::new(),
+    };
+    links::learn(conn, E::KIND, id, user_id, &remote_id)?;
+    if changed.contains(&id.into()) {
+        restored.kept += 1;
+        return Ok(());
+    }
+    let stored = E::load(conn, id)?;
+    let count = if stored.is_some() {
+        &mut restored.updated
+    } else {
+        &mut restored.added
+    };
+    *count += 1;
+    E::of(theirs, id, user_id, stored).save(conn)
+}
+
+/// What this device told the service without learning the id there.
+struct Told<E> {
+    id: LocalId,
+    deleted: bool,
+    entity: E,
+}
+
+fn told<E: Wire>(conn: &Connection, user_id: &str) -> Result<Vec<Told<E>>, BoxError> {
+    let mut told = Vec::new();
+    for unanswered in links::unanswered(conn, E::KIND, user_id)? {
+        let id = unanswered.local_id;
+        let entity = match &unanswered.sent {
+            Some(sent) => serde_json::from_str(sent).ok(),
+            None => E::load(conn, id)?,
+        };
+        let deleted = unanswered.deleted;
+        told.extend(entity.map(|entity| Told {
+            id,
+            deleted,
+            entity,
+        }));
+    }
+    Ok(told)
+}
+
+/// What was changed here, and the service has not heard yet.
+async fn changed(store: &SqliteStore, user: &UserId) -> anyhow::Result<HashSet<EntityId>> {
+    let mut changed = HashSet::new();
+    for status in [
+        OutboxStatus::Pending,
+        OutboxStatus::Processing,
+        OutboxStatus::Failed,
+        OutboxStatus::Dead,
+    ] {
+        let events = store
+            .fetch_events(status, Some(user.as_str()), None)
+            .await?;
+        changed.extend(events.into_iter().map(|event| event.entity_id));
+    }
+    Ok(changed)
+}
+
+async fn list<T: DeserializeOwned>(api: &Api, user: &UserId, kind: Kind) -> anyhow::Result<Vec<T>> {
+    let call = Call::get(user.as_str(), kind.path());
+    let page: Page<T> = api.send(call).await?.into_body()?;
+    Ok(page.items)
+}
+
+/// Conversations come back without their messages.
+async fn conversations(
+    api: &Api,
+    store: &SqliteStore,
+    user: &UserId,
+    restored: &mut Restored,
+) -> anyhow::Result<()> {
+    let theirs = list::<TheirConversation>(api, user, Kind::Conversation).await?;
+    let user_id = user.as_str().to_owned();
+    let work = move |tx: &Connection| -> Result<Restored, BoxError> {
+        let mut restored = Restored::default();
+        for theirs in theirs {
+            match links::local(tx, Kind::Conversation, &user_id, &theirs.id)? {
+                Some((_, true)) => restored.deleted += 1,
+                Some((_, false)) => restored.kept += 1,
+                None => {
+                    add(tx, &user_id, &theirs)?;
+                    restored.added += 1;
+                }
+            }
+        }
+        Ok(restored)
+    };
+    restored.add(store.transaction(move |tx| work(tx)).await?);
+    Ok(())
+}
+
+fn add(conn: &Connection, user_id: &str, theirs: &TheirConversation) -> Result<(), BoxError> {
+    let goal = |remote_id: &RemoteId| links::local(conn, Kind::Goal, user_id, remote_id);
+    let goal_id = theirs.goal_id.as_ref().map(goal).transpose()?.flatten();
+    let conversation = Conversation {
+        id: LocalId::new(),
+        user_id: user_id.to_owned(),
+        persona: Persona::from_word(&theirs.persona),
+        goal_id: goal_id.map(|(id, _)| id),
+        archived: false,
+    };
+    conversation.save(conn)?;
+    Ok(links::learn(
+        conn,
+        Kind::Conversation,
+        conversation.id,
+        user_id,
+        &theirs.id,
+    )?)
+}
+
+impl Restored {
+    fn add(&mut self, more: Self) {
+        self.added += more.added;
+        self.updated += more.updated;
+        self.kept += more.kept;
+        self.deleted += more.deleted;
+    }
+}
+
+/// Every type of event is about something that is restored.
+const _: () = assert!(LumeEvent::EVENT_TYPES.len() == Kind::ALL.len());
