@@ -22,3 +22,8 @@ pub use crate::api::{
 };
 pub use crate::ids::{InvalidId, LocalId, RemoteId, UserId};
 pub use crate::session::{Session, SessionError};
+
+/// Compiles what the README shows.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+mod readme {}

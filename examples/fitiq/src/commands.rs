@@ -18,7 +18,7 @@ use crate::seed::Seed;
 
 /// A fitness app on the command line.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, mut_arg("db", |db| db.default_value("fitiq.db")))]
 pub struct Arguments {
     /// Where everything is.
     #[command(flatten)]
@@ -47,7 +47,7 @@ pub enum Command {
         until: NaiveDate,
         /// The same number makes the same data
         #[arg(long, default_value_t = 1)]
-        seed_number: u64,
+        seed: u64,
     },
     /// Save something: `add workout activity_type=running started_at=2025-11-17T18:00:00Z`
     Add {
@@ -128,13 +128,13 @@ async fn command(app: &App, command: Command) -> anyhow::Result<bool> {
         Command::Seed {
             days,
             until,
-            seed_number,
+            seed: number,
         } => {
             let seed = Seed {
                 user: ground.user()?,
                 days,
                 until,
-                number: seed_number,
+                number,
             };
             say(app.seed(seed).await?);
         }

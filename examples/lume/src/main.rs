@@ -1,15 +1,11 @@
-//! The app: see `lume --help`, and README.md beside this package's Cargo.toml.
+//! The command line of the app. See README.md beside this package's Cargo.toml.
 
 use std::process::ExitCode;
 
 use clap::Parser;
-use tracing_subscriber::EnvFilter;
+use lume::cli::Cli;
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    tracing_subscriber::fmt()
-        .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "off".into()))
-        .with_writer(std::io::stderr)
-        .init();
-    lume::cli::Cli::parse().run().await
+    fitiq_core::cli::run(Cli::parse().run()).await
 }

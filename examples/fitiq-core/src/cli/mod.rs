@@ -7,13 +7,15 @@ use std::io::Write;
 mod explain; // why an entity is not delivered
 mod ground; // what every command stands on: store, session, client
 mod progress; // a bar for long work
+mod run; // from a command to an exit code
 mod sign; // signing in and out
 mod status; // what is in the outbox
 mod sync; // delivering
 
 pub use self::explain::explain;
 pub use self::ground::{Ground, Settings};
-pub use self::progress::{BAR_FROM, bar};
+pub use self::progress::{BAR_FROM, bar, import_bar};
+pub use self::run::run;
 pub use self::sign::{Leave, SignIn, SignOutArguments, sign_in, sign_out};
 pub use self::status::{statistics_table, status};
 pub use self::sync::{SyncArguments, Synced, sync};

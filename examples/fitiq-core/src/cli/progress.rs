@@ -1,6 +1,7 @@
 //! A bar for work that takes long enough to be watched.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use outbox_runtime::import::ImportProgress;
 
 /// From how many steps on there is a bar.
 pub const BAR_FROM: u64 = 1_000;
@@ -17,4 +18,16 @@ pub fn bar(steps: u64) -> ProgressBar {
     let style =
         ProgressStyle::with_template(TEMPLATE).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(steps), target).with_style(style)
+}
+
+/// Shows how far an import is, in a [`bar`] that goes away with its last row.
+pub fn import_bar() -> impl FnMut(&ImportProgress) + Send + 'static {
+    let mut shown = None;
+    move |progress| {
+        let bar = shown.get_or_insert_with(|| bar(progress.total));
+        bar.set_position(progress.read);
+        if progress.read == progress.total {
+            bar.finish_and_clear();
+        }
+    }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 use outbox_runtime::{Processor, SignOut, SignedOut};
 
@@ -76,9 +77,8 @@ impl SignOutArguments {
 /// [`SessionError`](crate::SessionError).
 pub async fn sign_in(ground: &Ground, arguments: &SignIn) -> anyhow::Result<UserId> {
     let session = ground.session();
-    Ok(session
-        .sign_in(&arguments.email, &arguments.password)
-        .await?)
+    let signed_in = session.sign_in(&arguments.email, &arguments.password).await;
+    signed_in.with_context(|| format!("nobody is signed in at {}", session.service().base()))
 }
 
 /// Signs out: of the outbox first, which needs the tokens for a drain, and then of the session.

@@ -58,7 +58,7 @@ pub(crate) struct Secret(String);
 #[non_exhaustive]
 pub enum SessionError {
     /// The service could not be asked, or did not know: the session is what it was.
-    #[error("the service could not be asked for new tokens")]
+    #[error("the service could not be asked for tokens")]
     Unreachable(#[source] BoxError),
     /// The service ended the session. The tokens are gone from this device; nobody asks again before somebody signs in.
     #[error("the session has ended{0}; sign in again")]

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use fitiq_core::cli::{BAR_FROM, bar};
+use fitiq_core::cli::import_bar;
 use outbox_runtime::SqliteStore;
 use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
@@ -41,18 +41,7 @@ pub async fn run(
             "metadata",
             "isNewRecord",
         ]);
-    let mut shown = None;
-    let mut import = Import::new(from)
-        .table(events)
-        .on_progress(move |progress| {
-            if progress.total > BAR_FROM {
-                let bar = shown.get_or_insert_with(|| bar(progress.total));
-                bar.set_position(progress.read);
-                if progress.read == progress.total {
-                    bar.finish_and_clear();
-                }
-            }
-        });
+    let mut import = Import::new(from).table(events).on_progress(import_bar());
     if dry_run {
         import = import.dry_run();
     }

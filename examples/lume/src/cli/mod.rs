@@ -1,7 +1,6 @@
 //! The command line. Everything is put together here, from what the arguments say, and handed on.
 
-use std::path::PathBuf;
-use std::process::ExitCode;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,7 +28,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A mood journal that works offline.
 #[derive(Debug, Parser)]
-#[command(name = "lume", version)]
+#[command(name = "lume", version, mut_arg("db", |db| db.default_value("lume.db")))]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
@@ -102,20 +101,18 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked. Exit code 0: done. 1: it was refused, or something is left that needs somebody.
-    pub async fn run(self) -> ExitCode {
-        match self.command.run(&self.settings).await {
-            Ok(code) => code,
-            Err(error) => {
-                eprintln!("error: {error:#}");
-                ExitCode::FAILURE
-            }
-        }
+    /// Does what was asked, and tells whether nothing is left that needs somebody.
+    ///
+    /// # Errors
+    ///
+    /// Whatever kept it from it, for people.
+    pub async fn run(self) -> anyhow::Result<bool> {
+        self.command.run(&self.settings).await
     }
 }
 
 impl Command {
-    async fn run(self, settings: &Settings) -> anyhow::Result<ExitCode> {
+    async fn run(self, settings: &Settings) -> anyhow::Result<bool> {
         match self {
             Self::MakeV6 {
                 rows,
@@ -131,7 +128,7 @@ impl Command {
                 };
                 let made = tokio::task::spawn_blocking(move || make_v6(&out, &options)).await??;
                 say(made);
-                Ok(ExitCode::SUCCESS)
+                Ok(true)
             }
             Self::Migrate { from, dry_run } => {
                 // Before anything is opened, which would make the database.
@@ -141,21 +138,20 @@ impl Command {
                     from.display()
                 );
                 let app = App::open(settings).await?;
-                let report = migrate(app.ground.store(), &from, dry_run).await;
-                say(report.context("the old store was not taken over, and is as it was")?);
-                if !dry_run {
-                    let untold = app.repository.sweep().await?;
-                    say(format_args!(
-                        "{untold} entities that no event told of are told of now"
-                    ));
-                }
-                Ok(ExitCode::SUCCESS)
+                let done = take_over(&app, &from, dry_run).await;
+                app.ground.store().close().await;
+                done
             }
-            command => command.run_on(&App::open(settings).await?).await,
+            command => {
+                let app = App::open(settings).await?;
+                let done = command.run_on(&app).await;
+                app.ground.store().close().await;
+                done
+            }
         }
     }
 
-    async fn run_on(self, app: &App) -> anyhow::Result<ExitCode> {
+    async fn run_on(self, app: &App) -> anyhow::Result<bool> {
         let ground = &app.ground;
         match self {
             Self::Seed { days, seed: number } => {
@@ -190,9 +186,7 @@ impl Command {
             Self::Sync(arguments) => {
                 let synced = sync(ground, &app.processor()?, &arguments).await?;
                 say(&synced);
-                if matches!(synced, Synced::Left(_)) {
-                    return Ok(ExitCode::FAILURE);
-                }
+                return Ok(!matches!(synced, Synced::Left(_)));
             }
             Self::Status => {
                 say(app.stored().await?);
@@ -208,8 +202,23 @@ impl Command {
             }
             Self::MakeV6 { .. } | Self::Migrate { .. } => {}
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(true)
     }
+}
+
+/// Migrates, and enqueues what the old app lost track of. Whether every row could be taken over.
+async fn take_over(app: &App, from: &Path, dry_run: bool) -> anyhow::Result<bool> {
+    let report = migrate(app.ground.store(), from, dry_run)
+        .await
+        .context("the old store was not taken over, and is as it was")?;
+    say(&report);
+    if !dry_run {
+        let untold = app.repository.sweep().await?;
+        say(format_args!(
+            "{untold} entities that no event told of are told of now"
+        ));
+    }
+    Ok(report.rejected() == 0)
 }
 
 /// The app, put together.

@@ -14,7 +14,7 @@
 
 use std::path::Path;
 
-use fitiq_core::cli::bar;
+use fitiq_core::cli::import_bar;
 use outbox_runtime::SqliteStore;
 use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
@@ -82,13 +82,6 @@ pub async fn migrate(
     if dry_run {
         import = import.dry_run();
     }
-    let mut shown = None;
-    let import = import.on_progress(move |progress| {
-        let bar = shown.get_or_insert_with(|| bar(progress.total));
-        bar.set_position(progress.read);
-        if progress.read == progress.total {
-            bar.finish_and_clear();
-        }
-    });
+    let import = import.on_progress(import_bar());
     import.run(store, Mapper::default()).await
 }

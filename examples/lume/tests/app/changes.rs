@@ -158,18 +158,7 @@ async fn an_edit_of_what_was_deleted_elsewhere_is_not_lost() {
 }
 
 async fn delete_elsewhere(scene: &Scene, path: &str) {
-    let other = crate::scene::open(
-        &scene.backend,
-        &scene.clock,
-        scene.folder.path().join("other.db"),
-    )
-    .await;
-    other
-        .ground
-        .session()
-        .sign_in(crate::scene::EMAIL, "secret")
-        .await
-        .unwrap();
+    let other = scene.other_device().await;
     let restored = restore(other.ground.api(), other.ground.store(), &scene.user())
         .await
         .unwrap();
@@ -269,18 +258,7 @@ async fn the_status_decides_whatever_the_form_of_the_error() {
         let (mood, chat) = (scene.add_mood(0.5).await, scene.begin(None).await);
         scene.say(chat, "Hello").await;
         scene.deliver().await;
-        let other = crate::scene::open(
-            &scene.backend,
-            &scene.clock,
-            scene.folder.path().join("other.db"),
-        )
-        .await;
-        other
-            .ground
-            .session()
-            .sign_in(crate::scene::EMAIL, "secret")
-            .await
-            .unwrap();
+        let other = scene.other_device().await;
         // Another device is quicker.
         let _ = restore(other.ground.api(), other.ground.store(), &scene.user())
             .await

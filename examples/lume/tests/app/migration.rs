@@ -210,7 +210,7 @@ fn a_store_that_cannot_be_read_is_refused() {
             .args([Path::new("migrate"), Path::new("--from"), &at(source)])
             .output()
             .unwrap();
-        assert_eq!(output.status.code(), Some(1), "{source}: {output:?}");
+        assert_eq!(output.status.code(), Some(2), "{source}: {output:?}");
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(said.contains(source), "{said}");
         assert_eq!(std::fs::read(at(source)).ok(), before, "{source}");

@@ -83,18 +83,7 @@ async fn a_restore_adds_what_this_device_has_not() {
     let chat = scene.begin(Some(goal)).await;
     scene.say(chat, "Hello").await;
     scene.deliver().await;
-    let fresh = crate::scene::open(
-        &scene.backend,
-        &scene.clock,
-        scene.folder.path().join("fresh.db"),
-    )
-    .await;
-    fresh
-        .ground
-        .session()
-        .sign_in(crate::scene::EMAIL, "secret")
-        .await
-        .unwrap();
+    let fresh = scene.other_device().await;
     let restored = restore(fresh.ground.api(), fresh.ground.store(), &scene.user())
         .await
         .unwrap();

@@ -33,14 +33,16 @@ impl Scene {
     /// Signed in.
     pub(crate) async fn with(settings: Settings) -> Self {
         let scene = Self::signed_out(settings).await;
+        sign_in(&scene.app).await;
         scene
-            .app
-            .ground
-            .session()
-            .sign_in(EMAIL, "secret")
-            .await
-            .unwrap();
-        scene
+    }
+
+    /// The app on another device of the same account, which has nothing yet.
+    pub(crate) async fn other_device(&self) -> App {
+        let db = self.folder.path().join("other.db");
+        let app = open(&self.backend, &self.clock, db).await;
+        sign_in(&app).await;
+        app
     }
 
     pub(crate) async fn signed_out(settings: Settings) -> Self {
@@ -249,6 +251,11 @@ impl Scene {
             status: GoalStatus::Active,
         }
     }
+}
+
+pub(crate) async fn sign_in(app: &App) -> UserId {
+    let session = app.ground.session();
+    session.sign_in(EMAIL, "secret").await.unwrap()
 }
 
 /// The app on a database, which need not be there yet.

@@ -5,7 +5,7 @@ use lume::cli::BEFORE_AN_ACCOUNT;
 use lume::entities::MoodEntry;
 use outbox_runtime::{OutboxRepository, OutboxStatus};
 
-use crate::scene::{EMAIL, Scene};
+use crate::scene::{Scene, sign_in};
 
 /// Failure 20.
 #[tokio::test]
@@ -72,13 +72,7 @@ async fn what_was_written_before_signing_in_is_the_accounts() {
     let mut mood = scene.mood(0.5);
     mood.user_id = scene.app.user_id();
     let id = scene.app.repository.add(mood).await.unwrap();
-    let user = scene
-        .app
-        .ground
-        .session()
-        .sign_in(EMAIL, "secret")
-        .await
-        .unwrap();
+    let user = sign_in(&scene.app).await;
     let moved = scene
         .app
         .repository
