@@ -320,12 +320,11 @@ pub mod prelude {
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
-/// So does that of the guide to importing.
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../docs/importing.md")]
-struct Importing;
-
 /// So does that of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
+
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../docs/guide/importing.md")]
+struct Importing;
