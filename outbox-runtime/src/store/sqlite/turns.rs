@@ -50,7 +50,7 @@ pub(super) fn first_of_each(
 /// A user who has something ready.
 struct Next {
     user_id: Vec<u8>,
-    /// His first event, where one of his is asked for.
+    /// Their first event, where one of theirs is asked for.
     row: Option<ReadRow>,
 }
 
@@ -75,7 +75,7 @@ fn next(
     };
     let user_id = user_of(row)?;
     if request.excludes(&user_id) {
-        // On to the next, without a look at what he has.
+        // On to the next, without a look at what they have.
         return Ok(Some(Next { user_id, row: None }));
     }
     let first = read(row)?;
@@ -85,7 +85,7 @@ fn next(
             row: Some(first),
         }));
     }
-    // His first event is not asked for: on to the first one that is, be it his or another's.
+    // Their first event is not asked for: on to the first one that is, be it theirs or another's.
     let sql = format!(
         "SELECT {} FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 'ready' AND user_id > ?{}
          ORDER BY user_id, priority DESC, next_attempt_at, seq LIMIT 1",
