@@ -19,15 +19,17 @@
 //!
 //! # Layout
 //!
-//! A request goes through [`Backend`]'s `connection` to `service`, which takes all steps of an answer in order: key, token,
-//! rate, fault, effect, record. What an endpoint does is in `routes`, a file a family, on what `store` holds.
+//! A request goes through [`Backend`]'s `connection` to `service`, which takes the steps of an answer in order: key, token, rate,
+//! what `effect` makes of it (a fault, an answer given again, a change), record. What an endpoint does is in `routes`, a file a
+//! family, on what `store` holds.
 
 mod backend; // the running service, as a handle
 mod settings; // what can be switched before it starts
 
 mod admin; // what can be switched and asked while it runs
 mod connection; // listening, refusing and cutting connections
-mod service; // the steps of an answer
+mod effect; // what a call leads to that was let in
+mod service; // who is let in, and the record of it
 
 mod answer; // what an endpoint says, and the envelopes it goes out in
 mod audit; // what is held and what was called

@@ -1,13 +1,13 @@
-//! The steps of an answer: key, token, rate, fault, effect, record. All of a call's happen under one lock, so that the order of
-//! the audit is the order of the effects.
+//! The steps of an answer: key, token, rate, effect, record. All of a call's happen under one lock, so that the order of the audit
+//! is the order of the effects.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, Bytes, to_bytes};
-use axum::extract::{Extension, Path, Request, State};
+use axum::body::{Body, to_bytes};
+use axum::extract::{self, Extension, Path, Request};
 use axum::http::header::{AUTHORIZATION, HeaderName};
 use axum::http::request::Parts;
 use axum::http::{Response, StatusCode};
@@ -19,15 +19,15 @@ use crate::audit::{Audit, Call, Log};
 use crate::auth::Sessions;
 use crate::clock::Clock;
 use crate::connection::Line;
+use crate::effect::{IDEMPOTENCY_KEY, Incoming, Outcome, State, header};
 use crate::faults::{Fault, FaultRule, Plan};
 use crate::limits::Limits;
-use crate::replay::{Replays, Seen, Slot};
-use crate::routes::{self, Action, Route, Visit};
+use crate::replay::Replays;
+use crate::routes::{self, Action, Route};
 use crate::settings::{ErrorCodes, Idempotency, Settings};
 use crate::store::Store;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// What a body may have, in bytes: a batch of meals as long as they may be, in characters of four bytes.
 const LONGEST_BODY: usize = 1024 * 1024;
 
@@ -38,44 +38,13 @@ pub(crate) struct Service {
     error_codes: ErrorCodes,
     latency: RangeInclusive<Duration>,
     clock: Clock,
-    state: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    sessions: Sessions,
-    store: Store,
-    limits: Option<Limits>,
-    faults: Plan,
-    /// `None`: keys are ignored.
-    replays: Option<Replays>,
-    log: Log,
-    chance: fastrand::Rng,
-}
-
-/// A request that was read.
-#[derive(Debug)]
-struct Incoming {
-    parts: Parts,
-    /// The `{id}` of the path.
-    id: String,
-    body: Bytes,
-}
-
-/// What a call led to.
-#[derive(Debug)]
-struct Outcome {
-    answer: Answer,
-    user: Option<String>,
-    entity: Option<String>,
-    fault: Option<Fault>,
-    replay: bool,
+    state: Mutex<State>,
 }
 
 impl Service {
     pub(crate) fn new(settings: Settings) -> Self {
         let clock = settings.clock;
-        let inner = Inner {
+        let inner = State {
             sessions: Sessions::new(settings.accounts, settings.token_ttl),
             store: Store::default(),
             limits: settings
@@ -105,7 +74,7 @@ impl Service {
             let Ok(method) = MethodFilter::try_from(method) else {
                 continue;
             };
-            let answer = move |State(service): State<Arc<Self>>,
+            let answer = move |extract::State(service): extract::State<Arc<Self>>,
                                Extension(line): Extension<Line>,
                                id: Option<Path<String>>,
                                request: Request| async move {
@@ -116,7 +85,7 @@ impl Service {
             router = router.route(path, on(method, answer));
         }
         let unknown = |status: StatusCode, message: &'static str| {
-            move |State(service): State<Arc<Self>>, request: Request| async move {
+            move |extract::State(service): extract::State<Arc<Self>>, request: Request| async move {
                 service.refuse(&Refusal::new(status, message), &request.into_parts().0)
             }
         };
@@ -224,7 +193,7 @@ impl Service {
     /// Who it is, or why not: `None` where the endpoint is for anybody.
     fn admit(
         &self,
-        inner: &Inner,
+        inner: &State,
         route: &Route,
         incoming: &Incoming,
         now: DateTime<Utc>,
@@ -272,142 +241,8 @@ impl Service {
         least + spread.mul_f64(self.inner().chance.f64())
     }
 
-    fn inner(&self) -> MutexGuard<'_, Inner> {
+    fn inner(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Inner {
-    /// From the fault that may come instead of the effect to the one that may come instead of the answer.
-    fn act(
-        &mut self,
-        route: &'static Route,
-        incoming: &Incoming,
-        user: Option<String>,
-        now: DateTime<Utc>,
-        with_code: bool,
-    ) -> Outcome {
-        let fault = self.faults.next(route.name, &mut self.chance);
-        if let Some(refusal) = fault.and_then(refusal_of) {
-            let answer = route.refused(&refusal, with_code);
-            return Outcome {
-                answer,
-                user,
-                entity: None,
-                fault,
-                replay: false,
-            };
-        }
-        let slot = slot(route, incoming, user.as_deref());
-        let seen = match (&self.replays, &slot) {
-            (Some(replays), Some(slot)) => replays.look_up(slot, &incoming.body),
-            _ => Seen::Never,
-        };
-        let (answer, entity, replay) = match seen {
-            Seen::Before(answer, entity) => (answer, entity, true),
-            Seen::OtherBody => {
-                let message = "the idempotency key was used for another request";
-                let refusal = Refusal::new(StatusCode::UNPROCESSABLE_ENTITY, message);
-                (route.refused(&refusal, with_code), None, false)
-            }
-            Seen::Never => {
-                let (answer, entity) =
-                    self.perform(route, incoming, user.as_deref(), now, with_code);
-                if let (Some(replays), Some(slot)) = (&mut self.replays, slot)
-                    && answer.status.is_success()
-                {
-                    replays.keep(slot, &incoming.body, &answer, entity.clone());
-                }
-                (answer, entity, false)
-            }
-        };
-        let (answer, fault) = match fault {
-            Some(Fault::Garble) => answer
-                .garbled()
-                .map_or((answer, None), |garbled| (garbled, fault)),
-            _ => (answer, fault),
-        };
-        Outcome {
-            answer,
-            user,
-            entity,
-            fault,
-            replay,
-        }
-    }
-
-    fn perform(
-        &mut self,
-        route: &Route,
-        incoming: &Incoming,
-        user: Option<&str>,
-        now: DateTime<Utc>,
-        with_code: bool,
-    ) -> (Answer, Option<String>) {
-        let email = user
-            .and_then(|user| self.sessions.email_of(user))
-            .unwrap_or_default()
-            .to_owned();
-        let visit = Visit {
-            user: user.unwrap_or_default(),
-            email: &email,
-            id: &incoming.id,
-            query: incoming.parts.uri.query().unwrap_or_default(),
-            body: &incoming.body,
-            key: header(&incoming.parts, &IDEMPOTENCY_KEY),
-            seq: self.log.next_seq(),
-            now,
-        };
-        let result = match route.action {
-            Action::Open(act) => act(&mut self.sessions, &visit),
-            Action::User(act) => act(&mut self.store, &visit),
-        };
-        match result {
-            Ok(done) => {
-                let entity = done.entity.clone();
-                (route.envelope.done(done), entity)
-            }
-            Err(refusal) => (route.refused(&refusal, with_code), None),
-        }
-    }
-}
-
-impl Route {
-    /// Who is not let in is told so in the same words everywhere.
-    fn refused(&self, refusal: &Refusal, with_code: bool) -> Answer {
-        let envelope = match refusal.status {
-            StatusCode::UNAUTHORIZED => Envelope::Plain,
-            _ => self.envelope,
-        };
-        envelope.refused(refusal, with_code)
-    }
-}
-
-/// What a key belongs to.
-fn slot(route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> {
-    let key = header(&incoming.parts, &IDEMPOTENCY_KEY)?;
-    let path = incoming.parts.uri.path();
-    Some((
-        user?.to_owned(),
-        route.name,
-        path.to_owned(),
-        key.to_owned(),
-    ))
-}
-
-/// What a fault answers that comes instead of the effect.
-fn refusal_of(fault: Fault) -> Option<Refusal> {
-    match fault {
-        Fault::InternalError => Some(Refusal::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "internal server error",
-        )),
-        Fault::Unavailable => Some(Refusal::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "service unavailable",
-        )),
-        Fault::TooManyRequests => Some(Refusal::too_many_requests(Duration::from_secs(1))),
-        Fault::Drop | Fault::Garble | Fault::Slow(_) => None,
     }
 }
 
@@ -424,10 +259,6 @@ fn call(seq: u64, status: StatusCode, parts: &Parts) -> Call {
         fault: None,
         replay: false,
     }
-}
-
-fn header<'a>(parts: &'a Parts, name: &HeaderName) -> Option<&'a str> {
-    parts.headers.get(name)?.to_str().ok()
 }
 
 #[allow(
