@@ -1,5 +1,6 @@
 //! What `docs/GUARANTEES.md` says is there: every test that it names, and a row for every fault and failure.
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 fn root() -> PathBuf {
@@ -19,7 +20,7 @@ fn names(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// The folders in which a test may be whose name begins so, and what is left of the name. `None`: it is no test's name.
-fn folders<'n>(name: &'n str) -> Option<(Vec<&'static str>, &'n str)> {
+fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
     let (first, rest) = name.split_once("::")?;
     let is_code = name.contains(|c: char| c.is_uppercase() || "()[]{} ".contains(c));
     match first {
@@ -44,9 +45,8 @@ fn files(folder: &Path, stem: &str) -> Vec<PathBuf> {
         if path.is_dir() {
             found.extend(files(&path, stem));
         }
-        let is_main = path.file_name().is_some_and(|name| name == "main.rs");
-        let named = if is_main { path.parent() } else { Some(&*path) };
-        let is_it = named.and_then(Path::file_stem).is_some_and(|it| it == stem);
+        let names = [path.file_stem(), path.parent().and_then(Path::file_name)];
+        let is_it = names.contains(&Some(OsStr::new(stem)));
         if is_it && path.extension().is_some_and(|extension| extension == "rs") {
             found.push(path);
         }
