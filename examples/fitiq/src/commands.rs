@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use chrono::NaiveDate;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use fitiq_core::cli::{self, Settings, SignIn, SignOutArguments, SyncArguments, Synced, say};
 use fitiq_core::{LocalId, UserId};
@@ -84,7 +85,7 @@ pub enum Command {
     /// Take over the outbox of the app's older version
     Migrate {
         /// Its Core Data store
-        #[arg(long, value_name = "STORE")]
+        #[arg(long, value_name = "STORE", value_parser = PathBufValueParser::new().try_map(cli::existing_file))]
         from: PathBuf,
         /// Do everything, verify it, and roll it back
         #[arg(long)]

@@ -3,6 +3,7 @@
 //! An app opens its [`Ground`] from the [`Settings`], adds its handlers by [`Ground::processor`], and hands both to the commands.
 
 use std::io::Write;
+use std::path::PathBuf;
 
 mod explain; // why an entity is not delivered
 mod ground; // what every command stands on: store, session, client
@@ -19,6 +20,19 @@ pub use self::run::run;
 pub use self::sign::{Leave, SignIn, SignOutArguments, sign_in, sign_out};
 pub use self::status::{statistics_table, status};
 pub use self::sync::{SyncArguments, Synced, sync};
+
+/// For an argument that must be a file: refused before anything is opened, which would make a database.
+///
+/// # Errors
+///
+/// Where no file is there.
+pub fn existing_file(path: PathBuf) -> Result<PathBuf, &'static str> {
+    if path.is_file() {
+        Ok(path)
+    } else {
+        Err("there is no such file; nothing was done")
+    }
+}
 
 /// A line for whoever called. A reader that has gone away changes nothing about the work.
 pub fn say(text: impl std::fmt::Display) {

@@ -4,10 +4,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context;
+use clap::builder::{PathBufValueParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use fitiq_core::cli::{
-    Ground, Settings, SignIn, SignOutArguments, SyncArguments, Synced, explain, say, sign_in,
-    sign_out, status, sync,
+    Ground, Settings, SignIn, SignOutArguments, SyncArguments, Synced, existing_file, explain, say,
+    sign_in, sign_out, status, sync,
 };
 use outbox_runtime::{Clock as _, Processor, SystemClock};
 use uuid::Uuid;
@@ -74,7 +75,7 @@ enum Command {
     /// Take over the store of the sixth version
     Migrate {
         /// The old store; it is not written to
-        #[arg(long, value_name = "STORE")]
+        #[arg(long, value_name = "STORE", value_parser = PathBufValueParser::new().try_map(existing_file))]
         from: PathBuf,
         /// Show what would be, and leave everything as it is
         #[arg(long)]
@@ -131,12 +132,6 @@ impl Command {
                 Ok(true)
             }
             Self::Migrate { from, dry_run } => {
-                // Before anything is opened, which would make the database.
-                anyhow::ensure!(
-                    from.is_file(),
-                    "{}: there is no such file; nothing was done",
-                    from.display()
-                );
                 let app = App::open(settings).await?;
                 let done = take_over(&app, &from, dry_run).await;
                 app.ground.store().close().await;
