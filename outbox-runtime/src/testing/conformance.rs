@@ -100,6 +100,7 @@ macro_rules! conformance {
             an_explanation_names_what_an_entity_waits_for,
             an_explanation_names_who_goes_first,
             a_commit_is_noticed_by_who_waits_for_a_change,
+            an_outcome_that_makes_an_event_claimable_is_noticed,
         }
     };
     (@cases $make_store:path: $($case:ident,)+) => {$(

@@ -166,3 +166,26 @@ pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: 
     // Also when it happened before anybody waited.
     assert_ne!(store.changed(seen).await, seen);
 }
+
+pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, event(1)).await;
+    create(store, event(1)).await;
+    let first = claim_one(store).await;
+    let seen = store.revision();
+    settle(
+        store,
+        &first,
+        Disposition::GiveBack {
+            next_attempt_at: None,
+        },
+    )
+    .await;
+    assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
+    let first = claim_one(store).await;
+    let seen = store.revision();
+    settle(store, &first, Disposition::Complete).await;
+    assert_ne!(store.changed(seen).await, seen, "the next one can be");
+}

@@ -28,7 +28,8 @@ mod transitions;
 
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
-    listings_filter_by_status_user_and_limit, next_due_tells_the_earliest_due_time_or_lease_end,
+    an_outcome_that_makes_an_event_claimable_is_noticed, listings_filter_by_status_user_and_limit,
+    next_due_tells_the_earliest_due_time_or_lease_end,
     pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
     statistics_count_every_status,
 };
