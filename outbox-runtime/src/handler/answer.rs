@@ -20,7 +20,7 @@ use crate::outcome::Outcome;
 /// | [`permanent`](Self::permanent) | counts | dead letter |
 /// | [`offline`](Self::offline) | is given back | the whole run pauses and probes |
 /// | [`unauthenticated`](Self::unauthenticated) | is given back | the user's work pauses until credentials were refreshed |
-/// | [`rate_limited`](Self::rate_limited) | is given back | the handler set pauses for that long |
+/// | [`rate_limited`](Self::rate_limited) | is given back | the handler set pauses for that long, then tries one event alone |
 /// | [`obsolete`](Self::obsolete) | counts | completed: the remote service does not want it any more |
 /// | [`snooze`](Self::snooze) | is given back | again after that long |
 ///
@@ -108,6 +108,11 @@ impl HandlerError {
     }
 
     /// The service wants to be left alone for `after` (429, or 503 with `Retry-After`).
+    ///
+    /// The handler set pauses. Then one event is tried alone, and the others one after the other, until no limit was met for
+    /// eight times as long as the pause was; then two at once may be under way, and so on up to
+    /// [`max_concurrency`](crate::ProcessorBuilder::max_concurrency). Where `after` is zero the pause is a second; where it is
+    /// zero or the same for the event that is tried alone, twice what it was, up to a minute.
     pub fn rate_limited(after: Duration) -> Self {
         Self::plain(Delivery::RateLimited { after })
     }

@@ -17,6 +17,7 @@ mod attempt;
 mod builder;
 mod changes;
 mod pauses;
+mod rate_limits;
 mod routes;
 mod run;
 mod running;

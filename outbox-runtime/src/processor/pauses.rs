@@ -1,10 +1,11 @@
 //! What keeps a run from claiming: no network, refused credentials, a user who has signed out, a rate limit.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::rate_limits::RateLimits;
 use super::routes::HandlerIndex;
 use crate::clock;
 use crate::statistics::WaitsFor;
@@ -29,7 +30,7 @@ pub(super) struct Pauses {
     /// These two in the order of the users, so that the same things happen in the same order each time.
     credentials: BTreeMap<String, Credentials>,
     signed_out: BTreeSet<String>,
-    rate_limits: HashMap<HandlerIndex, DateTime<Utc>>,
+    pub(super) rate_limits: RateLimits,
 }
 
 #[derive(Debug)]
@@ -73,7 +74,7 @@ impl Pauses {
         self.network.is_none()
             && self.credentials.is_empty()
             && self.signed_out.is_empty()
-            && self.rate_limits.is_empty()
+            && self.rate_limits.are_none()
     }
 
     /// The clock was set: what was to end in a while ends in that while all the same.
@@ -86,9 +87,7 @@ impl Pauses {
                 *until = clock::shifted(*until, jump);
             }
         }
-        for until in self.rate_limits.values_mut() {
-            *until = clock::shifted(*until, jump);
-        }
+        self.rate_limits.shift(jump);
     }
 
     /// How much may be claimed now. A probe that this permits is out once [`probe_started`](Self::probe_started) is called.
@@ -236,24 +235,6 @@ impl Pauses {
             .is_some_and(|credentials| credentials.state != Access::Granted)
     }
 
-    /// The service wants a pause of this handler set. A longer one that was asked for before stands.
-    pub(super) fn rate_limited(&mut self, handler: HandlerIndex, until: DateTime<Utc>) {
-        let end = self.rate_limits.entry(handler).or_insert(until);
-        *end = until.max(*end);
-    }
-
-    /// Until when nothing may be sent by this handler set.
-    pub(super) fn rate_limit(
-        &self,
-        handler: HandlerIndex,
-        now: DateTime<Utc>,
-    ) -> Option<DateTime<Utc>> {
-        self.rate_limits
-            .get(&handler)
-            .copied()
-            .filter(|until| *until > now)
-    }
-
     /// When the next pause ends by itself.
     pub(super) fn next_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let probe = self
@@ -268,10 +249,9 @@ impl Pauses {
                 Access::Refused(at) => Some(at),
                 Access::Granted | Access::Refreshing => None,
             });
-        let limits = self.rate_limits.values().copied();
         probe
             .chain(refresh)
-            .chain(limits)
+            .chain(self.rate_limits.ends())
             .filter(|end| *end > now)
             .min()
     }
@@ -294,7 +274,8 @@ impl Pauses {
         if self.is_user_paused(user_id) {
             return Some(WaitsFor::Credentials);
         }
-        self.rate_limit(handler, now)
+        self.rate_limits
+            .pause(handler, now)
             .map(|until| WaitsFor::RateLimit { until })
     }
 }

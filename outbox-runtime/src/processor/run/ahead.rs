@@ -4,7 +4,7 @@
 //! while that they are that quick. One that is slow ends it: what waits then goes back to the store, without an attempt
 //! counted. So with handlers that call a service, as most do, no more is claimed than handlers are free.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -13,7 +13,7 @@ use super::Run;
 use crate::claim::Claim;
 use crate::clock;
 use crate::processor::pauses::{Pauses, Permission};
-use crate::processor::routes::Route;
+use crate::processor::routes::{HandlerIndex, Route};
 
 /// What takes longer is not quick; what waits should have begun by then.
 const QUICK: Duration = Duration::from_millis(5);
@@ -81,6 +81,14 @@ impl Waiting {
         self.0.len()
     }
 
+    /// How many are this handler set's.
+    pub(super) fn of(&self, handler: HandlerIndex) -> usize {
+        let waiting = self.0.iter();
+        waiting
+            .filter(|waiting| waiting.route.index == handler)
+            .count()
+    }
+
     /// The clock was set: they wait as long as they would have.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for waiting in &mut self.0 {
@@ -129,15 +137,27 @@ impl Run {
         match self.pauses.permission(now) {
             Permission::Nothing => self.hand_back_waiting(|_, _| true),
             // A claim that was made for a probe is the only one.
-            Permission::All | Permission::Probe => self.hand_back_waiting(|pauses, waiting| {
-                pauses.is_user_paused(&waiting.claim.event.user_id)
-                    || pauses.rate_limit(waiting.route.index, now).is_some()
-            }),
+            Permission::All | Permission::Probe => {
+                // A pause may have begun and ended since the claim.
+                let shares = self.pauses.rate_limits.shares(now);
+                let mut rooms: BTreeMap<HandlerIndex, usize> = shares
+                    .map(|share| {
+                        let room = share.most.saturating_sub(self.share_taken(share));
+                        (share.handler, room)
+                    })
+                    .collect();
+                self.hand_back_waiting(|pauses, waiting| {
+                    let handler = waiting.route.index;
+                    pauses.is_user_paused(&waiting.claim.event.user_id)
+                        || pauses.rate_limits.pause(handler, now).is_some()
+                        || rooms.get_mut(&handler).is_some_and(is_used_up)
+                });
+            }
         }
     }
 
     /// Settles what waits, and `which` picks, as not attempted.
-    pub(super) fn hand_back_waiting(&mut self, which: impl Fn(&Pauses, &Ahead) -> bool) {
+    pub(super) fn hand_back_waiting(&mut self, mut which: impl FnMut(&Pauses, &Ahead) -> bool) {
         let waiting = std::mem::take(&mut self.waiting.0);
         let (back, rest): (Vec<Ahead>, _) = waiting
             .into_iter()
@@ -153,5 +173,16 @@ impl Run {
         self.waiting
             .0
             .retain(|waiting| waiting.claim.event.id != event_id);
+    }
+}
+
+/// Takes one from what is left, unless nothing is.
+fn is_used_up(left: &mut usize) -> bool {
+    match left.checked_sub(1) {
+        Some(less) => {
+            *left = less;
+            false
+        }
+        None => true,
     }
 }

@@ -11,7 +11,8 @@ use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::processor::attempt;
 use crate::processor::pauses::Permission;
-use crate::processor::routes::Route;
+use crate::processor::rate_limits::Share;
+use crate::processor::routes::{HandlerIndex, Route};
 use crate::retry::RetryPolicy;
 
 impl Run {
@@ -80,6 +81,8 @@ impl Run {
         let free = settings.max_concurrency.saturating_sub(taken);
         match self.pauses.permission(self.now()) {
             _ if self.is_own_user_paused() => 0,
+            Permission::Nothing => 0,
+            Permission::Probe => free.min(1),
             Permission::All => {
                 let ahead = self
                     .pace
@@ -90,11 +93,31 @@ impl Run {
                 } else {
                     0
                 };
-                (free + more).min(settings.batch_size)
+                // Whichever events are next, they may all be of the set that may have the fewest.
+                let fewest = self.rooms().into_iter().map(|(_, room)| room);
+                let fewest = fewest.filter(|room| *room > 0).min();
+                (free + more)
+                    .min(settings.batch_size)
+                    .min(fewest.unwrap_or(usize::MAX))
             }
-            Permission::Probe => free.min(1),
-            Permission::Nothing => 0,
         }
+    }
+
+    /// How many more events of a handler set may be under way, for those that a rate limit keeps from having as many as others.
+    fn rooms(&self) -> Vec<(HandlerIndex, usize)> {
+        let shares = self.pauses.rate_limits.shares(self.now());
+        shares
+            .map(|share| {
+                let taken = self.share_taken(share) + self.waiting.of(share.handler);
+                (share.handler, share.most.saturating_sub(taken))
+            })
+            .collect()
+    }
+
+    /// Attempts of a handler set that heed its last pause. Others, as they began before, may take as long as they want.
+    pub(super) fn share_taken(&self, share: Share) -> usize {
+        let is_of_share = |job: &&Job| matches!(job, Job::Attempt(attempt) if attempt.handler == share.handler && attempt.rate_limits >= share.number);
+        self.jobs.values().filter(is_of_share).count()
     }
 
     pub(super) fn attempts(&self) -> usize {
@@ -113,7 +136,10 @@ impl Run {
 
     fn request(&self, limit: usize) -> ClaimRequest {
         let now = self.now();
-        let paused = |handler| self.pauses.rate_limit(handler, now).is_some();
+        let rooms = self.rooms();
+        let paused = |handler| {
+            self.pauses.rate_limits.pause(handler, now).is_some() || rooms.contains(&(handler, 0))
+        };
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
             .with_event_types(routes.claimable(&paused, &self.unhandled));
@@ -195,6 +221,7 @@ impl Run {
             retry: route.retry,
             handler: route.index,
             credentials: self.pauses.generation(&claim.event.user_id),
+            rate_limits: self.pauses.rate_limits.number(),
             claim,
             abort: abort.clone(),
             lease_lost: false,

@@ -53,7 +53,7 @@ impl Run {
         let user_id = &attempt.claim.event.user_id;
         match &ended {
             Ended::Delivered => {
-                self.went_online();
+                self.was_answered(attempt);
                 let jobs = &self.jobs;
                 let is_of_user = |job: &Job| matches!(job, Job::Attempt(other) if other.claim.event.user_id == *user_id);
                 let is_last = || !jobs.values().any(is_of_user);
@@ -65,20 +65,20 @@ impl Run {
                     self.pauses.went_offline(now);
                 }
                 Delivery::Unauthenticated => {
-                    self.went_online();
+                    self.was_answered(attempt);
                     self.pauses.refused(user_id, attempt.credentials, now);
                 }
                 Delivery::RateLimited { after } => {
                     self.went_online();
                     debug!(?after, "rate limited");
-                    self.pauses
-                        .rate_limited(attempt.handler, clock::after(now, after));
+                    let limits = &mut self.pauses.rate_limits;
+                    limits.met(attempt.handler, attempt.rate_limits, after, now);
                 }
                 Delivery::NoHandler => {
                     self.pauses.probe_inconclusive(now);
                     self.leave_alone(&attempt.claim.event.event_type);
                 }
-                _ => self.went_online(),
+                _ => self.was_answered(attempt),
             },
             Ended::TimedOut(_) | Ended::Panicked(_) => self.pauses.probe_inconclusive(now),
         }
@@ -90,6 +90,15 @@ impl Run {
             let outcome = ended.into_outcome().map_message(redact);
             self.settle(&attempt.claim, outcome, &attempt.retry);
         }
+    }
+
+    /// The service answered something else than that it wants a pause.
+    fn was_answered(&mut self, attempt: &Attempt) {
+        self.went_online();
+        let most = self.shared.settings.max_concurrency;
+        let now = self.now();
+        let limits = &mut self.pauses.rate_limits;
+        limits.passed(attempt.handler, attempt.rate_limits, most, now);
     }
 
     pub(super) fn went_online(&mut self) {

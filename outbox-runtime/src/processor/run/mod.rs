@@ -137,6 +137,8 @@ struct Attempt {
     handler: HandlerIndex,
     /// The credentials that it began with.
     credentials: u64,
+    /// The rate limits that were known when it began.
+    rate_limits: u64,
     abort: AbortHandle,
     /// Somebody else has the event: whatever the handler answers, nothing is recorded.
     lease_lost: bool,
