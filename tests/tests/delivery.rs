@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
-    BuildError, Clock, EntityOptions, Flushed, HandlerSet, MemoryStore, OutboxEventHandler,
-    Processor, RawMetadata, SqliteStoreBuilder, WaitsFor, async_trait, prelude::*,
-    testing::ManualClock,
+    BuildError, ClaimRequest, Clock, Disposition, EntityOptions, Flushed, HandlerSet, MemoryStore,
+    OutboxEventHandler, Processor, RawMetadata, Settlement, SqliteStoreBuilder, WaitsFor,
+    async_trait, prelude::*, testing::ManualClock,
 };
 use outbox_tests::{
     Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, start, start_all_users,
@@ -69,6 +69,30 @@ async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
         remote.next().await.ok();
     }
     running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
+    // Said to be alone, and its clock stands, so that nobody looks at the file: only what wrote the outcome can tell.
+    let (temporary, _clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
+    let store = &temporary.store;
+    for _ in 0..2 {
+        note(1).enqueue_update().on(store).await.unwrap();
+    }
+    let again = Disposition::GiveBack {
+        next_attempt_at: None,
+    };
+    for disposition in [again, Disposition::Complete] {
+        let request = ClaimRequest::new(1, Duration::from_secs(60));
+        let claim = store.claim(&request).await.unwrap().remove(0);
+        let seen = store.revision();
+        let settlement = Settlement {
+            lease: claim.lease,
+            disposition,
+        };
+        store.settle(vec![settlement]).await.unwrap();
+        assert_ne!(within(store.changed(seen)).await, seen);
+    }
 }
 
 #[tokio::test]
