@@ -408,6 +408,18 @@ fn an_error_text_is_cut_at_a_character_and_fits() {
     });
 }
 
+#[test]
+fn an_error_text_that_just_fits_is_kept_whole() {
+    on_each_store(|store, _| async move {
+        let created = enqueue(&store, note(1).enqueue_sync()).await;
+        let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
+        let text = "x".repeat(outbox_runtime::MAX_MESSAGE_BYTES);
+        store.mark_as_failed(&claim.lease, &text).await.unwrap();
+        let failed = store.fetch_event(created.id).await.unwrap().unwrap();
+        assert_eq!(failed.error_message, Some(text));
+    });
+}
+
 /// Whatever the metadata of a row is, it is told by its length alone.
 #[test]
 fn a_refusal_for_size_shows_nothing_of_the_content() {
