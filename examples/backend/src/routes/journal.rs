@@ -3,10 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Change, Create, Route, Visit, change, create, list, read, remove};
+use super::kept::{self, Kept};
+use super::{Route, change, create, list, read, remove};
 use crate::answer::Envelope;
 use crate::rules::{self, Checked};
-use crate::store::{Collection, Entity, Store, Stranger};
+use crate::store::{Collection, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::user(
@@ -44,15 +45,7 @@ const TYPES: [&str; 6] = [
 ];
 
 /// A journal entry as it is sent out.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct JournalEntry {
-    id: String,
-    user_id: String,
-    #[serde(flatten)]
-    content: Content,
-    created_at: String,
-    updated_at: String,
-}
+pub(crate) type JournalEntry = Kept<Content>;
 
 /// What a request says of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -81,20 +74,6 @@ pub(crate) struct Content {
     is_favorite: bool,
 }
 
-impl Content {
-    fn check(&self) -> Checked {
-        rules::optional_length("title", self.title.as_deref(), 200)?;
-        rules::length("content", &self.content, 1..=10_000)?;
-        rules::one_of("content_format", &self.content_format, &FORMATS)?;
-        rules::one_of("entry_type", &self.entry_type, &TYPES)?;
-        rules::count("tags", &self.tags, 0..=20)?;
-        rules::count("attachments", &self.attachments, 0..=10)?;
-        rules::remote_id("linked_mood_id", self.linked_mood_id.as_deref())?;
-        rules::remote_id("linked_goal_id", self.linked_goal_id.as_deref())?;
-        rules::time("logged_at", &self.logged_at).map(drop)
-    }
-}
-
 fn plain() -> String {
     "plain".to_owned()
 }
@@ -107,39 +86,24 @@ fn private() -> String {
     "private".to_owned()
 }
 
-impl Entity for JournalEntry {
+impl kept::Content for Content {
     const COLLECTION: &'static str = "journal";
     const NOUN: &'static str = "journal entry";
     const STRANGER: Stranger = Stranger::Forbidden;
 
-    fn collection(store: &mut Store) -> &mut Collection<Self> {
+    fn collection(store: &mut Store) -> &mut Collection<Kept<Self>> {
         &mut store.journal
     }
-}
 
-impl Create for JournalEntry {
-    type Draft = Content;
-
-    fn create(content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
-        content.check()?;
-        let now = rules::seconds(visit.now);
-        Ok(Self {
-            id,
-            user_id: visit.user.to_owned(),
-            content,
-            created_at: now.clone(),
-            updated_at: now,
-        })
-    }
-}
-
-impl Change for JournalEntry {
-    type Change = Content;
-
-    fn change(&mut self, content: Content, visit: &Visit<'_>) -> Checked {
-        content.check()?;
-        self.content = content;
-        self.updated_at = rules::seconds(visit.now);
-        Ok(())
+    fn accept(&mut self) -> Checked {
+        rules::optional_length("title", self.title.as_deref(), 200)?;
+        rules::length("content", &self.content, 1..=10_000)?;
+        rules::one_of("content_format", &self.content_format, &FORMATS)?;
+        rules::one_of("entry_type", &self.entry_type, &TYPES)?;
+        rules::count("tags", &self.tags, 0..=20)?;
+        rules::count("attachments", &self.attachments, 0..=10)?;
+        rules::remote_id("linked_mood_id", self.linked_mood_id.as_deref())?;
+        rules::remote_id("linked_goal_id", self.linked_goal_id.as_deref())?;
+        rules::time("logged_at", &self.logged_at).map(drop)
     }
 }

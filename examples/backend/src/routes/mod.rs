@@ -13,6 +13,8 @@ use crate::store::{Entity, Store, new_id};
 
 pub(crate) mod account; // logging in and refreshing
 
+pub(crate) mod kept; // what several families have in common
+
 pub(crate) mod consultation; // conversations, and the messages in them
 pub(crate) mod goal;
 pub(crate) mod journal;

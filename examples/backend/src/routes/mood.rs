@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Create, Route, Visit, change, create, list, read, remove};
+use super::kept::{self, Kept};
+use super::{Route, change, create, list, read, remove};
 use crate::answer::Envelope;
 use crate::rules::{self, Checked};
-use crate::store::{Collection, Entity, Store, Stranger};
+use crate::store::{Collection, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::user(
@@ -58,16 +59,7 @@ const LABELS: [&str; 18] = [
 const SOURCES: [&str; 3] = ["manual", "healthkit", "api"];
 
 /// A mood as it is sent out.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct MoodEntry {
-    id: String,
-    user_id: String,
-    #[serde(flatten)]
-    content: Content,
-    is_healthkit: bool,
-    created_at: String,
-    updated_at: String,
-}
+pub(crate) type MoodEntry = Kept<Content>;
 
 /// What a request says of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -84,10 +76,26 @@ pub(crate) struct Content {
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<String>,
+    /// By the source, whatever the request says.
+    #[serde(skip_deserializing)]
+    is_healthkit: bool,
 }
 
-impl Content {
-    fn check(&self) -> Checked {
+fn manual() -> String {
+    "manual".to_owned()
+}
+
+impl kept::Content for Content {
+    const COLLECTION: &'static str = "mood-entries";
+    const NOUN: &'static str = "mood entry";
+    const STRANGER: Stranger = Stranger::Forbidden;
+
+    fn collection(store: &mut Store) -> &mut Collection<Kept<Self>> {
+        &mut store.moods
+    }
+
+    fn accept(&mut self) -> Checked {
+        self.is_healthkit = self.source == "healthkit";
         rules::range("valence", self.valence, -1.0..=1.0)?;
         for label in &self.labels {
             rules::one_of("labels", label, &LABELS)?;
@@ -95,48 +103,5 @@ impl Content {
         rules::optional_length("notes", self.notes.as_deref(), 1000)?;
         rules::time("logged_at", &self.logged_at)?;
         rules::one_of("source", &self.source, &SOURCES)
-    }
-}
-
-fn manual() -> String {
-    "manual".to_owned()
-}
-
-impl Entity for MoodEntry {
-    const COLLECTION: &'static str = "mood-entries";
-    const NOUN: &'static str = "mood entry";
-    const STRANGER: Stranger = Stranger::Forbidden;
-
-    fn collection(store: &mut Store) -> &mut Collection<Self> {
-        &mut store.moods
-    }
-}
-
-impl Create for MoodEntry {
-    type Draft = Content;
-
-    fn create(content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
-        content.check()?;
-        let now = rules::seconds(visit.now);
-        Ok(Self {
-            id,
-            user_id: visit.user.to_owned(),
-            is_healthkit: content.source == "healthkit",
-            content,
-            created_at: now.clone(),
-            updated_at: now,
-        })
-    }
-}
-
-impl Change for MoodEntry {
-    type Change = Content;
-
-    fn change(&mut self, content: Content, visit: &Visit<'_>) -> Checked {
-        content.check()?;
-        self.is_healthkit = content.source == "healthkit";
-        self.content = content;
-        self.updated_at = rules::seconds(visit.now);
-        Ok(())
     }
 }

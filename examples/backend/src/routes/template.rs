@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Create, Route, Visit, create, list, read};
+use super::kept::{self, Kept};
+use super::{Route, create, list, read};
 use crate::answer::{Envelope, Refusal};
 use crate::rules::{self, Checked, Extra};
-use crate::store::{Collection, Entity, Store, Stranger};
+use crate::store::{Collection, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::user(
@@ -26,15 +27,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// A plan for workouts as it is sent out.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct WorkoutTemplate {
-    id: String,
-    user_id: String,
-    #[serde(flatten)]
-    content: Content,
-    created_at: String,
-    updated_at: String,
-}
+pub(crate) type WorkoutTemplate = Kept<Content>;
 
 /// What a request says of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -60,39 +53,28 @@ struct Exercise {
     how: Extra,
 }
 
-impl Entity for WorkoutTemplate {
+impl kept::Content for Content {
     const COLLECTION: &'static str = "workout-templates";
     const NOUN: &'static str = "workout template";
     const STRANGER: Stranger = Stranger::NotFound;
 
-    fn collection(store: &mut Store) -> &mut Collection<Self> {
+    fn collection(store: &mut Store) -> &mut Collection<Kept<Self>> {
         &mut store.templates
     }
-}
 
-impl Create for WorkoutTemplate {
-    type Draft = Content;
-
-    fn create(content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
-        rules::length("name", &content.name, 1..=200)?;
+    fn accept(&mut self) -> Checked {
+        rules::length("name", &self.name, 1..=200)?;
         rules::not_negative(
             "estimated_duration_minutes",
-            content.estimated_duration_minutes,
+            self.estimated_duration_minutes,
         )?;
-        for exercise in &content.exercises {
+        for exercise in &self.exercises {
             if exercise.exercise_id.is_some() == exercise.user_exercise_id.is_some() {
                 return Err(Refusal::invalid(
                     "an exercise must have one of exercise_id and user_exercise_id",
                 ));
             }
         }
-        let now = rules::seconds(visit.now);
-        Ok(Self {
-            id,
-            user_id: visit.user.to_owned(),
-            content,
-            created_at: now.clone(),
-            updated_at: now,
-        })
+        Ok(())
     }
 }

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Change, Create, Route, Visit, change, create, list, read};
+use super::kept::{self, Kept};
+use super::{Route, change, create, list, read};
 use crate::answer::Envelope;
 use crate::rules::{self, Checked};
-use crate::store::{Collection, Entity, Store, Stranger};
+use crate::store::{Collection, Store, Stranger};
 
 pub(super) const ROUTES: &[Route] = &[
     Route::user("POST /api/v1/workouts", Envelope::Plain, create::<Workout>),
@@ -23,15 +24,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 /// A workout as it is sent out.
-#[derive(Debug, Clone, Serialize)]
-pub(crate) struct Workout {
-    id: String,
-    user_id: String,
-    #[serde(flatten)]
-    content: Content,
-    created_at: String,
-    updated_at: String,
-}
+pub(crate) type Workout = Kept<Content>;
 
 /// What a request says of it.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -47,8 +40,16 @@ pub(crate) struct Content {
     intensity: Option<f64>,
 }
 
-impl Content {
-    fn check(&self) -> Checked {
+impl kept::Content for Content {
+    const COLLECTION: &'static str = "workouts";
+    const NOUN: &'static str = "workout";
+    const STRANGER: Stranger = Stranger::NotFound;
+
+    fn collection(store: &mut Store) -> &mut Collection<Kept<Self>> {
+        &mut store.workouts
+    }
+
+    fn accept(&mut self) -> Checked {
         rules::length("activity_type", &self.activity_type, 1..=100)?;
         let started = rules::time("started_at", &self.started_at)?;
         if let Some(ended) = &self.ended_at {
@@ -61,42 +62,5 @@ impl Content {
         self.intensity.map_or(Ok(()), |intensity| {
             rules::range("intensity", intensity, 1.0..=10.0)
         })
-    }
-}
-
-impl Entity for Workout {
-    const COLLECTION: &'static str = "workouts";
-    const NOUN: &'static str = "workout";
-    const STRANGER: Stranger = Stranger::NotFound;
-
-    fn collection(store: &mut Store) -> &mut Collection<Self> {
-        &mut store.workouts
-    }
-}
-
-impl Create for Workout {
-    type Draft = Content;
-
-    fn create(content: Content, id: String, visit: &Visit<'_>) -> Checked<Self> {
-        content.check()?;
-        let now = rules::seconds(visit.now);
-        Ok(Self {
-            id,
-            user_id: visit.user.to_owned(),
-            content,
-            created_at: now.clone(),
-            updated_at: now,
-        })
-    }
-}
-
-impl Change for Workout {
-    type Change = Content;
-
-    fn change(&mut self, content: Content, visit: &Visit<'_>) -> Checked {
-        content.check()?;
-        self.content = content;
-        self.updated_at = rules::seconds(visit.now);
-        Ok(())
     }
 }
