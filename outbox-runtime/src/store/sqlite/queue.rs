@@ -112,14 +112,13 @@ fn take(
     let mut claims = Vec::with_capacity(rows.len());
     let mut moves = Moves::default();
     for ReadRow { mut event, damage } in rows {
+        let before = Class::of(event.status, event.attempt_count);
         if let Some(damage) = damage {
             bury_unreadable(conn, now, event.seq, &damage)?;
-            let before = Class::of(event.status, event.attempt_count);
             moves.note(event.seq, before, Class::Dead);
             continue;
         }
         let expires_at = clock::after(now, request.lease_for(&event.event_type));
-        let before = Class::of(event.status, event.attempt_count);
         event.status = OutboxStatus::Processing;
         event.attempt_count = event.attempt_count.saturating_add(1);
         event.last_attempt_at = Some(now);
@@ -272,26 +271,28 @@ impl<'c> Settling<'c> {
             Disposition::GiveBack { .. } => before,
         };
         let has_company: bool = row.get(2)?;
-        let comes_back = match settlement.disposition {
-            Disposition::Complete | Disposition::Bury { .. } => false,
-            Disposition::Fail { .. } | Disposition::GiveBack { .. } => true,
-        };
-        *wakes |= comes_back;
-        if !has_company {
+        let lane = if has_company {
+            Some(Lane::of(row, 3)?)
+        } else {
             // There is nobody to hand on to, nor to give way to. As long as the row is looked at, SQLite keeps its place in
             // everything that is written.
             drop(rows);
-            write_outcome(conn, complete, now, seq, &settlement.disposition)?;
-            moves.note(seq, before, after);
-            return Ok(Settled::Recorded);
-        }
+            None
+        };
         write_outcome(conn, complete, now, seq, &settlement.disposition)?;
         moves.note(seq, before, after);
-        let lane = Lane::of(row, 3)?;
-        if comes_back {
-            lane.give_way(conn, now, seq)?;
-        } else {
-            *wakes |= lane.hand_on(conn, now)?;
+        match settlement.disposition {
+            Disposition::Complete | Disposition::Bury { .. } => {
+                if let Some(lane) = lane {
+                    *wakes |= lane.hand_on(conn, now)?;
+                }
+            }
+            Disposition::Fail { .. } | Disposition::GiveBack { .. } => {
+                *wakes = true;
+                if let Some(lane) = lane {
+                    lane.give_way(conn, now, seq)?;
+                }
+            }
         }
         Ok(Settled::Recorded)
     }
