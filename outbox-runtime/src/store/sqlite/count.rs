@@ -317,11 +317,12 @@ impl Asked<'_> {
     }
 }
 
-/// Whether most rows are undelivered events, and many: the table is read faster from end to end then.
+/// Whether most rows are undelivered events, and many, as far as they are in blocks that were counted: the table is read faster
+/// from end to end then.
 fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
     let (open, span): (i64, i64) = conn
         .prepare_cached(
-            "SELECT (SELECT count(*) FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL),
+            "SELECT (SELECT coalesce(sum(fresh + retrying), 0) FROM outbox_tally),
                  coalesce((SELECT max(seq) FROM outbox_events) - (SELECT min(seq) FROM outbox_events), 0)",
         )?
         .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
