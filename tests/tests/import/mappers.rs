@@ -147,6 +147,13 @@ impl RowMapper for Harmful {
     }
 }
 
+async fn assert_nothing_was_imported(temporary: &Temporary) {
+    let tables = tables(&temporary.connect());
+    assert!(!tables.iter().any(|name| name.contains("import")));
+    let statistics = temporary.store.statistics(None).await.unwrap();
+    assert_eq!(statistics.total_events, 0);
+}
+
 #[tokio::test]
 async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back() {
     let source = CoreData::with([
@@ -196,15 +203,7 @@ async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back(
             "{harm}: {error}"
         );
         assert!(error.to_string().contains(found), "{harm}: {error}");
-        assert!(
-            !tables(&temporary.connect())
-                .iter()
-                .any(|name| name.contains("import"))
-        );
-        assert_eq!(
-            temporary.store.statistics(None).await.unwrap().total_events,
-            0
-        );
+        assert_nothing_was_imported(&temporary).await;
     }
 }
 
@@ -229,15 +228,7 @@ async fn an_import_that_the_app_ends_or_panics_in_leaves_nothing_and_can_be_run_
             .await
     });
     assert!(panicked.await.unwrap_err().is_panic());
-    assert!(
-        !tables(&temporary.connect())
-            .iter()
-            .any(|name| name.contains("import"))
-    );
-    assert_eq!(
-        temporary.store.statistics(None).await.unwrap().total_events,
-        0
-    );
+    assert_nothing_was_imported(&temporary).await;
     assert_eq!(
         numbers(&import(&source, &temporary.store).await),
         [50, 50, 0, 0, 0]

@@ -1,7 +1,7 @@
 //! From the older version's outbox: one to one, and delivered.
 
 use fitiq::entities::Kind;
-use outbox_runtime::{DeadReason, OutboxRepository, OutboxStatus};
+use outbox_runtime::{DeadReason, OutboxStatus};
 use serde_json::json;
 
 use crate::old_store::{self, OldEvent, metadata_of};
@@ -19,13 +19,7 @@ async fn rows_are_taken_over_one_to_one_and_delivered() {
         "{report}"
     );
     for old in &events {
-        let event = scene
-            .app
-            .store()
-            .fetch_event(old.id.unwrap())
-            .await
-            .unwrap()
-            .unwrap();
+        let event = scene.event_of(old).await;
         assert_eq!(event.event_type, old.event_type);
         assert_eq!(event.entity_id, old.entity_id.into());
         assert_eq!(event.user_id, scene.user.as_str());
@@ -88,13 +82,7 @@ async fn states_and_attempts_are_kept_and_what_was_being_processed_is_claimable(
         (&events[4], OutboxStatus::Completed, 1),
         (&events[5], OutboxStatus::Failed, 4),
     ] {
-        let event = scene
-            .app
-            .store()
-            .fetch_event(old.id.unwrap())
-            .await
-            .unwrap()
-            .unwrap();
+        let event = scene.event_of(old).await;
         assert_eq!(
             (event.status, event.attempt_count),
             (status, attempts),

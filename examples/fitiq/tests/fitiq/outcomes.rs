@@ -210,14 +210,7 @@ async fn an_edited_value_takes_the_place_of_the_old_one() {
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
     scene.deliver().await;
-    scene
-        .app
-        .edit(ProgressEntry {
-            value: 2.0,
-            ..entry.clone()
-        })
-        .await
-        .unwrap();
+    scene.edit_value(&entry, 2.0).await;
     scene.deliver().await;
     let held = scene.held("progress");
     assert_eq!(held.len(), 1);
@@ -236,14 +229,7 @@ async fn an_edit_that_is_interrupted_half_way_ends_with_one_value() {
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
     scene.deliver().await;
-    scene
-        .app
-        .edit(ProgressEntry {
-            value: 2.0,
-            ..entry.clone()
-        })
-        .await
-        .unwrap();
+    scene.edit_value(&entry, 2.0).await;
     scene.deliver().await;
     let held = scene.held("progress");
     assert_eq!(held.len(), 1);
@@ -326,14 +312,7 @@ async fn what_was_accepted_with_an_unreadable_answer_is_not_sent_again() {
     assert_eq!(scene.held("progress").len(), 1);
     assert_eq!(scene.event(entry.id).await.attempt_count, 1);
     // Nobody said under which id: the edit of it is put aside with that reason, and not lost.
-    scene
-        .app
-        .edit(ProgressEntry {
-            value: 2.0,
-            ..entry.clone()
-        })
-        .await
-        .unwrap();
+    scene.edit_value(&entry, 2.0).await;
     assert!(matches!(scene.sync().await, Synced::Left(_)));
     let event = scene.event(entry.id).await;
     assert_eq!(event.status, OutboxStatus::Dead);

@@ -17,6 +17,8 @@ use outbox_runtime::{
 };
 use tempfile::TempDir;
 
+use crate::old_store::OldEvent;
+
 pub(crate) const EMAIL: &str = "ada@example.org";
 pub(crate) const PASSWORD: &str = "secret";
 
@@ -140,6 +142,21 @@ impl Scene {
     /// The newest event of an entity.
     pub(crate) async fn event(&self, id: LocalId) -> OutboxEvent {
         self.events(id).await.pop().unwrap()
+    }
+
+    /// The event that was one of the older app's.
+    pub(crate) async fn event_of(&self, old: &OldEvent) -> OutboxEvent {
+        let event = self.app.store().fetch_event(old.id.unwrap()).await;
+        event.unwrap().unwrap()
+    }
+
+    /// Changes a value to another.
+    pub(crate) async fn edit_value(&self, entry: &ProgressEntry, value: f64) {
+        let entry = ProgressEntry {
+            value,
+            ..entry.clone()
+        };
+        self.app.edit(entry).await.unwrap();
     }
 
     pub(crate) fn audit(&self) -> Audit {

@@ -19,12 +19,7 @@ fn moods(method: &str, rest: &str) -> String {
 async fn every_type_is_created_changed_and_deleted() {
     let scene = Scene::new().await;
     let mood = scene.add_mood(0.5).await;
-    let entry = scene
-        .app
-        .repository
-        .add(scene.journal("A page", Some(mood)))
-        .await
-        .unwrap();
+    let entry = scene.add_page(mood).await;
     let goal = scene.add_goal().await;
     let chat = scene.begin(Some(goal)).await;
     scene.say(chat, "Hello").await;

@@ -60,12 +60,7 @@ async fn a_journal_entry_waits_for_its_mood() {
         FaultRule::calls(Fault::InternalError, 1..=2).on("POST /api/v1/wellness/mood-entries");
     let scene = Scene::with(Settings::new().fault(rule)).await;
     let mood = scene.add_mood(0.5).await;
-    let entry = scene
-        .app
-        .repository
-        .add(scene.journal("A page", Some(mood)))
-        .await
-        .unwrap();
+    let entry = scene.add_page(mood).await;
     scene.deliver().await;
     let audit = scene.audit();
     let id = audit.held("mood-entries").next().unwrap().id.clone();

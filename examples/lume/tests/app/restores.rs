@@ -73,12 +73,7 @@ async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
 async fn a_restore_adds_what_this_device_has_not() {
     let scene = Scene::new().await;
     let mood = scene.add_mood(0.5).await;
-    scene
-        .app
-        .repository
-        .add(scene.journal("A page", Some(mood)))
-        .await
-        .unwrap();
+    scene.add_page(mood).await;
     let goal = scene.add_goal().await;
     let chat = scene.begin(Some(goal)).await;
     scene.say(chat, "Hello").await;

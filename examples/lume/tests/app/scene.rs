@@ -149,6 +149,12 @@ impl Scene {
         self.app.repository.add(self.mood(valence)).await.unwrap()
     }
 
+    /// A journal entry that is linked to the mood.
+    pub(crate) async fn add_page(&self, mood: LocalId) -> LocalId {
+        let page = self.journal("A page", Some(mood));
+        self.app.repository.add(page).await.unwrap()
+    }
+
     pub(crate) async fn edit_mood(&self, id: LocalId, valence: f64) {
         let changed = self
             .app
