@@ -19,7 +19,7 @@ use crate::seed::Seed;
 
 /// A fitness app on the command line.
 #[derive(Debug, Parser)]
-#[command(version, mut_arg("db", |db| db.default_value("fitiq.db")))]
+#[command(version, mut_arg("db", |db| db.default_value("fitiq.db").env("FITIQ_DB")))]
 pub struct Arguments {
     /// Where everything is.
     #[command(flatten)]

@@ -17,14 +17,8 @@ use crate::session::Session;
 #[non_exhaustive]
 pub struct Settings {
     /// The app's database: its entities, its outbox and its session
-    // Each app names its own default: two apps in one file would not know each other's events.
-    #[arg(
-        long,
-        value_name = "FILE",
-        global = true,
-        env = "FITIQ_DB",
-        default_value = "app.db"
-    )]
+    // Each app names its own default and variable: two apps in one file would not know each other's events.
+    #[arg(long, value_name = "FILE", global = true, default_value = "app.db")]
     pub db: PathBuf,
 
     /// Where the service is

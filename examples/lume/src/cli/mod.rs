@@ -29,7 +29,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A mood journal that works offline.
 #[derive(Debug, Parser)]
-#[command(name = "lume", version, mut_arg("db", |db| db.default_value("lume.db")))]
+#[command(name = "lume", version, mut_arg("db", |db| db.default_value("lume.db").env("LUME_DB")))]
 pub struct Cli {
     #[command(flatten)]
     settings: Settings,
