@@ -109,7 +109,8 @@ pub use crate::error::{
 };
 pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
+    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet,
+    OutboxEventHandler, Scope,
 };
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
