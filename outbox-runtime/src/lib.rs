@@ -329,3 +329,7 @@ struct Credentials;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/guide/importing.md")]
 struct Importing;
+
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../../docs/guide/http.md")]
+struct Http;
