@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::attempts::{Attempt, Attempts};
 use super::promise::Promise;
 use super::report::{Invariant, Report};
 use crate::claim::{Claim, Lease};
@@ -15,7 +16,6 @@ use crate::enqueue::NewEvent;
 use crate::entity::OnDead;
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
-use crate::handler::{Delivery, HandlerError};
 use crate::outcome::{Cause, Disposition, Settled, Settlement, Transition};
 use crate::testing::ManualClock;
 
@@ -33,7 +33,8 @@ pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     leases: BTreeMap<Uuid, Lease>,
     /// By event and lease token, whether a handler said that it delivered.
-    answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) attempts: Attempts,
     pub(super) report: Report,
     broken: Option<(Invariant, String)>,
     set_back: bool,
@@ -159,19 +160,34 @@ impl Ledger {
 
     /// The remote service has it.
     pub(super) fn accepted(&self, id: Uuid) {
+        let label = self.label(id);
         let mut book = self.book();
+        let overtaken = book.promises.get(&id).and_then(|accepted| {
+            let mut others = book.promises.values();
+            let earlier = others.find(|other| other.must_precede(accepted))?;
+            (accepted.accepted == 0).then(|| earlier.label.clone())
+        });
         let Some(promise) = book.promises.get_mut(&id) else {
-            drop(book);
-            return self.broken(Invariant::NothingInvented, format!("{id} was sent"));
+            return;
         };
         promise.accepted += 1;
         let again = promise.accepted > 1;
         book.report.duplicates += u64::from(again);
+        drop(book);
+        if let Some(earlier) = overtaken {
+            let what = format!("the remote service accepted {label} before {earlier}");
+            self.broken(Invariant::InOrder, what);
+        }
     }
 
     /// A store handed these out, and these are all its rows.
     pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
         let now = self.clock.now();
+        for row in rows {
+            if let Some(promise) = self.book().promises.get_mut(&row.id) {
+                promise.is(row);
+            }
+        }
         for Claim { event, lease } in claims {
             let label = self.label(event.id);
             let attempt = event.attempt_count;
@@ -294,7 +310,13 @@ impl Ledger {
     }
 
     /// A handler starts on it, and the row is so.
-    pub(super) fn started(&self, process: &str, event: &OutboxEvent, row: Option<&OutboxEvent>) {
+    pub(super) fn started(
+        &self,
+        process: &str,
+        event: &OutboxEvent,
+        row: Option<&OutboxEvent>,
+    ) -> Attempt {
+        let attempt = Attempt::begin(self, process, event);
         let label = self.label(event.id);
         self.trace(format_args!(
             "{process} handles {label}, attempt {}",
@@ -304,7 +326,8 @@ impl Ledger {
         let mut book = self.book();
         let Some(promise) = book.promises.get_mut(&event.id) else {
             drop(book);
-            return self.broken(Invariant::NothingInvented, format!("{label} is handled"));
+            self.broken(Invariant::NothingInvented, format!("{label} is handled"));
+            return attempt;
         };
         let content = event.fingerprint();
         let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
@@ -326,27 +349,7 @@ impl Ledger {
             let what = format!("{label} is handled without a valid lease");
             self.broken(Invariant::OneLease, what);
         }
-    }
-
-    pub(super) fn answered(
-        &self,
-        process: &str,
-        event: &OutboxEvent,
-        answer: &Result<(), HandlerError>,
-    ) {
-        let label = self.label(event.id);
-        let (told, delivered) = match answer {
-            Ok(()) => ("Delivered".to_owned(), true),
-            Err(error) => {
-                let delivery = error.delivery();
-                (format!("{delivery:?}"), delivery == Delivery::Obsolete)
-            }
-        };
-        self.trace(format_args!("{process} handled {label}: {told}"));
-        let token = event.lease_token.unwrap_or_default();
-        let mut book = self.book();
-        book.report.remote_faults += u64::from(!delivered);
-        book.answers.insert((event.id, token), delivered);
+        attempt
     }
 
     /// Compares the store's rows with what was promised.
@@ -407,7 +410,9 @@ impl Ledger {
         for promise in promises.values() {
             report.enqueued += u64::from(promise.acknowledged);
             report.recovered += u64::from(promise.seen && !promise.acknowledged);
-            report.delivered += u64::from(promise.completed);
+            let delivered = promise.completed && promise.accepted > 0;
+            report.delivered += u64::from(delivered);
+            report.obsolete += u64::from(promise.completed && !delivered);
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::metadata::RawMetadata;
 use crate::repository::OutboxRepository;
 use crate::{MemoryStore, ProcessorBuilder};
 
+mod attempts; // what handlers do with an event, and what the remote service saw of it
 mod ledger; // what was promised, what was seen, and the invariants between the two
 mod process; // what can be killed, stopped and frozen
 mod promise; // one event that was enqueued

@@ -11,16 +11,19 @@ use thiserror::Error;
 use super::ledger::Ledger;
 use crate::clock::{self, Clock};
 use crate::error::BoxError;
-use crate::event::OutboxEvent;
+use crate::event::{Operation, OutboxEvent};
 use crate::handler::{Delivery, DeliveryError};
 use crate::testing::{Draw, ManualClock};
 
 /// The remote service of a [`Simulation`](super::Simulation): what its handlers send to.
 ///
 /// It accepts, and it misbehaves: it is not there, refuses credentials, is overloaded, wants to be left alone, refuses for
-/// good, accepts and loses the answer, answers late or never, and panics in the client. Clones are the same service.
+/// good, accepts and loses the answer, answers late or never, and panics in the client. It compares what it is sent, for
+/// whom and when with what was enqueued. Clones are the same service.
 #[derive(Clone)]
 pub struct Remote {
+    /// Who calls it.
+    process: String,
     clock: ManualClock,
     ledger: Ledger,
     /// Never held across an await.
@@ -59,6 +62,9 @@ pub enum RemoteError {
     /// 422.
     #[error("refused")]
     Refused,
+    /// 404 to a delete.
+    #[error("it is gone already")]
+    Gone,
 }
 
 impl DeliveryError for RemoteError {
@@ -69,6 +75,7 @@ impl DeliveryError for RemoteError {
             Self::RateLimited { after } => Delivery::RateLimited { after },
             Self::Unavailable => Delivery::Retry { after: None },
             Self::Refused => Delivery::Permanent,
+            Self::Gone => Delivery::Obsolete,
         }
     }
 }
@@ -99,9 +106,18 @@ impl Remote {
             banned,
         };
         Self {
+            process: String::new(),
             clock,
             ledger,
             state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The same service, as one process calls it.
+    pub(super) fn called_by(&self, process: &str) -> Self {
+        Self {
+            process: process.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -119,7 +135,14 @@ impl Remote {
     ///
     /// Whether it was accepted is open, as with any request that is given up.
     pub async fn send(&self, event: &OutboxEvent) -> Result<(), RemoteError> {
-        let mood = self.state().mood(&event.user_id);
+        let mood = self.state().mood(event);
+        self.ledger.asked(&self.process, event);
+        let answer = self.answer(event, mood).await;
+        self.ledger.told(&self.process, event.id, answer.err());
+        answer
+    }
+
+    async fn answer(&self, event: &OutboxEvent, mood: Mood) -> Result<(), RemoteError> {
         let accept = || self.ledger.accepted(event.id);
         match mood {
             Mood::Accept => accept(),
@@ -184,11 +207,11 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self, user: &str) -> Mood {
+    fn mood(&mut self, event: &OutboxEvent) -> Mood {
         if self.offline {
             return Mood::Refuse(RemoteError::Offline);
         }
-        if self.revoked.contains(user) {
+        if self.revoked.contains(&event.user_id) {
             return Mood::Refuse(RemoteError::Unauthenticated);
         }
         if self.calm {
@@ -204,6 +227,7 @@ impl State {
             84..87 => Mood::Panic(self.draw.below(3)),
             87..93 => Mood::Refuse(RemoteError::Unavailable),
             93..97 => Mood::Refuse(RemoteError::RateLimited { after: seconds }),
+            _ if event.operation == Operation::Delete => Mood::Refuse(RemoteError::Gone),
             _ => Mood::Refuse(RemoteError::Refused),
         }
     }

@@ -151,6 +151,7 @@ impl World {
             let banned = self.banned.as_deref();
             let unfinished = self.program.ledger.unfinished(&rows, banned);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
+                self.program.ledger.check_attempts();
                 self.program.ledger.close(&rows);
                 return Ok(());
             }
@@ -161,6 +162,8 @@ impl World {
                     self.outside.block_on(clock::pause(A_MOMENT));
                     continue;
                 }
+                // The cause, rather than what came of it.
+                self.program.ledger.check_attempts();
                 let what = format!("and nobody will ever see to {}", unfinished.join(", "));
                 self.program.ledger.broken(Invariant::NothingStuck, what);
                 return Ok(());
@@ -234,7 +237,7 @@ impl World {
     fn kill(&mut self) {
         let process = self.draw.below(self.processes.len() as u64) as usize;
         self.trace(&format!("{} is killed", self.processes[process].name));
-        self.processes[process].kill();
+        self.processes[process].kill(&self.program.ledger);
         self.program.ledger.book().report.crashes += 1;
     }
 
