@@ -364,3 +364,21 @@ fn delivered_is_what_the_remote_service_has_accepted() {
     assert!(report.obsolete > 0, "{report}");
     assert_eq!(report.unanswered, 0, "{report}");
 }
+
+/// Outages of everything, of a type, a destination, a user and an event, in the middle of all other faults.
+fn no_outage_is_charged(seeds: Range<u64>) {
+    let report = simulate(seeds, Simulation::outages);
+    println!("{report}");
+    assert!(report.outages > report.seeds, "{report}");
+    assert!(report.delivered > 0 && report.dead > 0, "{report}");
+}
+
+#[test]
+fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_0_to_999() {
+    no_outage_is_charged(0..1_000);
+}
+
+#[test]
+fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_1999() {
+    no_outage_is_charged(1_000..2_000);
+}

@@ -37,7 +37,7 @@ mod shared; // a store behind a pointer
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
 /// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
-///    when its attempts are used up.
+///    when it has crashed as often as it may be attempted.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
 ///    it a dead letter, and lists show what can be read of it.
 /// 8. **Folded only unseen.** An event that [coalesces](crate::Coalesce) is folded into the newest of its lane where
@@ -239,7 +239,7 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         lease: std::time::Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
-    /// Makes events whose lease expired claimable again, or dead where their attempts are used up. A lease that began later
+    /// Makes events whose lease expired claimable again, or dead where they crashed as often as they may be attempted. A lease that began later
     /// than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 

@@ -62,6 +62,7 @@ pub struct Scene {
     arrivals: Vec<Arrival>,
     refuses: Arc<Refuses>,
     attempts_before: u32,
+    max_attempts: Option<u32>,
     processors: usize,
     kills: Vec<Duration>,
     keep_completed: Duration,
@@ -86,6 +87,7 @@ impl Scene {
             arrivals,
             refuses: Arc::new(refuses),
             attempts_before: 0,
+            max_attempts: None,
             processors: 1,
             kills: Vec::new(),
             keep_completed: Duration::from_secs(24 * 60 * 60),
@@ -97,6 +99,13 @@ impl Scene {
     #[must_use]
     pub fn attempts_before(mut self, attempts: u32) -> Self {
         self.attempts_before = attempts;
+        self
+    }
+
+    /// How often each event is attempted at most. Default: that of events.
+    #[must_use]
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.max_attempts = Some(attempts);
         self
     }
 
@@ -233,10 +242,23 @@ impl Stage {
     }
 
     fn enqueue(&self, number: usize) {
-        let Arrival { user, kind, .. } = self.scene.arrivals[number];
+        let Arrival {
+            user,
+            kind,
+            destination,
+            ..
+        } = self.scene.arrivals[number];
         let user = format!("user-{user}");
         let id = Uuid::from_u64_pair(self.scene.case.seed, number as u64);
         let event = NewEvent::new(kind, number as i64, user, Operation::Update).with_id(id);
+        let event = match destination {
+            "" => event,
+            destination => event.with_destination(destination),
+        };
+        let event = match self.scene.max_attempts {
+            Some(attempts) => event.with_max_attempts(attempts),
+            None => event,
+        };
         let created = self.outside.block_on(self.stores.of(0).create_event(event));
         created.unwrap();
     }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use uuid::Uuid;
 
 use super::ledger::{Book, Ledger};
+use super::promise::Promise;
 use super::remote::RemoteError;
 use super::report::Invariant;
 use crate::event::OutboxEvent;
@@ -18,6 +19,42 @@ pub(super) struct Attempts {
     answered: u64,
     /// Answered without the service having been asked.
     unasked: u64,
+    evidence: Evidence,
+}
+
+/// What got through and what was refused, in order.
+#[derive(Default)]
+struct Evidence {
+    /// Counts both.
+    now: u64,
+    passes: Vec<Pass>,
+    /// Of each event, when it was refused last, and before that.
+    refusals: BTreeMap<Uuid, [u64; 2]>,
+}
+
+struct Pass {
+    at: u64,
+    event: Uuid,
+    event_type: String,
+    destination: Option<String>,
+}
+
+impl Evidence {
+    fn passed(&mut self, event: &OutboxEvent) {
+        self.now += 1;
+        self.passes.push(Pass {
+            at: self.now,
+            event: event.id,
+            event_type: event.event_type.clone(),
+            destination: event.destination.clone(),
+        });
+    }
+
+    fn refused(&mut self, event: Uuid) {
+        self.now += 1;
+        let [last, _] = self.refusals.get(&event).copied().unwrap_or_default();
+        self.refusals.insert(event, [self.now, last]);
+    }
 }
 
 struct UnderWay {
@@ -83,6 +120,12 @@ impl Attempt {
         book.report.remote_faults += u64::from(!done);
         let token = event.lease_token.unwrap_or_default();
         book.answers.insert((event.id, token), done);
+        let evidence = &mut book.attempts.evidence;
+        match delivery {
+            None | Some(Delivery::Obsolete) => evidence.passed(event),
+            Some(Delivery::Permanent | Delivery::Snooze { .. }) => {}
+            Some(_) => evidence.refused(event.id),
+        }
         let accepted = book.has_accepted(event.id);
         drop(book);
         let untrue = match (delivery, asked) {
@@ -114,10 +157,12 @@ impl Attempt {
 impl Drop for Attempt {
     fn drop(&mut self) {
         let mut book = self.ledger.book();
-        if let Some(attempt) = book.attempts.under_way.remove(&self.number)
-            && !matches!(attempt.asked, Some(Asked::Waiting))
-            && !std::thread::panicking()
-        {
+        let Some(attempt) = book.attempts.under_way.remove(&self.number) else {
+            return;
+        };
+        book.attempts.evidence.refused(attempt.event.id);
+        let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
+        if !is_waiting && !std::thread::panicking() {
             book.report.unanswered += 1;
         }
     }
@@ -171,6 +216,30 @@ impl Ledger {
         }
     }
 
+    /// A failure of this event is recorded and counts. So it must be its own: another lane of its type and destination got through
+    /// since it was refused before.
+    pub(super) fn charged(&self, row: &OutboxEvent) {
+        let label = self.label(row.id);
+        let book = self.book();
+        let evidence = &book.attempts.evidence;
+        let [_, since] = evidence.refusals.get(&row.id).copied().unwrap_or_default();
+        let lane = |id| book.promises.get(id).map(Promise::lane);
+        let got_through = evidence.passes.iter().rev().any(|pass| {
+            pass.at > since
+                && pass.event_type == row.event_type
+                && pass.destination == row.destination
+                && lane(&pass.event) != lane(&row.id)
+        });
+        drop(book);
+        if !got_through && row.max_attempts > 1 {
+            let what = format!(
+                "a failure was charged to {label} although nothing else of its type and destination got through since it was \
+                 refused before"
+            );
+            self.broken(Invariant::OwnFault, what);
+        }
+    }
+
     /// Whether handlers wait for what never comes, or never ask the remote service.
     pub(super) fn check_attempts(&self) {
         let book = self.book();
@@ -218,6 +287,7 @@ fn other_content(handled: &OutboxEvent, sent: &OutboxEvent) -> Option<&'static s
         ("event type", handled.event_type != sent.event_type),
         ("entity", handled.entity_id != sent.entity_id),
         ("operation", handled.operation != sent.operation),
+        ("destination", handled.destination != sent.destination),
         ("metadata", handled.metadata != sent.metadata),
         (
             "metadata version",

@@ -15,7 +15,7 @@ use crate::clock::Clock;
 use crate::enqueue::NewEvent;
 use crate::entity::OnDead;
 use crate::error::EnqueueError;
-use crate::event::{OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Settled, Settlement, Transition};
 use crate::testing::ManualClock;
 
@@ -24,6 +24,8 @@ use crate::testing::ManualClock;
 pub(super) struct Ledger {
     clock: ManualClock,
     begin: DateTime<Utc>,
+    /// Whether there are outages, so that it matters whose fault a failure is.
+    outages: bool,
     /// Never held across an await.
     book: Arc<Mutex<Book>>,
 }
@@ -51,9 +53,10 @@ pub(super) enum Since<'a> {
 }
 
 impl Ledger {
-    pub(super) fn new(clock: ManualClock) -> Self {
+    pub(super) fn new(clock: ManualClock, outages: bool) -> Self {
         Self {
             begin: clock.now(),
+            outages,
             clock,
             book: Arc::default(),
         }
@@ -269,6 +272,14 @@ impl Ledger {
             let what = format!("an outcome of {label} was recorded under a lease that is over");
             self.broken(Invariant::OneLease, what);
         }
+        let charges = match disposition {
+            Disposition::Fail { .. } => true,
+            Disposition::Bury { reason, .. } => *reason == DeadReason::AttemptsExhausted,
+            _ => false,
+        };
+        if let Some(before) = before.filter(|_| charges && self.outages) {
+            self.charged(before);
+        }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
         let found = match after {
             Since::Is(row) => row.map(|row| row.status),
@@ -397,13 +408,17 @@ impl Ledger {
         }
     }
 
-    /// What is neither delivered nor dead although nothing holds it back; events of `banned` users may wait for ever.
-    pub(super) fn unfinished(&self, rows: &[OutboxEvent], banned: Option<&str>) -> Vec<String> {
+    /// What is neither delivered nor dead although nothing holds it back; what may wait for ever holds back what is behind it.
+    pub(super) fn unfinished(
+        &self,
+        rows: &[OutboxEvent],
+        may_wait: impl Fn(&OutboxEvent) -> bool,
+    ) -> Vec<String> {
         let book = self.book();
         let waits = |row: &&OutboxEvent| {
             !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
-                && banned != Some(&row.user_id)
-                && !book.is_held_back(row, rows)
+                && !may_wait(row)
+                && !book.is_held_back(row, rows, &may_wait)
         };
         let label = |row: &OutboxEvent| {
             let label = book.promises.get(&row.id).map(|promise| &promise.label);
@@ -469,9 +484,17 @@ impl Book {
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
-    fn is_held_back(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> bool {
-        self.earlier(event, rows).any(|(row, promise)| {
-            row.status == OutboxStatus::Dead && promise.event.on_dead == OnDead::Hold
+    fn is_held_back(
+        &self,
+        event: &OutboxEvent,
+        rows: &[OutboxEvent],
+        may_wait: impl Fn(&OutboxEvent) -> bool,
+    ) -> bool {
+        let mut earlier = self.earlier(event, rows);
+        earlier.any(|(row, promise)| match row.status {
+            OutboxStatus::Completed => false,
+            OutboxStatus::Dead => promise.event.on_dead == OnDead::Hold,
+            _ => may_wait(row),
         })
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::ledger::Ledger;
+use super::outage::Outage;
 use crate::clock::{self, Clock};
 use crate::error::BoxError;
 use crate::event::{Operation, OutboxEvent};
@@ -34,6 +35,8 @@ struct State {
     draw: Draw,
     calm: bool,
     offline: bool,
+    /// What is refused besides, whatever the mood.
+    outage: Option<Outage>,
     /// Users whose credentials are refused until they are refreshed.
     revoked: BTreeSet<String>,
     /// A user whose credentials cannot be refreshed.
@@ -59,6 +62,9 @@ pub enum RemoteError {
     /// 503, before or after it has accepted.
     #[error("unavailable")]
     Unavailable,
+    /// 500.
+    #[error("internal error")]
+    Failed,
     /// 422.
     #[error("refused")]
     Refused,
@@ -73,7 +79,8 @@ impl DeliveryError for RemoteError {
             Self::Offline => Delivery::Offline,
             Self::Unauthenticated => Delivery::Unauthenticated,
             Self::RateLimited { after } => Delivery::RateLimited { after },
-            Self::Unavailable => Delivery::Retry { after: None },
+            Self::Unavailable => Delivery::Unavailable { after: None },
+            Self::Failed => Delivery::Retry { after: None },
             Self::Refused => Delivery::Permanent,
             Self::Gone => Delivery::Obsolete,
         }
@@ -102,6 +109,7 @@ impl Remote {
             draw,
             calm: false,
             offline: false,
+            outage: None,
             revoked: banned.iter().cloned().collect(),
             banned,
         };
@@ -153,7 +161,7 @@ impl Remote {
             }
             Mood::AcceptAndLoseTheAnswer => {
                 accept();
-                return Err(RemoteError::Unavailable);
+                return Err(RemoteError::Failed);
             }
             Mood::AcceptAndNeverAnswer => {
                 accept();
@@ -186,6 +194,15 @@ impl Remote {
         self.state().revoked.insert(user.to_owned());
     }
 
+    /// What it refuses from now on, besides what it refuses in its moods.
+    pub(super) fn set_outage(&self, outage: Option<Outage>) {
+        self.state().outage = outage;
+    }
+
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.state().outage.clone()
+    }
+
     /// Whether it is reachable from now on.
     pub(super) fn flip_connection(&self) -> bool {
         let mut state = self.state();
@@ -208,6 +225,14 @@ impl Remote {
 
 impl State {
     fn mood(&mut self, event: &OutboxEvent) -> Mood {
+        if let Some(outage) = &self.outage
+            && outage.covers(event)
+        {
+            return match outage.refusal {
+                Some(refusal) => Mood::Refuse(refusal),
+                None => Mood::NeverAnswer,
+            };
+        }
         if self.offline {
             return Mood::Refuse(RemoteError::Offline);
         }
@@ -225,7 +250,7 @@ impl State {
             78..81 => Mood::AcceptAndNeverAnswer,
             81..84 => Mood::NeverAnswer,
             84..87 => Mood::Panic(self.draw.below(3)),
-            87..93 => Mood::Refuse(RemoteError::Unavailable),
+            87..93 => Mood::Refuse(RemoteError::Failed),
             93..97 => Mood::Refuse(RemoteError::RateLimited { after: seconds }),
             _ if event.operation == Operation::Delete => Mood::Refuse(RemoteError::Gone),
             _ => Mood::Refuse(RemoteError::Refused),

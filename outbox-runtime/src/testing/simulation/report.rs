@@ -33,6 +33,8 @@ pub struct Report {
     pub stops: u64,
     /// How often a process was frozen for a while.
     pub freezes: u64,
+    /// How often the remote service began to refuse a part of the world, or all of it.
+    pub outages: u64,
     /// How often the clock was set an hour back or up to a day ahead.
     pub clock_jumps: u64,
     /// How often a store refused an outcome because its lease was over.
@@ -61,6 +63,7 @@ impl AddAssign for Report {
         self.crashes += other.crashes;
         self.stops += other.stops;
         self.freezes += other.freezes;
+        self.outages += other.outages;
         self.clock_jumps += other.clock_jumps;
         self.leases_lost += other.leases_lost;
         self.remote_faults += other.remote_faults;
@@ -85,6 +88,7 @@ impl fmt::Display for Report {
             crashes,
             stops,
             freezes,
+            outages,
             clock_jumps,
             leases_lost,
             remote_faults,
@@ -95,7 +99,7 @@ impl fmt::Display for Report {
         write!(
             f,
             "{seeds} seeds, {steps} steps: {enqueued} events enqueued, {recovered} recovered, {delivered} delivered, \
-             {obsolete} obsolete, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, \
+             {obsolete} obsolete, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
              {clock_jumps} clock jumps, {leases_lost} leases lost, {remote_faults} failed attempts, \
              {unanswered} unanswered, {} faults of the store",
             injected.total()
@@ -136,6 +140,10 @@ pub enum Invariant {
     RowWhole,
     /// A run for one user handles nothing of another, and an event reaches the remote service as its user's.
     OneUser,
+    /// Whose fault a failure is: it is charged to an event (failed, or dead because its attempts are used up) only where another
+    /// event of its type and destination got through since it was refused before, and what is refused holds up nobody else. Checked
+    /// with [`Simulation::outages`](super::Simulation::outages).
+    OwnFault,
     /// Handlers wait for the remote service, or for the clock of the simulation: most attempts are answered in time. A handler
     /// that sleeps by the machine's clock is not woken here.
     InTime,
@@ -156,6 +164,7 @@ impl fmt::Display for Invariant {
             Self::AttemptsCounted => "attempts were miscounted",
             Self::RowWhole => "a row contradicts itself",
             Self::OneUser => "users were mixed up",
+            Self::OwnFault => "a refusal was charged or held against the wrong event",
             Self::InTime => "nearly every attempt ran out of time",
         })
     }
