@@ -254,7 +254,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Files and waking.
 
     /// Finishes what was asked before and lets go of every file, so that the operating system may freeze the process. Later
-    /// calls are answered with `Suspended`. Suspending twice is once. A store without files has nothing to do.
+    /// calls are answered with `Suspended`. Suspending twice is once. A store without files
+    /// answers the same.
     ///
     /// # Errors
     ///

@@ -126,3 +126,12 @@ impl OutboxStatistics {
         }
     }
 }
+
+/// Whoever asks a suspended store is told so.
+pub(super) fn suspended(operation: &'static str) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Suspended,
+        operation,
+        "the store is suspended; `resume` it first",
+    )
+}

@@ -1,6 +1,7 @@
 //! The store in memory as an [`OutboxRepository`].
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -35,6 +36,7 @@ impl OutboxRepository for MemoryStore {
         user_id: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_pending_events")?;
         let mut events = self.list(None, |event| {
             event.should_process() && is_of(event, user_id)
         });
@@ -49,12 +51,14 @@ impl OutboxRepository for MemoryStore {
         user_id: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_events")?;
         Ok(self.list(limit, |event| {
             event.status == status && is_of(event, user_id)
         }))
     }
 
     async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        self.awake("fetch_event")?;
         let state = self.state();
         let seq = state.by_id.get(&id);
         Ok(seq.and_then(|seq| state.rows.get(seq)).cloned())
@@ -66,6 +70,7 @@ impl OutboxRepository for MemoryStore {
         event_type: Option<&str>,
         user_id: Option<&str>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_events_for_entity")?;
         Ok(self.list(None, |event| {
             event.entity_id == *entity_id
                 && event_type.is_none_or(|wanted| wanted == event.event_type)
@@ -74,6 +79,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        self.awake("update_event")?;
         let now = self.now();
         let state = &mut *self.state();
         let stored = state
@@ -99,6 +105,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        self.awake("mark_as_processing")?;
         const OPERATION: &str = "mark_as_processing";
         let now = self.now();
         let state = &mut *self.state();
@@ -114,6 +121,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        self.awake("mark_as_completed")?;
         let now = self.now();
         let settlement = Settlement {
             lease: *lease,
@@ -125,6 +133,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        self.awake("mark_as_failed")?;
         let Some(event) = self.fetch_event(lease.event_id).await? else {
             return Ok(Settled::LeaseLost);
         };
@@ -144,6 +153,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        self.awake("reset_for_retry")?;
         let now = self.now();
         let state = &mut *self.state();
         let mut count = 0;
@@ -168,6 +178,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        self.awake("reassign_user")?;
         new_owner(to)?;
         let now = self.now();
         let state = &mut *self.state();
@@ -189,6 +200,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.awake("delete_completed_events")?;
         let now = self.now();
         let state = &mut *self.state();
         let is_old = |event: &&OutboxEvent| {
@@ -208,10 +220,12 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.awake("delete_event")?;
         Ok(self.delete(|event| event.id == id) > 0)
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        self.awake("discard")?;
         Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
     }
 
@@ -220,15 +234,18 @@ impl OutboxRepository for MemoryStore {
         entity_ids: &[EntityId],
         user_id: Option<&str>,
     ) -> Result<u64, StoreError> {
+        self.awake("delete_events_for_entities")?;
         Ok(self.delete(|event| entity_ids.contains(&event.entity_id) && is_of(event, user_id)))
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        self.awake("delete_all_events_for_user")?;
         self.state().cleaned_up.remove(user_id);
         Ok(self.delete(|event| event.user_id == user_id))
     }
 
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        self.awake("statistics")?;
         let now = self.now();
         let mut statistics = OutboxStatistics::default();
         let state = self.state();
@@ -242,6 +259,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("stale_events")?;
         let now = self.now();
         Ok(self.list(None, |event| event.is_stale(now) && is_of(event, user_id)))
     }
@@ -250,6 +268,7 @@ impl OutboxRepository for MemoryStore {
         &self,
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError> {
+        self.awake("pending_deletes")?;
         let open = self.list(None, |event| {
             event.operation == Operation::Delete
                 && event.status != OutboxStatus::Completed
@@ -266,6 +285,7 @@ impl OutboxRepository for MemoryStore {
         entity_id: &EntityId,
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
+        self.awake("explain")?;
         let now = self.now();
         let state = self.state();
         let undelivered: Vec<&OutboxEvent> = state
@@ -286,6 +306,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        self.awake("claim")?;
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
@@ -314,6 +335,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.awake("settle")?;
         let now = self.now();
         let settled = {
             let state = &mut *self.state();
@@ -331,6 +353,7 @@ impl OutboxRepository for MemoryStore {
         leases: &[Lease],
         lease: Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError> {
+        self.awake("extend")?;
         let now = self.now();
         let expires_at = clock::after(now, lease);
         let state = &mut *self.state();
@@ -352,6 +375,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
+        self.awake("rescue")?;
         let now = self.now();
         let rescued = self.state().rescue(now);
         if rescued != Rescued::default() {
@@ -361,6 +385,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.awake("next_due")?;
         let state = self.state();
         let due = |seq: &i64| {
             let event = state.rows.get(seq)?;
@@ -372,12 +397,16 @@ impl OutboxRepository for MemoryStore {
         Ok([ready, waiting, expiry].into_iter().flatten().min())
     }
 
-    /// It has no files to let go of.
+    /// It has no files to let go of, and refuses what is asked of it all the same.
     async fn suspend(&self) -> Result<(), StoreError> {
+        self.shared.suspended.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     async fn resume(&self) -> Result<(), StoreError> {
+        if self.shared.suspended.swap(false, Ordering::SeqCst) {
+            self.shared.signal.raise();
+        }
         Ok(())
     }
 

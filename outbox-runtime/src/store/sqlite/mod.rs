@@ -13,6 +13,7 @@ use rusqlite::Savepoint;
 use self::builder::Settings;
 use self::threads::Connections;
 use self::watch::Watch;
+use super::rules;
 use super::signal::Signal;
 use crate::clock::Clock;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
@@ -227,7 +228,7 @@ impl SqliteStore {
     fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
         match &*lock(&self.shared.state) {
             State::Open(connections) => Ok(connections.clone()),
-            State::Suspended => Err(fault::suspended(operation)),
+            State::Suspended => Err(rules::suspended(operation)),
             State::Closed => Err(fault::closed(operation)),
         }
     }

@@ -8,9 +8,10 @@ use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::StoreErrorKind;
-use crate::event::{Operation, OutboxStatus};
+use crate::event::{DeadReason, Operation, OutboxStatus};
 use crate::metadata::RawMetadata;
 use crate::outcome::Settled;
+use crate::retry::RetryPolicy;
 use crate::testing::ManualClock;
 
 pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
@@ -30,6 +31,81 @@ pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, cloc
     assert_eq!(fetch(store, &created).await.status, OutboxStatus::Completed);
     let settled = store.mark_as_failed(&claimed.lease, "no").await.unwrap();
     assert_eq!(settled, Settled::LeaseLost);
+}
+
+pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1).with_max_attempts(2)).await;
+    let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
+    let settled = store
+        .mark_as_failed(&claimed.lease, "the wire is cut")
+        .await;
+    assert_eq!(settled.unwrap(), Settled::Recorded);
+    let failed = fetch(store, &created).await;
+    assert_eq!(failed.error_message.as_deref(), Some("the wire is cut"));
+    let due = RetryPolicy::default().delay(1, created.id);
+    assert_eq!(failed.next_attempt_at, after(clock.now(), due));
+    assert_eq!((failed.attempt_count, failed.dead_reason), (1, None));
+
+    clock.set(failed.next_attempt_at);
+    let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
+    let settled = store.mark_as_failed(&claimed.lease, "and again").await;
+    assert_eq!(settled.unwrap(), Settled::Recorded);
+    let dead = fetch(store, &created).await;
+    assert_eq!(dead.status, OutboxStatus::Dead, "its attempts are used up");
+    assert_eq!(dead.dead_reason, Some(DeadReason::AttemptsExhausted));
+    assert_eq!(dead.error_message.as_deref(), Some("and again"));
+    let settled = store.mark_as_failed(&claimed.lease, "late").await.unwrap();
+    assert_eq!(settled, Settled::LeaseLost);
+}
+
+pub async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let refused = async |id| {
+        let refused = store.mark_as_processing(id, LEASE).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::Conflict, "{refused}");
+    };
+    let later = create(store, event(1).with_delay(SECOND)).await;
+    refused(later.id).await;
+    clock.advance(SECOND);
+    let claimed = store.mark_as_processing(later.id, 2 * LEASE).await.unwrap();
+    assert_eq!(claimed.lease.expires_at, after(clock.now(), 2 * LEASE));
+    refused(later.id).await;
+    complete(store, &claimed).await;
+    refused(later.id).await;
+    let dead = create(store, event(2)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    refused(dead.id).await;
+}
+
+pub async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let pending = create(store, event(1).with_delay(SECOND)).await;
+    let completed = create(store, event(2)).await;
+    complete(store, &claim_one(store).await).await;
+    let claimed = create(store, event(3)).await;
+    let _ = claim_one(store).await;
+    let dead = create(store, event(4)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    let others = [pending.id, completed.id, claimed.id, uuid::Uuid::nil()];
+    let mut before = Vec::new();
+    for id in others {
+        before.push(store.fetch_event(id).await.unwrap());
+    }
+    let ids = [&others[..], &[dead.id]].concat();
+    assert_eq!(store.reset_for_retry(&ids).await.unwrap(), 1);
+    for (id, before) in others.into_iter().zip(before) {
+        assert_eq!(store.fetch_event(id).await.unwrap(), before);
+    }
+    let reset = fetch(store, &dead).await;
+    assert_eq!(reset.status, OutboxStatus::Pending);
+    assert_eq!(reset.next_attempt_at, clock.now(), "due now");
 }
 
 pub async fn an_event_behind_another_cannot_be_marked_as_processing(
