@@ -15,7 +15,7 @@ use self::builder::Settings;
 use self::health::Ending;
 use self::nudges::Nudges;
 use self::routes::Routes;
-use self::run::Run;
+use self::run::{Run, Wires};
 use self::running::Inner;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
@@ -135,16 +135,15 @@ impl Processor {
         let nudges = Arc::new(Nudges::default());
         let stop = CancellationToken::new();
         let hurry = CancellationToken::new();
-        let run = Run::new(
-            Arc::clone(&self.shared),
-            user_id.clone(),
+        let wires = Wires {
             inbox,
-            Arc::clone(&nudges),
-            healths,
-            progress.clone(),
-            stop.clone(),
-            hurry.clone(),
-        );
+            nudges: Arc::clone(&nudges),
+            health: healths,
+            progress: progress.clone(),
+            stop: stop.clone(),
+            hurry: hurry.clone(),
+        };
+        let run = Run::new(Arc::clone(&self.shared), user_id.clone(), wires);
         self.shared.runtime.spawn(async move {
             let ending = unpanicked(run.run()).await;
             endings.send_replace(Some(ending));

@@ -88,6 +88,10 @@ impl Running {
     }
 
     /// Takes up a user's work again, with credentials that are taken to be new.
+    #[allow(
+        clippy::unused_async,
+        reason = "callers await it, as all that concerns a user's work"
+    )]
     pub async fn sign_in(&self, user_id: impl Into<String>) {
         let user_id = user_id.into();
         // A run that has ended has nothing to take up.

@@ -155,17 +155,26 @@ struct BackOff {
     delay: Duration,
 }
 
+/// What connects a run with its handles.
+pub(super) struct Wires {
+    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(super) nudges: Arc<Nudges>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) progress: watch::Sender<u64>,
+    pub(super) stop: CancellationToken,
+    pub(super) hurry: CancellationToken,
+}
+
 impl Run {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        user_id: Option<String>,
-        inbox: mpsc::UnboundedReceiver<Command>,
-        nudges: Arc<Nudges>,
-        health: watch::Sender<Health>,
-        progress: watch::Sender<u64>,
-        stop: CancellationToken,
-        hurry: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, user_id: Option<String>, wires: Wires) -> Self {
+        let Wires {
+            inbox,
+            nudges,
+            health,
+            progress,
+            stop,
+            hurry,
+        } = wires;
         let now = shared.clock.now();
         Self {
             user_id,

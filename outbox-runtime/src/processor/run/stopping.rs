@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::task::Id;
+use tokio::task::{Id, JoinError};
 use tracing::{info, warn};
 
 use super::{Attempt, FIRST_BACK_OFF, Job, Run, TaskEnd};
@@ -122,7 +122,7 @@ impl Run {
             };
             let Some(done) = done else { break };
             let id = id_of(&done);
-            let is_aborted = done.as_ref().is_err_and(|error| error.is_cancelled());
+            let is_aborted = done.as_ref().is_err_and(JoinError::is_cancelled);
             if picked.remove(&id) && is_aborted {
                 stopped.extend(self.jobs.remove(&id));
             } else {
