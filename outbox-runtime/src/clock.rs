@@ -85,8 +85,15 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn now(&self) -> DateTime<Utc> {
-        let now = Utc::now();
-        to_micros(tokio_is_off_by().map_or(now, |off| shifted(now, off)))
+        if !tokio_is_off() {
+            return to_micros(Utc::now());
+        }
+        let (began, begin) = *BEGIN;
+        let passed = |later: Instant, earlier: Instant| {
+            TimeDelta::from_std(later.saturating_duration_since(earlier)).unwrap_or(TimeDelta::MAX)
+        };
+        let told = tokio::time::Instant::now().into_std();
+        to_micros(shifted(began, passed(told, begin) - passed(begin, told)))
     }
 
     /// A clock that is set back does not prolong the sleep.
@@ -110,8 +117,7 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn uptime(&self) -> Duration {
-        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-        let begin = *BEGIN;
+        let (_, begin) = *BEGIN;
         let now = tokio::time::Instant::now().into_std();
         now.saturating_duration_since(begin)
     }
@@ -121,29 +127,29 @@ impl Clock for SystemClock {
     }
 }
 
-/// By how much the time of the tokio runtime around is off that of the machine; `None` where they are the same.
+/// One moment by both clocks, from which uptime is told.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
-fn tokio_is_off_by() -> Option<TimeDelta> {
+static BEGIN: LazyLock<(DateTime<Utc>, Instant)> = LazyLock::new(|| (Utc::now(), Instant::now()));
+
+/// Whether the time of the tokio runtime around is another than that of the machine, as it is or was paused.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for the time"
+)]
+fn tokio_is_off() -> bool {
     let before = Instant::now();
     let told = tokio::time::Instant::now().into_std();
-    let after = Instant::now();
-    let delta = |duration| TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
-    if told > after {
-        Some(delta(told - after))
-    } else {
-        let behind = before.checked_duration_since(told)?;
-        (!behind.is_zero()).then(|| -delta(behind))
-    }
+    !(before..=Instant::now()).contains(&told)
 }
 
 /// The clock of a store that is made here: that of the machine, unless the time of the tokio runtime around is paused.
 #[cfg(feature = "sqlite")]
 pub(crate) fn of_this_runtime() -> Arc<dyn Clock> {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) if tokio_is_off_by().is_some() => Arc::new(RuntimeClock(runtime)),
+        Ok(runtime) if tokio_is_off() => Arc::new(RuntimeClock(runtime)),
         _ => Arc::new(SystemClock),
     }
 }
@@ -181,7 +187,7 @@ impl Clock for RuntimeClock {
 pub(crate) async fn awaited<T: Send + 'static>(
     answer: tokio::sync::oneshot::Receiver<T>,
 ) -> Option<T> {
-    if tokio::runtime::Handle::try_current().is_err() || tokio_is_off_by().is_none() {
+    if tokio::runtime::Handle::try_current().is_err() || !tokio_is_off() {
         return answer.await.ok();
     }
     let answer = tokio::task::spawn_blocking(move || answer.blocking_recv());
