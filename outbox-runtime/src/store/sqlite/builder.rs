@@ -112,7 +112,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
+    /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
+    /// that was killed is taken up at once by the next, instead of when its leases end.
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
