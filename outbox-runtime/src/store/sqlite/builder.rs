@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
 
@@ -63,7 +63,8 @@ impl Durability {
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
     path: PathBuf,
-    clock: Arc<dyn Clock>,
+    /// Unless given, the machine's.
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
 }
 
@@ -81,7 +82,7 @@ impl SqliteStoreBuilder {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            clock: Arc::new(SystemClock),
+            clock: None,
             settings: Settings {
                 single_process: false,
                 durability: Durability::Full,
@@ -111,7 +112,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
+    /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
+    /// that was killed is taken up at once by the next, instead of when its leases end.
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
@@ -120,7 +122,7 @@ impl SqliteStoreBuilder {
 
     /// What due times and leases are compared with. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -149,6 +151,7 @@ impl SqliteStoreBuilder {
                 "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
             ));
         }
+        let clock = clock.unwrap_or_else(clock::of_this_runtime);
         // A store that is suspended is opened again, in whatever folder the process then is.
         let path: Arc<Path> = std::path::absolute(&path).unwrap_or(path).into();
         let signal = Arc::new(Signal::new());
@@ -165,7 +168,7 @@ impl SqliteStoreBuilder {
                 watch,
                 settings,
                 state: Mutex::new(State::Open(connections)),
-                threads: tokio::sync::Mutex::new(threads),
+                threads: Mutex::new(threads),
             }),
         })
     }
