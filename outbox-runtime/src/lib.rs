@@ -121,7 +121,7 @@ pub use crate::outcome::{
 pub use crate::processor::{
     Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
 };
-pub use crate::redaction::Redaction;
+pub use crate::redaction::{Redaction, Sensitive};
 pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};

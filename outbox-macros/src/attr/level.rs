@@ -20,7 +20,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 14] = [
+const STRUCT_KEYS: [&str; 15] = [
     "event_type",
     "priority",
     "display_name",
@@ -32,6 +32,7 @@ const STRUCT_KEYS: [&str; 14] = [
     "on_dead",
     "coalesce",
     "snapshot",
+    "metadata",
     "version",
     "upcast",
     "crate",

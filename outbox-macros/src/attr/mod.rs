@@ -7,6 +7,7 @@
 mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
 mod duration; // what is written for how long
+mod json_name; // what serde calls a field
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
 mod versions; // what version and upcast take
@@ -20,6 +21,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token};
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
+pub(crate) use self::json_name::json_name;
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
 pub(crate) use self::value::{Choice, Constant, Delays};
@@ -47,6 +49,7 @@ pub(crate) struct EntityAttrs {
     pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
     pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
+    pub(crate) metadata: Option<Keyed<Ident>>,
     pub(crate) version: Option<Keyed<u32>>,
     pub(crate) upcast: Option<Keyed<Vec<Older>>>,
     pub(crate) krate: Option<Keyed<Path>>,
@@ -139,6 +142,8 @@ impl EntityAttrs {
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
+                // #[outbox(metadata = "MoodChange")]
+                "metadata" => key.set(&mut read.metadata, input, diag, value::type_name),
                 // #[outbox(version = 2)]
                 "version" => key.set(&mut read.version, input, diag, versions::version),
                 // #[outbox(upcast(1 = MoodEntryMetadataV1))]

@@ -35,7 +35,7 @@ pub(super) async fn run(
 ) -> (Ended, Duration) {
     let stopwatch = Stopwatch::start();
     let attempt = async {
-        match handler.handle(&claim.event).await {
+        match (*handler).handle(&claim.event).await {
             Ok(()) => Ended::Delivered,
             // Its text and its end are the application's code, so they are part of the attempt.
             Err(error) => Ended::Failed(error.delivery(), error.outcome()),
