@@ -147,6 +147,7 @@ async fn every_change_of_status_is_counted() {
     scene.settle(40, bury).await;
     let given_back = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     scene.settle(50, given_back).await;
     // Claimed a second time, and completed, failed again or left to its end.

@@ -14,7 +14,8 @@ impl NewEvent {
     ///
     /// `waiting` must be the newest undelivered event of the lane that this one would stand in; of events that wait for
     /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, has the higher priority, the
-    /// earlier due time and the larger number of attempts of the two, and is completed where the two cancel out.
+    /// earlier due time, the larger number of attempts of the two and the next revision, and is completed where the two
+    /// cancel out. Events to two destinations are both delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service may have seen its
     /// content, and must not see other content under the same idempotency key.
@@ -42,11 +43,13 @@ impl NewEvent {
         let same_kind = waiting.event_type == self.event_type
             && waiting.entity_id == self.entity_id
             && waiting.user_id == self.user_id
-            && waiting.order == self.order;
+            && waiting.order == self.order
+            && waiting.destination == self.destination;
         if self.coalesce != Coalesce::Latest || !never_claimed || !same_kind {
             return None;
         }
         let mut folded = waiting.clone();
+        folded.revision = waiting.revision.saturating_add(1);
         folded.operation = match (waiting.operation, self.operation) {
             (Operation::Create, Operation::Update) => Operation::Create,
             (Operation::Update, Operation::Update) => Operation::Update,

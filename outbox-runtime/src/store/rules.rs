@@ -104,6 +104,10 @@ impl OutboxStatistics {
     /// Counts one event.
     pub(super) fn add(&mut self, event: &OutboxEvent, now: DateTime<Utc>) {
         self.total_events += 1;
+        if !matches!(event.status, OutboxStatus::Completed | OutboxStatus::Dead) {
+            self.deferred += u64::from(event.deferrals > 0);
+            self.snoozed_often += u64::from(event.snoozes >= OutboxEvent::SNOOZED_OFTEN);
+        }
         match event.status {
             OutboxStatus::Pending => {
                 self.pending_count += 1;

@@ -90,7 +90,10 @@ impl OutboxRepository for MemoryStore {
                 why,
             ));
         }
-        state.change(stored.seq, now, |stored| stored.clone_from(event));
+        state.change(stored.seq, now, |stored| {
+            stored.clone_from(event);
+            stored.revision = stored.revision.saturating_add(1);
+        });
         self.shared.signal.raise();
         Ok(())
     }
@@ -152,6 +155,11 @@ impl OutboxRepository for MemoryStore {
                 event.next_attempt_at = now;
                 event.error_message = None;
                 event.dead_reason = None;
+                event.deferrals = 0;
+                event.deferred_since = None;
+                event.last_refusal = None;
+                event.crashes = 0;
+                event.snoozes = 0;
             });
             count += u64::from(reset.is_some());
         }
@@ -291,14 +299,17 @@ impl OutboxRepository for MemoryStore {
             claims.extend(taken);
             request.limit() - claims.len()
         };
-        let in_order = request.limit() - request.turns();
-        let seqs = state.choose(request, state.ready.in_order(), in_order, &mut load);
-        let left = take(state, seqs);
-        let firsts = state.first_of_each(request);
-        let seqs = state.choose(request, firsts, left.min(request.turns()), &mut load);
-        let left = take(state, seqs);
-        let seqs = state.choose(request, state.ready.in_order(), left, &mut load);
-        take(state, seqs);
+        let mut left = request.limit();
+        for part in request.parts() {
+            let turns = part.turns().min(left);
+            let seqs = state.choose_in_order(&part, left - turns, &mut load);
+            left = take(state, seqs);
+            let firsts = state.first_of_each(&part);
+            let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
+            left = take(state, seqs);
+            let seqs = state.choose_in_order(&part, left, &mut load);
+            left = take(state, seqs);
+        }
         Ok(claims)
     }
 
@@ -353,9 +364,7 @@ impl OutboxRepository for MemoryStore {
         let state = self.state();
         let due = |seq: &i64| {
             let event = state.rows.get(seq)?;
-            request
-                .matches(&event.user_id, &event.event_type)
-                .then_some(event.next_attempt_at)
+            request.matches(event).then_some(event.next_attempt_at)
         };
         let ready = state.ready.in_order().find_map(due);
         let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));

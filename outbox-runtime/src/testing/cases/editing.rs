@@ -127,6 +127,13 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     edited.metadata = Some(RawMetadata::from_bytes("[]"));
     edited.next_attempt_at = after(clock.now(), SECOND);
     store.update_event(&edited).await.unwrap();
+    let refused = store.update_event(&edited).await.unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        StoreErrorKind::Conflict,
+        "it was edited since"
+    );
+    edited.revision += 1;
     assert_eq!(fetch(store, &edited).await, edited);
     assert!(claim(store, 1).await.is_empty(), "it is due later now");
 
