@@ -127,15 +127,26 @@ pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
 /// | `retry` | counts | again, after the retry schedule's delay |
 /// | `retry(after = wait)` | counts | the same, but not before what the field `wait` says |
 /// | `permanent` | counts | dead letter |
-/// | `offline` | is given back | the whole run pauses and probes |
+/// | `unavailable` | is given back | the destination pauses and is probed |
+/// | `unavailable(after = wait)` | is given back | the same, but not before what the field `wait` says |
+/// | `offline` | is given back | the destination pauses and is probed |
 /// | `unauthenticated` | is given back | the user's work pauses until credentials were refreshed |
-/// | `rate_limited(after = wait)` | is given back | the handler set pauses for that long |
+/// | `rate_limited(after = wait)` | is given back | the destination pauses for that long |
 /// | `obsolete` | counts | completed: the remote service does not want it any more |
 /// | `snooze(after = wait)` | is given back | again after that long |
 /// | `transparent` | | what the only field says, which is a `DeliveryError` itself |
 ///
 /// `wait` is a field of the same variant, `0` the first of a tuple variant; its type is `std::time::Duration`, and may
-/// be `Option<Duration>` for `retry`.
+/// be `Option<Duration>` for `retry` and `unavailable`.
+///
+/// `unavailable`, `offline` and `rate_limited` are about the event's destination. In their parentheses stands whom they are
+/// about instead:
+///
+/// | | |
+/// |---|---|
+/// | `scope = "user"` | the event's user alone: `rate_limited(after = wait, scope = "user")` |
+/// | `scope = "destination"` | the default |
+/// | `destination = host` | another destination than the event's, which the field `host` names; its type is `AsRef<str>` |
 ///
 /// # On the type
 ///

@@ -25,6 +25,10 @@ pub(crate) fn without_url(error: BoxError) -> BoxError {
 /// At most so many causes of an error are told: somebody's may be a circle.
 const MOST_CAUSES: usize = 16;
 
+/// What reqwest's connector says to an `https` URL where no TLS was built in.
+#[cfg(feature = "reqwest")]
+pub(crate) const LACKS_TLS: &str = "invalid URL, scheme is not http";
+
 /// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let chain = || {
@@ -35,6 +39,13 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     };
     let texts: Vec<String> = chain().map(ToString::to_string).collect();
     let text = texts.join(": ");
+    #[cfg(feature = "reqwest")]
+    let text = match texts.iter().any(|text| text == LACKS_TLS) {
+        true => format!(
+            "{text}: reqwest is built without TLS; enable its feature `rustls` or `native-tls`"
+        ),
+        false => text,
+    };
     #[cfg(feature = "reqwest")]
     let text = chain()
         .filter_map(|error| error.downcast_ref::<reqwest::Error>()?.url())

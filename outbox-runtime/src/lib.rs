@@ -112,7 +112,8 @@ pub use crate::event::{
     DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass, UnknownWord,
 };
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
+    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet,
+    OutboxEventHandler, Scope,
 };
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
@@ -331,3 +332,7 @@ struct Credentials;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/guide/importing.md")]
 struct Importing;
+
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../../docs/guide/http.md")]
+struct Http;

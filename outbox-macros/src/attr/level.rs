@@ -44,9 +44,10 @@ const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 1] = ["crate"];
 
 /// What an error can say about its delivery.
-pub(crate) const CLASSES: [&str; 8] = [
+pub(crate) const CLASSES: [&str; 9] = [
     "retry",
     "permanent",
+    "unavailable",
     "offline",
     "unauthenticated",
     "rate_limited",
@@ -54,9 +55,9 @@ pub(crate) const CLASSES: [&str; 8] = [
     "snooze",
     "transparent",
 ];
-const ERROR_STRUCT_KEYS: [&str; 9] = {
-    let [a, b, c, d, e, f, g, h] = CLASSES;
-    [a, b, c, d, e, f, g, h, "crate"]
+const ERROR_STRUCT_KEYS: [&str; 10] = {
+    let [a, b, c, d, e, f, g, h, i] = CLASSES;
+    [a, b, c, d, e, f, g, h, i, "crate"]
 };
 
 impl Level {

@@ -4,8 +4,8 @@
 //! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
 //! in [`check`].
 
-mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
+mod details; // for how long an answer holds, and whom it is about
 mod duration; // what is written for how long
 mod json_name; // what serde calls a field
 mod level; // where an attribute stands, and what is known there
@@ -21,6 +21,7 @@ use syn::punctuated::Punctuated;
 use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result, Token};
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
+pub(crate) use self::details::About;
 pub(crate) use self::json_name::json_name;
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
@@ -274,6 +275,13 @@ impl Key {
                     value,
                 });
             }
+        }
+    }
+
+    fn with<T>(self, value: T) -> Keyed<T> {
+        Keyed {
+            key: self.ident,
+            value,
         }
     }
 

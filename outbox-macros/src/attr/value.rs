@@ -41,6 +41,7 @@ const ORDERS: [Choice; 3] = [
 const ON_DEAD: [Choice; 2] = [choice("hold", "Hold"), choice("skip", "Skip")];
 const CHARGES: [Choice; 2] = [choice("evidence", "Evidence"), choice("always", "Always")];
 const COALESCE: [Choice; 1] = [choice("latest", "Latest")];
+const SCOPES: [Choice; 2] = [choice("user", "User"), choice("destination", "Destination")];
 
 impl<T> Constant<T> {
     pub(crate) fn known(&self) -> Option<&T> {
@@ -234,6 +235,11 @@ pub(super) fn on_dead(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choi
 /// Whether a newer event takes the place of an older one.
 pub(super) fn coalesce(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &COALESCE)
+}
+
+/// Whom an answer is about.
+pub(super) fn scope(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &SCOPES)
 }
 
 /// A path that means the same wherever the generated code stands.

@@ -39,7 +39,7 @@ pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenS
     let errors = errors.to_compile_error();
     let runtime = runtime(source.krate.as_ref().map(|krate| &krate.value));
     let body = quote!(::core::unreachable!());
-    let item = super::delivery_error::trait_impl(source.input, std::iter::empty(), &body);
+    let item = super::delivery_error::trait_impl(source.input, std::iter::empty(), &body, None);
     let hidden = in_const(&runtime, &[item]);
     quote!(#errors #hidden)
 }

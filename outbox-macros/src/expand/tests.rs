@@ -137,8 +137,10 @@ fn error() {
         enum SyncError<E> {
             #[outbox(offline)]
             NoConnection,
-            #[outbox(rate_limited(after = wait))]
+            #[outbox(rate_limited(after = wait, scope = "user"))]
             Throttled { wait: Duration },
+            #[outbox(unavailable(destination = host))]
+            Down { host: String },
             #[outbox(retry(after = 1))]
             Busy(u16, Option<Duration>),
             #[outbox(permanent)]

@@ -15,7 +15,7 @@ use crate::redaction::{Redaction, Sensitive};
 mod answer; // what a handler may answer
 pub(crate) mod derived; // what #[derive(DeliveryError)] calls
 
-pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult};
+pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Scope};
 
 /// Delivers events of the types it can handle, untyped: for relays and bridges.
 ///

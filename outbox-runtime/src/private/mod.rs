@@ -19,7 +19,8 @@ pub use self::member::{Member, NotAMember};
 pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
-    Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
+    Answer, Name, OptionalWait, Wait, forward, named, rate_limited, retry_after, snooze,
+    unavailable,
 };
 pub use crate::redaction::Redacted;
 pub use crate::wire_lock::lock::assert_wire_lock;
