@@ -5,7 +5,8 @@ use std::time::Duration;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{
-    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, TypePath, bracketed, token,
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, TypePath, bracketed,
+    token,
 };
 
 use super::{Key, duration};
