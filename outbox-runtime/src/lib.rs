@@ -126,7 +126,7 @@ pub use crate::processor::{
     EventRef, Flushed, Health, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
     Trouble, TroubleKind,
 };
-pub use crate::redaction::Redaction;
+pub use crate::redaction::{Redaction, Sensitive};
 pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};

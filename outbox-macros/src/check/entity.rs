@@ -121,6 +121,13 @@ fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagn
             "remove `metadata` here, or `snapshot` from the struct",
         );
     }
+    if let Some(name) = &source.attrs.metadata {
+        diag.error_with_help(
+            name.key.span(),
+            "with `snapshot` the entity is the metadata, and no struct is generated that could have a name",
+            "remove `metadata` here, or `snapshot`",
+        );
+    }
 }
 
 /// Whoever holds an event must still hold it when the handler is stopped.

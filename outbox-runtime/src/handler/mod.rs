@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{Event, OutboxEvent};
 use crate::metadata;
-use crate::redaction::Redaction;
+use crate::redaction::{Redaction, Sensitive};
 
 mod answer; // what a handler may answer
 pub(crate) mod derived; // what #[derive(DeliveryError)] calls
@@ -85,6 +85,32 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
         text
     }
 }
+
+/// What owns or shares a handler is one.
+macro_rules! by_pointer {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<H: OutboxEventHandler + ?Sized> OutboxEventHandler for $pointer<H> {
+            fn can_handle(&self, event_type: &str) -> bool {
+                (**self).can_handle(event_type)
+            }
+
+            async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+                (**self).handle(event).await
+            }
+
+            fn entities(&self) -> Vec<EntityOptions> {
+                (**self).entities()
+            }
+
+            fn redact(&self, event: &OutboxEvent, text: String) -> String {
+                (**self).redact(event, text)
+            }
+        }
+    )*};
+}
+
+by_pointer!(Arc, Box);
 
 /// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send` future of the answer.
 ///
@@ -191,14 +217,19 @@ impl HandlerSet {
 
 /// What [`OutboxEntity::hide_sensitive`] names is taken out of `text`.
 fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
+    if E::SENSITIVE == Sensitive::Nothing {
+        return text;
+    }
     // What cannot be decoded was given to no handler, and the reason quotes no value.
-    match metadata::decode::<E>(event) {
-        Ok(metadata) => {
+    match (metadata::decode::<E>(event), &event.metadata) {
+        (Ok(metadata), Some(stored)) => {
             let mut redaction = Redaction::default();
             E::hide_sensitive(&metadata, &mut redaction);
+            let is_newest = event.metadata_version == E::OPTIONS.metadata_version();
+            redaction.hide_stored(stored, E::SENSITIVE, is_newest);
             redaction.apply(text)
         }
-        Err(_) => text,
+        _ => text,
     }
 }
 

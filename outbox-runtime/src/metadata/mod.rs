@@ -6,7 +6,7 @@ mod upcast; // from an older version's type to the newest
 mod value; // what a generic entity may have for metadata
 
 pub use self::decode::DecodeError;
-pub(crate) use self::decode::decode;
+pub(crate) use self::decode::{decode, reason};
 pub use self::raw::RawMetadata;
 pub use self::upcast::{OlderMetadata, ReadVersion, UpcastTo};
 pub use self::value::MetadataValue;

@@ -86,10 +86,7 @@ impl Run {
         if attempt.lease_lost {
             self.leases.remove(&attempt.claim.event.id);
         } else {
-            let routes = &self.shared.routes;
-            let redact = |text| routes.redact(attempt.handler, &attempt.claim.event, text);
-            let outcome = ended.into_outcome().map_message(redact);
-            self.settle(&attempt.claim, outcome, &attempt.retry);
+            self.settle(&attempt.claim, ended.into_outcome(), &attempt.retry);
         }
     }
 
