@@ -122,7 +122,9 @@ pub use crate::processor::{
     Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
 };
 pub use crate::redaction::Redaction;
-pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;

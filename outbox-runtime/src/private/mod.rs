@@ -19,6 +19,7 @@ pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
 };
+pub use crate::metadata::Finite;
 pub use crate::redaction::Redacted;
 pub use crate::wire_lock::lock::assert_wire_lock;
 pub use serde;

@@ -20,24 +20,54 @@ pub(super) fn claim_order(event: &OutboxEvent) -> ClaimOrder {
     (Reverse(event.priority), event.next_attempt_at, event.seq)
 }
 
-/// How much metadata a claim may still bring.
+/// How much metadata a claim may still bring, or a part of it.
 pub(super) struct Load {
     left: usize,
 }
 
-impl Load {
-    pub(super) fn new() -> Self {
+/// The parts of a claim.
+pub(super) struct Loads {
+    /// What is taken in claim order.
+    pub(super) in_order: Load,
+    /// What is taken in turns.
+    pub(super) in_turn: Load,
+}
+
+impl Loads {
+    /// Those who take turns have the same share of the metadata as of the places, whatever size the events of others have.
+    pub(super) fn of(request: &ClaimRequest) -> Self {
+        let whole = ClaimRequest::MAX_METADATA_BYTES;
+        let in_turn = match request.turns() {
+            0 => 0,
+            // In 128 bits: a limit may be any number.
+            turns => {
+                let share = whole as u128 * turns as u128 / request.limit() as u128;
+                usize::try_from(share).unwrap_or(whole).max(1)
+            }
+        };
         Self {
-            left: ClaimRequest::MAX_METADATA_BYTES,
+            in_order: Load {
+                left: whole - in_turn,
+            },
+            in_turn: Load { left: in_turn },
         }
     }
 
+    /// What neither of them has used.
+    pub(super) fn rest(self) -> Load {
+        Load {
+            left: self.in_order.left + self.in_turn.left,
+        }
+    }
+}
+
+impl Load {
     pub(super) fn add(&mut self, event: &OutboxEvent) {
         let size = event.metadata.as_ref().map_or(0, RawMetadata::len);
         self.left = self.left.saturating_sub(size);
     }
 
-    /// Whether the claim ends here.
+    /// Whether this part ends here.
     pub(super) fn is_full(&self) -> bool {
         self.left == 0
     }
@@ -84,6 +114,12 @@ impl OutboxEvent {
         {
             return Some(format!("the metadata of event {} {fault}", self.id));
         }
+        if edited.max_attempts == 0 {
+            let id = self.id;
+            return Some(format!(
+                "the max_attempts of event {id} is 0; at least 1 is needed"
+            ));
+        }
         let mut expected = self.clone();
         expected.priority = edited.priority;
         expected.max_attempts = edited.max_attempts;
@@ -92,11 +128,54 @@ impl OutboxEvent {
         expected.metadata_version = edited.metadata_version;
         (expected != *edited).then(|| {
             format!(
-                "only priority, max_attempts, next_attempt_at and metadata of event {} can be edited, and the rest \
-                 must be as it is in the store; fetch it again",
-                self.id
+                "event {} is not what was read: {}; only priority, max_attempts, next_attempt_at, metadata and its version \
+                 can be edited; fetch it again and edit that",
+                self.id,
+                self.differences_from(edited)
             )
         })
+    }
+
+    /// What of this stored event is different in one that was read before, without its content.
+    fn differences_from(&self, read: &Self) -> String {
+        let mut differences = Vec::new();
+        macro_rules! compare {
+            ($($field:ident),*) => {$(
+                if self.$field != read.$field {
+                    let field = stringify!($field);
+                    differences.push(format!("{field} is {:?} in the store and {:?} in the edit", self.$field, read.$field));
+                }
+            )*};
+        }
+        compare!(
+            seq,
+            event_type,
+            entity_id,
+            user_id,
+            operation,
+            status,
+            created_at,
+            last_attempt_at,
+            attempt_count,
+            completed_at,
+            dead_reason,
+            order,
+            on_dead
+        );
+        // Texts and tokens do not belong in messages.
+        for (field, is_same) in [
+            ("error_message", self.error_message == read.error_message),
+            ("lease_token", self.lease_token == read.lease_token),
+            (
+                "lease_expires_at",
+                self.lease_expires_at == read.lease_expires_at,
+            ),
+        ] {
+            if !is_same {
+                differences.push(format!("{field} has changed"));
+            }
+        }
+        differences.join(", ")
     }
 }
 

@@ -1,5 +1,6 @@
 //! The store in memory as an [`OutboxRepository`].
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,10 +17,10 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
+use crate::store::rules::{Loads, claim_order, handler_has_some, new_owner};
 
 #[async_trait]
 impl OutboxRepository for MemoryStore {
@@ -173,6 +174,7 @@ impl OutboxRepository for MemoryStore {
         for seq in &seqs {
             state.give_to(*seq, to, now);
         }
+        state.told_becomes(from, to);
         if let Some(cleaned_up) = state.cleaned_up.remove(from) {
             *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
         }
@@ -205,6 +207,24 @@ impl OutboxRepository for MemoryStore {
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let by_seq: HashMap<i64, &OutboxEvent> =
+            seen.iter().map(|event| (event.seq, event)).collect();
+        let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+        let goes = |event: &&OutboxEvent| {
+            let is_alone = unit == DeleteUnit::Event || !event.is_open();
+            state.is_as_seen(event) && (is_alone || state.open_in_lane_of(event).all(was_seen))
+        };
+        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
+        for seq in &seqs {
+            state.remove(*seq, now);
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
     }
 
     async fn delete_events_for_entities(
@@ -281,7 +301,7 @@ impl OutboxRepository for MemoryStore {
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
-        let mut load = Load::new();
+        let mut loads = Loads::of(request);
         let mut claims: Vec<Claim> = Vec::new();
         let mut take = |state: &mut State, seqs: Vec<i64>| {
             let taken = seqs.into_iter().filter_map(|seq| {
@@ -292,12 +312,18 @@ impl OutboxRepository for MemoryStore {
             request.limit() - claims.len()
         };
         let in_order = request.limit() - request.turns();
-        let seqs = state.choose(request, state.ready.in_order(), in_order, &mut load);
+        let seqs = state.choose(
+            request,
+            state.ready.in_order(),
+            in_order,
+            &mut loads.in_order,
+        );
         let left = take(state, seqs);
         let firsts = state.first_of_each(request);
-        let seqs = state.choose(request, firsts, left.min(request.turns()), &mut load);
+        let places = left.min(request.turns());
+        let seqs = state.choose(request, firsts, places, &mut loads.in_turn);
         let left = take(state, seqs);
-        let seqs = state.choose(request, state.ready.in_order(), left, &mut load);
+        let seqs = state.choose(request, state.ready.in_order(), left, &mut loads.rest());
         take(state, seqs);
         Ok(claims)
     }

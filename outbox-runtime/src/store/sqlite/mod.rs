@@ -38,6 +38,8 @@ mod schema;
 mod sinks;
 mod tally;
 mod threads;
+mod told;
+mod triggers;
 mod turns;
 mod watch;
 mod writer;

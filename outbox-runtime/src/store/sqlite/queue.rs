@@ -14,7 +14,7 @@ use crate::clock;
 use crate::event::{DeadReason, OutboxStatus};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
-use crate::store::rules::Load;
+use crate::store::rules::{Load, Loads};
 
 /// At most how many events that have become due are moved to the claim's index by one claim.
 const PROMOTED_AT_ONCE: i64 = 1_000;
@@ -30,19 +30,20 @@ pub(super) fn claim(
     if filter.is_of_no_type() {
         return Ok(Vec::new());
     }
-    let mut load = Load::new();
+    let mut loads = Loads::of(request);
     let in_order = request.limit() - request.turns();
-    let rows = first(conn, &filter, in_order, &mut load)?;
+    let rows = first(conn, &filter, in_order, &mut loads.in_order)?;
     if request.turns() == 0 {
         return take(conn, now, request, rows);
     }
     // What was taken in claim order is out of the way of the turns, and what these took out of that of the rest.
     let mut left = request.limit() - rows.len();
     let mut claims = take(conn, now, request, rows)?;
-    let rows = turns::first_of_each(conn, request, &filter, left.min(request.turns()), &mut load)?;
+    let places = left.min(request.turns());
+    let rows = turns::first_of_each(conn, request, &filter, places, &mut loads.in_turn)?;
     left -= rows.len();
     claims.append(&mut take(conn, now, request, rows)?);
-    let rows = first(conn, &filter, left, &mut load)?;
+    let rows = first(conn, &filter, left, &mut loads.rest())?;
     claims.append(&mut take(conn, now, request, rows)?);
     Ok(claims)
 }
@@ -260,6 +261,8 @@ impl<'c> Settling<'c> {
         } = settlement.lease;
         let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
         let Some(row) = rows.next()? else {
+            drop(rows);
+            *wakes |= hand_on_behind(conn, now, event_id)?;
             return Ok(Settled::LeaseLost);
         };
         let seq: i64 = row.get(0)?;
@@ -296,6 +299,22 @@ impl<'c> Settling<'c> {
         }
         Ok(Settled::Recorded)
     }
+}
+
+/// The lease of this event is lost. Where somebody's own statement has finished it, nobody else hands on: no trigger looks at
+/// what ends while it is leased.
+fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
+    let handed_on = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            lane_columns!(),
+            " FROM outbox_events WHERE id = ?1 AND open IS NULL"
+        ))?
+        .query_row(params![id], |row| {
+            Lane::of(row, 0)?.hand_on_if_idle(conn, now)
+        })
+        .optional()?;
+    Ok(handed_on.unwrap_or(false))
 }
 
 fn write_outcome(

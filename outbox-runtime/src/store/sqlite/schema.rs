@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::builder::Settings;
 use super::counter;
 use super::fault::{fault, outdated_driver};
+use super::triggers::TRIGGERS;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The schema version that this program writes.
@@ -41,9 +42,11 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 ///
 /// `outbox_tally` has how many events of a block of rows stand where; see [`tally`](super::tally), which writes it.
 ///
+/// `outbox_told` remembers of which entities the service may know whose events are gone; see [`told`](super::told).
+///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
-const STEPS: &[&str] = &["
+const STEPS: &[&[&str]] = &[&["
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
     id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
@@ -88,7 +91,7 @@ CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 
 CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane) WHERE open IS NOT NULL;
 CREATE INDEX outbox_user       ON outbox_events (user_id) WHERE lane = 'user' AND open IS NOT NULL;
 CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id) WHERE status = 'dead';
-CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE completed_at IS NOT NULL;
+CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id, entity_id) WHERE completed_at IS NOT NULL;
 
 CREATE TABLE outbox_folded (
     id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -114,17 +117,12 @@ CREATE TABLE outbox_tally (
 
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
 
-CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
-    DELETE FROM outbox_folded WHERE into_seq = old.seq;
-    UPDATE outbox_tally
-    SET fresh = fresh - (old.status = 'pending' OR (old.status = 'processing' AND old.attempt_count < 2)),
-        retrying = retrying - (old.status = 'failed' OR (old.status = 'processing' AND old.attempt_count > 1)),
-        completed = completed - (old.status = 'completed'),
-        dead = dead - (old.status = 'dead')
-    WHERE block = old.seq >> 10;
-    DELETE FROM outbox_tally WHERE block >= (SELECT coalesce(max(seq), 0) >> 10 FROM outbox_events);
-END;
-"];
+CREATE TABLE outbox_told (
+    user_end   BLOB NOT NULL,
+    entity_end BLOB NOT NULL,
+    PRIMARY KEY (user_end, entity_end)
+) STRICT, WITHOUT ROWID;
+", TRIGGERS]];
 
 /// Opens the connection that writes, and makes sure that the tables are there in our version.
 pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
@@ -228,7 +226,9 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         )?;
         let done = usize::try_from(found).unwrap_or(0);
         for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
-            tx.execute_batch(step)?;
+            for part in *step {
+                tx.execute_batch(part)?;
+            }
             tx.execute(
                 "INSERT INTO outbox_schema (version, applied_at) VALUES (?1, datetime('now'))",
                 [version],

@@ -42,13 +42,16 @@ pub use self::claiming::{
     entities_of_two_users_with_one_id_do_not_wait_for_each_other,
 };
 pub use self::editing::{
+    a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part,
     an_edit_changes_what_may_be_edited_and_nothing_else,
+    an_edit_of_what_changed_since_it_was_read_is_refused,
     an_event_behind_another_cannot_be_marked_as_processing,
     clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
     deleting_the_first_event_lets_the_next_one_go,
     events_of_one_user_become_those_of_another_in_order,
     events_with_a_handler_are_not_given_to_another_user,
-    marking_by_hand_goes_through_the_same_states, only_what_is_dead_is_discarded,
+    fewer_attempts_than_were_used_allow_one_more, marking_by_hand_goes_through_the_same_states,
+    only_what_is_dead_is_discarded, what_changed_since_it_was_seen_is_not_deleted,
     what_was_completed_is_counted_beyond_clean_up,
 };
 pub use self::enqueueing::{
