@@ -40,7 +40,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `event_type = "moodEntry"` | the name of the type in rows and on the wire | required |
 /// | `priority = 5` | higher goes first, among entities; may be negative | `0` |
 /// | `display_name = "Mood"` | what people call such an entity | the struct's name in words |
+/// | `destination = self.host` | where its events are delivered to; an expression on `self`, evaluated when a change is enqueued: a string or an `Option` of one | where all events of the handler set go |
 /// | `max_attempts = 5` | with how many attempts an event becomes a dead letter | `5` |
+/// | `max_snoozes = 20` | how often a handler may put an event off; the next time it is a dead letter | no limit |
+/// | `charge = "evidence"` | which failures count: those that there is `evidence` are the event's own, or `always` each | `evidence` |
 /// | `retry = ["1s", "5s", "2m"]` | the delays between attempts | the processor's |
 /// | `timeout = "30s"` | how long one attempt may take | the processor's |
 /// | `lease = "2m"` | how long a worker holds an event without being heard of; longer than the timeout | the processor's |

@@ -95,19 +95,22 @@ mod wire; // the serde form of an event
 #[path = "private/mod.rs"]
 pub mod __private;
 
-pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
+pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Clock, Sleep, SystemClock};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{
     BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
 };
 pub use crate::entity::{
-    AsEntityId, AsUserId, Coalesce, EntityId, EntityOptions, OnDead, Order, OutboxEntity,
+    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityOptions, OnDead, Order,
+    OutboxEntity,
 };
 pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };
-pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
+pub use crate::event::{
+    DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass, UnknownWord,
+};
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
 };

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::__private::GENERIC;
 use crate::enqueue::DEFAULT_MAX_ATTEMPTS;
 use crate::entity::{EntityId, OnDead, Order};
-use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::metadata::RawMetadata;
 
 /// An event as it is written. One struct for both directions would need a default for what we always write.
@@ -63,6 +63,28 @@ struct Written<'a> {
     dead_reason: Option<DeadReason>,
     order: Order,
     on_dead: OnDead,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    deferrals: u32,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_rfc3339"
+    )]
+    deferred_since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<&'a Refusal>,
+    #[serde(skip_serializing_if = "is_zero")]
+    crashes: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    snoozes: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    revision: u64,
+}
+
+/// What nearly every event has is not written.
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
 }
 
 impl Serialize for OutboxEvent {
@@ -92,6 +114,13 @@ impl Serialize for OutboxEvent {
             dead_reason: self.dead_reason,
             order: self.order,
             on_dead: self.on_dead,
+            destination: self.destination.as_deref(),
+            deferrals: self.deferrals,
+            deferred_since: self.deferred_since,
+            last_refusal: self.last_refusal.as_ref(),
+            crashes: self.crashes,
+            snoozes: self.snoozes,
+            revision: self.revision,
         }
         .serialize(serializer)
     }
@@ -131,6 +160,17 @@ struct Read {
     dead_reason: Option<DeadReason>,
     order: Option<Order>,
     on_dead: Option<OnDead>,
+    destination: Option<String>,
+    #[serde(default)]
+    deferrals: u32,
+    deferred_since: Option<Time>,
+    last_refusal: Option<Refusal>,
+    #[serde(default)]
+    crashes: u32,
+    #[serde(default)]
+    snoozes: u32,
+    #[serde(default)]
+    revision: u64,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
@@ -175,6 +215,13 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             dead_reason: read.dead_reason,
             order: read.order.unwrap_or_default(),
             on_dead: read.on_dead.unwrap_or_default(),
+            destination: read.destination,
+            deferrals: read.deferrals,
+            deferred_since: read.deferred_since.map(|time| time.0),
+            last_refusal: read.last_refusal,
+            crashes: read.crashes,
+            snoozes: read.snoozes,
+            revision: read.revision,
         })
     }
 }
@@ -314,4 +361,11 @@ macro_rules! serde_as_word {
     )+};
 }
 
-serde_as_word!(OutboxStatus, Operation, DeadReason, Order, OnDead);
+serde_as_word!(
+    OutboxStatus,
+    Operation,
+    DeadReason,
+    Order,
+    OnDead,
+    RefusalClass
+);

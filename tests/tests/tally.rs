@@ -147,6 +147,7 @@ async fn every_change_of_status_is_counted() {
     scene.settle(40, bury).await;
     let given_back = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     scene.settle(50, given_back).await;
     // Claimed a second time, and completed, failed again or left to its end.
@@ -184,6 +185,7 @@ async fn failed_events_without_attempts_are_counted_as_failed() {
     scene.settle(700, Disposition::Complete).await;
     let given_back = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     scene.settle(50, given_back).await;
     let sql = "DELETE FROM outbox_events WHERE seq % 7 = 0";

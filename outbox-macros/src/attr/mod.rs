@@ -17,7 +17,7 @@ use proc_macro2::TokenTree;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token};
+use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result, Token};
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::level::CLASSES;
@@ -39,7 +39,10 @@ pub(crate) struct EntityAttrs {
     pub(crate) event_type: Option<Keyed<Constant<String>>>,
     pub(crate) priority: Option<Keyed<Constant<i32>>>,
     pub(crate) display_name: Option<Keyed<Constant<String>>>,
+    pub(crate) destination: Option<Keyed<Expr>>,
     pub(crate) max_attempts: Option<Keyed<Constant<u32>>>,
+    pub(crate) max_snoozes: Option<Keyed<Constant<u32>>>,
+    pub(crate) charge: Option<Keyed<Constant<Choice>>>,
     pub(crate) retry: Option<Keyed<Delays>>,
     pub(crate) timeout: Option<Keyed<Constant<Duration>>>,
     pub(crate) lease: Option<Keyed<Constant<Duration>>>,
@@ -123,8 +126,14 @@ impl EntityAttrs {
                 "priority" => key.set(&mut read.priority, input, diag, value::priority),
                 // #[outbox(display_name = "Mood Entry")]
                 "display_name" => key.set(&mut read.display_name, input, diag, value::display_name),
+                // #[outbox(destination = self.host)]
+                "destination" => key.set(&mut read.destination, input, diag, value::destination),
                 // #[outbox(max_attempts = 5)]
                 "max_attempts" => key.set(&mut read.max_attempts, input, diag, value::max_attempts),
+                // #[outbox(max_snoozes = 20)]
+                "max_snoozes" => key.set(&mut read.max_snoozes, input, diag, value::max_snoozes),
+                // #[outbox(charge = "always")]
+                "charge" => key.set(&mut read.charge, input, diag, value::charge),
                 // #[outbox(retry = ["1s", "5s", "2m"])]
                 "retry" => key.set(&mut read.retry, input, diag, value::retry),
                 // #[outbox(timeout = "30s")]

@@ -4,7 +4,9 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{enqueue, generics, in_const, metadata, options, runtime, sensitive, versions};
+use super::{
+    destination, enqueue, generics, in_const, metadata, options, runtime, sensitive, versions,
+};
 use crate::model::{Entity, Member};
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
@@ -36,6 +38,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     );
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
+    let destination = destination::method(entity);
     let hide_sensitive = sensitive::hide_method(entity);
     let upcast = versions::upcast(entity);
     // Output:
@@ -45,6 +48,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
+    //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
     //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
     //     }
@@ -64,6 +68,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
                 #user_id
             }
+
+            #destination
 
             fn metadata_json(
                 &self,

@@ -5,6 +5,7 @@
 //! spanned at the user's tokens is only what must be underlined when the compiler refuses it.
 
 mod delivery_error; // impl DeliveryError
+mod destination; // where the events of an entity go
 mod docs; // links to the runtime
 mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity

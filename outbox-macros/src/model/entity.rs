@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use proc_macro2::Span;
-use syn::{Attribute, Field, Generics, Ident, Meta, Path, Type, Visibility};
+use syn::{Attribute, Expr, Field, Generics, Ident, Meta, Path, Type, Visibility};
 
 use super::given;
 use crate::attr::{
@@ -20,6 +20,8 @@ pub(crate) struct Entity<'a> {
     /// Where the runtime is, if `crate = ..` says so.
     pub(crate) krate: Option<Path>,
     pub(crate) options: Options,
+    /// Where its events go, if `destination = ..` says so.
+    pub(crate) destination: Option<Expr>,
     pub(crate) entity_id: Member<'a>,
     pub(crate) user_id: Member<'a>,
     pub(crate) metadata: Metadata<'a>,
@@ -33,6 +35,8 @@ pub(crate) struct Options {
     pub(crate) display_name: Constant<String>,
     pub(crate) priority: Option<Constant<i32>>,
     pub(crate) max_attempts: Option<Constant<u32>>,
+    pub(crate) max_snoozes: Option<Constant<u32>>,
+    pub(crate) charge: Option<Constant<Choice>>,
     pub(crate) retry: Option<Delays>,
     pub(crate) timeout: Option<Constant<Duration>>,
     pub(crate) lease: Option<Constant<Duration>>,
@@ -88,6 +92,7 @@ impl<'a> Entity<'a> {
             metadata: Metadata::from_source(source),
             older: given(&source.attrs.upcast).unwrap_or_default(),
             krate: given(&source.attrs.krate),
+            destination: given(&source.attrs.destination),
             options: Options::from_attrs(&source.attrs, &input.ident)?,
         })
     }
@@ -101,6 +106,8 @@ impl Options {
                 .unwrap_or_else(|| Constant::Known(words::title(name))),
             priority: given(&attrs.priority),
             max_attempts: given(&attrs.max_attempts),
+            max_snoozes: given(&attrs.max_snoozes),
+            charge: given(&attrs.charge),
             retry: given(&attrs.retry),
             timeout: given(&attrs.timeout),
             lease: given(&attrs.lease),
@@ -128,6 +135,8 @@ impl Options {
             of(Some(&self.display_name)),
             of(self.priority.as_ref()),
             of(self.max_attempts.as_ref()),
+            of(self.max_snoozes.as_ref()),
+            of(self.charge.as_ref()),
             of(self.retry.as_ref()),
             of(self.timeout.as_ref()),
             of(self.lease.as_ref()),

@@ -14,6 +14,7 @@ pub(super) struct Content<'e> {
     operation: Operation,
     metadata: Option<&'e RawMetadata>,
     metadata_version: u32,
+    destination: Option<&'e str>,
 }
 
 impl<'e> Content<'e> {
@@ -25,6 +26,7 @@ impl<'e> Content<'e> {
             operation: event.operation,
             metadata: event.metadata.as_ref(),
             metadata_version: event.metadata_version,
+            destination: event.destination.as_deref(),
         }
     }
 
@@ -36,6 +38,7 @@ impl<'e> Content<'e> {
             operation: event.operation,
             metadata: event.metadata.as_ref(),
             metadata_version: event.metadata_version,
+            destination: event.destination.as_deref(),
         }
     }
 
@@ -84,8 +87,9 @@ impl<'e> Content<'e> {
             metadata,
             &self.metadata_version.to_be_bytes(),
         ];
+        let destination = self.destination.map(str::as_bytes);
         // Each part with its length, so that no two lists of parts are one row of bytes.
-        let bytes = parts.iter().flat_map(|part| {
+        let bytes = parts.into_iter().chain(destination).flat_map(|part| {
             let length = part.len() as u64;
             length.to_be_bytes().into_iter().chain(part.iter().copied())
         });

@@ -15,7 +15,8 @@ impl NewEvent {
     ///
     /// `waiting` must be the newest undelivered event of the lane that this one would stand in; of events that wait for
     /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, and has the higher priority, the
-    /// earlier due time and the larger number of attempts of the two.
+    /// earlier due time, the larger number of attempts of the two and the next revision. Events to two destinations are both
+    /// delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service may have seen its
     /// content, and must not see other content under the same idempotency key.
@@ -50,6 +51,7 @@ impl NewEvent {
             | (_, Operation::Create) => return None,
         };
         let mut folded = waiting.clone();
+        folded.revision = waiting.revision.saturating_add(1);
         folded.operation = operation;
         folded.metadata.clone_from(&self.metadata);
         folded.metadata_version = self.metadata_version;
@@ -92,6 +94,7 @@ impl NewEvent {
             return None;
         }
         let mut cancelled = waiting.clone();
+        cancelled.revision = waiting.revision.saturating_add(1);
         cancelled.status = OutboxStatus::Completed;
         cancelled.completed_at = Some(now);
         Some(cancelled)
@@ -104,6 +107,7 @@ impl NewEvent {
             && waiting.entity_id == self.entity_id
             && waiting.user_id == self.user_id
             && waiting.order == self.order
+            && waiting.destination == self.destination
     }
 
     /// A number that is the same for the same change of the same entity, in every version of this library.

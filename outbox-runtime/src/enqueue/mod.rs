@@ -64,6 +64,7 @@ impl Enqueue {
         .with_order(options.order())
         .with_on_dead(options.on_dead())
         .with_coalesce(options.coalesce());
+        event.destination = entity.destination();
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
                 event.metadata = Some(metadata);
@@ -92,6 +93,12 @@ impl Enqueue {
     /// With how many attempts it becomes a dead letter, at least 1. Default: the entity's `max_attempts`.
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.event.max_attempts = max_attempts;
+        self
+    }
+
+    /// Where it is delivered to: see [`NewEvent::with_destination`]. Default: what the entity's `destination` says.
+    pub fn destination(mut self, destination: impl Into<String>) -> Self {
+        self.event.destination = Some(destination.into());
         self
     }
 

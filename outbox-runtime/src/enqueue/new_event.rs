@@ -46,13 +46,14 @@ pub struct NewEvent {
     pub(crate) order: Order,
     pub(crate) on_dead: OnDead,
     pub(crate) coalesce: Coalesce,
+    pub(crate) destination: Option<String>,
 }
 
 /// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
 pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 
 impl NewEvent {
-    /// The longest user id, entity id and event type, in bytes.
+    /// The longest user id, entity id, event type and destination, in bytes.
     pub const MAX_KEY_BYTES: usize = 255;
     /// The largest metadata, in bytes (1 MiB). What is larger belongs in the app's own table, with its key as metadata.
     pub const MAX_METADATA_BYTES: usize = 1 << 20;
@@ -78,6 +79,7 @@ impl NewEvent {
             order: Order::Entity,
             on_dead: OnDead::Hold,
             coalesce: Coalesce::Never,
+            destination: None,
         }
     }
 
@@ -136,6 +138,14 @@ impl NewEvent {
     /// an earlier event said and this one does not is never sent.
     pub fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
         self.coalesce = coalesce;
+        self
+    }
+
+    /// Where it is delivered to, a name of your own: not empty, at most [`MAX_KEY_BYTES`](Self::MAX_KEY_BYTES), without control
+    /// characters. What the service there answers is taken for the state of that destination alone. Default: none, as all events
+    /// of the handler set that name none.
+    pub fn with_destination(mut self, destination: impl Into<String>) -> Self {
+        self.destination = Some(destination.into());
         self
     }
 
@@ -217,6 +227,12 @@ impl NewEvent {
         self.coalesce
     }
 
+    /// Where it is delivered to; `None`: to where all events of its handler set go that name no destination.
+    #[must_use]
+    pub fn destination(&self) -> Option<&str> {
+        self.destination.as_deref()
+    }
+
     /// Checks the rules of a row: what every store and sink must do before it writes.
     ///
     /// # Errors
@@ -234,6 +250,7 @@ impl NewEvent {
             ("event_type", Some(self.event_type.as_ref())),
             ("user_id", Some(self.user_id.as_str())),
             ("entity_id", self.entity_id.as_text()),
+            ("destination", self.destination.as_deref()),
         ];
         for (field, key) in keys {
             if let Some(reason) = key.and_then(key_fault) {
@@ -304,6 +321,13 @@ impl NewEvent {
             dead_reason: None,
             order: self.order,
             on_dead: self.on_dead,
+            destination: self.destination,
+            deferrals: 0,
+            deferred_since: None,
+            last_refusal: None,
+            crashes: 0,
+            snoozes: 0,
+            revision: 0,
         }
     }
 }

@@ -8,11 +8,13 @@ use serde::de::DeserializeOwned;
 use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::Redaction;
 
+mod destination; // where its changes go
 mod id; // which entity, and whose
 mod options; // what #[outbox(..)] says about a type
 
+pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
-pub use self::options::{Coalesce, EntityOptions, OnDead, Order};
+pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -49,6 +51,14 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// Where a field's `Serialize` fails.
     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error>;
+
+    /// Where its change is delivered to: a name of your own, such as the host. It is asked when the change is enqueued, and stored
+    /// with it. What the service there answers is taken for the state of that destination alone.
+    ///
+    /// Default: `None`, as all events of the handler set that name none.
+    fn destination(&self) -> Option<String> {
+        None
+    }
 
     /// Names the values that no message about an event may show: those of `#[outbox(sensitive)]` fields.
     ///

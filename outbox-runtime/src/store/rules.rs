@@ -20,56 +20,43 @@ pub(super) fn claim_order(event: &OutboxEvent) -> ClaimOrder {
     (Reverse(event.priority), event.next_attempt_at, event.seq)
 }
 
-/// How much metadata a claim may still bring, or a part of it.
+/// How much metadata a claim may still bring.
 pub(super) struct Load {
     left: usize,
-}
-
-/// The parts of a claim.
-pub(super) struct Loads {
-    /// What is taken in claim order.
-    pub(super) in_order: Load,
-    /// What is taken in turns.
-    pub(super) in_turn: Load,
-}
-
-impl Loads {
-    /// Those who take turns have the same share of the metadata as of the places, whatever size the events of others have.
-    pub(super) fn of(request: &ClaimRequest) -> Self {
-        let whole = ClaimRequest::MAX_METADATA_BYTES;
-        let in_turn = match request.turns() {
-            0 => 0,
-            // In 128 bits: a limit may be any number.
-            turns => {
-                let share = whole as u128 * turns as u128 / request.limit() as u128;
-                usize::try_from(share).unwrap_or(whole).max(1)
-            }
-        };
-        Self {
-            in_order: Load {
-                left: whole - in_turn,
-            },
-            in_turn: Load { left: in_turn },
-        }
-    }
-
-    /// What neither of them has used.
-    pub(super) fn rest(self) -> Load {
-        Load {
-            left: self.in_order.left + self.in_turn.left,
-        }
-    }
+    /// So much of it is for those who take turns.
+    kept: usize,
 }
 
 impl Load {
+    pub(super) fn new() -> Self {
+        Self {
+            left: ClaimRequest::MAX_METADATA_BYTES,
+            kept: 0,
+        }
+    }
+
+    /// Those who take turns have the same share of the metadata as of the places, however large the events of others are.
+    pub(super) fn keep_for_turns(&mut self, request: &ClaimRequest) {
+        let whole = ClaimRequest::MAX_METADATA_BYTES;
+        // In 128 bits: a limit may be any number.
+        let share = (whole as u128 * request.turns() as u128).checked_div(request.limit() as u128);
+        self.kept = usize::try_from(share.unwrap_or(0)).unwrap_or(whole);
+    }
+
+    /// What was kept is there to be used, also where the event before was larger than what was left.
+    pub(super) fn turns_begin(&mut self) {
+        self.left = self.left.max(self.kept);
+        self.kept = 0;
+    }
+
     pub(super) fn add(&mut self, event: &OutboxEvent) {
         let size = event.metadata.as_ref().map_or(0, RawMetadata::len);
         self.left = self.left.saturating_sub(size);
     }
 
-    /// Whether this part ends here.
+    /// Whether the claim ends here, or its part in claim order.
     pub(super) fn is_full(&self) -> bool {
-        self.left == 0
+        self.left <= self.kept
     }
 }
 
@@ -148,6 +135,12 @@ impl OutboxEvent {
             )*};
         }
         compare!(
+            revision,
+            destination,
+            deferrals,
+            deferred_since,
+            crashes,
+            snoozes,
             seq,
             event_type,
             entity_id,
@@ -164,6 +157,7 @@ impl OutboxEvent {
         );
         // Texts and tokens do not belong in messages.
         for (field, is_same) in [
+            ("last_refusal", self.last_refusal == read.last_refusal),
             ("error_message", self.error_message == read.error_message),
             ("lease_token", self.lease_token == read.lease_token),
             (
@@ -183,6 +177,10 @@ impl OutboxStatistics {
     /// Counts one event.
     pub(super) fn add(&mut self, event: &OutboxEvent, now: DateTime<Utc>) {
         self.total_events += 1;
+        if !matches!(event.status, OutboxStatus::Completed | OutboxStatus::Dead) {
+            self.deferred += u64::from(event.deferrals > 0);
+            self.snoozed_often += u64::from(event.snoozes >= OutboxEvent::SNOOZED_OFTEN);
+        }
         match event.status {
             OutboxStatus::Pending => {
                 self.pending_count += 1;

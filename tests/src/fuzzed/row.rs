@@ -307,6 +307,7 @@ async fn exercise(store: &SqliteStore, is_typed: bool) {
             },
             (false, 0) => Disposition::GiveBack {
                 next_attempt_at: None,
+                refusal: None,
             },
             (false, _) => Disposition::Complete,
         };

@@ -126,7 +126,9 @@ impl Run {
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
                 reason = %reason, error = ?message, "dead letter"
             ),
-            Disposition::GiveBack { .. } => {
+            Disposition::GiveBack { .. }
+            | Disposition::Defer { .. }
+            | Disposition::Snooze { .. } => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
             }
         }

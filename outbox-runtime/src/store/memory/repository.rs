@@ -20,7 +20,7 @@ use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
 use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::rules::{Loads, claim_order, handler_has_some, new_owner};
+use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
 
 #[async_trait]
 impl OutboxRepository for MemoryStore {
@@ -91,7 +91,10 @@ impl OutboxRepository for MemoryStore {
                 why,
             ));
         }
-        state.change(stored.seq, now, |stored| stored.clone_from(event));
+        state.change(stored.seq, now, |stored| {
+            stored.clone_from(event);
+            stored.revision = stored.revision.saturating_add(1);
+        });
         self.shared.signal.raise();
         Ok(())
     }
@@ -153,6 +156,11 @@ impl OutboxRepository for MemoryStore {
                 event.next_attempt_at = now;
                 event.error_message = None;
                 event.dead_reason = None;
+                event.deferrals = 0;
+                event.deferred_since = None;
+                event.last_refusal = None;
+                event.crashes = 0;
+                event.snoozes = 0;
             });
             count += u64::from(reset.is_some());
         }
@@ -301,7 +309,7 @@ impl OutboxRepository for MemoryStore {
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
-        let mut loads = Loads::of(request);
+        let mut load = Load::new();
         let mut claims: Vec<Claim> = Vec::new();
         let mut take = |state: &mut State, seqs: Vec<i64>| {
             let taken = seqs.into_iter().filter_map(|seq| {
@@ -311,20 +319,19 @@ impl OutboxRepository for MemoryStore {
             claims.extend(taken);
             request.limit() - claims.len()
         };
-        let in_order = request.limit() - request.turns();
-        let seqs = state.choose(
-            request,
-            state.ready.in_order(),
-            in_order,
-            &mut loads.in_order,
-        );
-        let left = take(state, seqs);
-        let firsts = state.first_of_each(request);
-        let places = left.min(request.turns());
-        let seqs = state.choose(request, firsts, places, &mut loads.in_turn);
-        let left = take(state, seqs);
-        let seqs = state.choose(request, state.ready.in_order(), left, &mut loads.rest());
-        take(state, seqs);
+        let mut left = request.limit();
+        for part in request.parts() {
+            let turns = part.turns().min(left);
+            load.keep_for_turns(&part);
+            let seqs = state.choose_in_order(&part, left - turns, &mut load);
+            left = take(state, seqs);
+            load.turns_begin();
+            let firsts = state.first_of_each(&part);
+            let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
+            left = take(state, seqs);
+            let seqs = state.choose_in_order(&part, left, &mut load);
+            left = take(state, seqs);
+        }
         Ok(claims)
     }
 
@@ -379,9 +386,7 @@ impl OutboxRepository for MemoryStore {
         let state = self.state();
         let due = |seq: &i64| {
             let event = state.rows.get(seq)?;
-            request
-                .matches(&event.user_id, &event.event_type)
-                .then_some(event.next_attempt_at)
+            request.matches(event).then_some(event.next_attempt_at)
         };
         let ready = state.ready.in_order().find_map(due);
         let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));

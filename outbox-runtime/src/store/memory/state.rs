@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ready::Ready;
-use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
+use crate::claim::{Claim, ClaimOrder, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
@@ -354,8 +354,33 @@ impl State {
 
     fn asked_for(&self, request: &ClaimRequest, seq: &i64) -> Option<&OutboxEvent> {
         let event = self.rows.get(seq)?;
-        let matches = request.matches(&event.user_id, &event.event_type);
-        matches.then_some(event)
+        request.matches(event).then_some(event)
+    }
+
+    /// The first that are asked for in the order of the request, as many as there are places.
+    pub(super) fn choose_in_order(
+        &self,
+        request: &ClaimRequest,
+        places: usize,
+        load: &mut Load,
+    ) -> Vec<i64> {
+        let mut seqs: Vec<i64> = match request.order() {
+            ClaimOrder::Usual => {
+                return self.choose(request, self.ready.in_order(), places, load);
+            }
+            ClaimOrder::Newest | ClaimOrder::LeastRecent => {
+                self.ready.in_order().copied().collect()
+            }
+        };
+        // Those that were never attempted come first, as `None` does.
+        let last_attempt = |seq: &i64| self.rows.get(seq).and_then(|event| event.last_attempt_at);
+        seqs.sort_by_key(|seq| match (last_attempt(seq), request.order()) {
+            (None, ClaimOrder::Newest) => (None, -seq),
+            // The sort is stable: these stay in claim order.
+            (None, _) => (None, 0),
+            (attempted, _) => (attempted, *seq),
+        });
+        self.choose(request, seqs.iter(), places, load)
     }
 
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {
@@ -395,24 +420,45 @@ impl State {
             return Settled::LeaseLost;
         };
         let cause = settlement.disposition.cause();
-        let settled = self.transit(seq, cause, now, |event| match settlement.disposition {
-            Disposition::Complete => {
-                event.completed_at = Some(now);
-                event.error_message = None;
-            }
-            Disposition::Fail {
-                next_attempt_at,
-                message,
-            } => {
-                event.next_attempt_at = next_attempt_at;
-                event.error_message = Some(message);
-            }
-            Disposition::Bury { reason, message } => {
-                event.dead_reason = Some(reason);
-                event.error_message = Some(message);
-            }
-            Disposition::GiveBack { next_attempt_at } => {
-                event.next_attempt_at = next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
+        let settled = self.transit(seq, cause, now, |event| {
+            event.crashes = 0;
+            match settlement.disposition {
+                Disposition::Complete => {
+                    event.completed_at = Some(now);
+                    event.error_message = None;
+                }
+                Disposition::Fail {
+                    next_attempt_at,
+                    message,
+                } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.error_message = Some(message);
+                }
+                Disposition::Bury { reason, message } => {
+                    event.dead_reason = Some(reason);
+                    event.error_message = Some(message);
+                }
+                Disposition::GiveBack {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    let as_before = event.next_attempt_at.min(now);
+                    event.next_attempt_at = next_attempt_at.unwrap_or(as_before);
+                    event.last_refusal = refusal.or(event.last_refusal.take());
+                }
+                Disposition::Defer {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.deferrals = event.deferrals.saturating_add(1);
+                    event.deferred_since.get_or_insert(now);
+                    event.last_refusal = Some(refusal);
+                }
+                Disposition::Snooze { next_attempt_at } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.snoozes = event.snoozes.saturating_add(1);
+                }
             }
         });
         match settled {
@@ -431,8 +477,9 @@ impl State {
             let taken_back = self.transit(seq, Cause::Rescue, now, |event| {
                 event.next_attempt_at = now;
                 event.error_message = Some(LEASE_EXPIRED.to_owned());
+                event.crashes = event.crashes.saturating_add(1);
                 if event.status == OutboxStatus::Dead {
-                    event.dead_reason = Some(DeadReason::AttemptsExhausted);
+                    event.dead_reason = Some(DeadReason::CrashLoop);
                 }
             });
             match taken_back.map(|row| row.place) {

@@ -40,7 +40,7 @@ pub(super) fn update(
     conn.prepare_cached(
         "UPDATE outbox_events
          SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, metadata = :metadata,
-             metadata_version = :version,
+             metadata_version = :version, revision = :revision,
              slot = CASE
                  WHEN slot NOT IN ('ready', 'waiting') THEN slot
                  WHEN slot IS NULL THEN NULL
@@ -54,6 +54,7 @@ pub(super) fn update(
         ":due": event.next_attempt_at.timestamp_micros(),
         ":metadata": event.metadata,
         ":version": event.metadata_version,
+        ":revision": i64::try_from(event.revision.saturating_add(1)).unwrap_or(i64::MAX),
         ":now": now.timestamp_micros(),
         ":id": event.id,
     })?;
@@ -72,7 +73,8 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
             .prepare_cached(concat!(
                 "UPDATE outbox_events
                  SET status = 'pending', slot = 'blocked', open = 1, attempt_count = 0, next_attempt_at = ?1,
-                     error_message = NULL, dead_reason = NULL
+                     error_message = NULL, dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL,
+                     crashes = 0, snoozes = 0
                  WHERE id = ?2 AND status IN ('failed', 'dead')
                  RETURNING seq, ",
                 lane_columns!()

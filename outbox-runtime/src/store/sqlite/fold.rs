@@ -79,7 +79,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
     conn.prepare_cached(
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
-             metadata = ?8, metadata_version = ?9,
+             metadata = ?8, metadata_version = ?9, revision = ?12,
              slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END,
              open = CASE WHEN ?10 THEN NULL ELSE open END
          WHERE seq = ?1",
@@ -96,6 +96,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         folded.metadata_version,
         folded.status == OutboxStatus::Completed,
         due <= now,
+        i64::try_from(folded.revision).unwrap_or(i64::MAX),
     ])?;
     Ok(())
 }

@@ -26,8 +26,8 @@ macro_rules! insert {
             "\
 INSERT OR IGNORE INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, status, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+     metadata, metadata_version, lane, on_dead, destination, status, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
     CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 'pending' END,
     CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END)"
         )
@@ -61,7 +61,7 @@ pub enum SqlValue {
 }
 
 impl NewEvent {
-    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?13`. Which one it is depends on the
+    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?14`. Which one it is depends on the
     /// event's [`order`](Self::order).
     ///
     /// With [`params`](Self::params) this is the door for any driver that this library does not know: run it in the
@@ -111,7 +111,7 @@ impl NewEvent {
     /// # Errors
     ///
     /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
-    pub fn params(&self) -> Result<[SqlValue; 13], EnqueueError> {
+    pub fn params(&self) -> Result<[SqlValue; 14], EnqueueError> {
         self.validate()?;
         let now = SystemClock.now();
         let due = clock::after(now, self.delay);
@@ -124,7 +124,7 @@ impl NewEvent {
         }))
     }
 
-    pub(super) fn values(&self, now: DateTime<Utc>, due: DateTime<Utc>) -> [ValueRef<'_>; 13] {
+    pub(super) fn values(&self, now: DateTime<Utc>, due: DateTime<Utc>) -> [ValueRef<'_>; 14] {
         let metadata = self.metadata.as_ref();
         let lane = (self.order != Order::Entity).then_some(self.order.as_str());
         let on_dead = (self.on_dead != OnDead::Hold).then_some(self.on_dead.as_str());
@@ -143,6 +143,9 @@ impl NewEvent {
             ValueRef::Integer(self.metadata_version.into()),
             word(lane),
             word(on_dead),
+            self.destination
+                .as_deref()
+                .map_or(ValueRef::Null, ValueRef::from),
         ]
     }
 }

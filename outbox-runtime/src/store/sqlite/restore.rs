@@ -23,11 +23,11 @@ macro_rules! restore {
             "\
 INSERT INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, status, attempt_count, last_attempt_at, error_message, completed_at,
-     dead_reason, open, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
-    CASE WHEN ?20 IS NULL THEN NULL WHEN ?14 = 'dead' THEN 'held' ", $($blocked,)+
-    "WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
+     metadata, metadata_version, lane, on_dead, destination, status, attempt_count, last_attempt_at, error_message,
+     completed_at, dead_reason, open, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
+    CASE WHEN ?21 IS NULL THEN NULL WHEN ?15 = 'dead' THEN 'held' ", $($blocked,)+
+    "WHEN ?8 > ?22 THEN 'waiting' ELSE 'ready' END)
 ON CONFLICT (id) DO NOTHING"
         )
     };

@@ -1,6 +1,8 @@
 //! Listings, statistics, due times, explanations, changes.
 
-use super::{LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, settle};
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
+};
 use crate::claim::ClaimRequest;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
@@ -175,14 +177,7 @@ pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     create(store, event(1)).await;
     let first = claim_one(store).await;
     let seen = store.revision();
-    settle(
-        store,
-        &first,
-        Disposition::GiveBack {
-            next_attempt_at: None,
-        },
-    )
-    .await;
+    settle(store, &first, given_back(None)).await;
     assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
     let first = claim_one(store).await;
     let seen = store.revision();

@@ -128,6 +128,13 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     edited.metadata = Some(RawMetadata::from_bytes("[]"));
     edited.next_attempt_at = after(clock.now(), SECOND);
     store.update_event(&edited).await.unwrap();
+    let refused = store.update_event(&edited).await.unwrap_err();
+    assert_eq!(
+        refused.kind(),
+        StoreErrorKind::Conflict,
+        "it was edited since"
+    );
+    edited.revision += 1;
     assert_eq!(fetch(store, &edited).await, edited);
     assert!(claim(store, 1).await.is_empty(), "it is due later now");
 
@@ -231,6 +238,7 @@ pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clo
     let given_back = store.mark_as_processing(seen[2].id, LEASE).await.unwrap();
     let back = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     settle(store, &given_back, back).await;
     let mut edited = seen[3].clone();

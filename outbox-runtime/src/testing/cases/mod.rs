@@ -8,6 +8,8 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use crate::claim::{Claim, ClaimRequest};
 use crate::enqueue::NewEvent;
 use crate::event::{DeadReason, Operation, OutboxEvent};
@@ -22,6 +24,7 @@ mod enqueueing;
 mod folding;
 mod ordering;
 mod rescuing;
+mod selecting;
 mod settling;
 mod sharing;
 mod transitions;
@@ -63,7 +66,8 @@ pub use self::folding::{
     a_create_and_its_delete_cancel_out, a_fold_takes_the_higher_priority_and_the_earlier_due_time,
     an_event_that_was_ever_claimed_is_never_folded_into, an_update_and_its_delete_become_a_delete,
     an_update_folds_into_what_nobody_has_claimed, enqueueing_again_what_was_folded_changes_nothing,
-    nothing_folds_over_an_event_that_stands_between, only_an_event_that_coalesces_folds,
+    events_to_two_destinations_are_both_delivered, nothing_folds_over_an_event_that_stands_between,
+    only_an_event_that_coalesces_folds,
 };
 pub use self::ordering::{
     a_dead_event_that_is_skipped_lets_those_behind_it_go,
@@ -78,14 +82,27 @@ pub use self::rescuing::{
     a_clock_that_is_set_back_holds_up_nothing_that_was_due,
     a_clock_that_is_set_back_prolongs_no_lease,
     a_lease_that_is_renewed_after_the_clock_was_set_back_holds,
-    a_rescue_buries_what_has_used_up_its_attempts, a_rescue_leaves_live_leases_alone,
-    a_rescue_makes_events_of_the_dead_claimable_again, a_reset_gives_a_dead_event_all_its_attempts,
+    a_rescue_buries_what_crashed_as_often_as_it_may,
+    a_rescue_leaves_an_event_that_failed_before_a_failed_one, a_rescue_leaves_live_leases_alone,
+    a_rescue_makes_events_of_the_dead_claimable_again,
+    a_reset_forgets_all_that_was_counted_against_an_event,
+    a_reset_gives_a_dead_event_all_its_attempts, every_outcome_ends_a_row_of_crashes,
+};
+pub use self::selecting::{
+    a_claim_for_the_least_recent_takes_what_was_never_attempted_first,
+    a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago,
+    a_claim_takes_nothing_that_is_left_out, a_claim_takes_only_what_its_selectors_select,
+    an_order_is_that_of_what_is_asked_for, as_many_selectors_as_there_are_can_be_left_out,
+    selectors_count_where_outcomes_are_recorded_and_where_users_take_turns,
+    the_next_due_time_is_that_of_what_is_asked_for, users_who_are_avoided_come_last,
 };
 pub use self::settling::{
-    a_dead_event_holds_back_those_behind_it, a_delivery_is_recorded_and_lets_the_next_event_go,
-    a_failure_is_due_again_at_its_time,
+    a_dead_event_holds_back_those_behind_it,
+    a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered,
+    a_delivery_is_recorded_and_lets_the_next_event_go, a_failure_is_due_again_at_its_time,
     a_given_back_event_has_its_attempt_back_and_keeps_its_place,
     a_lease_that_ended_is_its_holders_until_somebody_takes_it, a_lost_lease_cannot_be_extended,
+    a_refusal_is_kept_until_the_next, a_snooze_is_counted_and_due_later,
     an_extended_lease_holds_longer, an_outcome_after_the_lease_ended_is_not_recorded,
     an_outcome_under_an_older_claim_is_not_recorded,
 };
@@ -132,6 +149,14 @@ async fn settle(store: Store<'_>, claim: &Claim, disposition: Disposition) -> Se
 async fn complete(store: Store<'_>, claim: &Claim) {
     let settled = settle(store, claim, Disposition::Complete).await;
     assert_eq!(settled, Settled::Recorded);
+}
+
+/// The attempt is given back, and was answered nothing.
+fn given_back(next_attempt_at: Option<DateTime<Utc>>) -> Disposition {
+    Disposition::GiveBack {
+        next_attempt_at,
+        refusal: None,
+    }
 }
 
 fn buried() -> Disposition {

@@ -238,7 +238,13 @@ impl Ledger {
         book.leases.remove(&id);
         if let Some(promise) = book.promises.get_mut(&id) {
             promise.completed |= cause == Cause::Complete;
-            if matches!(disposition, Disposition::GiveBack { .. }) {
+            let given_back = matches!(
+                disposition,
+                Disposition::GiveBack { .. }
+                    | Disposition::Defer { .. }
+                    | Disposition::Snooze { .. }
+            );
+            if given_back {
                 promise.attempts = promise.attempts.saturating_sub(1);
             }
         }
