@@ -123,7 +123,7 @@ fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
         user_id: "u1".to_owned(),
         ..Sample::default()
     };
-    sample.enqueue_sync().into_event().unwrap();
+    let _ = sample.enqueue_sync().into_event().unwrap();
 }
 
 /// An entity that is its own metadata, and one whose JSON serde's derives decide about.

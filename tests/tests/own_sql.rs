@@ -1,12 +1,15 @@
-//! Statements of the application's own on the outbox table cannot stop what waits for each other.
+//! Statements of the application's own on the outbox table cannot stop what waits for each other, nor write what does not.
 
 use std::time::Duration;
 
+use outbox_runtime::rusqlite::{params_from_iter, types::Value};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, prelude::*,
+    ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, SqlValue,
+    prelude::*,
 };
-use outbox_tests::Temporary;
+use outbox_tests::{Temporary, on_each_store};
+use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(60);
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
@@ -170,4 +173,107 @@ async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
         let expected = if goes { vec![] } else { vec![blocked] };
         assert_eq!(claimed(&made.store).await, expected, "{column}");
     }
+}
+
+/// What another program may take for an entity's id.
+const NO_IDS: [&str; 8] = [
+    "7.5",
+    "7.0",
+    "NULL",
+    "x'0102'",
+    "x''",
+    "''",
+    "'7'",
+    "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'",
+];
+
+#[tokio::test]
+async fn an_entity_id_that_would_open_another_lane_or_cannot_be_read_is_refused_at_enqueue() {
+    let (made, _) = scene().await;
+    let own = made.connect();
+    let insert = |id: &str| {
+        let sql = format!(
+            "INSERT INTO outbox_events (entity_id, user_id, id, event_type, operation, priority, created_at,
+                 next_attempt_at, max_attempts, status, slot)
+             VALUES ({id}, 'u1', randomblob(16), 'note', 'create', 0, 0, 0, 5, 'pending', 'ready')"
+        );
+        own.execute(&sql, [])
+    };
+    for id in NO_IDS {
+        let refused = insert(id);
+        assert!(refused.is_err(), "{id}");
+    }
+    let long = format!("'{}'", "é".repeat(128));
+    assert!(insert(&long).is_err(), "256 bytes");
+    let ids = [
+        "7",
+        "-9223372036854775808",
+        "x'0102030405060708090a0b0c0d0e0f10'",
+        "'007'",
+        "'-0'",
+        "'goal:7'",
+        "'9223372036854775808'",
+        "'6BA7B810-9DAD-11D1-80B4-00C04FD430C8'",
+    ];
+    for id in ids {
+        insert(id).unwrap();
+    }
+    let claims = made.store.claim(&ClaimRequest::new(99, LEASE)).await;
+    assert_eq!(
+        claims.unwrap().len(),
+        ids.len(),
+        "each is readable, and first of a lane of its own"
+    );
+}
+
+#[tokio::test]
+async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_of_the_id() {
+    let (made, _) = scene().await;
+    let own = made.connect();
+    let event = NewEvent::new("note", 7, "u1", Operation::Create);
+    let with_id = |id: Value| {
+        let mut params: Vec<Value> = event
+            .params()
+            .unwrap()
+            .map(|value| match value {
+                SqlValue::Integer(number) => Value::Integer(number),
+                SqlValue::Text(text) => Value::Text(text),
+                SqlValue::Blob(bytes) => Value::Blob(bytes),
+                _ => Value::Null,
+            })
+            .to_vec();
+        params[0] = id;
+        own.execute(event.insert_sql(), params_from_iter(params))
+    };
+    for id in [Value::Real(7.0), Value::Null, Value::Blob(vec![1, 2])] {
+        let refused = with_id(id.clone()).unwrap_err();
+        assert!(
+            refused.to_string().contains("cannot store TEXT"),
+            "{id:?}: {refused}"
+        );
+    }
+    assert_eq!(with_id(Value::Integer(7)).unwrap(), 1);
+}
+
+#[test]
+fn one_id_has_one_lane_whatever_type_the_application_keeps_it_in() {
+    on_each_store(|store, _| async move {
+        let uuid = Uuid::now_v7();
+        let pairs: [(EntityId, EntityId); 4] = [
+            (uuid.into(), uuid.to_string().into()),
+            (uuid.to_string().into(), EntityId::Text(uuid.to_string())),
+            (EntityId::from(-7), "-7".into()),
+            (EntityId::Text("1".to_owned()), EntityId::from(1)),
+        ];
+        for (older, newer) in pairs {
+            let event = |id: EntityId| NewEvent::new("note", id, "u1", Operation::Update);
+            let first = store.create_event(event(older)).await.unwrap();
+            let second = store.create_event(event(newer)).await.unwrap();
+            assert_eq!(first.entity_id, second.entity_id);
+            let claims = store.claim(&ClaimRequest::new(9, LEASE)).await.unwrap();
+            assert_eq!(claims.len(), 1);
+            assert_eq!(claims[0].event.id, first.id);
+            store.delete_all_events_for_user("u1").await.unwrap();
+        }
+    });
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
-use outbox_runtime::{Clock, ExportError, NewEvent, SignOut, WaitsFor, prelude::*};
+use outbox_runtime::{Clock, ExportError, NewEvent, SignOut, StoreErrorKind, WaitsFor, prelude::*};
 use outbox_tests::{
     Temporary, enqueue, note, note_of, on_each_store, start, start_all_users, within,
 };
@@ -131,7 +131,10 @@ fn an_export_that_cannot_delete_keeps_every_event() {
             store.create_event(event).await.unwrap();
         }
         let before = store.fetch_pending_events(None, None).await.unwrap();
-        faulty.fail_next(StoreCall::DeleteSeen, Fault::FailBeforeCommit);
+        faulty.fail_next(
+            StoreCall::DeleteSeen,
+            Fault::Fail(StoreErrorKind::Unavailable),
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("u2.jsonl");
         let failed = running.sign_out("u2", SignOut::Export(path.clone())).await;

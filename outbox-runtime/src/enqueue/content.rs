@@ -54,11 +54,12 @@ impl<'e> Content<'e> {
             && self.user_id == other.user_id
             && self.operation == other.operation
             && self.metadata_version == other.metadata_version
+            && self.destination == other.destination
             && says_the_same
     }
 
-    /// The same for contents that [are the same](Self::is_same_as). 64-bit FNV-1a, which is stable, unlike the standard library's hasher. Only two contents under one id are ever
-    /// compared, so that a chance collision is out of the question.
+    /// The same for contents that [are the same](Self::is_same_as). 64-bit FNV-1a, which is stable, unlike the standard
+    /// library's hasher. Only two contents under one id are ever compared, so that a chance collision is out of the question.
     pub(super) fn fingerprint(&self) -> i64 {
         const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;

@@ -68,7 +68,7 @@ impl NewEvent {
         Self {
             id: Uuid::now_v7(),
             event_type: event_type.into(),
-            entity_id: entity_id.into(),
+            entity_id: entity_id.into().in_one_form(),
             user_id: user_id.into(),
             operation,
             priority: 0,

@@ -18,6 +18,19 @@ pub(super) const VERSION: i64 = 1;
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
 
+/// So many lowercase hexadecimal digits, for `GLOB`.
+macro_rules! hex {
+    (4) => {
+        "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+    };
+    (8) => {
+        concat!(hex!(4), hex!(4))
+    };
+    (12) => {
+        concat!(hex!(8), hex!(4))
+    };
+}
+
 /// One step a version, applied in order; a released step is never edited.
 ///
 /// `slot` tells where an undelivered event stands in the queue, and is what the partial indices are on, so that no
@@ -29,6 +42,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// - `leased`: with a handler
 /// - `held`: dead, holding back what is behind it
 /// - NULL: finished, or dead and skipped
+///
+/// `entity_id` takes what [`EntityId`](crate::EntityId) is, in its one form: a string that is a UUID or an integer would open a
+/// lane beside that of the UUID or integer.
 ///
 /// `open` is NULL where `slot` is, and 1 otherwise, for the indices that hold undelivered events: a change of `slot` rewrites
 /// the entry of a row in each index whose condition names it. Every index ends in `seq`, as all of SQLite's do.
@@ -53,12 +69,18 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 ///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
-const STEPS: &[&[&str]] = &[&["
+const STEPS: &[&[&str]] = &[&[concat!("
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
     id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     event_type       TEXT    NOT NULL,
-    entity_id        ANY     NOT NULL,
+    entity_id        ANY     NOT NULL CHECK (CASE typeof(entity_id)
+        WHEN 'integer' THEN true
+        WHEN 'blob' THEN length(entity_id) = 16
+        WHEN 'text' THEN length(CAST(entity_id AS BLOB)) BETWEEN 1 AND 255
+            AND CAST(CAST(entity_id AS INTEGER) AS TEXT) <> entity_id
+            AND (length(entity_id) <> 36 OR entity_id NOT GLOB '", hex!(8), "-", hex!(4), "-", hex!(4), "-", hex!(4), "-", hex!(12), "')
+        ELSE false END),
     user_id          TEXT    NOT NULL,
     operation        TEXT    NOT NULL CHECK (operation = 'create' OR operation = 'update' OR operation = 'delete'),
     status           TEXT    NOT NULL,
@@ -143,7 +165,7 @@ CREATE TABLE outbox_told (
     entity_end BLOB NOT NULL,
     PRIMARY KEY (user_end, entity_end)
 ) STRICT, WITHOUT ROWID;
-", TRIGGERS]];
+"), TRIGGERS]];
 
 /// Opens the connection that writes, and makes sure that the tables are there in our version.
 pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {

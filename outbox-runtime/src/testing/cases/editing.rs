@@ -234,7 +234,7 @@ pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clo
     }
     // Folded into, claimed, given back, edited, deleted; the last is as it was.
     create(store, change_of(1, Order::Entity, "new")).await;
-    store.mark_as_processing(seen[1].id, LEASE).await.unwrap();
+    let _ = store.mark_as_processing(seen[1].id, LEASE).await.unwrap();
     let given_back = store.mark_as_processing(seen[2].id, LEASE).await.unwrap();
     let back = Disposition::GiveBack {
         next_attempt_at: None,
