@@ -120,7 +120,7 @@ async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
     assert!(remote.is_quiet());
     clock.steady.advance(LEASE);
     let call = remote.next().await;
-    assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+    assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
     call.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
     running.stop().await.unwrap();

@@ -95,7 +95,11 @@ fn column_fault(what: &str, text: &str) -> Option<String> {
 pub(super) fn destination(key: &Key, input: ParseStream<'_>) -> Result<Expr> {
     let kind = "an expression on `self` or a string";
     value(key, input, kind, "self.host", |input| {
-        let expression: Expr = input.parse()?;
+        let mut expression: Expr = input.parse()?;
+        // A parameter of a `macro_rules!` is in a group that nobody sees.
+        while let Expr::Group(group) = expression {
+            expression = *group.expr;
+        }
         let fault = match &expression {
             Expr::Lit(ExprLit {
                 lit: Lit::Str(literal),

@@ -280,7 +280,10 @@ impl Ledger {
     pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
         let now = self.clock.now();
         let mut robbed = Vec::new();
-        self.book().leases.retain(|id, lease| {
+        let mut guard = self.book();
+        let book = &mut *guard;
+        let promises = &mut book.promises;
+        book.leases.retain(|id, lease| {
             let row = rows.iter().find(|row| row.id == *id);
             let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
             // It moves along with a clock that was set back.
@@ -291,8 +294,13 @@ impl Ledger {
             if !held && lease.expires_at > now {
                 robbed.push(*id);
             }
+            // A crash is counted apart, and the attempt is not.
+            if !held && let Some(promise) = promises.get_mut(id) {
+                promise.attempts = promise.attempts.saturating_sub(1);
+            }
             held
         });
+        drop(guard);
         for id in robbed {
             let what = format!("{} was taken from a live worker", self.label(id));
             self.broken(Invariant::OneLease, what);
