@@ -14,13 +14,19 @@ use uuid::Uuid;
 const LEASE: Duration = Duration::from_secs(60);
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
 
-/// What takes the row with a `seq` out of the queue, whatever its state.
-const TAKES_OUT: [&str; 3] = [
-    "DELETE FROM outbox_events WHERE seq = ?1",
+/// What takes the row with a `seq` out of the queue while nobody has it.
+const TAKES_OUT: [&str; 2] = ["DELETE FROM outbox_events WHERE seq = ?1", DIES];
+
+const DIES: &str =
+    "UPDATE outbox_events SET status = 'dead', dead_reason = 'rejected', slot = NULL, open = NULL,
+    lease_token = NULL, lease_expires_at = NULL, completed_at = NULL WHERE seq = ?1";
+
+/// What does so while a handler has it.
+const FINISHES: [&str; 3] = [
+    TAKES_OUT[0],
+    DIES,
     "UPDATE outbox_events SET status = 'completed', completed_at = created_at, slot = NULL, open = NULL,
          lease_token = NULL, lease_expires_at = NULL, dead_reason = NULL WHERE seq = ?1",
-    "UPDATE outbox_events SET status = 'dead', dead_reason = 'rejected', slot = NULL, open = NULL,
-         lease_token = NULL, lease_expires_at = NULL, completed_at = NULL WHERE seq = ?1",
 ];
 
 async fn scene() -> (Temporary, ManualClock) {
@@ -104,7 +110,7 @@ async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_othe
 
 #[tokio::test]
 async fn what_a_handler_has_and_sql_finishes_lets_the_next_one_go_when_the_handler_ends() {
-    for sql in TAKES_OUT {
+    for sql in FINISHES {
         let (made, _) = scene().await;
         let first = change(&made.store, Order::Entity, 0).await;
         let second = change(&made.store, Order::Entity, 0).await;

@@ -1,11 +1,12 @@
 //! The triggers on `outbox_events`: what must hold whoever writes there, also by a statement of the application's own.
 //!
-//! None fires for an event that is enqueued, claimed or given back; for one that ends under its lease, the condition of
-//! `outbox_left` is looked at and nothing else.
+//! None fires for an event that is enqueued, claimed, completed or given back. So one thing is not noticed: an `UPDATE` that
+//! completes an event while no handler has it. A trigger for that, also one whose condition is false, makes each completion
+//! half as expensive again.
 //!
 //! - `outbox_forget` keeps what is counted and remembered of a deleted row.
-//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane is deleted, taken out of the lane by
-//!   an edit (`slot` and `open` become NULL), or moved to another lane. What ends under a lease is handed on by who settles it.
+//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane is deleted, made a dead letter that is
+//!   skipped, or moved to another lane. What ends while it is leased is handed on by who settles it.
 
 use super::told::{told_entity, told_user};
 
@@ -66,7 +67,7 @@ WHEN old.open IS NOT NULL AND old.slot <> 'blocked' BEGIN",
     "
 END;
 
-CREATE TRIGGER outbox_left AFTER UPDATE OF open ON outbox_events
+CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
 WHEN old.slot <> 'leased' AND old.slot <> 'blocked' AND new.open IS NULL BEGIN",
     hand_on!(),
     "
