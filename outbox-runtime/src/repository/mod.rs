@@ -37,7 +37,7 @@ mod shared; // a store behind a pointer
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
 /// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
-///    when its attempts are used up.
+///    when that happened in `max_attempts` attempts in a row. The attempt is given back, and a crash is counted.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
 ///    it a dead letter, and lists show what can be read of it.
 /// 8. **Folded only unseen.** An event that [coalesces](crate::Coalesce) is folded into the newest of its lane where
@@ -99,7 +99,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Single events are changed by hand.
 
     /// Writes the fields that may be edited while an event waits: `priority`, `max_attempts`, `next_attempt_at`,
-    /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store.
+    /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store. Each edit is the
+    /// next [`revision`](OutboxEvent::revision), so that of two edits of one revision the second is refused.
     ///
     /// The count of attempts is compared with `max_attempts` after an attempt: an event that waits with as many attempts as
     /// `max_attempts` allows, or more, is attempted once more, and is dead if that fails.
@@ -128,8 +129,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// attempts are used up.
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
 
-    /// Makes failed and dead events pending again, due now, with all their attempts. Others are left alone.
-    /// Returns how many it were.
+    /// Makes failed and dead events pending again, due now, with all their attempts, and forgets their deferrals, snoozes, crashes
+    /// and last refusal. Others are left alone. Returns how many it were.
     ///
     /// A dead event that was [skipped](crate::OnDead::Skip) comes out of order then, after what was delivered without it:
     /// it goes before those of its lane that were enqueued later and are still undelivered, as soon as no handler has one.
@@ -233,7 +234,9 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // The processor's own.
 
     /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq; but for
-    /// the places in which [users take turns](ClaimRequest::with_turns). Each is held for the
+    /// the places in which [users take turns](ClaimRequest::with_turns), or in
+    /// [another order](ClaimRequest::in_order). It takes only what [matches](ClaimRequest::matches) the request, and of
+    /// [users to be avoided](ClaimRequest::avoiding_users) only what nobody else can fill. Each is held for the
     /// [lease of its type](ClaimRequest::lease_for). It ends early where its events have
     /// [much metadata](ClaimRequest::MAX_METADATA_BYTES).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
@@ -269,8 +272,9 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         lease: std::time::Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
-    /// Makes events whose lease expired claimable again, or dead where their attempts are used up. A lease that began later
-    /// than now, as the clock was set back since, is moved back along with it.
+    /// Makes events whose lease expired claimable again, with the attempt given back and one more of their
+    /// [`crashes`](OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
+    /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
     /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
@@ -400,7 +404,7 @@ pub struct Exchange {
 pub struct Rescued {
     /// Events that can be claimed again.
     pub requeued: u64,
-    /// Events whose attempts are used up.
+    /// Events that crashed as often in a row as they may have attempts.
     pub buried: u64,
 }
 

@@ -425,7 +425,7 @@ fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<boo
 /// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.
 macro_rules! one_more {
     ($count:literal) => {
-        concat!("min(max(", $count, ", 0), 4294967294) + 1")
+        concat!("min(max(ifnull(", $count, ", 0), 0), 4294967294) + 1")
     };
 }
 
@@ -560,12 +560,12 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
          SET status = CASE WHEN ",
         last_crash!(),
         " THEN 'dead' WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-             slot = CASE WHEN NOT (",
+             slot = CASE WHEN ",
         last_crash!(),
-        ") THEN 'ready' WHEN on_dead IS NULL THEN 'held' END,
-             open = CASE WHEN NOT (",
+        " THEN CASE WHEN on_dead IS NULL THEN 'held' END ELSE 'ready' END,
+             open = CASE WHEN on_dead IS NOT NULL AND ",
         last_crash!(),
-        ") OR on_dead IS NULL THEN 1 END,
+        " THEN NULL ELSE 1 END,
              dead_reason = CASE WHEN ",
         last_crash!(),
         " THEN ?2 END,
