@@ -127,7 +127,9 @@ pub use crate::processor::{
     Trouble, TroubleKind,
 };
 pub use crate::redaction::{Redaction, Sensitive};
-pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;

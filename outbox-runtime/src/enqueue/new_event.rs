@@ -68,7 +68,7 @@ impl NewEvent {
         Self {
             id: Uuid::now_v7(),
             event_type: event_type.into(),
-            entity_id: entity_id.into(),
+            entity_id: entity_id.into().in_one_form(),
             user_id: user_id.into(),
             operation,
             priority: 0,
@@ -287,12 +287,13 @@ impl NewEvent {
 
     /// Whether `stored` is this very event: the same change of the same entity.
     ///
-    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. A row that another event
+    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. Metadata is compared as JSON:
+    /// the order of keys, white space and the notation of numbers do not count either. A row that another event
     /// was folded into has that one's content: a store remembers the [`fingerprint`](Self::fingerprint) of what was first
     /// enqueued under an id, and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
-        self.id == stored.id && Content::of(self) == Content::of_stored(stored)
+        self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
     }
 
     /// The row of this event at the moment it is written.

@@ -199,9 +199,19 @@ impl HandlerSet {
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
-            deliver: Box::new(move |record| match metadata::decode::<E>(record) {
-                Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
-                Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+            deliver: Box::new(move |record| {
+                let (was, is) = (record.order, E::OPTIONS.order());
+                if was != is {
+                    tracing::warn!(
+                        event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
+                        "the event was enqueued with another order than its type has now: events of the two orders do \
+                         not wait for each other"
+                    );
+                }
+                match metadata::decode::<E>(record) {
+                    Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
+                    Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+                }
             }),
             redact: redact::<E>,
         });

@@ -1,5 +1,6 @@
 //! The store in memory as an [`OutboxRepository`].
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -17,7 +18,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
@@ -192,6 +193,7 @@ impl OutboxRepository for MemoryStore {
         for seq in &seqs {
             state.give_to(*seq, to, now);
         }
+        state.told_becomes(from, to);
         if let Some(cleaned_up) = state.cleaned_up.remove(from) {
             *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
         }
@@ -227,6 +229,24 @@ impl OutboxRepository for MemoryStore {
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         self.awake("discard")?;
         Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let by_seq: HashMap<i64, &OutboxEvent> =
+            seen.iter().map(|event| (event.seq, event)).collect();
+        let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+        let goes = |event: &&OutboxEvent| {
+            let is_alone = unit == DeleteUnit::Event || !event.is_open();
+            state.is_as_seen(event) && (is_alone || state.open_in_lane_of(event).all(was_seen))
+        };
+        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
+        for seq in &seqs {
+            state.remove(*seq, now);
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
     }
 
     async fn delete_events_for_entities(
@@ -323,8 +343,10 @@ impl OutboxRepository for MemoryStore {
         let mut left = request.limit();
         for part in request.parts() {
             let turns = part.turns().min(left);
+            load.keep_for_turns(&part);
             let seqs = state.choose_in_order(&part, left - turns, &mut load);
             left = take(state, seqs);
+            load.turns_begin();
             let firsts = state.first_of_each(&part);
             let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
             left = take(state, seqs);

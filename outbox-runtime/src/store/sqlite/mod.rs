@@ -41,6 +41,8 @@ mod schema;
 mod sinks;
 mod tally;
 mod threads;
+mod told;
+mod triggers;
 mod turns;
 mod watch;
 mod writer;

@@ -81,10 +81,12 @@ impl Claiming<'_> {
     fn in_turn(&mut self, request: &ClaimRequest, filter: &Filter<'_>) -> rusqlite::Result<()> {
         let turns = request.turns().min(self.left);
         let sql = first(filter);
+        self.load.keep_for_turns(request);
         self.all(request, filter, &sql, self.left - turns)?;
         if turns == 0 {
             return Ok(());
         }
+        self.load.turns_begin();
         let places = self.left.min(turns);
         let rows = turns::first_of_each(self.conn, request, filter, places, &mut self.load)?;
         self.take(request, rows)?;
@@ -359,6 +361,8 @@ impl<'c> Settling<'c> {
         } = settlement.lease;
         let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
         let Some(row) = rows.next()? else {
+            drop(rows);
+            *wakes |= hand_on_behind(conn, now, event_id)?;
             return Ok(Settled::LeaseLost);
         };
         let seq: i64 = row.get(0)?;
@@ -400,6 +404,22 @@ impl<'c> Settling<'c> {
         }
         Ok(Settled::Recorded)
     }
+}
+
+/// The lease of this event is lost. Where somebody's own statement has finished it, nobody else hands on: no trigger looks at
+/// what ends while it is leased.
+fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
+    let handed_on = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            lane_columns!(),
+            " FROM outbox_events WHERE id = ?1 AND open IS NULL"
+        ))?
+        .query_row(params![id], |row| {
+            Lane::of(row, 0)?.hand_on_if_idle(conn, now)
+        })
+        .optional()?;
+    Ok(handed_on.unwrap_or(false))
 }
 
 /// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.

@@ -10,6 +10,7 @@ use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
 use super::lane::lane_condition;
+use super::told;
 use crate::enqueue::NewEvent;
 use crate::entity::Order;
 use crate::error::{EnqueueError, StoreError};
@@ -59,6 +60,8 @@ impl SqliteStore {
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
+            // What the other outbox had delivered and forgotten is not known.
+            told::of_any(conn, event.user_id()).map_err(storage)?;
             return Ok(true);
         }
         fold::known(conn, event).map_err(storage)?.map(|_| false)
