@@ -16,7 +16,7 @@ mod new_event; // an event that is not in a store yet
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::{key_fault, size_fault};
+pub(crate) use self::new_event::{IdOrigin, key_fault, size_fault};
 
 /// A change that is about to be enqueued; made by `enqueue_sync()`, `enqueue_update()` and `enqueue_delete()`.
 ///
@@ -107,7 +107,7 @@ impl Enqueue {
     /// and the first is kept. That counts as well where it was folded into another ([`Coalesce`](crate::Coalesce)) or
     /// another into it: nothing is written, and the newer content stays.
     pub fn with_event_id(mut self, id: Uuid) -> Self {
-        self.event.id = id;
+        self.event = self.event.with_id(id);
         self
     }
 

@@ -15,7 +15,8 @@ use crate::entity::Order;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 
-/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits.
+/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits. An event
+/// that was never attempted nor delayed is due, whatever the clock was set to when it was created.
 macro_rules! restore {
     ($($blocked:expr),+) => {
         concat!(
@@ -26,7 +27,7 @@ INSERT INTO outbox_events
      dead_reason, open, slot)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
     CASE WHEN ?20 IS NULL THEN NULL WHEN ?14 = 'dead' THEN 'held' ", $($blocked,)+
-    "WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
+    "WHEN ?16 IS NULL AND ?8 <= ?7 THEN 'ready' WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
 ON CONFLICT (id) DO NOTHING"
         )
     };
