@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -109,7 +109,8 @@ pub use crate::error::{
 };
 pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
+    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, IntoHandlerSet,
+    OutboxEventHandler,
 };
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
@@ -309,9 +310,10 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
-        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
+        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
+        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
+        Processor, Running, async_trait,
     };
 }
 
@@ -328,3 +330,7 @@ struct Credentials;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/guide/importing.md")]
 struct Importing;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;

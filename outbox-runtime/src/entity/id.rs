@@ -21,6 +21,9 @@ use uuid::Uuid;
 /// assert_eq!(EntityId::from(7).to_string(), "7");
 /// assert_eq!(EntityId::from("goal:7").as_text(), Some("goal:7"));
 /// assert_eq!(EntityId::from(Uuid::nil()).as_uuid(), Some(Uuid::nil()));
+/// // Of any integer type; what is beyond `i64` is kept as text.
+/// assert_eq!(EntityId::from(7_u32), EntityId::from(7_i64));
+/// assert_eq!(EntityId::from(u64::MAX).as_text(), Some("18446744073709551615"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -84,6 +87,26 @@ impl From<i64> for EntityId {
     }
 }
 
+macro_rules! from_smaller_integers {
+    ($($integer:ty)+) => {$(
+        impl From<$integer> for EntityId {
+            fn from(id: $integer) -> Self {
+                Self::Integer(id.into())
+            }
+        }
+    )+};
+}
+
+from_smaller_integers!(i8 i16 i32 u8 u16 u32);
+
+/// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger integer, and no id is lost or
+/// becomes another.
+impl From<u64> for EntityId {
+    fn from(id: u64) -> Self {
+        i64::try_from(id).map_or_else(|_| Self::Text(id.to_string()), Self::Integer)
+    }
+}
+
 impl From<String> for EntityId {
     fn from(id: String) -> Self {
         Self::Text(id)
@@ -107,7 +130,7 @@ impl From<&EntityId> for EntityId {
 /// For a newtype of your own, implement `From<YourId> for EntityId`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entity id",
-    label = "not a Uuid, an i64 or a String",
+    label = "not a Uuid, an integer or a String",
     note = "for a type of your own, implement `Clone` and `From<{Self}> for outbox_runtime::EntityId`"
 )]
 pub trait AsEntityId {

@@ -128,6 +128,25 @@ where
     type Answer = Fut;
 }
 
+/// What [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers) takes: a [`HandlerSet`], as `handled_by` of a set of events
+/// returns it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of handlers",
+    label = "not what `handled_by` returns",
+    note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
+    note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
+)]
+pub trait IntoHandlerSet {
+    /// The set.
+    fn into_handler_set(self) -> HandlerSet;
+}
+
+impl IntoHandlerSet for HandlerSet {
+    fn into_handler_set(self) -> HandlerSet {
+        self
+    }
+}
+
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
 
 /// Where the events of one entity go.

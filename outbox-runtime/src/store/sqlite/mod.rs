@@ -15,7 +15,7 @@ use self::threads::Connections;
 use self::watch::Watch;
 use super::signal::Signal;
 use crate::clock::Clock;
-use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
+use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent, unless_refused};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
@@ -127,6 +127,9 @@ impl SqliteStore {
     /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
     /// process start on the event as soon as the commit is done.
     ///
+    /// The answer of `.on(tx)` is for `?`: `mood.enqueue_create().on(tx)?`. Where the closure returns it as its value,
+    /// `Ok(mood.enqueue_create().on(tx))`, an event that was refused rolls the transaction back as well.
+    ///
     /// Several transactions may share one commit. Each is a savepoint, so that one that fails is rolled back alone;
     /// do not run `COMMIT` or `ROLLBACK` in it. Any error type works with `?`.
     ///
@@ -155,7 +158,9 @@ impl SqliteStore {
                 let failed = |error| fault::fault("transaction", &path, error);
                 let savepoint = conn.savepoint().map_err(&failed)?;
                 // What it wrote is rolled back when the savepoint is dropped.
-                let done = work(&savepoint).map_err(TransactionError::Aborted)?;
+                let done = work(&savepoint)
+                    .and_then(unless_refused)
+                    .map_err(TransactionError::Aborted)?;
                 // A closure that has ended the transaction has left nothing to release; the writer finds out.
                 if !savepoint.is_autocommit() {
                     savepoint.commit().map_err(&failed)?;
