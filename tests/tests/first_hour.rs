@@ -202,3 +202,37 @@ async fn a_handler_gets_the_client_that_it_is_registered_with() {
     expected.sort();
     assert_eq!(sent, expected);
 }
+
+#[tokio::test]
+async fn a_store_of_a_test_is_empty_its_own_and_gone_with_it() {
+    let one = SqliteStore::open_in_memory().await.unwrap();
+    let two = SqliteStore::open_in_memory().await.unwrap();
+    let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+    let running = Processor::builder(one.clone())
+        .handle_with(sent.clone(), |sent, event: Event<Note>| async move {
+            sent.lock().unwrap().push(event.id);
+            Ok(())
+        })
+        .build()
+        .unwrap()
+        .start("user-1");
+    // The writer, the reader, and a connection of the test's own see the same.
+    let enqueued = note(1, "a").enqueue_create().on(&one).await.unwrap();
+    let flushed = running.flush(1, std::time::Duration::from_secs(30)).await;
+    assert!(flushed.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    assert_eq!(*sent.lock().unwrap(), [enqueued.event_id()]);
+    let own = outbox_runtime::rusqlite::Connection::open(one.path()).unwrap();
+    let sql = "SELECT count(*) FROM outbox_events";
+    let count: i64 = own.query_row(sql, [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 1);
+    assert_eq!(two.statistics(None).await.unwrap().total_events, 0);
+    drop(own);
+    let path = one.path().to_owned();
+    let clone = one.clone();
+    drop(one);
+    assert!(path.exists());
+    clone.close().await;
+    drop(clone);
+    assert!(!path.exists() && !path.parent().unwrap().exists());
+}

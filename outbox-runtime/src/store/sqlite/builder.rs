@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use tempfile::TempDir;
+
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
@@ -62,7 +64,8 @@ impl Durability {
 #[derive(Debug, Clone)]
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
-    path: PathBuf,
+    /// `None`: in a folder of its own that goes with the store.
+    path: Option<PathBuf>,
     clock: Arc<dyn Clock>,
     settings: Settings,
 }
@@ -78,9 +81,9 @@ pub(super) struct Settings {
 }
 
 impl SqliteStoreBuilder {
-    pub(super) fn new(path: &Path) -> Self {
+    pub(super) fn new(path: Option<&Path>) -> Self {
         Self {
-            path: path.to_owned(),
+            path: path.map(Path::to_owned),
             clock: Arc::new(SystemClock),
             settings: Settings {
                 single_process: false,
@@ -142,11 +145,19 @@ impl SqliteStoreBuilder {
             clock,
             settings,
         } = self;
+        let (path, temporary) = match path {
+            Some(path) => (path, None),
+            None => {
+                let folder = temporary_folder()?;
+                (folder.path().join("outbox.db"), Some(folder))
+            }
+        };
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use \
+                 SqliteStore::open_in_memory(), or a MemoryStore",
             ));
         }
         // A store that is suspended is opened again, in whatever folder the process then is.
@@ -166,7 +177,18 @@ impl SqliteStoreBuilder {
                 settings,
                 state: Mutex::new(State::Open(connections)),
                 threads: tokio::sync::Mutex::new(threads),
+                _temporary: temporary,
             }),
         })
     }
+}
+
+fn temporary_folder() -> Result<TempDir, StoreError> {
+    tempfile::Builder::new()
+        .prefix("outbox-")
+        .tempdir()
+        .map_err(|error| {
+            let message = "the temporary folder for the database could not be made";
+            StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+        })
 }

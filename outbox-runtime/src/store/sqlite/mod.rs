@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use rusqlite::Savepoint;
+use tempfile::TempDir;
 
 use self::builder::Settings;
 use self::threads::Connections;
@@ -97,6 +98,8 @@ struct Shared {
     state: Mutex<State>,
     /// Held while the store is closed, suspended or opened again, so that these come one after the other.
     threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// Removed with the last clone, where the store is one of a test.
+    _temporary: Option<TempDir>,
 }
 
 /// Whether the threads are there. They end although clones of the store are about.
@@ -119,7 +122,43 @@ impl SqliteStore {
 
     /// Opening with other settings than the default ones.
     pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
-        SqliteStoreBuilder::new(path.as_ref())
+        SqliteStoreBuilder::new(Some(path.as_ref()))
+    }
+
+    /// Opens a database for a test: empty, of nobody else's, and gone with the last clone.
+    ///
+    /// It is a file in a folder of its own below the system's temporary one, and not SQLite's `:memory:`: a database in
+    /// memory has no WAL, and connections that share one lock each other out in other ways than those on a file, so that a test
+    /// would try another store than the app has. Commits do not wait for the medium. [`path`](Self::path) tells where it
+    /// is, for connections of the test's own; a process that is killed leaves the folder behind. For a test that needs no SQL, a
+    /// [`MemoryStore`](crate::MemoryStore) is faster.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the temporary folder cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open_in_memory().await?;
+    /// store.transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?)).await?;
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open_in_memory() -> Result<Self, StoreError> {
+        Self::builder_in_memory().open().await
+    }
+
+    /// Opening such a database with other settings than the default ones, with a clock of the test's for example.
+    pub fn builder_in_memory() -> SqliteStoreBuilder {
+        SqliteStoreBuilder::new(None)
+            .durability(Durability::Normal)
+            .single_process()
     }
 
     /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
