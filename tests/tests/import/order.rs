@@ -148,6 +148,10 @@ async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     assert_eq!(numbers(&import(&source, store).await), [4, 4, 0, 0, 0]);
+    // Nor does an edit of something else make one wait.
+    let mut first = store.fetch_event(event_id(1)).await.unwrap().unwrap();
+    first.max_attempts = 7;
+    store.update_event(&first).await.unwrap();
     let request = ClaimRequest::new(10, LEASE);
     let mut claimed = Vec::new();
     for _ in 0..2 {
