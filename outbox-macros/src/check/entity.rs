@@ -2,8 +2,7 @@
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::spanned::Spanned;
-use syn::{Attribute, Data, DeriveInput, Fields, FieldsNamed, Path};
+use syn::{Data, DeriveInput, Fields, FieldsNamed};
 
 use super::{credentials, versions};
 use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
@@ -13,6 +12,7 @@ use crate::words;
 /// Every one of them.
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
+    super::other_macros::check(source, diag);
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
@@ -25,8 +25,6 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     credentials::no_column_holds_any(source, diag);
     versions::check(source, diag);
     nothing_is_borrowed(source, diag);
-    serde_as_comes_first(source, diag);
-    prost_shows_nothing_sensitive(source, diag);
 }
 
 /// An entity is a struct with named fields.
@@ -243,55 +241,4 @@ fn nothing_is_borrowed(source: &EntitySource<'_>, diag: &mut Diagnostics) {
             "own the data: `String` for a `&str`, `Vec<T>` for a `&[T]`, or an `Arc`",
         );
     }
-}
-
-/// Below the derive, `serde_as` changes attributes that the derive has read already: fields would be written as if it were not there.
-fn serde_as_comes_first(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let on_fields = source.fields.iter().flat_map(|field| &field.field.attrs);
-    // One error: the struct's attribute, which is the one to move, or the first of a field.
-    let found = source
-        .input
-        .attrs
-        .iter()
-        .chain(on_fields)
-        .find(|attr| is_last_segment(attr.path(), "serde_as"));
-    if let Some(attr) = found {
-        diag.error_with_help(
-            attr.path().span(),
-            "`serde_as` is below the derive, which has read the fields by then, so that another form would be written",
-            "put `#[serde_as]` above every `#[derive(..)]` of the struct",
-        );
-    }
-}
-
-/// `prost::Message` writes a `Debug` of its own, which shows everything.
-fn prost_shows_nothing_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let is_prost = |attr: &&Attribute| attr.path().is_ident("prost");
-    let of_fields = source.fields.iter().flat_map(|field| &field.field.attrs);
-    let is_message = of_fields.clone().any(|attr| is_prost(&attr));
-    let skips_debug = source
-        .input
-        .attrs
-        .iter()
-        .filter(is_prost)
-        .any(|attr| attr.to_token_stream().to_string().contains("skip_debug"));
-    let sensitive = source
-        .fields
-        .iter()
-        .find_map(|field| field.attrs.sensitive.as_ref());
-    if let (Some(_), true, false, Some(sensitive)) =
-        (&source.attrs.snapshot, is_message, skips_debug, sensitive)
-    {
-        diag.error_with_help(
-            sensitive.key.span(),
-            "`prost::Message` writes a `Debug` that shows this field, beside the one that leaves it out",
-            "add `#[prost(skip_debug)]` to the struct",
-        );
-    }
-}
-
-fn is_last_segment(path: &Path, name: &str) -> bool {
-    path.segments
-        .last()
-        .is_some_and(|segment| segment.ident == name)
 }

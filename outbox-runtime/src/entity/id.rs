@@ -21,9 +21,6 @@ use uuid::Uuid;
 /// assert_eq!(EntityId::from(7).to_string(), "7");
 /// assert_eq!(EntityId::from("goal:7").as_text(), Some("goal:7"));
 /// assert_eq!(EntityId::from(Uuid::nil()).as_uuid(), Some(Uuid::nil()));
-/// // Of any integer type; what is beyond `i64` is kept as text.
-/// assert_eq!(EntityId::from(7_u32), EntityId::from(7_i64));
-/// assert_eq!(EntityId::from(u64::MAX).as_text(), Some("18446744073709551615"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -84,26 +81,6 @@ impl From<Uuid> for EntityId {
 impl From<i64> for EntityId {
     fn from(id: i64) -> Self {
         Self::Integer(id)
-    }
-}
-
-macro_rules! from_smaller_integers {
-    ($($integer:ty)+) => {$(
-        impl From<$integer> for EntityId {
-            fn from(id: $integer) -> Self {
-                Self::Integer(id.into())
-            }
-        }
-    )+};
-}
-
-from_smaller_integers!(i8 i16 i32 u8 u16 u32);
-
-/// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger integer, and no id is lost or
-/// becomes another.
-impl From<u64> for EntityId {
-    fn from(id: u64) -> Self {
-        i64::try_from(id).map_or_else(|_| Self::Text(id.to_string()), Self::Integer)
     }
 }
 

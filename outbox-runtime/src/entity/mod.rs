@@ -9,6 +9,7 @@ use crate::metadata::{RawMetadata, ReadVersion};
 use crate::redaction::Redaction;
 
 mod id; // which entity, and whose
+mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
 
 pub use self::id::{AsEntityId, AsUserId, EntityId};

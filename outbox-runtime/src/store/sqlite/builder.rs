@@ -4,8 +4,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use tempfile::TempDir;
-
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
@@ -183,7 +181,7 @@ impl SqliteStoreBuilder {
     }
 }
 
-fn temporary_folder() -> Result<TempDir, StoreError> {
+fn temporary_folder() -> Result<tempfile::TempDir, StoreError> {
     tempfile::Builder::new()
         .prefix("outbox-")
         .tempdir()

@@ -9,14 +9,13 @@ use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use rusqlite::Savepoint;
-use tempfile::TempDir;
 
 use self::builder::Settings;
 use self::threads::Connections;
 use self::watch::Watch;
 use super::signal::Signal;
 use crate::clock::Clock;
-use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent, unless_refused};
+use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
@@ -99,7 +98,7 @@ struct Shared {
     /// Held while the store is closed, suspended or opened again, so that these come one after the other.
     threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
     /// Removed with the last clone, where the store is one of a test.
-    _temporary: Option<TempDir>,
+    _temporary: Option<tempfile::TempDir>,
 }
 
 /// Whether the threads are there. They end although clones of the store are about.
@@ -163,11 +162,11 @@ impl SqliteStore {
 
     /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
     ///
-    /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
-    /// process start on the event as soon as the commit is done.
-    ///
     /// The answer of `.on(tx)` is for `?`: `mood.enqueue_create().on(tx)?`. Where the closure returns it as its value,
     /// `Ok(mood.enqueue_create().on(tx))`, an event that was refused rolls the transaction back as well.
+    ///
+    /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
+    /// process start on the event as soon as the commit is done.
     ///
     /// Several transactions may share one commit. Each is a savepoint, so that one that fails is rolled back alone;
     /// do not run `COMMIT` or `ROLLBACK` in it. Any error type works with `?`.
@@ -189,6 +188,7 @@ impl SqliteStore {
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Send + 'static,
     {
+        let work = move |tx: &Savepoint<'_>| work(tx).and_then(crate::enqueue::unless_refused);
         let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer
@@ -197,9 +197,7 @@ impl SqliteStore {
                 let failed = |error| fault::fault("transaction", &path, error);
                 let savepoint = conn.savepoint().map_err(&failed)?;
                 // What it wrote is rolled back when the savepoint is dropped.
-                let done = work(&savepoint)
-                    .and_then(unless_refused)
-                    .map_err(TransactionError::Aborted)?;
+                let done = work(&savepoint).map_err(TransactionError::Aborted)?;
                 // A closure that has ended the transaction has left nothing to release; the writer finds out.
                 if !savepoint.is_autocommit() {
                     savepoint.commit().map_err(&failed)?;

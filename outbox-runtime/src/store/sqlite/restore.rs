@@ -15,8 +15,7 @@ use crate::entity::Order;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 
-/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits. An event
-/// that was never attempted nor delayed is due, whatever the clock was set to when it was created.
+/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits.
 macro_rules! restore {
     ($($blocked:expr),+) => {
         concat!(
@@ -27,7 +26,7 @@ INSERT INTO outbox_events
      dead_reason, open, slot)
 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20,
     CASE WHEN ?20 IS NULL THEN NULL WHEN ?14 = 'dead' THEN 'held' ", $($blocked,)+
-    "WHEN ?16 IS NULL AND ?8 <= ?7 THEN 'ready' WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
+    "WHEN ?8 > ?21 THEN 'waiting' ELSE 'ready' END)
 ON CONFLICT (id) DO NOTHING"
         )
     };
@@ -76,6 +75,16 @@ fn is_folded(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
         .query_row(params![id], |row| row.get(0))
 }
 
+/// The time by which it is decided whether the event waits: what was never attempted nor delayed is due, whatever the clock was
+/// set to when it was created.
+fn due_by(now: DateTime<Utc>, row: &OutboxEvent) -> DateTime<Utc> {
+    if row.last_attempt_at.is_none() && row.next_attempt_at <= row.created_at {
+        now.max(row.next_attempt_at)
+    } else {
+        now
+    }
+}
+
 fn text(text: Option<&str>) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(text.map_or(ValueRef::Null, ValueRef::from))
 }
@@ -86,6 +95,7 @@ fn insert(
     event: &NewEvent,
     row: &OutboxEvent,
 ) -> rusqlite::Result<bool> {
+    let now = due_by(now, row);
     let sql = match row.order {
         Order::Entity => RESTORE_BY_ENTITY,
         Order::User => RESTORE_BY_USER,
