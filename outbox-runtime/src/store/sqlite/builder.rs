@@ -62,8 +62,7 @@ impl Durability {
 #[derive(Debug, Clone)]
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
-    /// `None`: in a folder of its own that goes with the store.
-    path: Option<PathBuf>,
+    path: PathBuf,
     clock: Arc<dyn Clock>,
     settings: Settings,
 }
@@ -71,6 +70,8 @@ pub struct SqliteStoreBuilder {
 /// What a connection of ours is set up with.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The folder of a store of a test: removed when the store and its threads have ended.
+    pub(super) temporary: Option<Arc<tempfile::TempDir>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
@@ -79,11 +80,12 @@ pub(super) struct Settings {
 }
 
 impl SqliteStoreBuilder {
-    pub(super) fn new(path: Option<&Path>) -> Self {
+    pub(super) fn new(path: &Path) -> Self {
         Self {
-            path: path.map(Path::to_owned),
+            path: path.to_owned(),
             clock: Arc::new(SystemClock),
             settings: Settings {
+                temporary: None,
                 single_process: false,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
@@ -91,6 +93,20 @@ impl SqliteStoreBuilder {
                 statements: None,
             },
         }
+    }
+
+    /// For a database in a folder of its own.
+    pub(super) fn temporary() -> Result<Self, StoreError> {
+        let folder = tempfile::Builder::new()
+            .prefix("outbox-")
+            .tempdir()
+            .map_err(|error| {
+                let message = "the temporary folder for the database could not be made";
+                StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+            })?;
+        let mut builder = Self::new(&folder.path().join("outbox.db"));
+        builder.settings.temporary = Some(Arc::new(folder));
+        Ok(builder)
     }
 
     /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
@@ -143,19 +159,11 @@ impl SqliteStoreBuilder {
             clock,
             settings,
         } = self;
-        let (path, temporary) = match path {
-            Some(path) => (path, None),
-            None => {
-                let folder = temporary_folder()?;
-                (folder.path().join("outbox.db"), Some(folder))
-            }
-        };
         if path.as_os_str().is_empty() || path.as_os_str() == ":memory:" {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; for a test, use \
-                 SqliteStore::open_in_memory(), or a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory`, or a MemoryStore",
             ));
         }
         // A store that is suspended is opened again, in whatever folder the process then is.
@@ -175,18 +183,7 @@ impl SqliteStoreBuilder {
                 settings,
                 state: Mutex::new(State::Open(connections)),
                 threads: tokio::sync::Mutex::new(threads),
-                _temporary: temporary,
             }),
         })
     }
-}
-
-fn temporary_folder() -> Result<tempfile::TempDir, StoreError> {
-    tempfile::Builder::new()
-        .prefix("outbox-")
-        .tempdir()
-        .map_err(|error| {
-            let message = "the temporary folder for the database could not be made";
-            StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
-        })
 }

@@ -97,8 +97,6 @@ struct Shared {
     state: Mutex<State>,
     /// Held while the store is closed, suspended or opened again, so that these come one after the other.
     threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
-    /// Removed with the last clone, where the store is one of a test.
-    _temporary: Option<tempfile::TempDir>,
 }
 
 /// Whether the threads are there. They end although clones of the store are about.
@@ -121,7 +119,7 @@ impl SqliteStore {
 
     /// Opening with other settings than the default ones.
     pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
-        SqliteStoreBuilder::new(Some(path.as_ref()))
+        SqliteStoreBuilder::new(path.as_ref())
     }
 
     /// Opens a database for a test: empty, of nobody else's, and gone with the last clone.
@@ -150,14 +148,17 @@ impl SqliteStore {
     /// # }
     /// ```
     pub async fn open_in_memory() -> Result<Self, StoreError> {
-        Self::builder_in_memory().open().await
+        Self::builder_in_memory()?.open().await
     }
 
     /// Opening such a database with other settings than the default ones, with a clock of the test's for example.
-    pub fn builder_in_memory() -> SqliteStoreBuilder {
-        SqliteStoreBuilder::new(None)
-            .durability(Durability::Normal)
-            .single_process()
+    ///
+    /// # Errors
+    ///
+    /// As [`open_in_memory`](Self::open_in_memory).
+    pub fn builder_in_memory() -> Result<SqliteStoreBuilder, StoreError> {
+        let builder = SqliteStoreBuilder::temporary()?;
+        Ok(builder.durability(Durability::Normal).single_process())
     }
 
     /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
