@@ -31,7 +31,9 @@ use syn::{DeriveInput, parse_macro_input};
 /// Makes a struct with named fields an outbox entity: a thing whose every change is told to a remote service.
 ///
 /// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, and the methods
-/// `enqueue_create` (also under the name `enqueue_sync`), `enqueue_update` and `enqueue_delete`.
+/// `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
+///
+/// `enqueue_create` is another name of `enqueue_sync`: both tell of an entity that is new.
 ///
 /// # On the struct
 ///

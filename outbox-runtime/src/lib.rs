@@ -108,7 +108,6 @@ pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };
 pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
-pub use crate::handler::IntoHandlerSet;
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
 };
@@ -290,6 +289,8 @@ pub mod import; // from the outbox of another program
 pub mod testing;
 pub mod wire_lock;
 
+pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+
 /// What an application that uses the derives needs in scope.
 ///
 /// # Examples
@@ -322,6 +323,10 @@ pub mod prelude {
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;
+
 /// So does that of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
@@ -330,7 +335,3 @@ struct Credentials;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/guide/importing.md")]
 struct Importing;
-
-#[cfg(doctest)]
-#[doc = include_str!("../../docs/guide/field-types.md")]
-struct FieldTypes;
