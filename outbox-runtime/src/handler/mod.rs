@@ -67,7 +67,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the runtime should do about it: see [`HandlerError`].
-    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
+    // The compiler quotes this line where the attribute is missing.
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
     /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
     ///
