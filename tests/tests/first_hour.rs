@@ -87,7 +87,7 @@ async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entit
                 Ok(too_large()
                     .enqueue_delete()
                     .on(tx)
-                    .map(|done| done.event_id()))
+                    .map(outbox_runtime::Enqueued::event_id))
             })
             .await,
     );
