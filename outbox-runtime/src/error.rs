@@ -224,6 +224,20 @@ pub enum EnqueueError {
         /// What the serializer said.
         source: serde_json::Error,
     },
+    /// The metadata was written as JSON that its own type cannot read back, so that no handler could ever have it. Told by debug
+    /// builds and with the feature `testing`; other builds write the event, and it becomes a dead letter.
+    #[error(
+        "the metadata of a {event_type:?} event{} could be written and cannot be read back: {reason}",
+        path.as_ref().map(|path| format!(", at {path:?},")).unwrap_or_default()
+    )]
+    Unreadable {
+        /// The event type, as the entity declares it.
+        event_type: String,
+        /// Where in the JSON, keys and indices separated by dots; `None` where it is not known.
+        path: Option<String>,
+        /// What the type said, without the value that was found.
+        reason: String,
+    },
     /// Another event with the same id but other content is there. It was kept; this one was not written.
     #[error(
         "event {event_id} is already enqueued with other content; a new change needs a new event id"

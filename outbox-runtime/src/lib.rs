@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -297,6 +297,8 @@ pub mod import; // from the outbox of another program
 pub mod testing;
 pub mod wire_lock;
 
+pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+
 /// What an application that uses the derives needs in scope.
 ///
 /// # Examples
@@ -317,9 +319,10 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
-        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
+        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
+        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
+        Processor, Running, async_trait,
     };
 }
 
@@ -327,6 +330,10 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;
 
 /// So does that of the guide.
 #[cfg(doctest)]

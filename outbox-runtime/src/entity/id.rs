@@ -140,7 +140,7 @@ impl From<&EntityId> for EntityId {
 /// For a newtype of your own, implement `From<YourId> for EntityId`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entity id",
-    label = "not a Uuid, an i64 or a String",
+    label = "not a Uuid, an integer or a String",
     note = "for a type of your own, implement `Clone` and `From<{Self}> for outbox_runtime::EntityId`"
 )]
 pub trait AsEntityId {

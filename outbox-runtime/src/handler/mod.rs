@@ -67,7 +67,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the runtime should do about it: see [`HandlerError`].
-    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
+    // The compiler quotes this line where the attribute is missing.
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
     /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
     ///
@@ -152,6 +153,25 @@ where
     Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
     type Answer = Fut;
+}
+
+/// What [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers) takes: a [`HandlerSet`], as `handled_by` of a set of events
+/// returns it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of handlers",
+    label = "not what `handled_by` returns",
+    note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
+    note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
+)]
+pub trait IntoHandlerSet {
+    /// The set.
+    fn into_handler_set(self) -> HandlerSet;
+}
+
+impl IntoHandlerSet for HandlerSet {
+    fn into_handler_set(self) -> HandlerSet {
+        self
+    }
 }
 
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;

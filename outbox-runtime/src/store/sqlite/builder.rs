@@ -71,6 +71,8 @@ pub struct SqliteStoreBuilder {
 /// What a connection of ours is set up with.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The folder of a store of a test: removed when the store and its threads have ended.
+    pub(super) temporary: Option<Arc<tempfile::TempDir>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
@@ -84,6 +86,7 @@ impl SqliteStoreBuilder {
             path: path.to_owned(),
             clock: None,
             settings: Settings {
+                temporary: None,
                 single_process: false,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
@@ -91,6 +94,20 @@ impl SqliteStoreBuilder {
                 statements: None,
             },
         }
+    }
+
+    /// For a database in a folder of its own.
+    pub(super) fn temporary() -> Result<Self, StoreError> {
+        let folder = tempfile::Builder::new()
+            .prefix("outbox-")
+            .tempdir()
+            .map_err(|error| {
+                let message = "the temporary folder for the database could not be made";
+                StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+            })?;
+        let mut builder = Self::new(&folder.path().join("outbox.db"));
+        builder.settings.temporary = Some(Arc::new(folder));
+        Ok(builder)
     }
 
     /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
@@ -148,7 +165,7 @@ impl SqliteStoreBuilder {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory`, or a MemoryStore",
             ));
         }
         let clock = clock.unwrap_or_else(clock::of_this_runtime);

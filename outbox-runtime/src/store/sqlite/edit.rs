@@ -44,6 +44,7 @@ pub(super) fn update(
              slot = CASE
                  WHEN slot NOT IN ('ready', 'waiting') THEN slot
                  WHEN slot IS NULL THEN NULL
+                 WHEN :due = next_attempt_at THEN slot
                  WHEN :due > :now THEN 'waiting'
                  ELSE 'ready' END
          WHERE id = :id",

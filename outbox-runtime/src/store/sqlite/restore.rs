@@ -78,6 +78,16 @@ fn is_folded(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
         .query_row(params![id], |row| row.get(0))
 }
 
+/// The time by which it is decided whether the event waits: what was never attempted nor delayed is due, whatever the clock was
+/// set to when it was created.
+fn due_by(now: DateTime<Utc>, row: &OutboxEvent) -> DateTime<Utc> {
+    if row.last_attempt_at.is_none() && row.next_attempt_at <= row.created_at {
+        now.max(row.next_attempt_at)
+    } else {
+        now
+    }
+}
+
 fn text(text: Option<&str>) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(text.map_or(ValueRef::Null, ValueRef::from))
 }
@@ -88,6 +98,7 @@ fn insert(
     event: &NewEvent,
     row: &OutboxEvent,
 ) -> rusqlite::Result<bool> {
+    let now = due_by(now, row);
     let sql = match row.order {
         Order::Entity => RESTORE_BY_ENTITY,
         Order::User => RESTORE_BY_USER,
