@@ -9,8 +9,9 @@
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | cannot be decoded | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
 //! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as it was before the claim, due at once |
-//! | snooze | given back | as it was before the claim, due later |
-//! | process died | kept | failed, due when the lease ends; dead when attempts are used up ([`rescue`](crate::OutboxRepository::rescue)) |
+//! | refused while others got through | given back, a deferral counted | as it was before the claim, due later |
+//! | snooze | given back, a snooze counted | as it was before the claim, due later |
+//! | process died | given back, a crash counted | as it was before the claim, due when the lease ends; dead, [`CrashLoop`](DeadReason::CrashLoop), with the `max_attempts`-th crash in a row ([`rescue`](crate::OutboxRepository::rescue)) |
 //! | lease lost | | nothing is written: whoever holds the newer lease decides |
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use chrono::{DateTime, Utc};
 
 use crate::claim::{Claim, Lease};
 use crate::clock;
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::retry::RetryPolicy;
 
 /// What became of one attempt, before it is known what that means for the event.
@@ -42,10 +43,38 @@ pub enum Outcome {
         /// What went wrong.
         message: String,
     },
+    /// The same, where it is not certain enough that the event is to blame: it counts, and the event
+    /// comes again even where that was its last attempt. The next one decides.
+    RetryUndecided {
+        /// What went wrong.
+        message: String,
+        /// The earliest time that the remote service asked for, from now.
+        not_before: Option<Duration>,
+    },
+    /// It was refused for a reason that attempts are not counted for, while others got through: it
+    /// comes again on a schedule of its own, [`MAX_DEFERRALS`] times at most.
+    Deferred {
+        /// What it was answered.
+        refusal: Refusal,
+        /// The earliest time that the remote service asked for, from now.
+        not_before: Option<Duration>,
+        /// How long it waits the first time; twice as long each time after that. `None`: the retry
+        /// schedule, and then twice as long each time.
+        base: Option<Duration>,
+    },
     /// It was not really an attempt; it does not count.
     GivenBack {
         /// How long to leave it alone.
         delay: Duration,
+        /// What it was answered, if it was.
+        refusal: Option<Refusal>,
+    },
+    /// Its handler puts it off; it does not count.
+    Snoozed {
+        /// How long to leave it alone. At least 100 ms, and from the tenth time on at least a second.
+        delay: Duration,
+        /// How often it may be put off; the next time it is dead. `None`: without end.
+        bound: Option<u32>,
     },
 }
 
@@ -59,6 +88,8 @@ pub struct Settlement {
 }
 
 /// The row after an attempt.
+///
+/// Each of these ends a row of crashes: [`crashes`](OutboxEvent::crashes) is 0 afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
@@ -82,6 +113,21 @@ pub enum Disposition {
     GiveBack {
         /// When it may be attempted again; `None` leaves its due time, and so its place among others, as it was.
         next_attempt_at: Option<DateTime<Utc>>,
+        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal). `None` leaves that as it was.
+        refusal: Option<Refusal>,
+    },
+    /// The same for an event that was refused while others got through: one more of its
+    /// [`deferrals`](OutboxEvent::deferrals), and [`deferred_since`](OutboxEvent::deferred_since) is now, unless it is set.
+    Defer {
+        /// When it may be attempted again.
+        next_attempt_at: DateTime<Utc>,
+        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal).
+        refusal: Refusal,
+    },
+    /// The same for an event that its handler puts off: one more of its [`snoozes`](OutboxEvent::snoozes).
+    Snooze {
+        /// When it may be attempted again.
+        next_attempt_at: DateTime<Utc>,
     },
 }
 
@@ -128,6 +174,10 @@ pub enum Cause {
     Bury,
     /// [`Disposition::GiveBack`], under the lease.
     GiveBack,
+    /// [`Disposition::Defer`], under the lease.
+    Defer,
+    /// [`Disposition::Snooze`], under the lease.
+    Snooze,
     /// The lease is renewed, under the lease.
     Extend,
     /// The lease has ended and somebody looks: [`rescue`](crate::OutboxRepository::rescue).
@@ -158,10 +208,8 @@ pub enum When {
     LaterAttempt,
     /// It was never claimed.
     NeverClaimed,
-    /// The event may be attempted again.
-    AttemptsLeft,
-    /// It may not.
-    AttemptsUsedUp,
+    /// With this crash there are as many in a row as the event may have attempts.
+    LastCrash,
 }
 
 /// What a [`Transition`] does to the count of attempts.
@@ -206,7 +254,8 @@ pub enum Place {
     Out,
 }
 
-/// Everything that may happen to an event. What is not in this table is refused, and changes nothing.
+/// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
+/// the first is meant.
 ///
 /// Every store is held to it by `testing::conformance!` (feature `testing`).
 ///
@@ -235,9 +284,14 @@ pub const TRANSITIONS: &[Transition] = {
         row(Processing, C::Bury,     W::Always,         Some(Dead),       A::Kept,      L::Ended,   P::Dead),
         row(Processing, C::GiveBack, W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
         row(Processing, C::GiveBack, W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Defer,    W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Defer,    W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Snooze,   W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Snooze,   W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
         row(Processing, C::Extend,   W::Always,         Some(Processing), A::Kept,      L::Renewed, P::Leased),
-        row(Processing, C::Rescue,   W::AttemptsLeft,   Some(Failed),     A::Kept,      L::Ended,   P::InLine),
-        row(Processing, C::Rescue,   W::AttemptsUsedUp, Some(Dead),       A::Kept,      L::Ended,   P::Dead),
+        row(Processing, C::Rescue,   W::LastCrash,      Some(Dead),       A::GivenBack, L::Ended,   P::Dead),
+        row(Processing, C::Rescue,   W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Rescue,   W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
         row(Failed,     C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
         row(Dead,       C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
         row(Pending,    C::Fold,     W::NeverClaimed,   Some(Pending),    A::Kept,      L::None,    P::InLine),
@@ -305,8 +359,7 @@ impl When {
             Self::NeverClaimed => event.last_attempt_at.is_none(),
             Self::FirstAttempt => event.attempt_count <= 1,
             Self::LaterAttempt => event.attempt_count > 1,
-            Self::AttemptsLeft => event.attempt_count < event.max_attempts,
-            Self::AttemptsUsedUp => event.attempt_count >= event.max_attempts,
+            Self::LastCrash => event.crashes.saturating_add(1) >= event.max_attempts,
         }
     }
 }
@@ -333,6 +386,8 @@ impl Disposition {
             Self::Fail { .. } => Cause::Fail,
             Self::Bury { .. } => Cause::Bury,
             Self::GiveBack { .. } => Cause::GiveBack,
+            Self::Defer { .. } => Cause::Defer,
+            Self::Snooze { .. } => Cause::Snooze,
         }
     }
 }
@@ -341,14 +396,6 @@ impl Disposition {
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
-    /// The same outcome with another text, where it has one.
-    pub(crate) fn map_message(mut self, change: impl FnOnce(String) -> String) -> Self {
-        if let Self::Retry { message, .. } | Self::Dead { message, .. } = &mut self {
-            *message = change(std::mem::take(message));
-        }
-        self
-    }
-
     /// Decides what the outcome means for the claimed event: the table above as code.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
@@ -356,12 +403,17 @@ impl Outcome {
         let disposition = match self {
             Self::Delivered => Disposition::Complete,
             Self::Retry { message, .. } if event.attempt_count >= event.max_attempts => {
-                Disposition::Bury {
-                    reason: DeadReason::AttemptsExhausted,
-                    message: bounded(&message),
-                }
+                bury(DeadReason::AttemptsExhausted, &message)
+            }
+            // An earlier attempt was the last one already, and was not certain enough, either.
+            Self::RetryUndecided { message, .. } if event.attempt_count > event.max_attempts => {
+                bury(DeadReason::AttemptsExhausted, &message)
             }
             Self::Retry {
+                message,
+                not_before,
+            }
+            | Self::RetryUndecided {
                 message,
                 not_before,
             } => {
@@ -371,19 +423,86 @@ impl Outcome {
                     message: bounded(&message),
                 }
             }
-            Self::Dead { reason, message } => Disposition::Bury {
-                reason,
-                message: bounded(&message),
-            },
-            Self::GivenBack { delay } => Disposition::GiveBack {
+            Self::Dead { reason, message } => bury(reason, &message),
+            Self::Deferred { refusal, .. } if event.deferrals + 1 >= MAX_DEFERRALS => {
+                bury(DeadReason::DeferredOut, &refusal.message)
+            }
+            Self::Deferred {
+                refusal,
+                not_before,
+                base,
+            } => {
+                let count = event.deferrals + 1;
+                let delay = match base {
+                    Some(base) => doubled(base, count - 1),
+                    None => deferral(policy, count, event.id),
+                };
+                Disposition::Defer {
+                    next_attempt_at: clock::after(now, delay.max(not_before.unwrap_or_default())),
+                    refusal,
+                }
+            }
+            Self::GivenBack { delay, refusal } => Disposition::GiveBack {
                 next_attempt_at: (!delay.is_zero()).then(|| clock::after(now, delay)),
+                refusal,
             },
+            Self::Snoozed { bound, .. } if bound.is_some_and(|bound| event.snoozes >= bound) => {
+                let message = format!(
+                    "it was put off {} times, and may not be again",
+                    event.snoozes
+                );
+                bury(DeadReason::SnoozedOut, &message)
+            }
+            Self::Snoozed { delay, .. } => {
+                let shortest = if event.snoozes + 1 >= MANY_SNOOZES {
+                    Duration::from_secs(1)
+                } else {
+                    Duration::from_millis(100)
+                };
+                Disposition::Snooze {
+                    next_attempt_at: clock::after(now, delay.max(shortest)),
+                }
+            }
         };
         Settlement {
             lease: claim.lease,
             disposition,
         }
     }
+}
+
+fn bury(reason: DeadReason, message: &str) -> Disposition {
+    Disposition::Bury {
+        reason,
+        message: bounded(message),
+    }
+}
+
+/// An event that is refused so often while others get through is dead, which takes 8.8 days with the
+/// default retry schedule.
+pub const MAX_DEFERRALS: u32 = 20;
+
+/// From so many snoozes on, people are told.
+pub const MANY_SNOOZES: u32 = 10;
+
+/// The longest time that an event is deferred for, unless the service asks for more.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long to wait after the `count`-th deferral (from 1): the retry schedule, then twice as long each
+/// time, up to a day.
+fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
+    let steps = u32::try_from(policy.schedule().len()).unwrap_or(u32::MAX);
+    let delay = policy.delay(count.min(steps), id);
+    doubled(
+        delay.max(Duration::from_secs(1)),
+        count.saturating_sub(steps),
+    )
+}
+
+fn doubled(delay: Duration, times: u32) -> Duration {
+    delay
+        .saturating_mul(2_u32.saturating_pow(times))
+        .min(LONGEST_DEFERRAL)
 }
 
 /// What [`rescue`](crate::OutboxRepository::rescue) writes as the error of an attempt that nobody reported.

@@ -81,6 +81,7 @@ async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
     }
     let again = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     for disposition in [again, Disposition::Complete] {
         let request = ClaimRequest::new(1, Duration::from_secs(60));
@@ -469,7 +470,8 @@ fn a_trigger_and_a_flush_of_nothing_do_no_harm() {
         for _ in 0..100 {
             running.trigger();
         }
-        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        let flushed = running.flush(1, SOON).await.unwrap();
+        assert_eq!(flushed, Flushed::NothingThere);
         enqueue(&store, note(1).enqueue_sync()).await;
         running.trigger();
         remote.next().await.ok();

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, ManualClock, StoreCall};
 use outbox_runtime::{
-    Clock, EntityOptions, Processor, RawMetadata, Running, StoreErrorKind, prelude::*,
+    Clock, DeadReason, EntityOptions, Flushed, Processor, RawMetadata, Running, StoreErrorKind,
+    prelude::*,
 };
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 
@@ -122,7 +123,8 @@ fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_befo
         clock.set(ends);
         let call = remote.next().await;
         assert_eq!(call.event.id, event.id);
-        assert_eq!(call.event.attempt_count, 2, "the crash used up an attempt");
+        let counts = (call.event.attempt_count, call.event.crashes);
+        assert_eq!(counts, (1, 1), "the crash used up no attempt");
         call.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
@@ -147,6 +149,8 @@ fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
         assert!(!blocked.is_delivered());
         let dead = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(dead.status, OutboxStatus::Dead);
+        assert_eq!(dead.dead_reason, Some(DeadReason::CrashLoop));
+        assert_eq!((dead.attempt_count, dead.crashes), (0, 3));
         running.stop().await.unwrap();
     });
 }
@@ -169,7 +173,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         clock.advance(LEASE);
         let (mut remote, running) = start(&store);
         let call = remote.next().await;
-        assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+        assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
 
         // The frozen one wakes and reports success, while the other is still at it.
         late.ok();
@@ -199,10 +203,7 @@ fn a_handler_whose_lease_is_lost_is_stopped_and_its_answer_ignored() {
         asleep_until(&clock, renewal).await;
         clock.set(renewal);
         call.abandoned().await;
-        assert!(
-            running.flush(1, SOON).await.unwrap().is_delivered(),
-            "nothing is left to deliver"
-        );
+        assert_eq!(running.flush(1, SOON).await.unwrap(), Flushed::NothingThere);
         assert_eq!(
             store.statistics(None).await.unwrap().total_events,
             0,
@@ -251,6 +252,8 @@ fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
         let call = remote.next().await;
         assert_eq!(call.id(), 2);
         call.ok();
+        // Whose fault the first one was is known when the second got through.
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
         let failed = store.fetch_event(stuck.event.id).await.unwrap().unwrap();
         assert_eq!(
             failed.error_message.as_deref(),

@@ -20,11 +20,14 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 14] = [
+const STRUCT_KEYS: [&str; 18] = [
     "event_type",
     "priority",
     "display_name",
+    "destination",
     "max_attempts",
+    "max_snoozes",
+    "charge",
     "retry",
     "timeout",
     "lease",
@@ -32,6 +35,7 @@ const STRUCT_KEYS: [&str; 14] = [
     "on_dead",
     "coalesce",
     "snapshot",
+    "metadata",
     "version",
     "upcast",
     "crate",

@@ -2,12 +2,11 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{BoxError, one_line, without_url};
-use crate::event::DeadReason;
 use crate::metadata::DecodeError;
-use crate::outcome::Outcome;
 
 /// What a handler answers when it did not deliver: not just that it failed, but what to do about it.
 ///
@@ -226,34 +225,6 @@ impl HandlerError {
         Self::plain(Delivery::NoHandler)
     }
 
-    /// What it means for the event itself. What it means for others (a pause) is the processor's business.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let message = || self.to_string();
-        match self.delivery {
-            Delivery::Obsolete => Outcome::Delivered,
-            Delivery::Retry { after } => Outcome::Retry {
-                message: message(),
-                not_before: after,
-            },
-            Delivery::Permanent => Outcome::Dead {
-                reason: DeadReason::Rejected,
-                message: message(),
-            },
-            Delivery::Undecodable => Outcome::Dead {
-                reason: DeadReason::Undecodable,
-                message: message(),
-            },
-            Delivery::Snooze { duration } => Outcome::GivenBack { delay: duration },
-            Delivery::Unavailable { .. }
-            | Delivery::Offline
-            | Delivery::Unauthenticated
-            | Delivery::RateLimited { .. }
-            | Delivery::NoHandler => Outcome::GivenBack {
-                delay: Duration::ZERO,
-            },
-        }
-    }
-
     fn plain(delivery: Delivery) -> Self {
         Self {
             delivery,
@@ -357,6 +328,33 @@ impl DeliveryError for DecodeError {
 }
 
 impl<E: DeliveryError> DeliveryError for Box<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+/// The standard library says so of a box whose error has a size.
+impl Error for Box<dyn DeliveryError> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        (**self).source()
+    }
+}
+
+impl DeliveryError for Box<dyn DeliveryError> {
     fn delivery(&self) -> Delivery {
         (**self).delivery()
     }

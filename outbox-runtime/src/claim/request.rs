@@ -1,94 +1,9 @@
-//! The claim: one worker's hold on one event, for a while.
+//! The claim's request: how many events, which, and in what order.
 
-use std::fmt;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use uuid::{Builder, Uuid};
-
+use super::{EventTypes, Selector};
 use crate::event::OutboxEvent;
-
-/// An event that was claimed, and the lease under which its outcome must be reported.
-///
-/// The attempt is already counted in the event: a process that dies has used it up.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use = "a claimed event is delivered to nobody else until its outcome is settled or its lease ends"]
-pub struct Claim {
-    /// The event, with `status` processing.
-    pub event: OutboxEvent,
-    /// What [`settle`](crate::OutboxRepository::settle) compares.
-    pub lease: Lease,
-}
-
-/// The right to report what became of an event, until it expires or somebody else claims the event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Lease {
-    /// Whose.
-    pub event_id: Uuid,
-    /// A fencing token: a later claim of the same event has another one.
-    pub token: LeaseToken,
-    /// When the event may be claimed by others.
-    pub expires_at: DateTime<Utc>,
-}
-
-/// The random number that tells one claim of an event from the next.
-///
-/// Every write that records an outcome compares it, so that a worker which was frozen past its lease cannot
-/// overwrite what the next one did (fencing, as in Kleppmann, *Designing Data-Intensive Applications*, ch. 8).
-///
-/// It is a UUID of version 8 (RFC 9562, section 5.8): the number of the process that claimed, and 90 random bits. So a row tells
-/// who has it.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct LeaseToken(Uuid);
-
-impl LeaseToken {
-    /// A new token of this process.
-    #[must_use]
-    pub fn random() -> Self {
-        let mut bytes = Uuid::new_v4().into_bytes();
-        bytes[..PROCESS_BYTES].copy_from_slice(&std::process::id().to_be_bytes());
-        Self(Builder::from_custom_bytes(bytes).into_uuid())
-    }
-
-    /// Which process claimed the event, by the number that its system gave it. `None` for a token that [`random`](Self::random)
-    /// did not make. Processes of several machines, or containers, can have one number.
-    ///
-    /// ```
-    /// use outbox_runtime::LeaseToken;
-    /// use uuid::Uuid;
-    ///
-    /// assert_eq!(LeaseToken::random().process_id(), Some(std::process::id()));
-    /// assert_eq!(LeaseToken::from(Uuid::now_v7()).process_id(), None);
-    /// ```
-    #[must_use]
-    pub fn process_id(self) -> Option<u32> {
-        (self.0.get_version_num() == 8)
-            .then(|| self.0.as_bytes().first_chunk::<PROCESS_BYTES>())
-            .flatten()
-            .map(|number| u32::from_be_bytes(*number))
-    }
-
-    /// The token as the row holds it.
-    #[must_use]
-    pub fn as_uuid(self) -> Uuid {
-        self.0
-    }
-}
-
-/// What the number of a process takes at the front of a token.
-const PROCESS_BYTES: usize = size_of::<u32>();
-
-impl From<Uuid> for LeaseToken {
-    fn from(token: Uuid) -> Self {
-        Self(token)
-    }
-}
-
-impl fmt::Debug for LeaseToken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "LeaseToken({})", self.0)
-    }
-}
 
 /// What a worker asks for.
 ///
@@ -116,15 +31,28 @@ pub struct ClaimRequest {
     without_users: Vec<String>,
     turns: usize,
     turns_after: String,
+    only: Vec<Selector>,
+    except: Vec<Selector>,
+    /// In ascending order.
+    avoided_users: Vec<String>,
+    order: ClaimOrder,
 }
 
-/// Which event types a worker has handlers for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum EventTypes {
-    /// Just these.
-    Only(Vec<String>),
-    /// Any but these.
-    AllExcept(Vec<String>),
+/// In what order a claim takes events. All but the usual one are for a probe, a claim of a single event that finds out whether
+/// anything gets through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum ClaimOrder {
+    /// Higher priority first, then earlier due, then smaller seq.
+    #[default]
+    Usual,
+    /// The newest of those that were never attempted; where there is none, the one whose last attempt is longest ago.
+    ///
+    /// A store looks at the newest 256 rows at least. Where none of them is claimable and was never attempted, it may take the
+    /// last one in the usual order for the newest.
+    Newest,
+    /// Those that were never attempted, in the usual order; where there is none, the one whose last attempt is longest ago.
+    LeastRecent,
 }
 
 impl ClaimRequest {
@@ -146,6 +74,10 @@ impl ClaimRequest {
             without_users: Vec::new(),
             turns: 0,
             turns_after: String::new(),
+            only: Vec::new(),
+            except: Vec::new(),
+            avoided_users: Vec::new(),
+            order: ClaimOrder::Usual,
         }
     }
 
@@ -173,6 +105,31 @@ impl ClaimRequest {
     pub fn without_users(mut self, mut users: Vec<String>) -> Self {
         users.sort_unstable();
         self.without_users = users;
+        self
+    }
+
+    /// Only events that this selects; given several times, those that each of them selects. Default: every event.
+    pub fn only(mut self, selector: Selector) -> Self {
+        self.only.push(selector);
+        self
+    }
+
+    /// No events that this selects; given several times, none that any of them does. Default: none is left out.
+    pub fn except(mut self, selector: Selector) -> Self {
+        self.except.push(selector);
+        self
+    }
+
+    /// Events of these users only where there are no others that can be claimed, whatever the order. Default: no user is avoided.
+    pub fn avoiding_users(mut self, mut users: Vec<String>) -> Self {
+        users.sort_unstable();
+        self.avoided_users = users;
+        self
+    }
+
+    /// In what order. Default: [`ClaimOrder::Usual`]. In any other there are no [turns](Self::with_turns).
+    pub fn in_order(mut self, order: ClaimOrder) -> Self {
+        self.order = order;
         self
     }
 
@@ -229,9 +186,9 @@ impl ClaimRequest {
     /// In how many of the places users take turns.
     #[must_use]
     pub fn turns(&self) -> usize {
-        match self.user_id {
-            Some(_) => 0,
-            None => self.turns.min(self.limit),
+        match (self.one_user(), self.order) {
+            (None, ClaimOrder::Usual) => self.turns.min(self.limit),
+            _ => 0,
         }
     }
 
@@ -253,22 +210,63 @@ impl ClaimRequest {
         self.without_users.binary_search_by(order).is_ok()
     }
 
-    /// Whether an event of this user and type is asked for.
+    /// What an event must be, each of them.
+    pub fn included(&self) -> &[Selector] {
+        &self.only
+    }
+
+    /// What an event must not be, any of them.
+    pub fn excluded(&self) -> &[Selector] {
+        &self.except
+    }
+
+    /// Of which users only where there are no others, in ascending order.
     #[must_use]
-    pub fn matches(&self, user_id: &str, event_type: &str) -> bool {
+    pub fn avoided_users(&self) -> &[String] {
+        &self.avoided_users
+    }
+
+    /// In what order.
+    #[must_use]
+    pub fn order(&self) -> ClaimOrder {
+        self.order
+    }
+
+    /// A user whose events alone can be asked for, whoever says so.
+    pub(crate) fn one_user(&self) -> Option<&str> {
+        let of_selectors = || self.only.iter().find_map(Selector::of_user);
+        self.user_id.as_deref().or_else(of_selectors)
+    }
+
+    /// Whether no event can be asked for.
+    pub(crate) fn is_for_nothing(&self) -> bool {
+        self.event_types.is_nothing()
+            || self.only.iter().any(Selector::is_nothing)
+            || self.except.iter().any(Selector::is_everything)
+    }
+
+    /// The same request in two parts, the second for the places that the first leaves: without those users who are to be avoided,
+    /// and with them. One part where none is.
+    pub(crate) fn parts(&self) -> Vec<Self> {
+        if self.avoided_users.is_empty() {
+            return vec![self.clone()];
+        }
+        let mut all = self.clone();
+        let avoided = std::mem::take(&mut all.avoided_users);
+        let mut others = all.clone();
+        others.without_users.extend(avoided);
+        others.without_users.sort_unstable();
+        vec![others, all]
+    }
+
+    /// Whether this event is asked for, be it claimable or not.
+    #[must_use]
+    pub fn matches(&self, event: &OutboxEvent) -> bool {
+        let user_id = event.user_id.as_str();
         self.user_id.as_deref().is_none_or(|user| user == user_id)
             && !self.excludes(user_id.as_bytes())
-            && self.event_types.contains(event_type)
-    }
-}
-
-impl EventTypes {
-    /// Whether `event_type` is among them.
-    #[must_use]
-    pub fn contains(&self, event_type: &str) -> bool {
-        match self {
-            Self::Only(types) => types.iter().any(|known| known == event_type),
-            Self::AllExcept(types) => !types.iter().any(|left_out| left_out == event_type),
-        }
+            && self.event_types.contains(&event.event_type)
+            && self.only.iter().all(|selector| selector.selects(event))
+            && !self.except.iter().any(|selector| selector.selects(event))
     }
 }
