@@ -34,6 +34,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// entity, and the methods
 /// `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
 ///
+/// `enqueue_create` is another name of `enqueue_sync`: both tell of an entity that is new.
+///
 /// # On the struct
 ///
 /// | `#[outbox(..)]` | meaning | default |

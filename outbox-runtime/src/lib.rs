@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -75,6 +75,7 @@ mod entity; // a thing whose every change must be told
 mod event; // the event, a row as a value
 mod handler; // who delivers, and what they may answer
 mod metadata; // what an event carries, typed
+mod outage; // what is not sent because nobody gets through
 mod outcome; // what becomes of an attempt: the state machine
 mod repository; // what every store promises
 mod statistics; // what is in the outbox, and why
@@ -118,21 +119,26 @@ pub use crate::handler::{
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
 };
+pub use crate::outage::{Outage, OutageExtent};
 pub use crate::outcome::{
-    Attempts, Cause, Disposition, LeaseChange, MAX_MESSAGE_BYTES, Outcome, Place, Settled,
-    Settlement, TRANSITIONS, Transition, When,
+    Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
+    Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
 pub use crate::processor::{
-    Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+    EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
+    SignedOut, Stopped, Trouble, TroubleKind,
 };
 pub use crate::redaction::{Redaction, Sensitive};
-pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{
-    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
+    StatementCounter, StoreProcess,
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
@@ -293,6 +299,8 @@ pub mod import; // from the outbox of another program
 pub mod testing;
 pub mod wire_lock;
 
+pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+
 /// What an application that uses the derives needs in scope.
 ///
 /// # Examples
@@ -313,9 +321,10 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
-        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
+        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
+        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
+        Processor, Running, async_trait,
     };
 }
 
@@ -323,6 +332,10 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;
 
 /// So does that of the guide.
 #[cfg(doctest)]

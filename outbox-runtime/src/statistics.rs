@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::claim::LeaseToken;
 use crate::entity::EntityId;
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
+use crate::outage::Outage;
 
 /// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
 ///
@@ -162,8 +163,20 @@ impl Explanation {
 pub enum WaitsFor {
     /// Nothing: every event of the entity was delivered (or none was ever enqueued).
     Nothing,
-    /// A free worker.
+    /// A worker that takes it: it is due and has its turn, so nothing in the store keeps it back. Whether a run is there, busy or
+    /// paused, the store does not know: [`Running::explain`](crate::Running::explain) does.
     Worker,
+    /// A free handler of this run: as many as may run at once are busy.
+    FreeHandler,
+    /// The store, which fails; this run leaves it alone for a moment. [`Running::health`](crate::Running::health) has its error.
+    Store {
+        /// When the run tries again.
+        retry_at: DateTime<Utc>,
+    },
+    /// This run to be resumed: it is suspended.
+    Resume,
+    /// A run: this one has ended.
+    Start,
     /// Its due time.
     DueTime {
         /// When.
@@ -200,19 +213,27 @@ pub enum WaitsFor {
         /// The event type.
         event_type: String,
     },
-    /// The network; this run is paused.
-    Network {
-        /// When the next probe is made.
-        probe_at: DateTime<Utc>,
+    /// The end of an outage: nobody gets through, and one event at a time is tried.
+    Outage(Box<Outage>),
+    /// Evidence: it was refused, and it is not clear yet whether it or the service is to blame. What is
+    /// tried next decides.
+    Evidence {
+        /// What it was answered.
+        refusal: Refusal,
     },
     /// New credentials; the user's work is paused.
-    Credentials,
+    Credentials {
+        /// What the last refusal said, or the last attempt to refresh them.
+        last_error: String,
+    },
     /// The user, who has signed out of this run.
     SignIn,
-    /// The remote service's rate limit; the handler set is paused.
+    /// The remote service's rate limit; the event's destination is paused.
     RateLimit {
         /// Until when.
         until: DateTime<Utc>,
+        /// What the last refusal said.
+        last_error: String,
     },
 }
 
@@ -269,7 +290,15 @@ impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
-            Self::Worker => f.write_str("a free worker"),
+            Self::Worker => f.write_str(
+                "a worker to take it (the store does not know whether one is there, busy or paused)",
+            ),
+            Self::FreeHandler => f.write_str("a free handler of this run"),
+            Self::Store { retry_at } => {
+                write!(f, "the store, which fails; it is tried again at {retry_at}")
+            }
+            Self::Resume => f.write_str("this run to be resumed"),
+            Self::Start => f.write_str("a run; this one has ended"),
             Self::DueTime {
                 at,
                 last_error: None,
@@ -305,12 +334,22 @@ impl fmt::Display for WaitsFor {
                 entity_id,
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
-            Self::Network { probe_at } => write!(f, "the network; the next probe is at {probe_at}"),
-            Self::Credentials => f.write_str("new credentials of its user"),
-            Self::SignIn => f.write_str("its user, who has signed out"),
-            Self::RateLimit { until } => {
-                write!(f, "the remote service's rate limit, until {until}")
+            Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
+            Self::Evidence { refusal } => write!(
+                f,
+                "evidence of whether it or the service is to blame; it was refused: {refusal}"
+            ),
+            Self::Credentials { last_error } => {
+                write!(
+                    f,
+                    "new credentials of its user; the last refusal said: {last_error}"
+                )
             }
+            Self::SignIn => f.write_str("its user, who has signed out"),
+            Self::RateLimit { until, last_error } => write!(
+                f,
+                "the remote service's rate limit, until {until}; the last refusal said: {last_error}"
+            ),
         }
     }
 }

@@ -12,6 +12,7 @@ use crate::words;
 /// Every one of them.
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
+    super::other_macros::check(source, diag);
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);

@@ -145,7 +145,13 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
     let name = &source.input.ident;
     let vis = &source.input.vis;
     let (impl_generics, type_generics, where_clause) = source.input.generics.split_for_impl();
-    let methods = ["enqueue_sync", "enqueue_update", "enqueue_delete"].map(|name| {
+    let methods = [
+        "enqueue_create",
+        "enqueue_sync",
+        "enqueue_update",
+        "enqueue_delete",
+    ]
+    .map(|name| {
         let method = format_ident!("{name}");
         quote! {
             #[doc(hidden)]
@@ -155,7 +161,7 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
         }
     });
     // Output:
-    //     impl MoodEntry { pub fn enqueue_sync(&self) -> _outbox::Enqueue { unreachable!() } .. }
+    //     impl MoodEntry { pub fn enqueue_create(&self) -> _outbox::Enqueue { unreachable!() } .. }
     quote! {
         impl #impl_generics #name #type_generics #where_clause {
             #(#methods)*

@@ -10,6 +10,7 @@ use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // where its changes go
 mod id; // which entity, and whose
+mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
 
 pub use self::destination::AsDestination;

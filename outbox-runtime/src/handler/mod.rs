@@ -67,7 +67,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the runtime should do about it: see [`HandlerError`].
-    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
+    // The compiler quotes this line where the attribute is missing.
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
     /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
     ///
@@ -154,6 +155,25 @@ where
     type Answer = Fut;
 }
 
+/// What [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers) takes: a [`HandlerSet`], as `handled_by` of a set of events
+/// returns it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of handlers",
+    label = "not what `handled_by` returns",
+    note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
+    note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
+)]
+pub trait IntoHandlerSet {
+    /// The set.
+    fn into_handler_set(self) -> HandlerSet;
+}
+
+impl IntoHandlerSet for HandlerSet {
+    fn into_handler_set(self) -> HandlerSet {
+        self
+    }
+}
+
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
 
 /// Where the events of one entity go.
@@ -199,9 +219,19 @@ impl HandlerSet {
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
-            deliver: Box::new(move |record| match metadata::decode::<E>(record) {
-                Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
-                Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+            deliver: Box::new(move |record| {
+                let (was, is) = (record.order, E::OPTIONS.order());
+                if was != is {
+                    tracing::warn!(
+                        event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
+                        "the event was enqueued with another order than its type has now: events of the two orders do \
+                         not wait for each other"
+                    );
+                }
+                match metadata::decode::<E>(record) {
+                    Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
+                    Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+                }
             }),
             redact: redact::<E>,
         });

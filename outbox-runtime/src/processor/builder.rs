@@ -10,9 +10,10 @@ use tokio::runtime::Handle;
 
 use super::Processor;
 use super::routes::Routes;
-use crate::entity::OutboxEntity;
+use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
-use crate::handler::{HandlerFn, HandlerSet, OutboxEventHandler};
+use crate::event::Event;
+use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, OutboxEventHandler};
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
@@ -30,6 +31,8 @@ use crate::retry::RetryPolicy;
 /// | [`stop_deadline`](Self::stop_deadline) | 10 s |
 /// | [`keep_completed`](Self::keep_completed) | 24 h |
 /// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
+/// | [`charge`](Self::charge) | where others get through |
+/// | [`rejections`](Self::rejections) | 20 in a row pause |
 ///
 /// # Examples
 ///
@@ -60,6 +63,9 @@ pub struct ProcessorBuilder {
     settings: Settings,
 }
 
+/// More than any machine has use for. What is asked beyond it is the same as this.
+const MOST: usize = 65_536;
+
 /// What a run goes by.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -72,6 +78,22 @@ pub(super) struct Settings {
     pub(super) keep_completed: Duration,
     pub(super) cleanup_interval: Duration,
     pub(super) refresh: Option<RefreshHook>,
+    pub(super) charge: Charge,
+    pub(super) rejections: Rejections,
+    pub(super) shares_network: bool,
+}
+
+/// What becomes of events that the service rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Rejections {
+    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of their
+    /// neighbors got through, something else is wrong: a deployment, a changed address. Then nothing is
+    /// sent but one probe a minute, and nothing is buried, until one gets through.
+    #[default]
+    Pause,
+    /// Each is a dead letter, however many they are.
+    Always,
 }
 
 /// Gets new credentials for a user.
@@ -93,18 +115,51 @@ impl ProcessorBuilder {
                 keep_completed: Duration::from_secs(24 * 60 * 60),
                 cleanup_interval: Duration::from_secs(300),
                 refresh: None,
+                charge: Charge::default(),
+                rejections: Rejections::default(),
+                shares_network: false,
             },
         }
     }
 
     /// Registers the handlers of a set: what `YourEvents::handled_by(..)` returns. A rate limit pauses the whole set.
-    pub fn handlers(self, set: HandlerSet) -> Self {
-        self.handler(set)
+    pub fn handlers(self, set: impl IntoHandlerSet) -> Self {
+        self.handler(set.into_handler_set())
     }
 
-    /// Registers a handler for one entity.
+    /// Registers a handler for one entity. One that needs a client, or anything else of the program's, has it from
+    /// [`handle_with`](Self::handle_with).
     pub fn handle<E: OutboxEntity>(self, handler: impl HandlerFn<E>) -> Self {
         self.handler(HandlerSet::new().with(handler))
+    }
+
+    /// Registers a handler for one entity that gets a clone of `state` with each event: a client, a pool, an `Arc` of the app.
+    ///
+    /// A closure that captures the client would have to clone it itself, as many deliveries may be under way at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # #[derive(Clone)] struct Client;
+    /// # impl Client { async fn put(&self, _: &EntityId) -> Result<(), HandlerError> { Ok(()) } }
+    /// # fn build(client: Client) -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle_with(client, |client, event: Event<Goal>| async move { client.put(&event.entity_id).await })
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn handle_with<E, S, F, Fut>(self, state: S, handler: F) -> Self
+    where
+        E: OutboxEntity,
+        S: Clone + Send + Sync + 'static,
+        F: Fn(S, Event<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handle(move |event| handler(state.clone(), event))
     }
 
     /// Registers an untyped handler. Where two of these can handle a type that neither names in
@@ -118,14 +173,16 @@ impl ProcessorBuilder {
     ///
     /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
     /// used up should the process die. Handlers that have answered within milliseconds for a while are the exception: for them, at
-    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be.
+    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be. More than
+    /// 65,536 is the same as that.
     #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
     }
 
-    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3.
+    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3. More than 65,536, as
+    /// `usize::MAX` for no limit, is the same as that.
     pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
         self.settings.max_concurrency = max_concurrency;
         self
@@ -170,6 +227,27 @@ impl ProcessorBuilder {
         self
     }
 
+    /// When a failed attempt counts, for entities that do not say (`#[outbox(charge = "always")]`).
+    /// Default: [`Charge::Evidence`], where others get through.
+    pub fn charge(mut self, charge: Charge) -> Self {
+        self.settings.charge = charge;
+        self
+    }
+
+    /// What becomes of events that the service rejects. Default: [`Rejections::Pause`].
+    pub fn rejections(mut self, rejections: Rejections) -> Self {
+        self.settings.rejections = rejections;
+        self
+    }
+
+    /// Says that all handler sets reach their services by one network: where one of them finds that it is
+    /// [offline](crate::HandlerError::offline), and nobody gets through, all of them wait for one probe.
+    /// Default: they do not; each finds out for itself.
+    pub fn share_network(mut self) -> Self {
+        self.settings.shares_network = true;
+        self
+    }
+
     /// What gets new credentials for a user when a handler answered
     /// [`unauthenticated`](crate::HandlerError::unauthenticated). One call is in flight at a time; when it succeeds the user's
     /// work goes on, when it fails it is called again with growing delay. It may take as long as a handler.
@@ -204,7 +282,7 @@ impl ProcessorBuilder {
         let Self {
             repository,
             handlers,
-            settings,
+            mut settings,
         } = self;
         for (setting, value) in [
             ("batch_size", settings.batch_size),
@@ -214,6 +292,8 @@ impl ProcessorBuilder {
                 return Err(BuildError::Zero { setting });
             }
         }
+        settings.batch_size = settings.batch_size.min(MOST);
+        settings.max_concurrency = settings.max_concurrency.min(MOST);
         let routes = Routes::new(handlers)?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;

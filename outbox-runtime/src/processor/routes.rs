@@ -1,13 +1,14 @@
 //! Which handler gets an event, with what retry schedule, timeout and lease.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::builder::Settings;
-use crate::claim::EventTypes;
-use crate::entity::EntityOptions;
+use super::evidence::Node;
+use crate::claim::{EventTypes, Selector};
+use crate::entity::{Charge, EntityOptions};
 use crate::error::BuildError;
 use crate::handler::OutboxEventHandler;
 use crate::retry::RetryPolicy;
@@ -15,7 +16,12 @@ use crate::retry::RetryPolicy;
 /// The registered handlers.
 pub(super) struct Routes {
     handlers: Vec<Registered>,
+    /// Which handler takes an event type that was met, by the type. An untyped handler's types are known only so.
+    met: Mutex<BTreeMap<String, HandlerIndex>>,
 }
+
+/// At most so many types are remembered. Of more, a paused handler's events may be claimed and given back.
+const MOST_MET: usize = 1_024;
 
 struct Registered {
     handler: Arc<dyn OutboxEventHandler>,
@@ -31,6 +37,9 @@ pub(super) struct Route {
     pub(super) handler: Arc<dyn OutboxEventHandler>,
     pub(super) retry: RetryPolicy,
     pub(super) timeout: Duration,
+    /// Whether its failures count whatever becomes of others.
+    pub(super) is_always_charged: bool,
+    pub(super) max_snoozes: Option<u32>,
 }
 
 impl Registered {
@@ -52,14 +61,27 @@ impl Routes {
                 handler,
             })
             .collect();
-        let routes = Self { handlers };
+        let routes = Self {
+            handlers,
+            met: Mutex::default(),
+        };
         let mut seen = HashSet::new();
         for event_type in routes.entities().map(EntityOptions::event_type) {
             let takers = routes
                 .handlers
                 .iter()
-                .filter(|registered| registered.handler.can_handle(event_type))
+                .filter(|registered| registered.takes(event_type))
                 .count();
+            let is_denied = |registered: &Registered| {
+                let mut named = registered.entities.iter();
+                named.any(|options| options.event_type() == event_type)
+                    && !registered.takes(event_type)
+            };
+            if routes.handlers.iter().any(is_denied) {
+                return Err(BuildError::DeniedByItsHandler {
+                    event_type: event_type.to_owned(),
+                });
+            }
             if takers > 1 || !seen.insert(event_type) {
                 return Err(BuildError::DuplicateHandler {
                     event_type: event_type.to_owned(),
@@ -88,6 +110,7 @@ impl Routes {
             .iter()
             .enumerate()
             .find(|(_, registered)| registered.takes(event_type))?;
+        self.remember(event_type, index);
         let options = registered
             .entities
             .iter()
@@ -103,34 +126,96 @@ impl Routes {
             timeout: options
                 .and_then(EntityOptions::timeout)
                 .unwrap_or(settings.timeout),
+            is_always_charged: settings.charge == Charge::Always
+                || options.is_some_and(|options| options.charge() == Charge::Always),
+            max_snoozes: options.and_then(EntityOptions::max_snoozes),
         })
     }
 
-    /// What may be claimed: no type without a handler, none of a handler that `paused` names, and none of `unhandled`.
-    pub(super) fn claimable(
-        &self,
-        paused: &dyn Fn(HandlerIndex) -> bool,
-        unhandled: &[String],
-    ) -> EventTypes {
-        let names = |wanted: bool| {
-            self.handlers
-                .iter()
-                .enumerate()
-                .filter(move |(index, _)| paused(*index) == wanted)
-                .flat_map(|(_, registered)| &registered.entities)
-                .map(|options| options.event_type().to_owned())
-                .collect::<Vec<_>>()
-        };
-        // A handler that names no types takes what it takes: which, is known only when an event is there.
-        let is_open = |(index, registered): (usize, &Registered)| {
-            registered.entities.is_empty() && !paused(index)
-        };
-        if self.handlers.iter().enumerate().any(is_open) {
-            let mut left_out = names(true);
-            left_out.extend_from_slice(unhandled);
-            EventTypes::AllExcept(left_out)
-        } else {
-            EventTypes::Only(names(false))
+    fn remember(&self, event_type: &str, index: HandlerIndex) {
+        let met = &mut *self.met();
+        if !met.contains_key(event_type) && met.len() < MOST_MET {
+            met.insert(event_type.to_owned(), index);
         }
+    }
+
+    fn met(&self) -> MutexGuard<'_, BTreeMap<String, HandlerIndex>> {
+        // Nothing can panic half way through a change.
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The event types of a handler set, as far as they are known: those that it names, and those that were met.
+    pub(super) fn known_types(&self, index: HandlerIndex) -> Vec<String> {
+        let named = self
+            .handlers
+            .get(index)
+            .map(|registered| &registered.entities);
+        let named = named.into_iter().flatten();
+        let mut types: BTreeSet<String> = named
+            .map(|options| options.event_type().to_owned())
+            .collect();
+        let met = self.met();
+        let met = met.iter().filter(|(_, taker)| **taker == index);
+        types.extend(met.map(|(event_type, _)| event_type.clone()));
+        types.into_iter().collect()
+    }
+
+    /// What may be claimed: no type without a handler, and none of `unhandled`.
+    pub(super) fn claimable(&self, unhandled: &[String]) -> EventTypes {
+        if self.handlers.iter().any(|it| it.entities.is_empty()) {
+            EventTypes::AllExcept(unhandled.to_vec())
+        } else {
+            let mut named = self.names(|_| true);
+            // What a handler names and then does not take would be claimed again and again.
+            named.retain(|event_type| !unhandled.contains(event_type));
+            EventTypes::Only(named)
+        }
+    }
+
+    /// The types that the handlers name that `which` picks.
+    fn names(&self, which: impl Fn(HandlerIndex) -> bool) -> Vec<String> {
+        let handlers = self.handlers.iter().enumerate();
+        handlers
+            .filter(|(index, _)| which(*index))
+            .flat_map(|(_, registered)| &registered.entities)
+            .map(|options| options.event_type().to_owned())
+            .collect()
+    }
+
+    /// What one handler set takes.
+    fn types_of(&self, set: HandlerIndex) -> EventTypes {
+        let is_untyped = |registered: &Registered| registered.entities.is_empty();
+        if self.handlers.get(set).is_some_and(is_untyped) {
+            // It takes what it takes: which, is known only when an event is there.
+            let others = (0..self.handlers.len()).filter(|index| *index != set);
+            EventTypes::AllExcept(others.flat_map(|index| self.known_types(index)).collect())
+        } else {
+            EventTypes::Only(self.names(|index| index == set))
+        }
+    }
+
+    /// Selects a part of all work.
+    pub(super) fn selector(&self, node: &Node) -> Selector {
+        let selector = Selector::new();
+        match node {
+            Node::All => selector,
+            Node::Set(set) => selector.event_types(self.types_of(*set)),
+            Node::Destination(set, destination) => selector
+                .event_types(self.types_of(*set))
+                .destination(destination.as_deref()),
+            Node::Endpoint(_, destination, event_type) => selector
+                .event_types(EventTypes::Only(vec![event_type.clone()]))
+                .destination(destination.as_deref()),
+            Node::User(set, user) => selector.event_types(self.types_of(*set)).user(user),
+            Node::Credentials(user) => selector.user(user),
+        }
+    }
+
+    /// Selects each of these parts, but for users' credentials.
+    pub(super) fn selectors(&self, nodes: &[Node]) -> Vec<Selector> {
+        let nodes = nodes
+            .iter()
+            .filter(|node| !matches!(node, Node::Credentials(_)));
+        nodes.map(|node| self.selector(node)).collect()
     }
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
@@ -102,9 +102,13 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store. Each edit is the
     /// next [`revision`](OutboxEvent::revision), so that of two edits of one revision the second is refused.
     ///
+    /// The count of attempts is compared with `max_attempts` after an attempt: an event that waits with as many attempts as
+    /// `max_attempts` allows, or more, is attempted once more, and is dead if that fails.
+    ///
     /// # Errors
     ///
-    /// `NotFound`; `Conflict` where the event is being processed or completed, or where another field differs.
+    /// `NotFound`; `Conflict` where the event is being processed or completed, where `max_attempts` is 0, or where another
+    /// field differs: the message names it. An event that changed since it was read is fetched and edited again.
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
 
     /// Claims one event by hand, for `lease`, if it is first of its lane and due.
@@ -161,6 +165,32 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes those of these events that are dead, and leaves the others alone. Returns how many it were.
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+
+    /// Deletes those of these events that are in the store just as they were seen, all in one transaction. Returns how many.
+    ///
+    /// For whoever reads events, does something with what was read (writes it to a file, asks somebody), and then deletes
+    /// them: what was changed, attempted or folded into since stays. With [`DeleteUnit::Lane`] so does all of its lane, and
+    /// the lane that another event came into, so that no change stays without what it builds on.
+    ///
+    /// Default: one event after the other, each looked at and then deleted. That is right where nobody else writes; a store
+    /// that others write to as well looks and deletes in one transaction.
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let mut doomed = Vec::new();
+        for event in seen {
+            if self.fetch_event(event.id).await?.as_ref() != Some(event) {
+                continue;
+            }
+            let is_alone = unit == DeleteUnit::Event || event.order == Order::None;
+            if is_alone || !event.is_open() || lane_was_seen(self, event, seen).await? {
+                doomed.push(event.id);
+            }
+        }
+        let mut count = 0;
+        for id in doomed {
+            count += u64::from(self.delete_event(id).await?);
+        }
+        Ok(count)
+    }
 
     /// Deletes all events of these entities. Returns how many.
     async fn delete_events_for_entities(
@@ -247,6 +277,34 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
+    /// [`rescue`](Self::rescue) by a worker that holds leases itself: those are never taken from it. What of them has ended is
+    /// renewed for its duration instead, and told in the order of `held`, as by [`extend`](Self::extend); the others are told as they are.
+    ///
+    /// With `only`, just these leases are taken back, each if it has ended and was not renewed since.
+    ///
+    /// Default: one after the other, each in a transaction of its own; and nothing is taken back with `only`, so that work of the
+    /// dead is taken up later. A store that can do both in one commit takes nothing from its caller that ends in between.
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, std::time::Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let now = self.clock().now();
+        let mut renewed = Vec::with_capacity(held.len());
+        for (lease, duration) in held {
+            if lease.expires_at > now {
+                renewed.push(Some(*lease));
+            } else {
+                renewed.append(&mut self.extend(&[*lease], *duration).await?);
+            }
+        }
+        let rescued = match only {
+            None => self.rescue().await?,
+            Some(_) => Rescued::default(),
+        };
+        Ok((renewed, rescued))
+    }
+
     /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
     /// nothing is enqueued until then.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
@@ -254,7 +312,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Files and waking.
 
     /// Finishes what was asked before and lets go of every file, so that the operating system may freeze the process. Later
-    /// calls are answered with `Suspended`. Suspending twice is once. A store without files has nothing to do.
+    /// calls are answered with `Suspended`. Suspending twice is once. A store without files
+    /// answers the same.
     ///
     /// # Errors
     ///
@@ -281,6 +340,40 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future loses nothing: the next call with the same `seen` resolves at once.
     async fn changed(&self, seen: Revision) -> Revision;
+}
+
+/// What goes or stays together in [`OutboxRepository::delete_seen`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeleteUnit {
+    /// Each event for itself.
+    Event,
+    /// The undelivered events that wait for each other: those of an entity of a user, or of a user ([`Order`]).
+    Lane,
+}
+
+/// Whether every undelivered event that may be in the lane of this one is as it was seen.
+async fn lane_was_seen<R: OutboxRepository + ?Sized>(
+    repository: &R,
+    event: &OutboxEvent,
+    seen: &[OutboxEvent],
+) -> Result<bool, StoreError> {
+    let user_id = Some(event.user_id.as_str());
+    for status in OutboxStatus::ALL {
+        if *status == OutboxStatus::Completed {
+            continue;
+        }
+        let mut there = repository.fetch_events(*status, user_id, None).await?;
+        there.retain(|other| {
+            other.is_open()
+                && other.order == event.order
+                && (event.order == Order::User || other.entity_id == event.entity_id)
+        });
+        if there.iter().any(|other| !seen.contains(other)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An entity whose deletion was not delivered yet: see [`OutboxRepository::pending_deletes`].

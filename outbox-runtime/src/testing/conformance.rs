@@ -27,8 +27,19 @@ use crate::testing::ManualClock;
 #[macro_export]
 #[doc(hidden)]
 macro_rules! conformance {
+    // The names of the cases that a store fails: for tests of this suite.
+    (failed_by $make_store:ident) => {
+        $crate::conformance! { @list @failed_by $make_store }
+    };
+    // The names of all cases.
+    (names) => {
+        $crate::conformance! { @list @names () }
+    };
     ($make_store:path) => {
-        $crate::conformance! { @cases $make_store:
+        $crate::conformance! { @list @cases $make_store }
+    };
+    (@list @$then:ident $($make_store:tt)+) => {
+        $crate::conformance! { @$then $($make_store)+:
             an_enqueued_event_can_be_fetched,
             the_same_event_twice_is_written_once,
             other_content_under_the_same_id_is_refused_and_the_first_kept,
@@ -108,6 +119,10 @@ macro_rules! conformance {
             deleting_the_first_event_lets_the_next_one_go,
             deleting_by_entity_and_by_user_deletes_just_those,
             clean_up_deletes_only_old_completed_events,
+            what_changed_since_it_was_seen_is_not_deleted,
+            a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part,
+            an_edit_of_what_changed_since_it_was_read_is_refused,
+            fewer_attempts_than_were_used_allow_one_more,
             listings_filter_by_status_user_and_limit,
             pending_deletes_are_those_the_service_was_not_told,
             statistics_count_every_status,
@@ -117,8 +132,38 @@ macro_rules! conformance {
             an_explanation_names_who_goes_first,
             a_commit_is_noticed_by_who_waits_for_a_change,
             an_outcome_that_makes_an_event_claimable_is_noticed,
+            an_exchange_settles_before_it_claims,
+            an_exchange_without_outcomes_claims,
+            an_exchange_claims_only_what_is_asked_for,
+            an_exchange_answers_in_the_order_of_its_outcomes,
+            outcomes_are_answered_in_their_order,
+            a_failure_marked_by_hand_is_kept_and_due_by_the_schedule,
+            only_what_is_due_and_in_nobodys_hands_is_marked_as_processing,
+            a_reset_leaves_what_is_neither_failed_nor_dead_alone,
+            listings_stop_at_their_limit,
+            the_first_completion_is_told_as_long_as_it_is_kept,
+            a_suspended_store_answers_nothing_until_it_is_resumed,
+            resuming_a_store_that_is_not_suspended_changes_nothing,
+            a_store_tells_the_clock_that_due_times_and_leases_go_by,
         }
     };
+    (@names (): $($case:ident,)+) => {
+        [$(::std::stringify!($case)),+]
+    };
+    (@failed_by $make_store:ident: $($case:ident,)+) => {{
+        let mut failed = ::std::vec::Vec::new();
+        $(
+            let holds = ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| {
+                $crate::testing::run_case($make_store, |store, clock| {
+                    ::std::boxed::Box::pin($crate::testing::cases::$case(store, clock))
+                });
+            }));
+            if holds.is_err() {
+                failed.push(::std::stringify!($case));
+            }
+        )+
+        failed
+    }};
     (@cases $make_store:path: $($case:ident,)+) => {$(
         #[test]
         fn $case() {

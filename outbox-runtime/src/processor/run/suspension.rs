@@ -8,6 +8,8 @@ use tracing::info;
 use super::{Command, Run};
 use crate::error::StoreError;
 use crate::processor::Stopped;
+use crate::processor::health::Health;
+use crate::statistics::WaitsFor;
 
 impl Run {
     /// Ends all work, closes the store's files, answers, and waits to be woken.
@@ -18,6 +20,9 @@ impl Run {
     ) {
         let suspended = self.end_work(within).await;
         let is_suspended = suspended.is_ok();
+        if is_suspended {
+            self.health.send_replace(Health::Suspended);
+        }
         // Whoever asked may have stopped waiting; the suspension stands.
         let _ = reply.send(suspended);
         if is_suspended {
@@ -50,8 +55,11 @@ impl Run {
                     let _ = reply.send(resumed);
                     if is_resumed {
                         info!("outbox run resumed");
+                        self.back_off = None;
+                        self.health.send_replace(Health::Healthy);
+                        self.outages.clear();
                         // Leases may have ended and retries become due; the network may be another.
-                        self.pauses.probe_now(self.now());
+                        self.evidence.probe_now(true, self.now());
                         self.due_at = Some(self.now());
                         return;
                     }
@@ -60,13 +68,13 @@ impl Run {
                     let _ = reply.send(Ok(Stopped::default()));
                 }
                 Some(Command::SignOut { user_id, reply }) => {
-                    self.pauses.signed_out(user_id);
+                    self.evidence.credentials.signed_out(user_id);
                     let _ = reply.send(Ok(()));
                 }
-                Some(Command::SignIn { user_id }) => self.pauses.signed_in(&user_id),
-                // All work is due on resuming anyway.
-                Some(Command::Trigger | Command::Online) => {}
-                Some(Command::Explain { reply, .. }) => drop(reply),
+                Some(Command::SignIn { user_id }) => self.evidence.credentials.signed_in(&user_id),
+                Some(Command::Explain { reply, .. }) => {
+                    let _ = reply.send(Some(WaitsFor::Resume));
+                }
             }
         }
     }

@@ -21,20 +21,22 @@ mod asking;
 mod claiming;
 mod editing;
 mod enqueueing;
+mod exchanging;
 mod folding;
 mod ordering;
 mod rescuing;
 mod selecting;
 mod settling;
 mod sharing;
+mod suspending;
 mod transitions;
 
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
     an_outcome_that_makes_an_event_claimable_is_noticed, listings_filter_by_status_user_and_limit,
-    next_due_tells_the_earliest_due_time_or_lease_end,
+    listings_stop_at_their_limit, next_due_tells_the_earliest_due_time_or_lease_end,
     pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
-    statistics_count_every_status,
+    statistics_count_every_status, the_first_completion_is_told_as_long_as_it_is_kept,
 };
 pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
@@ -45,19 +47,29 @@ pub use self::claiming::{
     entities_of_two_users_with_one_id_do_not_wait_for_each_other,
 };
 pub use self::editing::{
+    a_failure_marked_by_hand_is_kept_and_due_by_the_schedule,
+    a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part,
+    a_reset_leaves_what_is_neither_failed_nor_dead_alone,
     an_edit_changes_what_may_be_edited_and_nothing_else,
+    an_edit_of_what_changed_since_it_was_read_is_refused,
     an_event_behind_another_cannot_be_marked_as_processing,
     clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
     deleting_the_first_event_lets_the_next_one_go,
     events_of_one_user_become_those_of_another_in_order,
     events_with_a_handler_are_not_given_to_another_user,
-    marking_by_hand_goes_through_the_same_states, only_what_is_dead_is_discarded,
-    what_was_completed_is_counted_beyond_clean_up,
+    fewer_attempts_than_were_used_allow_one_more, marking_by_hand_goes_through_the_same_states,
+    only_what_is_dead_is_discarded, only_what_is_due_and_in_nobodys_hands_is_marked_as_processing,
+    what_changed_since_it_was_seen_is_not_deleted, what_was_completed_is_counted_beyond_clean_up,
 };
 pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,
     other_content_under_the_same_id_is_refused_and_the_first_kept,
     the_same_event_twice_is_written_once,
+};
+pub use self::exchanging::{
+    an_exchange_answers_in_the_order_of_its_outcomes, an_exchange_claims_only_what_is_asked_for,
+    an_exchange_settles_before_it_claims, an_exchange_without_outcomes_claims,
+    outcomes_are_answered_in_their_order,
 };
 pub use self::folding::{
     a_create_and_its_delete_cancel_out, a_fold_takes_the_higher_priority_and_the_earlier_due_time,
@@ -108,6 +120,11 @@ pub use self::sharing::{
     an_edit_makes_metadata_no_larger_than_may_be_enqueued,
     as_many_users_as_there_are_can_be_left_out, places_that_turns_leave_are_filled_in_claim_order,
     turns_come_after_what_is_claimed_in_order, users_take_turns_whatever_their_backlogs,
+};
+pub use self::suspending::{
+    a_store_tells_the_clock_that_due_times_and_leases_go_by,
+    a_suspended_store_answers_nothing_until_it_is_resumed,
+    resuming_a_store_that_is_not_suspended_changes_nothing,
 };
 pub use self::transitions::every_change_of_state_is_as_the_table_says_and_no_other_is_made;
 
