@@ -6,22 +6,30 @@ use std::sync::Arc;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{closed, fault};
-use crate::error::StoreError;
+use super::fault::{closed, fault, gone};
+use super::identity::Identity;
+use super::own_thread::{self, Role};
+use super::watch::Watch;
+use crate::error::{StoreError, StoreErrorKind};
 
-type Question = Box<dyn FnOnce(&Connection) + Send>;
+type Question = Box<dyn FnOnce(&Connection, &Identity) + Send>;
 
 /// A handle on the reader thread, which ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     queue: mpsc::Sender<Question>,
     path: Arc<Path>,
+    watch: Arc<Watch>,
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, bound: usize) -> (Self, mpsc::Receiver<Question>) {
+    pub(super) fn new(
+        path: Arc<Path>,
+        watch: Arc<Watch>,
+        bound: usize,
+    ) -> (Self, mpsc::Receiver<Question>) {
         let (queue, questions) = mpsc::channel(bound);
-        (Self { queue, path }, questions)
+        (Self { queue, path, watch }, questions)
     }
 
     /// Runs `query` on the reader's connection.
@@ -30,24 +38,43 @@ impl Reader {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        own_thread::refuse_to_wait(&self.watch, Role::Reader, operation)?;
         let (reply, answer) = oneshot::channel();
-        let question: Question = Box::new(move |conn| {
+        let path = Arc::clone(&self.path);
+        let question: Question = Box::new(move |conn, identity| {
+            let answer = query(conn);
+            // What was read of a file that nobody else can open any more is no answer.
+            let answer = match identity.gone() {
+                Some(file) => {
+                    let message = gone(&path, &file);
+                    Err(StoreError::new(
+                        StoreErrorKind::FileReplaced,
+                        operation,
+                        message,
+                    ))
+                }
+                None => answer.map_err(|error| fault(operation, &path, error)),
+            };
             // Whoever asked may have stopped waiting.
-            let _ = reply.send(query(conn));
+            let _ = reply.send(answer);
         });
         if self.queue.send(question).await.is_err() {
             return Err(closed(operation));
         }
         match answer.await {
-            Ok(answer) => answer.map_err(|error| fault(operation, &self.path, error)),
+            Ok(answer) => answer,
             Err(_) => Err(closed(operation)),
         }
     }
 }
 
 /// Serves questions until every handle is gone.
-pub(super) fn serve(conn: &Connection, mut questions: mpsc::Receiver<Question>) {
+pub(super) fn serve(
+    conn: &Connection,
+    identity: &Identity,
+    mut questions: mpsc::Receiver<Question>,
+) {
     while let Some(question) = questions.blocking_recv() {
-        question(conn);
+        question(conn, identity);
     }
 }

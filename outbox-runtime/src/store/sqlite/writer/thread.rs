@@ -1,0 +1,138 @@
+//! The thread that writes: it takes what waits, and counts blocks while nothing does.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::ErrorCode;
+use tokio::sync::mpsc;
+use tokio::sync::mpsc::error::TryRecvError;
+
+use super::transaction::Transaction;
+use super::{Message, Writer};
+use crate::clock::Clock;
+use crate::store::sqlite::builder::Settings;
+use crate::store::sqlite::connect::{self, WriterConnection};
+use crate::store::sqlite::fault::fault;
+use crate::store::sqlite::tally;
+use crate::store::sqlite::watch::Watch;
+
+/// At most how many requests are taken at once, so that the first of them does not wait for ever for its commit.
+const BATCH: usize = 512;
+
+/// The writer's side: its connection and what waits for it.
+pub(in crate::store::sqlite) struct WriterThread {
+    pub(super) connection: WriterConnection,
+    pub(super) path: Arc<Path>,
+    pub(super) settings: Settings,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) watch: Arc<Watch>,
+    queue: mpsc::Receiver<Message>,
+    /// Blocks are to be counted while nothing else is to be done.
+    is_behind: bool,
+}
+
+impl WriterThread {
+    pub(in crate::store::sqlite) fn new(
+        connection: WriterConnection,
+        path: Arc<Path>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        watch: Arc<Watch>,
+    ) -> (Writer, Self) {
+        let (sender, queue) = mpsc::channel(settings.queue_bound);
+        let writer = Writer {
+            queue: sender,
+            watch: Arc::clone(&watch),
+        };
+        let thread = Self {
+            connection,
+            path,
+            settings,
+            clock,
+            watch,
+            queue,
+            is_behind: false,
+        };
+        (writer, thread)
+    }
+
+    /// Serves requests until every handle is gone.
+    pub(in crate::store::sqlite) fn serve(&mut self) {
+        while let Some(first) = self.next() {
+            let mut batch = Vec::new();
+            let mut message = Ok(first);
+            while let Ok(next) = message {
+                match next {
+                    Message::Do(request) => batch.push(request),
+                    Message::Count => self.is_behind = true,
+                }
+                if batch.len() >= BATCH {
+                    break;
+                }
+                message = self.queue.try_recv();
+            }
+            // In the order in which they came; only neighbors share.
+            for group in batch.chunk_by_mut(|one, next| one.shares() && next.shares()) {
+                self.commit(group);
+            }
+        }
+    }
+
+    /// The next message. Until there is one, blocks are counted.
+    fn next(&mut self) -> Option<Message> {
+        while self.is_behind {
+            match self.queue.try_recv() {
+                Ok(message) => return Some(message),
+                Err(TryRecvError::Disconnected) => return None,
+                Err(TryRecvError::Empty) => self.count(),
+            }
+        }
+        self.queue.blocking_recv()
+    }
+
+    /// Counts some blocks, and notes whether there are more.
+    fn count(&mut self) {
+        let counted = self.count_blocks();
+        // Statistics are right without; the next to ask for them brings it up again.
+        self.is_behind = counted.unwrap_or_else(|error| {
+            let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+            let error = fault("count", &self.path, error).to_string();
+            tracing::debug!(?error, "events were not counted for statistics");
+            if !is_busy {
+                self.reopen();
+            }
+            false
+        });
+    }
+
+    fn count_blocks(&mut self) -> rusqlite::Result<bool> {
+        let WriterConnection { conn, gate, .. } = &mut self.connection;
+        if tally::next_block(conn)?.is_none() {
+            return Ok(false);
+        }
+        // Nobody waits for this, so it waits for nobody who writes.
+        conn.busy_timeout(Duration::ZERO)?;
+        let counted = Transaction::begin(conn, gate).and_then(|tx| {
+            let is_behind = tally::count_blocks(tx.conn)?;
+            tx.commit()?;
+            Ok(is_behind)
+        });
+        conn.busy_timeout(self.settings.busy_timeout)?;
+        counted
+    }
+
+    /// Opens the file again: after a failed commit the pages that SQLite holds may not be those of the file.
+    pub(super) fn reopen(&mut self) {
+        match connect::reopen_writer(&self.path, &self.settings, &self.connection.identity) {
+            Ok(connection) => self.connection = connection,
+            Err(error) => {
+                let error = error.to_string();
+                tracing::warn!(
+                    ?error,
+                    "the database could not be opened again after a failed commit"
+                );
+            }
+        }
+    }
+}
