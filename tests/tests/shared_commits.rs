@@ -7,7 +7,8 @@ use std::time::Duration;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, ErrorCode, Savepoint};
 use outbox_runtime::{
-    BoxError, ClaimRequest, EnqueueError, StoreError, StoreErrorKind, TransactionError, enqueue_all,
+    BoxError, ClaimRequest, Durability, EnqueueError, StoreError, StoreErrorKind, TransactionError,
+    enqueue_all,
 };
 use outbox_tests::{Temporary, note, within};
 use tokio::runtime::Handle;
@@ -542,4 +543,37 @@ async fn closing_suspending_and_resuming_inside_a_transaction_do_not_wait_for_it
     within(store.close()).await;
     assert!(!temporary.path.with_file_name("app.db-wal").exists());
     assert_eq!(there(&temporary.connect()), [1]);
+}
+
+#[tokio::test]
+async fn after_commits_that_reached_the_medium_together_each_waits_for_it_again() {
+    const FULL: i64 = 2;
+    const NORMAL: i64 = 1;
+    for (durability, alone, together) in [
+        (Durability::Full, FULL, NORMAL),
+        (Durability::Normal, NORMAL, NORMAL),
+    ] {
+        let temporary = Temporary::open_with(|builder| builder.durability(durability)).await;
+        let store = &temporary.store;
+        let synchronous = async |store: SqliteStore, id: i64| {
+            store
+                .transaction(move |tx| {
+                    note(id).enqueue_sync().on(tx)?;
+                    Ok(tx.query_row("PRAGMA synchronous", [], |row| row.get::<_, i64>(0))?)
+                })
+                .await
+        };
+        assert_eq!(synchronous(store.clone(), 0).await.unwrap(), alone);
+        let busy = Busy::keep(store).await;
+        let several: Vec<_> = (1..10)
+            .map(|id| ask(store, move |store| synchronous(store, id)))
+            .collect();
+        busy.go().await;
+        for one in several {
+            // The medium is waited for before this is answered, once for all of them.
+            assert_eq!(within(one).await.unwrap().unwrap(), together);
+        }
+        assert_eq!(synchronous(store.clone(), 10).await.unwrap(), alone);
+        assert_eq!(there(&temporary.connect()), (0..=10).collect::<Vec<_>>());
+    }
 }

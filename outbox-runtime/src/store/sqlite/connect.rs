@@ -12,6 +12,7 @@ use super::fault::{fault, gone, outdated_driver};
 use super::identity::Identity;
 use super::schema::migrate;
 use super::writer::gate::Gate;
+use super::writer::wal::Wal;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// SQLite before 3.51.3 can corrupt a WAL database that several connections use
@@ -25,6 +26,7 @@ pub(super) struct WriterConnection {
     pub(super) conn: Connection,
     pub(super) gate: Arc<Gate>,
     pub(super) identity: Identity,
+    pub(super) wal: Wal,
 }
 
 /// Opens the connection that writes, and makes sure that the tables are there in our version.
@@ -92,10 +94,13 @@ fn set_up_writer(
     migrate(&mut conn, path)?;
     prepare(&mut conn, settings);
     let gate = Gate::install(&mut conn).map_err(|error| fault(OPEN, path, error))?;
+    let identity = Identity::of(path);
+    let wal = Wal::open(identity.wal());
     Ok(WriterConnection {
         conn,
         gate,
-        identity: Identity::of(path),
+        identity,
+        wal,
     })
 }
 

@@ -32,6 +32,11 @@ impl Identity {
         }
     }
 
+    /// The path of the log.
+    pub(super) fn wal(&self) -> Option<&Path> {
+        self.wal.as_ref().map(|wal| &*wal.path)
+    }
+
     /// Whether both are the same files.
     pub(super) fn is_that_of(&self, other: &Self) -> bool {
         let wal = |identity: &Self| identity.wal.as_ref().and_then(|wal| wal.id);

@@ -27,7 +27,7 @@ enum Trouble {
 }
 
 impl WriterThread {
-    /// Does all of `requests` and answers them, in one commit where nothing goes wrong.
+    /// Does all of `requests`, in one commit where nothing goes wrong. Their answers are ready then, and not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
         // What is still to be done, the last part first.
         let mut parts = vec![requests];
@@ -36,15 +36,17 @@ impl WriterThread {
                 continue;
             }
             match self.attempt(part) {
-                Ok(()) => give(part, None),
+                Ok(()) => {}
                 Err(Trouble::All(mut failure)) => {
-                    give(part, Some(&mut failure));
+                    for request in part {
+                        request.fail(&mut failure);
+                    }
                     if failure.is_unknown() {
                         self.reopen();
                     }
                 }
-                Err(Trouble::Somebody(failure)) => match part {
-                    [one] => one.give(Some(&mut { failure })),
+                Err(Trouble::Somebody(mut failure)) => match part {
+                    [one] => one.fail(&mut failure),
                     several => {
                         let (first, second) = several.split_at_mut(several.len() / 2);
                         parts.extend([second, first]);
@@ -54,7 +56,7 @@ impl WriterThread {
                     let (before, rest) = part.split_at_mut(index);
                     if let [one, after @ ..] = rest {
                         let is_sound = !is_gone || one.broke_a_constraint();
-                        one.give(Some(&mut swallowed(&self.path)));
+                        one.fail(&mut swallowed(&self.path));
                         parts.extend([after, before]);
                         if !is_sound {
                             self.reopen();
@@ -71,6 +73,7 @@ impl WriterThread {
             conn,
             gate,
             identity,
+            ..
         } = &mut self.connection;
         let path = &self.path;
         let failed = |error: rusqlite::Error| match identity.gone() {
@@ -165,16 +168,8 @@ impl WriterThread {
                 _ => Trouble::All(failure.unknown()),
             }
         })?;
-        if effects.wakes {
-            self.watch.announce_commit();
-        }
+        self.wakes |= effects.wakes;
         Ok(())
-    }
-}
-
-fn give(requests: &mut [Request], mut failure: Option<&mut Failure>) {
-    for request in requests {
-        request.give(failure.as_deref_mut());
     }
 }
 

@@ -21,6 +21,7 @@ mod group;
 mod request;
 mod thread;
 mod transaction;
+pub(super) mod wal;
 
 pub(super) use self::thread::WriterThread;
 

@@ -39,8 +39,10 @@ pub(super) trait AnyCall: Send {
     fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> Ran;
     /// The call's own error.
     fn error(&self) -> Option<&(dyn Error + 'static)>;
-    /// Gives the answer: that of the work, or where that was a success, the failure of the transaction.
-    fn give(&mut self, failure: Option<&mut Failure>);
+    /// Makes a success the failure of the transaction. What was rolled back on its own has its own answer.
+    fn fail(&mut self, failure: &mut Failure);
+    /// Gives the answer to whoever waits for it.
+    fn send(&mut self);
 }
 
 impl Request {
@@ -66,10 +68,19 @@ impl Request {
         })
     }
 
-    pub(super) fn give(&mut self, failure: Option<&mut Failure>) {
+    /// Makes a success the failure of the transaction.
+    pub(super) fn fail(&mut self, failure: &mut Failure) {
         match self {
-            Self::Enqueue(enqueueing) => enqueueing.answer.give(failure),
-            Self::Call(call) | Self::Closure(call) => call.give(failure),
+            Self::Enqueue(enqueueing) => enqueueing.answer.fail(failure),
+            Self::Call(call) | Self::Closure(call) => call.fail(failure),
+        }
+    }
+
+    /// Gives the answer to whoever waits for it.
+    pub(super) fn send(&mut self) {
+        match self {
+            Self::Enqueue(enqueueing) => enqueueing.answer.send(),
+            Self::Call(call) | Self::Closure(call) => call.send(),
         }
     }
 }
@@ -107,18 +118,18 @@ impl<T, E: From<StoreError> + Error + 'static> Answer<T, E> {
         }
     }
 
-    fn give(&mut self, failure: Option<&mut Failure>) {
-        let Some(reply) = self.reply.take() else {
-            return;
-        };
-        let answer = match (self.answer.take(), failure) {
-            // What was rolled back on its own has its own answer, whatever became of the transaction.
-            (Some(answer), failure) if failure.is_none() || !matches!(answer, Ok(Ok(_))) => answer,
-            (_, Some(failure)) => Ok(Err(failure.tell(self.operation).into())),
-            (_, None) => Ok(Err(closed(self.operation).into())),
-        };
-        // Whoever asked may have stopped waiting.
-        let _ = reply.send(answer);
+    fn fail(&mut self, failure: &mut Failure) {
+        if !matches!(self.answer, Some(Ok(Err(_)) | Err(_))) {
+            self.answer = Some(Ok(Err(failure.tell(self.operation).into())));
+        }
+    }
+
+    fn send(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let nothing = || Ok(Err(closed(self.operation).into()));
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(self.answer.take().unwrap_or_else(nothing));
+        }
     }
 }
 
@@ -164,8 +175,12 @@ where
         self.answer.error()
     }
 
-    fn give(&mut self, failure: Option<&mut Failure>) {
-        self.answer.give(failure);
+    fn fail(&mut self, failure: &mut Failure) {
+        self.answer.fail(failure);
+    }
+
+    fn send(&mut self) {
+        self.answer.send();
     }
 }
 

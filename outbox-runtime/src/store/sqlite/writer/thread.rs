@@ -8,10 +8,12 @@ use rusqlite::ErrorCode;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
 
+use super::request::{Failure, Request};
 use super::transaction::Transaction;
 use super::{Message, Writer};
 use crate::clock::Clock;
-use crate::store::sqlite::builder::Settings;
+use crate::error::StoreErrorKind;
+use crate::store::sqlite::builder::{Durability, Settings};
 use crate::store::sqlite::connect::{self, WriterConnection};
 use crate::store::sqlite::fault::fault;
 use crate::store::sqlite::tally;
@@ -30,6 +32,8 @@ pub(in crate::store::sqlite) struct WriterThread {
     queue: mpsc::Receiver<Message>,
     /// Blocks are to be counted while nothing else is to be done.
     is_behind: bool,
+    /// What was committed made something claimable.
+    pub(super) wakes: bool,
 }
 
 impl WriterThread {
@@ -53,6 +57,7 @@ impl WriterThread {
             watch,
             queue,
             is_behind: false,
+            wakes: false,
         };
         (writer, thread)
     }
@@ -72,11 +77,46 @@ impl WriterThread {
                 }
                 message = self.queue.try_recv();
             }
-            // In the order in which they came; only neighbors share.
-            for group in batch.chunk_by_mut(|one, next| one.shares() && next.shares()) {
-                self.commit(group);
+            self.commit_all(&mut batch);
+        }
+    }
+
+    /// Does what waits, in the order in which it came, and answers. Only neighbors share a commit; where there are several
+    /// commits, they reach the medium together.
+    fn commit_all(&mut self, batch: &mut [Request]) {
+        let groups = || |one: &Request, next: &Request| one.shares() && next.shares();
+        let is_one = batch.chunk_by(groups()).nth(1).is_none();
+        let wal = &mut self.connection.wal;
+        if !is_one && self.settings.durability == Durability::Full {
+            wal.put_off(&self.connection.conn);
+        }
+        for group in batch.chunk_by_mut(groups()) {
+            self.commit(group);
+            if !self.connection.wal.is_put_off() {
+                group.iter_mut().for_each(Request::send);
             }
         }
+        let wal = &mut self.connection.wal;
+        if let Err(error) = wal.catch_up(&self.connection.conn) {
+            let message = format!(
+                "{}: {error}; the medium reported a fault",
+                self.path.display()
+            );
+            let mut failure = Failure::new(StoreErrorKind::Unavailable, message).unknown();
+            batch
+                .iter_mut()
+                .for_each(|request| request.fail(&mut failure));
+            self.reopen();
+            let WriterConnection { conn, wal, .. } = &mut self.connection;
+            if let Err(error) = wal.start_over(conn) {
+                let error = error.to_string();
+                tracing::warn!(?error, "the -wal file could not be begun anew");
+            }
+        }
+        if std::mem::take(&mut self.wakes) {
+            self.watch.announce_commit();
+        }
+        batch.iter_mut().for_each(Request::send);
     }
 
     /// The next message. Until there is one, blocks are counted.
@@ -125,7 +165,10 @@ impl WriterThread {
     /// Opens the file again: after a failed commit the pages that SQLite holds may not be those of the file.
     pub(super) fn reopen(&mut self) {
         match connect::reopen_writer(&self.path, &self.settings, &self.connection.identity) {
-            Ok(connection) => self.connection = connection,
+            Ok(mut connection) => {
+                connection.wal.succeed(&self.connection.wal);
+                self.connection = connection;
+            }
             Err(error) => {
                 let error = error.to_string();
                 tracing::warn!(
