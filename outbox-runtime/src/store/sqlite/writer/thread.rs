@@ -93,6 +93,7 @@ impl WriterThread {
         for group in batch.chunk_by_mut(groups()) {
             self.commit(group);
             if !self.connection.wal.is_put_off() {
+                self.announce();
                 group.iter_mut().for_each(Request::send);
             }
         }
@@ -113,10 +114,15 @@ impl WriterThread {
                 tracing::warn!(?error, "the -wal file could not be begun anew");
             }
         }
+        self.announce();
+        batch.iter_mut().for_each(Request::send);
+    }
+
+    /// Tells runs of what was committed: before anybody is answered, who may look at the revision then.
+    fn announce(&mut self) {
         if std::mem::take(&mut self.wakes) {
             self.watch.announce_commit();
         }
-        batch.iter_mut().for_each(Request::send);
     }
 
     /// The next message. Until there is one, blocks are counted.
