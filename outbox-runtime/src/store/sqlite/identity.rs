@@ -82,6 +82,7 @@ impl File {
     }
 }
 
+#[cfg_attr(not(unix), allow(dead_code, reason = "nothing is looked at there"))]
 enum Looked {
     There(FileId),
     Missing,
