@@ -119,7 +119,8 @@ pub use crate::outcome::{
     Settlement, TRANSITIONS, Transition, When,
 };
 pub use crate::processor::{
-    Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+    EventRef, Flushed, Health, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+    Trouble, TroubleKind,
 };
 pub use crate::redaction::Redaction;
 pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
@@ -128,7 +129,8 @@ pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{
-    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
+    StatementCounter, StoreProcess,
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;

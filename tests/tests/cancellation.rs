@@ -207,7 +207,9 @@ fn waiting_for_a_run_may_be_given_up_at_any_await() {
             },
             || async {
                 let flushed = running.flush(1, SOON).await.unwrap();
-                assert!(flushed.is_delivered());
+                // Given up before it was enqueued, there is nothing.
+                let is_settled = flushed.is_delivered() || flushed == Flushed::NothingThere;
+                assert!(is_settled, "{flushed:?}");
             },
         )
         .await;

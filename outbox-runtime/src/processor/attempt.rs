@@ -58,18 +58,9 @@ async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
 }
 
 impl Ended {
-    /// From what a panic carried, usually a string.
+    /// From what a panic carried.
     pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Self {
-        let text = payload
-            .downcast_ref::<&str>()
-            .copied()
-            .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        let ended = Self::Panicked(text.unwrap_or("(a panic without a message)").to_owned());
-        if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-            // There is no end to this but to leave it where it is.
-            std::mem::forget(another);
-        }
-        ended
+        Self::Panicked(panic_text(payload))
     }
 
     /// What it means for the event.
@@ -85,4 +76,18 @@ impl Ended {
             Self::Panicked(text) => retry(format!("the handler panicked: {text}")),
         }
     }
+}
+
+/// What a panic carried as a text, usually a string.
+pub(super) fn panic_text(payload: Box<dyn Any + Send>) -> String {
+    let text = payload
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| payload.downcast_ref::<String>().map(String::as_str));
+    let text = text.unwrap_or("(a panic without a message)").to_owned();
+    if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // There is no end to this but to leave it where it is.
+        std::mem::forget(another);
+    }
+    text
 }

@@ -60,6 +60,9 @@ pub struct ProcessorBuilder {
     settings: Settings,
 }
 
+/// More than any machine has use for. What is asked beyond it is the same as this.
+const MOST: usize = 65_536;
+
 /// What a run goes by.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -118,14 +121,16 @@ impl ProcessorBuilder {
     ///
     /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
     /// used up should the process die. Handlers that have answered within milliseconds for a while are the exception: for them, at
-    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be.
+    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be. More than
+    /// 65,536 is the same as that.
     #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
     }
 
-    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3.
+    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3. More than 65,536, as
+    /// `usize::MAX` for no limit, is the same as that.
     pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
         self.settings.max_concurrency = max_concurrency;
         self
@@ -204,7 +209,7 @@ impl ProcessorBuilder {
         let Self {
             repository,
             handlers,
-            settings,
+            mut settings,
         } = self;
         for (setting, value) in [
             ("batch_size", settings.batch_size),
@@ -214,6 +219,8 @@ impl ProcessorBuilder {
                 return Err(BuildError::Zero { setting });
             }
         }
+        settings.batch_size = settings.batch_size.min(MOST);
+        settings.max_concurrency = settings.max_concurrency.min(MOST);
         let routes = Routes::new(handlers)?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;

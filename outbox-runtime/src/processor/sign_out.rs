@@ -71,22 +71,31 @@ impl Running {
         match how {
             SignOut::Drain { .. } => {}
             SignOut::Abandon => {
-                let repository = &self.shared.repository;
+                let repository = &self.inner.shared.repository;
                 left.deleted = repository.delete_all_events_for_user(&user_id).await?;
             }
             SignOut::Export(path) => self.export_and_delete(&user_id, path, &mut left).await?,
         }
-        let statistics = self.shared.repository.statistics(Some(&user_id)).await?;
+        let statistics = self
+            .inner
+            .shared
+            .repository
+            .statistics(Some(&user_id))
+            .await?;
         left.undelivered = statistics.undelivered();
         left.dead = statistics.dead_count;
         Ok(left)
     }
 
     /// Takes up a user's work again, with credentials that are taken to be new.
+    #[allow(
+        clippy::unused_async,
+        reason = "callers await it, as all that concerns a user's work"
+    )]
     pub async fn sign_in(&self, user_id: impl Into<String>) {
         let user_id = user_id.into();
         // A run that has ended has nothing to take up.
-        let _ = self.commands.send(Command::SignIn { user_id }).await;
+        let _ = self.inner.commands.send(Command::SignIn { user_id });
     }
 
     /// Waits until nothing of the user's is left to deliver, or until the deadline.
@@ -94,7 +103,12 @@ impl Running {
         let mut changes = self.changes_within(deadline);
         loop {
             changes.look();
-            let statistics = self.shared.repository.statistics(Some(user_id)).await?;
+            let statistics = self
+                .inner
+                .shared
+                .repository
+                .statistics(Some(user_id))
+                .await?;
             if statistics.undelivered() == 0 || !changes.next().await {
                 return Ok(());
             }
@@ -107,7 +121,7 @@ impl Running {
             user_id: user_id.to_owned(),
             reply,
         };
-        if self.commands.send(command).await.is_err() {
+        if self.inner.commands.send(command).is_err() {
             return Ok(());
         }
         // A run that ends instead of answering has nothing under way either.
@@ -121,7 +135,7 @@ impl Running {
         path: PathBuf,
         left: &mut SignedOut,
     ) -> Result<(), ExportError> {
-        let repository = &self.shared.repository;
+        let repository = &self.inner.shared.repository;
         let mut undelivered = Vec::new();
         let mut delivered = Vec::new();
         for status in OutboxStatus::ALL {

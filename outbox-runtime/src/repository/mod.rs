@@ -243,6 +243,34 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
+    /// [`rescue`](Self::rescue) by a worker that holds leases itself: those are never taken from it. What of them has ended is
+    /// renewed for its duration instead, and told in the order of `held`, as by [`extend`](Self::extend); the others are told as they are.
+    ///
+    /// With `only`, just these leases are taken back, each if it has ended and was not renewed since.
+    ///
+    /// Default: one after the other, each in a transaction of its own; and nothing is taken back with `only`, so that work of the
+    /// dead is taken up later. A store that can do both in one commit takes nothing from its caller that ends in between.
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, std::time::Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let now = self.clock().now();
+        let mut renewed = Vec::with_capacity(held.len());
+        for (lease, duration) in held {
+            if lease.expires_at > now {
+                renewed.push(Some(*lease));
+            } else {
+                renewed.append(&mut self.extend(&[*lease], *duration).await?);
+            }
+        }
+        let rescued = match only {
+            None => self.rescue().await?,
+            Some(_) => Rescued::default(),
+        };
+        Ok((renewed, rescued))
+    }
+
     /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
     /// nothing is enqueued until then.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;

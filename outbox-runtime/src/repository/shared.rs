@@ -164,6 +164,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).rescue().await
     }
 
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, std::time::Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        (**self).rescue_others(held, only).await
+    }
+
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         (**self).next_due(request).await
     }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::state::State;
 use super::{MemoryStore, is_of};
 use crate::claim::{Claim, ClaimRequest, Lease};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
@@ -321,32 +321,38 @@ impl OutboxRepository for MemoryStore {
         lease: Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError> {
         let now = self.now();
-        let expires_at = clock::after(now, lease);
         let state = &mut *self.state();
-        Ok(leases
-            .iter()
-            .map(|held| {
-                let seq = state.taken(held)?.seq;
-                state.change(seq, now, |event| {
-                    event.lease_expires_at = Some(expires_at);
-                    // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
-                    event.last_attempt_at = event.last_attempt_at.min(Some(now));
-                });
-                Some(Lease {
-                    expires_at,
-                    ..*held
-                })
-            })
-            .collect())
+        let extended = leases.iter().map(|held| state.extend(held, now, lease));
+        Ok(extended.collect())
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let (_, rescued) = self.rescue_others(&[], None).await?;
+        Ok(rescued)
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
         let now = self.now();
-        let rescued = self.state().rescue(now);
+        let state = &mut *self.state();
+        let renewed = held.iter().map(|(lease, duration)| {
+            if lease.expires_at > now {
+                return Some(*lease);
+            }
+            state.extend(lease, now, *duration)
+        });
+        let renewed = renewed.collect();
+        let rescued = match only {
+            Some(only) => state.rescue_only(now, only),
+            None => state.rescue(now),
+        };
         if rescued != Rescued::default() {
             self.shared.signal.raise();
         }
-        Ok(rescued)
+        Ok((renewed, rescued))
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {

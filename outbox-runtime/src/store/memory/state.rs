@@ -364,11 +364,48 @@ impl State {
         }
     }
 
+    /// Moves the end of a lease that nobody else has taken, be it over or not.
+    pub(super) fn extend(
+        &mut self,
+        held: &Lease,
+        now: DateTime<Utc>,
+        lease: Duration,
+    ) -> Option<Lease> {
+        let seq = self.taken(held)?.seq;
+        let expires_at = clock::after(now, lease);
+        self.change(seq, now, |event| {
+            event.lease_expires_at = Some(expires_at);
+            // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+            event.last_attempt_at = event.last_attempt_at.min(Some(now));
+        });
+        Some(Lease {
+            expires_at,
+            ..*held
+        })
+    }
+
     pub(super) fn rescue(&mut self, now: DateTime<Utc>) -> Rescued {
+        self.rescue_ended_by(now, now)
+    }
+
+    /// The same for just these leases, each if it has ended and is as it was.
+    pub(super) fn rescue_only(&mut self, now: DateTime<Utc>, leases: &[Lease]) -> Rescued {
+        let long_ago = DateTime::<Utc>::MIN_UTC;
+        for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
+            let taken = self.taken(lease);
+            let same = taken.filter(|event| event.lease_expires_at == Some(lease.expires_at));
+            if let Some(seq) = same.map(|event| event.seq) {
+                self.change(seq, now, |event| event.lease_expires_at = Some(long_ago));
+            }
+        }
+        self.rescue_ended_by(now, long_ago)
+    }
+
+    fn rescue_ended_by(&mut self, now: DateTime<Utc>, ended_by: DateTime<Utc>) -> Rescued {
         self.follow_clock(now);
         let mut rescued = Rescued::default();
         while let Some(&(ends, seq)) = self.leased.first()
-            && ends <= now
+            && ends <= ended_by
         {
             self.leased.pop_first();
             let taken_back = self.transit(seq, Cause::Rescue, now, |event| {

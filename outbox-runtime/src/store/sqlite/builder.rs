@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
 
@@ -70,7 +70,8 @@ const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
     path: PathBuf,
-    clock: Arc<dyn Clock>,
+    /// Unless given, the machine's.
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
 }
 
@@ -108,7 +109,7 @@ impl SqliteStoreBuilder {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            clock: Arc::new(SystemClock),
+            clock: None,
             settings: Settings {
                 single_process: false,
                 durability: Durability::Full,
@@ -191,7 +192,7 @@ impl SqliteStoreBuilder {
 
     /// What due times and leases are compared with. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -220,6 +221,7 @@ impl SqliteStoreBuilder {
                 "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
             ));
         }
+        let clock = clock.unwrap_or_else(clock::of_this_runtime);
         // A store that is suspended is opened again, in whatever folder the process then is.
         let path: Arc<Path> = std::path::absolute(&path).unwrap_or(path).into();
         let signal = Arc::new(Signal::new());
@@ -236,7 +238,7 @@ impl SqliteStoreBuilder {
                 watch,
                 settings,
                 state: Mutex::new(State::Open(connections)),
-                threads: tokio::sync::Mutex::new(threads),
+                threads: Mutex::new(threads),
             }),
         })
     }

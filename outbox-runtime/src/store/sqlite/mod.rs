@@ -27,9 +27,11 @@ mod fault;
 mod filter;
 mod fold;
 mod identity;
+mod inbox;
 mod insert;
 mod lane;
 mod own_thread;
+mod processes;
 mod query;
 mod queue;
 mod reader;
@@ -48,6 +50,7 @@ mod writer;
 pub use self::builder::{Durability, SqliteStoreBuilder};
 pub use self::counter::StatementCounter;
 pub use self::insert::SqlValue;
+pub use self::processes::{ProcessState, StoreProcess};
 
 /// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
 /// its event are written in one transaction.
@@ -98,8 +101,9 @@ struct Shared {
     settings: Settings,
     /// Read by every call, so never held across a wait.
     state: Mutex<State>,
-    /// Held while the store is closed, suspended or opened again, so that these come one after the other.
-    threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// Held while the store is closed, suspended or opened again, so that these come one after the other: by a thread, never by a
+    /// future, which somebody might keep.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Whether the threads are there. They end although clones of the store are about.
@@ -186,53 +190,21 @@ impl SqliteStore {
         if own_thread::is_writer_of(&self.shared.watch) {
             // Its own end cannot be waited for. The threads end when the transaction that is asking has.
             if matches!(next, State::Closed) {
-                *lock(&self.shared.state) = next;
+                self.shared.end(next);
             }
             return Err(own_thread::waiting(operation));
         }
-        let threads = &mut *self.shared.threads.lock().await;
-        let was_closed = {
-            let state = &mut *lock(&self.shared.state);
-            let was_closed = matches!(state, State::Closed);
-            if !was_closed {
-                *state = next;
-            }
-            was_closed
-        };
-        // Whoever closed it before may not have waited.
-        threads::join(std::mem::take(threads)).await;
-        if was_closed {
-            return Err(fault::closed(operation));
-        }
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        threads::apart(move || shared.let_go(next, operation)).await?
     }
 
     /// Opens the connections again, where they are suspended.
     async fn open_again(&self) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        if own_thread::is_writer_of(&shared.watch) {
+        if own_thread::is_writer_of(&self.shared.watch) {
             return Err(own_thread::waiting("resume"));
         }
-        let threads = &mut *shared.threads.lock().await;
-        match &*lock(&shared.state) {
-            State::Open(_) => return Ok(()),
-            State::Closed => return Err(fault::closed("resume")),
-            State::Suspended => {}
-        }
-        let watch = Some(Arc::clone(&shared.watch));
-        let Shared {
-            path,
-            settings,
-            clock,
-            signal,
-            ..
-        } = shared;
-        let opened = threads::open(path, settings, clock, signal, watch).await?;
-        *threads = opened.threads;
-        *lock(&shared.state) = State::Open(opened.connections);
-        // Others may have written meanwhile.
-        shared.signal.raise();
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        threads::apart(move || shared.open_again()).await?
     }
 
     /// Where the database is.
@@ -276,6 +248,57 @@ impl SqliteStore {
                 insert::insert_all(conn, clock.as_ref(), events.iter().map(Ok))
             })
             .await
+    }
+}
+
+impl Shared {
+    fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
+        let threads = &mut *lock(&self.threads);
+        let was_closed = self.end(next);
+        // Whoever closed it before may not have waited.
+        threads::join(std::mem::take(threads));
+        if was_closed {
+            return Err(fault::closed(operation));
+        }
+        // Runs that sleep learn that there is nothing to wait for.
+        self.signal.raise();
+        Ok(())
+    }
+
+    /// Has the threads end, once they have done what was asked before. Whether the store was closed already.
+    fn end(&self, next: State) -> bool {
+        let state = &mut *lock(&self.state);
+        match state {
+            State::Closed => return true,
+            State::Open(connections) => connections.closing.cancel(),
+            State::Suspended => {}
+        }
+        *state = next;
+        false
+    }
+
+    fn open_again(&self) -> Result<(), StoreError> {
+        let threads = &mut *lock(&self.threads);
+        match &*lock(&self.state) {
+            State::Open(_) => return Ok(()),
+            State::Closed => return Err(fault::closed("resume")),
+            State::Suspended => {}
+        }
+        let Self {
+            path,
+            settings,
+            clock,
+            signal,
+            watch,
+            ..
+        } = self;
+        let watch = Some(Arc::clone(watch));
+        let opened = inbox::block_on(threads::open(path, settings, clock, signal, watch))?;
+        *threads = opened.threads;
+        *lock(&self.state) = State::Open(opened.connections);
+        // Others may have written meanwhile.
+        self.signal.raise();
+        Ok(())
     }
 }
 

@@ -371,6 +371,45 @@ pub(super) fn extend(
 /// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
 /// meanwhile is touched.
 pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
+    rescue_ended_by(conn, now, now.timestamp_micros())
+}
+
+/// The same for just these leases, each if it has ended and is as it was.
+pub(super) fn rescue_only(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    leases: &[Lease],
+) -> rusqlite::Result<Rescued> {
+    end_leases(conn, leases, now, LONG_AGO)?;
+    rescue_ended_by(conn, now, LONG_AGO)
+}
+
+/// Before any lease ends by itself.
+const LONG_AGO: i64 = i64::MIN;
+
+/// Has leases that were not renewed since, and have ended by `now`, end at `at`.
+fn end_leases(
+    conn: &Connection,
+    leases: &[Lease],
+    now: DateTime<Utc>,
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut end = conn.prepare_cached(
+        "UPDATE outbox_events SET lease_expires_at = ?4
+         WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at = ?3 AND slot = 'leased'",
+    )?;
+    for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
+        let ends = lease.expires_at.timestamp_micros();
+        end.execute(params![lease.event_id, lease.token.as_uuid(), ends, at])?;
+    }
+    Ok(())
+}
+
+fn rescue_ended_by(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    ended_by: i64,
+) -> rusqlite::Result<Rescued> {
     follow_clock(conn, now)?;
     let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
@@ -379,7 +418,7 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
              open = CASE WHEN attempt_count < max_attempts OR on_dead IS NULL THEN 1 END,
              dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
              next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
-         WHERE slot = 'leased' AND lease_expires_at <= ?1
+         WHERE slot = 'leased' AND lease_expires_at <= ?4
          RETURNING seq, status = 'dead', attempt_count, ",
         lane_columns!()
     ))?;
@@ -387,7 +426,8 @@ pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<
     let mut rows = statement.query(params![
         now,
         DeadReason::AttemptsExhausted.as_str(),
-        LEASE_EXPIRED
+        LEASE_EXPIRED,
+        ended_by
     ])?;
     let mut rescued = Rescued::default();
     let mut moves = Moves::default();

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::fault::{closed, fault, gone};
 use super::identity::Identity;
+use super::inbox::Inbox;
 use super::own_thread::{self, Role};
 use super::watch::Watch;
+use crate::clock::awaited;
 use crate::error::{StoreError, StoreErrorKind};
 
-type Question = Box<dyn FnOnce(&Connection, &Identity) + Send>;
+pub(super) type Question = Box<dyn FnOnce(&Connection, &Identity) + Send>;
 
 /// A handle on the reader thread, which ends when the last handle is gone.
 #[derive(Debug, Clone)]
@@ -27,8 +30,9 @@ impl Reader {
         path: Arc<Path>,
         watch: Arc<Watch>,
         bound: usize,
-    ) -> (Self, mpsc::Receiver<Question>) {
-        let (queue, questions) = mpsc::channel(bound);
+        closing: CancellationToken,
+    ) -> (Self, Inbox<Question>) {
+        let (queue, questions) = Inbox::new(bound, closing);
         (Self { queue, path, watch }, questions)
     }
 
@@ -61,19 +65,15 @@ impl Reader {
         if self.queue.send(question).await.is_err() {
             return Err(closed(operation));
         }
-        match answer.await {
-            Ok(answer) => answer,
-            Err(_) => Err(closed(operation)),
+        match awaited(answer).await {
+            Some(answer) => answer,
+            None => Err(closed(operation)),
         }
     }
 }
 
-/// Serves questions until every handle is gone.
-pub(super) fn serve(
-    conn: &Connection,
-    identity: &Identity,
-    mut questions: mpsc::Receiver<Question>,
-) {
+/// Serves questions until every handle is gone or the store is closed.
+pub(super) fn serve(conn: &Connection, identity: &Identity, mut questions: Inbox<Question>) {
     while let Some(question) = questions.blocking_recv() {
         question(conn, identity);
     }

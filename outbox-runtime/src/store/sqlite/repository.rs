@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, count, edit, insert, query, queue};
+use super::{SqliteStore, State, count, edit, insert, processes, query, queue};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -44,7 +44,11 @@ impl SqliteStore {
             .await
     }
 
-    async fn read<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        query: F,
+    ) -> Result<T, StoreError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
@@ -143,7 +147,10 @@ impl OutboxRepository for SqliteStore {
         let claimed = self
             .write(OPERATION, move |conn, now, _| {
                 Ok(match queue::claim_one(conn, now, id, lease)? {
-                    Some(claim) => Ok(claim),
+                    Some(claim) => {
+                        processes::register(conn, now, std::slice::from_ref(&claim))?;
+                        Ok(claim)
+                    }
                     None => Err(insert::fetch(conn, id)?),
                 })
             })
@@ -312,7 +319,9 @@ impl OutboxRepository for SqliteStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         let request = request.clone();
         self.write("claim", move |conn, now, _| {
-            queue::claim(conn, now, &request)
+            let claims = queue::claim(conn, now, &request)?;
+            processes::register(conn, now, &claims)?;
+            Ok(claims)
         })
         .await
     }
@@ -333,7 +342,9 @@ impl OutboxRepository for SqliteStore {
         let both = self
             .write("settle and claim", move |conn, now, effects| {
                 let settled = queue::settle_all(conn, now, &settlements, &mut effects.wakes)?;
-                Ok((settled, queue::claim(conn, now, &request)?))
+                let claims = queue::claim(conn, now, &request)?;
+                processes::register(conn, now, &claims)?;
+                Ok((settled, claims))
             })
             .await;
         match both {
@@ -364,10 +375,35 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
-        self.write("rescue", |conn, now, effects| {
-            let rescued = queue::rescue(conn, now)?;
+        let (_, rescued) = self.rescue_others(&[], None).await?;
+        Ok(rescued)
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let held = held.to_vec();
+        let only = only.map(<[Lease]>::to_vec);
+        let alone = self.shared.settings.single_process;
+        self.write("rescue", move |conn, now, effects| {
+            let renewed = held.iter().map(|(lease, duration)| {
+                if lease.expires_at > now {
+                    return Ok(Some(*lease));
+                }
+                queue::extend(conn, now, lease, *duration)
+            });
+            let renewed = renewed.collect::<rusqlite::Result<_>>()?;
+            let rescued = match &only {
+                Some(only) => queue::rescue_only(conn, now, only)?,
+                None => {
+                    processes::end_leases_of_the_dead(conn, now, alone)?;
+                    queue::rescue(conn, now)?
+                }
+            };
             effects.wakes |= rescued != Rescued::default();
-            Ok(rescued)
+            Ok((renewed, rescued))
         })
         .await
     }

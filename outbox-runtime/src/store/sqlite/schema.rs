@@ -34,6 +34,8 @@ pub(super) const VERSION: i64 = 1;
 ///
 /// `outbox_tally` has how many events of a block of rows stand where; see [`tally`](super::tally), which writes it.
 ///
+/// `outbox_processes` has who claims; see [`processes`](super::processes).
+///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
 const STEPS: &[&str] = &["
@@ -103,6 +105,15 @@ CREATE TABLE outbox_tally (
     oldest    INTEGER NOT NULL,
     newest    INTEGER NOT NULL,
     user_id   TEXT
+) STRICT;
+
+CREATE TABLE outbox_processes (
+    process        INTEGER PRIMARY KEY,
+    boot           TEXT,
+    pid_namespace  TEXT,
+    time_namespace TEXT,
+    started        INTEGER,
+    registered_at  INTEGER NOT NULL
 ) STRICT;
 
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);

@@ -12,6 +12,7 @@ use self::request::{Answer, Answered, Call, Enqueueing, Request};
 use super::fault::closed;
 use super::own_thread::{self, Role};
 use super::watch::Watch;
+use crate::clock::awaited;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{EnqueueError, StoreError};
 
@@ -101,20 +102,24 @@ impl Writer {
         (Answer::new(operation, reply), answered)
     }
 
-    async fn send<T, E: From<StoreError>>(
+    async fn send<T, E>(
         &self,
         operation: &'static str,
         request: Request,
         answered: oneshot::Receiver<Answered<T, E>>,
-    ) -> Result<T, E> {
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         own_thread::refuse_to_wait(&self.watch, Role::Writer, operation)?;
         if self.queue.send(Message::Do(request)).await.is_err() {
             return Err(closed(operation).into());
         }
-        match answered.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(closed(operation).into()),
+        match awaited(answered).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Err(closed(operation).into()),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rusqlite::ErrorCode;
-use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::request::{Failure, Request};
 use super::transaction::Transaction;
@@ -16,6 +16,7 @@ use crate::error::StoreErrorKind;
 use crate::store::sqlite::builder::{Durability, Settings};
 use crate::store::sqlite::connect::{self, WriterConnection};
 use crate::store::sqlite::fault::fault;
+use crate::store::sqlite::inbox::Inbox;
 use crate::store::sqlite::tally;
 use crate::store::sqlite::watch::Watch;
 
@@ -29,7 +30,7 @@ pub(in crate::store::sqlite) struct WriterThread {
     pub(super) settings: Settings,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) watch: Arc<Watch>,
-    queue: mpsc::Receiver<Message>,
+    queue: Inbox<Message>,
     /// Blocks are to be counted while nothing else is to be done.
     is_behind: bool,
     /// What was committed made something claimable.
@@ -43,8 +44,9 @@ impl WriterThread {
         settings: Settings,
         clock: Arc<dyn Clock>,
         watch: Arc<Watch>,
+        closing: CancellationToken,
     ) -> (Writer, Self) {
-        let (sender, queue) = mpsc::channel(settings.queue_bound);
+        let (sender, queue) = Inbox::new(settings.queue_bound, closing);
         let writer = Writer {
             queue: sender,
             watch: Arc::clone(&watch),
@@ -62,7 +64,7 @@ impl WriterThread {
         (writer, thread)
     }
 
-    /// Serves requests until every handle is gone.
+    /// Serves requests until every handle is gone or the store is closed.
     pub(in crate::store::sqlite) fn serve(&mut self) {
         while let Some(first) = self.next() {
             let mut batch = Vec::new();
