@@ -30,8 +30,11 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Makes a struct with named fields an outbox entity: a thing whose every change is told to a remote service.
 ///
-/// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, and the methods
+/// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, whose fields are as visible as those of the
+/// entity, and the methods
 /// `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
+///
+/// `enqueue_create` is another name of `enqueue_sync`: both tell of an entity that is new.
 ///
 /// # On the struct
 ///
@@ -40,7 +43,10 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `event_type = "moodEntry"` | the name of the type in rows and on the wire | required |
 /// | `priority = 5` | higher goes first, among entities; may be negative | `0` |
 /// | `display_name = "Mood"` | what people call such an entity | the struct's name in words |
+/// | `destination = self.host` | where its events are delivered to; an expression on `self`, evaluated when a change is enqueued: a string or an `Option` of one | where all events of the handler set go |
 /// | `max_attempts = 5` | with how many attempts an event becomes a dead letter | `5` |
+/// | `max_snoozes = 20` | how often a handler may put an event off; the next time it is a dead letter | no limit |
+/// | `charge = "evidence"` | which failures count: those that there is `evidence` are the event's own, or `always` each | `evidence` |
 /// | `retry = ["1s", "5s", "2m"]` | the delays between attempts | the processor's |
 /// | `timeout = "30s"` | how long one attempt may take | the processor's |
 /// | `lease = "2m"` | how long a worker holds an event without being heard of; longer than the timeout | the processor's |
@@ -48,6 +54,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_dead = "hold"` | what a dead letter means for those behind it: `hold` them back, or `skip` it | `hold` |
 /// | `coalesce = "latest"` | a change takes the place of one that nobody has tried to deliver; needs `snapshot` | off |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
+/// | `metadata = "MoodChange"` | the name of the struct of what an event carries | the struct's name and `Metadata` |
 /// | `version = 2` | the version of the metadata's shape, to be raised with every change of it | `1` |
 /// | `upcast(1 = V1, ..)` | as what rows of each older version are read; `From<V1>` makes the metadata of it | none |
 /// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
@@ -55,7 +62,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// A duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
 ///
 /// Wherever a literal stands, the path of a constant may: `event_type = names::MOOD`, `timeout = TIMEOUT`,
-/// `retry = ["1s", SLOW]`, `order = Order::User`. Durations are `std::time::Duration`s then, the list of them a `&'static [Duration]`.
+/// `retry = ["1s", SLOW]`, `order = Order::User`, `event_type = <Mood as Named>::NAME`. Durations are `std::time::Duration`s then, the list of them a `&'static [Duration]`.
 ///
 /// # On fields
 ///
@@ -69,8 +76,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the struct counts for
 /// the metadata too, whether or not serde's own derives are on the struct.
 ///
-/// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
-/// then.
+/// With `sensitive` fields the derive writes `Debug` of the entity itself, without their values: leave it out of your own derives then.
+/// A `#[derive(Debug)]` beside it does not compile.
 ///
 /// # Credentials
 ///
@@ -122,15 +129,26 @@ pub fn derive_outbox_events(input: TokenStream) -> TokenStream {
 /// | `retry` | counts | again, after the retry schedule's delay |
 /// | `retry(after = wait)` | counts | the same, but not before what the field `wait` says |
 /// | `permanent` | counts | dead letter |
-/// | `offline` | is given back | the whole run pauses and probes |
+/// | `unavailable` | is given back | the destination pauses and is probed |
+/// | `unavailable(after = wait)` | is given back | the same, but not before what the field `wait` says |
+/// | `offline` | is given back | the destination pauses and is probed |
 /// | `unauthenticated` | is given back | the user's work pauses until credentials were refreshed |
-/// | `rate_limited(after = wait)` | is given back | the handler set pauses for that long |
+/// | `rate_limited(after = wait)` | is given back | the destination pauses for that long |
 /// | `obsolete` | counts | completed: the remote service does not want it any more |
 /// | `snooze(after = wait)` | is given back | again after that long |
 /// | `transparent` | | what the only field says, which is a `DeliveryError` itself |
 ///
 /// `wait` is a field of the same variant, `0` the first of a tuple variant; its type is `std::time::Duration`, and may
-/// be `Option<Duration>` for `retry`.
+/// be `Option<Duration>` for `retry` and `unavailable`.
+///
+/// `unavailable`, `offline` and `rate_limited` are about the event's destination. In their parentheses stands whom they are
+/// about instead:
+///
+/// | | |
+/// |---|---|
+/// | `scope = "user"` | the event's user alone: `rate_limited(after = wait, scope = "user")` |
+/// | `scope = "destination"` | the default |
+/// | `destination = host` | another destination than the event's, which the field `host` names; its type is `AsRef<str>` |
 ///
 /// # On the type
 ///

@@ -45,7 +45,8 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// How much time has passed since some moment; setting the clock does not change it. What a live process holds under
     /// a lease is judged by it. Default: what [`now`](Clock::now) tells.
     fn uptime(&self) -> Duration {
-        let since = self.now() - DateTime::UNIX_EPOCH;
+        // Since the earliest time that can be told, so that it passes before 1970 too.
+        let since = self.now() - DateTime::<Utc>::MIN_UTC;
         since.to_std().unwrap_or_default()
     }
 
@@ -236,12 +237,13 @@ pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
     distance.unwrap_or_else(|ahead| ahead.duration()) < span
 }
 
-/// `time` plus `duration`, to the microsecond, or the latest time that can be told where that overflows.
+/// `time` plus `duration`, or the latest time that can be told where that overflows. It is the first whole microsecond that is
+/// not earlier: whoever waits for it has waited for the duration.
 pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     let after = TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| time.checked_add_signed(delta));
-    to_micros(after.unwrap_or(DateTime::<Utc>::MAX_UTC))
+    up_to_micros(after.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
 /// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.
@@ -265,4 +267,15 @@ pub(crate) fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
 /// Cut to whole microseconds, so that a time is the same before and after it was stored.
 pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
+}
+
+/// Moved up to the next whole microsecond where it is none, so that a clock that tells microseconds reaches it.
+pub(crate) fn up_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+    let cut = to_micros(time);
+    if cut == time {
+        return cut;
+    }
+    // Beyond the last microsecond that can be told nothing is reached.
+    cut.checked_add_signed(TimeDelta::microseconds(1))
+        .unwrap_or(cut)
 }

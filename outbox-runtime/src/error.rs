@@ -33,10 +33,21 @@ pub(crate) fn causes<'e>(
     std::iter::successors(Some(error), |error| (*error).source()).take(MOST_CAUSES)
 }
 
+/// What reqwest's connector says to an `https` URL where no TLS was built in.
+#[cfg(feature = "reqwest")]
+pub(crate) const LACKS_TLS: &str = "invalid URL, scheme is not http";
+
 /// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
     let text = texts.join(": ");
+    #[cfg(feature = "reqwest")]
+    let text = match texts.iter().any(|text| text == LACKS_TLS) {
+        true => format!(
+            "{text}: reqwest is built without TLS; enable its feature `rustls` or `native-tls`"
+        ),
+        false => text,
+    };
     #[cfg(feature = "reqwest")]
     let text = causes(error)
         .filter_map(|error| error.downcast_ref::<reqwest::Error>()?.url())
@@ -267,6 +278,20 @@ pub enum EnqueueError {
         event_type: String,
         /// What the serializer said.
         source: serde_json::Error,
+    },
+    /// The metadata was written as JSON that its own type cannot read back, so that no handler could ever have it. Told by debug
+    /// builds and with the feature `testing`; other builds write the event, and it becomes a dead letter.
+    #[error(
+        "the metadata of a {event_type:?} event{} could be written and cannot be read back: {reason}",
+        path.as_ref().map(|path| format!(", at {path:?},")).unwrap_or_default()
+    )]
+    Unreadable {
+        /// The event type, as the entity declares it.
+        event_type: String,
+        /// Where in the JSON, keys and indices separated by dots; `None` where it is not known.
+        path: Option<String>,
+        /// What the type said, without the value that was found.
+        reason: String,
     },
     /// Another event with the same id but other content is there. It was kept; this one was not written.
     #[error(

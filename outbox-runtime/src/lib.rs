@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -95,21 +95,25 @@ mod wire; // the serde form of an event
 #[path = "private/mod.rs"]
 pub mod __private;
 
-pub use crate::claim::{Claim, ClaimRequest, EventTypes, Lease, LeaseToken};
+pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Clock, Sleep, SystemClock};
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
 pub use crate::enqueue::{
     BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
 };
 pub use crate::entity::{
-    AsEntityId, AsUserId, Coalesce, EntityId, EntityOptions, OnDead, Order, OutboxEntity,
+    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityOptions, OnDead, Order,
+    OutboxEntity,
 };
 pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
 };
-pub use crate::event::{DeadReason, Event, Operation, OutboxEvent, OutboxStatus, UnknownWord};
+pub use crate::event::{
+    DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass, UnknownWord,
+};
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet, OutboxEventHandler,
+    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet,
+    OutboxEventHandler, Scope,
 };
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
@@ -122,8 +126,10 @@ pub use crate::processor::{
     EventRef, Flushed, Health, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
     Trouble, TroubleKind,
 };
-pub use crate::redaction::Redaction;
-pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+pub use crate::redaction::{Redaction, Sensitive};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
@@ -291,6 +297,8 @@ pub mod import; // from the outbox of another program
 pub mod testing;
 pub mod wire_lock;
 
+pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+
 /// What an application that uses the derives needs in scope.
 ///
 /// # Examples
@@ -311,9 +319,10 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
-        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
+        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
+        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
+        Processor, Running, async_trait,
     };
 }
 
@@ -321,6 +330,10 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;
 
 /// So does that of the guide.
 #[cfg(doctest)]
@@ -330,3 +343,7 @@ struct Credentials;
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../docs/guide/importing.md")]
 struct Importing;
+
+#[cfg(all(doctest, feature = "reqwest"))]
+#[doc = include_str!("../../docs/guide/http.md")]
+struct Http;

@@ -9,8 +9,9 @@
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | cannot be decoded | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
 //! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as it was before the claim, due at once |
-//! | snooze | given back | as it was before the claim, due later |
-//! | process died | kept | failed, due when the lease ends; dead when attempts are used up ([`rescue`](crate::OutboxRepository::rescue)) |
+//! | refused while others got through | given back, a deferral counted | as it was before the claim, due later |
+//! | snooze | given back, a snooze counted | as it was before the claim, due later |
+//! | process died | given back, a crash counted | as it was before the claim, due when the lease ends; dead, [`CrashLoop`](DeadReason::CrashLoop), with the `max_attempts`-th crash in a row ([`rescue`](crate::OutboxRepository::rescue)) |
 //! | lease lost | | nothing is written: whoever holds the newer lease decides |
 
 use std::time::Duration;
@@ -19,7 +20,7 @@ use chrono::{DateTime, Utc};
 
 use crate::claim::{Claim, Lease};
 use crate::clock;
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::retry::RetryPolicy;
 
 /// What became of one attempt, before it is known what that means for the event.
@@ -59,6 +60,8 @@ pub struct Settlement {
 }
 
 /// The row after an attempt.
+///
+/// Each of these ends a row of crashes: [`crashes`](OutboxEvent::crashes) is 0 afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
@@ -82,6 +85,21 @@ pub enum Disposition {
     GiveBack {
         /// When it may be attempted again; `None` leaves its due time, and so its place among others, as it was.
         next_attempt_at: Option<DateTime<Utc>>,
+        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal). `None` leaves that as it was.
+        refusal: Option<Refusal>,
+    },
+    /// The same for an event that was refused while others got through: one more of its
+    /// [`deferrals`](OutboxEvent::deferrals), and [`deferred_since`](OutboxEvent::deferred_since) is now, unless it is set.
+    Defer {
+        /// When it may be attempted again.
+        next_attempt_at: DateTime<Utc>,
+        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal).
+        refusal: Refusal,
+    },
+    /// The same for an event that its handler puts off: one more of its [`snoozes`](OutboxEvent::snoozes).
+    Snooze {
+        /// When it may be attempted again.
+        next_attempt_at: DateTime<Utc>,
     },
 }
 
@@ -128,6 +146,10 @@ pub enum Cause {
     Bury,
     /// [`Disposition::GiveBack`], under the lease.
     GiveBack,
+    /// [`Disposition::Defer`], under the lease.
+    Defer,
+    /// [`Disposition::Snooze`], under the lease.
+    Snooze,
     /// The lease is renewed, under the lease.
     Extend,
     /// The lease has ended and somebody looks: [`rescue`](crate::OutboxRepository::rescue).
@@ -158,10 +180,8 @@ pub enum When {
     LaterAttempt,
     /// It was never claimed.
     NeverClaimed,
-    /// The event may be attempted again.
-    AttemptsLeft,
-    /// It may not.
-    AttemptsUsedUp,
+    /// With this crash there are as many in a row as the event may have attempts.
+    LastCrash,
 }
 
 /// What a [`Transition`] does to the count of attempts.
@@ -206,7 +226,8 @@ pub enum Place {
     Out,
 }
 
-/// Everything that may happen to an event. What is not in this table is refused, and changes nothing.
+/// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
+/// the first is meant.
 ///
 /// Every store is held to it by `testing::conformance!` (feature `testing`).
 ///
@@ -235,9 +256,14 @@ pub const TRANSITIONS: &[Transition] = {
         row(Processing, C::Bury,     W::Always,         Some(Dead),       A::Kept,      L::Ended,   P::Dead),
         row(Processing, C::GiveBack, W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
         row(Processing, C::GiveBack, W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Defer,    W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Defer,    W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Snooze,   W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Snooze,   W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
         row(Processing, C::Extend,   W::Always,         Some(Processing), A::Kept,      L::Renewed, P::Leased),
-        row(Processing, C::Rescue,   W::AttemptsLeft,   Some(Failed),     A::Kept,      L::Ended,   P::InLine),
-        row(Processing, C::Rescue,   W::AttemptsUsedUp, Some(Dead),       A::Kept,      L::Ended,   P::Dead),
+        row(Processing, C::Rescue,   W::LastCrash,      Some(Dead),       A::GivenBack, L::Ended,   P::Dead),
+        row(Processing, C::Rescue,   W::FirstAttempt,   Some(Pending),    A::GivenBack, L::Ended,   P::InLine),
+        row(Processing, C::Rescue,   W::LaterAttempt,   Some(Failed),     A::GivenBack, L::Ended,   P::InLine),
         row(Failed,     C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
         row(Dead,       C::Reset,    W::Always,         Some(Pending),    A::Forgotten, L::None,    P::InLine),
         row(Pending,    C::Fold,     W::NeverClaimed,   Some(Pending),    A::Kept,      L::None,    P::InLine),
@@ -305,8 +331,7 @@ impl When {
             Self::NeverClaimed => event.last_attempt_at.is_none(),
             Self::FirstAttempt => event.attempt_count <= 1,
             Self::LaterAttempt => event.attempt_count > 1,
-            Self::AttemptsLeft => event.attempt_count < event.max_attempts,
-            Self::AttemptsUsedUp => event.attempt_count >= event.max_attempts,
+            Self::LastCrash => event.crashes.saturating_add(1) >= event.max_attempts,
         }
     }
 }
@@ -333,6 +358,8 @@ impl Disposition {
             Self::Fail { .. } => Cause::Fail,
             Self::Bury { .. } => Cause::Bury,
             Self::GiveBack { .. } => Cause::GiveBack,
+            Self::Defer { .. } => Cause::Defer,
+            Self::Snooze { .. } => Cause::Snooze,
         }
     }
 }
@@ -341,6 +368,14 @@ impl Disposition {
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
+    /// What the handler said, where that is kept.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Retry { message, .. } | Self::Dead { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// The same outcome with another text, where it has one.
     pub(crate) fn map_message(mut self, change: impl FnOnce(String) -> String) -> Self {
         if let Self::Retry { message, .. } | Self::Dead { message, .. } = &mut self {
@@ -375,8 +410,13 @@ impl Outcome {
                 reason,
                 message: bounded(&message),
             },
-            Self::GivenBack { delay } => Disposition::GiveBack {
-                next_attempt_at: (!delay.is_zero()).then(|| clock::after(now, delay)),
+            Self::GivenBack { delay } if delay.is_zero() => Disposition::GiveBack {
+                next_attempt_at: None,
+                refusal: None,
+            },
+            // Only a handler that puts its event off asks for a delay.
+            Self::GivenBack { delay } => Disposition::Snooze {
+                next_attempt_at: clock::after(now, delay),
             },
         };
         Settlement {

@@ -46,6 +46,10 @@ pub struct OutboxStatistics {
     pub completed_total: u64,
     /// Pending for more than 300 seconds.
     pub stale_count: u64,
+    /// Undelivered, and refused at least once while others got through: [`OutboxEvent::deferrals`].
+    pub deferred: u64,
+    /// Undelivered, and put off by a handler at least ten times: [`OutboxEvent::snoozes`].
+    pub snoozed_often: u64,
     /// When the oldest pending event was enqueued.
     pub oldest_pending_date: Option<DateTime<Utc>>,
     /// When the newest completed event was delivered.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::__private::GENERIC;
 use crate::enqueue::DEFAULT_MAX_ATTEMPTS;
 use crate::entity::{EntityId, OnDead, Order};
-use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::metadata::RawMetadata;
 
 /// An event as it is written. One struct for both directions would need a default for what we always write.
@@ -63,6 +63,28 @@ struct Written<'a> {
     dead_reason: Option<DeadReason>,
     order: Order,
     on_dead: OnDead,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    destination: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_zero")]
+    deferrals: u32,
+    #[serde(
+        skip_serializing_if = "Option::is_none",
+        serialize_with = "some_rfc3339"
+    )]
+    deferred_since: Option<DateTime<Utc>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_refusal: Option<&'a Refusal>,
+    #[serde(skip_serializing_if = "is_zero")]
+    crashes: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    snoozes: u32,
+    #[serde(skip_serializing_if = "is_zero")]
+    revision: u64,
+}
+
+/// What nearly every event has is not written.
+fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
+    *count == N::default()
 }
 
 impl Serialize for OutboxEvent {
@@ -92,6 +114,13 @@ impl Serialize for OutboxEvent {
             dead_reason: self.dead_reason,
             order: self.order,
             on_dead: self.on_dead,
+            destination: self.destination.as_deref(),
+            deferrals: self.deferrals,
+            deferred_since: self.deferred_since,
+            last_refusal: self.last_refusal.as_ref(),
+            crashes: self.crashes,
+            snoozes: self.snoozes,
+            revision: self.revision,
         }
         .serialize(serializer)
     }
@@ -106,7 +135,7 @@ struct Read {
     seq: i64,
     event_type: String,
     #[serde(rename = "entityID")]
-    entity_id: EntityId,
+    entity_id: Id,
     #[serde(rename = "entityIDType")]
     entity_id_type: Option<String>,
     #[serde(rename = "userID")]
@@ -131,15 +160,26 @@ struct Read {
     dead_reason: Option<DeadReason>,
     order: Option<Order>,
     on_dead: Option<OnDead>,
+    destination: Option<String>,
+    #[serde(default)]
+    deferrals: u32,
+    deferred_since: Option<Time>,
+    last_refusal: Option<Refusal>,
+    #[serde(default)]
+    crashes: u32,
+    #[serde(default)]
+    snoozes: u32,
+    #[serde(default)]
+    revision: u64,
 }
 
 impl<'de> Deserialize<'de> for OutboxEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = Read::deserialize(deserializer)?;
         let entity_id = match (read.entity_id_type.as_deref(), read.entity_id) {
-            // A string that merely looks like a UUID stays the string that its entity has.
-            (Some("text"), EntityId::Uuid(id)) => EntityId::Text(id.to_string()),
-            (_, id) => id,
+            // A string of capitals that merely looks like a UUID stays the string that its entity has.
+            (Some("text"), Id::Text(id)) => id.into(),
+            (_, id) => id.into(),
         };
         let operation = match (read.operation, read.is_new_record) {
             (Some(operation), _) => operation,
@@ -175,6 +215,13 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             dead_reason: read.dead_reason,
             order: read.order.unwrap_or_default(),
             on_dead: read.on_dead.unwrap_or_default(),
+            destination: read.destination,
+            deferrals: read.deferrals,
+            deferred_since: read.deferred_since.map(|time| time.0),
+            last_refusal: read.last_refusal,
+            crashes: read.crashes,
+            snoozes: read.snoozes,
+            revision: read.revision,
         })
     }
 }
@@ -224,19 +271,27 @@ impl Serialize for EntityId {
 impl<'de> Deserialize<'de> for EntityId {
     /// A string in the hyphenated form of a UUID, whatever its case, is a UUID.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum Id {
-            Integer(i64),
-            Text(String),
-        }
-        Ok(match Id::deserialize(deserializer)? {
+        Id::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// An id as JSON has it.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<Id> for EntityId {
+    fn from(id: Id) -> Self {
+        match id {
             Id::Integer(id) => Self::Integer(id),
             Id::Text(text) => match Uuid::try_parse(&text) {
                 Ok(id) if text.len() == uuid::fmt::Hyphenated::LENGTH => Self::Uuid(id),
-                _ => Self::Text(text),
+                _ => text.into(),
             },
-        })
+        }
     }
 }
 
@@ -314,4 +369,11 @@ macro_rules! serde_as_word {
     )+};
 }
 
-serde_as_word!(OutboxStatus, Operation, DeadReason, Order, OnDead);
+serde_as_word!(
+    OutboxStatus,
+    Operation,
+    DeadReason,
+    Order,
+    OnDead,
+    RefusalClass
+);

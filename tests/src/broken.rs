@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Disposition, LeaseToken, MemoryStore, NewEvent, Order, OutboxEvent,
-    OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision, Settled, Settlement,
-    StoreError, StoreErrorKind, async_trait,
+    Claim, ClaimRequest, Clock, Disposition, Exchange, Lease, LeaseToken, MemoryStore, NewEvent,
+    Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision,
+    Settled, Settlement, StoreError, StoreErrorKind, SystemClock, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -39,6 +39,22 @@ pub enum Flaw {
     IgnoresTurns,
     /// Takes one pending event too many into its statistics.
     Miscounts,
+    /// Lists all events, whatever the limit.
+    IgnoresLimits,
+    /// Keeps a failure that is marked by hand without its text.
+    DropsTexts,
+    /// Does not know when anything was completed.
+    ForgetsCompletions,
+    /// Answers the last outcome first.
+    AnswersInReverse,
+    /// In an exchange, claims before it settles.
+    ClaimsFirst,
+    /// In an exchange, settles and does not claim.
+    NeverClaims,
+    /// Goes on as before when it is suspended.
+    NeverSuspends,
+    /// Tells a clock that it does not go by.
+    TellsAnotherClock,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
     /// Records outcomes only when asked for the fourth time, and says why in these words.
@@ -140,7 +156,55 @@ impl Broken {
             }
             _ => {}
         }
-        self.inner.settle(settlements).await
+        let mut settled = self.inner.settle(settlements).await?;
+        if self.flaw == Flaw::AnswersInReverse {
+            settled.reverse();
+        }
+        Ok(settled)
+    }
+
+    async fn mark(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        match self.flaw {
+            Flaw::DropsTexts => self.inner.mark_as_failed(lease, "").await,
+            _ => self.inner.mark_as_failed(lease, error).await,
+        }
+    }
+
+    async fn first_completion(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
+        match self.flaw {
+            Flaw::ForgetsCompletions => Ok(None),
+            _ => self.inner.oldest_completed().await,
+        }
+    }
+
+    async fn freeze(&self) -> Result<(), StoreError> {
+        match self.flaw {
+            Flaw::NeverSuspends => Ok(()),
+            _ => self.inner.suspend().await,
+        }
+    }
+
+    async fn exchange(&self, settlements: Vec<Settlement>, request: &ClaimRequest) -> Exchange {
+        match self.flaw {
+            Flaw::ClaimsFirst => {
+                let claimed = self.hand_out(request).await;
+                let settled = self.record(settlements).await;
+                Exchange { settled, claimed }
+            }
+            Flaw::NeverClaims => Exchange {
+                settled: self.record(settlements).await,
+                claimed: Ok(Vec::new()),
+            },
+            // As the default does it.
+            _ => Exchange {
+                settled: if settlements.is_empty() {
+                    Ok(Vec::new())
+                } else {
+                    self.record(settlements).await
+                },
+                claimed: self.hand_out(request).await,
+            },
+        }
     }
 
     async fn take_back(&self) -> Result<Rescued, StoreError> {
@@ -171,6 +235,7 @@ impl Broken {
         user_id: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let limit = limit.filter(|_| self.flaw != Flaw::IgnoresLimits);
         let mut events = self.inner.fetch_events(status, user_id, limit).await?;
         if self.flaw == Flaw::ForgetsToCount && status == OutboxStatus::Processing {
             events.iter_mut().for_each(|event| event.attempt_count -= 1);
@@ -187,8 +252,19 @@ macro_rules! broken {
                 broken!(@do $method(self, $($arg),*))
             })+
 
+            async fn settle_and_claim(
+                &self,
+                settlements: Vec<Settlement>,
+                request: &ClaimRequest,
+            ) -> Exchange {
+                self.exchange(settlements, request).await
+            }
+
             fn clock(&self) -> Arc<dyn Clock> {
-                self.inner.clock()
+                match self.flaw {
+                    Flaw::TellsAnotherClock => Arc::new(SystemClock),
+                    _ => self.inner.clock(),
+                }
             }
 
             fn revision(&self) -> Revision {
@@ -205,6 +281,9 @@ macro_rules! broken {
     (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
+    (@do mark_as_failed($self:ident, $($arg:ident),*)) => { $self.mark($($arg),*).await };
+    (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
+    (@do suspend($self:ident,)) => { $self.freeze().await };
     (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };
     (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };
     (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };

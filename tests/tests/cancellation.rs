@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, Disposition, HandlerSet, MemoryStore, Processor, Settled, Settlement, prelude::*,
+    ClaimRequest, Disposition, Flushed, HandlerSet, MemoryStore, Processor, Settled, Settlement,
+    prelude::*,
 };
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, within};
 

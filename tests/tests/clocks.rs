@@ -120,7 +120,7 @@ async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
     assert!(remote.is_quiet());
     clock.steady.advance(LEASE);
     let call = remote.next().await;
-    assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+    assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
     call.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
     running.stop().await.unwrap();
@@ -151,6 +151,85 @@ async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
     clock.steady.set(from);
     remote.next().await.ok();
     running.stop().await.unwrap();
+}
+
+#[test]
+fn a_manual_clock_that_several_threads_advance_moves_by_the_sum() {
+    let clock = ManualClock::new();
+    let begin = clock.now();
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..20_000 {
+                    clock.advance(Duration::from_millis(1));
+                }
+            });
+        }
+    });
+    assert_eq!(clock.now() - begin, TimeDelta::seconds(80));
+}
+
+#[test]
+fn steps_of_a_manual_clock_below_a_microsecond_add_up() {
+    let clock = ManualClock::new();
+    let begin = clock.now();
+    for _ in 0..2_500 {
+        clock.advance(Duration::from_nanos(400));
+        assert_eq!(clock.now().timestamp_subsec_nanos() % 1_000, 0);
+    }
+    assert_eq!(clock.now() - begin, TimeDelta::milliseconds(1));
+}
+
+#[tokio::test]
+async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then() {
+    let clock = ManualClock::new();
+    for nanoseconds in [1_i64, 400, 999, 1_000, 1_001, 1_999_999, 5_000_000_001] {
+        for how in ["until", "for"] {
+            let mut sleep = match how {
+                "until" => clock.sleep_until(clock.now() + TimeDelta::nanoseconds(nanoseconds)),
+                _ => clock.sleep(Duration::from_nanos(nanoseconds.unsigned_abs())),
+            };
+            // On a clock that stands between two microseconds, too.
+            clock.advance(Duration::from_nanos(300));
+            let begin = clock.now();
+            tokio::select! {
+                biased;
+                () = &mut sleep => assert!(nanoseconds < 10_000, "{how} {nanoseconds} ns"),
+                () = async {} => {
+                    let next = clock.next_deadline().expect("somebody sleeps");
+                    assert!(next > begin, "{how} {nanoseconds} ns");
+                    clock.set(next);
+                    within(sleep).await;
+                }
+            }
+            assert_eq!(clock.next_deadline(), None, "{how} {nanoseconds} ns");
+        }
+    }
+}
+
+#[tokio::test]
+async fn nobody_is_woken_before_the_time_has_come() {
+    let clock = ManualClock::new();
+    let deadline = clock.now() + TimeDelta::nanoseconds(1_500);
+    let sleeper = tokio::spawn(clock.sleep_until(deadline));
+    within(clock.until_asleep(deadline)).await;
+    clock.set(deadline);
+    tokio::task::yield_now().await;
+    assert!(!sleeper.is_finished(), "the clock says {}", clock.now());
+    clock.set(deadline + TimeDelta::microseconds(1));
+    within(sleeper).await.unwrap();
+}
+
+#[test]
+fn uptime_passes_whatever_the_year() {
+    let clock = ManualClock::new();
+    for year in [-200_000, 1, 1969, 1970, 2026, 9999, 200_000] {
+        let begin = chrono::NaiveDate::from_ymd_opt(year, 12, 31).unwrap();
+        clock.set(begin.and_hms_opt(23, 59, 59).unwrap().and_utc());
+        let before = clock.uptime();
+        clock.advance(Duration::from_secs(2));
+        assert_eq!(clock.uptime() - before, Duration::from_secs(2), "{year}");
+    }
 }
 
 /// Each nap is a jump. What the machine is awake adds up.

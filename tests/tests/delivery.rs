@@ -81,6 +81,7 @@ async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
     }
     let again = Disposition::GiveBack {
         next_attempt_at: None,
+        refusal: None,
     };
     for disposition in [again, Disposition::Complete] {
         let request = ClaimRequest::new(1, Duration::from_secs(60));

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::Delivery;
 use outbox_runtime::prelude::*;
+use outbox_runtime::{Delivery, Scope};
 use thiserror::Error;
 
 const WAIT: Duration = Duration::from_secs(7);
@@ -150,6 +150,82 @@ fn a_boxed_error_answers_what_is_in_the_box() {
         Boxed::from(Box::new(SyncError::Gone)).delivery(),
         Delivery::Obsolete
     );
+}
+
+#[derive(Debug, Error, DeliveryError)]
+enum Outage {
+    #[error("the service is down")]
+    #[outbox(unavailable)]
+    Down,
+    #[error("the service restarts")]
+    #[outbox(unavailable(after = 0))]
+    Restarting(Duration),
+    #[error("the service says when, or not")]
+    #[outbox(unavailable(after = when, scope = "user"))]
+    Maintenance { when: Option<Duration> },
+    #[error("the quota of this user is used up")]
+    #[outbox(rate_limited(scope = "user", after = 0))]
+    Quota(Duration),
+    #[error("too many requests")]
+    #[outbox(rate_limited(after = wait, destination = host))]
+    Throttled { host: String, wait: Duration },
+    #[error("no route to {0}")]
+    #[outbox(offline(destination = 0))]
+    NoRoute(&'static str),
+    #[error("no connection")]
+    #[outbox(offline(scope = "destination"))]
+    NoConnection,
+    #[error("no VPN")]
+    #[outbox(offline(scope = Scope::User))]
+    NoVpn,
+    #[error("wrong password")]
+    #[outbox(unauthenticated)]
+    WrongPassword,
+    #[error(transparent)]
+    #[outbox(transparent)]
+    Other(Box<Outage>),
+}
+
+#[test]
+fn an_outage_is_unavailable_until_the_time_that_the_field_says() {
+    let unavailable = |after| Delivery::Unavailable { after };
+    for (error, after) in [
+        (Outage::Down, None),
+        (Outage::Restarting(WAIT), Some(WAIT)),
+        (Outage::Maintenance { when: None }, None),
+        (Outage::Maintenance { when: Some(WAIT) }, Some(WAIT)),
+    ] {
+        assert_eq!(error.delivery(), unavailable(after), "{error}");
+    }
+}
+
+#[test]
+fn the_scope_is_what_the_variant_says_and_the_destination_otherwise() {
+    let named = |name: &str| Scope::Named(name.to_owned());
+    let host = "api.example.com".to_owned();
+    for (error, expected) in [
+        (Outage::Down, Scope::Destination),
+        (Outage::Restarting(WAIT), Scope::Destination),
+        (Outage::Maintenance { when: None }, Scope::User),
+        (Outage::Quota(WAIT), Scope::User),
+        (
+            Outage::Throttled { host, wait: WAIT },
+            named("api.example.com"),
+        ),
+        (
+            Outage::NoRoute("files.example.com"),
+            named("files.example.com"),
+        ),
+        (Outage::NoConnection, Scope::Destination),
+        (Outage::NoVpn, Scope::User),
+        (Outage::WrongPassword, Scope::Destination),
+        (Outage::Other(Box::new(Outage::Quota(WAIT))), Scope::User),
+    ] {
+        assert_eq!(error.scope(), expected, "{error}");
+        let answer = HandlerError::from(error);
+        assert_eq!(*answer.scope(), expected, "a question mark keeps it");
+    }
+    assert_eq!(SyncError::NoConnection.scope(), Scope::Destination);
 }
 
 #[derive(Debug, Error, DeliveryError)]

@@ -27,6 +27,7 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
         _ if is_code => None,
         "outbox" | "outbox_runtime" | "tokio" => None,
         "crash" => Some((vec!["tests/crash/tests"], rest)),
+        "outages" => Some((vec!["tests/outages/tests"], rest)),
         "fitiq" => Some((vec!["examples/fitiq/tests", "examples/fitiq/src"], rest)),
         "fitiq_core" => Some((
             vec!["examples/fitiq-core/tests", "examples/fitiq-core/src"],

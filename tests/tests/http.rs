@@ -1,4 +1,5 @@
-//! What an HTTP answer means for a delivery, by RFC 9110, and what it means that there is none.
+//! What an HTTP answer means for a delivery, by RFC 9110. What it means that there is none, and whose answer it is, stands in
+//! `http_client.rs`.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use std::time::Duration;
@@ -7,12 +8,14 @@ use chrono::{DateTime, Utc};
 use http::header::{DATE, HeaderMap, RETRY_AFTER};
 use http::{Response, StatusCode};
 use outbox_runtime::Delivery;
-use outbox_runtime::http::{DEFAULT_PAUSE, HttpError, LONGEST_WAIT, check, check_at, retry_after};
+use outbox_runtime::http::{
+    DEFAULT_PAUSE, HttpError, LONGEST_WAIT, Meaning, Policy, check, check_at, retry_after,
+};
 use outbox_runtime::prelude::*;
-use tokio::net::TcpListener;
 
 const SECOND: Duration = Duration::from_secs(1);
 const RETRY: Delivery = Delivery::Retry { after: None };
+const UNAVAILABLE: Delivery = Delivery::Unavailable { after: None };
 
 fn now() -> DateTime<Utc> {
     "2026-10-21T07:27:30Z".parse().unwrap()
@@ -39,67 +42,175 @@ fn every_2xx_is_a_success() {
     }
 }
 
+/// A row of the table in the guide.
+struct Row {
+    statuses: std::ops::RangeInclusive<u16>,
+    name: String,
+    /// On a create, an update and a delete.
+    meanings: [String; 3],
+    with_retry_after: String,
+}
+
+const OPERATIONS: [Operation; 3] = [Operation::Create, Operation::Update, Operation::Delete];
+
+fn guide() -> Vec<Row> {
+    let guide = include_str!("../../docs/guide/http.md");
+    let row = |line: &str| {
+        let cells: Vec<_> = line.trim_matches('|').split('|').map(str::trim).collect();
+        let [status, name, create, update, delete, with_retry_after] = cells[..] else {
+            return None;
+        };
+        let (from, to) = status.split_once('-').unwrap_or((status, status));
+        Some(Row {
+            statuses: from.parse().ok()?..=to.parse().ok()?,
+            name: name.to_owned(),
+            meanings: [create, update, delete].map(str::to_owned),
+            with_retry_after: with_retry_after.to_owned(),
+        })
+    };
+    guide.lines().filter_map(row).collect()
+}
+
+/// What the guide calls it.
+fn told(answer: Result<(), HttpError>) -> &'static str {
+    let Err(error) = answer else {
+        return "delivered";
+    };
+    match error.delivery() {
+        Delivery::Obsolete => "obsolete",
+        Delivery::Retry { .. } => "retry",
+        Delivery::Unavailable { .. } => "unavailable",
+        Delivery::Offline => "offline",
+        Delivery::Unauthenticated => "unauthenticated",
+        Delivery::RateLimited { .. } => "rate limited",
+        Delivery::Permanent => "permanent",
+        other => panic!("{other:?}"),
+    }
+}
+
 #[test]
 fn the_status_decides() {
-    use Operation::{Create, Delete, Update};
-    let all = [Create, Update, Delete];
-    let changes = [Create, Update];
-    let table: [(&[u16], &[Operation], Delivery); 8] = [
-        (&[401], &all, Delivery::Unauthenticated),
-        (&[404, 410], &[Delete], Delivery::Obsolete),
-        (&[404, 410], &changes, Delivery::Permanent),
-        (
-            &[
-                400, 402, 403, 405, 406, 407, 409, 411, 412, 413, 414, 415, 416, 417, 418, 421,
-                422, 423, 424, 426, 428, 431, 451, 499,
-            ],
-            &all,
-            Delivery::Permanent,
-        ),
-        (
-            &[101, 300, 301, 302, 303, 304, 307, 308],
-            &all,
-            Delivery::Permanent,
-        ),
-        (&[408, 425], &all, RETRY),
-        (
-            &[500, 501, 502, 503, 504, 505, 507, 508, 511, 599, 600, 999],
-            &all,
-            RETRY,
-        ),
-        (
-            &[429],
-            &all,
-            Delivery::RateLimited {
-                after: DEFAULT_PAUSE,
-            },
-        ),
-    ];
-    for (statuses, operations, expected) in table {
-        for status in statuses {
-            for operation in operations {
-                let class = class(*status, &HeaderMap::new(), *operation);
-                assert_eq!(class, expected, "{status} on {operation}");
+    for row in guide() {
+        for status in row.statuses.clone() {
+            for (operation, meaning) in OPERATIONS.into_iter().zip(&row.meanings) {
+                let answer = answer(status, &HeaderMap::new(), operation);
+                assert_eq!(told(answer), meaning, "{status} on {operation}");
             }
         }
     }
 }
 
 #[test]
-fn retry_after_makes_a_pause_of_429_and_503_and_the_earliest_time_of_a_retry() {
+fn the_guide_tells_each_status_once_and_each_registered_one_by_name() {
+    let rows = guide();
+    for status in 100..=999 {
+        let count = rows.iter().filter(|row| row.statuses.contains(&status));
+        assert_eq!(count.count(), 1, "{status}");
+    }
+    // The registry of IANA, and those that are in common use without being in it.
+    let registered = [
+        100..=104,
+        200..=208,
+        226..=226,
+        300..=308,
+        400..=418,
+        421..=426,
+        428..=429,
+        431..=431,
+        451..=451,
+        500..=508,
+        510..=511,
+    ];
+    let unregistered = [419, 440, 449, 498, 499, 598, 599]
+        .into_iter()
+        .chain(520..=530);
+    for status in registered.into_iter().flatten().chain(unregistered) {
+        let row = rows
+            .iter()
+            .find(|row| row.statuses.contains(&status))
+            .unwrap();
+        assert_eq!(row.statuses, status..=status);
+        assert_ne!(row.name, "unassigned", "{status}");
+    }
+}
+
+/// Written down once more, so that the guide and the code do not go wrong together.
+#[test]
+fn who_is_to_blame_for_the_statuses_that_matter_most() {
+    use Operation::{Create, Delete, Update};
+    let unavailable = Delivery::Unavailable { after: None };
+    let after = DEFAULT_PAUSE;
+    for (statuses, operation, expected) in [
+        (
+            &[502, 503, 504, 520, 521, 522, 523, 524, 527, 530][..],
+            Update,
+            unavailable,
+        ),
+        (&[301, 302, 303, 307, 308, 421], Create, unavailable),
+        (&[407, 511], Create, Delivery::Offline),
+        (&[401, 419, 440, 498], Create, Delivery::Unauthenticated),
+        (&[429], Create, Delivery::RateLimited { after }),
+        (
+            &[408, 409, 423, 425, 449, 499, 500, 507, 599, 999],
+            Update,
+            RETRY,
+        ),
+        (
+            &[400, 403, 404, 410, 412, 413, 422, 304, 101],
+            Update,
+            Delivery::Permanent,
+        ),
+        (&[404, 410], Delete, Delivery::Obsolete),
+    ] {
+        for status in statuses {
+            let class = class(*status, &HeaderMap::new(), operation);
+            assert_eq!(class, expected, "{status} on {operation}");
+        }
+    }
+}
+
+#[test]
+fn retry_after_is_the_length_of_a_pause_and_the_earliest_time_of_all_else() {
     let headers = asking_for("7");
     let after = 7 * SECOND;
-    for status in [429, 503] {
-        let class = class(status, &headers, Operation::Update);
-        assert_eq!(class, Delivery::RateLimited { after }, "{status}");
+    for row in guide() {
+        for status in row.statuses.clone() {
+            for (operation, meaning) in OPERATIONS.into_iter().zip(&row.meanings) {
+                let with = answer(status, &headers, operation);
+                let expected = match (row.with_retry_after.as_str(), meaning.as_str()) {
+                    (_, "rate limited") => Err(Delivery::RateLimited { after }),
+                    ("not before", "retry") | ("retry", _) => {
+                        Err(Delivery::Retry { after: Some(after) })
+                    }
+                    ("not before", "unavailable") => {
+                        Err(Delivery::Unavailable { after: Some(after) })
+                    }
+                    ("no difference", _) => {
+                        let without = answer(status, &HeaderMap::new(), operation);
+                        without.map_err(|error| error.delivery())
+                    }
+                    other => panic!("{other:?}"),
+                };
+                assert_eq!(with.map_err(|error| error.delivery()), expected, "{status}");
+            }
+        }
     }
-    for status in [408, 425, 500, 502, 504] {
-        let class = class(status, &headers, Operation::Update);
-        assert_eq!(class, Delivery::Retry { after: Some(after) }, "{status}");
+}
+
+#[test]
+fn a_refusal_that_says_when_to_come_back_is_not_for_good() {
+    for (status, value, after) in [
+        (413, "7", Some(7 * SECOND)),
+        (403, "7", Some(7 * SECOND)),
+        (413, "0", None),
+        (413, "Sun, 06 Nov 1994 08:49:37 GMT", None),
+    ] {
+        let class = class(status, &asking_for(value), Operation::Create);
+        assert_eq!(class, Delivery::Retry { after }, "{status}: {value}");
     }
-    for status in [301, 400, 413] {
-        let class = class(status, &headers, Operation::Update);
-        assert_eq!(class, Delivery::Permanent, "{status}");
+    for value in ["", "soon"] {
+        let class = class(413, &asking_for(value), Operation::Create);
+        assert_eq!(class, Delivery::Permanent, "{value}");
     }
 }
 
@@ -120,6 +231,21 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
         // Two digits of a year are at most 50 years ahead.
         ("Wednesday, 21-Oct-76 07:27:30 GMT", Some(LONGEST_WAIT)),
         ("Thursday, 21-Oct-77 07:27:30 GMT", Some(Duration::ZERO)),
+        // A fraction is rounded up.
+        ("1.5", Some(2 * SECOND)),
+        ("0.001", Some(SECOND)),
+        ("2.0", Some(2 * SECOND)),
+        ("0.0", Some(Duration::ZERO)),
+        // Of a list the longest wait counts, and a date has a comma of its own.
+        ("5, 6", Some(6 * SECOND)),
+        ("7,6", Some(7 * SECOND)),
+        ("soon, 6", Some(6 * SECOND)),
+        ("5, Wed, 21 Oct 2026 07:28:00 GMT", Some(30 * SECOND)),
+        ("Wed, 21 Oct 2026 07:28:00 GMT, 31.5", Some(32 * SECOND)),
+        (
+            "Wednesday, 21-Oct-26 07:28:00 GMT,Wed Oct 21 07:28:01 2026",
+            Some(31 * SECOND),
+        ),
     ] {
         assert_eq!(retry_after(&asking_for(value), now()), expected, "{value}");
     }
@@ -132,11 +258,16 @@ fn retry_after_that_makes_no_sense_counts_as_absent() {
         " ",
         "-5",
         "+5",
-        "1.5",
+        ".5",
+        "5.",
+        "1.2.3",
+        "1.-5",
+        "1e3",
+        "Wed,",
+        ",",
         "5s",
         "soon",
         "0x10",
-        "5, 6",
         "21 Oct 2026 07:28:00 GMT",
         "Wed, 21 Oct 2026 07:28:00",
         "Wed, 21 Oct 2026 07:28:00 CET",
@@ -147,7 +278,7 @@ fn retry_after_that_makes_no_sense_counts_as_absent() {
     ] {
         assert_eq!(retry_after(&asking_for(value), now()), None, "{value}");
         let class = class(503, &asking_for(value), Operation::Update);
-        assert_eq!(class, RETRY, "{value}");
+        assert_eq!(class, UNAVAILABLE, "{value}");
     }
     let bytes = http::HeaderValue::from_bytes(b"\xff").unwrap();
     let headers = HeaderMap::from_iter([(RETRY_AFTER, bytes)]);
@@ -156,10 +287,22 @@ fn retry_after_that_makes_no_sense_counts_as_absent() {
 }
 
 #[test]
+fn of_several_headers_the_longest_wait_counts() {
+    let mut headers = asking_for("7");
+    for value in ["5", "Wed, 21 Oct 2026 07:28:00 GMT", "soon", "12"] {
+        headers.append(RETRY_AFTER, value.parse().unwrap());
+    }
+    headers.append(RETRY_AFTER, http::HeaderValue::from_bytes(b"\xff").unwrap());
+    assert_eq!(retry_after(&headers, now()), Some(30 * SECOND));
+}
+
+#[test]
 fn nobody_waits_for_more_than_a_day() {
     for value in [
         "86401",
         "99999999999999999999999999",
+        "99999999999999999999999999.5",
+        "18446744073709551615.5",
         "Fri, 31 Dec 9999 23:59:59 GMT",
     ] {
         let wait = retry_after(&asking_for(value), now());
@@ -180,7 +323,7 @@ fn a_clock_at_either_end_of_time_overflows_nothing() {
 fn a_wait_of_zero_asks_for_no_pause_and_a_rate_limit_never_spins() {
     for value in ["0", "Sun, 06 Nov 1994 08:49:37 GMT"] {
         let headers = asking_for(value);
-        assert_eq!(class(503, &headers, Operation::Update), RETRY);
+        assert_eq!(class(503, &headers, Operation::Update), UNAVAILABLE);
         let limited = Delivery::RateLimited {
             after: DEFAULT_PAUSE,
         };
@@ -219,90 +362,136 @@ fn the_error_tells_its_status() {
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
-fn client() -> reqwest::Client {
-    let client = reqwest::Client::builder().no_proxy();
-    client.timeout(Duration::from_millis(100)).build().unwrap()
+#[test]
+fn the_text_says_what_is_not_the_service_that_answers() {
+    for (status, text) in [
+        (302, "302 Found: a redirect, which delivers nothing"),
+        (304, "304 Not Modified"),
+        (
+            407,
+            "407 Proxy Authentication Required: a proxy on the way wants credentials",
+        ),
+        (
+            511,
+            "511 Network Authentication Required: the network wants a sign-in first",
+        ),
+    ] {
+        let error = answer(status, &HeaderMap::new(), Operation::Create).unwrap_err();
+        assert_eq!(error.to_string(), format!("the service answered {text}"));
+        assert!(!error.is_redirected(), "nothing was followed");
+    }
 }
 
-/// The error of a request to a server that does not exist.
-async fn refused() -> reqwest::Error {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    drop(listener);
-    let url = format!("http://{address}/?key=secret");
-    client().get(url).send().await.unwrap_err()
-}
-
-#[tokio::test]
-async fn no_connection_is_offline() {
-    assert_eq!(refused().await.delivery(), Delivery::Offline);
-}
-
-#[tokio::test]
-async fn no_answer_in_time_is_a_retry() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let error = client().get(url).send().await.unwrap_err();
-    assert!(error.is_timeout(), "{error}");
-    assert_eq!(error.delivery(), RETRY);
-}
-
-#[tokio::test]
-async fn a_connection_that_breaks_is_a_retry() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/", listener.local_addr().unwrap());
-    let request = client().get(url).send();
-    let (error, ()) = tokio::join!(request, async {
-        drop(listener.accept().await.unwrap());
-    });
-    assert_eq!(error.unwrap_err().delivery(), RETRY);
-}
-
-#[tokio::test]
-async fn a_request_that_cannot_be_built_is_permanent() {
-    let error = client().get("no url").send().await.unwrap_err();
-    assert!(error.is_builder(), "{error}");
-    assert_eq!(error.delivery(), Delivery::Permanent);
+fn by(policy: &Policy, status: u16, headers: &HeaderMap, operation: Operation) -> Option<Delivery> {
+    let status = StatusCode::from_u16(status).unwrap();
+    let answer = policy.check_at(status, headers, operation, now());
+    answer.err().map(|error| error.delivery())
 }
 
 #[test]
-fn error_for_status_means_what_the_status_means() {
-    for (status, expected) in [
-        (401, Delivery::Unauthenticated),
-        (404, Delivery::Permanent),
-        (503, RETRY),
+fn a_policy_changes_a_row_by_status_and_operation_and_no_other() {
+    use Operation::{Create, Delete, Update};
+    let policy = Policy::new()
+        .means([409], Meaning::Permanent)
+        .means_on(Create, [409], Meaning::Delivered)
+        .means_on(Update, [404], Meaning::Obsolete)
+        .means(525..=526, Meaning::Unavailable)
+        .means([207], Meaning::Retry);
+    let none = HeaderMap::new();
+    for (status, operation, expected) in [
+        (409, Create, None),
+        (409, Update, Some(Delivery::Permanent)),
+        (409, Delete, Some(Delivery::Permanent)),
+        (404, Create, Some(Delivery::Permanent)),
+        (404, Update, Some(Delivery::Obsolete)),
+        (404, Delete, Some(Delivery::Obsolete)),
+        (524, Update, Some(UNAVAILABLE)),
+        (525, Update, Some(UNAVAILABLE)),
+        (526, Update, Some(UNAVAILABLE)),
+        (528, Update, Some(RETRY)),
+        (207, Update, Some(RETRY)),
+        (200, Update, None),
     ] {
-        let response = Response::builder().status(status).body("").unwrap();
-        let response = reqwest::Response::from(response);
-        let error = response.error_for_status().unwrap_err();
-        assert_eq!(error.delivery(), expected, "{status}");
+        let found = by(&policy, status, &none, operation);
+        assert_eq!(found, expected, "{status} on {operation}");
+    }
+    let later = policy.means([409], Meaning::Unauthenticated);
+    let found = by(&later, 409, &none, Create);
+    assert_eq!(
+        found,
+        Some(Delivery::Unauthenticated),
+        "the later call wins"
+    );
+}
+
+#[test]
+fn a_row_of_a_policy_counts_whatever_retry_after_says() {
+    let policy = Policy::new()
+        .means([413], Meaning::Permanent)
+        .means([403], Meaning::RateLimited);
+    let headers = asking_for("7");
+    let found = by(&policy, 413, &headers, Operation::Create);
+    assert_eq!(found, Some(Delivery::Permanent));
+    let after = 7 * SECOND;
+    let found = by(&policy, 403, &headers, Operation::Create);
+    assert_eq!(found, Some(Delivery::RateLimited { after }));
+}
+
+fn with(name: &'static str, value: &str) -> HeaderMap {
+    let name = http::HeaderName::from_static(name);
+    HeaderMap::from_iter([(name, value.parse().unwrap())])
+}
+
+#[test]
+fn milliseconds_are_read_only_by_a_policy_and_count_before_seconds() {
+    let reads = Policy::new().read_retry_after_ms();
+    let millis = |millis| Delivery::RateLimited {
+        after: Duration::from_millis(millis),
+    };
+    for name in ["retry-after-ms", "x-ms-retry-after-ms"] {
+        let mut headers = with(name, "1500");
+        headers.insert(RETRY_AFTER, "2".parse().unwrap());
+        let usual = class(429, &headers, Operation::Create);
+        assert_eq!(usual, Delivery::RateLimited { after: 2 * SECOND });
+        let found = by(&reads, 429, &headers, Operation::Create);
+        assert_eq!(found, Some(millis(1500)), "{name}");
+    }
+    for (value, expected) in [
+        ("1499.2", 1500),
+        ("soon", 1000),
+        ("99999999999999999999", 86_400_000),
+    ] {
+        let found = by(
+            &reads,
+            429,
+            &with("retry-after-ms", value),
+            Operation::Create,
+        );
+        assert_eq!(found, Some(millis(expected)), "{value}");
     }
 }
 
-#[derive(Debug, thiserror::Error, DeliveryError)]
-enum SyncError {
-    #[error("sending failed")]
-    #[outbox(transparent)]
-    Send(#[from] reqwest::Error),
-    #[error("it is so: {0}")]
-    #[outbox(permanent)]
-    Quoting(#[source] reqwest::Error),
-}
-
-#[tokio::test]
-async fn the_url_of_a_failed_request_is_in_no_message() {
-    let error = refused().await;
-    assert!(error.to_string().contains("secret"), "the positive control");
-    let direct = HandlerError::from(error);
-    let caused = HandlerError::from(SyncError::from(refused().await));
-    let quoted = HandlerError::from(SyncError::Quoting(refused().await));
-    let chosen = HandlerError::retry(refused().await);
-    for error in [&direct, &caused, &quoted, &chosen] {
-        let text = error.to_string();
-        assert!(text.contains("error sending request: "), "{text}");
-        assert!(!text.contains("secret"), "{text}");
+#[test]
+fn the_rate_limit_of_the_draft_is_read_only_by_a_policy_and_counts_after_retry_after() {
+    let reads = Policy::new().read_rate_limit();
+    let limited = |after| Some(Delivery::RateLimited { after });
+    for (value, after) in [
+        (r#""default";r=0;t=30"#, 30 * SECOND),
+        (r#""burst";r=0;t=2, "daily";r=0;t=600"#, 600 * SECOND),
+        (r#""burst";r=0;t=2, "daily";r=10;t=600"#, 2 * SECOND),
+        (r#""a, b; r=5";t=30;r=0"#, 30 * SECOND),
+        (r#""far";r=0;t=999999999"#, LONGEST_WAIT),
+        (r#""default";r=50;t=30"#, DEFAULT_PAUSE),
+        (r#""default";r=0"#, DEFAULT_PAUSE),
+        ("limit=100, remaining=0, reset=30", DEFAULT_PAUSE),
+    ] {
+        let mut headers = with("ratelimit", value);
+        let found = by(&reads, 429, &headers, Operation::Create);
+        assert_eq!(found, limited(after), "{value}");
+        let usual = class(429, &headers, Operation::Create);
+        assert_eq!(Some(usual), limited(DEFAULT_PAUSE));
+        headers.insert(RETRY_AFTER, "5".parse().unwrap());
+        let found = by(&reads, 429, &headers, Operation::Create);
+        assert_eq!(found, limited(5 * SECOND), "{value}");
     }
-    assert!(!format!("{direct:?}").contains("secret"));
-    assert_eq!(direct.delivery(), Delivery::Offline);
-    assert_eq!(caused.delivery(), Delivery::Offline);
 }

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, ManualClock, StoreCall};
 use outbox_runtime::{
-    Clock, EntityOptions, Flushed, Processor, RawMetadata, Running, StoreErrorKind, prelude::*,
+    Clock, DeadReason, EntityOptions, Flushed, Processor, RawMetadata, Running, StoreErrorKind,
+    prelude::*,
 };
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 
@@ -122,7 +123,8 @@ fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_befo
         clock.set(ends);
         let call = remote.next().await;
         assert_eq!(call.event.id, event.id);
-        assert_eq!(call.event.attempt_count, 2, "the crash used up an attempt");
+        let counts = (call.event.attempt_count, call.event.crashes);
+        assert_eq!(counts, (1, 1), "the crash used up no attempt");
         call.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
@@ -147,6 +149,8 @@ fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
         assert!(!blocked.is_delivered());
         let dead = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(dead.status, OutboxStatus::Dead);
+        assert_eq!(dead.dead_reason, Some(DeadReason::CrashLoop));
+        assert_eq!((dead.attempt_count, dead.crashes), (0, 3));
         running.stop().await.unwrap();
     });
 }
@@ -169,7 +173,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         clock.advance(LEASE);
         let (mut remote, running) = start(&store);
         let call = remote.next().await;
-        assert_eq!((call.event.id, call.event.attempt_count), (event.id, 2));
+        assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
 
         // The frozen one wakes and reports success, while the other is still at it.
         late.ok();

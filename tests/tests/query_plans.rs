@@ -6,8 +6,8 @@ use std::time::Duration;
 use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
-    ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Settlement,
-    enqueue_all, prelude::*,
+    ClaimOrder, ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Refusal,
+    RefusalClass, Selector, Settlement, enqueue_all, prelude::*,
 };
 use outbox_tests::core_data::{CoreData, OldEvent};
 use outbox_tests::{Temporary, note, note_of};
@@ -51,6 +51,8 @@ fn may_scan(sql: &str) -> bool {
         || sql.contains("operation = 'delete'")
         || sql.starts_with("DELETE FROM outbox_events WHERE user_id")
         || sql.starts_with("DELETE FROM outbox_events WHERE entity_id")
+        // From the end of the table 256 rows back, and no further.
+        || sql.contains("ORDER BY seq DESC LIMIT 1 OFFSET 255")
         // In seq order, whatever the limit: the table's own.
         || (is_listing(sql) && sql.contains("completed_at IS NOT NULL"))
 }
@@ -80,9 +82,33 @@ async fn settle(
     }
 }
 
+fn again(refusal: Option<Refusal>) -> Disposition {
+    Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal,
+    }
+}
+
+/// What a claim leaves out while circuits are open, and what a probe of one of them is for.
+fn selecting(request: ClaimRequest) -> ClaimRequest {
+    let notes = EventTypes::Only(vec!["note".into()]);
+    let selector = Selector::new().event_types(notes);
+    let request = request
+        .only(selector.clone().destination(None))
+        .except(Selector::new().destination(Some("a")))
+        .except(Selector::new().user("u8"))
+        .except(selector.destination(Some("b")).user("u9"));
+    (0..200).fold(request, |request, number| {
+        let name = format!("x{number}");
+        request
+            .except(Selector::new().user(&name))
+            .except(Selector::new().destination(Some(&name)))
+    })
+}
+
 /// Asks the store everything that it can be asked.
 async fn exercise(store: &SqliteStore) {
-    let notes: Vec<_> = (0..90).map(note).collect();
+    let notes: Vec<_> = (0..200).map(note).collect();
     enqueue_all(&notes).on(store).await.unwrap();
     for id in 0..20 {
         note(id).enqueue_update().on(store).await.unwrap();
@@ -122,10 +148,26 @@ async fn exercise(store: &SqliteStore) {
             .with_event_types(EventTypes::Only(vec!["note".into()]))
             .without_users(vec!["u9".into()])
             .with_turns(3, ""),
+        selecting(all.clone()),
+        selecting(all.clone()).with_turns(3, "u1"),
+        all.clone().only(Selector::new().user("u1")),
+        all.clone().avoiding_users(vec!["u1".into()]),
     ];
     for request in &requests {
         store.next_due(request).await.unwrap();
         settle(store, || Disposition::Complete, request).await;
+    }
+    for order in [ClaimOrder::Newest, ClaimOrder::LeastRecent] {
+        for request in [
+            all.clone(),
+            all.clone().with_user("u1"),
+            selecting(all.clone()),
+        ] {
+            // What is given back is looked for as what was attempted.
+            let request = request.in_order(order).avoiding_users(vec!["u1".into()]);
+            let refusal = Some(Refusal::new(RefusalClass::Timeout, "30 s"));
+            settle(store, || again(refusal.clone()), &request).await;
+        }
     }
     let due = store.clock().now() + chrono::TimeDelta::hours(1);
     let message = "no".to_owned();
@@ -138,14 +180,21 @@ async fn exercise(store: &SqliteStore) {
         &all,
     )
     .await;
+    settle(store, || again(None), &all).await;
+    let refusal = Refusal::new(RefusalClass::Unavailable, "503");
     settle(
         store,
-        || Disposition::GiveBack {
-            next_attempt_at: None,
+        || Disposition::Defer {
+            next_attempt_at: due,
+            refusal: refusal.clone(),
         },
         &all,
     )
     .await;
+    let snoozed = || Disposition::Snooze {
+        next_attempt_at: due,
+    };
+    settle(store, snoozed, &all).await;
     let reason = outbox_runtime::DeadReason::Rejected;
     settle(
         store,

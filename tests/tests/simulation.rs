@@ -1,10 +1,15 @@
 //! All promises at once: the real processor in a world where everything fails that can, in the same way for the same seed.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
+use std::sync::Mutex;
 
-use outbox_runtime::testing::{FaultRates, Invariant, Report, Simulation, simulate};
-use outbox_runtime::{HandlerSet, SqliteStore};
+use outbox_runtime::testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
+use outbox_runtime::{
+    HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
+};
 use outbox_tests::{Broken, Flaw, Note, note_of};
+use uuid::Uuid;
 
 /// A simulation that met none of the faults would prove nothing.
 fn assert_that_everything_happened(report: &Report) {
@@ -13,6 +18,7 @@ fn assert_that_everything_happened(report: &Report) {
         enqueued,
         recovered,
         delivered,
+        obsolete,
         dead,
         duplicates,
         crashes,
@@ -28,6 +34,7 @@ fn assert_that_everything_happened(report: &Report) {
         enqueued,
         recovered,
         delivered,
+        obsolete,
         dead,
         duplicates,
         crashes,
@@ -175,4 +182,203 @@ fn a_store_that_breaks_a_promise_is_found_out() {
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
     }
     assert_eq!(found_out(Flaw::None, 50), None);
+}
+
+/// A handler that says of an event what is not true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Bad {
+    SendsNothing,
+    IgnoresTheError,
+    TakesAFailureForObsolete,
+    SendsInATaskOfItsOwn,
+    SkipsWhatItHasSeen,
+    SendsThePreviousEvent,
+    SendsAsAnotherUser,
+    SendsWithoutMetadata,
+    SendsUnderANewId,
+    SleepsByTheMachinesClock,
+    SleepsByTheMachinesClockAfterwards,
+    CallsEverythingObsolete,
+    RejectsEverything,
+}
+
+struct BadHandler {
+    bad: Bad,
+    remote: Remote,
+    seen: Mutex<BTreeSet<Uuid>>,
+    previous: Mutex<Option<OutboxEvent>>,
+}
+
+#[async_trait]
+impl OutboxEventHandler for BadHandler {
+    fn can_handle(&self, _: &str) -> bool {
+        true
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        let remote = self.remote.clone();
+        let mut event = event.clone();
+        match self.bad {
+            Bad::SendsNothing => return Ok(()),
+            Bad::CallsEverythingObsolete => return Err(HandlerError::obsolete()),
+            Bad::RejectsEverything => return Err(HandlerError::permanent("not today")),
+            Bad::IgnoresTheError => {
+                let _ = remote.send(&event).await;
+                return Ok(());
+            }
+            Bad::TakesAFailureForObsolete => {
+                let sent = remote.send(&event).await;
+                return sent.map_err(|_| HandlerError::obsolete());
+            }
+            Bad::SendsInATaskOfItsOwn => {
+                tokio::spawn(async move { remote.send(&event).await });
+                return Ok(());
+            }
+            Bad::SkipsWhatItHasSeen => {
+                if !self.seen.lock().unwrap().insert(event.id) {
+                    return Ok(());
+                }
+            }
+            Bad::SendsThePreviousEvent => {
+                let previous = self.previous.lock().unwrap().replace(event.clone());
+                event = previous.unwrap_or(event);
+            }
+            Bad::SendsAsAnotherUser => event.user_id = "eve".to_owned(),
+            Bad::SendsWithoutMetadata => event.metadata = None,
+            Bad::SendsUnderANewId => event.id = Uuid::from_u128(event.id.as_u128() ^ 1),
+            Bad::SleepsByTheMachinesClock => sleep_by_the_machines_clock().await,
+            Bad::SleepsByTheMachinesClockAfterwards => {
+                let sent = remote.send(&event).await;
+                sleep_by_the_machines_clock().await;
+                return Ok(sent?);
+            }
+        }
+        Ok(remote.send(&event).await?)
+    }
+}
+
+#[allow(
+    clippy::disallowed_methods,
+    reason = "what a handler should not do in a simulation"
+)]
+async fn sleep_by_the_machines_clock() {
+    tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
+}
+
+#[test]
+fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
+    use Invariant::*;
+    let found_by: [(Bad, &[Invariant], &str); 13] = [
+        (
+            Bad::SendsNothing,
+            &[CompletedMeansDelivered],
+            "was not asked",
+        ),
+        (
+            Bad::IgnoresTheError,
+            &[CompletedMeansDelivered],
+            "did not accept it",
+        ),
+        (
+            Bad::TakesAFailureForObsolete,
+            &[CompletedMeansDelivered],
+            "is obsolete, but",
+        ),
+        (
+            Bad::SendsInATaskOfItsOwn,
+            &[CompletedMeansDelivered],
+            "was not asked",
+        ),
+        (
+            Bad::SkipsWhatItHasSeen,
+            &[CompletedMeansDelivered],
+            "was not asked",
+        ),
+        (
+            Bad::SendsThePreviousEvent,
+            &[CompletedMeansDelivered, OneLease],
+            "was sent to the remote service while no handler",
+        ),
+        (
+            Bad::SendsAsAnotherUser,
+            &[OneUser],
+            "as an event of \"eve\"",
+        ),
+        (
+            Bad::SendsWithoutMetadata,
+            &[SameEveryTime],
+            "another metadata",
+        ),
+        (Bad::SendsUnderANewId, &[NothingInvented], "was sent"),
+        (
+            Bad::SleepsByTheMachinesClock,
+            &[InTime],
+            "the machine's clock",
+        ),
+        (
+            Bad::SleepsByTheMachinesClockAfterwards,
+            &[InTime],
+            "the machine's clock",
+        ),
+        (
+            Bad::CallsEverythingObsolete,
+            &[CompletedMeansDelivered],
+            "nothing at all",
+        ),
+        (
+            Bad::RejectsEverything,
+            &[CompletedMeansDelivered],
+            "nothing at all",
+        ),
+    ];
+    for (bad, invariants, why) in found_by {
+        let failure = (0..20).find_map(|seed| {
+            let simulation = Simulation::new(seed).handlers(move |remote| BadHandler {
+                bad,
+                remote,
+                seen: Mutex::default(),
+                previous: Mutex::default(),
+            });
+            simulation.run().err()
+        });
+        let failure = failure.unwrap_or_else(|| panic!("{bad:?} was not found"));
+        let told = failure.to_string();
+        let last = told.lines().last().unwrap_or_default();
+        println!("{bad:?}: {last}");
+        assert!(invariants.contains(&failure.invariant()), "{bad:?}: {last}");
+        assert!(last.contains(why), "{bad:?}: {last}");
+    }
+}
+
+#[test]
+fn delivered_is_what_the_remote_service_has_accepted() {
+    let report = simulate(0..50, |simulation| simulation);
+    let accepted = |line: &&String| line.contains(": Complete, Recorded");
+    for seed in 0..20 {
+        let report = Simulation::new(seed).run().unwrap();
+        let completed = report.trace.iter().filter(accepted).count() as u64;
+        // Some are completed without an attempt: a create and its delete that cancel each other.
+        assert!(report.delivered + report.obsolete >= completed, "{report}");
+    }
+    assert!(report.delivered > 10 * report.obsolete, "{report}");
+    assert!(report.obsolete > 0, "{report}");
+    assert_eq!(report.unanswered, 0, "{report}");
+}
+
+/// Outages of everything, of a type, a destination, a user and an event, in the middle of all other faults.
+fn no_outage_is_charged(seeds: Range<u64>) {
+    let report = simulate(seeds, Simulation::outages);
+    println!("{report}");
+    assert!(report.outages > report.seeds, "{report}");
+    assert!(report.delivered > 0 && report.dead > 0, "{report}");
+}
+
+#[test]
+fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_0_to_999() {
+    no_outage_is_charged(0..1_000);
+}
+
+#[test]
+fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_1999() {
+    no_outage_is_charged(1_000..2_000);
 }

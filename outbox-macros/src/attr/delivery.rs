@@ -1,22 +1,26 @@
 //! What `#[derive(DeliveryError)]` reads: the class of each variant of an enum, or of a struct.
 
 use syn::parse::ParseStream;
-use syn::{Attribute, Data, DeriveInput, Fields, Ident, Member, Path};
+use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path};
 
+use super::details::{After, Details, Takes, details};
 use super::level::Level;
-use super::{EnumAttrs, Key, Keyed, after, each_key, value};
+use super::{EnumAttrs, Key, Keyed, each_key, value};
 use crate::check;
 use crate::diag::Diagnostics;
 
 /// What an error says about its delivery.
 pub(crate) enum Class {
-    Retry { after: Option<Member> },
+    Retry(Details),
     Permanent,
-    Offline,
+    Unavailable(Details),
+    Offline(Details),
     Unauthenticated,
-    RateLimited { after: Member },
+    /// With an `after`.
+    RateLimited(Details),
     Obsolete,
-    Snooze { after: Member },
+    /// With an `after`.
+    Snooze(Details),
     Transparent,
 }
 
@@ -46,16 +50,15 @@ pub(crate) enum Place<'a> {
 }
 
 impl Class {
-    /// The field that says for how long.
-    pub(crate) fn after(&self) -> Option<&Member> {
+    /// What stands in its parentheses.
+    pub(crate) fn details(&self) -> Option<&Details> {
         match self {
-            Self::Retry { after } => after.as_ref(),
-            Self::RateLimited { after } | Self::Snooze { after } => Some(after),
-            Self::Permanent
-            | Self::Offline
-            | Self::Unauthenticated
-            | Self::Obsolete
-            | Self::Transparent => None,
+            Self::Retry(details)
+            | Self::Unavailable(details)
+            | Self::Offline(details)
+            | Self::RateLimited(details)
+            | Self::Snooze(details) => Some(details),
+            Self::Permanent | Self::Unauthenticated | Self::Obsolete | Self::Transparent => None,
         }
     }
 }
@@ -154,22 +157,28 @@ fn class(
     input: ParseStream<'_>,
     diag: &mut Diagnostics,
 ) -> bool {
+    let details = |after, about| details(&key, input, &Takes { after, about });
     let read = match key.name.as_str() {
         // #[outbox(retry)]
         // #[outbox(retry(after = wait))]
-        "retry" => after::optional(&key, input).map(|after| Class::Retry { after }),
+        "retry" => details(After::Optional, false).map(Class::Retry),
         // #[outbox(permanent)]
         "permanent" => value::flag(&key, input).map(|()| Class::Permanent),
+        // #[outbox(unavailable)]
+        // #[outbox(unavailable(after = wait))]
+        "unavailable" => details(After::Optional, true).map(Class::Unavailable),
         // #[outbox(offline)]
-        "offline" => value::flag(&key, input).map(|()| Class::Offline),
+        // #[outbox(offline(destination = host))]
+        "offline" => details(After::No, true).map(Class::Offline),
         // #[outbox(unauthenticated)]
         "unauthenticated" => value::flag(&key, input).map(|()| Class::Unauthenticated),
         // #[outbox(rate_limited(after = wait))]
-        "rate_limited" => after::required(&key, input).map(|after| Class::RateLimited { after }),
+        // #[outbox(rate_limited(after = wait, scope = "user"))]
+        "rate_limited" => details(After::Required, true).map(Class::RateLimited),
         // #[outbox(obsolete)]
         "obsolete" => value::flag(&key, input).map(|()| Class::Obsolete),
         // #[outbox(snooze(after = 0))]
-        "snooze" => after::required(&key, input).map(|after| Class::Snooze { after }),
+        "snooze" => details(After::Required, false).map(Class::Snooze),
         // #[outbox(transparent)]
         "transparent" => value::flag(&key, input).map(|()| Class::Transparent),
         _ => return false,

@@ -20,11 +20,14 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 14] = [
+const STRUCT_KEYS: [&str; 18] = [
     "event_type",
     "priority",
     "display_name",
+    "destination",
     "max_attempts",
+    "max_snoozes",
+    "charge",
     "retry",
     "timeout",
     "lease",
@@ -32,6 +35,7 @@ const STRUCT_KEYS: [&str; 14] = [
     "on_dead",
     "coalesce",
     "snapshot",
+    "metadata",
     "version",
     "upcast",
     "crate",
@@ -40,9 +44,10 @@ const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 1] = ["crate"];
 
 /// What an error can say about its delivery.
-pub(crate) const CLASSES: [&str; 8] = [
+pub(crate) const CLASSES: [&str; 9] = [
     "retry",
     "permanent",
+    "unavailable",
     "offline",
     "unauthenticated",
     "rate_limited",
@@ -50,9 +55,9 @@ pub(crate) const CLASSES: [&str; 8] = [
     "snooze",
     "transparent",
 ];
-const ERROR_STRUCT_KEYS: [&str; 9] = {
-    let [a, b, c, d, e, f, g, h] = CLASSES;
-    [a, b, c, d, e, f, g, h, "crate"]
+const ERROR_STRUCT_KEYS: [&str; 10] = {
+    let [a, b, c, d, e, f, g, h, i] = CLASSES;
+    [a, b, c, d, e, f, g, h, i, "crate"]
 };
 
 impl Level {

@@ -4,9 +4,10 @@
 //! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
 //! in [`check`].
 
-mod after; // the field that says for how long
 mod delivery; // what #[derive(DeliveryError)] reads
+mod details; // for how long an answer holds, and whom it is about
 mod duration; // what is written for how long
+mod json_name; // what serde calls a field
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
 mod versions; // what version and upcast take
@@ -17,9 +18,11 @@ use proc_macro2::TokenTree;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 use syn::punctuated::Punctuated;
-use syn::{Attribute, DeriveInput, Error, Field, Ident, Meta, Path, Result, Token};
+use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result, Token};
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
+pub(crate) use self::details::About;
+pub(crate) use self::json_name::json_name;
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
 pub(crate) use self::value::{Choice, Constant, Delays};
@@ -39,7 +42,10 @@ pub(crate) struct EntityAttrs {
     pub(crate) event_type: Option<Keyed<Constant<String>>>,
     pub(crate) priority: Option<Keyed<Constant<i32>>>,
     pub(crate) display_name: Option<Keyed<Constant<String>>>,
+    pub(crate) destination: Option<Keyed<Expr>>,
     pub(crate) max_attempts: Option<Keyed<Constant<u32>>>,
+    pub(crate) max_snoozes: Option<Keyed<Constant<u32>>>,
+    pub(crate) charge: Option<Keyed<Constant<Choice>>>,
     pub(crate) retry: Option<Keyed<Delays>>,
     pub(crate) timeout: Option<Keyed<Constant<Duration>>>,
     pub(crate) lease: Option<Keyed<Constant<Duration>>>,
@@ -47,6 +53,7 @@ pub(crate) struct EntityAttrs {
     pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
     pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
+    pub(crate) metadata: Option<Keyed<Ident>>,
     pub(crate) version: Option<Keyed<u32>>,
     pub(crate) upcast: Option<Keyed<Vec<Older>>>,
     pub(crate) krate: Option<Keyed<Path>>,
@@ -123,8 +130,14 @@ impl EntityAttrs {
                 "priority" => key.set(&mut read.priority, input, diag, value::priority),
                 // #[outbox(display_name = "Mood Entry")]
                 "display_name" => key.set(&mut read.display_name, input, diag, value::display_name),
+                // #[outbox(destination = self.host)]
+                "destination" => key.set(&mut read.destination, input, diag, value::destination),
                 // #[outbox(max_attempts = 5)]
                 "max_attempts" => key.set(&mut read.max_attempts, input, diag, value::max_attempts),
+                // #[outbox(max_snoozes = 20)]
+                "max_snoozes" => key.set(&mut read.max_snoozes, input, diag, value::max_snoozes),
+                // #[outbox(charge = "always")]
+                "charge" => key.set(&mut read.charge, input, diag, value::charge),
                 // #[outbox(retry = ["1s", "5s", "2m"])]
                 "retry" => key.set(&mut read.retry, input, diag, value::retry),
                 // #[outbox(timeout = "30s")]
@@ -139,6 +152,8 @@ impl EntityAttrs {
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
+                // #[outbox(metadata = "MoodChange")]
+                "metadata" => key.set(&mut read.metadata, input, diag, value::type_name),
                 // #[outbox(version = 2)]
                 "version" => key.set(&mut read.version, input, diag, versions::version),
                 // #[outbox(upcast(1 = MoodEntryMetadataV1))]
@@ -260,6 +275,13 @@ impl Key {
                     value,
                 });
             }
+        }
+    }
+
+    fn with<T>(self, value: T) -> Keyed<T> {
+        Keyed {
+            key: self.ident,
+            value,
         }
     }
 

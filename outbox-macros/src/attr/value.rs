@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
-use syn::{Error, Ident, LitInt, LitStr, Path, Result, Token, bracketed, token};
+use syn::{
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, TypePath, bracketed,
+    token,
+};
 
 use super::{Key, duration};
 use crate::diag::{did_you_mean, list};
@@ -13,7 +16,8 @@ use crate::diag::{did_you_mean, list};
 #[derive(Clone)]
 pub(crate) enum Constant<T> {
     Known(T),
-    Path(Path),
+    /// `names::MOOD`, `<Mood as Named>::NAME`.
+    Path(Box<TypePath>),
 }
 
 /// The delays between attempts: a list, or a constant that is one.
@@ -36,7 +40,9 @@ const ORDERS: [Choice; 3] = [
     choice("none", "None"),
 ];
 const ON_DEAD: [Choice; 2] = [choice("hold", "Hold"), choice("skip", "Skip")];
+const CHARGES: [Choice; 2] = [choice("evidence", "Evidence"), choice("always", "Always")];
 const COALESCE: [Choice; 1] = [choice("latest", "Latest")];
+const SCOPES: [Choice; 2] = [choice("user", "User"), choice("destination", "Destination")];
 
 impl<T> Constant<T> {
     pub(crate) fn known(&self) -> Option<&T> {
@@ -65,20 +71,70 @@ pub(super) fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
 ///
 /// The runtime's `EntityOptions` has the same rules for what a constant says.
 pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<Constant<String>> {
-    /// What a row has room for; the runtime's `NewEvent::MAX_KEY_BYTES`.
-    const MAX_BYTES: usize = 255;
-    text(key, input, "\"moodEntry\"", |name| match name.len() {
-        bytes if bytes > MAX_BYTES => Some(format!(
-            "this event type has {bytes} bytes, more than {MAX_BYTES}"
-        )),
-        _ if name.chars().any(char::is_control) => {
-            Some("this event type has a control character".to_owned())
-        }
-        _ if name == "generic" => {
+    text(key, input, "\"moodEntry\"", |name| match name {
+        "generic" => {
             Some("this event type is the tag of metadata whose type is in no set".to_owned())
         }
-        _ => None,
+        _ => column_fault("event type", name),
     })
+}
+
+/// The name of a struct.
+pub(super) fn type_name(key: &Key, input: ParseStream<'_>) -> Result<Ident> {
+    let kind =
+        "the name of the struct to be generated; the mark without a value belongs on a field";
+    let literal = value(key, input, kind, "\"MoodChange\"", |input| {
+        input.parse::<LitStr>()
+    })?;
+    literal.parse::<Ident>().map_err(|_| {
+        let message = format!("{:?} cannot be the name of a struct", literal.value());
+        Error::new(literal.span(), message)
+    })
+}
+
+/// Why a row has no room for a string that is not empty.
+fn column_fault(what: &str, text: &str) -> Option<String> {
+    /// The runtime's `NewEvent::MAX_KEY_BYTES`.
+    const MAX_BYTES: usize = 255;
+    match text.len() {
+        bytes if bytes > MAX_BYTES => Some(format!(
+            "this {what} has {bytes} bytes, more than {MAX_BYTES}"
+        )),
+        _ if text.chars().any(char::is_control) => {
+            Some(format!("this {what} has a control character"))
+        }
+        _ => None,
+    }
+}
+
+/// An expression; what it says is known when a change is enqueued, unless it is a literal.
+pub(super) fn destination(key: &Key, input: ParseStream<'_>) -> Result<Expr> {
+    let kind = "an expression on `self` or a string";
+    value(key, input, kind, "self.host", |input| {
+        let mut expression: Expr = input.parse()?;
+        // A parameter of a `macro_rules!` is in a group that nobody sees.
+        while let Expr::Group(group) = expression {
+            expression = *group.expr;
+        }
+        let fault = match &expression {
+            Expr::Lit(ExprLit {
+                lit: Lit::Str(literal),
+                ..
+            }) => match literal.value() {
+                text if text.is_empty() => Some(
+                    "a destination is not empty; without `destination` events go where all of their handler set go"
+                        .to_owned(),
+                ),
+                text => column_fault("destination", &text),
+            },
+            Expr::Lit(_) => return Err(key.error("is no string")),
+            _ => None,
+        };
+        Ok(match fault {
+            Some(fault) => Err(Error::new_spanned(&expression, fault)),
+            None => Ok(expression),
+        })
+    })?
 }
 
 /// Any name.
@@ -103,17 +159,32 @@ pub(super) fn priority(key: &Key, input: ParseStream<'_>) -> Result<Constant<i32
 
 /// A whole number from 1.
 pub(super) fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<Constant<u32>> {
-    constant(key, input, "a whole number", "5", |input| {
+    from_one(key, input, "5", "an event needs at least 1 attempt")
+}
+
+/// A whole number from 1.
+pub(super) fn max_snoozes(key: &Key, input: ParseStream<'_>) -> Result<Constant<u32>> {
+    let fault = "`max_snoozes` is at least 1; an event that is never snoozed needs no limit";
+    from_one(key, input, "20", fault)
+}
+
+fn from_one(key: &Key, input: ParseStream<'_>, example: &str, none: &str) -> Result<Constant<u32>> {
+    constant(key, input, "a whole number", example, |input| {
         let literal: LitInt = input.parse()?;
         let fault = match literal.base10_parse() {
-            Ok(attempts) if attempts > 0 => return Ok(Ok(attempts)),
+            Ok(count) if count > 0 => return Ok(Ok(count)),
             Err(_) if !literal.base10_digits().starts_with('-') => {
-                format!("`max_attempts` is at most {}", u32::MAX)
+                format!("`{}` is at most {}", key.name, u32::MAX)
             }
-            Ok(_) | Err(_) => "an event needs at least 1 attempt".to_owned(),
+            Ok(_) | Err(_) => none.to_owned(),
         };
         Ok(Err(Error::new(literal.span(), fault)))
     })
+}
+
+/// Which failures count against an event.
+pub(super) fn charge(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &CHARGES)
 }
 
 /// A duration in which something can be delivered.
@@ -165,6 +236,11 @@ pub(super) fn on_dead(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choi
 /// Whether a newer event takes the place of an older one.
 pub(super) fn coalesce(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &COALESCE)
+}
+
+/// Whom an answer is about.
+pub(super) fn scope(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
+    one_of(key, input, &SCOPES)
 }
 
 /// A path that means the same wherever the generated code stands.
@@ -232,7 +308,7 @@ fn constant<T>(
     let kind = format!("{kind} or a constant");
     value(key, input, &kind, example, |input| {
         match names_constant(input) {
-            true => input.parse().map(|path| Ok(Constant::Path(path))),
+            true => input.parse().map(|path| Ok(Constant::Path(Box::new(path)))),
             false => read(input).map(|known| known.map(Constant::Known)),
         }
     })?
@@ -241,8 +317,8 @@ fn constant<T>(
 /// Whether a path stands here that can be that of a constant. A lone word with small letters more likely lacks quotes.
 fn names_constant(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
-    ahead.parse::<Path>().is_ok_and(|path| {
-        let word = path.get_ident().map(|word| word.unraw().to_string());
+    ahead.parse::<TypePath>().is_ok_and(|path| {
+        let word = path.path.get_ident().map(|word| word.unraw().to_string());
         word.is_none_or(|word| !word.contains(char::is_lowercase))
     })
 }
@@ -304,7 +380,7 @@ fn longer_than_zero(
 /// One delay of a list.
 fn delay(input: ParseStream<'_>) -> Result<Result<Constant<Duration>>> {
     if names_constant(input) {
-        return input.parse().map(|path| Ok(Constant::Path(path)));
+        return input.parse().map(|path| Ok(Constant::Path(Box::new(path))));
     }
     let literal: LitStr = input.parse()?;
     Ok(duration_of(&literal).map(Constant::Known))

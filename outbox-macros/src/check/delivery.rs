@@ -4,14 +4,14 @@ use syn::ext::IdentExt;
 use syn::spanned::Spanned;
 use syn::{DeriveInput, Member};
 
-use crate::attr::{CLASSES, CaseSource, Class, ErrorSource, Keyed, Place};
+use crate::attr::{About, CLASSES, CaseSource, Class, ErrorSource, Keyed, Place};
 use crate::diag::{Diagnostics, did_you_mean, list};
 
 /// Every one of them.
 pub(crate) fn error(source: &ErrorSource<'_>, diag: &mut Diagnostics) {
     for case in &source.cases {
         one_class_is_given(case, diag);
-        after_is_a_field(case, diag);
+        details_name_fields(case, diag);
         transparent_is_about_one_field(case, diag);
     }
 }
@@ -55,29 +55,40 @@ fn one_class_is_given(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     }
 }
 
-/// `after = wait` names a field of the same variant.
-fn after_is_a_field(case: &CaseSource<'_>, diag: &mut Diagnostics) {
+/// `after = wait` and `destination = host` name fields of the same variant.
+fn details_name_fields(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     let members: Vec<String> = case
         .fields
         .members()
         .map(|member| name_of(&member))
         .collect();
     let members: Vec<&str> = members.iter().map(String::as_str).collect();
-    let afters = case.classes.iter().filter_map(|class| class.value.after());
-    for after in afters {
-        let written = name_of(after);
+    let details = case
+        .classes
+        .iter()
+        .filter_map(|class| class.value.details());
+    let named = details.flat_map(|details| {
+        let destination = match &details.about {
+            Some(About::Destination(field)) => Some((field, "String")),
+            Some(About::Scope(_)) | None => None,
+        };
+        let after = details.after.as_ref().map(|field| (field, "Duration"));
+        after.into_iter().chain(destination)
+    });
+    for (field, ty) in named {
+        let written = name_of(field);
         if members.contains(&written.as_str()) {
             continue;
         }
         let owner = case.place.ident();
         let help = match (did_you_mean(&written, &members), members.as_slice()) {
             (Some(meant), _) => format!("did you mean `{meant}`?"),
-            (None, []) => "it has no fields; add one of the type `Duration`".to_owned(),
+            (None, []) => format!("it has no fields; add one of the type `{ty}`"),
             (None, [only]) => format!("its only field is `{only}`"),
             (None, members) => format!("its fields are {}", list(members)),
         };
         let message = format_args!("`{owner}` has no field `{written}`");
-        diag.error_with_help(after.span(), message, help);
+        diag.error_with_help(field.span(), message, help);
     }
 }
 

@@ -1,8 +1,8 @@
 //! The rules of `#[derive(OutboxEntity)]`.
 
-use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
+use proc_macro2::{Delimiter, Ident, Span, TokenStream, TokenTree};
 use quote::ToTokens;
-use syn::{Data, DeriveInput, Fields, FieldsNamed};
+use syn::{Data, DeriveInput, Expr, Fields, FieldsNamed};
 
 use super::{credentials, versions};
 use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
@@ -12,6 +12,7 @@ use crate::words;
 /// Every one of them.
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
+    super::other_macros::check(source, diag);
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
@@ -21,6 +22,8 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     something_waits_behind_a_dead_letter(source, diag);
     what_is_sensitive_is_metadata(source, diag);
     no_id_is_sensitive(source, diag);
+    a_destination_reads_fields_of_self(source, diag);
+    no_destination_is_sensitive(source, diag);
     credentials::no_column_holds_any(source, diag);
     versions::check(source, diag);
     nothing_is_borrowed(source, diag);
@@ -119,6 +122,13 @@ fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagn
             "remove `metadata` here, or `snapshot` from the struct",
         );
     }
+    if let Some(name) = &source.attrs.metadata {
+        diag.error_with_help(
+            name.key.span(),
+            "with `snapshot` the entity is the metadata, and no struct is generated that could have a name",
+            "remove `metadata` here, or `snapshot`",
+        );
+    }
 }
 
 /// Whoever holds an event must still hold it when the handler is stopped.
@@ -201,6 +211,65 @@ fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
 
 pub(super) fn is_id(field: &FieldSource<'_>) -> bool {
     field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
+}
+
+/// A field alone is a name that is not there: an expression reads it of `self`.
+fn a_destination_reads_fields_of_self(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let Some(destination) = &source.attrs.destination else {
+        return;
+    };
+    if let Expr::Path(path) = &destination.value
+        && let Some(name) = path.path.get_ident()
+        && source.fields.iter().any(|field| field.ident == name)
+    {
+        diag.error_with_help(
+            name.span(),
+            format_args!("`{name}` is a field of the entity"),
+            format_args!("write `destination = self.{name}`"),
+        );
+    }
+}
+
+/// A destination is a column, in logs and in messages.
+fn no_destination_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+    let Some(destination) = &source.attrs.destination else {
+        return;
+    };
+    let read = fields_of_self(destination.value.to_token_stream());
+    let sensitive = source
+        .fields
+        .iter()
+        .filter(|field| field.attrs.sensitive.is_some());
+    for field in sensitive {
+        if let Some(read) = read.iter().find(|read| *read == field.ident) {
+            diag.error_with_help(
+                read.span(),
+                "a destination cannot be sensitive: rows, logs and messages name it",
+                "name the destination by something that tells nothing, such as a key of your configuration",
+            );
+        }
+    }
+}
+
+/// The `host` of `self.host`, wherever it stands.
+fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
+    let mut fields = Vec::new();
+    let mut tokens = tokens.into_iter().peekable();
+    while let Some(token) = tokens.next() {
+        match token {
+            TokenTree::Ident(word) if word == "self" => {
+                let is_dot = |next: &TokenTree| matches!(next, TokenTree::Punct(punct) if punct.as_char() == '.');
+                if tokens.next_if(is_dot).is_some()
+                    && let Some(TokenTree::Ident(field)) = tokens.peek()
+                {
+                    fields.push(field.clone());
+                }
+            }
+            TokenTree::Group(group) => fields.append(&mut fields_of_self(group.stream())),
+            TokenTree::Ident(_) | TokenTree::Punct(_) | TokenTree::Literal(_) => {}
+        }
+    }
+    fields
 }
 
 /// What is read from a row owns what it holds: there is nothing that it could borrow from.

@@ -4,19 +4,22 @@ use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
 use syn::spanned::Spanned;
 
-use super::{enqueue, generics, in_const, metadata, options, runtime, sensitive, versions};
+use super::{
+    destination, enqueue, generics, in_const, metadata, options, runtime, sensitive, versions,
+};
 use crate::model::{Entity, Member};
 
 /// Everything that `#[derive(OutboxEntity)]` generates.
 pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
     let runtime = runtime(entity.krate.as_ref());
-    let struct_item = metadata::struct_item(entity, &runtime);
+    let struct_item = metadata::struct_item(entity);
     let items = [
         trait_impl(entity),
         enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
         sensitive::debug(entity).unwrap_or_default(),
+        sensitive::debug_of_entity(entity).unwrap_or_default(),
     ];
     let hidden = in_const(&runtime, &items);
     quote!(#struct_item #hidden)
@@ -36,15 +39,18 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     );
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
-    let hide_sensitive = sensitive::hide_method(entity);
+    let sensitive = sensitive::value(entity);
+    let destination = destination::method(entity);
     let upcast = versions::upcast(entity);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
     //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
+    //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
     //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
     //     }
@@ -57,6 +63,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
 
             const OPTIONS: _outbox::EntityOptions = #options;
 
+            const SENSITIVE: _outbox::Sensitive = #sensitive;
+
             fn entity_id(&self) -> _outbox::EntityId {
                 #entity_id
             }
@@ -65,13 +73,13 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
                 #user_id
             }
 
+            #destination
+
             fn metadata_json(
                 &self,
             ) -> ::core::result::Result<_outbox::RawMetadata, _outbox::__private::JsonError> {
                 #json
             }
-
-            #hide_sensitive
 
             #upcast
         }

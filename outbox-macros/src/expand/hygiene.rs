@@ -13,7 +13,7 @@ const HIDDEN: [&str; 2] = ["handler", "record"];
 fn what_generated_code_binds_begins_with_two_underscores() {
     let expansions = [
         super::outbox_entity(&parse_quote! {
-            #[outbox(event_type = "a", version = 2, upcast(1 = Older), priority = P, retry = ["1s"], timeout = "2s", order = "user")]
+            #[outbox(event_type = "a", version = 2, upcast(1 = Older), priority = P, retry = ["1s"], timeout = "2s", order = "user", destination = self.id)]
             struct Thin {
                 #[outbox(entity_id, user_id)] id: String,
                 #[outbox(metadata)] name: u8,

@@ -34,6 +34,14 @@ fn builder(options: &Options) -> TokenStream {
             &options.max_attempts,
             |known| quote!(#known),
         ),
+        call(
+            "with_max_snoozes",
+            &options.max_snoozes,
+            |known| quote!(#known),
+        ),
+        call("with_charge", &options.charge, |known| {
+            variant("Charge", known)
+        }),
         call("with_retry", &options.retry, |delays| {
             let delays = delays.iter().map(|delay| constant(delay, duration));
             // A const block, because the delays must be 'static and a call is not promoted to that.

@@ -32,6 +32,7 @@ fn small_entity() {
 fn large_entity() {
     let generated = outbox_entity(&parse_quote! {
         #[outbox(event_type = "moodEntry", display_name = "Mood", priority = -5, crate = crate::outbox)]
+        #[outbox(destination = self.local.host.clone(), charge = "always", max_snoozes = 20)]
         #[outbox(max_attempts = MOST, retry = ["1s", SLOW, "2m"], timeout = "30s", lease = "1m")]
         #[outbox(order = "user", on_dead = "skip", version = 2, upcast(1 = old::MoodV1))]
         pub(crate) struct MoodEntry {
@@ -136,8 +137,10 @@ fn error() {
         enum SyncError<E> {
             #[outbox(offline)]
             NoConnection,
-            #[outbox(rate_limited(after = wait))]
+            #[outbox(rate_limited(after = wait, scope = "user"))]
             Throttled { wait: Duration },
+            #[outbox(unavailable(destination = host))]
+            Down { host: String },
             #[outbox(retry(after = 1))]
             Busy(u16, Option<Duration>),
             #[outbox(permanent)]

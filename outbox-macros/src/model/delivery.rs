@@ -3,7 +3,7 @@
 use syn::{DeriveInput, Fields, Ident, Path, Type};
 
 use super::given;
-use crate::attr::{CaseSource, Class, ErrorSource, Place};
+use crate::attr::{About, CaseSource, Choice, Class, Constant, ErrorSource, Place};
 use crate::parameters;
 
 /// An error type whose every case says what the runtime does about it.
@@ -18,18 +18,30 @@ pub(crate) struct Case<'a> {
     /// `None` for a struct.
     pub(crate) variant: Option<&'a Ident>,
     pub(crate) answer: Answer<'a>,
+    pub(crate) scope: Scope<'a>,
 }
 
 /// What the runtime does about a case.
 pub(crate) enum Answer<'a> {
     Retry(Option<Source<'a>>),
     Permanent,
+    Unavailable(Option<Source<'a>>),
     Offline,
     Unauthenticated,
     RateLimited(Source<'a>),
     Obsolete,
     Snooze(Source<'a>),
     /// What the wrapped error answers.
+    Forward(Source<'a>),
+}
+
+/// Whom the answer is about.
+pub(crate) enum Scope<'a> {
+    /// The event's destination: nothing is said.
+    Usual,
+    Given(Constant<Choice>),
+    Named(Source<'a>),
+    /// What the wrapped error says.
     Forward(Source<'a>),
 }
 
@@ -75,18 +87,35 @@ impl<'a> Case<'a> {
             Place::Variant(ident) => Some(ident),
         };
         let field = |member: &syn::Member| Source::find(source.fields, member);
-        let answer = match &source.classes.first()?.value {
-            Class::Retry { after: None } => Answer::Retry(None),
-            Class::Retry { after: Some(after) } => Answer::Retry(Some(field(after)?)),
-            Class::Permanent => Answer::Permanent,
-            Class::Offline => Answer::Offline,
-            Class::Unauthenticated => Answer::Unauthenticated,
-            Class::RateLimited { after } => Answer::RateLimited(field(after)?),
-            Class::Obsolete => Answer::Obsolete,
-            Class::Snooze { after } => Answer::Snooze(field(after)?),
-            Class::Transparent => Answer::Forward(field(&source.fields.members().next()?)?),
+        let class = &source.classes.first()?.value;
+        let details = class.details();
+        let after = match details.and_then(|details| details.after.as_ref()) {
+            Some(after) => Some(field(after)?),
+            None => None,
         };
-        Some(Self { variant, answer })
+        let only_field = || field(&source.fields.members().next()?);
+        let answer = match class {
+            Class::Retry(_) => Answer::Retry(after),
+            Class::Permanent => Answer::Permanent,
+            Class::Unavailable(_) => Answer::Unavailable(after),
+            Class::Offline(_) => Answer::Offline,
+            Class::Unauthenticated => Answer::Unauthenticated,
+            Class::RateLimited(_) => Answer::RateLimited(after?),
+            Class::Obsolete => Answer::Obsolete,
+            Class::Snooze(_) => Answer::Snooze(after?),
+            Class::Transparent => Answer::Forward(only_field()?),
+        };
+        let scope = match (class, details.and_then(|details| details.about.as_ref())) {
+            (Class::Transparent, _) => Scope::Forward(only_field()?),
+            (_, None) => Scope::Usual,
+            (_, Some(About::Scope(scope))) => Scope::Given(scope.clone()),
+            (_, Some(About::Destination(name))) => Scope::Named(field(name)?),
+        };
+        Some(Self {
+            variant,
+            answer,
+            scope,
+        })
     }
 }
 

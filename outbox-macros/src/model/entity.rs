@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proc_macro2::Span;
-use syn::{Attribute, Field, Generics, Ident, Meta, Path, Type, Visibility};
+use syn::{Attribute, Expr, Field, Generics, Ident, Meta, Path, Type, TypePath, Visibility};
 
 use super::given;
 use crate::attr::{
-    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, serde_rename_all,
+    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, json_name,
+    serde_rename_all,
 };
 use crate::parameters;
 use crate::words;
@@ -20,9 +21,15 @@ pub(crate) struct Entity<'a> {
     /// Where the runtime is, if `crate = ..` says so.
     pub(crate) krate: Option<Path>,
     pub(crate) options: Options,
+    /// Where its events go, if `destination = ..` says so.
+    pub(crate) destination: Option<Expr>,
     pub(crate) entity_id: Member<'a>,
     pub(crate) user_id: Member<'a>,
     pub(crate) metadata: Metadata<'a>,
+    /// What the metadata struct is called, if `metadata = ".."` says so.
+    pub(crate) metadata_name: Option<Ident>,
+    /// The struct's `rename_all`.
+    pub(crate) rename_all: Option<Meta>,
     /// The versions of the metadata before `options.version`, all of them.
     pub(crate) older: Vec<Older>,
 }
@@ -33,6 +40,8 @@ pub(crate) struct Options {
     pub(crate) display_name: Constant<String>,
     pub(crate) priority: Option<Constant<i32>>,
     pub(crate) max_attempts: Option<Constant<u32>>,
+    pub(crate) max_snoozes: Option<Constant<u32>>,
+    pub(crate) charge: Option<Constant<Choice>>,
     pub(crate) retry: Option<Delays>,
     pub(crate) timeout: Option<Constant<Duration>>,
     pub(crate) lease: Option<Constant<Duration>>,
@@ -62,6 +71,7 @@ pub(crate) struct MetadataFields<'a> {
 /// A field of the entity.
 pub(crate) struct Member<'a> {
     pub(crate) ident: &'a Ident,
+    pub(crate) vis: &'a Visibility,
     pub(crate) ty: &'a Type,
     /// Where it says that it is shown to nobody.
     pub(crate) sensitive: Option<Span>,
@@ -86,8 +96,11 @@ impl<'a> Entity<'a> {
             entity_id: marked(|field| field.attrs.entity_id.is_some())?,
             user_id: marked(|field| field.attrs.user_id.is_some())?,
             metadata: Metadata::from_source(source),
+            metadata_name: given(&source.attrs.metadata),
+            rename_all: serde_rename_all(&input.attrs),
             older: given(&source.attrs.upcast).unwrap_or_default(),
             krate: given(&source.attrs.krate),
+            destination: given(&source.attrs.destination),
             options: Options::from_attrs(&source.attrs, &input.ident)?,
         })
     }
@@ -101,6 +114,8 @@ impl Options {
                 .unwrap_or_else(|| Constant::Known(words::title(name))),
             priority: given(&attrs.priority),
             max_attempts: given(&attrs.max_attempts),
+            max_snoozes: given(&attrs.max_snoozes),
+            charge: given(&attrs.charge),
             retry: given(&attrs.retry),
             timeout: given(&attrs.timeout),
             lease: given(&attrs.lease),
@@ -114,8 +129,8 @@ impl Options {
 
 impl Options {
     /// A constant that the compiler knows and this program does not.
-    pub(crate) fn first_path(&self) -> Option<&Path> {
-        fn of<T>(option: Option<&Constant<T>>) -> Option<&Path> {
+    pub(crate) fn first_path(&self) -> Option<&TypePath> {
+        fn of<T>(option: Option<&Constant<T>>) -> Option<&TypePath> {
             match option? {
                 Constant::Known(_) => None,
                 Constant::Path(path) => Some(path),
@@ -128,6 +143,8 @@ impl Options {
             of(Some(&self.display_name)),
             of(self.priority.as_ref()),
             of(self.max_attempts.as_ref()),
+            of(self.max_snoozes.as_ref()),
+            of(self.charge.as_ref()),
             of(self.retry.as_ref()),
             of(self.timeout.as_ref()),
             of(self.lease.as_ref()),
@@ -193,9 +210,10 @@ impl MetadataFields<'_> {
 
 impl<'a> Member<'a> {
     fn from_source(source: &FieldSource<'a>) -> Self {
-        let Field { ty, attrs, .. } = source.field;
+        let Field { ty, attrs, vis, .. } = source.field;
         Self {
             ident: source.ident,
+            vis,
             ty,
             sensitive: source.attrs.sensitive.as_ref().map(|mark| mark.key.span()),
             attrs,
@@ -205,6 +223,11 @@ impl<'a> Member<'a> {
     /// What the user documented about the field.
     pub(crate) fn docs(&self) -> impl Iterator<Item = &'a Attribute> {
         self.attrs_named("doc")
+    }
+
+    /// What serde calls the field, where that can be known.
+    pub(crate) fn json_name(&self, rename_all: Option<&Meta>) -> Option<String> {
+        json_name(self.ident, self.attrs, rename_all)
     }
 
     /// What the field tells serde.

@@ -58,6 +58,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
         operation: Operation::Create,
         priority: None,
         delay: Duration::ZERO,
+        destination: None,
         event_id: None,
     }
 }
@@ -69,6 +70,7 @@ pub struct EnqueueAll<'e, E> {
     operation: Operation,
     priority: Option<i32>,
     delay: Duration,
+    destination: Option<String>,
     event_id: Option<EventIds<'e, E>>,
 }
 
@@ -93,6 +95,12 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
         self
     }
 
+    /// Where they are delivered to: see [`NewEvent::with_destination`]. Default: what each entity's `destination` says.
+    pub fn destination(mut self, destination: impl Into<String>) -> Self {
+        self.destination = Some(destination.into());
+        self
+    }
+
     /// Which id the event of an entity has: see [`Enqueue::with_event_id`]. Default: a new one for each.
     pub fn with_event_id(mut self, event_id: impl Fn(&E) -> Uuid + 'e) -> Self {
         self.event_id = Some(Box::new(event_id));
@@ -112,6 +120,9 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
             let mut change = Enqueue::new(entity, self.operation).delay(self.delay);
             if let Some(priority) = self.priority {
                 change = change.priority(priority);
+            }
+            if let Some(destination) = &self.destination {
+                change = change.destination(destination);
             }
             if let Some(event_id) = &self.event_id {
                 change = change.with_event_id(event_id(entity));

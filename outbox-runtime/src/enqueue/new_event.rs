@@ -34,6 +34,7 @@ use crate::metadata::RawMetadata;
 #[must_use = "an event is enqueued only when a store takes it"]
 pub struct NewEvent {
     pub(crate) id: Uuid,
+    pub(crate) id_origin: IdOrigin,
     pub(crate) event_type: Cow<'static, str>,
     pub(crate) entity_id: EntityId,
     pub(crate) user_id: String,
@@ -46,13 +47,29 @@ pub struct NewEvent {
     pub(crate) order: Order,
     pub(crate) on_dead: OnDead,
     pub(crate) coalesce: Coalesce,
+    pub(crate) destination: Option<String>,
+}
+
+/// Where the id of an event is from. It is no part of the event: two events with one id are equal whoever made it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IdOrigin {
+    /// [`NewEvent::new`] made it, so that another call makes another one.
+    Made,
+    /// The caller gave it.
+    Given,
+}
+
+impl PartialEq for IdOrigin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
 pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 
 impl NewEvent {
-    /// The longest user id, entity id and event type, in bytes.
+    /// The longest user id, entity id, event type and destination, in bytes.
     pub const MAX_KEY_BYTES: usize = 255;
     /// The largest metadata, in bytes (1 MiB). What is larger belongs in the app's own table, with its key as metadata.
     pub const MAX_METADATA_BYTES: usize = 1 << 20;
@@ -66,8 +83,9 @@ impl NewEvent {
     ) -> Self {
         Self {
             id: Uuid::now_v7(),
+            id_origin: IdOrigin::Made,
             event_type: event_type.into(),
-            entity_id: entity_id.into(),
+            entity_id: entity_id.into().in_one_form(),
             user_id: user_id.into(),
             operation,
             priority: 0,
@@ -78,12 +96,14 @@ impl NewEvent {
             order: Order::Entity,
             on_dead: OnDead::Hold,
             coalesce: Coalesce::Never,
+            destination: None,
         }
     }
 
     /// The same event under an id of the caller's: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
     pub fn with_id(mut self, id: Uuid) -> Self {
         self.id = id;
+        self.id_origin = IdOrigin::Given;
         self
     }
 
@@ -136,6 +156,14 @@ impl NewEvent {
     /// an earlier event said and this one does not is never sent.
     pub fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
         self.coalesce = coalesce;
+        self
+    }
+
+    /// Where it is delivered to, a name of your own: not empty, at most [`MAX_KEY_BYTES`](Self::MAX_KEY_BYTES), without control
+    /// characters. What the service there answers is taken for the state of that destination alone. Default: none, as all events
+    /// of the handler set that name none.
+    pub fn with_destination(mut self, destination: impl Into<String>) -> Self {
+        self.destination = Some(destination.into());
         self
     }
 
@@ -217,6 +245,12 @@ impl NewEvent {
         self.coalesce
     }
 
+    /// Where it is delivered to; `None`: to where all events of its handler set go that name no destination.
+    #[must_use]
+    pub fn destination(&self) -> Option<&str> {
+        self.destination.as_deref()
+    }
+
     /// Checks the rules of a row: what every store and sink must do before it writes.
     ///
     /// # Errors
@@ -234,6 +268,7 @@ impl NewEvent {
             ("event_type", Some(self.event_type.as_ref())),
             ("user_id", Some(self.user_id.as_str())),
             ("entity_id", self.entity_id.as_text()),
+            ("destination", self.destination.as_deref()),
         ];
         for (field, key) in keys {
             if let Some(reason) = key.and_then(key_fault) {
@@ -270,12 +305,13 @@ impl NewEvent {
 
     /// Whether `stored` is this very event: the same change of the same entity.
     ///
-    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. A row that another event
+    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. Metadata is compared as JSON:
+    /// the order of keys, white space and the notation of numbers do not count either. A row that another event
     /// was folded into has that one's content: a store remembers the [`fingerprint`](Self::fingerprint) of what was first
     /// enqueued under an id, and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
-        self.id == stored.id && Content::of(self) == Content::of_stored(stored)
+        self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
     }
 
     /// The row of this event at the moment it is written.
@@ -303,6 +339,13 @@ impl NewEvent {
             dead_reason: None,
             order: self.order,
             on_dead: self.on_dead,
+            destination: self.destination,
+            deferrals: 0,
+            deferred_since: None,
+            last_refusal: None,
+            crashes: 0,
+            snoozes: 0,
+            revision: 0,
         }
     }
 }

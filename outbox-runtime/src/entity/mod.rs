@@ -6,13 +6,16 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::metadata::{RawMetadata, ReadVersion};
-use crate::redaction::Redaction;
+use crate::redaction::{Redaction, Sensitive};
 
+mod destination; // where its changes go
 mod id; // which entity, and whose
+mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
 
+pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
-pub use self::options::{Coalesce, EntityOptions, OnDead, Order};
+pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -50,11 +53,27 @@ pub trait OutboxEntity: Sized + 'static {
     /// Where a field's `Serialize` fails.
     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error>;
 
+    /// What of the metadata is sensitive.
+    ///
+    /// Default: not said, so that the reason of metadata that cannot be read tells no more than where. The derive says it for
+    /// `#[outbox(sensitive)]` fields.
+    const SENSITIVE: Sensitive = Sensitive::ByHand;
+
+    /// Where its change is delivered to: a name of your own, such as the host. It is asked when the change is enqueued, and stored
+    /// with it. What the service there answers is taken for the state of that destination alone.
+    ///
+    /// Default: `None`, as all events of the handler set that name none.
+    fn destination(&self) -> Option<String> {
+        None
+    }
+
     /// Names the values that no message about an event may show: those of `#[outbox(sensitive)]` fields.
     ///
-    /// Default: none.
+    /// Default: those that [`SENSITIVE`](Self::SENSITIVE) tells, in the form that they have in JSON.
     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut Redaction) {
-        let _ = (metadata, redaction);
+        if let Sensitive::AllBut(shown) = Self::SENSITIVE {
+            redaction.hide_all_but(metadata, shown);
+        }
     }
 
     /// Reads metadata of an older version through the type that it had: `read.through::<TypeOfThatVersion>()`, or

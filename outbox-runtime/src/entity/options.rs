@@ -28,12 +28,30 @@ pub struct EntityOptions {
     on_dead: OnDead,
     coalesce: Coalesce,
     metadata_version: u32,
+    charge: Charge,
+    max_snoozes: Option<u32>,
+}
+
+/// Which failures count against an event: `#[outbox(charge = "..")]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Charge {
+    /// Those for which there is evidence that they are its own: others like it get through. While nobody gets through, attempts
+    /// are given back, so that an outage makes no dead letters.
+    #[default]
+    Evidence,
+    /// Each. For a type whose events must not be tried more often than `max_attempts` says, whatever the service's state.
+    Always,
 }
 
 /// Which events wait for each other: `#[outbox(order = "..")]`.
 ///
 /// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
 /// do not wait for each other, whatever they are about.
+///
+/// An event keeps the order that it was enqueued with. So where an update of the application changes the order of a type,
+/// events that wait from before and new ones do not wait for each other; a warning in the log says so when one of the older
+/// is delivered. Where that matters, deliver what waits before the update, or give the type a new name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -72,16 +90,21 @@ pub enum Coalesce {
     /// | waiting | and then | becomes |
     /// |---|---|---|
     /// | create | update | create with the new content |
-    /// | create | delete | nothing: the remote service never knew it |
+    /// | create | delete | nothing, where the remote service cannot know it; else two events |
     /// | update | update | update with the new content |
     /// | update | delete | delete |
     ///
     /// Any other pair is two events: what is created again after a delete is created again.
     ///
+    /// A creation and its deletion cancel out only where the store knows that no event about the entity was ever attempted
+    /// and that none is left to be sent: an application may enqueue a second creation of what the service has. What was
+    /// attempted and cleaned up since is remembered. In doubt (after an import, or for a user whose events became those of
+    /// another) both are sent.
+    ///
     /// The waiting event keeps its id, and so its idempotency key, its place and its time of enqueueing; it has the higher
     /// priority, the earlier due time and the larger number of attempts of the two. Nothing is folded over an event
-    /// that stands between the two in their [order](Order), of whatever type, as that would change the order, and nothing
-    /// into an event that was ever claimed, even if it was given back: the remote service may have seen it under its key.
+    /// that stands between the two in their [order](Order), of whatever type, as that would change the order, nothing into
+    /// an event with another destination, and nothing into one that was ever claimed, even if it was given back: the remote service may have seen it under its key.
     ///
     /// Enqueueing an event again after an unknown outcome stays harmless: the store remembers what was enqueued under
     /// each id, as long as it has the event that carries it.
@@ -105,6 +128,8 @@ impl EntityOptions {
             on_dead: OnDead::Hold,
             coalesce: Coalesce::Never,
             metadata_version: 1,
+            charge: Charge::Evidence,
+            max_snoozes: None,
         }
     }
 
@@ -165,6 +190,19 @@ impl EntityOptions {
     /// Which version of the metadata's shape this program writes, from 1. Default: 1.
     pub const fn with_metadata_version(mut self, version: u32) -> Self {
         self.metadata_version = version;
+        self
+    }
+
+    /// Which failures count against an event. Default: [`Charge::Evidence`].
+    pub const fn with_charge(mut self, charge: Charge) -> Self {
+        self.charge = charge;
+        self
+    }
+
+    /// How often an event may be snoozed, at least once: the next snooze after so many makes it a dead letter. Default: as often
+    /// as its handler likes.
+    pub const fn with_max_snoozes(mut self, max_snoozes: u32) -> Self {
+        self.max_snoozes = Some(max_snoozes);
         self
     }
 
@@ -233,6 +271,19 @@ impl EntityOptions {
     pub const fn metadata_version(&self) -> u32 {
         self.metadata_version
     }
+
+    /// Which failures count against an event.
+    #[must_use]
+    pub const fn charge(&self) -> Charge {
+        self.charge
+    }
+
+    /// How often an event may be snoozed; `None` is as often as its handler likes.
+    #[must_use]
+    pub const fn max_snoozes(&self) -> Option<u32> {
+        self.max_snoozes
+    }
+
     /// Which rule the options break, if any. The derive holds literals to the same rules as it reads them; this is for
     /// what only the compiler knows.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
@@ -244,6 +295,9 @@ impl EntityOptions {
         }
         match (self.timeout, self.lease, self.retry) {
             _ if self.max_attempts == 0 => Some("an event needs at least 1 attempt"),
+            _ if matches!(self.max_snoozes, Some(0)) => {
+                Some("`max_snoozes` is at least 1; an event that is never snoozed needs no limit")
+            }
             (_, _, Some([])) => Some("`retry` needs at least one delay"),
             (timeout, _, _) if is(timeout, Duration::ZERO) => Some("a timeout is longer than zero"),
             (_, lease, _) if is(lease, Duration::ZERO) => Some("a lease is longer than zero"),

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{BoxError, one_line, without_url};
@@ -18,11 +19,15 @@ use crate::outcome::Outcome;
 /// |---|---|---|
 /// | [`retry`](Self::retry) | counts | again, after the retry schedule's delay |
 /// | [`permanent`](Self::permanent) | counts | dead letter |
-/// | [`offline`](Self::offline) | is given back | the whole run pauses and probes |
+/// | [`unavailable`](Self::unavailable) | is given back | the destination pauses and is probed |
+/// | [`offline`](Self::offline) | is given back | the destination pauses and is probed |
 /// | [`unauthenticated`](Self::unauthenticated) | is given back | the user's work pauses until credentials were refreshed |
-/// | [`rate_limited`](Self::rate_limited) | is given back | the handler set pauses for that long, then tries one event alone |
+/// | [`rate_limited`](Self::rate_limited) | is given back | the destination pauses for that long, then tries one event alone |
 /// | [`obsolete`](Self::obsolete) | counts | completed: the remote service does not want it any more |
 /// | [`snooze`](Self::snooze) | is given back | again after that long |
+///
+/// [`because`](Self::because) adds what an answer was caused by. [`for_user`](Self::for_user) and
+/// [`for_destination`](Self::for_destination) tell whom `unavailable`, `offline` and `rate_limited` are about.
 ///
 /// # Examples
 ///
@@ -36,6 +41,7 @@ use crate::outcome::Outcome;
 ///         401 => Err(HandlerError::unauthenticated()),
 ///         404 | 410 => Err(HandlerError::obsolete()),
 ///         429 => Err(HandlerError::rate_limited(Duration::from_secs(1))),
+///         502..=504 => Err(HandlerError::unavailable(format!("HTTP {status}"))),
 ///         500..=599 => Err(HandlerError::retry(format!("HTTP {status}"))),
 ///         _ => Err(HandlerError::permanent(format!("HTTP {status}"))),
 ///     }
@@ -50,6 +56,7 @@ use crate::outcome::Outcome;
 #[must_use]
 pub struct HandlerError {
     delivery: Delivery,
+    scope: Scope,
     cause: Option<BoxError>,
 }
 
@@ -66,7 +73,12 @@ pub enum Delivery {
     Permanent,
     /// The row cannot be read; never again.
     Undecodable,
-    /// The network is gone: nothing is sent until a probe succeeds.
+    /// The service cannot answer for now, whatever the event is: it is given back, and the destination is probed.
+    Unavailable {
+        /// What the service asked for (`Retry-After`), from now.
+        after: Option<Duration>,
+    },
+    /// There is no network: the event is given back, and the destination is probed.
     Offline,
     /// The credentials are refused: nothing of this user is sent until they were refreshed.
     Unauthenticated,
@@ -86,15 +98,47 @@ pub enum Delivery {
     NoHandler,
 }
 
+/// Whom an answer is about that concerns more than its event: [`Unavailable`](Delivery::Unavailable),
+/// [`Offline`](Delivery::Offline) and [`RateLimited`](Delivery::RateLimited). Other answers have no scope.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use outbox_runtime::{HandlerError, Scope};
+///
+/// let wait = Duration::from_secs(30);
+/// assert_eq!(*HandlerError::rate_limited(wait).scope(), Scope::Destination);
+/// assert_eq!(*HandlerError::rate_limited(wait).for_user().scope(), Scope::User);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Scope {
+    /// Everything that goes where the event goes.
+    #[default]
+    Destination,
+    /// The event's user alone, at the event's handler set: a quota that each user has.
+    User,
+    /// A destination that is not the event's own. The answer applies to this event alone, since the runtime cannot know
+    /// what else goes there.
+    Named(String),
+}
+
 impl HandlerError {
-    /// It may go better next time: a 5xx answer, a timeout, a dropped connection.
+    /// It may go better next time: a 500 answer, an answer that cannot be read.
     pub fn retry(cause: impl Into<BoxError>) -> Self {
-        Self::because(Delivery::Retry { after: None }, cause)
+        Self::plain(Delivery::Retry { after: None }).because(cause)
     }
 
     /// No repetition can help: the service understood and refused. The event becomes a dead letter.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
-        Self::because(Delivery::Permanent, cause)
+        Self::plain(Delivery::Permanent).because(cause)
+    }
+
+    /// The service cannot answer for now, and the event is not to blame: a 502, 503 or 504, a timeout, a connection that
+    /// ended without an answer. No attempt is used up while that lasts.
+    pub fn unavailable(cause: impl Into<BoxError>) -> Self {
+        Self::plain(Delivery::Unavailable { after: None }).because(cause)
     }
 
     /// There is no network. No attempt is used up while that lasts.
@@ -107,9 +151,9 @@ impl HandlerError {
         Self::plain(Delivery::Unauthenticated)
     }
 
-    /// The service wants to be left alone for `after` (429, or 503 with `Retry-After`).
+    /// The service wants to be left alone for `after` (429).
     ///
-    /// The handler set pauses. Then one event is tried alone, and the others one after the other, until no limit was met for
+    /// The event's destination pauses. Then one event is tried alone, and the others one after the other, until no limit was met for
     /// eight times as long as the pause was; then two at once may be under way, and so on up to
     /// [`max_concurrency`](crate::ProcessorBuilder::max_concurrency). Where `after` is zero the pause is a second; where it is
     /// zero or the same for the event that is tried alone, twice what it was, up to a minute.
@@ -127,11 +171,43 @@ impl HandlerError {
         Self::plain(Delivery::Snooze { duration })
     }
 
-    /// For a [`retry`](Self::retry): not before `after` from now. The longer of this and the schedule's delay wins.
+    /// For a [`retry`](Self::retry) and for [`unavailable`](Self::unavailable): not before `after` from now. The longer
+    /// of this and the delay that is due anyway wins. Other answers stay as they are.
     pub fn with_retry_after(mut self, after: Duration) -> Self {
-        if let Delivery::Retry { after: not_before } = &mut self.delivery {
+        if let Delivery::Retry { after: not_before } | Delivery::Unavailable { after: not_before } =
+            &mut self.delivery
+        {
             *not_before = Some(after);
         }
+        self
+    }
+
+    /// Adds what the answer was caused by, in place of what was there: the text that the row keeps and
+    /// [`explain`](crate::OutboxRepository::explain) tells. The URL of a `reqwest::Error` is taken out.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::HandlerError;
+    ///
+    /// let error = HandlerError::offline().because("the VPN is down");
+    /// assert_eq!(error.to_string(), "the VPN is down");
+    /// assert_eq!(HandlerError::offline().to_string(), "offline");
+    /// ```
+    pub fn because(mut self, cause: impl Into<BoxError>) -> Self {
+        self.cause = Some(without_url(cause.into()));
+        self
+    }
+
+    /// Narrows the answer to the event's user: others go on ([`Scope::User`]).
+    pub fn for_user(mut self) -> Self {
+        self.scope = Scope::User;
+        self
+    }
+
+    /// The answer is about another destination than the event's: others go on ([`Scope::Named`]).
+    pub fn for_destination(mut self, name: impl Into<String>) -> Self {
+        self.scope = Scope::Named(name.into());
         self
     }
 
@@ -139,6 +215,12 @@ impl HandlerError {
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery
+    }
+
+    /// Whom the answer is about. Default: the event's destination.
+    #[must_use]
+    pub fn scope(&self) -> &Scope {
+        &self.scope
     }
 
     pub(super) fn no_handler() -> Self {
@@ -163,7 +245,8 @@ impl HandlerError {
                 message: message(),
             },
             Delivery::Snooze { duration } => Outcome::GivenBack { delay: duration },
-            Delivery::Offline
+            Delivery::Unavailable { .. }
+            | Delivery::Offline
             | Delivery::Unauthenticated
             | Delivery::RateLimited { .. }
             | Delivery::NoHandler => Outcome::GivenBack {
@@ -175,14 +258,8 @@ impl HandlerError {
     fn plain(delivery: Delivery) -> Self {
         Self {
             delivery,
+            scope: Scope::Destination,
             cause: None,
-        }
-    }
-
-    fn because(delivery: Delivery, cause: impl Into<BoxError>) -> Self {
-        Self {
-            delivery,
-            cause: Some(without_url(cause.into())),
         }
     }
 }
@@ -192,6 +269,7 @@ impl fmt::Display for HandlerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(cause) = &self.cause else {
             return f.write_str(match self.delivery {
+                Delivery::Unavailable { .. } => "unavailable",
                 Delivery::Offline => "offline",
                 Delivery::Unauthenticated => "the credentials were refused",
                 Delivery::RateLimited { .. } => "rate limited",
@@ -257,11 +335,19 @@ impl Error for HandlerError {
 pub trait DeliveryError: Error + Send + Sync + 'static {
     /// What the runtime does about this error.
     fn delivery(&self) -> Delivery;
+
+    /// Whom the answer is about, for the classes that concern more than the event. Default: the event's destination.
+    fn scope(&self) -> Scope {
+        Scope::Destination
+    }
 }
 
 impl<E: DeliveryError> From<E> for HandlerError {
     fn from(error: E) -> Self {
-        Self::because(error.delivery(), error)
+        Self {
+            scope: error.scope(),
+            ..Self::plain(error.delivery()).because(error)
+        }
     }
 }
 
@@ -274,6 +360,37 @@ impl DeliveryError for DecodeError {
 impl<E: DeliveryError> DeliveryError for Box<E> {
     fn delivery(&self) -> Delivery {
         (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+/// The standard library says so of a box whose error has a size.
+impl Error for Box<dyn DeliveryError> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        (**self).source()
+    }
+}
+
+impl DeliveryError for Box<dyn DeliveryError> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
     }
 }
 

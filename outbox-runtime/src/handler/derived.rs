@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::answer::{Delivery, DeliveryError};
+use super::answer::{Delivery, DeliveryError, Scope};
 
 /// How long to wait, as the field that `after = ..` names must say it.
 #[diagnostic::on_unimplemented(
@@ -54,6 +54,13 @@ pub fn retry_after<T: OptionalWait>(field: &T) -> Delivery {
     }
 }
 
+/// `#[outbox(unavailable(after = field))]`.
+pub fn unavailable<T: OptionalWait>(field: &T) -> Delivery {
+    Delivery::Unavailable {
+        after: field.wait(),
+    }
+}
+
 /// `#[outbox(rate_limited(after = field))]`.
 pub fn rate_limited<T: Wait>(field: &T) -> Delivery {
     Delivery::RateLimited {
@@ -68,6 +75,29 @@ pub fn snooze<T: Wait>(field: &T) -> Delivery {
     }
 }
 
+/// The name of a destination, as the field that `destination = ..` names must say it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a destination",
+    label = "`destination = ..` names this field, which is no string",
+    note = "its type must be a string: `String`, `&'static str`, or any other `AsRef<str>`"
+)]
+pub trait Name {
+    /// Which one.
+    fn name(&self) -> String;
+}
+
+#[diagnostic::do_not_recommend]
+impl<T: AsRef<str>> Name for T {
+    fn name(&self) -> String {
+        self.as_ref().to_owned()
+    }
+}
+
+/// `#[outbox(offline(destination = field))]`.
+pub fn named<T: Name>(field: &T) -> Scope {
+    Scope::Named(field.name())
+}
+
 /// What an error must be that a transparent one wraps.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say what to do about a failed delivery",
@@ -79,7 +109,7 @@ pub trait Answer: DeliveryError {}
 #[diagnostic::do_not_recommend]
 impl<E: DeliveryError> Answer for E {}
 
-/// `#[outbox(transparent)]`.
-pub fn forward<T: Answer>(field: &T) -> Delivery {
-    field.delivery()
+/// `#[outbox(transparent)]`: who answers.
+pub fn forward<T: Answer>(field: &T) -> &dyn DeliveryError {
+    field
 }

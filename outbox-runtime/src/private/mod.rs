@@ -1,6 +1,7 @@
 //! What generated code calls. No part of it is public API: it changes without notice.
 
 mod checks; // what contradicts itself does not compile
+mod destination; // where the events of an entity go
 mod fields; // a metadata struct as a tuple of its fields: its JSON, once for all entities
 mod json; // the JSON of an entity whose form serde's derives decide about
 mod member; // the entity of a variant
@@ -8,6 +9,7 @@ pub mod names; // what hides the user's constants
 mod set; // the events of a set: what they share
 
 pub use self::checks::{assert_event_type, assert_options};
+pub use self::destination::destination;
 pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
@@ -17,8 +19,10 @@ pub use self::member::{Member, NotAMember};
 pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
-    Answer, OptionalWait, Wait, forward, rate_limited, retry_after, snooze,
+    Answer, Name, OptionalWait, Wait, forward, named, rate_limited, retry_after, snooze,
+    unavailable,
 };
+pub use crate::metadata::Finite;
 pub use crate::redaction::Redacted;
 pub use crate::wire_lock::lock::assert_wire_lock;
 pub use serde;

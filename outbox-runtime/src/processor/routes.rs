@@ -9,9 +9,7 @@ use super::builder::Settings;
 use crate::claim::EventTypes;
 use crate::entity::EntityOptions;
 use crate::error::BuildError;
-use crate::event::OutboxEvent;
 use crate::handler::OutboxEventHandler;
-use crate::redaction::REDACTED;
 use crate::retry::RetryPolicy;
 
 /// The registered handlers.
@@ -153,16 +151,6 @@ impl Routes {
         let met = met.iter().filter(|(_, taker)| **taker == index);
         types.extend(met.map(|(event_type, _)| event_type.clone()));
         types.into_iter().collect()
-    }
-
-    /// A failure's text as it may be stored and logged.
-    pub(super) fn redact(&self, index: HandlerIndex, event: &OutboxEvent, text: String) -> String {
-        let Some(registered) = self.handlers.get(index) else {
-            return text;
-        };
-        // It runs code of the application's, whose panic must not end the run and must not let the text through.
-        let redacted = catch_unwind(AssertUnwindSafe(|| registered.handler.redact(event, text)));
-        redacted.unwrap_or_else(|_| REDACTED.to_owned())
     }
 
     /// What may be claimed: no type without a handler, none of a handler that `paused` names, and none of `unhandled`.

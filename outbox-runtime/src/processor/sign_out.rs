@@ -1,6 +1,6 @@
 //! Signing out: what becomes of a user's events when the user goes.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::run::Command;
 use crate::dead_letters::{ExportError, write_lines};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::repository::DeleteUnit;
 
 /// What becomes of the events of a user who signs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,11 @@ pub enum SignOut {
     },
     /// Deletes everything of the user's, delivered or not.
     Abandon,
-    /// Writes what is not delivered to a new file, as JSON, one event a line, and then deletes everything of the user's.
+    /// Writes what is not delivered to a new file, as JSON, one event a line, and once that is on the medium deletes
+    /// everything of the user's, all at once.
+    ///
+    /// What others change, enqueue or deliver while the file is written stays in the store, together with all events that wait
+    /// for it or that it waits for: [`SignedOut::undelivered`] counts them. The file may have them too, under the same ids.
     Export(PathBuf),
 }
 
@@ -128,7 +133,7 @@ impl Running {
         answer.await.unwrap_or(Ok(()))
     }
 
-    /// What is enqueued while this goes on is not deleted unseen: just what was read is.
+    /// Nothing is deleted that is not in the file just as it is in the store.
     async fn export_and_delete(
         &self,
         user_id: &str,
@@ -150,22 +155,19 @@ impl Running {
         // An event may have moved on from one status to the next between two listings.
         undelivered.sort_by_key(|event| event.seq);
         undelivered.dedup_by_key(|event| event.seq);
-        let ids: Vec<_> = undelivered
-            .iter()
-            .chain(&delivered)
-            .map(|event| event.id)
-            .collect();
         // Files block, which a task must not.
-        let written = tokio::task::spawn_blocking(move || write_file(&path, &undelivered));
-        left.exported = written.await.map_err(io::Error::other)??;
-        for id in ids {
-            left.deleted += u64::from(repository.delete_event(id).await?);
-        }
+        let written = tokio::task::spawn_blocking(move || {
+            write_file(&path, &undelivered).map(|count| (count, undelivered))
+        });
+        let (exported, mut seen) = written.await.map_err(io::Error::other)??;
+        left.exported = exported;
+        seen.append(&mut delivered);
+        left.deleted = repository.delete_seen(&seen, DeleteUnit::Lane).await?;
         Ok(())
     }
 }
 
-/// Writes a new file, and returns once it is on the medium.
+/// Writes a new file, and returns once it and its name are on the medium. What cannot be written whole is not left behind.
 fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
     let told =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -174,9 +176,33 @@ fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
         .create_new(true)
         .open(path)
         .map_err(told)?;
-    let mut writer = BufWriter::new(&file);
-    let count = write_lines(events, &mut writer).map_err(told)?;
+    let written = write_all(&file, events).and_then(|count| {
+        sync_folder(path)?;
+        Ok(count)
+    });
+    if written.is_err() {
+        drop(file);
+        // Where this fails too, the first error is the one to tell.
+        let _ = fs::remove_file(path);
+    }
+    written.map_err(told)
+}
+
+fn write_all(file: &File, events: &[OutboxEvent]) -> io::Result<u64> {
+    let mut writer = BufWriter::new(file);
+    let count = write_lines(events, &mut writer)?;
     drop(writer);
-    file.sync_all().map_err(told)?;
+    file.sync_all()?;
     Ok(count)
+}
+
+/// A new file is found after a loss of power only once its folder is on the medium. Windows has no such call, and needs none.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use super::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -97,6 +97,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         (**self).discard(ids).await
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        (**self).delete_seen(seen, unit).await
     }
 
     async fn delete_events_for_entities(

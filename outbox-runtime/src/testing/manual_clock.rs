@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use crate::clock::{self, Clock, Sleep};
@@ -40,13 +40,20 @@ struct Shared {
 }
 
 struct State {
-    now: DateTime<Utc>,
+    /// To the nanosecond, so that steps of less than a microsecond add up. What is told and compared is cut.
+    exact: DateTime<Utc>,
     /// Who sleeps until when, in the order in which they are woken.
     sleepers: BTreeMap<Bed, Waker>,
     fallen_asleep: u64,
 }
 
-/// A deadline, and a number that no other sleeper has.
+impl State {
+    fn now(&self) -> DateTime<Utc> {
+        clock::to_micros(self.exact)
+    }
+}
+
+/// A deadline in whole microseconds, and a number that no other sleeper has.
 type Bed = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
@@ -58,7 +65,7 @@ impl ManualClock {
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
-                now: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
+                exact: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
                 sleepers: BTreeMap::new(),
                 fallen_asleep: 0,
             }),
@@ -66,24 +73,34 @@ impl ManualClock {
         }))
     }
 
-    /// Moves the clock forward, and wakes whoever slept until then.
+    /// Moves the clock forward, and wakes whoever slept until then. Threads that advance it at the same time all count: the
+    /// clock moves by the sum. Steps of less than a microsecond add up.
     pub fn advance(&self, duration: Duration) {
-        self.set(clock::after(self.now(), duration));
+        self.turn(|now| {
+            let step = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
+            clock::shifted(now, step)
+        });
     }
 
-    /// Sets the clock, backwards too.
+    /// Sets the clock, backwards too, and wakes whoever slept until then.
     pub fn set(&self, now: DateTime<Utc>) {
+        self.turn(|_| now);
+    }
+
+    /// Reads and moves it in one step: nobody moves it in between.
+    fn turn(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
         let mut state = self.state();
-        let now = clock::to_micros(now);
-        state.now = now;
+        state.exact = to(state.exact);
+        let now = state.now();
         let later = state.sleepers.split_off(&(now, u64::MAX));
         let woken = std::mem::replace(&mut state.sleepers, later);
         drop(state);
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// Resolves once somebody sleeps until exactly `deadline`: what they had to do before it is done.
+    /// Resolves once somebody sleeps until exactly `deadline`, to the microsecond: what they had to do before it is done.
     pub async fn until_asleep(&self, deadline: DateTime<Utc>) {
+        let deadline = clock::up_to_micros(deadline);
         let mut bedtime = self.0.bedtime.subscribe();
         let asleep = |_: &u64| {
             let state = self.state();
@@ -94,7 +111,8 @@ impl ManualClock {
         let _ = bedtime.wait_for(asleep).await;
     }
 
-    /// The earliest time that somebody sleeps until: what a test that has nothing else to wait for sets the clock to.
+    /// The earliest time that somebody sleeps until: what a test that has nothing else to wait for sets the clock to, which
+    /// wakes them. A deadline between two microseconds is reached with the later one.
     #[must_use]
     pub fn next_deadline(&self) -> Option<DateTime<Utc>> {
         let state = self.state();
@@ -121,13 +139,13 @@ impl fmt::Debug for ManualClock {
 
 impl Clock for ManualClock {
     fn now(&self) -> DateTime<Utc> {
-        self.state().now
+        self.state().now()
     }
 
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
         Box::pin(Sleeper {
             clock: self.clone(),
-            deadline,
+            deadline: clock::up_to_micros(deadline),
             bed: None,
         })
     }
@@ -146,7 +164,7 @@ impl Future for Sleeper {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
         let clock = self.clock.clone();
         let mut state = clock.state();
-        if state.now >= self.deadline {
+        if state.now() >= self.deadline {
             return Poll::Ready(());
         }
         let deadline = self.deadline;

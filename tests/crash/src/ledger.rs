@@ -56,6 +56,8 @@ pub enum Record {
         number: u32,
         /// Which attempt it is, as the event says.
         attempt: u32,
+        /// In how many attempts in a row a process had died before, as the event says: they take no attempt.
+        crashes: u32,
         /// In which process.
         process: u32,
     },

@@ -22,6 +22,8 @@ pub struct Row {
     pub attempts: u32,
     /// Attempts that it had.
     pub max_attempts: u32,
+    /// In how many attempts in a row a process died.
+    pub crashes: u32,
     /// Microseconds since 1970.
     pub completed_at: Option<i64>,
 }
@@ -75,7 +77,7 @@ impl Database {
         if there("outbox_events")? {
             database.rows = collect(
                 &conn,
-                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at
+                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at, crashes
                  FROM outbox_events ORDER BY seq",
                 |row| {
                     Ok(Row {
@@ -87,6 +89,7 @@ impl Database {
                         attempts: row.get(5)?,
                         max_attempts: row.get(6)?,
                         completed_at: row.get(7)?,
+                        crashes: row.get(8)?,
                     })
                 },
             )?;

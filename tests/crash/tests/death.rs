@@ -89,12 +89,12 @@ fn a_death_between_a_delivery_and_its_outcome_delivers_again_under_the_same_key(
     let delivered = row(&arena, 0);
     assert_eq!(
         (delivered.status.as_str(), delivered.attempts),
-        ("completed", 2)
+        ("completed", 1)
     );
 }
 
 #[test]
-fn a_death_between_a_claim_and_its_handler_uses_up_an_attempt_and_holds_nothing_up() {
+fn a_death_between_a_claim_and_its_handler_uses_up_no_attempt_and_holds_nothing_up() {
     let arena = arena_with(&[Chore::AbortBefore]);
     assert!(has_aborted(arena.run(&arena.plan(Work::Serve))));
     assert!(!has_started(&arena, 1), "no handler did anything");
@@ -106,7 +106,7 @@ fn a_death_between_a_claim_and_its_handler_uses_up_an_attempt_and_holds_nothing_
     let delivered = row(&arena, 0);
     assert_eq!(
         (delivered.status.as_str(), delivered.attempts),
-        ("completed", 2)
+        ("completed", 1)
     );
 }
 
@@ -143,7 +143,7 @@ fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_
     let mut aborted = 0;
     loop {
         let mut plan = arena.plan(Work::Drain);
-        // Nothing else is under way when it strikes: what is shares its fate, and its attempts.
+        // Nothing else is under way when it strikes: what is shares its fate, and its crashes.
         plan.concurrency = 1;
         let ended = arena.run(&plan);
         if !has_aborted(ended) {
@@ -159,7 +159,8 @@ fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_
         cleaned_up: false,
     });
     assert_eq!(verdict.dead, [Task::event_id(0, 4)].into(), "{verdict}");
-    assert_eq!(row(&arena, 4).attempts, ATTEMPTS);
+    let poison = row(&arena, 4);
+    assert_eq!((poison.attempts, poison.crashes), (0, ATTEMPTS));
 }
 
 #[test]
@@ -216,8 +217,8 @@ fn a_process_that_was_frozen_past_its_lease_records_nothing_over_the_next_one() 
     wait::pause(Duration::from_millis(250));
     let left = row(&arena, 0);
     assert_eq!(
-        (left.status.as_str(), left.attempts),
-        ("processing", 2),
+        (left.status.as_str(), left.attempts, left.crashes),
+        ("processing", 1, 1),
         "the next one is at it, whatever the frozen one says"
     );
     wait::until("the outcome", || row(&arena, 0).status == "completed");

@@ -26,7 +26,9 @@ pub fn http(bytes: &[u8]) {
     assert_eq!(answer.is_ok(), status.is_success());
     match answer.map_err(|error| error.delivery()) {
         Err(Delivery::RateLimited { after }) => assert!(!after.is_zero() && after <= LONGEST_WAIT),
-        Err(Delivery::Retry { after }) => assert_eq!(after, wait.filter(|wait| !wait.is_zero())),
+        Err(Delivery::Retry { after } | Delivery::Unavailable { after }) => {
+            assert_eq!(after, wait.filter(|wait| !wait.is_zero()));
+        }
         _ => {}
     }
 }

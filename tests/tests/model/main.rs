@@ -13,9 +13,9 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, Clock, DeadReason, Disposition, Durability, EnqueueError, Lease, MemoryStore,
-    NewEvent, OutboxEvent, OutboxRepository, OutboxStatus, RawMetadata, Settled, Settlement,
-    StoreErrorKind,
+    ClaimOrder, ClaimRequest, Clock, DeadReason, Disposition, Durability, EnqueueError, Lease,
+    MemoryStore, NewEvent, OutboxEvent, OutboxRepository, OutboxStatus, RawMetadata, Refusal,
+    RefusalClass, Selector, Settled, Settlement, StoreErrorKind,
 };
 use outbox_tests::{Broken, Flaw, Temporary};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
@@ -23,7 +23,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use self::reference::{Answer, Change, Millis, Reference, Report, Row, Step, Wishes};
+use self::reference::{Answer, Change, Choice, Millis, Reference, Report, Row, Step, Wishes};
 
 /// A store to be put to the test.
 trait MakeStore: 'static {
@@ -85,15 +85,19 @@ thread_local! {
     static MET: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
 }
 
-const EVERYTHING: [&str; 16] = [
+const EVERYTHING: [&str; 20] = [
     "enqueued",
     "folded",
     "refused as another under the same id",
     "claimed",
     "claimed in turn",
+    "claimed as the newest",
+    "claimed as the least recent",
     "claimed by hand",
     "not claimable",
     "recorded",
+    "deferred",
+    "snoozed",
     "lease lost",
     "extended",
     "requeued",
@@ -109,12 +113,24 @@ fn what_it_was(step: &Step, answer: &Answer) -> Option<&'static str> {
         (Step::Enqueue(id, ..), Answer::Carried(by)) if id == by => "enqueued",
         (Step::Enqueue(..), Answer::Carried(_)) => "folded",
         (Step::Enqueue(..), Answer::Conflict) => "refused as another under the same id",
+        (Step::Claim { choice, .. }, Answer::Claimed(ids))
+            if !ids.is_empty() && choice.order == ClaimOrder::Newest =>
+        {
+            "claimed as the newest"
+        }
+        (Step::Claim { choice, .. }, Answer::Claimed(ids))
+            if !ids.is_empty() && choice.order == ClaimOrder::LeastRecent =>
+        {
+            "claimed as the least recent"
+        }
         (Step::Claim { turns: Some(_), .. }, Answer::Claimed(ids)) if !ids.is_empty() => {
             "claimed in turn"
         }
         (Step::Claim { .. }, Answer::Claimed(ids)) if !ids.is_empty() => "claimed",
         (Step::ClaimOne(..), Answer::Claimed(_)) => "claimed by hand",
         (Step::ClaimOne(..), Answer::Conflict) => "not claimable",
+        (Step::Settle(_, Report::Defer(_)), Answer::Recorded(true)) => "deferred",
+        (Step::Settle(_, Report::Snooze(_)), Answer::Recorded(true)) => "snoozed",
         (Step::Settle(..), Answer::Recorded(true)) => "recorded",
         (Step::Settle(..), Answer::Recorded(false)) => "lease lost",
         (Step::Extend(..), Answer::Recorded(true)) => "extended",
@@ -179,20 +195,52 @@ fn user(user: u8) -> String {
 
 fn event(id: u8, change: Change, wishes: Wishes) -> NewEvent {
     let event_type = if change.draft { "draft" } else { "note" };
-    NewEvent::new(
+    let event = NewEvent::new(
         event_type,
         change.entity,
         user(change.user),
         change.operation,
-    )
-    .with_id(uuid(id))
-    .with_metadata(RawMetadata::from_bytes(change.text.to_string()))
-    .with_priority(wishes.priority)
-    .with_max_attempts(wishes.max_attempts)
-    .with_delay(Duration::from_millis(wishes.delay))
-    .with_order(wishes.order)
-    .with_on_dead(wishes.on_dead)
-    .with_coalesce(Row::coalesce(change.draft))
+    );
+    let event = match change.destination {
+        Some(number) => event.with_destination(destination(number)),
+        None => event,
+    };
+    event
+        .with_id(uuid(id))
+        .with_metadata(RawMetadata::from_bytes(change.text.to_string()))
+        .with_priority(wishes.priority)
+        .with_max_attempts(wishes.max_attempts)
+        .with_delay(Duration::from_millis(wishes.delay))
+        .with_order(wishes.order)
+        .with_on_dead(wishes.on_dead)
+        .with_coalesce(Row::coalesce(change.draft))
+}
+
+fn destination(number: u8) -> String {
+    format!("d{number}")
+}
+
+/// What is asked for, besides how many and whose.
+fn chosen(request: ClaimRequest, choice: Choice) -> ClaimRequest {
+    let to = |number: Option<u8>| {
+        let destination = number.map(destination);
+        Selector::new().destination(destination.as_deref())
+    };
+    let mut request = request.in_order(choice.order);
+    if let Some(only) = choice.only {
+        request = request.only(to(only));
+    }
+    if let Some((destination, of)) = choice.except {
+        let selector = match of {
+            Some(number) => to(destination).user(&user(number)),
+            None => to(destination),
+        };
+        request = request.except(selector);
+    }
+    match choice.avoided {
+        Some(number) => request.avoiding_users(vec![user(number)]),
+        None => request,
+    }
 }
 
 impl Tested {
@@ -249,9 +297,11 @@ impl Tested {
                 limit,
                 user,
                 turns,
+                choice,
                 lease,
             } => {
-                let mut request = ClaimRequest::new(limit, Duration::from_millis(lease));
+                let request = ClaimRequest::new(limit, Duration::from_millis(lease));
+                let mut request = chosen(request, choice);
                 if let Some((places, after)) = turns {
                     request = request.with_turns(places, self::user(after));
                 }
@@ -337,8 +387,16 @@ impl Tested {
                 reason: DeadReason::Rejected,
                 message: "never".to_owned(),
             },
-            Report::GiveBack(delay) => Disposition::GiveBack {
+            Report::GiveBack(delay, refused) => Disposition::GiveBack {
                 next_attempt_at: delay.map(after),
+                refusal: refused.then(|| Refusal::new(RefusalClass::Timeout, "30 s")),
+            },
+            Report::Defer(delay) => Disposition::Defer {
+                next_attempt_at: after(delay),
+                refusal: Refusal::new(RefusalClass::Unavailable, "503"),
+            },
+            Report::Snooze(delay) => Disposition::Snooze {
+                next_attempt_at: after(delay),
             },
         }
     }
@@ -425,6 +483,29 @@ impl Tested {
                 row.dead_reason,
             ),
             "where event {} stands",
+            row.id
+        );
+        let refusal = event.last_refusal.as_ref().map(ToString::to_string);
+        assert_eq!(
+            (
+                event.destination.clone(),
+                event.deferrals,
+                event.deferred_since,
+                refusal.as_deref(),
+                event.crashes,
+                event.snoozes,
+                event.revision,
+            ),
+            (
+                row.change.destination.map(destination),
+                row.deferrals,
+                time(row.deferred_since),
+                row.refusal,
+                row.crashes,
+                row.snoozes,
+                row.revision,
+            ),
+            "what is noted of event {}",
             row.id
         );
     }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outbox_runtime::{Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatus, TRANSITIONS};
+use outbox_runtime::{
+    ClaimOrder, Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatus, TRANSITIONS,
+};
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 
@@ -17,6 +19,7 @@ pub struct Change {
     pub user: u8,
     pub operation: Operation,
     pub text: u8,
+    pub destination: Option<u8>,
 }
 
 /// How it is enqueued.
@@ -35,7 +38,21 @@ pub enum Report {
     Complete,
     Fail(Millis),
     Bury,
-    GiveBack(Option<Millis>),
+    /// And whether with a refusal.
+    GiveBack(Option<Millis>, bool),
+    Defer(Millis),
+    Snooze(Millis),
+}
+
+/// Which events a claim is for, and which of them it prefers.
+#[derive(Debug, Clone, Copy)]
+pub struct Choice {
+    /// To which destination, or to none.
+    pub only: Option<Option<u8>>,
+    /// To which not, and of which user not: of both.
+    pub except: Option<(Option<u8>, Option<u8>)>,
+    pub avoided: Option<u8>,
+    pub order: ClaimOrder,
 }
 
 #[derive(Debug, Clone)]
@@ -48,6 +65,7 @@ pub enum Step {
         user: Option<u8>,
         /// In how many of the places users take turns, and after whom.
         turns: Option<(usize, u8)>,
+        choice: Choice,
         lease: Millis,
     },
     ClaimOne(u8, Millis),
@@ -99,6 +117,12 @@ pub struct Row {
     /// Which claim holds it, and until when.
     pub lease: Option<(usize, Millis)>,
     pub dead_reason: Option<DeadReason>,
+    pub deferrals: u32,
+    pub deferred_since: Option<Millis>,
+    pub refusal: Option<&'static str>,
+    pub crashes: u32,
+    pub snoozes: u32,
+    pub revision: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -111,6 +135,8 @@ pub struct Reference {
     pub cleaned_up: BTreeMap<u8, u64>,
     /// What was first enqueued under an id, and the row that carries it.
     known: BTreeMap<u8, (Change, u64)>,
+    /// Of which entities of which users rows were deleted that the service may have seen.
+    told: BTreeSet<(u8, i64)>,
     enqueued: Vec<(u8, Change, Wishes)>,
     /// The events of all claims there were.
     claims: Vec<u8>,
@@ -131,6 +157,7 @@ impl ReferenceStateMachine for Reference {
             cleaned_up: BTreeMap::new(),
             answer: Answer::Nothing,
             known: BTreeMap::new(),
+            told: BTreeSet::new(),
             enqueued: Vec::new(),
             claims: Vec::new(),
             next: 0,
@@ -146,8 +173,8 @@ impl ReferenceStateMachine for Reference {
         prop_oneof![
             8 => enqueue.prop_map(|(id, change, wishes)| Step::Enqueue(id, change, wishes)),
             1 => nth.clone().prop_map(Step::EnqueueAgain),
-            5 => (1..4_usize, user(), turns(), lease.clone()).prop_map(
-                |(limit, user, turns, lease)| Step::Claim { limit, user, turns, lease }
+            5 => (1..4_usize, user(), turns(), choice(), lease.clone()).prop_map(
+                |(limit, user, turns, choice, lease)| Step::Claim { limit, user, turns, choice, lease }
             ),
             2 => (id.clone(), lease.clone()).prop_map(|(id, lease)| Step::ClaimOne(id, lease)),
             6 => (nth.clone(), report()).prop_map(|(nth, report)| Step::Settle(nth, report)),
@@ -182,19 +209,46 @@ fn turns() -> impl Strategy<Value = Option<(usize, u8)>> {
     proptest::option::weighted(0.3, (1..4_usize, 0..2_u8))
 }
 
+fn destination() -> impl Strategy<Value = Option<u8>> {
+    proptest::option::weighted(0.3, 0..2_u8)
+}
+
+fn choice() -> impl Strategy<Value = Choice> {
+    let order = prop_oneof![
+        3 => Just(ClaimOrder::Usual),
+        1 => Just(ClaimOrder::Newest),
+        1 => Just(ClaimOrder::LeastRecent),
+    ];
+    let except = (destination(), user());
+    (
+        proptest::option::weighted(0.2, destination()),
+        proptest::option::weighted(0.3, except),
+        user(),
+        order,
+    )
+        .prop_map(|(only, except, avoided, order)| Choice {
+            only,
+            except,
+            avoided,
+            order,
+        })
+}
+
 fn change() -> impl Strategy<Value = Change> {
     let operation = prop_oneof![
         Just(Operation::Create),
         Just(Operation::Update),
         Just(Operation::Delete)
     ];
-    (any::<bool>(), 0..3_i64, 0..2_u8, operation, 0..3_u8).prop_map(
-        |(draft, entity, user, operation, text)| Change {
+    let what = (any::<bool>(), 0..3_i64, 0..2_u8);
+    (what, operation, 0..3_u8, destination()).prop_map(
+        |((draft, entity, user), operation, text, destination)| Change {
             draft,
             entity,
             user,
             operation,
             text,
+            destination,
         },
     )
 }
@@ -223,7 +277,10 @@ fn report() -> impl Strategy<Value = Report> {
         3 => Just(Report::Complete),
         2 => (0..2_000_u64).prop_map(Report::Fail),
         1 => Just(Report::Bury),
-        1 => proptest::option::of(0..2_000_u64).prop_map(Report::GiveBack),
+        1 => (proptest::option::of(0..2_000_u64), any::<bool>())
+            .prop_map(|(delay, refused)| Report::GiveBack(delay, refused)),
+        1 => (0..2_000_u64).prop_map(Report::Defer),
+        1 => (0..2_000_u64).prop_map(Report::Snooze),
     ]
 }
 
@@ -242,17 +299,32 @@ impl Reference {
                 limit,
                 user,
                 turns,
+                choice,
                 lease,
             } => {
-                let mut seqs = self.claimable();
-                seqs.retain(|seq| user.is_none_or(|user| user == self.rows[seq].change.user));
-                if let Some((places, after)) = turns.filter(|_| user.is_none()) {
-                    let in_order = limit.saturating_sub(places).min(seqs.len());
-                    let others = seqs.split_off(in_order);
-                    seqs.append(&mut self.first_of_each(others, after));
+                let turns = turns.filter(|_| user.is_none());
+                let mut claimed = Vec::new();
+                let mut left = limit;
+                for avoided in [choice.avoided, None] {
+                    let mut seqs = self.claimable();
+                    seqs.retain(|seq| {
+                        let of = self.rows[seq].change.user;
+                        user.is_none_or(|user| user == of)
+                            && avoided != Some(of)
+                            && choice.means(&self.rows[seq])
+                    });
+                    self.sort_for(choice.order, &mut seqs);
+                    let turns = turns.filter(|_| choice.order == ClaimOrder::Usual);
+                    if let Some((places, after)) = turns {
+                        let in_order = left.saturating_sub(places.min(limit)).min(seqs.len());
+                        let others = seqs.split_off(in_order);
+                        seqs.append(&mut self.first_of_each(others, after));
+                    }
+                    seqs.truncate(left);
+                    left -= seqs.len();
+                    claimed.extend(seqs.into_iter().map(|seq| self.hold(seq, lease)));
                 }
-                seqs.truncate(limit);
-                Answer::Claimed(seqs.into_iter().map(|seq| self.hold(seq, lease)).collect())
+                Answer::Claimed(claimed)
             }
             Step::ClaimOne(id, lease) => match self.seq_of(id) {
                 None => Answer::NotFound,
@@ -284,6 +356,11 @@ impl Reference {
                     row.due = now;
                     row.error = None;
                     row.dead_reason = None;
+                    row.deferrals = 0;
+                    row.deferred_since = None;
+                    row.refusal = None;
+                    row.crashes = 0;
+                    row.snoozes = 0;
                 });
                 Answer::Count(count)
             }
@@ -300,6 +377,7 @@ impl Reference {
                 let count = self.change_if(id, may, |row| {
                     row.priority = priority;
                     row.due = due;
+                    row.revision += 1;
                 });
                 if count == 1 {
                     Answer::Nothing
@@ -371,6 +449,12 @@ impl Reference {
             completed: None,
             lease: None,
             dead_reason: None,
+            deferrals: 0,
+            deferred_since: None,
+            refusal: None,
+            crashes: 0,
+            snoozes: 0,
+            revision: 0,
         };
         self.rows.insert(self.next, row);
         Answer::Carried(id)
@@ -389,11 +473,25 @@ impl Reference {
         let folds = change.draft
             && last.change.draft
             && last.change.entity == change.entity
+            && last.change.destination == change.destination
             && last.status == OutboxStatus::Pending
             && last.last_attempt.is_none()
             && kinds.0 != Operation::Delete
-            && kinds.1 != Operation::Create;
+            && kinds.1 != Operation::Create
+            && (kinds != (Operation::Create, Operation::Delete) || self.was_never_told(*seq, last));
         folds.then_some(*seq)
+    }
+
+    /// Whether nobody was told of the entity, nor will be by another row. What was cancelled out was never claimed.
+    fn was_never_told(&self, seq: u64, row: &Row) -> bool {
+        let same = |other: &Row| {
+            (other.change.user, other.change.entity) == (row.change.user, row.change.entity)
+        };
+        let is_cancelled =
+            |row: &Row| row.status == OutboxStatus::Completed && row.last_attempt.is_none();
+        let mut others = self.rows.iter().filter(|(other, _)| **other != seq);
+        !self.told.contains(&(row.change.user, row.change.entity))
+            && !others.any(|(_, other)| same(other) && !is_cancelled(other))
     }
 
     fn fold(&mut self, seq: u64, change: Change, wishes: Wishes) -> u8 {
@@ -401,6 +499,7 @@ impl Reference {
         let Some(row) = self.rows.get_mut(&seq) else {
             unreachable!("it was found just now")
         };
+        row.revision += 1;
         match (row.change.operation, change.operation) {
             (Operation::Create, Operation::Delete) => {
                 row.status = OutboxStatus::Completed;
@@ -425,6 +524,22 @@ impl Reference {
             .collect();
         seqs.sort_by_key(|seq| (-self.rows[seq].priority, self.rows[seq].due, *seq));
         seqs
+    }
+
+    /// For a claim that takes them in another order.
+    fn sort_for(&self, order: ClaimOrder, seqs: &mut [u64]) {
+        let last_attempt = |seq: &u64| self.rows[seq].last_attempt;
+        match order {
+            ClaimOrder::Newest => seqs.sort_by_key(|seq| match last_attempt(seq) {
+                None => (None, u64::MAX - seq),
+                attempted => (attempted, *seq),
+            }),
+            ClaimOrder::LeastRecent => seqs.sort_by_key(|seq| match last_attempt(seq) {
+                None => (None, 0),
+                attempted => (attempted, *seq),
+            }),
+            _ => {}
+        }
     }
 
     /// The first of each user, beginning with who comes after this one and going around; then the rest.
@@ -516,6 +631,10 @@ impl Reference {
             return false;
         };
         row.lease = None;
+        row.crashes = 0;
+        if let Report::GiveBack(..) | Report::Defer(_) | Report::Snooze(_) = report {
+            row.give_back();
+        }
         match report {
             Report::Complete => {
                 row.status = OutboxStatus::Completed;
@@ -532,13 +651,19 @@ impl Reference {
                 row.dead_reason = Some(DeadReason::Rejected);
                 row.error = Some("never".to_owned());
             }
-            Report::GiveBack(delay) => {
-                row.attempts -= 1;
-                row.status = match row.attempts {
-                    0 => OutboxStatus::Pending,
-                    _ => OutboxStatus::Failed,
-                };
+            Report::GiveBack(delay, refused) => {
                 row.due = delay.map_or(row.due.min(now), |delay| now + delay);
+                row.refusal = refused.then_some("timeout: 30 s").or(row.refusal);
+            }
+            Report::Defer(delay) => {
+                row.due = now + delay;
+                row.deferrals += 1;
+                row.deferred_since.get_or_insert(now);
+                row.refusal = Some("unavailable: 503");
+            }
+            Report::Snooze(delay) => {
+                row.due = now + delay;
+                row.snoozes += 1;
             }
         }
         true
@@ -554,12 +679,13 @@ impl Reference {
             row.lease = None;
             row.due = now;
             row.error = Some(LEASE_EXPIRED.to_owned());
-            if row.attempts < row.max_attempts {
-                row.status = OutboxStatus::Failed;
+            row.give_back();
+            row.crashes += 1;
+            if row.crashes < row.max_attempts {
                 requeued += 1;
             } else {
                 row.status = OutboxStatus::Dead;
-                row.dead_reason = Some(DeadReason::AttemptsExhausted);
+                row.dead_reason = Some(DeadReason::CrashLoop);
                 buried += 1;
             }
         }
@@ -586,6 +712,14 @@ impl Reference {
 
     fn delete(&mut self, which: impl Fn(&Row) -> bool) -> Answer {
         let before = self.rows.len();
+        let seen = |row: &&Row| {
+            row.status != OutboxStatus::Pending || row.last_attempt.is_some() || row.attempts > 0
+        };
+        let gone = self.rows.values().filter(|row| which(row)).filter(seen);
+        let gone: Vec<_> = gone
+            .map(|row| (row.change.user, row.change.entity))
+            .collect();
+        self.told.extend(gone);
         self.rows.retain(|_, row| !which(row));
         let rows = &self.rows;
         self.known
@@ -606,7 +740,28 @@ impl Reference {
     }
 }
 
+impl Choice {
+    fn means(&self, row: &Row) -> bool {
+        let Change {
+            destination, user, ..
+        } = row.change;
+        let left_out = self
+            .except
+            .is_some_and(|(to, of)| to == destination && of.is_none_or(|of| of == user));
+        self.only.is_none_or(|only| only == destination) && !left_out
+    }
+}
+
 impl Row {
+    /// The attempt in progress does not count.
+    fn give_back(&mut self) {
+        self.attempts -= 1;
+        self.status = match self.attempts {
+            0 => OutboxStatus::Pending,
+            _ => OutboxStatus::Failed,
+        };
+    }
+
     /// Whether it holds up those behind it.
     fn is_open(&self) -> bool {
         match self.status {

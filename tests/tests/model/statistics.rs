@@ -45,6 +45,12 @@ impl Tested {
         expected.completed_total =
             expected.completed_count + cleaned_up.map(|(_, count)| count).sum::<u64>();
         expected.stale_count = stale.count() as u64;
+        let undelivered = rows
+            .iter()
+            .filter(|row| !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead));
+        let deferred = undelivered.clone().filter(|row| row.deferrals > 0);
+        expected.deferred = deferred.count() as u64;
+        expected.snoozed_often = undelivered.filter(|row| row.snoozes >= 10).count() as u64;
         expected.oldest_pending_date = pending.map(|row| row.created).min().map(|at| self.time(at));
         expected.newest_completed_date = rows
             .iter()

@@ -16,6 +16,12 @@ enum SyncError {
     Server(u16),
     #[outbox(retry(after = 0,))]
     Busy(::core::option::Option<::core::time::Duration>),
+    #[outbox(unavailable)]
+    Down,
+    #[outbox(unavailable(after = 0, scope = "user",))]
+    Away(::core::option::Option<::core::time::Duration>),
+    #[outbox(offline(destination = host))]
+    NoRoute { host: ::std::string::String },
     #[outbox(permanent)]
     Rejected(::std::string::String),
     #[outbox(obsolete)]

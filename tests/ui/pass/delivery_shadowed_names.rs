@@ -8,6 +8,8 @@ struct Option;
 struct None;
 struct Some;
 struct Delivery;
+struct Scope;
+struct String;
 struct DeliveryError;
 struct HandlerError;
 struct Duration;
@@ -28,6 +30,10 @@ enum Error {
     RetryAfter(Span),
     #[outbox(rate_limited(after = wait))]
     Throttled { wait: Span },
+    #[outbox(rate_limited(after = wait, scope = "user"))]
+    Quota { wait: Span },
+    #[outbox(unavailable(destination = destination))]
+    Down { destination: &'static str },
     #[outbox(transparent)]
     Other { field: Other },
 }

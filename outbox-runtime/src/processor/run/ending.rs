@@ -86,10 +86,7 @@ impl Run {
         if attempt.lease_lost {
             self.leases.remove(&attempt.claim.event.id);
         } else {
-            let routes = &self.shared.routes;
-            let redact = |text| routes.redact(attempt.handler, &attempt.claim.event, text);
-            let outcome = ended.into_outcome().map_message(redact);
-            self.settle(&attempt.claim, outcome, &attempt.retry);
+            self.settle(&attempt.claim, ended.into_outcome(), &attempt.retry);
         }
     }
 
@@ -127,7 +124,9 @@ impl Run {
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
                 reason = %reason, error = ?message, "dead letter"
             ),
-            Disposition::GiveBack { .. } => {
+            Disposition::GiveBack { .. }
+            | Disposition::Defer { .. }
+            | Disposition::Snooze { .. } => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
             }
         }

@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::future::{Ready, ready};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 
 use self::state::State;
+use super::rules;
 use super::signal::Signal;
 use crate::clock::{Clock, SystemClock};
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
-use crate::error::EnqueueError;
+use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
 mod ready; // what may be claimed
@@ -44,6 +46,7 @@ struct Shared {
     signal: Signal,
     /// Never held across an await.
     state: Mutex<State>,
+    suspended: AtomicBool,
 }
 
 impl MemoryStore {
@@ -61,6 +64,7 @@ impl MemoryStore {
                 clock: Arc::new(clock),
                 signal: Signal::new(),
                 state: Mutex::default(),
+                suspended: AtomicBool::new(false),
             }),
         }
     }
@@ -73,11 +77,22 @@ impl MemoryStore {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// # Errors
+    ///
+    /// `Suspended`, until the store is resumed.
+    fn awake(&self, operation: &'static str) -> Result<(), StoreError> {
+        if self.shared.suspended.load(Ordering::SeqCst) {
+            return Err(rules::suspended(operation));
+        }
+        Ok(())
+    }
+
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
     }
 
     fn insert(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
+        self.awake("enqueue")?;
         event.validate()?;
         let enqueued = self.state().enqueue(event, self.now())?;
         self.shared.signal.raise();
@@ -91,6 +106,7 @@ impl MemoryStore {
     ) -> Result<Vec<Enqueued>, EnqueueError> {
         // Made before the lock is taken: making them runs the application's code.
         let events: Vec<_> = events.collect();
+        self.awake("enqueue")?;
         let now = self.now();
         let state = &mut *self.state();
         let mut next = state.clone();

@@ -44,7 +44,7 @@ impl Ready {
         self.in_order.contains(&claim_order(event))
     }
 
-    /// All of them, by seq.
+    /// The seq of each, in claim order.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &i64> {
         self.in_order.iter().map(|(_, _, seq)| seq)
     }

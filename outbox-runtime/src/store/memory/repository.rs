@@ -1,6 +1,8 @@
 //! The store in memory as an [`OutboxRepository`].
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -16,7 +18,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
@@ -35,6 +37,7 @@ impl OutboxRepository for MemoryStore {
         user_id: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_pending_events")?;
         let mut events = self.list(None, |event| {
             event.should_process() && is_of(event, user_id)
         });
@@ -49,12 +52,14 @@ impl OutboxRepository for MemoryStore {
         user_id: Option<&str>,
         limit: Option<usize>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_events")?;
         Ok(self.list(limit, |event| {
             event.status == status && is_of(event, user_id)
         }))
     }
 
     async fn fetch_event(&self, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+        self.awake("fetch_event")?;
         let state = self.state();
         let seq = state.by_id.get(&id);
         Ok(seq.and_then(|seq| state.rows.get(seq)).cloned())
@@ -66,6 +71,7 @@ impl OutboxRepository for MemoryStore {
         event_type: Option<&str>,
         user_id: Option<&str>,
     ) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("fetch_events_for_entity")?;
         Ok(self.list(None, |event| {
             event.entity_id == *entity_id
                 && event_type.is_none_or(|wanted| wanted == event.event_type)
@@ -74,6 +80,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        self.awake("update_event")?;
         let now = self.now();
         let state = &mut *self.state();
         let stored = state
@@ -90,12 +97,16 @@ impl OutboxRepository for MemoryStore {
                 why,
             ));
         }
-        state.change(stored.seq, now, |stored| stored.clone_from(event));
+        state.change(stored.seq, now, |stored| {
+            stored.clone_from(event);
+            stored.revision = stored.revision.saturating_add(1);
+        });
         self.shared.signal.raise();
         Ok(())
     }
 
     async fn mark_as_processing(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        self.awake("mark_as_processing")?;
         const OPERATION: &str = "mark_as_processing";
         let now = self.now();
         let state = &mut *self.state();
@@ -111,6 +122,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn mark_as_completed(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        self.awake("mark_as_completed")?;
         let now = self.now();
         let settlement = Settlement {
             lease: *lease,
@@ -122,6 +134,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError> {
+        self.awake("mark_as_failed")?;
         let Some(event) = self.fetch_event(lease.event_id).await? else {
             return Ok(Settled::LeaseLost);
         };
@@ -141,6 +154,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        self.awake("reset_for_retry")?;
         let now = self.now();
         let state = &mut *self.state();
         let mut count = 0;
@@ -152,6 +166,11 @@ impl OutboxRepository for MemoryStore {
                 event.next_attempt_at = now;
                 event.error_message = None;
                 event.dead_reason = None;
+                event.deferrals = 0;
+                event.deferred_since = None;
+                event.last_refusal = None;
+                event.crashes = 0;
+                event.snoozes = 0;
             });
             count += u64::from(reset.is_some());
         }
@@ -160,6 +179,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn reassign_user(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        self.awake("reassign_user")?;
         new_owner(to)?;
         let now = self.now();
         let state = &mut *self.state();
@@ -173,6 +193,7 @@ impl OutboxRepository for MemoryStore {
         for seq in &seqs {
             state.give_to(*seq, to, now);
         }
+        state.told_becomes(from, to);
         if let Some(cleaned_up) = state.cleaned_up.remove(from) {
             *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
         }
@@ -181,6 +202,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        self.awake("delete_completed_events")?;
         let now = self.now();
         let state = &mut *self.state();
         let is_old = |event: &&OutboxEvent| {
@@ -200,11 +222,31 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
+        self.awake("delete_event")?;
         Ok(self.delete(|event| event.id == id) > 0)
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        self.awake("discard")?;
         Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let by_seq: HashMap<i64, &OutboxEvent> =
+            seen.iter().map(|event| (event.seq, event)).collect();
+        let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+        let goes = |event: &&OutboxEvent| {
+            let is_alone = unit == DeleteUnit::Event || !event.is_open();
+            state.is_as_seen(event) && (is_alone || state.open_in_lane_of(event).all(was_seen))
+        };
+        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
+        for seq in &seqs {
+            state.remove(*seq, now);
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
     }
 
     async fn delete_events_for_entities(
@@ -212,15 +254,18 @@ impl OutboxRepository for MemoryStore {
         entity_ids: &[EntityId],
         user_id: Option<&str>,
     ) -> Result<u64, StoreError> {
+        self.awake("delete_events_for_entities")?;
         Ok(self.delete(|event| entity_ids.contains(&event.entity_id) && is_of(event, user_id)))
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        self.awake("delete_all_events_for_user")?;
         self.state().cleaned_up.remove(user_id);
         Ok(self.delete(|event| event.user_id == user_id))
     }
 
     async fn statistics(&self, user_id: Option<&str>) -> Result<OutboxStatistics, StoreError> {
+        self.awake("statistics")?;
         let now = self.now();
         let mut statistics = OutboxStatistics::default();
         let state = self.state();
@@ -234,6 +279,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn stale_events(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        self.awake("stale_events")?;
         let now = self.now();
         Ok(self.list(None, |event| event.is_stale(now) && is_of(event, user_id)))
     }
@@ -242,6 +288,7 @@ impl OutboxRepository for MemoryStore {
         &self,
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError> {
+        self.awake("pending_deletes")?;
         let open = self.list(None, |event| {
             event.operation == Operation::Delete
                 && event.status != OutboxStatus::Completed
@@ -258,6 +305,7 @@ impl OutboxRepository for MemoryStore {
         entity_id: &EntityId,
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
+        self.awake("explain")?;
         let now = self.now();
         let state = self.state();
         let undelivered: Vec<&OutboxEvent> = state
@@ -278,6 +326,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        self.awake("claim")?;
         let now = self.now();
         let state = &mut *self.state();
         state.promote(now);
@@ -291,18 +340,24 @@ impl OutboxRepository for MemoryStore {
             claims.extend(taken);
             request.limit() - claims.len()
         };
-        let in_order = request.limit() - request.turns();
-        let seqs = state.choose(request, state.ready.in_order(), in_order, &mut load);
-        let left = take(state, seqs);
-        let firsts = state.first_of_each(request);
-        let seqs = state.choose(request, firsts, left.min(request.turns()), &mut load);
-        let left = take(state, seqs);
-        let seqs = state.choose(request, state.ready.in_order(), left, &mut load);
-        take(state, seqs);
+        let mut left = request.limit();
+        for part in request.parts() {
+            let turns = part.turns().min(left);
+            load.keep_for_turns(&part);
+            let seqs = state.choose_in_order(&part, left - turns, &mut load);
+            left = take(state, seqs);
+            load.turns_begin();
+            let firsts = state.first_of_each(&part);
+            let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
+            left = take(state, seqs);
+            let seqs = state.choose_in_order(&part, left, &mut load);
+            left = take(state, seqs);
+        }
         Ok(claims)
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.awake("settle")?;
         let now = self.now();
         let settled = {
             let state = &mut *self.state();
@@ -320,6 +375,7 @@ impl OutboxRepository for MemoryStore {
         leases: &[Lease],
         lease: Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError> {
+        self.awake("extend")?;
         let now = self.now();
         let state = &mut *self.state();
         let extended = leases.iter().map(|held| state.extend(held, now, lease));
@@ -336,6 +392,7 @@ impl OutboxRepository for MemoryStore {
         held: &[(Lease, Duration)],
         only: Option<&[Lease]>,
     ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        self.awake("rescue")?;
         let now = self.now();
         let state = &mut *self.state();
         let renewed = held.iter().map(|(lease, duration)| {
@@ -356,12 +413,11 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        self.awake("next_due")?;
         let state = self.state();
         let due = |seq: &i64| {
             let event = state.rows.get(seq)?;
-            request
-                .matches(&event.user_id, &event.event_type)
-                .then_some(event.next_attempt_at)
+            request.matches(event).then_some(event.next_attempt_at)
         };
         let ready = state.ready.in_order().find_map(due);
         let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
@@ -369,12 +425,16 @@ impl OutboxRepository for MemoryStore {
         Ok([ready, waiting, expiry].into_iter().flatten().min())
     }
 
-    /// It has no files to let go of.
+    /// It has no files to let go of, and refuses what is asked of it all the same.
     async fn suspend(&self) -> Result<(), StoreError> {
+        self.shared.suspended.store(true, Ordering::SeqCst);
         Ok(())
     }
 
     async fn resume(&self) -> Result<(), StoreError> {
+        if self.shared.suspended.swap(false, Ordering::SeqCst) {
+            self.shared.signal.raise();
+        }
         Ok(())
     }
 

@@ -1,13 +1,13 @@
 //! The rows, and the queues that they stand in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::ready::Ready;
-use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
+use crate::claim::{Claim, ClaimOrder, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::entity::{EntityId, Order};
@@ -58,6 +58,10 @@ pub(super) struct State {
     folded: HashMap<Uuid, Folded>,
     /// How many completed events of each user clean-up deleted.
     pub(super) cleaned_up: HashMap<String, u64>,
+    /// Of which entities of which users events were deleted that the remote service may have seen.
+    told: HashSet<(String, EntityId)>,
+    /// Users of whom it may know any entity.
+    told_of_any: HashSet<String>,
     last_seq: i64,
 }
 
@@ -105,7 +109,12 @@ impl State {
                 && (row.order == Order::User || row.entity_id == event.entity_id)
         });
         let waiting = newest?.clone();
-        let folded = event.folded_into(&waiting, now)?;
+        let folded = match event.folded_into(&waiting, now) {
+            Some(folded) => folded,
+            None => event
+                .cancels(&waiting, now)
+                .filter(|_| self.was_never_told(&waiting))?,
+        };
         for (id, fingerprint) in [
             (waiting.id, waiting.fingerprint()),
             (event.id, event.fingerprint()),
@@ -118,6 +127,35 @@ impl State {
         let enqueued = Enqueued::carried(event, &folded);
         self.change(waiting.seq, now, |row| *row = folded);
         Some(enqueued)
+    }
+
+    /// Whether the remote service cannot know the entity of this event, nor hear of it from another event.
+    fn was_never_told(&self, event: &OutboxEvent) -> bool {
+        let is_of_another = |row: &OutboxEvent| {
+            row.seq != event.seq
+                && row.entity_id == event.entity_id
+                && row.user_id == event.user_id
+                // What was cancelled out was told to nobody.
+                && !(row.status == OutboxStatus::Completed && row.last_attempt_at.is_none())
+        };
+        let entity = (event.user_id.clone(), event.entity_id.clone());
+        !self.told.contains(&entity)
+            && !self.told_of_any.contains(&event.user_id)
+            && !self.rows.values().any(is_of_another)
+    }
+
+    /// All events of one user became those of another: so did what the service knows.
+    pub(super) fn told_becomes(&mut self, from: &str, to: &str) {
+        let of_user = self.told.iter().filter(|(user, _)| user == from);
+        let moved: Vec<_> = of_user
+            .map(|(_, entity)| (to.to_owned(), entity.clone()))
+            .collect();
+        self.told.extend(moved);
+        if self.told_of_any.contains(from) {
+            self.told_of_any.insert(to.to_owned());
+        }
+        // Which of them the service knows as the first user's cannot be looked up any more.
+        self.told_of_any.insert(from.to_owned());
     }
 
     fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) {
@@ -133,6 +171,10 @@ impl State {
         self.unqueue(seq);
         if let Some(event) = self.rows.remove(&seq) {
             self.by_id.remove(&event.id);
+            if !event.was_never_attempted() {
+                let entity = (event.user_id.clone(), event.entity_id.clone());
+                self.told.insert(entity);
+            }
             self.folded.retain(|_, folded| folded.into != seq);
             let lane = Lane::of(&event);
             if let Some(line) = self.lanes.get_mut(&lane) {
@@ -231,6 +273,21 @@ impl State {
         }
     }
 
+    /// Whether an event is as somebody saw it.
+    pub(super) fn is_as_seen(&self, seen: &OutboxEvent) -> bool {
+        self.rows.get(&seen.seq) == Some(seen)
+    }
+
+    /// The undelivered events that stand in the lane of this one.
+    pub(super) fn open_in_lane_of(
+        &self,
+        event: &OutboxEvent,
+    ) -> impl Iterator<Item = &OutboxEvent> {
+        let line = self.lanes.get(&Lane::of(event));
+        let open = line.into_iter().flat_map(|line| &line.open);
+        open.filter_map(|seq| self.rows.get(seq))
+    }
+
     /// The event that `event` waits behind, if it does.
     pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
         let front = self.lanes.get(&Lane::of(event))?.front?;
@@ -297,8 +354,33 @@ impl State {
 
     fn asked_for(&self, request: &ClaimRequest, seq: &i64) -> Option<&OutboxEvent> {
         let event = self.rows.get(seq)?;
-        let matches = request.matches(&event.user_id, &event.event_type);
-        matches.then_some(event)
+        request.matches(event).then_some(event)
+    }
+
+    /// The first that are asked for in the order of the request, as many as there are places.
+    pub(super) fn choose_in_order(
+        &self,
+        request: &ClaimRequest,
+        places: usize,
+        load: &mut Load,
+    ) -> Vec<i64> {
+        let mut seqs: Vec<i64> = match request.order() {
+            ClaimOrder::Usual => {
+                return self.choose(request, self.ready.in_order(), places, load);
+            }
+            ClaimOrder::Newest | ClaimOrder::LeastRecent => {
+                self.ready.in_order().copied().collect()
+            }
+        };
+        // Those that were never attempted come first, as `None` does.
+        let last_attempt = |seq: &i64| self.rows.get(seq).and_then(|event| event.last_attempt_at);
+        seqs.sort_by_key(|seq| match (last_attempt(seq), request.order()) {
+            (None, ClaimOrder::Newest) => (None, -seq),
+            // The sort is stable: these stay in claim order.
+            (None, _) => (None, 0),
+            (attempted, _) => (attempted, *seq),
+        });
+        self.choose(request, seqs.iter(), places, load)
     }
 
     pub(super) fn take(&mut self, seq: i64, now: DateTime<Utc>, lease: Duration) -> Option<Claim> {
@@ -338,24 +420,45 @@ impl State {
             return Settled::LeaseLost;
         };
         let cause = settlement.disposition.cause();
-        let settled = self.transit(seq, cause, now, |event| match settlement.disposition {
-            Disposition::Complete => {
-                event.completed_at = Some(now);
-                event.error_message = None;
-            }
-            Disposition::Fail {
-                next_attempt_at,
-                message,
-            } => {
-                event.next_attempt_at = next_attempt_at;
-                event.error_message = Some(message);
-            }
-            Disposition::Bury { reason, message } => {
-                event.dead_reason = Some(reason);
-                event.error_message = Some(message);
-            }
-            Disposition::GiveBack { next_attempt_at } => {
-                event.next_attempt_at = next_attempt_at.unwrap_or(event.next_attempt_at.min(now));
+        let settled = self.transit(seq, cause, now, |event| {
+            event.crashes = 0;
+            match settlement.disposition {
+                Disposition::Complete => {
+                    event.completed_at = Some(now);
+                    event.error_message = None;
+                }
+                Disposition::Fail {
+                    next_attempt_at,
+                    message,
+                } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.error_message = Some(message);
+                }
+                Disposition::Bury { reason, message } => {
+                    event.dead_reason = Some(reason);
+                    event.error_message = Some(message);
+                }
+                Disposition::GiveBack {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    let as_before = event.next_attempt_at.min(now);
+                    event.next_attempt_at = next_attempt_at.unwrap_or(as_before);
+                    event.last_refusal = refusal.or(event.last_refusal.take());
+                }
+                Disposition::Defer {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.deferrals = event.deferrals.saturating_add(1);
+                    event.deferred_since.get_or_insert(now);
+                    event.last_refusal = Some(refusal);
+                }
+                Disposition::Snooze { next_attempt_at } => {
+                    event.next_attempt_at = next_attempt_at;
+                    event.snoozes = event.snoozes.saturating_add(1);
+                }
             }
         });
         match settled {
@@ -411,8 +514,9 @@ impl State {
             let taken_back = self.transit(seq, Cause::Rescue, now, |event| {
                 event.next_attempt_at = now;
                 event.error_message = Some(LEASE_EXPIRED.to_owned());
+                event.crashes = event.crashes.saturating_add(1);
                 if event.status == OutboxStatus::Dead {
-                    event.dead_reason = Some(DeadReason::AttemptsExhausted);
+                    event.dead_reason = Some(DeadReason::CrashLoop);
                 }
             });
             match taken_back.map(|row| row.place) {

@@ -78,6 +78,8 @@ pub struct SqliteStoreBuilder {
 /// What a connection of ours is set up with.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The folder of a store of a test: removed when the store and its threads have ended.
+    pub(super) temporary: Option<Arc<tempfile::TempDir>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
@@ -111,6 +113,7 @@ impl SqliteStoreBuilder {
             path: path.to_owned(),
             clock: None,
             settings: Settings {
+                temporary: None,
                 single_process: false,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
@@ -119,6 +122,20 @@ impl SqliteStoreBuilder {
                 on_connect: OnConnect::default(),
             },
         }
+    }
+
+    /// For a database in a folder of its own.
+    pub(super) fn temporary() -> Result<Self, StoreError> {
+        let folder = tempfile::Builder::new()
+            .prefix("outbox-")
+            .tempdir()
+            .map_err(|error| {
+                let message = "the temporary folder for the database could not be made";
+                StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+            })?;
+        let mut builder = Self::new(&folder.path().join("outbox.db"));
+        builder.settings.temporary = Some(Arc::new(folder));
+        Ok(builder)
     }
 
     /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
@@ -183,7 +200,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
+    /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
+    /// that was killed is taken up at once by the next, instead of when its leases end.
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
@@ -218,7 +236,7 @@ impl SqliteStoreBuilder {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory`, or a MemoryStore",
             ));
         }
         let clock = clock.unwrap_or_else(clock::of_this_runtime);

@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::query::stale_before;
 use super::tally::{self, Class};
-use crate::event::OutboxStatus;
+use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
 
 /// The counts of undelivered events of a user, from those of all.
@@ -23,6 +23,9 @@ macro_rules! count_open {
         )
     };
 }
+
+/// The statement that counts those that are snoozed often, and its index, spell the number out.
+const _: () = assert!(OutboxEvent::SNOOZED_OFTEN == 10);
 
 /// All counts from one read transaction, and whether there are blocks to be counted for the next time.
 pub(super) fn statistics(
@@ -44,6 +47,7 @@ pub(super) fn statistics(
         0 => None,
         _ => asked.newest_completed()?,
     };
+    (found.deferred, found.snoozed_often) = asked.noted()?;
     let cleaned_up = asked.cleaned_up()?;
     let is_behind = tally::next_block(&snapshot)?.is_some();
     snapshot.finish()?;
@@ -61,6 +65,8 @@ struct Found {
     stale: i64,
     oldest_pending: Option<i64>,
     newest_completed: Option<i64>,
+    deferred: i64,
+    snoozed_often: i64,
 }
 
 impl Found {
@@ -74,6 +80,8 @@ impl Found {
             dead_count: self.dead.unsigned_abs(),
             completed_total: (self.completed + cleaned_up).unsigned_abs(),
             stale_count: self.stale.unsigned_abs(),
+            deferred: self.deferred.unsigned_abs(),
+            snoozed_often: self.snoozed_often.unsigned_abs(),
             oldest_pending_date: time(self.oldest_pending),
             newest_completed_date: time(self.newest_completed),
             ..OutboxStatistics::default()
@@ -215,7 +223,7 @@ impl Asked<'_> {
                         dead: row.get(4)?,
                         stale: row.get(5)?,
                         oldest_pending: row.get(6)?,
-                        newest_completed: None,
+                        ..Found::default()
                     })
                 },
             )
@@ -306,6 +314,20 @@ impl Asked<'_> {
             )?
             .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
             .optional()
+    }
+
+    /// How many undelivered events were deferred, and how many snoozed often.
+    fn noted(&self) -> rusqlite::Result<(i64, i64)> {
+        self.conn
+            .prepare_cached(
+                "SELECT coalesce(sum(deferrals > 0), 0), coalesce(sum(snoozes > 9), 0)
+                 FROM outbox_events INDEXED BY outbox_noted
+                 WHERE (deferrals > 0 OR snoozes > 9) AND open IS NOT NULL AND status <> 'dead'
+                     AND (:user IS NULL OR user_id = :user)",
+            )?
+            .query_row(named_params! { ":user": self.user_id }, |row| {
+                Ok((row.get(0)?, row.get(1)?))
+            })
     }
 
     fn cleaned_up(&self) -> rusqlite::Result<i64> {

@@ -126,14 +126,6 @@ pub(super) fn outdated_driver(version: &str) -> StoreError {
     )
 }
 
-pub(super) fn suspended(operation: &'static str) -> StoreError {
-    StoreError::new(
-        StoreErrorKind::Suspended,
-        operation,
-        "the store is suspended; `resume` it first",
-    )
-}
-
 pub(super) fn closed(operation: &'static str) -> StoreError {
     StoreError::new(
         StoreErrorKind::Closed,

@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::row::{entity_value, read, select_events};
 use super::savepoint::in_savepoint;
 use super::tally::{self, Class};
+use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -48,8 +49,12 @@ fn fold_in_savepoint(
     let Some(waiting) = newest.map(|row| row.event) else {
         return Ok(None);
     };
-    let Some(folded) = event.folded_into(&waiting, now) else {
-        return Ok(None);
+    let folded = match event.folded_into(&waiting, now) {
+        Some(folded) => folded,
+        None => match event.cancels(&waiting, now) {
+            Some(cancelled) if told::was_never_told(conn, &waiting)? => cancelled,
+            _ => return Ok(None),
+        },
     };
     remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
     remember(conn, event.id, waiting.seq, event.fingerprint())?;
@@ -74,7 +79,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
     conn.prepare_cached(
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
-             metadata = ?8, metadata_version = ?9,
+             metadata = ?8, metadata_version = ?9, revision = ?12,
              slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END,
              open = CASE WHEN ?10 THEN NULL ELSE open END
          WHERE seq = ?1",
@@ -91,6 +96,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         folded.metadata_version,
         folded.status == OutboxStatus::Completed,
         due <= now,
+        i64::try_from(folded.revision).unwrap_or(i64::MAX),
     ])?;
     Ok(())
 }

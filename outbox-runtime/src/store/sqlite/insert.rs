@@ -21,15 +21,19 @@ use crate::event::{Operation, OutboxEvent};
 /// and inside any transaction: who writes holds the database's only write lock.
 ///
 /// An id that is there is ignored, and so is one that was folded into another event: its status is NULL then, which the
-/// table refuses. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
+/// table refuses. What a driver has made of the entity's id is looked at here: a constraint that it breaks would be ignored as
+/// well, and the event lost without a word, whereas a text in a column of integers fails the statement. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
 macro_rules! insert {
     ($($blocked:expr),+) => {
         concat!(
             "\
 INSERT OR IGNORE INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, status, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13,
+     metadata, metadata_version, lane, on_dead, destination, status, slot)
+VALUES (coalesce(?1, x''), ?2, ?3, ?4, ?5,
+    CASE WHEN typeof(?1) = 'integer' OR typeof(?1) = 'text' OR (typeof(?1) = 'blob' AND length(?1) = 16) THEN ?6
+        ELSE 'none, as entity_id is not an integer, 16 bytes or a text' END,
+    ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
     CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 'pending' END,
     CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END)"
         )
@@ -63,7 +67,7 @@ pub enum SqlValue {
 }
 
 impl NewEvent {
-    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?13`. Which one it is depends on the
+    /// The SQLite statement that enqueues this event, with numbered parameters `?1` to `?14`. Which one it is depends on the
     /// event's [`order`](Self::order).
     ///
     /// With [`params`](Self::params) this is the door for any driver that this library does not know: run it in the
@@ -118,7 +122,7 @@ impl NewEvent {
     /// # Errors
     ///
     /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
-    pub fn params(&self) -> Result<[SqlValue; 13], EnqueueError> {
+    pub fn params(&self) -> Result<[SqlValue; 14], EnqueueError> {
         self.validate()?;
         let now = SystemClock.now();
         let due = clock::after(now, self.delay);
@@ -131,7 +135,7 @@ impl NewEvent {
         }))
     }
 
-    pub(super) fn values(&self, now: DateTime<Utc>, due: DateTime<Utc>) -> [ValueRef<'_>; 13] {
+    pub(super) fn values(&self, now: DateTime<Utc>, due: DateTime<Utc>) -> [ValueRef<'_>; 14] {
         let metadata = self.metadata.as_ref();
         let lane = (self.order != Order::Entity).then_some(self.order.as_str());
         let on_dead = (self.on_dead != OnDead::Hold).then_some(self.on_dead.as_str());
@@ -150,6 +154,9 @@ impl NewEvent {
             ValueRef::Integer(self.metadata_version.into()),
             word(lane),
             word(on_dead),
+            self.destination
+                .as_deref()
+                .map_or(ValueRef::Null, ValueRef::from),
         ]
     }
 }

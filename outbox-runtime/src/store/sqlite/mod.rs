@@ -13,6 +13,7 @@ use rusqlite::Savepoint;
 use self::builder::Settings;
 use self::threads::Connections;
 use self::watch::Watch;
+use super::rules;
 use super::signal::Signal;
 use crate::clock::Clock;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
@@ -43,6 +44,8 @@ mod schema;
 mod sinks;
 mod tally;
 mod threads;
+mod told;
+mod triggers;
 mod turns;
 mod watch;
 mod writer;
@@ -129,7 +132,49 @@ impl SqliteStore {
         SqliteStoreBuilder::new(path.as_ref())
     }
 
+    /// Opens a database for a test: empty, of nobody else's, and gone with the last clone.
+    ///
+    /// It is a file in a folder of its own below the system's temporary one, and not SQLite's `:memory:`: a database in
+    /// memory has no WAL, and connections that share one lock each other out in other ways than those on a file, so that a test
+    /// would try another store than the app has. Commits do not wait for the medium. [`path`](Self::path) tells where it
+    /// is, for connections of the test's own; a process that is killed leaves the folder behind. For a test that needs no SQL, a
+    /// [`MemoryStore`](crate::MemoryStore) is faster.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the temporary folder cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open_in_memory().await?;
+    /// store.transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?)).await?;
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open_in_memory() -> Result<Self, StoreError> {
+        Self::builder_in_memory()?.open().await
+    }
+
+    /// Opening such a database with other settings than the default ones, with a clock of the test's for example.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_in_memory`](Self::open_in_memory).
+    pub fn builder_in_memory() -> Result<SqliteStoreBuilder, StoreError> {
+        let builder = SqliteStoreBuilder::temporary()?;
+        Ok(builder.durability(Durability::Normal).single_process())
+    }
+
     /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
+    ///
+    /// The answer of `.on(tx)` is for `?`: `mood.enqueue_create().on(tx)?`. Where the closure returns it as its value,
+    /// `Ok(mood.enqueue_create().on(tx))`, an event that was refused rolls the transaction back as well.
     ///
     /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
     /// process start on the event as soon as the commit is done.
@@ -166,6 +211,7 @@ impl SqliteStore {
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Send + 'static,
     {
+        let work = move |tx: &Savepoint<'_>| work(tx).and_then(crate::enqueue::unless_refused);
         let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer
@@ -222,7 +268,7 @@ impl SqliteStore {
     fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
         match &*lock(&self.shared.state) {
             State::Open(connections) => Ok(connections.clone()),
-            State::Suspended => Err(fault::suspended(operation)),
+            State::Suspended => Err(rules::suspended(operation)),
             State::Closed => Err(fault::closed(operation)),
         }
     }

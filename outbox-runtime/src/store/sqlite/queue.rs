@@ -9,9 +9,9 @@ use super::lane::{Lane, has_company, lane_columns};
 use super::row::{ReadRow, claimed_columns, read_all, read_within};
 use super::tally::{Class, Moves};
 use super::turns;
-use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
+use crate::claim::{Claim, ClaimOrder, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
-use crate::event::{DeadReason, OutboxStatus};
+use crate::event::{DeadReason, OutboxStatus, Refusal};
 use crate::outcome::{Disposition, LEASE_EXPIRED, Settled, Settlement, bounded};
 use crate::repository::Rescued;
 use crate::store::rules::Load;
@@ -25,51 +25,152 @@ pub(super) fn claim(
     now: DateTime<Utc>,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Vec<Claim>> {
-    let filter = Filter::of(request);
     promote(conn, now)?;
-    if filter.is_of_no_type() {
-        return Ok(Vec::new());
+    let mut claiming = Claiming {
+        conn,
+        now,
+        left: request.limit(),
+        load: Load::new(),
+        claims: Vec::new(),
+    };
+    for part in request.parts() {
+        claiming.claim(&part)?;
     }
-    let mut load = Load::new();
-    let in_order = request.limit() - request.turns();
-    let rows = first(conn, &filter, in_order, &mut load)?;
-    if request.turns() == 0 {
-        return take(conn, now, request, rows);
+    Ok(claiming.claims)
+}
+
+/// A claim, and what it has so far.
+struct Claiming<'c> {
+    conn: &'c Connection,
+    now: DateTime<Utc>,
+    /// Places that are not filled.
+    left: usize,
+    load: Load,
+    claims: Vec<Claim>,
+}
+
+impl Claiming<'_> {
+    fn claim(&mut self, request: &ClaimRequest) -> rusqlite::Result<()> {
+        let filter = Filter::of(request);
+        if filter.is_for_nothing() {
+            return Ok(());
+        }
+        match request.order() {
+            ClaimOrder::Usual => self.in_turn(request, &filter),
+            ClaimOrder::Newest => {
+                for sql in [
+                    newest(&filter),
+                    last_of_the_new(&filter),
+                    longest_ago(&filter),
+                ] {
+                    self.all(request, &filter, &sql, self.left)?;
+                }
+                Ok(())
+            }
+            ClaimOrder::LeastRecent => {
+                for sql in [first_of_the_new(&filter), longest_ago(&filter)] {
+                    self.all(request, &filter, &sql, self.left)?;
+                }
+                Ok(())
+            }
+        }
     }
-    // What was taken in claim order is out of the way of the turns, and what these took out of that of the rest.
-    let mut left = request.limit() - rows.len();
-    let mut claims = take(conn, now, request, rows)?;
-    let rows = turns::first_of_each(conn, request, &filter, left.min(request.turns()), &mut load)?;
-    left -= rows.len();
-    claims.append(&mut take(conn, now, request, rows)?);
-    let rows = first(conn, &filter, left, &mut load)?;
-    claims.append(&mut take(conn, now, request, rows)?);
-    Ok(claims)
+
+    /// In claim order, but for the places in which users take turns. What was taken in claim order is out of the way of the turns,
+    /// and what these took out of that of the rest.
+    fn in_turn(&mut self, request: &ClaimRequest, filter: &Filter<'_>) -> rusqlite::Result<()> {
+        let turns = request.turns().min(self.left);
+        let sql = first(filter);
+        self.load.keep_for_turns(request);
+        self.all(request, filter, &sql, self.left - turns)?;
+        if turns == 0 {
+            return Ok(());
+        }
+        self.load.turns_begin();
+        let places = self.left.min(turns);
+        let rows = turns::first_of_each(self.conn, request, filter, places, &mut self.load)?;
+        self.take(request, rows)?;
+        self.all(request, filter, &sql, self.left)
+    }
+
+    /// What this statement finds, as many as there are places.
+    fn all(
+        &mut self,
+        request: &ClaimRequest,
+        filter: &Filter<'_>,
+        sql: &str,
+        places: usize,
+    ) -> rusqlite::Result<()> {
+        if places == 0 || self.load.is_full() {
+            return Ok(());
+        }
+        let places = i64::try_from(places).unwrap_or(i64::MAX);
+        let values = filter.values().chain([&places as &dyn ToSql]);
+        let rows = read_within(
+            self.conn
+                .prepare_cached(sql)?
+                .query(params_from_iter(values))?,
+            &mut self.load,
+        )?;
+        self.take(request, rows)
+    }
+
+    fn take(&mut self, request: &ClaimRequest, rows: Vec<ReadRow>) -> rusqlite::Result<()> {
+        self.left -= rows.len();
+        let mut claims = take(self.conn, self.now, request, rows)?;
+        self.claims.append(&mut claims);
+        Ok(())
+    }
+}
+
+/// A `SELECT` of what is ready and asked for, from this index, under this condition, in this order.
+fn select_ready(filter: &Filter<'_>, index: &str, condition: &str, order: &str) -> String {
+    format!(
+        "SELECT {} FROM outbox_events {index} WHERE slot = 'ready'{condition}{}
+         ORDER BY {order} LIMIT ?",
+        claimed_columns!(),
+        filter.sql()
+    )
 }
 
 /// The first events in claim order.
-fn first(
-    conn: &Connection,
-    filter: &Filter<'_>,
-    places: usize,
-    load: &mut Load,
-) -> rusqlite::Result<Vec<ReadRow>> {
-    if places == 0 || load.is_full() {
-        return Ok(Vec::new());
-    }
-    let sql = format!(
-        "SELECT {} FROM outbox_events INDEXED BY {} WHERE slot = 'ready'{}
-         ORDER BY priority DESC, next_attempt_at, seq LIMIT ?",
-        claimed_columns!(),
-        filter.ready_index(),
-        filter.sql()
-    );
-    let places = i64::try_from(places).unwrap_or(i64::MAX);
-    let values = filter.values().chain([&places as &dyn ToSql]);
-    read_within(
-        conn.prepare_cached(&sql)?.query(params_from_iter(values))?,
-        load,
+fn first(filter: &Filter<'_>) -> String {
+    let index = format!("INDEXED BY {}", filter.ready_index());
+    select_ready(filter, &index, "", "priority DESC, next_attempt_at, seq")
+}
+
+/// The same of those that were never attempted.
+fn first_of_the_new(filter: &Filter<'_>) -> String {
+    let index = format!("INDEXED BY {}", filter.ready_index());
+    let new = " AND last_attempt_at IS NULL";
+    select_ready(filter, &index, new, "priority DESC, next_attempt_at, seq")
+}
+
+/// The newest that was never attempted, if it is among the last rows of the table.
+fn newest(filter: &Filter<'_>) -> String {
+    // Of the newest 256 rows, a few pages.
+    let new = " AND last_attempt_at IS NULL AND seq >= coalesce(
+             (SELECT seq FROM outbox_events NOT INDEXED ORDER BY seq DESC LIMIT 1 OFFSET 255), -9223372036854775808)";
+    select_ready(filter, "NOT INDEXED", new, "seq DESC")
+}
+
+/// The last in claim order that was never attempted.
+fn last_of_the_new(filter: &Filter<'_>) -> String {
+    let index = format!("INDEXED BY {}", filter.ready_index());
+    let new = " AND last_attempt_at IS NULL";
+    select_ready(
+        filter,
+        &index,
+        new,
+        "priority, next_attempt_at DESC, seq DESC",
     )
+}
+
+/// Those whose last attempts are longest ago.
+fn longest_ago(filter: &Filter<'_>) -> String {
+    let attempted = " AND last_attempt_at IS NOT NULL";
+    let index = "INDEXED BY outbox_attempted";
+    select_ready(filter, index, attempted, "last_attempt_at, seq")
 }
 
 /// Claims one event if it is in the claim's index, whatever its place there.
@@ -235,7 +336,7 @@ impl<'c> Settling<'c> {
             complete: conn.prepare_cached(
                 "UPDATE outbox_events
                  SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, error_message = NULL,
-                     lease_token = NULL, lease_expires_at = NULL
+                     lease_token = NULL, lease_expires_at = NULL, crashes = 0
                  WHERE seq = ?1",
             )?,
             moves: Moves::default(),
@@ -260,6 +361,8 @@ impl<'c> Settling<'c> {
         } = settlement.lease;
         let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
         let Some(row) = rows.next()? else {
+            drop(rows);
+            *wakes |= hand_on_behind(conn, now, event_id)?;
             return Ok(Settled::LeaseLost);
         };
         let seq: i64 = row.get(0)?;
@@ -268,7 +371,9 @@ impl<'c> Settling<'c> {
             Disposition::Complete => Class::Completed,
             Disposition::Fail { .. } => Class::Retrying,
             Disposition::Bury { .. } => Class::Dead,
-            Disposition::GiveBack { .. } => before,
+            Disposition::GiveBack { .. }
+            | Disposition::Defer { .. }
+            | Disposition::Snooze { .. } => before,
         };
         let has_company: bool = row.get(2)?;
         let lane = if has_company {
@@ -287,7 +392,10 @@ impl<'c> Settling<'c> {
                     *wakes |= lane.hand_on(conn, now)?;
                 }
             }
-            Disposition::Fail { .. } | Disposition::GiveBack { .. } => {
+            Disposition::Fail { .. }
+            | Disposition::GiveBack { .. }
+            | Disposition::Defer { .. }
+            | Disposition::Snooze { .. } => {
                 *wakes = true;
                 if let Some(lane) = lane {
                     lane.give_way(conn, now, seq)?;
@@ -296,6 +404,48 @@ impl<'c> Settling<'c> {
         }
         Ok(Settled::Recorded)
     }
+}
+
+/// The lease of this event is lost. Where somebody's own statement has finished it, nobody else hands on: no trigger looks at
+/// what ends while it is leased.
+fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
+    let handed_on = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            lane_columns!(),
+            " FROM outbox_events WHERE id = ?1 AND open IS NULL"
+        ))?
+        .query_row(params![id], |row| {
+            Lane::of(row, 0)?.hand_on_if_idle(conn, now)
+        })
+        .optional()?;
+    Ok(handed_on.unwrap_or(false))
+}
+
+/// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.
+macro_rules! one_more {
+    ($count:literal) => {
+        concat!("min(max(ifnull(", $count, ", 0), 0), 4294967294) + 1")
+    };
+}
+
+/// Whether with this crash there are as many in a row as the event may have attempts.
+macro_rules! last_crash {
+    () => {
+        concat!(one_more!("crashes"), " >= max_attempts")
+    };
+}
+
+/// The beginning of a statement that takes the attempt in progress off the count. At `?2` it is due at `?3`, if that is given.
+macro_rules! given_back {
+    () => {
+        concat!(
+            "UPDATE outbox_events
+             SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
+                 slot = CASE WHEN ?3 > ?2 THEN 'waiting' ELSE 'ready' END,
+                 attempt_count = max(attempt_count - 1, 0), lease_token = NULL, lease_expires_at = NULL, crashes = 0, "
+        )
+    };
 }
 
 fn write_outcome(
@@ -317,7 +467,7 @@ fn write_outcome(
         } => write(
             "UPDATE outbox_events
              SET status = 'failed', slot = CASE WHEN ?3 > ?2 THEN 'waiting' ELSE 'ready' END,
-                 next_attempt_at = ?3, error_message = ?4, lease_token = NULL, lease_expires_at = NULL
+                 next_attempt_at = ?3, error_message = ?4, lease_token = NULL, lease_expires_at = NULL, crashes = 0
              WHERE seq = ?1",
             &[&seq, &now, &next_attempt_at.timestamp_micros(), message],
         ),
@@ -325,18 +475,51 @@ fn write_outcome(
             "UPDATE outbox_events
              SET status = 'dead', slot = CASE WHEN on_dead IS NULL THEN 'held' END,
                  open = CASE WHEN on_dead IS NULL THEN 1 END, dead_reason = ?2, error_message = ?3,
-                 lease_token = NULL, lease_expires_at = NULL
+                 lease_token = NULL, lease_expires_at = NULL, crashes = 0
              WHERE seq = ?1",
             &[&seq, &reason.as_str(), message],
         ),
-        Disposition::GiveBack { next_attempt_at } => write(
-            "UPDATE outbox_events
-             SET status = CASE WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-                 slot = CASE WHEN ?3 > ?2 THEN 'waiting' ELSE 'ready' END,
-                 attempt_count = attempt_count - 1, next_attempt_at = coalesce(?3, min(next_attempt_at, ?2)),
-                 lease_token = NULL, lease_expires_at = NULL
-             WHERE seq = ?1",
-            &[&seq, &now, &next_attempt_at.map(|due| due.timestamp_micros())],
+        Disposition::GiveBack {
+            next_attempt_at,
+            refusal,
+        } => write(
+            concat!(
+                given_back!(),
+                "next_attempt_at = coalesce(?3, min(next_attempt_at, ?2)), last_refusal = coalesce(?4, last_refusal)
+                 WHERE seq = ?1"
+            ),
+            &[
+                &seq,
+                &now,
+                &next_attempt_at.map(|due| due.timestamp_micros()),
+                &refusal.as_ref().map(Refusal::to_string),
+            ],
+        ),
+        Disposition::Defer {
+            next_attempt_at,
+            refusal,
+        } => write(
+            concat!(
+                given_back!(),
+                "next_attempt_at = ?3, last_refusal = ?4, deferred_since = coalesce(deferred_since, ?2), deferrals = ",
+                one_more!("deferrals"),
+                " WHERE seq = ?1"
+            ),
+            &[
+                &seq,
+                &now,
+                &next_attempt_at.timestamp_micros(),
+                &refusal.to_string(),
+            ],
+        ),
+        Disposition::Snooze { next_attempt_at } => write(
+            concat!(
+                given_back!(),
+                "next_attempt_at = ?3, snoozes = ",
+                one_more!("snoozes"),
+                " WHERE seq = ?1"
+            ),
+            &[&seq, &now, &next_attempt_at.timestamp_micros()],
         ),
     }
 }
@@ -413,11 +596,21 @@ fn rescue_ended_by(
     follow_clock(conn, now)?;
     let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
-         SET status = CASE WHEN attempt_count >= max_attempts THEN 'dead' ELSE 'failed' END,
-             slot = CASE WHEN attempt_count < max_attempts THEN 'ready' WHEN on_dead IS NULL THEN 'held' END,
-             open = CASE WHEN attempt_count < max_attempts OR on_dead IS NULL THEN 1 END,
-             dead_reason = CASE WHEN attempt_count >= max_attempts THEN ?2 END,
-             next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
+         SET status = CASE WHEN ",
+        last_crash!(),
+        " THEN 'dead' WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
+             slot = CASE WHEN ",
+        last_crash!(),
+        " THEN CASE WHEN on_dead IS NULL THEN 'held' END ELSE 'ready' END,
+             open = CASE WHEN on_dead IS NOT NULL AND ",
+        last_crash!(),
+        " THEN NULL ELSE 1 END,
+             dead_reason = CASE WHEN ",
+        last_crash!(),
+        " THEN ?2 END,
+             attempt_count = max(attempt_count - 1, 0), crashes = ",
+        one_more!("crashes"),
+        ", next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
          WHERE slot = 'leased' AND lease_expires_at <= ?4
          RETURNING seq, status = 'dead', attempt_count, ",
         lane_columns!()
@@ -425,7 +618,7 @@ fn rescue_ended_by(
     let now = now.timestamp_micros();
     let mut rows = statement.query(params![
         now,
-        DeadReason::AttemptsExhausted.as_str(),
+        DeadReason::CrashLoop.as_str(),
         LEASE_EXPIRED,
         ended_by
     ])?;
@@ -434,13 +627,14 @@ fn rescue_ended_by(
     while let Some(row) = rows.next()? {
         let lane = Lane::of(row, 3)?;
         let seq = row.get(0)?;
-        let before = Class::of(OutboxStatus::Processing, row.get::<_, i64>(2)?);
         if row.get(1)? {
+            let attempts: i64 = row.get(2)?;
+            let before = Class::of(OutboxStatus::Processing, attempts.saturating_add(1));
             moves.note(seq, before, Class::Dead);
             lane.hand_on(conn, now)?;
             rescued.buried += 1;
         } else {
-            moves.note(seq, before, Class::Retrying);
+            // It is counted as what it was with the handler: pending for the first attempt, failed for a later one.
             lane.give_way(conn, now, seq)?;
             rescued.requeued += 1;
         }
@@ -469,7 +663,7 @@ pub(super) fn next_due(
     let values = || params_from_iter(filter.values());
     // In the order of each queue's index: what is due already is due, whichever of them comes first.
     let first = |slot: &str, index: &str, order: &str| {
-        if filter.is_of_no_type() {
+        if filter.is_for_nothing() {
             return Ok(None);
         }
         let sql = format!(

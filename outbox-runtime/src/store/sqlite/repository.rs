@@ -19,7 +19,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{handler_has_some, new_owner};
@@ -230,18 +230,27 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.write("delete_event", move |conn, now, effects| {
+        self.write("delete_event", move |conn, _, effects| {
             effects.wakes = true;
-            edit::delete_one(conn, now, id)
+            edit::delete_one(conn, id)
         })
         .await
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         let ids = ids.to_vec();
-        self.write("discard", move |conn, now, effects| {
+        self.write("discard", move |conn, _, effects| {
             effects.wakes = true;
-            edit::discard(conn, now, &ids)
+            edit::discard(conn, &ids)
+        })
+        .await
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let seen = seen.to_vec();
+        self.write("delete_seen", move |conn, _, effects| {
+            effects.wakes = true;
+            edit::delete_seen(conn, &seen, unit)
         })
         .await
     }
@@ -253,17 +262,19 @@ impl OutboxRepository for SqliteStore {
     ) -> Result<u64, StoreError> {
         let entity_ids = entity_ids.to_vec();
         let user_id = user_id.map(str::to_owned);
-        self.write("delete_events_for_entities", move |conn, now, effects| {
+        self.write("delete_events_for_entities", move |conn, _, effects| {
             effects.wakes = true;
-            edit::delete_of_entities(conn, now, &entity_ids, user_id.as_deref())
+            edit::delete_of_entities(conn, &entity_ids, user_id.as_deref())
         })
         .await
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
         let user_id = user_id.to_owned();
-        self.write("delete_all_events_for_user", move |conn, now, _| {
-            edit::delete_of_user(conn, now, &user_id)
+        self.write("delete_all_events_for_user", move |conn, _, effects| {
+            // With the order of events changed by hand, somebody else's may have waited for them.
+            effects.wakes = true;
+            edit::delete_of_user(conn, &user_id)
         })
         .await
     }

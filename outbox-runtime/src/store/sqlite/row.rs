@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use crate::claim::ClaimRequest;
 use crate::entity::EntityId;
-use crate::event::{OutboxEvent, OutboxStatus};
+use crate::event::{OutboxEvent, OutboxStatus, Refusal};
 use crate::metadata::RawMetadata;
 use crate::store::rules::Load;
 
@@ -21,7 +21,8 @@ macro_rules! columns {
             "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
              last_attempt_at, attempt_count, max_attempts, error_message, completed_at, ",
             $metadata,
-            ", metadata_version, lease_token, lease_expires_at, dead_reason, lane, on_dead"
+            ", metadata_version, lease_token, lease_expires_at, dead_reason, lane, on_dead, destination, deferrals, \
+             deferred_since, last_refusal, crashes, snoozes, revision"
         )
     };
 }
@@ -43,7 +44,7 @@ const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 pub(super) const USER_COLUMN: usize = 4;
 
 /// How many they are.
-pub(super) const COLUMNS: usize = 22;
+pub(super) const COLUMNS: usize = 29;
 
 /// `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -116,6 +117,13 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         dead_reason: columns.some_word("dead_reason")?,
         order: columns.some_word("lane")?.unwrap_or_default(),
         on_dead: columns.some_word("on_dead")?.unwrap_or_default(),
+        destination: columns.some_text("destination")?,
+        deferrals: columns.count()?,
+        deferred_since: columns.noted_time()?,
+        last_refusal: columns.refusal()?,
+        crashes: columns.count()?,
+        snoozes: columns.count()?,
+        revision: columns.revision()?,
     };
     Ok(ReadRow {
         event,
@@ -216,6 +224,29 @@ impl<'r> Columns<'r, '_> {
         T: std::str::FromStr<Err = crate::event::UnknownWord>,
     {
         Ok(self.some_word(column)?.unwrap_or(otherwise))
+    }
+
+    /// A count that nothing of the event itself depends on: whatever is in there, the event can be delivered.
+    fn count(&mut self) -> rusqlite::Result<u32> {
+        let count = self.value()?.as_i64().unwrap_or(0).max(0);
+        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+    }
+
+    /// The same for a time.
+    fn noted_time(&mut self) -> rusqlite::Result<Option<DateTime<Utc>>> {
+        let micros = self.value()?.as_i64().ok();
+        Ok(micros.and_then(DateTime::from_timestamp_micros))
+    }
+
+    /// The same for the last refusal.
+    fn refusal(&mut self) -> rusqlite::Result<Option<Refusal>> {
+        let text = self.bytes()?.map(String::from_utf8_lossy);
+        Ok(text.map(|text| Refusal::from_stored(&text)))
+    }
+
+    /// The same for the number that edits compare.
+    fn revision(&mut self) -> rusqlite::Result<u64> {
+        Ok(u64::try_from(self.value()?.as_i64().unwrap_or(0)).unwrap_or(0))
     }
 
     fn some_time(&mut self, column: &str) -> rusqlite::Result<Option<DateTime<Utc>>> {

@@ -79,7 +79,7 @@ fn next(
         return Ok(Some(Next { user_id, row: None }));
     }
     let first = read(row)?;
-    if request.event_types().contains(&first.event.event_type) {
+    if request.matches(&first.event) {
         return Ok(Some(Next {
             user_id,
             row: Some(first),

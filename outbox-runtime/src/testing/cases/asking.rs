@@ -1,6 +1,8 @@
 //! Listings, statistics, due times, explanations, changes.
 
-use super::{LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, settle};
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
+};
 use crate::claim::ClaimRequest;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
@@ -41,6 +43,49 @@ pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &Manu
         .fetch_events_for_entity(&entity, None, Some("u1"))
         .await;
     assert_eq!(ids(listed.unwrap()), [b.id]);
+}
+
+pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
+    for entity in 1..=5 {
+        create(store, event(entity)).await;
+    }
+    for claimed in claim(store, 2).await {
+        complete(store, &claimed).await;
+    }
+    for (status, count) in [(OutboxStatus::Pending, 3), (OutboxStatus::Completed, 2)] {
+        for limit in 0..=4 {
+            for user in [None, Some("u1")] {
+                let listed = store.fetch_events(status, user, Some(limit)).await.unwrap();
+                assert_eq!(listed.len(), limit.min(count), "{status}, at most {limit}");
+                let all = store.fetch_events(status, user, None).await.unwrap();
+                assert_eq!(listed, all[..listed.len()], "the first ones");
+            }
+        }
+    }
+    for limit in 0..=4 {
+        let listed = store.fetch_pending_events(Some("u1"), Some(limit)).await;
+        assert_eq!(listed.unwrap().len(), limit.min(3));
+    }
+}
+
+pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
+    create(store, event(1)).await;
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
+    complete(store, &claim_one(store).await).await;
+    let first = clock.now();
+    clock.advance(SECOND);
+    create(store, event(2)).await;
+    complete(store, &claim_one(store).await).await;
+    assert_eq!(store.oldest_completed().await.unwrap(), Some(first));
+    store.delete_completed_events(clock.now()).await.unwrap();
+    assert_eq!(store.oldest_completed().await.unwrap(), Some(clock.now()));
+    clock.advance(SECOND);
+    store.delete_completed_events(clock.now()).await.unwrap();
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
 }
 
 pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
@@ -175,14 +220,7 @@ pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     create(store, event(1)).await;
     let first = claim_one(store).await;
     let seen = store.revision();
-    settle(
-        store,
-        &first,
-        Disposition::GiveBack {
-            next_attempt_at: None,
-        },
-    )
-    .await;
+    settle(store, &first, given_back(None)).await;
     assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
     let first = claim_one(store).await;
     let seen = store.revision();

@@ -18,6 +18,7 @@ pub async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualCl
         let new = NewEvent::new("note", id.clone(), "u1", Operation::Update)
             .with_priority(-3)
             .with_max_attempts(9)
+            .with_destination("eu.example.org")
             .with_metadata(RawMetadata::from_bytes(r#"{"a":1}"#));
         let created = create(store, new.clone()).await;
         let fetched = fetch(store, &created).await;
@@ -25,6 +26,10 @@ pub async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualCl
         assert_eq!(fetched.id, new.id());
         assert_eq!(fetched.entity_id, id);
         assert_eq!((fetched.priority, fetched.max_attempts), (-3, 9));
+        assert_eq!(fetched.destination.as_deref(), Some("eu.example.org"));
+        assert_eq!((fetched.deferrals, fetched.deferred_since), (0, None));
+        assert_eq!((fetched.crashes, fetched.snoozes), (0, 0));
+        assert_eq!((fetched.last_refusal, fetched.revision), (None, 0));
         assert_eq!(fetched.operation, Operation::Update);
         assert_eq!(fetched.status, OutboxStatus::Pending);
         assert_eq!(fetched.created_at, clock.now());
@@ -73,6 +78,9 @@ pub async fn an_event_that_breaks_a_rule_is_refused(store: Store<'_>, _: &Manual
             "entity_id",
             NewEvent::new("note", "", "u1", Operation::Create),
         ),
+        ("destination", event(1).with_destination("")),
+        ("destination", event(1).with_destination(long.as_str())),
+        ("destination", event(1).with_destination("a\u{7f}")),
         ("max_attempts", event(1).with_max_attempts(0)),
         (
             "metadata",

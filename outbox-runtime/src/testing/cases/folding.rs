@@ -1,6 +1,8 @@
 //! What becomes of an event that nobody has claimed when a newer one about the same entity arrives.
 
-use super::{LEASE, SECOND, Store, buried, claim, claim_one, complete, create, fetch, settle};
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, fetch, given_back, settle,
+};
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
 use crate::entity::{Coalesce, EntityId, OnDead, Order};
@@ -45,6 +47,7 @@ pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, cloc
         let mut expected = first.clone();
         expected.metadata = Some(RawMetadata::from_bytes("3"));
         expected.metadata_version = 2;
+        expected.revision = 2;
         assert_eq!(
             folded, expected,
             "it keeps its place, its time and what it is"
@@ -105,7 +108,6 @@ pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
     clock: &ManualClock,
 ) {
     let update = || change(Operation::Update, "new");
-    let given_back = |next_attempt_at| Disposition::GiveBack { next_attempt_at };
     let failed = Disposition::Fail {
         next_attempt_at: clock.now(),
         message: "no".to_owned(),
@@ -128,6 +130,37 @@ pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
         }
         store.delete_all_events_for_user("u1").await.unwrap();
     }
+}
+
+pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: &ManualClock) {
+    let to = |destination: Option<&str>, text: &'static str| {
+        let change = change(Operation::Update, text);
+        match destination {
+            Some(destination) => change.with_destination(destination),
+            None => change,
+        }
+    };
+    let mut rows = Vec::new();
+    for destination in [None, Some("a"), Some("b"), None] {
+        let first = create(store, to(destination, "1")).await;
+        assert_eq!(first.destination.as_deref(), destination);
+        let newer = create(store, to(destination, "2")).await;
+        assert_eq!(newer.id, first.id, "to the same one they fold");
+        assert_eq!(newer.destination.as_deref(), destination);
+        rows.push(first.id);
+    }
+    for id in rows {
+        let claimed = claim_one(store).await;
+        assert_eq!(claimed.event.id, id);
+        assert_eq!(content(&claimed.event), "2");
+        complete(store, &claimed).await;
+    }
+    // What is enqueued under one id goes to one destination.
+    let once = to(Some("a"), "1");
+    create(store, once.clone()).await;
+    create(store, once.clone()).await;
+    let elsewhere = store.create_event(once.with_destination("b")).await;
+    assert!(matches!(elsewhere, Err(EnqueueError::Conflict { .. })));
 }
 
 pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _: &ManualClock) {
@@ -213,7 +246,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
     again().await;
     // Other content under a known id is a mistake, also where it is that of the row by now.
     for change in &changes {
-        for other in ["3 ", "2", "1"] {
+        for other in ["4", "2", "1"] {
             let other = change.clone().with_metadata(RawMetadata::from_bytes(other));
             if other == *change {
                 continue;

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
-    settle,
+    given_back, settle,
 };
 use crate::claim::Claim;
 use crate::clock::{Clock, after};
@@ -202,13 +202,12 @@ pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
     let claims = claim(store, 9).await;
     assert_eq!(ids(&claims), [dead.id]);
     settle(store, &claims[0], buried()).await;
-    for given_back in [true, false] {
+    for gives_back in [true, false] {
         let held = claim_one(store).await;
         assert_eq!(held.event.id, second.id);
         assert_eq!(store.reset_for_retry(&[dead.id]).await.unwrap(), 1);
-        if given_back {
-            let next_attempt_at = None;
-            settle(store, &held, Disposition::GiveBack { next_attempt_at }).await;
+        if gives_back {
+            settle(store, &held, given_back(None)).await;
         } else {
             clock.advance(LEASE);
             assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
@@ -235,6 +234,7 @@ pub async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualCl
         edited.priority = 7;
         edited.next_attempt_at = clock.now();
         store.update_event(&edited).await.unwrap();
+        edited.revision += 1;
         assert_eq!(fetch(store, &created).await, edited);
         assert!(claim(store, 9).await.is_empty());
         assert!(store.delete_event(created.id).await.unwrap());

@@ -3,10 +3,11 @@
 use chrono::TimeDelta;
 
 use super::{
-    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, given_back,
+    settle,
 };
 use crate::clock::Clock;
-use crate::event::{DeadReason, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::outcome::Disposition;
 use crate::repository::Rescued;
 use crate::testing::ManualClock;
@@ -22,23 +23,94 @@ pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
     clock.advance(SECOND);
     assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
     let stored = fetch(store, &created).await;
-    assert_eq!(stored.status, OutboxStatus::Failed);
-    assert_eq!(stored.attempt_count, 1, "a crash uses up an attempt");
-    assert_eq!(claim_one(store).await.event.attempt_count, 2);
+    assert_eq!(stored.status, OutboxStatus::Pending);
+    assert_eq!(stored.attempt_count, 0, "a crash uses up no attempt");
+    assert_eq!(stored.crashes, 1, "it is counted apart");
+    assert_eq!(stored.next_attempt_at, clock.now());
+    assert!(stored.error_message.is_some(), "and told");
+    assert_eq!(claim_one(store).await.event.attempt_count, 1);
 }
 
-pub async fn a_rescue_buries_what_has_used_up_its_attempts(store: Store<'_>, clock: &ManualClock) {
+pub async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    let failed = Disposition::Fail {
+        next_attempt_at: clock.now(),
+        message: "no".to_owned(),
+    };
+    settle(store, &claim_one(store).await, failed).await;
+    let _ = claim_one(store).await;
+    clock.advance(LEASE);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+    let stored = fetch(store, &created).await;
+    assert_eq!(stored.status, OutboxStatus::Failed);
+    assert_eq!((stored.attempt_count, stored.crashes), (1, 1));
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!((statistics.failed_count, statistics.pending_count), (1, 0));
+}
+
+pub async fn a_rescue_buries_what_crashed_as_often_as_it_may(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = create(store, event(1).with_max_attempts(2)).await;
-    for _ in 0..2 {
+    for buried in [0, 1] {
         let _ = claim_one(store).await;
         clock.advance(LEASE);
-        let _ = store.rescue().await.unwrap();
+        let rescued = store.rescue().await.unwrap();
+        assert_eq!(rescued, Rescued::new(1 - buried, buried));
     }
     let stored = fetch(store, &created).await;
     assert_eq!(stored.status, OutboxStatus::Dead);
-    assert_eq!(stored.dead_reason, Some(DeadReason::AttemptsExhausted));
+    assert_eq!(stored.dead_reason, Some(DeadReason::CrashLoop));
+    assert_eq!((stored.attempt_count, stored.crashes), (0, 2));
     assert!(stored.error_message.is_some());
     assert!(claim(store, 1).await.is_empty());
+    assert_eq!(store.statistics(None).await.unwrap().dead_count, 1);
+}
+
+pub async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
+    let now = clock.now();
+    let refusal = Refusal::new(RefusalClass::Timeout, "30 s");
+    let again = [
+        given_back(Some(now)),
+        Disposition::GiveBack {
+            next_attempt_at: None,
+            refusal: Some(refusal.clone()),
+        },
+        Disposition::Defer {
+            next_attempt_at: now,
+            refusal,
+        },
+        Disposition::Snooze {
+            next_attempt_at: now,
+        },
+        Disposition::Fail {
+            next_attempt_at: now,
+            message: "no".to_owned(),
+        },
+    ];
+    let created = create(store, event(1).with_max_attempts(2)).await;
+    for disposition in again {
+        let _ = claim_one(store).await;
+        clock.advance(LEASE);
+        assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+        let claimed = claim_one(store).await;
+        assert_eq!(claimed.event.crashes, 1);
+        settle(store, &claimed, disposition.clone()).await;
+        let stored = fetch(store, &created).await;
+        assert_eq!(stored.crashes, 0, "after {disposition:?}");
+    }
+    for (entity, disposition) in [(2, Disposition::Complete), (3, buried())] {
+        let created = create(store, event(entity).with_priority(9)).await;
+        let _ = claim_one(store).await;
+        clock.advance(LEASE);
+        assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+        settle(store, &claim_one(store).await, disposition).await;
+        assert_eq!(fetch(store, &created).await.crashes, 0);
+    }
 }
 
 pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualClock) {
@@ -90,10 +162,7 @@ pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     let second = create(store, event(1)).await;
     let claimed = claim_one(store).await;
     clock.set(clock.now() - SET_BACK);
-    let given_back = Disposition::GiveBack {
-        next_attempt_at: None,
-    };
-    settle(store, &claimed, given_back).await;
+    settle(store, &claimed, given_back(None)).await;
     let claimed = claim_one(store).await;
     assert_eq!(claimed.event.id, first.id);
     complete(store, &claimed).await;
@@ -118,4 +187,47 @@ pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock
     let claims = claim(store, 9).await;
     assert_eq!(claims.len(), 1);
     assert_eq!(claims[0].event.id, first.id, "order is kept");
+}
+
+pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    let refusal = Refusal::new(RefusalClass::Offline, "no route");
+    let next_attempt_at = clock.now();
+    let answers = [
+        Disposition::Defer {
+            next_attempt_at,
+            refusal,
+        },
+        Disposition::Snooze { next_attempt_at },
+        Disposition::Fail {
+            next_attempt_at,
+            message: "no".to_owned(),
+        },
+    ];
+    for disposition in answers {
+        settle(store, &claim_one(store).await, disposition).await;
+    }
+    let _ = claim_one(store).await;
+    clock.advance(LEASE);
+    assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+    let before = fetch(store, &created).await;
+    let counts = |event: &OutboxEvent| {
+        let OutboxEvent {
+            attempt_count,
+            deferrals,
+            snoozes,
+            crashes,
+            ..
+        } = *event;
+        [attempt_count, deferrals, snoozes, crashes]
+    };
+    assert_eq!(counts(&before), [1, 1, 1, 1]);
+    assert!(before.deferred_since.is_some() && before.last_refusal.is_some());
+    assert_eq!(store.reset_for_retry(&[created.id]).await.unwrap(), 1);
+    let stored = fetch(store, &created).await;
+    assert_eq!(counts(&stored), [0, 0, 0, 0]);
+    assert_eq!((stored.deferred_since, stored.last_refusal), (None, None));
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
-    settle,
+    given_back, settle,
 };
 use crate::claim::LeaseToken;
 use crate::clock::{Clock, after};
-use crate::event::{DeadReason, OutboxStatus};
+use crate::event::{DeadReason, OutboxStatus, Refusal, RefusalClass};
 use crate::outcome::{Disposition, Settled};
 use crate::repository::Rescued;
 use crate::testing::ManualClock;
@@ -72,7 +72,6 @@ pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     clock.advance(SECOND);
     create(store, event(2)).await;
     let claimed = claim_one(store).await;
-    let given_back = |next_attempt_at| Disposition::GiveBack { next_attempt_at };
     settle(store, &claimed, given_back(None)).await;
     let stored = fetch(store, &created).await;
     assert_eq!(stored.status, OutboxStatus::Pending);
@@ -85,6 +84,117 @@ pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     settle(store, &claimed, given_back(Some(later))).await;
     assert_eq!(fetch(store, &created).await.next_attempt_at, later);
     assert_eq!(entities(&claim(store, 9).await), [2]);
+}
+
+pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
+    let created = create(store, event(1)).await;
+    let refused = |class, message: &str| Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal: Some(Refusal::new(class, message)),
+    };
+    let answers = [
+        (
+            refused(RefusalClass::Timeout, "no answer: 30 s"),
+            "timeout: no answer: 30 s",
+        ),
+        (given_back(None), "timeout: no answer: 30 s"),
+        (refused(RefusalClass::RateLimited, ""), "rate_limited: "),
+    ];
+    for (disposition, expected) in answers {
+        settle(store, &claim_one(store).await, disposition).await;
+        let stored = fetch(store, &created).await;
+        let kept = stored.last_refusal.map(|refusal| refusal.to_string());
+        assert_eq!(kept.as_deref(), Some(expected));
+        assert_eq!((stored.attempt_count, stored.deferrals), (0, 0));
+        assert_eq!(stored.next_attempt_at, created.next_attempt_at);
+        assert_eq!(stored.error_message, None, "that is what failures say");
+    }
+    let claimed = claim_one(store).await;
+    assert!(claimed.event.last_refusal.is_some());
+    let later = after(clock.now(), SECOND);
+    let disposition = Disposition::GiveBack {
+        next_attempt_at: Some(later),
+        refusal: Some(Refusal::new(RefusalClass::Panic, "oh: no")),
+    };
+    settle(store, &claimed, disposition).await;
+    let stored = fetch(store, &created).await;
+    assert_eq!(stored.next_attempt_at, later);
+    let refusal = Refusal::new(RefusalClass::Panic, "oh: no");
+    assert_eq!(stored.last_refusal, Some(refusal));
+}
+
+pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let created = create(store, event(1)).await;
+    create(store, event(1)).await;
+    let failed = Disposition::Fail {
+        next_attempt_at: clock.now(),
+        message: "no".to_owned(),
+    };
+    let mut since = None;
+    for deferrals in 1..=3 {
+        let later = after(clock.now(), SECOND);
+        let refusal = Refusal::new(RefusalClass::Unavailable, format!("{deferrals}"));
+        let disposition = Disposition::Defer {
+            next_attempt_at: later,
+            refusal: refusal.clone(),
+        };
+        since = since.or(Some(clock.now()));
+        settle(store, &claim_one(store).await, disposition).await;
+        let stored = fetch(store, &created).await;
+        // As it was before the claim: it failed once after the first deferral.
+        let (status, attempts) = match deferrals {
+            1 => (OutboxStatus::Pending, 0),
+            _ => (OutboxStatus::Failed, 1),
+        };
+        assert_eq!((stored.status, stored.attempt_count), (status, attempts));
+        assert_eq!(
+            (stored.deferrals, stored.deferred_since),
+            (deferrals, since)
+        );
+        assert_eq!(stored.last_refusal, Some(refusal));
+        assert_eq!(stored.next_attempt_at, later);
+        assert!(claim(store, 9).await.is_empty(), "those behind it wait");
+        assert_eq!(store.statistics(None).await.unwrap().deferred, 1);
+        clock.advance(SECOND);
+        if deferrals == 1 {
+            settle(store, &claim_one(store).await, failed.clone()).await;
+        }
+    }
+    complete(store, &claim_one(store).await).await;
+    let stored = fetch(store, &created).await;
+    assert_eq!((stored.deferrals, stored.deferred_since), (3, since));
+    assert_eq!(store.statistics(None).await.unwrap().deferred, 0);
+    assert_eq!(store.statistics(Some("u1")).await.unwrap().deferred, 0);
+}
+
+pub async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualClock) {
+    let created = create(store, event(1)).await;
+    for snoozes in 1..=10 {
+        let later = after(clock.now(), SECOND);
+        let disposition = Disposition::Snooze {
+            next_attempt_at: later,
+        };
+        settle(store, &claim_one(store).await, disposition).await;
+        let stored = fetch(store, &created).await;
+        assert_eq!(stored.status, OutboxStatus::Pending);
+        assert_eq!((stored.attempt_count, stored.snoozes), (0, snoozes));
+        assert_eq!((stored.deferrals, stored.last_refusal), (0, None));
+        assert_eq!(stored.next_attempt_at, later);
+        assert!(claim(store, 9).await.is_empty());
+        for (user, often) in [(None, 1), (Some("u1"), 1), (Some("u2"), 0)] {
+            let statistics = store.statistics(user).await.unwrap();
+            let expected = if snoozes < 10 { 0 } else { often };
+            assert_eq!(statistics.snoozed_often, expected, "{snoozes}, {user:?}");
+        }
+        clock.advance(SECOND);
+    }
+    settle(store, &claim_one(store).await, buried()).await;
+    assert_eq!(fetch(store, &created).await.snoozes, 10);
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!((statistics.snoozed_often, statistics.dead_count), (0, 1));
 }
 
 pub async fn an_outcome_after_the_lease_ended_is_not_recorded(

@@ -2,23 +2,26 @@
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, buried, create, event, fetch};
+use super::{LEASE, SECOND, Store, buried, create, event, fetch, given_back};
 use crate::claim::{Lease, LeaseToken};
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
 use crate::entity::Coalesce;
-use crate::event::{Operation, OutboxEvent, OutboxStatus};
+use crate::event::{Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::outcome::{
     Cause, Disposition, LeaseChange, Place, Settled, Settlement, TRANSITIONS, Transition,
 };
+use crate::repository::Rescued;
 use crate::testing::ManualClock;
 
-const CAUSES: [Cause; 13] = [
+const CAUSES: [Cause; 15] = [
     Cause::Claim,
     Cause::Complete,
     Cause::Fail,
     Cause::Bury,
     Cause::GiveBack,
+    Cause::Defer,
+    Cause::Snooze,
     Cause::Extend,
     Cause::Rescue,
     Cause::Reset,
@@ -29,7 +32,7 @@ const CAUSES: [Cause; 13] = [
     Cause::Delete,
 ];
 
-/// So that the second attempt is both a later one and the last.
+/// So that the second attempt is both a later one and the last, and the second crash in a row the last.
 const MAX_ATTEMPTS: u32 = 2;
 
 pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
@@ -39,11 +42,12 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     let mut entity = 0;
     let mut seen = Vec::new();
     for status in OutboxStatus::ALL {
-        for attempts in 0..=MAX_ATTEMPTS {
+        let counts = (0..=MAX_ATTEMPTS).flat_map(|attempts| [(attempts, false), (attempts, true)]);
+        for (attempts, crashed) in counts {
             for cause in CAUSES {
                 entity += 1;
-                let Some((before, lease)) = bring(store, clock, entity, *status, attempts).await
-                else {
+                let found = bring(store, clock, entity, *status, attempts, crashed).await;
+                let Some((before, lease)) = found else {
                     continue;
                 };
                 let expected = Transition::of(&before, cause);
@@ -54,7 +58,9 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
                     behind = Some(create(store, event(entity)).await);
                 }
                 let accepted = cause_it(store, clock, cause, &before, lease).await;
-                let what = format!("{cause:?} of a {status} event after {attempts} attempts");
+                let what = format!(
+                    "{cause:?} of a {status} event after {attempts} attempts, crashed: {crashed}"
+                );
                 assert_eq!(accepted, expected.is_some(), "{what}");
                 let after = store.fetch_event(before.id).await.unwrap();
                 match expected {
@@ -81,15 +87,19 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     }
 }
 
-/// An event in this state with so many counted attempts, and the lease under which it was last held; `None` where there
-/// is no way to get there.
+/// An event in this state with so many counted attempts, and with a crash before the last where it `crashed`; and the lease under
+/// which it was last held. `None` where there is no way to get there.
 async fn bring(
     store: Store<'_>,
     clock: &ManualClock,
     entity: i64,
     status: OutboxStatus,
     attempts: u32,
+    crashed: bool,
 ) -> Option<(OutboxEvent, Lease)> {
+    if crashed && status != OutboxStatus::Processing {
+        return None;
+    }
     let created = create(store, event(entity).with_max_attempts(MAX_ATTEMPTS)).await;
     let never = Lease {
         event_id: created.id,
@@ -106,6 +116,11 @@ async fn bring(
     };
     let mut lease = never;
     for attempt in 0..attempts {
+        if crashed && attempt + 1 == attempts {
+            let _ = store.mark_as_processing(created.id, LEASE).await.unwrap();
+            clock.advance(LEASE);
+            assert_eq!(store.rescue().await.unwrap(), Rescued::new(1, 0));
+        }
         let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
         lease = claim.lease;
         let disposition = if attempt < failures {
@@ -143,8 +158,13 @@ async fn cause_it(
         Cause::Complete => Some(Disposition::Complete),
         Cause::Fail => Some(failed(clock)),
         Cause::Bury => Some(buried()),
-        Cause::GiveBack => Some(Disposition::GiveBack {
-            next_attempt_at: None,
+        Cause::GiveBack => Some(given_back(None)),
+        Cause::Defer => Some(Disposition::Defer {
+            next_attempt_at: clock.now(),
+            refusal: Refusal::new(RefusalClass::Unavailable, "503"),
+        }),
+        Cause::Snooze => Some(Disposition::Snooze {
+            next_attempt_at: clock.now(),
         }),
         _ => None,
     };

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::attempts::{Attempt, Attempts};
 use super::promise::Promise;
 use super::report::{Invariant, Report};
 use crate::claim::{Claim, Lease};
@@ -14,8 +15,7 @@ use crate::clock::Clock;
 use crate::enqueue::NewEvent;
 use crate::entity::OnDead;
 use crate::error::EnqueueError;
-use crate::event::{OutboxEvent, OutboxStatus};
-use crate::handler::{Delivery, HandlerError};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Settled, Settlement, Transition};
 use crate::testing::ManualClock;
 
@@ -24,6 +24,8 @@ use crate::testing::ManualClock;
 pub(super) struct Ledger {
     clock: ManualClock,
     begin: DateTime<Utc>,
+    /// Whether there are outages, so that it matters whose fault a failure is.
+    outages: bool,
     /// Never held across an await.
     book: Arc<Mutex<Book>>,
 }
@@ -33,7 +35,8 @@ pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     leases: BTreeMap<Uuid, Lease>,
     /// By event and lease token, whether a handler said that it delivered.
-    answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) attempts: Attempts,
     pub(super) report: Report,
     broken: Option<(Invariant, String)>,
     set_back: bool,
@@ -50,9 +53,10 @@ pub(super) enum Since<'a> {
 }
 
 impl Ledger {
-    pub(super) fn new(clock: ManualClock) -> Self {
+    pub(super) fn new(clock: ManualClock, outages: bool) -> Self {
         Self {
             begin: clock.now(),
+            outages,
             clock,
             book: Arc::default(),
         }
@@ -159,19 +163,34 @@ impl Ledger {
 
     /// The remote service has it.
     pub(super) fn accepted(&self, id: Uuid) {
+        let label = self.label(id);
         let mut book = self.book();
+        let overtaken = book.promises.get(&id).and_then(|accepted| {
+            let mut others = book.promises.values();
+            let earlier = others.find(|other| other.must_precede(accepted))?;
+            (accepted.accepted == 0).then(|| earlier.label.clone())
+        });
         let Some(promise) = book.promises.get_mut(&id) else {
-            drop(book);
-            return self.broken(Invariant::NothingInvented, format!("{id} was sent"));
+            return;
         };
         promise.accepted += 1;
         let again = promise.accepted > 1;
         book.report.duplicates += u64::from(again);
+        drop(book);
+        if let Some(earlier) = overtaken {
+            let what = format!("the remote service accepted {label} before {earlier}");
+            self.broken(Invariant::InOrder, what);
+        }
     }
 
     /// A store handed these out, and these are all its rows.
     pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
         let now = self.clock.now();
+        for row in rows {
+            if let Some(promise) = self.book().promises.get_mut(&row.id) {
+                promise.is(row);
+            }
+        }
         for Claim { event, lease } in claims {
             let label = self.label(event.id);
             let attempt = event.attempt_count;
@@ -238,7 +257,13 @@ impl Ledger {
         book.leases.remove(&id);
         if let Some(promise) = book.promises.get_mut(&id) {
             promise.completed |= cause == Cause::Complete;
-            if matches!(disposition, Disposition::GiveBack { .. }) {
+            let given_back = matches!(
+                disposition,
+                Disposition::GiveBack { .. }
+                    | Disposition::Defer { .. }
+                    | Disposition::Snooze { .. }
+            );
+            if given_back {
                 promise.attempts = promise.attempts.saturating_sub(1);
             }
         }
@@ -246,6 +271,14 @@ impl Ledger {
         if !holds {
             let what = format!("an outcome of {label} was recorded under a lease that is over");
             self.broken(Invariant::OneLease, what);
+        }
+        let charges = match disposition {
+            Disposition::Fail { .. } => true,
+            Disposition::Bury { reason, .. } => *reason == DeadReason::AttemptsExhausted,
+            _ => false,
+        };
+        if let Some(before) = before.filter(|_| charges && self.outages) {
+            self.charged(before);
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
         let found = match after {
@@ -274,7 +307,10 @@ impl Ledger {
     pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
         let now = self.clock.now();
         let mut robbed = Vec::new();
-        self.book().leases.retain(|id, lease| {
+        let mut guard = self.book();
+        let book = &mut *guard;
+        let promises = &mut book.promises;
+        book.leases.retain(|id, lease| {
             let row = rows.iter().find(|row| row.id == *id);
             let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
             // It moves along with a clock that was set back.
@@ -285,8 +321,13 @@ impl Ledger {
             if !held && lease.expires_at > now {
                 robbed.push(*id);
             }
+            // A crash is counted apart, and the attempt is not.
+            if !held && let Some(promise) = promises.get_mut(id) {
+                promise.attempts = promise.attempts.saturating_sub(1);
+            }
             held
         });
+        drop(guard);
         for id in robbed {
             let what = format!("{} was taken from a live worker", self.label(id));
             self.broken(Invariant::OneLease, what);
@@ -294,7 +335,13 @@ impl Ledger {
     }
 
     /// A handler starts on it, and the row is so.
-    pub(super) fn started(&self, process: &str, event: &OutboxEvent, row: Option<&OutboxEvent>) {
+    pub(super) fn started(
+        &self,
+        process: &str,
+        event: &OutboxEvent,
+        row: Option<&OutboxEvent>,
+    ) -> Attempt {
+        let attempt = Attempt::begin(self, process, event);
         let label = self.label(event.id);
         self.trace(format_args!(
             "{process} handles {label}, attempt {}",
@@ -304,7 +351,8 @@ impl Ledger {
         let mut book = self.book();
         let Some(promise) = book.promises.get_mut(&event.id) else {
             drop(book);
-            return self.broken(Invariant::NothingInvented, format!("{label} is handled"));
+            self.broken(Invariant::NothingInvented, format!("{label} is handled"));
+            return attempt;
         };
         let content = event.fingerprint();
         let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
@@ -326,27 +374,7 @@ impl Ledger {
             let what = format!("{label} is handled without a valid lease");
             self.broken(Invariant::OneLease, what);
         }
-    }
-
-    pub(super) fn answered(
-        &self,
-        process: &str,
-        event: &OutboxEvent,
-        answer: &Result<(), HandlerError>,
-    ) {
-        let label = self.label(event.id);
-        let (told, delivered) = match answer {
-            Ok(()) => ("Delivered".to_owned(), true),
-            Err(error) => {
-                let delivery = error.delivery();
-                (format!("{delivery:?}"), delivery == Delivery::Obsolete)
-            }
-        };
-        self.trace(format_args!("{process} handled {label}: {told}"));
-        let token = event.lease_token.unwrap_or_default();
-        let mut book = self.book();
-        book.report.remote_faults += u64::from(!delivered);
-        book.answers.insert((event.id, token), delivered);
+        attempt
     }
 
     /// Compares the store's rows with what was promised.
@@ -380,13 +408,17 @@ impl Ledger {
         }
     }
 
-    /// What is neither delivered nor dead although nothing holds it back; events of `banned` users may wait for ever.
-    pub(super) fn unfinished(&self, rows: &[OutboxEvent], banned: Option<&str>) -> Vec<String> {
+    /// What is neither delivered nor dead although nothing holds it back; what may wait for ever holds back what is behind it.
+    pub(super) fn unfinished(
+        &self,
+        rows: &[OutboxEvent],
+        may_wait: impl Fn(&OutboxEvent) -> bool,
+    ) -> Vec<String> {
         let book = self.book();
         let waits = |row: &&OutboxEvent| {
             !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
-                && banned != Some(&row.user_id)
-                && !book.is_held_back(row, rows)
+                && !may_wait(row)
+                && !book.is_held_back(row, rows, &may_wait)
         };
         let label = |row: &OutboxEvent| {
             let label = book.promises.get(&row.id).map(|promise| &promise.label);
@@ -407,7 +439,9 @@ impl Ledger {
         for promise in promises.values() {
             report.enqueued += u64::from(promise.acknowledged);
             report.recovered += u64::from(promise.seen && !promise.acknowledged);
-            report.delivered += u64::from(promise.completed);
+            let delivered = promise.completed && promise.accepted > 0;
+            report.delivered += u64::from(delivered);
+            report.obsolete += u64::from(promise.completed && !delivered);
         }
     }
 }
@@ -450,9 +484,17 @@ impl Book {
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
-    fn is_held_back(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> bool {
-        self.earlier(event, rows).any(|(row, promise)| {
-            row.status == OutboxStatus::Dead && promise.event.on_dead == OnDead::Hold
+    fn is_held_back(
+        &self,
+        event: &OutboxEvent,
+        rows: &[OutboxEvent],
+        may_wait: impl Fn(&OutboxEvent) -> bool,
+    ) -> bool {
+        let mut earlier = self.earlier(event, rows);
+        earlier.any(|(row, promise)| match row.status {
+            OutboxStatus::Completed => false,
+            OutboxStatus::Dead => promise.event.on_dead == OnDead::Hold,
+            _ => may_wait(row),
         })
     }
 }

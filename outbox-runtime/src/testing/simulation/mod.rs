@@ -22,7 +22,9 @@ use crate::metadata::RawMetadata;
 use crate::repository::OutboxRepository;
 use crate::{MemoryStore, ProcessorBuilder};
 
+mod attempts; // what handlers do with an event, and what the remote service saw of it
 mod ledger; // what was promised, what was seen, and the invariants between the two
+mod outage; // what the remote service refuses for a while
 mod process; // what can be killed, stopped and frozen
 mod promise; // one event that was enqueued
 mod remote; // a service that misbehaves
@@ -96,6 +98,7 @@ pub struct Simulation {
     seed: u64,
     users: Vec<String>,
     steps: u32,
+    outages: bool,
     faults: FaultRates,
     store: MakeStore,
     changes: Changes,
@@ -154,6 +157,7 @@ impl Simulation {
             seed,
             users: vec!["ada".to_owned(), "ben".to_owned()],
             steps: 40,
+            outages: false,
             faults: FaultRates::default()
                 .with_failures(30)
                 .with_failures_after_commit(20)
@@ -179,6 +183,17 @@ impl Simulation {
     /// How many steps are drawn, before the faults are over.
     pub fn steps(mut self, steps: u32) -> Self {
         self.steps = steps;
+        self
+    }
+
+    /// Adds outages: now and then the service refuses everything, one event type, one destination, one user or one event, for a
+    /// while and in the same way each time, and in the end once more for long. [`Invariant::OwnFault`] is checked besides: an outage
+    /// charges nobody, and a refusal stops nobody else. Default: none.
+    ///
+    /// Changes that name no destination go to three of them. Not for processors that charge every failure, nor for stores that
+    /// write dead letters by themselves.
+    pub fn outages(mut self) -> Self {
+        self.outages = true;
         self
     }
 
@@ -238,7 +253,7 @@ impl Simulation {
     pub fn run(self) -> Result<Report, SimulationFailure> {
         let seed = self.seed;
         let clock = ManualClock::new();
-        let ledger = Ledger::new(clock.clone());
+        let ledger = Ledger::new(clock.clone(), self.outages);
         let mut injected = Default::default();
         let outcome = self.run_with(clock, &ledger, &mut injected);
         let broken = match outcome {
@@ -292,6 +307,7 @@ impl Simulation {
             draw,
             users: self.users,
             banned,
+            outages: self.outages,
             changes: self.changes,
             processes,
             outside,

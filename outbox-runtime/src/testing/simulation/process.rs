@@ -89,7 +89,7 @@ impl Process {
         let runtime = runtime.map_err(|error| error.to_string())?;
         let remote = program.remote.clone();
         let handler = WatchedHandler {
-            inner: (program.handlers)(program.remote.clone()),
+            inner: (program.handlers)(program.remote.called_by(&self.name)),
             store: Arc::clone(&self.watched),
             ledger: program.ledger.clone(),
             process: self.name.clone(),
@@ -114,8 +114,9 @@ impl Process {
     }
 
     /// As a kill does it: whatever was under way ends where it is.
-    pub(super) fn kill(&mut self) {
+    pub(super) fn kill(&mut self, ledger: &Ledger) {
         if let Some(Life { runtime, state }) = self.life.take() {
+            ledger.forget_attempts(&self.name);
             drop(runtime);
             drop(state);
         }

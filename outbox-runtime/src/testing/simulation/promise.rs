@@ -24,7 +24,12 @@ pub(super) struct Promise {
     pub(super) sent: Option<i64>,
     /// How many attempts must count against it.
     pub(super) attempts: u32,
+    /// How often the remote service took it.
     pub(super) accepted: u32,
+    /// Where it stands among all events, and in which state it was last seen.
+    pub(super) row: Option<(i64, OutboxStatus)>,
+    /// It was a dead letter once, so that it may come out of order.
+    pub(super) was_dead: bool,
 }
 
 /// Those who wait for each other.
@@ -49,6 +54,8 @@ impl Promise {
             sent: None,
             attempts: 0,
             accepted: 0,
+            row: None,
+            was_dead: false,
         }
     }
 
@@ -65,7 +72,14 @@ impl Promise {
         }
     }
 
+    /// So its row is now.
+    pub(super) fn is(&mut self, row: &OutboxEvent) {
+        self.row = Some((row.seq, row.status));
+        self.was_dead |= row.status == OutboxStatus::Dead;
+    }
+
     pub(super) fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
+        self.is(row);
         let label = &self.label;
         if !self.acknowledged && !self.unknown {
             let what = format!("{label} is stored although every try has failed");
@@ -103,6 +117,22 @@ impl Promise {
         if !whole {
             found(Invariant::RowWhole, format!("{label}: {row:?}"));
         }
+    }
+
+    /// Whether it is before the other in their order, and the remote service should have it before.
+    pub(super) fn must_precede(&self, other: &Self) -> bool {
+        let (Some((seq, status)), Some((later, _))) = (self.row, other.row) else {
+            return false;
+        };
+        let open = !matches!(status, OutboxStatus::Completed | OutboxStatus::Dead);
+        seq < later
+            && open
+            && self.accepted == 0
+            && !self.completed
+            && !self.deleted
+            && !self.was_dead
+            && self.folded_into.is_none()
+            && self.lane() == other.lane()
     }
 
     pub(super) fn lane(&self) -> Lane<'_> {

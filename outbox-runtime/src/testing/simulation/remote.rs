@@ -9,18 +9,22 @@ use std::time::Duration;
 use thiserror::Error;
 
 use super::ledger::Ledger;
+use super::outage::Outage;
 use crate::clock::{self, Clock};
 use crate::error::BoxError;
-use crate::event::OutboxEvent;
+use crate::event::{Operation, OutboxEvent};
 use crate::handler::{Delivery, DeliveryError};
 use crate::testing::{Draw, ManualClock};
 
 /// The remote service of a [`Simulation`](super::Simulation): what its handlers send to.
 ///
 /// It accepts, and it misbehaves: it is not there, refuses credentials, is overloaded, wants to be left alone, refuses for
-/// good, accepts and loses the answer, answers late or never, and panics in the client. Clones are the same service.
+/// good, accepts and loses the answer, answers late or never, and panics in the client. It compares what it is sent, for
+/// whom and when with what was enqueued. Clones are the same service.
 #[derive(Clone)]
 pub struct Remote {
+    /// Who calls it.
+    process: String,
     clock: ManualClock,
     ledger: Ledger,
     /// Never held across an await.
@@ -31,6 +35,8 @@ struct State {
     draw: Draw,
     calm: bool,
     offline: bool,
+    /// What is refused besides, whatever the mood.
+    outage: Option<Outage>,
     /// Users whose credentials are refused until they are refreshed.
     revoked: BTreeSet<String>,
     /// A user whose credentials cannot be refreshed.
@@ -56,9 +62,15 @@ pub enum RemoteError {
     /// 503, before or after it has accepted.
     #[error("unavailable")]
     Unavailable,
+    /// 500.
+    #[error("internal error")]
+    Failed,
     /// 422.
     #[error("refused")]
     Refused,
+    /// 404 to a delete.
+    #[error("it is gone already")]
+    Gone,
 }
 
 impl DeliveryError for RemoteError {
@@ -67,8 +79,10 @@ impl DeliveryError for RemoteError {
             Self::Offline => Delivery::Offline,
             Self::Unauthenticated => Delivery::Unauthenticated,
             Self::RateLimited { after } => Delivery::RateLimited { after },
-            Self::Unavailable => Delivery::Retry { after: None },
+            Self::Unavailable => Delivery::Unavailable { after: None },
+            Self::Failed => Delivery::Retry { after: None },
             Self::Refused => Delivery::Permanent,
+            Self::Gone => Delivery::Obsolete,
         }
     }
 }
@@ -95,13 +109,23 @@ impl Remote {
             draw,
             calm: false,
             offline: false,
+            outage: None,
             revoked: banned.iter().cloned().collect(),
             banned,
         };
         Self {
+            process: String::new(),
             clock,
             ledger,
             state: Arc::new(Mutex::new(state)),
+        }
+    }
+
+    /// The same service, as one process calls it.
+    pub(super) fn called_by(&self, process: &str) -> Self {
+        Self {
+            process: process.to_owned(),
+            ..self.clone()
         }
     }
 
@@ -119,7 +143,14 @@ impl Remote {
     ///
     /// Whether it was accepted is open, as with any request that is given up.
     pub async fn send(&self, event: &OutboxEvent) -> Result<(), RemoteError> {
-        let mood = self.state().mood(&event.user_id);
+        let mood = self.state().mood(event);
+        self.ledger.asked(&self.process, event);
+        let answer = self.answer(event, mood).await;
+        self.ledger.told(&self.process, event.id, answer.err());
+        answer
+    }
+
+    async fn answer(&self, event: &OutboxEvent, mood: Mood) -> Result<(), RemoteError> {
         let accept = || self.ledger.accepted(event.id);
         match mood {
             Mood::Accept => accept(),
@@ -130,7 +161,7 @@ impl Remote {
             }
             Mood::AcceptAndLoseTheAnswer => {
                 accept();
-                return Err(RemoteError::Unavailable);
+                return Err(RemoteError::Failed);
             }
             Mood::AcceptAndNeverAnswer => {
                 accept();
@@ -163,6 +194,15 @@ impl Remote {
         self.state().revoked.insert(user.to_owned());
     }
 
+    /// What it refuses from now on, besides what it refuses in its moods.
+    pub(super) fn set_outage(&self, outage: Option<Outage>) {
+        self.state().outage = outage;
+    }
+
+    pub(super) fn outage(&self) -> Option<Outage> {
+        self.state().outage.clone()
+    }
+
     /// Whether it is reachable from now on.
     pub(super) fn flip_connection(&self) -> bool {
         let mut state = self.state();
@@ -184,11 +224,19 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self, user: &str) -> Mood {
+    fn mood(&mut self, event: &OutboxEvent) -> Mood {
+        if let Some(outage) = &self.outage
+            && outage.covers(event)
+        {
+            return match outage.refusal {
+                Some(refusal) => Mood::Refuse(refusal),
+                None => Mood::NeverAnswer,
+            };
+        }
         if self.offline {
             return Mood::Refuse(RemoteError::Offline);
         }
-        if self.revoked.contains(user) {
+        if self.revoked.contains(&event.user_id) {
             return Mood::Refuse(RemoteError::Unauthenticated);
         }
         if self.calm {
@@ -202,8 +250,9 @@ impl State {
             78..81 => Mood::AcceptAndNeverAnswer,
             81..84 => Mood::NeverAnswer,
             84..87 => Mood::Panic(self.draw.below(3)),
-            87..93 => Mood::Refuse(RemoteError::Unavailable),
+            87..93 => Mood::Refuse(RemoteError::Failed),
             93..97 => Mood::Refuse(RemoteError::RateLimited { after: seconds }),
+            _ if event.operation == Operation::Delete => Mood::Refuse(RemoteError::Gone),
             _ => Mood::Refuse(RemoteError::Refused),
         }
     }

@@ -18,8 +18,11 @@ pub struct Report {
     pub enqueued: u64,
     /// Events that the store may have, although nobody was told, and that it has.
     pub recovered: u64,
-    /// Events that were delivered.
+    /// Events that the remote service accepted, and that were completed.
     pub delivered: u64,
+    /// Events that were completed because there was nothing left to deliver: the remote service said so, or the handler by
+    /// itself.
+    pub obsolete: u64,
     /// Events that were dead letters in the end.
     pub dead: u64,
     /// How often the remote service took an event that it had already.
@@ -30,12 +33,16 @@ pub struct Report {
     pub stops: u64,
     /// How often a process was frozen for a while.
     pub freezes: u64,
+    /// How often the remote service began to refuse a part of the world, or all of it.
+    pub outages: u64,
     /// How often the clock was set an hour back or up to a day ahead.
     pub clock_jumps: u64,
     /// How often a store refused an outcome because its lease was over.
     pub leases_lost: u64,
     /// How often an attempt did not end well: refused, unanswered, or a panic.
     pub remote_faults: u64,
+    /// How often an attempt was given up while its handler waited for something else than the remote service.
+    pub unanswered: u64,
     /// Faults of the store.
     pub injected: Injected,
     /// Of each seed, what happened in which order.
@@ -50,14 +57,17 @@ impl AddAssign for Report {
         self.enqueued += other.enqueued;
         self.recovered += other.recovered;
         self.delivered += other.delivered;
+        self.obsolete += other.obsolete;
         self.dead += other.dead;
         self.duplicates += other.duplicates;
         self.crashes += other.crashes;
         self.stops += other.stops;
         self.freezes += other.freezes;
+        self.outages += other.outages;
         self.clock_jumps += other.clock_jumps;
         self.leases_lost += other.leases_lost;
         self.remote_faults += other.remote_faults;
+        self.unanswered += other.unanswered;
         self.injected += other.injected;
         self.trace = other.trace;
     }
@@ -72,23 +82,26 @@ impl fmt::Display for Report {
             enqueued,
             recovered,
             delivered,
+            obsolete,
             dead,
             duplicates,
             crashes,
             stops,
             freezes,
+            outages,
             clock_jumps,
             leases_lost,
             remote_faults,
+            unanswered,
             injected,
             trace: _,
         } = self;
         write!(
             f,
             "{seeds} seeds, {steps} steps: {enqueued} events enqueued, {recovered} recovered, {delivered} delivered, \
-             {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, \
+             {obsolete} obsolete, {dead} dead, {duplicates} sent again; {crashes} crashes, {stops} stops, {freezes} freezes, {outages} outages, \
              {clock_jumps} clock jumps, {leases_lost} leases lost, {remote_faults} failed attempts, \
-             {} faults of the store",
+             {unanswered} unanswered, {} faults of the store",
             injected.total()
         )
     }
@@ -106,12 +119,16 @@ pub enum Invariant {
     /// Nothing is there, and nothing is handled, that nobody enqueued.
     NothingInvented,
     /// An event is completed only by a handler that delivered it, under the very claim that completes it, and stays so.
+    /// Delivered is what the remote service has accepted by the time the handler says so. A handler may call an event obsolete where
+    /// the service says that, or without asking it, but not where it refused.
     CompletedMeansDelivered,
-    /// Every attempt has the content that was enqueued, under the same id.
+    /// Every attempt has the content that was enqueued, under the same id, and that is what reaches the remote service.
     SameEveryTime,
-    /// An event is claimed only when those before it in its order are delivered, or dead where that does not hold it back.
+    /// An event is claimed, and accepted by the remote service, only when those before it in its order are delivered, or dead
+    /// where that does not hold it back.
     InOrder,
-    /// An event has one lease at a time, outcomes are recorded under that one and no other, and a handler starts only under it.
+    /// An event has one lease at a time, outcomes are recorded under that one and no other, a handler starts only under it, and
+    /// nothing is sent while no handler has it.
     OneLease,
     /// Once the faults are over everything is delivered or dead, whatever became of other events and users.
     NothingStuck,
@@ -121,8 +138,15 @@ pub enum Invariant {
     AttemptsCounted,
     /// The columns of a row fit its status.
     RowWhole,
-    /// A run for one user handles nothing of another.
+    /// A run for one user handles nothing of another, and an event reaches the remote service as its user's.
     OneUser,
+    /// Whose fault a failure is: it is charged to an event (failed, or dead because its attempts are used up) only where another
+    /// event of its type and destination got through since it was refused before, and what is refused holds up nobody else. Checked
+    /// with [`Simulation::outages`](super::Simulation::outages).
+    OwnFault,
+    /// Handlers wait for the remote service, or for the clock of the simulation: most attempts are answered in time. A handler
+    /// that sleeps by the machine's clock is not woken here.
+    InTime,
 }
 
 impl fmt::Display for Invariant {
@@ -140,6 +164,8 @@ impl fmt::Display for Invariant {
             Self::AttemptsCounted => "attempts were miscounted",
             Self::RowWhole => "a row contradicts itself",
             Self::OneUser => "users were mixed up",
+            Self::OwnFault => "a refusal was charged or held against the wrong event",
+            Self::InTime => "nearly every attempt ran out of time",
         })
     }
 }

@@ -210,10 +210,14 @@ impl OutboxEventHandler for WatchedHandler {
     }
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
-        match self.store.fetch_event(event.id).await {
-            Ok(row) => self.ledger.started(&self.process, event, row.as_ref()),
-            Err(error) => self.ledger.broken(Invariant::Setup, error.to_string()),
-        }
+        let row = match self.store.fetch_event(event.id).await {
+            Ok(row) => row,
+            Err(error) => {
+                self.ledger.broken(Invariant::Setup, error.to_string());
+                None
+            }
+        };
+        let attempt = self.ledger.started(&self.process, event, row.as_ref());
         if self
             .user
             .as_ref()
@@ -223,7 +227,7 @@ impl OutboxEventHandler for WatchedHandler {
             self.ledger.broken(Invariant::OneUser, what);
         }
         let answer = self.inner.handle(event).await;
-        self.ledger.answered(&self.process, event, &answer);
+        attempt.answered(event, &answer);
         answer
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
+use super::outage::{Outage, Part};
 use super::process::{Process, Program};
 use super::report::Invariant;
 use super::watched::rows;
@@ -20,6 +21,8 @@ pub(super) struct World {
     pub(super) draw: Draw,
     pub(super) users: Vec<String>,
     pub(super) banned: Option<String>,
+    /// Whether parts of the world are refused for a while.
+    pub(super) outages: bool,
     pub(super) changes: Changes,
     pub(super) processes: Vec<Process>,
     /// Where the store is asked by those who stand outside.
@@ -70,6 +73,13 @@ const STEPS: [(u64, Step); 15] = [
 /// retry schedule, a lease, and the longest pauses of a run fit in many times.
 const LONGEST_DRAIN: Duration = Duration::from_secs(6 * 60 * 60);
 
+/// How long what is not refused may take while something else is, from when it is due: a probe a minute, a hung one of half a minute, and
+/// what was under way at the beginning fit in several times.
+const LONGEST_DETOUR: Duration = Duration::from_secs(30 * 60);
+
+/// How much longer it may take with outages: an event that was deferred is due in a day at most, several times over.
+const DEFERRALS: Duration = Duration::from_secs(10 * 24 * 60 * 60);
+
 /// So often is looked again, a moment of real time apart, before nothing is taken to happen any more.
 const PATIENCE: u32 = 10;
 const A_MOMENT: Duration = Duration::from_millis(10);
@@ -90,6 +100,9 @@ impl World {
     /// One step, and what everybody makes of it.
     fn step(&mut self) -> Result<(), Setup> {
         self.program.ledger.book().report.steps += 1;
+        if self.outages && self.draw.chance(150) {
+            self.begin_or_end_outage()?;
+        }
         match self.draw_step() {
             Step::Enqueue => self.enqueue()?,
             Step::EnqueueAgain => self.enqueue_again(),
@@ -143,14 +156,25 @@ impl World {
         self.trace("the faults are over");
         self.program.remote.calm();
         self.processes.iter_mut().for_each(Process::heal);
-        let end = clock::after(self.clock.now(), self.set_back + LONGEST_DRAIN);
+        if self.outages {
+            self.refuse_one_part_for_long()?;
+        }
+        let deferrals = if self.outages {
+            DEFERRALS
+        } else {
+            Duration::ZERO
+        };
+        let longest = self.set_back + LONGEST_DRAIN + deferrals;
+        let end = clock::after(self.clock.now(), longest);
         let mut patience = 0..PATIENCE;
         loop {
             self.everybody()?;
             let rows = self.rows()?;
             let banned = self.banned.as_deref();
-            let unfinished = self.program.ledger.unfinished(&rows, banned);
+            let may_wait = |row: &OutboxEvent| banned == Some(&row.user_id);
+            let unfinished = self.program.ledger.unfinished(&rows, may_wait);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
+                self.program.ledger.check_attempts();
                 self.program.ledger.close(&rows);
                 return Ok(());
             }
@@ -161,6 +185,8 @@ impl World {
                     self.outside.block_on(clock::pause(A_MOMENT));
                     continue;
                 }
+                // The cause, rather than what came of it.
+                self.program.ledger.check_attempts();
                 let what = format!("and nobody will ever see to {}", unfinished.join(", "));
                 self.program.ledger.broken(Invariant::NothingStuck, what);
                 return Ok(());
@@ -168,6 +194,69 @@ impl World {
             self.clock.set(next);
             patience = 0..PATIENCE;
         }
+    }
+
+    /// One part of the world is refused, and stays so: everything else must be done soon after it is due.
+    fn refuse_one_part_for_long(&mut self) -> Result<(), Setup> {
+        self.program.remote.set_outage(None);
+        let open = |status| !matches!(status, OutboxStatus::Completed | OutboxStatus::Dead);
+        let Some(of) = self.pick_row(open)? else {
+            return Ok(());
+        };
+        let outage = Outage::draw(&mut self.draw, &of);
+        if outage.part == Part::Everything {
+            return Ok(());
+        }
+        self.begin_outage(&outage);
+        let banned = self.banned.clone();
+        let may_wait =
+            |row: &OutboxEvent| banned.as_ref() == Some(&row.user_id) || outage.covers(row);
+        let rows = self.rows()?;
+        let due = rows.iter().filter(|row| open(row.status) && !may_wait(row));
+        let due = due.map(|row| row.lease_expires_at.unwrap_or(row.next_attempt_at));
+        let due = due.max().unwrap_or_default().max(self.clock.now());
+        let end = clock::after(due, self.set_back + LONGEST_DETOUR);
+        let mut patience = 0..PATIENCE;
+        loop {
+            self.everybody()?;
+            let rows = self.rows()?;
+            let unfinished = self.program.ledger.unfinished(&rows, &may_wait);
+            if unfinished.is_empty() || self.program.ledger.is_broken() {
+                break;
+            }
+            let next = self.clock.next_deadline().filter(|next| *next <= end);
+            if let Some(next) = next {
+                self.clock.set(next);
+                patience = 0..PATIENCE;
+            } else if patience.next().is_some() {
+                self.outside.block_on(clock::pause(A_MOMENT));
+            } else {
+                self.program.ledger.check_attempts();
+                let what = format!("{outage}, and that holds up {}", unfinished.join(", "));
+                self.program.ledger.broken(Invariant::OwnFault, what);
+                break;
+            }
+        }
+        self.trace("the outage is over");
+        self.program.remote.set_outage(None);
+        Ok(())
+    }
+
+    fn begin_or_end_outage(&mut self) -> Result<(), Setup> {
+        if self.program.remote.outage().is_some() {
+            self.trace("the outage is over");
+            self.program.remote.set_outage(None);
+        } else if let Some(row) = self.pick_row(|status| status != OutboxStatus::Completed)? {
+            let outage = Outage::draw(&mut self.draw, &row);
+            self.begin_outage(&outage);
+        }
+        Ok(())
+    }
+
+    fn begin_outage(&self, outage: &Outage) {
+        self.trace(&outage.to_string());
+        self.program.ledger.book().report.outages += 1;
+        self.program.remote.set_outage(Some(outage.clone()));
     }
 
     /// Every process has its turn, and the store is compared with the ledger.
@@ -187,7 +276,20 @@ impl World {
         let user = self.draw.pick(&self.users).clone();
         let event = (self.changes)(&mut self.draw, &user);
         let id = Uuid::from_u64_pair(self.draw.word(), self.draw.word());
-        let event = event.map_err(|error| Setup(error.to_string()))?.with_id(id);
+        let mut event = event.map_err(|error| Setup(error.to_string()))?.with_id(id);
+        if self.outages && event.destination().is_none() {
+            let spread = event
+                .entity_id()
+                .to_string()
+                .bytes()
+                .map(usize::from)
+                .sum::<usize>();
+            event = match spread % 3 {
+                0 => event,
+                1 => event.with_destination("north"),
+                _ => event.with_destination("south"),
+            };
+        }
         let process = self.pick_process();
         let process = &self.processes[process];
         let NewEvent {
@@ -234,7 +336,7 @@ impl World {
     fn kill(&mut self) {
         let process = self.draw.below(self.processes.len() as u64) as usize;
         self.trace(&format!("{} is killed", self.processes[process].name));
-        self.processes[process].kill();
+        self.processes[process].kill(&self.program.ledger);
         self.program.ledger.book().report.crashes += 1;
     }
 

@@ -42,7 +42,7 @@ pub struct Verdict {
 /// What the checker must know about the run.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {
-    /// How often a worker died or was frozen: each may have used up one attempt of each event that it held.
+    /// How often a worker died or was frozen, in which time an attempt may end that nobody answers.
     pub deaths: u32,
     /// Whether delivered events were cleaned up.
     pub cleaned_up: bool,
@@ -208,8 +208,9 @@ impl Verdict {
                     .push(format!("{event} had too many attempts: {row:?}"));
             }
             let started = told.started.get(event).map_or(&[][..], Vec::as_slice);
+            // A crash, which is the last thing that happened to an event that is dead of it, takes no attempt.
             if let Some(last) = started.iter().max()
-                && *last > row.attempts
+                && *last > row.attempts + row.crashes.min(1)
             {
                 let problem = format!(
                     "{event} had attempt {last}, its row counts {}",
@@ -234,7 +235,7 @@ impl Verdict {
     /// Of each entity, an event begins only when those before it were delivered, and under one key for ever.
     fn check_order(&mut self, records: &[Record]) {
         let mut delivered = HashSet::new();
-        let mut attempts = HashMap::<Uuid, u32>::new();
+        let mut claims = HashMap::<Uuid, u32>::new();
         // Of each entity, the event that began last.
         let mut latest = HashMap::<(&str, i64), (u32, Uuid)>::new();
         for record in records {
@@ -251,18 +252,21 @@ impl Verdict {
                     entity,
                     number,
                     attempt,
+                    crashes,
                     ..
                 } => {
                     if key != event {
                         self.problems
                             .push(format!("{event} was sent under the key {key}"));
                     }
-                    let newest = attempts.entry(*event).or_default();
-                    if *attempt < *newest {
+                    // A claim after a crash has the same attempt, and one more crash behind it.
+                    let claim = attempt + crashes;
+                    let newest = claims.entry(*event).or_default();
+                    if claim < *newest {
                         self.late += 1;
                         continue;
                     }
-                    *newest = *attempt;
+                    *newest = claim;
                     let place = latest
                         .entry((user.as_str(), *entity))
                         .or_insert((*number, *event));

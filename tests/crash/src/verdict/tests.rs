@@ -35,6 +35,7 @@ fn sound() -> (Vec<Record>, Database) {
             status: "completed".to_owned(),
             attempts: 1,
             max_attempts: 5,
+            crashes: 0,
             completed_at: Some(i64::from(number)),
         });
     }
@@ -50,6 +51,7 @@ fn started(number: u32, attempt: u32) -> Record {
         entity: 1,
         number,
         attempt,
+        crashes: 0,
         process: 1,
     }
 }

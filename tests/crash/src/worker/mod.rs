@@ -165,8 +165,10 @@ impl Worker {
 
     async fn handle(&self, event: Event<Task>) -> Result<(), HandlerError> {
         let attempt = event.attempt_count;
+        // No process has died with it.
+        let is_first = attempt == 1 && event.crashes == 0;
         let chore = event.metadata().chore;
-        if chore == Chore::AbortBefore && attempt == 1 {
+        if chore == Chore::AbortBefore && is_first {
             std::process::abort();
         }
         self.ledger.write(&Record::Started {
@@ -176,6 +178,7 @@ impl Worker {
             entity: event.entity_id.as_integer().expect("an integer"),
             number: event.metadata().number,
             attempt,
+            crashes: event.crashes,
             process: std::process::id(),
         });
         let answer = match chore {
@@ -188,7 +191,7 @@ impl Worker {
             Chore::Fail(times) if attempt <= times => Answer::Retry,
             Chore::Snooze if self.is_first_sight(event.id) => Answer::Snooze,
             Chore::Reject => Answer::Reject,
-            Chore::DeliverLocked if attempt == 1 => {
+            Chore::DeliverLocked if is_first => {
                 self.lock_for_ever();
                 Answer::Ok
             }

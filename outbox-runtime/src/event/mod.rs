@@ -11,6 +11,10 @@ use uuid::Uuid;
 use crate::entity::{EntityId, OnDead, Order, OutboxEntity};
 use crate::metadata::{self, DecodeError, RawMetadata};
 
+mod refusal; // an answer that was not counted
+
+pub use self::refusal::{Refusal, RefusalClass};
+
 /// One local change that the remote service must learn of: a row of the outbox as a value.
 ///
 /// Its serde form has the keys of the original Swift `Codable` (`eventType`, `entityID`, `isNewRecord`, …) and
@@ -62,7 +66,7 @@ pub struct OutboxEvent {
     pub attempt_count: u32,
     /// With how many it becomes a dead letter.
     pub max_attempts: u32,
-    /// What the last failed attempt said.
+    /// What the last failed attempt said, or that the process died in it.
     pub error_message: Option<String>,
     /// When it was delivered.
     pub completed_at: Option<DateTime<Utc>>,
@@ -80,6 +84,22 @@ pub struct OutboxEvent {
     pub order: Order,
     /// Whether those wait for it when it is dead.
     pub on_dead: OnDead,
+    /// Where it is delivered to, as its entity or its producer says when it is enqueued. `None`: to where all events of its
+    /// handler set go that name no destination.
+    pub destination: Option<String>,
+    /// How many attempts were given back because the event was refused while others got through:
+    /// [`Disposition::Defer`](crate::Disposition::Defer).
+    pub deferrals: u32,
+    /// When the first of those was.
+    pub deferred_since: Option<DateTime<Utc>>,
+    /// What the last attempt that was given back or deferred was answered.
+    pub last_refusal: Option<Refusal>,
+    /// In how many attempts in a row the process died that had it.
+    pub crashes: u32,
+    /// How often a handler put it off: [`Disposition::Snooze`](crate::Disposition::Snooze).
+    pub snoozes: u32,
+    /// How often it was edited, or another folded into it. An edit of an older revision is refused.
+    pub revision: u64,
 }
 
 impl OutboxEvent {
@@ -116,6 +136,10 @@ impl OutboxEvent {
             OutboxStatus::Pending | OutboxStatus::Processing | OutboxStatus::Failed => true,
         }
     }
+
+    /// With how many snoozes an undelivered event counts as
+    /// [snoozed often](crate::OutboxStatistics::snoozed_often): 10.
+    pub const SNOOZED_OFTEN: u32 = 10;
 
     /// How long an event may be pending before it counts as stale: 300 seconds.
     pub const STALE_AFTER: Duration = Duration::from_secs(300);
@@ -245,6 +269,7 @@ macro_rules! stored_word {
         }
     };
 }
+use stored_word;
 
 /// Where an event is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -317,18 +342,27 @@ stored_word!(Operation, "operation", {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeadReason {
-    /// Every attempt failed, or the process died in each.
+    /// Every attempt failed.
     AttemptsExhausted,
     /// The handler said that no repetition can help.
     Rejected,
     /// The row cannot be read as its entity's event.
     Undecodable,
+    /// It was refused again and again while others got through.
+    DeferredOut,
+    /// The process died in `max_attempts` attempts in a row.
+    CrashLoop,
+    /// It was snoozed as often as its entity allows.
+    SnoozedOut,
 }
 
 stored_word!(DeadReason, "dead reason", {
     AttemptsExhausted = "attempts_exhausted",
     Rejected = "rejected",
     Undecodable = "undecodable",
+    DeferredOut = "deferred_out",
+    CrashLoop = "crash_loop",
+    SnoozedOut = "snoozed_out",
 });
 
 stored_word!(Order, "order", {

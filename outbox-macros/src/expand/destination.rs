@@ -1,0 +1,47 @@
+//! `OutboxEntity::destination`: an expression of the user's, evaluated when a change is enqueued.
+
+use proc_macro2::{Group, TokenStream, TokenTree};
+use quote::{ToTokens, quote, quote_spanned};
+use syn::Expr;
+use syn::spanned::Spanned;
+
+use super::at;
+use crate::model::Entity;
+
+/// The method, where the entity says where its events go; the trait's own says nothing.
+pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
+    let expression = entity.destination.as_ref()?;
+    let value = of_the_receiver(expression.to_token_stream());
+    // Parentheses that need not be there are a lint.
+    let value = match expression {
+        Expr::Binary(_) | Expr::Cast(_) | Expr::Unary(_) => quote!((#value)),
+        _ => value,
+    };
+    // Spanned so that a value that is no string is underlined itself.
+    let converted =
+        quote_spanned!(at(expression.span())=> _outbox::__private::destination(&#value));
+    // Output:
+    //     fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
+    Some(quote! {
+        fn destination(&self) -> ::core::option::Option<::std::string::String> {
+            #converted
+        }
+    })
+}
+
+/// The same tokens, with the `self` of the method for theirs: that of a `macro_rules!` which wrote the attribute would be another.
+fn of_the_receiver(tokens: TokenStream) -> TokenStream {
+    let tokens = tokens.into_iter().map(|token| match token {
+        TokenTree::Ident(mut word) if word == "self" => {
+            word.set_span(at(word.span()));
+            TokenTree::Ident(word)
+        }
+        TokenTree::Group(group) => {
+            let mut inner = Group::new(group.delimiter(), of_the_receiver(group.stream()));
+            inner.set_span(group.span());
+            TokenTree::Group(inner)
+        }
+        token => token,
+    });
+    tokens.collect()
+}

@@ -1,0 +1,157 @@
+//! What the statuses of one service mean, where that is something else than usual.
+
+use std::time::Duration;
+
+use ::http::header::HeaderMap;
+use ::http::status::StatusCode;
+use chrono::{DateTime, Utc};
+
+use super::retry_after::{rate_limit, retry_after, retry_after_ms};
+use super::{HttpError, Meaning};
+use crate::clock::{Clock, SystemClock};
+use crate::event::Operation;
+
+/// What the statuses of one service mean: the usual table with rows of the application's own.
+///
+/// # Examples
+///
+/// A service that answers 409 to a create of what it has, and 404 to an update of what somebody else deleted:
+///
+/// ```
+/// use http::{HeaderMap, StatusCode};
+/// use outbox_runtime::http::{Meaning, Policy};
+/// use outbox_runtime::{Delivery, DeliveryError, Operation};
+///
+/// let policy = Policy::new()
+///     .means([409], Meaning::Permanent)
+///     .means_on(Operation::Create, [409], Meaning::Delivered)
+///     .means_on(Operation::Update, [404, 410], Meaning::Obsolete);
+///
+/// let conflict = |operation| policy.check(StatusCode::CONFLICT, &HeaderMap::new(), operation);
+/// assert!(conflict(Operation::Create).is_ok());
+/// assert_eq!(conflict(Operation::Update).unwrap_err().delivery(), Delivery::Permanent);
+/// ```
+#[derive(Debug, Clone, Default)]
+#[must_use]
+pub struct Policy {
+    /// The last one that fits counts.
+    rows: Vec<Row>,
+    reads_retry_after_ms: bool,
+    reads_rate_limit: bool,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Row {
+    status: u16,
+    /// `None`: any.
+    operation: Option<Operation>,
+    meaning: Meaning,
+}
+
+impl Policy {
+    /// The usual table.
+    pub const fn new() -> Self {
+        Self {
+            rows: Vec::new(),
+            reads_retry_after_ms: false,
+            reads_rate_limit: false,
+        }
+    }
+
+    /// The statuses mean this, on any operation: `[409]`, `520..=530`. A later call wins over an earlier one.
+    pub fn means(mut self, statuses: impl IntoIterator<Item = u16>, meaning: Meaning) -> Self {
+        self.add(None, statuses, meaning);
+        self
+    }
+
+    /// The statuses mean this on one operation.
+    pub fn means_on(
+        mut self,
+        operation: Operation,
+        statuses: impl IntoIterator<Item = u16>,
+        meaning: Meaning,
+    ) -> Self {
+        self.add(Some(operation), statuses, meaning);
+        self
+    }
+
+    /// Reads `retry-after-ms` and `x-ms-retry-after-ms`, too, which tell the wait in milliseconds. Where one of them is there
+    /// it counts, and `Retry-After` does not. Default: not read.
+    pub fn read_retry_after_ms(mut self) -> Self {
+        self.reads_retry_after_ms = true;
+        self
+    }
+
+    /// Reads `RateLimit`, too, in the form of the draft: the longest time until a quota that is used up is there again
+    /// (`"default";r=0;t=30`) counts where there is no `Retry-After`. Default: not read.
+    pub fn read_rate_limit(mut self) -> Self {
+        self.reads_rate_limit = true;
+        self
+    }
+
+    /// As the function [`check`](super::check), by this policy.
+    ///
+    /// # Errors
+    ///
+    /// [`HttpError`], which says what the runtime does about it.
+    pub fn check(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        operation: Operation,
+    ) -> Result<(), HttpError> {
+        self.check_at(status, headers, operation, SystemClock.now())
+    }
+
+    /// As [`check`](Self::check), on a clock of your own.
+    ///
+    /// # Errors
+    ///
+    /// As of [`check`](Self::check).
+    pub fn check_at(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        operation: Operation,
+        now: DateTime<Utc>,
+    ) -> Result<(), HttpError> {
+        let wait = self.wait(headers, now);
+        let meaning = self
+            .row(status, operation)
+            .unwrap_or_else(|| Meaning::of(status, operation, wait.is_some()));
+        match meaning.delivery(wait) {
+            None => Ok(()),
+            Some(delivery) => Err(HttpError::refused(status, delivery)),
+        }
+    }
+
+    /// How long the service wants to be left alone.
+    fn wait(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
+        let millis = self
+            .reads_retry_after_ms
+            .then(|| retry_after_ms(headers))
+            .flatten();
+        let quota = || self.reads_rate_limit.then(|| rate_limit(headers)).flatten();
+        millis.or_else(|| retry_after(headers, now)).or_else(quota)
+    }
+
+    fn add(
+        &mut self,
+        operation: Option<Operation>,
+        statuses: impl IntoIterator<Item = u16>,
+        meaning: Meaning,
+    ) {
+        self.rows.extend(statuses.into_iter().map(|status| Row {
+            status,
+            operation,
+            meaning,
+        }));
+    }
+
+    fn row(&self, status: StatusCode, operation: Operation) -> Option<Meaning> {
+        let fits = |row: &&Row| {
+            row.status == status.as_u16() && row.operation.is_none_or(|only| only == operation)
+        };
+        self.rows.iter().rev().find(fits).map(|row| row.meaning)
+    }
+}

@@ -1,0 +1,161 @@
+//! The class of refusal, the concurrency, the users and the store of a row.
+
+use std::fmt;
+use std::time::Duration;
+
+use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
+use http::status::StatusCode;
+use outbox_runtime::{HandlerError, Operation};
+
+/// How a service refuses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// 429 with `Retry-After: 30`.
+    RateLimited,
+    /// No connection.
+    Offline,
+    /// 401. Refreshing the credentials succeeds, and does not help.
+    Unauthenticated,
+    /// 500.
+    Failing,
+    /// 503 without `Retry-After`.
+    Unavailable,
+    /// No answer, until the attempt's deadline of 30 s.
+    Timeout,
+}
+
+/// What a rate limit asks for.
+pub const RETRY_AFTER_SECONDS: u64 = 30;
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Self; 6] = [
+        Self::RateLimited,
+        Self::Offline,
+        Self::Unauthenticated,
+        Self::Failing,
+        Self::Unavailable,
+        Self::Timeout,
+    ];
+
+    /// What a handler makes of the refusal. `None`: nothing, it waits for an answer that never comes.
+    pub(crate) fn answer(self) -> Option<HandlerError> {
+        let status = |status: u16, headers: &HeaderMap| {
+            let status = StatusCode::from_u16(status).unwrap();
+            let refused = outbox_runtime::http::check(status, headers, Operation::Update);
+            Some(HandlerError::from(refused.unwrap_err()))
+        };
+        let mut headers = HeaderMap::new();
+        match self {
+            Self::RateLimited => {
+                headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
+                status(429, &headers)
+            }
+            Self::Offline => Some(HandlerError::offline()),
+            Self::Unauthenticated => status(401, &headers),
+            Self::Failing => status(500, &headers),
+            Self::Unavailable => status(503, &headers),
+            Self::Timeout => None,
+        }
+    }
+}
+
+impl fmt::Display for Class {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::RateLimited => "429",
+            Self::Offline => "offline",
+            Self::Unauthenticated => "401",
+            Self::Failing => "500",
+            Self::Unavailable => "503",
+            Self::Timeout => "timeout",
+        })
+    }
+}
+
+/// What the events are in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoreKind {
+    /// `MemoryStore`.
+    Memory,
+    /// `SqliteStore`, in a folder of its own.
+    Sqlite,
+}
+
+impl StoreKind {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Memory, Self::Sqlite];
+}
+
+impl fmt::Display for StoreKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Memory => "memory",
+            Self::Sqlite => "sqlite",
+        })
+    }
+}
+
+/// What a scenario is run with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Case {
+    /// How the service refuses.
+    pub class: Class,
+    /// How many attempts may be under way.
+    pub concurrency: usize,
+    /// Among how many users the events are distributed.
+    pub users: usize,
+    /// What they are in.
+    pub store: StoreKind,
+    /// Decides how long calls take, and which ones fail at random.
+    pub seed: u64,
+}
+
+impl Case {
+    /// Every combination of class, concurrency (1, 3, 16), users (1, 10) and store.
+    #[must_use]
+    pub fn all(seed: u64) -> Vec<Self> {
+        let mut all = Vec::new();
+        for store in StoreKind::ALL {
+            for class in Class::ALL {
+                for concurrency in [1, 3, 16] {
+                    for users in [1, 10] {
+                        all.push(Self {
+                            class,
+                            concurrency,
+                            users,
+                            store,
+                            seed,
+                        });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// A number below `end` that looks random and is the same for the same event and call of it.
+    pub(crate) fn draw(&self, event: usize, call: u32, end: u64) -> u64 {
+        let mix = |word: u64| outbox_runtime::testing::Draw::new(word).word();
+        let word = mix(mix(self.seed ^ mix(event as u64)).wrapping_add(u64::from(call)));
+        outbox_runtime::testing::Draw::new(word).below(end)
+    }
+
+    /// How long a call takes that is answered: 50 to 100 ms.
+    pub(crate) fn latency(&self, event: usize, call: u32) -> Duration {
+        Duration::from_millis(50 + self.draw(event, call, 51))
+    }
+}
+
+impl fmt::Display for Case {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            class,
+            concurrency,
+            users,
+            store,
+            ..
+        } = self;
+        write!(f, "{class:7} c={concurrency:<2} u={users:<2} {store:6}")
+    }
+}

@@ -1,0 +1,119 @@
+//! What happened: each call with its time, and the rows in the end.
+
+use std::time::Duration;
+
+use outbox_runtime::{OutboxEvent, OutboxStatus};
+
+/// One call of the remote service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Call {
+    /// The number of its event.
+    pub event: usize,
+    /// Which processor made it.
+    pub processor: usize,
+    /// When it began, since the beginning of the scene.
+    pub at: Duration,
+    /// When it was answered. `None`: never.
+    pub ended: Option<Duration>,
+    /// Whether it was refused.
+    pub refused: bool,
+}
+
+impl Call {
+    /// Whether the service took the event.
+    #[must_use]
+    pub fn is_delivery(&self) -> bool {
+        !self.refused && self.ended.is_some()
+    }
+}
+
+/// What became of a scene.
+#[derive(Debug, Clone)]
+pub struct Course {
+    /// When each event arrived.
+    pub arrived: Vec<Duration>,
+    /// Every call, in order.
+    pub calls: Vec<Call>,
+    /// When each event was delivered first.
+    pub delivered: Vec<Option<Duration>>,
+    /// What is left of each event in the store. `None`: it was cleaned up, or never arrived.
+    pub rows: Vec<Option<OutboxEvent>>,
+    /// How long it took, in virtual time.
+    pub took: Duration,
+}
+
+impl Course {
+    pub(crate) fn new(
+        arrived: Vec<Duration>,
+        calls: Vec<Call>,
+        rows: Vec<OutboxEvent>,
+        took: Duration,
+    ) -> Self {
+        let mut delivered = vec![None; arrived.len()];
+        for call in &calls {
+            let first: Option<Duration> = delivered[call.event];
+            if let Some(ended) = call.ended.filter(|_| call.is_delivery()) {
+                delivered[call.event] = Some(first.map_or(ended, |first| first.min(ended)));
+            }
+        }
+        let mut row_of = vec![None; arrived.len()];
+        for row in rows {
+            let number = crate::world::number(&row);
+            row_of[number] = Some(row);
+        }
+        Self {
+            arrived,
+            calls,
+            delivered,
+            rows: row_of,
+            took,
+        }
+    }
+
+    /// Whether the event is a dead letter.
+    #[must_use]
+    pub fn is_dead(&self, event: usize) -> bool {
+        let row = self.rows[event].as_ref();
+        row.is_some_and(|row| row.status == OutboxStatus::Dead)
+    }
+
+    /// How many of these events are dead letters.
+    pub fn dead(&self, events: impl IntoIterator<Item = usize>) -> usize {
+        events
+            .into_iter()
+            .filter(|event| self.is_dead(*event))
+            .count()
+    }
+
+    /// How many of these events are delivered.
+    pub fn delivered(&self, events: impl IntoIterator<Item = usize>) -> usize {
+        let is_delivered = |event: &usize| self.delivered[*event].is_some();
+        events.into_iter().filter(is_delivered).count()
+    }
+
+    /// When the last of these events was delivered. `None`: one was not.
+    pub fn last(&self, events: impl IntoIterator<Item = usize>) -> Option<Duration> {
+        let mut last = Duration::ZERO;
+        for event in events {
+            last = last.max(self.delivered[event]?);
+        }
+        Some(last)
+    }
+
+    /// How long the slowest of these events took from its arrival. `None`: one was not delivered.
+    pub fn slowest(&self, events: impl IntoIterator<Item = usize>) -> Option<Duration> {
+        let mut slowest = Duration::ZERO;
+        for event in events {
+            let took = self.delivered[event]?.saturating_sub(self.arrived[event]);
+            slowest = slowest.max(took);
+        }
+        Some(slowest)
+    }
+
+    /// How many calls a minute began in a span, of the events that the filter wants.
+    pub fn rate(&self, from: Duration, to: Duration, wanted: impl Fn(&Call) -> bool) -> f64 {
+        let is_in = |call: &&Call| call.at >= from && call.at < to && wanted(call);
+        let count = self.calls.iter().filter(is_in).count();
+        count as f64 / (to.saturating_sub(from).as_secs_f64() / 60.0)
+    }
+}
