@@ -29,6 +29,7 @@ mod enqueue; // one by one, by many at once, in batches
 mod idle; // what it costs to wait
 mod latency; // from enqueueing to the start of the handler
 mod memory;
+mod redaction; // how long a text is searched for what is sensitive
 mod statistics; // counting many rows // draining much needs no more than draining little
 
 mod report; // the table, the targets, the JSON
@@ -46,7 +47,7 @@ struct Args {
     /// How often floor and store take turns. Default: 5, with --quick 3.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: Option<u64>,
-    /// Only these: enqueue, drain, claim, latency, statistics, idle, memory.
+    /// Only these: enqueue, drain, claim, latency, statistics, idle, memory, redaction.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Measured>,
     /// Writes the figures to this file too.
@@ -70,6 +71,7 @@ enum Measured {
     Statistics,
     Idle,
     Memory,
+    Redaction,
 }
 
 #[tokio::main]
@@ -102,6 +104,9 @@ async fn main() -> anyhow::Result<()> {
     }
     if wanted(Measured::Memory) {
         memory::measure(&scale, &scenes, &mut report).await?;
+    }
+    if wanted(Measured::Redaction) {
+        redaction::measure(&scale, &mut report).await?;
     }
     println!("{report}");
     if let Some(file) = &args.json {

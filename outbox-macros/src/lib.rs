@@ -30,8 +30,11 @@ use syn::{DeriveInput, parse_macro_input};
 
 /// Makes a struct with named fields an outbox entity: a thing whose every change is told to a remote service.
 ///
-/// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, and the methods
+/// Generates the `OutboxEntity` impl, the struct `<Name>Metadata` of what an event carries, whose fields are as visible as those of the
+/// entity, and the methods
 /// `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
+///
+/// `enqueue_create` is another name of `enqueue_sync`: both tell of an entity that is new.
 ///
 /// # On the struct
 ///
@@ -51,6 +54,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_dead = "hold"` | what a dead letter means for those behind it: `hold` them back, or `skip` it | `hold` |
 /// | `coalesce = "latest"` | a change takes the place of one that nobody has tried to deliver; needs `snapshot` | off |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
+/// | `metadata = "MoodChange"` | the name of the struct of what an event carries | the struct's name and `Metadata` |
 /// | `version = 2` | the version of the metadata's shape, to be raised with every change of it | `1` |
 /// | `upcast(1 = V1, ..)` | as what rows of each older version are read; `From<V1>` makes the metadata of it | none |
 /// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |
@@ -58,7 +62,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// A duration is a whole number and one of the units `ms`, `s`, `m`, `h`, `d`.
 ///
 /// Wherever a literal stands, the path of a constant may: `event_type = names::MOOD`, `timeout = TIMEOUT`,
-/// `retry = ["1s", SLOW]`, `order = Order::User`. Durations are `std::time::Duration`s then, the list of them a `&'static [Duration]`.
+/// `retry = ["1s", SLOW]`, `order = Order::User`, `event_type = <Mood as Named>::NAME`. Durations are `std::time::Duration`s then, the list of them a `&'static [Duration]`.
 ///
 /// # On fields
 ///
@@ -72,8 +76,8 @@ use syn::{DeriveInput, parse_macro_input};
 /// A metadata field keeps its `#[serde(..)]` attributes, and a `#[serde(rename_all = "..")]` of the struct counts for
 /// the metadata too, whether or not serde's own derives are on the struct.
 ///
-/// With `sensitive` fields the derive writes `Debug` itself, for a snapshot that of the entity: leave it out of your own derives
-/// then.
+/// With `sensitive` fields the derive writes `Debug` of the entity itself, without their values: leave it out of your own derives then.
+/// A `#[derive(Debug)]` beside it does not compile.
 ///
 /// # Credentials
 ///

@@ -5,6 +5,8 @@
 
 use std::future::Future;
 use std::pin::Pin;
+#[cfg(feature = "sqlite")]
+use std::sync::Arc;
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
@@ -61,6 +63,9 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 
 /// The machine's own clock; the default of every store.
 ///
+/// In a tokio runtime whose time is paused, as by `#[tokio::test(start_paused = true)]`, it tells that time, which jumps ahead whenever
+/// all tasks wait. A store must be made there for it: one that was opened before the pause goes by the machine's time.
+///
 /// # Examples
 ///
 /// ```
@@ -81,7 +86,15 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn now(&self) -> DateTime<Utc> {
-        to_micros(Utc::now())
+        if !tokio_is_off() {
+            return to_micros(Utc::now());
+        }
+        let (began, begin) = *BEGIN;
+        let passed = |later: Instant, earlier: Instant| {
+            TimeDelta::from_std(later.saturating_duration_since(earlier)).unwrap_or(TimeDelta::MAX)
+        };
+        let told = tokio::time::Instant::now().into_std();
+        to_micros(shifted(began, passed(told, begin) - passed(begin, told)))
     }
 
     /// A clock that is set back does not prolong the sleep.
@@ -105,13 +118,81 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn uptime(&self) -> Duration {
-        static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-        BEGIN.elapsed()
+        let (_, begin) = *BEGIN;
+        let now = tokio::time::Instant::now().into_std();
+        now.saturating_duration_since(begin)
     }
 
     fn sleep(&self, duration: Duration) -> Sleep {
         Box::pin(pause(duration))
     }
+}
+
+/// One moment by both clocks, from which uptime is told.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for the time"
+)]
+static BEGIN: LazyLock<(DateTime<Utc>, Instant)> = LazyLock::new(|| (Utc::now(), Instant::now()));
+
+/// Whether the time of the tokio runtime around is another than that of the machine, as it is or was paused.
+#[allow(
+    clippy::disallowed_methods,
+    reason = "this is the one place that asks for the time"
+)]
+fn tokio_is_off() -> bool {
+    let before = Instant::now();
+    let told = tokio::time::Instant::now().into_std();
+    !(before..=Instant::now()).contains(&told)
+}
+
+/// The clock of a store that is made here: that of the machine, unless the time of the tokio runtime around is paused.
+#[cfg(feature = "sqlite")]
+pub(crate) fn of_this_runtime() -> Arc<dyn Clock> {
+    match tokio::runtime::Handle::try_current() {
+        Ok(runtime) if tokio_is_off() => Arc::new(RuntimeClock(runtime)),
+        _ => Arc::new(SystemClock),
+    }
+}
+
+/// The time of a tokio runtime, for threads that are not in it.
+#[cfg(feature = "sqlite")]
+#[derive(Debug)]
+struct RuntimeClock(tokio::runtime::Handle);
+
+#[cfg(feature = "sqlite")]
+impl Clock for RuntimeClock {
+    fn now(&self) -> DateTime<Utc> {
+        let _entered = self.0.enter();
+        SystemClock.now()
+    }
+
+    fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
+        SystemClock.sleep_until(deadline)
+    }
+
+    fn uptime(&self) -> Duration {
+        let _entered = self.0.enter();
+        SystemClock.uptime()
+    }
+
+    fn sleep(&self, duration: Duration) -> Sleep {
+        SystemClock.sleep(duration)
+    }
+}
+
+/// Waits for the answer of a thread; `None` where it ended without one.
+///
+/// Paused time jumps ahead as soon as all tasks wait. For a thread that works for one of them it has to stand still.
+#[cfg(feature = "sqlite")]
+pub(crate) async fn awaited<T: Send + 'static>(
+    answer: tokio::sync::oneshot::Receiver<T>,
+) -> Option<T> {
+    if tokio::runtime::Handle::try_current().is_err() || !tokio_is_off() {
+        return answer.await.ok();
+    }
+    let answer = tokio::task::spawn_blocking(move || answer.blocking_recv());
+    answer.await.ok()?.ok()
 }
 
 /// Waits on the machine's timer, whatever clock the store was given.
@@ -144,17 +225,16 @@ impl Stopwatch {
     }
 }
 
-/// Whether `at`, a time of the file system, is less than `span` ago on the machine's clock, or ahead of it.
+/// Whether `at`, a time of the file system, is less than `span` ago on the machine's clock, or ahead of it by less.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
 #[cfg(feature = "sqlite")]
 pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
-    std::time::SystemTime::now()
-        .duration_since(at)
-        .unwrap_or_default()
-        < span
+    let now = std::time::SystemTime::now();
+    let distance = now.duration_since(at);
+    distance.unwrap_or_else(|ahead| ahead.duration()) < span
 }
 
 /// `time` plus `duration`, or the latest time that can be told where that overflows. It is the first whole microsecond that is

@@ -9,9 +9,9 @@ use tracing::info;
 use uuid::Uuid;
 
 use crate::entity::EntityId;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
-use crate::repository::OutboxRepository;
+use crate::repository::{DeleteUnit, OutboxRepository};
 
 /// The dead letters of a store, or those of them that a filter lets through.
 ///
@@ -118,6 +118,9 @@ impl DeadLetters {
 
     /// Makes them pending again, due now, with all their attempts and under the same ids. Returns how many it were.
     ///
+    /// They have as many attempts as when they were enqueued: a row keeps its `max_attempts` when the program raises that
+    /// of its type. [`retry_with_attempts`](Self::retry_with_attempts) gives them more.
+    ///
     /// # Errors
     ///
     /// Where the store cannot be read or written.
@@ -127,6 +130,59 @@ impl DeadLetters {
             .reset_for_retry(&ids(&self.list().await?))
             .await?;
         info!(count = retried, "dead letters are tried again");
+        Ok(retried)
+    }
+
+    /// The same as [`retry`](Self::retry), with `max_attempts` attempts for each from now on, more or fewer than it had.
+    /// Returns how many it were.
+    ///
+    /// What changes while this goes on stays a dead letter; call it again.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` where `max_attempts` is 0, and where the store cannot be read or written. Those that were written
+    /// before stay so: dead letters with another number of attempts.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{DeadLetters, DeadReason, MemoryStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let store = MemoryStore::new();
+    /// let given_up = DeadLetters::of(store).with_reason(DeadReason::AttemptsExhausted);
+    /// given_up.retry_with_attempts(20).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn retry_with_attempts(&self, max_attempts: u32) -> Result<u64, StoreError> {
+        if max_attempts == 0 {
+            return Err(StoreError::new(
+                StoreErrorKind::InvalidArgument,
+                "retry_with_attempts",
+                "max_attempts is 0; at least 1 is needed",
+            ));
+        }
+        let mut ready = Vec::new();
+        for mut event in self.list().await? {
+            event.max_attempts = max_attempts;
+            match self.repository.update_event(&event).await {
+                Ok(()) => ready.push(event.id),
+                // Somebody else has changed or deleted it meanwhile.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        StoreErrorKind::Conflict | StoreErrorKind::NotFound
+                    ) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        let retried = self.repository.reset_for_retry(&ready).await?;
+        info!(
+            count = retried,
+            max_attempts, "dead letters are tried again"
+        );
         Ok(retried)
     }
 
@@ -168,14 +224,25 @@ impl Discard {
         &self.events
     }
 
-    /// Deletes them for good. What was tried again meanwhile is left alone, and what waited behind them goes on. Returns how
-    /// many it were.
+    /// Writes them as [`DeadLetters::export`] does: just what [`confirm`](Self::confirm) deletes, or less. Returns how many it
+    /// were.
+    ///
+    /// # Errors
+    ///
+    /// [`ExportError`]: the writer failed.
+    pub fn export(&self, writer: &mut (dyn Write + Send)) -> Result<u64, ExportError> {
+        Ok(write_lines(&self.events, writer)?)
+    }
+
+    /// Deletes them for good, in one transaction. What was tried again, edited or deleted since they were looked up is left
+    /// alone, and what waited behind them goes on. Returns how many it were.
     ///
     /// # Errors
     ///
     /// Where the store cannot be written.
     pub async fn confirm(self) -> Result<u64, StoreError> {
-        let discarded = self.repository.discard(&ids(&self.events)).await?;
+        let seen = &self.events;
+        let discarded = self.repository.delete_seen(seen, DeleteUnit::Event).await?;
         info!(count = discarded, "dead letters were discarded");
         Ok(discarded)
     }

@@ -5,6 +5,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 
 use thiserror::Error;
 use uuid::Uuid;
@@ -72,13 +73,13 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
 /// # #[cfg(not(feature = "sqlite"))]
 /// # fn main() {}
 /// ```
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct StoreError {
     kind: StoreErrorKind,
     operation: &'static str,
     message: String,
     outcome_unknown: bool,
-    source: Option<BoxError>,
+    source: Option<Arc<dyn Error + Send + Sync + 'static>>,
 }
 
 /// What kind of storage error it was, and so what helps.
@@ -136,7 +137,7 @@ impl StoreError {
     /// The same error with the driver's own error as its source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
-        self.source = Some(source.into());
+        self.source = Some(Arc::from(source.into()));
         self
     }
 
@@ -195,7 +196,7 @@ impl fmt::Display for StoreError {
 impl Error for StoreError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match &self.source {
-            Some(source) => Some(source.as_ref()),
+            Some(source) => Some(&**source),
             None => None,
         }
     }
@@ -222,6 +223,20 @@ pub enum EnqueueError {
         event_type: String,
         /// What the serializer said.
         source: serde_json::Error,
+    },
+    /// The metadata was written as JSON that its own type cannot read back, so that no handler could ever have it. Told by debug
+    /// builds and with the feature `testing`; other builds write the event, and it becomes a dead letter.
+    #[error(
+        "the metadata of a {event_type:?} event{} could be written and cannot be read back: {reason}",
+        path.as_ref().map(|path| format!(", at {path:?},")).unwrap_or_default()
+    )]
+    Unreadable {
+        /// The event type, as the entity declares it.
+        event_type: String,
+        /// Where in the JSON, keys and indices separated by dots; `None` where it is not known.
+        path: Option<String>,
+        /// What the type said, without the value that was found.
+        reason: String,
     },
     /// Another event with the same id but other content is there. It was kept; this one was not written.
     #[error(
@@ -293,6 +308,15 @@ pub enum BuildError {
         "two handlers are registered for event type {event_type:?}; an event is delivered by exactly one"
     )]
     DuplicateHandler {
+        /// The event type in question.
+        event_type: String,
+    },
+    /// A handler names an event type in [`entities`](crate::OutboxEventHandler::entities) and denies it in
+    /// [`can_handle`](crate::OutboxEventHandler::can_handle), so nobody would ever take its events.
+    #[error(
+        "a handler names event type {event_type:?} in `entities` and denies it in `can_handle`; make both say the same"
+    )]
+    DeniedByItsHandler {
         /// The event type in question.
         event_type: String,
     },

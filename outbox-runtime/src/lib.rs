@@ -58,7 +58,7 @@
 //! | to | use |
 //! |---|---|
 //! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
@@ -123,16 +123,20 @@ pub use crate::outcome::{
     Settlement, TRANSITIONS, Transition, When,
 };
 pub use crate::processor::{
-    Flushed, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+    EventRef, Flushed, Health, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
+    Trouble, TroubleKind,
 };
-pub use crate::redaction::Redaction;
-pub use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+pub use crate::redaction::{Redaction, Sensitive};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{
-    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
+    StatementCounter, StoreProcess,
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
@@ -293,6 +297,8 @@ pub mod import; // from the outbox of another program
 pub mod testing;
 pub mod wire_lock;
 
+pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+
 /// What an application that uses the derives needs in scope.
 ///
 /// # Examples
@@ -313,9 +319,10 @@ pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
     pub use crate::{
-        DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
-        HandlerResult, MemoryStore, Operation, OutboxEntity, OutboxEvent, OutboxEventHandler,
-        OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus, Processor, Running,
+        Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
+        HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,
+        OutboxEventHandler, OutboxEvents, OutboxRepository, OutboxStatistics, OutboxStatus,
+        Processor, Running, async_trait,
     };
 }
 
@@ -323,6 +330,10 @@ pub mod prelude {
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/field-types.md")]
+struct FieldTypes;
 
 /// So does that of the guide.
 #[cfg(doctest)]

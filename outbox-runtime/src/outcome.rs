@@ -368,6 +368,14 @@ impl Disposition {
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
+    /// What the handler said, where that is kept.
+    pub(crate) fn message(&self) -> Option<&str> {
+        match self {
+            Self::Retry { message, .. } | Self::Dead { message, .. } => Some(message),
+            _ => None,
+        }
+    }
+
     /// The same outcome with another text, where it has one.
     pub(crate) fn map_message(mut self, change: impl FnOnce(String) -> String) -> Self {
         if let Self::Retry { message, .. } | Self::Dead { message, .. } = &mut self {

@@ -162,8 +162,20 @@ impl Explanation {
 pub enum WaitsFor {
     /// Nothing: every event of the entity was delivered (or none was ever enqueued).
     Nothing,
-    /// A free worker.
+    /// A worker that takes it: it is due and has its turn, so nothing in the store keeps it back. Whether a run is there, busy or
+    /// paused, the store does not know: [`Running::explain`](crate::Running::explain) does.
     Worker,
+    /// A free handler of this run: as many as may run at once are busy.
+    FreeHandler,
+    /// The store, which fails; this run leaves it alone for a moment. [`Running::health`](crate::Running::health) has its error.
+    Store {
+        /// When the run tries again.
+        retry_at: DateTime<Utc>,
+    },
+    /// This run to be resumed: it is suspended.
+    Resume,
+    /// A run: this one has ended.
+    Start,
     /// Its due time.
     DueTime {
         /// When.
@@ -269,7 +281,15 @@ impl fmt::Display for WaitsFor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Nothing => f.write_str("nothing"),
-            Self::Worker => f.write_str("a free worker"),
+            Self::Worker => f.write_str(
+                "a worker to take it (the store does not know whether one is there, busy or paused)",
+            ),
+            Self::FreeHandler => f.write_str("a free handler of this run"),
+            Self::Store { retry_at } => {
+                write!(f, "the store, which fails; it is tried again at {retry_at}")
+            }
+            Self::Resume => f.write_str("this run to be resumed"),
+            Self::Start => f.write_str("a run; this one has ended"),
             Self::DueTime {
                 at,
                 last_error: None,

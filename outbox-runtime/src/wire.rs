@@ -135,7 +135,7 @@ struct Read {
     seq: i64,
     event_type: String,
     #[serde(rename = "entityID")]
-    entity_id: EntityId,
+    entity_id: Id,
     #[serde(rename = "entityIDType")]
     entity_id_type: Option<String>,
     #[serde(rename = "userID")]
@@ -177,9 +177,9 @@ impl<'de> Deserialize<'de> for OutboxEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = Read::deserialize(deserializer)?;
         let entity_id = match (read.entity_id_type.as_deref(), read.entity_id) {
-            // A string that merely looks like a UUID stays the string that its entity has.
-            (Some("text"), EntityId::Uuid(id)) => EntityId::Text(id.to_string()),
-            (_, id) => id,
+            // A string of capitals that merely looks like a UUID stays the string that its entity has.
+            (Some("text"), Id::Text(id)) => id.into(),
+            (_, id) => id.into(),
         };
         let operation = match (read.operation, read.is_new_record) {
             (Some(operation), _) => operation,
@@ -271,19 +271,27 @@ impl Serialize for EntityId {
 impl<'de> Deserialize<'de> for EntityId {
     /// A string in the hyphenated form of a UUID, whatever its case, is a UUID.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        #[derive(serde::Deserialize)]
-        #[serde(untagged)]
-        enum Id {
-            Integer(i64),
-            Text(String),
-        }
-        Ok(match Id::deserialize(deserializer)? {
+        Id::deserialize(deserializer).map(Self::from)
+    }
+}
+
+/// An id as JSON has it.
+#[derive(serde::Deserialize)]
+#[serde(untagged)]
+enum Id {
+    Integer(i64),
+    Text(String),
+}
+
+impl From<Id> for EntityId {
+    fn from(id: Id) -> Self {
+        match id {
             Id::Integer(id) => Self::Integer(id),
             Id::Text(text) => match Uuid::try_parse(&text) {
                 Ok(id) if text.len() == uuid::fmt::Hyphenated::LENGTH => Self::Uuid(id),
-                _ => Self::Text(text),
+                _ => text.into(),
             },
-        })
+        }
     }
 }
 

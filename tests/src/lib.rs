@@ -119,6 +119,11 @@ impl Remote {
             .expect("the processor is running")
     }
 
+    /// The next attempt, however long that takes: where time is paused, days pass at once.
+    pub async fn next_ever(&mut self) -> Call {
+        self.calls.recv().await.expect("the processor is running")
+    }
+
     /// Whether no attempt has come that was not looked at. Says something only once the processor is known to sleep.
     pub fn is_quiet(&mut self) -> bool {
         self.calls.try_recv().is_err()

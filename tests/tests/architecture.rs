@@ -171,7 +171,8 @@ fn only_the_processor_spawns_tasks() {
     let strays = strays(
         "outbox-runtime/src",
         &["tokio::spawn", "JoinSet", "spawn_blocking"],
-        |file| file.starts_with("processor/"),
+        // The clock keeps paused time from passing while a thread works, which tokio does for blocking tasks alone.
+        |file| file.starts_with("processor/") || file == "clock.rs",
     );
     assert!(strays.is_empty(), "{strays:#?}");
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, Sleep, prelude::*};
-use outbox_tests::{Temporary, enqueue, note, start, start_with, within};
+use outbox_tests::{Temporary, enqueue, note, start, start_with, unknown, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -229,5 +229,60 @@ fn uptime_passes_whatever_the_year() {
         let before = clock.uptime();
         clock.advance(Duration::from_secs(2));
         assert_eq!(clock.uptime() - before, Duration::from_secs(2), "{year}");
+    }
+}
+
+/// Each nap is a jump. What the machine is awake adds up.
+#[test]
+fn work_of_the_dead_is_taken_up_on_a_machine_that_naps_and_of_the_living_is_not() {
+    for awake in [5, 15, 30] {
+        for lives in [false, true] {
+            naps(awake, lives);
+        }
+    }
+}
+
+#[tokio::main(flavor = "current_thread")]
+async fn naps(awake: u64, lives: bool) {
+    const LEASE: Duration = Duration::from_secs(60);
+    let clock = WallClock::default();
+    let memory: Arc<dyn OutboxRepository> = Arc::new(MemoryStore::with_clock(clock.clone()));
+    let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+    for store in [memory, Arc::new(temporary.store.clone())] {
+        let event = enqueue(&store, note(1).enqueue_sync()).await;
+        let held = store.mark_as_processing(event.id, LEASE).await.unwrap();
+        store.create_event(unknown(2)).await.unwrap();
+        let (mut remote, running) = start(&store);
+        let mut rescued_after = None;
+        for cycle in 1..=240 / awake {
+            for _ in 0..awake {
+                clock.steady.advance(Duration::from_secs(1));
+                running.trigger();
+                // Answered by the run, when it has looked.
+                running.explain(2).await.unwrap();
+                running.explain(2).await.unwrap();
+            }
+            if lives && cycle % (20 / awake.min(20)) == 0 {
+                // It renews in a third of its lease awake.
+                let renewed = store.extend(&[held.lease], LEASE).await.unwrap();
+                assert!(
+                    renewed[0].is_some(),
+                    "taken from the living in cycle {cycle}"
+                );
+            }
+            running.explain(2).await.unwrap();
+            if !remote.is_quiet() {
+                rescued_after = Some(cycle * awake);
+                break;
+            }
+            clock.set_by(TimeDelta::minutes(5));
+        }
+        if lives {
+            assert_eq!(rescued_after, None, "awake for {awake} s at a time");
+        } else {
+            let after = rescued_after.expect("it is taken up");
+            assert!(after <= 180, "after {after} s awake, {awake} s at a time");
+        }
+        running.stop().await.unwrap();
     }
 }

@@ -9,7 +9,8 @@ use std::time::Duration;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
-    Coalesce, Enqueued, EntityOptions, Processor, RawMetadata, SqlValue, WaitsFor,
+    Claim, ClaimRequest, Clock, Coalesce, DeadReason, Disposition, Enqueued, EntityOptions,
+    NewEvent, Processor, RawMetadata, Settled, Settlement, SqlValue, WaitsFor,
 };
 use outbox_tests::{Remote, Temporary, enqueue, on_each_store};
 
@@ -251,6 +252,146 @@ async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
     let enqueued = second.join().unwrap();
     assert!(matches!(enqueued, Enqueued::Folded { .. }), "{enqueued:?}");
     assert_eq!(texts(&temporary.store).await, ["second"]);
+}
+
+/// What a creation of draft 1 and then its deletion leave to be sent, and the answer to the deletion.
+async fn recreated_and_deleted(store: &dyn OutboxRepository) -> Vec<Operation> {
+    enqueue(store, change(Operation::Create, "again")).await;
+    enqueue(store, change(Operation::Update, "and changed")).await;
+    enqueue(store, change(Operation::Delete, "gone")).await;
+    let left = store.fetch_pending_events(None, None).await.unwrap();
+    left.iter().map(|event| event.operation).collect()
+}
+
+const BOTH: [Operation; 2] = [Operation::Create, Operation::Delete];
+
+async fn claim_one(store: &dyn OutboxRepository) -> Claim {
+    let claims = store.claim(&ClaimRequest::new(1, SOON)).await.unwrap();
+    claims.into_iter().next().unwrap()
+}
+
+async fn settle(store: &dyn OutboxRepository, claim: &Claim, disposition: Disposition) {
+    let lease = claim.lease;
+    let settled = store.settle(vec![Settlement { lease, disposition }]).await;
+    assert_eq!(settled.unwrap(), [Settled::Recorded]);
+}
+
+#[test]
+fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
+    on_each_store(|store, _| async move {
+        enqueue(&*store, change(Operation::Create, "first")).await;
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+    });
+}
+
+#[test]
+fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
+    for cleaned_up in [true, false] {
+        on_each_store(|store, clock| async move {
+            let first = enqueue(&*store, change(Operation::Create, "first")).await;
+            let claim = claim_one(&*store).await;
+            settle(&*store, &claim, Disposition::Complete).await;
+            clock.advance(SOON);
+            let gone = match cleaned_up {
+                true => store.delete_completed_events(clock.now()).await.unwrap() == 1,
+                false => store.delete_event(first.id).await.unwrap(),
+            };
+            assert!(gone);
+            assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+        });
+    }
+}
+
+#[test]
+fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
+    for reassigned in [true, false] {
+        on_each_store(|store, _| async move {
+            enqueue(&*store, change(Operation::Create, "first")).await;
+            let claim = claim_one(&*store).await;
+            settle(&*store, &claim, Disposition::Complete).await;
+            if reassigned {
+                store.reassign_user("u1", "u2").await.unwrap();
+            } else {
+                store.delete_all_events_for_user("u1").await.unwrap();
+            }
+            assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+        });
+    }
+}
+
+#[test]
+fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
+    on_each_store(|store, _| async move {
+        let of_other =
+            |operation| NewEvent::new("draft", 1, "u0", operation).with_coalesce(Coalesce::Latest);
+        let first = store
+            .create_event(of_other(Operation::Create))
+            .await
+            .unwrap();
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert!(store.delete_event(first.id).await.unwrap());
+        store.reassign_user("u0", "u1").await.unwrap();
+        assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+    });
+}
+
+#[test]
+fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
+    let dead = |reason| Disposition::Bury {
+        reason,
+        message: "no".to_owned(),
+    };
+    for disposition in [None, Some(dead(DeadReason::AttemptsExhausted))] {
+        on_each_store(|store, _| {
+            let disposition = disposition.clone();
+            async move {
+                enqueue(&*store, change(Operation::Create, "first")).await;
+                let claim = claim_one(&*store).await;
+                if let Some(disposition) = disposition {
+                    settle(&*store, &claim, disposition).await;
+                }
+                let left = recreated_and_deleted(&*store).await;
+                assert_eq!(left, BOTH);
+            }
+        });
+    }
+    on_each_store(|store, _| async move {
+        enqueue(&*store, change(Operation::Create, "first")).await;
+        let left = recreated_and_deleted(&*store).await;
+        let create = Operation::Create;
+        assert_eq!(left, [create, create, Operation::Delete]);
+    });
+}
+
+#[test]
+fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
+    on_each_store(|store, _| async move {
+        for _ in 0..3 {
+            assert_eq!(recreated_and_deleted(&*store).await, []);
+        }
+        // What others have had delivered and cleaned up is theirs.
+        let other = NewEvent::new("draft", 1, "somebody", Operation::Create);
+        let other = store.create_event(other).await.unwrap();
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert!(store.delete_event(other.id).await.unwrap());
+        assert_eq!(recreated_and_deleted(&*store).await, []);
+    });
+}
+
+#[tokio::test]
+async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
+    let made = Temporary::open().await;
+    enqueue(&made.store, change(Operation::Create, "first")).await;
+    let claim = claim_one(&made.store).await;
+    settle(&made.store, &claim, Disposition::Complete).await;
+    made.connect()
+        .execute("DELETE FROM outbox_events", [])
+        .unwrap();
+    assert_eq!(recreated_and_deleted(&made.store).await, BOTH);
 }
 
 #[tokio::test]

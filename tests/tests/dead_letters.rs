@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use outbox_runtime::{
     DeadLetters, DeadReason, Disposition, ExportError, NewEvent, RawMetadata, Settlement,
-    prelude::*,
+    StoreErrorKind, prelude::*,
 };
 use outbox_tests::on_each_store;
 
@@ -96,6 +96,68 @@ fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
         assert_eq!(store.fetch_event(first.id).await.unwrap(), None);
         let second = store.fetch_event(second.id).await.unwrap().unwrap();
         assert_eq!(second.status, OutboxStatus::Pending);
+    });
+}
+
+#[test]
+fn a_discard_spares_what_changed_since_it_was_looked_at() {
+    on_each_store(|store, _| async move {
+        let mut events = Vec::new();
+        for entity in 1..=4 {
+            events.push(dead(&store, event(entity, "u1"), DeadReason::Rejected).await);
+        }
+        let letters = DeadLetters::of(store.clone());
+        let discard = letters.prepare_discard().await.unwrap();
+        // One was mended, one tried again and given up again for another reason, and one came later.
+        let mut mended = events[1].clone();
+        mended.metadata = Some(RawMetadata::from_bytes(r#"{"text":"mended"}"#));
+        store.update_event(&mended).await.unwrap();
+        store.reset_for_retry(&[events[2].id]).await.unwrap();
+        let claim = store.mark_as_processing(events[2].id, LEASE).await.unwrap();
+        let disposition = Disposition::Bury {
+            reason: DeadReason::Undecodable,
+            message: "another".to_owned(),
+        };
+        let lease = claim.lease;
+        store
+            .settle(vec![Settlement { lease, disposition }])
+            .await
+            .unwrap();
+        let later = dead(&store, event(5, "u1"), DeadReason::Rejected).await;
+
+        let mut file = Vec::new();
+        assert_eq!(discard.export(&mut file).unwrap(), 4);
+        assert_eq!(discard.confirm().await.unwrap(), 2);
+        let left = letters.list().await.unwrap();
+        let left: Vec<_> = left.iter().map(|event| event.id).collect();
+        assert_eq!(left, [events[1].id, events[2].id, later.id]);
+        let lines = String::from_utf8(file).unwrap();
+        let ids = lines
+            .lines()
+            .map(|line| serde_json::from_str::<OutboxEvent>(line).unwrap().id);
+        let expected: Vec<_> = events.iter().map(|event| event.id).collect();
+        assert_eq!(ids.collect::<Vec<_>>(), expected);
+    });
+}
+
+#[test]
+fn a_retry_may_give_more_attempts_than_the_event_had() {
+    on_each_store(|store, _| async move {
+        let given_up = event(1, "u1").with_max_attempts(1);
+        let given_up = dead(&store, given_up, DeadReason::AttemptsExhausted).await;
+        let rejected = dead(&store, event(2, "u1"), DeadReason::Rejected).await;
+        let letters = DeadLetters::of(store.clone()).with_reason(DeadReason::AttemptsExhausted);
+        let refused = letters.retry_with_attempts(0).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::InvalidArgument);
+        assert_eq!(letters.retry_with_attempts(3).await.unwrap(), 1);
+        let event = store.fetch_event(given_up.id).await.unwrap().unwrap();
+        assert_eq!(
+            (event.status, event.max_attempts),
+            (OutboxStatus::Pending, 3)
+        );
+        assert_eq!(event.attempt_count, 0);
+        let event = store.fetch_event(rejected.id).await.unwrap().unwrap();
+        assert_eq!(event, rejected, "another reason");
     });
 }
 

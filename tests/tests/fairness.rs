@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{Durability, Processor, SignOut, enqueue_all, prelude::*};
-use outbox_tests::{Broken, Flaw, Note, Temporary, enqueue, note_of, within};
+use outbox_runtime::{
+    ClaimRequest, Durability, NewEvent, Processor, RawMetadata, SignOut, enqueue_all, prelude::*,
+};
+use outbox_tests::{Broken, Flaw, Note, Temporary, enqueue, note_of, on_each_store, within};
 use tokio::sync::Notify;
 
 const BATCH: usize = 100;
@@ -112,6 +114,48 @@ async fn a_store_that_knows_no_turns_is_found_out() {
 }
 
 /// Who arrives while others are at it is served in the same bound, although everybody has more than enough.
+/// A note with much in it, of somebody who has many of them.
+fn large(id: i64) -> NewEvent {
+    let text = "x".repeat(NewEvent::MAX_METADATA_BYTES - 2);
+    NewEvent::new("note", id, GIANT, Operation::Create)
+        .with_priority(URGENT)
+        .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
+}
+
+#[test]
+fn large_metadata_takes_no_turns_away() {
+    on_each_store(|store, _| async move {
+        for id in 0..40 {
+            store.create_event(large(id)).await.unwrap();
+        }
+        for number in 0..25 {
+            enqueue(&*store, small(number).enqueue_sync()).await;
+        }
+        let request = ClaimRequest::new(64, SOON).with_turns(16, "");
+        let claims = store.claim(&request).await.unwrap();
+        let of_giant = claims.iter().filter(|claim| claim.event.user_id == GIANT);
+        let of_giant = of_giant.count();
+        let of_others = claims.len() - of_giant;
+        assert!(
+            of_others >= 15,
+            "{of_others} of the others and {of_giant} of the giant"
+        );
+        let bytes: usize = claims
+            .iter()
+            .filter_map(|claim| Some(claim.event.metadata.as_ref()?.len()))
+            .sum();
+        assert!(bytes <= ClaimRequest::MAX_METADATA_BYTES + NewEvent::MAX_METADATA_BYTES);
+        // Where everybody else has had a turn, the rest is the giant's again.
+        let after = claims
+            .last()
+            .map_or(String::new(), |claim| claim.event.user_id.clone());
+        let request = ClaimRequest::new(64, SOON).with_turns(16, after);
+        let claims = store.claim(&request).await.unwrap();
+        let of_giant = claims.iter().filter(|claim| claim.event.user_id == GIANT);
+        assert!(of_giant.count() >= 12);
+    });
+}
+
 #[test]
 fn users_who_arrive_later_have_their_turn_as_well() {
     outbox_tests::on_each_store(|store, _| async move {

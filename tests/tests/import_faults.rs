@@ -4,7 +4,8 @@ use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
 use outbox_runtime::import::{
-    Import, ImportReport, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable,
+    Import, ImportError, ImportReport, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow,
+    SourceTable,
 };
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::types::Value;
@@ -267,7 +268,11 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         let import = Import::new(&source.path).table(events());
         import.run(&temporary.store, |row: &SourceRow, _: &Source| map(row))
     };
-    let first = import().await.unwrap();
+    let first = match import().await {
+        // All of several dates of creation happen to be NULL.
+        Err(ImportError::EmptyOrder { rows: 2.., .. }) => return,
+        first => first.unwrap(),
+    };
     assert_eq!(first.read(), rows.len() as u64);
     assert!(adds_up(&first), "{first}");
     let count = |sql: &str| -> u64 {

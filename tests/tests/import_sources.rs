@@ -199,7 +199,7 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
             error,
             ImportError::LedgerTooNew {
                 found: 99,
-                known: 1
+                known: 2
             }
         ),
         "{error}"

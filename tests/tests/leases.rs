@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, ManualClock, StoreCall};
 use outbox_runtime::{
-    Clock, DeadReason, EntityOptions, Processor, RawMetadata, Running, StoreErrorKind, prelude::*,
+    Clock, DeadReason, EntityOptions, Flushed, Processor, RawMetadata, Running, StoreErrorKind,
+    prelude::*,
 };
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 
@@ -202,10 +203,7 @@ fn a_handler_whose_lease_is_lost_is_stopped_and_its_answer_ignored() {
         asleep_until(&clock, renewal).await;
         clock.set(renewal);
         call.abandoned().await;
-        assert!(
-            running.flush(1, SOON).await.unwrap().is_delivered(),
-            "nothing is left to deliver"
-        );
+        assert_eq!(running.flush(1, SOON).await.unwrap(), Flushed::NothingThere);
         assert_eq!(
             store.statistics(None).await.unwrap().total_events,
             0,

@@ -14,6 +14,31 @@ const SOON: Duration = Duration::from_secs(30);
 const CANARY: &str = "sk_live_CANARY";
 
 #[tokio::test(flavor = "current_thread")]
+async fn an_event_with_another_order_than_its_type_has_now_is_told() {
+    let (log, _guard) = Log::of_this_thread();
+    let temporary = Temporary::open().await;
+    let now = enqueue(&temporary.store, note(1).enqueue_sync()).await;
+    let older = note(2).enqueue_sync().into_event().unwrap();
+    let older = older.with_order(outbox_runtime::Order::User);
+    let older = temporary.store.create_event(older).await.unwrap();
+    let (mut remote, running) = start(&temporary.store);
+    for _ in 0..2 {
+        remote.next().await.ok();
+    }
+    assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+    assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    let text = log.text();
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("another order"))
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    assert!(told[0].contains(&older.id.to_string()), "{told:?}");
+    assert!(!told[0].contains(&now.id.to_string()), "{told:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
 async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
     let (log, _guard) = Log::of_this_thread();
 

@@ -289,3 +289,501 @@ fn a_value_within_another_is_hidden_with_it() {
     let text = "my secrets of mine are secret".to_owned();
     assert_eq!(redaction.apply(text), "my [redacted] are [redacted]");
 }
+
+/// `text` after `value` was hidden.
+fn hiding<T: Serialize + ?Sized>(value: &T, text: &str) -> String {
+    let mut redaction = Redaction::default();
+    redaction.hide(value);
+    redaction.apply(text.to_owned())
+}
+
+#[test]
+fn a_number_is_hidden_in_its_usual_spellings() {
+    let spelled = |value: &dyn erased::Value, spellings: &[&str]| {
+        for spelling in spellings {
+            let text = format!("value {spelling} is refused");
+            assert_eq!(
+                value.hidden_in(&text),
+                "value [redacted] is refused",
+                "{text}"
+            );
+        }
+    };
+    spelled(
+        &72.4_f32,
+        &["72.4", "72.40", "72,4", "72.4000015258789", "7.24e1"],
+    );
+    spelled(&72.4_f64, &["72.4", "7.24E+1"]);
+    spelled(&120.0_f64, &["120.0", "120", "120.00", "1.2e2", "+120"]);
+    spelled(
+        &1e21_f64,
+        &["1e21", "1e+21", "1E21", "1.0E21", "1000000000000000000000"],
+    );
+    spelled(&1e-7_f64, &["1e-7", "1e-07", "0.0000001"]);
+    spelled(
+        &-4915_i64,
+        &["-4915", "4915", "4,915", "4915.0", "4.915", "4'915"],
+    );
+    spelled(&-5_i64, &["-5", "5", "5.0"]);
+    spelled(&u64::MAX, &["18446744073709551615"]);
+    spelled(&"72.40", &["72.40", "72.4"]);
+    spelled(&"1234567.5", &["1,234,567.5", "1.234.567,5"]);
+}
+
+#[test]
+fn another_number_is_told_as_it_is() {
+    for text in ["72.5", "724", "12", "1200", "1,20", "v12.0", "0.12", "5120"] {
+        let hidden = hiding(&[72.4, 120.0], text);
+        assert_eq!(hidden, text);
+    }
+}
+
+/// Values of several types in one table.
+mod erased {
+    use super::{Serialize, hiding};
+
+    pub(super) trait Value {
+        fn hidden_in(&self, text: &str) -> String;
+    }
+
+    impl<T: Serialize> Value for T {
+        fn hidden_in(&self, text: &str) -> String {
+            hiding(self, text)
+        }
+    }
+}
+
+#[test]
+fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
+    // The value, the text, and the text without it.
+    let table = [
+        // Letters of a script with capitals.
+        ("a", "a cat", "[redacted] cat"),
+        ("HIV", "HIV. hiv", "[redacted]. hiv"),
+        (
+            "HIV",
+            "HIVpos, posHIV, HIVs",
+            "[redacted]pos, pos[redacted], [redacted]s",
+        ),
+        ("pos", "HIVpos position", "HIV[redacted] position"),
+        ("HI", "HIVpos", "HIVpos"),
+        ("A", "Another A", "Another [redacted]"),
+        ("Al", "Al, Alpha", "[redacted], Alpha"),
+        ("рак", "рак, ракета", "[redacted], ракета"),
+        ("ΑΙ", "ΑΙμα ΑΙΜΑ", "[redacted]μα ΑΙΜΑ"),
+        ("u", "fu\u{308}r u", "fu\u{308}r [redacted]"),
+        ("é", "été é", "été [redacted]"),
+        // Digits and what they count.
+        (
+            "42",
+            "42kg, kg42, 42 kg, 420, 142",
+            "[redacted]kg, kg[redacted], [redacted] kg, 420, 142",
+        ),
+        ("kg", "42kg, kgs", "42[redacted], kgs"),
+        ("5", "50 V5.2", "50 V[redacted].2"),
+        // Scripts without spaces between words, or with particles attached to them.
+        ("癌", "肺癌です", "肺[redacted]です"),
+        ("がん", "肺がんと診断", "肺[redacted]と診断"),
+        ("ガン", "肺ガンと診断", "肺[redacted]と診断"),
+        ("ปวด", "ผมปวดหัว", "ผม[redacted]หัว"),
+        ("ໄຂ້", "ເປັນໄຂ້ຫວັດ", "ເປັນ[redacted]ຫວັດ"),
+        ("암", "폐암입니다", "폐[redacted]입니다"),
+        ("حمل", "الحمل", "ال[redacted]"),
+        ("HIV", "患者HIV陽性", "患者[redacted]陽性"),
+        ("5", "患者5歳", "患者[redacted]歳"),
+        // Neither letters nor digits.
+        ("😢", "so😢sad", "so[redacted]sad"),
+        ("-", "a-b - c", "a-b [redacted] c"),
+        ("A+", "type A+, A+b", "type [redacted], [redacted]b"),
+        // From four characters on there is no such rule.
+        ("ache", "headaches", "head[redacted]s"),
+        ("1234", "x912345", "x9[redacted]5"),
+    ];
+    for (value, text, expected) in table {
+        assert_eq!(hiding(value, text), expected, "{value} in {text}");
+    }
+}
+
+#[test]
+fn a_value_is_hidden_however_a_language_escapes_it() {
+    let value = "Müller/Söhne \"€\" <😢>\tEnde\\";
+    for escaped in [
+        value,
+        // On one line, as a row keeps it.
+        "Müller/Söhne \"€\" <😢> Ende\\",
+        // Rust's `Debug` and `escape_default`, JavaScript's JSON.
+        r#"Müller/Söhne \"€\" <😢>\tEnde\\"#,
+        r#"M\u{fc}ller/S\u{f6}hne \"\u{20ac}\" <\u{1f622}>\tEnde\\"#,
+        // Python's json.dumps and ascii, PHP's json_encode.
+        r#"M\u00fcller/S\u00f6hne \"\u20ac\" <\ud83d\ude22>\tEnde\\"#,
+        r#"M\xfcller/S\xf6hne "\u20ac" <\U0001f622>\tEnde\\"#,
+        r#"M\u00fcller\/S\u00f6hne \"\u20ac\" <\ud83d\ude22>\tEnde\\"#,
+        // .NET and Java in capitals, Go and Rails for HTML.
+        r#"M\u00FCller/S\u00F6hne \u0022\u20AC\u0022 \u003C\uD83D\uDE22\u003E\tEnde\\"#,
+        r#"Müller/Söhne \"€\" \u003c😢\u003e\tEnde\\"#,
+    ] {
+        let text = format!("refused: '{escaped}'!");
+        assert_eq!(hiding(value, &text), "refused: '[redacted]'!", "{text}");
+        // The same as a string within JSON, and once more.
+        let twice = serde_json::to_string(&text).unwrap();
+        assert_eq!(
+            hiding(value, &twice),
+            r#""refused: '[redacted]'!""#,
+            "{twice}"
+        );
+        let thrice = serde_json::to_string(&twice[1..twice.len() - 1]).unwrap();
+        assert_eq!(
+            hiding(value, &thrice),
+            r#""refused: '[redacted]'!""#,
+            "{thrice}"
+        );
+    }
+    // What is no escape is left as it is.
+    assert_eq!(
+        hiding("secret", r"C:\users\u00 \u{ \x"),
+        r"C:\users\u00 \u{ \x"
+    );
+}
+
+#[test]
+fn values_that_overlap_are_hidden_whole() {
+    assert_eq!(hiding(&["abcd", "cdef"], "xabcdefx"), "x[redacted]x");
+    assert_eq!(
+        hiding(&["abcd", "efgh"], "abcdefgh"),
+        "[redacted][redacted]"
+    );
+}
+
+#[test]
+fn a_long_value_is_hidden_as_far_as_it_is_told() {
+    let value = "My day was long and I could not sleep at night. ".repeat(40);
+    let value = value.trim_end().to_owned();
+    let told = &value[..100];
+    assert_eq!(
+        hiding(&value, &format!("too long: {value}!")),
+        "too long: [redacted]!"
+    );
+    assert_eq!(
+        hiding(&value, &format!("too long: {told}…")),
+        "too long: [redacted]…"
+    );
+    let alike = [
+        format!("{told} and one"),
+        format!("{told} and two"),
+        value.clone(),
+    ];
+    let text = format!("{told} and two, {told} and on, {}", &told[..40]);
+    let expected = format!("[redacted], [redacted], {}", &told[..40]);
+    assert_eq!(hiding(&alike, &text), expected);
+}
+
+#[test]
+fn a_long_text_is_searched_in_part_and_the_rest_is_left_out() {
+    let most = Redaction::MAX_TEXT_BYTES;
+    let long = format!("{} secret", "x".repeat(2 * most));
+    let kept = hiding("secret", &long);
+    assert!(
+        kept.len() <= most + "…".len() && kept.ends_with('…'),
+        "{}",
+        kept.len()
+    );
+    // A value that goes on behind the end is not told in part.
+    let value = "secret of mine".repeat(100);
+    for before in [most - 10, most - 1, most - value.len() + 1] {
+        let kept = hiding(&value, &format!("{}{value}", "x".repeat(before)));
+        assert!(kept.ends_with("x[redacted]…"), "{before}");
+    }
+    // Nothing to hide, nothing to leave out.
+    assert_eq!(Redaction::default().apply(long.clone()), long);
+}
+
+/// As others write numbers and bytes.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{value:x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A type of another crate, which knows nothing of serde.
+#[derive(Debug, Clone, Copy)]
+struct Foreign(i64);
+
+mod foreign {
+    use super::Foreign;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Foreign,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (value.0 * 1000).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Foreign, D::Error> {
+        i64::deserialize(deserializer).map(|millis| Foreign(millis / 1000))
+    }
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "encoded")]
+#[serde(rename_all = "camelCase")]
+struct Encoded {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    shown_text: String,
+    #[outbox(metadata, sensitive)]
+    #[serde(with = "hex")]
+    key: u64,
+    #[outbox(metadata, sensitive)]
+    #[serde(with = "foreign", rename = "At")]
+    at: Foreign,
+}
+
+#[derive(Serialize, Deserialize, OutboxEntity)]
+#[outbox(event_type = "encodedPage", snapshot)]
+#[serde(rename_all = "camelCase")]
+struct EncodedPage<T> {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    shown_text: String,
+    #[outbox(sensitive)]
+    #[serde(with = "foreign")]
+    at: Foreign,
+    #[outbox(sensitive)]
+    note: T,
+}
+
+#[test]
+fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
+    let mut redaction = Redaction::default();
+    let metadata = EncodedMetadata {
+        shown_text: "shown".to_owned(),
+        key: 0xdead_beef,
+        at: Foreign(1_700_000_000),
+    };
+    Encoded::hide_sensitive(&metadata, &mut redaction);
+    let text = "shown deadbeef 1700000000000".to_owned();
+    assert_eq!(redaction.apply(text), "shown [redacted] [redacted]");
+
+    let mut redaction = Redaction::default();
+    let page = EncodedPage {
+        id: 4711,
+        user_id: "user-1".to_owned(),
+        shown_text: "shown".to_owned(),
+        at: Foreign(1_700_000_000),
+        note: "secret".to_owned(),
+    };
+    EncodedPage::<String>::hide_sensitive(&page, &mut redaction);
+    let text = "4711 of user-1 shown 1700000000000 secret".to_owned();
+    assert_eq!(
+        redaction.apply(text),
+        "4711 of user-1 shown [redacted] [redacted]"
+    );
+}
+
+/// Refuses what it reads, and says what that was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Dose(String);
+
+impl TryFrom<String> for Dose {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.ends_with("mg") {
+            true => Ok(Self(text)),
+            false => Err(format!("{text} is no dose")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Intake {
+    dose: Dose,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "medication")]
+struct Medication {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    name: Dose,
+    #[outbox(metadata, sensitive)]
+    intakes: std::collections::BTreeMap<String, Vec<Intake>>,
+}
+
+/// What is stored and logged of an event whose metadata is this.
+async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str) -> String {
+    let (log, _guard) = Log::of_this_thread();
+    let event = NewEvent::new(E::EVENT_TYPE, 1, "u1", Operation::Create)
+        .with_metadata(RawMetadata::from_bytes(json));
+    let id = store.create_event(event).await.unwrap().id;
+    let handlers = HandlerSet::new().with::<E>(async |_: Event<E>| Ok(()));
+    let processor = Processor::builder(Arc::clone(store)).handlers(handlers);
+    let running = processor.build().unwrap().start("u1");
+    assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    let event = store.fetch_event(id).await.unwrap().unwrap();
+    format!("{} {}", event.error_message.unwrap(), log.text())
+}
+
+#[test]
+fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about_it() {
+    on_each_store(|store, _| async move {
+        let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
+        let said = said_of::<Medication>(&store, json).await;
+        let place = "`intakes.*[1].*` is of another form, at line 2 column";
+        assert!(said.contains(place), "{said}");
+        assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
+    });
+}
+
+#[test]
+fn the_tagged_form_of_a_sensitive_entity_is_refused_without_what_it_held() {
+    let json = r#"{"medication":{"name":"CANARY-text","intakes":{}}}"#;
+    let error = serde_json::from_str::<PharmacyMetadata>(json).unwrap_err();
+    assert!(!error.to_string().contains("CANARY"), "{error}");
+}
+
+#[derive(OutboxEvents)]
+enum Pharmacy {
+    Medication(Event<Medication>),
+}
+
+/// What version 1 of a note was.
+#[derive(Deserialize)]
+struct NoteV1 {
+    secret_of_then: String,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "note", version = 2, upcast(1 = NoteV1))]
+struct Note {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    words: usize,
+    #[outbox(metadata, sensitive)]
+    text: String,
+}
+
+impl From<NoteV1> for NoteMetadata {
+    fn from(old: NoteV1) -> Self {
+        Self {
+            words: 2,
+            text: old.secret_of_then.to_uppercase(),
+        }
+    }
+}
+
+#[test]
+fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
+    on_each_store(|store, _| async move {
+        let stored = r#"{"secret_of_then":"my secret"}"#;
+        let event = NewEvent::new("note", 1, "u1", Operation::Create)
+            .with_metadata(RawMetadata::from_bytes(stored));
+        let mut event = store.create_event(event).await.unwrap();
+        event.metadata_version = 1;
+        let set = HandlerSet::new().with::<Note>(async |_: Event<Note>| Ok(()));
+        let text = "my secret, MY SECRET".to_owned();
+        let redacted = outbox_runtime::OutboxEventHandler::redact(&set, &event, text);
+        assert_eq!(redacted, "[redacted], [redacted]");
+    });
+}
+
+#[test]
+fn debug_of_an_entity_leaves_out_what_is_sensitive() {
+    let shown = format!("{:?}", diary(7));
+    assert_eq!(
+        shown,
+        "Diary { valence: 0.25, text: [redacted], quoted: [redacted], labels: [redacted], phone: [redacted], .. }"
+    );
+}
+
+/// Refuses `large` events with a text that takes until `small` ones were delivered to be redacted.
+struct Refusing {
+    begun: Arc<tokio::sync::Notify>,
+    delivered: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+#[outbox_runtime::async_trait]
+impl outbox_runtime::OutboxEventHandler for Refusing {
+    fn can_handle(&self, event_type: &str) -> bool {
+        event_type == "large"
+    }
+
+    async fn handle(&self, _: &OutboxEvent) -> Result<(), HandlerError> {
+        Err(HandlerError::permanent("x".repeat(1_000_000)))
+    }
+
+    fn redact(&self, _: &OutboxEvent, _: String) -> String {
+        self.begun.notify_one();
+        let delivered = self.delivered.lock().unwrap().recv_timeout(SOON);
+        format!("redacted, and others: {delivered:?}")
+    }
+}
+
+/// Delivers `small` events once that of a `large` one is being redacted.
+struct Waiting {
+    begun: Arc<tokio::sync::Notify>,
+    delivered: std::sync::mpsc::Sender<()>,
+}
+
+#[outbox_runtime::async_trait]
+impl outbox_runtime::OutboxEventHandler for Waiting {
+    fn can_handle(&self, event_type: &str) -> bool {
+        event_type == "small"
+    }
+
+    async fn handle(&self, _: &OutboxEvent) -> Result<(), HandlerError> {
+        self.begun.notified().await;
+        self.delivered.send(()).or_permanent()
+    }
+}
+
+#[test]
+fn a_large_event_is_redacted_while_others_go_on() {
+    // The runtime has one thread, which a redaction of its own would hold.
+    on_each_store(|store, _| async move {
+        let begun = Arc::new(tokio::sync::Notify::new());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let large = NewEvent::new("large", 1, "u1", Operation::Create);
+        let id = store.create_event(large).await.unwrap().id;
+        let small = NewEvent::new("small", 2, "u1", Operation::Create);
+        store.create_event(small).await.unwrap();
+        let processor = Processor::builder(store.clone())
+            .handler(Refusing {
+                begun: Arc::clone(&begun),
+                delivered: std::sync::Mutex::new(receiver),
+            })
+            .handler(Waiting {
+                begun,
+                delivered: sender,
+            });
+        let running = processor.build().unwrap().start("u1");
+        assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+        let event = store.fetch_event(id).await.unwrap().unwrap();
+        assert_eq!(event.error_message.unwrap(), "redacted, and others: Ok(())");
+    });
+}

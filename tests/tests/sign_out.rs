@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Clock, ExportError, SignOut, WaitsFor, prelude::*};
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
+use outbox_runtime::{Clock, ExportError, NewEvent, SignOut, StoreErrorKind, WaitsFor, prelude::*};
 use outbox_tests::{
     Temporary, enqueue, note, note_of, on_each_store, start, start_all_users, within,
 };
@@ -118,6 +119,58 @@ fn an_export_writes_what_is_not_delivered_before_it_deletes() {
         assert_eq!(ids, [dead.id, behind.id]);
         running.stop().await.unwrap();
     });
+}
+
+#[test]
+fn an_export_that_cannot_delete_keeps_every_event() {
+    on_each_store(|store, _| async move {
+        let faulty = FaultStore::new(store.clone());
+        let (_remote, running) = start(&faulty);
+        for operation in [Operation::Create, Operation::Update, Operation::Update] {
+            let event = NewEvent::new("note", 1, "u2", operation);
+            store.create_event(event).await.unwrap();
+        }
+        let before = store.fetch_pending_events(None, None).await.unwrap();
+        faulty.fail_next(
+            StoreCall::DeleteSeen,
+            Fault::Fail(StoreErrorKind::Unavailable),
+        );
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("u2.jsonl");
+        let failed = running.sign_out("u2", SignOut::Export(path.clone())).await;
+        assert!(matches!(failed, Err(ExportError::Store(_))), "{failed:?}");
+        assert_eq!(
+            store.fetch_pending_events(None, None).await.unwrap(),
+            before
+        );
+        let file = std::fs::read_to_string(path).unwrap();
+        assert_eq!(
+            file.lines().count(),
+            3,
+            "the file is whole, and the events are there"
+        );
+        running.stop().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_written_is_not_left_behind_and_nothing_is_deleted() {
+    let temporary = Temporary::open().await;
+    let (_remote, running) = start(&temporary.store);
+    enqueue(&temporary.store, note_of("u2", 1).enqueue_sync()).await;
+    let path = temporary
+        .path
+        .with_file_name("no such folder")
+        .join("u2.jsonl");
+    let failed = running.sign_out("u2", SignOut::Export(path.clone())).await;
+    let Err(ExportError::Write(error)) = failed else {
+        panic!("{failed:?}");
+    };
+    assert!(error.to_string().contains("u2.jsonl"), "{error}");
+    assert!(!path.exists());
+    let statistics = temporary.store.statistics(Some("u2")).await.unwrap();
+    assert_eq!(statistics.pending_count, 1);
+    running.stop().await.unwrap();
 }
 
 #[tokio::test]

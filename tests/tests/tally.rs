@@ -170,6 +170,33 @@ async fn every_change_of_status_is_counted() {
     scene.compare().await;
 }
 
+/// As an import writes them where the other outbox counts no attempts.
+#[tokio::test]
+async fn failed_events_without_attempts_are_counted_as_failed() {
+    let scene = Scene::new().await;
+    let store = &scene.made.store;
+    scene.enqueue(0..MANY).await;
+    let sql = "UPDATE outbox_events SET status = 'failed' WHERE seq % 3 = 0";
+    scene.own.execute(sql, []).unwrap();
+    scene.compare().await;
+    scene.counted().await;
+    assert_eq!(scene.blocks(), 2);
+    scene.compare().await;
+    scene.settle(700, Disposition::Complete).await;
+    let given_back = Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal: None,
+    };
+    scene.settle(50, given_back).await;
+    let sql = "DELETE FROM outbox_events WHERE seq % 7 = 0";
+    scene.own.execute(sql, []).unwrap();
+    scene.compare().await;
+    let left = store.statistics(None).await.unwrap().undelivered() as usize;
+    scene.settle(left, Disposition::Complete).await;
+    let end = store.statistics(None).await.unwrap();
+    assert_eq!((end.undelivered(), end.failed_count), (0, 0));
+}
+
 #[tokio::test]
 async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
     let scene = Scene::filled().await;

@@ -165,6 +165,36 @@ async fn every_event_is_the_same_after_it_was_written_and_read() {
 }
 
 #[test]
+fn what_was_noted_of_an_event_is_written_and_read_back() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    let noted = json!({
+        "destination": "eu.example.org",
+        "deferrals": 3,
+        "deferredSince": "2026-01-01T00:00:00.000001Z",
+        "lastRefusal": {"class": "rate_limited", "message": "429: slow down"},
+        "crashes": 2,
+        "snoozes": 11,
+        "revision": 7,
+    });
+    json.as_object_mut()
+        .unwrap()
+        .extend(noted.as_object().unwrap().clone());
+    let event = read(&json.to_string());
+    assert_eq!(event.destination.as_deref(), Some("eu.example.org"));
+    assert_eq!((event.deferrals, event.crashes, event.snoozes), (3, 2, 11));
+    assert_eq!(event.revision, 7);
+    let written = serde_json::to_value(&event).unwrap();
+    for (key, value) in noted.as_object().unwrap() {
+        assert_eq!(&written[key], value, "{key}");
+    }
+    assert_eq!(read(&written.to_string()), event);
+    let nothing = serde_json::to_value(read(SWIFT)).unwrap();
+    for key in noted.as_object().unwrap().keys() {
+        assert!(nothing.get(key).is_none(), "{key} is left out");
+    }
+}
+
+#[test]
 fn damaged_metadata_is_written_as_a_string_instead_of_breaking_the_export() {
     let mut event = read(SWIFT);
     event.metadata = Some(RawMetadata::from_bytes(*b"{\"a\": \xff"));

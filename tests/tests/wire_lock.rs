@@ -113,25 +113,22 @@ fn without_a_file_the_command_that_writes_it_is_told() {
 fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
     let folder = locked();
     let expected = r#"{
-  "about": "The shapes of outbox metadata, by event type and version. Written by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.",
-  "format": 1,
+  "about": "The shapes of outbox metadata, by set, event type and version. Written by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.",
+  "format": 2,
   "sets": {
-    "lume": [
-      "moodEntry"
-    ]
-  },
-  "events": {
-    "moodEntry": {
-      "1": {
-        "object": {
-          "labels": {
-            "list": {
-              "object": {
-                "name": "string"
+    "lume": {
+      "moodEntry": {
+        "1": {
+          "object": {
+            "labels": {
+              "list": {
+                "object": {
+                  "name": "string"
+                }
               }
-            }
-          },
-          "valence": "float(f64)"
+            },
+            "valence": "float(f64)"
+          }
         }
       }
     }
@@ -188,7 +185,7 @@ fn a_raised_version_is_added_and_the_older_one_stays() {
     update(&folder, "lume", &raised).unwrap();
     check(&folder, "lume", &raised).unwrap();
     let file: serde_json::Value = serde_json::from_str(&text(&folder)).unwrap();
-    let versions = &file["events"]["moodEntry"];
+    let versions = &file["sets"]["lume"]["moodEntry"];
     assert_eq!(versions["1"]["object"]["valence"], "float(f64)");
     assert_eq!(versions["2"]["object"]["mark"], "float(f64)");
 }
@@ -303,7 +300,7 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
     let conflict = good.replacen("  \"format\"", "<<<<<<< HEAD\n  \"format\"", 1);
     let no_shape = good.replace("\"list\"", "\"lsit\"");
     let no_version = good.replace("\"1\": {", "\"one\": {");
-    let more = good.replace("\"format\": 1", "\"format\": 1, \"more\": 1");
+    let more = good.replace("\"format\": 2", "\"format\": 2, \"more\": 1");
     for (damaged, reason) in [
         ("", "EOF"),
         ("[]", "a lock file is an object"),
@@ -334,15 +331,15 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
 #[test]
 fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
     let folder = folder();
-    let later = r#"{"format":2,"shapes":{}}"#;
+    let later = r#"{"format":3,"shapes":{}}"#;
     fs::write(folder.path().join(FILE_NAME), later).unwrap();
     let error = update(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
     assert!(
         matches!(
             error,
             WireLockError::NewerFormat {
-                found: 2,
-                known: 1,
+                found: 3,
+                known: 2,
                 ..
             }
         ),
@@ -511,4 +508,165 @@ fn the_environment_chooses_between_looking_and_writing() {
     assert!(!succeeds(""), "there is no file");
     assert!(succeeds("update"));
     assert!(succeeds(""), "not set is the same as empty");
+}
+
+#[test]
+fn two_sets_may_have_one_event_type_with_different_metadata() {
+    let folder = locked();
+    update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    check(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
+    let error = check(&folder, "watch", &shapes::<mood::Entity>()).unwrap_err();
+    assert!(matches!(only(&error), Finding::Changed { .. }), "{error}");
+    let error = check(&folder, "phone", &shapes::<raised_wrongly::Entity>()).unwrap_err();
+    let is_new = |finding: &Finding| matches!(finding, Finding::Unrecorded { .. });
+    assert!(error.findings().iter().all(is_new), "{error}");
+}
+
+/// A folder whose lock file another program wrote, with the first mood in the set `app::Old`.
+fn locked_by_another() -> TempDir {
+    let folder = folder();
+    let old = text(&locked()).replace("\"lume\"", "\"app::Old\"");
+    fs::write(folder.path().join(FILE_NAME), old).unwrap();
+    folder
+}
+
+#[test]
+fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
+    for (name, shapes_now) in [
+        ("app::New", shapes::<mood::Entity>()),
+        ("app::sync::Old", shapes::<mood::Entity>()),
+        ("app::New", shapes::<raised::Entity>()),
+    ] {
+        let folder = locked_by_another();
+        let is_as_it_was = shapes_now == shapes::<mood::Entity>();
+        assert_eq!(check(&folder, name, &shapes_now).is_ok(), is_as_it_was);
+        update(&folder, name, &shapes_now).unwrap();
+        assert!(!text(&folder).contains("app::Old"), "{}", text(&folder));
+        check(&folder, name, &shapes_now).unwrap();
+    }
+}
+
+#[test]
+fn a_set_takes_the_place_of_no_other_set() {
+    let folder = locked_by_another();
+    // It is asked about, so that it is there.
+    check(&folder, "app::Old", &shapes::<mood::Entity>()).unwrap();
+    update(&folder, "app::New", &shapes::<mood::Entity>()).unwrap();
+    assert!(text(&folder).contains("app::Old"));
+    // It has other metadata or other events, or is somewhere else under another name.
+    for (name, shapes_now) in [
+        ("app::New", shapes::<changed::Entity>()),
+        ("app::New", shapes::<goal::Entity>()),
+        ("other::New", shapes::<mood::Entity>()),
+        ("new", shapes::<mood::Entity>()),
+    ] {
+        let folder = locked_by_another();
+        update(&folder, name, &shapes_now).unwrap();
+        assert!(text(&folder).contains("app::Old"));
+    }
+}
+
+#[test]
+fn a_file_of_the_first_format_is_read_and_written_anew() {
+    let folder = folder();
+    let first = r#"{"about":"","format":1,"sets":{"lume":["moodEntry"],"watch":["moodEntry"]},"events":{
+        "moodEntry":{"1":{"object":{"labels":{"list":{"object":{"name":"string"}}},"valence":"float(f64)"}}}}}"#;
+    fs::write(folder.path().join(FILE_NAME), first).unwrap();
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    let error = check(&folder, "watch", &shapes::<changed::Entity>()).unwrap_err();
+    assert!(matches!(only(&error), Finding::Changed { .. }), "{error}");
+    update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
+    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+    assert!(text(&folder).contains("\"format\": 2"));
+}
+
+/// Panics whenever it is read.
+#[derive(Debug, Clone, Serialize)]
+struct Explosive;
+
+impl<'de> Deserialize<'de> for Explosive {
+    fn deserialize<D: serde::Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        panic!("boom")
+    }
+}
+
+entity!(explosive: "explosive", [], { charge: Explosive });
+
+#[test]
+fn metadata_that_panics_when_it_is_read_is_told_by_its_event_and_version() {
+    let panic = std::panic::catch_unwind(shapes::<explosive::Entity>).unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    assert!(
+        text.contains("explosive v1") && text.ends_with("boom"),
+        "{text}"
+    );
+}
+
+/// Takes texts of a form that nobody tries.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Code(String);
+
+impl TryFrom<String> for Code {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, &'static str> {
+        let is_code = text.starts_with("code-");
+        is_code.then_some(Self(text)).ok_or("no code")
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Flat {
+    code: Code,
+    behind: i64,
+    #[serde(flatten)]
+    rest: std::collections::BTreeMap<String, i64>,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+enum Tree {
+    Fork(Vec<Tree>, Box<Tree>, i64),
+    Leaf,
+}
+
+entity!(coded: "coded", [], {
+    scores: std::collections::BTreeMap<Code, i64>,
+    pairs: Vec<(i64, Code, Option<i64>)>,
+    flat: Flat,
+    tree: Tree,
+});
+
+#[test]
+fn what_cannot_be_looked_at_is_told_by_its_path() {
+    assert_eq!(
+        EventShapes::of::<coded::Entity>().unseen(),
+        [
+            "coded v1: scores{}",
+            "coded v1: pairs[].2",
+            "coded v1: flat.code and what comes after it",
+        ]
+    );
+    assert!(EventShapes::of::<mood::Entity>().unseen().is_empty());
+}
+
+#[derive(OutboxEvents)]
+enum CodedEvent {
+    Coded(Event<coded::Entity>),
+}
+
+#[test]
+fn the_generated_assertion_warns_of_what_it_does_not_see() {
+    const NAME: &str = "the_generated_assertion_warns_of_what_it_does_not_see";
+    if std::env::var_os(FOLDER).is_some() {
+        return CodedEvent::assert_wire_lock();
+    }
+    let folder = folder();
+    let output = run_alone(NAME, folder.path(), "").output().unwrap();
+    let text = text_of(&output);
+    assert!(output.status.success(), "{text}");
+    let warning =
+        "warning: the wire lock of `wire_lock::CodedEvent` does not see coded v1: scores{}";
+    assert!(text.contains(warning), "{text}");
 }

@@ -88,6 +88,9 @@ fn strings_are_told_apart_by_what_they_take() {
 fn what_holds_others_shows_them() {
     assert_shape::<Option<String>>("optional string");
     assert_shape::<Vec<Option<i32>>>("[optional integer(i32)]");
+    // `null` is the only way to write that something is not there.
+    assert_shape::<Option<Option<String>>>("optional string");
+    assert_shape::<Vec<Option<Option<Option<i32>>>>>("[optional integer(i32)]");
     assert_shape::<BTreeSet<Uuid>>("[string(uuid)]");
     assert_shape::<(bool, String, f64)>("(bool, string, float(f64))");
     assert_shape::<[u8; 2]>("(integer(u8), integer(u8))");
@@ -456,4 +459,24 @@ fn each_kind_of_change_is_seen_and_told_by_its_path() {
             depth: u16,
         },
     }
+}
+
+#[test]
+fn an_option_of_an_option_changes_nothing_on_the_wire_within_a_type_that_contains_itself_either() {
+    #[derive(Deserialize)]
+    struct Once {
+        _next: Option<Vec<Once>>,
+    }
+    #[derive(Deserialize)]
+    struct Twice {
+        _next: Option<Option<Vec<Twice>>>,
+    }
+    let differences = Shape::of::<Twice>().differences(&Shape::of::<Once>());
+    assert!(differences.is_empty(), "{differences:?}");
+    // Nor where an earlier version of the library recorded both.
+    let recorded = r#"{"object":{"note":{"optional":{"optional":"string"}}}}"#;
+    let recorded: Shape = serde_json::from_str(recorded).unwrap();
+    let now: Shape = serde_json::from_str(r#"{"object":{"note":{"optional":"string"}}}"#).unwrap();
+    assert!(recorded.differences(&now).is_empty());
+    assert!(now.differences(&recorded).is_empty());
 }

@@ -19,8 +19,14 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// Puts the processor together for the service at `base_url`.
 pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<Processor> {
-    // The service is on this very machine: a proxy of the environment must not get between.
-    let http = reqwest::Client::builder().no_proxy().build()?;
+    let http = reqwest::Client::builder()
+        // The service is on this very machine: a proxy of the environment must not get between.
+        .no_proxy()
+        // What ends this wait is known to be the network; a slow service is told apart by it.
+        .connect_timeout(Duration::from_secs(2))
+        // What a login page answers is no delivery.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()?;
     let tokens = Arc::new(Tokens::new(http.clone(), base_url));
     let sync = LumeSync::new(http, base_url, Arc::clone(&tokens));
     let processor = Processor::builder(store.clone())

@@ -1,9 +1,9 @@
-//! The handler: how a mood entry gets to the server. What each answer means for the event is the library's to say:
-//! `check` for an answer, `?` on a `reqwest::Error` where there is none.
+//! The handler: how a mood entry gets to the server. What each answer means for the event, and that there is none, is the
+//! library's to say: `send`.
 
 use std::sync::Arc;
 
-use outbox_runtime::http::check;
+use outbox_runtime::http::send;
 use outbox_runtime::prelude::*;
 use reqwest::{Client, RequestBuilder};
 use serde::Serialize;
@@ -61,18 +61,14 @@ impl LumeEventHandler for LumeSync {
             return Err(HandlerError::unauthenticated());
         };
         let key: Uuid = event.idempotency_key();
-        let response = self
+        let request = self
             .request(&event)
             .bearer_auth(token)
-            .header("Idempotency-Key", key.to_string())
-            .send()
-            .await?;
-        let answer = check(response.status(), response.headers(), event.operation);
-        // Read to its end even where it is a success: a connection that breaks in the middle of the answer leaves open
-        // what the server did, and the same key asked again tells.
-        let end = response.bytes().await;
-        answer?;
-        end?;
+            .header("Idempotency-Key", key.to_string());
+        let response = send(request, event.operation).await?;
+        // A connection that breaks in the middle of the answer leaves open what the server did, and the same key asked
+        // again tells.
+        response.bytes().await?;
         Ok(())
     }
 }

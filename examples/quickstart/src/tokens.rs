@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use outbox_runtime::Operation;
+use outbox_runtime::http::{SendError, send};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
@@ -46,7 +48,7 @@ impl Tokens {
     }
 
     /// Gets a new pair: what the processor calls, once at a time, when a request was refused.
-    pub(crate) async fn renew(&self, user: &str) -> Result<(), reqwest::Error> {
+    pub(crate) async fn renew(&self, user: &str) -> Result<(), SendError> {
         // Taken out, because it can be used once: if the answer to it is lost, the next call logs in.
         let spent = self.held().remove(user);
         let refreshed = match spent {
@@ -62,30 +64,35 @@ impl Tokens {
     }
 
     /// `None` where the server does not take the refresh token.
-    async fn refresh(&self, refresh_token: String) -> Result<Option<Pair>, reqwest::Error> {
-        let response = self
-            .post("/api/v1/auth/refresh", &Refresh { refresh_token })
-            .await?;
-        if response.status() == StatusCode::UNAUTHORIZED {
-            return Ok(None);
+    async fn refresh(&self, refresh_token: String) -> Result<Option<Pair>, SendError> {
+        let refresh = Refresh { refresh_token };
+        match self.post("/api/v1/auth/refresh", &refresh).await {
+            Ok(response) => read(response).await.map(Some),
+            Err(SendError::Refused(refused)) if refused.status() == StatusCode::UNAUTHORIZED => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
-        response.error_for_status()?.json().await.map(Some)
     }
 
-    async fn log_in(&self, user: &str) -> Result<Pair, reqwest::Error> {
+    async fn log_in(&self, user: &str) -> Result<Pair, SendError> {
         let response = self.post("/api/v1/auth/login", &Login { user }).await?;
-        response.error_for_status()?.json().await
+        read(response).await
     }
 
-    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, reqwest::Error> {
+    async fn post(&self, path: &str, body: &impl Serialize) -> Result<Response, SendError> {
         let url = format!("{}{path}", self.base_url);
-        self.http.post(url).json(body).send().await
+        send(self.http.post(url).json(body), Operation::Create).await
     }
 
     /// Nothing that this guards can be left half-changed by a panic.
     fn held(&self) -> MutexGuard<'_, HashMap<String, Pair>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+async fn read(response: Response) -> Result<Pair, SendError> {
+    response.json().await.map_err(SendError::Unanswered)
 }
 
 /// Tokens do not belong in logs.

@@ -20,7 +20,7 @@ pub(super) enum Level {
     ErrorStructField,
 }
 
-const STRUCT_KEYS: [&str; 17] = [
+const STRUCT_KEYS: [&str; 18] = [
     "event_type",
     "priority",
     "display_name",
@@ -35,6 +35,7 @@ const STRUCT_KEYS: [&str; 17] = [
     "on_dead",
     "coalesce",
     "snapshot",
+    "metadata",
     "version",
     "upcast",
     "crate",

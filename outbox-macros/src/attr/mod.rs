@@ -7,6 +7,7 @@
 mod delivery; // what #[derive(DeliveryError)] reads
 mod details; // for how long an answer holds, and whom it is about
 mod duration; // what is written for how long
+mod json_name; // what serde calls a field
 mod level; // where an attribute stands, and what is known there
 mod value; // what each key takes
 mod versions; // what version and upcast take
@@ -21,6 +22,7 @@ use syn::{Attribute, DeriveInput, Error, Expr, Field, Ident, Meta, Path, Result,
 
 pub(crate) use self::delivery::{CaseSource, Class, ErrorSource, Place};
 pub(crate) use self::details::About;
+pub(crate) use self::json_name::json_name;
 pub(crate) use self::level::CLASSES;
 use self::level::{Level, unknown};
 pub(crate) use self::value::{Choice, Constant, Delays};
@@ -51,6 +53,7 @@ pub(crate) struct EntityAttrs {
     pub(crate) on_dead: Option<Keyed<Constant<Choice>>>,
     pub(crate) coalesce: Option<Keyed<Constant<Choice>>>,
     pub(crate) snapshot: Option<Keyed<()>>,
+    pub(crate) metadata: Option<Keyed<Ident>>,
     pub(crate) version: Option<Keyed<u32>>,
     pub(crate) upcast: Option<Keyed<Vec<Older>>>,
     pub(crate) krate: Option<Keyed<Path>>,
@@ -149,6 +152,8 @@ impl EntityAttrs {
                 "coalesce" => key.set(&mut read.coalesce, input, diag, value::coalesce),
                 // #[outbox(snapshot)]
                 "snapshot" => key.set(&mut read.snapshot, input, diag, value::flag),
+                // #[outbox(metadata = "MoodChange")]
+                "metadata" => key.set(&mut read.metadata, input, diag, value::type_name),
                 // #[outbox(version = 2)]
                 "version" => key.set(&mut read.version, input, diag, versions::version),
                 // #[outbox(upcast(1 = MoodEntryMetadataV1))]

@@ -5,7 +5,8 @@ use std::time::Duration;
 use syn::ext::IdentExt;
 use syn::parse::ParseStream;
 use syn::{
-    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, bracketed, token,
+    Error, Expr, ExprLit, Ident, Lit, LitInt, LitStr, Path, Result, Token, TypePath, bracketed,
+    token,
 };
 
 use super::{Key, duration};
@@ -15,7 +16,8 @@ use crate::diag::{did_you_mean, list};
 #[derive(Clone)]
 pub(crate) enum Constant<T> {
     Known(T),
-    Path(Path),
+    /// `names::MOOD`, `<Mood as Named>::NAME`.
+    Path(Box<TypePath>),
 }
 
 /// The delays between attempts: a list, or a constant that is one.
@@ -74,6 +76,19 @@ pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<Constant<S
             Some("this event type is the tag of metadata whose type is in no set".to_owned())
         }
         _ => column_fault("event type", name),
+    })
+}
+
+/// The name of a struct.
+pub(super) fn type_name(key: &Key, input: ParseStream<'_>) -> Result<Ident> {
+    let kind =
+        "the name of the struct to be generated; the mark without a value belongs on a field";
+    let literal = value(key, input, kind, "\"MoodChange\"", |input| {
+        input.parse::<LitStr>()
+    })?;
+    literal.parse::<Ident>().map_err(|_| {
+        let message = format!("{:?} cannot be the name of a struct", literal.value());
+        Error::new(literal.span(), message)
     })
 }
 
@@ -293,7 +308,7 @@ fn constant<T>(
     let kind = format!("{kind} or a constant");
     value(key, input, &kind, example, |input| {
         match names_constant(input) {
-            true => input.parse().map(|path| Ok(Constant::Path(path))),
+            true => input.parse().map(|path| Ok(Constant::Path(Box::new(path)))),
             false => read(input).map(|known| known.map(Constant::Known)),
         }
     })?
@@ -302,8 +317,8 @@ fn constant<T>(
 /// Whether a path stands here that can be that of a constant. A lone word with small letters more likely lacks quotes.
 fn names_constant(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
-    ahead.parse::<Path>().is_ok_and(|path| {
-        let word = path.get_ident().map(|word| word.unraw().to_string());
+    ahead.parse::<TypePath>().is_ok_and(|path| {
+        let word = path.path.get_ident().map(|word| word.unraw().to_string());
         word.is_none_or(|word| !word.contains(char::is_lowercase))
     })
 }
@@ -365,7 +380,7 @@ fn longer_than_zero(
 /// One delay of a list.
 fn delay(input: ParseStream<'_>) -> Result<Result<Constant<Duration>>> {
     if names_constant(input) {
-        return input.parse().map(|path| Ok(Constant::Path(path)));
+        return input.parse().map(|path| Ok(Constant::Path(Box::new(path))));
     }
     let literal: LitStr = input.parse()?;
     Ok(duration_of(&literal).map(Constant::Known))

@@ -12,6 +12,7 @@ use crate::words;
 /// Every one of them.
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
+    super::other_macros::check(source, diag);
     one_field_is_the_entity_id(source, diag);
     one_field_is_the_user_id(source, diag);
     a_snapshot_has_no_metadata_fields(source, diag);
@@ -119,6 +120,13 @@ fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagn
             mark.key.span(),
             "with `snapshot` every field is part of the metadata already",
             "remove `metadata` here, or `snapshot` from the struct",
+        );
+    }
+    if let Some(name) = &source.attrs.metadata {
+        diag.error_with_help(
+            name.key.span(),
+            "with `snapshot` the entity is the metadata, and no struct is generated that could have a name",
+            "remove `metadata` here, or `snapshot`",
         );
     }
 }

@@ -7,6 +7,7 @@ mod credentials; // what is never stored
 mod delivery; // the rules of #[derive(DeliveryError)]
 mod entity; // the rules of #[derive(OutboxEntity)]
 mod events; // the rules of #[derive(OutboxEvents)]
+mod other_macros; // the rules of getting along with other crates' macros
 mod versions; // the rules between version and upcast
 
 pub(crate) use self::delivery::{error, no_union};

@@ -1,4 +1,4 @@
-//! `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
+//! `enqueue_create`, `enqueue_sync`, `enqueue_update` and `enqueue_delete`.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -6,17 +6,24 @@ use quote::{format_ident, quote};
 use super::docs::Links;
 use crate::model::Entity;
 
-/// The three ways in which an entity changes.
+/// The three ways in which an entity changes, and the other name of the first.
 pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
     let name = entity.name;
     let (impl_generics, type_generics, where_clause) = entity.generics.split_for_impl();
     let methods = [
-        method(entity, "enqueue_sync", "Create", "is new"),
+        method(entity, "enqueue_create", "Create", "is new"),
+        method(
+            entity,
+            "enqueue_sync",
+            "Create",
+            "is new: another name of `enqueue_create`",
+        ),
         method(entity, "enqueue_update", "Update", "has changed"),
         method(entity, "enqueue_delete", "Delete", "is gone"),
     ];
     // Output:
     //     impl MoodEntry {
+    //         pub fn enqueue_create(&self) -> _outbox::Enqueue { .. }
     //         pub fn enqueue_sync(&self) -> _outbox::Enqueue { .. }
     //         pub fn enqueue_update(&self) -> _outbox::Enqueue { .. }
     //         pub fn enqueue_delete(&self) -> _outbox::Enqueue { .. }
@@ -49,7 +56,7 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
         .next()
         .map(|_| quote!(where Self: _outbox::OutboxEntity));
     // Output:
-    //     pub fn enqueue_sync(&self) -> _outbox::Enqueue {
+    //     pub fn enqueue_create(&self) -> _outbox::Enqueue {
     //         _outbox::Enqueue::new(self, _outbox::Operation::Create)
     //     }
     quote! {

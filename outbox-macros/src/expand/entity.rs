@@ -12,13 +12,14 @@ use crate::model::{Entity, Member};
 /// Everything that `#[derive(OutboxEntity)]` generates.
 pub(super) fn expand(entity: &Entity<'_>) -> TokenStream {
     let runtime = runtime(entity.krate.as_ref());
-    let struct_item = metadata::struct_item(entity, &runtime);
+    let struct_item = metadata::struct_item(entity);
     let items = [
         trait_impl(entity),
         enqueue::methods(entity),
         metadata::serde_impls(entity),
         options::assertion(entity),
         sensitive::debug(entity).unwrap_or_default(),
+        sensitive::debug_of_entity(entity).unwrap_or_default(),
     ];
     let hidden = in_const(&runtime, &items);
     quote!(#struct_item #hidden)
@@ -38,14 +39,15 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     );
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
+    let sensitive = sensitive::value(entity);
     let destination = destination::method(entity);
-    let hide_sensitive = sensitive::hide_method(entity);
     let upcast = versions::upcast(entity);
     // Output:
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
     //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
@@ -60,6 +62,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
 
             const OPTIONS: _outbox::EntityOptions = #options;
+
+            const SENSITIVE: _outbox::Sensitive = #sensitive;
 
             fn entity_id(&self) -> _outbox::EntityId {
                 #entity_id
@@ -76,8 +80,6 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
             ) -> ::core::result::Result<_outbox::RawMetadata, _outbox::__private::JsonError> {
                 #json
             }
-
-            #hide_sensitive
 
             #upcast
         }

@@ -28,6 +28,7 @@ pub(super) fn items(set: &EventSet<'_>) -> TokenStream {
         &runtime,
         &[
             inherent_impl(set),
+            handler::shared_impl(set),
             use_of_variants(set),
             set_metadata::impls(set),
         ],

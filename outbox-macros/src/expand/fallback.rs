@@ -3,9 +3,10 @@
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
-use syn::{Error, Generics};
+use syn::{Error, Generics, Ident};
 
-use super::{derived_name, events, generics, in_const, runtime};
+use super::metadata::struct_name;
+use super::{events, generics, in_const, runtime};
 use crate::attr::{EntitySource, ErrorSource};
 use crate::model::{EventSet, Metadata, MetadataFields};
 
@@ -63,14 +64,19 @@ fn metadata_fields<'a>(source: &EntitySource<'a>) -> MetadataFields<'a> {
 
 /// The metadata's type, to be named where `Self` is not it.
 fn metadata_type(source: &EntitySource<'_>) -> TokenStream {
-    let name = derived_name(&source.input.ident, "Metadata");
+    let name = metadata_name(source);
     let metadata = metadata_fields(source);
     let (_, type_generics, _) = metadata.generics.split_for_impl();
     quote!(#name #type_generics)
 }
 
+fn metadata_name(source: &EntitySource<'_>) -> Ident {
+    let given = source.attrs.metadata.as_ref().map(|given| &given.value);
+    struct_name(&source.input.ident, given)
+}
+
 fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
-    let struct_name = derived_name(&source.input.ident, "Metadata");
+    let struct_name = metadata_name(source);
     let vis = &source.input.vis;
     let metadata = metadata_fields(source);
     let params = &metadata.generics.params;
@@ -119,6 +125,7 @@ fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
             type Metadata = #metadata_type;
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
             const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(#event_type);
+            const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
             fn entity_id(&self) -> _outbox::EntityId {
                 ::core::unreachable!()
             }
@@ -138,7 +145,13 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
     let name = &source.input.ident;
     let vis = &source.input.vis;
     let (impl_generics, type_generics, where_clause) = source.input.generics.split_for_impl();
-    let methods = ["enqueue_sync", "enqueue_update", "enqueue_delete"].map(|name| {
+    let methods = [
+        "enqueue_create",
+        "enqueue_sync",
+        "enqueue_update",
+        "enqueue_delete",
+    ]
+    .map(|name| {
         let method = format_ident!("{name}");
         quote! {
             #[doc(hidden)]
@@ -148,7 +161,7 @@ fn enqueue_methods(source: &EntitySource<'_>) -> TokenStream {
         }
     });
     // Output:
-    //     impl MoodEntry { pub fn enqueue_sync(&self) -> _outbox::Enqueue { unreachable!() } .. }
+    //     impl MoodEntry { pub fn enqueue_create(&self) -> _outbox::Enqueue { unreachable!() } .. }
     quote! {
         impl #impl_generics #name #type_generics #where_clause {
             #(#methods)*

@@ -75,6 +75,36 @@ fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> T
     }
 }
 
+/// What shares a handler is one.
+pub(super) fn shared_impl(set: &EventSet<'_>) -> TokenStream {
+    let trait_name = derived_name(&set.input.ident, "Handler");
+    let methods = set.variants.iter().map(|variant| {
+        let Variant { event, method, .. } = variant;
+        quote! {
+            fn #method(
+                &self,
+                __event: #event,
+            ) -> impl ::core::future::Future<
+                Output = ::core::result::Result<(), _outbox::HandlerError>,
+            > + ::core::marker::Send {
+                <__H as #trait_name>::#method(&**self, __event)
+            }
+        }
+    });
+    // Output:
+    //     impl<__H: LumeEventHandler> LumeEventHandler for Arc<__H> {
+    //         fn mood_entry(&self, __event: Event<MoodEntry>) -> impl Future<..> + Send {
+    //             <__H as LumeEventHandler>::mood_entry(&**self, __event)
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl<__H: #trait_name> #trait_name for ::std::sync::Arc<__H> {
+            #(#methods)*
+        }
+    }
+}
+
 /// From a handler to what a processor takes.
 pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;

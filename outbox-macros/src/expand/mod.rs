@@ -7,7 +7,7 @@
 mod delivery_error; // impl DeliveryError
 mod destination; // where the events of an entity go
 mod docs; // links to the runtime
-mod enqueue; // enqueue_sync, enqueue_update, enqueue_delete
+mod enqueue; // enqueue_create, enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated

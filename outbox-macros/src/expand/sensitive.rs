@@ -26,14 +26,7 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     };
     let (impl_generics, ..) = own.split_for_impl();
     let where_clause = generics::of_fields(own, shown, &quote!(::core::fmt::Debug));
-    let fields = entity.metadata.fields().iter().map(|field| {
-        let Member { ident, ty, .. } = field;
-        let key = ident.unraw().to_string();
-        match field.sensitive {
-            Some(_) => quote!(.field(#key, &_outbox::__private::Redacted)),
-            None => quote_spanned!(at(ty.span())=> .field(#key, &self.#ident)),
-        }
-    });
+    let fields = shown_fields(entity.metadata.fields());
     // Output:
     //     impl Debug for MoodEntryMetadata {
     //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
@@ -62,18 +55,73 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     })
 }
 
-/// The method that names the sensitive values, where there are any.
-pub(super) fn hide_method(entity: &Entity<'_>) -> Option<TokenStream> {
-    entity.metadata.sensitive()?;
-    let hide = metadata::hide(entity);
+/// `Debug` of an entity with sensitive fields that is not its own metadata: what an event carries of it, without them.
+///
+/// A derive cannot see what else is derived. But two impls of one trait do not compile, so that nobody derives a `Debug` that shows
+/// what is sensitive.
+pub(super) fn debug_of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
+    let sensitive = entity.metadata.sensitive()?;
+    let Metadata::Fields(carried) = &entity.metadata else {
+        return None;
+    };
+    let name = entity.name;
+    let title = name.unraw().to_string();
+    let (impl_generics, type_generics, _) = entity.generics.split_for_impl();
+    let shown = carried
+        .fields
+        .iter()
+        .filter(|field| field.sensitive.is_none());
+    let where_clause = generics::of_fields(entity.generics, shown, &quote!(::core::fmt::Debug));
+    let fields = shown_fields(&carried.fields);
     // Output:
-    //     fn hide_sensitive(__metadata: &Self::Metadata, __redaction: &mut _outbox::Redaction) { .. }
-    Some(quote! {
-        fn hide_sensitive(
-            __metadata: &<Self as _outbox::OutboxEntity>::Metadata,
-            __redaction: &mut _outbox::Redaction,
-        ) {
-            #hide
+    //     impl Debug for MoodEntry {
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             let __debug = &mut __f.debug_struct("MoodEntry");
+    //             __debug
+    //                 .field("valence", &self.valence)
+    //                 .field("notes", &_outbox::__private::Redacted)
+    //                 .finish_non_exhaustive()
+    //         }
+    //     }
+    let body = quote! {
+        fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+            let __debug = &mut __f.debug_struct(#title);
+            __debug
+                #(#fields)*
+                .finish_non_exhaustive()
+        }
+    };
+    Some(quote_spanned! {at(sensitive)=>
+        #[automatically_derived]
+        impl #impl_generics ::core::fmt::Debug for #name #type_generics #where_clause {
+            #body
         }
     })
+}
+
+/// The fields as a `Debug` shows them.
+fn shown_fields<'a>(fields: &'a [Member<'_>]) -> impl Iterator<Item = TokenStream> + 'a {
+    fields.iter().map(|field| {
+        let Member { ident, ty, .. } = field;
+        let key = ident.unraw().to_string();
+        match field.sensitive {
+            Some(_) => quote!(.field(#key, &_outbox::__private::Redacted)),
+            None => quote_spanned!(at(ty.span())=> .field(#key, &self.#ident)),
+        }
+    })
+}
+
+/// What of the metadata is sensitive, by its names in JSON.
+///
+/// It is told by what is not, so that a name that serde gives in a way that is not known here is hidden.
+pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
+    if entity.metadata.sensitive().is_none() {
+        return quote!(_outbox::Sensitive::Nothing);
+    }
+    let fields = entity.metadata.fields().iter();
+    let shown = fields
+        .filter(|field| field.sensitive.is_none())
+        .filter_map(|field| field.json_name(entity.rename_all.as_ref()));
+    // Output: _outbox::Sensitive::AllBut(&["valence"])
+    quote!(_outbox::Sensitive::AllBut(&[#(#shown),*]))
 }

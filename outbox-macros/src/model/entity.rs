@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use proc_macro2::Span;
-use syn::{Attribute, Expr, Field, Generics, Ident, Meta, Path, Type, Visibility};
+use syn::{Attribute, Expr, Field, Generics, Ident, Meta, Path, Type, TypePath, Visibility};
 
 use super::given;
 use crate::attr::{
-    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, serde_rename_all,
+    Choice, Constant, Delays, EntityAttrs, EntitySource, FieldSource, Older, json_name,
+    serde_rename_all,
 };
 use crate::parameters;
 use crate::words;
@@ -25,6 +26,10 @@ pub(crate) struct Entity<'a> {
     pub(crate) entity_id: Member<'a>,
     pub(crate) user_id: Member<'a>,
     pub(crate) metadata: Metadata<'a>,
+    /// What the metadata struct is called, if `metadata = ".."` says so.
+    pub(crate) metadata_name: Option<Ident>,
+    /// The struct's `rename_all`.
+    pub(crate) rename_all: Option<Meta>,
     /// The versions of the metadata before `options.version`, all of them.
     pub(crate) older: Vec<Older>,
 }
@@ -66,6 +71,7 @@ pub(crate) struct MetadataFields<'a> {
 /// A field of the entity.
 pub(crate) struct Member<'a> {
     pub(crate) ident: &'a Ident,
+    pub(crate) vis: &'a Visibility,
     pub(crate) ty: &'a Type,
     /// Where it says that it is shown to nobody.
     pub(crate) sensitive: Option<Span>,
@@ -90,6 +96,8 @@ impl<'a> Entity<'a> {
             entity_id: marked(|field| field.attrs.entity_id.is_some())?,
             user_id: marked(|field| field.attrs.user_id.is_some())?,
             metadata: Metadata::from_source(source),
+            metadata_name: given(&source.attrs.metadata),
+            rename_all: serde_rename_all(&input.attrs),
             older: given(&source.attrs.upcast).unwrap_or_default(),
             krate: given(&source.attrs.krate),
             destination: given(&source.attrs.destination),
@@ -121,8 +129,8 @@ impl Options {
 
 impl Options {
     /// A constant that the compiler knows and this program does not.
-    pub(crate) fn first_path(&self) -> Option<&Path> {
-        fn of<T>(option: Option<&Constant<T>>) -> Option<&Path> {
+    pub(crate) fn first_path(&self) -> Option<&TypePath> {
+        fn of<T>(option: Option<&Constant<T>>) -> Option<&TypePath> {
             match option? {
                 Constant::Known(_) => None,
                 Constant::Path(path) => Some(path),
@@ -202,9 +210,10 @@ impl MetadataFields<'_> {
 
 impl<'a> Member<'a> {
     fn from_source(source: &FieldSource<'a>) -> Self {
-        let Field { ty, attrs, .. } = source.field;
+        let Field { ty, attrs, vis, .. } = source.field;
         Self {
             ident: source.ident,
+            vis,
             ty,
             sensitive: source.attrs.sensitive.as_ref().map(|mark| mark.key.span()),
             attrs,
@@ -214,6 +223,11 @@ impl<'a> Member<'a> {
     /// What the user documented about the field.
     pub(crate) fn docs(&self) -> impl Iterator<Item = &'a Attribute> {
         self.attrs_named("doc")
+    }
+
+    /// What serde calls the field, where that can be known.
+    pub(crate) fn json_name(&self, rename_all: Option<&Meta>) -> Option<String> {
+        json_name(self.ident, self.attrs, rename_all)
     }
 
     /// What the field tells serde.

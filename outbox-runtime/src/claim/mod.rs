@@ -1,6 +1,7 @@
 //! The claim: one worker's hold on one event, for a while.
 
 use std::fmt;
+use std::sync::LazyLock;
 
 use chrono::{DateTime, Utc};
 use uuid::{Builder, Uuid};
@@ -41,8 +42,8 @@ pub struct Lease {
 /// Every write that records an outcome compares it, so that a worker which was frozen past its lease cannot
 /// overwrite what the next one did (fencing, as in Kleppmann, *Designing Data-Intensive Applications*, ch. 8).
 ///
-/// It is a UUID of version 8 (RFC 9562, section 5.8): the number of the process that claimed, and 90 random bits. So a row tells
-/// who has it.
+/// It is a UUID of version 8 (RFC 9562, section 5.8): the number of the process that claimed, 32 random bits that the process keeps, as
+/// numbers are given again, and 58 random bits. So a row tells who has it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LeaseToken(Uuid);
 
@@ -51,7 +52,9 @@ impl LeaseToken {
     #[must_use]
     pub fn random() -> Self {
         let mut bytes = Uuid::new_v4().into_bytes();
-        bytes[..PROCESS_BYTES].copy_from_slice(&std::process::id().to_be_bytes());
+        let own = ProcessKey::own();
+        bytes[..PROCESS_BYTES].copy_from_slice(&own.process_id.to_be_bytes());
+        bytes[LIFE].copy_from_slice(&own.life.to_be_bytes());
         Self(Builder::from_custom_bytes(bytes).into_uuid())
     }
 
@@ -67,10 +70,18 @@ impl LeaseToken {
     /// ```
     #[must_use]
     pub fn process_id(self) -> Option<u32> {
-        (self.0.get_version_num() == 8)
-            .then(|| self.0.as_bytes().first_chunk::<PROCESS_BYTES>())
-            .flatten()
-            .map(|number| u32::from_be_bytes(*number))
+        self.process_key().map(ProcessKey::process_id)
+    }
+
+    /// Which process claimed the event, told apart from earlier and later ones with the same number.
+    pub(crate) fn process_key(self) -> Option<ProcessKey> {
+        let bytes = self.0.as_bytes();
+        let process_id = bytes.first_chunk::<PROCESS_BYTES>()?;
+        let life = bytes[LIFE].first_chunk::<PROCESS_BYTES>()?;
+        (self.0.get_version_num() == 8).then_some(ProcessKey {
+            process_id: u32::from_be_bytes(*process_id),
+            life: u32::from_be_bytes(*life),
+        })
     }
 
     /// The token as the row holds it.
@@ -82,6 +93,49 @@ impl LeaseToken {
 
 /// What the number of a process takes at the front of a token.
 const PROCESS_BYTES: usize = size_of::<u32>();
+
+/// Where the random bits of a process are, behind those that the version and the variant are in.
+const LIFE: std::ops::Range<usize> = 9..9 + PROCESS_BYTES;
+
+/// One life of one process: its number, and a random one that it keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) struct ProcessKey {
+    process_id: u32,
+    life: u32,
+}
+
+impl ProcessKey {
+    /// That of this process.
+    pub(crate) fn own() -> Self {
+        static LIFE_OF_THIS: LazyLock<u32> =
+            LazyLock::new(|| (Uuid::new_v4().as_u128() & u128::from(u32::MAX)) as u32);
+        Self {
+            process_id: std::process::id(),
+            life: *LIFE_OF_THIS,
+        }
+    }
+
+    /// The number that its system gave it.
+    pub(crate) fn process_id(self) -> u32 {
+        self.process_id
+    }
+}
+
+#[cfg(feature = "sqlite")]
+impl ProcessKey {
+    /// Both numbers in one, as a table has it.
+    pub(crate) fn as_i64(self) -> i64 {
+        ((u64::from(self.process_id) << 32) | u64::from(self.life)).cast_signed()
+    }
+
+    pub(crate) fn from_i64(key: i64) -> Self {
+        let key = key.cast_unsigned();
+        Self {
+            process_id: (key >> 32) as u32,
+            life: key as u32,
+        }
+    }
+}
 
 impl From<Uuid> for LeaseToken {
     fn from(token: Uuid) -> Self {

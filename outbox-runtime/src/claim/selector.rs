@@ -59,11 +59,7 @@ impl EventTypes {
 #[must_use = "a selector does nothing until a request has it"]
 pub struct Selector {
     event_types: Option<EventTypes>,
-    #[allow(
-        clippy::option_option,
-        reason = "of any destination, of none, and of one: none is a value of the column"
-    )]
-    destination: Option<Option<String>>,
+    destinations: Option<Vec<Option<String>>>,
     user_id: Option<String>,
 }
 
@@ -80,8 +76,13 @@ impl Selector {
     }
 
     /// Only events to this destination; with `None`, those that name none. Default: to all.
-    pub fn destination(mut self, destination: Option<&str>) -> Self {
-        self.destination = Some(destination.map(str::to_owned));
+    pub fn destination(self, destination: Option<&str>) -> Self {
+        self.destinations(vec![destination.map(str::to_owned)])
+    }
+
+    /// Only events to one of these destinations, where `None` is those that name none. Default: to all.
+    pub fn destinations(mut self, destinations: Vec<Option<String>>) -> Self {
+        self.destinations = Some(destinations);
         self
     }
 
@@ -95,10 +96,10 @@ impl Selector {
     #[must_use]
     pub fn selects(&self, event: &OutboxEvent) -> bool {
         let of_type = |types: &EventTypes| types.contains(&event.event_type);
-        let to = |destination: &Option<String>| *destination == event.destination;
+        let to = |destinations: &Vec<Option<String>>| destinations.contains(&event.destination);
         let of_user = |user_id: &String| *user_id == event.user_id;
         self.event_types.as_ref().is_none_or(of_type)
-            && self.destination.as_ref().is_none_or(to)
+            && self.destinations.as_ref().is_none_or(to)
             && self.user_id.as_ref().is_none_or(of_user)
     }
 
@@ -108,10 +109,10 @@ impl Selector {
         self.event_types.as_ref()
     }
 
-    /// To which destination, where it says so; `Some(None)` is those that name none. For stores.
+    /// To which destinations, where it says so; `None` among them is those that name none. For stores.
     #[must_use]
-    pub fn of_destination(&self) -> Option<Option<&str>> {
-        self.destination.as_ref().map(Option::as_deref)
+    pub fn of_destinations(&self) -> Option<&[Option<String>]> {
+        self.destinations.as_deref()
     }
 
     /// Of which user, where it says so. For stores.
@@ -122,9 +123,9 @@ impl Selector {
 
     /// Whether no event can be meant.
     pub(crate) fn is_nothing(&self) -> bool {
-        self.event_types
-            .as_ref()
-            .is_some_and(EventTypes::is_nothing)
+        let of_no_type = self.event_types.as_ref();
+        of_no_type.is_some_and(EventTypes::is_nothing)
+            || self.destinations.as_ref().is_some_and(Vec::is_empty)
     }
 
     /// Whether every event is.
@@ -133,6 +134,6 @@ impl Selector {
             .event_types
             .as_ref()
             .is_none_or(EventTypes::is_everything);
-        all_types && self.destination.is_none() && self.user_id.is_none()
+        all_types && self.destinations.is_none() && self.user_id.is_none()
     }
 }

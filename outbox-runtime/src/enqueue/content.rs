@@ -3,10 +3,10 @@
 use super::NewEvent;
 use crate::entity::EntityId;
 use crate::event::{Operation, OutboxEvent};
-use crate::metadata::RawMetadata;
+use crate::metadata::{RawMetadata, meaning, means_the_same};
 
 /// What happened to which entity, without what a processor writes later and when and how urgently it was enqueued.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(super) struct Content<'e> {
     event_type: &'e str,
     entity_id: &'e EntityId,
@@ -42,8 +42,24 @@ impl<'e> Content<'e> {
         }
     }
 
-    /// 64-bit FNV-1a, which is stable, unlike the standard library's hasher. Only two contents under one id are ever
-    /// compared, so that a chance collision is out of the question.
+    /// Whether both tell the same change. Metadata is compared by what it says: the keys of a `HashMap` come in another
+    /// order each time.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        let says_the_same = match (self.metadata, other.metadata) {
+            (Some(one), Some(other)) => means_the_same(one, other),
+            (one, other) => one == other,
+        };
+        self.event_type == other.event_type
+            && self.entity_id == other.entity_id
+            && self.user_id == other.user_id
+            && self.operation == other.operation
+            && self.metadata_version == other.metadata_version
+            && self.destination == other.destination
+            && says_the_same
+    }
+
+    /// The same for contents that [are the same](Self::is_same_as). 64-bit FNV-1a, which is stable, unlike the standard
+    /// library's hasher. Only two contents under one id are ever compared, so that a chance collision is out of the question.
     pub(super) fn fingerprint(&self) -> i64 {
         const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
         const PRIME: u64 = 0x0000_0100_0000_01b3;
@@ -56,9 +72,11 @@ impl<'e> Content<'e> {
             }
             EntityId::Text(id) => (b"text", id.as_bytes()),
         };
-        let (has_metadata, metadata): (&[u8], &[u8]) = match self.metadata {
-            Some(raw) => (b"some", raw.as_bytes()),
-            None => (b"none", b""),
+        let said = self.metadata.and_then(meaning);
+        let (has_metadata, metadata): (&[u8], &[u8]) = match (&said, self.metadata) {
+            (Some(said), _) => (b"some", said),
+            (None, Some(raw)) => (b"bytes", raw.as_bytes()),
+            (None, None) => (b"none", b""),
         };
         let parts = [
             self.event_type.as_bytes(),

@@ -10,12 +10,13 @@ use crate::event::{Operation, OutboxEvent, OutboxStatus};
 
 impl NewEvent {
     /// What `waiting` becomes when this event folds into it, or `None` where both are delivered: the table of
-    /// [`Coalesce::Latest`] as code, for stores.
+    /// [`Coalesce::Latest`] as code, for stores. What becomes of a creation and its deletion is told by
+    /// [`cancels`](Self::cancels).
     ///
     /// `waiting` must be the newest undelivered event of the lane that this one would stand in; of events that wait for
-    /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, has the higher priority, the
-    /// earlier due time, the larger number of attempts of the two and the next revision, and is completed where the two
-    /// cancel out. Events to two destinations are both delivered.
+    /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, and has the higher priority, the
+    /// earlier due time, the larger number of attempts of the two and the next revision. Events to two destinations are both
+    /// delivered.
     ///
     /// An event that was ever claimed is left alone, even if it was given back: the remote service may have seen its
     /// content, and must not see other content under the same idempotency key.
@@ -38,35 +39,75 @@ impl NewEvent {
     /// ```
     #[must_use]
     pub fn folded_into(&self, waiting: &OutboxEvent, now: DateTime<Utc>) -> Option<OutboxEvent> {
-        let never_claimed =
-            waiting.status == OutboxStatus::Pending && waiting.last_attempt_at.is_none();
-        let same_kind = waiting.event_type == self.event_type
-            && waiting.entity_id == self.entity_id
-            && waiting.user_id == self.user_id
-            && waiting.order == self.order
-            && waiting.destination == self.destination;
-        if self.coalesce != Coalesce::Latest || !never_claimed || !same_kind {
+        if !self.may_replace(waiting) {
             return None;
         }
-        let mut folded = waiting.clone();
-        folded.revision = waiting.revision.saturating_add(1);
-        folded.operation = match (waiting.operation, self.operation) {
+        let operation = match (waiting.operation, self.operation) {
             (Operation::Create, Operation::Update) => Operation::Create,
             (Operation::Update, Operation::Update) => Operation::Update,
             (Operation::Update, Operation::Delete) => Operation::Delete,
-            (Operation::Create, Operation::Delete) => {
-                folded.status = OutboxStatus::Completed;
-                folded.completed_at = Some(now);
-                return Some(folded);
-            }
-            (Operation::Delete, _) | (_, Operation::Create) => return None,
+            (Operation::Create, Operation::Delete)
+            | (Operation::Delete, _)
+            | (_, Operation::Create) => return None,
         };
+        let mut folded = waiting.clone();
+        folded.revision = waiting.revision.saturating_add(1);
+        folded.operation = operation;
         folded.metadata.clone_from(&self.metadata);
         folded.metadata_version = self.metadata_version;
         folded.priority = waiting.priority.max(self.priority);
         folded.max_attempts = waiting.max_attempts.max(self.max_attempts);
         folded.next_attempt_at = waiting.next_attempt_at.min(clock::after(now, self.delay));
         Some(folded)
+    }
+
+    /// What `waiting` becomes where it creates the entity that this event deletes and the two cancel out: completed, and
+    /// neither is sent. `None` for any other pair. `waiting` is what it is for [`folded_into`](Self::folded_into).
+    ///
+    /// This is for a store that **knows that the remote service was never told of the entity**: that no other event about
+    /// it is left to be sent, and that none was ever attempted, also not one that was deleted since. An application may
+    /// well enqueue a second creation of what the service has, and its deletion must then be sent. A store that cannot know
+    /// delivers both.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{
+    ///     Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository, OutboxStatus, SystemClock,
+    /// };
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let change = |operation| {
+    ///     NewEvent::new("moodEntry", 7, "user-1", operation).with_coalesce(Coalesce::Latest)
+    /// };
+    /// let created = MemoryStore::new().create_event(change(Operation::Create)).await?;
+    /// let cancelled = change(Operation::Delete).cancels(&created, SystemClock.now());
+    /// assert_eq!(cancelled.map(|event| event.status), Some(OutboxStatus::Completed));
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn cancels(&self, waiting: &OutboxEvent, now: DateTime<Utc>) -> Option<OutboxEvent> {
+        let pair = (waiting.operation, self.operation);
+        if !self.may_replace(waiting) || pair != (Operation::Create, Operation::Delete) {
+            return None;
+        }
+        let mut cancelled = waiting.clone();
+        cancelled.revision = waiting.revision.saturating_add(1);
+        cancelled.status = OutboxStatus::Completed;
+        cancelled.completed_at = Some(now);
+        Some(cancelled)
+    }
+
+    fn may_replace(&self, waiting: &OutboxEvent) -> bool {
+        self.coalesce == Coalesce::Latest
+            && waiting.was_never_attempted()
+            && waiting.event_type == self.event_type
+            && waiting.entity_id == self.entity_id
+            && waiting.user_id == self.user_id
+            && waiting.order == self.order
+            && waiting.destination == self.destination
     }
 
     /// A number that is the same for the same change of the same entity, in every version of this library.
@@ -80,6 +121,13 @@ impl NewEvent {
 }
 
 impl OutboxEvent {
+    /// Whether nobody can have been told of it: neither here nor, where it was imported, by another outbox.
+    pub(crate) fn was_never_attempted(&self) -> bool {
+        self.status == OutboxStatus::Pending
+            && self.last_attempt_at.is_none()
+            && self.attempt_count == 0
+    }
+
     /// The [`fingerprint`](NewEvent::fingerprint) of its present content.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {

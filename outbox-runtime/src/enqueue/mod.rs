@@ -12,13 +12,20 @@ mod batch; // many changes at once
 mod content; // what makes two events with one id the same
 mod fold; // what becomes of one that waits when a newer one arrives
 mod new_event; // an event that is not in a store yet
+mod readable; // whether what was written can be read
+mod returned; // a refusal that a transaction returns as its value
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::{key_fault, size_fault};
+pub(crate) use self::new_event::{IdOrigin, key_fault, size_fault};
+#[cfg(feature = "sqlite")]
+pub(crate) use self::returned::unless_refused;
 
-/// A change that is about to be enqueued; made by `enqueue_sync()`, `enqueue_update()` and `enqueue_delete()`.
+/// A change that is about to be enqueued; made by `enqueue_create()`, `enqueue_update()` and `enqueue_delete()`.
+///
+/// `enqueue_sync()` is another name of `enqueue_create()`: both tell of an entity that is new, [`Operation::Create`]. An entity that
+/// the service may have already is told of by `enqueue_update()`.
 ///
 /// The metadata was already written as JSON from the entity's fields, so it does not borrow the entity.
 /// Nothing is stored before [`on`](Enqueue::on).
@@ -50,6 +57,9 @@ pub struct Enqueue {
 
 impl Enqueue {
     /// A change of `entity`; the derived `enqueue_*` methods call this.
+    ///
+    /// In debug builds, and with the feature `testing`, the metadata is read back at once, so that what no handler could read
+    /// is told here: [`EnqueueError::Unreadable`].
     pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
         let options = E::OPTIONS;
         let mut event = NewEvent::new(
@@ -67,8 +77,9 @@ impl Enqueue {
         event.destination = entity.destination();
         let fault = match entity.metadata_json() {
             Ok(metadata) => {
+                let unreadable = readable::check::<E>(&metadata).err();
                 event.metadata = Some(metadata);
-                None
+                unreadable
             }
             Err(source) => Some(EnqueueError::Metadata {
                 event_type: options.event_type().to_owned(),
@@ -114,7 +125,7 @@ impl Enqueue {
     /// and the first is kept. That counts as well where it was folded into another ([`Coalesce`](crate::Coalesce)) or
     /// another into it: nothing is written, and the newer content stays.
     pub fn with_event_id(mut self, id: Uuid) -> Self {
-        self.event.id = id;
+        self.event = self.event.with_id(id);
         self
     }
 
@@ -131,8 +142,8 @@ impl Enqueue {
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::Metadata`] where the metadata could not be written as JSON, [`EnqueueError::Invalid`] where a
-    /// value breaks a rule of the row.
+    /// [`EnqueueError::Metadata`] where the metadata could not be written as JSON, [`EnqueueError::Unreadable`] where it could
+    /// not be read back, [`EnqueueError::Invalid`] where a value breaks a rule of the row.
     pub fn into_event(self) -> Result<NewEvent, EnqueueError> {
         if let Some(fault) = self.fault {
             return Err(fault);

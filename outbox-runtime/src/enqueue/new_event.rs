@@ -34,6 +34,7 @@ use crate::metadata::RawMetadata;
 #[must_use = "an event is enqueued only when a store takes it"]
 pub struct NewEvent {
     pub(crate) id: Uuid,
+    pub(crate) id_origin: IdOrigin,
     pub(crate) event_type: Cow<'static, str>,
     pub(crate) entity_id: EntityId,
     pub(crate) user_id: String,
@@ -47,6 +48,21 @@ pub struct NewEvent {
     pub(crate) on_dead: OnDead,
     pub(crate) coalesce: Coalesce,
     pub(crate) destination: Option<String>,
+}
+
+/// Where the id of an event is from. It is no part of the event: two events with one id are equal whoever made it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum IdOrigin {
+    /// [`NewEvent::new`] made it, so that another call makes another one.
+    Made,
+    /// The caller gave it.
+    Given,
+}
+
+impl PartialEq for IdOrigin {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 /// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
@@ -67,8 +83,9 @@ impl NewEvent {
     ) -> Self {
         Self {
             id: Uuid::now_v7(),
+            id_origin: IdOrigin::Made,
             event_type: event_type.into(),
-            entity_id: entity_id.into(),
+            entity_id: entity_id.into().in_one_form(),
             user_id: user_id.into(),
             operation,
             priority: 0,
@@ -86,6 +103,7 @@ impl NewEvent {
     /// The same event under an id of the caller's: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
     pub fn with_id(mut self, id: Uuid) -> Self {
         self.id = id;
+        self.id_origin = IdOrigin::Given;
         self
     }
 
@@ -287,12 +305,13 @@ impl NewEvent {
 
     /// Whether `stored` is this very event: the same change of the same entity.
     ///
-    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. A row that another event
+    /// What a processor writes later (status, attempts) and the time of enqueueing do not count. Metadata is compared as JSON:
+    /// the order of keys, white space and the notation of numbers do not count either. A row that another event
     /// was folded into has that one's content: a store remembers the [`fingerprint`](Self::fingerprint) of what was first
     /// enqueued under an id, and compares with that.
     #[must_use]
     pub fn is_same_event(&self, stored: &OutboxEvent) -> bool {
-        self.id == stored.id && Content::of(self) == Content::of_stored(stored)
+        self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
     }
 
     /// The row of this event at the moment it is written.

@@ -12,6 +12,11 @@ use uuid::Uuid;
 /// one id are delivered one after the other. Integers that are unique only within a table are better made unique,
 /// `format!("goal:{id}")`, or events of unrelated entities wait for each other.
 ///
+/// One id has one form, whatever type the application keeps it in: a string that is just what a UUID or an integer is
+/// written as (lowercase with hyphens; decimal without leading zeros) becomes that UUID or integer. So an update of the
+/// application that keeps its ids as strings instead, or no longer does, leaves the events of an entity in order. Whoever
+/// needs the string takes `to_string()`, which is the same for both.
+///
 /// # Examples
 ///
 /// ```
@@ -21,6 +26,9 @@ use uuid::Uuid;
 /// assert_eq!(EntityId::from(7).to_string(), "7");
 /// assert_eq!(EntityId::from("goal:7").as_text(), Some("goal:7"));
 /// assert_eq!(EntityId::from(Uuid::nil()).as_uuid(), Some(Uuid::nil()));
+/// assert_eq!(EntityId::from(Uuid::nil().to_string()), EntityId::from(Uuid::nil()));
+/// assert_eq!(EntityId::from("7"), EntityId::from(7));
+/// assert_eq!(EntityId::from("007").as_text(), Some("007"));
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
@@ -29,7 +37,8 @@ pub enum EntityId {
     Uuid(Uuid),
     /// An integer, such as a row id.
     Integer(i64),
-    /// A string of 1 to 255 bytes without control characters.
+    /// A string of 1 to 255 bytes without control characters. `From` makes it, which makes a [`Uuid`](Self::Uuid) or an
+    /// [`Integer`](Self::Integer) of a string that is one.
     Text(String),
 }
 
@@ -52,13 +61,37 @@ impl EntityId {
         }
     }
 
-    /// The string, where it is one.
+    /// The string, where it is one that is neither a UUID nor an integer; `to_string()` has those, too.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
             Self::Text(id) => Some(id),
             Self::Uuid(_) | Self::Integer(_) => None,
         }
+    }
+}
+
+impl EntityId {
+    /// The one form of an id: see [`EntityId`].
+    pub(crate) fn in_one_form(self) -> Self {
+        match self {
+            Self::Text(id) => id.into(),
+            other => other,
+        }
+    }
+
+    /// What a string is, where that is written as just this string.
+    fn other_than_text(id: &str) -> Option<Self> {
+        let mut buffer = Uuid::encode_buffer();
+        if id.len() == uuid::fmt::Hyphenated::LENGTH {
+            let uuid = Uuid::try_parse(id).ok()?;
+            return (uuid.hyphenated().encode_lower(&mut buffer) == id).then_some(Self::Uuid(uuid));
+        }
+        // Twenty bytes are the longest integer; most strings begin with another character.
+        let may_be_integer =
+            id.len() <= 20 && id.starts_with(|c: char| c == '-' || c.is_ascii_digit());
+        let integer: i64 = may_be_integer.then(|| id.parse().ok())??;
+        (integer.to_string() == id).then_some(Self::Integer(integer))
     }
 }
 
@@ -86,13 +119,13 @@ impl From<i64> for EntityId {
 
 impl From<String> for EntityId {
     fn from(id: String) -> Self {
-        Self::Text(id)
+        Self::other_than_text(&id).unwrap_or(Self::Text(id))
     }
 }
 
 impl From<&str> for EntityId {
     fn from(id: &str) -> Self {
-        Self::Text(id.to_owned())
+        Self::other_than_text(id).unwrap_or_else(|| Self::Text(id.to_owned()))
     }
 }
 
@@ -107,7 +140,7 @@ impl From<&EntityId> for EntityId {
 /// For a newtype of your own, implement `From<YourId> for EntityId`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an entity id",
-    label = "not a Uuid, an i64 or a String",
+    label = "not a Uuid, an integer or a String",
     note = "for a type of your own, implement `Clone` and `From<{Self}> for outbox_runtime::EntityId`"
 )]
 pub trait AsEntityId {

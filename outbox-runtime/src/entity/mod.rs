@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::metadata::{RawMetadata, ReadVersion};
-use crate::redaction::Redaction;
+use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // where its changes go
 mod id; // which entity, and whose
+mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
 
 pub use self::destination::AsDestination;
@@ -52,6 +53,12 @@ pub trait OutboxEntity: Sized + 'static {
     /// Where a field's `Serialize` fails.
     fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error>;
 
+    /// What of the metadata is sensitive.
+    ///
+    /// Default: not said, so that the reason of metadata that cannot be read tells no more than where. The derive says it for
+    /// `#[outbox(sensitive)]` fields.
+    const SENSITIVE: Sensitive = Sensitive::ByHand;
+
     /// Where its change is delivered to: a name of your own, such as the host. It is asked when the change is enqueued, and stored
     /// with it. What the service there answers is taken for the state of that destination alone.
     ///
@@ -62,9 +69,11 @@ pub trait OutboxEntity: Sized + 'static {
 
     /// Names the values that no message about an event may show: those of `#[outbox(sensitive)]` fields.
     ///
-    /// Default: none.
+    /// Default: those that [`SENSITIVE`](Self::SENSITIVE) tells, in the form that they have in JSON.
     fn hide_sensitive(metadata: &Self::Metadata, redaction: &mut Redaction) {
-        let _ = (metadata, redaction);
+        if let Sensitive::AllBut(shown) = Self::SENSITIVE {
+            redaction.hide_all_but(metadata, shown);
+        }
     }
 
     /// Reads metadata of an older version through the type that it had: `read.through::<TypeOfThatVersion>()`, or

@@ -48,6 +48,10 @@ pub enum Charge {
 ///
 /// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
 /// do not wait for each other, whatever they are about.
+///
+/// An event keeps the order that it was enqueued with. So where an update of the application changes the order of a type,
+/// events that wait from before and new ones do not wait for each other; a warning in the log says so when one of the older
+/// is delivered. Where that matters, deliver what waits before the update, or give the type a new name.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -86,11 +90,16 @@ pub enum Coalesce {
     /// | waiting | and then | becomes |
     /// |---|---|---|
     /// | create | update | create with the new content |
-    /// | create | delete | nothing: the remote service never knew it |
+    /// | create | delete | nothing, where the remote service cannot know it; else two events |
     /// | update | update | update with the new content |
     /// | update | delete | delete |
     ///
     /// Any other pair is two events: what is created again after a delete is created again.
+    ///
+    /// A creation and its deletion cancel out only where the store knows that no event about the entity was ever attempted
+    /// and that none is left to be sent: an application may enqueue a second creation of what the service has. What was
+    /// attempted and cleaned up since is remembered. In doubt (after an import, or for a user whose events became those of
+    /// another) both are sent.
     ///
     /// The waiting event keeps its id, and so its idempotency key, its place and its time of enqueueing; it has the higher
     /// priority, the earlier due time and the larger number of attempts of the two. Nothing is folded over an event

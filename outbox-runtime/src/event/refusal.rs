@@ -76,6 +76,8 @@ pub enum RefusalClass {
     Unauthenticated,
     /// The service wants fewer requests.
     RateLimited,
+    /// The service said that no repetition can help, as it says of everything.
+    Rejected,
 }
 
 stored_word!(RefusalClass, "refusal class", {
@@ -86,4 +88,5 @@ stored_word!(RefusalClass, "refusal class", {
     Offline = "offline",
     Unauthenticated = "unauthenticated",
     RateLimited = "rate_limited",
+    Rejected = "rejected",
 });

@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{BoxError, one_line, without_url};
@@ -357,6 +358,33 @@ impl DeliveryError for DecodeError {
 }
 
 impl<E: DeliveryError> DeliveryError for Box<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
+    fn delivery(&self) -> Delivery {
+        (**self).delivery()
+    }
+
+    fn scope(&self) -> Scope {
+        (**self).scope()
+    }
+}
+
+/// The standard library says so of a box whose error has a size.
+impl Error for Box<dyn DeliveryError> {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        (**self).source()
+    }
+}
+
+impl DeliveryError for Box<dyn DeliveryError> {
     fn delivery(&self) -> Delivery {
         (**self).delivery()
     }

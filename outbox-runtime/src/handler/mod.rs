@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{Event, OutboxEvent};
 use crate::metadata;
-use crate::redaction::Redaction;
+use crate::redaction::{Redaction, Sensitive};
 
 mod answer; // what a handler may answer
 pub(crate) mod derived; // what #[derive(DeliveryError)] calls
@@ -67,7 +67,8 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the runtime should do about it: see [`HandlerError`].
-    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>;
+    // The compiler quotes this line where the attribute is missing.
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
     /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
     ///
@@ -85,6 +86,32 @@ pub trait OutboxEventHandler: Send + Sync + 'static {
         text
     }
 }
+
+/// What owns or shares a handler is one.
+macro_rules! by_pointer {
+    ($($pointer:ident),*) => {$(
+        #[async_trait]
+        impl<H: OutboxEventHandler + ?Sized> OutboxEventHandler for $pointer<H> {
+            fn can_handle(&self, event_type: &str) -> bool {
+                (**self).can_handle(event_type)
+            }
+
+            async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+                (**self).handle(event).await
+            }
+
+            fn entities(&self) -> Vec<EntityOptions> {
+                (**self).entities()
+            }
+
+            fn redact(&self, event: &OutboxEvent, text: String) -> String {
+                (**self).redact(event, text)
+            }
+        }
+    )*};
+}
+
+by_pointer!(Arc, Box);
 
 /// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send` future of the answer.
 ///
@@ -126,6 +153,25 @@ where
     Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
 {
     type Answer = Fut;
+}
+
+/// What [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers) takes: a [`HandlerSet`], as `handled_by` of a set of events
+/// returns it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a set of handlers",
+    label = "not what `handled_by` returns",
+    note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
+    note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
+)]
+pub trait IntoHandlerSet {
+    /// The set.
+    fn into_handler_set(self) -> HandlerSet;
+}
+
+impl IntoHandlerSet for HandlerSet {
+    fn into_handler_set(self) -> HandlerSet {
+        self
+    }
 }
 
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
@@ -173,9 +219,19 @@ impl HandlerSet {
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
-            deliver: Box::new(move |record| match metadata::decode::<E>(record) {
-                Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
-                Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+            deliver: Box::new(move |record| {
+                let (was, is) = (record.order, E::OPTIONS.order());
+                if was != is {
+                    tracing::warn!(
+                        event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
+                        "the event was enqueued with another order than its type has now: events of the two orders do \
+                         not wait for each other"
+                    );
+                }
+                match metadata::decode::<E>(record) {
+                    Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
+                    Err(error) => Box::pin(std::future::ready(Err(error.into()))),
+                }
             }),
             redact: redact::<E>,
         });
@@ -191,14 +247,19 @@ impl HandlerSet {
 
 /// What [`OutboxEntity::hide_sensitive`] names is taken out of `text`.
 fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
+    if E::SENSITIVE == Sensitive::Nothing {
+        return text;
+    }
     // What cannot be decoded was given to no handler, and the reason quotes no value.
-    match metadata::decode::<E>(event) {
-        Ok(metadata) => {
+    match (metadata::decode::<E>(event), &event.metadata) {
+        (Ok(metadata), Some(stored)) => {
             let mut redaction = Redaction::default();
             E::hide_sensitive(&metadata, &mut redaction);
+            let is_newest = event.metadata_version == E::OPTIONS.metadata_version();
+            redaction.hide_stored(stored, E::SENSITIVE, is_newest);
             redaction.apply(text)
         }
-        Err(_) => text,
+        _ => text,
     }
 }
 

@@ -37,22 +37,19 @@ impl Meaning {
             200..=299 => Self::Delivered,
             // Whoever sent it keeps what it has; no request of ours is conditional.
             304 => Self::Permanent,
-            // What answers is not what was asked, or is not there: a portal, an address that has moved.
-            300..=399 => Self::Unavailable,
             401 | 419 | 440 | 498 => Self::Unauthenticated,
             // Only a delete wants nothing more than that: an update of what is not there would be lost.
             404 | 410 if operation == Operation::Delete => Self::Obsolete,
             // The service says when to come back, so that it does not refuse for good.
             403 | 413 if asked => Self::Retry,
             407 | 511 => Self::Offline,
-            // 409: the same key is still at work, as after a timeout. A true conflict is dead after a few attempts.
-            408 | 409 | 423 | 425 | 449 | 499 => Self::Retry,
-            // The connection led to the wrong server, whatever the event is.
-            421 => Self::Unavailable,
             429 => Self::RateLimited,
-            502..=504 | 520..=524 | 527 | 530 => Self::Unavailable,
-            // What is no status counts as a fault of the server (RFC 9110, section 15).
-            500.. => Self::Retry,
+            // What answers is not what was asked (a portal, an address that has moved, another server), or has nobody
+            // behind it. 421 is about the connection, whatever the event is.
+            300..=399 | 421 | 502..=504 | 520..=524 | 527 | 530 => Self::Unavailable,
+            // 409: the same key is still at work, as after a timeout; a true conflict is dead after a few attempts. What is
+            // no status counts as a fault of the server (RFC 9110, section 15).
+            408 | 409 | 423 | 425 | 449 | 499 | 500.. => Self::Retry,
             _ => Self::Permanent,
         }
     }
@@ -78,8 +75,7 @@ impl Meaning {
 /// What there is to say about an answer besides its status.
 pub(super) fn remark(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        304 => "",
-        300..=399 => ": a redirect, which delivers nothing",
+        300..=303 | 305..=399 => ": a redirect, which delivers nothing",
         407 => ": a proxy on the way wants credentials",
         511 => ": the network wants a sign-in first",
         _ => "",

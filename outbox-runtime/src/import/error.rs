@@ -90,6 +90,40 @@ pub enum ImportError {
         /// The columns that there are.
         there: Vec<String>,
     },
+    /// Several entities share a table, and the rows of one have values in several columns that an attribute may be in.
+    #[error(
+        "{}: {attribute} of {entity} may be any of the columns {} of {table}, as its rows have values in all of them; \
+         name the column itself instead of the attribute",
+        path.display(), list(columns)
+    )]
+    AmbiguousColumn {
+        /// Which file.
+        path: PathBuf,
+        /// Which table.
+        table: String,
+        /// Whose rows.
+        entity: String,
+        /// What was looked for.
+        attribute: String,
+        /// Where it may be.
+        columns: Vec<String>,
+    },
+    /// The column that rows are ordered by is NULL in all of them, so that their order would be lost.
+    #[error(
+        "{}: {column} is NULL in all {rows} rows of {table}, so that it orders nothing; \
+         order by the column that has the time of creation, or by none",
+        path.display()
+    )]
+    EmptyOrder {
+        /// Which file.
+        path: PathBuf,
+        /// Which table.
+        table: String,
+        /// What the rows were to be ordered by.
+        column: String,
+        /// How many rows there are.
+        rows: u64,
+    },
     /// A column is there that only a newer layout has.
     #[error(
         "{}: table {table} has the column {column}, so it is of a newer layout than this import reads; update the program",

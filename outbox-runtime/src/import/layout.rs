@@ -6,20 +6,9 @@ use rusqlite::OptionalExtension;
 
 use super::error::ImportError;
 use super::source::{Source, quoted};
-use super::table::{Shape, SourceTable};
+use super::table::{Column, Shape, SourceTable};
 
 impl Source {
-    pub(super) fn column(&self, shape: &Shape, column: &str) -> Result<usize, ImportError> {
-        shape
-            .column(column)
-            .ok_or_else(|| ImportError::ColumnMissing {
-                path: self.original.clone(),
-                table: shape.name.clone(),
-                column: column.to_owned(),
-                there: shape.columns.clone(),
-            })
-    }
-
     pub(super) fn shape(&self, table: &SourceTable) -> Result<Arc<Shape>, ImportError> {
         if let Some(shape) = self.shapes.borrow().get(table) {
             return Ok(Arc::clone(shape));
@@ -32,54 +21,125 @@ impl Source {
     }
 
     fn find_shape(&self, table: &SourceTable) -> Result<Shape, ImportError> {
-        let wanted = table.sql_name();
-        let there = self.tables()?;
-        let exact = there.iter().find(|name| **name == wanted);
-        let same = || {
-            there
-                .iter()
-                .find(|name| name.to_uppercase() == wanted.to_uppercase())
-        };
-        let Some(name) = exact.or_else(same).cloned() else {
-            return Err(ImportError::TableMissing {
-                path: self.original.clone(),
-                table: wanted,
-                there,
-            });
-        };
+        let (name, only) = self.find_table(table)?;
         let columns = self
             .columns(&name)
             .map_err(|error| self.fault(&format!("reading the columns of {name}"), error))?;
-        let key = self.find_key(&name, &columns)?;
-        let shape = Shape::new(self.original.clone(), table.clone(), name, key, columns);
-        for column in table.requires.iter().chain(&table.order) {
-            self.column(&shape, column)?;
-        }
-        match table
-            .newer_with
+        let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+        let key = self.find_key(&name, &names)?;
+        let has_number = names
             .iter()
-            .find(|column| shape.column(column).is_some())
-        {
-            Some(column) => Err(ImportError::NewerLayout {
-                path: self.original.clone(),
-                table: shape.name,
-                column: column.clone(),
-            }),
-            None => Ok(shape),
+            .any(|column| column.eq_ignore_ascii_case("Z_ENT"));
+        let mut shape = Shape::new(self.original.clone(), table.clone(), name, key, columns);
+        shape.entities = Arc::clone(&self.entities);
+        shape.only = only;
+        if !has_number && shape.only.is_some() {
+            return Err(shape.missing("Z_ENT"));
         }
+        if has_number && table.is_entity && self.is_shared(&shape) {
+            shape.numbered = Some(self.find_numbered(&shape)?);
+        }
+        for column in table.requires.iter().chain(&table.order) {
+            shape.expression(column)?;
+        }
+        for column in &table.newer_with {
+            if shape.is_newer(column)? {
+                return Err(ImportError::NewerLayout {
+                    path: self.original.clone(),
+                    table: shape.name,
+                    column: column.clone(),
+                });
+            }
+        }
+        self.check_order(&shape)?;
+        Ok(shape)
     }
 
-    fn columns(&self, table: &str) -> rusqlite::Result<Vec<String>> {
+    /// The name of the table, and which entities' rows of it are meant where it is that of their root.
+    fn find_table(&self, table: &SourceTable) -> Result<(String, Option<Vec<i64>>), ImportError> {
+        let there = self.tables()?;
+        let find = |wanted: &str| {
+            let same = || {
+                there
+                    .iter()
+                    .find(|name| name.to_uppercase() == wanted.to_uppercase())
+            };
+            let exact = there.iter().find(|name| *name == wanted);
+            exact.or_else(same).cloned()
+        };
+        let mut wanted = table.sql_name();
+        if let Some(name) = find(&wanted) {
+            return Ok((name, None));
+        }
+        if table.is_entity
+            && let Some(number) = self.entities.number(&table.name)
+            && let Some(root) = self.entities.name(self.entities.root(number))
+        {
+            let of_root = SourceTable::entity(root).sql_name();
+            if let Some(name) = find(&of_root) {
+                return Ok((name, Some(self.entities.family(number))));
+            }
+            wanted = format!("{of_root} (where the rows of {} should be)", table.name);
+        }
+        Err(ImportError::TableMissing {
+            path: self.original.clone(),
+            table: wanted,
+            there,
+        })
+    }
+
+    /// Whether rows of more than one entity are in the table.
+    fn is_shared(&self, shape: &Shape) -> bool {
+        let number = self.entities.number(&shape.table.name);
+        number.is_some_and(|number| {
+            let root = self.entities.root(number);
+            self.entities.family(root).len() > 1
+        })
+    }
+
+    /// Whether the column that the rows are ordered by says anything about their order.
+    fn check_order(&self, shape: &Shape) -> Result<(), ImportError> {
+        let Some(order) = &shape.table.order else {
+            return Ok(());
+        };
+        let column = shape.expression(order)?;
+        let sql = format!(
+            "SELECT count(*), count({column}) FROM {}{}",
+            quoted(&shape.name),
+            shape.condition("WHERE")
+        );
+        let (rows, dated): (i64, i64) = self
+            .conn
+            .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .map_err(|error| self.fault(&format!("reading {order} of {}", shape.name), error))?;
+        // One row is in order whatever it has.
+        if rows > 1 && dated == 0 {
+            return Err(ImportError::EmptyOrder {
+                path: self.original.clone(),
+                table: shape.described(),
+                column: order.clone(),
+                rows: rows.unsigned_abs(),
+            });
+        }
+        Ok(())
+    }
+
+    pub(super) fn columns(&self, table: &str) -> rusqlite::Result<Vec<Column>> {
         // With the generated ones, but without what a virtual table hides.
         let mut columns = self
             .conn
-            .prepare("SELECT name FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
-        let names = columns.query_map([table], |row| row.get(0))?;
-        names.collect()
+            .prepare("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
+        let columns = columns.query_map([table], |row| {
+            Ok(Column {
+                name: row.get(0)?,
+                declared: row.get(1)?,
+            })
+        })?;
+        columns.collect()
     }
 
     /// A name of the rowid that no column has taken. `Z_PK` is one: an `INTEGER PRIMARY KEY`.
-    fn find_key(&self, table: &str, columns: &[String]) -> Result<String, ImportError> {
+    fn find_key(&self, table: &str, columns: &[&str]) -> Result<String, ImportError> {
         let is_column = |name: &str| {
             columns
                 .iter()
@@ -107,30 +167,29 @@ impl Source {
         Ok(rowid.to_owned())
     }
 
-    pub(super) fn find_identity(&self) -> Result<String, ImportError> {
-        let has_metadata = self.tables()?.iter().any(|name| name == "Z_METADATA");
-        let stored = if has_metadata {
-            self.conn
-                .query_row(
-                    "SELECT Z_UUID FROM Z_METADATA WHERE Z_UUID <> '' LIMIT 1",
-                    [],
-                    |row| {
-                        Ok(
-                            String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default())
-                                .into_owned(),
-                        )
-                    },
-                )
-                .optional()
-                .map_err(|error| self.fault("reading Z_METADATA", error))?
-        } else {
-            None
-        };
-        Ok(stored.filter(|id| !id.is_empty()).unwrap_or_else(|| {
-            let path = self.original.canonicalize();
-            path.unwrap_or_else(|_| self.original.clone())
-                .to_string_lossy()
-                .into_owned()
-        }))
+    /// The UUID that Core Data gave the store, if it is one of its.
+    pub(super) fn find_uuid(&self) -> Result<Option<String>, ImportError> {
+        if !self.tables()?.iter().any(|name| name == "Z_METADATA") {
+            return Ok(None);
+        }
+        let stored = self
+            .conn
+            .query_row(
+                "SELECT Z_UUID FROM Z_METADATA WHERE Z_UUID <> '' LIMIT 1",
+                [],
+                |row| {
+                    let bytes = row.get_ref(0)?.as_bytes().unwrap_or_default();
+                    Ok(String::from_utf8_lossy(bytes).into_owned())
+                },
+            )
+            .optional()
+            .map_err(|error| self.fault("reading Z_METADATA", error))?;
+        Ok(stored.filter(|id| !id.is_empty()))
+    }
+
+    pub(super) fn canonical_path(&self) -> String {
+        let path = self.original.canonicalize();
+        let path = path.unwrap_or_else(|_| self.original.clone());
+        path.to_string_lossy().into_owned()
     }
 }

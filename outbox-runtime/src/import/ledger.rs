@@ -14,14 +14,14 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::error::ImportError;
-use super::hash::Hash;
+use super::hash::{Hash, Hasher};
 use super::mapper::RejectReason;
 use super::report::TableReport;
 use super::row::SourceRow;
 use super::source::Source;
 
 /// The version of these tables that this program writes.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// One step a version, applied in order; a released step is never edited.
 const STEPS: &[&str] = &["
@@ -75,6 +75,9 @@ CREATE TABLE outbox_import_rejects (
     resolved_run INTEGER,
     UNIQUE (table_id, row_key, row_hash)
 ) STRICT;
+", "
+ALTER TABLE outbox_import_rows ADD COLUMN row_anchor BLOB;
+ALTER TABLE outbox_import_rejects ADD COLUMN row_anchor BLOB;
 "];
 
 /// Makes sure that the tables are there in our version.
@@ -107,6 +110,7 @@ pub(super) fn install(conn: &Connection) -> Result<(), ImportError> {
 /// One import of one table.
 pub(super) struct Run<'c> {
     conn: &'c Connection,
+    identity: &'c str,
     table_id: i64,
     run: i64,
     /// The last row of the ledger before this run.
@@ -144,7 +148,7 @@ impl<'c> Run<'c> {
         conn: &'c Connection,
         now: DateTime<Utc>,
         source: &Source,
-        identity: &str,
+        identity: &'c str,
         table: &str,
     ) -> rusqlite::Result<Self> {
         conn.execute(
@@ -171,6 +175,7 @@ impl<'c> Run<'c> {
             one("SELECT EXISTS (SELECT 1 FROM outbox_import_rejects WHERE resolved_run IS NULL)")?;
         Ok(Self {
             conn,
+            identity,
             table_id,
             run,
             after,
@@ -204,6 +209,17 @@ impl<'c> Run<'c> {
             .optional()
     }
 
+    /// The id of the event that a row becomes where the mapper gives none: the same in each run, whatever else of the row has
+    /// changed. A key may be used again by another row, which then has another time of creation.
+    pub(super) fn id_of(&self, row: &SourceRow, created_at: DateTime<Utc>) -> Uuid {
+        let mut hasher = Hasher::new();
+        hasher.part(b"source", self.identity.as_bytes());
+        hasher.part(b"table", row.shape.name.as_bytes());
+        hasher.part(b"key", &row.key().to_be_bytes());
+        hasher.part(b"created", &created_at.timestamp_micros().to_be_bytes());
+        uuid::Builder::from_custom_bytes(hasher.finish().to_bytes()).into_uuid()
+    }
+
     pub(super) fn take(
         &self,
         row: &SourceRow,
@@ -230,8 +246,8 @@ impl<'c> Run<'c> {
         self.conn
             .prepare_cached(
                 "INSERT INTO outbox_import_rows
-                     (table_id, row_key, row_hash, run, outcome, event_id, content_hash, written_hash, raw_payload)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+                     (table_id, row_key, row_hash, run, outcome, event_id, content_hash, written_hash, raw_payload, row_anchor)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
             )?
             .execute(params![
                 self.table_id,
@@ -242,7 +258,8 @@ impl<'c> Run<'c> {
                 id,
                 content,
                 written,
-                payload
+                payload,
+                row.anchor().map(Hash::to_bytes)
             ])?;
         if self.has_rejects {
             self.conn
@@ -265,8 +282,8 @@ impl<'c> Run<'c> {
     ) -> rusqlite::Result<()> {
         self.conn
             .prepare_cached(
-                "INSERT INTO outbox_import_rejects (table_id, row_key, row_hash, run, reason, detail, raw)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+                "INSERT INTO outbox_import_rejects (table_id, row_key, row_hash, run, reason, detail, raw, row_anchor)
+                 VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
                  ON CONFLICT (table_id, row_key, row_hash) DO UPDATE
                  SET run = excluded.run, reason = excluded.reason, detail = excluded.detail, resolved_run = NULL",
             )?
@@ -277,7 +294,8 @@ impl<'c> Run<'c> {
                 self.run,
                 reason.to_string(),
                 detail,
-                raw
+                raw,
+                row.anchor().map(Hash::to_bytes)
             ])?;
         Ok(())
     }

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::error::ImportError;
 use super::row::SourceRow;
 use super::source::{Source, quoted};
-use super::table::{Shape, SourceTable};
+use super::table::SourceTable;
 
 /// Which rows have a value in a column.
 pub(super) type Index = HashMap<SourceKey, Vec<i64>>;
@@ -102,26 +102,26 @@ impl Source {
         value: &SourceKey,
     ) -> Result<Vec<i64>, ImportError> {
         let shape = self.shape(table)?;
-        let at = self.column(&shape, column)?;
+        let column = shape.expression(column)?;
+        let sql = format!(
+            "SELECT {key}, {column} FROM {}{} ORDER BY {key}",
+            quoted(&shape.name),
+            shape.condition("WHERE"),
+            key = shape.key,
+        );
         let indices = &mut *self.indices.borrow_mut();
-        let name = (shape.name.clone(), at);
-        if !indices.contains_key(&name) {
-            let index = self.index(&shape, at).map_err(|error| {
-                self.fault(
-                    &format!("reading column {} of {}", shape.columns[at], shape.name),
-                    error,
-                )
+        if !indices.contains_key(&sql) {
+            let index = self.index(&sql).map_err(|error| {
+                self.fault(&format!("reading column {column} of {}", shape.name), error)
             })?;
-            indices.insert(name.clone(), index);
+            indices.insert(sql.clone(), index);
         }
-        let keys = indices.get(&name).and_then(|index| index.get(value));
+        let keys = indices.get(&sql).and_then(|index| index.get(value));
         Ok(keys.cloned().unwrap_or_default())
     }
 
-    fn index(&self, shape: &Shape, at: usize) -> rusqlite::Result<Index> {
-        let (key, column, table) = (&shape.key, quoted(&shape.columns[at]), quoted(&shape.name));
-        let sql = format!("SELECT {key}, {column} FROM {table} ORDER BY {key}");
-        let mut statement = self.conn.prepare(&sql)?;
+    fn index(&self, sql: &str) -> rusqlite::Result<Index> {
+        let mut statement = self.conn.prepare(sql)?;
         let mut rows = statement.query([])?;
         let mut index = Index::new();
         while let Some(row) = rows.next()? {

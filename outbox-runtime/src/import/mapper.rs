@@ -5,11 +5,12 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
+use uuid::Uuid;
 
 use super::error::ImportError;
 use super::row::SourceRow;
 use super::source::Source;
-use crate::enqueue::NewEvent;
+use crate::enqueue::{IdOrigin, NewEvent};
 use crate::error::BoxError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::bounded;
@@ -146,6 +147,9 @@ impl fmt::Debug for Payload {
 impl ImportedEvent {
     /// A pending event. Give it the id that it had, [`NewEvent::with_id`]: it stays its idempotency key, and an import that is
     /// run again knows it by it. It is never folded into another, whatever its [`Coalesce`](crate::Coalesce).
+    ///
+    /// An event without an id gets one that follows from the source, the table, the row's key and `created_at`, so that an
+    /// import that is run again finds it, also where the row has changed. Take `created_at` from the row, then, and not from a clock.
     pub fn new(event: NewEvent, created_at: DateTime<Utc>) -> Self {
         Self {
             event,
@@ -202,7 +206,7 @@ impl ImportedEvent {
         self
     }
 
-    /// When it may be attempted, at the earliest. Default: when it was created, so at once.
+    /// When it may be attempted, at the earliest. Default: when it was created, so at once, also where it is dated ahead.
     pub fn due_at(mut self, at: DateTime<Utc>) -> Self {
         self.due_at = Some(at);
         self
@@ -237,10 +241,32 @@ impl ImportedEvent {
             .map(|payload| payload.0.as_slice())
     }
 
-    /// The row that is written.
-    pub(super) fn row(&self) -> Result<OutboxEvent, Reject> {
+    /// When it was created, as the mapper says.
+    pub(super) fn created_at(&self) -> DateTime<Utc> {
+        self.created_at
+    }
+
+    /// The same event, with the id that `make` returns where the mapper gave none.
+    pub(super) fn identified(mut self, make: impl FnOnce() -> Uuid) -> Self {
+        if matches!(self.event.id_origin, IdOrigin::Made) {
+            self.event.id = make();
+        }
+        self
+    }
+
+    /// Whether the mapper gave the event its id.
+    pub(super) fn has_own_id(&self) -> bool {
+        matches!(self.event.id_origin, IdOrigin::Given)
+    }
+
+    /// The row that is written at `now`.
+    pub(super) fn row(&self, now: DateTime<Utc>) -> Result<OutboxEvent, Reject> {
         let status = self.status();
         let mut row = self.event.clone().into_pending(self.created_at);
+        if self.event.delay.is_zero() && status == OutboxStatus::Failed {
+            // The clock of another device may have been ahead: nothing waits for that. A store knows it of what was never attempted.
+            row.next_attempt_at = self.created_at.min(now);
+        }
         row.status = status;
         row.attempt_count = self.attempts;
         row.last_attempt_at = self.last_attempt_at;
@@ -251,6 +277,7 @@ impl ImportedEvent {
             State::Dead(reason) => row.dead_reason = Some(reason),
             State::Pending | State::Failed => {}
         }
+        check_metadata(&row)?;
         if status == OutboxStatus::Failed && row.attempt_count >= row.max_attempts {
             let detail = format!(
                 "it failed {} times, and {} attempts are all there are; make it `dead`, or allow more",
@@ -265,6 +292,23 @@ impl ImportedEvent {
         }
         in_micros(&mut row);
         Ok(row)
+    }
+}
+
+/// Whether any handler could read the metadata: a payload with a marker before it, or of another format, would be imported and
+/// die at its first attempt.
+fn check_metadata(row: &OutboxEvent) -> Result<(), Reject> {
+    let Some(metadata) = &row.metadata else {
+        return Ok(());
+    };
+    match serde_json::from_slice::<serde::de::IgnoredAny>(metadata.as_bytes()) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Reject::new(
+            RejectReason::Invalid {
+                field: "metadata".into(),
+            },
+            format!("it is no JSON: {error}"),
+        )),
     }
 }
 
@@ -354,6 +398,11 @@ pub enum RejectReason {
         /// Which one.
         column: String,
     },
+    /// The file that holds the value of an attribute with external storage cannot be read. The detail has its path.
+    FileMissing {
+        /// Which attribute.
+        column: String,
+    },
     /// Another event with this id has other content, or, in the same import, another state. The first is kept.
     DuplicateId,
     /// The event breaks a rule of the outbox.
@@ -370,6 +419,7 @@ impl fmt::Display for RejectReason {
         match self {
             Self::Missing { column } => write!(f, "{column} is missing"),
             Self::Damaged { column } => write!(f, "{column} is damaged"),
+            Self::FileMissing { column } => write!(f, "the file of {column} cannot be read"),
             Self::DuplicateId => f.write_str("duplicate id, other content"),
             Self::Invalid { field } => write!(f, "invalid {field}"),
             Self::Other(reason) => f.write_str(reason),

@@ -75,12 +75,16 @@
 //! ```
 
 mod copy; // the source's files, as they are at one moment
+mod entities; // what a Core Data store says about its entities
 mod error;
+mod external; // values that Core Data keeps in files of their own
 mod hash; // checksums
+mod identity; // which source of the ledger it is
 mod layout; // which tables and columns it has
 mod ledger; // what was taken, and what was not
 mod lookup; // rows by what is in them
 mod mapper; // what the application makes of a row
+mod numbered; // columns of a table that entities share
 mod report; // the numbers
 mod row; // one row, whatever is in it
 mod rows; // each of them, taken or put aside

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
-use super::error::ImportError;
+use super::external;
 use super::hash::{Hash, Hasher};
 use super::mapper::{Reject, RejectReason};
 use super::table::{Shape, SourceDates};
@@ -40,6 +40,16 @@ impl SourceValue {
             }
             Self::Text(text) => format!("text of {} bytes", text.len()),
             Self::Blob(bytes) => format!("a blob of {} bytes", bytes.len()),
+        }
+    }
+
+    fn hash(&self, hasher: &mut Hasher) {
+        match self {
+            Self::Null => hasher.part(b"null", b""),
+            Self::Integer(number) => hasher.part(b"integer", &number.to_be_bytes()),
+            Self::Real(number) => hasher.part(b"real", &number.to_bits().to_be_bytes()),
+            Self::Text(text) => hasher.part(b"text", text),
+            Self::Blob(bytes) => hasher.part(b"blob", bytes),
         }
     }
 
@@ -91,6 +101,19 @@ pub struct SourceRow {
     pub(super) values: Vec<SourceValue>,
 }
 
+fn missing(column: &str) -> Reject {
+    let column = column.to_owned();
+    Reject::new(
+        RejectReason::Missing { column },
+        "it is NULL and must not be",
+    )
+}
+
+fn damaged(column: &str, detail: &str) -> Reject {
+    let column = column.to_owned();
+    Reject::new(RejectReason::Damaged { column }, detail)
+}
+
 /// A getter for what must be there, and one for what may be NULL.
 macro_rules! getters {
     ($($what:literal: $must:ident, $may:ident -> $type:ty, $read:expr;)+) => {$(
@@ -100,9 +123,7 @@ macro_rules! getters {
         ///
         /// [`Reject`] where it is NULL or something else.
         pub fn $must(&self, column: &str) -> Result<$type, Reject> {
-            self.$may(column)?.ok_or_else(|| {
-                Reject::new(RejectReason::Missing { column: column.to_owned() }, "it is NULL and must not be")
-            })
+            self.$may(column)?.ok_or_else(|| missing(column))
         }
 
         #[doc = concat!("The column as ", $what, ", or `None` where it is NULL.")]
@@ -111,17 +132,15 @@ macro_rules! getters {
         ///
         /// [`Reject`] where it is something else.
         pub fn $may(&self, column: &str) -> Result<Option<$type>, Reject> {
-            let value = self.value(column)?;
+            let at = self.place(column)?;
+            let value = &self.values[at];
             if *value == SourceValue::Null {
                 return Ok(None);
             }
-            let read: fn(&Self, &SourceValue) -> Option<$type> = $read;
-            match read(self, value) {
+            let read: fn(&Shape, usize, &SourceValue) -> Option<$type> = $read;
+            match read(&self.shape, at, value) {
                 Some(read) => Ok(Some(read)),
-                None => Err(Reject::new(
-                    RejectReason::Damaged { column: column.to_owned() },
-                    format!(concat!("{} where ", $what, " should be"), value.kind()),
-                )),
+                None => Err(damaged(column, &format!(concat!("{} where ", $what, " should be"), value.kind()))),
             }
         }
     )+};
@@ -140,59 +159,116 @@ impl SourceRow {
         self.key
     }
 
+    /// The entity that the row is of, as `Z_PRIMARYKEY` names it. `None` for a row of no Core Data entity.
+    ///
+    /// Several entities may have rows in one table. Ask this, and never compare `Z_ENT` with a number: numbers change with
+    /// each version of the app's model.
+    #[must_use]
+    pub fn entity(&self) -> Option<&str> {
+        self.entity_number()
+            .and_then(|number| self.shape.entities.name(number))
+    }
+
+    fn entity_number(&self) -> Option<i64> {
+        let at = self
+            .shape
+            .columns
+            .iter()
+            .position(|column| column.eq_ignore_ascii_case("Z_ENT"));
+        match at.map(|at| &self.values[at]) {
+            Some(SourceValue::Integer(number)) => Some(*number),
+            _ => None,
+        }
+    }
+
+    fn place(&self, column: &str) -> Result<usize, Reject> {
+        let kind = match &self.shape.numbered {
+            Some(_) => self.entity_number(),
+            None => None,
+        };
+        Ok(self.shape.must_have(column, kind)?)
+    }
+
     /// What the column holds, whatever it is.
     ///
     /// # Errors
     ///
-    /// A [`Reject`] that ends the import, where the table has no such column.
+    /// A [`Reject`] that ends the import, where the table has no such column, or where it cannot be told which one it is.
     pub fn value(&self, column: &str) -> Result<&SourceValue, Reject> {
-        match self.shape.column(column) {
-            Some(at) => Ok(&self.values[at]),
-            None => Err(Reject::from(ImportError::ColumnMissing {
-                path: self.shape.path.clone(),
-                table: self.shape.name.clone(),
-                column: column.to_owned(),
-                there: self.shape.columns.clone(),
-            })),
-        }
+        Ok(&self.values[self.place(column)?])
     }
 
     /// Whether the table has the column.
     #[must_use]
     pub fn has(&self, column: &str) -> bool {
-        self.shape.column(column).is_some()
+        self.place(column).is_ok()
+    }
+
+    /// The value of a binary attribute with external storage (`.externalStorage`, "Allows External Storage"), which must be there:
+    /// from the row, where Core Data kept it there behind a marker, or from its file in `.<store>_SUPPORT/_EXTERNAL_DATA/` beside
+    /// the store. [`bytes`](Self::bytes) is for attributes without.
+    ///
+    /// The file is read where the original is, as it is now: it is not copied with the store.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject`] where it is NULL or something else, or where the file cannot be read, with its path.
+    pub fn external_bytes(&self, column: &str) -> Result<Vec<u8>, Reject> {
+        self.opt_external_bytes(column)?
+            .ok_or_else(|| missing(column))
+    }
+
+    /// The same, or `None` where it is NULL.
+    ///
+    /// # Errors
+    ///
+    /// [`Reject`] where it is something else, or where the file cannot be read, with its path.
+    pub fn opt_external_bytes(&self, column: &str) -> Result<Option<Vec<u8>>, Reject> {
+        match self.value(column)? {
+            SourceValue::Null => Ok(None),
+            SourceValue::Blob(bytes) => external::read(&self.shape.path, column, bytes).map(Some),
+            other => Err(damaged(
+                column,
+                &format!("{} where a blob should be", other.kind()),
+            )),
+        }
     }
 
     getters! {
-        "a UUID (16 bytes, or text in either case)": uuid, opt_uuid -> Uuid, |_, value| match value {
+        "a UUID (16 bytes, or text in either case)": uuid, opt_uuid -> Uuid, |_, _, value| match value {
             SourceValue::Blob(bytes) => Uuid::from_slice(bytes).ok(),
             SourceValue::Text(text) => Uuid::try_parse_ascii(text).ok(),
             _ => None,
         };
-        "text": text, opt_text -> String, |_, value| match value {
+        "text (of a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
             SourceValue::Text(text) => String::from_utf8(text.clone()).ok(),
+            _ if shape.decimals[at] => decimal(value),
             _ => None,
         };
-        "bytes (a blob, or text as its bytes)": bytes, opt_bytes -> Vec<u8>, |_, value| match value {
+        "bytes (a blob, or text as its bytes; `external_bytes` reads a reference to a file)": bytes, opt_bytes -> Vec<u8>, |_, _, value| match value {
+            // It would be taken for the value, and die as the payload of an event later.
+            SourceValue::Blob(bytes) if external::is_reference(bytes) => None,
             SourceValue::Blob(bytes) | SourceValue::Text(bytes) => Some(bytes.clone()),
             _ => None,
         };
-        "an integer": integer, opt_integer -> i64, |_, value| match value {
+        "an integer": integer, opt_integer -> i64, |_, _, value| match value {
             SourceValue::Integer(number) => Some(*number),
             SourceValue::Real(number) => whole(*number),
             _ => None,
         };
-        "a number": real, opt_real -> f64, |_, value| match value {
+        "a number": real, opt_real -> f64, |_, _, value| match value {
             SourceValue::Integer(number) => Some(*number as f64),
             SourceValue::Real(number) => Some(*number),
             _ => None,
         };
-        "a truth value (0 or 1)": boolean, opt_boolean -> bool, |_, value| match value {
+        "a decimal number (an integer, a real number, or text), as the shortest text": decimal, opt_decimal -> String,
+            |_, _, value| decimal(value);
+        "a truth value (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
             SourceValue::Integer(0) => Some(false),
             SourceValue::Integer(1) => Some(true),
             _ => None,
         };
-        "a date": date, opt_date -> DateTime<Utc>, |row, value| date(value, row.shape.table.dates);
+        "a date": date, opt_date -> DateTime<Utc>, |shape, _, value| date(value, shape.table.dates);
     }
 
     /// The whole row as JSON, as it stands in the table of what was rejected. Nothing is lost: blobs are `{"hex": ".."}`, text
@@ -213,15 +289,27 @@ impl SourceRow {
         hasher.part(b"key", &self.key.to_be_bytes());
         for at in &self.shape.by_name {
             hasher.part(b"column", self.shape.columns[*at].as_bytes());
-            match &self.values[*at] {
-                SourceValue::Null => hasher.part(b"null", b""),
-                SourceValue::Integer(number) => hasher.part(b"integer", &number.to_be_bytes()),
-                SourceValue::Real(number) => hasher.part(b"real", &number.to_bits().to_be_bytes()),
-                SourceValue::Text(text) => hasher.part(b"text", text),
-                SourceValue::Blob(bytes) => hasher.part(b"blob", bytes),
-            }
+            self.values[*at].hash(&mut hasher);
         }
         hasher.finish()
+    }
+
+    /// What stays while the row changes: the time of creation that it is ordered by, and its id. `None` where it has neither.
+    pub(super) fn anchor(&self) -> Option<Hash> {
+        let mut hasher = Hasher::new();
+        let mut has_any = false;
+        let ids = ["id", "uuid", "identifier"];
+        for column in self.shape.table.order.as_deref().into_iter().chain(ids) {
+            match self.value(column) {
+                Ok(SourceValue::Null) | Err(_) => {}
+                Ok(value) => {
+                    hasher.part(b"column", column.as_bytes());
+                    value.hash(&mut hasher);
+                    has_any = true;
+                }
+            }
+        }
+        has_any.then(|| hasher.finish())
     }
 }
 
@@ -229,6 +317,23 @@ impl SourceRow {
 fn whole(number: f64) -> Option<i64> {
     const LIMIT: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && number.abs() <= LIMIT).then_some(number as i64)
+}
+
+/// A decimal number as text: the shortest that is the same number. SQLite keeps a DECIMAL as an integer or a real number.
+fn decimal(value: &SourceValue) -> Option<String> {
+    match value {
+        SourceValue::Integer(number) => Some(number.to_string()),
+        SourceValue::Real(number) => number.is_finite().then(|| number.to_string()),
+        SourceValue::Text(text) => {
+            let text = std::str::from_utf8(text).ok()?.trim();
+            let digits = text.strip_prefix(['-', '+']).unwrap_or(text);
+            let (whole, fraction) = digits.split_once('.').unwrap_or((digits, "0"));
+            let is_number =
+                |part: &str| !part.is_empty() && part.bytes().all(|it| it.is_ascii_digit());
+            (is_number(whole) && is_number(fraction)).then(|| text.to_owned())
+        }
+        SourceValue::Null | SourceValue::Blob(_) => None,
+    }
 }
 
 fn date(value: &SourceValue, dates: SourceDates) -> Option<DateTime<Utc>> {

@@ -139,7 +139,13 @@ impl<'i, M: RowMapper> Importing<'i, M> {
     }
 
     fn take(&mut self, run: &Run<'_>, row: &SourceRow, hash: Hash) -> Result<Fate, Reject> {
-        let mapped = self.mapper.map(row, self.source)?;
+        let mapped = match self.mapper.map(row, self.source)? {
+            Mapped::Event(event) => {
+                let created_at = event.created_at();
+                event.identified(|| run.id_of(row, created_at)).into()
+            }
+            other => other,
+        };
         let fate = match &mapped {
             Mapped::Event(event) => match self.event(run, row, hash, event)? {
                 Some(written) => Fate::Event(event.event().event_type().to_owned(), written),
@@ -166,7 +172,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         hash: Hash,
         event: &ImportedEvent,
     ) -> Result<Option<Hash>, Reject> {
-        let stored = event.row()?;
+        let stored = event.row(self.now)?;
         let id = stored.id;
         let (content, written) = (hash::content(&stored), hash::written(&stored));
         let is_there = match run.imported(row, id)? {
@@ -177,7 +183,12 @@ impl<'i, M: RowMapper> Importing<'i, M> {
             }
             // The row itself, which has changed since. Its event may have been delivered meanwhile, and cleaned up.
             Some(first) if first.content != content => {
-                let detail = "an earlier import took an event with this id and other content";
+                let detail = if event.has_own_id() {
+                    "an earlier import took an event with this id and other content"
+                } else {
+                    "an earlier import made an event of this row when it had other content; \
+                     give events ids of their own where a row may become another one"
+                };
                 return Err(Reject::new(RejectReason::DuplicateId, detail));
             }
             Some(_) => true,

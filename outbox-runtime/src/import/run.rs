@@ -9,6 +9,7 @@ use tokio::sync::oneshot;
 
 use super::copy::is_one_file;
 use super::error::ImportError;
+use super::identity;
 use super::ledger;
 use super::mapper::RowMapper;
 use super::report::ImportReport;
@@ -77,7 +78,9 @@ impl Import {
 
     /// Under which name the source is known when it is imported again. Default: [`Source::identity`].
     ///
-    /// Needed for a file without a Core Data UUID that will have moved by then.
+    /// Needed for a file without a Core Data UUID that will have moved by then. Of stores that share a UUID, as those made from one
+    /// template do, those with other rows under a key are other sources; where their rows do not tell them apart (all are the
+    /// template's, or they have neither an id nor a time of creation), a name does.
     pub fn source_name(mut self, name: impl Into<String>) -> Self {
         self.identity = Some(name.into());
         self
@@ -165,9 +168,13 @@ impl Import {
         mapper
             .begin(source, conn)
             .map_err(ended("before the first row"))?;
+        let identity = match &self.identity {
+            Some(name) => name.clone(),
+            None => identity::known_as(conn, source, &tables)?,
+        };
         let mut import = Importing {
             source,
-            identity: self.identity.as_deref().unwrap_or(source.identity()),
+            identity: &identity,
             conn,
             now,
             mapper: &mut mapper,

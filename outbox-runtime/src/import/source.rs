@@ -10,6 +10,7 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 
 use super::copy::StoreCopy;
+use super::entities::Entities;
 use super::error::ImportError;
 use super::lookup::Index;
 use super::row::{SourceRow, SourceValue};
@@ -51,8 +52,11 @@ pub struct Source {
     pub(super) original: PathBuf,
     pub(super) conn: Connection,
     pub(super) identity: String,
+    /// Whether that is a UUID of Core Data, and no path.
+    pub(super) has_uuid: bool,
     pub(super) shapes: RefCell<HashMap<SourceTable, Arc<Shape>>>,
-    pub(super) indices: RefCell<HashMap<(String, usize), Index>>,
+    pub(super) indices: RefCell<HashMap<String, Index>>,
+    pub(super) entities: Arc<Entities>,
     // Last, as the connection must be closed before the folder goes.
     _copy: StoreCopy,
 }
@@ -97,13 +101,18 @@ impl Source {
         }
         let mut source = Self {
             identity: String::new(),
+            has_uuid: false,
             original,
             conn,
             shapes: RefCell::default(),
             indices: RefCell::default(),
+            entities: Arc::default(),
             _copy: copy,
         };
-        source.identity = source.find_identity()?;
+        source.entities = Arc::new(source.read_entities()?);
+        let uuid = source.find_uuid()?;
+        source.has_uuid = uuid.is_some();
+        source.identity = uuid.unwrap_or_else(|| source.canonical_path());
         Ok(source)
     }
 
@@ -114,6 +123,9 @@ impl Source {
     }
 
     /// What an import that is run again knows the source by: the UUID in the metadata of a Core Data store, otherwise the path.
+    ///
+    /// Stores that were copied from one template have one UUID. An import tells them apart by their rows: see
+    /// [`Import::source_name`](super::Import::source_name).
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -142,8 +154,10 @@ impl Source {
     ///
     /// [`ImportError`] where the table is not there or not as it should be.
     pub fn count(&self, table: &SourceTable) -> Result<u64, ImportError> {
-        let name = &self.shape(table)?.name;
-        let sql = format!("SELECT count(*) FROM {}", quoted(name));
+        let shape = self.shape(table)?;
+        let name = &shape.name;
+        let condition = shape.condition("WHERE");
+        let sql = format!("SELECT count(*) FROM {}{condition}", quoted(name));
         self.conn
             .query_row(&sql, [], |row| row.get(0))
             .map(i64::unsigned_abs)
@@ -163,7 +177,8 @@ impl Source {
     ) -> Result<(), E> {
         let shape = self.shape(table)?;
         let failed = |error| self.fault(&format!("reading the rows of {}", shape.name), error);
-        let sql = format!("{} {}", shape.select(), shape.order());
+        let condition = shape.condition("WHERE");
+        let sql = format!("{}{condition} {}", shape.select(), shape.order()?);
         let mut statement = self.conn.prepare(&sql).map_err(failed)?;
         let mut rows = statement.query([]).map_err(failed)?;
         while let Some(row) = Self::next(&shape, &mut rows).map_err(failed)? {
@@ -179,7 +194,8 @@ impl Source {
     /// [`ImportError`] where the table is not there.
     pub fn get(&self, table: &SourceTable, key: i64) -> Result<Option<SourceRow>, ImportError> {
         let shape = self.shape(table)?;
-        let sql = format!("{} WHERE {} = ?1", shape.select(), shape.key);
+        let condition = shape.condition("AND");
+        let sql = format!("{} WHERE {} = ?1{condition}", shape.select(), shape.key);
         let read = || {
             let mut statement = self.conn.prepare_cached(&sql)?;
             let mut rows = statement.query([key])?;
@@ -193,6 +209,7 @@ impl Source {
     /// # Errors
     ///
     /// [`TableMissing`](ImportError::TableMissing), [`ColumnMissing`](ImportError::ColumnMissing),
+    /// [`AmbiguousColumn`](ImportError::AmbiguousColumn), [`EmptyOrder`](ImportError::EmptyOrder),
     /// [`NewerLayout`](ImportError::NewerLayout), [`NoRowid`](ImportError::NoRowid).
     pub fn check(&self, table: &SourceTable) -> Result<(), ImportError> {
         self.shape(table).map(drop)

@@ -2,7 +2,11 @@
 
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use super::entities::Entities;
+use super::error::ImportError;
+use super::numbered::{Numbered, Place};
 use super::source::quoted;
 
 /// A table of the source: where its rows are, how its columns are named, in which order its rows are taken.
@@ -52,8 +56,17 @@ pub enum SourceDates {
 
 impl SourceTable {
     /// The table of a Core Data or SwiftData entity: `Z` and the entity's name in upper case. Its columns go by the names of
-    /// the attributes, `createdAt` for `ZCREATEDAT`; `Z_PK` and the like by their own. Dates are
-    /// [`SinceReferenceDate`](SourceDates::SinceReferenceDate).
+    /// the attributes, `createdAt` for `ZCREATEDAT`; `Z_PK`, relationship columns such as `Z3_BOOK` and the like by their own.
+    /// Dates are [`SinceReferenceDate`](SourceDates::SinceReferenceDate).
+    ///
+    /// An entity that inherits from another has no table of its own. Its rows, and those of the entities that inherit from it,
+    /// are read from the table of its root, which `Z_PRIMARYKEY` tells; the table of a root is read with the rows of all of them.
+    /// [`SourceRow::entity`](super::SourceRow::entity) tells which one a row is of.
+    ///
+    /// Where entities that share a table have attributes of the same name, Core Data numbers the columns (`ZTITLE`, `ZTITLE1`), anew
+    /// in each version of the app. Which one is whose is told by where the rows of the entity have values: the name of the
+    /// attribute is enough. Where they have values in several of them, the import refuses with
+    /// [`AmbiguousColumn`](super::ImportError::AmbiguousColumn), and the name of the column itself decides.
     pub fn entity(name: impl Into<String>) -> Self {
         Self::new(name.into(), true, SourceDates::SinceReferenceDate)
     }
@@ -77,7 +90,8 @@ impl SourceTable {
     /// The column with the date of creation: earlier rows are taken first, and of equal ones that with the smaller key. Without
     /// it the order is that of the keys (`Z_PK`, `rowid`).
     ///
-    /// The events of one entity are delivered in the order in which they are taken.
+    /// The events of one entity are delivered in the order in which they are taken. A column that is NULL in all of several rows
+    /// orders nothing: [`EmptyOrder`](super::ImportError::EmptyOrder).
     pub fn ordered_by(mut self, column: impl Into<String>) -> Self {
         self.order = Some(column.into());
         self
@@ -124,6 +138,14 @@ impl fmt::Display for SourceTable {
     }
 }
 
+/// A column that was found.
+#[derive(Debug)]
+pub(super) struct Column {
+    pub(super) name: String,
+    /// The type that the table declares.
+    pub(super) declared: String,
+}
+
 /// A table that was found.
 #[derive(Debug)]
 pub(super) struct Shape {
@@ -135,8 +157,15 @@ pub(super) struct Shape {
     /// What tells its rows apart: a name of the rowid.
     pub(super) key: String,
     pub(super) columns: Vec<String>,
+    /// Which columns hold decimal numbers.
+    pub(super) decimals: Vec<bool>,
     /// The places of the columns in the order of their names, which does not change when columns are added elsewhere.
     pub(super) by_name: Vec<usize>,
+    pub(super) entities: Arc<Entities>,
+    /// The numbers of the entities whose rows are meant, where others have rows in the same table.
+    pub(super) only: Option<Vec<i64>>,
+    /// Where several entities share the table: which columns theirs are.
+    pub(super) numbered: Option<Numbered>,
 }
 
 impl Shape {
@@ -145,8 +174,15 @@ impl Shape {
         table: SourceTable,
         name: String,
         key: String,
-        columns: Vec<String>,
+        columns: Vec<Column>,
     ) -> Self {
+        let is_decimal = |column: &Column| {
+            ["DECIMAL", "NUMERIC"]
+                .iter()
+                .any(|name| column.declared.to_uppercase().starts_with(name))
+        };
+        let decimals = columns.iter().map(is_decimal).collect();
+        let columns: Vec<String> = columns.into_iter().map(|column| column.name).collect();
         let mut by_name: Vec<usize> = (0..columns.len()).collect();
         by_name.sort_by(|a, b| columns[*a].cmp(&columns[*b]));
         Self {
@@ -155,22 +191,129 @@ impl Shape {
             name,
             key,
             columns,
+            decimals,
             by_name,
+            entities: Arc::default(),
+            only: None,
+            numbered: None,
         }
     }
 
-    /// Where a column is. The attribute `id` of an entity is in `ZID`; its primary key goes by the name `Z_PK`.
-    pub(super) fn column(&self, name: &str) -> Option<usize> {
+    /// Where a column is in the rows of an entity, by its number. The attribute `id` of an entity is in `ZID`; its primary key goes
+    /// by the name `Z_PK`.
+    pub(super) fn column(
+        &self,
+        name: &str,
+        entity: Option<i64>,
+    ) -> Result<Option<usize>, ImportError> {
         let find = |wanted: &str| {
             let mut columns = self.columns.iter();
             columns.position(|column| column.to_uppercase() == wanted)
         };
-        let name = name.to_uppercase();
-        let attribute = self.table.is_entity.then(|| find(&format!("Z{name}")));
-        attribute.flatten().or_else(|| find(&name))
+        let upper = name.to_uppercase();
+        if self.table.is_entity {
+            let attribute = format!("Z{upper}");
+            let place = match &self.numbered {
+                Some(numbered) => numbered.place(&self.columns, &attribute, entity),
+                None => find(&attribute).map_or(Place::Nowhere, Place::At),
+            };
+            match place {
+                Place::At(at) => return Ok(Some(at)),
+                Place::Any(places) => {
+                    let entity = entity.and_then(|number| self.entities.name(number));
+                    return Err(ImportError::AmbiguousColumn {
+                        path: self.path.clone(),
+                        table: self.described(),
+                        entity: entity.unwrap_or(&self.table.name).to_owned(),
+                        attribute: name.to_owned(),
+                        columns: places.iter().map(|at| self.columns[*at].clone()).collect(),
+                    });
+                }
+                Place::Nowhere => {}
+            }
+        }
+        Ok(find(&upper))
     }
 
-    /// `SELECT` of whole rows, the key first.
+    /// The entities whose rows are read, by number; one of an unknown number where that makes no difference.
+    fn kinds(&self) -> Vec<Option<i64>> {
+        let kinds: Vec<_> = self
+            .numbered
+            .iter()
+            .flat_map(Numbered::entities)
+            .map(Some)
+            .collect();
+        if kinds.is_empty() { vec![None] } else { kinds }
+    }
+
+    /// Where a column is in each row, as an expression of SQL.
+    pub(super) fn expression(&self, name: &str) -> Result<String, ImportError> {
+        let mut places = Vec::new();
+        for kind in self.kinds() {
+            places.push((kind, self.must_have(name, kind)?));
+        }
+        let column = |at: usize| quoted(&self.columns[at]);
+        let Some((_, first)) = places.first().copied() else {
+            return Err(self.missing(name));
+        };
+        if places.iter().all(|(_, at)| *at == first) {
+            return Ok(column(first));
+        }
+        let cases: String = places
+            .iter()
+            .filter_map(|(kind, at)| Some(format!(" WHEN {} THEN {}", (*kind)?, column(*at))))
+            .collect();
+        Ok(format!("CASE Z_ENT{cases} END"))
+    }
+
+    pub(super) fn must_have(&self, name: &str, kind: Option<i64>) -> Result<usize, ImportError> {
+        self.column(name, kind)?.ok_or_else(|| self.missing(name))
+    }
+
+    /// That the table does not have the column, and what it has.
+    pub(super) fn missing(&self, name: &str) -> ImportError {
+        ImportError::ColumnMissing {
+            path: self.path.clone(),
+            table: self.described(),
+            column: name.to_owned(),
+            there: self.columns.clone(),
+        }
+    }
+
+    /// Whether a column is there that only a newer layout has; where the table is shared, with values in the rows that are read.
+    pub(super) fn is_newer(&self, name: &str) -> Result<bool, ImportError> {
+        for kind in self.kinds() {
+            let place = match self.column(name, kind) {
+                Err(ImportError::AmbiguousColumn { .. }) => return Ok(true),
+                place => place?,
+            };
+            if let Some(at) = place
+                && self.numbered.as_ref().is_none_or(|it| it.has_values(at))
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// The table's name, and whose rows of it are meant.
+    pub(super) fn described(&self) -> String {
+        match self.only {
+            Some(_) => format!("{} (where the rows of {} are)", self.name, self.table.name),
+            None => self.name.clone(),
+        }
+    }
+
+    /// Which rows of the table are meant, after `WHERE` or `AND`; nothing where it is all of them.
+    pub(super) fn condition(&self, word: &str) -> String {
+        let Some(only) = &self.only else {
+            return String::new();
+        };
+        let numbers: Vec<String> = only.iter().map(i64::to_string).collect();
+        format!(" {word} Z_ENT IN ({})", numbers.join(", "))
+    }
+
+    /// `SELECT` of whole rows, the key first, without a condition.
     pub(super) fn select(&self) -> String {
         let columns: Vec<String> = self.columns.iter().map(|column| quoted(column)).collect();
         let (key, name) = (&self.key, quoted(&self.name));
@@ -178,19 +321,15 @@ impl Shape {
     }
 
     /// In the order of creation, then of the keys.
-    pub(super) fn order(&self) -> String {
-        let order = self
-            .table
-            .order
-            .as_deref()
-            .and_then(|order| self.column(order));
+    pub(super) fn order(&self) -> Result<String, ImportError> {
         let key = &self.key;
-        match order.map(|at| quoted(&self.columns[at])) {
-            // As text, 12:00:00.5Z is less than 12:00:00Z.
-            Some(date) => format!(
-                "ORDER BY CASE typeof({date}) WHEN 'text' THEN unixepoch({date}, 'subsec') ELSE {date} END, {date}, {key}"
-            ),
-            None => format!("ORDER BY {key}"),
-        }
+        let Some(order) = self.table.order.as_deref() else {
+            return Ok(format!("ORDER BY {key}"));
+        };
+        let date = self.expression(order)?;
+        // As text, 12:00:00.5Z is less than 12:00:00Z.
+        Ok(format!(
+            "ORDER BY CASE typeof({date}) WHEN 'text' THEN unixepoch({date}, 'subsec') ELSE {date} END, {date}, {key}"
+        ))
     }
 }

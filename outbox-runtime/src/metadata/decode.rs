@@ -6,6 +6,7 @@ use super::raw::RawMetadata;
 use super::upcast::{OlderMetadata, ReadVersion, UpcastTo};
 use crate::entity::OutboxEntity;
 use crate::event::OutboxEvent;
+use crate::redaction::{Sensitive, path_at};
 
 /// Reads the metadata of a row that is known to be of this entity, and leaves the row to be dead-lettered if need be.
 ///
@@ -35,7 +36,7 @@ pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadat
             found,
         })?
     };
-    read.map_err(|error| DecodeError::metadata(&record.event_type, &error))
+    read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, E::SENSITIVE))
 }
 
 /// Reads a row as what its version was, and makes the newest of it.
@@ -106,18 +107,68 @@ pub enum DecodeError {
     Metadata {
         /// The type in the row.
         event_type: String,
-        /// Where and why, without the value that was found.
+        /// Where and why, without the value that was found. Only where, as path, line and column, if the entity has sensitive
+        /// fields.
         reason: String,
     },
 }
 
 impl DecodeError {
     /// The serializer's error without the value it quotes: payloads do not belong in messages and logs.
-    pub(crate) fn metadata(event_type: &str, error: &serde_json::Error) -> Self {
+    pub(crate) fn metadata(
+        event_type: &str,
+        raw: &RawMetadata,
+        error: &serde_json::Error,
+        sensitive: Sensitive,
+    ) -> Self {
         Self::Metadata {
             event_type: event_type.to_owned(),
-            reason: without_value(&error.to_string()),
+            reason: match shown(sensitive) {
+                None => without_value(&error.to_string()),
+                Some(shown) => place(raw.as_bytes(), error, shown),
+            },
         }
+    }
+}
+
+/// Why a value is not of an entity's shape, without the value.
+pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String {
+    match shown(sensitive) {
+        None => without_value(&error.to_string()),
+        Some(_) => "it is of another form".to_owned(),
+    }
+}
+
+/// The fields that may be shown; `None` where all of them may.
+fn shown(sensitive: Sensitive) -> Option<&'static [&'static str]> {
+    match sensitive {
+        Sensitive::Nothing => None,
+        Sensitive::AllBut(shown) => Some(shown),
+        Sensitive::ByHand => Some(&[]),
+    }
+}
+
+/// Where reading failed. Why, is a text that code of the application may have made of the value.
+fn place(json: &[u8], error: &serde_json::Error, shown: &[&str]) -> String {
+    let (line, column) = (error.line(), error.column());
+    let before: usize = json
+        .split_inclusive(|byte| *byte == b'\n')
+        .take(line.saturating_sub(1))
+        .map(<[u8]>::len)
+        .sum();
+    let end = before.saturating_add(column).min(json.len());
+    let read = json.get(..end).unwrap_or(json).trim_ascii_end();
+    // After an error in the last field of an object the end of the object is read as well. A field that is missing is missed at
+    // that end.
+    let is_missing = error.to_string().contains("missing field `");
+    let read = match read {
+        [within @ .., b'}' | b']'] if !is_missing => within,
+        read => read,
+    };
+    let path = path_at(read, shown);
+    match path.as_str() {
+        "" => format!("it is of another form, at line {line} column {column}"),
+        path => format!("`{path}` is of another form, at line {line} column {column}"),
     }
 }
 

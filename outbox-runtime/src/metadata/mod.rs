@@ -1,12 +1,16 @@
 //! Metadata: what an event carries, typed in the program and JSON in the row.
 
 mod decode; // from a row to the type, whatever version wrote it
+mod finite; // refusing what JSON cannot say
+mod meaning; // what JSON says, however it is written
 mod raw; // the JSON, byte for byte
 mod upcast; // from an older version's type to the newest
 mod value; // what a generic entity may have for metadata
 
 pub use self::decode::DecodeError;
-pub(crate) use self::decode::decode;
+pub(crate) use self::decode::{decode, reason};
+pub use self::finite::Finite;
+pub(crate) use self::meaning::{meaning, means_the_same};
 pub use self::raw::RawMetadata;
 pub use self::upcast::{OlderMetadata, ReadVersion, UpcastTo};
 pub use self::value::MetadataValue;

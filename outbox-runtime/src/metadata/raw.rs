@@ -6,6 +6,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 
+use super::finite::{Faults, Finite};
+
 /// The metadata of an event as it stands in its row: the JSON of the typed struct, byte for byte.
 ///
 /// It is not validated on reading, so that one damaged row can be listed, explained and exported like any other.
@@ -35,9 +37,29 @@ impl RawMetadata {
     ///
     /// # Errors
     ///
-    /// Where the value's `Serialize` fails, or a map has keys that JSON cannot have.
+    /// Where the value's `Serialize` fails, a map has keys that JSON cannot have, or a float is NaN or infinite: the error
+    /// names its path, such as `samples[3].rate`.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        serde_json::to_vec(value).map(Self)
+        Self::write(|serializer| value.serialize(serializer))
+    }
+
+    /// Writes JSON with a function that serializes.
+    pub(crate) fn write(
+        write: impl FnOnce(
+            Finite<'_, &mut serde_json::Serializer<&mut Vec<u8>>>,
+        ) -> Result<(), serde_json::Error>,
+    ) -> Result<Self, serde_json::Error> {
+        // What serde_json begins with as well: most metadata fits, and grows its buffer not once.
+        let mut json = Vec::with_capacity(128);
+        let faults = Faults::default();
+        let written = write(Finite::new(
+            &mut serde_json::Serializer::new(&mut json),
+            &faults,
+        ));
+        match written {
+            Ok(()) => Ok(Self(json)),
+            Err(error) => Err(faults.told(error)),
+        }
     }
 
     /// Reads the JSON as a typed value.

@@ -17,7 +17,6 @@ use serde_json::Value;
 
 use super::json::encode;
 use crate::metadata::RawMetadata;
-use crate::redaction::Redaction;
 
 /// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
 ///
@@ -34,9 +33,6 @@ pub trait MetadataField: Sized {
 
     /// Reads a value.
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error>;
-
-    /// Adds the value to what no message may show.
-    fn hide(&self, redaction: &mut Redaction);
 }
 
 #[diagnostic::do_not_recommend]
@@ -52,10 +48,6 @@ impl<T: Serialize + DeserializeOwned> MetadataField for T {
     fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Self::deserialize(deserializer)
     }
-
-    fn hide(&self, redaction: &mut Redaction) {
-        redaction.hide(self);
-    }
 }
 
 /// What serde calls every metadata struct: it is nowhere to be seen in JSON. The fields are what the wire lock reads.
@@ -65,9 +57,10 @@ const NAME: &str = "metadata";
 /// about this macro.
 macro_rules! fields {
     ($($name:ident($count:literal) of $bound:tt: $($field:ident $at:tt),*;)*) => {$(
-        /// A metadata struct with so many fields.
+        /// A metadata struct with so many fields. `Own` is a type that only the generated code sees: so the types of the fields, which
+        /// may be private, are in nobody's interface.
         #[allow(unused_mut, unused_variables, reason = "there may be no fields")]
-        pub trait $name: Sized {
+        pub trait $name<Own>: Sized {
             $(
                 /// The type of the field at this place.
                 type $field: $bound;
@@ -102,19 +95,11 @@ macro_rules! fields {
                 encode(|serializer| Self::write_fields(fields, serializer))
             }
 
-            /// Adds the fields at these places to what no message may show.
-            fn hide(&self, places: &[usize], redaction: &mut Redaction) {
-                let fields = self.as_fields();
-                $(if places.contains(&$at) {
-                    fields.$at.hide(redaction);
-                })*
-            }
-
             /// Reads the struct.
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                struct Object<R>(PhantomData<R>);
+                struct Object<R, Own>(PhantomData<(R, Own)>);
 
-                impl<'de, R: $name> Visitor<'de> for Object<R> {
+                impl<'de, R: $name<Own>, Own> Visitor<'de> for Object<R, Own> {
                     type Value = R;
 
                     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,7 +1,7 @@
 //! The JSON of an entity whose form serde's derives decide about.
 
 use crate::entity::OutboxEntity;
-use crate::metadata::RawMetadata;
+use crate::metadata::{Finite, RawMetadata};
 
 /// Writes an entity that is its own metadata.
 ///
@@ -13,10 +13,9 @@ pub fn snapshot<E: OutboxEntity>(entity: &E::Metadata) -> Result<RawMetadata, se
 
 /// Writes JSON with a function that serializes, such as the one that serde derives for a remote type.
 pub fn encode(
-    write: impl FnOnce(&mut serde_json::Serializer<&mut Vec<u8>>) -> Result<(), serde_json::Error>,
+    write: impl FnOnce(
+        Finite<'_, &mut serde_json::Serializer<&mut Vec<u8>>>,
+    ) -> Result<(), serde_json::Error>,
 ) -> Result<RawMetadata, serde_json::Error> {
-    // What serde_json begins with as well: most metadata fits, and grows its buffer not once.
-    let mut json = Vec::with_capacity(128);
-    write(&mut serde_json::Serializer::new(&mut json))?;
-    Ok(RawMetadata::from_bytes(json))
+    RawMetadata::write(write)
 }

@@ -57,7 +57,7 @@ impl<E: OutboxEntity> Member<E> {
         tagged: Tagged,
         variant: impl FnOnce(E::Metadata) -> V,
     ) -> Result<V, F> {
-        tagged.into_typed().map(variant)
+        tagged.into_typed(E::SENSITIVE).map(variant)
     }
 
     /// Adds the method that handles its events.

@@ -22,6 +22,7 @@ pub use crate::handler::derived::{
     Answer, Name, OptionalWait, Wait, forward, named, rate_limited, retry_after, snooze,
     unavailable,
 };
+pub use crate::metadata::Finite;
 pub use crate::redaction::Redacted;
 pub use crate::wire_lock::lock::assert_wire_lock;
 pub use serde;

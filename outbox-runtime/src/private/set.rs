@@ -7,15 +7,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::event::OutboxEvent;
-use crate::metadata::DecodeError;
+use crate::metadata::{self, DecodeError};
+use crate::redaction::Sensitive;
 
 /// The metadata of a row whose type is in no set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
     match &record.metadata {
         None => Ok(BTreeMap::new()),
-        Some(raw) => raw
-            .decode()
-            .map_err(|error| DecodeError::metadata(&record.event_type, &error)),
+        Some(raw) => raw.decode().map_err(|error| {
+            DecodeError::metadata(&record.event_type, raw, &error, Sensitive::Nothing)
+        }),
     }
 }
 
@@ -62,8 +63,12 @@ impl Tagged {
     }
 
     /// The value as the type that the tag stands for.
-    pub(super) fn into_typed<T: DeserializeOwned, E: serde::de::Error>(self) -> Result<T, E> {
-        serde_json::from_value(self.value).map_err(E::custom)
+    pub(super) fn into_typed<T: DeserializeOwned, E: serde::de::Error>(
+        self,
+        sensitive: Sensitive,
+    ) -> Result<T, E> {
+        serde_json::from_value(self.value)
+            .map_err(|error| E::custom(metadata::reason(&error, sensitive)))
     }
 
     /// The value as a flat map of strings.
@@ -75,6 +80,6 @@ impl Tagged {
         if self.tag != GENERIC {
             return Err(E::custom(format_args!("unknown event type {:?}", self.tag)));
         }
-        self.into_typed().map(|Generic { _0 }| _0)
+        self.into_typed(Sensitive::Nothing).map(|Generic { _0 }| _0)
     }
 }

@@ -12,7 +12,8 @@ use super::Processor;
 use super::routes::Routes;
 use crate::entity::OutboxEntity;
 use crate::error::{BoxError, BuildError};
-use crate::handler::{HandlerFn, HandlerSet, OutboxEventHandler};
+use crate::event::Event;
+use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, OutboxEventHandler};
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
@@ -60,6 +61,9 @@ pub struct ProcessorBuilder {
     settings: Settings,
 }
 
+/// More than any machine has use for. What is asked beyond it is the same as this.
+const MOST: usize = 65_536;
+
 /// What a run goes by.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -98,13 +102,43 @@ impl ProcessorBuilder {
     }
 
     /// Registers the handlers of a set: what `YourEvents::handled_by(..)` returns. A rate limit pauses the whole set.
-    pub fn handlers(self, set: HandlerSet) -> Self {
-        self.handler(set)
+    pub fn handlers(self, set: impl IntoHandlerSet) -> Self {
+        self.handler(set.into_handler_set())
     }
 
-    /// Registers a handler for one entity.
+    /// Registers a handler for one entity. One that needs a client, or anything else of the program's, has it from
+    /// [`handle_with`](Self::handle_with).
     pub fn handle<E: OutboxEntity>(self, handler: impl HandlerFn<E>) -> Self {
         self.handler(HandlerSet::new().with(handler))
+    }
+
+    /// Registers a handler for one entity that gets a clone of `state` with each event: a client, a pool, an `Arc` of the app.
+    ///
+    /// A closure that captures the client would have to clone it itself, as many deliveries may be under way at once.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::prelude::*;
+    /// # #[derive(OutboxEntity)]
+    /// # #[outbox(event_type = "goal")]
+    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # #[derive(Clone)] struct Client;
+    /// # impl Client { async fn put(&self, _: &EntityId) -> Result<(), HandlerError> { Ok(()) } }
+    /// # fn build(client: Client) -> Result<Processor, outbox_runtime::BuildError> {
+    /// Processor::builder(MemoryStore::new())
+    ///     .handle_with(client, |client, event: Event<Goal>| async move { client.put(&event.entity_id).await })
+    ///     .build()
+    /// # }
+    /// ```
+    pub fn handle_with<E, S, F, Fut>(self, state: S, handler: F) -> Self
+    where
+        E: OutboxEntity,
+        S: Clone + Send + Sync + 'static,
+        F: Fn(S, Event<E>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), HandlerError>> + Send + 'static,
+    {
+        self.handle(move |event| handler(state.clone(), event))
     }
 
     /// Registers an untyped handler. Where two of these can handle a type that neither names in
@@ -118,14 +152,16 @@ impl ProcessorBuilder {
     ///
     /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
     /// used up should the process die. Handlers that have answered within milliseconds for a while are the exception: for them, at
-    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be.
+    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be. More than
+    /// 65,536 is the same as that.
     #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
     }
 
-    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3.
+    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3. More than 65,536, as
+    /// `usize::MAX` for no limit, is the same as that.
     pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
         self.settings.max_concurrency = max_concurrency;
         self
@@ -204,7 +240,7 @@ impl ProcessorBuilder {
         let Self {
             repository,
             handlers,
-            settings,
+            mut settings,
         } = self;
         for (setting, value) in [
             ("batch_size", settings.batch_size),
@@ -214,6 +250,8 @@ impl ProcessorBuilder {
                 return Err(BuildError::Zero { setting });
             }
         }
+        settings.batch_size = settings.batch_size.min(MOST);
+        settings.max_concurrency = settings.max_concurrency.min(MOST);
         let routes = Routes::new(handlers)?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;

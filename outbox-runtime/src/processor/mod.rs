@@ -1,21 +1,32 @@
 //! The processor: carries events from their claim to their outcome. The only place that spawns.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use self::builder::Settings;
+use self::health::Ending;
+use self::nudges::Nudges;
 use self::routes::Routes;
-use self::run::Run;
+use self::run::{Run, Wires};
+use self::running::Inner;
 use crate::clock::Clock;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
 
 mod attempt;
 mod builder;
 mod changes;
+mod flush;
+mod health;
+mod nudges;
 mod pauses;
 mod rate_limits;
 mod routes;
@@ -24,7 +35,9 @@ mod running;
 mod sign_out;
 
 pub use self::builder::ProcessorBuilder;
-pub use self::running::{Flushed, Running, Stopped};
+pub use self::flush::{EventRef, Flushed};
+pub use self::health::{Health, Trouble, TroubleKind};
+pub use self::running::{Running, Stopped};
 pub use self::sign_out::{SignOut, SignedOut};
 
 /// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
@@ -103,38 +116,68 @@ impl Processor {
     }
 
     /// Starts delivering the events of one user, and of nobody else.
+    #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start(&self, user_id: impl Into<String>) -> Running {
         self.run(Some(user_id.into()))
     }
 
     /// Starts delivering the events of all users.
+    #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start_all_users(&self) -> Running {
         self.run(None)
     }
 
     fn run(&self, user_id: Option<String>) -> Running {
-        let (commands, inbox) = mpsc::channel(16);
+        let (commands, inbox) = mpsc::unbounded_channel();
         let progress = watch::Sender::new(0);
+        let (healths, health) = watch::channel(Health::Healthy);
+        let (endings, ending) = watch::channel(None);
+        let nudges = Arc::new(Nudges::default());
         let stop = CancellationToken::new();
         let hurry = CancellationToken::new();
-        let run = Run::new(
-            Arc::clone(&self.shared),
-            user_id.clone(),
+        let wires = Wires {
             inbox,
-            progress.clone(),
-            stop.clone(),
-            hurry.clone(),
-        );
+            nudges: Arc::clone(&nudges),
+            health: healths,
+            progress: progress.clone(),
+            stop: stop.clone(),
+            hurry: hurry.clone(),
+        };
+        let run = Run::new(Arc::clone(&self.shared), user_id.clone(), wires);
+        self.shared.runtime.spawn(async move {
+            let ending = unpanicked(run.run()).await;
+            endings.send_replace(Some(ending));
+        });
         Running {
-            shared: Arc::clone(&self.shared),
-            user_id,
-            commands,
-            progress,
-            task: Some(self.shared.runtime.spawn(run.run())),
-            stop,
-            hurry,
+            inner: Arc::new(Inner {
+                shared: Arc::clone(&self.shared),
+                user_id,
+                commands,
+                nudges,
+                progress,
+                health,
+                ending,
+                stop,
+                hurry,
+            }),
         }
     }
+}
+
+/// A run that panics has ended, and says so.
+async fn unpanicked(run: impl Future<Output = Ending>) -> Ending {
+    let mut run = pin!(run);
+    poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context)));
+        polled.unwrap_or_else(|payload| {
+            let text = attempt::panic_text(payload);
+            tracing::error!(panic = ?text, "the run has panicked and ended");
+            let message = format!("the run panicked and ended: {text}");
+            let error = StoreError::new(StoreErrorKind::Other, "run", message);
+            Poll::Ready(Ending::failed(error))
+        })
+    })
+    .await
 }
 
 impl fmt::Debug for Processor {

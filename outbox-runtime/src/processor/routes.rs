@@ -1,23 +1,26 @@
 //! Which handler gets an event, with what retry schedule, timeout and lease.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::builder::Settings;
 use crate::claim::EventTypes;
 use crate::entity::EntityOptions;
 use crate::error::BuildError;
-use crate::event::OutboxEvent;
 use crate::handler::OutboxEventHandler;
-use crate::redaction::REDACTED;
 use crate::retry::RetryPolicy;
 
 /// The registered handlers.
 pub(super) struct Routes {
     handlers: Vec<Registered>,
+    /// Which handler takes an event type that was met, by the type. An untyped handler's types are known only so.
+    met: Mutex<BTreeMap<String, HandlerIndex>>,
 }
+
+/// At most so many types are remembered. Of more, a paused handler's events may be claimed and given back.
+const MOST_MET: usize = 1_024;
 
 struct Registered {
     handler: Arc<dyn OutboxEventHandler>,
@@ -54,14 +57,27 @@ impl Routes {
                 handler,
             })
             .collect();
-        let routes = Self { handlers };
+        let routes = Self {
+            handlers,
+            met: Mutex::default(),
+        };
         let mut seen = HashSet::new();
         for event_type in routes.entities().map(EntityOptions::event_type) {
             let takers = routes
                 .handlers
                 .iter()
-                .filter(|registered| registered.handler.can_handle(event_type))
+                .filter(|registered| registered.takes(event_type))
                 .count();
+            let is_denied = |registered: &Registered| {
+                let mut named = registered.entities.iter();
+                named.any(|options| options.event_type() == event_type)
+                    && !registered.takes(event_type)
+            };
+            if routes.handlers.iter().any(is_denied) {
+                return Err(BuildError::DeniedByItsHandler {
+                    event_type: event_type.to_owned(),
+                });
+            }
             if takers > 1 || !seen.insert(event_type) {
                 return Err(BuildError::DuplicateHandler {
                     event_type: event_type.to_owned(),
@@ -90,6 +106,7 @@ impl Routes {
             .iter()
             .enumerate()
             .find(|(_, registered)| registered.takes(event_type))?;
+        self.remember(event_type, index);
         let options = registered
             .entities
             .iter()
@@ -108,14 +125,32 @@ impl Routes {
         })
     }
 
-    /// A failure's text as it may be stored and logged.
-    pub(super) fn redact(&self, index: HandlerIndex, event: &OutboxEvent, text: String) -> String {
-        let Some(registered) = self.handlers.get(index) else {
-            return text;
-        };
-        // It runs code of the application's, whose panic must not end the run and must not let the text through.
-        let redacted = catch_unwind(AssertUnwindSafe(|| registered.handler.redact(event, text)));
-        redacted.unwrap_or_else(|_| REDACTED.to_owned())
+    fn remember(&self, event_type: &str, index: HandlerIndex) {
+        let met = &mut *self.met();
+        if !met.contains_key(event_type) && met.len() < MOST_MET {
+            met.insert(event_type.to_owned(), index);
+        }
+    }
+
+    fn met(&self) -> MutexGuard<'_, BTreeMap<String, HandlerIndex>> {
+        // Nothing can panic half way through a change.
+        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The event types of a handler set, as far as they are known: those that it names, and those that were met.
+    pub(super) fn known_types(&self, index: HandlerIndex) -> Vec<String> {
+        let named = self
+            .handlers
+            .get(index)
+            .map(|registered| &registered.entities);
+        let named = named.into_iter().flatten();
+        let mut types: BTreeSet<String> = named
+            .map(|options| options.event_type().to_owned())
+            .collect();
+        let met = self.met();
+        let met = met.iter().filter(|(_, taker)| **taker == index);
+        types.extend(met.map(|(event_type, _)| event_type.clone()));
+        types.into_iter().collect()
     }
 
     /// What may be claimed: no type without a handler, none of a handler that `paused` names, and none of `unhandled`.
@@ -124,25 +159,19 @@ impl Routes {
         paused: &dyn Fn(HandlerIndex) -> bool,
         unhandled: &[String],
     ) -> EventTypes {
-        let names = |wanted: bool| {
-            self.handlers
-                .iter()
-                .enumerate()
-                .filter(move |(index, _)| paused(*index) == wanted)
-                .flat_map(|(_, registered)| &registered.entities)
-                .map(|options| options.event_type().to_owned())
-                .collect::<Vec<_>>()
-        };
+        let of =
+            |wanted: bool| (0..self.handlers.len()).filter(move |index| paused(*index) == wanted);
         // A handler that names no types takes what it takes: which, is known only when an event is there.
-        let is_open = |(index, registered): (usize, &Registered)| {
-            registered.entities.is_empty() && !paused(index)
-        };
-        if self.handlers.iter().enumerate().any(is_open) {
-            let mut left_out = names(true);
-            left_out.extend_from_slice(unhandled);
-            EventTypes::AllExcept(left_out)
+        let is_open = |index: HandlerIndex| self.handlers[index].entities.is_empty();
+        if of(false).any(is_open) {
+            let paused = of(true).flat_map(|index| self.known_types(index));
+            EventTypes::AllExcept(paused.chain(unhandled.iter().cloned()).collect())
         } else {
-            EventTypes::Only(names(false))
+            let named = of(false).flat_map(|index| &self.handlers[index].entities);
+            let named = named.map(EntityOptions::event_type);
+            // What a handler names and then does not take would be claimed again and again.
+            let is_handled = |event_type: &&str| !unhandled.iter().any(|known| known == event_type);
+            EventTypes::Only(named.filter(is_handled).map(str::to_owned).collect())
         }
     }
 }

@@ -6,28 +6,42 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tracing::warn;
 
 use super::Shared;
+use super::health::{Ending, Health};
+use super::nudges::Nudges;
 use super::run::Command;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 
-/// A processor at work.
+/// A handle on a processor at work.
+///
+/// Cloning is cheap; all clones are the same run.
 ///
 /// # Drop
 ///
-/// Dropping it begins a [`stop`](Self::stop) that nobody waits for.
-#[must_use = "dropping this stops the processor"]
+/// Dropping the last clone begins a [`stop`](Self::stop) that nobody waits for. So `let _ = processor.start(..)` stops the run before
+/// it has begun, as `_` keeps nothing: bind the handle to a name, or [`detach`](Self::detach) it.
+#[must_use = "dropping this stops the processor: bind it to a name (not `_`), or `.detach()` it"]
+#[derive(Clone)]
 pub struct Running {
+    pub(super) inner: Arc<Inner>,
+}
+
+/// What all clones of a handle share.
+pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     pub(super) user_id: Option<String>,
-    pub(super) commands: mpsc::Sender<Command>,
+    pub(super) commands: mpsc::UnboundedSender<Command>,
+    pub(super) nudges: Arc<Nudges>,
     pub(super) progress: watch::Sender<u64>,
-    pub(super) task: Option<JoinHandle<Result<Stopped, StoreError>>>,
+    pub(super) health: watch::Receiver<Health>,
+    /// How the run ended, once it has.
+    pub(super) ending: watch::Receiver<Option<Ending>>,
     pub(super) stop: CancellationToken,
     pub(super) hurry: CancellationToken,
 }
@@ -42,42 +56,16 @@ pub struct Stopped {
     pub given_back: usize,
 }
 
-/// What became of an entity's events by the end of a [`Running::flush`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[must_use]
-#[non_exhaustive]
-pub enum Flushed {
-    /// Every event of the entity is delivered.
-    Delivered,
-    /// They will not be without somebody's help: one is dead, or has no handler here.
-    Blocked(Explanation),
-    /// They are not yet.
-    TimedOut(Explanation),
-}
-
-impl Flushed {
-    /// Whether every event of the entity is delivered.
-    #[must_use]
-    pub fn is_delivered(&self) -> bool {
-        *self == Self::Delivered
-    }
-}
-
 impl Running {
     /// Looks for work now, and probes now where the network was gone. Needed only after writing to the file by means that
     /// this process cannot notice.
     pub fn trigger(&self) {
-        self.send(Command::Trigger);
+        self.inner.nudges.trigger();
     }
 
     /// Says that the network is back: what was paused for its sake goes on at once.
     pub fn online(&self) {
-        self.send(Command::Online);
-    }
-
-    /// A full queue holds a command of the same effect already, and a run that has ended needs none.
-    fn send(&self, command: Command) {
-        let _ = self.commands.try_send(command);
+        self.inner.nudges.online();
     }
 
     /// How many events of this run's user (or of all) stand where.
@@ -86,8 +74,8 @@ impl Running {
     ///
     /// Where the store cannot be read.
     pub async fn statistics(&self) -> Result<OutboxStatistics, StoreError> {
-        let repository = &self.shared.repository;
-        repository.statistics(self.user_id.as_deref()).await
+        let repository = &self.inner.shared.repository;
+        repository.statistics(self.inner.user_id.as_deref()).await
     }
 
     /// Why an entity is not delivered, as far as this run and its store know.
@@ -96,12 +84,17 @@ impl Running {
     ///
     /// Where the store cannot be read.
     pub async fn explain(&self, entity_id: impl Into<EntityId>) -> Result<Explanation, StoreError> {
-        self.explain_entity(&entity_id.into()).await
+        let user_id = self.inner.user_id.as_deref();
+        self.explain_entity(&entity_id.into(), user_id).await
     }
 
-    async fn explain_entity(&self, entity_id: &EntityId) -> Result<Explanation, StoreError> {
-        let user_id = self.user_id.as_deref();
-        let mut explanation = self.shared.repository.explain(entity_id, user_id).await?;
+    pub(super) async fn explain_entity(
+        &self,
+        entity_id: &EntityId,
+        user_id: Option<&str>,
+    ) -> Result<Explanation, StoreError> {
+        let repository = &self.inner.shared.repository;
+        let mut explanation = repository.explain(entity_id, user_id).await?;
         if explanation.waits_for == WaitsFor::Worker
             && let Some(first) = &explanation.first
         {
@@ -111,51 +104,77 @@ impl Running {
                 user_id: first.user_id.clone(),
                 reply,
             };
-            // A run that has ended pauses nothing.
-            if self.commands.send(question).await.is_ok()
-                && let Ok(Some(pause)) = answer.await
-            {
-                explanation.waits_for = pause;
+            let answer = match self.inner.commands.send(question) {
+                Ok(()) => answer.await,
+                Err(_) => Ok(Some(WaitsFor::Start)),
+            };
+            match answer {
+                Ok(Some(known)) => explanation.waits_for = known,
+                Ok(None) => {}
+                // It ended instead of answering.
+                Err(_) => explanation.waits_for = WaitsFor::Start,
             }
         }
         Ok(explanation)
     }
 
-    /// Waits until every event of an entity is delivered, until it is clear that somebody must help, or until `timeout`.
-    ///
-    /// # Errors
-    ///
-    /// Where the store cannot be read.
+    /// Whether the run does its work, as of now. Asks nobody: a run that sleeps has noticed nothing since it fell asleep.
+    #[must_use]
+    pub fn health(&self) -> Health {
+        let ending = self.inner.ending.borrow();
+        match &*ending {
+            Some(ending) => ending.as_health(),
+            None if self.inner.ending.has_changed().is_err() => Ending::failed(lost()).as_health(),
+            None => self.inner.health.borrow().clone(),
+        }
+    }
+
+    /// Resolves once the health differs from `seen`, with what it is then.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future stops the waiting and nothing else.
-    pub async fn flush(
-        &self,
-        entity_id: impl Into<EntityId>,
-        timeout: Duration,
-    ) -> Result<Flushed, StoreError> {
-        let entity_id = entity_id.into();
-        let mut changes = self.changes_within(timeout);
-        loop {
-            changes.look();
-            let explanation = self.explain_entity(&entity_id).await?;
-            match explanation.waits_for {
-                WaitsFor::Nothing => return Ok(Flushed::Delivered),
-                WaitsFor::Decision { .. } | WaitsFor::Registration { .. } => {
-                    return Ok(Flushed::Blocked(explanation));
+    pub fn health_changed(&self, seen: Health) -> impl Future<Output = Health> + Send + use<> {
+        let mut health = self.inner.health.clone();
+        let ended = self.ending();
+        async move {
+            let changed = async {
+                let changed = health.wait_for(|health| *health != seen).await;
+                match changed.ok().map(|health| health.clone()) {
+                    Some(health) => health,
+                    // The run has ended, which is told by the other branch.
+                    None => std::future::pending().await,
                 }
-                _ => {}
-            }
-            if !changes.next().await {
-                break;
+            };
+            tokio::select! {
+                biased;
+                ending = ended => ending.as_health(),
+                health = changed => health,
             }
         }
-        let explanation = self.explain_entity(&entity_id).await?;
-        Ok(match explanation.waits_for {
-            WaitsFor::Nothing => Flushed::Delivered,
-            _ => Flushed::TimedOut(explanation),
-        })
+    }
+
+    /// Resolves when the run has ended: because somebody stopped it, its store was closed, or its runtime shut down.
+    ///
+    /// # Errors
+    ///
+    /// As [`stop`](Self::stop); and where nobody stopped the run, why it ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the waiting and nothing else.
+    pub fn ended(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
+        let ended = self.ending();
+        async move { ended.await.into_result() }
+    }
+
+    fn ending(&self) -> impl Future<Output = Ending> + Send + use<> {
+        let mut ending = self.inner.ending.clone();
+        async move {
+            let ended = ending.wait_for(Option::is_some).await;
+            let ended = ended.ok().and_then(|ending| ending.clone());
+            ended.unwrap_or_else(|| Ending::failed(lost()))
+        }
     }
 
     /// Ends all work and closes the store's files, so that the operating system may freeze the process: handlers have `within`
@@ -196,12 +215,14 @@ impl Running {
         answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
         let ended = || StoreError::new(StoreErrorKind::Closed, operation, "the run has ended");
-        self.commands.send(command).await.map_err(|_| ended())?;
+        self.inner.commands.send(command).map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
     /// Stops claiming, waits for the handlers that are under way, gives back what does not end in time, and returns when no
-    /// work of this run is left.
+    /// work of this run is left. May be called several times, on any clone: all are told the same.
+    ///
+    /// The future does not borrow the handle, so it can be spawned.
     ///
     /// # Errors
     ///
@@ -210,9 +231,9 @@ impl Running {
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not undo the stop; it only stops waiting for it.
-    pub async fn stop(self) -> Result<Stopped, StoreError> {
-        self.stop_unless(std::future::pending()).await
+    /// Nothing is stopped before the first poll. Dropping the future later does not undo the stop; it only stops waiting for it.
+    pub fn stop(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
+        self.stop_unless(std::future::pending())
     }
 
     /// The same, but what is under way is given back at once when `hurry` resolves, as for a second signal to end.
@@ -236,36 +257,61 @@ impl Running {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn stop_unless(
-        mut self,
-        hurry: impl Future<Output = ()>,
-    ) -> Result<Stopped, StoreError> {
-        self.stop.cancel();
-        let Some(mut task) = self.task.take() else {
-            return Ok(Stopped::default());
-        };
-        let ended = tokio::select! {
-            ended = &mut task => ended,
-            () = hurry => {
-                self.hurry.cancel();
-                task.await
-            }
-        };
-        ended.unwrap_or_else(|error| {
-            let message = "the run ended before it could record its outcomes";
-            Err(StoreError::new(StoreErrorKind::Closed, "stop", message).with_source(error))
-        })
+    pub fn stop_unless<H>(
+        &self,
+        hurry: H,
+    ) -> impl Future<Output = Result<Stopped, StoreError>> + use<H>
+    where
+        H: Future<Output = ()>,
+    {
+        let (stop, hurried) = (self.inner.stop.clone(), self.inner.hurry.clone());
+        let ended = self.ending();
+        async move {
+            stop.cancel();
+            let mut ended = std::pin::pin!(ended);
+            let ending = tokio::select! {
+                biased;
+                ending = &mut ended => ending,
+                () = hurry => {
+                    hurried.cancel();
+                    ended.await
+                }
+            };
+            ending.stopped
+        }
+    }
+
+    /// Lets the run go on until its runtime ends, or its store is closed, although no handle is kept.
+    ///
+    /// Where a clone is kept, the run can still be stopped.
+    pub fn detach(self) {
+        // A run ends with its last handle, and this one never goes.
+        std::mem::forget(self);
     }
 }
 
-impl Drop for Running {
+/// A run whose task is gone without having said how it ended.
+fn lost() -> StoreError {
+    let message = "the run ended before it could record its outcomes: its runtime was shut down";
+    StoreError::new(StoreErrorKind::Closed, "stop", message)
+}
+
+impl Drop for Inner {
     fn drop(&mut self) {
+        if !self.stop.is_cancelled() && !self.nudges.has_begun() {
+            warn!(
+                "a run was stopped before it began, as its handle was dropped; `let _ = ..` keeps nothing, \
+                 so bind the handle to a name or detach it"
+            );
+        }
         self.stop.cancel();
     }
 }
 
 impl fmt::Debug for Running {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Running").finish_non_exhaustive()
+        f.debug_struct("Running")
+            .field("health", &self.health())
+            .finish_non_exhaustive()
     }
 }

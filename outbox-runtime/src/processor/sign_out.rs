@@ -1,6 +1,6 @@
 //! Signing out: what becomes of a user's events when the user goes.
 
-use std::fs::OpenOptions;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,6 +12,7 @@ use super::run::Command;
 use crate::dead_letters::{ExportError, write_lines};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::repository::DeleteUnit;
 
 /// What becomes of the events of a user who signs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +25,11 @@ pub enum SignOut {
     },
     /// Deletes everything of the user's, delivered or not.
     Abandon,
-    /// Writes what is not delivered to a new file, as JSON, one event a line, and then deletes everything of the user's.
+    /// Writes what is not delivered to a new file, as JSON, one event a line, and once that is on the medium deletes
+    /// everything of the user's, all at once.
+    ///
+    /// What others change, enqueue or deliver while the file is written stays in the store, together with all events that wait
+    /// for it or that it waits for: [`SignedOut::undelivered`] counts them. The file may have them too, under the same ids.
     Export(PathBuf),
 }
 
@@ -71,22 +76,31 @@ impl Running {
         match how {
             SignOut::Drain { .. } => {}
             SignOut::Abandon => {
-                let repository = &self.shared.repository;
+                let repository = &self.inner.shared.repository;
                 left.deleted = repository.delete_all_events_for_user(&user_id).await?;
             }
             SignOut::Export(path) => self.export_and_delete(&user_id, path, &mut left).await?,
         }
-        let statistics = self.shared.repository.statistics(Some(&user_id)).await?;
+        let statistics = self
+            .inner
+            .shared
+            .repository
+            .statistics(Some(&user_id))
+            .await?;
         left.undelivered = statistics.undelivered();
         left.dead = statistics.dead_count;
         Ok(left)
     }
 
     /// Takes up a user's work again, with credentials that are taken to be new.
+    #[allow(
+        clippy::unused_async,
+        reason = "callers await it, as all that concerns a user's work"
+    )]
     pub async fn sign_in(&self, user_id: impl Into<String>) {
         let user_id = user_id.into();
         // A run that has ended has nothing to take up.
-        let _ = self.commands.send(Command::SignIn { user_id }).await;
+        let _ = self.inner.commands.send(Command::SignIn { user_id });
     }
 
     /// Waits until nothing of the user's is left to deliver, or until the deadline.
@@ -94,7 +108,12 @@ impl Running {
         let mut changes = self.changes_within(deadline);
         loop {
             changes.look();
-            let statistics = self.shared.repository.statistics(Some(user_id)).await?;
+            let statistics = self
+                .inner
+                .shared
+                .repository
+                .statistics(Some(user_id))
+                .await?;
             if statistics.undelivered() == 0 || !changes.next().await {
                 return Ok(());
             }
@@ -107,21 +126,21 @@ impl Running {
             user_id: user_id.to_owned(),
             reply,
         };
-        if self.commands.send(command).await.is_err() {
+        if self.inner.commands.send(command).is_err() {
             return Ok(());
         }
         // A run that ends instead of answering has nothing under way either.
         answer.await.unwrap_or(Ok(()))
     }
 
-    /// What is enqueued while this goes on is not deleted unseen: just what was read is.
+    /// Nothing is deleted that is not in the file just as it is in the store.
     async fn export_and_delete(
         &self,
         user_id: &str,
         path: PathBuf,
         left: &mut SignedOut,
     ) -> Result<(), ExportError> {
-        let repository = &self.shared.repository;
+        let repository = &self.inner.shared.repository;
         let mut undelivered = Vec::new();
         let mut delivered = Vec::new();
         for status in OutboxStatus::ALL {
@@ -136,22 +155,19 @@ impl Running {
         // An event may have moved on from one status to the next between two listings.
         undelivered.sort_by_key(|event| event.seq);
         undelivered.dedup_by_key(|event| event.seq);
-        let ids: Vec<_> = undelivered
-            .iter()
-            .chain(&delivered)
-            .map(|event| event.id)
-            .collect();
         // Files block, which a task must not.
-        let written = tokio::task::spawn_blocking(move || write_file(&path, &undelivered));
-        left.exported = written.await.map_err(io::Error::other)??;
-        for id in ids {
-            left.deleted += u64::from(repository.delete_event(id).await?);
-        }
+        let written = tokio::task::spawn_blocking(move || {
+            write_file(&path, &undelivered).map(|count| (count, undelivered))
+        });
+        let (exported, mut seen) = written.await.map_err(io::Error::other)??;
+        left.exported = exported;
+        seen.append(&mut delivered);
+        left.deleted = repository.delete_seen(&seen, DeleteUnit::Lane).await?;
         Ok(())
     }
 }
 
-/// Writes a new file, and returns once it is on the medium.
+/// Writes a new file, and returns once it and its name are on the medium. What cannot be written whole is not left behind.
 fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
     let told =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
@@ -160,9 +176,33 @@ fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
         .create_new(true)
         .open(path)
         .map_err(told)?;
-    let mut writer = BufWriter::new(&file);
-    let count = write_lines(events, &mut writer).map_err(told)?;
+    let written = write_all(&file, events).and_then(|count| {
+        sync_folder(path)?;
+        Ok(count)
+    });
+    if written.is_err() {
+        drop(file);
+        // Where this fails too, the first error is the one to tell.
+        let _ = fs::remove_file(path);
+    }
+    written.map_err(told)
+}
+
+fn write_all(file: &File, events: &[OutboxEvent]) -> io::Result<u64> {
+    let mut writer = BufWriter::new(file);
+    let count = write_lines(events, &mut writer)?;
     drop(writer);
-    file.sync_all().map_err(told)?;
+    file.sync_all()?;
     Ok(count)
+}
+
+/// A new file is found after a loss of power only once its folder is on the medium. Windows has no such call, and needs none.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(());
+    }
+    let folder = path
+        .parent()
+        .filter(|folder| !folder.as_os_str().is_empty());
+    File::open(folder.unwrap_or(Path::new(".")))?.sync_all()
 }

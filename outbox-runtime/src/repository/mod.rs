@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
@@ -37,7 +37,7 @@ mod shared; // a store behind a pointer
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
 /// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
-///    when it has crashed as often as it may be attempted.
+///    when that happened in `max_attempts` attempts in a row. The attempt is given back, and a crash is counted.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
 ///    it a dead letter, and lists show what can be read of it.
 /// 8. **Folded only unseen.** An event that [coalesces](crate::Coalesce) is folded into the newest of its lane where
@@ -99,11 +99,16 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // Single events are changed by hand.
 
     /// Writes the fields that may be edited while an event waits: `priority`, `max_attempts`, `next_attempt_at`,
-    /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store.
+    /// `metadata` and `metadata_version`. All others are taken as a check: they must be as they are in the store. Each edit is the
+    /// next [`revision`](OutboxEvent::revision), so that of two edits of one revision the second is refused.
+    ///
+    /// The count of attempts is compared with `max_attempts` after an attempt: an event that waits with as many attempts as
+    /// `max_attempts` allows, or more, is attempted once more, and is dead if that fails.
     ///
     /// # Errors
     ///
-    /// `NotFound`; `Conflict` where the event is being processed or completed, or where another field differs.
+    /// `NotFound`; `Conflict` where the event is being processed or completed, where `max_attempts` is 0, or where another
+    /// field differs: the message names it. An event that changed since it was read is fetched and edited again.
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError>;
 
     /// Claims one event by hand, for `lease`, if it is first of its lane and due.
@@ -124,8 +129,8 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     /// attempts are used up.
     async fn mark_as_failed(&self, lease: &Lease, error: &str) -> Result<Settled, StoreError>;
 
-    /// Makes failed and dead events pending again, due now, with all their attempts. Others are left alone.
-    /// Returns how many it were.
+    /// Makes failed and dead events pending again, due now, with all their attempts, and forgets their deferrals, snoozes, crashes
+    /// and last refusal. Others are left alone. Returns how many it were.
     ///
     /// A dead event that was [skipped](crate::OnDead::Skip) comes out of order then, after what was delivered without it:
     /// it goes before those of its lane that were enqueued later and are still undelivered, as soon as no handler has one.
@@ -160,6 +165,32 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// Deletes those of these events that are dead, and leaves the others alone. Returns how many it were.
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError>;
+
+    /// Deletes those of these events that are in the store just as they were seen, all in one transaction. Returns how many.
+    ///
+    /// For whoever reads events, does something with what was read (writes it to a file, asks somebody), and then deletes
+    /// them: what was changed, attempted or folded into since stays. With [`DeleteUnit::Lane`] so does all of its lane, and
+    /// the lane that another event came into, so that no change stays without what it builds on.
+    ///
+    /// Default: one event after the other, each looked at and then deleted. That is right where nobody else writes; a store
+    /// that others write to as well looks and deletes in one transaction.
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let mut doomed = Vec::new();
+        for event in seen {
+            if self.fetch_event(event.id).await?.as_ref() != Some(event) {
+                continue;
+            }
+            let is_alone = unit == DeleteUnit::Event || event.order == Order::None;
+            if is_alone || !event.is_open() || lane_was_seen(self, event, seen).await? {
+                doomed.push(event.id);
+            }
+        }
+        let mut count = 0;
+        for id in doomed {
+            count += u64::from(self.delete_event(id).await?);
+        }
+        Ok(count)
+    }
 
     /// Deletes all events of these entities. Returns how many.
     async fn delete_events_for_entities(
@@ -203,7 +234,9 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     // The processor's own.
 
     /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq; but for
-    /// the places in which [users take turns](ClaimRequest::with_turns). Each is held for the
+    /// the places in which [users take turns](ClaimRequest::with_turns), or in
+    /// [another order](ClaimRequest::in_order). It takes only what [matches](ClaimRequest::matches) the request, and of
+    /// [users to be avoided](ClaimRequest::avoiding_users) only what nobody else can fill. Each is held for the
     /// [lease of its type](ClaimRequest::lease_for). It ends early where its events have
     /// [much metadata](ClaimRequest::MAX_METADATA_BYTES).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
@@ -239,9 +272,38 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         lease: std::time::Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
-    /// Makes events whose lease expired claimable again, or dead where they crashed as often as they may be attempted. A lease that began later
-    /// than now, as the clock was set back since, is moved back along with it.
+    /// Makes events whose lease expired claimable again, with the attempt given back and one more of their
+    /// [`crashes`](OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
+    /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
+
+    /// [`rescue`](Self::rescue) by a worker that holds leases itself: those are never taken from it. What of them has ended is
+    /// renewed for its duration instead, and told in the order of `held`, as by [`extend`](Self::extend); the others are told as they are.
+    ///
+    /// With `only`, just these leases are taken back, each if it has ended and was not renewed since.
+    ///
+    /// Default: one after the other, each in a transaction of its own; and nothing is taken back with `only`, so that work of the
+    /// dead is taken up later. A store that can do both in one commit takes nothing from its caller that ends in between.
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, std::time::Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let now = self.clock().now();
+        let mut renewed = Vec::with_capacity(held.len());
+        for (lease, duration) in held {
+            if lease.expires_at > now {
+                renewed.push(Some(*lease));
+            } else {
+                renewed.append(&mut self.extend(&[*lease], *duration).await?);
+            }
+        }
+        let rescued = match only {
+            None => self.rescue().await?,
+            Some(_) => Rescued::default(),
+        };
+        Ok((renewed, rescued))
+    }
 
     /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
     /// nothing is enqueued until then.
@@ -278,6 +340,40 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     ///
     /// Dropping the future loses nothing: the next call with the same `seen` resolves at once.
     async fn changed(&self, seen: Revision) -> Revision;
+}
+
+/// What goes or stays together in [`OutboxRepository::delete_seen`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum DeleteUnit {
+    /// Each event for itself.
+    Event,
+    /// The undelivered events that wait for each other: those of an entity of a user, or of a user ([`Order`]).
+    Lane,
+}
+
+/// Whether every undelivered event that may be in the lane of this one is as it was seen.
+async fn lane_was_seen<R: OutboxRepository + ?Sized>(
+    repository: &R,
+    event: &OutboxEvent,
+    seen: &[OutboxEvent],
+) -> Result<bool, StoreError> {
+    let user_id = Some(event.user_id.as_str());
+    for status in OutboxStatus::ALL {
+        if *status == OutboxStatus::Completed {
+            continue;
+        }
+        let mut there = repository.fetch_events(*status, user_id, None).await?;
+        there.retain(|other| {
+            other.is_open()
+                && other.order == event.order
+                && (event.order == Order::User || other.entity_id == event.entity_id)
+        });
+        if there.iter().any(|other| !seen.contains(other)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 /// An entity whose deletion was not delivered yet: see [`OutboxRepository::pending_deletes`].
@@ -337,7 +433,7 @@ pub struct Exchange {
 pub struct Rescued {
     /// Events that can be claimed again.
     pub requeued: u64,
-    /// Events whose attempts are used up.
+    /// Events that crashed as often in a row as they may have attempts.
     pub buried: u64,
 }
 

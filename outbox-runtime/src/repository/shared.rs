@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use super::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -99,6 +99,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).discard(ids).await
     }
 
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        (**self).delete_seen(seen, unit).await
+    }
+
     async fn delete_events_for_entities(
         &self,
         entity_ids: &[EntityId],
@@ -162,6 +166,14 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
         (**self).rescue().await
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, std::time::Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        (**self).rescue_others(held, only).await
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {

@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use crate::repository::Revision;
 
 mod memory;
+#[cfg(feature = "sqlite")]
+mod process;
 mod rules;
 mod signal;
 #[cfg(feature = "sqlite")]
@@ -13,5 +15,6 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, SqlValue, SqliteStore, SqliteStoreBuilder, StatementCounter,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
+    StatementCounter, StoreProcess,
 };

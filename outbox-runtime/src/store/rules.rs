@@ -23,13 +23,30 @@ pub(super) fn claim_order(event: &OutboxEvent) -> ClaimOrder {
 /// How much metadata a claim may still bring.
 pub(super) struct Load {
     left: usize,
+    /// So much of it is for those who take turns.
+    kept: usize,
 }
 
 impl Load {
     pub(super) fn new() -> Self {
         Self {
             left: ClaimRequest::MAX_METADATA_BYTES,
+            kept: 0,
         }
+    }
+
+    /// Those who take turns have the same share of the metadata as of the places, however large the events of others are.
+    pub(super) fn keep_for_turns(&mut self, request: &ClaimRequest) {
+        let whole = ClaimRequest::MAX_METADATA_BYTES;
+        // In 128 bits: a limit may be any number.
+        let share = (whole as u128 * request.turns() as u128).checked_div(request.limit() as u128);
+        self.kept = usize::try_from(share.unwrap_or(0)).unwrap_or(whole);
+    }
+
+    /// What was kept is there to be used, also where the event before was larger than what was left.
+    pub(super) fn turns_begin(&mut self) {
+        self.left = self.left.max(self.kept);
+        self.kept = 0;
     }
 
     pub(super) fn add(&mut self, event: &OutboxEvent) {
@@ -37,9 +54,9 @@ impl Load {
         self.left = self.left.saturating_sub(size);
     }
 
-    /// Whether the claim ends here.
+    /// Whether the claim ends here, or its part in claim order.
     pub(super) fn is_full(&self) -> bool {
-        self.left == 0
+        self.left <= self.kept
     }
 }
 
@@ -84,6 +101,12 @@ impl OutboxEvent {
         {
             return Some(format!("the metadata of event {} {fault}", self.id));
         }
+        if edited.max_attempts == 0 {
+            let id = self.id;
+            return Some(format!(
+                "the max_attempts of event {id} is 0; at least 1 is needed"
+            ));
+        }
         let mut expected = self.clone();
         expected.priority = edited.priority;
         expected.max_attempts = edited.max_attempts;
@@ -92,11 +115,61 @@ impl OutboxEvent {
         expected.metadata_version = edited.metadata_version;
         (expected != *edited).then(|| {
             format!(
-                "only priority, max_attempts, next_attempt_at and metadata of event {} can be edited, and the rest \
-                 must be as it is in the store; fetch it again",
-                self.id
+                "event {} is not what was read: {}; only priority, max_attempts, next_attempt_at, metadata and its version \
+                 can be edited; fetch it again and edit that",
+                self.id,
+                self.differences_from(edited)
             )
         })
+    }
+
+    /// What of this stored event is different in one that was read before, without its content.
+    fn differences_from(&self, read: &Self) -> String {
+        let mut differences = Vec::new();
+        macro_rules! compare {
+            ($($field:ident),*) => {$(
+                if self.$field != read.$field {
+                    let field = stringify!($field);
+                    differences.push(format!("{field} is {:?} in the store and {:?} in the edit", self.$field, read.$field));
+                }
+            )*};
+        }
+        compare!(
+            revision,
+            destination,
+            deferrals,
+            deferred_since,
+            crashes,
+            snoozes,
+            seq,
+            event_type,
+            entity_id,
+            user_id,
+            operation,
+            status,
+            created_at,
+            last_attempt_at,
+            attempt_count,
+            completed_at,
+            dead_reason,
+            order,
+            on_dead
+        );
+        // Texts and tokens do not belong in messages.
+        for (field, is_same) in [
+            ("last_refusal", self.last_refusal == read.last_refusal),
+            ("error_message", self.error_message == read.error_message),
+            ("lease_token", self.lease_token == read.lease_token),
+            (
+                "lease_expires_at",
+                self.lease_expires_at == read.lease_expires_at,
+            ),
+        ] {
+            if !is_same {
+                differences.push(format!("{field} has changed"));
+            }
+        }
+        differences.join(", ")
     }
 }
 

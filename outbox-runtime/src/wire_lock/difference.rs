@@ -38,7 +38,9 @@ impl Difference {
 
     pub(super) fn between(was: &Node, is: &Node) -> Vec<Self> {
         let mut found = Vec::new();
-        compare(String::new(), was, is, &mut found);
+        // What an earlier version of this library recorded may not be collapsed.
+        let (was, is) = (was.clone().collapsed(), is.clone().collapsed());
+        compare(String::new(), &was, &is, &mut found);
         found
     }
 }

@@ -1,6 +1,8 @@
 //! The shapes of an event's metadata, version by version.
 
+use std::any::Any;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::shape::Shape;
 use crate::entity::OutboxEntity;
@@ -46,22 +48,55 @@ pub struct EventShapes {
     version: u32,
     /// By version; the newest is always there.
     pub(super) shapes: BTreeMap<u32, Shape>,
+    unseen: Vec<String>,
 }
 
 impl EventShapes {
     /// Those of an entity.
+    ///
+    /// # Panics
+    ///
+    /// Where the `Deserialize` of the metadata panics; the message names the event type and the version.
     #[must_use]
+    #[track_caller]
     pub fn of<E: OutboxEntity>() -> Self {
         let version = E::OPTIONS.metadata_version();
-        let mut shapes: BTreeMap<u32, Shape> = (1..version)
-            .filter_map(|older| Some((older, E::upcast(older, ShapeOf)?)))
-            .collect();
-        shapes.insert(version, Shape::of::<E::Metadata>());
+        let mut shapes = BTreeMap::new();
+        let mut unseen = Vec::new();
+        for number in 1..=version {
+            let look = || match number == version {
+                true => Some(Shape::with_unseen::<E::Metadata>()),
+                false => E::upcast(number, ShapeOf),
+            };
+            let found = match catch_unwind(AssertUnwindSafe(look)) {
+                Ok(found) => found,
+                Err(payload) => panic!(
+                    "the shape of {} v{number} cannot be found, because its `Deserialize` panics: {}",
+                    E::EVENT_TYPE,
+                    text_of(&*payload)
+                ),
+            };
+            if let Some((shape, places)) = found {
+                shapes.insert(number, shape);
+                let places = places.into_iter();
+                unseen.extend(places.map(|place| format!("{} v{number}: {place}", E::EVENT_TYPE)));
+            }
+        }
         Self {
             event_type: E::EVENT_TYPE,
             version,
             shapes,
+            unseen,
         }
+    }
+
+    /// What could not be looked at, so that a change of it is not noticed: `moodEntry v1: scores{}`.
+    ///
+    /// That is what stands behind the key of a map, an element of a tuple or a field beside `#[serde(flatten)]` that takes none of the
+    /// values that are tried, as its type has rules of its own. `assert_wire_lock` warns of it.
+    #[must_use]
+    pub fn unseen(&self) -> &[String] {
+        &self.unseen
     }
 
     /// The name of the type in rows.
@@ -87,9 +122,16 @@ impl EventShapes {
 struct ShapeOf;
 
 impl<M> ReadVersion<M> for ShapeOf {
-    type Output = Shape;
+    type Output = (Shape, Vec<String>);
 
-    fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Shape {
-        Shape::of::<T>()
+    fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output {
+        Shape::with_unseen::<T>()
     }
+}
+
+/// What a panic carried, usually a string.
+fn text_of(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("(a panic without a message)")
 }

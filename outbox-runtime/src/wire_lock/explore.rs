@@ -17,14 +17,16 @@ const UNSEEN: &str = "unseen";
 /// A variant that is written as its name alone.
 const UNIT: &str = "unit";
 
-/// The shape of a type, by its reader.
-pub(super) fn shape_of(read: Read) -> Node {
+/// The shape of a type, by its reader, and the paths of what could not be looked at.
+pub(super) fn shape_of(read: Read) -> (Node, Vec<String>) {
     let mut explorer = Explorer {
         read,
         path: Vec::new(),
         known: BTreeMap::new(),
+        unseen: Vec::new(),
     };
-    explorer.here().node
+    let node = explorer.here().node;
+    (node, explorer.unseen)
 }
 
 struct Explorer {
@@ -32,6 +34,8 @@ struct Explorer {
     path: Vec<Step>,
     /// Values of the enums around this place, by their depth, for what is one of them again.
     known: BTreeMap<usize, Value>,
+    /// The paths of what the type never came to, or what is behind it.
+    unseen: Vec<String>,
 }
 
 /// What was found at a place.
@@ -69,7 +73,7 @@ impl Explorer {
 
     fn here(&mut self) -> Found {
         match self.run(Answer::Nothing).asked {
-            None => Found::without_sample(Node::leaf(UNSEEN)),
+            None => self.unseen(""),
             Some(Asked::Recursion(levels)) => {
                 let depth = self.path.len() - levels;
                 Found {
@@ -89,6 +93,30 @@ impl Explorer {
             Some(Asked::Object(names)) => self.object(names),
             Some(Asked::Enum(variants)) => self.enumeration(variants),
         }
+    }
+
+    /// What is behind a value that no sample is taken for.
+    fn unseen(&mut self, further: &str) -> Found {
+        self.unseen.push(self.place() + further);
+        Found::without_sample(Node::leaf(UNSEEN))
+    }
+
+    /// The path to here, as a difference tells it.
+    fn place(&self) -> String {
+        self.path
+            .iter()
+            .fold(String::new(), |path, step| match step {
+                Step::Some => path,
+                Step::Element { before } if before.is_empty() => path + "[]",
+                Step::Element { before } => format!("{path}.{}", before.len()),
+                Step::Key => path + "{key}",
+                Step::Value { key } => match (path.as_str(), key.as_str()) {
+                    ("", Some(key)) => key.to_owned(),
+                    (path, Some(key)) => format!("{path}.{key}"),
+                    (path, None) => format!("{path}{{}}"),
+                },
+                Step::Variant(name) => format!("{path}::{name}"),
+            })
     }
 
     fn leaf(&self, leaf: Leaf) -> Found {
@@ -147,12 +175,12 @@ impl Explorer {
     fn tuple(&mut self, len: usize) -> Found {
         let mut nodes = Vec::new();
         let mut samples: Option<Vec<Value>> = Some(Vec::new());
-        for _ in 0..len {
+        for at in 0..len {
             let found = match &samples {
                 Some(before) => self.inside(Step::Element {
                     before: before.clone(),
                 }),
-                None => Found::without_sample(Node::leaf(UNSEEN)),
+                None => self.unseen(&format!(".{at}")),
             };
             nodes.push(found.node);
             samples = samples.zip(found.sample).map(|(mut samples, sample)| {
@@ -173,7 +201,7 @@ impl Explorer {
         let key = self.inside(Step::Key);
         let value = match key.sample {
             Some(key) => self.inside(Step::Value { key }),
-            None => Found::without_sample(Node::leaf(UNSEEN)),
+            None => self.unseen("{}"),
         };
         let node = Node::Map {
             key: Box::new(key.node),
@@ -219,6 +247,7 @@ impl Explorer {
         {
             // Missed although it was given, or not to be given: there is no way past it.
             if fields.contains_key(name) {
+                self.unseen(&format!(".{name} and what comes after it"));
                 break;
             }
             let field = self.field(name);
@@ -279,6 +308,9 @@ impl Explorer {
             self.known.insert(depth, sample);
             for (name, found) in &mut found {
                 if found.sample.is_none() {
+                    // What could not be seen the first time may be seen now.
+                    let place = format!("{}::{name}", self.place());
+                    self.unseen.retain(|unseen| !unseen.starts_with(&place));
                     *found = self.inside(Step::Variant(name));
                 }
             }

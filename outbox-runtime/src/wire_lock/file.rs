@@ -12,8 +12,8 @@ use super::error::WireLockError;
 use super::shape::Shape;
 
 /// The form that is written. A later one gets the next number.
-const FORMAT: u32 = 1;
-const ABOUT: &str = "The shapes of outbox metadata, by event type and version. Written by \
+const FORMAT: u32 = 2;
+const ABOUT: &str = "The shapes of outbox metadata, by set, event type and version. Written by \
                      `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.";
 
 /// What a lock file says. Sorted, so that the same content is the same text.
@@ -22,9 +22,42 @@ const ABOUT: &str = "The shapes of outbox metadata, by event type and version. W
 pub(super) struct LockFile {
     about: String,
     format: u32,
-    /// The event types of each set, to notice that one is gone.
-    pub(super) sets: BTreeMap<String, BTreeSet<String>>,
-    pub(super) events: BTreeMap<String, BTreeMap<u32, Shape>>,
+    /// Each set has its own: two sets may have one event type with different metadata.
+    pub(super) sets: BTreeMap<String, Events>,
+}
+
+/// The shapes of a set's events, by event type and version.
+pub(super) type Events = BTreeMap<String, BTreeMap<u32, Shape>>;
+
+/// A file of the first format, in which the sets shared their events.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a lock file is an object")]
+struct FirstFormat {
+    #[serde(rename = "about")]
+    _about: String,
+    #[serde(rename = "format")]
+    _format: u32,
+    sets: BTreeMap<String, BTreeSet<String>>,
+    events: Events,
+}
+
+impl From<FirstFormat> for LockFile {
+    fn from(first: FirstFormat) -> Self {
+        let of_set = |types: BTreeSet<String>| -> Events {
+            let shapes = types.into_iter();
+            shapes
+                .filter_map(|event_type| {
+                    let shapes = first.events.get(&event_type)?.clone();
+                    Some((event_type, shapes))
+                })
+                .collect()
+        };
+        let sets = first.sets.into_iter();
+        Self {
+            sets: sets.map(|(set, types)| (set, of_set(types))).collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl Default for LockFile {
@@ -33,7 +66,6 @@ impl Default for LockFile {
             about: ABOUT.to_owned(),
             format: FORMAT,
             sets: BTreeMap::new(),
-            events: BTreeMap::new(),
         }
     }
 }
@@ -62,6 +94,10 @@ impl LockFile {
                 found: format,
                 known: FORMAT,
             });
+        }
+        if format == 1 {
+            let first: FirstFormat = serde_json::from_str(&text).map_err(damaged)?;
+            return Ok(Some(first.into()));
         }
         serde_json::from_str(&text).map(Some).map_err(damaged)
     }

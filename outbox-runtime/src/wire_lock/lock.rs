@@ -1,12 +1,14 @@
 //! A set of events against the lock file: what does not match, and what an update makes of it.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use super::difference::Difference;
 use super::error::{Finding, WireLockError};
 use super::event::EventShapes;
-use super::file::LockFile;
+use super::file::{Events, LockFile};
 
 /// The name of the lock file.
 pub const FILE_NAME: &str = "outbox.lock";
@@ -45,6 +47,7 @@ pub fn check(
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
+    note_alive(&path, set);
     match LockFile::read(&path)? {
         Some(file) => matching(&path, set, findings(&file, set, events)),
         None => Err(WireLockError::NoFile { path }),
@@ -52,6 +55,9 @@ pub fn check(
 }
 
 /// Writes a set of events into the lock file of a folder, and leaves the entries of other sets alone.
+///
+/// A set that is not in the file takes the place of one that it seems to have been before it was renamed: that has the same events
+/// and the same module or the same name, as in `lume::sync::LumeEvent`, and that this program did not ask about.
 ///
 /// What the file says about an older version is not overwritten: that is what the rows of that version are.
 ///
@@ -65,7 +71,14 @@ pub fn update(
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
+    note_alive(&path, set);
     let left = LockFile::edit(&path, |file| {
+        if !file.sets.contains_key(set)
+            && let Some(old) = renamed_from(&path, file, set, events)
+            && let Some(recorded) = file.sets.remove(&old)
+        {
+            file.sets.insert(set.to_owned(), recorded);
+        }
         record(file, set, events);
         findings(file, set, events)
     })?;
@@ -100,6 +113,13 @@ pub fn check_or_update(
 #[track_caller]
 pub fn assert_wire_lock(folder: Option<&str>, set: &str, events: &[Option<fn() -> EventShapes>]) {
     let events: Vec<EventShapes> = events.iter().flatten().map(|shapes| shapes()).collect();
+    for unseen in events.iter().flat_map(EventShapes::unseen) {
+        // Not by a macro: what a test that passes prints with those is shown to nobody.
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the wire lock of `{set}` does not see {unseen}: a change there is not noticed"
+        );
+    }
     let result = match folder {
         Some(folder) => check_or_update(folder, set, &events),
         None => Err(WireLockError::NoFolder),
@@ -122,11 +142,21 @@ fn matching(path: &Path, set: &str, findings: Vec<Finding>) -> Result<(), WireLo
 
 /// Everything in which the set and the file do not match.
 fn findings(file: &LockFile, set: &str, events: &[EventShapes]) -> Vec<Finding> {
+    match file.sets.get(set) {
+        Some(recorded) => compared(recorded, events),
+        // Under another name, all of it is there.
+        None if file.sets.values().any(|of| is_same(of, events)) => Vec::new(),
+        None => compared(&Events::new(), events),
+    }
+}
+
+/// Everything in which a set and what is recorded of it do not match.
+fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
     let unknown = BTreeMap::new();
     let mut findings = Vec::new();
     for event in events {
         let event_type = event.event_type().to_owned();
-        let recorded = file.events.get(event.event_type()).unwrap_or(&unknown);
+        let recorded = of_set.get(event.event_type()).unwrap_or(&unknown);
         for version in recorded.keys().copied() {
             if version > event.version() {
                 findings.push(Finding::WentBack {
@@ -147,18 +177,57 @@ fn findings(file: &LockFile, set: &str, events: &[EventShapes]) -> Vec<Finding> 
         });
         findings.extend(of_versions);
     }
-    let had = file.sets.get(set).into_iter().flatten();
-    let vanished = had.filter(|had| {
+    let is_there = |had: &&String| {
         events
             .iter()
-            .all(|event| event.event_type() != had.as_str())
-    });
-    findings.extend(
-        vanished
-            .cloned()
-            .map(|event_type| Finding::Vanished { event_type }),
-    );
+            .any(|event| event.event_type() == had.as_str())
+    };
+    let vanished = of_set.keys().filter(|had| !is_there(had));
+    findings.extend(vanished.map(|event_type| Finding::Vanished {
+        event_type: event_type.clone(),
+    }));
     findings
+}
+
+/// Whether a set is what is recorded of another, and has something to be recorded.
+fn is_same(of_set: &Events, events: &[EventShapes]) -> bool {
+    !events.is_empty() && compared(of_set, events).is_empty()
+}
+
+/// The set of the file that this one was before it was renamed: of the same events, as far as they were recorded, and nobody's.
+fn renamed_from(path: &Path, file: &LockFile, set: &str, events: &[EventShapes]) -> Option<String> {
+    let is_older = |of_set: &Events| {
+        let types: BTreeSet<&str> = events.iter().map(EventShapes::event_type).collect();
+        let recorded: BTreeSet<&str> = of_set.keys().map(String::as_str).collect();
+        let findings = compared(of_set, events);
+        let is_new = |finding: &Finding| matches!(finding, Finding::Unrecorded { .. });
+        !types.is_empty() && types == recorded && findings.iter().all(is_new)
+    };
+    let mut sets = file.sets.iter();
+    let old = sets
+        .find(|(old, of_set)| may_be_renamed(old, set) && is_older(of_set) && !is_alive(path, old));
+    old.map(|(old, _)| old.clone())
+}
+
+/// Whether an enum was renamed within its module, or moved to another one. A name that is no path is the caller's own.
+fn may_be_renamed(old: &str, new: &str) -> bool {
+    match (old.rsplit_once("::"), new.rsplit_once("::")) {
+        (Some((old_module, old)), Some((module, new))) => old_module == module || old == new,
+        _ => false,
+    }
+}
+
+/// The sets that this program has asked about, so that they are no earlier names of others.
+static ALIVE: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+
+fn note_alive(path: &Path, set: &str) {
+    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.insert((path.to_owned(), set.to_owned()));
+}
+
+fn is_alive(path: &Path, set: &str) -> bool {
+    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
+    alive.contains(&(path.to_owned(), set.to_owned()))
 }
 
 /// What there is to say about a version; `None` for `differences` where it is not recorded.
@@ -189,28 +258,16 @@ fn finding(
 
 /// Puts the set into the file, as far as it does not contradict what was recorded of older versions.
 fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
+    let of_set = file.sets.entry(set.to_owned()).or_default();
+    of_set.retain(|had, _| events.iter().any(|event| event.event_type() == had));
     for event in events {
-        let recorded = file
-            .events
-            .entry(event.event_type().to_owned())
-            .or_default();
+        let recorded = of_set.entry(event.event_type().to_owned()).or_default();
         recorded.retain(|version, _| event.shapes.contains_key(version));
         for (version, shape) in &event.shapes {
             let entry = recorded.entry(*version).or_insert_with(|| shape.clone());
             if *version == event.version() {
                 entry.clone_from(shape);
             }
-        }
-    }
-    let has: BTreeSet<String> = events
-        .iter()
-        .map(|event| event.event_type().to_owned())
-        .collect();
-    let had = file.sets.insert(set.to_owned(), has).unwrap_or_default();
-    for gone in had {
-        // Another set, or this one, may still have it.
-        if !file.sets.values().any(|types| types.contains(&gone)) {
-            file.events.remove(&gone);
         }
     }
 }

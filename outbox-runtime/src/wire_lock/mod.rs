@@ -2,7 +2,7 @@
 //!
 //! Rows outlive the program that wrote them. A field that is renamed today makes dead letters of what a device enqueued
 //! yesterday, and no compiler sees it. `outbox.lock`, a file beside `Cargo.toml` that is checked in, has the shape of
-//! each event's metadata by version, and one test compares:
+//! each event's metadata by set and version, and one test compares:
 //!
 //! ```
 //! use outbox_runtime::prelude::*;
@@ -26,7 +26,8 @@
 //! moodEntry v2: labels[]: string → integer(i64)
 //! ```
 //!
-//! `OUTBOX_LOCK=update cargo test` writes the file. Several sets, and several tests at once, share one.
+//! `OUTBOX_LOCK=update cargo test` writes the file. Several sets, and several tests at once, share one; each
+//! set has its own entries. A set that was renamed or moved takes its entries along with the next update.
 //!
 //! [`check`] and [`update`] do the same with a [`WireLockError`] instead of a panic, and in any folder.
 //!
@@ -46,6 +47,9 @@
 //! - whether a field may be absent, where the others are not to be had (`constrained` ones and those of recursive types):
 //!   an `Option` counts as one that may, everything else as one that may not;
 //! - that a name of a variant is an alias: it counts as a variant.
+//!
+//! What stands behind the key of a map or an element of a tuple that takes none of the samples is not seen at all. [`EventShapes::unseen`]
+//! has the paths, and the assertion prints them as warnings.
 //!
 //! A set whose variants depend on features has one file, so that its test is to be run with those that are released.
 

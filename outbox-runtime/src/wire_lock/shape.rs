@@ -43,7 +43,13 @@ impl Shape {
     /// The shape of a type that serde reads.
     #[must_use]
     pub fn of<T: DeserializeOwned>() -> Self {
-        Self(explore::shape_of(trace::read::<T>))
+        Self::with_unseen::<T>().0
+    }
+
+    /// The shape, and the paths of what could not be looked at.
+    pub(super) fn with_unseen<T: DeserializeOwned>() -> (Self, Vec<String>) {
+        let (node, unseen) = explore::shape_of(trace::read::<T>);
+        (Self(node.collapsed()), unseen)
     }
 
     /// Everything in which `newer` differs, path by path. Empty where the two are the same.
@@ -99,6 +105,68 @@ pub(super) enum Node {
 impl Node {
     pub(super) fn leaf(name: &str) -> Self {
         Self::Leaf(name.to_owned())
+    }
+
+    /// The same on the wire, with an `Option` of an `Option` as the one that it is there.
+    pub(super) fn collapsed(self) -> Self {
+        let each = |nodes: BTreeMap<String, Self>| {
+            let nodes = nodes.into_iter();
+            nodes.map(|(name, node)| (name, node.collapsed())).collect()
+        };
+        match self {
+            Self::Optional(inner) => Self::Optional(inner.once()),
+            Self::Nullable(inner) => Self::Nullable(inner.once()),
+            Self::Default(inner) => Self::Default(Box::new(inner.collapsed())),
+            Self::List(inner) => Self::List(Box::new(inner.collapsed())),
+            Self::Tuple(nodes) => Self::Tuple(nodes.into_iter().map(Self::collapsed).collect()),
+            Self::Map { key, value } => Self::Map {
+                key: Box::new(key.collapsed()),
+                value: Box::new(value.collapsed()),
+            },
+            Self::Object(fields) => Self::Object(each(fields)),
+            Self::OpenObject(fields) => Self::OpenObject(each(fields)),
+            Self::Enum(variants) => Self::Enum(each(variants)),
+            Self::Tagged { tag, variants } => Self::Tagged {
+                tag,
+                variants: each(variants),
+            },
+            node @ (Self::Recursion(_) | Self::Leaf(_)) => node,
+        }
+    }
+
+    /// What is within an `Option`, even if that is within another.
+    fn once(self) -> Box<Self> {
+        match self {
+            Self::Optional(mut inner) => {
+                inner.lower(0);
+                inner.once()
+            }
+            node => Box::new(node.collapsed()),
+        }
+    }
+
+    /// Counts a level less to what is more than `depth` levels further out.
+    fn lower(&mut self, depth: usize) {
+        match self {
+            Self::Recursion(levels) if *levels > depth => *levels -= 1,
+            Self::Recursion(_) | Self::Leaf(_) => {}
+            // What may be absent is no level of its own.
+            Self::Default(inner) => inner.lower(depth),
+            Self::Optional(inner) | Self::Nullable(inner) | Self::List(inner) => {
+                inner.lower(depth + 1);
+            }
+            Self::Tuple(nodes) => nodes.iter_mut().for_each(|node| node.lower(depth + 1)),
+            Self::Map { key, value } => {
+                key.lower(depth + 1);
+                value.lower(depth + 1);
+            }
+            Self::Object(nodes)
+            | Self::OpenObject(nodes)
+            | Self::Enum(nodes)
+            | Self::Tagged {
+                variants: nodes, ..
+            } => nodes.values_mut().for_each(|node| node.lower(depth + 1)),
+        }
     }
 
     /// The shape as that of a field.

@@ -1,6 +1,7 @@
-//! What another crate may call its macros: `tests/ui/pass/rival_macros.rs` has them in scope beside ours.
+//! What another crate may call its macros: `tests/ui/pass/rival_macros.rs` has them in scope beside ours. Stand-ins, too, for
+//! macros of known crates that ours must get along with.
 
-use proc_macro::TokenStream;
+use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
 /// Generates nothing, and reads no attribute.
 #[proc_macro_derive(Outbox, attributes(outbox))]
@@ -18,4 +19,33 @@ pub fn derive_outbox_entity(_: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn outbox(_: TokenStream, item: TokenStream) -> TokenStream {
     item
+}
+
+/// As `serde_with::serde_as`, as far as order matters: the attributes of fields are gone after it.
+#[proc_macro_attribute]
+pub fn serde_as(_: TokenStream, item: TokenStream) -> TokenStream {
+    let mut left = Vec::new();
+    for token in item {
+        match token {
+            TokenTree::Group(group) if is_serde_as(&group) => drop(left.pop()),
+            TokenTree::Group(group) if group.delimiter() == Delimiter::Brace => {
+                let inner = serde_as(TokenStream::new(), group.stream());
+                left.push(Group::new(Delimiter::Brace, inner).into());
+            }
+            token => left.push(token),
+        }
+    }
+    TokenStream::from_iter(left)
+}
+
+fn is_serde_as(group: &Group) -> bool {
+    let first = group.stream().into_iter().next();
+    group.delimiter() == Delimiter::Bracket
+        && first.is_some_and(|token| token.to_string() == "serde_as")
+}
+
+/// As `prost::Message`, which writes a `Debug` unless it is told not to.
+#[proc_macro_derive(Message, attributes(prost))]
+pub fn derive_message(_: TokenStream) -> TokenStream {
+    TokenStream::new()
 }

@@ -189,6 +189,9 @@ fn loosen(conn: &Connection) -> Vec<Column> {
             "open" => "open DEFAULT 1".to_owned(),
             "attempt_count" => "attempt_count DEFAULT 0".to_owned(),
             "metadata_version" => "metadata_version DEFAULT 1".to_owned(),
+            count @ ("deferrals" | "crashes" | "snoozes" | "revision") => {
+                format!("{count} DEFAULT 0")
+            }
             name => name.to_owned(),
         })
         .collect();
@@ -248,7 +251,10 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
         "on_dead" => word(&["skip"], input),
         "error_message" => word(&["no"], input),
         "lease_token" => Value::Blob(vec![7; 16]),
-        "attempt_count" | "max_attempts" | "metadata_version" => {
+        "destination" => word(&["a", "b"], input),
+        "last_refusal" => word(&["timeout: 30 s", "no class"], input),
+        "attempt_count" | "max_attempts" | "metadata_version" | "deferrals" | "crashes"
+        | "snoozes" | "revision" => {
             Value::Integer(input.one_of(&[1, 0, 5, -1, i64::MAX, 4_294_967_296]))
         }
         "priority" => Value::Integer(input.one_of(&[0, 5, i64::MIN, i64::MAX])),

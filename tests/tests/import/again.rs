@@ -1,7 +1,8 @@
 //! Imports that follow another, and events that are there already.
 
-use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow};
+use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::{NewEvent, RawMetadata};
 use outbox_tests::Temporary;
@@ -137,4 +138,66 @@ async fn what_was_rejected_is_taken_once_the_mapper_can_read_it() {
         )
         .unwrap();
     assert!(resolved, "it is kept, and marked");
+}
+
+/// A plain table of another outbox, and a mapper that gives no ids.
+fn queue(folder: &std::path::Path) -> (std::path::PathBuf, Connection) {
+    let path = folder.join("old.db");
+    let old = Connection::open(&path).unwrap();
+    old.execute_batch(
+        "CREATE TABLE queue (id INTEGER PRIMARY KEY, entity INTEGER, body TEXT, created_at INTEGER, tries INTEGER);
+         INSERT INTO queue VALUES (1, 7, '{\"n\":1}', 100, 0), (2, 7, '{\"n\":2}', 200, 0)",
+    )
+    .unwrap();
+    (path, old)
+}
+
+async fn import_queue(path: &std::path::Path, store: &SqliteStore) -> [u64; 5] {
+    let mapper = |row: &SourceRow, _: &Source| {
+        let event = NewEvent::new("note", row.integer("entity")?, "user-1", Operation::Update)
+            .with_metadata(RawMetadata::from_bytes(row.bytes("body")?));
+        Ok(ImportedEvent::new(event, row.date("created_at")?).into())
+    };
+    let import = Import::new(path).table(SourceTable::plain("queue"));
+    numbers(&import.run(store, mapper).await.unwrap())
+}
+
+#[tokio::test]
+async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = queue(folder.path());
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    assert_eq!(import_queue(&path, store).await, [2, 2, 0, 0, 0]);
+    old.execute_batch("UPDATE queue SET tries = tries + 1")
+        .unwrap();
+    assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
+    // Nor is it where its event was delivered and cleaned up since.
+    let events = store.fetch_pending_events(None, None).await.unwrap();
+    store.delete_event(events[0].id).await.unwrap();
+    old.execute_batch("UPDATE queue SET tries = tries + 1")
+        .unwrap();
+    assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
+    assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
+    // Another change under the same key is put aside, and told.
+    old.execute_batch("UPDATE queue SET body = '{}' WHERE id = 1")
+        .unwrap();
+    assert_eq!(import_queue(&path, store).await, [2, 0, 1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_key_that_is_used_again_is_another_event() {
+    let folder = tempfile::tempdir().unwrap();
+    let (path, old) = queue(folder.path());
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    import_queue(&path, store).await;
+    // As a queue does: what is delivered goes, and the next row gets its key.
+    old.execute_batch(
+        "DELETE FROM queue WHERE id = 2;
+         INSERT INTO queue (entity, body, created_at, tries) VALUES (7, '{\"n\":2}', 300, 0)",
+    )
+    .unwrap();
+    assert_eq!(import_queue(&path, store).await, [2, 1, 1, 0, 0]);
+    assert_eq!(store.statistics(None).await.unwrap().pending_count, 3);
 }

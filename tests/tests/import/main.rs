@@ -10,11 +10,14 @@ use outbox_tests::core_data::CoreData;
 use uuid::Uuid;
 
 mod again; // one import after another
+mod entities; // entities that share a table, numbered columns, relationships
+mod external; // values in files beside the store
 mod mappers; // what apps make of rows
 mod order; // who goes first
 mod report; // what is told
 mod rows; // what is in a row
 mod source; // what is read
+mod template; // stores that share a UUID
 
 pub(crate) const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
 

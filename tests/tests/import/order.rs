@@ -3,7 +3,9 @@
 use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::{ClaimRequest, Coalesce, DeadReason, NewEvent, OnDead, Order};
+use outbox_runtime::{
+    ClaimRequest, Clock, Coalesce, DeadReason, NewEvent, OnDead, Order, SystemClock,
+};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CREATED, CoreData, OldEvent, entity_id, event_id};
 
@@ -122,4 +124,65 @@ async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been
     let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
     let claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
     assert_eq!(claimed, [event_id(4)]);
+}
+
+#[tokio::test]
+async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
+    let ahead = |n: u128| OldEvent {
+        created_at: Value::Integer(CREATED + 10_000_000_000 + i64::try_from(n).unwrap()),
+        ..OldEvent::new(n)
+    };
+    let source = CoreData::with([
+        ahead(1),
+        // Behind the first in its lane.
+        OldEvent {
+            payload: OldEvent::new(1).payload,
+            ..ahead(2)
+        },
+        OldEvent {
+            last_attempt_at: ahead(0).created_at,
+            ..ahead(3).with_status("failed", 2)
+        },
+        ahead(4).with_status("failed", 2),
+    ]);
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    assert_eq!(numbers(&import(&source, store).await), [4, 4, 0, 0, 0]);
+    // Nor does an edit of something else make one wait.
+    let mut first = store.fetch_event(event_id(1)).await.unwrap().unwrap();
+    first.max_attempts = 7;
+    store.update_event(&first).await.unwrap();
+    let request = ClaimRequest::new(10, LEASE);
+    let mut claimed = Vec::new();
+    for _ in 0..2 {
+        for claim in store.claim(&request).await.unwrap() {
+            claimed.push(claim.event.id);
+            store.mark_as_completed(&claim.lease).await.unwrap();
+        }
+    }
+    assert_eq!(claimed, [3, 4, 1, 2].map(event_id));
+}
+
+#[tokio::test]
+async fn what_was_delayed_waits_although_it_is_dated_ahead() {
+    let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
+    let soon = SystemClock.now() + chrono::TimeDelta::days(1);
+    let mapper = move |row: &SourceRow, _: &Source| {
+        let event =
+            NewEvent::new("task", row.key(), "user-1", Operation::Update).with_id(row.uuid("id")?);
+        Ok(match row.key() {
+            1 => ImportedEvent::new(event, soon).due_at(soon + chrono::TimeDelta::seconds(1)),
+            _ => ImportedEvent::new(event.with_delay(LEASE), soon),
+        }
+        .into())
+    };
+    let temporary = Temporary::open().await;
+    let import = Import::new(&source.path).table(events());
+    import.run(&temporary.store, mapper).await.unwrap();
+    let claims = temporary
+        .store
+        .claim(&ClaimRequest::new(10, LEASE))
+        .await
+        .unwrap();
+    assert!(claims.is_empty());
 }

@@ -135,6 +135,8 @@ pub struct Reference {
     pub cleaned_up: BTreeMap<u8, u64>,
     /// What was first enqueued under an id, and the row that carries it.
     known: BTreeMap<u8, (Change, u64)>,
+    /// Of which entities of which users rows were deleted that the service may have seen.
+    told: BTreeSet<(u8, i64)>,
     enqueued: Vec<(u8, Change, Wishes)>,
     /// The events of all claims there were.
     claims: Vec<u8>,
@@ -155,6 +157,7 @@ impl ReferenceStateMachine for Reference {
             cleaned_up: BTreeMap::new(),
             answer: Answer::Nothing,
             known: BTreeMap::new(),
+            told: BTreeSet::new(),
             enqueued: Vec::new(),
             claims: Vec::new(),
             next: 0,
@@ -474,8 +477,21 @@ impl Reference {
             && last.status == OutboxStatus::Pending
             && last.last_attempt.is_none()
             && kinds.0 != Operation::Delete
-            && kinds.1 != Operation::Create;
+            && kinds.1 != Operation::Create
+            && (kinds != (Operation::Create, Operation::Delete) || self.was_never_told(*seq, last));
         folds.then_some(*seq)
+    }
+
+    /// Whether nobody was told of the entity, nor will be by another row. What was cancelled out was never claimed.
+    fn was_never_told(&self, seq: u64, row: &Row) -> bool {
+        let same = |other: &Row| {
+            (other.change.user, other.change.entity) == (row.change.user, row.change.entity)
+        };
+        let is_cancelled =
+            |row: &Row| row.status == OutboxStatus::Completed && row.last_attempt.is_none();
+        let mut others = self.rows.iter().filter(|(other, _)| **other != seq);
+        !self.told.contains(&(row.change.user, row.change.entity))
+            && !others.any(|(_, other)| same(other) && !is_cancelled(other))
     }
 
     fn fold(&mut self, seq: u64, change: Change, wishes: Wishes) -> u8 {
@@ -696,6 +712,14 @@ impl Reference {
 
     fn delete(&mut self, which: impl Fn(&Row) -> bool) -> Answer {
         let before = self.rows.len();
+        let seen = |row: &&Row| {
+            row.status != OutboxStatus::Pending || row.last_attempt.is_some() || row.attempts > 0
+        };
+        let gone = self.rows.values().filter(|row| which(row)).filter(seen);
+        let gone: Vec<_> = gone
+            .map(|row| (row.change.user, row.change.entity))
+            .collect();
+        self.told.extend(gone);
         self.rows.retain(|_, row| !which(row));
         let rows = &self.rows;
         self.known

@@ -43,6 +43,24 @@ impl MoodEntry {
     const NAME: &str = "Mood";
 }
 
+pub trait Named {
+    const NAME: &str;
+    const PRIORITY: i32 = 3;
+}
+
+impl Named for u8 {
+    const NAME: &str = "eight";
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = <u8 as Named>::NAME, display_name = <u8 as Named>::NAME, priority = <u8 as Named>::PRIORITY)]
+struct Byte {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+}
+
 #[derive(OutboxEntity)]
 #[outbox(event_type = "goal", retry = ["1s", SLOW], lease = "2m", order = "none")]
 struct Goal {
@@ -53,6 +71,8 @@ struct Goal {
 }
 
 fn main() {
+    assert_eq!((Byte::EVENT_TYPE, Byte::OPTIONS.priority()), ("eight", 3));
+    let _ = |byte: Byte| (byte.id, byte.user_id);
     let options = MoodEntry::OPTIONS;
     assert_eq!(MoodEntry::EVENT_TYPE, "moodEntry");
     assert_eq!(options.event_type(), "moodEntry");

@@ -25,7 +25,7 @@ pub enum ApiError {
     Offline(#[source] reqwest::Error),
     /// What the service did is not known: asking again under the same key tells.
     #[error("the connection ended before the whole answer was there")]
-    #[outbox(retry)]
+    #[outbox(unavailable)]
     Broken(#[source] reqwest::Error),
     /// It could not even be written down.
     #[error("the request cannot be made")]
@@ -35,7 +35,7 @@ pub enum ApiError {
     #[error("the service refused the credentials{0}")]
     #[outbox(unauthenticated)]
     Unauthenticated(Said),
-    /// The service wants a pause (429, or 503 with a time).
+    /// The service wants a pause (429).
     #[error("the service wants a pause of {after:?}")]
     #[outbox(rate_limited(after = after))]
     RateLimited {
@@ -49,10 +49,21 @@ pub enum ApiError {
         /// In how long.
         after: Duration,
     },
-    /// It may go better next time (5xx, 408, 425).
+    /// Whoever answered was not the service, or could not reach it (502, 503, 504, a redirect, a proxy).
+    #[error("the service answered {status}{said}")]
+    #[outbox(unavailable(after = after))]
+    Unavailable {
+        /// What was answered.
+        status: StatusCode,
+        /// When to ask again, if it said so.
+        after: Option<Duration>,
+        /// What it said.
+        said: Said,
+    },
+    /// It may go better next time (500, 408, 425).
     #[error("the service answered {status}{said}")]
     #[outbox(retry(after = after))]
-    Unavailable {
+    Failed {
         /// What it answered.
         status: StatusCode,
         /// When to ask again, if it said so.
@@ -118,9 +129,19 @@ impl ApiError {
         match error.delivery() {
             Delivery::Unauthenticated => Self::Unauthenticated(said),
             Delivery::RateLimited { after } => Self::RateLimited { after },
-            Delivery::Retry { after } => Self::Unavailable {
+            Delivery::Retry { after } => Self::Failed {
                 status,
                 after,
+                said,
+            },
+            Delivery::Unavailable { after } => Self::Unavailable {
+                status,
+                after,
+                said,
+            },
+            Delivery::Offline => Self::Unavailable {
+                status,
+                after: None,
                 said,
             },
             Delivery::Obsolete => Self::Gone,
@@ -164,14 +185,16 @@ impl fmt::Display for Said {
 #[cfg(test)]
 mod tests {
     use outbox_runtime::Operation;
-    use outbox_runtime::http::check;
     use reqwest::header::HeaderMap;
 
+    use super::super::policy;
     use super::*;
 
     fn refused(status: u16, operation: Operation, body: &str) -> ApiError {
         let status = StatusCode::from_u16(status).unwrap();
-        let error = check(status, &HeaderMap::new(), operation).unwrap_err();
+        let error = policy()
+            .check(status, &HeaderMap::new(), operation)
+            .unwrap_err();
         ApiError::refused(error, body.as_bytes())
     }
 
@@ -197,6 +220,9 @@ mod tests {
                 (409, Create, Delivery::Permanent),
                 (422, Create, Delivery::Permanent),
                 (500, Update, Delivery::Retry { after }),
+                (503, Update, Delivery::Unavailable { after }),
+                (511, Update, Delivery::Unavailable { after }),
+                (302, Create, Delivery::Unavailable { after }),
             ] {
                 let error = refused(status, operation, body);
                 assert_eq!(error.delivery(), expected, "{status} {operation} {body}");

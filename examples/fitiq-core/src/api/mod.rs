@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use outbox_runtime::http::check;
+use outbox_runtime::http::{Meaning, Policy};
 use serde::de::DeserializeOwned;
 
 use crate::session::Session;
@@ -28,6 +28,12 @@ pub use reqwest::Url as ServiceUrl;
 pub struct Api {
     session: Arc<Session>,
     pace: Option<Pace>,
+}
+
+/// This service answers 409 to what it has already, which no repetition changes; by itself it waits for a request with the
+/// same key.
+fn policy() -> Policy {
+    Policy::new().means([409], Meaning::Permanent)
 }
 
 impl Api {
@@ -79,7 +85,7 @@ impl Api {
         // Read to its end even where it is a success: a connection that breaks in the middle leaves open what the service
         // did, and without the end there is no id.
         let body = response.bytes().await;
-        match check(status, &headers, operation) {
+        match policy().check(status, &headers, operation) {
             Ok(()) => {
                 let body = body.map_err(ApiError::unanswered)?;
                 Ok(Answer::accepted(status, &body))

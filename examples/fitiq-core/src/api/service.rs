@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, Method, RequestBuilder, Url, redirect};
 use thiserror::Error;
 
 /// The service: its address, and the key that the app itself is known by.
@@ -34,6 +34,9 @@ pub enum ServiceError {
 /// Shorter than the outbox lets an attempt take, so that a silent service is told apart from a slow handler.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// A network that swallows packets is told apart from a service that is slow by this alone.
+const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
+
 impl Service {
     /// The service at `base`, such as `http://127.0.0.1:8080`.
     ///
@@ -49,7 +52,11 @@ impl Service {
         if let Some(reason) = fault {
             return Err(ServiceError::Address { url: base, reason });
         }
-        let mut client = Client::builder().timeout(PATIENCE);
+        let mut client = Client::builder()
+            .timeout(PATIENCE)
+            .connect_timeout(CONNECT_PATIENCE)
+            // What a login page answers is no delivery.
+            .redirect(redirect::Policy::none());
         if is_this_machine(&base) {
             // A proxy of the environment must not get between.
             client = client.no_proxy();

@@ -116,9 +116,7 @@ async fn a_delete_never_overtakes_its_create() {
     let scene = Scene::with(settings).await;
     let id = scene.add_mood(0.5).await;
     let running = scene.start();
-    scene
-        .until(&running, |statistics| statistics.failed_count == 1)
-        .await;
+    scene.until_called(&moods("POST", "")).await;
     // It arrived, nobody here knows, and now it goes: with a higher priority.
     scene.delete::<MoodEntry>(id).await;
     scene

@@ -55,9 +55,7 @@ async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
         .await
         .unwrap();
     let running = scene.start();
-    scene
-        .until(&running, |statistics| statistics.failed_count == 1)
-        .await;
+    scene.until_called("POST /api/v1/journal").await;
     running.stop().await.unwrap();
     scene.delete::<JournalEntry>(id).await;
     let restored = restore(scene.app.ground.api(), scene.store(), &scene.user())

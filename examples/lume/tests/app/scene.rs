@@ -94,6 +94,17 @@ impl Scene {
         panic!("still {}: {pending:?}", running.statistics().await.unwrap());
     }
 
+    /// Lets work go on, on a clock that stands still, until the service took a call of an endpoint.
+    pub(crate) async fn until_called(&self, route: &str) {
+        for _ in 0..4_000 {
+            if self.calls(route) > 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(4)).await;
+        }
+        panic!("nobody called {route}");
+    }
+
     /// Lets time pass, in steps that no handler's deadline is shorter than, and only while none is at work.
     pub(crate) async fn pass(&self, minutes: u32) {
         for _ in 0..minutes * 20 {

@@ -6,28 +6,55 @@ use quote::quote;
 use crate::expand::generics;
 use crate::model::{Entity, Member, MetadataFields};
 
-/// What makes serde's derives write and read the struct.
-pub(super) fn derives(metadata: &MetadataFields<'_>, runtime: &TokenStream) -> TokenStream {
-    let serde = quote!(#runtime::__private::serde);
-    let path = serde.to_string();
+/// `Serialize` and `Deserialize` for the metadata struct, by way of serde's remote derive.
+///
+/// The derives stand where the runtime is `_outbox`. On the struct itself they would need its path as a string, in which `$crate`
+/// means nothing.
+pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let type_path = super::type_path(entity);
+    let remote = super::type_name(entity).to_string();
+    let (impl_generics, type_generics, _) = metadata.generics.split_for_impl();
+    let params = generics::without_defaults(&metadata.generics);
+    let declared = &metadata.generics.where_clause;
+    let where_clause = generics::of_metadata(metadata);
     let rename_all = metadata.rename_all.iter();
+    let fields = metadata.fields.iter().map(|field| {
+        let Member { ident, ty, .. } = field;
+        let serde = field.serde();
+        quote!(#(#serde)* #ident: #ty)
+    });
     // Output:
-    //     #[derive(::outbox_runtime::__private::serde::Serialize, ..::Deserialize)]
-    //     #[serde(crate = "::outbox_runtime::__private::serde", rename_all = "camelCase")]
+    //     #[derive(_outbox::__private::serde::Serialize, _outbox::__private::serde::Deserialize)]
+    //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntryMetadata", rename_all = "camelCase")]
+    //     struct __Metadata { valence: f64, labels: Vec<String> }
+    //     impl Serialize for MoodEntryMetadata { fn serialize<__S>(..) -> .. { __Metadata::serialize(self, __serializer) } }
+    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<__D>(..) -> .. { __Metadata::deserialize(__deserializer) } }
     quote! {
-        #[derive(#serde::Serialize, #serde::Deserialize)]
-        #[serde(crate = #path #(, #rename_all)*)]
-    }
-}
+        #[derive(_outbox::__private::serde::Serialize, _outbox::__private::serde::Deserialize)]
+        #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
+        struct __Metadata #impl_generics #declared {
+            #(#fields,)*
+        }
 
-/// The body of `hide_sensitive`.
-pub(super) fn hide(entity: &Entity<'_>) -> TokenStream {
-    let fields = entity.metadata.fields().iter();
-    let idents = fields
-        .filter(|field| field.sensitive.is_some())
-        .map(|field| field.ident);
-    // Output: __redaction.hide(&__metadata.notes);
-    quote!(#(__redaction.hide(&__metadata.#idents);)*)
+        #[automatically_derived]
+        impl #impl_generics _outbox::__private::serde::Serialize for #type_path #where_clause {
+            fn serialize<__S: _outbox::__private::serde::Serializer>(
+                &self,
+                __serializer: __S,
+            ) -> ::core::result::Result<__S::Ok, __S::Error> {
+                <__Metadata #type_generics>::serialize(self, __serializer)
+            }
+        }
+
+        #[automatically_derived]
+        impl<'de, #(#params,)*> _outbox::__private::serde::Deserialize<'de> for #type_path #where_clause {
+            fn deserialize<__D: _outbox::__private::serde::Deserializer<'de>>(
+                __deserializer: __D,
+            ) -> ::core::result::Result<Self, __D::Error> {
+                <__Metadata #type_generics>::deserialize(__deserializer)
+            }
+        }
+    }
 }
 
 /// A twin of the metadata struct that borrows from the entity, by way of serde's remote derive.

@@ -16,35 +16,26 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     let type_path = super::type_path(entity);
     let helper = helper(&metadata.fields);
     let fields = metadata.fields.iter().map(|field| field.ident);
-    // Output: <MoodEntryMetadata as _outbox::__private::Fields2>::json((&self.valence, &self.labels,))
+    // Output: <MoodEntryMetadata as _outbox::__private::Fields2<__Own>>::json((&self.valence, &self.labels,))
     quote!(<#type_path as #helper>::json((#(&self.#fields,)*)))
-}
-
-/// The body of `hide_sensitive`.
-pub(super) fn hide(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    let type_path = super::type_path(entity);
-    let helper = helper(&metadata.fields);
-    let fields = metadata.fields.iter().enumerate();
-    let places = fields
-        .filter(|(_, field)| field.sensitive.is_some())
-        .map(|(place, _)| place);
-    // Output: <MoodEntryMetadata as _outbox::__private::Fields3>::hide(__metadata, &[2usize], __redaction)
-    quote!(<#type_path as #helper>::hide(__metadata, &[#(#places),*], __redaction))
 }
 
 /// The struct as a tuple of its fields, and what follows from that.
 pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    [fields_impl, serialize, deserialize]
-        .map(|item| item(entity, metadata))
-        .into_iter()
-        .collect()
+    // A private type in the header of the impl, so that the types of private fields may be private, too.
+    // Output: struct __Own;
+    let own = quote!(
+        struct __Own;
+    );
+    let items = [fields_impl, serialize, deserialize].map(|item| item(entity, metadata));
+    std::iter::once(own).chain(items).collect()
 }
 
 /// The trait of the runtime for so many fields.
 fn helper(fields: &[Member<'_>]) -> TokenStream {
     let name = format_ident!("Fields{}", fields.len());
-    // Output: _outbox::__private::Fields2
-    quote!(_outbox::__private::#name)
+    // Output: _outbox::__private::Fields2<__Own>
+    quote!(_outbox::__private::#name<__Own>)
 }
 
 fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
@@ -64,7 +55,7 @@ fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     let places: Vec<Literal> = (0..count).map(Literal::usize_unsuffixed).collect();
     let names: Vec<Ident> = (0..count).map(|place| format_ident!("F{place}")).collect();
     // Output:
-    //     impl _outbox::__private::Fields2 for MoodEntryMetadata {
+    //     impl _outbox::__private::Fields2<__Own> for MoodEntryMetadata {
     //         type F0 = f64;
     //         type F1 = Vec<String>;
     //         const NAMES: &'static [&'static str; 2usize] = &["valence", "labels"];
@@ -100,7 +91,7 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
     // Output:
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
-    //             <Self as _outbox::__private::Fields2>::write(self, __serializer)
+    //             <Self as _outbox::__private::Fields2<__Own>>::write(self, __serializer)
     //         }
     //     }
     quote! {
@@ -124,7 +115,7 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     // Output:
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
-    //             <Self as _outbox::__private::Fields2>::read(__deserializer)
+    //             <Self as _outbox::__private::Fields2<__Own>>::read(__deserializer)
     //         }
     //     }
     quote! {

@@ -37,12 +37,17 @@ pub(super) fn type_path(entity: &Entity<'_>) -> TokenStream {
 pub(super) fn type_name(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
         Metadata::Snapshot(_) => of_generated_code(entity.name),
-        Metadata::Fields(_) => derived_name(entity.name, "Metadata"),
+        Metadata::Fields(_) => struct_name(entity.name, entity.metadata_name.as_ref()),
     }
 }
 
+/// The name of the struct that is generated.
+pub(super) fn struct_name(entity: &Ident, given: Option<&Ident>) -> Ident {
+    given.map_or_else(|| derived_name(entity, "Metadata"), of_generated_code)
+}
+
 /// The struct that handlers read; nothing for a snapshot.
-pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<TokenStream> {
+pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     let Metadata::Fields(metadata) = &entity.metadata else {
         return None;
     };
@@ -54,9 +59,6 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     let summary = format!(
         "What an event of [`{name}`] carries: its metadata as it was when the event was enqueued."
     );
-    let derives = metadata
-        .is_left_to_serde()
-        .then(|| by_serde::derives(metadata, runtime));
     // Otherwise it is written so that it leaves out what is sensitive.
     let debug = entity
         .metadata
@@ -66,9 +68,8 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
         let docs = docs(field);
-        let serde = field.serde();
-        let vis = vis_at(vis, ident);
-        quote!(#docs #(#serde)* #vis #ident: #ty)
+        let vis = vis_at(field.vis, ident);
+        quote!(#docs #vis #ident: #ty)
     });
     // Output:
     //     #[derive(Clone, Debug)]
@@ -80,14 +81,13 @@ pub(super) fn struct_item(entity: &Entity<'_>, runtime: &TokenStream) -> Option<
         #[doc = #summary]
         #[allow(deprecated)]
         #[derive(::core::clone::Clone #debug)]
-        #derives
         #vis struct #struct_name #params #where_clause {
             #(#fields,)*
         }
     })
 }
 
-/// The entity's visibility at the place of a field, so that an error about the field does not underline half the struct.
+/// A field's visibility at the place of its name, so that an error about the field does not underline half the struct.
 fn vis_at(vis: &Visibility, field: &Ident) -> TokenStream {
     let tokens = vis.to_token_stream().into_iter();
     tokens
@@ -121,22 +121,13 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// The body of `hide_sensitive`.
-pub(super) fn hide(entity: &Entity<'_>) -> TokenStream {
-    match &entity.metadata {
-        Metadata::Fields(metadata) if !metadata.is_left_to_serde() => {
-            fields::hide(entity, metadata)
-        }
-        Metadata::Fields(_) | Metadata::Snapshot(_) => by_serde::hide(entity),
-    }
-}
-
-/// `Serialize` and `Deserialize` for the struct, unless serde's derives make them.
+/// `Serialize` and `Deserialize` for the struct.
 pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
-        Metadata::Fields(metadata) if !metadata.is_left_to_serde() => {
-            fields::impls(entity, metadata)
+        Metadata::Snapshot(_) => TokenStream::new(),
+        Metadata::Fields(metadata) if metadata.is_left_to_serde() => {
+            by_serde::impls(entity, metadata)
         }
-        Metadata::Fields(_) | Metadata::Snapshot(_) => TokenStream::new(),
+        Metadata::Fields(metadata) => fields::impls(entity, metadata),
     }
 }

@@ -39,6 +39,7 @@ impl Run {
         };
         self.turns.claimed(&request, &claims);
         let claimed = claims.len();
+        self.activity += u64::from(claimed > 0);
         // Whatever became of the outcomes: what is claimed here comes to nobody else.
         for claim in claims {
             let lease = request.lease_for(&claim.event.event_type);
@@ -96,7 +97,7 @@ impl Run {
                 // Whichever events are next, they may all be of the set that may have the fewest.
                 let fewest = self.rooms().into_iter().map(|(_, room)| room);
                 let fewest = fewest.filter(|room| *room > 0).min();
-                (free + more)
+                free.saturating_add(more)
                     .min(settings.batch_size)
                     .min(fewest.unwrap_or(usize::MAX))
             }
@@ -162,7 +163,7 @@ impl Run {
         self.hold(claim.lease, lease);
         if claim.lease.expires_at <= self.now() {
             // The store's answer took so long that somebody else may have the event. Renewing tells.
-            self.renew_at.insert(lease, self.now());
+            self.leases.renew_by(lease, self.now());
         }
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {

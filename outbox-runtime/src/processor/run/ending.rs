@@ -18,6 +18,7 @@ use crate::retry::RetryPolicy;
 impl Run {
     /// Takes in what a task brought back, or what its panic left.
     pub(super) fn take_in(&mut self, done: TaskEnd) {
+        self.activity += 1;
         let (id, done) = match done {
             Ok((id, done)) => (id, Some(done)),
             Err(error) => (error.id(), panic_of(error)),
@@ -85,10 +86,7 @@ impl Run {
         if attempt.lease_lost {
             self.leases.remove(&attempt.claim.event.id);
         } else {
-            let routes = &self.shared.routes;
-            let redact = |text| routes.redact(attempt.handler, &attempt.claim.event, text);
-            let outcome = ended.into_outcome().map_message(redact);
-            self.settle(&attempt.claim, outcome, &attempt.retry);
+            self.settle(&attempt.claim, ended.into_outcome(), &attempt.retry);
         }
     }
 
@@ -137,16 +135,21 @@ impl Run {
 
     /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
     pub(super) async fn record(&mut self) -> Result<(), StoreError> {
-        if self.unrecorded.is_empty() {
-            return Ok(());
+        // Where a lease has only ended, it is renewed first; should it end while the store is asked, once more.
+        for _ in 0..2 {
+            if self.unrecorded.is_empty() {
+                break;
+            }
+            self.renew().await?;
+            let repository = Arc::clone(&self.shared.repository);
+            let recording = std::mem::take(&mut self.unrecorded);
+            let settlements = recording.clone();
+            let settled = self
+                .meanwhile(async { repository.settle(settlements).await })
+                .await;
+            self.recorded(recording, settled)?;
         }
-        let repository = Arc::clone(&self.shared.repository);
-        let recording = std::mem::take(&mut self.unrecorded);
-        let settlements = recording.clone();
-        let settled = self
-            .meanwhile(async { repository.settle(settlements).await })
-            .await;
-        self.recorded(recording, settled)
+        Ok(())
     }
 
     /// Takes in what became of settlements.
@@ -167,9 +170,17 @@ impl Run {
         if recording.is_empty() {
             return Ok(());
         }
+        let now = self.now();
         for (settlement, settled) in recording.iter().zip(settled) {
-            self.leases.remove(&settlement.lease.event_id);
-            if settled == Settled::LeaseLost {
+            let held = self.leases.remove(&settlement.lease.event_id);
+            if let Some(held) =
+                held.filter(|held| settled == Settled::LeaseLost && held.lease.expires_at <= now)
+            {
+                // It may only have ended. Renewing it tells.
+                self.leases.hold(held.lease, held.duration, now);
+                self.leases.renew_by(held.duration, now);
+                self.unrecorded.push(settlement.clone());
+            } else if settled == Settled::LeaseLost {
                 warn!(event_id = %settlement.lease.event_id, "the lease was lost; the outcome is not recorded");
             } else if settlement.disposition == Disposition::Complete && self.clean_up_at.is_none()
             {
@@ -177,10 +188,7 @@ impl Run {
                 self.clean_up_at = Some(clock::after(self.shared.clock.now(), interval));
             }
         }
-        // What is not held any more need not be renewed.
-        let leases = &self.leases;
-        let is_held = |duration| leases.values().any(|held| held.duration == duration);
-        self.renew_at.retain(|duration, _| is_held(*duration));
+        self.leases.forget_unheld();
         self.made_progress();
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! The run: one loop that claims, starts handlers, records outcomes, keeps leases, and sleeps until something happens.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,18 +9,21 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
-use uuid::Uuid;
 
 use self::ahead::{Pace, Waiting};
-use self::jumps::Reading;
+use self::idle::Idle;
+use self::jumps::{Grace, Reading};
+use self::leases::Leases;
 use self::turns::Turns;
 use super::attempt::Ended;
+use super::health::{Ending, Health, Trouble, TroubleKind};
+use super::nudges::Nudges;
 use super::pauses::Pauses;
 use super::routes::HandlerIndex;
 use super::{Shared, Stopped};
-use crate::claim::{Claim, Lease};
+use crate::claim::Claim;
 use crate::clock::{self, Clock};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::outcome::Settlement;
 use crate::repository::Revision;
 use crate::retry::RetryPolicy;
@@ -29,7 +32,9 @@ use crate::statistics::WaitsFor;
 mod ahead; // claimed before a handler is free, where handlers are quick
 mod claiming; // how much, of what, and starting its handlers
 mod ending; // what an attempt means, and recording it
+mod idle; // rounds that change nothing are not repeated at once
 mod jumps; // what a clock that was set must not do
+mod leases; // what is held, and when it is renewed
 mod stopping; // waiting for handlers, giving back the rest
 mod suspension; // letting go of the files, and taking up work again
 mod turns; // nobody waits for the backlog of somebody else
@@ -37,8 +42,6 @@ mod upkeep; // keeping leases, cleaning up
 
 /// What a [`Running`](super::Running) handle asks of its run.
 pub(super) enum Command {
-    Trigger,
-    Online,
     Explain {
         event_type: String,
         user_id: String,
@@ -69,7 +72,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 pub(super) struct Run {
     shared: Arc<Shared>,
     user_id: Option<String>,
-    inbox: mpsc::Receiver<Command>,
+    inbox: mpsc::UnboundedReceiver<Command>,
+    nudges: Arc<Nudges>,
+    health: watch::Sender<Health>,
     /// Moves whenever an outcome was recorded or a pause began, for those who wait for one.
     progress: watch::Sender<u64>,
     stop: CancellationToken,
@@ -80,7 +85,7 @@ pub(super) struct Run {
     /// What each task is about: a task that panics cannot tell.
     jobs: HashMap<Id, Job>,
     /// Leases to be kept: of attempts under way, and of outcomes that are not recorded yet.
-    leases: HashMap<Uuid, Held>,
+    leases: Leases,
     /// Claimed, and started as soon as a handler is free.
     waiting: Waiting,
     pace: Pace,
@@ -91,8 +96,6 @@ pub(super) struct Run {
     pauses: Pauses,
     /// Event types that were met and that no handler takes, each once.
     unhandled: Vec<String>,
-    /// When the leases of each duration are renewed next.
-    renew_at: BTreeMap<Duration, DateTime<Utc>>,
     /// When delivered events are cleaned up next; `None` while there are none.
     clean_up_at: Option<DateTime<Utc>>,
     /// When the store, as far as is known, has something due.
@@ -100,8 +103,13 @@ pub(super) struct Run {
     back_off: Option<BackOff>,
     /// What the clock told the last time, so that a jump is noticed.
     reading: Reading,
-    /// Until then nobody's work is taken from him, after a jump.
-    rescue_from: Option<DateTime<Utc>>,
+    /// After a jump nobody's work is taken from him for a while.
+    grace: Option<Grace>,
+    /// Counts everything that a round can change, to tell rounds that changed nothing.
+    activity: u64,
+    idle: Idle,
+    /// The store was closed for good, which ends the run.
+    closed_by: Option<StoreError>,
 }
 
 /// What a task brings back.
@@ -115,10 +123,8 @@ enum Done {
 enum Woken {
     Ended(TaskEnd),
     Asked(Option<Command>),
-    ByStore,
-    ByClock,
-    /// There is more to do at once.
-    Busy,
+    /// By the store, by the clock, by a nudge, or there is more to do at once: a round does whatever is due.
+    ToWork,
     Stopped,
 }
 
@@ -144,36 +150,43 @@ struct Attempt {
     lease_lost: bool,
 }
 
-/// A lease, and for how long it is renewed each time.
-struct Held {
-    lease: Lease,
-    duration: Duration,
-}
-
 struct BackOff {
     until: DateTime<Utc>,
     delay: Duration,
 }
 
+/// What connects a run with its handles.
+pub(super) struct Wires {
+    pub(super) inbox: mpsc::UnboundedReceiver<Command>,
+    pub(super) nudges: Arc<Nudges>,
+    pub(super) health: watch::Sender<Health>,
+    pub(super) progress: watch::Sender<u64>,
+    pub(super) stop: CancellationToken,
+    pub(super) hurry: CancellationToken,
+}
+
 impl Run {
-    pub(super) fn new(
-        shared: Arc<Shared>,
-        user_id: Option<String>,
-        inbox: mpsc::Receiver<Command>,
-        progress: watch::Sender<u64>,
-        stop: CancellationToken,
-        hurry: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, user_id: Option<String>, wires: Wires) -> Self {
+        let Wires {
+            inbox,
+            nudges,
+            health,
+            progress,
+            stop,
+            hurry,
+        } = wires;
         let now = shared.clock.now();
         Self {
             user_id,
             inbox,
+            nudges,
+            health,
             progress,
             stop,
             hurry,
             tasks: JoinSet::new(),
             jobs: HashMap::new(),
-            leases: HashMap::new(),
+            leases: Leases::default(),
             waiting: Waiting::default(),
             pace: Pace::default(),
             turns: Turns::default(),
@@ -181,45 +194,59 @@ impl Run {
             ended_meanwhile: false,
             pauses: Pauses::default(),
             unhandled: Vec::new(),
-            renew_at: BTreeMap::new(),
             clean_up_at: Some(clock::after(now, shared.settings.cleanup_interval)),
             // Whatever died before this run began is found first.
             due_at: Some(now),
             back_off: None,
             reading: Reading::of(shared.clock.as_ref()),
-            rescue_from: None,
+            grace: None,
+            activity: 0,
+            idle: Idle::default(),
+            closed_by: None,
             shared,
         }
     }
 
     /// Until stopped: do what there is to do, then sleep until something happens.
-    pub(super) async fn run(mut self) -> Result<Stopped, StoreError> {
+    pub(super) async fn run(mut self) -> Ending {
         info!(all_users = self.user_id.is_none(), "outbox run started");
+        self.nudges.began();
         while !self.stop.is_cancelled() {
             // A store that answers without waiting could else keep its thread from everybody else.
             tokio::task::consume_budget().await;
             // Taken before looking, so that what is committed while looking is not missed.
             let seen = self.shared.repository.revision();
+            let before = self.activity;
             let is_busy = match self.work().await {
                 Ok(is_busy) => is_busy,
+                Err(error) if error.kind() == StoreErrorKind::Closed => {
+                    self.closed_by = Some(error);
+                    break;
+                }
                 Err(error) => {
                     self.back_off(&error);
                     false
                 }
             };
-            match self.wait(seen, is_busy).await {
+            let has_changed = self.activity != before || self.back_off.is_some();
+            match self.wait(seen, is_busy, has_changed).await {
                 Woken::Ended(done) => self.take_in(done),
                 Woken::Asked(command) => self.obey(command).await,
-                Woken::ByStore | Woken::ByClock | Woken::Busy | Woken::Stopped => {}
+                Woken::ToWork | Woken::Stopped => {}
             }
         }
-        self.wind_down().await
+        let closed_by = self.closed_by.take();
+        Ending {
+            stopped: self.wind_down().await,
+            closed_by,
+        }
     }
 
     /// Sleeps until something happens; no query runs meanwhile. Where there is more to do, it only looks who asks for something.
-    async fn wait(&mut self, seen: Revision, is_busy: bool) -> Woken {
+    async fn wait(&mut self, seen: Revision, is_busy: bool, has_changed: bool) -> Woken {
         let listens = self.may_claim();
-        let alarm = self.alarm();
+        let now = self.now();
+        let (is_busy, alarm) = self.idle.delayed(is_busy, self.alarm(), has_changed, now);
         let shared = &self.shared;
         tokio::select! {
             // Every round does all that is due, whatever it was woken by; so no branch can starve, and a run in a simulation
@@ -227,19 +254,19 @@ impl Run {
             biased;
             () = self.stop.cancelled() => Woken::Stopped,
             command = self.inbox.recv() => Woken::Asked(command),
-            () = std::future::ready(()), if is_busy => Woken::Busy,
+            () = self.nudges.nudged() => Woken::ToWork,
+            () = std::future::ready(()), if is_busy => Woken::ToWork,
             Some(done) = self.tasks.join_next_with_id() => Woken::Ended(done),
-            _ = shared.repository.changed(seen), if listens => Woken::ByStore,
-            () = sleep_until(shared.clock.as_ref(), alarm) => Woken::ByClock,
+            _ = shared.repository.changed(seen), if listens => Woken::ToWork,
+            () = sleep_until(shared.clock.as_ref(), alarm) => Woken::ToWork,
         }
     }
 
     /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one has work to do.
     async fn work(&mut self) -> Result<bool, StoreError> {
+        self.heed_nudges();
         self.follow_clock();
-        while let Some(done) = self.tasks.try_join_next_with_id() {
-            self.take_in(done);
-        }
+        self.take_in_ended();
         self.start_waiting();
         self.start_refresh();
         if self.is_backing_off() {
@@ -247,37 +274,41 @@ impl Run {
         }
         self.renew().await?;
         self.start_waiting();
-        if self.is_rescue_due() {
-            let rescued = self.shared.repository.rescue().await?;
-            if rescued.requeued + rescued.buried > 0 {
-                warn!(
-                    requeued = rescued.requeued,
-                    dead = rescued.buried,
-                    "took events back whose lease had ended"
-                );
-                self.made_progress();
-            }
-        }
+        self.rescue().await?;
         let is_busy = self.record_and_claim().await?;
         self.clean_up().await?;
-        self.back_off = None;
+        self.store_works();
         Ok(is_busy)
     }
 
-    async fn obey(&mut self, command: Option<Command>) {
-        match command {
-            Some(Command::Trigger) => {
-                self.pauses.probe_now(self.now());
-                self.due_at = Some(self.now());
+    fn heed_nudges(&mut self) {
+        let now = self.now();
+        if self.nudges.take_online() {
+            self.went_online();
+        }
+        if self.nudges.take_trigger() {
+            self.activity += 1;
+            self.pauses.probe_now(now);
+            self.due_at = Some(now);
+            if let Some(back_off) = &mut self.back_off {
+                back_off.until = back_off.until.min(now);
             }
-            Some(Command::Online) => self.went_online(),
+        }
+    }
+
+    async fn obey(&mut self, command: Option<Command>) {
+        self.activity += 1;
+        match command {
             Some(Command::Explain {
                 event_type,
                 user_id,
                 reply,
             }) => {
                 let waits_for = match self.shared.routes.route(&event_type, &self.shared.settings) {
-                    Some(route) => self.pauses.explain(&user_id, route.index, self.now()),
+                    Some(route) => self
+                        .pauses
+                        .explain(&user_id, route.index, self.now())
+                        .or_else(|| self.explain_idleness()),
                     None => Some(WaitsFor::Registration { event_type }),
                 };
                 // Whoever asked may have stopped waiting.
@@ -312,7 +343,7 @@ impl Run {
             due,
             self.next_renewal(),
             self.clean_up_at,
-            self.rescue_from,
+            self.grace.as_ref().map(Grace::ends_at),
             pause,
             patience,
         ]
@@ -325,13 +356,26 @@ impl Run {
         let delay = self.back_off.as_ref().map_or(FIRST_BACK_OFF, |last| {
             (last.delay * 2).min(LONGEST_BACK_OFF)
         });
+        // What is held is renewed before others may take it.
+        let soon = self.leases.shortest().map(|lease| lease / 6);
+        let wait = soon.map_or(delay, |soon| delay.min(soon.max(FIRST_BACK_OFF)));
         // As Debug has it: what a driver says may hold anything.
         let text = error.to_string();
-        warn!(error = ?text, retry_in = ?delay, "the store failed");
-        self.back_off = Some(BackOff {
-            until: clock::after(self.now(), delay),
-            delay,
-        });
+        warn!(error = ?text, retry_in = ?wait, "the store failed");
+        let now = self.now();
+        let until = clock::after(now, wait);
+        self.back_off = Some(BackOff { until, delay });
+        let trouble = Trouble::new(TroubleKind::Store(error.kind()), now, text, Some(until));
+        self.health.send_modify(|health| health.add(trouble));
+    }
+
+    /// The store has done what it was asked.
+    fn store_works(&mut self) {
+        if self.back_off.take().is_some() {
+            info!("the store works again");
+            let is_of_store = |kind: &TroubleKind| matches!(kind, TroubleKind::Store(_));
+            self.health.send_modify(|health| health.clear(is_of_store));
+        }
     }
 
     fn is_backing_off(&self) -> bool {
@@ -339,7 +383,18 @@ impl Run {
         back_off.is_some_and(|back_off| back_off.until > self.now())
     }
 
-    fn made_progress(&self) {
+    /// What keeps this run from claiming what it may claim, apart from pauses.
+    fn explain_idleness(&self) -> Option<WaitsFor> {
+        if let Some(back_off) = self.back_off.as_ref().filter(|_| self.is_backing_off()) {
+            return Some(WaitsFor::Store {
+                retry_at: back_off.until,
+            });
+        }
+        (self.attempts() >= self.shared.settings.max_concurrency).then_some(WaitsFor::FreeHandler)
+    }
+
+    fn made_progress(&mut self) {
+        self.activity += 1;
         self.progress
             .send_modify(|count| *count = count.wrapping_add(1));
     }

@@ -1,11 +1,13 @@
 //! Stopping: waiting for handlers, and giving back what does not end in time.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::task::{Id, JoinError};
 use tracing::{info, warn};
 
-use super::{Attempt, FIRST_BACK_OFF, Job, Run};
+use super::{Attempt, FIRST_BACK_OFF, Job, Run, TaskEnd};
 use crate::clock;
 use crate::error::StoreError;
 use crate::processor::Stopped;
@@ -33,32 +35,47 @@ impl Run {
         let _ = self.record().await;
         let under_way = self.attempts();
         let mut deadline = clock::after(self.now(), within);
+        // Whoever stops a run waits in the machine's time, which goes on where the store's clock is moved by hand.
+        let mut patience = std::pin::pin!(clock::pause(within));
         while self.attempts() > 0 && self.now() < deadline && !self.hurry.is_cancelled() {
             deadline = clock::shifted(deadline, self.follow_clock());
-            // A failed renewal or record is tried again by the caller, or left to the leases.
-            if let Err(error) = self.renew().await {
-                let text = error.to_string();
-                warn!(error = ?text, "the leases could not be renewed");
-            }
-            let renewal = self.next_renewal();
-            let wake = renewal.map_or(deadline, |renewal| renewal.min(deadline));
+            self.renew_while_stopping().await;
+            let wake = self.next_upkeep().map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 biased;
                 Some(done) = self.tasks.join_next_with_id() => {
                     self.take_in(done);
                     deadline = clock::shifted(deadline, self.follow_clock());
-                    let _ = self.renew().await;
+                    self.renew_while_stopping().await;
                     let _ = self.record().await;
                 }
                 () = self.hurry.cancelled() => {}
+                () = &mut patience => break,
                 () = self.shared.clock.sleep_until(wake) => {}
             }
         }
-        let given_back = self.give_back(|_| true);
+        let given_back = self.give_back(|_| true).await;
         Stopped {
             finished: under_way - given_back,
             given_back,
         }
+    }
+
+    /// A renewal that fails is tried again after a while, as long as there is anything to wait for.
+    async fn renew_while_stopping(&mut self) {
+        if self.is_backing_off() {
+            return;
+        }
+        match self.renew().await {
+            Ok(()) => self.store_works(),
+            Err(error) => self.back_off(&error),
+        }
+    }
+
+    /// When the next renewal is to be tried.
+    fn next_upkeep(&self) -> Option<DateTime<Utc>> {
+        let tried_again = self.back_off.as_ref().map(|back_off| back_off.until);
+        self.next_renewal().max(tried_again)
     }
 
     /// Records what is left. A passing fault of the store is waited out until the deadline, and for a little while in any case.
@@ -81,42 +98,84 @@ impl Run {
         }
     }
 
-    /// Stops the attempts that `which` picks, and notes them as not attempted.
-    pub(super) fn give_back(&mut self, which: impl Fn(&Attempt) -> bool) -> usize {
-        let picked = self
-            .jobs
-            .extract_if(|_, job| matches!(job, Job::Attempt(attempt) if which(attempt)));
-        let mut picked: Vec<_> = picked
-            .filter_map(|(_, job)| match job {
-                Job::Attempt(attempt) => Some(attempt),
-                Job::Refresh { .. } => None,
-            })
-            .collect();
+    /// Stops the attempts that `which` picks and waits until none of them runs. What has ended by then counts as it ended, whenever
+    /// anybody looks; the others are noted as not attempted. Returns how many these are.
+    pub(super) async fn give_back(&mut self, which: impl Fn(&Attempt) -> bool) -> usize {
+        self.take_in_ended();
+        let picked = self.jobs.iter().filter_map(|(id, job)| match job {
+            Job::Attempt(attempt) if which(attempt) => {
+                attempt.abort.abort();
+                Some(*id)
+            }
+            _ => None,
+        });
+        let mut picked: HashSet<Id> = picked.collect();
+        let mut stopped = Vec::new();
+        while !picked.is_empty() {
+            self.renew_while_stopping().await;
+            let upkeep = self.next_upkeep();
+            let done = tokio::select! {
+                biased;
+                done = self.tasks.join_next_with_id() => done,
+                // A handler that blocks its thread ends when it pleases.
+                () = super::sleep_until(self.shared.clock.as_ref(), upkeep) => continue,
+            };
+            let Some(done) = done else { break };
+            let id = id_of(&done);
+            let is_aborted = done.as_ref().is_err_and(JoinError::is_cancelled);
+            if picked.remove(&id) && is_aborted {
+                stopped.extend(self.jobs.remove(&id));
+            } else {
+                self.take_in(done);
+            }
+        }
+        self.note_stopped(stopped)
+    }
+
+    fn note_stopped(&mut self, stopped: Vec<Job>) -> usize {
+        let attempts = stopped.into_iter().filter_map(|job| match job {
+            Job::Attempt(attempt) => Some(attempt),
+            Job::Refresh { .. } => None,
+        });
+        let mut attempts: Vec<_> = attempts.collect();
         // The same order each time, for those who look at it.
-        picked.sort_by_key(|attempt| attempt.claim.event.seq);
-        let mut count = 0;
-        for attempt in picked {
-            attempt.abort.abort();
+        attempts.sort_by_key(|attempt| attempt.claim.event.seq);
+        for attempt in &attempts {
             if attempt.lease_lost {
                 self.leases.remove(&attempt.claim.event.id);
             } else {
                 self.hand_back(&attempt.claim);
             }
-            count += 1;
         }
-        if count > 0 {
+        if !attempts.is_empty() {
             // The probe may have been among them, and will not answer.
             self.pauses.probe_inconclusive(self.now());
         }
-        count
+        attempts.len()
     }
 
-    /// Stops what is under way of a user, records it as not attempted, and claims nothing more of them.
+    /// Takes in the tasks that have ended, without waiting for any.
+    pub(super) fn take_in_ended(&mut self) {
+        while let Some(done) = self.tasks.try_join_next_with_id() {
+            self.take_in(done);
+        }
+    }
+
+    /// Stops what is under way of a user, records what became of it, and claims nothing more of them. When it returns, no handler
+    /// runs for the user.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
+        self.pauses.signed_out(user_id.clone());
         self.hand_back_waiting(|_, waiting| waiting.claim.event.user_id == user_id);
-        let given_back = self.give_back(|attempt| attempt.claim.event.user_id == user_id);
+        let is_of_user = |attempt: &Attempt| attempt.claim.event.user_id == user_id;
+        let given_back = self.give_back(is_of_user).await;
         info!(given_back, "a user has signed out");
-        self.pauses.signed_out(user_id);
         self.record().await
+    }
+}
+
+fn id_of(done: &TaskEnd) -> Id {
+    match done {
+        Ok((id, _)) => *id,
+        Err(error) => error.id(),
     }
 }

@@ -8,6 +8,8 @@ use tracing::info;
 use super::{Command, Run};
 use crate::error::StoreError;
 use crate::processor::Stopped;
+use crate::processor::health::Health;
+use crate::statistics::WaitsFor;
 
 impl Run {
     /// Ends all work, closes the store's files, answers, and waits to be woken.
@@ -18,6 +20,9 @@ impl Run {
     ) {
         let suspended = self.end_work(within).await;
         let is_suspended = suspended.is_ok();
+        if is_suspended {
+            self.health.send_replace(Health::Suspended);
+        }
         // Whoever asked may have stopped waiting; the suspension stands.
         let _ = reply.send(suspended);
         if is_suspended {
@@ -50,6 +55,8 @@ impl Run {
                     let _ = reply.send(resumed);
                     if is_resumed {
                         info!("outbox run resumed");
+                        self.back_off = None;
+                        self.health.send_replace(Health::Healthy);
                         // Leases may have ended and retries become due; the network may be another.
                         self.pauses.probe_now(self.now());
                         self.due_at = Some(self.now());
@@ -64,9 +71,9 @@ impl Run {
                     let _ = reply.send(Ok(()));
                 }
                 Some(Command::SignIn { user_id }) => self.pauses.signed_in(&user_id),
-                // All work is due on resuming anyway.
-                Some(Command::Trigger | Command::Online) => {}
-                Some(Command::Explain { reply, .. }) => drop(reply),
+                Some(Command::Explain { reply, .. }) => {
+                    let _ = reply.send(Some(WaitsFor::Resume));
+                }
             }
         }
     }

@@ -6,67 +6,80 @@ use chrono::{DateTime, Utc};
 use tracing::{debug, warn};
 use uuid::Uuid;
 
-use super::{Held, Job, Run};
+use super::{Job, Run};
 use crate::claim::Lease;
 use crate::clock;
 use crate::error::StoreError;
 
 impl Run {
-    /// Renews leases when a third of their time is over, all of one duration together.
+    /// Renews leases when a third of their time is over, all of one duration together. What fails is due again at once.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
-        let now = self.now();
-        let due = |(duration, at): (&Duration, &DateTime<Utc>)| (*at <= now).then_some(*duration);
-        let due: Vec<Duration> = self.renew_at.iter().filter_map(due).collect();
-        for duration in due {
-            self.renew_those_of(duration).await?;
+        for (duration, due) in self.leases.due(self.now()) {
+            self.renew_those_of(duration, due).await?;
         }
         Ok(())
     }
 
-    async fn renew_those_of(&mut self, duration: Duration) -> Result<(), StoreError> {
-        let held: Vec<Lease> = self
-            .leases
-            .values()
-            .filter(|held| held.duration == duration)
-            .map(|held| held.lease)
-            .collect();
-        let due = self.renew_at.remove(&duration);
+    async fn renew_those_of(
+        &mut self,
+        duration: Duration,
+        due: DateTime<Utc>,
+    ) -> Result<(), StoreError> {
+        let held = self.leases.of(duration);
         if held.is_empty() {
+            self.leases.renewed(duration);
             return Ok(());
         }
-        let late = due.and_then(|due| (self.now() - due).to_std().ok());
-        if let Some(late) = late.filter(|late| *late >= duration / 3) {
+        let late = (self.now() - due).to_std().unwrap_or_default();
+        if late >= duration / 3 && self.back_off.is_none() {
             warn!(
                 ?late,
                 "leases are renewed late: a handler blocks its thread, or the machine was asleep"
             );
         }
-        self.keep_leases(duration);
         let renewed = self.shared.repository.extend(&held, duration).await?;
+        self.take_in_renewal(duration, &held, renewed);
+        Ok(())
+    }
+
+    /// Takes in what became of leases that were to be renewed.
+    pub(super) fn take_in_renewal(
+        &mut self,
+        duration: Duration,
+        held: &[Lease],
+        renewed: Vec<Option<Lease>>,
+    ) {
+        self.activity += 1;
+        self.leases.renewed(duration);
         for (held, renewed) in held.iter().zip(renewed) {
             match renewed {
                 Some(lease) => self.hold(lease, duration),
                 None => self.lose(held.event_id),
             }
         }
-        Ok(())
     }
 
     /// Notes a lease that is to be kept until its outcome is recorded.
     pub(super) fn hold(&mut self, lease: Lease, duration: Duration) {
-        self.leases.insert(lease.event_id, Held { lease, duration });
-        self.keep_leases(duration);
+        self.leases.hold(lease, duration, self.shared.clock.now());
     }
 
     /// When the next leases are to be renewed.
     pub(super) fn next_renewal(&self) -> Option<DateTime<Utc>> {
-        self.renew_at.values().min().copied()
+        self.leases.next_renewal()
     }
 
-    /// Somebody else has the event, or may have it at any time: the handler is stopped where it is.
+    /// Somebody else has the event, or is past it: the handler is stopped where it is, and an outcome is not recorded.
     fn lose(&mut self, event_id: Uuid) {
         self.leases.remove(&event_id);
         self.forget_waiting(event_id);
+        let is_of_it = |id: Uuid| id == event_id;
+        for lost in self
+            .unrecorded
+            .extract_if(.., |settlement| is_of_it(settlement.lease.event_id))
+        {
+            warn!(event_id = %lost.lease.event_id, "the lease was lost; the outcome is not recorded");
+        }
         for job in self.jobs.values_mut() {
             if let Job::Attempt(attempt) = job
                 && attempt.claim.event.id == event_id
@@ -76,11 +89,6 @@ impl Run {
                 attempt.abort.abort();
             }
         }
-    }
-
-    fn keep_leases(&mut self, duration: Duration) {
-        let at = clock::after(self.now(), duration / 3);
-        self.renew_at.entry(duration).or_insert(at);
     }
 
     /// Deletes old delivered events, where there are any and it is time.

@@ -1,5 +1,6 @@
 //! The store in memory as an [`OutboxRepository`].
 
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -11,13 +12,13 @@ use uuid::Uuid;
 use super::state::State;
 use super::{MemoryStore, is_of};
 use crate::claim::{Claim, ClaimRequest, Lease};
-use crate::clock::{self, Clock};
+use crate::clock::Clock;
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
-use crate::repository::{OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
@@ -192,6 +193,7 @@ impl OutboxRepository for MemoryStore {
         for seq in &seqs {
             state.give_to(*seq, to, now);
         }
+        state.told_becomes(from, to);
         if let Some(cleaned_up) = state.cleaned_up.remove(from) {
             *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
         }
@@ -227,6 +229,24 @@ impl OutboxRepository for MemoryStore {
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         self.awake("discard")?;
         Ok(self.delete(|event| event.status == OutboxStatus::Dead && ids.contains(&event.id)))
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let now = self.now();
+        let state = &mut *self.state();
+        let by_seq: HashMap<i64, &OutboxEvent> =
+            seen.iter().map(|event| (event.seq, event)).collect();
+        let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+        let goes = |event: &&OutboxEvent| {
+            let is_alone = unit == DeleteUnit::Event || !event.is_open();
+            state.is_as_seen(event) && (is_alone || state.open_in_lane_of(event).all(was_seen))
+        };
+        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
+        for seq in &seqs {
+            state.remove(*seq, now);
+        }
+        self.shared.signal.raise();
+        Ok(seqs.len() as u64)
     }
 
     async fn delete_events_for_entities(
@@ -323,8 +343,10 @@ impl OutboxRepository for MemoryStore {
         let mut left = request.limit();
         for part in request.parts() {
             let turns = part.turns().min(left);
+            load.keep_for_turns(&part);
             let seqs = state.choose_in_order(&part, left - turns, &mut load);
             left = take(state, seqs);
+            load.turns_begin();
             let firsts = state.first_of_each(&part);
             let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
             left = take(state, seqs);
@@ -355,33 +377,39 @@ impl OutboxRepository for MemoryStore {
     ) -> Result<Vec<Option<Lease>>, StoreError> {
         self.awake("extend")?;
         let now = self.now();
-        let expires_at = clock::after(now, lease);
         let state = &mut *self.state();
-        Ok(leases
-            .iter()
-            .map(|held| {
-                let seq = state.taken(held)?.seq;
-                state.change(seq, now, |event| {
-                    event.lease_expires_at = Some(expires_at);
-                    // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
-                    event.last_attempt_at = event.last_attempt_at.min(Some(now));
-                });
-                Some(Lease {
-                    expires_at,
-                    ..*held
-                })
-            })
-            .collect())
+        let extended = leases.iter().map(|held| state.extend(held, now, lease));
+        Ok(extended.collect())
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let (_, rescued) = self.rescue_others(&[], None).await?;
+        Ok(rescued)
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
         self.awake("rescue")?;
         let now = self.now();
-        let rescued = self.state().rescue(now);
+        let state = &mut *self.state();
+        let renewed = held.iter().map(|(lease, duration)| {
+            if lease.expires_at > now {
+                return Some(*lease);
+            }
+            state.extend(lease, now, *duration)
+        });
+        let renewed = renewed.collect();
+        let rescued = match only {
+            Some(only) => state.rescue_only(now, only),
+            None => state.rescue(now),
+        };
         if rescued != Rescued::default() {
             self.shared.signal.raise();
         }
-        Ok(rescued)
+        Ok((renewed, rescued))
     }
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {

@@ -1,6 +1,6 @@
 //! The rows, and the queues that they stand in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -58,6 +58,10 @@ pub(super) struct State {
     folded: HashMap<Uuid, Folded>,
     /// How many completed events of each user clean-up deleted.
     pub(super) cleaned_up: HashMap<String, u64>,
+    /// Of which entities of which users events were deleted that the remote service may have seen.
+    told: HashSet<(String, EntityId)>,
+    /// Users of whom it may know any entity.
+    told_of_any: HashSet<String>,
     last_seq: i64,
 }
 
@@ -105,7 +109,12 @@ impl State {
                 && (row.order == Order::User || row.entity_id == event.entity_id)
         });
         let waiting = newest?.clone();
-        let folded = event.folded_into(&waiting, now)?;
+        let folded = match event.folded_into(&waiting, now) {
+            Some(folded) => folded,
+            None => event
+                .cancels(&waiting, now)
+                .filter(|_| self.was_never_told(&waiting))?,
+        };
         for (id, fingerprint) in [
             (waiting.id, waiting.fingerprint()),
             (event.id, event.fingerprint()),
@@ -118,6 +127,35 @@ impl State {
         let enqueued = Enqueued::carried(event, &folded);
         self.change(waiting.seq, now, |row| *row = folded);
         Some(enqueued)
+    }
+
+    /// Whether the remote service cannot know the entity of this event, nor hear of it from another event.
+    fn was_never_told(&self, event: &OutboxEvent) -> bool {
+        let is_of_another = |row: &OutboxEvent| {
+            row.seq != event.seq
+                && row.entity_id == event.entity_id
+                && row.user_id == event.user_id
+                // What was cancelled out was told to nobody.
+                && !(row.status == OutboxStatus::Completed && row.last_attempt_at.is_none())
+        };
+        let entity = (event.user_id.clone(), event.entity_id.clone());
+        !self.told.contains(&entity)
+            && !self.told_of_any.contains(&event.user_id)
+            && !self.rows.values().any(is_of_another)
+    }
+
+    /// All events of one user became those of another: so did what the service knows.
+    pub(super) fn told_becomes(&mut self, from: &str, to: &str) {
+        let of_user = self.told.iter().filter(|(user, _)| user == from);
+        let moved: Vec<_> = of_user
+            .map(|(_, entity)| (to.to_owned(), entity.clone()))
+            .collect();
+        self.told.extend(moved);
+        if self.told_of_any.contains(from) {
+            self.told_of_any.insert(to.to_owned());
+        }
+        // Which of them the service knows as the first user's cannot be looked up any more.
+        self.told_of_any.insert(from.to_owned());
     }
 
     fn insert(&mut self, mut event: OutboxEvent, now: DateTime<Utc>) {
@@ -133,6 +171,10 @@ impl State {
         self.unqueue(seq);
         if let Some(event) = self.rows.remove(&seq) {
             self.by_id.remove(&event.id);
+            if !event.was_never_attempted() {
+                let entity = (event.user_id.clone(), event.entity_id.clone());
+                self.told.insert(entity);
+            }
             self.folded.retain(|_, folded| folded.into != seq);
             let lane = Lane::of(&event);
             if let Some(line) = self.lanes.get_mut(&lane) {
@@ -229,6 +271,21 @@ impl State {
                 self.leased.remove(&(ends, seq));
             }
         }
+    }
+
+    /// Whether an event is as somebody saw it.
+    pub(super) fn is_as_seen(&self, seen: &OutboxEvent) -> bool {
+        self.rows.get(&seen.seq) == Some(seen)
+    }
+
+    /// The undelivered events that stand in the lane of this one.
+    pub(super) fn open_in_lane_of(
+        &self,
+        event: &OutboxEvent,
+    ) -> impl Iterator<Item = &OutboxEvent> {
+        let line = self.lanes.get(&Lane::of(event));
+        let open = line.into_iter().flat_map(|line| &line.open);
+        open.filter_map(|seq| self.rows.get(seq))
     }
 
     /// The event that `event` waits behind, if it does.
@@ -410,11 +467,48 @@ impl State {
         }
     }
 
+    /// Moves the end of a lease that nobody else has taken, be it over or not.
+    pub(super) fn extend(
+        &mut self,
+        held: &Lease,
+        now: DateTime<Utc>,
+        lease: Duration,
+    ) -> Option<Lease> {
+        let seq = self.taken(held)?.seq;
+        let expires_at = clock::after(now, lease);
+        self.change(seq, now, |event| {
+            event.lease_expires_at = Some(expires_at);
+            // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+            event.last_attempt_at = event.last_attempt_at.min(Some(now));
+        });
+        Some(Lease {
+            expires_at,
+            ..*held
+        })
+    }
+
     pub(super) fn rescue(&mut self, now: DateTime<Utc>) -> Rescued {
+        self.rescue_ended_by(now, now)
+    }
+
+    /// The same for just these leases, each if it has ended and is as it was.
+    pub(super) fn rescue_only(&mut self, now: DateTime<Utc>, leases: &[Lease]) -> Rescued {
+        let long_ago = DateTime::<Utc>::MIN_UTC;
+        for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
+            let taken = self.taken(lease);
+            let same = taken.filter(|event| event.lease_expires_at == Some(lease.expires_at));
+            if let Some(seq) = same.map(|event| event.seq) {
+                self.change(seq, now, |event| event.lease_expires_at = Some(long_ago));
+            }
+        }
+        self.rescue_ended_by(now, long_ago)
+    }
+
+    fn rescue_ended_by(&mut self, now: DateTime<Utc>, ended_by: DateTime<Utc>) -> Rescued {
         self.follow_clock(now);
         let mut rescued = Rescued::default();
         while let Some(&(ends, seq)) = self.leased.first()
-            && ends <= now
+            && ends <= ended_by
         {
             self.leased.pop_first();
             let taken_back = self.transit(seq, Cause::Rescue, now, |event| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
-use crate::clock::{Clock, SystemClock};
+use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
 
@@ -63,13 +63,16 @@ impl Durability {
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
     path: PathBuf,
-    clock: Arc<dyn Clock>,
+    /// Unless given, the machine's.
+    clock: Option<Arc<dyn Clock>>,
     settings: Settings,
 }
 
 /// What a connection of ours is set up with.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
+    /// The folder of a store of a test: removed when the store and its threads have ended.
+    pub(super) temporary: Option<Arc<tempfile::TempDir>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
@@ -81,8 +84,9 @@ impl SqliteStoreBuilder {
     pub(super) fn new(path: &Path) -> Self {
         Self {
             path: path.to_owned(),
-            clock: Arc::new(SystemClock),
+            clock: None,
             settings: Settings {
+                temporary: None,
                 single_process: false,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
@@ -90,6 +94,20 @@ impl SqliteStoreBuilder {
                 statements: None,
             },
         }
+    }
+
+    /// For a database in a folder of its own.
+    pub(super) fn temporary() -> Result<Self, StoreError> {
+        let folder = tempfile::Builder::new()
+            .prefix("outbox-")
+            .tempdir()
+            .map_err(|error| {
+                let message = "the temporary folder for the database could not be made";
+                StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+            })?;
+        let mut builder = Self::new(&folder.path().join("outbox.db"));
+        builder.settings.temporary = Some(Arc::new(folder));
+        Ok(builder)
     }
 
     /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
@@ -111,7 +129,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its commits.
+    /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
+    /// that was killed is taken up at once by the next, instead of when its leases end.
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
@@ -120,7 +139,7 @@ impl SqliteStoreBuilder {
 
     /// What due times and leases are compared with. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
-        self.clock = Arc::new(clock);
+        self.clock = Some(Arc::new(clock));
         self
     }
 
@@ -146,9 +165,10 @@ impl SqliteStoreBuilder {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; without one, use a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory`, or a MemoryStore",
             ));
         }
+        let clock = clock.unwrap_or_else(clock::of_this_runtime);
         // A store that is suspended is opened again, in whatever folder the process then is.
         let path: Arc<Path> = std::path::absolute(&path).unwrap_or(path).into();
         let signal = Arc::new(Signal::new());
@@ -165,7 +185,7 @@ impl SqliteStoreBuilder {
                 watch,
                 settings,
                 state: Mutex::new(State::Open(connections)),
-                threads: tokio::sync::Mutex::new(threads),
+                threads: Mutex::new(threads),
             }),
         })
     }

@@ -1,16 +1,21 @@
 //! Changing and deleting events by hand.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
+use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
 use uuid::Uuid;
 
 use super::insert::fetch;
 use super::lane::{Lane, lane_columns};
+use super::row::entity_value;
 use super::tally::{self, Class};
-use crate::entity::EntityId;
+use super::told;
+use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
+use crate::repository::DeleteUnit;
 
 /// What became of an edit.
 pub(super) enum Edited {
@@ -39,6 +44,7 @@ pub(super) fn update(
              slot = CASE
                  WHEN slot NOT IN ('ready', 'waiting') THEN slot
                  WHEN slot IS NULL THEN NULL
+                 WHEN :due = next_attempt_at THEN slot
                  WHEN :due > :now THEN 'waiting'
                  ELSE 'ready' END
          WHERE id = :id",
@@ -122,6 +128,7 @@ pub(super) fn reassign(
         count += 1;
     }
     tally::reassign(conn, from, to)?;
+    told::reassign(conn, from, to)?;
     if let Some(completed) = take_cleaned_up(conn, from)? {
         add_cleaned_up(conn, to, completed)?;
     }
@@ -172,70 +179,91 @@ fn take_cleaned_up(conn: &Connection, user_id: &str) -> rusqlite::Result<Option<
         .optional()
 }
 
-pub(super) fn delete_one(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    id: Uuid,
-) -> rusqlite::Result<bool> {
-    let deleted = delete(conn, now, "id = ?1", params![id])?;
-    Ok(deleted > 0)
+pub(super) fn delete_one(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    Ok(delete(conn, "DELETE FROM outbox_events WHERE id = ?1", params![id])? > 0)
 }
 
 /// Deletes those that are dead.
-pub(super) fn discard(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    ids: &[Uuid],
-) -> rusqlite::Result<u64> {
+pub(super) fn discard(conn: &Connection, ids: &[Uuid]) -> rusqlite::Result<u64> {
     let mut count = 0;
     for id in ids {
-        count += delete(conn, now, "id = ?1 AND status = 'dead'", params![id])?;
+        let sql = "DELETE FROM outbox_events WHERE id = ?1 AND status = 'dead'";
+        count += delete(conn, sql, params![id])?;
+    }
+    Ok(count)
+}
+
+/// Deletes those that are as they were seen; see [`OutboxRepository::delete_seen`](crate::OutboxRepository::delete_seen).
+pub(super) fn delete_seen(
+    conn: &Connection,
+    seen: &[OutboxEvent],
+    unit: DeleteUnit,
+) -> rusqlite::Result<u64> {
+    let by_seq: HashMap<i64, &OutboxEvent> = seen.iter().map(|event| (event.seq, event)).collect();
+    let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+    let mut lanes = HashMap::new();
+    let mut doomed = BTreeSet::new();
+    for event in seen {
+        if fetch(conn, event.id)?.as_ref() != Some(event) {
+            continue;
+        }
+        if unit == DeleteUnit::Lane && event.is_open() && event.order != Order::None {
+            let lane = Lane {
+                entity_id: entity_value(&event.entity_id),
+                user_id: ValueRef::Text(event.user_id.as_bytes()),
+                order: event.order,
+            };
+            let was_seen = match lanes.entry((event.user_id.as_str(), lane.key())) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(unknown) => {
+                    let events = lane.events(conn)?;
+                    *unknown.insert(events.iter().all(|row| was_seen(&row.event)))
+                }
+            };
+            if !was_seen {
+                continue;
+            }
+        }
+        doomed.insert(event.seq);
+    }
+    // From the last of each lane to its first: there is nobody left to hand on to.
+    let mut count = 0;
+    for seq in doomed.iter().rev() {
+        count += delete(
+            conn,
+            "DELETE FROM outbox_events WHERE seq = ?1",
+            params![seq],
+        )?;
     }
     Ok(count)
 }
 
 pub(super) fn delete_of_entities(
     conn: &Connection,
-    now: DateTime<Utc>,
     entity_ids: &[EntityId],
     user_id: Option<&str>,
 ) -> rusqlite::Result<u64> {
     let mut count = 0;
     for entity_id in entity_ids {
         let values: [&dyn ToSql; 2] = [entity_id, &user_id];
-        let condition = "entity_id = ?1 AND (?2 IS NULL OR user_id = ?2)";
-        count += delete(conn, now, condition, &values[..])?;
+        let sql = "DELETE FROM outbox_events WHERE entity_id = ?1 AND (?2 IS NULL OR user_id = ?2)";
+        count += delete(conn, sql, &values[..])?;
     }
     Ok(count)
 }
 
-pub(super) fn delete_of_user(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    user_id: &str,
-) -> rusqlite::Result<u64> {
+pub(super) fn delete_of_user(conn: &Connection, user_id: &str) -> rusqlite::Result<u64> {
     take_cleaned_up(conn, user_id)?;
-    delete(conn, now, "user_id = ?1", params![user_id])
+    let count = delete(
+        conn,
+        "DELETE FROM outbox_events WHERE user_id = ?1",
+        params![user_id],
+    )?;
+    Ok(count)
 }
 
-/// Deletes, and lets go what was behind.
-fn delete(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    condition: &'static str,
-    values: impl Params,
-) -> rusqlite::Result<u64> {
-    let sql = format!(
-        "DELETE FROM outbox_events WHERE {condition} RETURNING {}",
-        lane_columns!()
-    );
-    let mut statement = conn.prepare_cached(&sql)?;
-    // All of them are gone when the first is returned.
-    let mut rows = statement.query(values)?;
-    let mut count = 0;
-    while let Some(row) = rows.next()? {
-        Lane::of(row, 0)?.hand_on_if_idle(conn, now.timestamp_micros())?;
-        count += 1;
-    }
-    Ok(count)
+/// Deletes. A trigger lets go what was behind.
+fn delete(conn: &Connection, sql: &'static str, values: impl Params) -> rusqlite::Result<u64> {
+    let count = conn.prepare_cached(sql)?.execute(values)?;
+    Ok(count as u64)
 }

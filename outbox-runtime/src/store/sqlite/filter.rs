@@ -175,11 +175,16 @@ struct Excluded<'r> {
     users: Vec<&'r str>,
 }
 
+fn destinations(selector: &Selector) -> Option<Vec<Option<&str>>> {
+    let to = selector.of_destinations()?;
+    Some(to.iter().map(Option::as_deref).collect())
+}
+
 impl<'r> Excluded<'r> {
     fn by(selector: &'r Selector) -> Self {
         Self {
             types: selector.of_event_types(),
-            destinations: selector.of_destination().into_iter().collect(),
+            destinations: destinations(selector).unwrap_or_default(),
             users: selector.of_user().into_iter().collect(),
         }
     }
@@ -199,15 +204,15 @@ impl<'r> Excluded<'r> {
         let selectors = selectors.iter().filter(|selector| !selector.is_nothing());
         for selector in selectors {
             let types = selector.of_event_types();
-            match (selector.of_destination(), selector.of_user()) {
+            match (destinations(selector), selector.of_user()) {
                 (to, Some(user)) => by_users.entry((types, to)).or_default().push(user),
-                (Some(to), None) => of_all_users.entry(types).or_default().push(to),
+                (Some(mut to), None) => of_all_users.entry(types).or_default().append(&mut to),
                 (None, None) => to_all.push(types),
             }
         }
         let by_users = by_users.into_iter().map(|((types, to), users)| Self {
             types,
-            destinations: to.into_iter().collect(),
+            destinations: to.unwrap_or_default(),
             users,
         });
         let of_all_users = of_all_users.into_iter().map(|(types, destinations)| Self {

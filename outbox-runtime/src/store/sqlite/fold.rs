@@ -9,6 +9,7 @@ use super::lane::Lane;
 use super::row::{entity_value, read, select_events};
 use super::savepoint::in_savepoint;
 use super::tally::{self, Class};
+use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
@@ -48,8 +49,12 @@ fn fold_in_savepoint(
     let Some(waiting) = newest.map(|row| row.event) else {
         return Ok(None);
     };
-    let Some(folded) = event.folded_into(&waiting, now) else {
-        return Ok(None);
+    let folded = match event.folded_into(&waiting, now) {
+        Some(folded) => folded,
+        None => match event.cancels(&waiting, now) {
+            Some(cancelled) if told::was_never_told(conn, &waiting)? => cancelled,
+            _ => return Ok(None),
+        },
     };
     remember(conn, waiting.id, waiting.seq, waiting.fingerprint())?;
     remember(conn, event.id, waiting.seq, event.fingerprint())?;

@@ -19,7 +19,8 @@ use crate::event::{Operation, OutboxEvent};
 /// and inside any transaction: who writes holds the database's only write lock.
 ///
 /// An id that is there is ignored, and so is one that was folded into another event: its status is NULL then, which the
-/// table refuses. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
+/// table refuses. What a driver has made of the entity's id is looked at here: a constraint that it breaks would be ignored as
+/// well, and the event lost without a word, whereas a text in a column of integers fails the statement. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
 macro_rules! insert {
     ($($blocked:expr),+) => {
         concat!(
@@ -27,7 +28,10 @@ macro_rules! insert {
 INSERT OR IGNORE INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
      metadata, metadata_version, lane, on_dead, destination, status, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+VALUES (coalesce(?1, x''), ?2, ?3, ?4, ?5,
+    CASE WHEN typeof(?1) = 'integer' OR typeof(?1) = 'text' OR (typeof(?1) = 'blob' AND length(?1) = 16) THEN ?6
+        ELSE 'none, as entity_id is not an integer, 16 bytes or a text' END,
+    ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
     CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 'pending' END,
     CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END)"
         )

@@ -9,7 +9,7 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
-use super::row::{ReadRow, columns, read};
+use super::row::{ReadRow, columns, read, read_all};
 use crate::entity::Order;
 
 /// The lane of an event, borrowed from its row: whatever is in there, it is compared byte for byte.
@@ -223,6 +223,17 @@ impl<'r> Lane<'r> {
             ")"
         );
         self.fetch(conn, sql)
+    }
+
+    /// All of them.
+    pub(super) fn events(&self, conn: &Connection) -> rusqlite::Result<Vec<ReadRow>> {
+        let sql = in_lane!(
+            self.order,
+            concat!("SELECT ", columns!(), " FROM outbox_events WHERE "),
+            ""
+        );
+        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
+        read_all(conn.prepare_cached(sql)?.query(params_from_iter(values))?)
     }
 
     /// The newest event.

@@ -26,8 +26,10 @@ mod edit;
 mod fault;
 mod filter;
 mod fold;
+mod inbox;
 mod insert;
 mod lane;
+mod processes;
 mod query;
 mod queue;
 mod reader;
@@ -39,6 +41,8 @@ mod schema;
 mod sinks;
 mod tally;
 mod threads;
+mod told;
+mod triggers;
 mod turns;
 mod watch;
 mod writer;
@@ -46,6 +50,7 @@ mod writer;
 pub use self::builder::{Durability, SqliteStoreBuilder};
 pub use self::counter::StatementCounter;
 pub use self::insert::SqlValue;
+pub use self::processes::{ProcessState, StoreProcess};
 
 /// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
 /// its event are written in one transaction.
@@ -96,8 +101,9 @@ struct Shared {
     settings: Settings,
     /// Read by every call, so never held across a wait.
     state: Mutex<State>,
-    /// Held while the store is closed, suspended or opened again, so that these come one after the other.
-    threads: tokio::sync::Mutex<Vec<JoinHandle<()>>>,
+    /// Held while the store is closed, suspended or opened again, so that these come one after the other: by a thread, never by a
+    /// future, which somebody might keep.
+    threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
 /// Whether the threads are there. They end although clones of the store are about.
@@ -123,7 +129,49 @@ impl SqliteStore {
         SqliteStoreBuilder::new(path.as_ref())
     }
 
+    /// Opens a database for a test: empty, of nobody else's, and gone with the last clone.
+    ///
+    /// It is a file in a folder of its own below the system's temporary one, and not SQLite's `:memory:`: a database in
+    /// memory has no WAL, and connections that share one lock each other out in other ways than those on a file, so that a test
+    /// would try another store than the app has. Commits do not wait for the medium. [`path`](Self::path) tells where it
+    /// is, for connections of the test's own; a process that is killed leaves the folder behind. For a test that needs no SQL, a
+    /// [`MemoryStore`](crate::MemoryStore) is faster.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] where the temporary folder cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open_in_memory().await?;
+    /// store.transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?)).await?;
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open_in_memory() -> Result<Self, StoreError> {
+        Self::builder_in_memory()?.open().await
+    }
+
+    /// Opening such a database with other settings than the default ones, with a clock of the test's for example.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_in_memory`](Self::open_in_memory).
+    pub fn builder_in_memory() -> Result<SqliteStoreBuilder, StoreError> {
+        let builder = SqliteStoreBuilder::temporary()?;
+        Ok(builder.durability(Durability::Normal).single_process())
+    }
+
     /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
+    ///
+    /// The answer of `.on(tx)` is for `?`: `mood.enqueue_create().on(tx)?`. Where the closure returns it as its value,
+    /// `Ok(mood.enqueue_create().on(tx))`, an event that was refused rolls the transaction back as well.
     ///
     /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
     /// process start on the event as soon as the commit is done.
@@ -148,6 +196,7 @@ impl SqliteStore {
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
         T: Send + 'static,
     {
+        let work = move |tx: &Savepoint<'_>| work(tx).and_then(crate::enqueue::unless_refused);
         let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer
@@ -176,41 +225,14 @@ impl SqliteStore {
 
     /// Ends the threads, once they have done what was asked before.
     async fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
-        let threads = &mut *self.shared.threads.lock().await;
-        {
-            let state = &mut *lock(&self.shared.state);
-            if matches!(state, State::Closed) {
-                return Err(fault::closed(operation));
-            }
-            *state = next;
-        }
-        threads::join(std::mem::take(threads)).await;
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        threads::apart(move || shared.let_go(next, operation)).await?
     }
 
     /// Opens the connections again, where they are suspended.
     async fn open_again(&self) -> Result<(), StoreError> {
-        let shared = &*self.shared;
-        let threads = &mut *shared.threads.lock().await;
-        match &*lock(&shared.state) {
-            State::Open(_) => return Ok(()),
-            State::Closed => return Err(fault::closed("resume")),
-            State::Suspended => {}
-        }
-        let watch = Some(Arc::clone(&shared.watch));
-        let Shared {
-            path,
-            settings,
-            clock,
-            signal,
-            ..
-        } = shared;
-        let opened = threads::open(path, settings, clock, signal, watch).await?;
-        *threads = opened.threads;
-        *lock(&shared.state) = State::Open(opened.connections);
-        // Others may have written meanwhile.
-        shared.signal.raise();
-        Ok(())
+        let shared = Arc::clone(&self.shared);
+        threads::apart(move || shared.open_again()).await?
     }
 
     /// Where the database is.
@@ -254,6 +276,49 @@ impl SqliteStore {
                 insert::insert_all(conn, clock.as_ref(), events.into_iter().map(Ok))
             })
             .await
+    }
+}
+
+impl Shared {
+    fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
+        let threads = &mut *lock(&self.threads);
+        {
+            let state = &mut *lock(&self.state);
+            match state {
+                State::Closed => return Err(fault::closed(operation)),
+                State::Open(connections) => connections.closing.cancel(),
+                State::Suspended => {}
+            }
+            *state = next;
+        }
+        threads::join(std::mem::take(threads));
+        // Runs that sleep learn that there is nothing to wait for.
+        self.signal.raise();
+        Ok(())
+    }
+
+    fn open_again(&self) -> Result<(), StoreError> {
+        let threads = &mut *lock(&self.threads);
+        match &*lock(&self.state) {
+            State::Open(_) => return Ok(()),
+            State::Closed => return Err(fault::closed("resume")),
+            State::Suspended => {}
+        }
+        let Self {
+            path,
+            settings,
+            clock,
+            signal,
+            watch,
+            ..
+        } = self;
+        let watch = Some(Arc::clone(watch));
+        let opened = inbox::block_on(threads::open(path, settings, clock, signal, watch))?;
+        *threads = opened.threads;
+        *lock(&self.state) = State::Open(opened.connections);
+        // Others may have written meanwhile.
+        self.signal.raise();
+        Ok(())
     }
 }
 

@@ -81,10 +81,12 @@ impl Claiming<'_> {
     fn in_turn(&mut self, request: &ClaimRequest, filter: &Filter<'_>) -> rusqlite::Result<()> {
         let turns = request.turns().min(self.left);
         let sql = first(filter);
+        self.load.keep_for_turns(request);
         self.all(request, filter, &sql, self.left - turns)?;
         if turns == 0 {
             return Ok(());
         }
+        self.load.turns_begin();
         let places = self.left.min(turns);
         let rows = turns::first_of_each(self.conn, request, filter, places, &mut self.load)?;
         self.take(request, rows)?;
@@ -359,6 +361,8 @@ impl<'c> Settling<'c> {
         } = settlement.lease;
         let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
         let Some(row) = rows.next()? else {
+            drop(rows);
+            *wakes |= hand_on_behind(conn, now, event_id)?;
             return Ok(Settled::LeaseLost);
         };
         let seq: i64 = row.get(0)?;
@@ -402,10 +406,26 @@ impl<'c> Settling<'c> {
     }
 }
 
+/// The lease of this event is lost. Where somebody's own statement has finished it, nobody else hands on: no trigger looks at
+/// what ends while it is leased.
+fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
+    let handed_on = conn
+        .prepare_cached(concat!(
+            "SELECT ",
+            lane_columns!(),
+            " FROM outbox_events WHERE id = ?1 AND open IS NULL"
+        ))?
+        .query_row(params![id], |row| {
+            Lane::of(row, 0)?.hand_on_if_idle(conn, now)
+        })
+        .optional()?;
+    Ok(handed_on.unwrap_or(false))
+}
+
 /// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.
 macro_rules! one_more {
     ($count:literal) => {
-        concat!("min(max(", $count, ", 0), 4294967294) + 1")
+        concat!("min(max(ifnull(", $count, ", 0), 0), 4294967294) + 1")
     };
 }
 
@@ -534,30 +554,74 @@ pub(super) fn extend(
 /// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
 /// meanwhile is touched.
 pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
+    rescue_ended_by(conn, now, now.timestamp_micros())
+}
+
+/// The same for just these leases, each if it has ended and is as it was.
+pub(super) fn rescue_only(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    leases: &[Lease],
+) -> rusqlite::Result<Rescued> {
+    end_leases(conn, leases, now, LONG_AGO)?;
+    rescue_ended_by(conn, now, LONG_AGO)
+}
+
+/// Before any lease ends by itself.
+const LONG_AGO: i64 = i64::MIN;
+
+/// Has leases that were not renewed since, and have ended by `now`, end at `at`.
+fn end_leases(
+    conn: &Connection,
+    leases: &[Lease],
+    now: DateTime<Utc>,
+    at: i64,
+) -> rusqlite::Result<()> {
+    let mut end = conn.prepare_cached(
+        "UPDATE outbox_events SET lease_expires_at = ?4
+         WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at = ?3 AND slot = 'leased'",
+    )?;
+    for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
+        let ends = lease.expires_at.timestamp_micros();
+        end.execute(params![lease.event_id, lease.token.as_uuid(), ends, at])?;
+    }
+    Ok(())
+}
+
+fn rescue_ended_by(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    ended_by: i64,
+) -> rusqlite::Result<Rescued> {
     follow_clock(conn, now)?;
     let mut statement = conn.prepare_cached(concat!(
         "UPDATE outbox_events
          SET status = CASE WHEN ",
         last_crash!(),
         " THEN 'dead' WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-             slot = CASE WHEN NOT (",
+             slot = CASE WHEN ",
         last_crash!(),
-        ") THEN 'ready' WHEN on_dead IS NULL THEN 'held' END,
-             open = CASE WHEN NOT (",
+        " THEN CASE WHEN on_dead IS NULL THEN 'held' END ELSE 'ready' END,
+             open = CASE WHEN on_dead IS NOT NULL AND ",
         last_crash!(),
-        ") OR on_dead IS NULL THEN 1 END,
+        " THEN NULL ELSE 1 END,
              dead_reason = CASE WHEN ",
         last_crash!(),
         " THEN ?2 END,
              attempt_count = max(attempt_count - 1, 0), crashes = ",
         one_more!("crashes"),
         ", next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
-         WHERE slot = 'leased' AND lease_expires_at <= ?1
+         WHERE slot = 'leased' AND lease_expires_at <= ?4
          RETURNING seq, status = 'dead', attempt_count, ",
         lane_columns!()
     ))?;
     let now = now.timestamp_micros();
-    let mut rows = statement.query(params![now, DeadReason::CrashLoop.as_str(), LEASE_EXPIRED])?;
+    let mut rows = statement.query(params![
+        now,
+        DeadReason::CrashLoop.as_str(),
+        LEASE_EXPIRED,
+        ended_by
+    ])?;
     let mut rescued = Rescued::default();
     let mut moves = Moves::default();
     while let Some(row) = rows.next()? {

@@ -5,11 +5,14 @@ use std::sync::Arc;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::fault::{closed, fault};
+use super::inbox::Inbox;
+use crate::clock::awaited;
 use crate::error::StoreError;
 
-type Question = Box<dyn FnOnce(&Connection) + Send>;
+pub(super) type Question = Box<dyn FnOnce(&Connection) + Send>;
 
 /// A handle on the reader thread, which ends when the last handle is gone.
 #[derive(Debug, Clone)]
@@ -19,8 +22,12 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(path: Arc<Path>, bound: usize) -> (Self, mpsc::Receiver<Question>) {
-        let (queue, questions) = mpsc::channel(bound);
+    pub(super) fn new(
+        path: Arc<Path>,
+        bound: usize,
+        closing: CancellationToken,
+    ) -> (Self, Inbox<Question>) {
+        let (queue, questions) = Inbox::new(bound, closing);
         (Self { queue, path }, questions)
     }
 
@@ -38,15 +45,15 @@ impl Reader {
         if self.queue.send(question).await.is_err() {
             return Err(closed(operation));
         }
-        match answer.await {
-            Ok(answer) => answer.map_err(|error| fault(operation, &self.path, error)),
-            Err(_) => Err(closed(operation)),
+        match awaited(answer).await {
+            Some(answer) => answer.map_err(|error| fault(operation, &self.path, error)),
+            None => Err(closed(operation)),
         }
     }
 }
 
-/// Serves questions until every handle is gone.
-pub(super) fn serve(conn: &Connection, mut questions: mpsc::Receiver<Question>) {
+/// Serves questions until every handle is gone or the store is closed.
+pub(super) fn serve(conn: &Connection, mut questions: Inbox<Question>) {
     while let Some(question) = questions.blocking_recv() {
         question(conn);
     }

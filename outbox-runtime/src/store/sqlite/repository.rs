@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, count, edit, insert, query, queue};
+use super::{SqliteStore, State, count, edit, insert, processes, query, queue};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -19,7 +19,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::rules::{handler_has_some, new_owner};
@@ -43,7 +43,11 @@ impl SqliteStore {
             .await
     }
 
-    async fn read<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
+    pub(super) async fn read<T, F>(
+        &self,
+        operation: &'static str,
+        query: F,
+    ) -> Result<T, StoreError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
@@ -142,7 +146,10 @@ impl OutboxRepository for SqliteStore {
         let claimed = self
             .write(OPERATION, move |conn, now, _| {
                 Ok(match queue::claim_one(conn, now, id, lease)? {
-                    Some(claim) => Ok(claim),
+                    Some(claim) => {
+                        processes::register(conn, now, std::slice::from_ref(&claim))?;
+                        Ok(claim)
+                    }
                     None => Err(insert::fetch(conn, id)?),
                 })
             })
@@ -222,18 +229,27 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
-        self.write("delete_event", move |conn, now, effects| {
+        self.write("delete_event", move |conn, _, effects| {
             effects.wakes = true;
-            edit::delete_one(conn, now, id)
+            edit::delete_one(conn, id)
         })
         .await
     }
 
     async fn discard(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         let ids = ids.to_vec();
-        self.write("discard", move |conn, now, effects| {
+        self.write("discard", move |conn, _, effects| {
             effects.wakes = true;
-            edit::discard(conn, now, &ids)
+            edit::discard(conn, &ids)
+        })
+        .await
+    }
+
+    async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        let seen = seen.to_vec();
+        self.write("delete_seen", move |conn, _, effects| {
+            effects.wakes = true;
+            edit::delete_seen(conn, &seen, unit)
         })
         .await
     }
@@ -245,17 +261,19 @@ impl OutboxRepository for SqliteStore {
     ) -> Result<u64, StoreError> {
         let entity_ids = entity_ids.to_vec();
         let user_id = user_id.map(str::to_owned);
-        self.write("delete_events_for_entities", move |conn, now, effects| {
+        self.write("delete_events_for_entities", move |conn, _, effects| {
             effects.wakes = true;
-            edit::delete_of_entities(conn, now, &entity_ids, user_id.as_deref())
+            edit::delete_of_entities(conn, &entity_ids, user_id.as_deref())
         })
         .await
     }
 
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
         let user_id = user_id.to_owned();
-        self.write("delete_all_events_for_user", move |conn, now, _| {
-            edit::delete_of_user(conn, now, &user_id)
+        self.write("delete_all_events_for_user", move |conn, _, effects| {
+            // With the order of events changed by hand, somebody else's may have waited for them.
+            effects.wakes = true;
+            edit::delete_of_user(conn, &user_id)
         })
         .await
     }
@@ -311,7 +329,9 @@ impl OutboxRepository for SqliteStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         let request = request.clone();
         self.write("claim", move |conn, now, _| {
-            queue::claim(conn, now, &request)
+            let claims = queue::claim(conn, now, &request)?;
+            processes::register(conn, now, &claims)?;
+            Ok(claims)
         })
         .await
     }
@@ -332,7 +352,9 @@ impl OutboxRepository for SqliteStore {
         let both = self
             .write("settle and claim", move |conn, now, effects| {
                 let settled = queue::settle_all(conn, now, &settlements, &mut effects.wakes)?;
-                Ok((settled, queue::claim(conn, now, &request)?))
+                let claims = queue::claim(conn, now, &request)?;
+                processes::register(conn, now, &claims)?;
+                Ok((settled, claims))
             })
             .await;
         match both {
@@ -363,10 +385,35 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn rescue(&self) -> Result<Rescued, StoreError> {
-        self.write("rescue", |conn, now, effects| {
-            let rescued = queue::rescue(conn, now)?;
+        let (_, rescued) = self.rescue_others(&[], None).await?;
+        Ok(rescued)
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let held = held.to_vec();
+        let only = only.map(<[Lease]>::to_vec);
+        let alone = self.shared.settings.single_process;
+        self.write("rescue", move |conn, now, effects| {
+            let renewed = held.iter().map(|(lease, duration)| {
+                if lease.expires_at > now {
+                    return Ok(Some(*lease));
+                }
+                queue::extend(conn, now, lease, *duration)
+            });
+            let renewed = renewed.collect::<rusqlite::Result<_>>()?;
+            let rescued = match only {
+                Some(only) => queue::rescue_only(conn, now, &only)?,
+                None => {
+                    processes::end_leases_of_the_dead(conn, now, alone)?;
+                    queue::rescue(conn, now)?
+                }
+            };
             effects.wakes |= rescued != Rescued::default();
-            Ok(rescued)
+            Ok((renewed, rescued))
         })
         .await
     }

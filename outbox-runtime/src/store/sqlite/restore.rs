@@ -10,6 +10,7 @@ use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
 use super::lane::lane_condition;
+use super::told;
 use crate::enqueue::NewEvent;
 use crate::entity::Order;
 use crate::error::{EnqueueError, StoreError};
@@ -59,6 +60,8 @@ impl SqliteStore {
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
+            // What the other outbox had delivered and forgotten is not known.
+            told::of_any(conn, event.user_id()).map_err(storage)?;
             return Ok(true);
         }
         fold::known(conn, event).map_err(storage)?.map(|_| false)
@@ -75,6 +78,16 @@ fn is_folded(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
         .query_row(params![id], |row| row.get(0))
 }
 
+/// The time by which it is decided whether the event waits: what was never attempted nor delayed is due, whatever the clock was
+/// set to when it was created.
+fn due_by(now: DateTime<Utc>, row: &OutboxEvent) -> DateTime<Utc> {
+    if row.last_attempt_at.is_none() && row.next_attempt_at <= row.created_at {
+        now.max(row.next_attempt_at)
+    } else {
+        now
+    }
+}
+
 fn text(text: Option<&str>) -> ToSqlOutput<'_> {
     ToSqlOutput::Borrowed(text.map_or(ValueRef::Null, ValueRef::from))
 }
@@ -85,6 +98,7 @@ fn insert(
     event: &NewEvent,
     row: &OutboxEvent,
 ) -> rusqlite::Result<bool> {
+    let now = due_by(now, row);
     let sql = match row.order {
         Order::Entity => RESTORE_BY_ENTITY,
         Order::User => RESTORE_BY_USER,

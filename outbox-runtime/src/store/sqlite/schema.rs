@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
 use super::builder::Settings;
 use super::counter;
 use super::fault::{fault, outdated_driver};
+use super::triggers::TRIGGERS;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The schema version that this program writes.
@@ -16,6 +17,19 @@ pub(super) const VERSION: i64 = 1;
 /// SQLite before 3.51.3 can corrupt a WAL database that several connections use
 /// (sqlite.org/wal.html, "The WAL-Reset Bug").
 const OLDEST_SQLITE: i32 = 3_051_003;
+
+/// So many lowercase hexadecimal digits, for `GLOB`.
+macro_rules! hex {
+    (4) => {
+        "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
+    };
+    (8) => {
+        concat!(hex!(4), hex!(4))
+    };
+    (12) => {
+        concat!(hex!(8), hex!(4))
+    };
+}
 
 /// One step a version, applied in order; a released step is never edited.
 ///
@@ -28,6 +42,9 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 /// - `leased`: with a handler
 /// - `held`: dead, holding back what is behind it
 /// - NULL: finished, or dead and skipped
+///
+/// `entity_id` takes what [`EntityId`](crate::EntityId) is, in its one form: a string that is a UUID or an integer would open a
+/// lane beside that of the UUID or integer.
 ///
 /// `open` is NULL where `slot` is, and 1 otherwise, for the indices that hold undelivered events: a change of `slot` rewrites
 /// the entry of a row in each index whose condition names it. Every index ends in `seq`, as all of SQLite's do.
@@ -48,14 +65,23 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 ///
 /// `outbox_tally` has how many events of a block of rows stand where; see [`tally`](super::tally), which writes it.
 ///
+/// `outbox_processes` has who claims; see [`processes`](super::processes).
+/// `outbox_told` remembers of which entities the service may know whose events are gone; see [`told`](super::told).
+///
 /// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
 /// into that row, and what the row itself was first.
-const STEPS: &[&str] = &["
+const STEPS: &[&[&str]] = &[&[concat!("
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
     id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
     event_type       TEXT    NOT NULL,
-    entity_id        ANY     NOT NULL,
+    entity_id        ANY     NOT NULL CHECK (CASE typeof(entity_id)
+        WHEN 'integer' THEN true
+        WHEN 'blob' THEN length(entity_id) = 16
+        WHEN 'text' THEN length(CAST(entity_id AS BLOB)) BETWEEN 1 AND 255
+            AND CAST(CAST(entity_id AS INTEGER) AS TEXT) <> entity_id
+            AND (length(entity_id) <> 36 OR entity_id NOT GLOB '", hex!(8), "-", hex!(4), "-", hex!(4), "-", hex!(4), "-", hex!(12), "')
+        ELSE false END),
     user_id          TEXT    NOT NULL,
     operation        TEXT    NOT NULL CHECK (operation = 'create' OR operation = 'update' OR operation = 'delete'),
     status           TEXT    NOT NULL,
@@ -109,7 +135,7 @@ CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane) WHERE
 CREATE INDEX outbox_user       ON outbox_events (user_id) WHERE lane = 'user' AND open IS NOT NULL;
 CREATE INDEX outbox_noted      ON outbox_events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND open IS NOT NULL;
 CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id) WHERE status = 'dead';
-CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id) WHERE completed_at IS NOT NULL;
+CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id, entity_id) WHERE completed_at IS NOT NULL;
 
 CREATE TABLE outbox_folded (
     id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -133,19 +159,23 @@ CREATE TABLE outbox_tally (
     user_id   TEXT
 ) STRICT;
 
+CREATE TABLE outbox_processes (
+    process        INTEGER PRIMARY KEY,
+    boot           TEXT,
+    pid_namespace  TEXT,
+    time_namespace TEXT,
+    started        INTEGER,
+    registered_at  INTEGER NOT NULL
+) STRICT;
+
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
 
-CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
-    DELETE FROM outbox_folded WHERE into_seq = old.seq;
-    UPDATE outbox_tally
-    SET fresh = fresh - (old.status = 'pending' OR (old.status = 'processing' AND old.attempt_count < 2)),
-        retrying = retrying - (old.status = 'failed' OR (old.status = 'processing' AND old.attempt_count > 1)),
-        completed = completed - (old.status = 'completed'),
-        dead = dead - (old.status = 'dead')
-    WHERE block = old.seq >> 10;
-    DELETE FROM outbox_tally WHERE block >= (SELECT coalesce(max(seq), 0) >> 10 FROM outbox_events);
-END;
-"];
+CREATE TABLE outbox_told (
+    user_end   BLOB NOT NULL,
+    entity_end BLOB NOT NULL,
+    PRIMARY KEY (user_end, entity_end)
+) STRICT, WITHOUT ROWID;
+"), TRIGGERS]];
 
 /// Opens the connection that writes, and makes sure that the tables are there in our version.
 pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
@@ -249,7 +279,9 @@ fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
         )?;
         let done = usize::try_from(found).unwrap_or(0);
         for (step, version) in STEPS.iter().zip(1_i64..).skip(done) {
-            tx.execute_batch(step)?;
+            for part in *step {
+                tx.execute_batch(part)?;
+            }
             tx.execute(
                 "INSERT INTO outbox_schema (version, applied_at) VALUES (?1, datetime('now'))",
                 [version],

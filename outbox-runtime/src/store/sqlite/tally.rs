@@ -125,12 +125,12 @@ pub(super) fn next_block(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(block.filter(|block| highest.is_some_and(|highest| *block < block_of(highest))))
 }
 
-/// Looks at as little of each row as tells its class: what most rows do not have is asked for first, or only counted.
+/// [`Class::of`] as SQL. Looks at as little of each row as tells its class: what most rows do not have is only counted.
 const COUNT_BLOCK: &str = "
 INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
 SELECT ?1, total - retrying - completed - dead, retrying, completed, dead, oldest, newest, CASE others WHEN 0 THEN one END
 FROM (SELECT count(*) AS total,
-        sum(attempt_count > 0 AND (status = 'failed' OR (status = 'processing' AND attempt_count > 1))) AS retrying,
+        sum(status = 'failed' OR (status = 'processing' AND attempt_count > 1)) AS retrying,
         count(completed_at) AS completed, count(dead_reason) AS dead,
         min(created_at) AS oldest, max(created_at) AS newest, sum(user_id <> one) AS others, one
     FROM outbox_events NOT INDEXED,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
 
 use super::builder::Settings;
 use super::reader::{self, Reader};
@@ -16,9 +17,11 @@ use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
 
-/// Handles on the threads that the store's two connections live on. They end when the last handle is gone.
+/// Handles on the threads that the store's two connections live on. They end when the last handle is gone, or when they are told to.
 #[derive(Clone)]
 pub(super) struct Connections {
+    /// Tells the threads to end, once they have done what was asked before.
+    pub(super) closing: CancellationToken,
     pub(super) writer: Writer,
     pub(super) reader: Reader,
 }
@@ -39,7 +42,8 @@ pub(super) async fn open(
     signal: &Arc<Signal>,
     watch: Option<Arc<Watch>>,
 ) -> Result<Opened, StoreError> {
-    let (reader, questions) = Reader::new(Arc::clone(path), settings.queue_bound);
+    let closing = CancellationToken::new();
+    let (reader, questions) = Reader::new(Arc::clone(path), settings.queue_bound, closing.clone());
     let (ready, opened) = oneshot::channel();
     // Nothing is ever sent: its sender is gone when the reader's connection is.
     let (reading, reader_ended) = std::sync::mpsc::channel::<Infallible>();
@@ -48,6 +52,7 @@ pub(super) async fn open(
     let writer_thread = {
         let (path, settings) = (Arc::clone(path), settings.clone());
         let (clock, signal) = (Arc::clone(clock), Arc::clone(signal));
+        let closing = closing.clone();
         spawn("outbox-writer", move || {
             counter::count_here(settings.statements.clone());
             match schema::open_writer(&path, &settings) {
@@ -57,7 +62,7 @@ pub(super) async fn open(
                     let register = || Watch::register(&conn, Arc::clone(&clock), signal, alone);
                     let watch = watch.unwrap_or_else(register);
                     let (writer, mut thread) =
-                        Writer::new(conn, path, settings, clock, Arc::clone(&watch));
+                        Writer::new(conn, path, settings, clock, Arc::clone(&watch), closing);
                     if ready.send(Ok((writer, watch))).is_ok() {
                         thread.serve();
                         // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.
@@ -89,26 +94,33 @@ pub(super) async fn open(
     opened.await.map_err(|_| fault::closed("open"))??;
 
     Ok(Opened {
-        connections: Connections { writer, reader },
+        connections: Connections {
+            closing,
+            writer,
+            reader,
+        },
         threads: vec![writer_thread, reader_thread],
         watch,
     })
 }
 
-/// Waits until the threads have ended, and with them their connections.
-pub(super) async fn join(threads: Vec<JoinHandle<()>>) {
-    if threads.is_empty() {
-        return;
+/// Waits until the threads have ended, and with them their connections. Blocks.
+pub(super) fn join(threads: Vec<JoinHandle<()>>) {
+    for thread in threads {
+        // A thread that panicked has ended, too.
+        let _ = thread.join();
     }
-    let (done, ended) = oneshot::channel();
-    // Joining blocks, which a task must not.
-    std::thread::spawn(move || {
-        for thread in threads {
-            let _ = thread.join();
-        }
-        let _ = done.send(());
-    });
-    let _ = ended.await;
+}
+
+/// Does what blocks, on a thread of its own that ends by itself: whoever asked may keep the future and never look at it again, and
+/// nobody else waits for that.
+pub(super) async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, StoreError> {
+    let (done, answer) = oneshot::channel();
+    let thread = spawn("outbox-files", move || drop(done.send(work())))?;
+    drop(thread);
+    answer.await.map_err(|_| fault::closed("open or close"))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {

@@ -8,13 +8,15 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::mpsc::error::TryRecvError;
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use super::builder::Settings;
 use super::fault::{closed, fault};
+use super::inbox::Inbox;
 use super::insert::Inserter;
 use super::watch::Watch;
 use super::{schema, tally};
-use crate::clock::Clock;
+use crate::clock::{Clock, awaited};
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 
@@ -40,7 +42,7 @@ pub(super) struct WriterThread {
     settings: Settings,
     clock: Arc<dyn Clock>,
     watch: Arc<Watch>,
-    queue: mpsc::Receiver<Message>,
+    queue: Inbox<Message>,
     /// Blocks are to be counted while nothing else is to be done.
     is_behind: bool,
 }
@@ -59,8 +61,9 @@ impl Writer {
         settings: Settings,
         clock: Arc<dyn Clock>,
         watch: Arc<Watch>,
+        closing: CancellationToken,
     ) -> (Self, WriterThread) {
-        let (sender, queue) = mpsc::channel(settings.queue_bound);
+        let (sender, queue) = Inbox::new(settings.queue_bound, closing);
         let thread = WriterThread {
             conn,
             path,
@@ -130,19 +133,23 @@ impl Writer {
         self.answered(ENQUEUE, request, answer).await
     }
 
-    async fn answered<T, E: From<StoreError>>(
+    async fn answered<T, E>(
         &self,
         operation: &'static str,
         request: Request,
         answer: oneshot::Receiver<Answered<T, E>>,
-    ) -> Result<T, E> {
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
         if self.queue.send(Message::Do(request)).await.is_err() {
             return Err(closed(operation).into());
         }
-        match answer.await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(panic)) => resume_unwind(panic),
-            Err(_) => Err(closed(operation).into()),
+        match awaited(answer).await {
+            Some(Ok(answer)) => answer,
+            Some(Err(panic)) => resume_unwind(panic),
+            None => Err(closed(operation).into()),
         }
     }
 }
@@ -273,7 +280,7 @@ impl Failure {
 }
 
 impl WriterThread {
-    /// Serves requests until every handle is gone.
+    /// Serves requests until every handle is gone or the store is closed.
     pub(super) fn serve(&mut self) {
         while let Some(first) = self.next() {
             let mut batch = Vec::new();

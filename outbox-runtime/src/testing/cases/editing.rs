@@ -6,11 +6,12 @@ use super::{
 use crate::claim::Claim;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
-use crate::entity::{EntityId, Order};
+use crate::entity::{Coalesce, EntityId, Order};
 use crate::error::StoreErrorKind;
 use crate::event::{DeadReason, Operation, OutboxStatus};
 use crate::metadata::RawMetadata;
-use crate::outcome::Settled;
+use crate::outcome::{Disposition, Settled};
+use crate::repository::DeleteUnit;
 use crate::retry::RetryPolicy;
 use crate::testing::ManualClock;
 
@@ -292,4 +293,121 @@ pub async fn what_was_completed_is_counted_beyond_clean_up(store: Store<'_>, clo
     assert_eq!(completed(Some("u2")).await, (0, 0));
     store.delete_all_events_for_user("u1").await.unwrap();
     assert_eq!(completed(None).await, (0, 0));
+}
+
+/// An event of a lane, and another that coalesces.
+fn change_of(entity: i64, order: Order, text: &str) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Update)
+        .with_order(order)
+        .with_coalesce(Coalesce::Latest)
+        .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
+}
+
+pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clock: &ManualClock) {
+    let mut seen = Vec::new();
+    for entity in 1..=6 {
+        seen.push(create(store, change_of(entity, Order::Entity, "old")).await);
+    }
+    // Folded into, claimed, given back, edited, deleted; the last is as it was.
+    create(store, change_of(1, Order::Entity, "new")).await;
+    let _ = store.mark_as_processing(seen[1].id, LEASE).await.unwrap();
+    let given_back = store.mark_as_processing(seen[2].id, LEASE).await.unwrap();
+    let back = Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal: None,
+    };
+    settle(store, &given_back, back).await;
+    let mut edited = seen[3].clone();
+    edited.priority += 1;
+    store.update_event(&edited).await.unwrap();
+    assert!(store.delete_event(seen[4].id).await.unwrap());
+    for unit in [DeleteUnit::Lane, DeleteUnit::Event] {
+        let deleted = store.delete_seen(&seen, unit).await.unwrap();
+        assert_eq!(deleted, u64::from(unit == DeleteUnit::Lane));
+        for (index, event) in seen.iter().enumerate() {
+            let is_there = store.fetch_event(event.id).await.unwrap().is_some();
+            assert_eq!(is_there, index < 4, "{event:?}");
+        }
+    }
+    let newest = fetch(store, &seen[0]).await;
+    let text = newest.metadata.as_ref().and_then(RawMetadata::as_str);
+    assert_eq!(text, Some("\"new\""));
+    assert_eq!(newest.created_at, clock.now());
+}
+
+pub async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    for (order, stays) in [(Order::Entity, 2), (Order::User, 4), (Order::None, 0)] {
+        let event = |entity| event(entity).with_order(order);
+        let mut seen = Vec::new();
+        for entity in [1, 1, 2, 2] {
+            seen.push(create(store, event(entity)).await);
+        }
+        let newer = create(store, event(1)).await;
+        let deleted = store.delete_seen(&seen, DeleteUnit::Lane).await.unwrap();
+        assert_eq!(deleted, 4 - stays, "{order:?}");
+        assert!(store.fetch_event(newer.id).await.unwrap().is_some());
+        // Whoever is first goes.
+        let first = claim_one(store).await;
+        let expected = if stays == 0 { newer.id } else { seen[0].id };
+        assert_eq!(first.event.id, expected, "{order:?}");
+        // Each event for itself: what is left of those that were seen, but for the claimed one.
+        let deleted = store.delete_seen(&seen, DeleteUnit::Event).await.unwrap();
+        assert_eq!(deleted, u64::saturating_sub(stays, 1), "{order:?}");
+        store.delete_all_events_for_user("u1").await.unwrap();
+    }
+}
+
+pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    let seen = create(store, change_of(1, Order::Entity, "old")).await;
+    let folded = create(store, change_of(1, Order::Entity, "new")).await;
+    assert_eq!(folded.id, seen.id);
+    let mut edited = seen.clone();
+    edited.priority = 9;
+    let refused = store.update_event(&edited).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
+    assert!(refused.to_string().contains("revision"), "{refused}");
+    assert_eq!(
+        fetch(store, &seen).await,
+        folded,
+        "the newer change is kept"
+    );
+    // Of what is there now, once; and then that is another.
+    let mut edited = folded.clone();
+    edited.priority = 9;
+    store.update_event(&edited).await.unwrap();
+    let stored = fetch(store, &seen).await;
+    assert_eq!((stored.priority, &stored.metadata), (9, &folded.metadata));
+    let refused = store.update_event(&edited).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::Conflict);
+    let mut edited = stored.clone();
+    edited.max_attempts = 0;
+    store.update_event(&edited).await.unwrap_err();
+    assert_eq!(fetch(store, &seen).await, stored);
+}
+
+pub async fn fewer_attempts_than_were_used_allow_one_more(store: Store<'_>, clock: &ManualClock) {
+    let event = create(store, event(1)).await;
+    for _ in 0..3 {
+        let claimed = store.mark_as_processing(event.id, LEASE).await.unwrap();
+        let failed = Disposition::Fail {
+            next_attempt_at: clock.now(),
+            message: "no".to_owned(),
+        };
+        settle(store, &claimed, failed).await;
+    }
+    let mut edited = fetch(store, &event).await;
+    assert_eq!(edited.attempt_count, 3);
+    edited.max_attempts = 2;
+    store.update_event(&edited).await.unwrap();
+    let claimed = store.mark_as_processing(event.id, LEASE).await.unwrap();
+    let settled = store.mark_as_failed(&claimed.lease, "no").await.unwrap();
+    assert_eq!(settled, Settled::Recorded);
+    let dead = fetch(store, &event).await;
+    assert_eq!((dead.status, dead.attempt_count), (OutboxStatus::Dead, 4));
 }

@@ -246,7 +246,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
     again().await;
     // Other content under a known id is a mistake, also where it is that of the row by now.
     for change in &changes {
-        for other in ["3 ", "2", "1"] {
+        for other in ["4", "2", "1"] {
             let other = change.clone().with_metadata(RawMetadata::from_bytes(other));
             if other == *change {
                 continue;

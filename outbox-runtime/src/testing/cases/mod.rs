@@ -48,16 +48,18 @@ pub use self::claiming::{
 };
 pub use self::editing::{
     a_failure_marked_by_hand_is_kept_and_due_by_the_schedule,
+    a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part,
     a_reset_leaves_what_is_neither_failed_nor_dead_alone,
     an_edit_changes_what_may_be_edited_and_nothing_else,
+    an_edit_of_what_changed_since_it_was_read_is_refused,
     an_event_behind_another_cannot_be_marked_as_processing,
     clean_up_deletes_only_old_completed_events, deleting_by_entity_and_by_user_deletes_just_those,
     deleting_the_first_event_lets_the_next_one_go,
     events_of_one_user_become_those_of_another_in_order,
     events_with_a_handler_are_not_given_to_another_user,
-    marking_by_hand_goes_through_the_same_states, only_what_is_dead_is_discarded,
-    only_what_is_due_and_in_nobodys_hands_is_marked_as_processing,
-    what_was_completed_is_counted_beyond_clean_up,
+    fewer_attempts_than_were_used_allow_one_more, marking_by_hand_goes_through_the_same_states,
+    only_what_is_dead_is_discarded, only_what_is_due_and_in_nobodys_hands_is_marked_as_processing,
+    what_changed_since_it_was_seen_is_not_deleted, what_was_completed_is_counted_beyond_clean_up,
 };
 pub use self::enqueueing::{
     an_enqueued_event_can_be_fetched, an_event_that_breaks_a_rule_is_refused,

@@ -46,18 +46,28 @@ fn selectors() -> Vec<Selector> {
         Some(all_except(&["note"])),
         Some(all_except(&[])),
     ];
-    let destinations = [None, Some(None), Some(Some("a")), Some(Some("elsewhere"))];
+    let destinations: [Option<&[Option<&str>]>; 6] = [
+        None,
+        Some(&[None]),
+        Some(&[Some("a")]),
+        Some(&[Some("elsewhere")]),
+        Some(&[Some("elsewhere"), None, Some("b")]),
+        Some(&[]),
+    ];
     let users = [None, Some("u1"), Some("u9")];
     let mut selectors = Vec::new();
     for types in types {
-        for destination in destinations {
+        for destinations in destinations {
             for user in users {
                 let mut selector = Selector::new();
                 if let Some(types) = types.clone() {
                     selector = selector.event_types(types);
                 }
-                if let Some(destination) = destination {
-                    selector = selector.destination(destination);
+                if let Some([destination]) = destinations {
+                    selector = selector.destination(*destination);
+                } else if let Some(several) = destinations {
+                    let several = several.iter().map(|one| one.map(str::to_owned));
+                    selector = selector.destinations(several.collect());
                 }
                 if let Some(user) = user {
                     selector = selector.user(user);

@@ -25,6 +25,7 @@ macro_rules! __store_calls {
             OldestCompleted: oldest_completed() -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::StoreError;
             DeleteEvent: delete_event(id: ::uuid::Uuid) -> bool, $crate::StoreError;
             Discard: discard(ids: &[::uuid::Uuid]) -> u64, $crate::StoreError;
+            DeleteSeen: delete_seen(seen: &[$crate::OutboxEvent], unit: $crate::DeleteUnit) -> u64, $crate::StoreError;
             DeleteEventsForEntities: delete_events_for_entities(entity_ids: &[$crate::EntityId], user_id: Option<&str>) -> u64, $crate::StoreError;
             DeleteAllEventsForUser: delete_all_events_for_user(user_id: &str) -> u64, $crate::StoreError;
             Statistics: statistics(user_id: Option<&str>) -> $crate::OutboxStatistics, $crate::StoreError;

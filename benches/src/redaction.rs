@@ -1,0 +1,124 @@
+//! What taking sensitive values out of a text costs: how long it is searched, and for how long the run's thread is held.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use outbox_runtime::Redaction;
+use outbox_runtime::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Report, Target, Unit};
+use crate::scale::Scale;
+use crate::stopwatch::Stopwatch;
+
+/// So many values, of some forty bytes each, which is about as much metadata as there may be.
+const VALUES: usize = 20_000;
+const TEXT_BYTES: usize = 1_000_000;
+/// For so long nothing else may wait.
+const MOST_MILLISECONDS: f64 = 5.0;
+
+#[derive(Serialize, Deserialize, OutboxEntity)]
+#[outbox(event_type = "diary", snapshot, max_attempts = 1)]
+struct Diary {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(sensitive)]
+    entries: Vec<String>,
+}
+
+fn entries() -> Vec<String> {
+    (0..VALUES)
+        .map(|number| format!("on day {number} I wrote as much as this"))
+        .collect()
+}
+
+/// A service that repeats everything.
+fn text(entries: &[String]) -> String {
+    let mut text = entries.join(", ");
+    text.truncate(TEXT_BYTES);
+    let missing = TEXT_BYTES.saturating_sub(text.len());
+    text + &"x".repeat(missing)
+}
+
+pub(crate) async fn measure(scale: &Scale, report: &mut Report) -> anyhow::Result<()> {
+    let entries = entries();
+    let text = text(&entries);
+    let mut searched = Vec::new();
+    for _ in 0..scale.rounds {
+        let mut redaction = Redaction::default();
+        let text = text.clone();
+        let stopwatch = Stopwatch::start();
+        redaction.hide(&entries);
+        let redacted = redaction.apply(text);
+        searched.push(stopwatch.elapsed().as_secs_f64() * 1e3);
+        anyhow::ensure!(!redacted.contains("I wrote"), "a value is told");
+    }
+    let what = "redaction of 20,000 values x 1 MB, wherever that is".to_owned();
+    report.add(what, Unit::Milliseconds, &searched, None, None);
+
+    let mut held = Vec::new();
+    for _ in 0..scale.rounds {
+        let (entries, text) = (entries.clone(), text.clone());
+        held.push(on_a_thread(move || longest_wait(entries, text)).await??);
+    }
+    let what = "the same: how long the run's only thread is held".to_owned();
+    let most = Some(Target::Absolute(MOST_MILLISECONDS));
+    report.add(what, Unit::Milliseconds, &held, None, most);
+    Ok(())
+}
+
+async fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> anyhow::Result<T> {
+    Ok(tokio::task::spawn_blocking(work).await?)
+}
+
+/// How long a task that is always ready waits for its turn at most, from the answer of a handler to the recorded outcome, in
+/// milliseconds.
+fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<f64> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
+    runtime.block_on(async {
+        let store = MemoryStore::new();
+        let diary = Diary {
+            id: 1,
+            user_id: "user-1".to_owned(),
+            entries,
+        };
+        diary.enqueue_sync().on(&store).await?;
+        let answered = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&answered);
+        let processor = Processor::builder(store.clone())
+            .handle::<Diary>(move |_| {
+                let error = HandlerError::permanent(text.clone());
+                told.store(true, Ordering::Relaxed);
+                std::future::ready(Err(error))
+            })
+            .build()?;
+        let running = processor.start_all_users();
+        let mut flushed = std::pin::pin!(running.flush(1, Duration::from_secs(30)));
+        let mut longest = Duration::ZERO;
+        let mut before = None;
+        loop {
+            tokio::select! {
+                biased;
+                ended = &mut flushed => {
+                    anyhow::ensure!(!ended?.is_delivered(), "it was refused");
+                    break;
+                }
+                () = tokio::task::yield_now() => {}
+            }
+            if answered.load(Ordering::Relaxed) {
+                let now = Stopwatch::start();
+                longest = longest.max(before.map_or(Duration::ZERO, |before| now.since(before)));
+                before = Some(now);
+            }
+        }
+        running.stop().await?;
+        Ok(longest.as_secs_f64() * 1e3)
+    })
+}

@@ -1,0 +1,196 @@
+//! Which source of the ledger a store is.
+//!
+//! Core Data gives a store a UUID when it makes it, so that it is known wherever it moves. But an app may make its stores by
+//! copying a template, UUID and all, for one account after the other. So a store with a UUID that is known is held against what the
+//! ledger has: rows keep their key, their id and their time of creation for good, and other stores have other rows under a key.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rusqlite::{Connection, OptionalExtension, params};
+
+use super::copy::is_one_file;
+use super::error::ImportError;
+use super::hash::Hash;
+use super::row::SourceRow;
+use super::source::Source;
+use super::table::SourceTable;
+
+/// The name under which the ledger knows the source, or will know it.
+pub(super) fn known_as(
+    conn: &Connection,
+    source: &Source,
+    tables: &[SourceTable],
+) -> Result<String, ImportError> {
+    let identity = source.identity();
+    if !source.has_uuid {
+        return Ok(identity.to_owned());
+    }
+    let mut candidates = candidates(conn, identity)?;
+    // Where the same file was imported before, that one comes first.
+    candidates.sort_by_key(|candidate| !candidate.is_at(source.path()));
+    for candidate in &candidates {
+        if candidate.is(conn, source, tables)? {
+            return Ok(candidate.name.clone());
+        }
+    }
+    let is_taken = |name: &String| candidates.iter().any(|candidate| candidate.name == *name);
+    let numbered = (2..).map(|number: u64| format!("{identity} #{number}"));
+    let name = std::iter::once(identity.to_owned())
+        .chain(numbered)
+        .find(|name| !is_taken(name))
+        .unwrap_or_else(|| identity.to_owned());
+    if !candidates.is_empty() {
+        tracing::info!(
+            path = %source.path().display(), source = %name,
+            "another store with this UUID was imported before; the two are told apart by their rows"
+        );
+    }
+    Ok(name)
+}
+
+/// A source of the ledger with the same UUID.
+struct Candidate {
+    name: String,
+    /// Where it was when it was last imported.
+    path: Option<String>,
+}
+
+fn candidates(conn: &Connection, identity: &str) -> rusqlite::Result<Vec<Candidate>> {
+    let mut names = conn.prepare(
+        "SELECT source, min(id) FROM outbox_import_tables
+         WHERE source = ?1 OR substr(source, 1, length(?1) + 2) = ?1 || ' #' GROUP BY source ORDER BY 2",
+    )?;
+    let names = names.query_map([identity], |row| row.get::<_, String>(0))?;
+    let mut candidates = Vec::new();
+    for name in names {
+        let name = name?;
+        let path = conn
+            .query_row(
+                "SELECT path FROM outbox_import_runs WHERE table_id IN
+                     (SELECT id FROM outbox_import_tables WHERE source = ?1)
+                 ORDER BY run DESC LIMIT 1",
+                [&name],
+                |row| row.get(0),
+            )
+            .optional()?;
+        candidates.push(Candidate { name, path });
+    }
+    Ok(candidates)
+}
+
+/// How many of the ledger's rows are in the source under their key.
+#[derive(Debug, Default)]
+struct Found {
+    /// How many the ledger has.
+    recorded: u64,
+    /// As they were.
+    equal: u64,
+    /// Changed, with the id and the time of creation that they had.
+    changed: u64,
+    /// With another id or time of creation. Of those that were put aside: something in them may have been mended.
+    other: u64,
+    other_rejects: u64,
+    /// Changed, without anything to know them by.
+    unknown: u64,
+}
+
+/// A row as the ledger has it.
+struct Recorded {
+    hash: Hash,
+    anchor: Option<Hash>,
+    is_reject: bool,
+}
+
+impl Candidate {
+    fn is_at(&self, path: &Path) -> bool {
+        self.path
+            .as_ref()
+            .is_some_and(|known| is_one_file(Path::new(known), path))
+    }
+
+    /// Whether the source is this one.
+    fn is(
+        &self,
+        conn: &Connection,
+        source: &Source,
+        tables: &[SourceTable],
+    ) -> Result<bool, ImportError> {
+        let mut found = Found::default();
+        for table in tables {
+            for (key, recorded) in self.recorded(conn, table)? {
+                found.recorded += 1;
+                if let Some(row) = source.get(table, key)? {
+                    found.add(&row, &recorded);
+                }
+            }
+        }
+        let is_elsewhere = || {
+            self.path
+                .as_ref()
+                .is_some_and(|path| Path::new(path).exists())
+        };
+        Ok(if found.recorded == 0 {
+            true
+        } else if self.is_at(source.path()) {
+            // Unless the app has made a new store in its place.
+            found.other <= found.equal + found.changed
+        } else if is_elsewhere() {
+            // A copy of it at most.
+            found.equal > 0 && found.equal == found.comparable()
+        } else {
+            // It was moved, and the app may have gone on with it.
+            let known = found.equal + found.changed;
+            known > 0 && found.other + found.other_rejects == 0 && known >= found.unknown
+        })
+    }
+
+    fn recorded(
+        &self,
+        conn: &Connection,
+        table: &SourceTable,
+    ) -> rusqlite::Result<BTreeMap<i64, Vec<Recorded>>> {
+        let mut statement = conn.prepare(
+            "WITH known (id) AS (SELECT id FROM outbox_import_tables WHERE source = ?1 AND name = ?2)
+             SELECT row_key, row_hash, row_anchor, 0 FROM outbox_import_rows WHERE table_id = (SELECT id FROM known)
+             UNION ALL
+             SELECT row_key, row_hash, row_anchor, 1 FROM outbox_import_rejects
+             WHERE table_id = (SELECT id FROM known) AND resolved_run IS NULL",
+        )?;
+        let mut rows = statement.query(params![self.name, table.name()])?;
+        let mut recorded: BTreeMap<i64, Vec<Recorded>> = BTreeMap::new();
+        while let Some(row) = rows.next()? {
+            let anchor: Option<[u8; 16]> = row.get(2)?;
+            recorded.entry(row.get(0)?).or_default().push(Recorded {
+                hash: Hash::from_bytes(row.get(1)?),
+                anchor: anchor.map(Hash::from_bytes),
+                is_reject: row.get(3)?,
+            });
+        }
+        Ok(recorded)
+    }
+}
+
+impl Found {
+    fn add(&mut self, row: &SourceRow, recorded: &[Recorded]) {
+        let hash = row.hash();
+        let anchor = row.anchor();
+        let is_known = |it: &Recorded| it.anchor.is_some() && it.anchor == anchor;
+        let count = if recorded.iter().any(|it| it.hash == hash) {
+            &mut self.equal
+        } else if recorded.iter().any(is_known) {
+            &mut self.changed
+        } else if anchor.is_none() || recorded.iter().all(|it| it.anchor.is_none()) {
+            &mut self.unknown
+        } else if recorded.iter().all(|it| it.is_reject) {
+            &mut self.other_rejects
+        } else {
+            &mut self.other
+        };
+        *count += 1;
+    }
+
+    fn comparable(&self) -> u64 {
+        self.equal + self.changed + self.other + self.other_rejects + self.unknown
+    }
+}

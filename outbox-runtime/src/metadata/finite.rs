@@ -1,0 +1,382 @@
+//! Refusing what JSON cannot say: a float that is not a number, or infinite.
+//!
+//! `serde_json` writes such a float as `null`, which is no number when it is read again, and `None` where the field is an
+//! `Option`. [`Finite`] stands in front of a serializer, passes everything on, and refuses such floats wherever they are:
+//! in a field, a list, a map, an enum or a flattened struct. It learns the path on the way back from the fault, so that a
+//! value without one pays for a comparison a float.
+
+use std::cell::RefCell;
+use std::fmt::{Display, Write as _};
+
+use serde::ser::{
+    Error as _, Serialize, SerializeMap, SerializeSeq, SerializeStruct, SerializeStructVariant,
+    SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
+};
+
+/// What was refused, and where: the steps from the inside out.
+#[derive(Debug)]
+struct Fault {
+    what: &'static str,
+    path: Vec<Step>,
+}
+
+/// One step of a path.
+#[derive(Debug)]
+enum Step {
+    Field(&'static str),
+    Index(usize),
+    Key(String),
+}
+
+/// Where the fault is noted, once.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(RefCell<Option<Fault>>);
+
+impl Faults {
+    fn refuse<E: serde::ser::Error>(&self, float: f64) -> E {
+        let what = if float.is_nan() {
+            "NaN"
+        } else if float > 0.0 {
+            "infinity"
+        } else {
+            "-infinity"
+        };
+        *self.0.borrow_mut() = Some(Fault {
+            what,
+            path: Vec::new(),
+        });
+        E::custom(what)
+    }
+
+    /// Adds a step where the error that is on its way out is that of a float.
+    fn step(&self, step: impl FnOnce() -> Step) {
+        if let Some(fault) = &mut *self.0.borrow_mut() {
+            fault.path.push(step());
+        }
+    }
+
+    /// What to tell instead of the error that came out.
+    pub(crate) fn told(self, error: serde_json::Error) -> serde_json::Error {
+        let Some(fault) = self.0.into_inner() else {
+            return error;
+        };
+        let what = fault.what;
+        let path = fault.path();
+        serde_json::Error::custom(match path.as_str() {
+            "" => format!(
+                "the value is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
+            ),
+            _ => format!(
+                "`{path}` is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
+            ),
+        })
+    }
+}
+
+impl Fault {
+    /// As Rust would write it: `samples[3].rate`, `by_day["2026-11-01"]`.
+    fn path(&self) -> String {
+        let mut path = String::new();
+        for step in self.path.iter().rev() {
+            let written = match step {
+                Step::Field(name) if path.is_empty() => write!(path, "{name}"),
+                Step::Field(name) => write!(path, ".{name}"),
+                Step::Index(index) => write!(path, "[{index}]"),
+                Step::Key(key) => write!(path, "[{key}]"),
+            };
+            // A `String` takes everything.
+            debug_assert!(written.is_ok());
+        }
+        path
+    }
+}
+
+/// A serializer in front of another.
+#[derive(Debug)]
+pub struct Finite<'f, S> {
+    inner: S,
+    faults: &'f Faults,
+    /// Of a list: where it is.
+    index: usize,
+    /// Of a map whose keys come apart from their values: the last one.
+    key: Option<String>,
+    /// Of a variant: its name.
+    variant: Option<&'static str>,
+}
+
+impl<'f, S> Finite<'f, S> {
+    pub(crate) fn new(inner: S, faults: &'f Faults) -> Self {
+        Self {
+            inner,
+            faults,
+            index: 0,
+            key: None,
+            variant: None,
+        }
+    }
+
+    fn failed(&self, step: impl FnOnce() -> Step) {
+        self.faults.step(step);
+        if let Some(variant) = self.variant {
+            self.faults.step(|| Step::Field(variant));
+        }
+    }
+}
+
+/// A value that is to be written by such a serializer, whoever asks for it.
+struct Value<'v, T: ?Sized>(&'v T, &'v Faults);
+
+impl<T: Serialize + ?Sized> Serialize for Value<'_, T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(Finite::new(serializer, self.1))
+    }
+}
+
+/// The key as JSON has it, for a message.
+fn key_text<T: Serialize + ?Sized>(key: &T) -> String {
+    serde_json::to_string(key).unwrap_or_else(|_| "?".to_owned())
+}
+
+macro_rules! pass_on {
+    ($($name:ident: $type:ty),* $(,)?) => {$(
+        fn $name(self, value: $type) -> Result<S::Ok, S::Error> {
+            self.inner.$name(value)
+        }
+    )*};
+}
+
+impl<'f, S: Serializer> Serializer for Finite<'f, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+    type SerializeSeq = Finite<'f, S::SerializeSeq>;
+    type SerializeTuple = Finite<'f, S::SerializeTuple>;
+    type SerializeTupleStruct = Finite<'f, S::SerializeTupleStruct>;
+    type SerializeTupleVariant = Finite<'f, S::SerializeTupleVariant>;
+    type SerializeMap = Finite<'f, S::SerializeMap>;
+    type SerializeStruct = Finite<'f, S::SerializeStruct>;
+    type SerializeStructVariant = Finite<'f, S::SerializeStructVariant>;
+
+    pass_on! {
+        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64,
+        serialize_i128: i128, serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64,
+        serialize_u128: u128, serialize_char: char, serialize_str: &str, serialize_bytes: &[u8],
+        serialize_unit_struct: &'static str,
+    }
+
+    fn serialize_f32(self, value: f32) -> Result<S::Ok, S::Error> {
+        if !value.is_finite() {
+            return Err(self.faults.refuse(value.into()));
+        }
+        self.inner.serialize_f32(value)
+    }
+
+    fn serialize_f64(self, value: f64) -> Result<S::Ok, S::Error> {
+        if !value.is_finite() {
+            return Err(self.faults.refuse(value));
+        }
+        self.inner.serialize_f64(value)
+    }
+
+    fn serialize_none(self) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_none()
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_some(&Value(value, self.faults))
+    }
+
+    fn serialize_unit(self) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit()
+    }
+
+    fn serialize_unit_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner.serialize_unit_variant(name, index, variant)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        self.inner
+            .serialize_newtype_struct(name, &Value(value, self.faults))
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<S::Ok, S::Error> {
+        let faults = self.faults;
+        self.inner
+            .serialize_newtype_variant(name, index, variant, &Value(value, faults))
+            .inspect_err(|_| faults.step(|| Step::Field(variant)))
+    }
+
+    fn serialize_seq(self, len: Option<usize>) -> Result<Self::SerializeSeq, S::Error> {
+        let inner = self.inner.serialize_seq(len)?;
+        Ok(Finite::new(inner, self.faults))
+    }
+
+    fn serialize_tuple(self, len: usize) -> Result<Self::SerializeTuple, S::Error> {
+        let inner = self.inner.serialize_tuple(len)?;
+        Ok(Finite::new(inner, self.faults))
+    }
+
+    fn serialize_tuple_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleStruct, S::Error> {
+        let inner = self.inner.serialize_tuple_struct(name, len)?;
+        Ok(Finite::new(inner, self.faults))
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeTupleVariant, S::Error> {
+        let inner = self
+            .inner
+            .serialize_tuple_variant(name, index, variant, len)?;
+        Ok(Finite {
+            variant: Some(variant),
+            ..Finite::new(inner, self.faults)
+        })
+    }
+
+    fn serialize_map(self, len: Option<usize>) -> Result<Self::SerializeMap, S::Error> {
+        let inner = self.inner.serialize_map(len)?;
+        Ok(Finite::new(inner, self.faults))
+    }
+
+    fn serialize_struct(
+        self,
+        name: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStruct, S::Error> {
+        let inner = self.inner.serialize_struct(name, len)?;
+        Ok(Finite::new(inner, self.faults))
+    }
+
+    fn serialize_struct_variant(
+        self,
+        name: &'static str,
+        index: u32,
+        variant: &'static str,
+        len: usize,
+    ) -> Result<Self::SerializeStructVariant, S::Error> {
+        let inner = self
+            .inner
+            .serialize_struct_variant(name, index, variant, len)?;
+        Ok(Finite {
+            variant: Some(variant),
+            ..Finite::new(inner, self.faults)
+        })
+    }
+
+    fn collect_str<T: Display + ?Sized>(self, value: &T) -> Result<S::Ok, S::Error> {
+        self.inner.collect_str(value)
+    }
+
+    fn is_human_readable(&self) -> bool {
+        self.inner.is_human_readable()
+    }
+}
+
+macro_rules! by_index {
+    ($($trait:ident, $method:ident);* $(;)?) => {$(
+        impl<S: $trait> $trait for Finite<'_, S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+                let written = self.inner.$method(&Value(value, self.faults));
+                let index = self.index;
+                self.index += 1;
+                written.inspect_err(|_| self.failed(|| Step::Index(index)))
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+by_index! {
+    SerializeSeq, serialize_element;
+    SerializeTuple, serialize_element;
+    SerializeTupleStruct, serialize_field;
+    SerializeTupleVariant, serialize_field;
+}
+
+macro_rules! by_name {
+    ($($trait:ident),*) => {$(
+        impl<S: $trait> $trait for Finite<'_, S> {
+            type Ok = S::Ok;
+            type Error = S::Error;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), S::Error> {
+                self.inner
+                    .serialize_field(name, &Value(value, self.faults))
+                    .inspect_err(|_| self.failed(|| Step::Field(name)))
+            }
+
+            fn skip_field(&mut self, name: &'static str) -> Result<(), S::Error> {
+                self.inner.skip_field(name)
+            }
+
+            fn end(self) -> Result<S::Ok, S::Error> {
+                self.inner.end()
+            }
+        }
+    )*};
+}
+
+by_name!(SerializeStruct, SerializeStructVariant);
+
+impl<S: SerializeMap> SerializeMap for Finite<'_, S> {
+    type Ok = S::Ok;
+    type Error = S::Error;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), S::Error> {
+        self.key = Some(key_text(key));
+        self.inner.serialize_key(&Value(key, self.faults))
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), S::Error> {
+        let key = self.key.take();
+        self.inner
+            .serialize_value(&Value(value, self.faults))
+            .inspect_err(|_| self.failed(|| Step::Key(key.unwrap_or_default())))
+    }
+
+    fn serialize_entry<K: Serialize + ?Sized, V: Serialize + ?Sized>(
+        &mut self,
+        key: &K,
+        value: &V,
+    ) -> Result<(), S::Error> {
+        self.inner
+            .serialize_entry(&Value(key, self.faults), &Value(value, self.faults))
+            .inspect_err(|_| self.failed(|| Step::Key(key_text(key))))
+    }
+
+    fn end(self) -> Result<S::Ok, S::Error> {
+        self.inner.end()
+    }
+}

@@ -1,0 +1,182 @@
+//! Health: whether a run does its work, and what is wrong where it does not.
+
+use chrono::{DateTime, Utc};
+
+use super::Stopped;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// Whether a run does its work: [`Running::health`](super::Running::health).
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::{prelude::*, Health, HandlerSet, MemoryStore, Processor};
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let processor = Processor::builder(MemoryStore::new()).handle::<MoodEntry>(|_| async { Ok(()) }).build()?;
+/// let running = processor.start("user-1");
+/// match running.health() {
+///     Health::Healthy => {}
+///     Health::Degraded { troubles } => {
+///         for trouble in troubles {
+///             println!("since {}: {}", trouble.since, trouble.last_error);
+///         }
+///     }
+///     other => println!("{other:?}"),
+/// }
+/// running.stop().await?;
+/// assert_eq!(running.health(), Health::Ended { error: None });
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Health {
+    /// The run knows of nothing that is wrong.
+    Healthy,
+    /// The run goes on, and something is wrong that concerns more than single events.
+    Degraded {
+        /// What, in the order in which it began. Never empty.
+        troubles: Vec<Trouble>,
+    },
+    /// The run is [suspended](super::Running::suspend).
+    Suspended,
+    /// The run has ended and delivers nothing any more.
+    Ended {
+        /// Why, unless it was stopped and has recorded everything.
+        error: Option<String>,
+    },
+}
+
+/// One thing that is wrong with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Trouble {
+    /// What is wrong.
+    pub kind: TroubleKind,
+    /// When it was first met. Successes in between begin it anew.
+    pub since: DateTime<Utc>,
+    /// How often it was met since.
+    pub times: u64,
+    /// The text of the last error.
+    pub last_error: String,
+    /// When the run tries again by itself, where that is known.
+    pub retry_at: Option<DateTime<Utc>>,
+}
+
+/// What can be wrong with a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TroubleKind {
+    /// The store fails: nothing is claimed, and outcomes wait to be recorded.
+    Store(StoreErrorKind),
+}
+
+impl Health {
+    /// Whether nothing is wrong.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        *self == Self::Healthy
+    }
+
+    /// What is wrong. Empty unless [`Degraded`](Self::Degraded).
+    #[must_use]
+    pub fn troubles(&self) -> &[Trouble] {
+        match self {
+            Self::Degraded { troubles } => troubles,
+            _ => &[],
+        }
+    }
+
+    /// Notes that something is wrong, or still is.
+    pub(super) fn add(&mut self, trouble: Trouble) {
+        let mut troubles = self.take_troubles();
+        let is_same = |known: &&mut Trouble| {
+            std::mem::discriminant(&known.kind) == std::mem::discriminant(&trouble.kind)
+        };
+        match troubles.iter_mut().find(is_same) {
+            Some(known) => {
+                *known = Trouble {
+                    since: known.since,
+                    times: known.times.saturating_add(1),
+                    ..trouble
+                };
+            }
+            None => troubles.push(trouble),
+        }
+        *self = Self::Degraded { troubles };
+    }
+
+    /// Notes that something is not wrong any more.
+    pub(super) fn clear(&mut self, which: impl Fn(&TroubleKind) -> bool) {
+        let mut troubles = self.take_troubles();
+        troubles.retain(|trouble| !which(&trouble.kind));
+        *self = if troubles.is_empty() {
+            Self::Healthy
+        } else {
+            Self::Degraded { troubles }
+        };
+    }
+
+    fn take_troubles(&mut self) -> Vec<Trouble> {
+        match self {
+            Self::Degraded { troubles } => std::mem::take(troubles),
+            _ => Vec::new(),
+        }
+    }
+}
+
+impl Trouble {
+    /// Met for the first time.
+    pub(super) fn new(
+        kind: TroubleKind,
+        now: DateTime<Utc>,
+        last_error: String,
+        retry_at: Option<DateTime<Utc>>,
+    ) -> Self {
+        Self {
+            kind,
+            since: now,
+            times: 1,
+            last_error,
+            retry_at,
+        }
+    }
+}
+
+/// How a run ended.
+#[derive(Debug, Clone)]
+pub(super) struct Ending {
+    /// What the handlers came to, or why the last outcomes could not be recorded.
+    pub(super) stopped: Result<Stopped, StoreError>,
+    /// The store was closed under the run, which ended it without being told to.
+    pub(super) closed_by: Option<StoreError>,
+}
+
+impl Ending {
+    pub(super) fn failed(error: StoreError) -> Self {
+        Self {
+            stopped: Err(error),
+            closed_by: None,
+        }
+    }
+
+    /// The result of a run that nobody may have stopped.
+    pub(super) fn into_result(self) -> Result<Stopped, StoreError> {
+        match (self.stopped, self.closed_by) {
+            (Ok(_), Some(closed)) => Err(closed),
+            (stopped, _) => stopped,
+        }
+    }
+
+    pub(super) fn as_health(&self) -> Health {
+        let error = self.closed_by.as_ref();
+        let error = self.stopped.as_ref().err().or(error);
+        Health::Ended {
+            error: error.map(ToString::to_string),
+        }
+    }
+}

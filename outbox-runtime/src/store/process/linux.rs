@@ -1,0 +1,92 @@
+//! What `/proc` tells of processes: proc(5), `proc_pid_stat(5)`, namespaces(7).
+
+use std::fs;
+use std::io::ErrorKind;
+
+use super::{Identity, Life};
+
+/// That of this process. `None` where `/proc` is not that of this process's namespace, or hides some processes: then that one is not
+/// listed would say nothing.
+pub(super) fn own() -> Option<Identity> {
+    let own = Stat::read("/proc/self/stat").ok()??;
+    if own.process_id != std::process::id() || !shows_all_processes()? {
+        return None;
+    }
+    let namespace = |kind: &str| {
+        let link = fs::read_link(format!("/proc/self/ns/{kind}")).ok()?;
+        link.into_os_string().into_string().ok()
+    };
+    Some(Identity {
+        boot: Some(
+            fs::read_to_string("/proc/sys/kernel/random/boot_id")
+                .ok()?
+                .trim()
+                .to_owned(),
+        ),
+        pid_namespace: Some(namespace("pid")?),
+        // Kernels before 5.6 have none.
+        time_namespace: namespace("time"),
+        started: Some(own.started),
+    })
+}
+
+/// Whether the process that had this number, and was started then, is there.
+pub(super) fn life(process_id: u32, started: i64) -> Life {
+    match Stat::read(&format!("/proc/{process_id}/stat")) {
+        Ok(Some(stat)) if stat.started != started => Life::Gone,
+        Ok(Some(stat)) if stat.has_exited && is_last_thread(process_id) => Life::Gone,
+        Ok(Some(_)) => Life::Alive,
+        Err(error) if error.kind() == ErrorKind::NotFound => Life::Gone,
+        // It may just be ending, or be another user's.
+        Ok(None) | Err(_) => Life::Unknown,
+    }
+}
+
+/// A main thread that has exited looks like a process that has, while others of its threads go on.
+fn is_last_thread(process_id: u32) -> bool {
+    fs::read_dir(format!("/proc/{process_id}/task")).is_ok_and(|threads| threads.count() <= 1)
+}
+
+/// `None` where the mount table cannot be read.
+fn shows_all_processes() -> Option<bool> {
+    let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
+    // The last one that is mounted there is the one that is seen.
+    let proc = mounts
+        .lines()
+        .rfind(|line| line.split(' ').nth(1) == Some("/proc"))?;
+    let mut fields = proc.split(' ').skip(2);
+    let (kind, options) = (fields.next()?, fields.next()?);
+    let hides = |option: &str| {
+        let hidden = option.strip_prefix("hidepid=");
+        hidden.is_some_and(|how| how != "0" && how != "off")
+    };
+    Some(kind == "proc" && !options.split(',').any(hides))
+}
+
+/// What is needed of `/proc/<pid>/stat`.
+struct Stat {
+    process_id: u32,
+    has_exited: bool,
+    /// In clock ticks since the boot.
+    started: i64,
+}
+
+impl Stat {
+    fn read(file: &str) -> std::io::Result<Option<Self>> {
+        fs::read_to_string(file).map(|text| Self::parse(&text))
+    }
+
+    /// The name, in parentheses, may hold spaces and parentheses itself.
+    fn parse(text: &str) -> Option<Self> {
+        let (process_id, rest) = text.split_once(" (")?;
+        let (_, rest) = rest.rsplit_once(") ")?;
+        let mut fields = rest.split_ascii_whitespace();
+        let state = fields.next()?;
+        Some(Self {
+            process_id: process_id.parse().ok()?,
+            has_exited: state == "Z" || state == "X",
+            // Field 22, where the state is field 3.
+            started: fields.nth(18)?.parse().ok()?,
+        })
+    }
+}

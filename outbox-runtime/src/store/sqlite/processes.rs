@@ -1,0 +1,274 @@
+//! The processes that claim from a database: who they are, so that the work of one that is gone is taken up at once.
+//!
+//! A process writes its row with its first claim, and its number is in the tokens of its leases. Whoever looks for work of the
+//! dead ends the leases of those that [are known to be gone](crate::store::process); of all others it waits for the end.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+
+use super::SqliteStore;
+use crate::claim::{Claim, LeaseToken, ProcessKey};
+use crate::clock;
+use crate::error::StoreError;
+use crate::store::process::{Identity, Life};
+
+/// Rows of processes of which nobody can tell whether they live are kept for so long.
+const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
+
+/// A process that has claimed from a database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct StoreProcess {
+    /// The number that its system gave it. Processes of several machines, or containers, can have one number.
+    pub process_id: u32,
+    /// When it claimed for the first time, by the clock of its store.
+    pub since: DateTime<Utc>,
+    /// Whether it is known to live, as far as this process can see.
+    pub state: ProcessState,
+    /// Whether it is this process.
+    pub is_this: bool,
+    /// How many events it has now.
+    pub leases: u64,
+}
+
+/// Whether a process lives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ProcessState {
+    /// It is there. It may be frozen.
+    Alive,
+    /// It has ended. What it held is taken up by whoever looks next.
+    Gone,
+    /// It cannot be seen from here: it is of another machine, container or boot, or the system does not tell. What it holds is taken up
+    /// when its leases end.
+    Unknown,
+}
+
+impl From<Life> for ProcessState {
+    fn from(life: Life) -> Self {
+        match life {
+            Life::Alive => Self::Alive,
+            Life::Gone => Self::Gone,
+            Life::Unknown => Self::Unknown,
+        }
+    }
+}
+
+impl SqliteStore {
+    /// The processes that have claimed from this database, as far as they are remembered: those that are gone are forgotten
+    /// once nothing of theirs is left.
+    ///
+    /// # Errors
+    ///
+    /// Where the store cannot be read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use outbox_runtime::{ClaimRequest, NewEvent, Operation, OutboxRepository, ProcessState, SqliteStore};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// let store = SqliteStore::open(folder.path().join("app.db")).await?;
+    /// store.create_event(NewEvent::new("moodEntry", 7, "user-1", Operation::Create)).await?;
+    /// let claims = store.claim(&ClaimRequest::new(1, Duration::from_secs(60))).await?;
+    /// let processes = store.processes().await?;
+    /// assert_eq!(processes[0].process_id, std::process::id());
+    /// assert_eq!((processes[0].is_this, processes[0].leases), (true, 1));
+    /// assert_ne!(processes[0].state, ProcessState::Gone);
+    /// # drop(claims);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        let rows = self.read("processes", |conn| {
+            let leases = leases(conn)?;
+            let mut rows = conn.prepare_cached(
+                "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes
+                 ORDER BY process",
+            )?;
+            let rows = rows.query_map([], |row| {
+                let process = Registered::read(row)?;
+                let since: i64 = row.get(5)?;
+                let leases = leases.get(&Some(process.key)).copied().unwrap_or_default();
+                Ok((process, since, leases))
+            })?;
+            rows.collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let own = ProcessKey::own();
+        let processes = rows.await?.into_iter().map(|(process, since, leases)| {
+            let is_this = process.key == own;
+            StoreProcess {
+                process_id: process.key.process_id(),
+                since: DateTime::from_timestamp_micros(since).unwrap_or(DateTime::<Utc>::MIN_UTC),
+                state: if is_this {
+                    ProcessState::Alive
+                } else {
+                    process.life().into()
+                },
+                is_this,
+                leases,
+            }
+        });
+        Ok(processes.collect())
+    }
+}
+
+/// Notes this process, where it has claimed something, and forgets others that are gone.
+pub(super) fn register(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    claims: &[Claim],
+) -> rusqlite::Result<()> {
+    if claims.is_empty() {
+        return Ok(());
+    }
+    let own = ProcessKey::own();
+    let identity = Identity::own();
+    let written = conn
+        .prepare_cached(
+            "INSERT INTO outbox_processes (process, boot, pid_namespace, time_namespace, started, registered_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )?
+        .execute(params![
+            own.as_i64(),
+            identity.boot,
+            identity.pid_namespace,
+            identity.time_namespace,
+            identity.started,
+            now.timestamp_micros()
+        ])?;
+    if written > 0 {
+        forget(conn, now)?;
+    }
+    Ok(())
+}
+
+/// Forgets processes that are gone and hold nothing, and those that nobody can see and that are long known.
+fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+    let leases = leases(conn)?;
+    let oldest = clock::before(now, KEPT).timestamp_micros();
+    let mut rows = conn.prepare_cached(
+        "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes",
+    )?;
+    let mut rows = rows.query([])?;
+    let mut over = Vec::new();
+    while let Some(row) = rows.next()? {
+        let process = Registered::read(row)?;
+        let is_over = match process.life() {
+            _ if process.key == ProcessKey::own() || leases.contains_key(&Some(process.key)) => {
+                false
+            }
+            Life::Alive => false,
+            Life::Gone => true,
+            Life::Unknown => row.get::<_, i64>(5)? < oldest,
+        };
+        if is_over {
+            over.push(process.key);
+        }
+    }
+    let mut delete = conn.prepare_cached("DELETE FROM outbox_processes WHERE process = ?1")?;
+    for key in over {
+        delete.execute([key.as_i64()])?;
+    }
+    Ok(())
+}
+
+/// Ends the leases of processes that are known to be gone. With `alone`, nobody but this process can hold one.
+///
+/// Never those of this process: whether one of its other runs has stalled, its leases tell.
+pub(super) fn end_leases_of_the_dead(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    alone: bool,
+) -> rusqlite::Result<()> {
+    let own = ProcessKey::own();
+    let mut lives = HashMap::new();
+    let mut gone = Vec::new();
+    let mut leased = conn.prepare_cached(
+        "SELECT seq, lease_token FROM outbox_events WHERE slot = 'leased' AND lease_expires_at > ?1",
+    )?;
+    let mut leased = leased.query([now.timestamp_micros()])?;
+    while let Some(row) = leased.next()? {
+        let seq: i64 = row.get(0)?;
+        let key = row.get::<_, uuid::Uuid>(1).ok();
+        let key = key.and_then(|token| LeaseToken::from(token).process_key());
+        if key == Some(own) {
+            continue;
+        }
+        let life = match lives.get(&key) {
+            Some(life) => *life,
+            None => {
+                let life = life_of(conn, key)?;
+                lives.insert(key, life);
+                life
+            }
+        };
+        if life == Life::Gone || (alone && life == Life::Unknown) {
+            gone.push(seq);
+        }
+    }
+    let mut end = conn.prepare_cached(
+        "UPDATE outbox_events SET lease_expires_at = ?2 WHERE seq = ?1 AND slot = 'leased'",
+    )?;
+    for seq in gone {
+        end.execute([seq, now.timestamp_micros()])?;
+    }
+    Ok(())
+}
+
+fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life> {
+    let Some(key) = key else {
+        return Ok(Life::Unknown);
+    };
+    let registered = conn
+        .prepare_cached(
+            "SELECT process, boot, pid_namespace, time_namespace, started FROM outbox_processes WHERE process = ?1",
+        )?
+        .query_row([key.as_i64()], Registered::read)
+        .optional()?;
+    Ok(registered.map_or(Life::Unknown, |process| process.life()))
+}
+
+/// How many events each process has.
+fn leases(conn: &Connection) -> rusqlite::Result<HashMap<Option<ProcessKey>, u64>> {
+    let mut leased =
+        conn.prepare_cached("SELECT lease_token FROM outbox_events WHERE slot = 'leased'")?;
+    let mut leased = leased.query([])?;
+    let mut counts = HashMap::new();
+    while let Some(row) = leased.next()? {
+        let token = row.get::<_, uuid::Uuid>(0).ok();
+        let key = token.and_then(|token| LeaseToken::from(token).process_key());
+        *counts.entry(key).or_default() += 1;
+    }
+    Ok(counts)
+}
+
+/// A row of the table.
+struct Registered {
+    key: ProcessKey,
+    identity: Identity,
+}
+
+impl Registered {
+    /// From the first five columns. What cannot be read is as if it were not there.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            key: ProcessKey::from_i64(row.get(0)?),
+            identity: Identity {
+                boot: row.get(1).unwrap_or_default(),
+                pid_namespace: row.get(2).unwrap_or_default(),
+                time_namespace: row.get(3).unwrap_or_default(),
+                started: row.get(4).unwrap_or_default(),
+            },
+        })
+    }
+
+    fn life(&self) -> Life {
+        self.identity.life(self.key.process_id())
+    }
+}

@@ -1,0 +1,100 @@
+//! The triggers on `outbox_events`: what must hold whoever writes there, also by a statement of the application's own.
+//!
+//! None fires for an event that is enqueued, claimed, completed or given back. So one thing is not noticed: an `UPDATE` that
+//! completes an event while no handler has it. A trigger for that, also one whose condition is false, makes each completion
+//! half as expensive again.
+//!
+//! - `outbox_forget` keeps what is counted and remembered of a deleted row.
+//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane is deleted, made a dead letter that is
+//!   skipped, or moved to another lane. What ends while it is leased is handed on by who settles it.
+
+use super::told::{told_entity, told_user};
+
+/// Lets the first event go of the lane that the row `old` stood in, where it is blocked by nobody. What may have to wait for
+/// its time becomes `waiting`: there is no clock here, and the next claim looks.
+macro_rules! hand_on {
+    () => {
+        concat!(
+            hand_on!(
+                "old.lane IS NULL",
+                "entity_id = old.entity_id AND user_id = old.user_id AND lane IS NULL"
+            ),
+            hand_on!("old.lane = 'user'", "user_id = old.user_id AND lane = 'user'")
+        )
+    };
+    ($order:literal, $lane:literal) => {
+        concat!(
+            "
+    UPDATE outbox_events
+    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
+    WHERE ",
+            $order,
+            " AND slot = 'blocked'
+        AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
+            $lane,
+            " AND open IS NOT NULL)
+        AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_leased WHERE slot = 'leased' AND ",
+            $lane,
+            ");"
+        )
+    };
+}
+
+/// What the first step of the schema ends with.
+pub(super) const TRIGGERS: &str = concat!(
+    "
+CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
+    DELETE FROM outbox_folded WHERE into_seq = old.seq;
+    INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
+    SELECT ",
+    told_user!("old.user_id"),
+    ", ",
+    told_entity!("old.entity_id"),
+    "
+    WHERE old.status <> 'pending' OR old.last_attempt_at IS NOT NULL OR old.attempt_count > 0;
+    UPDATE outbox_tally
+    SET fresh = fresh - (old.status = 'pending' OR (old.status = 'processing' AND old.attempt_count < 2)),
+        retrying = retrying - (old.status = 'failed' OR (old.status = 'processing' AND old.attempt_count > 1)),
+        completed = completed - (old.status = 'completed'),
+        dead = dead - (old.status = 'dead')
+    WHERE block = old.seq >> 10;
+    DELETE FROM outbox_tally WHERE block >= (SELECT coalesce(max(seq), 0) >> 10 FROM outbox_events);
+END;
+
+CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
+WHEN old.open IS NOT NULL AND old.slot <> 'blocked' BEGIN",
+    hand_on!(),
+    "
+END;
+
+CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
+WHEN old.slot <> 'leased' AND old.slot <> 'blocked' AND new.open IS NULL BEGIN",
+    hand_on!(),
+    "
+END;
+
+CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane ON outbox_events
+WHEN old.open IS NOT NULL AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id OR old.lane IS NOT new.lane)
+BEGIN
+    UPDATE outbox_events SET slot = 'blocked'
+    WHERE seq = new.seq AND (slot = 'ready' OR slot = 'waiting') AND CASE
+        WHEN new.lane IS NULL THEN EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
+                AND other.open IS NOT NULL AND other.seq <> new.seq)
+        WHEN new.lane = 'user' THEN EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
+        ELSE false END;
+    UPDATE outbox_events
+    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
+    WHERE seq = new.seq AND slot = 'blocked' AND CASE
+        WHEN new.lane IS NULL THEN NOT EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
+                AND other.open IS NOT NULL AND other.seq <> new.seq)
+        WHEN new.lane = 'user' THEN NOT EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
+        ELSE true END;",
+    hand_on!(),
+    "
+END;
+"
+);

@@ -1,0 +1,119 @@
+//! A store closes and suspends when it is told to, whatever futures of it are kept.
+
+use std::future::Future;
+use std::time::Duration;
+
+use outbox_runtime::{StoreErrorKind, prelude::*};
+use outbox_tests::{Temporary, enqueue, note, start, within};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// Polls a future once, as a `select!` does that then goes on with something else.
+async fn polled_once<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
+    let mut future = Box::pin(future);
+    tokio::select! { biased; _ = &mut future => {}, () = std::future::ready(()) => {} }
+    future
+}
+
+#[tokio::test]
+async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let one = note(1);
+    let transaction = polled_once(store.transaction(|tx| {
+        tx.execute_batch("CREATE TABLE mine (x)")?;
+        Ok(())
+    }))
+    .await;
+    let enqueueing = polled_once(one.enqueue_sync().on(store)).await;
+    let listing = polled_once(store.fetch_pending_events(None, None)).await;
+    let change = polled_once(store.changed(store.revision())).await;
+    within(store.close()).await;
+    drop((change, listing));
+    // What was asked before the close was done.
+    transaction.await.unwrap();
+    enqueueing.await.unwrap();
+    let error = store.statistics(None).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Closed);
+}
+
+#[tokio::test]
+async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
+    let temporary = Temporary::open_with(|builder| builder.queue_bound(1)).await;
+    let store = temporary.store.clone();
+    let (go, gone) = std::sync::mpsc::channel::<()>();
+    let (started, begun) = tokio::sync::oneshot::channel();
+    let blocking = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let work = move |_: &outbox_runtime::rusqlite::Savepoint<'_>| {
+                let _ = started.send(());
+                Ok(gone.recv()?)
+            };
+            store.transaction(work).await
+        }
+    });
+    within(begun).await.unwrap();
+    let notes: Vec<_> = (0..10).map(note).collect();
+    let mut kept = Vec::new();
+    for note in &notes {
+        kept.push(polled_once(note.enqueue_sync().on(&store)).await);
+    }
+    let close = tokio::spawn({
+        let store = store.clone();
+        async move { store.close().await }
+    });
+    tokio::task::yield_now().await;
+    go.send(()).unwrap();
+    within(blocking).await.unwrap().unwrap();
+    within(close).await.unwrap();
+    for kept in kept {
+        // Done, or refused as the store is closed; but answered.
+        let answered = within(kept).await;
+        assert!(
+            answered.is_ok() || answered.is_err_and(|error| error.to_string().contains("closed"))
+        );
+    }
+}
+
+#[tokio::test]
+async fn nor_for_another_close_suspension_or_resumption_that_is_kept() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let suspension = polled_once(OutboxRepository::suspend(store)).await;
+    within(OutboxRepository::suspend(store)).await.unwrap();
+    let resumption = polled_once(store.resume()).await;
+    within(store.resume()).await.unwrap();
+    enqueue(store, note(1).enqueue_sync()).await;
+    let closing = polled_once(store.close()).await;
+    within(store.close()).await;
+    let error = store.statistics(None).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Closed);
+    drop((suspension, resumption, closing));
+}
+
+#[tokio::test]
+async fn a_run_is_suspended_and_resumed_whatever_futures_are_kept() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let (mut remote, running) = start(store);
+    let one = note(1);
+    let kept = polled_once(one.enqueue_sync().on(store)).await;
+    let mut commands = Vec::new();
+    for user in 0..100 {
+        commands.push(polled_once(running.sign_in(format!("other-{user}"))).await);
+    }
+    let asked = polled_once(running.explain(1)).await;
+    within(running.suspend(Duration::ZERO)).await.unwrap();
+    within(running.resume()).await.unwrap();
+    // What the suspension found under way comes again.
+    tokio::spawn(async move {
+        loop {
+            remote.next().await.ok();
+        }
+    });
+    let flushed = within(running.flush(1, SOON)).await.unwrap();
+    assert!(flushed.is_delivered(), "{flushed:?}");
+    within(running.stop()).await.unwrap();
+    drop((kept, commands, asked));
+}
