@@ -75,6 +75,7 @@ mod entity; // a thing whose every change must be told
 mod event; // the event, a row as a value
 mod handler; // who delivers, and what they may answer
 mod metadata; // what an event carries, typed
+mod outage; // what is not sent because nobody gets through
 mod outcome; // what becomes of an attempt: the state machine
 mod repository; // what every store promises
 mod statistics; // what is in the outbox, and why
@@ -118,13 +119,14 @@ pub use crate::handler::{
 pub use crate::metadata::{
     DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
 };
+pub use crate::outage::{Outage, OutageExtent};
 pub use crate::outcome::{
-    Attempts, Cause, Disposition, LeaseChange, MAX_MESSAGE_BYTES, Outcome, Place, Settled,
-    Settlement, TRANSITIONS, Transition, When,
+    Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
+    Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
 pub use crate::processor::{
-    EventRef, Flushed, Health, Processor, ProcessorBuilder, Running, SignOut, SignedOut, Stopped,
-    Trouble, TroubleKind,
+    EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
+    SignedOut, Stopped, Trouble, TroubleKind,
 };
 pub use crate::redaction::{Redaction, Sensitive};
 pub use crate::repository::{

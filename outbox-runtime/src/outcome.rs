@@ -43,10 +43,38 @@ pub enum Outcome {
         /// What went wrong.
         message: String,
     },
+    /// The same, where it is not certain enough that the event is to blame: it counts, and the event
+    /// comes again even where that was its last attempt. The next one decides.
+    RetryUndecided {
+        /// What went wrong.
+        message: String,
+        /// The earliest time that the remote service asked for, from now.
+        not_before: Option<Duration>,
+    },
+    /// It was refused for a reason that attempts are not counted for, while others got through: it
+    /// comes again on a schedule of its own, [`MAX_DEFERRALS`] times at most.
+    Deferred {
+        /// What it was answered.
+        refusal: Refusal,
+        /// The earliest time that the remote service asked for, from now.
+        not_before: Option<Duration>,
+        /// How long it waits the first time; twice as long each time after that. `None`: the retry
+        /// schedule, and then twice as long each time.
+        base: Option<Duration>,
+    },
     /// It was not really an attempt; it does not count.
     GivenBack {
         /// How long to leave it alone.
         delay: Duration,
+        /// What it was answered, if it was.
+        refusal: Option<Refusal>,
+    },
+    /// Its handler puts it off; it does not count.
+    Snoozed {
+        /// How long to leave it alone. At least 100 ms, and from the tenth time on at least a second.
+        delay: Duration,
+        /// How often it may be put off; the next time it is dead. `None`: without end.
+        bound: Option<u32>,
     },
 }
 
@@ -368,22 +396,6 @@ impl Disposition {
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
-    /// What the handler said, where that is kept.
-    pub(crate) fn message(&self) -> Option<&str> {
-        match self {
-            Self::Retry { message, .. } | Self::Dead { message, .. } => Some(message),
-            _ => None,
-        }
-    }
-
-    /// The same outcome with another text, where it has one.
-    pub(crate) fn map_message(mut self, change: impl FnOnce(String) -> String) -> Self {
-        if let Self::Retry { message, .. } | Self::Dead { message, .. } = &mut self {
-            *message = change(std::mem::take(message));
-        }
-        self
-    }
-
     /// Decides what the outcome means for the claimed event: the table above as code.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
@@ -391,12 +403,17 @@ impl Outcome {
         let disposition = match self {
             Self::Delivered => Disposition::Complete,
             Self::Retry { message, .. } if event.attempt_count >= event.max_attempts => {
-                Disposition::Bury {
-                    reason: DeadReason::AttemptsExhausted,
-                    message: bounded(&message),
-                }
+                bury(DeadReason::AttemptsExhausted, &message)
+            }
+            // An earlier attempt was the last one already, and was not certain enough, either.
+            Self::RetryUndecided { message, .. } if event.attempt_count > event.max_attempts => {
+                bury(DeadReason::AttemptsExhausted, &message)
             }
             Self::Retry {
+                message,
+                not_before,
+            }
+            | Self::RetryUndecided {
                 message,
                 not_before,
             } => {
@@ -406,24 +423,86 @@ impl Outcome {
                     message: bounded(&message),
                 }
             }
-            Self::Dead { reason, message } => Disposition::Bury {
-                reason,
-                message: bounded(&message),
+            Self::Dead { reason, message } => bury(reason, &message),
+            Self::Deferred { refusal, .. } if event.deferrals + 1 >= MAX_DEFERRALS => {
+                bury(DeadReason::DeferredOut, &refusal.message)
+            }
+            Self::Deferred {
+                refusal,
+                not_before,
+                base,
+            } => {
+                let count = event.deferrals + 1;
+                let delay = match base {
+                    Some(base) => doubled(base, count - 1),
+                    None => deferral(policy, count, event.id),
+                };
+                Disposition::Defer {
+                    next_attempt_at: clock::after(now, delay.max(not_before.unwrap_or_default())),
+                    refusal,
+                }
+            }
+            Self::GivenBack { delay, refusal } => Disposition::GiveBack {
+                next_attempt_at: (!delay.is_zero()).then(|| clock::after(now, delay)),
+                refusal,
             },
-            Self::GivenBack { delay } if delay.is_zero() => Disposition::GiveBack {
-                next_attempt_at: None,
-                refusal: None,
-            },
-            // Only a handler that puts its event off asks for a delay.
-            Self::GivenBack { delay } => Disposition::Snooze {
-                next_attempt_at: clock::after(now, delay),
-            },
+            Self::Snoozed { bound, .. } if bound.is_some_and(|bound| event.snoozes >= bound) => {
+                let message = format!(
+                    "it was put off {} times, and may not be again",
+                    event.snoozes
+                );
+                bury(DeadReason::SnoozedOut, &message)
+            }
+            Self::Snoozed { delay, .. } => {
+                let shortest = if event.snoozes + 1 >= MANY_SNOOZES {
+                    Duration::from_secs(1)
+                } else {
+                    Duration::from_millis(100)
+                };
+                Disposition::Snooze {
+                    next_attempt_at: clock::after(now, delay.max(shortest)),
+                }
+            }
         };
         Settlement {
             lease: claim.lease,
             disposition,
         }
     }
+}
+
+fn bury(reason: DeadReason, message: &str) -> Disposition {
+    Disposition::Bury {
+        reason,
+        message: bounded(message),
+    }
+}
+
+/// An event that is refused so often while others get through is dead, which takes 8.8 days with the
+/// default retry schedule.
+pub const MAX_DEFERRALS: u32 = 20;
+
+/// From so many snoozes on, people are told.
+pub const MANY_SNOOZES: u32 = 10;
+
+/// The longest time that an event is deferred for, unless the service asks for more.
+const LONGEST_DEFERRAL: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// How long to wait after the `count`-th deferral (from 1): the retry schedule, then twice as long each
+/// time, up to a day.
+fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
+    let steps = u32::try_from(policy.schedule().len()).unwrap_or(u32::MAX);
+    let delay = policy.delay(count.min(steps), id);
+    doubled(
+        delay.max(Duration::from_secs(1)),
+        count.saturating_sub(steps),
+    )
+}
+
+fn doubled(delay: Duration, times: u32) -> Duration {
+    delay
+        .saturating_mul(2_u32.saturating_pow(times))
+        .min(LONGEST_DEFERRAL)
 }
 
 /// What [`rescue`](crate::OutboxRepository::rescue) writes as the error of an attempt that nobody reported.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 
 use crate::claim::LeaseToken;
 use crate::entity::EntityId;
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
+use crate::outage::Outage;
 
 /// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
 ///
@@ -212,19 +213,27 @@ pub enum WaitsFor {
         /// The event type.
         event_type: String,
     },
-    /// The network; this run is paused.
-    Network {
-        /// When the next probe is made.
-        probe_at: DateTime<Utc>,
+    /// The end of an outage: nobody gets through, and one event at a time is tried.
+    Outage(Box<Outage>),
+    /// Evidence: it was refused, and it is not clear yet whether it or the service is to blame. What is
+    /// tried next decides.
+    Evidence {
+        /// What it was answered.
+        refusal: Refusal,
     },
     /// New credentials; the user's work is paused.
-    Credentials,
+    Credentials {
+        /// What the last refusal said, or the last attempt to refresh them.
+        last_error: String,
+    },
     /// The user, who has signed out of this run.
     SignIn,
-    /// The remote service's rate limit; the handler set is paused.
+    /// The remote service's rate limit; the event's destination is paused.
     RateLimit {
         /// Until when.
         until: DateTime<Utc>,
+        /// What the last refusal said.
+        last_error: String,
     },
 }
 
@@ -325,12 +334,22 @@ impl fmt::Display for WaitsFor {
                 entity_id,
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
-            Self::Network { probe_at } => write!(f, "the network; the next probe is at {probe_at}"),
-            Self::Credentials => f.write_str("new credentials of its user"),
-            Self::SignIn => f.write_str("its user, who has signed out"),
-            Self::RateLimit { until } => {
-                write!(f, "the remote service's rate limit, until {until}")
+            Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
+            Self::Evidence { refusal } => write!(
+                f,
+                "evidence of whether it or the service is to blame; it was refused: {refusal}"
+            ),
+            Self::Credentials { last_error } => {
+                write!(
+                    f,
+                    "new credentials of its user; the last refusal said: {last_error}"
+                )
             }
+            Self::SignIn => f.write_str("its user, who has signed out"),
+            Self::RateLimit { until, last_error } => write!(
+                f,
+                "the remote service's rate limit, until {until}; the last refusal said: {last_error}"
+            ),
         }
     }
 }

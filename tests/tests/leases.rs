@@ -252,6 +252,8 @@ fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
         let call = remote.next().await;
         assert_eq!(call.id(), 2);
         call.ok();
+        // Whose fault the first one was is known when the second got through.
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
         let failed = store.fetch_event(stuck.event.id).await.unwrap().unwrap();
         assert_eq!(
             failed.error_message.as_deref(),

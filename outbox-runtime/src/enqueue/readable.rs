@@ -26,7 +26,7 @@ pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), Enque
     Err(EnqueueError::Unreadable {
         event_type: E::EVENT_TYPE.to_owned(),
         path: path(metadata.as_bytes(), &error, reads),
-        reason: match DecodeError::metadata(E::EVENT_TYPE, &error) {
+        reason: match DecodeError::metadata(E::EVENT_TYPE, metadata, &error, E::SENSITIVE) {
             DecodeError::Metadata { reason, .. } => reason,
             other => other.to_string(),
         },

@@ -76,7 +76,7 @@ pub enum RefusalClass {
     Unauthenticated,
     /// The service wants fewer requests.
     RateLimited,
-    /// The service said that no repetition can help, as it says of everything.
+    /// The service understood the event and refused it.
     Rejected,
 }
 
@@ -90,3 +90,14 @@ stored_word!(RefusalClass, "refusal class", {
     RateLimited = "rate_limited",
     Rejected = "rejected",
 });
+
+impl RefusalClass {
+    /// Whether an attempt counts that is refused so, where the event is to blame. One that does not
+    /// count is a [deferral](crate::OutboxEvent::deferrals).
+    pub(crate) fn is_charged(self) -> bool {
+        match self {
+            Self::Retry | Self::Timeout | Self::Panic | Self::Rejected => true,
+            Self::Unavailable | Self::Offline | Self::Unauthenticated | Self::RateLimited => false,
+        }
+    }
+}

@@ -6,9 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::{BoxError, one_line, without_url};
-use crate::event::DeadReason;
 use crate::metadata::DecodeError;
-use crate::outcome::Outcome;
 
 /// What a handler answers when it did not deliver: not just that it failed, but what to do about it.
 ///
@@ -225,34 +223,6 @@ impl HandlerError {
 
     pub(super) fn no_handler() -> Self {
         Self::plain(Delivery::NoHandler)
-    }
-
-    /// What it means for the event itself. What it means for others (a pause) is the processor's business.
-    pub(crate) fn outcome(&self) -> Outcome {
-        let message = || self.to_string();
-        match self.delivery {
-            Delivery::Obsolete => Outcome::Delivered,
-            Delivery::Retry { after } => Outcome::Retry {
-                message: message(),
-                not_before: after,
-            },
-            Delivery::Permanent => Outcome::Dead {
-                reason: DeadReason::Rejected,
-                message: message(),
-            },
-            Delivery::Undecodable => Outcome::Dead {
-                reason: DeadReason::Undecodable,
-                message: message(),
-            },
-            Delivery::Snooze { duration } => Outcome::GivenBack { delay: duration },
-            Delivery::Unavailable { .. }
-            | Delivery::Offline
-            | Delivery::Unauthenticated
-            | Delivery::RateLimited { .. }
-            | Delivery::NoHandler => Outcome::GivenBack {
-                delay: Duration::ZERO,
-            },
-        }
     }
 
     fn plain(delivery: Delivery) -> Self {

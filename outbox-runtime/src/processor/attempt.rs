@@ -11,17 +11,20 @@ use std::time::Duration;
 use crate::claim::Claim;
 use crate::clock::{Clock, Stopwatch};
 use crate::event::OutboxEvent;
-use crate::handler::{Delivery, OutboxEventHandler};
+use crate::handler::{Delivery, OutboxEventHandler, Scope};
 use crate::metadata::RawMetadata;
-use crate::outcome::Outcome;
 use crate::redaction::REDACTED;
 
 /// How an attempt ended, as its task tells it.
 #[derive(Debug)]
 pub(super) enum Ended {
     Delivered,
-    /// The handler's answer, and what it means for the event.
-    Failed(Delivery, Outcome),
+    /// What the handler answered.
+    Failed {
+        delivery: Delivery,
+        scope: Scope,
+        message: String,
+    },
     TimedOut(Duration),
     Panicked(String),
 }
@@ -38,7 +41,11 @@ pub(super) async fn run(
         match (*handler).handle(&claim.event).await {
             Ok(()) => Ended::Delivered,
             // Its text and its end are the application's code, so they are part of the attempt.
-            Err(error) => Ended::Failed(error.delivery(), error.outcome()),
+            Err(error) => Ended::Failed {
+                delivery: error.delivery(),
+                scope: error.scope().clone(),
+                message: error.to_string(),
+            },
         }
     };
     let in_time = async {
@@ -99,8 +106,7 @@ impl Ended {
         const SMALL_BYTES: usize = 16 * 1024;
         let text = match &self {
             Self::Delivered | Self::TimedOut(_) => return self,
-            Self::Failed(_, outcome) => outcome.message().unwrap_or_default(),
-            Self::Panicked(text) => text,
+            Self::Failed { message, .. } | Self::Panicked(message) => message,
         };
         let metadata = claim.event.metadata.as_ref();
         let bytes = text.len() + metadata.map_or(0, RawMetadata::len);
@@ -117,7 +123,15 @@ impl Ended {
 
     fn map_text(self, change: impl FnOnce(String) -> String) -> Self {
         match self {
-            Self::Failed(delivery, outcome) => Self::Failed(delivery, outcome.map_message(change)),
+            Self::Failed {
+                delivery,
+                scope,
+                message,
+            } => Self::Failed {
+                delivery,
+                scope,
+                message: change(message),
+            },
             Self::Panicked(text) => Self::Panicked(change(text)),
             Self::Delivered | Self::TimedOut(_) => self,
         }
@@ -133,18 +147,16 @@ impl Ended {
         (rest, taken)
     }
 
-    /// What it means for the event.
-    pub(super) fn into_outcome(self) -> Outcome {
-        let retry = |message| Outcome::Retry {
-            message,
-            not_before: None,
-        };
-        match self {
-            Self::Delivered => Outcome::Delivered,
-            Self::Failed(_, outcome) => outcome,
-            Self::TimedOut(timeout) => retry(format!("no answer within {timeout:?}")),
-            Self::Panicked(text) => retry(format!("the handler panicked: {text}")),
-        }
+    /// Whether the service has the event, or has no need of it.
+    pub(super) fn is_pass(&self) -> bool {
+        matches!(
+            self,
+            Self::Delivered
+                | Self::Failed {
+                    delivery: Delivery::Obsolete,
+                    ..
+                }
+        )
     }
 }
 

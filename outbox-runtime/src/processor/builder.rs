@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 
 use super::Processor;
 use super::routes::Routes;
-use crate::entity::OutboxEntity;
+use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
 use crate::event::Event;
 use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, OutboxEventHandler};
@@ -31,6 +31,8 @@ use crate::retry::RetryPolicy;
 /// | [`stop_deadline`](Self::stop_deadline) | 10 s |
 /// | [`keep_completed`](Self::keep_completed) | 24 h |
 /// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
+/// | [`charge`](Self::charge) | where others get through |
+/// | [`rejections`](Self::rejections) | 20 in a row pause |
 ///
 /// # Examples
 ///
@@ -76,6 +78,22 @@ pub(super) struct Settings {
     pub(super) keep_completed: Duration,
     pub(super) cleanup_interval: Duration,
     pub(super) refresh: Option<RefreshHook>,
+    pub(super) charge: Charge,
+    pub(super) rejections: Rejections,
+    pub(super) shares_network: bool,
+}
+
+/// What becomes of events that the service rejects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Rejections {
+    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of their
+    /// neighbors got through, something else is wrong: a deployment, a changed address. Then nothing is
+    /// sent but one probe a minute, and nothing is buried, until one gets through.
+    #[default]
+    Pause,
+    /// Each is a dead letter, however many they are.
+    Always,
 }
 
 /// Gets new credentials for a user.
@@ -97,6 +115,9 @@ impl ProcessorBuilder {
                 keep_completed: Duration::from_secs(24 * 60 * 60),
                 cleanup_interval: Duration::from_secs(300),
                 refresh: None,
+                charge: Charge::default(),
+                rejections: Rejections::default(),
+                shares_network: false,
             },
         }
     }
@@ -203,6 +224,27 @@ impl ProcessorBuilder {
     /// How often older ones are deleted, while there are any. Default: 300 s.
     pub fn cleanup_interval(mut self, interval: Duration) -> Self {
         self.settings.cleanup_interval = interval;
+        self
+    }
+
+    /// When a failed attempt counts, for entities that do not say (`#[outbox(charge = "always")]`).
+    /// Default: [`Charge::Evidence`], where others get through.
+    pub fn charge(mut self, charge: Charge) -> Self {
+        self.settings.charge = charge;
+        self
+    }
+
+    /// What becomes of events that the service rejects. Default: [`Rejections::Pause`].
+    pub fn rejections(mut self, rejections: Rejections) -> Self {
+        self.settings.rejections = rejections;
+        self
+    }
+
+    /// Says that all handler sets reach their services by one network: where one of them finds that it is
+    /// [offline](crate::HandlerError::offline), and nobody gets through, all of them wait for one probe.
+    /// Default: they do not; each finds out for itself.
+    pub fn share_network(mut self) -> Self {
+        self.settings.shares_network = true;
         self
     }
 

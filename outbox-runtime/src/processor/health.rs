@@ -4,6 +4,8 @@ use chrono::{DateTime, Utc};
 
 use super::Stopped;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::event::RefusalClass;
+use crate::outage::{Outage, OutageExtent};
 
 /// Whether a run does its work: [`Running::health`](super::Running::health).
 ///
@@ -73,6 +75,14 @@ pub struct Trouble {
 pub enum TroubleKind {
     /// The store fails: nothing is claimed, and outcomes wait to be recorded.
     Store(StoreErrorKind),
+    /// Nobody gets through, and one event at a time is tried ([`Outage`]). `times` is how many attempts
+    /// were refused, `retry_at` when the next one is made.
+    Outage {
+        /// How much is down.
+        extent: OutageExtent,
+        /// What the last refusal was.
+        class: RefusalClass,
+    },
 }
 
 impl Health {
@@ -107,6 +117,27 @@ impl Health {
             }
             None => troubles.push(trouble),
         }
+        *self = Self::Degraded { troubles };
+    }
+
+    /// These are the outages of now.
+    pub(super) fn set_outages(&mut self, outages: &[Outage]) {
+        self.clear(|kind| matches!(kind, TroubleKind::Outage { .. }));
+        if outages.is_empty() {
+            return;
+        }
+        let mut troubles = self.take_troubles();
+        troubles.extend(outages.iter().map(|outage| Trouble {
+            kind: TroubleKind::Outage {
+                extent: outage.extent.clone(),
+                class: outage.class,
+            },
+            since: outage.since,
+            times: outage.refusals.into(),
+            last_error: outage.last_error.clone(),
+            retry_at: Some(outage.probe_at),
+        }));
+        troubles.sort_by_key(|trouble| trouble.since);
         *self = Self::Degraded { troubles };
     }
 

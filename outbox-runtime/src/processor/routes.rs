@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use super::builder::Settings;
-use crate::claim::EventTypes;
-use crate::entity::EntityOptions;
+use super::evidence::Node;
+use crate::claim::{EventTypes, Selector};
+use crate::entity::{Charge, EntityOptions};
 use crate::error::BuildError;
 use crate::handler::OutboxEventHandler;
 use crate::retry::RetryPolicy;
@@ -36,6 +37,9 @@ pub(super) struct Route {
     pub(super) handler: Arc<dyn OutboxEventHandler>,
     pub(super) retry: RetryPolicy,
     pub(super) timeout: Duration,
+    /// Whether its failures count whatever becomes of others.
+    pub(super) is_always_charged: bool,
+    pub(super) max_snoozes: Option<u32>,
 }
 
 impl Registered {
@@ -122,6 +126,9 @@ impl Routes {
             timeout: options
                 .and_then(EntityOptions::timeout)
                 .unwrap_or(settings.timeout),
+            is_always_charged: settings.charge == Charge::Always
+                || options.is_some_and(|options| options.charge() == Charge::Always),
+            max_snoozes: options.and_then(EntityOptions::max_snoozes),
         })
     }
 
@@ -153,25 +160,62 @@ impl Routes {
         types.into_iter().collect()
     }
 
-    /// What may be claimed: no type without a handler, none of a handler that `paused` names, and none of `unhandled`.
-    pub(super) fn claimable(
-        &self,
-        paused: &dyn Fn(HandlerIndex) -> bool,
-        unhandled: &[String],
-    ) -> EventTypes {
-        let of =
-            |wanted: bool| (0..self.handlers.len()).filter(move |index| paused(*index) == wanted);
-        // A handler that names no types takes what it takes: which, is known only when an event is there.
-        let is_open = |index: HandlerIndex| self.handlers[index].entities.is_empty();
-        if of(false).any(is_open) {
-            let paused = of(true).flat_map(|index| self.known_types(index));
-            EventTypes::AllExcept(paused.chain(unhandled.iter().cloned()).collect())
+    /// What may be claimed: no type without a handler, and none of `unhandled`.
+    pub(super) fn claimable(&self, unhandled: &[String]) -> EventTypes {
+        if self.handlers.iter().any(|it| it.entities.is_empty()) {
+            EventTypes::AllExcept(unhandled.to_vec())
         } else {
-            let named = of(false).flat_map(|index| &self.handlers[index].entities);
-            let named = named.map(EntityOptions::event_type);
+            let mut named = self.names(|_| true);
             // What a handler names and then does not take would be claimed again and again.
-            let is_handled = |event_type: &&str| !unhandled.iter().any(|known| known == event_type);
-            EventTypes::Only(named.filter(is_handled).map(str::to_owned).collect())
+            named.retain(|event_type| !unhandled.contains(event_type));
+            EventTypes::Only(named)
         }
+    }
+
+    /// The types that the handlers name that `which` picks.
+    fn names(&self, which: impl Fn(HandlerIndex) -> bool) -> Vec<String> {
+        let handlers = self.handlers.iter().enumerate();
+        handlers
+            .filter(|(index, _)| which(*index))
+            .flat_map(|(_, registered)| &registered.entities)
+            .map(|options| options.event_type().to_owned())
+            .collect()
+    }
+
+    /// What one handler set takes.
+    fn types_of(&self, set: HandlerIndex) -> EventTypes {
+        let is_untyped = |registered: &Registered| registered.entities.is_empty();
+        if self.handlers.get(set).is_some_and(is_untyped) {
+            // It takes what it takes: which, is known only when an event is there.
+            let others = (0..self.handlers.len()).filter(|index| *index != set);
+            EventTypes::AllExcept(others.flat_map(|index| self.known_types(index)).collect())
+        } else {
+            EventTypes::Only(self.names(|index| index == set))
+        }
+    }
+
+    /// Selects a part of all work.
+    pub(super) fn selector(&self, node: &Node) -> Selector {
+        let selector = Selector::new();
+        match node {
+            Node::All => selector,
+            Node::Set(set) => selector.event_types(self.types_of(*set)),
+            Node::Destination(set, destination) => selector
+                .event_types(self.types_of(*set))
+                .destination(destination.as_deref()),
+            Node::Endpoint(_, destination, event_type) => selector
+                .event_types(EventTypes::Only(vec![event_type.clone()]))
+                .destination(destination.as_deref()),
+            Node::User(set, user) => selector.event_types(self.types_of(*set)).user(user),
+            Node::Credentials(user) => selector.user(user),
+        }
+    }
+
+    /// Selects each of these parts, but for users' credentials.
+    pub(super) fn selectors(&self, nodes: &[Node]) -> Vec<Selector> {
+        let nodes = nodes
+            .iter()
+            .filter(|node| !matches!(node, Node::Credentials(_)));
+        nodes.map(|node| self.selector(node)).collect()
     }
 }

@@ -95,13 +95,15 @@ impl Running {
     ) -> Result<Explanation, StoreError> {
         let repository = &self.inner.shared.repository;
         let mut explanation = repository.explain(entity_id, user_id).await?;
-        if explanation.waits_for == WaitsFor::Worker
+        let is_free = explanation.waits_for == WaitsFor::Worker;
+        // A handler may be done with an event that is in doubt.
+        let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
+        if (is_free || may_be_in_doubt)
             && let Some(first) = &explanation.first
         {
             let (reply, answer) = oneshot::channel();
             let question = Command::Explain {
-                event_type: first.event_type.clone(),
-                user_id: first.user_id.clone(),
+                event: first.clone(),
                 reply,
             };
             let answer = match self.inner.commands.send(question) {
@@ -109,6 +111,8 @@ impl Running {
                 Err(_) => Ok(Some(WaitsFor::Start)),
             };
             match answer {
+                Ok(Some(known @ WaitsFor::Evidence { .. })) => explanation.waits_for = known,
+                _ if may_be_in_doubt => {}
                 Ok(Some(known)) => explanation.waits_for = known,
                 Ok(None) => {}
                 // It ended instead of answering.

@@ -179,8 +179,8 @@ fn needs_somebody(explanation: &Explanation, ground: &Ground) -> bool {
         WaitsFor::Decision { .. }
         | WaitsFor::Registration { .. }
         | WaitsFor::SignIn
-        | WaitsFor::Network { .. } => true,
-        WaitsFor::Credentials => ground.session().user().is_none(),
+        | WaitsFor::Outage(_) => true,
+        WaitsFor::Credentials { .. } => ground.session().user().is_none(),
         _ => false,
     }
 }

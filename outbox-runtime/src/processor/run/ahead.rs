@@ -4,7 +4,7 @@
 //! while that they are that quick. One that is slow ends it: what waits then goes back to the store, without an attempt
 //! counted. So with handlers that call a service, as most do, no more is claimed than handlers are free.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -12,8 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::Run;
 use crate::claim::Claim;
 use crate::clock;
-use crate::processor::pauses::{Pauses, Permission};
-use crate::processor::routes::{HandlerIndex, Route};
+use crate::processor::evidence::Restriction;
+use crate::processor::routes::Route;
 
 /// What takes longer is not quick; what waits should have begun by then.
 const QUICK: Duration = Duration::from_millis(5);
@@ -81,14 +81,6 @@ impl Waiting {
         self.0.len()
     }
 
-    /// How many are this handler set's.
-    pub(super) fn of(&self, handler: HandlerIndex) -> usize {
-        let waiting = self.0.iter();
-        waiting
-            .filter(|waiting| waiting.route.index == handler)
-            .count()
-    }
-
     /// The clock was set: they wait as long as they would have.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for waiting in &mut self.0 {
@@ -112,15 +104,15 @@ impl Run {
             // Leases that are to be renewed may be over by now, as after a freeze; then they are somebody else's.
             return;
         }
-        if !self.pauses.are_none() {
-            self.hand_back_paused();
-        }
-        let most = self.shared.settings.max_concurrency;
-        for _ in self.attempts()..most {
-            let Some(waiting) = self.waiting.0.pop_front() else {
-                return;
-            };
-            self.start(waiting.claim, waiting.route);
+        if self.evidence.is_empty() {
+            for _ in self.attempts()..self.shared.settings.max_concurrency {
+                let Some(waiting) = self.waiting.0.pop_front() else {
+                    return;
+                };
+                self.start(waiting.claim, waiting.route);
+            }
+        } else {
+            self.start_those_with_room();
         }
         if self
             .waiting
@@ -128,40 +120,45 @@ impl Run {
             .is_some_and(|until| until <= self.now())
         {
             self.pace = Pace::default();
-            self.hand_back_waiting(|_, _| true);
+            self.hand_back_waiting(|_| true);
         }
     }
 
-    fn hand_back_paused(&mut self) {
-        let now = self.now();
-        match self.pauses.permission(now) {
-            Permission::Nothing => self.hand_back_waiting(|_, _| true),
-            // A claim that was made for a probe is the only one.
-            Permission::All | Permission::Probe => {
-                // A pause may have begun and ended since the claim.
-                let shares = self.pauses.rate_limits.shares(now);
-                let mut rooms: BTreeMap<HandlerIndex, usize> = shares
-                    .map(|share| {
-                        let room = share.most.saturating_sub(self.share_taken(share));
-                        (share.handler, room)
-                    })
-                    .collect();
-                self.hand_back_waiting(|pauses, waiting| {
-                    let handler = waiting.route.index;
-                    pauses.is_user_paused(&waiting.claim.event.user_id)
-                        || pauses.rate_limits.pause(handler, now).is_some()
-                        || rooms.get_mut(&handler).is_some_and(is_used_up)
-                });
+    /// Something was refused lately: starts what there is room for. What is paused goes back, and the
+    /// rest waits.
+    fn start_those_with_room(&mut self) {
+        let mut restrictions = self.restrictions();
+        let mut free = self
+            .shared
+            .settings
+            .max_concurrency
+            .saturating_sub(self.attempts());
+        let mut kept = VecDeque::new();
+        for waiting in std::mem::take(&mut self.waiting.0) {
+            let event = &waiting.claim.event;
+            let mut all: Vec<&mut Restriction> = restrictions
+                .iter_mut()
+                .filter(|it| it.has(waiting.route.index, event))
+                .collect();
+            if all.iter().any(|it| it.room == 0 && it.sends_back()) {
+                self.hand_back(&waiting.claim);
+            } else if free == 0 || all.iter().any(|it| it.room == 0) {
+                kept.push_back(waiting);
+            } else {
+                for restriction in &mut all {
+                    restriction.room -= 1;
+                }
+                free -= 1;
+                self.start(waiting.claim, waiting.route);
             }
         }
+        self.waiting.0 = kept;
     }
 
     /// Settles what waits, and `which` picks, as not attempted.
-    pub(super) fn hand_back_waiting(&mut self, mut which: impl FnMut(&Pauses, &Ahead) -> bool) {
+    pub(super) fn hand_back_waiting(&mut self, which: impl Fn(&Ahead) -> bool) {
         let waiting = std::mem::take(&mut self.waiting.0);
-        let (back, rest): (Vec<Ahead>, _) = waiting
-            .into_iter()
-            .partition(|waiting| which(&self.pauses, waiting));
+        let (back, rest): (Vec<Ahead>, _) = waiting.into_iter().partition(which);
         self.waiting.0 = rest.into();
         for waiting in back {
             self.hand_back(&waiting.claim);
@@ -173,16 +170,5 @@ impl Run {
         self.waiting
             .0
             .retain(|waiting| waiting.claim.event.id != event_id);
-    }
-}
-
-/// Takes one from what is left, unless nothing is.
-fn is_used_up(left: &mut usize) -> bool {
-    match left.checked_sub(1) {
-        Some(less) => {
-            *left = less;
-            false
-        }
-        None => true,
     }
 }

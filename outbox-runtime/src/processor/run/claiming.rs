@@ -10,22 +10,58 @@ use crate::claim::{Claim, ClaimRequest};
 use crate::error::StoreError;
 use crate::outcome::Outcome;
 use crate::processor::attempt;
-use crate::processor::pauses::Permission;
-use crate::processor::rate_limits::Share;
-use crate::processor::routes::{HandlerIndex, Route};
+use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
+use crate::processor::routes::Route;
 use crate::retry::RetryPolicy;
 
+/// At most so many claims are made before the run looks around again.
+const CLAIMS: usize = 64;
+
 impl Run {
-    /// Records what has ended and claims what may be claimed, in one request to the store. `true`: there is more to do.
+    /// Records what has ended and claims what may be claimed, together in as few requests to the store
+    /// as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
-        let asked = self.slots();
-        if asked == 0 {
+        let mut empty: Vec<Want> = Vec::new();
+        for _ in 0..CLAIMS {
+            let Some(want) = self.next_want(&empty) else {
+                break;
+            };
+            let claimed = self.record_and_claim_of(&want).await?;
+            if claimed == 0 && want.is_for_evidence {
+                self.nothing_else(&want);
+            }
+            // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as
+            // well, or it has ended a pause.
+            if claimed >= want.limit || !self.unrecorded.is_empty() || self.ended_meanwhile {
+                return Ok(true);
+            }
+            empty.push(want);
+        }
+        if empty.is_empty() {
             self.due_at = None;
             self.record().await?;
             return Ok(self.ended_meanwhile);
         }
-        let request = self.request(asked);
+        let restrictions = self.restrictions();
+        // What could not be claimed now is not when it is due either, but when something else happens.
+        let was_asked = |node: &Node| empty.iter().any(|want| want.node.as_ref() == Some(node));
+        let without = restrictions
+            .iter()
+            .filter(|it| !it.is_asked_for(&restrictions, was_asked));
+        let without: Vec<Node> = without.map(|it| it.node.clone()).collect();
+        let request = self.request(1, &without);
+        let repository = Arc::clone(&self.shared.repository);
+        let due_at = self
+            .meanwhile(async { repository.next_due(&request).await })
+            .await?;
+        self.due_at = self.when_it_may_be_taken(due_at);
+        Ok(self.ended_meanwhile)
+    }
+
+    /// Records what has ended and makes one claim. Returns how many events it brought.
+    async fn record_and_claim_of(&mut self, want: &Want) -> Result<usize, StoreError> {
+        let request = self.request_of(want);
         let repository = Arc::clone(&self.shared.repository);
         let recording = std::mem::take(&mut self.unrecorded);
         let settlements = recording.clone();
@@ -37,7 +73,9 @@ impl Run {
             Ok(claims) => claims,
             Err(error) => return recorded.and(Err(error)),
         };
-        self.turns.claimed(&request, &claims);
+        if want.node.is_none() {
+            self.turns.claimed(&request, &claims);
+        }
         let claimed = claims.len();
         self.activity += u64::from(claimed > 0);
         // Whatever became of the outcomes: what is claimed here comes to nobody else.
@@ -47,15 +85,7 @@ impl Run {
         }
         self.start_waiting();
         recorded?;
-        // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as well, or it has ended a pause.
-        if claimed == asked || !self.unrecorded.is_empty() || self.ended_meanwhile {
-            return Ok(true);
-        }
-        let due_at = self
-            .meanwhile(async { repository.next_due(&request).await })
-            .await?;
-        self.due_at = self.when_it_may_be_taken(due_at);
-        Ok(self.ended_meanwhile)
+        Ok(claimed)
     }
 
     /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is recorded together.
@@ -75,50 +105,74 @@ impl Run {
         }
     }
 
-    /// How many events may be claimed now.
-    fn slots(&self) -> usize {
+    /// The claim to be made next, but for those that brought less than they asked for.
+    ///
+    /// They take turns, so that with few places none keeps the others waiting.
+    fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
+        let wants = self.wants();
+        let is_new = |want: &&Want| !empty.iter().any(|asked| asked.is_of_the_same(want));
+        self.turn = self.turn.wrapping_add(1);
+        let first = self.turn % wants.len().max(1);
+        let (before, after) = wants.split_at(first);
+        after.iter().chain(before).find(is_new).cloned()
+    }
+
+    fn wants(&self) -> Vec<Want> {
         let settings = &self.shared.settings;
         let taken = self.attempts() + self.waiting.len();
         let free = settings.max_concurrency.saturating_sub(taken);
-        match self.pauses.permission(self.now()) {
-            _ if self.is_own_user_paused() => 0,
-            Permission::Nothing => 0,
-            Permission::Probe => free.min(1),
-            Permission::All => {
-                let ahead = self
-                    .pace
-                    .ahead(settings.max_concurrency, settings.batch_size);
-                // Not bit by bit: a claim is a commit.
-                let more = if self.waiting.len() <= ahead {
-                    ahead
-                } else {
-                    0
-                };
-                // Whichever events are next, they may all be of the set that may have the fewest.
-                let fewest = self.rooms().into_iter().map(|(_, room)| room);
-                let fewest = fewest.filter(|room| *room > 0).min();
-                free.saturating_add(more)
-                    .min(settings.batch_size)
-                    .min(fewest.unwrap_or(usize::MAX))
+        let ahead = self
+            .pace
+            .ahead(settings.max_concurrency, settings.batch_size);
+        // Not bit by bit: a claim is a commit.
+        let more = if self.waiting.len() <= ahead {
+            ahead
+        } else {
+            0
+        };
+        let restrictions = self.restrictions();
+        let mut wants = Evidence::wants(&restrictions, free, more);
+        if let Some(user) = &self.user_id {
+            // Nothing is left beside what is restricted.
+            let is_own = |it: &Restriction| it.node == Node::Credentials(user.clone());
+            if let Some(own) = restrictions.iter().find(|it| is_own(it)) {
+                wants.retain(|want| own.room > 0 && want.node.is_some());
             }
         }
+        for want in &mut wants {
+            want.limit = want.limit.min(settings.batch_size);
+        }
+        wants
     }
 
-    /// How many more events of a handler set may be under way, for those that a rate limit keeps from having as many as others.
-    fn rooms(&self) -> Vec<(HandlerIndex, usize)> {
-        let shares = self.pauses.rate_limits.shares(self.now());
-        shares
-            .map(|share| {
-                let taken = self.share_taken(share) + self.waiting.of(share.handler);
-                (share.handler, share.most.saturating_sub(taken))
-            })
-            .collect()
+    /// What may have less under way than there are places, and how much.
+    pub(super) fn restrictions(&self) -> Vec<Restriction> {
+        if self.evidence.is_empty() {
+            return Vec::new();
+        }
+        self.evidence.restrictions(&self.flight(), self.now())
     }
 
-    /// Attempts of a handler set that heed its last pause. Others, as they began before, may take as long as they want.
-    pub(super) fn share_taken(&self, share: Share) -> usize {
-        let is_of_share = |job: &&Job| matches!(job, Job::Attempt(attempt) if attempt.handler == share.handler && attempt.rate_limits >= share.number);
-        self.jobs.values().filter(is_of_share).count()
+    /// The attempts under way.
+    pub(super) fn flight(&self) -> Vec<&Facts> {
+        let jobs = self.jobs.values();
+        jobs.filter_map(|job| match job {
+            Job::Attempt(attempt) => Some(&attempt.facts),
+            Job::Refresh { .. } => None,
+        })
+        .collect()
+    }
+
+    /// An endpoint in doubt has nothing else to try.
+    fn nothing_else(&mut self, want: &Want) {
+        let Some(endpoint) = &want.node else {
+            return;
+        };
+        let now = self.now();
+        let mut evidence = std::mem::take(&mut self.evidence);
+        let judged = evidence.nothing_else(endpoint, &self.flight(), now);
+        self.evidence = evidence;
+        self.settle_judged(judged);
     }
 
     pub(super) fn attempts(&self) -> usize {
@@ -126,36 +180,46 @@ impl Run {
         self.jobs.values().filter(is_attempt).count()
     }
 
-    fn is_own_user_paused(&self) -> bool {
-        let user = self.user_id.as_deref();
-        user.is_some_and(|user| self.pauses.is_user_paused(user))
-    }
-
     pub(super) fn may_claim(&self) -> bool {
-        !self.is_backing_off() && self.slots() > 0
+        !self.is_backing_off() && !self.wants().is_empty()
     }
 
-    fn request(&self, limit: usize) -> ClaimRequest {
-        let now = self.now();
-        let rooms = self.rooms();
-        let paused = |handler| {
-            self.pauses.rate_limits.pause(handler, now).is_some() || rooms.contains(&(handler, 0))
-        };
+    fn request_of(&self, want: &Want) -> ClaimRequest {
+        let request = self
+            .request(want.limit, &want.except)
+            .in_order(want.order)
+            .avoiding_users(want.avoid.clone());
+        match &want.node {
+            Some(node) => request.only(self.shared.routes.selector(node)),
+            None if self.user_id.is_none() => self.turns.in_turn(request),
+            None => request,
+        }
+    }
+
+    /// Of everything that this run has handlers for, but for what is part of these nodes.
+    fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
-            .with_event_types(routes.claimable(&paused, &self.unhandled));
+            .with_event_types(routes.claimable(&self.unhandled));
         let request = routes
             .own_leases()
             .fold(request, |request, (event_type, lease)| {
                 request.with_lease_for(event_type, lease)
             });
-        match &self.user_id {
+        let request = match &self.user_id {
             Some(user) => request.with_user(user),
             None => {
-                let request = request.without_users(self.pauses.paused_users());
-                self.turns.in_turn(request)
+                let users = except.iter().filter_map(|node| match node {
+                    Node::Credentials(user) => Some(user.clone()),
+                    _ => None,
+                });
+                request.without_users(users.collect())
             }
-        }
+        };
+        routes
+            .selectors(except)
+            .into_iter()
+            .fold(request, ClaimRequest::except)
     }
 
     /// Takes on an event that was claimed for so long: its handler starts as soon as it may.
@@ -196,9 +260,6 @@ impl Run {
             self.leases.remove(&event_id);
             return;
         }
-        if self.pauses.permission(self.now()) == Permission::Probe {
-            self.pauses.probe_started();
-        }
         let claim = Arc::new(claim);
         let event = &claim.event;
         let span = info_span!(
@@ -217,13 +278,20 @@ impl Run {
             let (ended, took) = attempt.await;
             Done::Attempt(ended, took)
         };
+        let facts = Facts {
+            claim: Arc::clone(&claim),
+            set: route.index,
+            number: self.evidence.begin(),
+            began_at: self.now(),
+        };
+        self.evidence.begun(&facts);
         let abort = self.tasks.spawn(attempt.instrument(span));
         let job = Job::Attempt(Box::new(Attempt {
+            credentials: self.evidence.credentials.generation(&claim.event.user_id),
+            facts,
             retry: route.retry,
-            handler: route.index,
-            credentials: self.pauses.generation(&claim.event.user_id),
-            rate_limits: self.pauses.rate_limits.number(),
-            claim,
+            is_always_charged: route.is_always_charged,
+            max_snoozes: route.max_snoozes,
             abort: abort.clone(),
             lease_lost: false,
         }));
@@ -234,6 +302,7 @@ impl Run {
     pub(super) fn hand_back(&mut self, claim: &Claim) {
         let outcome = Outcome::GivenBack {
             delay: Duration::ZERO,
+            refusal: None,
         };
         self.settle(claim, outcome, &RetryPolicy::default());
     }
@@ -241,10 +310,10 @@ impl Run {
     /// Starts refreshing the credentials of the user who has needed it for longest, unless that is being done for somebody.
     pub(super) fn start_refresh(&mut self) {
         let is_refresh = |job: &Job| matches!(job, Job::Refresh { .. });
-        if self.pauses.are_none() || self.jobs.values().any(is_refresh) {
+        if self.evidence.is_empty() || self.jobs.values().any(is_refresh) {
             return;
         }
-        let Some(user_id) = self.pauses.take_refresh(self.now()) else {
+        let Some(user_id) = self.evidence.credentials.take_refresh(self.now()) else {
             return;
         };
         info!("credentials were refused; the user's work is paused until they are refreshed");

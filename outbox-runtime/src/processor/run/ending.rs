@@ -3,16 +3,20 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinError;
-use tracing::{debug, error, info, warn};
+use tracing::{debug, error, warn};
 
 use super::{Attempt, Done, Job, Run, TaskEnd};
 use crate::claim::Claim;
 use crate::clock;
 use crate::error::StoreError;
-use crate::handler::Delivery;
-use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::event::{DeadReason, Refusal, RefusalClass};
+use crate::handler::{Delivery, Scope};
+use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement, bounded};
 use crate::processor::attempt::Ended;
+use crate::processor::builder::Rejections;
+use crate::processor::evidence::{Evidence, Facts, Judged, Reach, Refused, Verdict};
 use crate::retry::RetryPolicy;
 
 impl Run {
@@ -26,12 +30,12 @@ impl Run {
         match (self.jobs.remove(&id), done) {
             (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended, took))) => {
                 self.pace.ended(took);
-                self.ended(&attempt, ended);
+                self.ended(*attempt, ended, took);
             }
             // Aborted: its lease was lost.
             (Some(Job::Attempt(attempt)), _) => {
-                self.leases.remove(&attempt.claim.event.id);
-                self.pauses.probe_inconclusive(self.now());
+                self.leases.remove(&attempt.facts.claim.event.id);
+                self.evidence.inconclusive(&attempt.facts, self.now());
             }
             (Some(Job::Refresh { user_id }), done) => {
                 let result = match done {
@@ -42,67 +46,173 @@ impl Run {
                 if let Err(message) = &result {
                     warn!(error = ?message, "the credentials could not be refreshed");
                 }
-                self.pauses.refreshed(&user_id, result.is_ok(), self.now());
+                let now = self.now();
+                self.evidence.refreshed(&user_id, &result, now);
             }
             (None, _) => {}
         }
     }
 
     /// An attempt has ended: what it means for its event, and for others.
-    fn ended(&mut self, attempt: &Attempt, ended: Ended) {
+    fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
         let now = self.now();
-        let user_id = &attempt.claim.event.user_id;
-        match &ended {
-            Ended::Delivered => {
-                self.was_answered(attempt);
-                let jobs = &self.jobs;
-                let is_of_user = |job: &Job| matches!(job, Job::Attempt(other) if other.claim.event.user_id == *user_id);
-                let is_last = || !jobs.values().any(is_of_user);
-                self.pauses.granted(user_id, is_last);
-            }
-            Ended::Failed(delivery, _) => match *delivery {
-                Delivery::Offline => {
-                    debug!("no network; nothing is sent until a probe succeeds");
-                    self.pauses.went_offline(now);
-                }
-                Delivery::Unauthenticated => {
-                    self.was_answered(attempt);
-                    self.pauses.refused(user_id, attempt.credentials, now);
-                }
-                Delivery::RateLimited { after } => {
-                    self.went_online();
-                    debug!(?after, "rate limited");
-                    let limits = &mut self.pauses.rate_limits;
-                    limits.met(attempt.handler, attempt.rate_limits, after, now);
-                }
-                Delivery::NoHandler => {
-                    self.pauses.probe_inconclusive(now);
-                    self.leave_alone(&attempt.claim.event.event_type);
-                }
-                _ => self.was_answered(attempt),
-            },
-            Ended::TimedOut(_) | Ended::Panicked(_) => self.pauses.probe_inconclusive(now),
+        let event_id = attempt.facts.claim.event.id;
+        if attempt.lease_lost {
+            self.leases.remove(&event_id);
+        }
+        let mut evidence = std::mem::take(&mut self.evidence);
+        let decided = if ended.is_pass() && evidence.is_empty() {
+            // Nothing was refused lately, so there is nothing to be decided by it.
+            Decided::outcome(attempt, Outcome::Delivered)
+        } else {
+            self.decide(&mut evidence, attempt, ended, took, now)
+        };
+        self.evidence = evidence;
+        if let Some((attempt, outcome)) = decided.outcome
+            && !attempt.lease_lost
+        {
+            self.settle(&attempt.facts.claim, outcome, &attempt.retry);
+        }
+        if let Some(event_type) = decided.unhandled {
+            self.leave_alone(&event_type);
+        }
+        self.settle_judged(decided.judged);
+    }
+
+    /// What the answer says about the event, or what it is evidence of.
+    fn decide(
+        &self,
+        evidence: &mut Evidence,
+        attempt: Attempt,
+        ended: Ended,
+        took: Duration,
+        now: DateTime<Utc>,
+    ) -> Decided {
+        let flight = self.flight();
+        if ended.is_pass() {
+            let judged = evidence.passed(&attempt.facts, &flight, now);
+            return Decided {
+                judged,
+                ..Decided::outcome(attempt, Outcome::Delivered)
+            };
         }
         if attempt.lease_lost {
-            self.leases.remove(&attempt.claim.event.id);
-        } else {
-            self.settle(&attempt.claim, ended.into_outcome(), &attempt.retry);
+            // Whoever holds the newer lease makes the next attempt, and learns the same.
+            evidence.inconclusive(&attempt.facts, now);
+            return Decided::default();
+        }
+        let (class, not_before, scope, message) = match ended {
+            Ended::Delivered => return Decided::default(),
+            Ended::TimedOut(timeout) => {
+                let message = format!("no answer within {timeout:?}");
+                (RefusalClass::Timeout, None, Scope::Destination, message)
+            }
+            Ended::Panicked(text) => {
+                let message = format!("the handler panicked: {text}");
+                (RefusalClass::Panic, None, Scope::Destination, message)
+            }
+            Ended::Failed {
+                delivery,
+                scope,
+                message,
+            } => {
+                let (class, not_before) = match delivery {
+                    Delivery::Retry { after } => (RefusalClass::Retry, after),
+                    Delivery::Unavailable { after } => (RefusalClass::Unavailable, after),
+                    Delivery::Offline => (RefusalClass::Offline, None),
+                    Delivery::Unauthenticated => (RefusalClass::Unauthenticated, None),
+                    Delivery::RateLimited { after } => (RefusalClass::RateLimited, Some(after)),
+                    Delivery::Permanent => (RefusalClass::Rejected, None),
+                    Delivery::Undecodable
+                    | Delivery::Snooze { .. }
+                    | Delivery::NoHandler
+                    | Delivery::Obsolete => {
+                        evidence.inconclusive(&attempt.facts, now);
+                        return Decided::own(attempt, delivery, message);
+                    }
+                };
+                (class, not_before, scope, message)
+            }
+        };
+        let refusal = Refusal {
+            class,
+            message: bounded(&message),
+        };
+        let reach = reach(&scope, &attempt);
+        if attempt.is_always_charged && class.is_charged() {
+            evidence.inconclusive(&attempt.facts, now);
+            let outcome = Outcome::Retry {
+                message: refusal.message,
+                not_before,
+            };
+            return Decided::outcome(attempt, outcome);
+        }
+        let generation = attempt.credentials;
+        let refused = Refused {
+            facts: attempt.facts,
+            refusal,
+            not_before,
+            retry: attempt.retry,
+            took,
+        };
+        let are_always_final = self.shared.settings.rejections == Rejections::Always;
+        let judged = match class {
+            RefusalClass::RateLimited => evidence.rate_limited(refused, reach, now),
+            RefusalClass::Unauthenticated => evidence.unauthenticated(refused, generation, now),
+            RefusalClass::Rejected => evidence.rejected(refused, are_always_final, now),
+            _ => evidence.doubted(refused, reach, &flight, now),
+        };
+        Decided {
+            judged,
+            ..Decided::default()
         }
     }
 
-    /// The service answered something else than that it wants a pause.
-    fn was_answered(&mut self, attempt: &Attempt) {
-        self.went_online();
-        let most = self.shared.settings.max_concurrency;
-        let now = self.now();
-        let limits = &mut self.pauses.rate_limits;
-        limits.passed(attempt.handler, attempt.rate_limits, most, now);
+    /// Settles refusals of which it is known whose fault they are.
+    pub(super) fn settle_judged(&mut self, judged: Vec<Judged>) {
+        for Judged { refused, verdict } in judged {
+            let Refused {
+                facts,
+                refusal,
+                not_before,
+                retry,
+                ..
+            } = refused;
+            let outcome = match verdict {
+                Verdict::Charged {
+                    is_conclusive: true,
+                } => Outcome::Retry {
+                    message: refusal.message,
+                    not_before,
+                },
+                Verdict::Charged {
+                    is_conclusive: false,
+                } => Outcome::RetryUndecided {
+                    message: refusal.message,
+                    not_before,
+                },
+                Verdict::Deferred { base } => Outcome::Deferred {
+                    refusal,
+                    not_before,
+                    base,
+                },
+                Verdict::Rejected => Outcome::Dead {
+                    reason: DeadReason::Rejected,
+                    message: refusal.message,
+                },
+                Verdict::GivenBack { delay } => Outcome::GivenBack {
+                    delay,
+                    refusal: Some(refusal),
+                },
+            };
+            self.settle(&facts.claim, outcome, &retry);
+        }
     }
 
-    pub(super) fn went_online(&mut self) {
-        if self.pauses.went_online() {
-            info!("the network is back");
-        }
+    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any more.
+    pub(super) fn give_back_doubts(&mut self, which: impl Fn(&Facts) -> bool) {
+        let judged = self.evidence.give_back(which);
+        self.settle_judged(judged);
     }
 
     /// Decides what an outcome means and notes it to be recorded.
@@ -124,11 +234,25 @@ impl Run {
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
                 reason = %reason, error = ?message, "dead letter"
             ),
-            Disposition::GiveBack { .. }
-            | Disposition::Defer { .. }
-            | Disposition::Snooze { .. } => {
+            Disposition::GiveBack { .. } => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
             }
+            Disposition::Defer {
+                next_attempt_at,
+                refusal,
+            } => warn!(
+                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals + 1,
+                next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
+                error = ?refusal.message, "refused while others pass; will be tried again"
+            ),
+            Disposition::Snooze { next_attempt_at } if event.snoozes + 1 >= MANY_SNOOZES => warn!(
+                event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes + 1,
+                next_attempt_at = %next_attempt_at, "snoozed again and again"
+            ),
+            Disposition::Snooze { next_attempt_at } => debug!(
+                event_id = %event.id, event_type = ?event.event_type,
+                next_attempt_at = %next_attempt_at, "snoozed"
+            ),
         }
         self.unrecorded.push(settlement);
     }
@@ -191,6 +315,66 @@ impl Run {
         self.leases.forget_unheld();
         self.made_progress();
         Ok(())
+    }
+}
+
+/// What an ended attempt means.
+#[derive(Default)]
+struct Decided {
+    /// For its own event, where that does not depend on others.
+    outcome: Option<(Attempt, Outcome)>,
+    /// For refused events, its own perhaps among them.
+    judged: Vec<Judged>,
+    /// An event type that nobody handles here.
+    unhandled: Option<String>,
+}
+
+impl Decided {
+    fn outcome(attempt: Attempt, outcome: Outcome) -> Self {
+        Self {
+            outcome: Some((attempt, outcome)),
+            ..Self::default()
+        }
+    }
+
+    /// An answer that says nothing about the service.
+    fn own(attempt: Attempt, delivery: Delivery, message: String) -> Self {
+        let outcome = match delivery {
+            Delivery::Undecodable => Outcome::Dead {
+                reason: DeadReason::Undecodable,
+                message,
+            },
+            Delivery::Snooze { duration } => Outcome::Snoozed {
+                delay: duration,
+                bound: attempt.max_snoozes,
+            },
+            _ => Outcome::GivenBack {
+                delay: Duration::ZERO,
+                refusal: None,
+            },
+        };
+        let event_type = &attempt.facts.claim.event.event_type;
+        let unhandled = (delivery == Delivery::NoHandler).then(|| event_type.clone());
+        Self {
+            unhandled,
+            ..Self::outcome(attempt, outcome)
+        }
+    }
+}
+
+/// Whom a refusal is about.
+fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
+    let event = &attempt.facts.claim.event;
+    match scope {
+        Scope::User => Reach::User,
+        Scope::Named(name) if event.destination.as_ref() != Some(name) => {
+            warn!(
+                event_id = %event.id, event_type = ?event.event_type, named = ?name,
+                "the answer is about another destination than the event's; it applies to this event alone"
+            );
+            Reach::Event
+        }
+        _ => Reach::Destination,
     }
 }
 

@@ -64,7 +64,7 @@ impl Run {
         if let Some(back_off) = &mut self.back_off {
             back_off.until = clock::shifted(back_off.until, jump);
         }
-        self.pauses.shift(jump);
+        self.evidence.shift(jump);
         self.waiting.shift(jump);
         // What the store has due is due by the wall clock: it is asked again.
         self.due_at = Some(reading.now);

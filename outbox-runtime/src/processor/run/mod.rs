@@ -16,14 +16,14 @@ use self::jumps::{Grace, Reading};
 use self::leases::Leases;
 use self::turns::Turns;
 use super::attempt::Ended;
+use super::evidence::{Evidence, Facts};
 use super::health::{Ending, Health, Trouble, TroubleKind};
 use super::nudges::Nudges;
-use super::pauses::Pauses;
-use super::routes::HandlerIndex;
 use super::{Shared, Stopped};
-use crate::claim::Claim;
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
+use crate::event::OutboxEvent;
+use crate::outage::Outage;
 use crate::outcome::Settlement;
 use crate::repository::Revision;
 use crate::retry::RetryPolicy;
@@ -43,8 +43,7 @@ mod upkeep; // keeping leases, cleaning up
 /// What a [`Running`](super::Running) handle asks of its run.
 pub(super) enum Command {
     Explain {
-        event_type: String,
-        user_id: String,
+        event: Box<OutboxEvent>,
         reply: oneshot::Sender<Option<WaitsFor>>,
     },
     /// Ends the work on one user's events. Answered when nothing of the user is under way.
@@ -93,7 +92,11 @@ pub(super) struct Run {
     unrecorded: Vec<Settlement>,
     /// Something ended while the store was asked, so that what it was asked for may not be all that can be had.
     ended_meanwhile: bool,
-    pauses: Pauses,
+    evidence: Evidence,
+    /// The outages that [`Health`] tells of.
+    outages: Vec<Outage>,
+    /// Which claim goes first among those that may be made.
+    turn: usize,
     /// Event types that were met and that no handler takes, each once.
     unhandled: Vec<String>,
     /// When delivered events are cleaned up next; `None` while there are none.
@@ -138,13 +141,13 @@ enum Job {
 
 /// An attempt under way.
 struct Attempt {
-    claim: Arc<Claim>,
+    facts: Facts,
     retry: RetryPolicy,
-    handler: HandlerIndex,
+    /// Whether its failures count whatever becomes of others.
+    is_always_charged: bool,
+    max_snoozes: Option<u32>,
     /// The credentials that it began with.
     credentials: u64,
-    /// The rate limits that were known when it began.
-    rate_limits: u64,
     abort: AbortHandle,
     /// Somebody else has the event: whatever the handler answers, nothing is recorded.
     lease_lost: bool,
@@ -176,7 +179,11 @@ impl Run {
             hurry,
         } = wires;
         let now = shared.clock.now();
+        let settings = &shared.settings;
         Self {
+            evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
+            outages: Vec::new(),
+            turn: 0,
             user_id,
             inbox,
             nudges,
@@ -192,7 +199,6 @@ impl Run {
             turns: Turns::default(),
             unrecorded: Vec::new(),
             ended_meanwhile: false,
-            pauses: Pauses::default(),
             unhandled: Vec::new(),
             clean_up_at: Some(clock::after(now, shared.settings.cleanup_interval)),
             // Whatever died before this run began is found first.
@@ -244,6 +250,7 @@ impl Run {
 
     /// Sleeps until something happens; no query runs meanwhile. Where there is more to do, it only looks who asks for something.
     async fn wait(&mut self, seen: Revision, is_busy: bool, has_changed: bool) -> Woken {
+        self.tell_outages();
         let listens = self.may_claim();
         let now = self.now();
         let (is_busy, alarm) = self.idle.delayed(is_busy, self.alarm(), has_changed, now);
@@ -281,14 +288,30 @@ impl Run {
         Ok(is_busy)
     }
 
+    /// Keeps what [`Health`] tells of outages up to date.
+    fn tell_outages(&mut self) {
+        let outages = if self.evidence.is_empty() {
+            Vec::new()
+        } else {
+            self.evidence.outages()
+        };
+        if outages != self.outages {
+            self.health
+                .send_modify(|health| health.set_outages(&outages));
+            self.outages = outages;
+        }
+    }
+
     fn heed_nudges(&mut self) {
         let now = self.now();
         if self.nudges.take_online() {
-            self.went_online();
+            self.activity += 1;
+            self.evidence.probe_now(true, now);
+            self.due_at = Some(now);
         }
         if self.nudges.take_trigger() {
             self.activity += 1;
-            self.pauses.probe_now(now);
+            self.evidence.probe_now(false, now);
             self.due_at = Some(now);
             if let Some(back_off) = &mut self.back_off {
                 back_off.until = back_off.until.min(now);
@@ -299,17 +322,16 @@ impl Run {
     async fn obey(&mut self, command: Option<Command>) {
         self.activity += 1;
         match command {
-            Some(Command::Explain {
-                event_type,
-                user_id,
-                reply,
-            }) => {
-                let waits_for = match self.shared.routes.route(&event_type, &self.shared.settings) {
+            Some(Command::Explain { event, reply }) => {
+                let routes = &self.shared.routes;
+                let waits_for = match routes.route(&event.event_type, &self.shared.settings) {
                     Some(route) => self
-                        .pauses
-                        .explain(&user_id, route.index, self.now())
+                        .evidence
+                        .explain(route.index, &event, self.now())
                         .or_else(|| self.explain_idleness()),
-                    None => Some(WaitsFor::Registration { event_type }),
+                    None => Some(WaitsFor::Registration {
+                        event_type: event.event_type,
+                    }),
                 };
                 // Whoever asked may have stopped waiting.
                 let _ = reply.send(waits_for);
@@ -319,7 +341,7 @@ impl Run {
                 let _ = reply.send(self.sign_out(user_id).await);
             }
             Some(Command::SignIn { user_id }) => {
-                self.pauses.signed_in(&user_id);
+                self.evidence.credentials.signed_in(&user_id);
                 self.due_at = Some(self.now());
             }
             Some(Command::Suspend { within, reply }) => self.suspend(within, reply).await,
@@ -337,7 +359,7 @@ impl Run {
             return Some(back_off.until);
         }
         let due = self.due_at.filter(|_| self.may_claim());
-        let pause = self.pauses.next_end(self.now());
+        let pause = self.evidence.next_end(self.now());
         let patience = self.waiting.until();
         [
             due,

@@ -30,7 +30,8 @@ impl Run {
     /// Waits for handlers, keeping their leases and recording their answers. What does not end in time is stopped and noted as
     /// not attempted, still to be recorded.
     pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
-        self.hand_back_waiting(|_, _| true);
+        self.hand_back_waiting(|_| true);
+        self.give_back_doubts(|_| true);
         // A failure is met again below, or by the caller.
         let _ = self.record().await;
         let under_way = self.attempts();
@@ -55,6 +56,7 @@ impl Run {
             }
         }
         let given_back = self.give_back(|_| true).await;
+        self.give_back_doubts(|_| true);
         Stopped {
             finished: under_way - given_back,
             given_back,
@@ -139,17 +141,14 @@ impl Run {
         });
         let mut attempts: Vec<_> = attempts.collect();
         // The same order each time, for those who look at it.
-        attempts.sort_by_key(|attempt| attempt.claim.event.seq);
+        attempts.sort_by_key(|attempt| attempt.facts.claim.event.seq);
         for attempt in &attempts {
             if attempt.lease_lost {
-                self.leases.remove(&attempt.claim.event.id);
+                self.leases.remove(&attempt.facts.claim.event.id);
             } else {
-                self.hand_back(&attempt.claim);
+                self.hand_back(&attempt.facts.claim);
             }
-        }
-        if !attempts.is_empty() {
-            // The probe may have been among them, and will not answer.
-            self.pauses.probe_inconclusive(self.now());
+            self.evidence.inconclusive(&attempt.facts, self.now());
         }
         attempts.len()
     }
@@ -164,10 +163,11 @@ impl Run {
     /// Stops what is under way of a user, records what became of it, and claims nothing more of them. When it returns, no handler
     /// runs for the user.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
-        self.pauses.signed_out(user_id.clone());
-        self.hand_back_waiting(|_, waiting| waiting.claim.event.user_id == user_id);
-        let is_of_user = |attempt: &Attempt| attempt.claim.event.user_id == user_id;
+        self.evidence.credentials.signed_out(user_id.clone());
+        self.hand_back_waiting(|waiting| waiting.claim.event.user_id == user_id);
+        let is_of_user = |attempt: &Attempt| attempt.facts.claim.event.user_id == user_id;
         let given_back = self.give_back(is_of_user).await;
+        self.give_back_doubts(|facts| facts.claim.event.user_id == user_id);
         info!(given_back, "a user has signed out");
         self.record().await
     }

@@ -57,8 +57,9 @@ impl Run {
                         info!("outbox run resumed");
                         self.back_off = None;
                         self.health.send_replace(Health::Healthy);
+                        self.outages.clear();
                         // Leases may have ended and retries become due; the network may be another.
-                        self.pauses.probe_now(self.now());
+                        self.evidence.probe_now(true, self.now());
                         self.due_at = Some(self.now());
                         return;
                     }
@@ -67,10 +68,10 @@ impl Run {
                     let _ = reply.send(Ok(Stopped::default()));
                 }
                 Some(Command::SignOut { user_id, reply }) => {
-                    self.pauses.signed_out(user_id);
+                    self.evidence.credentials.signed_out(user_id);
                     let _ = reply.send(Ok(()));
                 }
-                Some(Command::SignIn { user_id }) => self.pauses.signed_in(&user_id),
+                Some(Command::SignIn { user_id }) => self.evidence.credentials.signed_in(&user_id),
                 Some(Command::Explain { reply, .. }) => {
                     let _ = reply.send(Some(WaitsFor::Resume));
                 }

@@ -73,6 +73,7 @@ impl Run {
     fn lose(&mut self, event_id: Uuid) {
         self.leases.remove(&event_id);
         self.forget_waiting(event_id);
+        self.evidence.lost(event_id);
         let is_of_it = |id: Uuid| id == event_id;
         for lost in self
             .unrecorded
@@ -82,7 +83,7 @@ impl Run {
         }
         for job in self.jobs.values_mut() {
             if let Job::Attempt(attempt) = job
-                && attempt.claim.event.id == event_id
+                && attempt.facts.claim.event.id == event_id
             {
                 warn!(%event_id, "the lease was lost while the handler ran; it is stopped");
                 attempt.lease_lost = true;

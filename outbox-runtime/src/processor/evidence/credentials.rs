@@ -1,0 +1,210 @@
+//! Credentials that were refused, and users who have signed out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::clock;
+
+/// The delays before credentials are refreshed again, when that did not help.
+const REFRESH_DELAYS: [Duration; 4] = [
+    Duration::from_secs(1),
+    Duration::from_secs(5),
+    Duration::from_secs(30),
+    Duration::from_secs(60),
+];
+
+/// What is known of the credentials of users.
+#[derive(Debug, Default)]
+pub(in crate::processor) struct Credentials {
+    /// These two in the order of the users, so that the same things happen in the same order each time.
+    users: BTreeMap<String, User>,
+    signed_out: BTreeSet<String>,
+}
+
+#[derive(Debug, Default)]
+struct User {
+    /// Counts refreshes. An attempt that began before the last one says nothing about the credentials
+    /// of now.
+    generation: u64,
+    /// Refreshes since the last delivery: how often that did not help.
+    in_vain: usize,
+    state: Access,
+    /// Refused, and nobody has got through since: one attempt at a time.
+    is_on_trial: bool,
+    /// Attempts that began earlier had older credentials.
+    number: u64,
+    last_error: String,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Access {
+    #[default]
+    Granted,
+    /// To be refreshed, not before this time.
+    Refused(DateTime<Utc>),
+    Refreshing,
+}
+
+/// How much of a user's work may be under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Allowed {
+    Nothing,
+    OneAttempt,
+}
+
+impl Credentials {
+    pub(super) fn is_empty(&self) -> bool {
+        self.users.is_empty() && self.signed_out.is_empty()
+    }
+
+    /// The clock was set: what was to end in a while ends in that while all the same.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        for user in self.users.values_mut() {
+            if let Access::Refused(until) = &mut user.state {
+                *until = clock::shifted(*until, jump);
+            }
+        }
+    }
+
+    /// Which credentials an attempt that begins now has.
+    pub(in crate::processor) fn generation(&self, user_id: &str) -> u64 {
+        self.users.get(user_id).map_or(0, |user| user.generation)
+    }
+
+    /// An attempt that began under `generation` was refused. Returns how many refreshes did not help.
+    pub(super) fn refused(
+        &mut self,
+        user_id: &str,
+        generation: u64,
+        error: String,
+        is_urgent: bool,
+        now: DateTime<Utc>,
+    ) -> usize {
+        let user = self.users.entry(user_id.to_owned()).or_default();
+        user.last_error = error;
+        if user.generation == generation && user.state == Access::Granted {
+            let delay = match user.in_vain.checked_sub(1) {
+                Some(times) if !is_urgent => refresh_delay(times),
+                _ => Duration::ZERO,
+            };
+            user.state = Access::Refused(clock::after(now, delay));
+            user.is_on_trial = true;
+        }
+        user.in_vain
+    }
+
+    /// An attempt was let through. Where no other one of the user is under way, nothing need be
+    /// remembered of them any more.
+    pub(super) fn granted(&mut self, user_id: &str, is_last: bool) {
+        let Some(user) = self.users.get_mut(user_id) else {
+            return;
+        };
+        user.in_vain = 0;
+        user.is_on_trial = false;
+        if user.state == Access::Granted && is_last {
+            self.users.remove(user_id);
+        }
+    }
+
+    /// The user whose credentials are to be refreshed next, if that is due; they count as being
+    /// refreshed from here on.
+    pub(in crate::processor) fn take_refresh(&mut self, now: DateTime<Utc>) -> Option<String> {
+        let due = self
+            .users
+            .iter_mut()
+            .filter_map(|(id, user)| match user.state {
+                Access::Refused(at) if at <= now => Some((at, id, user)),
+                _ => None,
+            });
+        let (_, id, user) = due.min_by_key(|(at, ..)| *at)?;
+        user.state = Access::Refreshing;
+        Some(id.clone())
+    }
+
+    /// What came of a refresh.
+    pub(super) fn refreshed(
+        &mut self,
+        user_id: &str,
+        result: &Result<(), String>,
+        number: u64,
+        now: DateTime<Utc>,
+    ) {
+        let user = self.users.entry(user_id.to_owned()).or_default();
+        let delay = refresh_delay(user.in_vain);
+        user.in_vain = user.in_vain.saturating_add(1);
+        match result {
+            Ok(()) => {
+                user.generation += 1;
+                user.number = number;
+                user.state = Access::Granted;
+            }
+            Err(error) => {
+                user.last_error.clone_from(error);
+                user.state = Access::Refused(clock::after(now, delay));
+            }
+        }
+    }
+
+    /// Somebody got through where nobody did: whoever waits for a refresh need not wait any longer.
+    pub(super) fn refresh_all(&mut self, now: DateTime<Utc>) {
+        for user in self.users.values_mut() {
+            if let Access::Refused(at) = &mut user.state {
+                *at = now.min(*at);
+            }
+        }
+    }
+
+    /// Nothing of this user may be sent until they are back.
+    pub(in crate::processor) fn signed_out(&mut self, user_id: String) {
+        self.signed_out.insert(user_id);
+    }
+
+    /// The user is back, with credentials of which nothing is known yet.
+    pub(in crate::processor) fn signed_in(&mut self, user_id: &str) {
+        self.signed_out.remove(user_id);
+        if let Some(user) = self.users.get_mut(user_id) {
+            user.generation += 1;
+            user.in_vain = 0;
+            user.state = Access::Granted;
+        }
+    }
+
+    /// The users who may have less under way than others, but for attempts that began before a number.
+    pub(super) fn restricted(&self) -> impl Iterator<Item = (&str, Allowed, u64)> {
+        let refused = self.users.iter().filter_map(|(id, user)| {
+            let allowed = match user.state {
+                _ if self.signed_out.contains(id) => return None,
+                Access::Granted if user.is_on_trial => Allowed::OneAttempt,
+                Access::Granted => return None,
+                Access::Refused(_) | Access::Refreshing => Allowed::Nothing,
+            };
+            Some((id.as_str(), allowed, user.number))
+        });
+        let signed_out = self.signed_out.iter();
+        refused.chain(signed_out.map(|id| (id.as_str(), Allowed::Nothing, 0)))
+    }
+
+    pub(super) fn is_signed_out(&self, user_id: &str) -> bool {
+        self.signed_out.contains(user_id)
+    }
+
+    /// Whether the user's credentials were refused, and what the last refusal said.
+    pub(super) fn refusal(&self, user_id: &str) -> Option<&str> {
+        let user = self.users.get(user_id)?;
+        (user.state != Access::Granted || user.is_on_trial).then_some(user.last_error.as_str())
+    }
+
+    /// When the next refresh is due.
+    pub(super) fn ends(&self) -> impl Iterator<Item = DateTime<Utc>> {
+        self.users.values().filter_map(|user| match user.state {
+            Access::Refused(at) => Some(at),
+            Access::Granted | Access::Refreshing => None,
+        })
+    }
+}
+
+fn refresh_delay(times: usize) -> Duration {
+    REFRESH_DELAYS[times.min(REFRESH_DELAYS.len() - 1)]
+}

@@ -1,0 +1,123 @@
+//! What the evidence rule knows about an attempt, and what it says about one.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use super::node::Node;
+use crate::claim::Claim;
+use crate::entity::{EntityId, Order};
+use crate::event::{OutboxEvent, Refusal};
+use crate::processor::routes::HandlerIndex;
+use crate::retry::RetryPolicy;
+
+/// One attempt, as far as evidence is concerned.
+#[derive(Debug, Clone)]
+pub(in crate::processor) struct Facts {
+    pub(in crate::processor) claim: Arc<Claim>,
+    /// The handler set.
+    pub(in crate::processor) set: HandlerIndex,
+    /// Its place among all begins and ends of attempts of this run. Tells what came before what,
+    /// whatever the clock was set to meanwhile.
+    pub(in crate::processor) number: u64,
+    pub(in crate::processor) began_at: DateTime<Utc>,
+}
+
+impl Facts {
+    pub(super) fn event(&self) -> &OutboxEvent {
+        &self.claim.event
+    }
+
+    pub(super) fn user(&self) -> &str {
+        &self.claim.event.user_id
+    }
+
+    pub(super) fn lane(&self) -> Lane {
+        Lane::of(self.event())
+    }
+
+    /// The circuits that this attempt is part of, from the widest to the narrowest.
+    pub(super) fn path(&self) -> [Node; 4] {
+        Node::path(self.set, self.event())
+    }
+
+    pub(super) fn endpoint(&self) -> Node {
+        Node::endpoint(self.set, self.event())
+    }
+
+    pub(super) fn destination(&self) -> Node {
+        Node::Destination(self.set, self.event().destination.clone())
+    }
+
+    pub(super) fn user_node(&self) -> Node {
+        Node::User(self.set, self.user().to_owned())
+    }
+}
+
+/// The events that wait for each other, so that a refusal of one says nothing about a neighbor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Lane {
+    Entity(String, EntityId),
+    User(String),
+    Event(Uuid),
+}
+
+impl Lane {
+    pub(super) fn of(event: &OutboxEvent) -> Self {
+        match event.order {
+            Order::Entity => Self::Entity(event.user_id.clone(), event.entity_id.clone()),
+            Order::User => Self::User(event.user_id.clone()),
+            Order::None => Self::Event(event.id),
+        }
+    }
+}
+
+/// An attempt that was refused, with what its row needs to know of that.
+#[derive(Debug)]
+pub(in crate::processor) struct Refused {
+    pub(in crate::processor) facts: Facts,
+    pub(in crate::processor) refusal: Refusal,
+    /// What the service asked for, from now.
+    pub(in crate::processor) not_before: Option<Duration>,
+    pub(in crate::processor) retry: RetryPolicy,
+    /// How long the attempt took.
+    pub(in crate::processor) took: Duration,
+}
+
+impl Refused {
+    /// Whether the event would be a dead letter if this attempt counted.
+    ///
+    /// Where more attempts count than it has, an earlier one was judged its own already, without being
+    /// certain enough.
+    pub(super) fn would_bury(&self) -> bool {
+        let event = self.facts.event();
+        self.refusal.class.is_charged() && event.attempt_count == event.max_attempts
+    }
+}
+
+/// A refused attempt, and whose fault the refusal is.
+#[derive(Debug)]
+pub(in crate::processor) struct Judged {
+    pub(in crate::processor) refused: Refused,
+    pub(in crate::processor) verdict: Verdict,
+}
+
+/// Whose fault a refusal is, and what becomes of the event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::processor) enum Verdict {
+    /// The event's own: the attempt counts.
+    Charged {
+        /// Whether it is certain enough to bury the event: the service answered others after this
+        /// attempt had failed.
+        is_conclusive: bool,
+    },
+    /// The event's own, and nothing that attempts are counted for: it comes again on a schedule of
+    /// its own, or after `base`, doubled each time.
+    Deferred { base: Option<Duration> },
+    /// The event's own, and no repetition can help.
+    Rejected,
+    /// The world's: the event is as it was before the attempt, due after the delay if there is one.
+    GivenBack { delay: Duration },
+}

@@ -1,0 +1,138 @@
+//! Nodes: the parts of all work that can be refused together, and so are paused together.
+
+use crate::event::OutboxEvent;
+use crate::processor::routes::HandlerIndex;
+
+use super::facts::Facts;
+
+/// A part of all work.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::processor) enum Node {
+    /// Everything, where the handler sets share a network.
+    All,
+    /// A handler set.
+    Set(HandlerIndex),
+    /// A destination of a handler set; `None` is the set's own.
+    Destination(HandlerIndex, Option<String>),
+    /// An endpoint: one event type at a destination.
+    Endpoint(HandlerIndex, Option<String>, String),
+    /// A user at a handler set.
+    User(HandlerIndex, String),
+    /// A user's credentials, whatever the handler set.
+    Credentials(String),
+}
+
+impl Node {
+    /// From the widest to the narrowest.
+    pub(super) fn path(set: HandlerIndex, event: &OutboxEvent) -> [Self; 4] {
+        [
+            Self::All,
+            Self::Set(set),
+            Self::Destination(set, event.destination.clone()),
+            Self::endpoint(set, event),
+        ]
+    }
+
+    pub(super) fn endpoint(set: HandlerIndex, event: &OutboxEvent) -> Self {
+        Self::Endpoint(set, event.destination.clone(), event.event_type.clone())
+    }
+
+    /// Whether an event of this handler set is part of it.
+    pub(in crate::processor) fn has(&self, set: HandlerIndex, event: &OutboxEvent) -> bool {
+        match self {
+            Self::All => true,
+            Self::Set(of) => *of == set,
+            Self::Destination(of, destination) => *of == set && *destination == event.destination,
+            Self::Endpoint(of, destination, event_type) => {
+                *of == set && *destination == event.destination && *event_type == event.event_type
+            }
+            Self::User(of, user) => *of == set && *user == event.user_id,
+            Self::Credentials(user) => *user == event.user_id,
+        }
+    }
+
+    pub(super) fn has_attempt(&self, facts: &Facts) -> bool {
+        self.has(facts.set, facts.event())
+    }
+
+    /// Whether all of `other` is part of it.
+    pub(super) fn contains(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::All, _) => true,
+            (
+                Self::Set(of),
+                Self::Set(set)
+                | Self::Destination(set, _)
+                | Self::Endpoint(set, ..)
+                | Self::User(set, _),
+            ) => of == set,
+            (
+                Self::Destination(of, destination),
+                Self::Destination(set, other) | Self::Endpoint(set, other, _),
+            ) => of == set && destination == other,
+            (Self::Credentials(of), Self::User(_, user)) => of == user,
+            _ => self == other,
+        }
+    }
+
+    /// Whether an event can be part of both.
+    pub(super) fn overlaps(&self, other: &Self) -> bool {
+        if self.contains(other) || other.contains(self) {
+            return true;
+        }
+        match (self.set(), other.set()) {
+            (Some(one), Some(another)) if one != another => false,
+            // A user has events at any destination.
+            _ => match (self.user(), other.user()) {
+                (Some(one), Some(another)) => one == another,
+                (Some(_), None) | (None, Some(_)) => true,
+                (None, None) => false,
+            },
+        }
+    }
+
+    /// The part of it that an attempt belongs to, one step down. `None` where there is none.
+    pub(super) fn child_of_attempt(&self, facts: &Facts) -> Option<Self> {
+        match self {
+            Self::All => Some(Self::Set(facts.set)),
+            Self::Set(_) => Some(facts.destination()),
+            Self::Destination(..) => Some(facts.endpoint()),
+            Self::Endpoint(..) | Self::User(..) | Self::Credentials(_) => None,
+        }
+    }
+
+    /// For logs: without the user's id.
+    pub(in crate::processor) fn label(&self) -> String {
+        match self {
+            Self::All => "all handler sets".to_owned(),
+            Self::Set(_) | Self::Destination(_, None) => "a handler set".to_owned(),
+            Self::Destination(_, Some(destination)) => format!("destination {destination:?}"),
+            Self::Endpoint(_, None, event_type) => format!("event type {event_type:?}"),
+            Self::Endpoint(_, Some(destination), event_type) => {
+                format!("event type {event_type:?} at {destination:?}")
+            }
+            Self::User(..) | Self::Credentials(_) => "one user".to_owned(),
+        }
+    }
+
+    fn set(&self) -> Option<HandlerIndex> {
+        match self {
+            Self::All | Self::Credentials(_) => None,
+            Self::Set(set)
+            | Self::Destination(set, _)
+            | Self::Endpoint(set, ..)
+            | Self::User(set, _) => Some(*set),
+        }
+    }
+
+    pub(super) fn is_of_user(&self) -> bool {
+        self.user().is_some()
+    }
+
+    fn user(&self) -> Option<&str> {
+        match self {
+            Self::User(_, user) | Self::Credentials(user) => Some(user),
+            _ => None,
+        }
+    }
+}

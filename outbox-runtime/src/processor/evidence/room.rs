@@ -1,0 +1,293 @@
+//! Room: how much may be claimed, and of what, while something is restricted.
+
+use chrono::{DateTime, Utc};
+
+use super::Evidence;
+use super::circuit::Circuit;
+use super::credentials::Allowed;
+use super::facts::Facts;
+use super::node::Node;
+use crate::claim::ClaimOrder;
+use crate::event::OutboxEvent;
+use crate::processor::routes::HandlerIndex;
+
+/// A node that may have less under way than there are places.
+#[derive(Debug)]
+pub(in crate::processor) struct Restriction {
+    pub(in crate::processor) node: Node,
+    /// How many more attempts may begin now.
+    pub(in crate::processor) room: usize,
+    kind: Kind,
+    order: ClaimOrder,
+    avoid: Vec<String>,
+    /// A part that is tried only where there is nothing else.
+    last_resort: Option<Node>,
+}
+
+/// Why a node is restricted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Its circuit is open: whatever begins is its probe.
+    Open,
+    /// It pauses for a while, which ends by itself.
+    Paused,
+    /// One attempt after the other looks for evidence.
+    InDoubt,
+    /// A few at once.
+    Narrow,
+}
+
+/// One claim that may be made.
+#[derive(Debug, Clone)]
+pub(in crate::processor) struct Want {
+    /// Of what; `None`: of everything that is not restricted.
+    pub(in crate::processor) node: Option<Node>,
+    pub(in crate::processor) limit: usize,
+    pub(in crate::processor) order: ClaimOrder,
+    pub(in crate::processor) avoid: Vec<String>,
+    pub(in crate::processor) except: Vec<Node>,
+    /// Whether finding nothing means that an endpoint in doubt has nothing else to try.
+    pub(in crate::processor) is_for_evidence: bool,
+}
+
+impl Want {
+    /// Whether both ask for the same events.
+    pub(in crate::processor) fn is_of_the_same(&self, other: &Self) -> bool {
+        self.node == other.node && self.except == other.except
+    }
+}
+
+impl Restriction {
+    /// Whether what was claimed of it should go back to the store instead of waiting here for room.
+    pub(in crate::processor) fn sends_back(&self) -> bool {
+        matches!(self.kind, Kind::Open | Kind::Paused)
+    }
+
+    pub(in crate::processor) fn has(&self, set: HandlerIndex, event: &OutboxEvent) -> bool {
+        self.node.has(set, event)
+    }
+
+    /// Whether what is part of this and of `other` is claimed by this, so that each event is by one of
+    /// them.
+    fn takes_in(&self, other: &Self) -> bool {
+        if other.room == 0 {
+            return false;
+        }
+        match (self.kind == Kind::Open, other.kind == Kind::Open) {
+            // A probe may be of anything that could be sent.
+            (true, _) => true,
+            (false, true) => false,
+            (false, false) => self.node.is_of_user() && !other.node.is_of_user(),
+        }
+    }
+
+    /// Whether a claim that brought nothing would have brought what this restricts.
+    pub(in crate::processor) fn is_asked_for(
+        &self,
+        all: &[Self],
+        was_asked: impl Fn(&Node) -> bool,
+    ) -> bool {
+        let is_probed_by = |wider: &Self| {
+            wider.kind == Kind::Open && wider.node.contains(&self.node) && was_asked(&wider.node)
+        };
+        self.room > 0 && (was_asked(&self.node) || all.iter().any(is_probed_by))
+    }
+
+    /// The claim for what is restricted by this, if it may be made by itself: not where it is part of
+    /// something that is restricted, too, and which has no room or is probed as a whole.
+    fn wants<'a>(&'a self, all: &'a [Self]) -> impl Iterator<Item = Want> + 'a {
+        let mut limit = self.room;
+        for wider in all {
+            if wider.node != self.node && wider.node.contains(&self.node) {
+                limit = match wider.kind {
+                    Kind::Open => 0,
+                    _ => limit.min(wider.room),
+                };
+            }
+        }
+        let narrower = all.iter().filter(|other| {
+            other.node != self.node
+                && !other.node.contains(&self.node)
+                && other.node.overlaps(&self.node)
+                && !self.takes_in(other)
+        });
+        let except: Vec<Node> = narrower.map(|other| other.node.clone()).collect();
+        let want = move |but: Option<&Node>| Want {
+            node: Some(self.node.clone()),
+            limit,
+            order: self.order,
+            avoid: self.avoid.clone(),
+            except: except.iter().chain(but).cloned().collect(),
+            is_for_evidence: self.kind == Kind::InDoubt,
+        };
+        let first = self.last_resort.as_ref().map(|node| want(Some(node)));
+        let both = first
+            .into_iter()
+            .chain(std::iter::once_with(move || want(None)));
+        both.filter(|want| want.limit > 0)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+}
+
+impl Evidence {
+    /// Everything that is restricted now, `flight` being the attempts under way.
+    pub(in crate::processor) fn restrictions(
+        &self,
+        flight: &[&Facts],
+        now: DateTime<Utc>,
+    ) -> Vec<Restriction> {
+        if self.is_empty() {
+            return Vec::new();
+        }
+        let under_way = |node: &Node| {
+            flight
+                .iter()
+                .filter(|facts| node.has_attempt(facts))
+                .count()
+        };
+        let mut all: Vec<Restriction> = Vec::new();
+        for (node, circuit) in &self.circuits {
+            let mut restriction = Restriction::new(node, Kind::Narrow);
+            match circuit {
+                Circuit::Open(open) => {
+                    let may_probe = open.probe_at <= now && under_way(node) == 0;
+                    restriction.room = usize::from(may_probe);
+                    restriction.kind = Kind::Open;
+                    restriction.order = open.order();
+                    restriction.avoid = open.last_user().map(str::to_owned).into_iter().collect();
+                    restriction.last_resort = open.last_child().cloned();
+                }
+                Circuit::HalfOpen { width, .. } => {
+                    restriction.room = width.saturating_sub(under_way(node));
+                }
+            }
+            all.push(restriction);
+        }
+        for (node, doubt) in &self.doubts {
+            let is_new = |facts: &&&Facts| facts.number > doubt.first && node.has_attempt(facts);
+            let mut restriction = Restriction::new(node, Kind::InDoubt);
+            restriction.room = usize::from(!flight.iter().any(|facts| is_new(&facts)));
+            restriction.order = ClaimOrder::LeastRecent;
+            restriction.avoid = doubt.users.iter().cloned().collect();
+            all.push(restriction);
+        }
+        for (node, limit) in &self.limits {
+            let heeds = |facts: &&&Facts| facts.number >= limit.number && node.has_attempt(facts);
+            let taken = flight.iter().filter(heeds).count();
+            let kind = if limit.until > now {
+                Kind::Paused
+            } else {
+                Kind::Narrow
+            };
+            let mut restriction = Restriction::new(node, kind);
+            restriction.room = limit.most(now).saturating_sub(taken);
+            if limit.is_on_trial() {
+                restriction.order = ClaimOrder::LeastRecent;
+                restriction.avoid = vec![limit.last_user.clone()];
+            }
+            all.push(restriction);
+        }
+        for (user, allowed, since) in self.credentials.restricted() {
+            let node = Node::Credentials(user.to_owned());
+            let (kind, most) = match allowed {
+                Allowed::Nothing => (Kind::Paused, 0),
+                Allowed::OneAttempt => (Kind::Narrow, 1_usize),
+            };
+            let heeds = |facts: &&&Facts| facts.number >= since && facts.user() == user;
+            let mut restriction = Restriction::new(&node, kind);
+            restriction.room = most.saturating_sub(flight.iter().filter(heeds).count());
+            restriction.order = ClaimOrder::LeastRecent;
+            all.push(restriction);
+        }
+        merged(all)
+    }
+
+    /// The claims that may be made while `free` places are, and `ahead` events may wait for one.
+    pub(in crate::processor) fn wants(
+        restrictions: &[Restriction],
+        free: usize,
+        ahead: usize,
+    ) -> Vec<Want> {
+        let mut wants: Vec<Want> = restrictions
+            .iter()
+            .flat_map(|restriction| restriction.wants(restrictions))
+            .map(|want| Want {
+                limit: want.limit.min(free),
+                ..want
+            })
+            .filter(|want| want.limit > 0)
+            .collect();
+        let is_total = |restriction: &Restriction| restriction.node == Node::All;
+        if free + ahead > 0 && !restrictions.iter().any(is_total) {
+            wants.push(Want {
+                node: None,
+                limit: free + ahead,
+                order: ClaimOrder::Usual,
+                avoid: Vec::new(),
+                except: restrictions.iter().map(|it| it.node.clone()).collect(),
+                is_for_evidence: false,
+            });
+        }
+        wants
+    }
+
+    /// When a pause ends by itself.
+    pub(in crate::processor) fn next_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let probes = self.circuits.values().filter_map(|circuit| match circuit {
+            Circuit::Open(open) => Some(open.probe_at),
+            Circuit::HalfOpen { .. } => None,
+        });
+        let limits = self.limits.values().map(|limit| limit.until);
+        probes
+            .chain(limits)
+            .chain(self.credentials.ends())
+            .filter(|end| *end > now)
+            .min()
+    }
+}
+
+impl Restriction {
+    fn new(node: &Node, kind: Kind) -> Self {
+        Self {
+            node: node.clone(),
+            room: 0,
+            kind,
+            order: ClaimOrder::Usual,
+            avoid: Vec::new(),
+            last_resort: None,
+        }
+    }
+}
+
+/// One restriction a node: the narrowest, in the order that looks for evidence.
+fn merged(mut all: Vec<Restriction>) -> Vec<Restriction> {
+    all.sort_by(|one, other| one.node.cmp(&other.node));
+    let mut merged: Vec<Restriction> = Vec::with_capacity(all.len());
+    for restriction in all {
+        match merged.last_mut() {
+            Some(last) if last.node == restriction.node => {
+                last.room = last.room.min(restriction.room);
+                if rank(restriction.kind) < rank(last.kind) {
+                    let room = last.room;
+                    *last = Restriction {
+                        room,
+                        ..restriction
+                    };
+                }
+            }
+            _ => merged.push(restriction),
+        }
+    }
+    merged
+}
+
+/// Which of two reasons for a restriction says how to go on.
+fn rank(kind: Kind) -> u8 {
+    match kind {
+        Kind::Open => 0,
+        Kind::Paused => 1,
+        Kind::InDoubt => 2,
+        Kind::Narrow => 3,
+    }
+}
