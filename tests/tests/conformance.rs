@@ -114,7 +114,12 @@ mod of_the_suite_itself {
     /// The sentences of the contract: of the numbered list on `OutboxRepository`, and of each of its methods.
     fn sentences(source: &str) -> Vec<(String, String)> {
         let begin = source.find("/// # Contract").expect("the contract");
-        let end = source.find("/// An entity whose deletion was not delivered yet");
+        let trait_begins = source
+            .find("pub trait OutboxRepository")
+            .expect("the trait");
+        let end = source[trait_begins..]
+            .find("\n}\n")
+            .map(|end| trait_begins + end);
         let mut sentences = Vec::new();
         let mut paragraphs = vec![String::new()];
         for line in source[begin..end.expect("the end of the trait")].lines() {
@@ -203,7 +208,7 @@ mod of_the_suite_itself {
     fn a_sentence_that_is_added_to_the_contract_is_seen() {
         let source = "/// # Contract\n///\n/// 1. **One.** First.\n/// Second [of](them). `Third`.\n\
             pub trait OutboxRepository {\n/// Asks. Returns\n/// `None`.\n///\n/// # Errors\n///\n/// `Gone`.\n\
-            fn ask();\n}\n/// An entity whose deletion was not delivered yet";
+            fn ask();\n}\n/// Something else. Entirely.\nfn other();";
         let found = sentences(source);
         let texts: Vec<_> = found
             .iter()

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 
 use outbox_runtime::testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
 use outbox_runtime::{
-    HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
+    Charge, HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
 };
 use outbox_tests::{Broken, Flaw, Note, note_of};
 use uuid::Uuid;
@@ -381,4 +381,15 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_0_to_999()
 #[test]
 fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_1999() {
     no_outage_is_charged(1_000..2_000);
+}
+
+#[test]
+fn a_processor_that_charges_every_failure_is_found_out() {
+    let failure = (0..20).find_map(|seed| {
+        let simulation = Simulation::new(seed).outages();
+        let charging = simulation.processor(|builder| builder.charge(Charge::Always));
+        charging.run().err()
+    });
+    let failure = failure.expect("it charges outages");
+    assert_eq!(failure.invariant(), Invariant::OwnFault, "{failure}");
 }

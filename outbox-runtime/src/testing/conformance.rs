@@ -132,6 +132,8 @@ macro_rules! conformance {
             an_explanation_names_who_goes_first,
             a_commit_is_noticed_by_who_waits_for_a_change,
             an_outcome_that_makes_an_event_claimable_is_noticed,
+            a_worker_that_rescues_keeps_what_it_holds,
+            a_rescue_of_some_leases_leaves_the_others,
             an_exchange_settles_before_it_claims,
             an_exchange_without_outcomes_claims,
             an_exchange_claims_only_what_is_asked_for,

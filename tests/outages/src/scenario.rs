@@ -424,10 +424,12 @@ pub fn outage_that_is_charged(case: &Case) -> Row {
 /// The rows that take seconds all together, for an ordinary test.
 #[must_use]
 pub fn is_quick(scenario: &Scenario, case: &Case) -> bool {
-    let long = [
-        "down 7 d",
-        "one poison in sparse traffic, 2 d",
-        "60 s down, 60 s up for 2 h",
+    let short = [
+        "one event refused",
+        "one user of ten refused",
+        "down 1 min",
+        "killed 5 times while calls hang",
     ];
-    case.store == StoreKind::Memory && !long.contains(&scenario.name)
+    let is_usual = (case.store, case.concurrency, case.users) == (StoreKind::Memory, 3, 10);
+    short.contains(&scenario.name) && is_usual
 }

@@ -232,6 +232,7 @@ impl OutboxRepository for MemoryStore {
     }
 
     async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
+        self.awake("delete_seen")?;
         let now = self.now();
         let state = &mut *self.state();
         let by_seq: HashMap<i64, &OutboxEvent> =

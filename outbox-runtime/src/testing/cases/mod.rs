@@ -93,9 +93,10 @@ pub use self::rescuing::{
     a_lease_that_is_renewed_after_the_clock_was_set_back_holds,
     a_rescue_buries_what_crashed_as_often_as_it_may,
     a_rescue_leaves_an_event_that_failed_before_a_failed_one, a_rescue_leaves_live_leases_alone,
-    a_rescue_makes_events_of_the_dead_claimable_again,
+    a_rescue_makes_events_of_the_dead_claimable_again, a_rescue_of_some_leases_leaves_the_others,
     a_reset_forgets_all_that_was_counted_against_an_event,
-    a_reset_gives_a_dead_event_all_its_attempts, every_outcome_ends_a_row_of_crashes,
+    a_reset_gives_a_dead_event_all_its_attempts, a_worker_that_rescues_keeps_what_it_holds,
+    every_outcome_ends_a_row_of_crashes,
 };
 pub use self::selecting::{
     a_claim_for_the_least_recent_takes_what_was_never_attempted_first,

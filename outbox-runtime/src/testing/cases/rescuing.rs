@@ -6,9 +6,9 @@ use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, given_back,
     settle,
 };
-use crate::clock::Clock;
+use crate::clock::{Clock, after};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
-use crate::outcome::Disposition;
+use crate::outcome::{Disposition, Settled};
 use crate::repository::Rescued;
 use crate::testing::ManualClock;
 
@@ -230,4 +230,36 @@ pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
     let stored = fetch(store, &created).await;
     assert_eq!(counts(&stored), [0, 0, 0, 0]);
     assert_eq!((stored.deferred_since, stored.last_refusal), (None, None));
+}
+
+pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: &ManualClock) {
+    create(store, event(1)).await;
+    create(store, event(2)).await;
+    let claims = claim(store, 2).await;
+    clock.advance(LEASE);
+    let held = [(claims[0].lease, 2 * LEASE)];
+    let (renewed, rescued) = store.rescue_others(&held, None).await.unwrap();
+    let ends: Vec<_> = renewed
+        .iter()
+        .map(|lease| lease.map(|lease| lease.expires_at))
+        .collect();
+    assert_eq!(ends, [Some(after(clock.now(), 2 * LEASE))]);
+    assert_eq!(rescued.requeued, 1, "the other is nobody's");
+    complete(store, &claims[0]).await;
+    let settled = settle(store, &claims[1], Disposition::Complete).await;
+    assert_eq!(settled, Settled::LeaseLost);
+}
+
+pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: &ManualClock) {
+    create(store, event(1)).await;
+    create(store, event(2)).await;
+    let claims = claim(store, 2).await;
+    clock.advance(LEASE);
+    let only = [claims[1].lease];
+    let (renewed, rescued) = store.rescue_others(&[], Some(&only)).await.unwrap();
+    assert_eq!(renewed, []);
+    assert!(rescued.requeued <= 1, "a store may leave it for later");
+    let extended = store.extend(&[claims[0].lease], LEASE).await.unwrap();
+    assert!(extended[0].is_some(), "nobody has taken it");
+    complete(store, &claims[0]).await;
 }

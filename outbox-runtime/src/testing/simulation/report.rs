@@ -134,7 +134,7 @@ pub enum Invariant {
     NothingStuck,
     /// Where nothing happens, nothing is done.
     AtRest,
-    /// Each claim counts an attempt, what is given back does not count, and nobody attempts more often than allowed.
+    /// Each claim counts an attempt, what is given back does not count, and what may be attempted once is attempted once.
     AttemptsCounted,
     /// The columns of a row fit its status.
     RowWhole,
