@@ -26,19 +26,20 @@ pub(crate) fn without_url(error: BoxError) -> BoxError {
 /// At most so many causes of an error are told: somebody's may be a circle.
 const MOST_CAUSES: usize = 16;
 
+/// An error and what it was caused by.
+pub(crate) fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    std::iter::successors(Some(error), |error| (*error).source()).take(MOST_CAUSES)
+}
+
 /// What reqwest's connector says to an `https` URL where no TLS was built in.
 #[cfg(feature = "reqwest")]
 pub(crate) const LACKS_TLS: &str = "invalid URL, scheme is not http";
 
 /// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
-    let chain = || {
-        std::iter::successors(Some(error), |error: &&(dyn Error + 'static)| {
-            (*error).source()
-        })
-        .take(MOST_CAUSES)
-    };
-    let texts: Vec<String> = chain().map(ToString::to_string).collect();
+    let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
     let text = texts.join(": ");
     #[cfg(feature = "reqwest")]
     let text = match texts.iter().any(|text| text == LACKS_TLS) {
@@ -48,7 +49,7 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
         false => text,
     };
     #[cfg(feature = "reqwest")]
-    let text = chain()
+    let text = causes(error)
         .filter_map(|error| error.downcast_ref::<reqwest::Error>()?.url())
         .fold(text, |text, url| {
             text.replace(&format!(" for url ({url})"), "")
@@ -101,6 +102,20 @@ pub enum StoreErrorKind {
     Corrupt,
     /// A newer version of this library wrote the outbox tables. They were left as they are.
     SchemaTooNew,
+    /// The file, or the `-wal` beside it, was deleted or replaced while the store had it open. What the store would write
+    /// or read now is in no file that anybody else can open, so nothing was written and nothing is told. Close the store and
+    /// open it again. To exchange files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
+    /// Windows does not let an open database be deleted or replaced.)
+    FileReplaced,
+    /// What was asked is not possible inside [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement
+    /// that begins or ends the transaction, or that sets something for the whole connection; or waiting, on the store's own
+    /// thread, for the store. Nothing was written; the text says what to do instead.
+    NotAllowedHere,
+    /// The caller's own transaction cannot write any more: it began with reading, without `IMMEDIATE`, and meanwhile another
+    /// connection has committed (`SQLITE_BUSY_SNAPSHOT`) or has the write lock. Neither trying again in that transaction nor
+    /// a longer busy timeout helps; repeating the whole transaction, begun with `BEGIN IMMEDIATE`, does. See
+    /// [`needs_new_transaction`](StoreError::needs_new_transaction).
+    StaleTransaction,
     /// The SQLite that the program is linked with has a fault that could destroy data.
     DriverTooOld,
     /// The database has no outbox tables: it was never opened as a store.
@@ -165,13 +180,53 @@ impl StoreError {
         self.operation
     }
 
-    /// Whether the same call may succeed later without anybody's help.
+    /// The same error with another kind, and what helps at the end of its text.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn explained(mut self, kind: StoreErrorKind, advice: &str) -> Self {
+        self.kind = kind;
+        let end = self.message.find("; ").unwrap_or(self.message.len());
+        self.message.truncate(end);
+        self.message.push_str("; ");
+        self.message.push_str(advice);
+        self
+    }
+
+    /// Whether trying again later may succeed without anybody's help: the same call, or where
+    /// [`needs_new_transaction`](Self::needs_new_transaction) says so, the caller's whole transaction.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
             self.kind,
-            StoreErrorKind::Unavailable | StoreErrorKind::StorageFull
+            StoreErrorKind::Unavailable
+                | StoreErrorKind::StorageFull
+                | StoreErrorKind::StaleTransaction
         )
+    }
+
+    /// Whether the caller's own transaction must be rolled back and repeated from its beginning: trying again inside it cannot
+    /// succeed.
+    ///
+    /// It happens to a transaction that reads before it writes, as SQLite's `BEGIN` is `BEGIN DEFERRED`. One that begins with
+    /// `IMMEDIATE` waits for the write lock at its beginning, for as long as the busy timeout says:
+    ///
+    /// ```text
+    /// rusqlite  conn.transaction_with_behavior(TransactionBehavior::Immediate)?
+    /// sqlx      pool.begin_with("BEGIN IMMEDIATE").await?
+    /// diesel    conn.immediate_transaction(|conn| ..)?
+    /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::{StoreError, StoreErrorKind};
+    /// let error = StoreError::new(StoreErrorKind::StaleTransaction, "enqueue", "app.db: database is locked");
+    /// assert!(error.is_transient() && error.needs_new_transaction());
+    /// let error = StoreError::new(StoreErrorKind::Unavailable, "enqueue", "app.db: database is locked");
+    /// assert!(error.is_transient() && !error.needs_new_transaction());
+    /// ```
+    #[must_use]
+    pub fn needs_new_transaction(&self) -> bool {
+        self.kind == StoreErrorKind::StaleTransaction
     }
 
     /// Whether the operation may have taken effect although it reports an error.
@@ -279,6 +334,19 @@ impl EnqueueError {
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
         matches!(self, Self::Store(error) if error.outcome_unknown())
+    }
+
+    /// Whether trying again later may succeed without anybody's help: see [`StoreError::is_transient`].
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Store(error) if error.is_transient())
+    }
+
+    /// Whether the caller's own transaction must be rolled back and repeated from its beginning: see
+    /// [`StoreError::needs_new_transaction`].
+    #[must_use]
+    pub fn needs_new_transaction(&self) -> bool {
+        matches!(self, Self::Store(error) if error.needs_new_transaction())
     }
 }
 

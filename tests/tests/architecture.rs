@@ -137,7 +137,7 @@ fn nobody_imports_the_processor_and_stores_import_nouns_only() {
 fn only_stores_and_imports_name_a_database_crate() {
     let strays = strays(
         "outbox-runtime/src",
-        &["rusqlite", "tokio_postgres"],
+        &["rusqlite::", "tokio_postgres::"],
         |file| {
             // The re-export, so that applications use the same version.
             // Imports read SQLite files of other programs.

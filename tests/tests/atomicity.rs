@@ -122,14 +122,14 @@ async fn a_store_transaction_commits_entity_and_event_together_or_neither() {
 }
 
 #[tokio::test]
-async fn transactions_that_share_a_commit_fail_alone() {
+async fn transactions_that_wait_together_fail_alone() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     store
         .transaction(|tx| Ok(tx.execute_batch(TABLE)?))
         .await
         .unwrap();
-    // Holds the writer until all others wait, so that they end up in one commit.
+    // Holds the writer until all others wait.
     let gate = temporary.connect();
     gate.execute_batch("BEGIN IMMEDIATE").unwrap();
     let requests: Vec<_> = (0..20)

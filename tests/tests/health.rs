@@ -202,7 +202,7 @@ fn an_explanation_never_says_more_than_is_known() {
         within(async {
             while !matches!(
                 running.explain(2).await.unwrap().waits_for,
-                WaitsFor::Network { .. }
+                WaitsFor::Outage(_)
             ) {
                 tokio::task::yield_now().await;
             }

@@ -181,7 +181,8 @@ impl Enqueue {
 #[diagnostic::on_unimplemented(
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
-    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
+    note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
+    note = "if it is a reference to one of rusqlite's, there may be two versions of rusqlite in the tree: `cargo tree -d` shows them, and `outbox_runtime::rusqlite` is the one that takes events"
 )]
 pub trait EventSink {
     /// `Result<_, EnqueueError>`, or a future of one.

@@ -56,6 +56,12 @@ pub enum Work {
         /// The number of the first.
         first: u32,
     },
+    /// Enqueues so many, each in a transaction of the store and in an entity of its own, all of which wait at once. Nothing is
+    /// delivered.
+    Together {
+        /// How many.
+        count: u32,
+    },
     /// Delivers until it is told to stop.
     Serve,
     /// Delivers until nothing is left that could be, and ends.

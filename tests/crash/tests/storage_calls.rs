@@ -127,6 +127,35 @@ fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_r
 }
 
 #[test]
+fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refuses() {
+    if !tools::has_strace() {
+        return;
+    }
+    const COUNT: u32 = 12;
+    // SQLite itself, as it is bundled, calls fsync.
+    const SYNC: &str = "fdatasync";
+    let plan = |arena: &Arena| arena.plan(Work::Together { count: COUNT });
+    let syncs = count_of(SYNC, plan);
+    println!("{syncs} syncs for {COUNT} transactions that wait at once");
+    assert!((1..=COUNT as usize / 2).contains(&syncs));
+    let arena = Arena::new();
+    let injection = Injection::error(&arena, SYNC, "EIO", "1");
+    let ended = injection.start(&arena, &plan(&arena)).wait();
+    assert_eq!(injection.fired(), 1);
+    assert_eq!(ended.code(), Some(exit::FINE));
+    let refusals = arena.refusals();
+    assert!(refusals.len() > 1, "several shared it: {refusals:?}");
+    for (kind, is_unknown) in refusals {
+        assert_eq!((kind.as_str(), is_unknown), ("Unavailable", true));
+    }
+    // Enqueued again under their ids, each is there once.
+    assert_eq!(arena.acknowledged(), COUNT as usize);
+    let rows = Database::read(arena.database()).rows;
+    assert_eq!(rows.len(), COUNT as usize);
+    arena.drain_and_judge(FAULTY);
+}
+
+#[test]
 fn writes_that_fail_for_a_while_are_waited_out() {
     if !tools::has_strace() {
         return;

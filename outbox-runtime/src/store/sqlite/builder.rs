@@ -1,8 +1,12 @@
 //! Opening a SQLite store, and with what settings.
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
+
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
 
 use super::counter::StatementCounter;
 use super::threads::{self, Opened};
@@ -31,6 +35,9 @@ impl Durability {
         }
     }
 }
+
+/// What SQLite can count: milliseconds in 31 bits.
+const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
 /// How a [`SqliteStore`] is opened.
 ///
@@ -78,6 +85,26 @@ pub(super) struct Settings {
     pub(super) queue_bound: usize,
     pub(super) single_process: bool,
     pub(super) statements: Option<StatementCounter>,
+    pub(super) on_connect: OnConnect,
+}
+
+/// What the application has to do first on each connection of the store's.
+#[derive(Clone, Default)]
+pub(super) struct OnConnect(Option<Arc<Hook>>);
+
+type Hook = dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync;
+
+impl OnConnect {
+    pub(super) fn run(&self, conn: &Connection) -> rusqlite::Result<()> {
+        self.0.as_ref().map_or(Ok(()), |hook| hook(conn))
+    }
+}
+
+/// What it does may hold a key.
+impl fmt::Debug for OnConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
+    }
 }
 
 impl SqliteStoreBuilder {
@@ -92,6 +119,7 @@ impl SqliteStoreBuilder {
                 busy_timeout: Duration::from_secs(5),
                 queue_bound: 1_024,
                 statements: None,
+                on_connect: OnConnect::default(),
             },
         }
     }
@@ -117,15 +145,58 @@ impl SqliteStoreBuilder {
     }
 
     /// How long to wait for another connection's lock before an operation fails as
-    /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds.
+    /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds. SQLite counts milliseconds in 32 bits: what is
+    /// longer than 24 days is 24 days.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.busy_timeout = timeout;
+        self.settings.busy_timeout = timeout.min(LONGEST_BUSY_TIMEOUT);
         self
     }
 
-    /// How many requests may wait for the writer before callers wait for a place, at least 1. Default: 1,024.
+    /// How many requests may wait for the writer, and for the reader, before callers wait for a place: at least 1, at
+    /// most what a channel can hold (2<sup>61</sup> - 1 on 64-bit machines). Default: 1,024.
     pub fn queue_bound(mut self, bound: usize) -> Self {
-        self.settings.queue_bound = bound.max(1);
+        self.settings.queue_bound = bound.clamp(1, Semaphore::MAX_PERMITS);
+        self
+    }
+
+    /// What must run first on each connection that the store opens, for `PRAGMA key` of an encrypted file, pragmas of the
+    /// app's own, and functions or collations that triggers and indices of the app use. Default: nothing.
+    ///
+    /// It runs before any statement of the store on the connection that writes and on the one that reads, and again
+    /// whenever one is opened anew: after [`resume`](crate::OutboxRepository::resume), and after a commit that failed for the
+    /// medium. What the store sets itself comes afterwards: `journal_mode`, `synchronous`, `wal_autocheckpoint`,
+    /// `journal_size_limit`, `temp_store` and the busy timeout. The hook runs on the store's threads; it must not wait
+    /// for the store.
+    ///
+    /// An error of the hook is an error of opening, with the hook's error as its source. Where the hook gives a wrong key,
+    /// opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The store keeps no copy of a key beside what the
+    /// closure holds, and neither [`count_statements`](Self::count_statements) nor `Debug` shows what the hook does. Connections
+    /// that the application opens itself need the same of the application.
+    ///
+    /// `SQLCipher` is a SQLite of its own, which must be 3.51.3 or newer as any other: with rusqlite's feature
+    /// `bundled-sqlcipher` it is from rusqlite 0.40 on. Leave the feature `bundled` of this crate out with it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # use outbox_runtime::SqliteStore;
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("app.db");
+    /// let store = SqliteStore::builder(&path)
+    ///     // With SQLCipher: conn.pragma_update(None, "key", &*key)
+    ///     .on_connect(|conn| conn.pragma_update(None, "foreign_keys", true))
+    ///     .open()
+    ///     .await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn on_connect(
+        mut self,
+        hook: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        self.settings.on_connect = OnConnect(Some(Arc::new(hook)));
         self
     }
 

@@ -1,21 +1,30 @@
 //! From the driver's errors to ours: what kind it is, where it happened, what to do.
 
+use std::error::Error;
 use std::path::Path;
 
 use rusqlite::ErrorCode;
+use rusqlite::ffi::SQLITE_BUSY_SNAPSHOT;
 
-use crate::error::{StoreError, StoreErrorKind};
+use super::watch::database_path;
+use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 
 /// An error of the driver, met by `operation` on the file at `path`.
 pub(super) fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
-    let (kind, advice) = classify(&error);
+    let (kind, message) = describe(path, &error);
+    StoreError::new(kind, operation, message).with_source(error)
+}
+
+/// What kind of error it is, and what is said about it.
+pub(super) fn describe(path: &Path, error: &rusqlite::Error) -> (StoreErrorKind, String) {
+    let (kind, advice) = classify(error);
     let path = path.display();
     let message = if advice.is_empty() {
         format!("{path}: {error}")
     } else {
         format!("{path}: {error}; {advice}")
     };
-    StoreError::new(kind, operation, message).with_source(error)
+    (kind, message)
 }
 
 /// The same for a connection that the caller opened.
@@ -24,18 +33,47 @@ pub(super) fn fault_on(
     conn: &rusqlite::Connection,
     error: rusqlite::Error,
 ) -> StoreError {
-    let path = conn.path().filter(|path| !path.is_empty());
-    fault(
-        operation,
-        Path::new(path.unwrap_or("the connection's database")),
-        error,
+    let path = database_path(conn).unwrap_or_else(|| "the connection's database".into());
+    fault(operation, &path, error)
+}
+
+/// For work on a connection that had a transaction open before: the error, and if that transaction cannot become one that
+/// writes, what helps. It began with reading, so it waits for nobody and can only be repeated.
+pub(super) fn in_callers_transaction(error: EnqueueError) -> EnqueueError {
+    let EnqueueError::Store(error) = error else {
+        return error;
+    };
+    let driver = error.source().and_then(<dyn Error>::downcast_ref);
+    let is_busy =
+        driver.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy);
+    EnqueueError::Store(match (is_busy, error.kind()) {
+        (true, StoreErrorKind::Unavailable) => {
+            error.explained(StoreErrorKind::StaleTransaction, STALE_TRANSACTION)
+        }
+        _ => error,
+    })
+}
+
+const STALE_TRANSACTION: &str = "another connection has the write lock, or has committed since this transaction read; roll \
+                                 back and repeat the whole transaction, begun with BEGIN IMMEDIATE";
+
+/// The store's file is no longer at its path.
+pub(super) fn gone(path: &Path, file: &Path) -> String {
+    let (path, file) = (path.display(), file.display());
+    format!(
+        "{path}: {file} was deleted or replaced since the store opened it; nothing was written. Close the store and open it \
+         again; `suspend` it before its files are exchanged"
     )
 }
 
 fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
     let code = error.sqlite_error_code();
+    let extended = error.sqlite_error().map(|error| error.extended_code);
     match code {
+        Some(ErrorCode::DatabaseBusy) if extended == Some(SQLITE_BUSY_SNAPSHOT) => {
+            (Kind::StaleTransaction, STALE_TRANSACTION)
+        }
         Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => (
             Kind::Unavailable,
             "another connection holds the lock; try again, or set a longer busy timeout",
@@ -56,7 +94,8 @@ fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
         ),
         Some(ErrorCode::NotADatabase) => (
             Kind::NotADatabase,
-            "the file was left as it is; give another path or move it away",
+            "the file was left as it is; give another path or move it away (an encrypted one needs its key first: \
+             `SqliteStoreBuilder::on_connect`)",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             Kind::Corrupt,

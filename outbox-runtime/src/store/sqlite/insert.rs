@@ -1,5 +1,7 @@
 //! Enqueueing, on whatever connection: one statement, unless the event may fold into one that waits.
 
+use std::borrow::Borrow;
+
 use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
@@ -71,6 +73,11 @@ impl NewEvent {
     /// With [`params`](Self::params) this is the door for any driver that this library does not know: run it in the
     /// transaction that changes the entity. It changes no row where the event's id is already there. A processor in
     /// the same process learns of the commit within half a second; [`trigger`](crate::Running::trigger) tells it at once.
+    ///
+    /// Begin a transaction that reads before this with `BEGIN IMMEDIATE`: sqlx's `pool.begin_with("BEGIN IMMEDIATE")`, diesel's
+    /// `conn.immediate_transaction(..)`. A deferred one fails with `SQLITE_BUSY` (5), or `SQLITE_BUSY_SNAPSHOT` (517), at once
+    /// and whatever the busy timeout, when another connection is writing, or has committed since it read; only the whole
+    /// transaction can be repeated then.
     ///
     /// It never folds: one statement cannot. With [`Coalesce::Latest`] the event is written as a row of its own, so that
     /// each such change is delivered, in order.
@@ -167,11 +174,11 @@ pub(super) fn insert(
 pub(super) fn insert_all(
     conn: &Connection,
     clock: &dyn Clock,
-    events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    events: impl Iterator<Item = Result<impl Borrow<NewEvent>, EnqueueError>>,
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut inserter = Inserter::new(conn, clock);
     let enqueued = events.enumerate().map(|(index, event)| {
-        let enqueued = event.and_then(|event| inserter.insert(&event));
+        let enqueued = event.and_then(|event| inserter.insert(event.borrow()));
         enqueued.map_err(|error| error.at(index))
     });
     enqueued.collect()

@@ -20,15 +20,18 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
+mod connect;
 mod count;
 mod counter;
 mod edit;
 mod fault;
 mod filter;
 mod fold;
+mod identity;
 mod inbox;
 mod insert;
 mod lane;
+mod own_thread;
 mod processes;
 mod query;
 mod queue;
@@ -176,13 +179,25 @@ impl SqliteStore {
     /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
     /// process start on the event as soon as the commit is done.
     ///
-    /// Several transactions may share one commit. Each is a savepoint, so that one that fails is rolled back alone;
-    /// do not run `COMMIT` or `ROLLBACK` in it. Any error type works with `?`.
+    /// Each transaction has a commit of its own, so that whatever one does concerns nobody else. It begins as `IMMEDIATE`.
+    /// Any error type works with `?`.
+    ///
+    /// The connection is the store's, and lent. Inside the closure these are refused, with an error that says what to do
+    /// instead: `BEGIN`, `COMMIT` and `ROLLBACK` (`SAVEPOINT`, `RELEASE` and `ROLLBACK TO` are fine), `ATTACH` and `DETACH`,
+    /// pragmas that set something for the connection
+    /// ([`on_connect`](SqliteStoreBuilder::on_connect) is the place for them), temporary tables, views and triggers that
+    /// take the place of the outbox's own, and waiting for the same store, on whatever
+    /// handle: that would wait for itself. Pragmas that read are fine, and `user_version`, `application_id` and
+    /// `defer_foreign_keys`, which belong to the file or the transaction. What the closure sets by functions of the driver
+    /// (`create_scalar_function`, `set_db_config`) stays on the connection; temporary tables do, too.
     ///
     /// # Errors
     ///
     /// [`TransactionError::Aborted`] with the closure's own error, after it was rolled back;
-    /// [`TransactionError::Store`] where the transaction could not begin or commit.
+    /// [`TransactionError::Store`] where the transaction could not begin or commit. A constraint that is checked at the
+    /// commit (`DEFERRABLE INITIALLY DEFERRED`) is one of these, of kind `Other`, and nothing was written then;
+    /// `NotAllowedHere` for what is refused; `FileReplaced` where the file is no longer at its path. Only where
+    /// [`outcome_unknown`](StoreError::outcome_unknown) says so may it have been committed.
     ///
     /// # Panics
     ///
@@ -200,37 +215,40 @@ impl SqliteStore {
         let path = Arc::clone(&self.shared.path);
         self.connections("transaction")?
             .writer
-            .run_atomic("transaction", move |conn, effects| {
+            .run_alone("transaction", move |conn, effects| {
                 effects.wakes = true;
-                let failed = |error| fault::fault("transaction", &path, error);
-                let savepoint = conn.savepoint().map_err(&failed)?;
-                // What it wrote is rolled back when the savepoint is dropped.
-                let done = work(&savepoint).map_err(TransactionError::Aborted)?;
-                // A closure that has ended the transaction has left nothing to release; the writer finds out.
-                if !savepoint.is_autocommit() {
-                    savepoint.commit().map_err(&failed)?;
-                }
-                Ok(done)
+                writer::closure::run(conn, &effects.gate, &path, work)
             })
             .await
     }
 
-    /// Closes the database: what was asked before is done, and no file is open when this returns.
+    /// Closes the database: what was asked before is done, and no file is open when this returns. (Inside a
+    /// [`transaction`](Self::transaction) of the store it returns at once, and the files are closed after that.)
     ///
     /// Later calls on any clone are answered with [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
     pub async fn close(&self) {
-        // It fails only where the store is closed already.
+        // It fails only where the store is closed already, and where it closes after what is asking.
         let _ = self.let_go(State::Closed, "close").await;
     }
 
     /// Ends the threads, once they have done what was asked before.
     async fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
+        if own_thread::is_writer_of(&self.shared.watch) {
+            // Its own end cannot be waited for. The threads end when the transaction that is asking has.
+            if matches!(next, State::Closed) {
+                self.shared.end(next);
+            }
+            return Err(own_thread::waiting(operation));
+        }
         let shared = Arc::clone(&self.shared);
         threads::apart(move || shared.let_go(next, operation)).await?
     }
 
     /// Opens the connections again, where they are suspended.
     async fn open_again(&self) -> Result<(), StoreError> {
+        if own_thread::is_writer_of(&self.shared.watch) {
+            return Err(own_thread::waiting("resume"));
+        }
         let shared = Arc::clone(&self.shared);
         threads::apart(move || shared.open_again()).await?
     }
@@ -273,7 +291,7 @@ impl SqliteStore {
             .writer
             .run("enqueue", move |conn, effects| {
                 effects.wakes = true;
-                insert::insert_all(conn, clock.as_ref(), events.into_iter().map(Ok))
+                insert::insert_all(conn, clock.as_ref(), events.iter().map(Ok))
             })
             .await
     }
@@ -282,19 +300,27 @@ impl SqliteStore {
 impl Shared {
     fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
         let threads = &mut *lock(&self.threads);
-        {
-            let state = &mut *lock(&self.state);
-            match state {
-                State::Closed => return Err(fault::closed(operation)),
-                State::Open(connections) => connections.closing.cancel(),
-                State::Suspended => {}
-            }
-            *state = next;
-        }
+        let was_closed = self.end(next);
+        // Whoever closed it before may not have waited.
         threads::join(std::mem::take(threads));
+        if was_closed {
+            return Err(fault::closed(operation));
+        }
         // Runs that sleep learn that there is nothing to wait for.
         self.signal.raise();
         Ok(())
+    }
+
+    /// Has the threads end, once they have done what was asked before. Whether the store was closed already.
+    fn end(&self, next: State) -> bool {
+        let state = &mut *lock(&self.state);
+        match state {
+            State::Closed => return true,
+            State::Open(connections) => connections.closing.cancel(),
+            State::Suspended => {}
+        }
+        *state = next;
+        false
     }
 
     fn open_again(&self) -> Result<(), StoreError> {

@@ -7,28 +7,33 @@ use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
-use super::fault::{closed, fault};
+use super::fault::{closed, fault, gone};
+use super::identity::Identity;
 use super::inbox::Inbox;
+use super::own_thread::{self, Role};
+use super::watch::Watch;
 use crate::clock::awaited;
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 
-pub(super) type Question = Box<dyn FnOnce(&Connection) + Send>;
+pub(super) type Question = Box<dyn FnOnce(&Connection, &Identity) + Send>;
 
 /// A handle on the reader thread, which ends when the last handle is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     queue: mpsc::Sender<Question>,
     path: Arc<Path>,
+    watch: Arc<Watch>,
 }
 
 impl Reader {
     pub(super) fn new(
         path: Arc<Path>,
+        watch: Arc<Watch>,
         bound: usize,
         closing: CancellationToken,
     ) -> (Self, Inbox<Question>) {
         let (queue, questions) = Inbox::new(bound, closing);
-        (Self { queue, path }, questions)
+        (Self { queue, path, watch }, questions)
     }
 
     /// Runs `query` on the reader's connection.
@@ -37,24 +42,39 @@ impl Reader {
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
+        own_thread::refuse_to_wait(&self.watch, Role::Reader, operation)?;
         let (reply, answer) = oneshot::channel();
-        let question: Question = Box::new(move |conn| {
+        let path = Arc::clone(&self.path);
+        let question: Question = Box::new(move |conn, identity| {
+            let answer = query(conn);
+            // What was read of a file that nobody else can open any more is no answer.
+            let answer = match identity.gone() {
+                Some(file) => {
+                    let message = gone(&path, &file);
+                    Err(StoreError::new(
+                        StoreErrorKind::FileReplaced,
+                        operation,
+                        message,
+                    ))
+                }
+                None => answer.map_err(|error| fault(operation, &path, error)),
+            };
             // Whoever asked may have stopped waiting.
-            let _ = reply.send(query(conn));
+            let _ = reply.send(answer);
         });
         if self.queue.send(question).await.is_err() {
             return Err(closed(operation));
         }
         match awaited(answer).await {
-            Some(answer) => answer.map_err(|error| fault(operation, &self.path, error)),
+            Some(answer) => answer,
             None => Err(closed(operation)),
         }
     }
 }
 
 /// Serves questions until every handle is gone or the store is closed.
-pub(super) fn serve(conn: &Connection, mut questions: Inbox<Question>) {
+pub(super) fn serve(conn: &Connection, identity: &Identity, mut questions: Inbox<Question>) {
     while let Some(question) = questions.blocking_recv() {
-        question(conn);
+        question(conn, identity);
     }
 }

@@ -29,9 +29,10 @@ const DELETED_AT_ONCE: i64 = 1_000;
 
 impl SqliteStore {
     /// Runs `work` on the writer's connection, in a transaction that it shares with whatever else waits.
-    async fn write<T, F>(&self, operation: &'static str, work: F) -> Result<T, StoreError>
+    /// It runs again where another request took that transaction with it.
+    async fn write<T, F>(&self, operation: &'static str, mut work: F) -> Result<T, StoreError>
     where
-        F: FnOnce(&Connection, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T> + Send + 'static,
+        F: FnMut(&Connection, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
     {
         let clock = Arc::clone(&self.shared.clock);
@@ -179,7 +180,7 @@ impl OutboxRepository for SqliteStore {
                 return Ok(Settled::LeaseLost);
             };
             let failed = Outcome::Retry {
-                message,
+                message: message.clone(),
                 not_before: None,
             };
             let settlement = failed.settle(&Claim { event, lease }, &RetryPolicy::default(), now);
@@ -405,8 +406,8 @@ impl OutboxRepository for SqliteStore {
                 queue::extend(conn, now, lease, *duration)
             });
             let renewed = renewed.collect::<rusqlite::Result<_>>()?;
-            let rescued = match only {
-                Some(only) => queue::rescue_only(conn, now, &only)?,
+            let rescued = match &only {
+                Some(only) => queue::rescue_only(conn, now, only)?,
                 None => {
                     processes::end_leases_of_the_dead(conn, now, alone)?;
                     queue::rescue(conn, now)?

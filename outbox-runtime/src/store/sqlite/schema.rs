@@ -1,22 +1,15 @@
-//! The tables, their versions, and how a connection of ours is set up.
+//! The tables and their versions.
 
 use std::path::Path;
 
-use rusqlite::config::DbConfig;
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior};
 
-use super::builder::Settings;
-use super::counter;
-use super::fault::{fault, outdated_driver};
+use super::fault::fault;
 use super::triggers::TRIGGERS;
 use crate::error::{StoreError, StoreErrorKind};
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
-
-/// SQLite before 3.51.3 can corrupt a WAL database that several connections use
-/// (sqlite.org/wal.html, "The WAL-Reset Bug").
-const OLDEST_SQLITE: i32 = 3_051_003;
 
 /// So many lowercase hexadecimal digits, for `GLOB`.
 macro_rules! hex {
@@ -177,95 +170,8 @@ CREATE TABLE outbox_told (
 ) STRICT, WITHOUT ROWID;
 "), TRIGGERS]];
 
-/// Opens the connection that writes, and makes sure that the tables are there in our version.
-pub(super) fn open_writer(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
-    const OPEN: &str = "open";
-    if rusqlite::version_number() < OLDEST_SQLITE {
-        return Err(outdated_driver(rusqlite::version()));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = connect(path, flags, settings)?;
-    // The mode is a property of the file and stays; the level of durability is one of each connection.
-    let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
-    if !mode.eq_ignore_ascii_case("wal") {
-        return Err(StoreError::new(
-            StoreErrorKind::CannotOpen,
-            OPEN,
-            format!(
-                "{}: the file stays in journal mode {mode:?} instead of WAL; is it on a network or read-only file system?",
-                path.display()
-            ),
-        ));
-    }
-    conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
-        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
-        .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
-        // What a savepoint might have to roll back is kept in memory instead of in a temporary file.
-        .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
-        .map_err(|error| fault(OPEN, path, error))?;
-    migrate(&mut conn, path)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    if settings.statements.is_some() {
-        counter::trace(&mut conn);
-    }
-    Ok(conn)
-}
-
-/// Switches to WAL and tells the mode that the file then has.
-///
-/// Of several connections that switch a new file at once, all but one are told that it is busy without any waiting, as
-/// they block each other. To wait for the write lock is to wait until another has switched.
-fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
-    let mut tries = 0..WAL_TRIES;
-    loop {
-        let mode = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
-        let busy =
-            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
-        if !mode.as_ref().is_err_and(busy) || tries.next().is_none() {
-            return mode;
-        }
-        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
-    }
-}
-
-/// More than there can be processes that open a new file in the same instant.
-const WAL_TRIES: usize = 100;
-
-/// Opens a connection that can only read.
-pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = connect(path, flags, settings)?;
-    conn.set_prepared_statement_cache_capacity(STATEMENTS);
-    if settings.statements.is_some() {
-        counter::trace(&mut conn);
-    }
-    Ok(conn)
-}
-
-/// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
-const CHECKPOINT_PAGES: i64 = 4_000;
-
-/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what it has without one.
-const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
-
-/// More than the store has, so that none is ever prepared twice.
-const STATEMENTS: usize = 128;
-
-fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, StoreError> {
-    let opened = || {
-        let conn = Connection::open_with_flags(path, flags)?;
-        conn.busy_timeout(settings.busy_timeout)?;
-        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another partial index.
-        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
-        Ok(conn)
-    };
-    opened().map_err(|error| fault("open", path, error))
-}
-
 /// Brings the tables to our version in one transaction: a process that dies in it leaves the old version.
-fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
+pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let migrated = |conn: &mut Connection| -> rusqlite::Result<i64> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
         // A table of our own instead of `user_version`: that pragma belongs to the application.

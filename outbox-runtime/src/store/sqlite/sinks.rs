@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, Savepoint, Transaction};
 
-use super::fault::fault_on;
+use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
 use super::savepoint::in_savepoint;
 use super::watch::Surroundings;
@@ -16,7 +16,9 @@ fn insert_for_caller(
 ) -> Result<Enqueued, EnqueueError> {
     let event = event?;
     let surroundings = Surroundings::of(conn);
-    let enqueued = insert(conn, surroundings.clock.as_ref(), &event)?;
+    let transaction = Open::on(conn);
+    let enqueued = insert(conn, surroundings.clock.as_ref(), &event);
+    let enqueued = enqueued.map_err(|error| transaction.explain(error))?;
     surroundings.expect_commit();
     Ok(enqueued)
 }
@@ -29,9 +31,28 @@ fn insert_all_for_caller(
     let surroundings = Surroundings::of(conn);
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
     let clock = surroundings.clock.as_ref();
-    let enqueued = in_savepoint(conn, storage, || insert_all(conn, clock, events))?;
+    let transaction = Open::on(conn);
+    let enqueued = in_savepoint(conn, storage, || insert_all(conn, clock, events));
+    let enqueued = enqueued.map_err(|error| transaction.explain(error))?;
     surroundings.expect_commit();
     Ok(enqueued)
+}
+
+/// Whether the caller has a transaction open. Where it has, one that cannot get the write lock is one that has not got it yet.
+struct Open(bool);
+
+impl Open {
+    fn on(conn: &Connection) -> Self {
+        Self(!conn.is_autocommit())
+    }
+
+    fn explain(&self, error: EnqueueError) -> EnqueueError {
+        if self.0 {
+            in_callers_transaction(error)
+        } else {
+            error
+        }
+    }
 }
 
 /// What derefs to a connection takes events as that does.
@@ -63,12 +84,21 @@ macro_rules! sinks {
 sinks! {
     Connection:
         "Synchronous; the event exists if and only if the transaction open on the connection commits. Without one it is \
-         committed when the call returns.",
-        "Synchronous, as for a single event; an error leaves none of them.";
+         committed when the call returns. A transaction that reads before it enqueues must begin with `BEGIN IMMEDIATE`: one \
+         that did not, and cannot write any more, is told so \
+         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).",
+        "Synchronous, as for a single event, `BEGIN IMMEDIATE` included; an error leaves none of them.";
     Transaction<'_>:
-        "Synchronous; the event exists if and only if the transaction commits.",
-        "Synchronous; an error leaves none of the events, and the transaction open.";
+        "Synchronous; the event exists if and only if the transaction commits. One that reads before it enqueues must \
+         begin as [`Immediate`](rusqlite::TransactionBehavior::Immediate): `conn.transaction()` is deferred, and where another \
+         connection commits between its first read and its first write it cannot write any more \
+         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).",
+        "Synchronous; an error leaves none of the events, and the transaction open. It must begin as \
+         [`Immediate`](rusqlite::TransactionBehavior::Immediate) where it reads first, as for a single event.";
     Savepoint<'_>:
-        "Synchronous; the event exists if and only if the savepoint and the transaction around it commit.",
-        "Synchronous; an error leaves none of the events, and the savepoint open.";
+        "Synchronous; the event exists if and only if the savepoint and the transaction around it commit. An outermost \
+         savepoint is a deferred transaction: one that reads before it enqueues may not be able to write any more \
+         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)); in `SqliteStore::transaction` that does not happen.",
+        "Synchronous; an error leaves none of the events, and the savepoint open. What is said of a transaction that \
+         reads first holds as for a single event.";
 }

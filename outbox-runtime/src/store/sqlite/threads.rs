@@ -9,10 +9,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use super::builder::Settings;
+use super::own_thread::{self, Role};
 use super::reader::{self, Reader};
-use super::watch::{self, Watch};
-use super::writer::Writer;
-use super::{counter, fault, schema};
+use super::watch::Watch;
+use super::writer::{Writer, WriterThread};
+use super::{connect, counter, fault};
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
@@ -43,7 +44,6 @@ pub(super) async fn open(
     watch: Option<Arc<Watch>>,
 ) -> Result<Opened, StoreError> {
     let closing = CancellationToken::new();
-    let (reader, questions) = Reader::new(Arc::clone(path), settings.queue_bound, closing.clone());
     let (ready, opened) = oneshot::channel();
     // Nothing is ever sent: its sender is gone when the reader's connection is.
     let (reading, reader_ended) = std::sync::mpsc::channel::<Infallible>();
@@ -55,15 +55,23 @@ pub(super) async fn open(
         let closing = closing.clone();
         spawn("outbox-writer", move || {
             counter::count_here(settings.statements.clone());
-            match schema::open_writer(&path, &settings) {
-                Ok(conn) => {
-                    watch::own_thread(&clock);
+            match connect::open_writer(&path, &settings) {
+                Ok(connection) => {
                     let alone = settings.single_process;
-                    let register = || Watch::register(&conn, Arc::clone(&clock), signal, alone);
+                    let register =
+                        || Watch::register(&connection.conn, Arc::clone(&clock), signal, alone);
                     let watch = watch.unwrap_or_else(register);
-                    let (writer, mut thread) =
-                        Writer::new(conn, path, settings, clock, Arc::clone(&watch), closing);
-                    if ready.send(Ok((writer, watch))).is_ok() {
+                    own_thread::set(&watch, Role::Writer, &clock);
+                    let identity = connection.identity.clone();
+                    let (writer, mut thread) = WriterThread::new(
+                        connection,
+                        path,
+                        settings,
+                        clock,
+                        Arc::clone(&watch),
+                        closing,
+                    );
+                    if ready.send(Ok((writer, watch, identity))).is_ok() {
                         thread.serve();
                         // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.
                         let _ = reader_ended.recv();
@@ -73,18 +81,26 @@ pub(super) async fn open(
             }
         })?
     };
-    let (writer, watch) = opened.await.map_err(|_| fault::closed("open"))??;
+    let (writer, watch, identity) = opened.await.map_err(|_| fault::closed("open"))??;
 
+    let (reader, questions) = Reader::new(
+        Arc::clone(path),
+        Arc::clone(&watch),
+        settings.queue_bound,
+        closing.clone(),
+    );
     let (ready, opened) = oneshot::channel();
     let reader_thread = {
         let (path, settings) = (Arc::clone(path), settings.clone());
+        let (watch, clock) = (Arc::clone(&watch), Arc::clone(clock));
         spawn("outbox-reader", move || {
             let _reading = reading;
             counter::count_here(settings.statements.clone());
-            match schema::open_reader(&path, &settings) {
+            match connect::open_reader(&path, &settings) {
                 Ok(conn) => {
+                    own_thread::set(&watch, Role::Reader, &clock);
                     if ready.send(Ok(())).is_ok() {
-                        reader::serve(&conn, questions);
+                        reader::serve(&conn, &identity, questions);
                     }
                 }
                 Err(error) => drop(ready.send(Err(error))),

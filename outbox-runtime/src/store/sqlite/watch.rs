@@ -5,7 +5,6 @@
 //! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
 //! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
@@ -14,7 +13,8 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use super::lock;
+use super::identity::wal_of;
+use super::{lock, own_thread};
 use crate::clock::{self, Clock, SystemClock};
 use crate::store::signal::Signal;
 
@@ -29,7 +29,7 @@ const TICK: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub(super) struct Watch {
     /// The database's path as SQLite gives it.
-    database: String,
+    database: PathBuf,
     wal: PathBuf,
     clock: Arc<dyn Clock>,
     /// Whether the slow look is off.
@@ -55,12 +55,7 @@ struct Stamp {
 }
 
 /// The stores that are open in this process, by the database's path as SQLite gives it.
-static OPEN: LazyLock<Mutex<HashMap<String, Vec<Weak<Watch>>>>> = LazyLock::new(Mutex::default);
-
-thread_local! {
-    /// Set on writer threads, whose store announces its commits itself.
-    static OWN_CLOCK: RefCell<Option<Arc<dyn Clock>>> = const { RefCell::new(None) };
-}
+static OPEN: LazyLock<Mutex<HashMap<PathBuf, Vec<Weak<Watch>>>>> = LazyLock::new(Mutex::default);
 
 impl Watch {
     /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
@@ -70,8 +65,8 @@ impl Watch {
         signal: Arc<Signal>,
         alone: bool,
     ) -> Arc<Self> {
-        let path = conn.path().unwrap_or_default().to_owned();
-        let wal = PathBuf::from(format!("{path}-wal"));
+        let path = database_path(conn).unwrap_or_default();
+        let wal = wal_of(&path);
         let seen = Stamp::of(&wal);
         let watch = Arc::new(Self {
             database: path.clone(),
@@ -89,6 +84,11 @@ impl Watch {
         });
         stores.entry(path).or_default().push(Arc::downgrade(&watch));
         watch
+    }
+
+    /// Whether both look at the same file.
+    pub(super) fn is_of_the_file_of(&self, other: &Self) -> bool {
+        self.database == other.database
     }
 
     /// A commit of this store made work claimable: tells its runs, and those of other stores on the same file in this process.
@@ -167,9 +167,39 @@ impl Stamp {
     }
 }
 
-/// Makes the current thread the writer thread of a store with this clock.
-pub(super) fn own_thread(clock: &Arc<dyn Clock>) {
-    OWN_CLOCK.set(Some(Arc::clone(clock)));
+/// The path of the main database of `conn`, as SQLite gives it; `None` where it is in memory or has no name.
+pub(super) fn database_path(conn: &Connection) -> Option<PathBuf> {
+    match conn.path() {
+        Some("") => None,
+        Some(path) => Some(path.into()),
+        // The driver gives no path that is not UTF-8.
+        None => listed_path(conn),
+    }
+}
+
+#[cfg(unix)]
+fn listed_path(conn: &Connection) -> Option<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+
+    use rusqlite::types::ValueRef;
+
+    let mut list = conn.prepare_cached("PRAGMA database_list").ok()?;
+    // The main database is always the first.
+    list.query_row([], |row| {
+        Ok(match row.get_ref(2)? {
+            ValueRef::Text(path) if !path.is_empty() => Some(OsStr::from_bytes(path).into()),
+            _ => None,
+        })
+    })
+    .ok()
+    .flatten()
+}
+
+/// Elsewhere every path that SQLite knows is UTF-8.
+#[cfg(not(unix))]
+fn listed_path(_: &Connection) -> Option<PathBuf> {
+    None
 }
 
 /// What an event that is written on some connection needs to know of the stores on the same file.
@@ -182,17 +212,17 @@ pub(super) struct Surroundings {
 impl Surroundings {
     /// Those of the main database of `conn`.
     pub(super) fn of(conn: &Connection) -> Self {
-        if let Some(clock) = OWN_CLOCK.with_borrow(Clone::clone) {
+        // A store announces the commits of its writer itself.
+        if let Some(clock) = own_thread::writers_clock() {
             return Self {
                 clock,
                 watches: Vec::new(),
             };
         }
-        let watches: Vec<Arc<Watch>> = conn
-            .path()
+        let watches: Vec<Arc<Watch>> = database_path(conn)
             .and_then(|path| {
                 let open = lock(&OPEN);
-                let watches = open.get(path)?.iter().filter_map(Weak::upgrade);
+                let watches = open.get(&path)?.iter().filter_map(Weak::upgrade);
                 Some(watches.collect())
             })
             .unwrap_or_default();

@@ -81,6 +81,7 @@ async fn run(plan: Plan) -> i32 {
                 worker.enqueue_surely(&store, 0, &task).await;
             }
         }
+        Work::Together { count } => producing::together(&worker, &store, *count).await,
         Work::DieInTransaction { transaction, point } => {
             producing::die_in(*transaction, *point, &store).await;
         }

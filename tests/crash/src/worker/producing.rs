@@ -1,6 +1,7 @@
 //! Producing: enqueueing by each of the three ways in, and dying on the way.
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
@@ -164,6 +165,34 @@ impl From<TransactionError> for Refusal {
             },
         }
     }
+}
+
+/// Enqueues so many in transactions of the store, which all wait while another is at work.
+pub(super) async fn together(worker: &Arc<Worker>, store: &SqliteStore, count: u32) {
+    let (entered, is_in) = tokio::sync::oneshot::channel();
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let busy = store.transaction(move |_| {
+        let _ = entered.send(());
+        let _ = released.recv();
+        Ok(())
+    });
+    let waiting = async {
+        let _ = is_in.await;
+        let mut all = tokio::task::JoinSet::new();
+        for number in 0..count {
+            let (worker, store) = (Arc::clone(worker), store.clone());
+            // The way in of these numbers is a transaction of the store.
+            let task = Task::new(number.into(), 3 * number + 1, Chore::Deliver);
+            all.spawn(async move { worker.enqueue_surely(&store, 0, &task).await });
+        }
+        // Most of them wait then; how many does not matter.
+        pause(100).await;
+        drop(release);
+        all.join_all().await;
+    };
+    let (done, ()) = tokio::join!(busy, waiting);
+    // It wrote nothing, but is told what became of all that reached the medium with it.
+    let _ = done;
 }
 
 /// Writes an entity and its event, and dies where it was told.

@@ -1,0 +1,163 @@
+//! Opening the connections of a store, and how they are set up.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use rusqlite::config::DbConfig;
+use rusqlite::{Connection, ErrorCode, OpenFlags};
+
+use super::builder::Settings;
+use super::counter;
+use super::fault::{fault, gone, outdated_driver};
+use super::identity::Identity;
+use super::schema::migrate;
+use super::writer::gate::Gate;
+use super::writer::wal::Wal;
+use crate::error::{StoreError, StoreErrorKind};
+
+/// SQLite before 3.51.3 can corrupt a WAL database that several connections use
+/// (sqlite.org/wal.html, "The WAL-Reset Bug").
+const OLDEST_SQLITE: i32 = 3_051_003;
+
+const OPEN: &str = "open";
+
+/// The connection that writes.
+pub(super) struct WriterConnection {
+    pub(super) conn: Connection,
+    pub(super) gate: Arc<Gate>,
+    pub(super) identity: Identity,
+    pub(super) wal: Wal,
+}
+
+/// Opens the connection that writes, and makes sure that the tables are there in our version.
+pub(super) fn open_writer(
+    path: &Arc<Path>,
+    settings: &Settings,
+) -> Result<WriterConnection, StoreError> {
+    if rusqlite::version_number() < OLDEST_SQLITE {
+        return Err(outdated_driver(rusqlite::version()));
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+        | OpenFlags::SQLITE_OPEN_CREATE
+        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    set_up_writer(path, flags, settings)
+}
+
+/// Opens the connection that writes anew, while the one before is still there. `identity` is that of the file that was
+/// opened first.
+pub(super) fn reopen_writer(
+    path: &Arc<Path>,
+    settings: &Settings,
+    identity: &Identity,
+) -> Result<WriterConnection, StoreError> {
+    let replaced = |file: &Path| {
+        let message = gone(path, file);
+        Err(StoreError::new(StoreErrorKind::FileReplaced, OPEN, message))
+    };
+    // What took the file's place is not to be touched, nor is a file to be made where there is none.
+    if let Some(file) = identity.gone() {
+        return replaced(&file);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let opened = set_up_writer(path, flags, settings)?;
+    if opened.identity.is_that_of(identity) {
+        Ok(opened)
+    } else {
+        replaced(path)
+    }
+}
+
+fn set_up_writer(
+    path: &Arc<Path>,
+    flags: OpenFlags,
+    settings: &Settings,
+) -> Result<WriterConnection, StoreError> {
+    let mut conn = connect(path, flags, settings)?;
+    // The mode is a property of the file and stays; the level of durability is one of each connection.
+    let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
+    if !mode.eq_ignore_ascii_case("wal") {
+        return Err(StoreError::new(
+            StoreErrorKind::CannotOpen,
+            OPEN,
+            format!(
+                "{}: the file stays in journal mode {mode:?} instead of WAL; is it on a network or read-only file system?",
+                path.display()
+            ),
+        ));
+    }
+    conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
+        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
+        // What a savepoint might have to roll back is kept in memory instead of in a temporary file.
+        .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
+        .map_err(|error| fault(OPEN, path, error))?;
+    migrate(&mut conn, path)?;
+    prepare(&mut conn, settings);
+    let gate = Gate::install(&mut conn).map_err(|error| fault(OPEN, path, error))?;
+    let identity = Identity::of(path);
+    let wal = Wal::open(identity.wal());
+    Ok(WriterConnection {
+        conn,
+        gate,
+        identity,
+        wal,
+    })
+}
+
+/// Switches to WAL and tells the mode that the file then has.
+///
+/// Of several connections that switch a new file at once, all but one are told that it is busy without any waiting, as
+/// they block each other. To wait for the write lock is to wait until another has switched.
+fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
+    let mut tries = 0..WAL_TRIES;
+    loop {
+        let mode = conn.pragma_update_and_check(None, "journal_mode", "WAL", |row| row.get(0));
+        let busy =
+            |error: &rusqlite::Error| error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
+        if !mode.as_ref().is_err_and(busy) || tries.next().is_none() {
+            return mode;
+        }
+        conn.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+    }
+}
+
+/// More than there can be processes that open a new file in the same instant.
+const WAL_TRIES: usize = 100;
+
+/// Opens a connection that can only read.
+pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let mut conn = connect(path, flags, settings)?;
+    prepare(&mut conn, settings);
+    Ok(conn)
+}
+
+/// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
+const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what it has without one.
+const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
+
+/// More than the store has, so that none is ever prepared twice.
+const STATEMENTS: usize = 128;
+
+/// Gets `conn` ready for the store's statements.
+fn prepare(conn: &mut Connection, settings: &Settings) {
+    conn.set_prepared_statement_cache_capacity(STATEMENTS);
+    if settings.statements.is_some() {
+        counter::trace(conn);
+    }
+}
+
+fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connection, StoreError> {
+    let opened = || {
+        let conn = Connection::open_with_flags(path, flags)?;
+        conn.busy_timeout(settings.busy_timeout)?;
+        // Before any statement of ours: the key of an encrypted file must come first.
+        settings.on_connect.run(&conn)?;
+        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another partial index.
+        conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+        Ok(conn)
+    };
+    opened().map_err(|error| fault(OPEN, path, error))
+}

@@ -1,0 +1,86 @@
+//! A closure of the user's on the writer's connection: a transaction of its own, which only the writer ends.
+
+use std::error::Error;
+use std::path::Path;
+
+use rusqlite::{Connection, ErrorCode, Savepoint};
+
+use super::gate::Gate;
+use crate::error::{BoxError, StoreError, StoreErrorKind, TransactionError, causes};
+use crate::store::sqlite::fault::fault;
+
+const OPERATION: &str = "transaction";
+
+/// Runs `work` in the transaction that is open on `conn`. After an error nothing of it is kept.
+pub(in crate::store::sqlite) fn run<T>(
+    conn: &mut Connection,
+    gate: &Gate,
+    path: &Path,
+    work: impl FnOnce(&Savepoint<'_>) -> Result<T, BoxError>,
+) -> Result<T, TransactionError> {
+    let failed = |error| fault(OPERATION, path, error);
+    // What it wrote is rolled back when the savepoint is dropped.
+    let savepoint = conn.savepoint().map_err(failed)?;
+    let done = {
+        let _closed = gate.close();
+        work(&savepoint)
+    };
+    let refused = gate.take_refused();
+    match done {
+        Err(error) => match refused {
+            Some(what) if is_not_authorized(error.as_ref()) => {
+                Err(not_allowed(&what, path, error).into())
+            }
+            _ => Err(TransactionError::Aborted(error)),
+        },
+        Ok(_) if savepoint.is_autocommit() => Err(rolled_back(path).into()),
+        Ok(done) => {
+            savepoint.commit().map_err(failed)?;
+            Ok(done)
+        }
+    }
+}
+
+/// Whether the error is that of the authorizer. A closure may have made a text of it.
+fn is_not_authorized(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        let driver = cause.downcast_ref::<rusqlite::Error>();
+        let code = driver.and_then(rusqlite::Error::sqlite_error_code);
+        code == Some(ErrorCode::AuthorizationForStatementDenied)
+            || cause.to_string().contains("not authorized")
+    })
+}
+
+fn not_allowed(what: &str, path: &Path, error: BoxError) -> StoreError {
+    let path = path.display();
+    let instead = if what.starts_with("PRAGMA") {
+        "it would hold for everybody who uses the store's connection; set it where the connection is opened, with \
+         `SqliteStoreBuilder::on_connect`"
+    } else if what.ends_with("TACH") {
+        "an attached database would stay on the store's connection; attach it where the connection is opened, with \
+         `SqliteStoreBuilder::on_connect`, or open a connection of your own"
+    } else if what.starts_with("CREATE") {
+        "it would take the place of the outbox's own on the store's connection; give it another name"
+    } else {
+        "the store begins and ends the transaction: return `Ok` to commit and `Err` to roll back; for a part of it, \
+         use SAVEPOINT"
+    };
+    StoreError::new(
+        StoreErrorKind::NotAllowedHere,
+        OPERATION,
+        format!("{path}: {what} is not allowed inside a transaction of the store: {instead}"),
+    )
+    .with_source(error)
+}
+
+fn rolled_back(path: &Path) -> StoreError {
+    StoreError::new(
+        StoreErrorKind::Other,
+        OPERATION,
+        format!(
+            "{}: a statement in the transaction rolled all of it back (ON CONFLICT ROLLBACK, RAISE(ROLLBACK), or a fault of \
+             the medium), and the closure did not return its error; nothing was written",
+            path.display()
+        ),
+    )
+}

@@ -1,0 +1,141 @@
+//! What only the writer itself does on its connection: begin, commit, roll back, and set what holds for the connection.
+//!
+//! The authorizer and the commit hook are set once. Setting an authorizer makes SQLite prepare every statement
+//! anew, so a flag switches it instead.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use rusqlite::Connection;
+use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperation};
+
+use crate::store::sqlite::lock;
+
+/// Guards one connection. Everything happens on the writer's thread; the hooks must be `Send` all the same.
+#[derive(Debug, Default)]
+pub(in crate::store::sqlite) struct Gate {
+    /// A closure of the user's runs.
+    is_closed: AtomicBool,
+    /// The writer commits.
+    may_commit: AtomicBool,
+    /// What the closure was not allowed to run first.
+    refused: Mutex<Option<String>>,
+}
+
+impl Gate {
+    /// Guards `conn` from now on.
+    pub(in crate::store::sqlite) fn install(conn: &mut Connection) -> rusqlite::Result<Arc<Self>> {
+        let gate = Arc::new(Self::default());
+        let authorizer = Arc::clone(&gate);
+        conn.authorizer(Some(move |context: AuthContext<'_>| {
+            authorizer.decide(&context.action)
+        }))?;
+        let commits = Arc::clone(&gate);
+        // `true` turns the commit into a rollback.
+        conn.commit_hook(Some(move || !commits.may_commit.load(Ordering::Relaxed)))?;
+        Ok(gate)
+    }
+
+    /// Closes the gate until what this returns is dropped.
+    pub(super) fn close(&self) -> Closed<'_> {
+        *lock(&self.refused) = None;
+        self.is_closed.store(true, Ordering::Relaxed);
+        Closed(self)
+    }
+
+    /// What was refused while the gate was closed last.
+    pub(super) fn take_refused(&self) -> Option<String> {
+        lock(&self.refused).take()
+    }
+
+    /// Runs the writer's own commit.
+    pub(super) fn commit<T>(&self, commit: impl FnOnce() -> T) -> T {
+        self.may_commit.store(true, Ordering::Relaxed);
+        let committed = commit();
+        self.may_commit.store(false, Ordering::Relaxed);
+        committed
+    }
+
+    fn decide(&self, action: &AuthAction<'_>) -> Authorization {
+        if !self.is_closed.load(Ordering::Relaxed) {
+            return Authorization::Allow;
+        }
+        match refusal(action) {
+            None => Authorization::Allow,
+            Some(what) => {
+                lock(&self.refused).get_or_insert(what);
+                Authorization::Deny
+            }
+        }
+    }
+}
+
+/// The gate is closed as long as this is there, also through a panic.
+#[derive(Debug)]
+pub(super) struct Closed<'g>(&'g Gate);
+
+impl Drop for Closed<'_> {
+    fn drop(&mut self) {
+        self.0.is_closed.store(false, Ordering::Relaxed);
+    }
+}
+
+/// What a closure may not run, in words; `None`: it may.
+fn refusal(action: &AuthAction<'_>) -> Option<String> {
+    match *action {
+        AuthAction::Transaction { operation } => Some(
+            match operation {
+                TransactionOperation::Begin => "BEGIN",
+                TransactionOperation::Rollback => "ROLLBACK",
+                _ => "COMMIT",
+            }
+            .to_owned(),
+        ),
+        AuthAction::Attach { .. } => Some("ATTACH".to_owned()),
+        AuthAction::Detach { .. } => Some("DETACH".to_owned()),
+        AuthAction::Pragma {
+            pragma_name,
+            pragma_value: Some(_),
+        } if !leaves_the_connection_alone(pragma_name) => {
+            Some(format!("PRAGMA {}", pragma_name.to_ascii_lowercase()))
+        }
+        // It would take the place of ours in every later statement of this connection.
+        AuthAction::CreateTempTable { table_name } if is_ours(table_name) => {
+            Some(format!("CREATE TEMP TABLE {table_name}"))
+        }
+        AuthAction::CreateTempView { view_name } if is_ours(view_name) => {
+            Some(format!("CREATE TEMP VIEW {view_name}"))
+        }
+        AuthAction::CreateTempTrigger { table_name, .. } if is_ours(table_name) => {
+            Some(format!("CREATE TEMP TRIGGER ON {table_name}"))
+        }
+        _ => None,
+    }
+}
+
+fn is_ours(name: &str) -> bool {
+    name.get(..7)
+        .is_some_and(|start| start.eq_ignore_ascii_case("outbox_"))
+}
+
+/// Pragmas whose argument says what to read, or that belong to the file or to the transaction, so that a rollback undoes
+/// them and a commit ends them. Without an argument no pragma changes a connection.
+fn leaves_the_connection_alone(pragma: &str) -> bool {
+    const READ: &[&str] = &[
+        "foreign_key_check",
+        "foreign_key_list",
+        "index_info",
+        "index_list",
+        "index_xinfo",
+        "integrity_check",
+        "quick_check",
+        "table_info",
+        "table_list",
+        "table_xinfo",
+    ];
+    const OF_THE_FILE: &[&str] = &["application_id", "incremental_vacuum", "user_version"];
+    const OF_THE_TRANSACTION: &[&str] = &["defer_foreign_keys"];
+    [READ, OF_THE_FILE, OF_THE_TRANSACTION]
+        .iter()
+        .any(|names| names.iter().any(|name| pragma.eq_ignore_ascii_case(name)))
+}

@@ -1,0 +1,233 @@
+//! What the writer is asked to do, and who waits for the answer.
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use rusqlite::{Connection, ErrorCode};
+use tokio::sync::oneshot;
+
+use super::Effects;
+use crate::enqueue::{Enqueued, NewEvent};
+use crate::error::{EnqueueError, StoreError, StoreErrorKind, causes};
+use crate::store::sqlite::fault::closed;
+use crate::store::sqlite::insert::Inserter;
+
+/// What the writer is asked to do.
+pub(super) enum Request {
+    /// Write one event: as there may be many in a row, they share a statement.
+    Enqueue(Box<Enqueueing>),
+    /// Something that the library does. It may be done again where its transaction did not commit.
+    Call(Box<dyn AnyCall>),
+    /// A closure of the user's, which runs once, in a transaction of its own.
+    Closure(Box<dyn AnyCall>),
+}
+
+/// How a request went, before the commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Ran {
+    /// What it wrote is to be kept.
+    Kept,
+    /// It was refused before it wrote anything.
+    Refused,
+    /// It failed, and may have left something behind.
+    Broken,
+}
+
+/// A call, without the types of its answer.
+pub(super) trait AnyCall: Send {
+    /// Does the work, for the first time or again.
+    fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> Ran;
+    /// The call's own error.
+    fn error(&self) -> Option<&(dyn Error + 'static)>;
+    /// Makes a success the failure of the transaction. What was rolled back on its own has its own answer.
+    fn fail(&mut self, failure: &mut Failure);
+    /// Gives the answer to whoever waits for it.
+    fn send(&mut self);
+}
+
+impl Request {
+    /// Whether others may be in the same transaction.
+    pub(super) fn shares(&self) -> bool {
+        !matches!(self, Self::Closure(_))
+    }
+
+    /// Whether the request's own error is the violation of a constraint (a trigger's `RAISE` is one too), after which
+    /// the connection is as good as before.
+    pub(super) fn broke_a_constraint(&self) -> bool {
+        let error = match self {
+            Self::Enqueue(enqueueing) => enqueueing.answer.error(),
+            Self::Call(call) | Self::Closure(call) => call.error(),
+        };
+        error.is_some_and(|error| {
+            causes(error).any(|cause| {
+                cause
+                    .downcast_ref::<rusqlite::Error>()
+                    .and_then(rusqlite::Error::sqlite_error_code)
+                    == Some(ErrorCode::ConstraintViolation)
+            })
+        })
+    }
+
+    /// Makes a success the failure of the transaction.
+    pub(super) fn fail(&mut self, failure: &mut Failure) {
+        match self {
+            Self::Enqueue(enqueueing) => enqueueing.answer.fail(failure),
+            Self::Call(call) | Self::Closure(call) => call.fail(failure),
+        }
+    }
+
+    /// Gives the answer to whoever waits for it.
+    pub(super) fn send(&mut self) {
+        match self {
+            Self::Enqueue(enqueueing) => enqueueing.answer.send(),
+            Self::Call(call) | Self::Closure(call) => call.send(),
+        }
+    }
+}
+
+pub(super) type Panic = Box<dyn std::any::Any + Send>;
+
+/// What the work returned, or what its panic left.
+pub(super) type Answered<T, E> = Result<Result<T, E>, Panic>;
+
+/// The answer to a request, and who waits for it.
+pub(super) struct Answer<T, E> {
+    operation: &'static str,
+    answer: Option<Answered<T, E>>,
+    reply: Option<oneshot::Sender<Answered<T, E>>>,
+}
+
+impl<T, E: From<StoreError> + Error + 'static> Answer<T, E> {
+    pub(super) fn new(operation: &'static str, reply: oneshot::Sender<Answered<T, E>>) -> Self {
+        Self {
+            operation,
+            answer: None,
+            reply: Some(reply),
+        }
+    }
+
+    fn take_from(&mut self, work: impl FnOnce() -> Result<T, E>) -> &Answered<T, E> {
+        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not half-changed memory.
+        self.answer.insert(catch_unwind(AssertUnwindSafe(work)))
+    }
+
+    fn error(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.answer {
+            Some(Ok(Err(error))) => Some(error),
+            _ => None,
+        }
+    }
+
+    fn fail(&mut self, failure: &mut Failure) {
+        if !matches!(self.answer, Some(Ok(Err(_)) | Err(_))) {
+            self.answer = Some(Ok(Err(failure.tell(self.operation).into())));
+        }
+    }
+
+    fn send(&mut self) {
+        if let Some(reply) = self.reply.take() {
+            let nothing = || Ok(Err(closed(self.operation).into()));
+            // Whoever asked may have stopped waiting.
+            let _ = reply.send(self.answer.take().unwrap_or_else(nothing));
+        }
+    }
+}
+
+/// One event to write.
+pub(super) struct Enqueueing {
+    pub(super) event: NewEvent,
+    pub(super) answer: Answer<Enqueued, EnqueueError>,
+}
+
+impl Enqueueing {
+    pub(super) fn run(&mut self, inserter: &mut Inserter<'_>) -> Ran {
+        let event = &self.event;
+        match self.answer.take_from(|| inserter.insert(event)) {
+            Ok(Ok(_)) => Ran::Kept,
+            // A trigger may have written before it failed.
+            Ok(Err(EnqueueError::Store(_))) | Err(_) => Ran::Broken,
+            Ok(Err(_)) => Ran::Refused,
+        }
+    }
+}
+
+/// Anything else.
+pub(super) struct Call<T, E, F> {
+    pub(super) work: F,
+    pub(super) answer: Answer<T, E>,
+}
+
+impl<T, E, F> AnyCall for Call<T, E, F>
+where
+    F: FnMut(&mut Connection, &mut Effects) -> Result<T, E> + Send,
+    T: Send,
+    E: From<StoreError> + Error + Send + 'static,
+{
+    fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> Ran {
+        let work = &mut self.work;
+        match self.answer.take_from(|| work(conn, effects)) {
+            Ok(Ok(_)) => Ran::Kept,
+            Ok(Err(_)) | Err(_) => Ran::Broken,
+        }
+    }
+
+    fn error(&self) -> Option<&(dyn Error + 'static)> {
+        self.answer.error()
+    }
+
+    fn fail(&mut self, failure: &mut Failure) {
+        self.answer.fail(failure);
+    }
+
+    fn send(&mut self) {
+        self.answer.send();
+    }
+}
+
+/// Why a transaction did not commit; told to each of its requests that had succeeded.
+pub(super) struct Failure {
+    kind: StoreErrorKind,
+    message: String,
+    outcome_unknown: bool,
+    /// Told to the first who asks: the driver's errors cannot be cloned.
+    source: Option<rusqlite::Error>,
+}
+
+impl Failure {
+    pub(super) fn new(kind: StoreErrorKind, message: String) -> Self {
+        Self {
+            kind,
+            message,
+            outcome_unknown: false,
+            source: None,
+        }
+    }
+
+    pub(super) fn of(message: String, kind: StoreErrorKind, source: rusqlite::Error) -> Self {
+        Self {
+            source: Some(source),
+            ..Self::new(kind, message)
+        }
+    }
+
+    pub(super) fn unknown(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
+    pub(super) fn is_unknown(&self) -> bool {
+        self.outcome_unknown
+    }
+
+    fn tell(&mut self, operation: &'static str) -> StoreError {
+        let mut error = StoreError::new(self.kind, operation, self.message.clone());
+        if let Some(source) = self.source.take() {
+            error = error.with_source(source);
+        }
+        if self.outcome_unknown {
+            error.with_unknown_outcome()
+        } else {
+            error
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The store on an encrypted file; see the tests.
