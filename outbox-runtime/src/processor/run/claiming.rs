@@ -290,7 +290,8 @@ impl Run {
             credentials: self.evidence.credentials.generation(&claim.event.user_id),
             facts,
             retry: route.retry,
-            is_always_charged: route.is_always_charged,
+            // Where one attempt is all there is, it is not made twice for want of evidence.
+            is_always_charged: route.is_always_charged || claim.event.max_attempts == 1,
             max_snoozes: route.max_snoozes,
             abort: abort.clone(),
             lease_lost: false,

@@ -28,8 +28,8 @@ struct Evidence {
     /// Counts both.
     now: u64,
     passes: Vec<Pass>,
-    /// Of each event, when it was refused last, and before that.
-    refusals: BTreeMap<Uuid, [u64; 2]>,
+    /// Of each process and event, when it was refused last, and before that: no process knows what others were answered.
+    refusals: BTreeMap<(String, Uuid), [u64; 2]>,
 }
 
 struct Pass {
@@ -50,10 +50,11 @@ impl Evidence {
         });
     }
 
-    fn refused(&mut self, event: Uuid) {
+    fn refused(&mut self, process: &str, event: Uuid) {
         self.now += 1;
-        let [last, _] = self.refusals.get(&event).copied().unwrap_or_default();
-        self.refusals.insert(event, [self.now, last]);
+        let refusals = self.refusals.entry((process.to_owned(), event));
+        let refusals = refusals.or_default();
+        *refusals = [self.now, refusals[0]];
     }
 }
 
@@ -124,7 +125,7 @@ impl Attempt {
         match delivery {
             None | Some(Delivery::Obsolete) => evidence.passed(event),
             Some(Delivery::Permanent | Delivery::Snooze { .. }) => {}
-            Some(_) => evidence.refused(event.id),
+            Some(_) => evidence.refused(&self.process, event.id),
         }
         let accepted = book.has_accepted(event.id);
         drop(book);
@@ -160,7 +161,8 @@ impl Drop for Attempt {
         let Some(attempt) = book.attempts.under_way.remove(&self.number) else {
             return;
         };
-        book.attempts.evidence.refused(attempt.event.id);
+        let evidence = &mut book.attempts.evidence;
+        evidence.refused(&self.process, attempt.event.id);
         let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
         if !is_waiting && !std::thread::panicking() {
             book.report.unanswered += 1;
@@ -218,11 +220,12 @@ impl Ledger {
 
     /// A failure of this event is recorded and counts. So it must be its own: another lane of its type and destination got through
     /// since it was refused before.
-    pub(super) fn charged(&self, row: &OutboxEvent) {
+    pub(super) fn charged(&self, process: &str, row: &OutboxEvent) {
         let label = self.label(row.id);
         let book = self.book();
         let evidence = &book.attempts.evidence;
-        let [_, since] = evidence.refusals.get(&row.id).copied().unwrap_or_default();
+        let refusals = evidence.refusals.get(&(process.to_owned(), row.id));
+        let [_, since] = refusals.copied().unwrap_or_default();
         let lane = |id| book.promises.get(id).map(Promise::lane);
         let got_through = evidence.passes.iter().rev().any(|pass| {
             pass.at > since

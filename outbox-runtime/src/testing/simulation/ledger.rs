@@ -280,7 +280,7 @@ impl Ledger {
             _ => false,
         };
         if let Some(before) = before.filter(|_| charges && self.outages) {
-            self.charged(before);
+            self.charged(process, before);
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
         let found = match after {
