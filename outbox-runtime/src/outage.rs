@@ -86,9 +86,13 @@ impl fmt::Display for Outage {
             last_error,
             probe_at,
         } = self;
+        match class {
+            RefusalClass::Offline => f.write_str("the network")?,
+            _ => extent.fmt(f)?,
+        }
         write!(
             f,
-            "{extent}: {class} since {since}, {refusals} attempts were refused, the last one with: \
+            ": {class} since {since}, {refusals} attempts were refused, the last one with: \
              {last_error}; the next one is at {probe_at}"
         )
     }

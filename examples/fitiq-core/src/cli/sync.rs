@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 use outbox_runtime::{
-    Clock as _, Explanation, OutboxRepository, OutboxStatistics, Processor, Running, StoreError,
-    SystemClock, WaitsFor,
+    Clock as _, Explanation, OutboxRepository, OutboxStatistics, Processor, RefusalClass, Running,
+    StoreError, SystemClock, WaitsFor,
 };
 use tokio::time::MissedTickBehavior;
 
@@ -178,8 +178,9 @@ fn needs_somebody(explanation: &Explanation, ground: &Ground) -> bool {
     match explanation.waits_for {
         WaitsFor::Decision { .. }
         | WaitsFor::Registration { .. }
-        | WaitsFor::SignIn
-        | WaitsFor::Outage(_) => true,
+        | WaitsFor::SignIn => true,
+        // Without a network nobody gets anywhere; a service that is down may be back in a moment.
+        WaitsFor::Outage(ref outage) => outage.class == RefusalClass::Offline,
         WaitsFor::Credentials { .. } => ground.session().user().is_none(),
         _ => false,
     }

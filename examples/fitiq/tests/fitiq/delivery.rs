@@ -11,7 +11,7 @@ use fitiq::entities::{
 use fitiq::seed::Seed;
 use fitiq_core::LocalId;
 use fitiq_core::cli::Synced;
-use outbox_runtime::OutboxStatus;
+use outbox_runtime::{OutboxStatus, WaitsFor};
 
 use crate::scene::{Scene, Setting, day, noon, soon, until};
 
@@ -36,25 +36,29 @@ async fn what_is_saved_has_an_event_and_is_delivered() {
 }
 
 #[tokio::test]
-async fn a_service_that_fails_is_asked_again_after_the_delays_of_the_schedule() {
+async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_used_up() {
     let faults = FaultRule::calls(Fault::InternalError, 1..=3);
     let (scene, clock) = Scene::manual(Settings::new().fault(faults)).await;
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
     let running = scene.run();
-    for (attempt, delay) in [(1, 1), (2, 5), (3, 30)] {
-        until(|| async { scene.event(entry.id).await.status == OutboxStatus::Failed }).await;
+    for refusals in 1..=3 {
+        let mut probe_at = None;
+        while probe_at.is_none() {
+            let explanation = running.explain(entry.id).await.unwrap();
+            probe_at = match explanation.waits_for {
+                WaitsFor::Outage(outage) if outage.refusals == refusals => Some(outage.probe_at),
+                _ => None,
+            };
+            tokio::task::yield_now().await;
+        }
         let event = scene.event(entry.id).await;
-        assert_eq!(event.attempt_count, attempt);
-        let wait = (event.next_attempt_at - event.last_attempt_at.unwrap())
-            .to_std()
-            .unwrap();
-        // Jitter only lengthens, by a fifth at most.
-        let range = Duration::from_secs(delay)..=Duration::from_millis(delay * 1_200);
-        assert!(range.contains(&wait), "{wait:?} after attempt {attempt}");
-        soon(clock.until_asleep(event.next_attempt_at)).await;
-        clock.set(event.next_attempt_at);
-        until(|| async { scene.event(entry.id).await.attempt_count > attempt }).await;
+        assert_eq!(event.attempt_count, 0, "there is nothing to compare it with");
+        // One second, then twice as long each time, from the beginning of the probe.
+        let pause = probe_at.unwrap() - event.last_attempt_at.unwrap();
+        assert_eq!(pause.num_seconds(), 1 << (refusals - 1));
+        soon(clock.until_asleep(probe_at.unwrap())).await;
+        clock.set(probe_at.unwrap());
     }
     until(|| async { scene.statistics().await.completed_count == 1 }).await;
     running.stop().await.unwrap();

@@ -73,30 +73,19 @@ async fn a_change_is_an_event_and_then_delivered() {
 }
 
 #[tokio::test]
-async fn a_failure_is_tried_again_with_growing_delay() {
+async fn a_service_that_fails_is_probed_until_it_is_back_and_no_attempt_is_used_up() {
     let rule = FaultRule::calls(Fault::InternalError, 1..=3).on("POST /api/v1/goals");
     let scene = Scene::with(Settings::new().fault(rule)).await;
     scene.add_goal().await;
     let running = scene.start();
-    for (attempt, least) in [(1, 1), (2, 5), (3, 30)] {
-        let event = loop {
-            let failed = scene.events(OutboxStatus::Failed).await;
-            match failed
-                .into_iter()
-                .find(|event| event.attempt_count == attempt)
-            {
-                Some(event) => break event,
-                None => tokio::time::sleep(Duration::from_millis(2)).await,
-            }
-        };
-        let delay = event.next_attempt_at - event.last_attempt_at.unwrap();
-        assert!(delay.num_seconds() >= least, "{delay}");
-        scene.clock.set(event.next_attempt_at);
-    }
     scene
         .until(&running, |statistics| statistics.completed_count == 1)
         .await;
     assert_eq!(scene.held("goals"), 1);
+    let completed = scene.events(OutboxStatus::Completed).await;
+    assert_eq!(completed[0].attempt_count, 1, "there was nothing to compare it with");
+    let refusal = completed[0].last_refusal.as_ref().unwrap();
+    assert!(refusal.message.contains("500"), "{refusal}");
 }
 
 #[tokio::test]
