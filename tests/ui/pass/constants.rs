@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Coalesce, OnDead, Order, OutboxEntity};
+use outbox_runtime::{Charge, Coalesce, OnDead, Order, OutboxEntity};
 use serde::{Deserialize, Serialize};
 
 pub mod settings {
@@ -24,6 +24,8 @@ const SLOW: Duration = Duration::from_secs(600);
     display_name = Self::NAME,
     priority = settings::PRIORITY,
     max_attempts = settings::ATTEMPTS,
+    max_snoozes = settings::ATTEMPTS,
+    charge = Charge::Always,
     retry = settings::SCHEDULE,
     timeout = crate::settings::TIMEOUT,
     lease = SLOW,
@@ -79,6 +81,8 @@ fn main() {
     assert_eq!(options.display_name(), "Mood");
     assert_eq!(options.priority(), -5);
     assert_eq!(options.max_attempts(), 9);
+    assert_eq!(options.max_snoozes(), Some(9));
+    assert_eq!(options.charge(), Charge::Always);
     assert_eq!(options.retry(), Some(settings::SCHEDULE));
     assert_eq!(options.timeout(), Some(Duration::from_secs(20)));
     assert_eq!(options.lease(), Some(SLOW));
