@@ -173,7 +173,10 @@ fn a_store_that_breaks_a_promise_is_found_out() {
         ),
         (Flaw::IgnoresOrder, &[Invariant::InOrder]),
         (Flaw::LosesAnEvent, &[Invariant::NothingLost]),
-        (Flaw::NeverRescues, &[Invariant::AtRest]),
+        (
+            Flaw::NeverRescues,
+            &[Invariant::AtRest, Invariant::NothingStuck],
+        ),
         (Flaw::ForgetsDueTimes, &[Invariant::NothingStuck]),
         (Flaw::IgnoresUsers, &[Invariant::OneUser]),
     ];

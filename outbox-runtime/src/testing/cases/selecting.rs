@@ -223,11 +223,7 @@ pub async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_tu
 pub async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
     for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u3"), (4, "u1")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
-        create(
-            store,
-            event.with_priority(9 - i32::try_from(entity).unwrap()),
-        )
-        .await;
+        create(store, event.with_priority(9 - entity)).await;
     }
     let avoided = |users: &[&str]| {
         let users = users.iter().map(|&user| user.to_owned()).collect();

@@ -220,7 +220,7 @@ impl World {
         loop {
             self.everybody()?;
             let rows = self.rows()?;
-            let unfinished = self.program.ledger.unfinished(&rows, &may_wait);
+            let unfinished = self.program.ledger.unfinished(&rows, may_wait);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
                 break;
             }
