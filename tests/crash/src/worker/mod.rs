@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{RetryPolicy, StoreError};
+use outbox_runtime::{Charge, Rejections, RetryPolicy, StoreError};
 use tokio::signal::unix::{SignalKind, signal};
 use uuid::Uuid;
 
@@ -151,6 +151,9 @@ impl Worker {
             .timeout(Duration::from_millis(plan.timeout))
             .max_concurrency(plan.concurrency)
             .stop_deadline(Duration::from_millis(plan.stop_deadline))
+            // The chores go by the number of the attempt, and the verdict by what each event is to come to.
+            .charge(Charge::Always)
+            .rejections(Rejections::Always)
             .retry(RetryPolicy::new([
                 Duration::from_millis(5),
                 Duration::from_millis(20),
