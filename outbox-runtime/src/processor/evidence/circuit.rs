@@ -50,7 +50,9 @@ pub(super) struct Open {
     from_end: bool,
     /// Whom the last probe was about; the next one is about somebody else where there is anybody.
     last_user: Option<String>,
-    last_child: Option<Node>,
+    /// The endpoints that were probed in this round; the next probe is of another one, until all had
+    /// their turn.
+    probed: Vec<Node>,
     probes: u32,
     /// The parts of it that were refused.
     pub(super) children: BTreeSet<Node>,
@@ -82,7 +84,7 @@ impl Open {
             step: 0,
             from_end,
             last_user: Some(by.facts.user().to_owned()),
-            last_child: None,
+            probed: Vec::new(),
             probes: 0,
             children: node.child_of_attempt(&by.facts).into_iter().collect(),
         };
@@ -105,7 +107,7 @@ impl Open {
             step: 0,
             from_end: true,
             last_user: None,
-            last_child: None,
+            probed: Vec::new(),
             probes: 0,
             children: BTreeSet::new(),
         }
@@ -120,10 +122,14 @@ impl Open {
     }
 
     /// A probe begins.
-    pub(super) fn begun(&mut self, node: &Node, facts: &Facts) {
+    pub(super) fn begun(&mut self, facts: &Facts) {
         self.probes = self.probes.wrapping_add(1);
         self.last_user = Some(facts.user().to_owned());
-        self.last_child = node.child_of_attempt(facts);
+        let endpoint = facts.endpoint();
+        if self.probed.contains(&endpoint) || self.probed.len() >= CHILDREN {
+            self.probed.clear();
+        }
+        self.probed.push(endpoint);
     }
 
     /// An attempt was refused.
@@ -186,8 +192,9 @@ impl Open {
         self.last_user.as_deref()
     }
 
-    pub(super) fn last_child(&self) -> Option<&Node> {
-        self.last_child.as_ref()
+    /// The endpoints that have had their turn.
+    pub(super) fn probed(&self) -> &[Node] {
+        &self.probed
     }
 }
 

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::claim::ClaimOrder;
 use crate::clock;
 
 /// The first pause for a service that does not say how long it is to be, and the longest that was not
@@ -107,6 +108,16 @@ impl Limit {
     /// Whether nobody has got through since the pause.
     pub(super) fn is_on_trial(&self) -> bool {
         self.open_since.is_none()
+    }
+
+    /// Which event is tried: alternately the one that was not tried for longest and the newest, so that a
+    /// newcomer need not wait for everything that was refused before it.
+    pub(super) fn order(&self) -> ClaimOrder {
+        if self.in_a_row.is_multiple_of(2) {
+            ClaimOrder::LeastRecent
+        } else {
+            ClaimOrder::Newest
+        }
     }
 
     /// How many attempts that heed it may be under way.

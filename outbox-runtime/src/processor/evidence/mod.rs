@@ -118,7 +118,7 @@ impl Evidence {
             if let Circuit::Open(open) = circuit
                 && node.has_attempt(facts)
             {
-                open.begun(node, facts);
+                open.begun(facts);
             }
         }
     }
@@ -184,6 +184,7 @@ impl Evidence {
         }
         self.unauthenticated.remove(&facts.set);
         self.streaks.remove(&user);
+        self.streaks.remove(&endpoint);
         for node in [&user, &all, &set, &destination, &endpoint] {
             self.close(node, facts, now);
         }
@@ -246,6 +247,17 @@ impl Evidence {
         self.records.entry(user.clone()).or_default();
         let streak = self.streaks.entry(user.clone()).or_default();
         streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
+    }
+
+    /// Notes a rate limit of an endpoint. `true`: it is the endpoint that has one, as two lanes met it while
+    /// others passed at the same destination.
+    fn is_limited_alone(&mut self, facts: &Facts) -> bool {
+        let endpoint = facts.endpoint();
+        let all = self.passes(&facts.destination());
+        let own = self.passes(&endpoint);
+        let streak = self.streaks.entry(endpoint.clone()).or_default();
+        streak.refused(facts.lane(), all.saturating_sub(own))
+            && !self.circuits.contains_key(&endpoint)
     }
 
     fn passes(&mut self, node: &Node) -> u64 {
@@ -418,6 +430,7 @@ impl Evidence {
         let passes = record.passes;
         let tells_apart = record.tells_apart(&lane, self.memory.passes(&destination, &lane));
         record.refused(lane.clone());
+        let is_of_endpoint = self.is_limited_alone(&refused.facts);
         let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
             let mut others = streak.other_lanes(&lane).peekable();
             others.peek().is_some()
@@ -435,8 +448,14 @@ impl Evidence {
             return vec![deferred(refused)];
         }
         self.is_refused_alone(&refused.facts);
-        if is_of_user && !tells_apart {
-            self.open(&user, &refused, 1, now);
+        let part = match (is_of_user, is_of_endpoint) {
+            _ if tells_apart => None,
+            (_, true) => Some(refused.facts.endpoint()),
+            (true, false) => Some(user),
+            (false, false) => None,
+        };
+        if let Some(part) = part {
+            self.open(&part, &refused, 1, now);
             return vec![given_back(refused, after)];
         }
         let facts = &refused.facts;

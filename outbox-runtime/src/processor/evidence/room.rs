@@ -20,8 +20,8 @@ pub(in crate::processor) struct Restriction {
     kind: Kind,
     order: ClaimOrder,
     avoid: Vec<String>,
-    /// A part that is tried only where there is nothing else.
-    last_resort: Option<Node>,
+    /// Parts that are tried only where there is nothing else.
+    last_resort: Vec<Node>,
 }
 
 /// Why a node is restricted.
@@ -112,7 +112,7 @@ impl Restriction {
                 && !self.takes_in(other)
         });
         let except: Vec<Node> = narrower.map(|other| other.node.clone()).collect();
-        let want = move |but: Option<&Node>| Want {
+        let want = move |but: &[Node]| Want {
             node: Some(self.node.clone()),
             limit,
             order: self.order,
@@ -120,10 +120,10 @@ impl Restriction {
             except: except.iter().chain(but).cloned().collect(),
             is_for_evidence: self.kind == Kind::InDoubt,
         };
-        let first = self.last_resort.as_ref().map(|node| want(Some(node)));
+        let first = (!self.last_resort.is_empty()).then(|| want(&self.last_resort));
         let both = first
             .into_iter()
-            .chain(std::iter::once_with(move || want(None)));
+            .chain(std::iter::once_with(move || want(&[])));
         both.filter(|want| want.limit > 0)
             .collect::<Vec<_>>()
             .into_iter()
@@ -156,7 +156,7 @@ impl Evidence {
                     restriction.kind = Kind::Open;
                     restriction.order = open.order();
                     restriction.avoid = open.last_user().map(str::to_owned).into_iter().collect();
-                    restriction.last_resort = open.last_child().cloned();
+                    restriction.last_resort = open.probed().to_vec();
                 }
                 Circuit::HalfOpen { width, .. } => {
                     restriction.room = width.saturating_sub(under_way(node));
@@ -183,7 +183,7 @@ impl Evidence {
             let mut restriction = Restriction::new(node, kind);
             restriction.room = limit.most(now).saturating_sub(taken);
             if limit.is_on_trial() {
-                restriction.order = ClaimOrder::LeastRecent;
+                restriction.order = limit.order();
                 restriction.avoid = vec![limit.last_user.clone()];
             }
             all.push(restriction);
@@ -255,7 +255,7 @@ impl Restriction {
             kind,
             order: ClaimOrder::Usual,
             avoid: Vec::new(),
-            last_resort: None,
+            last_resort: Vec::new(),
         }
     }
 }
