@@ -77,7 +77,9 @@ fn nouns_import_only_what_comes_before_them() {
         match noun {
             "entity" | "metadata" | "enqueue" | "event" => first,
             "claim" => first,
-            "outcome" | "statistics" => [first, vec!["claim"]].concat(),
+            "outage" => first,
+            "outcome" => [first, vec!["claim"]].concat(),
+            "statistics" => [first, vec!["claim", "outage"]].concat(),
             "handler" => [first, vec!["outcome"]].concat(),
             "repository" => [first, vec!["claim", "outcome", "statistics"]].concat(),
             _ => unreachable!(),
@@ -92,6 +94,7 @@ fn nouns_import_only_what_comes_before_them() {
                 | "enqueue"
                 | "event"
                 | "claim"
+                | "outage"
                 | "statistics"
                 | "outcome"
                 | "handler"

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_runtime::{
-    ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity, Processor,
-    RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
+    Charge, ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity,
+    Processor, RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
     testing::ManualClock,
 };
 use outbox_tests::{Note, Temporary, enqueue, note, note_of, on_each_store, within};
@@ -264,6 +264,10 @@ impl Service {
                 }
             })
             .max_concurrency(CONCURRENCY)
+            .charge(match down {
+                Down::Refusing => Charge::Always,
+                Down::Unreachable => Charge::Evidence,
+            })
             // So that whoever sleeps in this hour waits for a probe.
             .cleanup_interval(2 * HOUR)
             .build()
@@ -335,7 +339,8 @@ fn a_service_that_cannot_be_reached_for_an_hour_is_asked_by_one_probe_at_a_time(
             let probe_at = clock.now() + Duration::from_secs(delay);
             within(clock.until_asleep(probe_at)).await;
             let calls = service.calls.load(Ordering::SeqCst);
-            assert_eq!(calls, CONCURRENCY + probes, "one each time");
+            // Those that were under way, and four that told that it is not the events.
+            assert_eq!(calls, CONCURRENCY + 4 + probes, "one each time");
             clock.set(probe_at);
             delay = (2 * delay).min(60);
             probes += 1;

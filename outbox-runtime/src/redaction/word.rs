@@ -35,8 +35,9 @@ fn goes_on(before: &str, after: &str) -> bool {
     match (Kind::of(last), Kind::of(next)) {
         (Kind::Digit, Kind::Digit)
         | (_, Kind::Mark)
-        | (Kind::Mark, Kind::Small | Kind::Capital) => true,
-        (Kind::Small, Kind::Small) | (Kind::Capital, Kind::Capital) => true,
+        | (Kind::Mark, Kind::Small | Kind::Capital)
+        | (Kind::Small, Kind::Small)
+        | (Kind::Capital, Kind::Capital) => true,
         // A capital begins a word, and two of them are an acronym.
         (Kind::Capital, Kind::Small) => back.next().is_none_or(|c| Kind::of(c) != Kind::Capital),
         _ => false,

@@ -32,16 +32,3 @@ fn an_outage_that_is_charged_is_found() {
         }
     }
 }
-
-#[test]
-fn a_course_repeats_itself() {
-    let courses = || {
-        let mut told = Vec::new();
-        let wanted = |scenario: &outbox_outages::scenario::Scenario, case: &Case| {
-            scenario.name == "one event refused" && is_quick(scenario, case)
-        };
-        let _ = table::run(3, 1, wanted, |_, row| told.push(row.to_string()));
-        told
-    };
-    assert_eq!(courses(), courses());
-}

@@ -123,7 +123,7 @@ impl ApiError {
         Self::Unsendable(error.into())
     }
 
-    pub(super) fn refused(error: HttpError, body: &[u8]) -> Self {
+    pub(super) fn refused(error: &HttpError, body: &[u8]) -> Self {
         let body = serde_json::from_slice(body).unwrap_or(Value::Null);
         let (status, said) = (error.status(), Said::by(&body));
         match error.delivery() {
@@ -195,7 +195,7 @@ mod tests {
         let error = policy()
             .check(status, &HeaderMap::new(), operation)
             .unwrap_err();
-        ApiError::refused(error, body.as_bytes())
+        ApiError::refused(&error, body.as_bytes())
     }
 
     const BODIES: [&str; 6] = [

@@ -91,7 +91,7 @@ impl Api {
                 Ok(Answer::accepted(status, &body))
             }
             // The status alone decides; a body that did not arrive only has no words to add.
-            Err(refused) => Err(ApiError::refused(refused, &body.unwrap_or_default())),
+            Err(refused) => Err(ApiError::refused(&refused, &body.unwrap_or_default())),
         }
     }
 }

@@ -176,9 +176,7 @@ const LOOKED_AT: usize = 100;
 /// Whether waiting on will not help.
 fn needs_somebody(explanation: &Explanation, ground: &Ground) -> bool {
     match explanation.waits_for {
-        WaitsFor::Decision { .. }
-        | WaitsFor::Registration { .. }
-        | WaitsFor::SignIn => true,
+        WaitsFor::Decision { .. } | WaitsFor::Registration { .. } | WaitsFor::SignIn => true,
         // Without a network nobody gets anywhere; a service that is down may be back in a moment.
         WaitsFor::Outage(ref outage) => outage.class == RefusalClass::Offline,
         WaitsFor::Credentials { .. } => ground.session().user().is_none(),

@@ -1,7 +1,5 @@
 //! From saving something to the service: the integration tests of the plan, as they concern this app.
 
-use std::time::Duration;
-
 use backend::{Fault, FaultRule, Settings};
 use chrono::{NaiveDate, NaiveTime};
 use fitiq::entities::{
@@ -53,7 +51,10 @@ async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_us
             tokio::task::yield_now().await;
         }
         let event = scene.event(entry.id).await;
-        assert_eq!(event.attempt_count, 0, "there is nothing to compare it with");
+        assert_eq!(
+            event.attempt_count, 0,
+            "there is nothing to compare it with"
+        );
         // One second, then twice as long each time, from the beginning of the probe.
         let pause = probe_at.unwrap() - event.last_attempt_at.unwrap();
         assert_eq!(pause.num_seconds(), 1 << (refusals - 1));

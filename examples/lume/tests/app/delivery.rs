@@ -1,7 +1,5 @@
 //! Order, retries, offline, statistics: what the plan asked to be tested.
 
-use std::time::Duration;
-
 use backend::{Fault, FaultRule, Settings};
 use lume::entities::{JournalEntry, LumeEvent, MoodEntry};
 use outbox_runtime::{
@@ -83,7 +81,10 @@ async fn a_service_that_fails_is_probed_until_it_is_back_and_no_attempt_is_used_
         .await;
     assert_eq!(scene.held("goals"), 1);
     let completed = scene.events(OutboxStatus::Completed).await;
-    assert_eq!(completed[0].attempt_count, 1, "there was nothing to compare it with");
+    assert_eq!(
+        completed[0].attempt_count, 1,
+        "there was nothing to compare it with"
+    );
     let refusal = completed[0].last_refusal.as_ref().unwrap();
     assert!(refusal.message.contains("500"), "{refusal}");
 }
