@@ -221,6 +221,7 @@ async fn a_store_of_a_test_is_empty_its_own_and_gone_with_it() {
     let flushed = running.flush(1, std::time::Duration::from_secs(30)).await;
     assert!(flushed.unwrap().is_delivered());
     running.stop().await.unwrap();
+    drop(running);
     assert_eq!(*sent.lock().unwrap(), [enqueued.event_id()]);
     let own = outbox_runtime::rusqlite::Connection::open(one.path()).unwrap();
     let sql = "SELECT count(*) FROM outbox_events";

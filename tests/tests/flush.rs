@@ -37,7 +37,7 @@ fn an_id_of_another_kind_type_or_user_is_not_the_one_that_was_delivered() {
         let delivered = running.flush_entity(&note(1), SOON).await.unwrap();
         assert_eq!(delivered, Flushed::Delivered);
 
-        let other_kind = running.flush("1", SOON).await.unwrap();
+        let other_kind = running.flush("note-1", SOON).await.unwrap();
         assert_eq!(other_kind, Flushed::NothingThere);
         let task = Task {
             id: 1,

@@ -199,6 +199,8 @@ fn an_explanation_never_says_more_than_is_known() {
         assert_eq!(of_store.waits_for, WaitsFor::Worker);
         assert!(of_store.to_string().contains("does not know"), "{of_store}");
         call.fail(HandlerError::offline());
+        // Whether that is about the first one alone, the second one tells.
+        remote.next().await.fail(HandlerError::offline());
         within(async {
             while !matches!(
                 running.explain(2).await.unwrap().waits_for,
