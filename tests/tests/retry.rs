@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
-    Clock, DeadReason, Processor, RetryPolicy, Running, prelude::*, testing::ManualClock,
+    Charge, Clock, DeadReason, Processor, RetryPolicy, Running, prelude::*, testing::ManualClock,
 };
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 use uuid::Uuid;
@@ -14,6 +14,8 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 fn start(store: &Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (Remote, Running) {
     // The timeout is none of the delays below, so that whoever sleeps until one of them is the run.
     start_with(store, |builder| {
+        // Where nothing is there to compare it with, a failure would be nobody's.
+        let builder = builder.charge(Charge::Always);
         builder.retry(retry).timeout(Duration::from_secs(59))
     })
 }
@@ -103,6 +105,7 @@ fn an_entity_with_its_own_schedule_and_attempts_has_them() {
         let processor = Processor::builder(store.clone())
             .handle::<Draft>(|_| async { Err(HandlerError::retry("no")) })
             .retry(RetryPolicy::default().without_jitter())
+            .charge(Charge::Always)
             .build()
             .unwrap();
         let running = processor.start("u1");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::{
-    BoxError, HandlerSet, NewEvent, RawMetadata, Redaction, RetryPolicy, prelude::*,
+    BoxError, Charge, HandlerSet, NewEvent, RawMetadata, Redaction, RetryPolicy, prelude::*,
 };
 use outbox_tests::{Log, enqueue, on_each_store};
 use serde::{Deserialize, Serialize};
@@ -154,6 +154,7 @@ async fn everything_said<E: OutboxEntity>(
     let retry = RetryPolicy::new([Duration::ZERO]);
     let processor = Processor::builder(store.clone())
         .handlers(handlers)
+        .charge(Charge::Always)
         .retry(retry);
     let running = processor.build().unwrap().start("u1");
     for id in 1..=4 {

@@ -114,7 +114,7 @@ pub(in crate::processor) enum Verdict {
         is_conclusive: bool,
     },
     /// The event's own, and nothing that attempts are counted for: it comes again on a schedule of
-    /// its own, or after `base`, doubled each time.
+    /// its own, or of pauses of a rate limit.
     Deferred { base: Option<Duration> },
     /// The event's own, and no repetition can help.
     Rejected,
