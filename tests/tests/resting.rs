@@ -7,6 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
+    Charge,
     BuildError, Clock, EntityOptions, Processor, RetryPolicy, Revision, SqliteStoreBuilder,
     prelude::*,
 };
@@ -292,7 +293,9 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     ] {
         let clock = store.clock();
         let (mut remote, running) = start_with(&store, |builder| {
-            builder.retry(RetryPolicy::new(vec![Duration::from_secs(3_600)]).without_jitter())
+            builder
+                .charge(Charge::Always)
+                .retry(RetryPolicy::new(vec![Duration::from_secs(3_600)]).without_jitter())
         });
         let began = clock.now();
         enqueue(&store, note(1).enqueue_sync()).await;
