@@ -34,13 +34,15 @@ mod transitions;
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
     an_outcome_that_makes_an_event_claimable_is_noticed, listings_filter_by_status_user_and_limit,
-    listings_stop_at_their_limit, next_due_tells_the_earliest_due_time_or_lease_end,
+    listings_show_events_in_every_state, listings_stop_at_their_limit,
+    next_due_tells_the_earliest_due_time_or_lease_end,
     pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
     statistics_count_every_status, the_first_completion_is_told_as_long_as_it_is_kept,
 };
 pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
-    a_claim_is_exclusive, a_claim_leaves_other_event_types_alone,
+    a_claim_hands_out_the_event_as_it_is_stored, a_claim_is_exclusive,
+    a_claim_leaves_other_event_types_alone,
     a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq,
     a_claim_takes_only_the_first_event_of_each_entity, a_claim_takes_the_lease_of_each_event_type,
     a_delayed_event_is_claimed_when_it_is_due_and_not_before,
