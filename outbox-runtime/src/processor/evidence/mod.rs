@@ -88,6 +88,18 @@ pub(super) enum Reach {
     Event,
 }
 
+/// What a rejection makes of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Finality {
+    /// A dead letter, but not while everybody is rejected.
+    UntilThePause,
+    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
+    /// not sent again for want of evidence. It is evidence about others as any rejection is.
+    OfThisOne,
+    /// A dead letter, as all that are rejected are, however many.
+    Always,
+}
+
 impl Evidence {
     pub(super) fn new(most: usize, shares_network: bool) -> Self {
         Self {
@@ -549,31 +561,34 @@ impl Evidence {
     pub(super) fn rejected(
         &mut self,
         refused: Refused,
-        are_always_final: bool,
+        finality: Finality,
         now: DateTime<Utc>,
     ) -> Vec<Judged> {
         self.number += 1;
-        if !are_always_final && self.is_open_for_rejections(&refused.facts) {
+        if finality == Finality::Always {
+            self.inconclusive(&refused.facts, now);
+            return vec![rejected(refused)];
+        }
+        if self.is_open_for_rejections(&refused.facts) {
             self.refused_as_probe(&refused, now);
-            return vec![given_back(refused, Duration::ZERO)];
+            return vec![match finality {
+                Finality::UntilThePause => given_back(refused, Duration::ZERO),
+                Finality::OfThisOne | Finality::Always => rejected(refused),
+            }];
         }
         self.inconclusive(&refused.facts, now);
         let mut judged = Vec::new();
         for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
             let lanes = self.rejected.entry(node.clone()).or_default();
             lanes.insert(refused.facts.lane());
-            if are_always_final || lanes.len() < REJECTIONS {
+            if lanes.len() < REJECTIONS {
                 continue;
             }
             self.rejected.remove(&node);
             self.open(&node, &refused, REJECTIONS, now);
             judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
         }
-        if are_always_final {
-            self.rejected.clear();
-        }
-        let verdict = Verdict::Rejected;
-        judged.push(Judged { refused, verdict });
+        judged.push(rejected(refused));
         judged
     }
 
@@ -665,6 +680,13 @@ fn given_back(refused: Refused, delay: Duration) -> Judged {
     Judged {
         refused,
         verdict: Verdict::GivenBack { delay },
+    }
+}
+
+fn rejected(refused: Refused) -> Judged {
+    Judged {
+        refused,
+        verdict: Verdict::Rejected,
     }
 }
 
