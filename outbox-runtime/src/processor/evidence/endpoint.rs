@@ -2,8 +2,9 @@
 //! is not known yet whether the events or the world are to blame.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use super::facts::{Facts, Lane, Refused};
+use super::facts::{Facts, Judged, Lane, Refused};
 
 /// After so many refusals of attempts that began after the first one, the world is to blame.
 const ENOUGH: u32 = 4;
@@ -63,6 +64,13 @@ pub(super) struct Waiting {
     pub(super) number: u64,
     /// Others got through, which speaks against the event, but is no reason to bury it yet.
     pub(super) is_own: bool,
+}
+
+impl Waiting {
+    /// Nobody waits for a verdict any more: the attempt does not count.
+    pub(super) fn unjudged(self) -> Judged {
+        Judged::given_back(self.refused, Duration::ZERO)
+    }
 }
 
 impl Doubt {

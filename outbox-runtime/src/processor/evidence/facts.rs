@@ -104,6 +104,26 @@ pub(in crate::processor) struct Judged {
     pub(in crate::processor) verdict: Verdict,
 }
 
+impl Judged {
+    /// The world's fault.
+    pub(super) fn given_back(refused: Refused, delay: Duration) -> Self {
+        let verdict = Verdict::GivenBack { delay };
+        Self { refused, verdict }
+    }
+
+    /// The event's own fault, on the schedule of its deferrals.
+    pub(super) fn deferred(refused: Refused) -> Self {
+        let verdict = Verdict::Deferred { base: None };
+        Self { refused, verdict }
+    }
+
+    /// The event's own fault, for good.
+    pub(super) fn rejected(refused: Refused) -> Self {
+        let verdict = Verdict::Rejected;
+        Self { refused, verdict }
+    }
+}
+
 /// Whose fault a refusal is, and what becomes of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::processor) enum Verdict {

@@ -15,46 +15,38 @@
 //! charge. Nothing here remembers that a probe is out: what is under way is passed in, and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tracing::{info, warn};
+use tracing::warn;
 
 use self::circuit::{Circuit, Open};
 use self::credentials::Credentials;
-use self::endpoint::{Doubt, Record};
+use self::endpoint::{Doubt, Record, Waiting};
 use self::facts::Lane;
 use self::limit::Limit;
 use self::memory::Memory;
 use self::users::Streak;
 use super::routes::HandlerIndex;
-use crate::event::RefusalClass;
-use crate::outcome::bounded;
 
 mod circuit; // open, half-open, closed
 mod credentials; // refused, refreshed, signed out
+mod doubting; // a refusal whose fault is not known yet
 mod endpoint; // refusals that wait for a verdict
 mod explaining; // what keeps an event from being sent
 mod facts; // what is known of an attempt, and what is said of one
 mod limit; // destinations that want a pause
+mod limiting; // a refusal that asks for a pause
 mod memory; // who was refused before
 mod node; // what can be paused together
+mod passing; // an attempt that got through
+mod refusing; // refused credentials, rejected events
 mod room; // how much may be claimed, of what
 mod users; // users who are refused while others pass
 
 pub(super) use self::facts::{Facts, Judged, Refused, Verdict};
 pub(super) use self::node::Node;
+pub(super) use self::refusing::Finality;
 pub(super) use self::room::{Restriction, Want};
-
-/// So many rejections of different lanes in a row, without a pass, are a fault of this program or of
-/// the service rather than of each event.
-const REJECTIONS: usize = 20;
-
-/// So many users in a row whose refreshed credentials were refused are a fault of the service.
-const USERS: usize = 3;
-
-/// So many destinations of a set that are down at once are a fault of the network.
-const DESTINATIONS: usize = 3;
 
 /// What a run knows about the services that it sends to.
 #[derive(Debug, Default)]
@@ -86,18 +78,6 @@ pub(super) enum Reach {
     User,
     /// Somewhere else: it concerns this event alone.
     Event,
-}
-
-/// What a rejection makes of its event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Finality {
-    /// A dead letter, but not while everybody is rejected.
-    UntilThePause,
-    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
-    /// not sent again for want of evidence. It is evidence about others as any rejection is.
-    OfThisOne,
-    /// A dead letter, as all that are rejected are, however many.
-    Always,
 }
 
 impl Evidence {
@@ -170,435 +150,6 @@ impl Evidence {
         }
     }
 
-    /// The service took an event, or has no need of it. Returns the refusals that this decides.
-    pub(super) fn passed(
-        &mut self,
-        facts: &Facts,
-        flight: &[&Facts],
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        self.number += 1;
-        if self.is_empty() {
-            return Vec::new();
-        }
-        let number = self.number;
-        let endpoint = facts.endpoint();
-        let credentials = Node::Credentials(facts.user().to_owned());
-        let lane = facts.lane();
-        let user = facts.user_node();
-        let [all, set, destination, _] = facts.path();
-        for node in [&all, &set, &destination, &endpoint, &user, &credentials] {
-            if let Some(record) = self.records.get_mut(node) {
-                record.passed(number);
-            }
-            self.memory.forget(node.clone(), lane.clone());
-            self.rejected.remove(node);
-        }
-        self.unauthenticated.remove(&facts.set);
-        self.streaks.remove(&user);
-        self.streaks.remove(&endpoint);
-        for node in [&user, &all, &set, &destination, &endpoint] {
-            self.close(node, facts, now);
-        }
-        if let Some(limit) = self.limits.get_mut(&destination)
-            && limit.passed(facts.number, self.most, now)
-        {
-            self.limits.remove(&destination);
-        }
-        let is_last = !flight.iter().any(|other| other.user() == facts.user());
-        self.credentials.granted(facts.user(), is_last);
-        let judged = self.decide_as_own(&endpoint, facts.number, now);
-        self.prune();
-        judged
-    }
-
-    /// The refusals that were in doubt are the events' own, as an attempt that began as `number` passed.
-    ///
-    /// One that would bury its event waits on where that attempt had begun before it failed: the
-    /// service may have gone down in between.
-    fn decide_as_own(&mut self, endpoint: &Node, number: u64, now: DateTime<Utc>) -> Vec<Judged> {
-        let Some(mut doubt) = self.doubts.remove(endpoint) else {
-            return Vec::new();
-        };
-        let mut judged = Vec::new();
-        for mut waiting in std::mem::take(&mut doubt.refused) {
-            let is_conclusive = number > waiting.number;
-            if is_conclusive || !waiting.refused.would_bury() {
-                judged.push(self.as_own(waiting.refused, is_conclusive, now));
-            } else {
-                waiting.is_own = true;
-                doubt.refused.push(waiting);
-            }
-        }
-        if !doubt.refused.is_empty() {
-            doubt.begin_anew();
-            self.doubts.insert(endpoint.clone(), doubt);
-        }
-        judged
-    }
-
-    /// The refusal is the event's own, or its user's.
-    fn as_own(&mut self, refused: Refused, is_conclusive: bool, now: DateTime<Utc>) -> Judged {
-        let verdict = if refused.refusal.class.is_charged() {
-            Verdict::Charged { is_conclusive }
-        } else {
-            Verdict::Deferred { base: None }
-        };
-        let user = refused.facts.user_node();
-        if self.is_refused_alone(&refused.facts) {
-            self.open(&user, &refused, 1, now);
-        }
-        Judged { refused, verdict }
-    }
-
-    /// Notes a refusal of a user whose neighbors pass. `true`: it is the user who is refused.
-    fn is_refused_alone(&mut self, facts: &Facts) -> bool {
-        let user = facts.user_node();
-        let set = self.passes(&Node::Set(facts.set));
-        let own = self.passes(&user);
-        self.records.entry(user.clone()).or_default();
-        let streak = self.streaks.entry(user.clone()).or_default();
-        streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
-    }
-
-    /// Notes a rate limit of an endpoint. `true`: it is the endpoint that has one, as two lanes met it while
-    /// others passed at the same destination.
-    fn is_limited_alone(&mut self, facts: &Facts) -> bool {
-        let endpoint = facts.endpoint();
-        let all = self.passes(&facts.destination());
-        let own = self.passes(&endpoint);
-        let streak = self.streaks.entry(endpoint.clone()).or_default();
-        streak.refused(facts.lane(), all.saturating_sub(own))
-            && !self.circuits.contains_key(&endpoint)
-    }
-
-    fn passes(&mut self, node: &Node) -> u64 {
-        self.records.entry(node.clone()).or_default().passes
-    }
-
-    /// Somebody got through at a node.
-    fn close(&mut self, node: &Node, facts: &Facts, now: DateTime<Utc>) {
-        let Some(circuit) = self.circuits.remove(node) else {
-            return;
-        };
-        if let Circuit::Open(open) = &circuit {
-            info!(node = %node.label(), refusals = open.refusals, "somebody gets through again");
-            let passed = node.child_of_attempt(facts);
-            for child in open
-                .children
-                .iter()
-                .filter(|child| Some(*child) != passed.as_ref())
-            {
-                let inherited = || Circuit::Open(open.inherited(now));
-                match self.circuits.get_mut(child) {
-                    Some(Circuit::Open(own)) => own.probe_now(true, now),
-                    _ => {
-                        self.circuits.insert(child.clone(), inherited());
-                    }
-                }
-            }
-            self.credentials.refresh_all(now);
-        }
-        let is_user = matches!(node, Node::User(..));
-        if let Some(circuit) = circuit.passed(self.most).filter(|_| !is_user) {
-            self.circuits.insert(node.clone(), circuit);
-        }
-    }
-
-    /// An attempt was refused for a reason that may be the event's or the world's. Returns the refusals
-    /// that this decides; where it is not among them, it is in doubt.
-    pub(super) fn doubted(
-        &mut self,
-        refused: Refused,
-        reach: Reach,
-        flight: &[&Facts],
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        self.number += 1;
-        match reach {
-            Reach::Destination => {}
-            Reach::User => return vec![self.user_refused(refused, Duration::ZERO, now)],
-            Reach::Event => return vec![deferred(refused)],
-        }
-        let endpoint = refused.facts.endpoint();
-        let lane = refused.facts.lane();
-        for node in refused.facts.path() {
-            self.records.entry(node).or_default();
-        }
-        let record = self.records.entry(endpoint.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&endpoint, &lane));
-        record.refused(lane.clone());
-        self.memory.note(endpoint.clone(), lane, passes);
-        if self.refused_as_probe(&refused, now) {
-            return vec![given_back(refused, Duration::ZERO)];
-        }
-        let would_bury = refused.would_bury();
-        if tells_apart && !would_bury {
-            return vec![self.as_own(refused, false, now)];
-        }
-        let number = self.number;
-        let doubt = self.doubts.entry(endpoint.clone());
-        let doubt = doubt.or_insert_with(|| Doubt::new(number));
-        doubt.add(refused, tells_apart, number);
-        let under_way = flight.iter().copied();
-        if doubt.is_outage(under_way.filter(|facts| endpoint.has_attempt(facts))) {
-            return self.decide_as_outage(&endpoint, now);
-        }
-        Vec::new()
-    }
-
-    /// There is nothing else to be tried at an endpoint in doubt: where nothing is under way there
-    /// either, it is taken for an outage.
-    pub(super) fn nothing_else(
-        &mut self,
-        endpoint: &Node,
-        flight: &[&Facts],
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        if flight.iter().any(|facts| endpoint.has_attempt(facts)) {
-            return Vec::new();
-        }
-        self.decide_as_outage(endpoint, now)
-    }
-
-    /// Nobody gets through: a circuit opens, and everything in it that is in doubt is given back.
-    fn decide_as_outage(&mut self, endpoint: &Node, now: DateTime<Utc>) -> Vec<Judged> {
-        let Some(doubt) = self.doubts.remove(endpoint) else {
-            return Vec::new();
-        };
-        let first = doubt.first;
-        let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(|it| it.is_own);
-        let own = own
-            .into_iter()
-            .map(|it| self.as_own(it.refused, false, now));
-        let mut judged: Vec<Judged> = own.collect();
-        if let Some(last) = rest.last() {
-            let node = self.extent(&last.refused, first);
-            self.open(&node, &last.refused, rest.len(), now);
-            if let Some(Circuit::Open(open)) = self.circuits.get_mut(&node) {
-                let facts = rest.iter().map(|waiting| &waiting.refused.facts);
-                open.children
-                    .extend(facts.filter_map(|facts| node.child_of_attempt(facts)));
-            }
-            judged.extend(rest.into_iter().map(unjudged));
-            judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
-        }
-        judged
-    }
-
-    /// How much is down: as much as nobody got through at since the first refusal in doubt.
-    fn extent(&self, refused: &Refused, first: u64) -> Node {
-        let [all, set, destination, endpoint] = refused.facts.path();
-        if !self.is_silent_since(&destination, first) {
-            return endpoint;
-        }
-        let is_offline = refused.refusal.class == RefusalClass::Offline;
-        if is_offline && self.shares_network && self.is_silent_since(&all, first) {
-            return all;
-        }
-        if !self.is_silent_since(&set, first) {
-            return destination;
-        }
-        let is_down = |(node, circuit): &(&Node, &Circuit)| {
-            matches!(node, Node::Destination(..))
-                && set.contains(node)
-                && **node != destination
-                && matches!(circuit, Circuit::Open(open) if self.is_silent_since(&set, open.number))
-        };
-        if is_offline || self.circuits.iter().filter(is_down).count() + 1 >= DESTINATIONS {
-            return set;
-        }
-        destination
-    }
-
-    /// Whether nobody has got through at a node since then.
-    fn is_silent_since(&self, node: &Node, number: u64) -> bool {
-        let record = self.records.get(node);
-        record.is_none_or(|record| record.last_pass < number)
-    }
-
-    /// The service wants a pause.
-    pub(super) fn rate_limited(
-        &mut self,
-        refused: Refused,
-        reach: Reach,
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        self.number += 1;
-        let after = refused.not_before.unwrap_or_default();
-        match reach {
-            Reach::Destination => {}
-            Reach::User => return vec![self.user_refused(refused, after, now)],
-            Reach::Event => return vec![deferred(refused)],
-        }
-        let destination = refused.facts.destination();
-        let lane = refused.facts.lane();
-        let user = refused.facts.user_node();
-        for node in [Node::Set(refused.facts.set), destination.clone()] {
-            self.records.entry(node).or_default();
-        }
-        let record = self.records.entry(destination.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&destination, &lane));
-        record.refused(lane.clone());
-        let is_of_endpoint = self.is_limited_alone(&refused.facts);
-        let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
-            let mut others = streak.other_lanes(&lane).peekable();
-            others.peek().is_some()
-                && others.all(|other| {
-                    let before = self.memory.passes(&destination, other);
-                    before.is_some_and(|before| passes > before)
-                })
-        });
-        self.memory.note(destination.clone(), lane, passes);
-        if self.refused_as_probe(&refused, now) {
-            return vec![given_back(refused, after)];
-        }
-        let is_limited = self.limits.contains_key(&destination);
-        if tells_apart && !is_limited {
-            return vec![deferred(refused)];
-        }
-        self.is_refused_alone(&refused.facts);
-        let part = match (is_of_user, is_of_endpoint) {
-            _ if tells_apart => None,
-            (_, true) => Some(refused.facts.endpoint()),
-            (true, false) => Some(user),
-            (false, false) => None,
-        };
-        if let Some(part) = part {
-            self.open(&part, &refused, 1, now);
-            return vec![given_back(refused, after)];
-        }
-        let facts = &refused.facts;
-        match self.limits.get_mut(&destination) {
-            Some(limit) if facts.number < limit.number => limit.met_again(after, now),
-            _ => {
-                self.number += 1;
-                let error = bounded(&refused.refusal.message);
-                let earlier = self.limits.get(&destination);
-                let limit = Limit::met(earlier, after, self.number, facts.user(), error, now);
-                self.limits.insert(destination.clone(), limit);
-            }
-        }
-        // Nobody can tell whose fault an earlier refusal was while nothing is sent.
-        let mut judged = self.give_back(|facts| destination.has_attempt(facts));
-        judged.push(if tells_apart {
-            // One that is refused whenever it comes up makes way for others more and more, though not as
-            // fast as one that no limit was in force for: it may just be unlucky.
-            let pause = self.limits.get(&destination).map(|limit| limit.pause);
-            let verdict = Verdict::Deferred { base: pause };
-            Judged { refused, verdict }
-        } else {
-            given_back(refused, after)
-        });
-        judged
-    }
-
-    /// The answer says that it concerns the event's user.
-    fn user_refused(&mut self, refused: Refused, after: Duration, now: DateTime<Utc>) -> Judged {
-        let user = refused.facts.user_node();
-        let lane = refused.facts.lane();
-        let record = self.records.entry(user.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&user, &lane));
-        record.refused(lane.clone());
-        self.memory.note(user.clone(), lane, passes);
-        if self.refused_as_probe(&refused, now) {
-            return given_back(refused, after);
-        }
-        if tells_apart {
-            return deferred(refused);
-        }
-        self.open(&user, &refused, 1, now);
-        given_back(refused, after)
-    }
-
-    /// The credentials of the event's user were refused.
-    pub(super) fn unauthenticated(
-        &mut self,
-        refused: Refused,
-        generation: u64,
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        self.number += 1;
-        let user_id = refused.facts.user().to_owned();
-        let set = Node::Set(refused.facts.set);
-        let node = Node::Credentials(user_id.clone());
-        let lane = refused.facts.lane();
-        self.records.entry(set.clone()).or_default();
-        let record = self.records.entry(node.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&node, &lane));
-        record.refused(lane.clone());
-        self.memory.note(node, lane, passes);
-        if tells_apart {
-            return vec![deferred(refused)];
-        }
-        let is_probe = self.refused_as_probe(&refused, now);
-        let error = bounded(&refused.refusal.message);
-        let credentials = &mut self.credentials;
-        let in_vain = credentials.refused(&user_id, generation, error, is_probe, now);
-        if is_probe {
-            return vec![given_back(refused, Duration::ZERO)];
-        }
-        // What is in doubt of this user would otherwise wait for the refresh.
-        let mut judged = self.give_back(|facts| facts.user() == user_id);
-        let users = self.unauthenticated.entry(refused.facts.set).or_default();
-        if in_vain > 0 {
-            users.insert(user_id);
-        }
-        if users.len() >= USERS {
-            users.clear();
-            self.open(&set, &refused, 3, now);
-            judged.append(&mut self.give_back(|facts| set.has_attempt(facts)));
-        }
-        judged.push(given_back(refused, Duration::ZERO));
-        judged
-    }
-
-    /// The service understood the event and refused it, for good unless it refuses everybody's.
-    pub(super) fn rejected(
-        &mut self,
-        refused: Refused,
-        finality: Finality,
-        now: DateTime<Utc>,
-    ) -> Vec<Judged> {
-        self.number += 1;
-        if finality == Finality::Always {
-            self.inconclusive(&refused.facts, now);
-            return vec![rejected(refused)];
-        }
-        if self.is_open_for_rejections(&refused.facts) {
-            self.refused_as_probe(&refused, now);
-            return vec![match finality {
-                Finality::UntilThePause => given_back(refused, Duration::ZERO),
-                Finality::OfThisOne | Finality::Always => rejected(refused),
-            }];
-        }
-        self.inconclusive(&refused.facts, now);
-        let mut judged = Vec::new();
-        for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
-            let lanes = self.rejected.entry(node.clone()).or_default();
-            lanes.insert(refused.facts.lane());
-            if lanes.len() < REJECTIONS {
-                continue;
-            }
-            self.rejected.remove(&node);
-            self.open(&node, &refused, REJECTIONS, now);
-            judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
-        }
-        judged.push(rejected(refused));
-        judged
-    }
-
-    fn is_open_for_rejections(&self, facts: &Facts) -> bool {
-        facts.path().iter().any(|node| {
-            let circuit = self.circuits.get(node);
-            matches!(circuit, Some(Circuit::Open(open)) if open.class == RefusalClass::Rejected)
-        })
-    }
-
     /// An attempt ended without telling anything about the service: the next probe goes at once.
     pub(super) fn inconclusive(&mut self, facts: &Facts, now: DateTime<Utc>) {
         for (node, circuit) in &mut self.circuits {
@@ -611,7 +162,7 @@ impl Evidence {
     }
 
     /// Where a circuit is open the refusal is one more of the same. Returns whether one is.
-    fn refused_as_probe(&mut self, refused: &Refused, now: DateTime<Utc>) -> bool {
+    pub(super) fn refused_as_probe(&mut self, refused: &Refused, now: DateTime<Utc>) -> bool {
         let mut is_probe = false;
         for (node, circuit) in &mut self.circuits {
             if let Circuit::Open(open) = circuit
@@ -624,7 +175,7 @@ impl Evidence {
         is_probe
     }
 
-    fn open(&mut self, node: &Node, by: &Refused, refusals: usize, now: DateTime<Utc>) {
+    pub(super) fn open(&mut self, node: &Node, by: &Refused, refusals: usize, now: DateTime<Utc>) {
         self.number += 1;
         let refusals = u32::try_from(refusals).unwrap_or(u32::MAX);
         let open = Open::new(node, by, refusals, self.number, now);
@@ -640,7 +191,7 @@ impl Evidence {
         let mut judged = Vec::new();
         for doubt in self.doubts.values_mut() {
             let picked = doubt.refused.extract_if(.., |it| which(&it.refused.facts));
-            judged.extend(picked.map(unjudged));
+            judged.extend(picked.map(Waiting::unjudged));
         }
         self.doubts.retain(|_, doubt| !doubt.refused.is_empty());
         judged
@@ -671,28 +222,3 @@ impl Evidence {
 
 /// More than that is kept only of what is in use.
 const RECORDS: usize = 4_096;
-
-fn unjudged(waiting: endpoint::Waiting) -> Judged {
-    given_back(waiting.refused, Duration::ZERO)
-}
-
-fn given_back(refused: Refused, delay: Duration) -> Judged {
-    Judged {
-        refused,
-        verdict: Verdict::GivenBack { delay },
-    }
-}
-
-fn rejected(refused: Refused) -> Judged {
-    Judged {
-        refused,
-        verdict: Verdict::Rejected,
-    }
-}
-
-fn deferred(refused: Refused) -> Judged {
-    Judged {
-        refused,
-        verdict: Verdict::Deferred { base: None },
-    }
-}

@@ -1,0 +1,113 @@
+//! Rate limits: a destination, one type at it, or one user asks for a pause.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::facts::{Judged, Refused, Verdict};
+use super::limit::Limit;
+use super::{Evidence, Node, Reach};
+use crate::outcome::bounded;
+
+impl Evidence {
+    /// The service wants a pause.
+    pub(in crate::processor) fn rate_limited(
+        &mut self,
+        refused: Refused,
+        reach: Reach,
+        now: DateTime<Utc>,
+    ) -> Vec<Judged> {
+        self.number += 1;
+        let after = refused.not_before.unwrap_or_default();
+        match reach {
+            Reach::Destination => {}
+            Reach::User => return vec![self.user_refused(refused, after, now)],
+            Reach::Event => return vec![Judged::deferred(refused)],
+        }
+        let destination = refused.facts.destination();
+        let lane = refused.facts.lane();
+        let user = refused.facts.user_node();
+        for node in [Node::Set(refused.facts.set), destination.clone()] {
+            self.records.entry(node).or_default();
+        }
+        let record = self.records.entry(destination.clone()).or_default();
+        let passes = record.passes;
+        let tells_apart = record.tells_apart(&lane, self.memory.passes(&destination, &lane));
+        record.refused(lane.clone());
+        let is_of_endpoint = self.is_limited_alone(&refused.facts);
+        let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
+            let mut others = streak.other_lanes(&lane).peekable();
+            others.peek().is_some()
+                && others.all(|other| {
+                    let before = self.memory.passes(&destination, other);
+                    before.is_some_and(|before| passes > before)
+                })
+        });
+        self.memory.note(destination.clone(), lane, passes);
+        if self.refused_as_probe(&refused, now) {
+            return vec![Judged::given_back(refused, after)];
+        }
+        let is_limited = self.limits.contains_key(&destination);
+        if tells_apart && !is_limited {
+            return vec![Judged::deferred(refused)];
+        }
+        self.is_refused_alone(&refused.facts);
+        let part = match (is_of_user, is_of_endpoint) {
+            _ if tells_apart => None,
+            (_, true) => Some(refused.facts.endpoint()),
+            (true, false) => Some(user),
+            (false, false) => None,
+        };
+        if let Some(part) = part {
+            self.open(&part, &refused, 1, now);
+            return vec![Judged::given_back(refused, after)];
+        }
+        let facts = &refused.facts;
+        match self.limits.get_mut(&destination) {
+            Some(limit) if facts.number < limit.number => limit.met_again(after, now),
+            _ => {
+                self.number += 1;
+                let error = bounded(&refused.refusal.message);
+                let earlier = self.limits.get(&destination);
+                let limit = Limit::met(earlier, after, self.number, facts.user(), error, now);
+                self.limits.insert(destination.clone(), limit);
+            }
+        }
+        // Nobody can tell whose fault an earlier refusal was while nothing is sent.
+        let mut judged = self.give_back(|facts| destination.has_attempt(facts));
+        judged.push(if tells_apart {
+            // One that is refused whenever it comes up makes way for others more and more, though not as
+            // fast as one that no limit was in force for: it may just be unlucky.
+            let pause = self.limits.get(&destination).map(|limit| limit.pause);
+            let verdict = Verdict::Deferred { base: pause };
+            Judged { refused, verdict }
+        } else {
+            Judged::given_back(refused, after)
+        });
+        judged
+    }
+
+    /// The answer says that it concerns the event's user.
+    pub(super) fn user_refused(
+        &mut self,
+        refused: Refused,
+        after: Duration,
+        now: DateTime<Utc>,
+    ) -> Judged {
+        let user = refused.facts.user_node();
+        let lane = refused.facts.lane();
+        let record = self.records.entry(user.clone()).or_default();
+        let passes = record.passes;
+        let tells_apart = record.tells_apart(&lane, self.memory.passes(&user, &lane));
+        record.refused(lane.clone());
+        self.memory.note(user.clone(), lane, passes);
+        if self.refused_as_probe(&refused, now) {
+            return Judged::given_back(refused, after);
+        }
+        if tells_apart {
+            return Judged::deferred(refused);
+        }
+        self.open(&user, &refused, 1, now);
+        Judged::given_back(refused, after)
+    }
+}

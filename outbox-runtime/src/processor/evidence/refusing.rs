@@ -1,0 +1,118 @@
+//! Refusals of a kind: credentials that are not accepted, and events that are understood and rejected.
+
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use super::circuit::Circuit;
+use super::facts::{Facts, Judged, Refused};
+use super::{Evidence, Node};
+use crate::event::RefusalClass;
+use crate::outcome::bounded;
+
+/// So many rejections of different lanes in a row, without a pass, are a fault of this program or of
+/// the service rather than of each event.
+const REJECTIONS: usize = 20;
+
+/// So many users in a row whose refreshed credentials were refused are a fault of the service.
+const USERS: usize = 3;
+
+/// What a rejection makes of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::processor) enum Finality {
+    /// A dead letter, but not while everybody is rejected.
+    UntilThePause,
+    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
+    /// not sent again for want of evidence. It is evidence about others as any rejection is.
+    OfThisOne,
+    /// A dead letter, as all that are rejected are, however many.
+    Always,
+}
+
+impl Evidence {
+    /// The credentials of the event's user were refused.
+    pub(in crate::processor) fn unauthenticated(
+        &mut self,
+        refused: Refused,
+        generation: u64,
+        now: DateTime<Utc>,
+    ) -> Vec<Judged> {
+        self.number += 1;
+        let user_id = refused.facts.user().to_owned();
+        let set = Node::Set(refused.facts.set);
+        let node = Node::Credentials(user_id.clone());
+        let lane = refused.facts.lane();
+        self.records.entry(set.clone()).or_default();
+        let record = self.records.entry(node.clone()).or_default();
+        let passes = record.passes;
+        let tells_apart = record.tells_apart(&lane, self.memory.passes(&node, &lane));
+        record.refused(lane.clone());
+        self.memory.note(node, lane, passes);
+        if tells_apart {
+            return vec![Judged::deferred(refused)];
+        }
+        let is_probe = self.refused_as_probe(&refused, now);
+        let error = bounded(&refused.refusal.message);
+        let credentials = &mut self.credentials;
+        let in_vain = credentials.refused(&user_id, generation, error, is_probe, now);
+        if is_probe {
+            return vec![Judged::given_back(refused, Duration::ZERO)];
+        }
+        // What is in doubt of this user would otherwise wait for the refresh.
+        let mut judged = self.give_back(|facts| facts.user() == user_id);
+        let users = self.unauthenticated.entry(refused.facts.set).or_default();
+        if in_vain > 0 {
+            users.insert(user_id);
+        }
+        if users.len() >= USERS {
+            users.clear();
+            self.open(&set, &refused, 3, now);
+            judged.append(&mut self.give_back(|facts| set.has_attempt(facts)));
+        }
+        judged.push(Judged::given_back(refused, Duration::ZERO));
+        judged
+    }
+
+    /// The service understood the event and refused it, for good unless it refuses everybody's.
+    pub(in crate::processor) fn rejected(
+        &mut self,
+        refused: Refused,
+        finality: Finality,
+        now: DateTime<Utc>,
+    ) -> Vec<Judged> {
+        self.number += 1;
+        if finality == Finality::Always {
+            self.inconclusive(&refused.facts, now);
+            return vec![Judged::rejected(refused)];
+        }
+        if self.is_open_for_rejections(&refused.facts) {
+            self.refused_as_probe(&refused, now);
+            return vec![if finality == Finality::UntilThePause {
+                Judged::given_back(refused, Duration::ZERO)
+            } else {
+                Judged::rejected(refused)
+            }];
+        }
+        self.inconclusive(&refused.facts, now);
+        let mut judged = Vec::new();
+        for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
+            let lanes = self.rejected.entry(node.clone()).or_default();
+            lanes.insert(refused.facts.lane());
+            if lanes.len() < REJECTIONS {
+                continue;
+            }
+            self.rejected.remove(&node);
+            self.open(&node, &refused, REJECTIONS, now);
+            judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
+        }
+        judged.push(Judged::rejected(refused));
+        judged
+    }
+
+    fn is_open_for_rejections(&self, facts: &Facts) -> bool {
+        facts.path().iter().any(|node| {
+            let circuit = self.circuits.get(node);
+            matches!(circuit, Some(Circuit::Open(open)) if open.class == RefusalClass::Rejected)
+        })
+    }
+}
