@@ -135,6 +135,12 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
         assert_eq!(call.id(), 22);
         call.ok();
         assert!(running.flush(22, SOON).await.unwrap().is_delivered());
+        if !is_dead {
+            let again = remote.next().await;
+            assert_eq!((again.id(), again.event.attempt_count), (21, 1));
+            again.ok();
+            assert!(running.flush(21, SOON).await.unwrap().is_delivered());
+        }
         running.stop().await.unwrap();
     });
 }
