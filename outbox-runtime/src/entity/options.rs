@@ -40,7 +40,8 @@ pub enum Charge {
     /// are given back, so that an outage makes no dead letters.
     #[default]
     Evidence,
-    /// Each. For a type whose events must not be tried more often than `max_attempts` says, whatever the service's state.
+    /// Each. For a type whose events must not be tried more often than `max_attempts` says, whatever the service's state. What is
+    /// [rejected](crate::HandlerError::permanent) is a dead letter at once, as ever, also while all that is sent is rejected.
     Always,
 }
 

@@ -92,7 +92,8 @@ pub(super) struct Settings {
 pub enum Rejections {
     /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of their
     /// neighbors got through, something else is wrong: a deployment, a changed address. Then nothing is
-    /// sent but one probe a minute, and nothing is buried, until one gets through.
+    /// sent but one probe a minute, and nothing is buried, until one gets through. A probe each of whose
+    /// failures counts ([`Charge::Always`], one attempt) is a dead letter all the same: it is not sent twice.
     #[default]
     Pause,
     /// Each is a dead letter, however many they are.

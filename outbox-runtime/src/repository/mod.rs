@@ -78,6 +78,10 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<OutboxEvent>, StoreError>;
 
     /// The events of one status.
+    ///
+    /// Whoever lists one status after the other while somebody delivers may miss an event that goes from one to the next in between,
+    /// and may see it twice: [`statistics`](Self::statistics) and [`fetch_events_for_entity`](Self::fetch_events_for_entity) tell how
+    /// things are at one moment.
     async fn fetch_events(
         &self,
         status: OutboxStatus,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::circuit::Circuit;
-use super::facts::{Facts, Judged, Refused, Verdict};
+use super::facts::{Facts, Judged, Refused};
 use super::{Evidence, Node};
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
@@ -16,6 +16,18 @@ const REJECTIONS: usize = 20;
 
 /// So many users in a row whose refreshed credentials were refused are a fault of the service.
 const USERS: usize = 3;
+
+/// What a rejection makes of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::processor) enum Finality {
+    /// A dead letter, but not while everybody is rejected.
+    UntilThePause,
+    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
+    /// not sent again for want of evidence. It is evidence about others as any rejection is.
+    OfThisOne,
+    /// A dead letter, as all that are rejected are, however many.
+    Always,
+}
 
 impl Evidence {
     /// The credentials of the event's user were refused.
@@ -65,31 +77,35 @@ impl Evidence {
     pub(in crate::processor) fn rejected(
         &mut self,
         refused: Refused,
-        are_always_final: bool,
+        finality: Finality,
         now: DateTime<Utc>,
     ) -> Vec<Judged> {
         self.number += 1;
-        if !are_always_final && self.is_open_for_rejections(&refused.facts) {
+        if finality == Finality::Always {
+            self.inconclusive(&refused.facts, now);
+            return vec![Judged::rejected(refused)];
+        }
+        if self.is_open_for_rejections(&refused.facts) {
             self.refused_as_probe(&refused, now);
-            return vec![Judged::given_back(refused, Duration::ZERO)];
+            return vec![if finality == Finality::UntilThePause {
+                Judged::given_back(refused, Duration::ZERO)
+            } else {
+                Judged::rejected(refused)
+            }];
         }
         self.inconclusive(&refused.facts, now);
         let mut judged = Vec::new();
         for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
             let lanes = self.rejected.entry(node.clone()).or_default();
             lanes.insert(refused.facts.lane());
-            if are_always_final || lanes.len() < REJECTIONS {
+            if lanes.len() < REJECTIONS {
                 continue;
             }
             self.rejected.remove(&node);
             self.open(&node, &refused, REJECTIONS, now);
             judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
         }
-        if are_always_final {
-            self.rejected.clear();
-        }
-        let verdict = Verdict::Rejected;
-        judged.push(Judged { refused, verdict });
+        judged.push(Judged::rejected(refused));
         judged
     }
 

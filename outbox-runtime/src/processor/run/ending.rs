@@ -16,7 +16,7 @@ use crate::handler::{Delivery, Scope};
 use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement, bounded};
 use crate::processor::attempt::Ended;
 use crate::processor::builder::Rejections;
-use crate::processor::evidence::{Evidence, Facts, Judged, Reach, Refused, Verdict};
+use crate::processor::evidence::{Evidence, Facts, Finality, Judged, Reach, Refused, Verdict};
 use crate::retry::RetryPolicy;
 
 impl Run {
@@ -155,11 +155,15 @@ impl Run {
             retry: attempt.retry,
             took,
         };
-        let are_always_final = self.shared.settings.rejections == Rejections::Always;
+        let finality = match self.shared.settings.rejections {
+            Rejections::Always => Finality::Always,
+            Rejections::Pause if attempt.is_always_charged => Finality::OfThisOne,
+            Rejections::Pause => Finality::UntilThePause,
+        };
         let judged = match class {
             RefusalClass::RateLimited => evidence.rate_limited(refused, reach, now),
             RefusalClass::Unauthenticated => evidence.unauthenticated(refused, generation, now),
-            RefusalClass::Rejected => evidence.rejected(refused, are_always_final, now),
+            RefusalClass::Rejected => evidence.rejected(refused, finality, now),
             _ => evidence.doubted(refused, reach, &flight, now),
         };
         Decided {
