@@ -90,6 +90,7 @@ mod clock;
 mod error;
 mod redaction; // what nobody is to see
 mod retry;
+mod waiting; // where nobody may wait
 mod wire; // the serde form of an event
 
 #[doc(hidden)]

@@ -66,6 +66,9 @@ pub struct ProcessorBuilder {
 /// More than any machine has use for. What is asked beyond it is the same as this.
 const MOST: usize = 65_536;
 
+/// It is renewed a third after it was granted, which is a commit: more often, and a run would do nothing else.
+const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+
 /// What a run goes by.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -196,15 +199,15 @@ impl ProcessorBuilder {
     }
 
     /// How long one attempt may take, for entities that do not say. Then its future is dropped, and it counts as a
-    /// failure that is retried. Default: 30 s.
+    /// failure that is retried. Not zero. Default: 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
     /// For how long a claim holds unless it is renewed, which happens every third of it while the handler runs: how
-    /// long the work of a process that died is left alone. Longer than any timeout. Entities may have their own. Default:
-    /// 60 s.
+    /// long the work of a process that died is left alone. Longer than any timeout, and at least 10 ms. Entities may have their
+    /// own. Default: 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -321,6 +324,17 @@ fn check_timeout(
     of_lease: &str,
     lease: Duration,
 ) -> Result<(), BuildError> {
+    if timeout.is_zero() {
+        let what = of_timeout.to_owned();
+        return Err(BuildError::NoTime { what });
+    }
+    if lease < SHORTEST_LEASE {
+        return Err(BuildError::LeaseTooShort {
+            what: of_lease.to_owned(),
+            lease,
+            least: SHORTEST_LEASE,
+        });
+    }
     if timeout < lease {
         return Ok(());
     }

@@ -111,11 +111,14 @@ impl Credentials {
     /// The user whose credentials are to be refreshed next, if that is due; they count as being
     /// refreshed from here on.
     pub(in crate::processor) fn take_refresh(&mut self, now: DateTime<Utc>) -> Option<String> {
+        let signed_out = &self.signed_out;
         let due = self
             .users
             .iter_mut()
             .filter_map(|(id, user)| match user.state {
-                Access::Refused(at) if at <= now => Some((at, id, user)),
+                Access::Refused(at) if at <= now && !signed_out.contains(id) => {
+                    Some((at, id, user))
+                }
                 _ => None,
             });
         let (_, id, user) = due.min_by_key(|(at, ..)| *at)?;
@@ -131,7 +134,11 @@ impl Credentials {
         number: u64,
         now: DateTime<Utc>,
     ) {
-        let user = self.users.entry(user_id.to_owned()).or_default();
+        let refreshing = |user: &&mut User| user.state == Access::Refreshing;
+        let Some(user) = self.users.get_mut(user_id).filter(refreshing) else {
+            // The user has signed in meanwhile: what came of the credentials before says nothing about those of now.
+            return;
+        };
         let delay = refresh_delay(user.in_vain);
         user.in_vain = user.in_vain.saturating_add(1);
         match result {
@@ -144,6 +151,14 @@ impl Credentials {
                 user.last_error.clone_from(error);
                 user.state = Access::Refused(clock::after(now, delay));
             }
+        }
+    }
+
+    /// A refresh was stopped before it said anything: it is due again, unless the user has credentials meanwhile.
+    pub(in crate::processor) fn refresh_stopped(&mut self, user_id: &str, now: DateTime<Utc>) {
+        let user = self.users.get_mut(user_id);
+        if let Some(user) = user.filter(|user| user.state == Access::Refreshing) {
+            user.state = Access::Refused(now);
         }
     }
 
@@ -198,9 +213,10 @@ impl Credentials {
 
     /// When the next refresh is due.
     pub(super) fn ends(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.users.values().filter_map(|user| match user.state {
-            Access::Refused(at) => Some(at),
-            Access::Granted | Access::Refreshing => None,
+        let users = self.users.iter();
+        users.filter_map(|(id, user)| match user.state {
+            Access::Refused(at) if !self.signed_out.contains(id) => Some(at),
+            Access::Refused(_) | Access::Granted | Access::Refreshing => None,
         })
     }
 }

@@ -333,6 +333,7 @@ impl Run {
             })
         };
         let abort = self.tasks.spawn(refresh);
-        self.jobs.insert(abort.id(), Job::Refresh { user_id });
+        self.jobs
+            .insert(abort.id(), Job::Refresh { user_id, abort });
     }
 }

@@ -37,7 +37,7 @@ impl Run {
                 self.leases.remove(&attempt.facts.claim.event.id);
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
-            (Some(Job::Refresh { user_id }), done) => {
+            (Some(Job::Refresh { user_id, .. }), done) => {
                 let result = match done {
                     Some(Done::Refresh(result)) => result,
                     Some(Done::Attempt(ended, _)) => Err(format!("{ended:?}")),
@@ -245,14 +245,18 @@ impl Run {
                 next_attempt_at,
                 refusal,
             } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals + 1,
+                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
                 next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
                 error = ?refusal.message, "refused while others pass; will be tried again"
             ),
-            Disposition::Snooze { next_attempt_at } if event.snoozes + 1 >= MANY_SNOOZES => warn!(
-                event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes + 1,
-                next_attempt_at = %next_attempt_at, "snoozed again and again"
-            ),
+            Disposition::Snooze { next_attempt_at }
+                if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
+            {
+                warn!(
+                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
+                    next_attempt_at = %next_attempt_at, "snoozed again and again"
+                );
+            }
             Disposition::Snooze { next_attempt_at } => debug!(
                 event_id = %event.id, event_type = ?event.event_type,
                 next_attempt_at = %next_attempt_at, "snoozed"
