@@ -7,8 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    Charge,
-    BuildError, Clock, EntityOptions, Processor, RetryPolicy, Revision, SqliteStoreBuilder,
+    BuildError, Charge, Clock, EntityOptions, Processor, RetryPolicy, Revision, SqliteStoreBuilder,
     prelude::*,
 };
 use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};

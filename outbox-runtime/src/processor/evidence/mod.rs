@@ -260,6 +260,30 @@ impl Evidence {
             && !self.circuits.contains_key(&endpoint)
     }
 
+    /// Notes a refusal at the node that it is judged at. `true`: by the interval rule it is the lane's own.
+    ///
+    /// Its last refusal is this one at every other node, too, where one of another class is judged: who got
+    /// through before it says nothing about the next.
+    fn refused_at(&mut self, node: &Node, facts: &Facts) -> bool {
+        let lane = facts.lane();
+        let record = self.records.entry(node.clone()).or_default();
+        let passes = record.passes;
+        let tells_apart = record.tells_apart(&lane, self.memory.passes(node, &lane));
+        self.memory.note(node.clone(), lane.clone(), passes);
+        for part in [
+            facts.endpoint(),
+            facts.destination(),
+            facts.user_node(),
+            Node::Credentials(facts.user().to_owned()),
+        ] {
+            if let Some(record) = self.records.get_mut(&part) {
+                record.refused(lane.clone());
+                self.memory.renew(&part, &lane, record.passes);
+            }
+        }
+        tells_apart
+    }
+
     fn passes(&mut self, node: &Node) -> u64 {
         self.records.entry(node.clone()).or_default().passes
     }
@@ -309,15 +333,10 @@ impl Evidence {
             Reach::Event => return vec![deferred(refused)],
         }
         let endpoint = refused.facts.endpoint();
-        let lane = refused.facts.lane();
         for node in refused.facts.path() {
             self.records.entry(node).or_default();
         }
-        let record = self.records.entry(endpoint.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&endpoint, &lane));
-        record.refused(lane.clone());
-        self.memory.note(endpoint.clone(), lane, passes);
+        let tells_apart = self.refused_at(&endpoint, &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return vec![given_back(refused, Duration::ZERO)];
         }
@@ -423,13 +442,11 @@ impl Evidence {
         let destination = refused.facts.destination();
         let lane = refused.facts.lane();
         let user = refused.facts.user_node();
-        for node in [Node::Set(refused.facts.set), destination.clone()] {
-            self.records.entry(node).or_default();
-        }
-        let record = self.records.entry(destination.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&destination, &lane));
-        record.refused(lane.clone());
+        self.records
+            .entry(Node::Set(refused.facts.set))
+            .or_default();
+        let tells_apart = self.refused_at(&destination, &refused.facts);
+        let passes = self.passes(&destination);
         let is_of_endpoint = self.is_limited_alone(&refused.facts);
         let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
             let mut others = streak.other_lanes(&lane).peekable();
@@ -439,7 +456,6 @@ impl Evidence {
                     before.is_some_and(|before| passes > before)
                 })
         });
-        self.memory.note(destination.clone(), lane, passes);
         if self.refused_as_probe(&refused, now) {
             return vec![given_back(refused, after)];
         }
@@ -486,12 +502,7 @@ impl Evidence {
     /// The answer says that it concerns the event's user.
     fn user_refused(&mut self, refused: Refused, after: Duration, now: DateTime<Utc>) -> Judged {
         let user = refused.facts.user_node();
-        let lane = refused.facts.lane();
-        let record = self.records.entry(user.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&user, &lane));
-        record.refused(lane.clone());
-        self.memory.note(user.clone(), lane, passes);
+        let tells_apart = self.refused_at(&user, &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return given_back(refused, after);
         }
@@ -513,13 +524,8 @@ impl Evidence {
         let user_id = refused.facts.user().to_owned();
         let set = Node::Set(refused.facts.set);
         let node = Node::Credentials(user_id.clone());
-        let lane = refused.facts.lane();
         self.records.entry(set.clone()).or_default();
-        let record = self.records.entry(node.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&node, &lane));
-        record.refused(lane.clone());
-        self.memory.note(node, lane, passes);
+        let tells_apart = self.refused_at(&node, &refused.facts);
         if tells_apart {
             return vec![deferred(refused)];
         }
