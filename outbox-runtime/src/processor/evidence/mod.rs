@@ -260,16 +260,23 @@ impl Evidence {
             && !self.circuits.contains_key(&endpoint)
     }
 
-    /// Notes a refusal at the node that it is judged at. `true`: by the interval rule it is the lane's own.
+    /// Whether a refusal is the lane's own by the interval rule, as far as this node can tell.
+    fn tells_apart(&self, node: &Node, lane: &Lane) -> bool {
+        let before = self.memory.passes(node, lane);
+        let record = self.records.get(node);
+        record.is_some_and(|record| record.tells_apart(lane, before))
+    }
+
+    /// Notes a refusal at the nodes that it is judged at.
     ///
-    /// Its last refusal is this one at every other node, too, where one of another class is judged: who got
+    /// It is the lane's last one at every other node, too, where one of another class is judged: who got
     /// through before it says nothing about the next.
-    fn refused_at(&mut self, node: &Node, facts: &Facts) -> bool {
+    fn note(&mut self, nodes: &[&Node], facts: &Facts) {
         let lane = facts.lane();
-        let record = self.records.entry(node.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(node, &lane));
-        self.memory.note(node.clone(), lane.clone(), passes);
+        for node in nodes {
+            let passes = self.passes(node);
+            self.memory.note((*node).clone(), lane.clone(), passes);
+        }
         for part in [
             facts.endpoint(),
             facts.destination(),
@@ -281,7 +288,6 @@ impl Evidence {
                 self.memory.renew(&part, &lane, record.passes);
             }
         }
-        tells_apart
     }
 
     fn passes(&mut self, node: &Node) -> u64 {
@@ -336,7 +342,8 @@ impl Evidence {
         for node in refused.facts.path() {
             self.records.entry(node).or_default();
         }
-        let tells_apart = self.refused_at(&endpoint, &refused.facts);
+        let tells_apart = self.tells_apart(&endpoint, &refused.facts.lane());
+        self.note(&[&endpoint], &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return vec![given_back(refused, Duration::ZERO)];
         }
@@ -445,7 +452,8 @@ impl Evidence {
         self.records
             .entry(Node::Set(refused.facts.set))
             .or_default();
-        let tells_apart = self.refused_at(&destination, &refused.facts);
+        let tells_apart = self.tells_apart(&destination, &lane);
+        self.note(&[&destination], &refused.facts);
         let passes = self.passes(&destination);
         let is_of_endpoint = self.is_limited_alone(&refused.facts);
         let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
@@ -502,7 +510,8 @@ impl Evidence {
     /// The answer says that it concerns the event's user.
     fn user_refused(&mut self, refused: Refused, after: Duration, now: DateTime<Utc>) -> Judged {
         let user = refused.facts.user_node();
-        let tells_apart = self.refused_at(&user, &refused.facts);
+        let tells_apart = self.tells_apart(&user, &refused.facts.lane());
+        self.note(&[&user], &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return given_back(refused, after);
         }
@@ -514,6 +523,9 @@ impl Evidence {
     }
 
     /// The credentials of the event's user were refused.
+    ///
+    /// They are good where others of the user's events get through. Then it is the event's own fault if others
+    /// do at its endpoint, too, and the endpoint's if nobody does.
     pub(super) fn unauthenticated(
         &mut self,
         refused: Refused,
@@ -523,16 +535,31 @@ impl Evidence {
         self.number += 1;
         let user_id = refused.facts.user().to_owned();
         let set = Node::Set(refused.facts.set);
+        let endpoint = refused.facts.endpoint();
         let node = Node::Credentials(user_id.clone());
+        let lane = refused.facts.lane();
         self.records.entry(set.clone()).or_default();
-        let tells_apart = self.refused_at(&node, &refused.facts);
-        if tells_apart {
+        let is_good = self.tells_apart(&node, &lane);
+        let is_own = is_good && self.tells_apart(&endpoint, &lane);
+        let is_silent = self.memory.passes(&endpoint, &lane) == Some(self.passes(&endpoint));
+        self.note(&[&node, &endpoint], &refused.facts);
+        let is_probe = self.refused_as_probe(&refused, now);
+        if is_own && !is_probe {
             return vec![deferred(refused)];
         }
-        let is_probe = self.refused_as_probe(&refused, now);
-        let error = bounded(&refused.refusal.message);
-        let credentials = &mut self.credentials;
-        let in_vain = credentials.refused(&user_id, generation, error, is_probe, now);
+        if is_good && is_silent && !is_probe {
+            self.open(&endpoint, &refused, 1, now);
+            let mut judged = self.give_back(|facts| endpoint.has_attempt(facts));
+            judged.push(given_back(refused, Duration::ZERO));
+            return judged;
+        }
+        let refusal = credentials::Refusal {
+            generation,
+            endpoint,
+            error: bounded(&refused.refusal.message),
+            is_urgent: is_probe,
+        };
+        let in_vain = self.credentials.refused(&user_id, refusal, now);
         if is_probe {
             return vec![given_back(refused, Duration::ZERO)];
         }
