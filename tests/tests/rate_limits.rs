@@ -100,10 +100,6 @@ impl Service {
         state.answers.iter().filter(|allowed| **allowed).count()
     }
 
-    fn pause_ends(&self) -> DateTime<Utc> {
-        self.state.lock().unwrap().pause_ends
-    }
-
     fn most_under_way(&self) -> usize {
         std::mem::take(&mut self.state.lock().unwrap().most_under_way)
     }
