@@ -408,6 +408,24 @@ pub enum BuildError {
         /// The lease.
         lease: std::time::Duration,
     },
+    /// A timeout in which nothing can be answered.
+    #[error("{what} is 0, in which nothing can be answered; make it as long as an answer may take")]
+    NoTime {
+        /// Whose timeout: the processor's, or that of one entity.
+        what: String,
+    },
+    /// A lease that ends before it could be renewed, so that a run would do nothing else.
+    #[error(
+        "{what} ({lease:?}) is shorter than {least:?}, too short to be renewed in time; make it longer"
+    )]
+    LeaseTooShort {
+        /// Which lease: the processor's, or that of one entity.
+        what: String,
+        /// The lease.
+        lease: std::time::Duration,
+        /// The shortest one there may be.
+        least: std::time::Duration,
+    },
     /// Nothing can be spawned.
     #[error("there is no tokio runtime here; build the processor inside one")]
     NoRuntime,

@@ -424,7 +424,9 @@ impl Outcome {
                 }
             }
             Self::Dead { reason, message } => bury(reason, &message),
-            Self::Deferred { refusal, .. } if event.deferrals + 1 >= MAX_DEFERRALS => {
+            Self::Deferred { refusal, .. }
+                if event.deferrals.saturating_add(1) >= MAX_DEFERRALS =>
+            {
                 bury(DeadReason::DeferredOut, &refusal.message)
             }
             Self::Deferred {
@@ -432,7 +434,7 @@ impl Outcome {
                 not_before,
                 base,
             } => {
-                let count = event.deferrals + 1;
+                let count = event.deferrals.saturating_add(1);
                 let delay = match base {
                     Some(base) => limited(base, count),
                     None => deferral(policy, count, event.id),
@@ -454,7 +456,7 @@ impl Outcome {
                 bury(DeadReason::SnoozedOut, &message)
             }
             Self::Snoozed { delay, .. } => {
-                let shortest = if event.snoozes + 1 >= MANY_SNOOZES {
+                let shortest = if event.snoozes.saturating_add(1) >= MANY_SNOOZES {
                     Duration::from_secs(1)
                 } else {
                     Duration::from_millis(100)

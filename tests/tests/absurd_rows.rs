@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, DeadLetters, Disposition, EnqueueError, NewEvent, Outcome, RawMetadata,
+    ClaimRequest, Clock, DeadLetters, Disposition, EnqueueError, NewEvent, Outcome, RawMetadata,
     RetryPolicy, Settlement, prelude::*,
 };
-use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start_all_users, within};
+use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_all_users, within};
 
 const SOON: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(60);
@@ -204,4 +204,63 @@ fn a_nul_is_the_same_in_every_store() {
 
 fn stored_at() -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::UNIX_EPOCH
+}
+
+/// What happens to an event is counted in its row; a count at its end stays there.
+#[tokio::test]
+async fn counts_at_their_end_cost_no_event_and_no_run() {
+    const END: [i64; 3] = [u32::MAX as i64 - 1, u32::MAX as i64, i64::MAX];
+    for column in ["snoozes", "deferrals", "crashes", "revision"] {
+        for end in END {
+            let clock = ManualClock::new();
+            let made = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+            let store = &made.store;
+            enqueue(store, note(1).enqueue_sync()).await;
+            let sql = format!("UPDATE outbox_events SET {column} = ?1");
+            made.connect().execute(&sql, [end]).unwrap();
+            let refusal = || outbox_runtime::Refusal {
+                class: outbox_runtime::RefusalClass::Unavailable,
+                message: "down".to_owned(),
+            };
+            let outcomes = [
+                Outcome::Snoozed {
+                    delay: Duration::ZERO,
+                    bound: None,
+                },
+                Outcome::GivenBack {
+                    delay: Duration::ZERO,
+                    refusal: Some(refusal()),
+                },
+                Outcome::Deferred {
+                    refusal: refusal(),
+                    not_before: None,
+                    base: Some(LEASE),
+                },
+            ];
+            for outcome in outcomes {
+                let request = ClaimRequest::new(1, LEASE);
+                let claims = store.claim(&request).await.unwrap();
+                let settlement = outcome.settle(&claims[0], &RetryPolicy::default(), clock.now());
+                store.settle(vec![settlement]).await.unwrap();
+                clock.advance(2 * LEASE);
+            }
+            store.rescue().await.unwrap();
+            everything_is_answered(store).await;
+        }
+    }
+    let clock = ManualClock::new();
+    let made = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+    enqueue(&made.store, note(1).enqueue_sync()).await;
+    let sql = "UPDATE outbox_events SET snoozes = ?1, deferrals = ?1";
+    made.connect().execute(sql, [u32::MAX]).unwrap();
+    let (mut remote, running) = start(&made.store);
+    let again = clock.now() + Duration::from_secs(1);
+    let call = remote.next().await;
+    call.fail(HandlerError::snooze(Duration::ZERO));
+    within(clock.until_asleep(again)).await;
+    clock.set(again);
+    remote.next().await.ok();
+    let flushed = within(running.flush(1, SOON)).await.unwrap();
+    assert!(flushed.is_delivered(), "{flushed:?}");
+    running.stop().await.unwrap();
 }

@@ -1,12 +1,14 @@
 //! What a handler has answered counts, whenever the run looks: at a sign-out, a stop, a suspension, and after a lease has ended.
+//! What goes on is ended before these return, also what gets new credentials.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
-use outbox_runtime::{Clock, Processor, SignOut, StoreErrorKind, prelude::*};
+use outbox_runtime::{BoxError, Clock, Processor, SignOut, StoreErrorKind, prelude::*};
 use outbox_tests::{Note, enqueue, note, on_each_store, start, start_with, within};
+use tokio::sync::watch;
 
 const LEASE: Duration = Duration::from_secs(60);
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
@@ -180,6 +182,121 @@ fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_fail
         call.ok();
         assert!(
             within(running.flush(1, LEASE))
+                .await
+                .unwrap()
+                .is_delivered()
+        );
+        running.stop().await.unwrap();
+    });
+}
+
+/// A hook that gets credentials and says how many of its calls are under way. None of them ever ends by itself.
+fn hanging_refresh() -> (
+    watch::Receiver<usize>,
+    impl Fn(String) -> BoxFuture + Send + Sync + 'static,
+) {
+    /// A call that is under way as long as this is there.
+    struct UnderWay(watch::Sender<usize>);
+    impl Drop for UnderWay {
+        fn drop(&mut self) {
+            self.0.send_modify(|count| *count -= 1);
+        }
+    }
+    let (sender, under_way) = watch::channel(0);
+    let hook = move |_| -> BoxFuture {
+        let sender = sender.clone();
+        Box::pin(async move {
+            sender.send_modify(|count| *count += 1);
+            let _under_way = UnderWay(sender);
+            std::future::pending().await
+        })
+    };
+    (under_way, hook)
+}
+
+type BoxFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+
+#[test]
+fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
+    on_each_store(|store, clock| async move {
+        let (mut under_way, hook) = hanging_refresh();
+        let (mut remote, running) = start_with(&store, |builder| builder.on_unauthenticated(hook));
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::unauthenticated());
+        within(under_way.wait_for(|count| *count == 1))
+            .await
+            .unwrap();
+        let drain = SignOut::Drain {
+            deadline: Duration::ZERO,
+        };
+        running.sign_out("u1", drain).await.unwrap();
+        assert_eq!(*under_way.borrow(), 0);
+        // Nor does anybody begin with it while the user is gone.
+        clock.advance(Duration::from_secs(3_600));
+        running.trigger();
+        running.explain(1).await.unwrap();
+        assert_eq!(*under_way.borrow(), 0);
+        running.sign_in("u1").await;
+        remote.next().await.ok();
+        assert!(
+            within(running.flush(1, LEASE))
+                .await
+                .unwrap()
+                .is_delivered()
+        );
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_again() {
+    on_each_store(|store, _| async move {
+        let (mut under_way, hook) = hanging_refresh();
+        let (mut remote, running) = start_with(&store, |builder| builder.on_unauthenticated(hook));
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::unauthenticated());
+        within(under_way.wait_for(|count| *count == 1))
+            .await
+            .unwrap();
+        running.suspend(Duration::ZERO).await.unwrap();
+        assert_eq!(*under_way.borrow(), 0);
+        running.resume().await.unwrap();
+        within(under_way.wait_for(|count| *count == 1))
+            .await
+            .unwrap();
+        running.stop().await.unwrap();
+        assert_eq!(*under_way.borrow(), 0);
+    });
+}
+
+#[test]
+fn what_came_of_older_credentials_says_nothing_about_those_of_a_sign_in() {
+    on_each_store(|store, _| async move {
+        let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
+        let (mut remote, running) = start_with(&store, |builder| {
+            builder.on_unauthenticated(move |_| {
+                let (answer, answered) = tokio::sync::oneshot::channel::<()>();
+                let _ = asked.send(answer);
+                async move {
+                    Err(answered
+                        .await
+                        .map_or_else(BoxError::from, |()| "expired".into()))
+                }
+            })
+        });
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::unauthenticated());
+        let answer = within(asks.recv()).await.unwrap();
+        running.sign_in("u1").await;
+        let call = remote.next().await;
+        answer.send(()).unwrap();
+        // The run has heard of the refresh before it hears of this.
+        running.explain(1).await.unwrap();
+        enqueue(&store, note(2).enqueue_sync()).await;
+        call.ok();
+        remote.next().await.ok();
+        assert!(
+            within(running.flush(2, LEASE))
                 .await
                 .unwrap()
                 .is_delivered()

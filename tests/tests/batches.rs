@@ -1,5 +1,7 @@
 //! Enqueueing many at once: all of them or none, in their order, on every sink.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use outbox_runtime::rusqlite::{Connection, TransactionBehavior};
 use outbox_runtime::{BatchSink, EnqueueError, Enqueued, MemoryStore, enqueue_all, prelude::*};
 use outbox_tests::{Note, Temporary, note, note_of, start};
@@ -169,4 +171,52 @@ async fn options_of_a_batch_are_those_of_its_events_and_order_is_kept() {
     assert!(second.event.seq > first_seq);
     second.ok();
     running.stop().await.unwrap();
+}
+
+/// Metadata whose second event cannot even be made.
+#[derive(Debug, OutboxEntity)]
+#[outbox(event_type = "draft")]
+struct Draft {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    text: Text,
+}
+
+#[derive(Debug, Clone, serde::Deserialize)]
+struct Text(bool);
+
+impl serde::Serialize for Text {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        assert!(self.0, "a fault of the application's own");
+        serializer.serialize_bool(self.0)
+    }
+}
+
+/// A savepoint that stayed open would take in what is enqueued later, and commit nothing of it.
+#[tokio::test]
+async fn a_batch_that_panics_half_way_leaves_nothing_behind_on_the_callers_connection() {
+    let drafts = [1, 2].map(|id| Draft {
+        id,
+        user_id: "u1".to_owned(),
+        text: Text(id == 1),
+    });
+    let temporary = Temporary::open().await;
+    let mut conn = temporary.connect();
+    let panicked = catch_unwind(AssertUnwindSafe(|| {
+        enqueue_all(&drafts).on(&conn).map(drop)
+    }));
+    assert!(panicked.is_err());
+    assert!(conn.is_autocommit(), "no transaction is open");
+    note(7).enqueue_sync().on(&conn).unwrap();
+    let tx = conn.transaction().unwrap();
+    let panicked = catch_unwind(AssertUnwindSafe(|| enqueue_all(&drafts).on(&tx).map(drop)));
+    assert!(panicked.is_err());
+    note(8).enqueue_sync().on(&tx).unwrap();
+    tx.commit().unwrap();
+    // The write lock is free.
+    note(9).enqueue_sync().on(&temporary.store).await.unwrap();
+    assert_eq!(entities(&temporary.store).await, [7, 8, 9]);
 }

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox_runtime::{Clock, Flushed, NewEvent, WaitsFor, prelude::*};
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
+use outbox_runtime::{Clock, Flushed, NewEvent, StoreErrorKind, WaitsFor, prelude::*};
 use outbox_tests::{Task, enqueue, note, note_of, on_each_store, start, start_all_users, within};
 use uuid::Uuid;
 
@@ -122,6 +123,29 @@ fn a_flush_returns_under_a_clock_that_nobody_moves() {
         assert_eq!(clock.now(), before);
         call.ok();
         running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_stop_returns_under_a_clock_that_nobody_moves_while_the_store_fails() {
+    on_each_store(|store, _| async move {
+        for faults in [1, 100] {
+            let faulty = FaultStore::new(store.clone());
+            let (mut remote, running) = outbox_tests::start_with(&faulty, |builder| {
+                builder.stop_deadline(Duration::from_millis(1))
+            });
+            enqueue(&store, note(1).enqueue_sync()).await;
+            let _hanging = remote.next().await;
+            for _ in 0..faults {
+                let fails = Fault::Fail(StoreErrorKind::Unavailable);
+                faulty.fail_next(StoreCall::Settle, fails);
+            }
+            let stopped = within(running.stop()).await;
+            match faults {
+                1 => assert_eq!(stopped.unwrap().given_back, 1),
+                _ => assert_eq!(stopped.unwrap_err().kind(), StoreErrorKind::Unavailable),
+            }
+        }
     });
 }
 

@@ -114,6 +114,19 @@ async fn a_run_whose_store_was_closed_ends_and_says_why() {
 }
 
 #[tokio::test]
+async fn a_run_whose_store_was_closed_while_it_was_suspended_ends_when_it_is_resumed() {
+    let temporary = Temporary::open().await;
+    let (_remote, running) = start(&temporary.store);
+    running.suspend(Duration::ZERO).await.unwrap();
+    temporary.store.close().await;
+    let resumed = within(running.resume()).await.unwrap_err();
+    assert_eq!(resumed.kind(), StoreErrorKind::Closed);
+    let error = within(running.ended()).await.unwrap_err();
+    assert_eq!(error.kind(), StoreErrorKind::Closed);
+    assert!(matches!(running.health(), Health::Ended { error: Some(_) }));
+}
+
+#[tokio::test]
 async fn a_run_whose_table_was_dropped_is_degraded() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);

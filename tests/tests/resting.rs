@@ -7,8 +7,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    BuildError, Charge, Clock, EntityOptions, Processor, RetryPolicy, Revision, SqliteStoreBuilder,
-    prelude::*,
+    BuildError, Charge, Clock, EntityOptions, Processor, RetryPolicy, Revision, SignOut,
+    SqliteStoreBuilder, prelude::*,
 };
 use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};
 
@@ -306,4 +306,53 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
     }
+}
+
+/// What waits for a thread of the store is no time that passes: nothing that is waited for with a timeout runs out.
+#[tokio::test(start_paused = true)]
+#[allow(
+    clippy::disallowed_methods,
+    reason = "timeouts of the application's own are what is tested"
+)]
+async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_paused() {
+    use tokio::time::timeout;
+    let folder = tempfile::tempdir().unwrap();
+    let opening = SqliteStore::open(folder.path().join("app.db"));
+    let store = timeout(SOON, opening).await.unwrap().unwrap();
+    timeout(SOON, store.suspend()).await.unwrap().unwrap();
+    timeout(SOON, store.resume()).await.unwrap().unwrap();
+    let (mut remote, running) = start(&store);
+    enqueue(&store, note(1).enqueue_sync()).await;
+    remote.next_ever().await.ok();
+    let flushed = timeout(SOON, running.flush(1, SOON)).await.unwrap();
+    assert!(flushed.unwrap().is_delivered());
+    timeout(SOON, running.suspend(SOON)).await.unwrap().unwrap();
+    timeout(SOON, running.resume()).await.unwrap().unwrap();
+    let export = SignOut::Export(folder.path().join("u1.jsonl"));
+    timeout(SOON, running.sign_out("u1", export))
+        .await
+        .unwrap()
+        .unwrap();
+    timeout(SOON, running.stop()).await.unwrap().unwrap();
+    timeout(SOON, store.close()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lease_that_is_over_before_it_is_renewed_and_a_timeout_of_nothing_are_refused() {
+    let build = |timeout: Duration, lease: Duration| {
+        let builder = Processor::builder(MemoryStore::new());
+        let builder = builder.handle::<Note>(|_| async { Ok(()) });
+        builder.timeout(timeout).lease(lease).build().map(drop)
+    };
+    let moment = Duration::from_nanos(1);
+    let refused = build(Duration::ZERO, SOON).unwrap_err();
+    assert!(matches!(refused, BuildError::NoTime { .. }), "{refused}");
+    for lease in [2 * moment, Duration::from_millis(10) - moment] {
+        let refused = build(moment, lease).unwrap_err();
+        assert!(
+            matches!(refused, BuildError::LeaseTooShort { .. }),
+            "{refused}"
+        );
+    }
+    build(moment, Duration::from_millis(10)).unwrap();
 }

@@ -845,10 +845,8 @@ fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
     let said = refused(|lab| lab.results = [("CANARY-key".to_owned(), f64::NAN)].into());
     assert!(said.contains("`results[*]` is NaN"), "{said}");
     let said = refused(|lab| {
-        drop(
-            lab.doses
-                .insert("CANARY-key".to_owned(), Odd { milligrams: 5 }),
-        )
+        lab.doses
+            .insert("CANARY-key".to_owned(), Odd { milligrams: 5 });
     });
     assert!(said.contains("`doses.*.*` is of another form"), "{said}");
     let said = refused(|lab| lab.unwilling = Unwilling::Refused);

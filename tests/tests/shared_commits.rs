@@ -7,10 +7,10 @@ use std::time::Duration;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, ErrorCode, Savepoint};
 use outbox_runtime::{
-    BoxError, ClaimRequest, Durability, EnqueueError, StoreError, StoreErrorKind, TransactionError,
-    enqueue_all,
+    BoxError, ClaimRequest, Durability, EnqueueError, ExportError, SignOut, StoreError,
+    StoreErrorKind, TransactionError, enqueue_all,
 };
-use outbox_tests::{Temporary, note, within};
+use outbox_tests::{Temporary, note, start, within};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -269,6 +269,28 @@ const REFUSED: &[(&str, &str)] = &[
     ("PRAGMA case_sensitive_like = 1", "on_connect"),
     ("CREATE TEMP TABLE outbox_events (x)", "another name"),
     ("CREATE TEMP VIEW Outbox_Events AS SELECT 1", "another name"),
+    ("CREATE TABLE temp.outbox_events (x)", "another name"),
+    (
+        "CREATE TABLE TEMP.Outbox_Folded AS SELECT 1",
+        "another name",
+    ),
+    ("CREATE VIEW temp.outbox_events AS SELECT 1", "another name"),
+    (
+        "CREATE VIRTUAL TABLE temp.outbox_events USING fts5(x)",
+        "another name",
+    ),
+    (
+        "CREATE TEMP TABLE x (x); ALTER TABLE x RENAME TO outbox_events",
+        "make it anew",
+    ),
+    (
+        "CREATE TEMP TRIGGER x AFTER INSERT ON main.outbox_events BEGIN SELECT RAISE(IGNORE); END",
+        "another name",
+    ),
+    (
+        "CREATE TRIGGER temp.x AFTER INSERT ON main.outbox_events BEGIN SELECT RAISE(IGNORE); END",
+        "the outbox's own",
+    ),
 ];
 
 #[tokio::test]
@@ -405,6 +427,27 @@ async fn what_reads_and_what_a_rollback_undoes_is_allowed_in_a_closure() {
 }
 
 #[tokio::test]
+async fn tables_and_triggers_of_the_applications_own_are_its_own_whatever_they_are_called() {
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    let made = store.transaction(|tx| {
+        Ok(tx.execute_batch(
+            "CREATE TEMP TABLE mine (x); CREATE TABLE temp.mine_too (x);
+             CREATE TABLE note (x);
+             CREATE TRIGGER note_of_it AFTER INSERT ON outbox_events BEGIN INSERT INTO note VALUES (new.seq); END;
+             CREATE TEMP TABLE mine_again (x);
+             CREATE TEMP TRIGGER mine_three AFTER INSERT ON mine BEGIN INSERT INTO mine_too VALUES (new.x); END;",
+        )?)
+    });
+    made.await.unwrap();
+    note(1).enqueue_sync().on(store).await.unwrap();
+    let noted = store.transaction(|tx| {
+        Ok(tx.query_row("SELECT count(*) FROM note", [], |row| row.get::<_, i64>(0))?)
+    });
+    assert_eq!(noted.await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_refused_statement_whose_error_is_dealt_with_is_no_error_of_the_transaction() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -520,6 +563,44 @@ impl EnqueueAgain for SqliteStore {
     async fn enqueue_again(&self) -> Result<(), EnqueueError> {
         note(3).enqueue_sync().on(self).await.map(drop)
     }
+}
+
+/// The run may wait for the very writer that runs the closure.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn waiting_for_a_run_inside_a_transaction_of_its_store_is_refused_instead_of_hanging() {
+    const HOUR: Duration = Duration::from_secs(3_600);
+    let temporary = Temporary::open().await;
+    let store = &temporary.store;
+    note(1).enqueue_sync().on(store).await.unwrap();
+    let (mut remote, running) = start(store);
+    let call = remote.next().await;
+    let (inner, handle) = (running.clone(), Handle::current());
+    let outer = store.transaction(move |tx| {
+        note(2).enqueue_sync().on(tx)?;
+        let flushed = handle.block_on(inner.flush(1, HOUR)).unwrap_err();
+        let suspended = handle.block_on(inner.suspend(HOUR)).unwrap_err();
+        let resumed = handle.block_on(inner.resume()).unwrap_err();
+        let Err(ExportError::Store(signed_out)) =
+            handle.block_on(inner.sign_out("u1", SignOut::Abandon))
+        else {
+            return Err("it is to be refused".into());
+        };
+        // What is read does not wait for the writer.
+        handle.block_on(inner.explain(1))?;
+        let seen = handle.block_on(inner.statistics())?.total_events;
+        let refused = [flushed, suspended, resumed, signed_out];
+        Ok((refused.map(|error| error.kind()), seen))
+    });
+    let (kinds, seen) = within(outer).await.unwrap();
+    assert_eq!((kinds, seen), ([StoreErrorKind::NotAllowedHere; 4], 1));
+    call.ok();
+    remote.next().await.ok();
+    assert!(within(running.flush(2, HOUR)).await.unwrap().is_delivered());
+    let (inner, handle) = (running.clone(), Handle::current());
+    let outer = store.transaction(move |_| Ok(handle.block_on(inner.stop()).unwrap_err().kind()));
+    assert_eq!(within(outer).await.unwrap(), StoreErrorKind::NotAllowedHere);
+    // It has begun all the same.
+    within(running.ended()).await.unwrap();
 }
 
 #[tokio::test]

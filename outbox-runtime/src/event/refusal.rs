@@ -93,11 +93,16 @@ stored_word!(RefusalClass, "refusal class", {
 
 impl RefusalClass {
     /// Whether an attempt counts that is refused so, where the event is to blame. One that does not
-    /// count is a [deferral](crate::OutboxEvent::deferrals).
+    /// count is a [deferral](crate::OutboxEvent::deferrals), or, where it is a rejection, final: what
+    /// counts attempts has no say in it.
     pub(crate) fn is_charged(self) -> bool {
         match self {
-            Self::Retry | Self::Timeout | Self::Panic | Self::Rejected => true,
-            Self::Unavailable | Self::Offline | Self::Unauthenticated | Self::RateLimited => false,
+            Self::Retry | Self::Timeout | Self::Panic => true,
+            Self::Unavailable
+            | Self::Offline
+            | Self::Unauthenticated
+            | Self::RateLimited
+            | Self::Rejected => false,
         }
     }
 }

@@ -66,6 +66,9 @@ pub struct ProcessorBuilder {
 /// More than any machine has use for. What is asked beyond it is the same as this.
 const MOST: usize = 65_536;
 
+/// It is renewed a third after it was granted, which is a commit: more often, and a run would do nothing else.
+const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+
 /// What a run goes by.
 #[derive(Clone)]
 pub(super) struct Settings {
@@ -89,7 +92,8 @@ pub(super) struct Settings {
 pub enum Rejections {
     /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of their
     /// neighbors got through, something else is wrong: a deployment, a changed address. Then nothing is
-    /// sent but one probe a minute, and nothing is buried, until one gets through.
+    /// sent but one probe a minute, and nothing is buried, until one gets through. A probe each of whose
+    /// failures counts ([`Charge::Always`], one attempt) is a dead letter all the same: it is not sent twice.
     #[default]
     Pause,
     /// Each is a dead letter, however many they are.
@@ -195,15 +199,15 @@ impl ProcessorBuilder {
     }
 
     /// How long one attempt may take, for entities that do not say. Then its future is dropped, and it counts as a
-    /// failure that is retried. Default: 30 s.
+    /// failure that is retried. Not zero. Default: 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
     /// For how long a claim holds unless it is renewed, which happens every third of it while the handler runs: how
-    /// long the work of a process that died is left alone. Longer than any timeout. Entities may have their own. Default:
-    /// 60 s.
+    /// long the work of a process that died is left alone. Longer than any timeout, and at least 10 ms. Entities may have their
+    /// own. Default: 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
@@ -320,6 +324,17 @@ fn check_timeout(
     of_lease: &str,
     lease: Duration,
 ) -> Result<(), BuildError> {
+    if timeout.is_zero() {
+        let what = of_timeout.to_owned();
+        return Err(BuildError::NoTime { what });
+    }
+    if lease < SHORTEST_LEASE {
+        return Err(BuildError::LeaseTooShort {
+            what: of_lease.to_owned(),
+            lease,
+            least: SHORTEST_LEASE,
+        });
+    }
     if timeout < lease {
         return Ok(());
     }

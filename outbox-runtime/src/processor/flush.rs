@@ -11,6 +11,7 @@ use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, WaitsFor};
+use crate::waiting;
 
 /// What became of events by the end of a [`Running::flush`].
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,7 +66,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Where the store cannot be read; `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a store.
     ///
     /// # Cancel safety
     ///
@@ -145,6 +146,7 @@ impl Running {
     }
 
     async fn wait_for(&self, sought: &Sought, timeout: Duration) -> Result<Flushed, StoreError> {
+        waiting::refuse_to_wait_for_a_run("flush")?;
         let mut changes = self.changes_within(timeout);
         loop {
             changes.look();

@@ -17,6 +17,7 @@ use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
+use crate::waiting;
 
 /// A handle on a processor at work.
 ///
@@ -98,7 +99,10 @@ impl Running {
         let is_free = explanation.waits_for == WaitsFor::Worker;
         // A handler may be done with an event that is in doubt.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
-        if (is_free || may_be_in_doubt)
+        // Inside a transaction of the store, what the run knows cannot be waited for.
+        let may_ask = waiting::refuse_to_wait_for_a_run("explain").is_ok();
+        if may_ask
+            && (is_free || may_be_in_doubt)
             && let Some(first) = &explanation.first
         {
             let (reply, answer) = oneshot::channel();
@@ -191,7 +195,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded; the run goes on then.
+    /// Where the last outcomes could not be recorded; the run goes on then. `NotAllowedHere` inside a
+    /// [`transaction`](crate::SqliteStore::transaction) of a store, where nothing is suspended.
     ///
     /// # Cancel safety
     ///
@@ -218,6 +223,7 @@ impl Running {
         command: Command,
         answer: oneshot::Receiver<Result<T, StoreError>>,
     ) -> Result<T, StoreError> {
+        waiting::refuse_to_wait_for_a_run(operation)?;
         let ended = || StoreError::new(StoreErrorKind::Closed, operation, "the run has ended");
         self.inner.commands.send(command).map_err(|_| ended())?;
         answer.await.unwrap_or_else(|_| Err(ended()))
@@ -231,7 +237,8 @@ impl Running {
     /// # Errors
     ///
     /// Where the last outcomes could not be recorded, although a passing fault was waited out until the deadline. Their events are
-    /// delivered again, under the same keys, once their leases have ended.
+    /// delivered again, under the same keys, once their leases have ended. `NotAllowedHere` inside a
+    /// [`transaction`](crate::SqliteStore::transaction) of a store: the stop has begun, and cannot be waited for there.
     ///
     /// # Cancel safety
     ///
@@ -272,6 +279,7 @@ impl Running {
         let ended = self.ending();
         async move {
             stop.cancel();
+            waiting::refuse_to_wait_for_a_run("stop")?;
             let mut ended = std::pin::pin!(ended);
             let ending = tokio::select! {
                 biased;

@@ -13,6 +13,7 @@ use crate::dead_letters::{ExportError, write_lines};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::DeleteUnit;
+use crate::waiting;
 
 /// What becomes of the events of a user who signs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,7 +58,8 @@ impl Running {
     /// # Errors
     ///
     /// [`ExportError`]: the store failed, or the file is there already or cannot be written. Nothing is deleted that was not
-    /// written before. The user is signed out all the same.
+    /// written before. The user is signed out all the same, but inside a [`transaction`](crate::SqliteStore::transaction) of a
+    /// store, where it is refused (`NotAllowedHere`) and nothing is done.
     ///
     /// # Cancel safety
     ///
@@ -67,6 +69,7 @@ impl Running {
         user_id: impl Into<String>,
         how: SignOut,
     ) -> Result<SignedOut, ExportError> {
+        waiting::refuse_to_wait_for_a_run("sign_out")?;
         let user_id = user_id.into();
         if let SignOut::Drain { deadline } = how {
             self.drain(&user_id, deadline).await?;

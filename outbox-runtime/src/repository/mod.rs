@@ -32,7 +32,9 @@ mod shared; // a store behind a pointer
 ///    whatever was folded into that event later, or it into another, as long as the event that carries it is there.
 /// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of each lane, whatever the
 ///    priorities. [`Order`](crate::Order) tells which events are one: those of an entity of a user, those of a user, or
-///    each alone. A dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
+///    each alone. Events of types with different orders do not wait for each other. Where a type has another order than it had,
+///    those of an entity that were enqueued under the one go before those that were enqueued later under the other. A dead event
+///    holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
@@ -78,6 +80,10 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<OutboxEvent>, StoreError>;
 
     /// The events of one status.
+    ///
+    /// Whoever lists one status after the other while somebody delivers may miss an event that goes from one to the next in between,
+    /// and may see it twice: [`statistics`](Self::statistics) and [`fetch_events_for_entity`](Self::fetch_events_for_entity) tell how
+    /// things are at one moment.
     async fn fetch_events(
         &self,
         status: OutboxStatus,

@@ -1,6 +1,8 @@
 //! What is in the database in the end, read by plain SQL: the checker does not trust the library that it checks.
 
+use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use outbox_runtime::rusqlite::{self, Connection, OpenFlags, types::ValueRef};
 use uuid::Uuid;
@@ -24,6 +26,8 @@ pub struct Row {
     pub max_attempts: u32,
     /// In how many attempts in a row a process died.
     pub crashes: u32,
+    /// Why it is dead.
+    pub dead_reason: Option<String>,
     /// Microseconds since 1970.
     pub completed_at: Option<i64>,
 }
@@ -66,6 +70,22 @@ impl Database {
         count.unsigned_abs()
     }
 
+    /// The entities of all that is neither delivered nor dead, by one statement, so that nothing moves meanwhile.
+    ///
+    /// Listed status by status, an event that changes its own in between is in none of the lists: a dead process has it when
+    /// what is pending is listed, and it is pending when what processes have is.
+    ///
+    /// # Errors
+    ///
+    /// Where they cannot be read.
+    pub fn undelivered(path: &Path, busy_timeout: Duration) -> rusqlite::Result<BTreeSet<i64>> {
+        let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+        conn.busy_timeout(busy_timeout)?;
+        let sql = "SELECT DISTINCT entity_id FROM outbox_events WHERE status NOT IN ('completed', 'dead')";
+        let entities: Vec<i64> = collect(&conn, sql, |row| row.get(0))?;
+        Ok(entities.into_iter().collect())
+    }
+
     fn try_read(path: &Path) -> rusqlite::Result<Self> {
         // Writable, as a -wal that a killed process left must be replayed first.
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
@@ -77,7 +97,8 @@ impl Database {
         if there("outbox_events")? {
             database.rows = collect(
                 &conn,
-                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at, crashes
+                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at, crashes,
+                     dead_reason
                  FROM outbox_events ORDER BY seq",
                 |row| {
                     Ok(Row {
@@ -90,6 +111,7 @@ impl Database {
                         max_attempts: row.get(6)?,
                         completed_at: row.get(7)?,
                         crashes: row.get(8)?,
+                        dead_reason: row.get(9)?,
                     })
                 },
             )?;
@@ -114,4 +136,59 @@ fn collect<T>(
     read: impl FnMut(&rusqlite::Row<'_>) -> rusqlite::Result<T>,
 ) -> rusqlite::Result<Vec<T>> {
     conn.prepare(sql)?.query_map([], read)?.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+    use std::time::Duration;
+
+    use outbox_runtime::prelude::*;
+    use outbox_runtime::{ClaimRequest, Disposition, NewEvent, Settlement};
+
+    use super::Database;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[tokio::test]
+    async fn undelivered_is_what_waits_what_a_handler_has_and_what_is_tried_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.db");
+        let store = SqliteStore::open(&path).await.unwrap();
+        let request = ClaimRequest::new(1, SECOND);
+        let now = store.clock().now();
+        for (entity, disposition) in [
+            (1, Some(Disposition::Complete)),
+            (
+                2,
+                Some(Disposition::Bury {
+                    reason: outbox_runtime::DeadReason::Rejected,
+                    message: String::new(),
+                }),
+            ),
+            (
+                3,
+                Some(Disposition::Fail {
+                    next_attempt_at: now + 3_600 * SECOND,
+                    message: String::new(),
+                }),
+            ),
+            (4, None),
+        ] {
+            let event = NewEvent::new("task", entity, "u1", Operation::Update);
+            store.create_event(event).await.unwrap();
+            let claims = store.claim(&request).await.unwrap();
+            let lease = claims[0].lease;
+            let settlement = disposition.map(|disposition| Settlement { lease, disposition });
+            store
+                .settle(settlement.into_iter().collect())
+                .await
+                .unwrap();
+        }
+        let waiting = NewEvent::new("task", 5, "u1", Operation::Update);
+        store.create_event(waiting).await.unwrap();
+        let undelivered = Database::undelivered(&path, SECOND).unwrap();
+        assert_eq!(undelivered, BTreeSet::from([3, 4, 5]));
+        store.close().await;
+    }
 }

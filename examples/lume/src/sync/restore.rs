@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use fitiq_core::{Api, Call, LocalId, RemoteId, UserId};
+use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
-use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, EntityId};
+use outbox_runtime::rusqlite::{self, Connection};
 use serde::de::DeserializeOwned;
 
 use super::chat::TheirConversation;
@@ -48,10 +48,10 @@ async fn pull<E: Wire>(
 ) -> anyhow::Result<()> {
     // The service is asked first: what is deleted or changed meanwhile is seen after.
     let theirs = list::<E::Theirs>(api, user, E::KIND).await?;
-    let changed = changed(store, user).await?;
     let user_id = user.as_str().to_owned();
     let work = move |tx: &Connection| -> Result<Restored, BoxError> {
         let mut restored = Restored::default();
+        let changed = changed(tx, &user_id)?;
         let told = told::<E>(tx, &user_id)?;
         for theirs in theirs {
             take(tx, &user_id, theirs, &changed, &told, &mut restored)?;
@@ -66,7 +66,7 @@ fn take<E: Wire>(
     conn: &Connection,
     user_id: &str,
     theirs: E::Theirs,
-    changed: &HashSet<EntityId>,
+    changed: &HashSet<LocalId>,
     told: &[Told<E>],
     restored: &mut Restored,
 ) -> Result<(), BoxError> {
@@ -83,7 +83,7 @@ fn take<E: Wire>(
         None => LocalId::new(),
     };
     links::learn(conn, E::KIND, id, user_id, &remote_id)?;
-    if changed.contains(&id.into()) {
+    if changed.contains(&id) {
         restored.kept += 1;
         return Ok(());
     }
@@ -123,20 +123,15 @@ fn told<E: Wire>(conn: &Connection, user_id: &str) -> Result<Vec<Told<E>>, BoxEr
 }
 
 /// What was changed here, and the service has not heard yet.
-async fn changed(store: &SqliteStore, user: &UserId) -> anyhow::Result<HashSet<EntityId>> {
-    let mut changed = HashSet::new();
-    for status in [
-        OutboxStatus::Pending,
-        OutboxStatus::Processing,
-        OutboxStatus::Failed,
-        OutboxStatus::Dead,
-    ] {
-        let events = store
-            .fetch_events(status, Some(user.as_str()), None)
-            .await?;
-        changed.extend(events.into_iter().map(|event| event.entity_id));
-    }
-    Ok(changed)
+///
+/// In the transaction that would write over it, as it may be changed at any time before. And by one statement: listed status by
+/// status, an event that goes from one to the next in between can be in none of the lists.
+fn changed(conn: &Connection, user_id: &str) -> rusqlite::Result<HashSet<LocalId>> {
+    conn.prepare(
+        "SELECT DISTINCT entity_id FROM outbox_events WHERE user_id = ?1 AND status <> 'completed'",
+    )?
+    .query_map([user_id], |row| row.get(0))?
+    .collect()
 }
 
 async fn list<T: DeserializeOwned>(api: &Api, user: &UserId, kind: Kind) -> anyhow::Result<Vec<T>> {

@@ -66,6 +66,32 @@ async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
     assert_eq!(scene.held("journal"), 0);
 }
 
+/// Failure 43: what the service answered is older than a change that is made while it is on its way.
+#[tokio::test]
+async fn what_is_changed_while_the_service_is_asked_stays_as_it_is_here() {
+    let scene = Scene::new().await;
+    let edited = scene.add_mood(0.3).await;
+    scene.deliver().await;
+    // While this transaction lasts, the change waits behind it, and what is restored behind the change.
+    let (release, released) = std::sync::mpsc::channel::<()>();
+    let busy = scene.store().transaction(move |_| Ok(released.recv()?));
+    let user = scene.user();
+    let restored = async {
+        let restored = restore(scene.app.ground.api(), scene.store(), &user);
+        let (restored, ()) = tokio::join!(restored, async {
+            scene
+                .until_called("GET /api/v1/wellness/mood-entries")
+                .await;
+            drop(release);
+        });
+        restored.unwrap()
+    };
+    let (busy, (), restored) = tokio::join!(busy, scene.edit_mood(edited, 0.9), restored);
+    assert!(busy.is_err(), "it was let go by the end of the channel");
+    assert_eq!((restored.updated, restored.kept), (0, 1));
+    assert_eq!(scene.load::<MoodEntry>(edited).await.unwrap().valence, 0.9);
+}
+
 /// Failure 54.
 #[tokio::test]
 async fn a_restore_adds_what_this_device_has_not() {

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::node::Node;
+use crate::claim::ClaimOrder;
 use crate::clock;
 
 /// The delays before credentials are refreshed again, when that did not help.
@@ -36,6 +38,35 @@ struct User {
     /// Attempts that began earlier had older credentials.
     number: u64,
     last_error: String,
+    /// Where they were refused since somebody got through: other endpoints are tried first.
+    endpoints: Vec<Node>,
+}
+
+/// At most so many endpoints are remembered of a user.
+const ENDPOINTS: usize = 64;
+
+/// An attempt whose credentials were refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The credentials that it began with.
+    pub(super) generation: u64,
+    pub(super) endpoint: Node,
+    pub(super) error: String,
+    /// Whether they are refreshed at once, however often that did not help.
+    pub(super) is_urgent: bool,
+}
+
+/// A user who may have less under way than others.
+#[derive(Debug)]
+pub(super) struct Restricted<'a> {
+    pub(super) user: &'a str,
+    pub(super) allowed: Allowed,
+    /// Attempts that began earlier do not count.
+    pub(super) number: u64,
+    /// Which of the user's events is tried.
+    pub(super) order: ClaimOrder,
+    /// Where one is tried only if there is nowhere else.
+    pub(super) last_resort: &'a [Node],
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -73,20 +104,16 @@ impl Credentials {
         self.users.get(user_id).map_or(0, |user| user.generation)
     }
 
-    /// An attempt that began under `generation` was refused. Returns how many refreshes did not help.
-    pub(super) fn refused(
-        &mut self,
-        user_id: &str,
-        generation: u64,
-        error: String,
-        is_urgent: bool,
-        now: DateTime<Utc>,
-    ) -> usize {
+    /// An attempt was refused. Returns how many refreshes did not help.
+    pub(super) fn refused(&mut self, user_id: &str, refusal: Refusal, now: DateTime<Utc>) -> usize {
         let user = self.users.entry(user_id.to_owned()).or_default();
-        user.last_error = error;
-        if user.generation == generation && user.state == Access::Granted {
+        user.last_error = refusal.error;
+        if !user.endpoints.contains(&refusal.endpoint) && user.endpoints.len() < ENDPOINTS {
+            user.endpoints.push(refusal.endpoint);
+        }
+        if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
-                Some(times) if !is_urgent => refresh_delay(times),
+                Some(times) if !refusal.is_urgent => refresh_delay(times),
                 _ => Duration::ZERO,
             };
             user.state = Access::Refused(clock::after(now, delay));
@@ -103,6 +130,7 @@ impl Credentials {
         };
         user.in_vain = 0;
         user.is_on_trial = false;
+        user.endpoints.clear();
         if user.state == Access::Granted && is_last {
             self.users.remove(user_id);
         }
@@ -111,11 +139,14 @@ impl Credentials {
     /// The user whose credentials are to be refreshed next, if that is due; they count as being
     /// refreshed from here on.
     pub(in crate::processor) fn take_refresh(&mut self, now: DateTime<Utc>) -> Option<String> {
+        let signed_out = &self.signed_out;
         let due = self
             .users
             .iter_mut()
             .filter_map(|(id, user)| match user.state {
-                Access::Refused(at) if at <= now => Some((at, id, user)),
+                Access::Refused(at) if at <= now && !signed_out.contains(id) => {
+                    Some((at, id, user))
+                }
                 _ => None,
             });
         let (_, id, user) = due.min_by_key(|(at, ..)| *at)?;
@@ -131,7 +162,11 @@ impl Credentials {
         number: u64,
         now: DateTime<Utc>,
     ) {
-        let user = self.users.entry(user_id.to_owned()).or_default();
+        let refreshing = |user: &&mut User| user.state == Access::Refreshing;
+        let Some(user) = self.users.get_mut(user_id).filter(refreshing) else {
+            // The user has signed in meanwhile: what came of the credentials before says nothing about those of now.
+            return;
+        };
         let delay = refresh_delay(user.in_vain);
         user.in_vain = user.in_vain.saturating_add(1);
         match result {
@@ -144,6 +179,14 @@ impl Credentials {
                 user.last_error.clone_from(error);
                 user.state = Access::Refused(clock::after(now, delay));
             }
+        }
+    }
+
+    /// A refresh was stopped before it said anything: it is due again, unless the user has credentials meanwhile.
+    pub(in crate::processor) fn refresh_stopped(&mut self, user_id: &str, now: DateTime<Utc>) {
+        let user = self.users.get_mut(user_id);
+        if let Some(user) = user.filter(|user| user.state == Access::Refreshing) {
+            user.state = Access::Refused(now);
         }
     }
 
@@ -172,7 +215,7 @@ impl Credentials {
     }
 
     /// The users who may have less under way than others, but for attempts that began before a number.
-    pub(super) fn restricted(&self) -> impl Iterator<Item = (&str, Allowed, u64)> {
+    pub(super) fn restricted(&self) -> impl Iterator<Item = Restricted<'_>> {
         let refused = self.users.iter().filter_map(|(id, user)| {
             let allowed = match user.state {
                 _ if self.signed_out.contains(id) => return None,
@@ -180,10 +223,22 @@ impl Credentials {
                 Access::Granted => return None,
                 Access::Refused(_) | Access::Refreshing => Allowed::Nothing,
             };
-            Some((id.as_str(), allowed, user.number))
+            Some(Restricted {
+                user: id,
+                allowed,
+                number: user.number,
+                order: user.order(),
+                last_resort: &user.endpoints,
+            })
         });
-        let signed_out = self.signed_out.iter();
-        refused.chain(signed_out.map(|id| (id.as_str(), Allowed::Nothing, 0)))
+        let signed_out = self.signed_out.iter().map(|id| Restricted {
+            user: id,
+            allowed: Allowed::Nothing,
+            number: 0,
+            order: ClaimOrder::Usual,
+            last_resort: &[],
+        });
+        refused.chain(signed_out)
     }
 
     pub(super) fn is_signed_out(&self, user_id: &str) -> bool {
@@ -198,10 +253,22 @@ impl Credentials {
 
     /// When the next refresh is due.
     pub(super) fn ends(&self) -> impl Iterator<Item = DateTime<Utc>> {
-        self.users.values().filter_map(|user| match user.state {
-            Access::Refused(at) => Some(at),
-            Access::Granted | Access::Refreshing => None,
+        let users = self.users.iter();
+        users.filter_map(|(id, user)| match user.state {
+            Access::Refused(at) if !self.signed_out.contains(id) => Some(at),
+            Access::Refused(_) | Access::Granted | Access::Refreshing => None,
         })
+    }
+}
+
+impl User {
+    /// Alternately an event that was not tried for longest and the newest, as probes are.
+    fn order(&self) -> ClaimOrder {
+        if self.in_vain.is_multiple_of(2) {
+            ClaimOrder::Newest
+        } else {
+            ClaimOrder::LeastRecent
+        }
     }
 }
 

@@ -116,6 +116,12 @@ impl Judged {
         let verdict = Verdict::Deferred { base: None };
         Self { refused, verdict }
     }
+
+    /// The event's own fault, for good.
+    pub(super) fn rejected(refused: Refused) -> Self {
+        let verdict = Verdict::Rejected;
+        Self { refused, verdict }
+    }
 }
 
 /// Whose fault a refusal is, and what becomes of the event.

@@ -67,7 +67,7 @@ impl Limit {
             _ if in_a_row >= MANY => after.max(LONGEST_PAUSE),
             // What was asked for was not enough.
             Some(earlier) if after.is_zero() || after == earlier.asked => {
-                after.max((earlier.pause * 2).min(LONGEST_PAUSE))
+                after.max(earlier.pause.saturating_mul(2).min(LONGEST_PAUSE))
             }
             _ if after.is_zero() => FIRST_PAUSE,
             _ => after,

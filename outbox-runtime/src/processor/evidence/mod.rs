@@ -45,6 +45,7 @@ mod users; // users who are refused while others pass
 
 pub(super) use self::facts::{Facts, Judged, Refused, Verdict};
 pub(super) use self::node::Node;
+pub(super) use self::refusing::Finality;
 pub(super) use self::room::{Restriction, Want};
 
 /// What a run knows about the services that it sends to.

@@ -5,8 +5,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use super::circuit::Circuit;
-use super::facts::{Facts, Judged, Refused, Verdict};
-use super::{Evidence, Node};
+use super::facts::{Facts, Judged, Refused};
+use super::{Evidence, Node, credentials};
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
 
@@ -17,8 +17,23 @@ const REJECTIONS: usize = 20;
 /// So many users in a row whose refreshed credentials were refused are a fault of the service.
 const USERS: usize = 3;
 
+/// What a rejection makes of its event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::processor) enum Finality {
+    /// A dead letter, but not while everybody is rejected.
+    UntilThePause,
+    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
+    /// not sent again for want of evidence. It is evidence about others as any rejection is.
+    OfThisOne,
+    /// A dead letter, as all that are rejected are, however many.
+    Always,
+}
+
 impl Evidence {
     /// The credentials of the event's user were refused.
+    ///
+    /// They are good where others of the user's events get through. Then it is the event's own fault if others
+    /// do at its endpoint, too, and the endpoint's if nobody does.
     pub(in crate::processor) fn unauthenticated(
         &mut self,
         refused: Refused,
@@ -28,21 +43,31 @@ impl Evidence {
         self.number += 1;
         let user_id = refused.facts.user().to_owned();
         let set = Node::Set(refused.facts.set);
+        let endpoint = refused.facts.endpoint();
         let node = Node::Credentials(user_id.clone());
         let lane = refused.facts.lane();
         self.records.entry(set.clone()).or_default();
-        let record = self.records.entry(node.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&node, &lane));
-        record.refused(lane.clone());
-        self.memory.note(node, lane, passes);
-        if tells_apart {
+        let is_good = self.tells_apart(&node, &lane);
+        let is_own = is_good && self.tells_apart(&endpoint, &lane);
+        let is_silent = self.memory.passes(&endpoint, &lane) == Some(self.passes(&endpoint));
+        self.note(&[&node, &endpoint], &refused.facts);
+        let is_probe = self.refused_as_probe(&refused, now);
+        if is_own && !is_probe {
             return vec![Judged::deferred(refused)];
         }
-        let is_probe = self.refused_as_probe(&refused, now);
-        let error = bounded(&refused.refusal.message);
-        let credentials = &mut self.credentials;
-        let in_vain = credentials.refused(&user_id, generation, error, is_probe, now);
+        if is_good && is_silent && !is_probe {
+            self.open(&endpoint, &refused, 1, now);
+            let mut judged = self.give_back(|facts| endpoint.has_attempt(facts));
+            judged.push(Judged::given_back(refused, Duration::ZERO));
+            return judged;
+        }
+        let refusal = credentials::Refusal {
+            generation,
+            endpoint,
+            error: bounded(&refused.refusal.message),
+            is_urgent: is_probe,
+        };
+        let in_vain = self.credentials.refused(&user_id, refusal, now);
         if is_probe {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }
@@ -65,31 +90,35 @@ impl Evidence {
     pub(in crate::processor) fn rejected(
         &mut self,
         refused: Refused,
-        are_always_final: bool,
+        finality: Finality,
         now: DateTime<Utc>,
     ) -> Vec<Judged> {
         self.number += 1;
-        if !are_always_final && self.is_open_for_rejections(&refused.facts) {
+        if finality == Finality::Always {
+            self.inconclusive(&refused.facts, now);
+            return vec![Judged::rejected(refused)];
+        }
+        if self.is_open_for_rejections(&refused.facts) {
             self.refused_as_probe(&refused, now);
-            return vec![Judged::given_back(refused, Duration::ZERO)];
+            return vec![if finality == Finality::UntilThePause {
+                Judged::given_back(refused, Duration::ZERO)
+            } else {
+                Judged::rejected(refused)
+            }];
         }
         self.inconclusive(&refused.facts, now);
         let mut judged = Vec::new();
         for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
             let lanes = self.rejected.entry(node.clone()).or_default();
             lanes.insert(refused.facts.lane());
-            if are_always_final || lanes.len() < REJECTIONS {
+            if lanes.len() < REJECTIONS {
                 continue;
             }
             self.rejected.remove(&node);
             self.open(&node, &refused, REJECTIONS, now);
             judged.append(&mut self.give_back(|facts| node.has_attempt(facts)));
         }
-        if are_always_final {
-            self.rejected.clear();
-        }
-        let verdict = Verdict::Rejected;
-        judged.push(Judged { refused, verdict });
+        judged.push(Judged::rejected(refused));
         judged
     }
 

@@ -110,7 +110,11 @@ impl Run {
     /// They take turns, so that with few places none keeps the others waiting.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
-        let is_new = |want: &&Want| !empty.iter().any(|asked| asked.is_of_the_same(want));
+        let is_new = |want: &&Want| {
+            let mut asked = empty.iter().filter(|asked| asked.node == want.node);
+            let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
+            is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
+        };
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn % wants.len().max(1);
         let (before, after) = wants.split_at(first);
@@ -333,6 +337,7 @@ impl Run {
             })
         };
         let abort = self.tasks.spawn(refresh);
-        self.jobs.insert(abort.id(), Job::Refresh { user_id });
+        self.jobs
+            .insert(abort.id(), Job::Refresh { user_id, abort });
     }
 }

@@ -16,7 +16,7 @@ use crate::handler::{Delivery, Scope};
 use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement, bounded};
 use crate::processor::attempt::Ended;
 use crate::processor::builder::Rejections;
-use crate::processor::evidence::{Evidence, Facts, Judged, Reach, Refused, Verdict};
+use crate::processor::evidence::{Evidence, Facts, Finality, Judged, Reach, Refused, Verdict};
 use crate::retry::RetryPolicy;
 
 impl Run {
@@ -37,7 +37,7 @@ impl Run {
                 self.leases.remove(&attempt.facts.claim.event.id);
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
-            (Some(Job::Refresh { user_id }), done) => {
+            (Some(Job::Refresh { user_id, .. }), done) => {
                 let result = match done {
                     Some(Done::Refresh(result)) => result,
                     Some(Done::Attempt(ended, _)) => Err(format!("{ended:?}")),
@@ -155,11 +155,15 @@ impl Run {
             retry: attempt.retry,
             took,
         };
-        let are_always_final = self.shared.settings.rejections == Rejections::Always;
+        let finality = match self.shared.settings.rejections {
+            Rejections::Always => Finality::Always,
+            Rejections::Pause if attempt.is_always_charged => Finality::OfThisOne,
+            Rejections::Pause => Finality::UntilThePause,
+        };
         let judged = match class {
             RefusalClass::RateLimited => evidence.rate_limited(refused, reach, now),
             RefusalClass::Unauthenticated => evidence.unauthenticated(refused, generation, now),
-            RefusalClass::Rejected => evidence.rejected(refused, are_always_final, now),
+            RefusalClass::Rejected => evidence.rejected(refused, finality, now),
             _ => evidence.doubted(refused, reach, &flight, now),
         };
         Decided {
@@ -241,14 +245,18 @@ impl Run {
                 next_attempt_at,
                 refusal,
             } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals + 1,
+                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
                 next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
                 error = ?refusal.message, "refused while others pass; will be tried again"
             ),
-            Disposition::Snooze { next_attempt_at } if event.snoozes + 1 >= MANY_SNOOZES => warn!(
-                event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes + 1,
-                next_attempt_at = %next_attempt_at, "snoozed again and again"
-            ),
+            Disposition::Snooze { next_attempt_at }
+                if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
+            {
+                warn!(
+                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
+                    next_attempt_at = %next_attempt_at, "snoozed again and again"
+                );
+            }
             Disposition::Snooze { next_attempt_at } => debug!(
                 event_id = %event.id, event_type = ?event.event_type,
                 next_attempt_at = %next_attempt_at, "snoozed"

@@ -136,7 +136,7 @@ type TaskEnd = Result<(Id, Done), JoinError>;
 
 enum Job {
     Attempt(Box<Attempt>),
-    Refresh { user_id: String },
+    Refresh { user_id: String, abort: AbortHandle },
 }
 
 /// An attempt under way.

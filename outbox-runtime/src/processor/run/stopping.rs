@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use tokio::task::{Id, JoinError};
 use tracing::{info, warn};
 
-use super::{Attempt, FIRST_BACK_OFF, Job, Run, TaskEnd};
+use super::{FIRST_BACK_OFF, Job, Run, TaskEnd};
 use crate::clock;
 use crate::error::StoreError;
 use crate::processor::Stopped;
@@ -82,31 +82,46 @@ impl Run {
 
     /// Records what is left. A passing fault of the store is waited out until the deadline, and for a little while in any case.
     async fn record_until(&mut self, deadline: DateTime<Utc>) -> Result<(), StoreError> {
-        let deadline = deadline.max(clock::after(self.now(), LAST_TRIES));
+        let now = self.now();
+        let deadline = deadline.max(clock::after(now, LAST_TRIES));
+        // As for handlers: the store's clock may be one that nobody moves.
+        let left = (deadline - now).to_std().unwrap_or(LAST_TRIES);
+        let mut patience = std::pin::pin!(clock::pause(left));
+        let mut is_last = false;
         let mut delay = FIRST_BACK_OFF;
         loop {
             let Err(error) = self.record().await else {
                 return Ok(());
             };
             let again = clock::after(self.now(), delay);
-            if !error.is_transient() || again > deadline {
+            if is_last || !error.is_transient() || again > deadline {
                 return Err(error);
             }
             // As Debug has it: what a driver says may hold anything.
             let text = error.to_string();
             warn!(error = ?text, retry_in = ?delay, "the last outcomes could not be recorded");
-            self.shared.clock.sleep_until(again).await;
-            delay *= 2;
+            tokio::select! {
+                biased;
+                () = self.shared.clock.sleep_until(again) => {}
+                () = &mut patience => is_last = true,
+                () = clock::pause(delay.max(LAST_TRIES)) => {}
+            }
+            delay = delay.saturating_mul(2);
         }
     }
 
-    /// Stops the attempts that `which` picks and waits until none of them runs. What has ended by then counts as it ended, whenever
-    /// anybody looks; the others are noted as not attempted. Returns how many these are.
-    pub(super) async fn give_back(&mut self, which: impl Fn(&Attempt) -> bool) -> usize {
+    /// Stops the attempts, and the refresh of credentials, of the users that `which` picks, and waits until none of them runs.
+    /// What has ended by then counts as it ended, whenever anybody looks; the others are noted as not attempted. Returns how
+    /// many attempts these are.
+    pub(super) async fn give_back(&mut self, which: impl Fn(&str) -> bool) -> usize {
         self.take_in_ended();
         let picked = self.jobs.iter().filter_map(|(id, job)| match job {
-            Job::Attempt(attempt) if which(attempt) => {
+            Job::Attempt(attempt) if which(&attempt.facts.claim.event.user_id) => {
                 attempt.abort.abort();
+                Some(*id)
+            }
+            Job::Refresh { user_id, abort } if which(user_id) => {
+                abort.abort();
                 Some(*id)
             }
             _ => None,
@@ -135,11 +150,16 @@ impl Run {
     }
 
     fn note_stopped(&mut self, stopped: Vec<Job>) -> usize {
-        let attempts = stopped.into_iter().filter_map(|job| match job {
-            Job::Attempt(attempt) => Some(attempt),
-            Job::Refresh { .. } => None,
-        });
-        let mut attempts: Vec<_> = attempts.collect();
+        let now = self.now();
+        let mut attempts = Vec::new();
+        for job in stopped {
+            match job {
+                Job::Attempt(attempt) => attempts.push(attempt),
+                Job::Refresh { user_id, .. } => {
+                    self.evidence.credentials.refresh_stopped(&user_id, now);
+                }
+            }
+        }
         // The same order each time, for those who look at it.
         attempts.sort_by_key(|attempt| attempt.facts.claim.event.seq);
         for attempt in &attempts {
@@ -161,12 +181,11 @@ impl Run {
     }
 
     /// Stops what is under way of a user, records what became of it, and claims nothing more of them. When it returns, no handler
-    /// runs for the user.
+    /// runs for the user, and nobody refreshes the user's credentials.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
         self.evidence.credentials.signed_out(user_id.clone());
         self.hand_back_waiting(|waiting| waiting.claim.event.user_id == user_id);
-        let is_of_user = |attempt: &Attempt| attempt.facts.claim.event.user_id == user_id;
-        let given_back = self.give_back(is_of_user).await;
+        let given_back = self.give_back(|user| user == user_id).await;
         self.give_back_doubts(|facts| facts.claim.event.user_id == user_id);
         info!(given_back, "a user has signed out");
         self.record().await

@@ -6,7 +6,7 @@ use tokio::sync::oneshot;
 use tracing::info;
 
 use super::{Command, Run};
-use crate::error::StoreError;
+use crate::error::{StoreError, StoreErrorKind};
 use crate::processor::Stopped;
 use crate::processor::health::Health;
 use crate::statistics::WaitsFor;
@@ -52,7 +52,13 @@ impl Run {
                 Some(Command::Resume { reply }) => {
                     let resumed = self.shared.repository.resume().await;
                     let is_resumed = resumed.is_ok();
+                    let is_closed =
+                        matches!(&resumed, Err(error) if error.kind() == StoreErrorKind::Closed);
                     let _ = reply.send(resumed);
+                    if is_closed {
+                        // For good: the next round is told so, and ends the run.
+                        return;
+                    }
                     if is_resumed {
                         info!("outbox run resumed");
                         self.back_off = None;

@@ -195,9 +195,10 @@ fn explain_in(
             if !row.get::<_, bool>(COLUMNS)? {
                 return Ok(explanation);
             }
-            let front = Lane::of(row, COLUMNS + 1)?.front(conn)?;
+            let seq = row.get("seq")?;
+            let front = Lane::of(row, COLUMNS + 1)?.waits_behind(conn, seq)?;
             Ok(match front {
-                Some(front) => explanation.behind(&front.event),
+                Some(front) => explanation.behind(&front),
                 None => explanation,
             })
         })

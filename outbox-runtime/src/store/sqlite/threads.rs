@@ -14,7 +14,7 @@ use super::reader::{self, Reader};
 use super::watch::Watch;
 use super::writer::{Writer, WriterThread};
 use super::{connect, counter, fault};
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::signal::Signal;
 
@@ -81,7 +81,8 @@ pub(super) async fn open(
             }
         })?
     };
-    let (writer, watch, identity) = opened.await.map_err(|_| fault::closed("open"))??;
+    let opened = clock::awaited(opened).await;
+    let (writer, watch, identity) = opened.ok_or_else(|| fault::closed("open"))??;
 
     let (reader, questions) = Reader::new(
         Arc::clone(path),
@@ -107,7 +108,8 @@ pub(super) async fn open(
             }
         })?
     };
-    opened.await.map_err(|_| fault::closed("open"))??;
+    let opened = clock::awaited(opened).await;
+    opened.ok_or_else(|| fault::closed("open"))??;
 
     Ok(Opened {
         connections: Connections {
@@ -136,7 +138,8 @@ pub(super) async fn apart<T: Send + 'static>(
     let (done, answer) = oneshot::channel();
     let thread = spawn("outbox-files", move || drop(done.send(work())))?;
     drop(thread);
-    answer.await.map_err(|_| fault::closed("open or close"))
+    let answer = clock::awaited(answer).await;
+    answer.ok_or_else(|| fault::closed("open or close"))
 }
 
 fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, StoreError> {

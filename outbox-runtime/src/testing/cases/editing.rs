@@ -134,7 +134,8 @@ pub async fn events_of_one_user_become_those_of_another_in_order(
     let second = create(store, of("u1", 1)).await;
     let third = create(store, of("local", 1)).await;
     let later = create(store, of("local", 2).with_delay(SECOND)).await;
-    let alone = create(store, of("local", 1).with_order(Order::None)).await;
+    let alone = NewEvent::new("log", 1, "local", Operation::Update).with_order(Order::None);
+    let alone = create(store, alone).await;
     let other = create(store, ordered_by_user(of("u1", 3))).await;
     let behind = create(store, ordered_by_user(of("local", 4))).await;
     let untouched = create(store, of("u2", 1)).await;

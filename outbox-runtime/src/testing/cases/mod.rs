@@ -24,6 +24,7 @@ mod enqueueing;
 mod exchanging;
 mod folding;
 mod ordering;
+mod reordering;
 mod rescuing;
 mod selecting;
 mod settling;
@@ -86,8 +87,15 @@ pub use self::ordering::{
     a_skipped_event_that_is_retried_never_runs_beside_another, an_edit_leaves_a_dead_event_dead,
     an_explanation_names_who_goes_first,
     events_ordered_by_user_go_one_after_the_other_whatever_their_entities,
-    lanes_of_different_orders_do_not_wait_for_each_other,
     the_order_of_one_user_holds_up_no_other_user, unordered_events_neither_wait_nor_are_waited_for,
+};
+pub use self::reordering::{
+    a_change_of_owner_keeps_the_older_events_first,
+    after_a_change_of_order_the_older_events_of_an_entity_go_first,
+    an_older_event_that_is_gone_lets_the_newer_one_go,
+    an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones,
+    nothing_folds_over_an_event_of_another_order, several_older_events_are_all_waited_for,
+    types_of_different_orders_do_not_wait_for_each_other,
 };
 pub use self::rescuing::{
     a_clock_that_is_set_back_holds_up_nothing_that_was_due,

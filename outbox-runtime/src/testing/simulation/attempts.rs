@@ -34,6 +34,8 @@ struct Evidence {
     passes: Vec<Pass>,
     /// Of each process and event, when it was refused last, and before that: no process knows what others were answered.
     refusals: BTreeMap<(String, Uuid), [u64; 2]>,
+    /// Of each process and event, its last attempt.
+    latest: BTreeMap<(String, Uuid), u64>,
 }
 
 struct Pass {
@@ -110,6 +112,8 @@ impl Attempt {
             asked: None,
         };
         attempts.under_way.insert(number, under_way);
+        let key = (process.to_owned(), event.id);
+        attempts.evidence.latest.insert(key, number);
         Self {
             ledger: ledger.clone(),
             process: process.to_owned(),
@@ -188,7 +192,11 @@ impl Drop for Attempt {
             return;
         };
         let evidence = &mut book.attempts.evidence;
-        evidence.refused(&self.process, attempt.event.id);
+        let key = (self.process.clone(), attempt.event.id);
+        // Where another one has begun this one's lease was lost, and nobody makes anything of its end.
+        if evidence.latest.get(&key) == Some(&self.number) {
+            evidence.refused(&self.process, attempt.event.id);
+        }
         let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
         // A panic of the handler, after the service had answered it.
         if std::thread::panicking() && matches!(attempt.asked, Some(Asked::Answered(None))) {

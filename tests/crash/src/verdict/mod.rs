@@ -199,6 +199,13 @@ impl Verdict {
                 "dead" => {
                     dead_entities.insert(entity);
                     self.dead.insert(*event);
+                    let reason = row.dead_reason.as_deref();
+                    if told.count(*event, Answer::Reject) > 0 && reason != Some("rejected") {
+                        let problem = format!(
+                            "{event} was rejected, and is dead for another reason: {row:?}"
+                        );
+                        self.problems.push(problem);
+                    }
                 }
                 "pending" if dead_entities.contains(&entity) => drop(self.held.insert(*event)),
                 _ => self.problems.push(format!("{event} is stuck: {row:?}")),

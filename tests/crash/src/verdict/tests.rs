@@ -36,6 +36,7 @@ fn sound() -> (Vec<Record>, Database) {
             attempts: 1,
             max_attempts: 5,
             crashes: 0,
+            dead_reason: None,
             completed_at: Some(i64::from(number)),
         });
     }
@@ -118,11 +119,26 @@ fn what_is_behind_a_dead_one_is_held_and_not_stuck() {
         records.retain(|record| *record != started(6, 1));
         records.retain(|record| *record != answered(6, 1, Answer::Ok));
         database.rows[1].status = "dead".to_owned();
+        database.rows[1].dead_reason = Some("rejected".to_owned());
         database.rows[2].status = "pending".to_owned();
         database.rows[2].attempts = 0;
     });
     verdict.assert_sound();
     assert_eq!((verdict.dead.len(), verdict.held.len()), (1, 1));
+}
+
+#[test]
+fn a_rejection_that_was_taken_for_a_failure_is_found() {
+    assert_finds(
+        "was rejected, and is dead for another",
+        |records, database| {
+            records.truncate(4);
+            database.rows.truncate(1);
+            records[3] = answered(0, 1, Answer::Reject);
+            database.rows[0].status = "dead".to_owned();
+            database.rows[0].dead_reason = Some("attempts_exhausted".to_owned());
+        },
+    );
 }
 
 #[test]

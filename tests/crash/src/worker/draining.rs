@@ -1,29 +1,33 @@
 //! Draining: delivering until nothing is left that could be delivered.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::{EntityId, StoreError};
+use outbox_runtime::{BoxError, EntityId};
 
 use super::{Worker, pause};
 use crate::ledger::Record;
+use crate::rows::Database;
 
 /// Longer than any lease and any delay of a plan.
 const LONG: Duration = Duration::from_secs(30);
 
 /// Returns once every entity's events are delivered, or wait behind a dead one. Asks again where the store fails.
-pub(super) async fn drain(worker: &Worker, store: &SqliteStore, running: &Running) {
+pub(super) async fn drain(worker: &Worker, running: &Running) {
     let mut stuck = 0;
     while stuck < 3 {
-        match flush_all(store, running).await {
+        match flush_all(worker, running).await {
             Ok(true) => {
                 worker.ledger.write(&Record::Drained);
                 return;
             }
             Ok(false) => stuck += 1,
             Err(error) => {
-                worker.failed("drain", &error);
+                worker.ledger.write(&Record::Failed {
+                    operation: "drain".to_owned(),
+                    kind: "Drain".to_owned(),
+                    text: error.to_string(),
+                });
                 pause(50).await;
             }
         }
@@ -43,22 +47,14 @@ pub(super) async fn until_cleaned_up(worker: &Worker, store: &SqliteStore) {
 }
 
 /// Whether nothing is left.
-async fn flush_all(store: &SqliteStore, running: &Running) -> Result<bool, StoreError> {
-    let mut entities = BTreeSet::new();
-    for status in [
-        OutboxStatus::Pending,
-        OutboxStatus::Processing,
-        OutboxStatus::Failed,
-    ] {
-        let events = store.fetch_events(status, None, None).await?;
-        entities.extend(
-            events
-                .iter()
-                .filter_map(|event| event.entity_id.as_integer()),
-        );
-    }
+async fn flush_all(worker: &Worker, running: &Running) -> Result<bool, BoxError> {
+    let path = worker.plan.database.clone();
+    let busy_timeout = Duration::from_millis(worker.plan.busy_timeout);
+    // By plain SQL: the library has no listing of all that is undelivered as it is at one moment.
+    let undelivered =
+        tokio::task::spawn_blocking(move || Database::undelivered(&path, busy_timeout));
     let mut done = true;
-    for entity in entities {
+    for entity in undelivered.await?? {
         let flushed = running.flush(EntityId::from(entity), LONG).await?;
         done &= !matches!(flushed, outbox_runtime::Flushed::TimedOut(_));
     }

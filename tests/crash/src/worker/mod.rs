@@ -101,10 +101,10 @@ async fn run(plan: Plan) -> i32 {
                         }
                         match then {
                             Then::Serve => pending().await,
-                            Then::Drain => draining::drain(&worker, &store, &running).await,
+                            Then::Drain => draining::drain(&worker, &running).await,
                         }
                     }
-                    Work::Drain => draining::drain(&worker, &store, &running).await,
+                    Work::Drain => draining::drain(&worker, &running).await,
                     Work::Upkeep => draining::until_cleaned_up(&worker, &store).await,
                     _ => pending().await,
                 }

@@ -8,6 +8,7 @@ use rusqlite::{Connection, ErrorCode, Savepoint};
 use super::gate::Gate;
 use crate::error::{BoxError, StoreError, StoreErrorKind, TransactionError, causes};
 use crate::store::sqlite::fault::fault;
+use crate::waiting::Inside;
 
 const OPERATION: &str = "transaction";
 
@@ -23,6 +24,7 @@ pub(in crate::store::sqlite) fn run<T>(
     let savepoint = conn.savepoint().map_err(failed)?;
     let done = {
         let _closed = gate.close();
+        let _inside = Inside::a_transaction();
         work(&savepoint)
     };
     let refused = gate.take_refused();
@@ -59,6 +61,8 @@ fn not_allowed(what: &str, path: &Path, error: BoxError) -> StoreError {
     } else if what.ends_with("TACH") {
         "an attached database would stay on the store's connection; attach it where the connection is opened, with \
          `SqliteStoreBuilder::on_connect`, or open a connection of your own"
+    } else if what.starts_with("ALTER") {
+        "under a new name it could take the place of the outbox's own on the store's connection; make it anew as it is to be"
     } else if what.starts_with("CREATE") {
         "it would take the place of the outbox's own on the store's connection; give it another name"
     } else {

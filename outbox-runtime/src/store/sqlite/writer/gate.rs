@@ -3,7 +3,7 @@
 //! The authorizer and the commit hook are set once. Setting an authorizer makes SQLite prepare every statement
 //! anew, so a flag switches it instead.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 
 use rusqlite::Connection;
@@ -20,6 +20,8 @@ pub(in crate::store::sqlite) struct Gate {
     may_commit: AtomicBool,
     /// What the closure was not allowed to run first.
     refused: Mutex<Option<String>>,
+    /// A trigger on a table of ours is being made: so many entries of a schema until the one that says where.
+    entries_of_a_trigger: AtomicU8,
 }
 
 impl Gate {
@@ -28,7 +30,7 @@ impl Gate {
         let gate = Arc::new(Self::default());
         let authorizer = Arc::clone(&gate);
         conn.authorizer(Some(move |context: AuthContext<'_>| {
-            authorizer.decide(&context.action)
+            authorizer.decide(&context)
         }))?;
         let commits = Arc::clone(&gate);
         // `true` turns the commit into a rollback.
@@ -56,15 +58,42 @@ impl Gate {
         committed
     }
 
-    fn decide(&self, action: &AuthAction<'_>) -> Authorization {
+    fn decide(&self, context: &AuthContext<'_>) -> Authorization {
         if !self.is_closed.load(Ordering::Relaxed) {
             return Authorization::Allow;
         }
-        match refusal(action) {
+        match self
+            .refusal_of_a_trigger(&context.action)
+            .or_else(|| refusal(context))
+        {
             None => Authorization::Allow,
             Some(what) => {
                 lock(&self.refused).get_or_insert(what);
                 Authorization::Deny
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// `CREATE TRIGGER temp.x ON main.y` is told as a trigger in `main`, then its two entries: that of its table's schema,
+    /// which is none, and its own.
+    fn refusal_of_a_trigger(&self, action: &AuthAction<'_>) -> Option<String> {
+        let ahead = &self.entries_of_a_trigger;
+        match *action {
+            AuthAction::CreateTrigger { table_name, .. } if is_ours(table_name) => {
+                ahead.store(2, Ordering::Relaxed);
+                None
+            }
+            AuthAction::Insert { table_name } => {
+                let left = ahead.load(Ordering::Relaxed);
+                ahead.store(left.saturating_sub(1), Ordering::Relaxed);
+                (left == 1 && table_name.eq_ignore_ascii_case("sqlite_temp_master"))
+                    .then(|| "CREATE TRIGGER temp.x ON a table of the outbox".to_owned())
+            }
+            _ => {
+                ahead.store(0, Ordering::Relaxed);
+                None
             }
         }
     }
@@ -81,8 +110,9 @@ impl Drop for Closed<'_> {
 }
 
 /// What a closure may not run, in words; `None`: it may.
-fn refusal(action: &AuthAction<'_>) -> Option<String> {
-    match *action {
+fn refusal(context: &AuthContext<'_>) -> Option<String> {
+    let in_temp = context.database_name.is_some_and(is_temp);
+    match context.action {
         AuthAction::Transaction { operation } => Some(
             match operation {
                 TransactionOperation::Begin => "BEGIN",
@@ -99,18 +129,37 @@ fn refusal(action: &AuthAction<'_>) -> Option<String> {
         } if !leaves_the_connection_alone(pragma_name) => {
             Some(format!("PRAGMA {}", pragma_name.to_ascii_lowercase()))
         }
-        // It would take the place of ours in every later statement of this connection.
+        // It would take the place of ours in every later statement of this connection. `CREATE TABLE temp.x` is told as
+        // that of a table in a database, unlike `CREATE TEMP TABLE x`.
         AuthAction::CreateTempTable { table_name } if is_ours(table_name) => {
             Some(format!("CREATE TEMP TABLE {table_name}"))
+        }
+        AuthAction::CreateTable { table_name } if in_temp && is_ours(table_name) => {
+            Some(format!("CREATE TABLE temp.{table_name}"))
         }
         AuthAction::CreateTempView { view_name } if is_ours(view_name) => {
             Some(format!("CREATE TEMP VIEW {view_name}"))
         }
+        AuthAction::CreateView { view_name } if in_temp && is_ours(view_name) => {
+            Some(format!("CREATE VIEW temp.{view_name}"))
+        }
         AuthAction::CreateTempTrigger { table_name, .. } if is_ours(table_name) => {
             Some(format!("CREATE TEMP TRIGGER ON {table_name}"))
         }
+        AuthAction::CreateVtable { table_name, .. } if in_temp && is_ours(table_name) => {
+            Some(format!("CREATE VIRTUAL TABLE temp.{table_name}"))
+        }
+        // What it is to be called is not told.
+        AuthAction::AlterTable {
+            database_name,
+            table_name,
+        } if is_temp(database_name) => Some(format!("ALTER TABLE temp.{table_name}")),
         _ => None,
     }
+}
+
+fn is_temp(database: &str) -> bool {
+    database.eq_ignore_ascii_case("temp")
 }
 
 fn is_ours(name: &str) -> bool {
