@@ -3,6 +3,9 @@
 use std::any::TypeId;
 use std::borrow::Cow;
 use std::fmt;
+use std::num::NonZero;
+use std::rc::Rc;
+use std::sync::Arc;
 
 use uuid::Uuid;
 
@@ -58,21 +61,25 @@ impl EntityIdType {
     /// That of a type that becomes an id without the help of the application.
     pub(crate) fn of_known<T: 'static>() -> Option<Self> {
         let is_one_of = |types: &[TypeId]| types.contains(&TypeId::of::<T>());
-        let integers = [
-            TypeId::of::<i8>(),
-            TypeId::of::<i16>(),
-            TypeId::of::<i32>(),
-            TypeId::of::<i64>(),
-            TypeId::of::<u8>(),
-            TypeId::of::<u16>(),
-            TypeId::of::<u32>(),
-            TypeId::of::<u64>(),
+        macro_rules! integers {
+            ($($integer:ty)+) => {
+                [$(TypeId::of::<$integer>(), TypeId::of::<NonZero<$integer>>()),+]
+            };
+        }
+        let integers = integers!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);
+        let strings = [
+            TypeId::of::<String>(),
+            TypeId::of::<&'static str>(),
+            TypeId::of::<Cow<'static, str>>(),
+            TypeId::of::<Box<str>>(),
+            TypeId::of::<Arc<str>>(),
+            TypeId::of::<Rc<str>>(),
         ];
         if is_one_of(&integers) {
             Some(Self::INTEGER)
         } else if is_one_of(&[TypeId::of::<Uuid>()]) {
             Some(Self::UUID)
-        } else if is_one_of(&[TypeId::of::<String>(), TypeId::of::<&'static str>()]) {
+        } else if is_one_of(&strings) {
             Some(Self::TEXT)
         } else {
             is_one_of(&[TypeId::of::<EntityId>()]).then_some(Self::ANY)

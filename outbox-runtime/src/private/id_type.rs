@@ -18,6 +18,15 @@ impl<T> IdOf<T> {
     pub const NEW: Self = Self(PhantomData);
 }
 
+/// Serde reads a `&str` only of what is `'static` itself, which the compiler notices too late to take another method.
+impl IdOf<&'static str> {
+    /// Strings.
+    #[must_use]
+    pub fn __outbox_id_type(&self) -> EntityIdType {
+        EntityIdType::TEXT
+    }
+}
+
 /// A type that serde reads: what is in it can be seen.
 pub trait IdByShape {
     /// What its ids are.

@@ -6,7 +6,7 @@ use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use outbox_runtime::EntityId;
+use outbox_runtime::{EntityId, EntityIdType};
 use outbox_runtime::prelude::*;
 
 macro_rules! entity {
@@ -58,5 +58,11 @@ fn main() {
         Counted "goal:7".into(), "user-1".into() => "goal:7", "user-1";
         Boxed "7".into(), "user-1".into() => 7, "user-1";
         Static "goal:7", "user-1" => "goal:7", "user-1";
+    }
+    for integer in [Size::entity_id_type(), Large::entity_id_type(), Positive::entity_id_type()] {
+        assert_eq!(integer, EntityIdType::INTEGER);
+    }
+    for text in [Borrowed::entity_id_type(), Shared::entity_id_type(), Boxed::entity_id_type(), Static::entity_id_type()] {
+        assert_eq!(text, EntityIdType::TEXT);
     }
 }
