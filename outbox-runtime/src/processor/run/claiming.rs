@@ -44,8 +44,11 @@ impl Run {
             return Ok(self.ended_meanwhile);
         }
         let restrictions = self.restrictions();
+        // Where there are more claims than a round makes, the next round goes on with what is due.
+        let mut asked = self.wants();
+        asked.append(&mut empty);
         // What could not be claimed now is not when it is due either, but when something else happens.
-        let was_asked = |node: &Node| empty.iter().any(|want| want.node.as_ref() == Some(node));
+        let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
         let without = restrictions
             .iter()
             .filter(|it| !it.is_asked_for(&restrictions, was_asked));
