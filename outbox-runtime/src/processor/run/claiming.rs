@@ -22,6 +22,7 @@ impl Run {
     /// as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
+        self.look_for_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
         for _ in 0..CLAIMS {
             let Some(want) = self.next_want(&empty) else {
@@ -204,7 +205,7 @@ impl Run {
     fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
-            .with_event_types(routes.claimable(&self.unhandled));
+            .with_event_types(routes.claimable(self.unhandled.types()));
         let request = routes
             .own_leases()
             .fold(request, |request, (event_type, lease)| {
@@ -240,17 +241,6 @@ impl Run {
                 self.leave_alone(&claim.event.event_type);
                 self.hand_back(&claim);
             }
-        }
-    }
-
-    /// Nobody takes events of this type.
-    pub(super) fn leave_alone(&mut self, event_type: &str) {
-        if !self.unhandled.iter().any(|known| known == event_type) {
-            warn!(
-                ?event_type,
-                "no handler takes this event type; its events wait"
-            );
-            self.unhandled.push(event_type.to_owned());
         }
     }
 
