@@ -104,8 +104,8 @@ pub use crate::enqueue::{
     BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
 };
 pub use crate::entity::{
-    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityOptions, OnDead, Order,
-    OutboxEntity,
+    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityIdType, EntityOptions,
+    OnDead, Order, OutboxEntity,
 };
 pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,

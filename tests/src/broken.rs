@@ -5,9 +5,9 @@ use std::sync::{Arc, Mutex};
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Disposition, Exchange, Lease, LeaseToken, MemoryStore, NewEvent,
-    Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Rescued, Revision,
-    Settled, Settlement, StoreError, StoreErrorKind, SystemClock, async_trait,
+    Claim, ClaimRequest, Clock, Disposition, EntityId, Exchange, Lease, LeaseToken, MemoryStore,
+    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Rescued,
+    Revision, Settled, Settlement, StoreError, StoreErrorKind, SystemClock, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -55,6 +55,20 @@ pub enum Flaw {
     NeverSuspends,
     /// Tells a clock that it does not go by.
     TellsAnotherClock,
+    /// Hands events out without saying where they go.
+    DropsDestinations,
+    /// Says that a delivery marked by hand is recorded, whoever has the lease.
+    MarksForAnybody,
+    /// Lists as pending only what is due and never failed.
+    ListsWhatIsDue,
+    /// Tells of an entity only what is undelivered.
+    HidesWhatIsDone,
+    /// Discards one dead letter at a time.
+    DiscardsOne,
+    /// Keeps the version of metadata that is edited.
+    KeepsTheVersion,
+    /// Tells the newest of the stale events first.
+    ListsTheNewestFirst,
     /// Hands out nothing, and says so in these words.
     SpeaksInTongues(&'static str),
     /// Records outcomes only when asked for the fourth time, and says why in these words.
@@ -117,6 +131,9 @@ impl Broken {
             Flaw::ForgetsToCount => claims
                 .iter_mut()
                 .for_each(|claim| claim.event.attempt_count -= 1),
+            Flaw::DropsDestinations => claims
+                .iter_mut()
+                .for_each(|claim| claim.event.destination = None),
             Flaw::HandsOutTwice => {
                 let again = self.handed_out.lock().unwrap().pop();
                 self.handed_out
@@ -168,6 +185,70 @@ impl Broken {
             Flaw::DropsTexts => self.inner.mark_as_failed(lease, "").await,
             _ => self.inner.mark_as_failed(lease, error).await,
         }
+    }
+
+    async fn complete(&self, lease: &Lease) -> Result<Settled, StoreError> {
+        let settled = self.inner.mark_as_completed(lease).await?;
+        Ok(match self.flaw {
+            Flaw::MarksForAnybody => Settled::Recorded,
+            _ => settled,
+        })
+    }
+
+    async fn list_pending(
+        &self,
+        user_id: Option<&str>,
+        limit: Option<usize>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut events = self.inner.fetch_pending_events(user_id, limit).await?;
+        if self.flaw == Flaw::ListsWhatIsDue {
+            let now = self.inner.clock().now();
+            events.retain(|event| {
+                event.status == OutboxStatus::Pending && event.next_attempt_at <= now
+            });
+        }
+        Ok(events)
+    }
+
+    async fn list_for_entity(
+        &self,
+        entity_id: &EntityId,
+        event_type: Option<&str>,
+        user_id: Option<&str>,
+    ) -> Result<Vec<OutboxEvent>, StoreError> {
+        let events = self
+            .inner
+            .fetch_events_for_entity(entity_id, event_type, user_id);
+        let mut events = events.await?;
+        if self.flaw == Flaw::HidesWhatIsDone {
+            events.retain(|event| event.completed_at.is_none() && event.dead_reason.is_none());
+        }
+        Ok(events)
+    }
+
+    async fn discard_some(&self, ids: &[uuid::Uuid]) -> Result<u64, StoreError> {
+        match self.flaw {
+            Flaw::DiscardsOne => self.inner.discard(&ids[..ids.len().min(1)]).await,
+            _ => self.inner.discard(ids).await,
+        }
+    }
+
+    async fn edit(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        let mut edited = event.clone();
+        if self.flaw == Flaw::KeepsTheVersion
+            && let Some(stored) = self.inner.fetch_event(event.id).await?
+        {
+            edited.metadata_version = stored.metadata_version;
+        }
+        self.inner.update_event(&edited).await
+    }
+
+    async fn list_stale(&self, user_id: Option<&str>) -> Result<Vec<OutboxEvent>, StoreError> {
+        let mut events = self.inner.stale_events(user_id).await?;
+        if self.flaw == Flaw::ListsTheNewestFirst {
+            events.reverse();
+        }
+        Ok(events)
     }
 
     async fn first_completion(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
@@ -282,6 +363,12 @@ macro_rules! broken {
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
     (@do mark_as_failed($self:ident, $($arg:ident),*)) => { $self.mark($($arg),*).await };
+    (@do mark_as_completed($self:ident, $lease:ident)) => { $self.complete($lease).await };
+    (@do fetch_pending_events($self:ident, $($arg:ident),*)) => { $self.list_pending($($arg),*).await };
+    (@do fetch_events_for_entity($self:ident, $($arg:ident),*)) => { $self.list_for_entity($($arg),*).await };
+    (@do discard($self:ident, $ids:ident)) => { $self.discard_some($ids).await };
+    (@do update_event($self:ident, $event:ident)) => { $self.edit($event).await };
+    (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
     (@do suspend($self:ident,)) => { $self.freeze().await };
     (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };

@@ -103,6 +103,37 @@ async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
     assert!(pending.iter().all(|event| event.attempt_count == 0));
 }
 
+/// Where time is virtual, a handler that sleeps by the store's clock is as slow as that says.
+#[test]
+fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
+    on_each_store(|store, clock: ManualClock| async move {
+        enqueue_all(&*store).await;
+        let slow = clock.clone();
+        let (calls, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counted, begins) = (Arc::clone(&calls), Arc::clone(&begun));
+        let set = HandlerSet::new().with::<Note>(move |_| {
+            let (slow, begins) = (slow.clone(), Arc::clone(&begins));
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                begins.add_permits(1);
+                slow.sleep(Duration::from_millis(50)).await;
+                Ok(())
+            }
+        });
+        let builder = Processor::builder(Arc::clone(&store)).handlers(set);
+        let running = builder.max_concurrency(1).build().unwrap().start("u1");
+        for call in 1..=100 {
+            within(begun.acquire()).await.unwrap().forget();
+            assert_eq!(with_a_handler(&*store).await, 1, "call {call}");
+            let ends = clock.now() + Duration::from_millis(50);
+            within(clock.until_asleep(ends)).await;
+            clock.set(ends);
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 100);
+        running.stop().await.unwrap();
+    });
+}
+
 #[test]
 fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
     on_each_store(|store, clock: ManualClock| async move {

@@ -73,6 +73,25 @@ mod of_the_suite_itself {
                 "a_store_tells_the_clock_that_due_times_and_leases_go_by",
             ),
             (
+                Flaw::DropsDestinations,
+                "a_claim_hands_out_the_event_as_it_is_stored",
+            ),
+            (
+                Flaw::MarksForAnybody,
+                "marking_by_hand_goes_through_the_same_states",
+            ),
+            (Flaw::ListsWhatIsDue, "listings_show_events_in_every_state"),
+            (Flaw::HidesWhatIsDone, "listings_show_events_in_every_state"),
+            (Flaw::DiscardsOne, "only_what_is_dead_is_discarded"),
+            (
+                Flaw::KeepsTheVersion,
+                "an_edit_changes_what_may_be_edited_and_nothing_else",
+            ),
+            (
+                Flaw::ListsTheNewestFirst,
+                "stale_events_are_those_pending_for_long",
+            ),
+            (
                 Flaw::IgnoresTheToken,
                 "an_outcome_under_an_older_claim_is_not_recorded",
             ),

@@ -95,6 +95,42 @@ async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entit
         store
             .transaction(|tx| {
                 tx.execute(INSERT, [])?;
+                let events = [note(1, "a"), too_large()];
+                let answers = events.iter().map(|event| event.enqueue_create().on(tx));
+                Ok(answers.collect::<Vec<_>>())
+            })
+            .await,
+    );
+    refused(
+        store
+            .transaction(|tx| {
+                tx.execute(INSERT, [])?;
+                Ok(Some(too_large()).map(|note| note.enqueue_create().on(tx)))
+            })
+            .await,
+    );
+    refused(
+        store
+            .transaction(|tx| {
+                tx.execute(INSERT, [])?;
+                let first = note(1, "a").enqueue_create().on(tx);
+                Ok((first, too_large().enqueue_update().on(tx)))
+            })
+            .await,
+    );
+    refused(
+        store
+            .transaction(|tx| {
+                tx.execute(INSERT, [])?;
+                let answer = too_large().enqueue_create().on(tx);
+                Ok(answer.map_err(outbox_runtime::BoxError::from))
+            })
+            .await,
+    );
+    refused(
+        store
+            .transaction(|tx| {
+                tx.execute(INSERT, [])?;
                 Ok(enqueue_all(&[note(1, "a"), too_large()]).on(tx))
             })
             .await,

@@ -150,8 +150,7 @@ fn events_ordered_by_user_are_delivered_one_after_the_other_and_hold_up_no_other
 #[test]
 fn unordered_events_of_one_entity_are_delivered_side_by_side() {
     on_each_store(|store, _| async move {
-        enqueue(&store, note(1).enqueue_update()).await;
-        for _ in 0..3 {
+        for _ in 0..4 {
             let event = ordered("u1", 1, Order::None);
             store.create_event(event).await.unwrap();
         }
@@ -163,6 +162,31 @@ fn unordered_events_of_one_entity_are_delivered_side_by_side() {
         calls.into_iter().for_each(outbox_tests::Call::ok);
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_waits_from_before_an_update_that_changed_the_order_is_delivered_first() {
+    on_each_store(|store, _| async move {
+        let orders = [Order::Entity, Order::User, Order::None];
+        for (id, was) in (1..).zip(orders) {
+            for is in orders.into_iter().filter(|is| *is != was) {
+                let older = ordered("u1", id, was);
+                let older = store.create_event(older).await.unwrap();
+                let newer = ordered("u1", id, is).with_priority(9);
+                let newer = store.create_event(newer).await.unwrap();
+                let (mut remote, running) = start(&store);
+                let call = remote.next().await;
+                assert_eq!(call.event.id, older.id, "{was:?}, then {is:?}");
+                assert!(remote.is_quiet(), "{was:?}, then {is:?}");
+                call.ok();
+                let call = remote.next().await;
+                assert_eq!(call.event.id, newer.id, "{was:?}, then {is:?}");
+                call.ok();
+                assert!(running.flush(id, SOON).await.unwrap().is_delivered());
+                running.stop().await.unwrap();
+            }
+        }
     });
 }
 

@@ -159,12 +159,7 @@ async fn many_lanes_at_once_are_handed_on_by_one_statement() {
 
 #[tokio::test]
 async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
-    for column in [
-        "user_id = 'u2'",
-        "entity_id = 2",
-        "lane = 'user'",
-        "lane = 'none'",
-    ] {
+    for column in ["user_id = 'u2'", "entity_id = 2"] {
         let (made, _) = scene().await;
         let first = change(&made.store, Order::Entity, 3_600).await;
         let second = change(&made.store, Order::Entity, 0).await;
@@ -172,12 +167,56 @@ async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
         let sql = format!("UPDATE outbox_events SET {column} WHERE seq = ?1");
         made.connect().execute(&sql, [first]).unwrap();
         assert_eq!(claimed(&made.store).await, [second], "{column}");
-        // One that waited, and waits for nobody where it is now, may go.
-        let blocked = third;
-        made.connect().execute(&sql, [blocked]).unwrap();
-        let goes = !column.starts_with("lane = 'none'");
-        let expected = if goes { vec![] } else { vec![blocked] };
-        assert_eq!(claimed(&made.store).await, expected, "{column}");
+        // In its new lane it is not the first.
+        made.connect().execute(&sql, [third]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{column}");
+    }
+}
+
+#[tokio::test]
+async fn what_gets_another_order_by_sql_goes_when_those_before_it_are_gone() {
+    for order in ["'user'", "'none'"] {
+        let (made, clock) = scene().await;
+        let [first, second, third, fourth] = [
+            change(&made.store, Order::Entity, 3_600).await,
+            change(&made.store, Order::Entity, 0).await,
+            change(&made.store, Order::Entity, 0).await,
+            change(&made.store, Order::Entity, 0).await,
+        ];
+        let own = made.connect();
+        let sql = format!("UPDATE outbox_events SET lane = {order} WHERE seq = ?1");
+        own.execute(&sql, [first]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{order}");
+        own.execute(TAKES_OUT[0], [first]).unwrap();
+        assert_eq!(claimed(&made.store).await, [second], "{order}");
+        own.execute(&sql, [third]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{order}");
+        own.execute(TAKES_OUT[0], [second]).unwrap();
+        assert_eq!(claimed(&made.store).await, [third], "{order}");
+        clock.advance(LEASE);
+        made.store.rescue().await.unwrap();
+        own.execute(DIES, [third]).unwrap();
+        assert_eq!(claimed(&made.store).await, [fourth], "{order}");
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_renamed_by_sql_keeps_what_waits_for_each_other_and_stops_nothing() {
+    for (was, is) in [
+        (Order::Entity, Order::User),
+        (Order::User, Order::None),
+        (Order::None, Order::Entity),
+    ] {
+        for all in [true, false] {
+            let (made, _) = scene().await;
+            let older = change(&made.store, was, 0).await;
+            let newer = change(&made.store, is, 0).await;
+            let sql = "UPDATE outbox_events SET event_type = 'memo' WHERE seq <= ?1";
+            let last = if all { newer } else { older };
+            made.connect().execute(sql, [last]).unwrap();
+            let expected = if all { vec![older] } else { vec![older, newer] };
+            assert_eq!(claimed(&made.store).await, expected, "{was:?}, then {is:?}");
+        }
     }
 }
 

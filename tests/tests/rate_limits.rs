@@ -31,7 +31,6 @@ struct State {
     answers: Vec<bool>,
     under_way: usize,
     most_under_way: usize,
-    pause_ends: DateTime<Utc>,
 }
 
 impl Service {
@@ -48,7 +47,6 @@ impl Service {
                 answers: Vec::new(),
                 under_way: 0,
                 most_under_way: 0,
-                pause_ends: clock.now(),
             })),
         }
     }
@@ -59,14 +57,8 @@ impl Service {
         if !self.takes.is_zero() {
             self.clock.sleep(self.takes).await;
         }
-        let mut state = self.state.lock().unwrap();
-        state.under_way -= 1;
-        if let Err(after) = answer {
-            let ends = self.clock.now() + after;
-            state.pause_ends = state.pause_ends.max(ends);
-            return Err(HandlerError::rate_limited(after));
-        }
-        Ok(())
+        self.state.lock().unwrap().under_way -= 1;
+        answer.map_err(HandlerError::rate_limited)
     }
 
     fn take_token(&self) -> Result<(), Duration> {
@@ -98,10 +90,6 @@ impl Service {
     fn let_through(&self) -> usize {
         let state = self.state.lock().unwrap();
         state.answers.iter().filter(|allowed| **allowed).count()
-    }
-
-    fn pause_ends(&self) -> DateTime<Utc> {
-        self.state.lock().unwrap().pause_ends
     }
 
     fn most_under_way(&self) -> usize {

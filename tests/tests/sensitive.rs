@@ -328,7 +328,26 @@ fn a_number_is_hidden_in_its_usual_spellings() {
     spelled(&-5_i64, &["-5", "5", "5.0"]);
     spelled(&u64::MAX, &["18446744073709551615"]);
     spelled(&"72.40", &["72.40", "72.4"]);
-    spelled(&"1234567.5", &["1,234,567.5", "1.234.567,5"]);
+    spelled(
+        &"1234567.5",
+        &[
+            "1,234,567.5",
+            "1.234.567,5",
+            "1 234 567.5",
+            "1’234’567.5",
+            "1\u{2009}234\u{2009}567,5",
+            "12,34,567.5",
+            "123,4567.5",
+        ],
+    );
+    spelled(&0.5_f64, &["0.5", ".5", "-.5", ",5", ".50", ".5e0", "5e-1"]);
+    spelled(
+        &0.1_f32,
+        &["0.1", "0.10000000149011612", "0.100000001", ".1"],
+    );
+    spelled(&1234_u16, &["1234", "1,234"]);
+    let text = "of 1,234,56 and 1.2.5";
+    assert_eq!(hiding(&[1234.0, 0.5], text), "of [redacted],56 and 1.2.5");
 }
 
 #[test]
@@ -443,6 +462,105 @@ fn a_value_is_hidden_however_a_language_escapes_it() {
     assert_eq!(
         hiding("secret", r"C:\users\u00 \u{ \x"),
         r"C:\users\u00 \u{ \x"
+    );
+}
+
+#[test]
+fn a_value_is_hidden_in_urls_html_and_bytes() {
+    let value = "Müller & Söhne <😢> \"100%\"";
+    for escaped in [
+        // `encodeURIComponent`, a query string, a form.
+        "M%C3%BCller%20%26%20S%C3%B6hne%20%3C%F0%9F%98%A2%3E%20%22100%25%22",
+        "M%c3%bcller+%26+S%c3%b6hne+%3c%f0%9f%98%a2%3e+%22100%25%22",
+        "Müller+%26+Söhne+<😢>+\"100%25\"",
+        // Pages that tell of an error.
+        "Müller &amp; Söhne &lt;😢&gt; &quot;100%&quot;",
+        "M&#252;ller &#38; S&#xF6;hne &#x3c;&#128546;&#x3e; &#34;100%&#34;",
+        // Bytes as Python and Rust show them.
+        r#"M\xc3\xbcller & S\xc3\xb6hne <\xf0\x9f\x98\xa2> \"100%\""#,
+        // One within the other.
+        r"M\u00fcller &amp; S\u00f6hne &lt;\ud83d\ude22&gt; &quot;100%&quot;",
+    ] {
+        let text = format!("refused: '{escaped}'!");
+        assert_eq!(hiding(value, &text), "refused: '[redacted]'!", "{text}");
+    }
+    let lines = "first\r\nsecond";
+    for told in [
+        "first\nsecond",
+        "first\r\nsecond",
+        r"first\r\nsecond",
+        r"first\nsecond",
+        "first%0D%0Asecond",
+    ] {
+        assert_eq!(hiding(lines, told), "[redacted]", "{told:?}");
+        assert_eq!(hiding("first\nsecond", told), "[redacted]", "{told:?}");
+    }
+    // What is no escape is left as it is.
+    let text = "100% sure & 5%; %zz %C3 &; &bogus; &#x110000; é";
+    assert_eq!(hiding("secret", text), text);
+}
+
+#[test]
+fn keys_of_maps_are_hidden_and_names_of_fields_are_not() {
+    #[derive(Serialize)]
+    struct Visit {
+        doctor: String,
+        findings: std::collections::BTreeMap<String, f64>,
+        by_year: std::collections::BTreeMap<u32, bool>,
+    }
+    let visit = Visit {
+        doctor: "Dr. Hirsch".to_owned(),
+        findings: [("HIV viral load".to_owned(), 0.25)].into(),
+        by_year: [(1987, true)].into(),
+    };
+    let text = "findings of the doctor: HIV viral load, by_year 1987, Dr. Hirsch";
+    assert_eq!(
+        hiding(&[Some(visit)], text),
+        "findings of the doctor: [redacted], by_year [redacted], [redacted]"
+    );
+}
+
+#[test]
+fn a_variant_is_hidden_in_the_usual_spellings_of_names() {
+    #[derive(Debug, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Finding {
+        HivPositive,
+        SinceYears(u32),
+        WithNote { note: String },
+    }
+    let findings = [
+        Finding::HivPositive,
+        Finding::SinceYears(17),
+        Finding::WithNote {
+            note: "calm".to_owned(),
+        },
+    ];
+    let expected = "[[redacted], [redacted]([redacted]), [redacted] { note: \"[redacted]\" }]";
+    assert_eq!(hiding(&findings, &format!("{findings:?}")), expected);
+    let text = "hiv_positive, hivPositive, HIV_POSITIVE, hiv-positive, HIV positive, HivPositive";
+    assert_eq!(
+        hiding(&findings, text),
+        "[redacted], [redacted], [redacted], [redacted], HIV positive, [redacted]"
+    );
+}
+
+#[test]
+fn a_time_is_hidden_as_programs_show_it() {
+    let time: chrono::DateTime<chrono::Utc> = "2026-01-02T03:04:05.25Z".parse().unwrap();
+    let text = format!(
+        "{time}, {time:?}, {}, {}",
+        time.to_rfc2822(),
+        time.naive_utc()
+    );
+    assert_eq!(
+        hiding(&time, &text),
+        "[redacted] UTC, [redacted], Fri, 2 Jan 2026 03:04:05 +0000, [redacted]"
+    );
+    assert_eq!(hiding(&time, "2026-01-02 03:04:05+00"), "[redacted]+00");
+    assert_eq!(
+        hiding(&time.naive_utc(), "2026-01-02 03:04:05"),
+        "[redacted]"
     );
 }
 
@@ -653,6 +771,123 @@ fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about
         let place = "`intakes.*[1].*` is of another form, at line 2 column";
         assert!(said.contains(place), "{said}");
         assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
+    });
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Unwilling {
+    Fine,
+    Refused,
+}
+
+impl Serialize for Unwilling {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fine => serializer.serialize_unit(),
+            Self::Refused => Err(serde::ser::Error::custom("CANARY-text is refused")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwilling {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self::Fine)
+    }
+}
+
+/// Everything that an error tells whoever prints it.
+fn all_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    format!("{error} {causes:?} {error:?}")
+}
+
+#[test]
+fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "lab")]
+    struct Lab {
+        #[outbox(entity_id)]
+        id: i64,
+        #[outbox(user_id)]
+        user_id: String,
+        #[outbox(metadata)]
+        shown: std::collections::BTreeMap<String, f64>,
+        #[outbox(metadata, sensitive)]
+        results: std::collections::BTreeMap<String, f64>,
+        #[outbox(metadata, sensitive)]
+        doses: std::collections::BTreeMap<String, Odd>,
+        #[outbox(metadata, sensitive)]
+        unwilling: Unwilling,
+    }
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Odd {
+        #[serde(serialize_with = "as_text")]
+        milligrams: u32,
+    }
+    fn as_text<S: serde::Serializer>(value: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("CANARY-{value}"))
+    }
+    let refused = |change: fn(&mut Lab)| {
+        let mut lab = Lab {
+            id: 1,
+            user_id: "u1".to_owned(),
+            shown: Default::default(),
+            results: Default::default(),
+            doses: Default::default(),
+            unwilling: Unwilling::Fine,
+        };
+        change(&mut lab);
+        let said = all_of(&lab.enqueue_create().into_event().unwrap_err());
+        assert!(!said.contains("CANARY"), "{said}");
+        said
+    };
+    let said = refused(|lab| lab.results = [("CANARY-key".to_owned(), f64::NAN)].into());
+    assert!(said.contains("`results[*]` is NaN"), "{said}");
+    let said = refused(|lab| {
+        lab.doses
+            .insert("CANARY-key".to_owned(), Odd { milligrams: 5 });
+    });
+    assert!(said.contains("`doses.*.*` is of another form"), "{said}");
+    let said = refused(|lab| lab.unwilling = Unwilling::Refused);
+    assert!(said.contains("could not be written"), "{said}");
+}
+
+#[test]
+fn keys_of_a_flattened_map_are_told_by_nobody() {
+    #[derive(Serialize, Deserialize, OutboxEntity)]
+    #[outbox(event_type = "flat", snapshot)]
+    struct Flat {
+        #[outbox(entity_id)]
+        id: i64,
+        #[outbox(user_id)]
+        user_id: String,
+        title: String,
+        #[outbox(sensitive)]
+        #[serde(flatten)]
+        findings: std::collections::BTreeMap<String, f64>,
+    }
+    let mut flat = Flat {
+        id: 1,
+        user_id: "u1".to_owned(),
+        title: "a title".to_owned(),
+        findings: [("CANARY-key".to_owned(), f64::NAN)].into(),
+    };
+    let said = all_of(&flat.enqueue_create().into_event().unwrap_err());
+    assert!(said.contains("NaN") && !said.contains("CANARY"), "{said}");
+    flat.findings = [("CANARY-key".to_owned(), 0.5)].into();
+    assert!(flat.enqueue_create().into_event().is_ok());
+    let mut redaction = Redaction::default();
+    Flat::hide_sensitive(&flat, &mut redaction);
+    assert_eq!(
+        redaction.apply("CANARY-key of a title is .5".to_owned()),
+        "[redacted] of a title is [redacted]"
+    );
+    on_each_store(|store, _| async move {
+        let json = r#"{"id":1,"user_id":"u1","title":"a title","CANARY-key":"CANARY-text"}"#;
+        let said = said_of::<Flat>(&store, json).await;
+        assert!(said.contains("cannot be decoded"), "{said}");
+        assert!(!said.contains("CANARY"), "{said}");
     });
 }
 

@@ -203,6 +203,10 @@ enum Bad {
     SleepsByTheMachinesClockAfterwards,
     CallsEverythingObsolete,
     RejectsEverything,
+    TakesEveryFailureForGood,
+    FailsAfterwards,
+    SnoozesAfterwards,
+    PanicsAfterwards,
 }
 
 struct BadHandler {
@@ -249,6 +253,22 @@ impl OutboxEventHandler for BadHandler {
             Bad::SendsAsAnotherUser => event.user_id = "eve".to_owned(),
             Bad::SendsWithoutMetadata => event.metadata = None,
             Bad::SendsUnderANewId => event.id = Uuid::from_u128(event.id.as_u128() ^ 1),
+            Bad::TakesEveryFailureForGood => {
+                let sent = remote.send(&event).await;
+                return sent.map_err(HandlerError::permanent);
+            }
+            Bad::FailsAfterwards => {
+                remote.send(&event).await?;
+                return Err(HandlerError::retry("the answer could not be read"));
+            }
+            Bad::SnoozesAfterwards => {
+                remote.send(&event).await?;
+                return Err(HandlerError::snooze(std::time::Duration::from_secs(60)));
+            }
+            Bad::PanicsAfterwards => {
+                remote.send(&event).await?;
+                std::panic::resume_unwind(Box::new("the answer could not be read"));
+            }
             Bad::SleepsByTheMachinesClock => sleep_by_the_machines_clock().await,
             Bad::SleepsByTheMachinesClockAfterwards => {
                 let sent = remote.send(&event).await;
@@ -271,7 +291,7 @@ async fn sleep_by_the_machines_clock() {
 #[test]
 fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
     use Invariant::*;
-    let found_by: [(Bad, &[Invariant], &str); 13] = [
+    let found_by: [(Bad, &[Invariant], &str); 17] = [
         (
             Bad::SendsNothing,
             &[CompletedMeansDelivered],
@@ -332,6 +352,26 @@ fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
             Bad::RejectsEverything,
             &[CompletedMeansDelivered],
             "nothing at all",
+        ),
+        (
+            Bad::TakesEveryFailureForGood,
+            &[TrueAnswer],
+            "is refused for good, but",
+        ),
+        (
+            Bad::FailsAfterwards,
+            &[TrueAnswer],
+            "are failures to their handlers",
+        ),
+        (
+            Bad::SnoozesAfterwards,
+            &[TrueAnswer],
+            "are failures to their handlers",
+        ),
+        (
+            Bad::PanicsAfterwards,
+            &[TrueAnswer],
+            "are failures to their handlers",
         ),
     ];
     for (bad, invariants, why) in found_by {

@@ -113,21 +113,25 @@ fn without_a_file_the_command_that_writes_it_is_told() {
 fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
     let folder = locked();
     let expected = r#"{
-  "about": "The shapes of outbox metadata, by set, event type and version. Written by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.",
-  "format": 2,
+  "about": "The shapes of outbox metadata, by set, event type and version, with what keeps events in order. Written by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.",
+  "format": 3,
   "sets": {
     "lume": {
       "moodEntry": {
-        "1": {
-          "object": {
-            "labels": {
-              "list": {
-                "object": {
-                  "name": "string"
+        "order": "entity",
+        "entity_id": "integer",
+        "versions": {
+          "1": {
+            "object": {
+              "labels": {
+                "list": {
+                  "object": {
+                    "name": "string"
+                  }
                 }
-              }
-            },
-            "valence": "float(f64)"
+              },
+              "valence": "float(f64)"
+            }
           }
         }
       }
@@ -185,7 +189,7 @@ fn a_raised_version_is_added_and_the_older_one_stays() {
     update(&folder, "lume", &raised).unwrap();
     check(&folder, "lume", &raised).unwrap();
     let file: serde_json::Value = serde_json::from_str(&text(&folder)).unwrap();
-    let versions = &file["sets"]["lume"]["moodEntry"];
+    let versions = &file["sets"]["lume"]["moodEntry"]["versions"];
     assert_eq!(versions["1"]["object"]["valence"], "float(f64)");
     assert_eq!(versions["2"]["object"]["mark"], "float(f64)");
 }
@@ -300,7 +304,7 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
     let conflict = good.replacen("  \"format\"", "<<<<<<< HEAD\n  \"format\"", 1);
     let no_shape = good.replace("\"list\"", "\"lsit\"");
     let no_version = good.replace("\"1\": {", "\"one\": {");
-    let more = good.replace("\"format\": 2", "\"format\": 2, \"more\": 1");
+    let more = good.replace("\"format\": 3", "\"format\": 3, \"more\": 1");
     for (damaged, reason) in [
         ("", "EOF"),
         ("[]", "a lock file is an object"),
@@ -331,15 +335,15 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
 #[test]
 fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
     let folder = folder();
-    let later = r#"{"format":3,"shapes":{}}"#;
+    let later = r#"{"format":4,"shapes":{}}"#;
     fs::write(folder.path().join(FILE_NAME), later).unwrap();
     let error = update(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
     assert!(
         matches!(
             error,
             WireLockError::NewerFormat {
-                found: 3,
-                known: 2,
+                found: 4,
+                known: 3,
                 ..
             }
         ),
@@ -568,17 +572,203 @@ fn a_set_takes_the_place_of_no_other_set() {
 }
 
 #[test]
-fn a_file_of_the_first_format_is_read_and_written_anew() {
+fn files_of_older_formats_are_read_and_written_anew() {
+    let mood = r#""moodEntry":{"1":{"object":{"labels":{"list":{"object":{"name":"string"}}},"valence":"float(f64)"}}}"#;
+    for older in [
+        format!(
+            r#"{{"about":"","format":1,"sets":{{"lume":["moodEntry"],"watch":["moodEntry"]}},"events":{{{mood}}}}}"#
+        ),
+        format!(r#"{{"about":"","format":2,"sets":{{"lume":{{{mood}}},"watch":{{{mood}}}}}}}"#),
+    ] {
+        let folder = folder();
+        fs::write(folder.path().join(FILE_NAME), older).unwrap();
+        check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+        let error = check(&folder, "watch", &shapes::<changed::Entity>()).unwrap_err();
+        assert!(matches!(only(&error), Finding::Changed { .. }), "{error}");
+        update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
+        check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+        assert!(text(&folder).contains("\"format\": 3"));
+        // What keeps events in order is not known until the set is written.
+        check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap();
+        update(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
+        check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap_err();
+    }
+}
+
+#[test]
+fn the_generated_assertion_warns_where_the_file_does_not_have_the_order() {
+    const NAME: &str = "the_generated_assertion_warns_where_the_file_does_not_have_the_order";
+    if let Some(folder) = std::env::var_os(FOLDER) {
+        let folder = folder.into_string().unwrap();
+        let shapes: fn() -> EventShapes = EventShapes::of::<goal::Entity>;
+        return outbox_runtime::__private::assert_wire_lock(Some(&folder), "lume", &[Some(shapes)]);
+    }
     let folder = folder();
-    let first = r#"{"about":"","format":1,"sets":{"lume":["moodEntry"],"watch":["moodEntry"]},"events":{
-        "moodEntry":{"1":{"object":{"labels":{"list":{"object":{"name":"string"}}},"valence":"float(f64)"}}}}}"#;
-    fs::write(folder.path().join(FILE_NAME), first).unwrap();
-    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
-    let error = check(&folder, "watch", &shapes::<changed::Entity>()).unwrap_err();
-    assert!(matches!(only(&error), Finding::Changed { .. }), "{error}");
-    update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
-    check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
-    assert!(text(&folder).contains("\"format\": 2"));
+    let older =
+        r#"{"about":"","format":2,"sets":{"lume":{"goal":{"1":{"object":{"title":"string"}}}}}}"#;
+    fs::write(folder.path().join(FILE_NAME), older).unwrap();
+    let warning =
+        "warning: the wire lock of `lume` does not have the order and the type of the id of goal";
+    for (mode, warns) in [("", true), ("update", false), ("", false)] {
+        let output = run_alone(NAME, folder.path(), mode).output().unwrap();
+        let text = text_of(&output);
+        assert!(output.status.success(), "{text}");
+        assert_eq!(text.contains(warning), warns, "{text}");
+    }
+}
+
+entity!(by_user: "moodEntry", [order = "user"], { valence: f64, labels: Vec<Label> });
+entity!(unordered: "moodEntry", [order = "none"], { valence: f64, labels: Vec<Label> });
+
+#[test]
+fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
+    let folder = locked();
+    for (shapes_now, is) in [
+        (shapes::<by_user::Entity>(), "user"),
+        (shapes::<unordered::Entity>(), "none"),
+    ] {
+        let error = check(&folder, "lume", &shapes_now).unwrap_err();
+        let path = folder.path().join(FILE_NAME);
+        assert_eq!(
+            error.to_string(),
+            format!(
+                "{} does not describe the events of `lume` as they are:\n\
+                 moodEntry: order: entity → {is}\n  \
+                 rows that wait keep the order `entity`; an event that is enqueued from now on goes by `{is}`, and after \
+                 those of its entity that wait\n  \
+                 if that is meant, `OUTBOX_LOCK=update cargo test` takes the new order",
+                path.display()
+            )
+        );
+        let other = locked();
+        update(&other, "lume", &shapes_now).unwrap();
+        check(&other, "lume", &shapes_now).unwrap();
+        let back = check(&other, "lume", &shapes::<mood::Entity>()).unwrap_err();
+        assert!(
+            matches!(only(&back), Finding::OrderChanged { .. }),
+            "{back}"
+        );
+    }
+}
+
+/// A mood whose id is of another type.
+macro_rules! mood_with_id {
+    ($module:ident: $type:ty) => {
+        mod $module {
+            use super::*;
+
+            #[derive(OutboxEntity)]
+            #[outbox(event_type = "moodEntry")]
+            pub(super) struct Entity {
+                #[outbox(entity_id)]
+                pub(super) id: $type,
+                #[outbox(user_id)]
+                pub(super) user_id: String,
+                #[outbox(metadata)]
+                pub(super) valence: f64,
+                #[outbox(metadata)]
+                pub(super) labels: Vec<Label>,
+            }
+        }
+    };
+}
+
+/// An id of the application's own, `$read` by serde or not.
+macro_rules! own_id {
+    ($name:ident($type:ty) $(, $read:ident)?) => {
+        #[derive(Debug, Clone $(, $read)?)]
+        struct $name($type);
+
+        impl From<$name> for EntityId {
+            fn from(id: $name) -> Self {
+                id.0.into()
+            }
+        }
+    };
+}
+
+own_id!(MoodNumber(i64), Deserialize);
+own_id!(MoodUuid(uuid::Uuid), Deserialize);
+own_id!(MoodText(String), Deserialize);
+own_id!(Opaque(String));
+
+mood_with_id!(of_i32: i32);
+mood_with_id!(of_u64: u64);
+mood_with_id!(of_uuid: uuid::Uuid);
+mood_with_id!(of_text: String);
+mood_with_id!(of_any: EntityId);
+mood_with_id!(of_own_number: MoodNumber);
+mood_with_id!(of_own_uuid: MoodUuid);
+mood_with_id!(of_own_text: MoodText);
+mood_with_id!(of_opaque: Opaque);
+
+#[test]
+fn the_type_of_an_id_is_known_whatever_it_is_called() {
+    let id_of = |[shapes]: [EventShapes; 1]| shapes.entity_id_type().to_string();
+    for (id, is) in [
+        (id_of(shapes::<of_i32::Entity>()), "integer"),
+        (id_of(shapes::<of_u64::Entity>()), "integer"),
+        (id_of(shapes::<of_uuid::Entity>()), "uuid"),
+        (id_of(shapes::<of_text::Entity>()), "text"),
+        (id_of(shapes::<of_any::Entity>()), "any"),
+        (id_of(shapes::<of_own_number::Entity>()), "integer"),
+        (id_of(shapes::<of_own_uuid::Entity>()), "uuid"),
+        (id_of(shapes::<of_own_text::Entity>()), "text"),
+        (id_of(shapes::<of_opaque::Entity>()), "type Opaque"),
+        (id_of(shapes::<ByHand>()), "unknown"),
+    ] {
+        assert_eq!(id, is);
+    }
+    let unseen = |[shapes]: [EventShapes; 1]| shapes.unseen().to_vec();
+    assert_eq!(
+        unseen(shapes::<of_opaque::Entity>()),
+        ["moodEntry: the id within `Opaque`"]
+    );
+    assert_eq!(
+        unseen(shapes::<ByHand>()),
+        ["moodEntry: the type of its id"]
+    );
+    assert!(unseen(shapes::<of_own_uuid::Entity>()).is_empty());
+}
+
+#[test]
+fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() {
+    let folder = locked();
+    for same in [
+        shapes::<of_i32::Entity>(),
+        shapes::<of_u64::Entity>(),
+        shapes::<of_own_number::Entity>(),
+    ] {
+        check(&folder, "lume", &same).unwrap();
+    }
+    for (other, is) in [
+        (shapes::<of_uuid::Entity>(), "uuid"),
+        (shapes::<of_own_uuid::Entity>(), "uuid"),
+        (shapes::<of_text::Entity>(), "text"),
+        (shapes::<of_any::Entity>(), "any"),
+        (shapes::<of_opaque::Entity>(), "type Opaque"),
+    ] {
+        let error = check(&folder, "lume", &other).unwrap_err();
+        let changed = Finding::EntityIdChanged {
+            event_type: "moodEntry".to_owned(),
+            was: "integer".to_owned(),
+            is: is.to_owned(),
+        };
+        assert_eq!(*only(&error), changed);
+        let message = error.to_string();
+        for told in [
+            format!("moodEntry: entity id: integer → {is}\n"),
+            "rows that wait keep the id that they have".to_owned(),
+            "any other is another entity".to_owned(),
+            "`OUTBOX_LOCK=update cargo test` takes the new type".to_owned(),
+        ] {
+            assert!(message.contains(&told), "{message}");
+        }
+        let accepted = locked();
+        update(&accepted, "lume", &other).unwrap();
+        check(&accepted, "lume", &other).unwrap();
+        check(&accepted, "lume", &shapes::<mood::Entity>()).unwrap_err();
+    }
 }
 
 /// Panics whenever it is read.

@@ -221,6 +221,11 @@ pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
     serde_keys(attrs).find(|meta| meta.path().is_ident("rename_all"))
 }
 
+/// The `default` of a struct's `#[serde(..)]`.
+pub(crate) fn serde_default(attrs: &[Attribute]) -> Option<Meta> {
+    serde_keys(attrs).find(|meta| meta.path().is_ident("default"))
+}
+
 /// Whether a field's `#[serde(..)]` keeps it out of what is written.
 pub(crate) fn is_skipped_by_serde(attrs: &[Attribute]) -> bool {
     serde_keys(attrs)

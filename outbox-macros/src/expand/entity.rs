@@ -37,6 +37,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
         &quote!(AsEntityId),
         &quote!(as_entity_id),
     );
+    let id_type = id_type(&entity.entity_id);
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
     let sensitive = sensitive::value(entity);
@@ -49,6 +50,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
+    //         fn entity_id_type() -> _outbox::EntityIdType { .. }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
@@ -69,6 +71,10 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
                 #entity_id
             }
 
+            fn entity_id_type() -> _outbox::EntityIdType {
+                #id_type
+            }
+
             fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
                 #user_id
             }
@@ -83,6 +89,18 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
 
             #upcast
         }
+    }
+}
+
+/// What the ids are: by what serde reads where it can read them, and else by the name of their type.
+fn id_type(field: &Member<'_>) -> TokenStream {
+    let ty = field.ty;
+    // Output:
+    //     use _outbox::__private::{IdByName as _, IdByShape as _};
+    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_id_type()
+    quote! {
+        use _outbox::__private::{IdByName as _, IdByShape as _};
+        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_id_type()
     }
 }
 

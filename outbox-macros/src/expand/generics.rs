@@ -40,10 +40,18 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
 
 /// The `where` of what writes and reads the metadata struct.
 pub(super) fn of_metadata(metadata: &MetadataFields<'_>) -> Option<TokenStream> {
-    let open = left_open(metadata, &metadata.generics);
+    of_metadata_in(metadata, &metadata.generics)
+}
+
+/// The same for what has all parameters of the entity.
+pub(super) fn of_metadata_in(
+    metadata: &MetadataFields<'_>,
+    generics: &Generics,
+) -> Option<TokenStream> {
+    let open = left_open(metadata, generics);
     // Output: where T: _outbox::MetadataValue
     let more = open.iter().map(|ty| quote!(#ty: _outbox::MetadataValue));
-    where_clause(&metadata.generics, more.collect())
+    where_clause(generics, more.collect())
 }
 
 /// The `where` of an impl that asks `bound` of some of the fields.

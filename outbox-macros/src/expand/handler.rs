@@ -5,7 +5,7 @@ use quote::{quote, quote_spanned};
 
 use super::docs::Links;
 use super::events::member;
-use super::{at, derived_name};
+use super::{at, derived_name, style};
 use crate::model::{EventSet, Variant};
 
 /// The trait with one method a variant. None has a body, so that the compiler names the ones that were left out.
@@ -24,6 +24,8 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
         .variants
         .iter()
         .map(|variant| method(set, variant, runtime));
+    let methods_named = set.variants.iter().map(|variant| &variant.method);
+    let silence = style::silence([&trait_name], methods_named);
     // No `#[diagnostic::on_unimplemented]`: where the user says `no_implicit_prelude` it is not found.
     // Output:
     //     pub trait LumeEventHandler: Send + Sync + 'static {
@@ -34,6 +36,7 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
         ///
         #[doc = #details]
         #[allow(deprecated)]
+        #silence
         #vis trait #trait_name: ::core::marker::Send + ::core::marker::Sync + 'static {
             #(#methods)*
         }

@@ -20,6 +20,7 @@ mod options; // OPTIONS
 mod receiver; // `Self` in the types of fields
 mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
+mod style; // names that a lint objects to
 mod versions; // rows of older versions
 mod wire_lock; // assert_wire_lock
 

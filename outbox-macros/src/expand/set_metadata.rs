@@ -6,7 +6,7 @@ use syn::spanned::Spanned;
 
 use super::docs::Links;
 use super::events::{event_type, member};
-use super::{at, derived_name};
+use super::{at, derived_name, style};
 use crate::model::{EventSet, Variant};
 
 /// The enum, with `Generic` for types outside of the set.
@@ -23,6 +23,8 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
             quote_spanned!(at(entity.span())=> <#entity as #runtime::OutboxEntity>::Metadata);
         quote!(#[doc = #summary] #ident(#metadata))
     });
+    let names = set.variants.iter().map(|variant| variant.ident);
+    let silence = style::silence(names.chain([&enum_name]), []);
     // Output:
     //     pub enum LumeEventMetadata {
     //         MoodEntry(<MoodEntry as ::outbox_runtime::OutboxEntity>::Metadata),
@@ -34,6 +36,7 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
         /// In JSON it is tagged with the event type and of the newest version; rows, which say their version, are read by
         /// `decode`. `Debug` shows the variant alone: payloads do not belong in logs.
         #[allow(deprecated)]
+        #silence
         #vis enum #enum_name {
             #(#variants,)*
             /// The metadata of an event whose type is not in the set.

@@ -7,6 +7,8 @@ use uuid::Uuid;
 use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
+use crate::metadata;
+use crate::redaction::Sensitive;
 
 mod batch; // many changes at once
 mod content; // what makes two events with one id the same
@@ -83,7 +85,10 @@ impl Enqueue {
             }
             Err(source) => Some(EnqueueError::Metadata {
                 event_type: options.event_type().to_owned(),
-                source,
+                source: match E::SENSITIVE {
+                    Sensitive::Nothing => source,
+                    Sensitive::AllBut(_) | Sensitive::ByHand => metadata::without_values(&source),
+                },
             }),
         };
         Self { event, fault }

@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
-use crate::metadata::{DecodeError, RawMetadata};
+use crate::metadata::{DecodeError, RawMetadata, Sight};
 
 /// Reads `metadata` as the entity's handler will, where this build is one that checks.
 pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), EnqueueError> {
@@ -23,10 +23,11 @@ pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), Enque
         let json = serde_json::to_vec(value).unwrap_or_default();
         RawMetadata::from_bytes(json).decode::<E::Metadata>().err()
     };
+    let sight = Sight::of::<E>();
     Err(EnqueueError::Unreadable {
         event_type: E::EVENT_TYPE.to_owned(),
-        path: path(metadata.as_bytes(), &error, reads),
-        reason: match DecodeError::metadata(E::EVENT_TYPE, metadata, &error, E::SENSITIVE) {
+        path: path(metadata.as_bytes(), &error, sight, reads),
+        reason: match DecodeError::metadata(E::EVENT_TYPE, metadata, &error, sight) {
             DecodeError::Metadata { reason, .. } => reason,
             other => other.to_string(),
         },
@@ -37,12 +38,17 @@ pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), Enque
 fn path(
     json: &[u8],
     error: &serde_json::Error,
+    sight: Sight,
     reads: impl Fn(&Map<String, Value>) -> Option<serde_json::Error>,
 ) -> Option<String> {
-    path_at(json, error.line(), error.column())
-        .or_else(|| named(&without_place(error)))
+    let at = match sight {
+        Sight::All => path_at(json, error.line(), error.column()),
+        // A key may be a value.
+        Sight::Places { .. } => Some(sight.path(json, error)).filter(|path| !path.is_empty()),
+    };
+    at.or_else(|| named(&without_place(error)).filter(|key| sight.shows_key(key)))
         // What is flattened is read after all of it was seen, so that the error points to the end.
-        .or_else(|| culprit(json, error, reads))
+        .or_else(|| culprit(json, error, reads).filter(|key| sight.shows_key(key)))
 }
 
 /// The path of the value that contains or ends before the place, below the outermost object.

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use uuid::Uuid;
@@ -129,6 +130,18 @@ impl From<&str> for EntityId {
     }
 }
 
+macro_rules! from_strings {
+    ($($string:ty)+) => {$(
+        impl From<$string> for EntityId {
+            fn from(id: $string) -> Self {
+                Self::from(&*id)
+            }
+        }
+    )+};
+}
+
+from_strings!(Cow<'_, str> Box<str> Arc<str> Rc<str>);
+
 impl From<&EntityId> for EntityId {
     fn from(id: &EntityId) -> Self {
         id.clone()
@@ -155,7 +168,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
     }
 }
 
-/// What the type of an `#[outbox(user_id)]` field must be: a string, a UUID, or a type that says how to be one.
+/// What the type of an `#[outbox(user_id)]` field must be: a string, a UUID, an integer, or a type that says how to be one.
 ///
 /// # Examples
 ///
@@ -173,7 +186,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a user id",
-    label = "not a string and not a Uuid",
+    label = "not a string, a Uuid or an integer",
     note = "for a type of your own, implement `outbox_runtime::AsUserId`"
 )]
 pub trait AsUserId {
@@ -199,20 +212,20 @@ impl AsUserId for Uuid {
     }
 }
 
-impl<T: AsUserId + ?Sized> AsUserId for &T {
+impl AsUserId for Cow<'_, str> {
     fn as_user_id(&self) -> Cow<'_, str> {
-        (**self).as_user_id()
+        Cow::Borrowed(self)
     }
 }
 
-impl<T: AsUserId + ?Sized> AsUserId for Arc<T> {
-    fn as_user_id(&self) -> Cow<'_, str> {
-        (**self).as_user_id()
-    }
+macro_rules! by_pointer {
+    ($($pointer:ty),+) => {$(
+        impl<T: AsUserId + ?Sized> AsUserId for $pointer {
+            fn as_user_id(&self) -> Cow<'_, str> {
+                (**self).as_user_id()
+            }
+        }
+    )+};
 }
 
-impl<T: AsUserId + ?Sized> AsUserId for Box<T> {
-    fn as_user_id(&self) -> Cow<'_, str> {
-        (**self).as_user_id()
-    }
-}
+by_pointer!(&T, Arc<T>, Rc<T>, Box<T>);

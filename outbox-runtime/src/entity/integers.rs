@@ -1,6 +1,9 @@
 //! Ids of every integer type.
 
-use super::EntityId;
+use std::borrow::Cow;
+use std::num::NonZero;
+
+use super::{AsUserId, EntityId};
 
 macro_rules! from_smaller_integers {
     ($($integer:ty)+) => {$(
@@ -14,19 +17,51 @@ macro_rules! from_smaller_integers {
 
 from_smaller_integers!(i8 i16 i32 u8 u16 u32);
 
-/// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger integer, and no id is lost or
-/// becomes another.
-///
-/// # Examples
-///
-/// ```
-/// use outbox_runtime::EntityId;
-///
-/// assert_eq!(EntityId::from(7_u64), EntityId::from(7_i64));
-/// assert_eq!(EntityId::from(u64::MAX).as_text(), Some("18446744073709551615"));
-/// ```
-impl From<u64> for EntityId {
-    fn from(id: u64) -> Self {
-        i64::try_from(id).map_or_else(|_| Self::Text(id.to_string()), Self::Integer)
-    }
+macro_rules! from_larger_integers {
+    ($($integer:ty)+) => {$(
+        /// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger integer, and no id is lost or
+        /// becomes another.
+        ///
+        /// # Examples
+        ///
+        /// ```
+        /// use outbox_runtime::EntityId;
+        ///
+        /// assert_eq!(EntityId::from(7_u64), EntityId::from(7_i64));
+        /// assert_eq!(EntityId::from(u64::MAX).as_text(), Some("18446744073709551615"));
+        /// ```
+        impl From<$integer> for EntityId {
+            fn from(id: $integer) -> Self {
+                i64::try_from(id).map_or_else(|_| Self::Text(id.to_string()), Self::Integer)
+            }
+        }
+    )+};
 }
+
+from_larger_integers!(u64 usize isize u128 i128);
+
+macro_rules! of_each_integer {
+    ($($integer:ty)+) => {$(
+        impl From<NonZero<$integer>> for EntityId {
+            fn from(id: NonZero<$integer>) -> Self {
+                id.get().into()
+            }
+        }
+
+        /// Its digits.
+        impl AsUserId for $integer {
+            fn as_user_id(&self) -> Cow<'_, str> {
+                Cow::Owned(self.to_string())
+            }
+        }
+
+        /// Its digits.
+        impl AsUserId for NonZero<$integer> {
+            fn as_user_id(&self) -> Cow<'_, str> {
+                Cow::Owned(self.to_string())
+            }
+        }
+    )+};
+}
+
+of_each_integer!(i8 i16 i32 i64 i128 isize u8 u16 u32 u64 u128 usize);

@@ -10,11 +10,13 @@ use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // where its changes go
 mod id; // which entity, and whose
+mod id_type; // what its ids are
 mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
 
 pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
+pub use self::id_type::EntityIdType;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
@@ -42,6 +44,12 @@ pub trait OutboxEntity: Sized + 'static {
 
     /// Which entity this is.
     fn entity_id(&self) -> EntityId;
+
+    /// What its ids are, for the [wire lock](crate::wire_lock). Default: not told, so that a change is not noticed.
+    #[must_use]
+    fn entity_id_type() -> EntityIdType {
+        EntityIdType::UNKNOWN
+    }
 
     /// Whose it is.
     fn user_id(&self) -> Cow<'_, str>;

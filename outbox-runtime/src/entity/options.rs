@@ -50,9 +50,10 @@ pub enum Charge {
 /// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
 /// do not wait for each other, whatever they are about.
 ///
-/// An event keeps the order that it was enqueued with. So where an update of the application changes the order of a type,
-/// events that wait from before and new ones do not wait for each other; a warning in the log says so when one of the older
-/// is delivered. Where that matters, deliver what waits before the update, or give the type a new name.
+/// An event keeps the order that it was enqueued with. Where an update of the application changes the order of a type, an event
+/// that is enqueued after it waits for those of its type and entity that wait from before, and goes by the new order otherwise:
+/// with `"user"`, an older event of another entity may still be sent after it. A warning in the log tells when one of the older is
+/// delivered, and the [wire lock](crate::wire_lock) when the order changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {

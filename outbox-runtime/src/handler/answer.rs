@@ -347,22 +347,34 @@ impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
     }
 }
 
-/// The standard library says so of a box whose error has a size.
-impl Error for Box<dyn DeliveryError> {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        (**self).source()
-    }
+macro_rules! by_box {
+    ($($error:ty),+) => {$(
+        /// The standard library says so of a box whose error has a size.
+        impl Error for Box<$error> {
+            fn source(&self) -> Option<&(dyn Error + 'static)> {
+                (**self).source()
+            }
+        }
+
+        impl DeliveryError for Box<$error> {
+            fn delivery(&self) -> Delivery {
+                (**self).delivery()
+            }
+
+            fn scope(&self) -> Scope {
+                (**self).scope()
+            }
+        }
+    )+};
 }
 
-impl DeliveryError for Box<dyn DeliveryError> {
-    fn delivery(&self) -> Delivery {
-        (**self).delivery()
-    }
-
-    fn scope(&self) -> Scope {
-        (**self).scope()
-    }
-}
+// Each is a type of its own, though all say the same: every `DeliveryError` is sent and shared.
+by_box!(
+    dyn DeliveryError,
+    dyn DeliveryError + Send,
+    dyn DeliveryError + Sync,
+    dyn DeliveryError + Send + Sync
+);
 
 /// `?` for errors that do not say what to do about them.
 pub trait HandlerResult<T> {

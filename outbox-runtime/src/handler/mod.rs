@@ -224,8 +224,8 @@ impl HandlerSet {
                 if was != is {
                     tracing::warn!(
                         event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
-                        "the event was enqueued with another order than its type has now: events of the two orders do \
-                         not wait for each other"
+                        "the event was enqueued with another order than its type has now: it keeps that, and newer events of \
+                         its entity wait for it"
                     );
                 }
                 match metadata::decode::<E>(record) {

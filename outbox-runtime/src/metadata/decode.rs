@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use super::field_names::field_names;
 use super::raw::RawMetadata;
 use super::upcast::{OlderMetadata, ReadVersion, UpcastTo};
 use crate::entity::OutboxEntity;
@@ -36,7 +37,7 @@ pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadat
             found,
         })?
     };
-    read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, E::SENSITIVE))
+    read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, Sight::of::<E>()))
 }
 
 /// Reads a row as what its version was, and makes the newest of it.
@@ -119,13 +120,13 @@ impl DecodeError {
         event_type: &str,
         raw: &RawMetadata,
         error: &serde_json::Error,
-        sensitive: Sensitive,
+        sight: Sight,
     ) -> Self {
         Self::Metadata {
             event_type: event_type.to_owned(),
-            reason: match shown(sensitive) {
-                None => without_value(&error.to_string()),
-                Some(shown) => place(raw.as_bytes(), error, shown),
+            reason: match sight {
+                Sight::All => without_value(&error.to_string()),
+                Sight::Places { .. } => sight.place(raw.as_bytes(), error),
             },
         }
     }
@@ -133,42 +134,76 @@ impl DecodeError {
 
 /// Why a value is not of an entity's shape, without the value.
 pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String {
-    match shown(sensitive) {
-        None => without_value(&error.to_string()),
-        Some(_) => "it is of another form".to_owned(),
-    }
-}
-
-/// The fields that may be shown; `None` where all of them may.
-fn shown(sensitive: Sensitive) -> Option<&'static [&'static str]> {
     match sensitive {
-        Sensitive::Nothing => None,
-        Sensitive::AllBut(shown) => Some(shown),
-        Sensitive::ByHand => Some(&[]),
+        Sensitive::Nothing => without_value(&error.to_string()),
+        Sensitive::AllBut(_) | Sensitive::ByHand => "it is of another form".to_owned(),
     }
 }
 
-/// Where reading failed. Why, is a text that code of the application may have made of the value.
-fn place(json: &[u8], error: &serde_json::Error, shown: &[&str]) -> String {
-    let (line, column) = (error.line(), error.column());
-    let before: usize = json
-        .split_inclusive(|byte| *byte == b'\n')
-        .take(line.saturating_sub(1))
-        .map(<[u8]>::len)
-        .sum();
-    let end = before.saturating_add(column).min(json.len());
-    let read = json.get(..end).unwrap_or(json).trim_ascii_end();
-    // After an error in the last field of an object the end of the object is read as well. A field that is missing is missed at
-    // that end.
-    let is_missing = error.to_string().contains("missing field `");
-    let read = match read {
-        [within @ .., b'}' | b']'] if !is_missing => within,
-        read => read,
-    };
-    let path = path_at(read, shown);
-    match path.as_str() {
-        "" => format!("it is of another form, at line {line} column {column}"),
-        path => format!("`{path}` is of another form, at line {line} column {column}"),
+/// What an error about metadata may show.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sight {
+    /// What serde says, without the value that it found.
+    All,
+    /// Where it is. Why, is a text that code of the application may have made of the value.
+    Places {
+        /// The fields of the outermost object within which keys are shown.
+        shown: &'static [&'static str],
+        /// The fields that have a name. Other keys may be those of a flattened map.
+        named: &'static [&'static str],
+    },
+}
+
+impl Sight {
+    /// What errors about the metadata of an entity may show.
+    pub(crate) fn of<E: OutboxEntity>() -> Self {
+        let shown: &[&str] = match E::SENSITIVE {
+            Sensitive::Nothing => return Self::All,
+            Sensitive::AllBut(shown) => shown,
+            Sensitive::ByHand => &[],
+        };
+        let named = field_names::<E::Metadata>().unwrap_or_default();
+        Self::Places { shown, named }
+    }
+
+    /// Whether it may show a key of the outermost object.
+    pub(crate) fn shows_key(self, key: &str) -> bool {
+        match self {
+            Self::All => true,
+            Self::Places { shown, named } => shown.contains(&key) || named.contains(&key),
+        }
+    }
+
+    /// Where reading failed, as a path.
+    pub(crate) fn path(self, json: &[u8], error: &serde_json::Error) -> String {
+        let (line, column) = (error.line(), error.column());
+        let before: usize = json
+            .split_inclusive(|byte| *byte == b'\n')
+            .take(line.saturating_sub(1))
+            .map(<[u8]>::len)
+            .sum();
+        let end = before.saturating_add(column).min(json.len());
+        let read = json.get(..end).unwrap_or(json).trim_ascii_end();
+        // After an error in the last field of an object the end of the object is read as well. A field that is missing is missed at
+        // that end.
+        let is_missing = error.to_string().contains("missing field `");
+        let read = match read {
+            [within @ .., b'}' | b']'] if !is_missing => within,
+            read => read,
+        };
+        let shown = match self {
+            Self::All => &[],
+            Self::Places { shown, .. } => shown,
+        };
+        path_at(read, shown, |key| self.shows_key(key))
+    }
+
+    fn place(self, json: &[u8], error: &serde_json::Error) -> String {
+        let (line, column) = (error.line(), error.column());
+        match self.path(json, error).as_str() {
+            "" => format!("it is of another form, at line {line} column {column}"),
+            path => format!("`{path}` is of another form, at line {line} column {column}"),
+        }
     }
 }
 

@@ -60,17 +60,47 @@ impl Faults {
         let Some(fault) = self.0.into_inner() else {
             return error;
         };
-        let what = fault.what;
-        let path = fault.path();
-        serde_json::Error::custom(match path.as_str() {
-            "" => format!(
-                "the value is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
-            ),
-            _ => format!(
-                "`{path}` is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
-            ),
-        })
+        serde_json::Error::custom(cannot_say(&fault.path(), fault.what))
     }
+}
+
+/// What is told of a float.
+fn cannot_say(path: &str, what: &str) -> String {
+    let (quote, named) = match path {
+        "" => ("", "the value"),
+        path => ("`", path),
+    };
+    format!(
+        "{quote}{named}{quote} is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
+    )
+}
+
+/// The error without what may be a value: a key of a map, or the text of a `Serialize` of the application's own.
+pub(crate) fn without_values(error: &serde_json::Error) -> serde_json::Error {
+    let text = error.to_string();
+    let float = ["NaN", "infinity", "-infinity"]
+        .into_iter()
+        .find_map(|what| {
+            let (subject, _) = text.split_once(&format!(" is {what}, "))?;
+            let path = subject
+                .strip_prefix('`')
+                .and_then(|path| path.strip_suffix('`'));
+            // From the first bracket on, an index looks like a key.
+            let path = path.map(|path| match path.find('[') {
+                Some(at) => format!("{}[*]", path.get(..at).unwrap_or_default()),
+                None => path.to_owned(),
+            });
+            let told = cannot_say(path.as_deref().unwrap_or_default(), what);
+            let is_ours = text
+                == cannot_say(
+                    path.as_ref().map_or("", |_| subject.trim_matches('`')),
+                    what,
+                );
+            is_ours.then_some(told)
+        });
+    serde_json::Error::custom(float.unwrap_or_else(|| {
+        "a value could not be written; which one and why is left out, as the entity has sensitive fields".to_owned()
+    }))
 }
 
 impl Fault {

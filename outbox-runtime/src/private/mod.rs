@@ -3,6 +3,7 @@
 mod checks; // what contradicts itself does not compile
 mod destination; // where the events of an entity go
 mod fields; // a metadata struct as a tuple of its fields: its JSON, once for all entities
+mod id_type; // what the ids of an entity are
 mod json; // the JSON of an entity whose form serde's derives decide about
 mod member; // the entity of a variant
 pub mod names; // what hides the user's constants
@@ -14,6 +15,7 @@ pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
 };
+pub use self::id_type::{IdByName, IdByShape, IdOf};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
 pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};

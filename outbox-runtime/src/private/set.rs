@@ -7,16 +7,16 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use serde_json::{Map, Value};
 
 use crate::event::OutboxEvent;
-use crate::metadata::{self, DecodeError};
+use crate::metadata::{self, DecodeError, Sight};
 use crate::redaction::Sensitive;
 
 /// The metadata of a row whose type is in no set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
     match &record.metadata {
         None => Ok(BTreeMap::new()),
-        Some(raw) => raw.decode().map_err(|error| {
-            DecodeError::metadata(&record.event_type, raw, &error, Sensitive::Nothing)
-        }),
+        Some(raw) => raw
+            .decode()
+            .map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, Sight::All)),
     }
 }
 

@@ -5,6 +5,7 @@
 //! they are stored or logged.
 
 mod leaves; // the values within JSON
+mod names; // what JSON has as keys and is a value
 mod number; // a number in its usual spellings
 mod search; // many values in one text
 mod view; // a text as it reads without escapes
@@ -13,10 +14,13 @@ mod word; // what a short value is a part of
 use std::collections::BTreeSet;
 use std::fmt;
 
+use chrono::NaiveDateTime;
 use serde::Serialize;
+use serde_json::Value;
 
 use self::leaves::Leaf;
 pub(crate) use self::leaves::path_at;
+use self::names::Name;
 use self::number::Numbers;
 use crate::metadata::RawMetadata;
 
@@ -43,11 +47,16 @@ pub enum Sensitive {
 ///
 /// # What is found
 ///
-/// Every string and number within a value, as JSON has it. Booleans, `null` and the keys of maps are not searched for.
+/// Every string and number within a value, as JSON has it, the keys of maps and the variants of enums. Booleans, `null` and the names
+/// of fields are not searched for.
 ///
 /// - A string is found as it is, on one line, and however JSON, `Debug`, Python or PHP escape it (`\n`, `\"`, `\/`, `\u00fc`,
-///   `\u{fc}`, `\xfc`), also as JSON within JSON within JSON.
-/// - A number is found in its usual spellings: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as `4,915`; `-5` as `5`.
+///   `\u{fc}`, `\xfc`), bytes (`\xc3\xbc`), URLs (`%C3%BC`, `+`) and HTML (`&#252;`, `&amp;`), also one within the other, three
+///   times.
+/// - A number is found in its usual spellings: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as `4,915` or `4 915`; `-5` as `5`;
+///   `0.5` as `.5`.
+/// - A time is found with a space or a `T` between date and time, with and without its fraction and its zone.
+/// - A variant is found in the usual spellings of names: `very_sad` as `VerySad`, `verySad`, `VERY_SAD`, `very-sad`.
 /// - Of a value of more than 64 bytes, its first 64 bytes are found, and what follows is hidden as far as it is the value: a service
 ///   that cuts what it repeats shows nothing either.
 ///
@@ -99,12 +108,29 @@ impl Redaction {
 
     /// Adds a value, in the form that its `Serialize` gives it in JSON.
     pub fn hide<T: Serialize + ?Sized>(&mut self, value: &T) {
-        self.hide_written(serde_json::to_vec(value), &[]);
+        self.hide_all_but(value, &[]);
     }
 
     /// Adds every field of `metadata` but those of these names.
-    pub(crate) fn hide_all_but<T: Serialize>(&mut self, metadata: &T, shown: &[&str]) {
-        self.hide_written(serde_json::to_vec(metadata), shown);
+    pub(crate) fn hide_all_but<T: Serialize + ?Sized>(&mut self, metadata: &T, shown: &[&str]) {
+        self.is_asked = true;
+        match serde_json::to_vec(metadata) {
+            Ok(json) => self.hide_json(&json, shown),
+            Err(_) => self.hides_all = true,
+        }
+        for name in names::of(metadata, shown) {
+            match name {
+                Name::Key(Value::String(key)) => self.hide_text(&key),
+                Name::Key(Value::Number(key)) => self.hide_number(&key.to_string()),
+                Name::Key(_) => {}
+                Name::Variant(variant) => {
+                    let spellings = names::spellings(variant);
+                    spellings
+                        .iter()
+                        .for_each(|spelling| self.hide_text(spelling));
+                }
+            }
+        }
     }
 
     /// Adds what stands in the row beside what was added, as another program may have spelled it.
@@ -132,14 +158,6 @@ impl Redaction {
         search::without(&text, &self.texts, &self.numbers).unwrap_or_else(|| REDACTED.to_owned())
     }
 
-    fn hide_written(&mut self, json: Result<Vec<u8>, serde_json::Error>, shown: &[&str]) {
-        self.is_asked = true;
-        match json {
-            Ok(json) => self.hide_json(&json, shown),
-            Err(_) => self.hides_all = true,
-        }
-    }
-
     fn hide_json(&mut self, json: &[u8], shown: &[&str]) {
         leaves::each(json, shown, |leaf| match leaf {
             Leaf::Text(text) => self.hide_text(&text),
@@ -157,6 +175,18 @@ impl Redaction {
         if !self.texts.contains(text) {
             self.texts.insert(text.to_owned());
         }
+        // A time as programs show it: `2026-01-02T03:04:05Z` is `2026-01-02 03:04:05 UTC`.
+        if let Some(time) = without_zone(text) {
+            self.texts.insert(time.replacen(['T', 't'], " ", 1));
+            self.texts.insert(time.replacen(['t', ' '], "T", 1));
+            let seconds = time.split('.').next().unwrap_or(time);
+            self.texts.insert(seconds.replacen(['T', 't'], " ", 1));
+            self.texts.insert(seconds.replacen(['t', ' '], "T", 1));
+        }
+        // As forms and query strings have it.
+        if text.contains(' ') {
+            self.texts.insert(text.replace(' ', "+"));
+        }
     }
 
     fn hide_number(&mut self, number: &str) {
@@ -169,6 +199,21 @@ impl Redaction {
             }
         }
     }
+}
+
+/// The date and time of a text that is both.
+fn without_zone(text: &str) -> Option<&str> {
+    let is_time = matches!(text.as_bytes().get(4), Some(b'-'))
+        && matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
+    let zone = text.get(19..).filter(|_| is_time)?;
+    let digits = |fraction: &str| fraction.bytes().take_while(u8::is_ascii_digit).count();
+    let fraction = zone
+        .strip_prefix('.')
+        .map_or(0, |fraction| 1 + digits(fraction));
+    let time = text.get(..19 + fraction)?;
+    let form = "%Y-%m-%d %H:%M:%S%.f";
+    NaiveDateTime::parse_from_str(&time.replacen(['T', 't'], " ", 1), form).ok()?;
+    Some(time)
 }
 
 impl fmt::Debug for Redaction {

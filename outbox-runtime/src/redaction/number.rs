@@ -21,15 +21,19 @@ impl Numbers {
         }
         if let Ok(number) = digits.parse::<f64>() {
             self.0.insert(number.to_bits());
-            // What an `f32` looks like where it is printed as an `f64`.
-            #[allow(clippy::cast_possible_truncation, reason = "that is the point")]
-            self.0.insert(f64::from(number as f32).to_bits());
+            self.0.extend(single(number));
         }
     }
 
     fn has(&self, spelling: &str) -> bool {
-        let number = spelling.parse::<f64>();
-        number.is_ok_and(|number| self.0.contains(&number.to_bits()))
+        let is_hidden = |number: f64| {
+            let is_single = || {
+                spelling.contains(['.', 'e', 'E'])
+                    && single(number).is_some_and(|bits| self.0.contains(&bits))
+            };
+            self.0.contains(&number.to_bits()) || is_single()
+        };
+        spelling.parse().is_ok_and(is_hidden)
     }
 
     /// Where a text spells one of the numbers.
@@ -45,17 +49,39 @@ impl Numbers {
                 continue;
             }
             let digits = digits_from(bytes, at);
-            let grouped = groups_from(bytes, at, digits);
-            let end = [grouped, digits]
+            let wholes = groups_from(bytes, at, digits);
+            let end = wholes
                 .into_iter()
+                .rev()
                 .find_map(|whole| self.end_of(text, at, whole));
-            if let Some(end) = end {
-                let sign = at.checked_sub(1);
+            let alone = end.map(|end| (at, end));
+            if let Some((start, end)) = alone.or_else(|| self.fraction_alone(text, at)) {
+                let sign = start.checked_sub(1);
                 let sign = sign.filter(|sign| matches!(bytes[*sign], b'-' | b'+'));
-                found(sign.unwrap_or(at)..end);
+                found(sign.unwrap_or(start)..end);
+                at = end;
+            } else {
+                at = digits;
             }
-            at = end.unwrap_or(digits);
         }
+    }
+
+    /// Where a number is that begins with its decimal point: `.5`.
+    fn fraction_alone(&self, text: &str, digits: usize) -> Option<(usize, usize)> {
+        let bytes = text.as_bytes();
+        let point = digits.checked_sub(1)?;
+        let is_whole = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
+        if !matches!(bytes.get(point), Some(b'.' | b','))
+            || point.checked_sub(1).is_some_and(is_whole)
+        {
+            return None;
+        }
+        let fraction = digits_from(bytes, digits);
+        let ends = [exponent_from(bytes, fraction), fraction];
+        ends.into_iter().find_map(|end| {
+            let spelling = format!("0.{}", text.get(digits..end)?);
+            self.has(&spelling).then_some((point, end))
+        })
     }
 
     /// Where a number ends whose digits before the fraction are those up to `whole`.
@@ -77,8 +103,21 @@ impl Numbers {
     }
 }
 
-/// What stands between groups of three digits, as it is written.
-const GROUPS: [char; 6] = [',', '.', '\'', '_', '\u{a0}', '\u{202f}'];
+/// What a number looks like as an `f32` that is printed as an `f64`: so `0.1` is `0.10000000149011612`, and `0.100000001` is `0.1`.
+fn single(number: f64) -> Option<u64> {
+    #[allow(clippy::cast_possible_truncation, reason = "that is the point")]
+    let single = number as f32;
+    (single.is_normal()).then(|| f64::from(single).to_bits())
+}
+
+/// What stands between groups of digits, as it is written.
+const GROUPS: [char; 9] = [
+    ',', '.', '\'', '_', ' ', '\u{a0}', '\u{2009}', '\u{2019}', '\u{202f}',
+];
+/// How many digits a group has: three, two in India, four in China. The last one has at least three.
+const GROUP_DIGITS: std::ops::RangeInclusive<usize> = 2..=4;
+/// No number has more groups.
+const MOST_GROUPS: usize = 16;
 
 /// Where the digits end that begin at a place.
 fn digits_from(bytes: &[u8], at: usize) -> usize {
@@ -86,19 +125,27 @@ fn digits_from(bytes: &[u8], at: usize) -> usize {
     at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Where the groups end that begin with the digits from `start` to `at`.
-fn groups_from(bytes: &[u8], start: usize, mut at: usize) -> usize {
-    if at - start > 3 {
-        return at;
+/// Where the digits before a fraction may end that begin with those from `start` to `at`: with none of the groups behind them, with
+/// one, ..
+fn groups_from(bytes: &[u8], start: usize, mut at: usize) -> Vec<usize> {
+    let mut ends = vec![at];
+    if at - start > *GROUP_DIGITS.end() {
+        return ends;
     }
-    while let Some(mark) = group_mark(bytes, at) {
-        let end = digits_from(bytes, at + mark);
-        if end != at + mark + 3 {
+    for _ in 0..MOST_GROUPS {
+        let Some(mark) = group_mark(bytes, at) else {
             break;
+        };
+        let end = digits_from(bytes, at + mark);
+        if !GROUP_DIGITS.contains(&(end - at - mark)) {
+            break;
+        }
+        if end - at - mark > *GROUP_DIGITS.start() {
+            ends.push(end);
         }
         at = end;
     }
-    at
+    ends
 }
 
 fn fraction_from(bytes: &[u8], at: usize) -> usize {

@@ -16,8 +16,12 @@ impl View {
             text: String::with_capacity(text.len()),
             starts: Vec::with_capacity(text.len() + 1),
         };
+        let mut last = None;
         for (at, c) in text.char_indices() {
-            view.push(c, at);
+            // One end of a line, as `\n` is.
+            if (last.replace(c), c) != (Some('\r'), '\n') {
+                view.push(c, at);
+            }
         }
         view.starts.push(text.len());
         view
@@ -25,7 +29,7 @@ impl View {
 
     /// The same without one layer of escapes; `None` where there is none.
     pub(super) fn unescaped(&self) -> Option<Self> {
-        if !self.text.contains('\\') {
+        if !self.text.contains(['\\', '%', '&']) {
             return None;
         }
         let mut view = Self {
@@ -35,8 +39,11 @@ impl View {
         let mut is_changed = false;
         let mut at = 0;
         while let Some(c) = self.text.get(at..).and_then(|rest| rest.chars().next()) {
+            let behind = self.text.get(at + c.len_utf8()..).unwrap_or_default();
             let escape = match c {
-                '\\' => self.text.get(at + 1..).and_then(escape),
+                '\\' => escape(behind),
+                '%' => byte_escapes(behind, "%"),
+                '&' => entity(behind),
                 _ => None,
             };
             is_changed |= escape.is_some();
@@ -63,7 +70,7 @@ impl View {
 
 /// A text in the form in which rows keep it.
 pub(super) fn on_one_line(text: &str) -> String {
-    text.replace(char::is_control, " ")
+    text.replace("\r\n", " ").replace(char::is_control, " ")
 }
 
 /// What is behind a backslash, and how many bytes of it: in JSON, Rust, Python, PHP, C.
@@ -71,8 +78,9 @@ fn escape(rest: &str) -> Option<(char, usize)> {
     let first = rest.chars().next()?;
     Some(match first {
         '"' | '\'' | '/' | '\\' => (first, 1),
+        'r' if rest.starts_with("r\\n") => (' ', 3),
         'n' | 'r' | 't' | 'b' | 'f' | 'v' | 'a' | '0' => (' ', 1),
-        'x' => (char::from_u32(hex(rest.get(1..3)?)?)?, 3),
+        'x' => byte_escapes(rest.get(1..)?, "\\x").map(|(c, len)| (c, len + 1))?,
         'U' => (char::from_u32(hex(rest.get(1..9)?)?)?, 9),
         'u' if rest.starts_with("u{") => {
             let digits = rest
@@ -88,6 +96,54 @@ fn escape(rest: &str) -> Option<(char, usize)> {
         'u' => unit(rest)?,
         _ => return None,
     })
+}
+
+/// The bytes of one character, each in two hexadecimal digits and all but the first behind `mark`: `c3%bc`. What is no UTF-8 is Latin-1, as Python has it.
+fn byte_escapes(rest: &str, mark: &str) -> Option<(char, usize)> {
+    let byte = |at: usize| {
+        let byte = hex(rest.get(at..at + 2)?)?;
+        u8::try_from(byte).ok()
+    };
+    let first = byte(0)?;
+    let mut bytes = vec![first];
+    let mut at = 2;
+    while bytes.len() < 4
+        && rest.get(at..).is_some_and(|rest| rest.starts_with(mark))
+        && let Some(next) = byte(at + mark.len())
+    {
+        bytes.push(next);
+        at += mark.len() + 2;
+    }
+    if bytes.starts_with(b"\r\n") {
+        return Some((' ', 4 + mark.len()));
+    }
+    let utf8 = (1..=bytes.len()).find_map(|len| {
+        let text = std::str::from_utf8(bytes.get(..len)?).ok()?;
+        Some((text.chars().next()?, len * 2 + (len - 1) * mark.len()))
+    });
+    utf8.or(Some((char::from(first), 2)))
+}
+
+/// What is behind an `&` in HTML, and how many bytes of it.
+fn entity(rest: &str) -> Option<(char, usize)> {
+    let end = rest.bytes().take(10).position(|byte| byte == b';')?;
+    let c = match rest.get(..end)? {
+        "amp" => '&',
+        "lt" => '<',
+        "gt" => '>',
+        "quot" => '"',
+        "apos" => '\'',
+        "nbsp" => '\u{a0}',
+        name => {
+            let number = name.strip_prefix('#')?;
+            let number = match number.strip_prefix(['x', 'X']) {
+                Some(digits) => hex(digits)?,
+                None => number.parse().ok()?,
+            };
+            char::from_u32(number)?
+        }
+    };
+    Some((c, end + 1))
 }
 
 /// `uXXXX`, or two of them that are one character.

@@ -1,5 +1,6 @@
 //! The repository: what a store promises, whatever it stores in.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -32,7 +33,9 @@ mod shared; // a store behind a pointer
 ///    whatever was folded into that event later, or it into another, as long as the event that carries it is there.
 /// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of each lane, whatever the
 ///    priorities. [`Order`](crate::Order) tells which events are one: those of an entity of a user, those of a user, or
-///    each alone. A dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
+///    each alone. Events of types with different orders do not wait for each other. Where a type has another order than it had,
+///    those of an entity that were enqueued under the one go before those that were enqueued later under the other. A dead event
+///    holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
@@ -226,6 +229,16 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         &self,
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError>;
+
+    /// The types of the events that wait for their delivery, each once, in ascending order: so a worker that cannot name the types
+    /// that it takes can ask about all of them at once. Types of which all events are with handlers or dead may be among them.
+    ///
+    /// Default: found by listing all that waits.
+    async fn event_types(&self) -> Result<Vec<String>, StoreError> {
+        let waiting = self.fetch_pending_events(None, None).await?;
+        let types: BTreeSet<String> = waiting.into_iter().map(|event| event.event_type).collect();
+        Ok(types.into_iter().collect())
+    }
 
     /// What the first undelivered event of an entity waits for, as far as the store knows. A dead event that was
     /// [skipped](crate::OnDead::Skip) is undelivered; it is the first where nothing else is left.

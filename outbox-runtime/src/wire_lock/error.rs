@@ -137,6 +137,24 @@ pub enum Finding {
         /// The version of the program.
         version: u32,
     },
+    /// The type has another order: which of its events wait for each other.
+    OrderChanged {
+        /// The event type.
+        event_type: String,
+        /// The order that it had.
+        was: String,
+        /// The order that it has.
+        is: String,
+    },
+    /// The ids of the entity are of another type.
+    EntityIdChanged {
+        /// The event type.
+        event_type: String,
+        /// The type that they had.
+        was: String,
+        /// The type that they have.
+        is: String,
+    },
     /// The set had an event type that it does not have any more.
     Vanished {
         /// The event type.
@@ -198,6 +216,28 @@ impl fmt::Display for Finding {
                 f,
                 "{event_type} v{version}: the file has version {recorded} already\n  \
                  a version only grows; if version {recorded} was never released, `{UPDATE}` forgets it"
+            ),
+            Self::OrderChanged {
+                event_type,
+                was,
+                is,
+            } => write!(
+                f,
+                "{event_type}: order: {was} → {is}\n  \
+                 rows that wait keep the order `{was}`; an event that is enqueued from now on goes by `{is}`, and after those of its \
+                 entity that wait\n  \
+                 if that is meant, `{UPDATE}` takes the new order"
+            ),
+            Self::EntityIdChanged {
+                event_type,
+                was,
+                is,
+            } => write!(
+                f,
+                "{event_type}: entity id: {was} → {is}\n  \
+                 rows that wait keep the id that they have: one that is written alike, as 5 and \"5\" or a UUID and its text, is the \
+                 same; any other is another entity, whose events do not wait for those rows\n  \
+                 if each id is written alike, or no row is left when the update comes, `{UPDATE}` takes the new type"
             ),
             Self::Vanished { event_type } => write!(
                 f,

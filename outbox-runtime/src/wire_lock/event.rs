@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::shape::Shape;
-use crate::entity::OutboxEntity;
+use crate::entity::{EntityIdType, Order, OutboxEntity};
 use crate::metadata::{OlderMetadata, ReadVersion, UpcastTo};
 
 /// The shapes of an entity's metadata: the one that is written, and those of the older versions that are read.
@@ -48,6 +48,8 @@ pub struct EventShapes {
     version: u32,
     /// By version; the newest is always there.
     pub(super) shapes: BTreeMap<u32, Shape>,
+    order: Order,
+    id: EntityIdType,
     unseen: Vec<String>,
 }
 
@@ -68,24 +70,24 @@ impl EventShapes {
                 true => Some(Shape::with_unseen::<E::Metadata>()),
                 false => E::upcast(number, ShapeOf),
             };
-            let found = match catch_unwind(AssertUnwindSafe(look)) {
-                Ok(found) => found,
-                Err(payload) => panic!(
-                    "the shape of {} v{number} cannot be found, because its `Deserialize` panics: {}",
-                    E::EVENT_TYPE,
-                    text_of(&*payload)
-                ),
-            };
-            if let Some((shape, places)) = found {
+            let what = format!("the shape of {} v{number}", E::EVENT_TYPE);
+            if let Some((shape, places)) = found_by(look, &what) {
                 shapes.insert(number, shape);
                 let places = places.into_iter();
                 unseen.extend(places.map(|place| format!("{} v{number}: {place}", E::EVENT_TYPE)));
             }
         }
+        let what = format!("what the ids of {} are", E::EVENT_TYPE);
+        let id = found_by(E::entity_id_type, &what);
+        if let Some(unseen_id) = unseen_of(&id) {
+            unseen.push(format!("{}: {unseen_id}", E::EVENT_TYPE));
+        }
         Self {
             event_type: E::EVENT_TYPE,
             version,
             shapes,
+            order: E::OPTIONS.order(),
+            id,
             unseen,
         }
     }
@@ -93,10 +95,23 @@ impl EventShapes {
     /// What could not be looked at, so that a change of it is not noticed: `moodEntry v1: scores{}`.
     ///
     /// That is what stands behind the key of a map, an element of a tuple or a field beside `#[serde(flatten)]` that takes none of the
-    /// values that are tried, as its type has rules of its own. `assert_wire_lock` warns of it.
+    /// values that are tried, as its type has rules of its own; and what is within an id that serde does not read. `assert_wire_lock`
+    /// warns of it.
     #[must_use]
     pub fn unseen(&self) -> &[String] {
         &self.unseen
+    }
+
+    /// Which events wait for each other.
+    #[must_use]
+    pub fn order(&self) -> Order {
+        self.order
+    }
+
+    /// What the ids of the entity are.
+    #[must_use]
+    pub fn entity_id_type(&self) -> &EntityIdType {
+        &self.id
     }
 
     /// The name of the type in rows.
@@ -126,6 +141,29 @@ impl<M> ReadVersion<M> for ShapeOf {
 
     fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output {
         Shape::with_unseen::<T>()
+    }
+}
+
+/// Asks what the application has written.
+#[track_caller]
+fn found_by<T>(look: impl FnOnce() -> T, what: &str) -> T {
+    match catch_unwind(AssertUnwindSafe(look)) {
+        Ok(found) => found,
+        Err(payload) => panic!(
+            "{what} cannot be found, because its `Deserialize` panics: {}",
+            text_of(&*payload)
+        ),
+    }
+}
+
+/// What of an id is not seen.
+fn unseen_of(id: &EntityIdType) -> Option<String> {
+    match id.name() {
+        None => Some("the type of its id".to_owned()),
+        Some(name) => {
+            let by_name = name.strip_prefix("type ")?;
+            Some(format!("the id within `{by_name}`"))
+        }
     }
 }
 

@@ -12,9 +12,9 @@ use super::error::WireLockError;
 use super::shape::Shape;
 
 /// The form that is written. A later one gets the next number.
-const FORMAT: u32 = 2;
-const ABOUT: &str = "The shapes of outbox metadata, by set, event type and version. Written by \
-                     `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.";
+const FORMAT: u32 = 3;
+const ABOUT: &str = "The shapes of outbox metadata, by set, event type and version, with what keeps events in order. Written \
+                     by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.";
 
 /// What a lock file says. Sorted, so that the same content is the same text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,8 +26,33 @@ pub(super) struct LockFile {
     pub(super) sets: BTreeMap<String, Events>,
 }
 
-/// The shapes of a set's events, by event type and version.
-pub(super) type Events = BTreeMap<String, BTreeMap<u32, Shape>>;
+/// What is known of a set's events, by event type.
+pub(super) type Events = BTreeMap<String, Recorded>;
+
+/// The shapes of one event type, by version.
+type Versions = BTreeMap<u32, Shape>;
+
+/// What is known of an event type.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Recorded {
+    /// Which events wait for each other, as a word. Older formats do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) order: Option<String>,
+    /// What the ids of the entity are. Older formats, and entities that are written by hand, do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) entity_id: Option<String>,
+    pub(super) versions: Versions,
+}
+
+impl From<Versions> for Recorded {
+    fn from(versions: Versions) -> Self {
+        Self {
+            versions,
+            ..Self::default()
+        }
+    }
+}
 
 /// A file of the first format, in which the sets shared their events.
 #[derive(Deserialize)]
@@ -38,7 +63,31 @@ struct FirstFormat {
     #[serde(rename = "format")]
     _format: u32,
     sets: BTreeMap<String, BTreeSet<String>>,
-    events: Events,
+    events: BTreeMap<String, Versions>,
+}
+
+/// One of the second, which has the shapes alone.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a lock file is an object")]
+struct SecondFormat {
+    #[serde(rename = "about")]
+    _about: String,
+    #[serde(rename = "format")]
+    _format: u32,
+    sets: BTreeMap<String, BTreeMap<String, Versions>>,
+}
+
+impl From<SecondFormat> for LockFile {
+    fn from(second: SecondFormat) -> Self {
+        let recorded = |(event_type, versions): (String, Versions)| (event_type, versions.into());
+        let of_set = |(set, events): (String, BTreeMap<String, Versions>)| {
+            (set, events.into_iter().map(recorded).collect())
+        };
+        Self {
+            sets: second.sets.into_iter().map(of_set).collect(),
+            ..Self::default()
+        }
+    }
 }
 
 impl From<FirstFormat> for LockFile {
@@ -48,7 +97,7 @@ impl From<FirstFormat> for LockFile {
             shapes
                 .filter_map(|event_type| {
                     let shapes = first.events.get(&event_type)?.clone();
-                    Some((event_type, shapes))
+                    Some((event_type, shapes.into()))
                 })
                 .collect()
         };
@@ -95,11 +144,12 @@ impl LockFile {
                 known: FORMAT,
             });
         }
-        if format == 1 {
-            let first: FirstFormat = serde_json::from_str(&text).map_err(damaged)?;
-            return Ok(Some(first.into()));
-        }
-        serde_json::from_str(&text).map(Some).map_err(damaged)
+        let file = match format {
+            1 => serde_json::from_str::<FirstFormat>(&text).map(Self::from),
+            2 => serde_json::from_str::<SecondFormat>(&text).map(Self::from),
+            _ => serde_json::from_str(&text),
+        };
+        file.map(Some).map_err(damaged)
     }
 
     /// Writes the file beside itself and puts it in place, so that whoever reads sees all of it or what was before.

@@ -1,6 +1,6 @@
 //! A set of events against the lock file: what does not match, and what an update makes of it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::difference::Difference;
 use super::error::{Finding, WireLockError};
 use super::event::EventShapes;
-use super::file::{Events, LockFile};
+use super::file::{Events, LockFile, Recorded};
 
 /// The name of the lock file.
 pub const FILE_NAME: &str = "outbox.lock";
@@ -127,6 +127,16 @@ pub fn assert_wire_lock(folder: Option<&str>, set: &str, events: &[Option<fn() -
     if let Err(error) = result {
         panic!("{error}");
     }
+    for event_type in folder
+        .iter()
+        .flat_map(|folder| without_keys(Path::new(folder), set))
+    {
+        let _ = writeln!(
+            std::io::stderr(),
+            "warning: the wire lock of `{set}` does not have the order and the type of the id of {event_type}: a change there \
+             is not noticed; `OUTBOX_LOCK=update cargo test` adds them"
+        );
+    }
 }
 
 fn matching(path: &Path, set: &str, findings: Vec<Finding>) -> Result<(), WireLockError> {
@@ -152,11 +162,13 @@ fn findings(file: &LockFile, set: &str, events: &[EventShapes]) -> Vec<Finding> 
 
 /// Everything in which a set and what is recorded of it do not match.
 fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
-    let unknown = BTreeMap::new();
+    let unknown = Recorded::default();
     let mut findings = Vec::new();
     for event in events {
         let event_type = event.event_type().to_owned();
-        let recorded = of_set.get(event.event_type()).unwrap_or(&unknown);
+        let known = of_set.get(event.event_type()).unwrap_or(&unknown);
+        findings.extend(keys_changed(event, known));
+        let recorded = &known.versions;
         for version in recorded.keys().copied() {
             if version > event.version() {
                 findings.push(Finding::WentBack {
@@ -187,6 +199,38 @@ fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
         event_type: event_type.clone(),
     }));
     findings
+}
+
+/// What keeps the events of a type in order, where it is not what is recorded.
+fn keys_changed(event: &EventShapes, known: &Recorded) -> impl Iterator<Item = Finding> {
+    let changed = |was: &Option<String>, is: Option<&str>| {
+        let (was, is) = (was.clone()?, is?.to_owned());
+        (was != is).then_some((was, is))
+    };
+    let event_type = || event.event_type().to_owned();
+    let order = changed(&known.order, Some(event.order().as_str()));
+    let order = order.map(|(was, is)| Finding::OrderChanged {
+        event_type: event_type(),
+        was,
+        is,
+    });
+    let id = changed(&known.entity_id, event.entity_id_type().name());
+    let id = id.map(|(was, is)| Finding::EntityIdChanged {
+        event_type: event_type(),
+        was,
+        is,
+    });
+    order.into_iter().chain(id)
+}
+
+/// The event types of a set of which the file does not tell what keeps them in order: an older version of this library wrote it.
+fn without_keys(folder: &Path, set: &str) -> Vec<String> {
+    let Ok(Some(file)) = LockFile::read(&folder.join(FILE_NAME)) else {
+        return Vec::new();
+    };
+    let events = file.sets.get(set).into_iter().flatten();
+    let without = events.filter(|(_, recorded)| recorded.order.is_none());
+    without.map(|(event_type, _)| event_type.clone()).collect()
 }
 
 /// Whether a set is what is recorded of another, and has something to be recorded.
@@ -261,7 +305,10 @@ fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
     let of_set = file.sets.entry(set.to_owned()).or_default();
     of_set.retain(|had, _| events.iter().any(|event| event.event_type() == had));
     for event in events {
-        let recorded = of_set.entry(event.event_type().to_owned()).or_default();
+        let known = of_set.entry(event.event_type().to_owned()).or_default();
+        known.order = Some(event.order().as_str().to_owned());
+        known.entity_id = event.entity_id_type().name().map(str::to_owned);
+        let recorded = &mut known.versions;
         recorded.retain(|version, _| event.shapes.contains_key(version));
         for (version, shape) in &event.shapes {
             let entry = recorded.entry(*version).or_insert_with(|| shape.clone());

@@ -38,6 +38,12 @@ pub fn serde_as(_: TokenStream, item: TokenStream) -> TokenStream {
     TokenStream::from_iter(left)
 }
 
+/// As `serde_with::skip_serializing_none`, as far as order matters.
+#[proc_macro_attribute]
+pub fn skip_serializing_none(_: TokenStream, item: TokenStream) -> TokenStream {
+    item
+}
+
 fn is_serde_as(group: &Group) -> bool {
     let first = group.stream().into_iter().next();
     group.delimiter() == Delimiter::Bracket

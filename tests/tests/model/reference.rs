@@ -469,6 +469,10 @@ impl Reference {
         };
         let mut rows = self.rows.iter().rev();
         let (seq, last) = rows.find(|(_, row)| row.is_open() && in_line(row))?;
+        let mut behind = self.rows.range(seq + 1..);
+        if behind.any(|(_, row)| row.is_open() && row.is_kin_of(last)) {
+            return None;
+        }
         let kinds = (last.change.operation, change.operation);
         let folds = change.draft
             && last.change.draft
@@ -572,10 +576,9 @@ impl Reference {
                 _ => false,
             };
             let leased = other.status == OutboxStatus::Processing;
-            together
-                && row.order == other.order
-                && row.change.user == other.change.user
-                && (leased || (*other_seq < seq && other.is_open()))
+            let before = *other_seq < seq && other.is_open();
+            let in_lane = together && row.order == other.order && (leased || before);
+            row.change.user == other.change.user && (in_lane || (before && row.is_kin_of(other)))
         };
         self.rows
             .iter()
@@ -760,6 +763,12 @@ impl Row {
             0 => OutboxStatus::Pending,
             _ => OutboxStatus::Failed,
         };
+    }
+
+    /// Whether they are about the same although they are in lanes of two orders: then the older one goes first.
+    fn is_kin_of(&self, other: &Self) -> bool {
+        let about = |row: &Self| (row.change.draft, row.change.entity, row.change.user);
+        self.order != other.order && about(self) == about(other)
     }
 
     /// Whether it holds up those behind it.

@@ -57,6 +57,8 @@ enum SyncError {
     Any(Box<dyn DeliveryError>),
     #[outbox(transparent)]
     SharedAny(Arc<dyn DeliveryError>),
+    #[outbox(transparent)]
+    Sent(Box<dyn DeliveryError + Send + std::marker::Sync>),
 }
 
 impl fmt::Display for SyncError {
@@ -66,6 +68,7 @@ impl fmt::Display for SyncError {
             Self::Owned(error) => error.fmt(f),
             Self::Any(error) => error.fmt(f),
             Self::SharedAny(error) => error.fmt(f),
+            Self::Sent(error) => error.fmt(f),
         }
     }
 }
@@ -92,6 +95,8 @@ fn main() {
         SyncError::Owned(Box::new(Refused)),
         SyncError::Any(Box::new(Refused)),
         SyncError::SharedAny(Arc::new(Refused)),
+        SyncError::Sent(Box::new(Refused)),
+        SyncError::Sent(Box::new(Refused)),
     ] {
         assert_eq!(error.delivery(), Delivery::Permanent);
         assert_eq!(HandlerError::from(error).to_string(), "refused");

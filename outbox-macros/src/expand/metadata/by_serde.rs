@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use crate::expand::generics;
+use crate::expand::{generics, style};
 use crate::model::{Entity, Member, MetadataFields};
 
 /// `Serialize` and `Deserialize` for the metadata struct, by way of serde's remote derive.
@@ -15,8 +15,9 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
     let remote = super::type_name(entity).to_string();
     let (impl_generics, type_generics, _) = metadata.generics.split_for_impl();
     let params = generics::without_defaults(&metadata.generics);
-    let declared = &metadata.generics.where_clause;
     let where_clause = generics::of_metadata(metadata);
+    let bound = bound(where_clause.as_ref());
+    let silence = silence(metadata);
     let rename_all = metadata.rename_all.iter();
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
@@ -31,8 +32,9 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<__D>(..) -> .. { __Metadata::deserialize(__deserializer) } }
     quote! {
         #[derive(_outbox::__private::serde::Serialize, _outbox::__private::serde::Deserialize)]
-        #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
-        struct __Metadata #impl_generics #declared {
+        #[serde(crate = "_outbox::__private::serde", remote = #remote #bound #(, #rename_all)*)]
+        #silence
+        struct __Metadata #impl_generics #where_clause {
             #(#fields,)*
         }
 
@@ -59,7 +61,10 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
 
 /// A twin of the metadata struct that borrows from the entity, by way of serde's remote derive.
 pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    let (impl_generics, _, where_clause) = entity.generics.split_for_impl();
+    let (impl_generics, ..) = entity.generics.split_for_impl();
+    let where_clause = generics::of_metadata_in(metadata, entity.generics);
+    let bound = bound(where_clause.as_ref());
+    let silence = silence(metadata);
     // Serde gives it the parameters of the twin.
     let remote = entity.name.to_string();
     // Parameters that the fields do not use.
@@ -77,11 +82,21 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     //     _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     quote! {
         #[derive(_outbox::__private::serde::Serialize)]
-        #[serde(crate = "_outbox::__private::serde", remote = #remote #(, #rename_all)*)]
+        #[serde(crate = "_outbox::__private::serde", remote = #remote #bound #(, #rename_all)*)]
+        #silence
         struct __Borrowed #impl_generics #where_clause {
             #(#fields,)*
             #unused
         }
         _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     }
+}
+
+fn silence(metadata: &MetadataFields<'_>) -> Option<TokenStream> {
+    style::silence([], metadata.fields.iter().map(|field| field.ident))
+}
+
+/// Has serde ask for what the struct asks for, and for nothing else: of `<T as Owner>::Id` it would ask that `T` is serialized.
+fn bound(where_clause: Option<&TokenStream>) -> Option<TokenStream> {
+    where_clause.map(|_| quote!(, bound = ""))
 }

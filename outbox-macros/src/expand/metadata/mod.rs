@@ -11,7 +11,7 @@ use quote::{ToTokens, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
-use super::{at, derived_name, of_generated_code};
+use super::{at, derived_name, of_generated_code, style};
 use crate::model::{Entity, Member, Metadata};
 
 /// What stands for the type `Metadata` in the impl.
@@ -71,6 +71,10 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
         let vis = vis_at(field.vis, ident);
         quote!(#docs #vis #ident: #ty)
     });
+    let silence = style::silence(
+        [&struct_name],
+        metadata.fields.iter().map(|field| field.ident),
+    );
     // Output:
     //     #[derive(Clone, Debug)]
     //     pub struct MoodEntryMetadata {
@@ -80,6 +84,7 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     Some(quote! {
         #[doc = #summary]
         #[allow(deprecated)]
+        #silence
         #[derive(::core::clone::Clone #debug)]
         #vis struct #struct_name #params #where_clause {
             #(#fields,)*

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::node::Node;
+use crate::claim::ClaimOrder;
 use crate::clock;
 
 /// The delays before credentials are refreshed again, when that did not help.
@@ -36,6 +38,35 @@ struct User {
     /// Attempts that began earlier had older credentials.
     number: u64,
     last_error: String,
+    /// Where they were refused since somebody got through: other endpoints are tried first.
+    endpoints: Vec<Node>,
+}
+
+/// At most so many endpoints are remembered of a user.
+const ENDPOINTS: usize = 64;
+
+/// An attempt whose credentials were refused.
+#[derive(Debug)]
+pub(super) struct Refusal {
+    /// The credentials that it began with.
+    pub(super) generation: u64,
+    pub(super) endpoint: Node,
+    pub(super) error: String,
+    /// Whether they are refreshed at once, however often that did not help.
+    pub(super) is_urgent: bool,
+}
+
+/// A user who may have less under way than others.
+#[derive(Debug)]
+pub(super) struct Restricted<'a> {
+    pub(super) user: &'a str,
+    pub(super) allowed: Allowed,
+    /// Attempts that began earlier do not count.
+    pub(super) number: u64,
+    /// Which of the user's events is tried.
+    pub(super) order: ClaimOrder,
+    /// Where one is tried only if there is nowhere else.
+    pub(super) last_resort: &'a [Node],
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -73,20 +104,16 @@ impl Credentials {
         self.users.get(user_id).map_or(0, |user| user.generation)
     }
 
-    /// An attempt that began under `generation` was refused. Returns how many refreshes did not help.
-    pub(super) fn refused(
-        &mut self,
-        user_id: &str,
-        generation: u64,
-        error: String,
-        is_urgent: bool,
-        now: DateTime<Utc>,
-    ) -> usize {
+    /// An attempt was refused. Returns how many refreshes did not help.
+    pub(super) fn refused(&mut self, user_id: &str, refusal: Refusal, now: DateTime<Utc>) -> usize {
         let user = self.users.entry(user_id.to_owned()).or_default();
-        user.last_error = error;
-        if user.generation == generation && user.state == Access::Granted {
+        user.last_error = refusal.error;
+        if !user.endpoints.contains(&refusal.endpoint) && user.endpoints.len() < ENDPOINTS {
+            user.endpoints.push(refusal.endpoint);
+        }
+        if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
-                Some(times) if !is_urgent => refresh_delay(times),
+                Some(times) if !refusal.is_urgent => refresh_delay(times),
                 _ => Duration::ZERO,
             };
             user.state = Access::Refused(clock::after(now, delay));
@@ -103,6 +130,7 @@ impl Credentials {
         };
         user.in_vain = 0;
         user.is_on_trial = false;
+        user.endpoints.clear();
         if user.state == Access::Granted && is_last {
             self.users.remove(user_id);
         }
@@ -187,7 +215,7 @@ impl Credentials {
     }
 
     /// The users who may have less under way than others, but for attempts that began before a number.
-    pub(super) fn restricted(&self) -> impl Iterator<Item = (&str, Allowed, u64)> {
+    pub(super) fn restricted(&self) -> impl Iterator<Item = Restricted<'_>> {
         let refused = self.users.iter().filter_map(|(id, user)| {
             let allowed = match user.state {
                 _ if self.signed_out.contains(id) => return None,
@@ -195,10 +223,22 @@ impl Credentials {
                 Access::Granted => return None,
                 Access::Refused(_) | Access::Refreshing => Allowed::Nothing,
             };
-            Some((id.as_str(), allowed, user.number))
+            Some(Restricted {
+                user: id,
+                allowed,
+                number: user.number,
+                order: user.order(),
+                last_resort: &user.endpoints,
+            })
         });
-        let signed_out = self.signed_out.iter();
-        refused.chain(signed_out.map(|id| (id.as_str(), Allowed::Nothing, 0)))
+        let signed_out = self.signed_out.iter().map(|id| Restricted {
+            user: id,
+            allowed: Allowed::Nothing,
+            number: 0,
+            order: ClaimOrder::Usual,
+            last_resort: &[],
+        });
+        refused.chain(signed_out)
     }
 
     pub(super) fn is_signed_out(&self, user_id: &str) -> bool {
@@ -218,6 +258,17 @@ impl Credentials {
             Access::Refused(at) if !self.signed_out.contains(id) => Some(at),
             Access::Refused(_) | Access::Granted | Access::Refreshing => None,
         })
+    }
+}
+
+impl User {
+    /// Alternately an event that was not tried for longest and the newest, as probes are.
+    fn order(&self) -> ClaimOrder {
+        if self.in_vain.is_multiple_of(2) {
+            ClaimOrder::Newest
+        } else {
+            ClaimOrder::LeastRecent
+        }
     }
 }
 

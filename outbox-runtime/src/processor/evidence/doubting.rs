@@ -30,15 +30,11 @@ impl Evidence {
             Reach::Event => return vec![Judged::deferred(refused)],
         }
         let endpoint = refused.facts.endpoint();
-        let lane = refused.facts.lane();
         for node in refused.facts.path() {
             self.records.entry(node).or_default();
         }
-        let record = self.records.entry(endpoint.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&endpoint, &lane));
-        record.refused(lane.clone());
-        self.memory.note(endpoint.clone(), lane, passes);
+        let tells_apart = self.tells_apart(&endpoint, &refused.facts.lane());
+        self.note(&[&endpoint], &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }

@@ -27,13 +27,12 @@ impl Evidence {
         let destination = refused.facts.destination();
         let lane = refused.facts.lane();
         let user = refused.facts.user_node();
-        for node in [Node::Set(refused.facts.set), destination.clone()] {
-            self.records.entry(node).or_default();
-        }
-        let record = self.records.entry(destination.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&destination, &lane));
-        record.refused(lane.clone());
+        self.records
+            .entry(Node::Set(refused.facts.set))
+            .or_default();
+        let tells_apart = self.tells_apart(&destination, &lane);
+        self.note(&[&destination], &refused.facts);
+        let passes = self.passes(&destination);
         let is_of_endpoint = self.is_limited_alone(&refused.facts);
         let is_of_user = self.streaks.get(&user).is_some_and(|streak| {
             let mut others = streak.other_lanes(&lane).peekable();
@@ -43,7 +42,6 @@ impl Evidence {
                     before.is_some_and(|before| passes > before)
                 })
         });
-        self.memory.note(destination.clone(), lane, passes);
         if self.refused_as_probe(&refused, now) {
             return vec![Judged::given_back(refused, after)];
         }
@@ -95,12 +93,8 @@ impl Evidence {
         now: DateTime<Utc>,
     ) -> Judged {
         let user = refused.facts.user_node();
-        let lane = refused.facts.lane();
-        let record = self.records.entry(user.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&user, &lane));
-        record.refused(lane.clone());
-        self.memory.note(user.clone(), lane, passes);
+        let tells_apart = self.tells_apart(&user, &refused.facts.lane());
+        self.note(&[&user], &refused.facts);
         if self.refused_as_probe(&refused, now) {
             return Judged::given_back(refused, after);
         }

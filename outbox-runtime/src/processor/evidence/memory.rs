@@ -61,6 +61,14 @@ impl Memory {
         }
     }
 
+    /// Where the lane is remembered it was refused again, for a reason that is not judged at this node.
+    pub(super) fn renew(&mut self, node: &Node, lane: &Lane, passes: u64) {
+        let key = (node.clone(), lane.clone());
+        if let Some(entry) = self.refused.get_mut(&key) {
+            entry.passes = passes;
+        }
+    }
+
     pub(super) fn forget(&mut self, node: Node, lane: Lane) {
         if !self.refused.is_empty() {
             self.remove(&(node, lane));

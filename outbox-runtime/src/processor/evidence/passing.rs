@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use tracing::info;
 
 use super::circuit::Circuit;
-use super::facts::{Facts, Judged, Refused, Verdict};
+use super::facts::{Facts, Judged, Lane, Refused, Verdict};
 use super::{Evidence, Node};
 
 impl Evidence {
@@ -115,7 +115,37 @@ impl Evidence {
             && !self.circuits.contains_key(&endpoint)
     }
 
-    fn passes(&mut self, node: &Node) -> u64 {
+    /// Whether a refusal is the lane's own by the interval rule, as far as this node can tell.
+    pub(super) fn tells_apart(&self, node: &Node, lane: &Lane) -> bool {
+        let before = self.memory.passes(node, lane);
+        let record = self.records.get(node);
+        record.is_some_and(|record| record.tells_apart(lane, before))
+    }
+
+    /// Notes a refusal at the nodes that it is judged at.
+    ///
+    /// It is the lane's last one at every other node, too, where one of another class is judged: who got
+    /// through before it says nothing about the next.
+    pub(super) fn note(&mut self, nodes: &[&Node], facts: &Facts) {
+        let lane = facts.lane();
+        for node in nodes {
+            let passes = self.passes(node);
+            self.memory.note((*node).clone(), lane.clone(), passes);
+        }
+        for part in [
+            facts.endpoint(),
+            facts.destination(),
+            facts.user_node(),
+            Node::Credentials(facts.user().to_owned()),
+        ] {
+            if let Some(record) = self.records.get_mut(&part) {
+                record.refused(lane.clone());
+                self.memory.renew(&part, &lane, record.passes);
+            }
+        }
+    }
+
+    pub(super) fn passes(&mut self, node: &Node) -> u64 {
         self.records.entry(node.clone()).or_default().passes
     }
 

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::circuit::Circuit;
 use super::facts::{Facts, Judged, Refused};
-use super::{Evidence, Node};
+use super::{Evidence, Node, credentials};
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
 
@@ -31,6 +31,9 @@ pub(in crate::processor) enum Finality {
 
 impl Evidence {
     /// The credentials of the event's user were refused.
+    ///
+    /// They are good where others of the user's events get through. Then it is the event's own fault if others
+    /// do at its endpoint, too, and the endpoint's if nobody does.
     pub(in crate::processor) fn unauthenticated(
         &mut self,
         refused: Refused,
@@ -40,21 +43,31 @@ impl Evidence {
         self.number += 1;
         let user_id = refused.facts.user().to_owned();
         let set = Node::Set(refused.facts.set);
+        let endpoint = refused.facts.endpoint();
         let node = Node::Credentials(user_id.clone());
         let lane = refused.facts.lane();
         self.records.entry(set.clone()).or_default();
-        let record = self.records.entry(node.clone()).or_default();
-        let passes = record.passes;
-        let tells_apart = record.tells_apart(&lane, self.memory.passes(&node, &lane));
-        record.refused(lane.clone());
-        self.memory.note(node, lane, passes);
-        if tells_apart {
+        let is_good = self.tells_apart(&node, &lane);
+        let is_own = is_good && self.tells_apart(&endpoint, &lane);
+        let is_silent = self.memory.passes(&endpoint, &lane) == Some(self.passes(&endpoint));
+        self.note(&[&node, &endpoint], &refused.facts);
+        let is_probe = self.refused_as_probe(&refused, now);
+        if is_own && !is_probe {
             return vec![Judged::deferred(refused)];
         }
-        let is_probe = self.refused_as_probe(&refused, now);
-        let error = bounded(&refused.refusal.message);
-        let credentials = &mut self.credentials;
-        let in_vain = credentials.refused(&user_id, generation, error, is_probe, now);
+        if is_good && is_silent && !is_probe {
+            self.open(&endpoint, &refused, 1, now);
+            let mut judged = self.give_back(|facts| endpoint.has_attempt(facts));
+            judged.push(Judged::given_back(refused, Duration::ZERO));
+            return judged;
+        }
+        let refusal = credentials::Refusal {
+            generation,
+            endpoint,
+            error: bounded(&refused.refusal.message),
+            is_urgent: is_probe,
+        };
+        let in_vain = self.credentials.refused(&user_id, refusal, now);
         if is_probe {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }

@@ -33,6 +33,8 @@ enum Kind {
     Paused,
     /// One attempt after the other looks for evidence.
     InDoubt,
+    /// One attempt after the other tries whether a pause was long enough.
+    OnTrial,
     /// A few at once.
     Narrow,
 }
@@ -48,6 +50,8 @@ pub(in crate::processor) struct Want {
     pub(in crate::processor) except: Vec<Node>,
     /// Whether finding nothing means that an endpoint in doubt has nothing else to try.
     pub(in crate::processor) is_for_evidence: bool,
+    /// Whether it is made only where another claim of the same node has brought too little.
+    pub(in crate::processor) is_last_resort: bool,
 }
 
 impl Want {
@@ -119,14 +123,27 @@ impl Restriction {
             avoid: self.avoid.clone(),
             except: except.iter().chain(but).cloned().collect(),
             is_for_evidence: self.kind == Kind::InDoubt,
+            is_last_resort: false,
         };
-        let first = (!self.last_resort.is_empty()).then(|| want(&self.last_resort));
-        let both = first
-            .into_iter()
-            .chain(std::iter::once_with(move || want(&[])));
-        both.filter(|want| want.limit > 0)
-            .collect::<Vec<_>>()
-            .into_iter()
+        let mut wants = Vec::new();
+        if !self.last_resort.is_empty() {
+            wants.push(want(&self.last_resort));
+        }
+        wants.push(Want {
+            is_last_resort: !wants.is_empty(),
+            ..want(&[])
+        });
+        wants.into_iter().filter(|want| want.limit > 0)
+    }
+
+    /// Which event is tried next. One that has just come is, whoever was refused before: only where it is
+    /// the turn of those that wait for longest are others preferred to these.
+    fn try_in(&mut self, order: ClaimOrder, avoid: Option<&str>, last_resort: &[Node]) {
+        self.order = order;
+        if order != ClaimOrder::Newest {
+            self.avoid = avoid.into_iter().map(str::to_owned).collect();
+            self.last_resort = last_resort.to_vec();
+        }
     }
 }
 
@@ -154,9 +171,7 @@ impl Evidence {
                     let may_probe = open.probe_at <= now && under_way(node) == 0;
                     restriction.room = usize::from(may_probe);
                     restriction.kind = Kind::Open;
-                    restriction.order = open.order();
-                    restriction.avoid = open.last_user().map(str::to_owned).into_iter().collect();
-                    restriction.last_resort = open.probed().to_vec();
+                    restriction.try_in(open.order(), open.last_user(), open.probed());
                 }
                 Circuit::HalfOpen { width, .. } => {
                     restriction.room = width.saturating_sub(under_way(node));
@@ -177,27 +192,30 @@ impl Evidence {
             let taken = flight.iter().filter(heeds).count();
             let kind = if limit.until > now {
                 Kind::Paused
+            } else if limit.is_on_trial() {
+                Kind::OnTrial
             } else {
                 Kind::Narrow
             };
             let mut restriction = Restriction::new(node, kind);
             restriction.room = limit.most(now).saturating_sub(taken);
             if limit.is_on_trial() {
-                restriction.order = limit.order();
-                restriction.avoid = vec![limit.last_user.clone()];
+                restriction.try_in(limit.order(), Some(&limit.last_user), &[]);
             }
             all.push(restriction);
         }
-        for (user, allowed, since) in self.credentials.restricted() {
-            let node = Node::Credentials(user.to_owned());
-            let (kind, most) = match allowed {
+        for restricted in self.credentials.restricted() {
+            let node = Node::Credentials(restricted.user.to_owned());
+            let (kind, most) = match restricted.allowed {
                 Allowed::Nothing => (Kind::Paused, 0),
-                Allowed::OneAttempt => (Kind::Narrow, 1_usize),
+                Allowed::OneAttempt => (Kind::OnTrial, 1_usize),
             };
-            let heeds = |facts: &&&Facts| facts.number >= since && facts.user() == user;
+            let heeds =
+                |facts: &&&Facts| facts.number >= restricted.number && node.has_attempt(facts);
+            let taken = flight.iter().filter(heeds).count();
             let mut restriction = Restriction::new(&node, kind);
-            restriction.room = most.saturating_sub(flight.iter().filter(heeds).count());
-            restriction.order = ClaimOrder::LeastRecent;
+            restriction.room = most.saturating_sub(taken);
+            restriction.try_in(restricted.order, None, restricted.last_resort);
             all.push(restriction);
         }
         merged(all)
@@ -228,6 +246,7 @@ impl Evidence {
                 avoid: Vec::new(),
                 except: restrictions.iter().map(|it| it.node.clone()).collect(),
                 is_for_evidence: false,
+                is_last_resort: false,
             });
         }
         wants
@@ -289,6 +308,7 @@ fn rank(kind: Kind) -> u8 {
         Kind::Open => 0,
         Kind::Paused => 1,
         Kind::InDoubt => 2,
-        Kind::Narrow => 3,
+        Kind::OnTrial => 3,
+        Kind::Narrow => 4,
     }
 }

@@ -22,6 +22,7 @@ impl Run {
     /// as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
+        self.look_for_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
         for _ in 0..CLAIMS {
             let Some(want) = self.next_want(&empty) else {
@@ -113,7 +114,11 @@ impl Run {
     /// They take turns, so that with few places none keeps the others waiting.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
-        let is_new = |want: &&Want| !empty.iter().any(|asked| asked.is_of_the_same(want));
+        let is_new = |want: &&Want| {
+            let mut asked = empty.iter().filter(|asked| asked.node == want.node);
+            let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
+            is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
+        };
         self.turn = self.turn.wrapping_add(1);
         let first = self.turn % wants.len().max(1);
         let (before, after) = wants.split_at(first);
@@ -203,7 +208,7 @@ impl Run {
     fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
-            .with_event_types(routes.claimable(&self.unhandled));
+            .with_event_types(routes.claimable(self.unhandled.types()));
         let request = routes
             .own_leases()
             .fold(request, |request, (event_type, lease)| {
@@ -239,17 +244,6 @@ impl Run {
                 self.leave_alone(&claim.event.event_type);
                 self.hand_back(&claim);
             }
-        }
-    }
-
-    /// Nobody takes events of this type.
-    pub(super) fn leave_alone(&mut self, event_type: &str) {
-        if !self.unhandled.iter().any(|known| known == event_type) {
-            warn!(
-                ?event_type,
-                "no handler takes this event type; its events wait"
-            );
-            self.unhandled.push(event_type.to_owned());
         }
     }
 

@@ -15,6 +15,7 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
+mod lanes; // which events wait for each other
 mod ready; // what may be claimed
 mod repository; // the contract
 mod state; // the rows, and the queues that they stand in

@@ -6,33 +6,17 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
+use super::lanes::{Lane, Line};
 use super::ready::Ready;
 use crate::claim::{Claim, ClaimOrder, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::entity::{EntityId, Order};
+use crate::entity::{Coalesce, EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Place, Settled, Settlement, Transition};
 use crate::repository::Rescued;
 use crate::store::rules::Load;
-
-/// Which events wait for each other.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Lane {
-    OfEntity(EntityId, String),
-    OfUser(String),
-    /// An event that waits for nobody has a lane of its own.
-    Alone(i64),
-}
-
-/// The undelivered events of a lane.
-#[derive(Default, Clone)]
-struct Line {
-    open: BTreeSet<i64>,
-    /// The one that all others wait behind: the first, unless a handler had a later one when that was retried.
-    front: Option<i64>,
-}
 
 /// What was enqueued under an id, and which row carries it since it was folded.
 #[derive(Debug, Clone, Copy)]
@@ -52,8 +36,10 @@ pub(super) struct State {
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
     /// With a handler, by the end of the lease.
     pub(super) leased: BTreeSet<(DateTime<Utc>, i64)>,
-    /// The front of each is in one of the above, or dead; the others are in none.
-    lanes: HashMap<Lane, Line>,
+    /// The front of each is in one of the above, or dead, or behind an elder; the others are in none.
+    pub(super) lanes: HashMap<Lane, Line>,
+    /// How many events of each type are in lanes of which order: nearly always all of one.
+    pub(super) orders: HashMap<String, HashMap<Order, usize>>,
     /// Ids that were folded into rows, and those of the rows themselves.
     folded: HashMap<Uuid, Folded>,
     /// How many completed events of each user clean-up deleted.
@@ -102,6 +88,9 @@ impl State {
     }
 
     fn fold(&mut self, event: &NewEvent, now: DateTime<Utc>) -> Option<Enqueued> {
+        if event.coalesce == Coalesce::Never {
+            return None;
+        }
         let newest = self.rows.values().rev().find(|row| {
             row.is_open()
                 && row.order == event.order
@@ -109,6 +98,10 @@ impl State {
                 && (row.order == Order::User || row.entity_id == event.entity_id)
         });
         let waiting = newest?.clone();
+        let kin = self.kin(&waiting);
+        if kin.into_iter().any(|junior| junior > waiting.seq) {
+            return None;
+        }
         let folded = match event.folded_into(&waiting, now) {
             Some(folded) => folded,
             None => event
@@ -176,26 +169,20 @@ impl State {
                 self.told.insert(entity);
             }
             self.folded.retain(|_, folded| folded.into != seq);
-            let lane = Lane::of(&event);
-            if let Some(line) = self.lanes.get_mut(&lane) {
-                line.open.remove(&seq);
-            }
-            self.line_up(&lane, now);
+            self.leave(self.place_of(&event), now);
         }
     }
 
     /// Moves an event that no handler has into the lane that it has with another user.
     pub(super) fn give_to(&mut self, seq: i64, user_id: &str, now: DateTime<Utc>) {
         self.unqueue(seq);
-        let Some(event) = self.rows.get_mut(&seq) else {
+        let Some(place) = self.rows.get(&seq).map(|event| self.place_of(event)) else {
             return;
         };
-        let lane = Lane::of(event);
-        event.user_id = user_id.to_owned();
-        if let Some(line) = self.lanes.get_mut(&lane) {
-            line.open.remove(&seq);
+        if let Some(event) = self.rows.get_mut(&seq) {
+            event.user_id = user_id.to_owned();
         }
-        self.line_up(&lane, now);
+        self.leave(place, now);
         self.change(seq, now, |_| {});
     }
 
@@ -211,44 +198,22 @@ impl State {
             return;
         };
         change(event);
-        let lane = Lane::of(event);
-        let line = self.lanes.entry(lane.clone()).or_default();
-        if event.is_open() {
-            line.open.insert(seq);
-        } else {
-            line.open.remove(&seq);
-        }
-        self.line_up(&lane, now);
-    }
-
-    /// Puts the event at the front of a lane into the queue that its state and due time call for.
-    fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
-        let Some(line) = self.lanes.get_mut(lane) else {
+        let is_open = event.is_open();
+        let Some(place) = self.rows.get(&seq).map(|event| self.place_of(event)) else {
             return;
         };
-        let before = line.front;
-        let is_leased = |seq: &i64| {
-            let event = self.rows.get(seq);
-            event.is_some_and(|event| event.status == OutboxStatus::Processing)
-        };
-        line.front = before.filter(is_leased).or(line.open.first().copied());
-        let front = line.front;
-        if front.is_none() {
-            self.lanes.remove(lane);
+        if !is_open {
+            return self.leave(place, now);
         }
-        if let Some(before) = before {
-            self.unqueue(before);
-        }
-        if let Some(front) = front {
-            self.queue(front, now);
-        }
+        self.enter(place, now);
     }
 
-    fn queue(&mut self, seq: i64, now: DateTime<Utc>) {
+    pub(super) fn queue(&mut self, seq: i64, now: DateTime<Utc>) {
         let Some(event) = self.rows.get(&seq) else {
             return;
         };
         match event.status {
+            OutboxStatus::Pending | OutboxStatus::Failed if self.first_elder(event).is_some() => {}
             OutboxStatus::Pending | OutboxStatus::Failed if !is_due(event, now) => {
                 self.waiting.insert((event.next_attempt_at, seq));
             }
@@ -263,7 +228,7 @@ impl State {
         }
     }
 
-    fn unqueue(&mut self, seq: i64) {
+    pub(super) fn unqueue(&mut self, seq: i64) {
         if let Some(event) = self.rows.get(&seq) {
             self.ready.remove(event);
             self.waiting.remove(&(event.next_attempt_at, seq));
@@ -276,23 +241,6 @@ impl State {
     /// Whether an event is as somebody saw it.
     pub(super) fn is_as_seen(&self, seen: &OutboxEvent) -> bool {
         self.rows.get(&seen.seq) == Some(seen)
-    }
-
-    /// The undelivered events that stand in the lane of this one.
-    pub(super) fn open_in_lane_of(
-        &self,
-        event: &OutboxEvent,
-    ) -> impl Iterator<Item = &OutboxEvent> {
-        let line = self.lanes.get(&Lane::of(event));
-        let open = line.into_iter().flat_map(|line| &line.open);
-        open.filter_map(|seq| self.rows.get(seq))
-    }
-
-    /// The event that `event` waits behind, if it does.
-    pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
-        let front = self.lanes.get(&Lane::of(event))?.front?;
-        let front = (front != event.seq).then_some(front)?;
-        self.rows.get(&front)
     }
 
     pub(super) fn promote(&mut self, now: DateTime<Utc>) {
@@ -555,14 +503,4 @@ fn is_due(event: &OutboxEvent, now: DateTime<Utc>) -> bool {
     let was_never_to_wait =
         event.last_attempt_at.is_none() && event.next_attempt_at <= event.created_at;
     was_never_to_wait || event.next_attempt_at <= now
-}
-
-impl Lane {
-    fn of(event: &OutboxEvent) -> Self {
-        match event.order {
-            Order::Entity => Self::OfEntity(event.entity_id.clone(), event.user_id.clone()),
-            Order::User => Self::OfUser(event.user_id.clone()),
-            Order::None => Self::Alone(event.seq),
-        }
-    }
 }

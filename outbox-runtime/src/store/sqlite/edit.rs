@@ -4,13 +4,11 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
 use uuid::Uuid;
 
 use super::insert::fetch;
 use super::lane::{Lane, lane_columns};
-use super::row::entity_value;
 use super::tally::{self, Class};
 use super::told;
 use crate::entity::{EntityId, Order};
@@ -119,11 +117,14 @@ pub(super) fn reassign(
     // All of them are moved when the first is returned.
     let mut rows = statement.query(params![from, to])?;
     let mut count = 0;
-    let mut lined_up = HashSet::new();
+    let (mut lined_up, mut kin) = (HashSet::new(), HashSet::new());
     while let Some(row) = rows.next()? {
         let lane = Lane::of(row, 0)?;
         if lined_up.insert(lane.key()) {
             lane.line_up(conn, now.timestamp_micros())?;
+        }
+        if kin.insert(lane.kin_key()) {
+            lane.juniors_wait(conn)?;
         }
         count += 1;
     }
@@ -208,11 +209,7 @@ pub(super) fn delete_seen(
             continue;
         }
         if unit == DeleteUnit::Lane && event.is_open() && event.order != Order::None {
-            let lane = Lane {
-                entity_id: entity_value(&event.entity_id),
-                user_id: ValueRef::Text(event.user_id.as_bytes()),
-                order: event.order,
-            };
+            let lane = Lane::of_event(event);
             let was_seen = match lanes.entry((event.user_id.as_str(), lane.key())) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(unknown) => {

@@ -44,11 +44,15 @@ fn fold_in_savepoint(
         entity_id: entity_value(&event.entity_id),
         user_id: ValueRef::Text(event.user_id.as_bytes()),
         order: event.order,
+        event_type: ValueRef::Text(event.event_type.as_bytes()),
     };
     let newest = lane.newest(conn)?.filter(|row| row.damage.is_none());
     let Some(waiting) = newest.map(|row| row.event) else {
         return Ok(None);
     };
+    if lane.has_juniors(conn, waiting.seq)? {
+        return Ok(None);
+    }
     let folded = match event.folded_into(&waiting, now) {
         Some(folded) => folded,
         None => match event.cancels(&waiting, now) {

@@ -7,6 +7,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, params, params_from_iter};
 use uuid::Uuid;
 
+use super::elders::new_has_elders;
 use super::fault::fault_on;
 use super::fold;
 use super::lane::lane_condition;
@@ -43,14 +44,18 @@ VALUES (coalesce(?1, x''), ?2, ?3, ?4, ?5,
 const INSERT_BY_ENTITY: &str = insert!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(Entity),
-    ") THEN 'blocked' "
+    ") OR ",
+    new_has_elders!(Entity),
+    " THEN 'blocked' "
 );
 const INSERT_BY_USER: &str = insert!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(User),
-    ") THEN 'blocked' "
+    ") OR ",
+    new_has_elders!(User),
+    " THEN 'blocked' "
 );
-const INSERT_UNORDERED: &str = insert!("");
+const INSERT_UNORDERED: &str = insert!("WHEN ", new_has_elders!(Unordered), " THEN 'blocked' ");
 
 /// A value for a driver that this library does not know: see [`NewEvent::params`].
 #[derive(Debug, Clone, PartialEq)]

@@ -4,25 +4,33 @@
 //! `waiting`, `leased` or `held`. All others are `blocked`. The front is the first by seq, but for one case: what was dead
 //! and skipped and is retried stands before an event that a handler may have; it waits until that one is back.
 //!
-//! Events that wait for nobody are never `blocked`.
+//! Events that wait for nobody are `blocked` only behind their [elders](super::elders), which are in no lane of theirs: the front
+//! of a lane may be, too, and nobody of the lane goes then.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
 
-use super::row::{ReadRow, columns, read, read_all};
+use super::elders::row_has_elders;
+use super::row::{ReadRow, columns, entity_value, read, read_all};
 use crate::entity::Order;
+use crate::event::OutboxEvent;
+
+/// So many steps an explanation goes back: more lanes than anything real is behind.
+const MOST_STEPS: usize = 16;
 
 /// The lane of an event, borrowed from its row: whatever is in there, it is compared byte for byte.
 pub(super) struct Lane<'r> {
     pub(super) entity_id: ValueRef<'r>,
     pub(super) user_id: ValueRef<'r>,
     pub(super) order: Order,
+    /// Of the event; those of its lane may be of others.
+    pub(super) event_type: ValueRef<'r>,
 }
 
 /// The columns that [`Lane::of`] takes, for `RETURNING`.
 macro_rules! lane_columns {
     () => {
-        "entity_id, user_id, lane"
+        "entity_id, user_id, lane, event_type"
     };
 }
 pub(super) use lane_columns;
@@ -54,6 +62,22 @@ macro_rules! has_company {
 }
 pub(super) use has_company;
 
+/// The `slot` of an event whose turn has come, at the time `$now`. What was never attempted nor delayed is due, whatever the clock was
+/// set to since.
+macro_rules! goes {
+    ($now:literal) => {
+        concat!(
+            "CASE
+                 WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready'
+                 WHEN next_attempt_at > ",
+            $now,
+            " THEN 'waiting'
+                 ELSE 'ready' END"
+        )
+    };
+}
+pub(super) use goes;
+
 /// The statement for an order, with its condition in the middle.
 macro_rules! in_lane {
     ($order:expr, $before:expr, $after:expr) => {
@@ -77,18 +101,32 @@ impl<'r> Lane<'r> {
             entity_id: row.get_ref(column)?,
             user_id: row.get_ref(column + 1)?,
             order,
+            event_type: row.get_ref(column + 3)?,
         })
+    }
+
+    /// That of an event that was read whole.
+    pub(super) fn of_event(event: &'r OutboxEvent) -> Self {
+        Self {
+            entity_id: entity_value(&event.entity_id),
+            user_id: event.user_id.as_str().into(),
+            order: event.order,
+            event_type: event.event_type.as_str().into(),
+        }
     }
 
     /// The same for events of one user that are in the same lane, or that wait for nobody.
     pub(super) fn key(&self) -> (Order, Vec<u8>) {
-        let entity = match (self.order, self.entity_id) {
-            (Order::User, _) | (_, ValueRef::Null | ValueRef::Real(_)) => Vec::new(),
-            (_, ValueRef::Integer(id)) => id.to_le_bytes().to_vec(),
-            (_, ValueRef::Text(id)) => [b"text:", id].concat(),
-            (_, ValueRef::Blob(id)) => [b"blob:", id].concat(),
+        let entity = match self.order {
+            Order::User => Vec::new(),
+            Order::Entity | Order::None => key_of(self.entity_id),
         };
         (self.order, entity)
+    }
+
+    /// The same for events of one user that may be elders or juniors of each other.
+    pub(super) fn kin_key(&self) -> [Vec<u8>; 2] {
+        [self.entity_id, self.event_type].map(key_of)
     }
 
     /// Runs a statement of [`in_lane`], which may have one more value, `?3`.
@@ -101,12 +139,30 @@ impl<'r> Lane<'r> {
         Ok(changed > 0)
     }
 
-    /// Lets the first event go, where it was blocked by one that is done, dead and skipped, or deleted. No other event of
-    /// the lane may be leased.
+    /// Lets those go that were blocked by an event of the lane that is done, dead and skipped, or deleted. No other event of the lane
+    /// may be leased.
     pub(super) fn hand_on(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
-        if self.order == Order::None {
-            return Ok(false);
-        }
+        let went = self.first_goes(conn, now_micros)?;
+        Ok(self.juniors_go(conn, now_micros)? || went)
+    }
+
+    /// Lets the first event of the lane go, unless it has elders.
+    pub(super) fn first_goes(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
+        let goes = match self.order {
+            Order::Entity => concat!(
+                "UPDATE outbox_events SET slot = ",
+                goes!("?2"),
+                " WHERE seq = ?1 AND NOT ",
+                row_has_elders!(Entity)
+            ),
+            Order::User => concat!(
+                "UPDATE outbox_events SET slot = ",
+                goes!("?2"),
+                " WHERE seq = ?1 AND NOT ",
+                row_has_elders!(User)
+            ),
+            Order::None => return Ok(false),
+        };
         // Mostly there is none: looking costs less than an UPDATE that finds nothing.
         let sql = in_lane!(
             self.order,
@@ -123,29 +179,21 @@ impl<'r> Lane<'r> {
         let Some((seq, true)) = first else {
             return Ok(false);
         };
-        conn.prepare_cached(
-            // What was never attempted nor delayed is due, whatever the clock was set to since.
-            "UPDATE outbox_events
-             SET slot = CASE
-                 WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready'
-                 WHEN next_attempt_at > ?2 THEN 'waiting'
-                 ELSE 'ready' END
-             WHERE seq = ?1",
-        )?
-        .execute([seq, now_micros])?;
-        Ok(true)
+        let changed = conn.prepare_cached(goes)?.execute([seq, now_micros])?;
+        Ok(changed > 0)
     }
 
-    /// The same, unless a handler has an event of the lane: that one hands on itself.
+    /// The same, also where a handler may have an event of the lane: that one hands on itself.
     pub(super) fn hand_on_if_idle(
         &self,
         conn: &Connection,
         now_micros: i64,
     ) -> rusqlite::Result<bool> {
-        Ok(self.leased(conn)?.is_none() && self.hand_on(conn, now_micros)?)
+        let went = self.leased(conn)?.is_none() && self.first_goes(conn, now_micros)?;
+        Ok(self.juniors_go(conn, now_micros)? || went)
     }
 
-    /// The event `seq` came back from its handler. One that was retried meanwhile goes first, if it was enqueued earlier.
+    /// The event `seq` came back from its handler. One of its lane that was retried meanwhile goes first, if it was enqueued earlier.
     pub(super) fn give_way(
         &self,
         conn: &Connection,
@@ -162,7 +210,7 @@ impl<'r> Lane<'r> {
             ")"
         );
         if self.execute(conn, sql, Some(seq))? {
-            self.hand_on(conn, now_micros)?;
+            self.first_goes(conn, now_micros)?;
         }
         Ok(())
     }
@@ -174,9 +222,13 @@ impl<'r> Lane<'r> {
         now_micros: i64,
         seq: i64,
     ) -> rusqlite::Result<()> {
+        self.juniors_wait(conn)?;
         if self.order == Order::None {
-            conn.prepare_cached("UPDATE outbox_events SET slot = 'ready' WHERE seq = ?1")?
-                .execute(params![seq])?;
+            let goes = concat!(
+                "UPDATE outbox_events SET slot = 'ready' WHERE seq = ?1 AND NOT ",
+                row_has_elders!(Unordered)
+            );
+            conn.prepare_cached(goes)?.execute(params![seq])?;
             return Ok(());
         }
         if self.leased(conn)?.is_some() {
@@ -189,7 +241,7 @@ impl<'r> Lane<'r> {
             ")"
         );
         self.execute(conn, sql, Some(seq))?;
-        self.hand_on(conn, now_micros)?;
+        self.first_goes(conn, now_micros)?;
         Ok(())
     }
 
@@ -204,12 +256,50 @@ impl<'r> Lane<'r> {
             ""
         );
         self.execute(conn, sql, None)?;
-        self.hand_on(conn, now_micros)?;
+        self.first_goes(conn, now_micros)?;
         Ok(())
     }
 
+    /// What the event `seq` waits behind, where it is blocked: the front of its lane, or an elder of that one, or who that waits
+    /// behind, and so on.
+    pub(super) fn waits_behind(
+        &self,
+        conn: &Connection,
+        seq: i64,
+    ) -> rusqlite::Result<Option<OutboxEvent>> {
+        let mut behind = self.next_before(conn, seq)?;
+        for _ in 0..MOST_STEPS {
+            let Some(event) = &behind else {
+                break;
+            };
+            match Lane::of_event(event).next_before(conn, event.seq)? {
+                Some(next) => behind = Some(next),
+                None => break,
+            }
+        }
+        Ok(behind)
+    }
+
+    fn next_before(&self, conn: &Connection, seq: i64) -> rusqlite::Result<Option<OutboxEvent>> {
+        let is_blocked: bool = conn
+            .prepare_cached("SELECT slot IS 'blocked' FROM outbox_events WHERE seq = ?1")?
+            .query_row([seq], |row| row.get(0))?;
+        if !is_blocked {
+            return Ok(None);
+        }
+        let front = match self.order {
+            Order::None => None,
+            _ => self.front(conn)?.filter(|front| front.event.seq != seq),
+        };
+        let before = match front {
+            Some(front) => Some(front),
+            None => self.first_elder(conn, seq)?,
+        };
+        Ok(before.map(|row| row.event))
+    }
+
     /// The event that all others of the lane wait behind.
-    pub(super) fn front(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+    fn front(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
         if let Some(leased) = self.leased(conn)? {
             return Ok(Some(leased));
         }
@@ -251,7 +341,7 @@ impl<'r> Lane<'r> {
     }
 
     /// The event that a handler has. Fewer events are leased than may stand in a lane, hence their index.
-    fn leased(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+    pub(super) fn leased(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
         let sql = in_lane!(
             self.order,
             concat!(
@@ -270,5 +360,14 @@ impl<'r> Lane<'r> {
         conn.prepare_cached(sql)?
             .query_row(params_from_iter(values), read)
             .optional()
+    }
+}
+
+fn key_of(value: ValueRef<'_>) -> Vec<u8> {
+    match value {
+        ValueRef::Null | ValueRef::Real(_) => Vec::new(),
+        ValueRef::Integer(id) => id.to_le_bytes().to_vec(),
+        ValueRef::Text(id) => [b"text:", id].concat(),
+        ValueRef::Blob(id) => [b"blob:", id].concat(),
     }
 }

@@ -24,6 +24,7 @@ mod connect;
 mod count;
 mod counter;
 mod edit;
+mod elders;
 mod fault;
 mod filter;
 mod fold;

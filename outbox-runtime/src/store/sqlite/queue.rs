@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
+use super::elders::{give_way_to_elders, has_kin};
 use super::filter::Filter;
 use super::lane::{Lane, has_company, lane_columns};
 use super::row::{ReadRow, claimed_columns, read_all, read_within};
@@ -329,6 +330,8 @@ impl<'c> Settling<'c> {
                 "SELECT seq, attempt_count, ",
                 has_company!(),
                 ", ",
+                has_kin!("held"),
+                ", ",
                 lane_columns!(),
                 " FROM outbox_events AS held
                  WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at > ?3 AND slot = 'leased'"
@@ -375,9 +378,9 @@ impl<'c> Settling<'c> {
             | Disposition::Defer { .. }
             | Disposition::Snooze { .. } => before,
         };
-        let has_company: bool = row.get(2)?;
-        let lane = if has_company {
-            Some(Lane::of(row, 3)?)
+        let (has_company, has_kin): (bool, bool) = (row.get(2)?, row.get(3)?);
+        let lane = if has_company || has_kin {
+            Some(Lane::of(row, 4)?)
         } else {
             // There is nobody to hand on to, nor to give way to. As long as the row is looked at, SQLite keeps its place in
             // everything that is written.
@@ -389,7 +392,8 @@ impl<'c> Settling<'c> {
         match settlement.disposition {
             Disposition::Complete | Disposition::Bury { .. } => {
                 if let Some(lane) = lane {
-                    *wakes |= lane.hand_on(conn, now)?;
+                    *wakes |= has_company && lane.first_goes(conn, now)?;
+                    *wakes |= has_kin && lane.juniors_go(conn, now)?;
                 }
             }
             Disposition::Fail { .. }
@@ -399,6 +403,9 @@ impl<'c> Settling<'c> {
                 *wakes = true;
                 if let Some(lane) = lane {
                     lane.give_way(conn, now, seq)?;
+                    if has_kin {
+                        give_way_to_elders(conn, seq)?;
+                    }
                 }
             }
         }
@@ -636,6 +643,7 @@ fn rescue_ended_by(
         } else {
             // It is counted as what it was with the handler: pending for the first attempt, failed for a later one.
             lane.give_way(conn, now, seq)?;
+            give_way_to_elders(conn, seq)?;
             rescued.requeued += 1;
         }
     }

@@ -6,6 +6,7 @@ use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
 use super::SqliteStore;
+use super::elders::new_has_elders;
 use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
@@ -36,14 +37,18 @@ ON CONFLICT (id) DO NOTHING"
 const RESTORE_BY_ENTITY: &str = restore!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(Entity),
-    ") THEN 'blocked' "
+    ") OR ",
+    new_has_elders!(Entity),
+    " THEN 'blocked' "
 );
 const RESTORE_BY_USER: &str = restore!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(User),
-    ") THEN 'blocked' "
+    ") OR ",
+    new_has_elders!(User),
+    " THEN 'blocked' "
 );
-const RESTORE_UNORDERED: &str = restore!("");
+const RESTORE_UNORDERED: &str = restore!("WHEN ", new_has_elders!(Unordered), " THEN 'blocked' ");
 
 impl SqliteStore {
     /// Writes `event` in the state of `row`, which is made of it, inside the transaction that is open on `conn`.

@@ -51,6 +51,8 @@ macro_rules! hex {
 /// `outbox_attempted` and `outbox_noted` are empty as a rule: the first is for probes, which look for the event whose last attempt is
 /// longest ago, the second for statistics.
 ///
+/// `outbox_reordered` has what is in no lane of an entity, and is empty as a rule; see [`elders`](super::elders).
+///
 /// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
 /// have is NULL there, which takes no room: those of one entity, and `hold`.
 ///
@@ -126,6 +128,7 @@ CREATE INDEX outbox_waiting    ON outbox_events (next_attempt_at) WHERE slot = '
 CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 'leased';
 CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane) WHERE open IS NOT NULL;
 CREATE INDEX outbox_user       ON outbox_events (user_id) WHERE lane = 'user' AND open IS NOT NULL;
+CREATE INDEX outbox_reordered  ON outbox_events (entity_id, user_id, event_type, lane) WHERE lane IS NOT NULL AND open IS NOT NULL;
 CREATE INDEX outbox_noted      ON outbox_events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND open IS NOT NULL;
 CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id) WHERE status = 'dead';
 CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id, entity_id) WHERE completed_at IS NOT NULL;

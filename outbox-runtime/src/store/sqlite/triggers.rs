@@ -5,38 +5,75 @@
 //! half as expensive again.
 //!
 //! - `outbox_forget` keeps what is counted and remembered of a deleted row.
-//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane is deleted, made a dead letter that is
-//!   skipped, or moved to another lane. What ends while it is leased is handed on by who settles it.
+//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane, or an [elder](super::elders), is deleted,
+//!   made a dead letter that is skipped, or moved to another lane. What ends while it is leased is handed on by who settles it.
 
+use super::elders::{has_kin, row_has_elders};
 use super::told::{told_entity, told_user};
 
-/// Lets the first event go of the lane that the row `old` stood in, where it is blocked by nobody. What may have to wait for
-/// its time becomes `waiting`: there is no clock here, and the next claim looks.
+/// What a change of the queue begins with: who goes may have to wait for its time, and becomes `waiting` then. There is no clock here,
+/// and the next claim looks.
+macro_rules! let_go {
+    () => {
+        "
+    UPDATE outbox_events
+    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
+    WHERE "
+    };
+}
+
+/// Lets those go that waited for the row `old` and for nobody else: the first of its lane, and its juniors in the lanes of other
+/// orders.
 macro_rules! hand_on {
     () => {
         concat!(
             hand_on!(
-                "old.lane IS NULL",
+                Entity,
+                "true",
                 "entity_id = old.entity_id AND user_id = old.user_id AND lane IS NULL"
             ),
-            hand_on!("old.lane = 'user'", "user_id = old.user_id AND lane = 'user'")
+            hand_on!(
+                User,
+                "(old.lane = 'user' OR EXISTS (SELECT 1 FROM outbox_events AS junior INDEXED BY outbox_reordered
+            WHERE junior.entity_id = old.entity_id AND junior.user_id = old.user_id AND junior.event_type = old.event_type
+                AND junior.lane = 'user' AND junior.open IS NOT NULL))",
+                "user_id = old.user_id AND lane = 'user'"
+            ),
+            let_go!(),
+            "entity_id = old.entity_id AND user_id = old.user_id AND event_type = old.event_type AND lane = 'none'
+        AND open IS NOT NULL AND slot = 'blocked' AND NOT ",
+            row_has_elders!(Unordered),
+            ";"
         )
     };
-    ($order:literal, $lane:literal) => {
+    ($order:ident, $condition:literal, $lane:literal) => {
         concat!(
-            "
-    UPDATE outbox_events
-    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
-    WHERE ",
-            $order,
+            let_go!(),
+            $condition,
             " AND slot = 'blocked'
         AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
             $lane,
             " AND open IS NOT NULL)
         AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_leased WHERE slot = 'leased' AND ",
             $lane,
-            ");"
+            ")
+        AND NOT ",
+            row_has_elders!($order),
+            ";"
         )
+    };
+}
+
+/// Whether others are in the lane of the row `new`.
+macro_rules! has_company {
+    () => {
+        "CASE
+        WHEN new.lane IS NULL THEN EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
+                AND other.open IS NOT NULL AND other.seq <> new.seq)
+        WHEN new.lane = 'user' THEN EXISTS (SELECT 1 FROM outbox_events AS other
+            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
+        ELSE false END"
     };
 }
 
@@ -62,37 +99,38 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
 END;
 
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
-WHEN old.open IS NOT NULL AND old.slot <> 'blocked' BEGIN",
+WHEN old.open IS NOT NULL AND (old.slot <> 'blocked' OR ",
+    has_kin!("old"),
+    ") BEGIN",
     hand_on!(),
     "
 END;
 
 CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
-WHEN old.slot <> 'leased' AND old.slot <> 'blocked' AND new.open IS NULL BEGIN",
+WHEN old.slot <> 'leased' AND new.open IS NULL AND (old.slot <> 'blocked' OR ",
+    has_kin!("old"),
+    ") BEGIN",
     hand_on!(),
     "
 END;
 
-CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane ON outbox_events
-WHEN old.open IS NOT NULL AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id OR old.lane IS NOT new.lane)
+CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane, event_type ON outbox_events
+WHEN old.open IS NOT NULL AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id OR old.lane IS NOT new.lane
+    OR old.event_type IS NOT new.event_type)
 BEGIN
     UPDATE outbox_events SET slot = 'blocked'
-    WHERE seq = new.seq AND (slot = 'ready' OR slot = 'waiting') AND CASE
-        WHEN new.lane IS NULL THEN EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
-                AND other.open IS NOT NULL AND other.seq <> new.seq)
-        WHEN new.lane = 'user' THEN EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
-        ELSE false END;
+    WHERE seq = new.seq AND (slot = 'ready' OR slot = 'waiting') AND (",
+    has_company!(),
+    " OR ",
+    row_has_elders!(Any),
+    ");
     UPDATE outbox_events
     SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
-    WHERE seq = new.seq AND slot = 'blocked' AND CASE
-        WHEN new.lane IS NULL THEN NOT EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
-                AND other.open IS NOT NULL AND other.seq <> new.seq)
-        WHEN new.lane = 'user' THEN NOT EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
-        ELSE true END;",
+    WHERE seq = new.seq AND slot = 'blocked' AND NOT ",
+    has_company!(),
+    " AND NOT ",
+    row_has_elders!(Any),
+    ";",
     hand_on!(),
     "
 END;

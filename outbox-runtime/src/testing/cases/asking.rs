@@ -6,7 +6,7 @@ use super::{
 use crate::claim::ClaimRequest;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::Disposition;
 use crate::statistics::WaitsFor;
@@ -43,6 +43,40 @@ pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &Manu
         .fetch_events_for_entity(&entity, None, Some("u1"))
         .await;
     assert_eq!(ids(listed.unwrap()), [b.id]);
+}
+
+pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
+    let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    let completed = create(store, event(1)).await;
+    complete(store, &claim_one(store).await).await;
+    let dead = create(store, event(1)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    let failed = create(store, event(2)).await;
+    let failure = Disposition::Fail {
+        next_attempt_at: after(clock.now(), SECOND),
+        message: "no".to_owned(),
+    };
+    settle(store, &claim_one(store).await, failure).await;
+    let leased = create(store, event(3)).await;
+    let _ = claim_one(store).await;
+    let later = create(store, event(4).with_delay(2 * SECOND)).await;
+
+    let pending = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(
+        ids(pending),
+        [failed.id, later.id],
+        "what may be claimed at some time"
+    );
+    for (entity, expected) in [
+        (1, vec![completed.id, dead.id]),
+        (2, vec![failed.id]),
+        (3, vec![leased.id]),
+        (4, vec![later.id]),
+    ] {
+        let entity = EntityId::from(entity);
+        let listed = store.fetch_events_for_entity(&entity, None, None).await;
+        assert_eq!(ids(listed.unwrap()), expected);
+    }
 }
 
 pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
@@ -86,6 +120,25 @@ pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
     clock.advance(SECOND);
     store.delete_completed_events(clock.now()).await.unwrap();
     assert_eq!(store.oldest_completed().await.unwrap(), None);
+}
+
+pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>, _: &ManualClock) {
+    let of = |event_type: &'static str, entity| {
+        NewEvent::new(event_type, entity, "u1", Operation::Update)
+    };
+    assert_eq!(store.event_types().await.unwrap(), [""; 0]);
+    create(store, of("done", 1)).await;
+    complete(store, &claim_one(store).await).await;
+    let others = NewEvent::new("b", 2, "u2", Operation::Update).with_order(Order::None);
+    create(store, others).await;
+    for entity in 3..6 {
+        // Those behind others, and those that are not due, wait as well.
+        create(store, of("c", entity)).await;
+        create(store, of("a", entity).with_delay(SECOND)).await;
+    }
+    assert_eq!(store.event_types().await.unwrap(), ["a", "b", "c"]);
+    store.delete_all_events_for_user("u2").await.unwrap();
+    assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
 }
 
 pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
@@ -148,11 +201,16 @@ pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock
 pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
     let old = create(store, event(1)).await;
     clock.advance(SECOND);
-    create(store, event(2)).await;
+    let second = create(store, event(2)).await;
     clock.advance(OutboxEvent::STALE_AFTER);
-    assert_eq!(store.stale_events(None).await.unwrap(), [old]);
+    assert_eq!(
+        store.stale_events(None).await.unwrap(),
+        std::slice::from_ref(&old)
+    );
     assert_eq!(store.statistics(None).await.unwrap().stale_count, 1);
     assert!(store.stale_events(Some("u2")).await.unwrap().is_empty());
+    clock.advance(SECOND);
+    assert_eq!(store.stale_events(None).await.unwrap(), [old, second]);
 }
 
 pub async fn next_due_tells_the_earliest_due_time_or_lease_end(

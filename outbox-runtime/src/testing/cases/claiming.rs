@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, entities, event, fetch};
+use super::{
+    LEASE, SECOND, Store, claim, claim_one, complete, create, entities, event, fetch, settle,
+};
 use crate::claim::{ClaimRequest, EventTypes};
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
-use crate::event::{Operation, OutboxStatus};
+use crate::event::{Operation, OutboxStatus, Refusal, RefusalClass};
+use crate::outcome::Disposition;
 use crate::testing::ManualClock;
 
 pub async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(
@@ -50,6 +53,33 @@ pub async fn a_claim_is_exclusive(store: Store<'_>, _: &ManualClock) {
     all.extend(entities(&b));
     all.sort_unstable();
     assert_eq!(all, Vec::from_iter(0..10));
+}
+
+pub async fn a_claim_hands_out_the_event_as_it_is_stored(store: Store<'_>, clock: &ManualClock) {
+    let created = event(1)
+        .with_destination("eu")
+        .with_priority(3)
+        .with_metadata_version(2);
+    let created = create(store, created).await;
+    let claimed = claim_one(store).await;
+    assert_eq!(claimed.event, fetch(store, &created).await);
+    assert_eq!(claimed.event.destination.as_deref(), Some("eu"));
+    let later = after(clock.now(), SECOND);
+    let snooze = Disposition::Snooze {
+        next_attempt_at: later,
+    };
+    settle(store, &claimed, snooze).await;
+    clock.advance(SECOND);
+    let defer = Disposition::Defer {
+        next_attempt_at: after(clock.now(), SECOND),
+        refusal: Refusal::new(RefusalClass::Unavailable, "busy".to_owned()),
+    };
+    settle(store, &claim_one(store).await, defer).await;
+    clock.advance(SECOND);
+    let claimed = claim_one(store).await;
+    assert_eq!(claimed.event, fetch(store, &created).await);
+    assert_eq!((claimed.event.snoozes, claimed.event.deferrals), (1, 1));
+    assert!(claimed.event.last_refusal.is_some() && claimed.event.deferred_since.is_some());
 }
 
 pub async fn a_claim_counts_the_attempt(store: Store<'_>, clock: &ManualClock) {

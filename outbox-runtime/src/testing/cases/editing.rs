@@ -32,6 +32,8 @@ pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, cloc
     assert_eq!(fetch(store, &created).await.status, OutboxStatus::Completed);
     let settled = store.mark_as_failed(&claimed.lease, "no").await.unwrap();
     assert_eq!(settled, Settled::LeaseLost);
+    let settled = store.mark_as_completed(&claimed.lease).await.unwrap();
+    assert_eq!(settled, Settled::LeaseLost);
 }
 
 pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
@@ -132,7 +134,8 @@ pub async fn events_of_one_user_become_those_of_another_in_order(
     let second = create(store, of("u1", 1)).await;
     let third = create(store, of("local", 1)).await;
     let later = create(store, of("local", 2).with_delay(SECOND)).await;
-    let alone = create(store, of("local", 1).with_order(Order::None)).await;
+    let alone = NewEvent::new("log", 1, "local", Operation::Update).with_order(Order::None);
+    let alone = create(store, alone).await;
     let other = create(store, ordered_by_user(of("u1", 3))).await;
     let behind = create(store, ordered_by_user(of("local", 4))).await;
     let untouched = create(store, of("u2", 1)).await;
@@ -180,11 +183,21 @@ pub async fn events_with_a_handler_are_not_given_to_another_user(
 pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
     let dead = create(store, event(1)).await;
     let behind = create(store, event(1)).await;
+    let dead_too = create(store, event(3)).await;
+    for claimed in claim(store, 2).await {
+        settle(store, &claimed, buried()).await;
+    }
     let waiting = create(store, event(2)).await;
-    settle(store, &claim_one(store).await, buried()).await;
-    let ids = [dead.id, behind.id, waiting.id, uuid::Uuid::nil()];
-    assert_eq!(store.discard(&ids).await.unwrap(), 1);
+    let ids = [
+        dead.id,
+        behind.id,
+        waiting.id,
+        uuid::Uuid::nil(),
+        dead_too.id,
+    ];
+    assert_eq!(store.discard(&ids).await.unwrap(), 2);
     assert_eq!(store.fetch_event(dead.id).await.unwrap(), None);
+    assert_eq!(store.fetch_event(dead_too.id).await.unwrap(), None);
     let claimed = claim(store, 10).await;
     let claimed: Vec<_> = claimed.iter().map(|claim| claim.event.id).collect();
     assert_eq!(
@@ -202,6 +215,7 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     edited.priority = 7;
     edited.max_attempts = 2;
     edited.metadata = Some(RawMetadata::from_bytes("[]"));
+    edited.metadata_version = 3;
     edited.next_attempt_at = after(clock.now(), SECOND);
     store.update_event(&edited).await.unwrap();
     let refused = store.update_event(&edited).await.unwrap_err();

@@ -24,6 +24,7 @@ mod enqueueing;
 mod exchanging;
 mod folding;
 mod ordering;
+mod reordering;
 mod rescuing;
 mod selecting;
 mod settling;
@@ -34,13 +35,16 @@ mod transitions;
 pub use self::asking::{
     a_commit_is_noticed_by_who_waits_for_a_change, an_explanation_names_what_an_entity_waits_for,
     an_outcome_that_makes_an_event_claimable_is_noticed, listings_filter_by_status_user_and_limit,
-    listings_stop_at_their_limit, next_due_tells_the_earliest_due_time_or_lease_end,
+    listings_show_events_in_every_state, listings_stop_at_their_limit,
+    next_due_tells_the_earliest_due_time_or_lease_end,
     pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
-    statistics_count_every_status, the_first_completion_is_told_as_long_as_it_is_kept,
+    statistics_count_every_status, the_event_types_are_those_of_what_waits_each_once,
+    the_first_completion_is_told_as_long_as_it_is_kept,
 };
 pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,
-    a_claim_is_exclusive, a_claim_leaves_other_event_types_alone,
+    a_claim_hands_out_the_event_as_it_is_stored, a_claim_is_exclusive,
+    a_claim_leaves_other_event_types_alone,
     a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq,
     a_claim_takes_only_the_first_event_of_each_entity, a_claim_takes_the_lease_of_each_event_type,
     a_delayed_event_is_claimed_when_it_is_due_and_not_before,
@@ -84,8 +88,15 @@ pub use self::ordering::{
     a_skipped_event_that_is_retried_never_runs_beside_another, an_edit_leaves_a_dead_event_dead,
     an_explanation_names_who_goes_first,
     events_ordered_by_user_go_one_after_the_other_whatever_their_entities,
-    lanes_of_different_orders_do_not_wait_for_each_other,
     the_order_of_one_user_holds_up_no_other_user, unordered_events_neither_wait_nor_are_waited_for,
+};
+pub use self::reordering::{
+    a_change_of_owner_keeps_the_older_events_first,
+    after_a_change_of_order_the_older_events_of_an_entity_go_first,
+    an_older_event_that_is_gone_lets_the_newer_one_go,
+    an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones,
+    nothing_folds_over_an_event_of_another_order, several_older_events_are_all_waited_for,
+    types_of_different_orders_do_not_wait_for_each_other,
 };
 pub use self::rescuing::{
     a_clock_that_is_set_back_holds_up_nothing_that_was_due,

@@ -90,32 +90,6 @@ pub async fn unordered_events_neither_wait_nor_are_waited_for(
     assert_eq!(ids(&claim(store, 9).await), [second.id]);
 }
 
-pub async fn lanes_of_different_orders_do_not_wait_for_each_other(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
-    for orders in [
-        [Order::Entity, Order::User, Order::None],
-        [Order::None, Order::User, Order::Entity],
-    ] {
-        let mut first = Vec::new();
-        for order in orders {
-            first.push(create(store, event(1).with_order(order)).await.id);
-        }
-        let of_user = create(store, event(1).with_order(Order::User)).await;
-        let of_entity = create(store, event(1)).await;
-        let claims = claim(store, 9).await;
-        assert_eq!(ids(&claims), first);
-        // Each lane goes on when its own first event is done, whatever the others do.
-        for (order, next) in [(Order::Entity, &of_entity), (Order::User, &of_user)] {
-            let done = claims.iter().find(|claim| claim.event.order == order);
-            complete(store, done.unwrap()).await;
-            assert_eq!(ids(&claim(store, 9).await), [next.id]);
-        }
-        assert_eq!(store.delete_all_events_for_user("u1").await.unwrap(), 5);
-    }
-}
-
 pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     store: Store<'_>,
     clock: &ManualClock,

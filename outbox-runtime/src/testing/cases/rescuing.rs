@@ -248,6 +248,26 @@ pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: 
     complete(store, &claims[0]).await;
     let settled = settle(store, &claims[1], Disposition::Complete).await;
     assert_eq!(settled, Settled::LeaseLost);
+
+    // In the order in which they are asked for, the one of whom nobody knows in between.
+    for entity in 3..=5 {
+        create(store, event(entity)).await;
+    }
+    let claims = claim(store, 4).await;
+    complete(store, &claims[1]).await;
+    let held: Vec<_> = claims[..3]
+        .iter()
+        .rev()
+        .map(|claim| (claim.lease, LEASE))
+        .collect();
+    clock.advance(LEASE);
+    let (renewed, _) = store.rescue_others(&held, None).await.unwrap();
+    let renewed: Vec<_> = renewed
+        .iter()
+        .map(|lease| lease.map(|lease| lease.event_id))
+        .collect();
+    let expected = [Some(claims[2].event.id), None, Some(claims[0].event.id)];
+    assert_eq!(renewed, expected);
 }
 
 pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: &ManualClock) {

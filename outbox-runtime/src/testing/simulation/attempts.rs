@@ -19,6 +19,10 @@ pub(super) struct Attempts {
     answered: u64,
     /// Answered without the service having been asked.
     unasked: u64,
+    /// The service accepted it and said so.
+    accepted: u64,
+    /// And the handler says that it failed.
+    accepted_in_vain: u64,
     evidence: Evidence,
 }
 
@@ -30,6 +34,8 @@ struct Evidence {
     passes: Vec<Pass>,
     /// Of each process and event, when it was refused last, and before that: no process knows what others were answered.
     refusals: BTreeMap<(String, Uuid), [u64; 2]>,
+    /// Of each process and event, its last attempt.
+    latest: BTreeMap<(String, Uuid), u64>,
 }
 
 struct Pass {
@@ -73,6 +79,17 @@ enum Asked {
     Answered(Option<RemoteError>),
 }
 
+/// Whether it says nothing about the event, so that it may be taken later.
+fn passes(error: RemoteError) -> bool {
+    match error {
+        RemoteError::Offline
+        | RemoteError::Unauthenticated
+        | RemoteError::RateLimited { .. }
+        | RemoteError::Unavailable => true,
+        RemoteError::Failed | RemoteError::Refused | RemoteError::Gone => false,
+    }
+}
+
 /// So many attempts say something about all of them.
 const ENOUGH: u64 = 5;
 
@@ -95,6 +112,8 @@ impl Attempt {
             asked: None,
         };
         attempts.under_way.insert(number, under_way);
+        let key = (process.to_owned(), event.id);
+        attempts.evidence.latest.insert(key, number);
         Self {
             ledger: ledger.clone(),
             process: process.to_owned(),
@@ -118,6 +137,9 @@ impl Attempt {
         book.attempts.answered += 1;
         book.attempts.unasked += u64::from(asked.is_none());
         let done = matches!(delivery, None | Some(Delivery::Obsolete));
+        let accepted_now = matches!(asked, Some(Asked::Answered(None)));
+        book.attempts.accepted += u64::from(accepted_now);
+        book.attempts.accepted_in_vain += u64::from(accepted_now && !done);
         book.report.remote_faults += u64::from(!done);
         let token = event.lease_token.unwrap_or_default();
         book.answers.insert((event.id, token), done);
@@ -129,6 +151,14 @@ impl Attempt {
         }
         let accepted = book.has_accepted(event.id);
         drop(book);
+        if let (Some(Delivery::Permanent), Some(Asked::Answered(Some(error)))) = (delivery, asked)
+            && passes(error)
+        {
+            let what = format!(
+                "the handler says that {label} is refused for good, but the remote service says: {error}"
+            );
+            ledger.broken(Invariant::TrueAnswer, what);
+        }
         let untrue = match (delivery, asked) {
             _ if accepted => None,
             (None, asked) => Some(format!(
@@ -162,8 +192,17 @@ impl Drop for Attempt {
             return;
         };
         let evidence = &mut book.attempts.evidence;
-        evidence.refused(&self.process, attempt.event.id);
+        let key = (self.process.clone(), attempt.event.id);
+        // Where another one has begun this one's lease was lost, and nobody makes anything of its end.
+        if evidence.latest.get(&key) == Some(&self.number) {
+            evidence.refused(&self.process, attempt.event.id);
+        }
         let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
+        // A panic of the handler, after the service had answered it.
+        if std::thread::panicking() && matches!(attempt.asked, Some(Asked::Answered(None))) {
+            book.attempts.accepted += 1;
+            book.attempts.accepted_in_vain += 1;
+        }
         if !is_waiting && !std::thread::panicking() {
             book.report.unanswered += 1;
         }
@@ -248,7 +287,11 @@ impl Ledger {
         let book = self.book();
         let unanswered = book.report.unanswered;
         let Attempts {
-            answered, unasked, ..
+            answered,
+            unasked,
+            accepted: answered_well,
+            accepted_in_vain,
+            ..
         } = book.attempts;
         let accepted = book.promises.values().any(|promise| promise.accepted > 0);
         drop(book);
@@ -259,6 +302,13 @@ impl Ledger {
                  service; perhaps they sleep by the machine's clock, which says nothing here"
             );
             self.broken(Invariant::InTime, what);
+        }
+        if accepted_in_vain >= ENOUGH && accepted_in_vain * 2 > answered_well {
+            let what = format!(
+                "{accepted_in_vain} of {answered_well} attempts that the remote service accepted, and answered, are failures to \
+                 their handlers"
+            );
+            self.broken(Invariant::TrueAnswer, what);
         }
         if unasked >= ENOUGH && !accepted {
             let what = format!(

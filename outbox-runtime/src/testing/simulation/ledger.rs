@@ -461,18 +461,18 @@ impl Book {
         open.map(|promise| promise.event.clone()).collect()
     }
 
-    /// The events before this one in its order, with what was promised of them.
+    /// The events before this one in its order, or about the same under another order, with what was promised of them.
     fn earlier<'a>(
         &'a self,
         event: &OutboxEvent,
         rows: &'a [OutboxEvent],
     ) -> impl Iterator<Item = (&'a OutboxEvent, &'a Promise)> {
-        let lane = self.promises.get(&event.id).map(Promise::lane);
+        let own = self.promises.get(&event.id);
         let seq = event.seq;
         rows.iter()
             .filter(move |row| row.seq < seq)
             .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
-            .filter(move |(_, promise)| lane.as_ref() == Some(&promise.lane()))
+            .filter(move |(_, promise)| own.is_some_and(|own| own.goes_with(promise)))
     }
 
     /// An earlier event that this one must not be claimed before.
@@ -490,13 +490,14 @@ impl Book {
         &self,
         event: &OutboxEvent,
         rows: &[OutboxEvent],
-        may_wait: impl Fn(&OutboxEvent) -> bool,
+        may_wait: &dyn Fn(&OutboxEvent) -> bool,
     ) -> bool {
         let mut earlier = self.earlier(event, rows);
         earlier.any(|(row, promise)| match row.status {
             OutboxStatus::Completed => false,
             OutboxStatus::Dead => promise.event.on_dead == OnDead::Hold,
-            _ => may_wait(row),
+            // What it waits for may be in another lane, and wait there for something else.
+            _ => may_wait(row) || self.is_held_back(row, rows, may_wait),
         })
     }
 }

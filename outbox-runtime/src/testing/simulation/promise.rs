@@ -132,7 +132,23 @@ impl Promise {
             && !self.deleted
             && !self.was_dead
             && self.folded_into.is_none()
-            && self.lane() == other.lane()
+            && self.goes_with(other)
+    }
+
+    /// Whether they go one after the other: in one lane, or about the same in the lanes of two orders.
+    pub(super) fn goes_with(&self, other: &Self) -> bool {
+        let about = |event: &NewEvent| {
+            let NewEvent {
+                event_type,
+                entity_id,
+                user_id,
+                ..
+            } = event;
+            (event_type.clone(), entity_id.clone(), user_id.clone())
+        };
+        let is_kin =
+            self.event.order != other.event.order && about(&self.event) == about(&other.event);
+        is_kin || self.lane() == other.lane()
     }
 
     pub(super) fn lane(&self) -> Lane<'_> {

@@ -147,6 +147,9 @@ pub enum Invariant {
     /// Handlers wait for the remote service, or for the clock of the simulation: most attempts are answered in time. A handler
     /// that sleeps by the machine's clock is not woken here.
     InTime,
+    /// A handler refuses for good only what the remote service refuses for good, or what it did not ask about; and most of what the
+    /// service accepted and answered is no failure to the handler.
+    TrueAnswer,
 }
 
 impl fmt::Display for Invariant {
@@ -166,6 +169,7 @@ impl fmt::Display for Invariant {
             Self::OneUser => "users were mixed up",
             Self::OwnFault => "a refusal was charged or held against the wrong event",
             Self::InTime => "nearly every attempt ran out of time",
+            Self::TrueAnswer => "a handler says something else than the remote service",
         })
     }
 }

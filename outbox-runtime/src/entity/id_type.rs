@@ -1,0 +1,87 @@
+//! What the ids of an entity are.
+
+use std::any::TypeId;
+use std::borrow::Cow;
+use std::fmt;
+
+use uuid::Uuid;
+
+use super::EntityId;
+
+/// What the ids of an entity are: UUIDs, integers, texts, or something else that has a name. For the
+/// [wire lock](crate::wire_lock), which tells when an update of the application changes it.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::EntityIdType;
+///
+/// #[derive(OutboxEntity)]
+/// #[outbox(event_type = "goal")]
+/// struct Goal {
+///     #[outbox(entity_id)]
+///     id: i32,
+///     #[outbox(user_id)]
+///     user_id: String,
+/// }
+///
+/// assert_eq!(Goal::entity_id_type(), EntityIdType::INTEGER);
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EntityIdType(Option<Cow<'static, str>>);
+
+impl EntityIdType {
+    /// UUIDs.
+    pub const UUID: Self = Self(Some(Cow::Borrowed("uuid")));
+    /// Integers, of any width.
+    pub const INTEGER: Self = Self(Some(Cow::Borrowed("integer")));
+    /// Strings.
+    pub const TEXT: Self = Self(Some(Cow::Borrowed("text")));
+    /// Any [`EntityId`].
+    pub const ANY: Self = Self(Some(Cow::Borrowed("any")));
+    /// It is not told.
+    pub const UNKNOWN: Self = Self(None);
+
+    /// Another type, by a name that stays the same as long as its ids do.
+    #[must_use]
+    pub fn named(name: impl Into<Cow<'static, str>>) -> Self {
+        Self(Some(name.into()))
+    }
+
+    /// The name, where it is known.
+    #[must_use]
+    pub fn name(&self) -> Option<&str> {
+        self.0.as_deref()
+    }
+
+    /// That of a type that becomes an id without the help of the application.
+    pub(crate) fn of_known<T: 'static>() -> Option<Self> {
+        let is_one_of = |types: &[TypeId]| types.contains(&TypeId::of::<T>());
+        let integers = [
+            TypeId::of::<i8>(),
+            TypeId::of::<i16>(),
+            TypeId::of::<i32>(),
+            TypeId::of::<i64>(),
+            TypeId::of::<u8>(),
+            TypeId::of::<u16>(),
+            TypeId::of::<u32>(),
+            TypeId::of::<u64>(),
+        ];
+        if is_one_of(&integers) {
+            Some(Self::INTEGER)
+        } else if is_one_of(&[TypeId::of::<Uuid>()]) {
+            Some(Self::UUID)
+        } else if is_one_of(&[TypeId::of::<String>(), TypeId::of::<&'static str>()]) {
+            Some(Self::TEXT)
+        } else {
+            is_one_of(&[TypeId::of::<EntityId>()]).then_some(Self::ANY)
+        }
+    }
+}
+
+impl fmt::Display for EntityIdType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name().unwrap_or("unknown"))
+    }
+}

@@ -1,0 +1,315 @@
+//! What stands in JSON as a key and is a value all the same: the keys of maps, and the variants of enums.
+//!
+//! JSON does not tell a map from a struct, whose keys are the names of its fields. The value itself does, when it is serialized.
+
+use std::cell::RefCell;
+use std::fmt::{self, Display};
+
+use serde::ser::{self, Serialize, Serializer};
+use serde_json::Value;
+
+/// One of them.
+pub(super) enum Name {
+    /// The key of a map, as JSON has it.
+    Key(Value),
+    Variant(&'static str),
+}
+
+/// Every key of a map and every variant within a value, but for what is in the fields of the outermost object that `shown` names.
+pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> {
+    let names = RefCell::new(Vec::new());
+    // A value that cannot be serialized hides the whole text, whatever was found.
+    let _ = value.serialize(Walk {
+        names: &names,
+        shown: Some(shown),
+        is_shown: false,
+    });
+    names.into_inner()
+}
+
+/// A serializer that writes nothing.
+#[derive(Clone, Copy)]
+struct Walk<'w> {
+    names: &'w RefCell<Vec<Name>>,
+    /// Of the outermost value.
+    shown: Option<&'w [&'w str]>,
+    /// What is serialized next is the value of a key that is shown.
+    is_shown: bool,
+}
+
+impl Walk<'_> {
+    fn found(&self, name: Name) {
+        self.names.borrow_mut().push(name);
+    }
+
+    fn within<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Stopped> {
+        let inner = Walk {
+            shown: None,
+            is_shown: false,
+            ..*self
+        };
+        value.serialize(inner)
+    }
+
+    fn field<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Stopped> {
+        let is_shown = self.shown.is_some_and(|shown| shown.contains(&name));
+        if is_shown { Ok(()) } else { self.within(value) }
+    }
+}
+
+/// The value has no JSON.
+#[derive(Debug)]
+struct Stopped;
+
+impl Display for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the value cannot be serialized")
+    }
+}
+
+impl std::error::Error for Stopped {}
+
+impl ser::Error for Stopped {
+    fn custom<T: Display>(_: T) -> Self {
+        Self
+    }
+}
+
+macro_rules! nothing_in {
+    ($($method:ident: $type:ty),* $(,)?) => {$(
+        fn $method(self, _: $type) -> Result<(), Stopped> {
+            Ok(())
+        }
+    )*};
+}
+
+impl Serializer for Walk<'_> {
+    type Ok = ();
+    type Error = Stopped;
+    type SerializeSeq = Self;
+    type SerializeTuple = Self;
+    type SerializeTupleStruct = Self;
+    type SerializeTupleVariant = Self;
+    type SerializeMap = Self;
+    type SerializeStruct = Self;
+    type SerializeStructVariant = Self;
+
+    nothing_in! {
+        serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
+        serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128, serialize_f32: f32,
+        serialize_f64: f64, serialize_char: char, serialize_str: &str, serialize_bytes: &[u8], serialize_unit_struct: &'static str,
+    }
+
+    fn serialize_none(self) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn serialize_unit(self) -> Result<(), Stopped> {
+        Ok(())
+    }
+
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stopped> {
+        value.serialize(self)
+    }
+
+    fn serialize_newtype_struct<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        value.serialize(self)
+    }
+
+    fn serialize_unit_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+    ) -> Result<(), Stopped> {
+        self.found(Name::Variant(variant));
+        Ok(())
+    }
+
+    fn serialize_newtype_variant<T: Serialize + ?Sized>(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        value: &T,
+    ) -> Result<(), Stopped> {
+        self.found(Name::Variant(variant));
+        self.within(value)
+    }
+
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Stopped> {
+        Ok(self)
+    }
+
+    fn serialize_tuple(self, _: usize) -> Result<Self, Stopped> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Stopped> {
+        Ok(self)
+    }
+
+    fn serialize_tuple_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self, Stopped> {
+        self.found(Name::Variant(variant));
+        Ok(self)
+    }
+
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, Stopped> {
+        Ok(self)
+    }
+
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Stopped> {
+        Ok(self)
+    }
+
+    fn serialize_struct_variant(
+        self,
+        _: &'static str,
+        _: u32,
+        variant: &'static str,
+        _: usize,
+    ) -> Result<Self, Stopped> {
+        self.found(Name::Variant(variant));
+        Ok(Self {
+            shown: None,
+            ..self
+        })
+    }
+}
+
+macro_rules! walks_through {
+    ($($trait:ident::$method:ident),*) => {$(
+        impl ser::$trait for Walk<'_> {
+            type Ok = ();
+            type Error = Stopped;
+
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+                self.within(value)
+            }
+
+            fn end(self) -> Result<(), Stopped> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+walks_through!(
+    SerializeSeq::serialize_element,
+    SerializeTuple::serialize_element,
+    SerializeTupleStruct::serialize_field,
+    SerializeTupleVariant::serialize_field
+);
+
+macro_rules! walks_through_fields {
+    ($($trait:ident),*) => {$(
+        impl ser::$trait for Walk<'_> {
+            type Ok = ();
+            type Error = Stopped;
+
+            fn serialize_field<T: Serialize + ?Sized>(
+                &mut self,
+                name: &'static str,
+                value: &T,
+            ) -> Result<(), Stopped> {
+                self.field(name, value)
+            }
+
+            fn end(self) -> Result<(), Stopped> {
+                Ok(())
+            }
+        }
+    )*};
+}
+
+walks_through_fields!(SerializeStruct, SerializeStructVariant);
+
+impl ser::SerializeMap for Walk<'_> {
+    type Ok = ();
+    type Error = Stopped;
+
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
+        let written = serde_json::to_value(key).map_err(|_| Stopped)?;
+        // A struct with something flattened is a map, too.
+        let is_shown = |key: &str| self.shown.is_some_and(|shown| shown.contains(&key));
+        self.is_shown = written.as_str().is_some_and(is_shown);
+        if !self.is_shown {
+            self.found(Name::Key(written));
+            self.within(key)?;
+        }
+        Ok(())
+    }
+
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+        if self.is_shown {
+            Ok(())
+        } else {
+            self.within(value)
+        }
+    }
+
+    fn end(self) -> Result<(), Stopped> {
+        Ok(())
+    }
+}
+
+/// A variant's name in the forms in which programs write it: `very_sad`, `VerySad`, `verySad`, `VERY_SAD`, `very-sad`, `very sad`.
+pub(super) fn spellings(variant: &str) -> Vec<String> {
+    let words = words(variant);
+    let lower = |word: &String| word.to_lowercase();
+    let capital = |word: &String| {
+        let mut letters = word.chars();
+        let first = letters.next().into_iter().flat_map(char::to_uppercase);
+        first
+            .chain(letters.as_str().to_lowercase().chars())
+            .collect::<String>()
+    };
+    let pascal: Vec<String> = words.iter().map(capital).collect();
+    let small: Vec<String> = words.iter().map(lower).collect();
+    let mut camel = pascal.clone();
+    if let (Some(first), Some(small)) = (camel.first_mut(), small.first()) {
+        first.clone_from(small);
+    }
+    let snake = small.join("_");
+    vec![
+        variant.to_owned(),
+        pascal.concat(),
+        camel.concat(),
+        small.concat(),
+        snake.to_uppercase(),
+        small.join("-"),
+        small.join(" "),
+        pascal.join(" "),
+        snake,
+    ]
+}
+
+fn words(name: &str) -> Vec<String> {
+    let mut words: Vec<String> = Vec::new();
+    let mut is_new = true;
+    let mut was_small = false;
+    for c in name.chars() {
+        if !c.is_alphanumeric() {
+            is_new = true;
+            continue;
+        }
+        is_new |= was_small && c.is_uppercase();
+        was_small = !c.is_uppercase();
+        match words.last_mut() {
+            Some(word) if !is_new => word.push(c),
+            _ => words.push(c.to_string()),
+        }
+        is_new = false;
+    }
+    words
+}

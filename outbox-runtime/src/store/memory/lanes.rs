@@ -1,0 +1,177 @@
+//! Lanes: which events wait for each other, and who of them may go.
+//!
+//! An event waits for those before it in its lane, and for its elders: events of its type, entity and user that were enqueued before
+//! it under another order, and so are in another lane.
+
+use std::collections::BTreeSet;
+
+use chrono::{DateTime, Utc};
+
+use super::state::State;
+use crate::entity::{EntityId, Order};
+use crate::event::{OutboxEvent, OutboxStatus};
+
+/// Which events wait for each other.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Lane {
+    OfEntity(EntityId, String),
+    OfUser(String),
+    /// An event that waits for nobody has a lane of its own.
+    Alone(i64),
+}
+
+/// The undelivered events of a lane.
+#[derive(Default, Clone)]
+pub(super) struct Line {
+    pub(super) open: BTreeSet<i64>,
+    /// The one that all others wait behind: the first, unless a handler had a later one when that was retried.
+    pub(super) front: Option<i64>,
+}
+
+/// Where an event stands among the others.
+pub(super) struct StandsIn {
+    seq: i64,
+    lane: Lane,
+    event_type: String,
+    order: Order,
+    kin: Vec<i64>,
+}
+
+impl Lane {
+    pub(super) fn of(event: &OutboxEvent) -> Self {
+        match event.order {
+            Order::Entity => Self::OfEntity(event.entity_id.clone(), event.user_id.clone()),
+            Order::User => Self::OfUser(event.user_id.clone()),
+            Order::None => Self::Alone(event.seq),
+        }
+    }
+}
+
+impl State {
+    /// Puts an undelivered event into its lane, where it may be already.
+    pub(super) fn enter(&mut self, place: StandsIn, now: DateTime<Utc>) {
+        let line = self.lanes.entry(place.lane.clone()).or_default();
+        if line.open.insert(place.seq) {
+            let orders = self.orders.entry(place.event_type).or_default();
+            *orders.entry(place.order).or_default() += 1;
+        }
+        self.line_up(&place.lane, now);
+        self.line_up_kin(place.kin, now);
+    }
+
+    /// Takes an event out of its lane: it is done, or gone.
+    pub(super) fn leave(&mut self, place: StandsIn, now: DateTime<Utc>) {
+        let line = self.lanes.get_mut(&place.lane);
+        if line.is_some_and(|line| line.open.remove(&place.seq))
+            && let Some(orders) = self.orders.get_mut(&place.event_type)
+        {
+            let count = orders.entry(place.order).or_default();
+            *count = count.saturating_sub(1);
+            orders.retain(|_, count| *count > 0);
+            if orders.is_empty() {
+                self.orders.remove(&place.event_type);
+            }
+        }
+        self.line_up(&place.lane, now);
+        self.line_up_kin(place.kin, now);
+    }
+
+    pub(super) fn place_of(&self, event: &OutboxEvent) -> StandsIn {
+        StandsIn {
+            seq: event.seq,
+            lane: Lane::of(event),
+            event_type: event.event_type.clone(),
+            order: event.order,
+            kin: self.kin(event),
+        }
+    }
+
+    /// The open events of its type, entity and user that are in lanes of other orders, in seq order.
+    pub(super) fn kin(&self, event: &OutboxEvent) -> Vec<i64> {
+        let orders = self.orders.get(&event.event_type);
+        let others = orders.is_some_and(|orders| orders.keys().any(|order| *order != event.order));
+        if !others {
+            return Vec::new();
+        }
+        let is_kin = |other: &&OutboxEvent| {
+            other.is_open()
+                && other.order != event.order
+                && other.event_type == event.event_type
+                && other.entity_id == event.entity_id
+                && other.user_id == event.user_id
+        };
+        let kin = self.rows.values().filter(is_kin);
+        kin.map(|other| other.seq).collect()
+    }
+
+    /// The first of those that this event waits for although they are not in its lane: they were enqueued before it, when its type
+    /// had another order.
+    pub(super) fn first_elder(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+        let first = self.kin(event).first().copied()?;
+        self.rows.get(&first).filter(|elder| elder.seq < event.seq)
+    }
+
+    fn line_up_kin(&mut self, kin: Vec<i64>, now: DateTime<Utc>) {
+        for seq in kin {
+            if let Some(lane) = self.rows.get(&seq).map(Lane::of) {
+                self.line_up(&lane, now);
+            }
+        }
+    }
+
+    /// Puts the event at the front of a lane into the queue that its state and due time call for.
+    fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
+        let Some(line) = self.lanes.get_mut(lane) else {
+            return;
+        };
+        let before = line.front;
+        let is_leased = |seq: &i64| {
+            let event = self.rows.get(seq);
+            event.is_some_and(|event| event.status == OutboxStatus::Processing)
+        };
+        line.front = before.filter(is_leased).or(line.open.first().copied());
+        let front = line.front;
+        if front.is_none() {
+            self.lanes.remove(lane);
+        }
+        if let Some(before) = before {
+            self.unqueue(before);
+        }
+        if let Some(front) = front {
+            self.queue(front, now);
+        }
+    }
+
+    /// The undelivered events that stand in the lane of this one.
+    pub(super) fn open_in_lane_of(
+        &self,
+        event: &OutboxEvent,
+    ) -> impl Iterator<Item = &OutboxEvent> {
+        let line = self.lanes.get(&Lane::of(event));
+        let open = line.into_iter().flat_map(|line| &line.open);
+        open.filter_map(|seq| self.rows.get(seq))
+    }
+
+    /// The event that `event` waits behind, if it does: the front of its lane, or an elder of that one, or who that waits behind, and
+    /// so on.
+    pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+        let mut behind = self.next_before(event)?;
+        // More lanes than anything real is behind.
+        for _ in 0..16 {
+            match self.next_before(behind) {
+                Some(next) => behind = next,
+                None => break,
+            }
+        }
+        Some(behind)
+    }
+
+    fn next_before(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+        let front = self.lanes.get(&Lane::of(event))?.front?;
+        if front != event.seq {
+            return self.rows.get(&front);
+        }
+        let waits = matches!(event.status, OutboxStatus::Pending | OutboxStatus::Failed);
+        self.first_elder(event).filter(|_| waits)
+    }
+}
