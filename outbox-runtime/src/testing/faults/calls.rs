@@ -37,6 +37,7 @@ macro_rules! __store_calls {
             Settle: settle(settlements: Vec<$crate::Settlement>) -> Vec<$crate::Settled>, $crate::StoreError;
             Extend: extend(leases: &[$crate::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::Lease>>, $crate::StoreError;
             Rescue: rescue() -> $crate::Rescued, $crate::StoreError;
+            RescueOthers: rescue_others(held: &[($crate::Lease, ::std::time::Duration)], only: Option<&[$crate::Lease]>) -> (Vec<Option<$crate::Lease>>, $crate::Rescued), $crate::StoreError;
             NextDue: next_due(request: &$crate::ClaimRequest) -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::StoreError;
             Suspend: suspend() -> (), $crate::StoreError;
             Resume: resume() -> (), $crate::StoreError;
