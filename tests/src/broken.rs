@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
@@ -295,6 +296,18 @@ impl Broken {
         }
     }
 
+    async fn take_back_from_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let only = match self.flaw {
+            Flaw::NeverRescues => Some([].as_slice()),
+            _ => only,
+        };
+        self.inner.rescue_others(held, only).await
+    }
+
     async fn due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         match self.flaw {
             Flaw::ForgetsDueTimes => Ok(None),
@@ -362,6 +375,7 @@ macro_rules! broken {
     (@do claim($self:ident, $request:ident)) => { $self.hand_out($request).await };
     (@do settle($self:ident, $settlements:ident)) => { $self.record($settlements).await };
     (@do rescue($self:ident,)) => { $self.take_back().await };
+    (@do rescue_others($self:ident, $($arg:ident),*)) => { $self.take_back_from_others($($arg),*).await };
     (@do mark_as_failed($self:ident, $($arg:ident),*)) => { $self.mark($($arg),*).await };
     (@do mark_as_completed($self:ident, $lease:ident)) => { $self.complete($lease).await };
     (@do fetch_pending_events($self:ident, $($arg:ident),*)) => { $self.list_pending($($arg),*).await };

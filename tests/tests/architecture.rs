@@ -1,6 +1,9 @@
 //! The tree keeps its shape: who imports whom, and what is said in one place only.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+use outbox_runtime::testing::StoreCall;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -192,5 +195,105 @@ fn only_attr_parses_and_only_expand_quotes() {
     assert!(
         !dependencies.contains("outbox-runtime"),
         "the macros do not link the runtime"
+    );
+}
+
+/// The names of the methods in a piece of code.
+fn methods(code: &str) -> BTreeSet<&str> {
+    let after_fn = code.split("fn ").skip(1);
+    after_fn
+        .filter_map(|rest| {
+            rest.split(|c: char| !c.is_alphanumeric() && c != '_')
+                .next()
+        })
+        .filter(|name| !name.is_empty())
+        .collect()
+}
+
+/// What is between the braces that follow `from`.
+fn block(code: &str, from: usize) -> &str {
+    let begin = from + code[from..].find('{').unwrap();
+    let mut depth = 0;
+    let end = code[begin..].char_indices().find(|(_, c)| {
+        depth += match c {
+            '{' => 1,
+            '}' => -1,
+            _ => 0,
+        };
+        depth == 0
+    });
+    &code[begin..begin + end.unwrap().0]
+}
+
+/// The methods of the storage contract that an implementation in this code leaves to their defaults, each with the line that it begins with.
+fn left_to_defaults(code: &str) -> Vec<String> {
+    let repository = code_of("outbox-runtime/src/repository/mod.rs");
+    let contract = methods(block(
+        &repository,
+        repository.find("pub trait OutboxRepository").unwrap(),
+    ));
+    let mut left = Vec::new();
+    for (at, name) in code.match_indices("OutboxRepository for ") {
+        let line = code[at + name.len()..].lines().next().unwrap();
+        let body = block(code, at);
+        let mut there = methods(body);
+        if body.contains("fn $method") {
+            there.extend(StoreCall::ALL.iter().map(|call| call.as_str()));
+        }
+        let missing = contract.difference(&there);
+        left.extend(missing.map(|method| format!("{} {method}", line.trim_end_matches(" {"))));
+    }
+    left
+}
+
+fn code_of(file: &str) -> String {
+    let path = Path::new(file);
+    let folder = path.parent().unwrap().to_str().unwrap();
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let mut files = code(folder).into_iter();
+    files.find(|(file, _)| file == name).unwrap().1
+}
+
+#[test]
+fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
+    let mut seen = 0;
+    let mut left = Vec::new();
+    for folder in [
+        "outbox-runtime/src",
+        "tests/src",
+        "tests/outages/src",
+        "tests/tests",
+    ] {
+        for (file, code) in code(folder) {
+            seen += code.matches("OutboxRepository for ").count();
+            left.extend(
+                left_to_defaults(&code)
+                    .into_iter()
+                    .map(|it| format!("{file}: {it}")),
+            );
+        }
+    }
+    left.sort_unstable();
+    assert_eq!(
+        left,
+        [
+            // They count or bend claims, so that an exchange is to be an outcome and a claim.
+            "resting.rs: Insistent settle_and_claim",
+            // A store in memory has nothing to gain: what the default asks for are its own methods.
+            "store/memory/repository.rs: MemoryStore oldest_completed",
+            "store/memory/repository.rs: MemoryStore settle_and_claim",
+            "unhandled.rs: Counting settle_and_claim",
+        ]
+    );
+    assert!(seen >= 9, "{seen} implementations were seen");
+    // What is forgotten is found.
+    let shared = code_of("outbox-runtime/src/repository/shared.rs");
+    let forgetful = shared.replace("async fn rescue_others", "async fn another");
+    assert_eq!(left_to_defaults(&forgetful), ["Arc<R> rescue_others"]);
+    let faults = code_of("outbox-runtime/src/testing/faults/mod.rs");
+    let forgetful = faults.replace("async fn settle_and_claim", "async fn another");
+    assert_eq!(
+        left_to_defaults(&forgetful),
+        ["FaultStore settle_and_claim"]
     );
 }

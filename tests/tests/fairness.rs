@@ -1,15 +1,17 @@
 //! Nobody waits for the backlog of somebody else, however large and urgent that is. Counted in deliveries, not in time.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, Durability, NewEvent, Processor, RawMetadata, SignOut, enqueue_all, prelude::*,
+    ClaimRequest, Durability, NewEvent, Processor, RawMetadata, SignOut, WaitsFor, enqueue_all,
+    prelude::*,
 };
 use outbox_tests::{Broken, Flaw, Note, Temporary, enqueue, note_of, on_each_store, within};
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 const BATCH: usize = 100;
 const CONCURRENCY: usize = 16;
@@ -236,4 +238,95 @@ fn a_turn_passes_over_whoever_is_paused() {
         assert_eq!(sent.len(), 28);
         assert!(!sent.iter().any(|user| paused.contains(&user.as_str())));
     });
+}
+
+/// Users whose quota is used up, until it is not.
+struct Quotas {
+    running: Running,
+    calls: watch::Receiver<usize>,
+    delivered: watch::Receiver<usize>,
+    is_over: Arc<AtomicBool>,
+}
+
+impl Quotas {
+    /// Each of these users has an event that was refused.
+    async fn used_up(store: &(impl OutboxRepository + Clone), users: std::ops::Range<i64>) -> Self {
+        let (call, calls) = watch::channel(0);
+        let (deliver, delivered) = watch::channel(0);
+        let is_over = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&is_over);
+        let running = Processor::builder(store.clone())
+            .handle::<Note>(move |event| {
+                let is_refused = event.user_id != "other" && !over.load(Ordering::SeqCst);
+                let count = if is_refused { &call } else { &deliver };
+                count.send_modify(|count| *count += 1);
+                std::future::ready(if is_refused {
+                    Err(HandlerError::unavailable("quota").for_user())
+                } else {
+                    Ok(())
+                })
+            })
+            .build()
+            .unwrap()
+            .start_all_users();
+        for user in users {
+            enqueue(store, small(user).enqueue_sync()).await;
+        }
+        Self {
+            running,
+            calls,
+            delivered,
+            is_over,
+        }
+    }
+}
+
+/// What is paused is compared with what is paused only where something of it may be tried.
+#[tokio::test]
+async fn many_users_who_are_refused_hold_nobody_up() {
+    let clock = ManualClock::new();
+    let made = Temporary::open_with(|builder| {
+        let builder = builder.clock(clock);
+        builder.durability(Durability::Normal).single_process()
+    });
+    let made = made.await;
+    let store = &made.store;
+    let mut quotas = Quotas::used_up(store, 0..1_200).await;
+    for id in -20..0 {
+        enqueue(store, note_of("other", id).enqueue_sync()).await;
+    }
+    within(quotas.delivered.wait_for(|count| *count == 20))
+        .await
+        .unwrap();
+    quotas.running.stop().await.unwrap();
+}
+
+/// A round makes so many claims, and no more.
+#[tokio::test]
+async fn a_probe_is_made_however_many_others_have_nothing_to_try() {
+    const USERS: usize = 100;
+    for last in [0, 33, 66, 99] {
+        let clock = ManualClock::new();
+        let store = MemoryStore::with_clock(clock.clone());
+        let mut quotas = Quotas::used_up(&store, 0..100).await;
+        within(quotas.calls.wait_for(|count| *count == USERS))
+            .await
+            .unwrap();
+        // The run has heard of it.
+        let explained = quotas.running.explain(99).await.unwrap();
+        assert!(matches!(explained.waits_for, WaitsFor::Outage(_)));
+        for user in (0..100).filter(|user| *user != last) {
+            let user = small(user).user_id;
+            let gone = store.delete_all_events_for_user(&user);
+            assert_eq!(gone.await.unwrap(), 1);
+        }
+        quotas.is_over.store(true, Ordering::SeqCst);
+        // It sleeps again, and is woken by nothing but the end of the pauses.
+        quotas.running.explain(last).await.unwrap();
+        clock.advance(Duration::from_secs(60));
+        within(quotas.delivered.wait_for(|count| *count == 1))
+            .await
+            .unwrap();
+        quotas.running.stop().await.unwrap();
+    }
 }

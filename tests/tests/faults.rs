@@ -107,6 +107,34 @@ fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
     });
 }
 
+#[test]
+fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
+    on_each_store(|store, clock| async move {
+        let faulty = FaultStore::new(store.clone());
+        for id in 1..=3 {
+            enqueue(&faulty, note(id).enqueue_sync()).await;
+        }
+        let claims = faulty.claim(&ClaimRequest::new(3, LEASE)).await.unwrap();
+        clock.advance(LEASE);
+        let (held, only) = ([(claims[0].lease, LEASE)], [claims[1].lease]);
+        faulty.fail_next(
+            StoreCall::RescueOthers,
+            Fault::Fail(StoreErrorKind::Unavailable),
+        );
+        let failed = faulty.rescue_others(&held, Some(&only)).await;
+        assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Unavailable);
+        // As the store does it itself: the default of the trait would take nothing back.
+        let (renewed, rescued) = faulty.rescue_others(&held, Some(&only)).await.unwrap();
+        assert!(renewed[0].is_some_and(|lease| lease.expires_at == clock.now() + LEASE));
+        assert_eq!(rescued.requeued, 1);
+        let left = store
+            .fetch_events(OutboxStatus::Processing, None, None)
+            .await;
+        let left: Vec<_> = left.unwrap().iter().map(|event| event.id).collect();
+        assert_eq!(left, [claims[0].event.id, claims[2].event.id]);
+    });
+}
+
 #[tokio::test(flavor = "current_thread")]
 async fn the_same_seed_brings_the_same_faults_until_it_is_healed() {
     let course = |seed| async move {

@@ -26,6 +26,7 @@ pub struct ClaimRequest {
     lease: Duration,
     own_leases: Vec<(String, Duration)>,
     user_id: Option<String>,
+    /// In ascending order.
     event_types: EventTypes,
     /// In ascending order.
     without_users: Vec<String>,
@@ -96,7 +97,9 @@ impl ClaimRequest {
     }
 
     /// Only events of these types. Default: of all.
-    pub fn with_event_types(mut self, event_types: EventTypes) -> Self {
+    pub fn with_event_types(mut self, mut event_types: EventTypes) -> Self {
+        let (EventTypes::Only(types) | EventTypes::AllExcept(types)) = &mut event_types;
+        types.sort_unstable();
         self.event_types = event_types;
         self
     }
@@ -177,7 +180,7 @@ impl ClaimRequest {
         self.user_id.as_deref()
     }
 
-    /// Of which types.
+    /// Of which types, in ascending order.
     #[must_use]
     pub fn event_types(&self) -> &EventTypes {
         &self.event_types
@@ -232,6 +235,18 @@ impl ClaimRequest {
         self.order
     }
 
+    /// Whether events of this type are asked for; there may be many types.
+    fn is_for_type(&self, event_type: &str) -> bool {
+        let has = |types: &[String]| {
+            let order = |one: &String| one.as_str().cmp(event_type);
+            types.binary_search_by(order).is_ok()
+        };
+        match &self.event_types {
+            EventTypes::Only(types) => has(types),
+            EventTypes::AllExcept(types) => !has(types),
+        }
+    }
+
     /// A user whose events alone can be asked for, whoever says so.
     pub(crate) fn one_user(&self) -> Option<&str> {
         let of_selectors = || self.only.iter().find_map(Selector::of_user);
@@ -265,7 +280,7 @@ impl ClaimRequest {
         let user_id = event.user_id.as_str();
         self.user_id.as_deref().is_none_or(|user| user == user_id)
             && !self.excludes(user_id.as_bytes())
-            && self.event_types.contains(&event.event_type)
+            && self.is_for_type(&event.event_type)
             && self.only.iter().all(|selector| selector.selects(event))
             && !self.except.iter().any(|selector| selector.selects(event))
     }

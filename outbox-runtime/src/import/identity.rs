@@ -5,13 +5,14 @@
 //! ledger has: rows keep their key, their id and their time of creation for good, and other stores have other rows under a key.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rusqlite::{Connection, OptionalExtension, params};
 
 use super::copy::is_one_file;
 use super::error::ImportError;
 use super::hash::Hash;
+use super::path_text::path_of;
 use super::row::SourceRow;
 use super::source::Source;
 use super::table::SourceTable;
@@ -53,7 +54,7 @@ pub(super) fn known_as(
 struct Candidate {
     name: String,
     /// Where it was when it was last imported.
-    path: Option<String>,
+    path: Option<PathBuf>,
 }
 
 fn candidates(conn: &Connection, identity: &str) -> rusqlite::Result<Vec<Candidate>> {
@@ -71,9 +72,10 @@ fn candidates(conn: &Connection, identity: &str) -> rusqlite::Result<Vec<Candida
                      (SELECT id FROM outbox_import_tables WHERE source = ?1)
                  ORDER BY run DESC LIMIT 1",
                 [&name],
-                |row| row.get(0),
+                |row| row.get::<_, String>(0),
             )
             .optional()?;
+        let path = path.as_deref().map(path_of);
         candidates.push(Candidate { name, path });
     }
     Ok(candidates)
@@ -106,7 +108,7 @@ impl Candidate {
     fn is_at(&self, path: &Path) -> bool {
         self.path
             .as_ref()
-            .is_some_and(|known| is_one_file(Path::new(known), path))
+            .is_some_and(|known| is_one_file(known, path))
     }
 
     /// Whether the source is this one.
@@ -125,11 +127,7 @@ impl Candidate {
                 }
             }
         }
-        let is_elsewhere = || {
-            self.path
-                .as_ref()
-                .is_some_and(|path| Path::new(path).exists())
-        };
+        let is_elsewhere = || self.path.as_ref().is_some_and(|path| path.exists());
         Ok(if found.recorded == 0 {
             true
         } else if self.is_at(source.path()) {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::error::ImportError;
+use super::path_text::text_of;
 use super::source::{Source, quoted};
 use super::table::{Column, Shape, SourceTable};
 
@@ -190,6 +191,6 @@ impl Source {
     pub(super) fn canonical_path(&self) -> String {
         let path = self.original.canonicalize();
         let path = path.unwrap_or_else(|_| self.original.clone());
-        path.to_string_lossy().into_owned()
+        text_of(&path)
     }
 }

@@ -16,6 +16,7 @@ use uuid::Uuid;
 use super::error::ImportError;
 use super::hash::{Hash, Hasher};
 use super::mapper::RejectReason;
+use super::path_text::text_of;
 use super::report::TableReport;
 use super::row::SourceRow;
 use super::source::Source;
@@ -162,11 +163,7 @@ impl<'c> Run<'c> {
         )?;
         conn.execute(
             "INSERT INTO outbox_import_runs (table_id, path, imported_at) VALUES (?1, ?2, ?3)",
-            params![
-                table_id,
-                source.path().to_string_lossy(),
-                now.timestamp_micros()
-            ],
+            params![table_id, text_of(source.path()), now.timestamp_micros()],
         )?;
         let run = conn.last_insert_rowid();
         let one = |sql| conn.query_row(sql, [], |row| row.get(0));

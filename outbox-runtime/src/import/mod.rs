@@ -85,6 +85,7 @@ mod ledger; // what was taken, and what was not
 mod lookup; // rows by what is in them
 mod mapper; // what the application makes of a row
 mod numbered; // columns of a table that entities share
+mod path_text; // where it is, as the ledger has it
 mod report; // the numbers
 mod row; // one row, whatever is in it
 mod rows; // each of them, taken or put aside

@@ -161,15 +161,25 @@ impl Routes {
     }
 
     /// What may be claimed: no type without a handler, and none of `unhandled`.
-    pub(super) fn claimable(&self, unhandled: &[String]) -> EventTypes {
-        if self.handlers.iter().any(|it| it.entities.is_empty()) {
-            EventTypes::AllExcept(unhandled.to_vec())
+    pub(super) fn claimable(&self, unhandled: &BTreeSet<String>) -> EventTypes {
+        if self.is_any_untyped() {
+            EventTypes::AllExcept(unhandled.iter().cloned().collect())
         } else {
             let mut named = self.names(|_| true);
             // What a handler names and then does not take would be claimed again and again.
             named.retain(|event_type| !unhandled.contains(event_type));
             EventTypes::Only(named)
         }
+    }
+
+    /// Whether some handler does not name the types that it takes.
+    pub(super) fn is_any_untyped(&self) -> bool {
+        self.handlers.iter().any(|it| it.entities.is_empty())
+    }
+
+    /// Whether some handler takes this type.
+    pub(super) fn is_taken(&self, event_type: &str) -> bool {
+        self.handlers.iter().any(|it| it.takes(event_type))
     }
 
     /// The types that the handlers name that `which` picks.

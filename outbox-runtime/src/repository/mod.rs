@@ -1,5 +1,6 @@
 //! The repository: what a store promises, whatever it stores in.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -228,6 +229,16 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         &self,
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError>;
+
+    /// The types of the events that wait for their delivery, each once, in ascending order: so a worker that cannot name the types
+    /// that it takes can ask about all of them at once. Types of which all events are with handlers or dead may be among them.
+    ///
+    /// Default: found by listing all that waits.
+    async fn event_types(&self) -> Result<Vec<String>, StoreError> {
+        let waiting = self.fetch_pending_events(None, None).await?;
+        let types: BTreeSet<String> = waiting.into_iter().map(|event| event.event_type).collect();
+        Ok(types.into_iter().collect())
+    }
 
     /// What the first undelivered event of an entity waits for, as far as the store knows. A dead event that was
     /// [skipped](crate::OnDead::Skip) is undelivered; it is the first where nothing else is left.

@@ -132,6 +132,10 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).pending_deletes(user_id).await
     }
 
+    async fn event_types(&self) -> Result<Vec<String>, StoreError> {
+        (**self).event_types().await
+    }
+
     async fn explain(
         &self,
         entity_id: &EntityId,

@@ -133,6 +133,7 @@ macro_rules! conformance {
             listings_filter_by_status_user_and_limit,
             pending_deletes_are_those_the_service_was_not_told,
             statistics_count_every_status,
+            the_event_types_are_those_of_what_waits_each_once,
             stale_events_are_those_pending_for_long,
             next_due_tells_the_earliest_due_time_or_lease_end,
             an_explanation_names_what_an_entity_waits_for,

@@ -14,6 +14,7 @@ mod entities; // entities that share a table, numbered columns, relationships
 mod external; // values in files beside the store
 mod mappers; // what apps make of rows
 mod order; // who goes first
+mod paths; // where a source is
 mod report; // what is told
 mod rows; // what is in a row
 mod source; // what is read

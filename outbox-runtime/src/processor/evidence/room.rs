@@ -227,8 +227,9 @@ impl Evidence {
         free: usize,
         ahead: usize,
     ) -> Vec<Want> {
-        let mut wants: Vec<Want> = restrictions
-            .iter()
+        // Most have no room, and each of the others is compared with all.
+        let with_room = restrictions.iter().filter(|it| it.room > 0);
+        let mut wants: Vec<Want> = with_room
             .flat_map(|restriction| restriction.wants(restrictions))
             .map(|want| Want {
                 limit: want.limit.min(free),

@@ -22,6 +22,7 @@ impl Run {
     /// as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
+        self.look_for_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
         for _ in 0..CLAIMS {
             let Some(want) = self.next_want(&empty) else {
@@ -44,8 +45,11 @@ impl Run {
             return Ok(self.ended_meanwhile);
         }
         let restrictions = self.restrictions();
+        // Where there are more claims than a round makes, the next round goes on with what is due.
+        let mut asked = self.wants();
+        asked.append(&mut empty);
         // What could not be claimed now is not when it is due either, but when something else happens.
-        let was_asked = |node: &Node| empty.iter().any(|want| want.node.as_ref() == Some(node));
+        let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
         let without = restrictions
             .iter()
             .filter(|it| !it.is_asked_for(&restrictions, was_asked));
@@ -204,7 +208,7 @@ impl Run {
     fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
-            .with_event_types(routes.claimable(&self.unhandled));
+            .with_event_types(routes.claimable(self.unhandled.types()));
         let request = routes
             .own_leases()
             .fold(request, |request, (event_type, lease)| {
@@ -240,17 +244,6 @@ impl Run {
                 self.leave_alone(&claim.event.event_type);
                 self.hand_back(&claim);
             }
-        }
-    }
-
-    /// Nobody takes events of this type.
-    pub(super) fn leave_alone(&mut self, event_type: &str) {
-        if !self.unhandled.iter().any(|known| known == event_type) {
-            warn!(
-                ?event_type,
-                "no handler takes this event type; its events wait"
-            );
-            self.unhandled.push(event_type.to_owned());
         }
     }
 

@@ -15,6 +15,7 @@ use self::idle::Idle;
 use self::jumps::{Grace, Reading};
 use self::leases::Leases;
 use self::turns::Turns;
+use self::unhandled::Unhandled;
 use super::attempt::Ended;
 use super::evidence::{Evidence, Facts};
 use super::health::{Ending, Health, Trouble, TroubleKind};
@@ -38,6 +39,7 @@ mod leases; // what is held, and when it is renewed
 mod stopping; // waiting for handlers, giving back the rest
 mod suspension; // letting go of the files, and taking up work again
 mod turns; // nobody waits for the backlog of somebody else
+mod unhandled; // event types that no handler takes
 mod upkeep; // keeping leases, cleaning up
 
 /// What a [`Running`](super::Running) handle asks of its run.
@@ -97,8 +99,8 @@ pub(super) struct Run {
     outages: Vec<Outage>,
     /// Which claim goes first among those that may be made.
     turn: usize,
-    /// Event types that were met and that no handler takes, each once.
-    unhandled: Vec<String>,
+    /// Event types that are there and that no handler takes.
+    unhandled: Unhandled,
     /// When delivered events are cleaned up next; `None` while there are none.
     clean_up_at: Option<DateTime<Utc>>,
     /// When the store, as far as is known, has something due.
@@ -199,7 +201,7 @@ impl Run {
             turns: Turns::default(),
             unrecorded: Vec::new(),
             ended_meanwhile: false,
-            unhandled: Vec::new(),
+            unhandled: Unhandled::default(),
             clean_up_at: Some(clock::after(now, shared.settings.cleanup_interval)),
             // Whatever died before this run began is found first.
             due_at: Some(now),

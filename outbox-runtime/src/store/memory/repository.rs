@@ -301,6 +301,13 @@ impl OutboxRepository for MemoryStore {
         Ok(pending.collect())
     }
 
+    async fn event_types(&self) -> Result<Vec<String>, StoreError> {
+        self.awake("event_types")?;
+        let mut types: Vec<String> = self.state().orders.keys().cloned().collect();
+        types.sort_unstable();
+        Ok(types)
+    }
+
     async fn explain(
         &self,
         entity_id: &EntityId,

@@ -11,7 +11,7 @@ use super::ready::Ready;
 use crate::claim::{Claim, ClaimOrder, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::entity::{EntityId, Order};
+use crate::entity::{Coalesce, EntityId, Order};
 use crate::error::EnqueueError;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Place, Settled, Settlement, Transition};
@@ -88,6 +88,9 @@ impl State {
     }
 
     fn fold(&mut self, event: &NewEvent, now: DateTime<Utc>) -> Option<Enqueued> {
+        if event.coalesce == Coalesce::Never {
+            return None;
+        }
         let newest = self.rows.values().rev().find(|row| {
             row.is_open()
                 && row.order == event.order

@@ -202,6 +202,8 @@ impl SqliteStoreBuilder {
 
     /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
     /// that was killed is taken up at once by the next, instead of when its leases end.
+    /// Events that are enqueued on the application's own connections are noticed all the same; after other statements of its own on
+    /// the outbox's tables, as a `DELETE` that lets the next event of an entity go, call [`trigger`](crate::Running::trigger).
     /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;

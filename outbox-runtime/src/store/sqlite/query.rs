@@ -1,5 +1,7 @@
 //! Reading: listings and explanations, on the reader's connection.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
@@ -139,6 +141,24 @@ pub(super) fn pending_deletes(
         .into_iter()
         .map(|event| PendingDelete::new(event.user_id, event.event_type, event.entity_id));
     Ok(pending.collect())
+}
+
+/// The types of what is open. What is no text is no type: such a row is a dead letter as soon as it is claimed.
+pub(super) fn event_types(conn: &Connection) -> rusqlite::Result<Vec<String>> {
+    let mut statement = conn.prepare_cached(
+        "SELECT event_type FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL",
+    )?;
+    let mut rows = statement.query([])?;
+    // Put together here: with DISTINCT, SQLite would fill a temporary table.
+    let mut types = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        if let Ok(event_type) = row.get_ref(0)?.as_str()
+            && !types.contains(event_type)
+        {
+            types.insert(event_type.to_owned());
+        }
+    }
+    Ok(types.into_iter().collect())
 }
 
 pub(super) fn stale_before(now: DateTime<Utc>) -> i64 {

@@ -313,6 +313,10 @@ impl OutboxRepository for SqliteStore {
         .await
     }
 
+    async fn event_types(&self) -> Result<Vec<String>, StoreError> {
+        self.read("event_types", query::event_types).await
+    }
+
     async fn explain(
         &self,
         entity_id: &EntityId,

@@ -6,7 +6,7 @@ use super::{
 use crate::claim::ClaimRequest;
 use crate::clock::{Clock, after};
 use crate::enqueue::NewEvent;
-use crate::entity::EntityId;
+use crate::entity::{EntityId, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::Disposition;
 use crate::statistics::WaitsFor;
@@ -120,6 +120,25 @@ pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
     clock.advance(SECOND);
     store.delete_completed_events(clock.now()).await.unwrap();
     assert_eq!(store.oldest_completed().await.unwrap(), None);
+}
+
+pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>, _: &ManualClock) {
+    let of = |event_type: &'static str, entity| {
+        NewEvent::new(event_type, entity, "u1", Operation::Update)
+    };
+    assert_eq!(store.event_types().await.unwrap(), [""; 0]);
+    create(store, of("done", 1)).await;
+    complete(store, &claim_one(store).await).await;
+    let others = NewEvent::new("b", 2, "u2", Operation::Update).with_order(Order::None);
+    create(store, others).await;
+    for entity in 3..6 {
+        // Those behind others, and those that are not due, wait as well.
+        create(store, of("c", entity)).await;
+        create(store, of("a", entity).with_delay(SECOND)).await;
+    }
+    assert_eq!(store.event_types().await.unwrap(), ["a", "b", "c"]);
+    store.delete_all_events_for_user("u2").await.unwrap();
+    assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
 }
 
 pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {

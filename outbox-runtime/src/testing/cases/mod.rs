@@ -38,7 +38,8 @@ pub use self::asking::{
     listings_show_events_in_every_state, listings_stop_at_their_limit,
     next_due_tells_the_earliest_due_time_or_lease_end,
     pending_deletes_are_those_the_service_was_not_told, stale_events_are_those_pending_for_long,
-    statistics_count_every_status, the_first_completion_is_told_as_long_as_it_is_kept,
+    statistics_count_every_status, the_event_types_are_those_of_what_waits_each_once,
+    the_first_completion_is_told_as_long_as_it_is_kept,
 };
 pub use self::claiming::{
     a_claim_counts_the_attempt, a_claim_for_one_user_takes_nothing_of_another,

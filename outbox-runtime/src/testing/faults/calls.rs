@@ -31,11 +31,13 @@ macro_rules! __store_calls {
             Statistics: statistics(user_id: Option<&str>) -> $crate::OutboxStatistics, $crate::StoreError;
             StaleEvents: stale_events(user_id: Option<&str>) -> Vec<$crate::OutboxEvent>, $crate::StoreError;
             PendingDeletes: pending_deletes(user_id: Option<&str>) -> Vec<$crate::PendingDelete>, $crate::StoreError;
+            EventTypes: event_types() -> Vec<String>, $crate::StoreError;
             Explain: explain(entity_id: &$crate::EntityId, user_id: Option<&str>) -> $crate::Explanation, $crate::StoreError;
             Claim: claim(request: &$crate::ClaimRequest) -> Vec<$crate::Claim>, $crate::StoreError;
             Settle: settle(settlements: Vec<$crate::Settlement>) -> Vec<$crate::Settled>, $crate::StoreError;
             Extend: extend(leases: &[$crate::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::Lease>>, $crate::StoreError;
             Rescue: rescue() -> $crate::Rescued, $crate::StoreError;
+            RescueOthers: rescue_others(held: &[($crate::Lease, ::std::time::Duration)], only: Option<&[$crate::Lease]>) -> (Vec<Option<$crate::Lease>>, $crate::Rescued), $crate::StoreError;
             NextDue: next_due(request: &$crate::ClaimRequest) -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::StoreError;
             Suspend: suspend() -> (), $crate::StoreError;
             Resume: resume() -> (), $crate::StoreError;
@@ -84,6 +86,7 @@ impl StoreCall {
                 | Self::Statistics
                 | Self::StaleEvents
                 | Self::PendingDeletes
+                | Self::EventTypes
                 | Self::Explain
         )
     }

@@ -178,6 +178,16 @@ macro_rules! watched {
         $self.ledger.rescued(&rows);
         Ok(rescued)
     }};
+    (@do rescue_others($self:ident, $held:ident, $only:ident)) => {{
+        let (renewed, rescued) = $self.inner.rescue_others($held, $only).await?;
+        // Those that have not ended are told as they were, whatever became of them.
+        let moved = renewed.iter().zip($held).filter(|(now, (was, _))| **now != Some(*was));
+        let moved: Vec<_> = moved.map(|(now, _)| *now).collect();
+        $self.ledger.extended(&moved);
+        let rows = rows($self.inner.as_ref()).await?;
+        $self.ledger.rescued(&rows);
+        Ok((renewed, rescued))
+    }};
     (@do $method:ident($self:ident, $($arg:ident),*)) => {
         $self.inner.$method($($arg),*).await
     };
