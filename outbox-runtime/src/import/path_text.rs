@@ -3,7 +3,8 @@
 //! A path that is UTF-8 is written as it is. On Unix a path is bytes, and what is no UTF-8 is written in hexadecimal: replaced
 //! characters would make one path of two.
 
-use std::ffi::OsStr;
+#[cfg(unix)]
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
@@ -42,15 +43,14 @@ fn from_hexadecimal(text: &str) -> Option<Vec<u8>> {
 
 #[cfg(unix)]
 fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
-    use std::os::unix::ffi::OsStrExt;
-    Some(OsStr::from_bytes(&bytes).into())
+    use std::os::unix::ffi::OsStringExt;
+    Some(OsString::from_vec(bytes).into())
 }
 
 /// Elsewhere there is no safe way back from what `as_encoded_bytes` gave.
 #[cfg(not(unix))]
 fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
-    let text = String::from_utf8(bytes).ok()?;
-    Some(OsStr::new(&text).into())
+    String::from_utf8(bytes).ok().map(PathBuf::from)
 }
 
 #[cfg(test)]
@@ -75,6 +75,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn any_bytes_are_had_back() {
+        use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         for bytes in [b"/caf\xe8".as_slice(), b"/caf\xe9", b"\xff\x00\x0a"] {
             let path = Path::new(OsStr::from_bytes(bytes));
