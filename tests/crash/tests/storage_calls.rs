@@ -162,7 +162,7 @@ fn writes_that_fail_for_a_while_are_waited_out() {
     }
     for (error, kind) in [("ENOSPC", "StorageFull"), ("EIO", "Unavailable")] {
         let arena = Arena::new();
-        let injection = Injection::error(&arena, "pwrite64", error, "80..95");
+        let injection = Injection::error(&arena, "pwrite64", error, "120..135");
         let ended = injection.start(&arena, &arena.mix(12, Then::Drain)).wait();
         assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
         assert!(injection.fired() > 5, "{} struck", injection.fired());
@@ -187,8 +187,8 @@ fn writes_that_fail_now_and_then_are_got_over() {
         return;
     }
     let arena = Arena::new();
-    // Every 41st of the writer's, from the 60th on.
-    let injection = Injection::error(&arena, "pwrite64", "EIO", "60+41");
+    // Every 41st of the writer's, from the 120th on: until then the schema is made.
+    let injection = Injection::error(&arena, "pwrite64", "EIO", "120+41");
     let ended = injection.start(&arena, &arena.mix(60, Then::Drain)).wait();
     assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
     println!(
