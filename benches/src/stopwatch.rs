@@ -27,6 +27,22 @@ impl Stopwatch {
     }
 }
 
+/// How much of a processor this thread has had so far: what others on the machine do does not count.
+#[cfg(unix)]
+pub(crate) fn thread_time() -> Duration {
+    use rustix::time::{ClockId, clock_gettime};
+    let time = clock_gettime(ClockId::ThreadCPUTime);
+    let seconds = u64::try_from(time.tv_sec).unwrap_or_default();
+    Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
+}
+
+/// Elsewhere, how much time has passed.
+#[cfg(not(unix))]
+pub(crate) fn thread_time() -> Duration {
+    static FIRST: std::sync::OnceLock<Stopwatch> = std::sync::OnceLock::new();
+    FIRST.get_or_init(Stopwatch::start).elapsed()
+}
+
 /// Lets time pass, so that a processor falls idle.
 #[allow(
     clippy::disallowed_methods,

@@ -104,7 +104,7 @@ pub enum StoreErrorKind {
     SchemaTooNew,
     /// The file, or the `-wal` beside it, was deleted or replaced while the store had it open. What the store would write
     /// or read now is in no file that anybody else can open, so nothing was written and nothing is told. Close the store and
-    /// open it again. To exchange files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
+    /// open it again; runs on it end. To exchange files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
     /// Windows does not let an open database be deleted or replaced.)
     FileReplaced,
     /// What was asked is not possible inside [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement

@@ -8,8 +8,12 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{ClaimRequest, EnqueueError, StoreErrorKind, TransactionError, enqueue_all};
-use outbox_tests::{Temporary, note};
+use outbox_runtime::{
+    ClaimRequest, EnqueueError, Health, StoreErrorKind, TransactionError, TroubleKind, enqueue_all,
+};
+use outbox_tests::{Temporary, note, start, within};
+
+const SOON: Duration = Duration::from_secs(30);
 
 fn beside(path: &Path, end: &str) -> PathBuf {
     let mut path = OsString::from(path);
@@ -179,6 +183,86 @@ async fn files_may_be_exchanged_while_the_store_is_suspended() {
     assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
     note(5).enqueue_sync().on(store).await.unwrap();
     assert_eq!(pending(&temporary.path), 1);
+}
+
+/// Ways to take its file from an open store, without a word to anybody.
+fn take_away(path: &Path, how: &str) {
+    match how {
+        "deleted" => {
+            for end in ["", "-wal", "-shm"] {
+                std::fs::remove_file(beside(path, end)).unwrap();
+            }
+        }
+        "without its log" => std::fs::remove_file(beside(path, "-wal")).unwrap(),
+        // The log stays as it is.
+        _ => {
+            let other = path.with_file_name("other.db");
+            std::fs::write(&other, "another program's").unwrap();
+            std::fs::rename(&other, path).unwrap();
+        }
+    }
+}
+
+async fn assert_ended(running: &Running, what: &str) {
+    let error = within(running.ended()).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        StoreErrorKind::FileReplaced,
+        "{what}: {error}"
+    );
+    let Health::Ended { error: Some(why) } = running.health() else {
+        panic!("{what}: {:?}", running.health());
+    };
+    assert!(why.contains("app.db"), "{what}: {why}");
+}
+
+#[tokio::test]
+async fn a_run_whose_file_is_gone_ends_and_says_so() {
+    for what in ["deleted", "without its log", "replaced"] {
+        let temporary = Temporary::open().await;
+        note(1).enqueue_sync().on(&temporary.store).await.unwrap();
+        let (mut remote, running) = start(&temporary.store);
+        remote.next().await.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        // It has nothing to do, and nobody asks the store anything.
+        take_away(&temporary.path, what);
+        assert_ended(&running, what).await;
+        let stopped = running.stop().await.unwrap();
+        assert_eq!(stopped.given_back, 0, "nothing was under way");
+    }
+}
+
+#[tokio::test]
+async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
+    for what in ["deleted", "without its log", "replaced"] {
+        let temporary = Temporary::open_with(|builder| builder.single_process()).await;
+        let (_remote, running) = start(&temporary.store);
+        take_away(&temporary.path, what);
+        note(1)
+            .enqueue_sync()
+            .on(&temporary.store)
+            .await
+            .unwrap_err();
+        running.trigger();
+        assert_ended(&running, what).await;
+    }
+}
+
+#[tokio::test]
+async fn a_run_tells_that_its_file_is_gone_while_it_waits_for_its_handlers() {
+    let temporary = Temporary::open().await;
+    note(1).enqueue_sync().on(&temporary.store).await.unwrap();
+    let (mut remote, running) = start(&temporary.store);
+    let call = remote.next().await;
+    take_away(&temporary.path, "deleted");
+    let health = within(running.health_changed(Health::Healthy)).await;
+    let [trouble] = health.troubles() else {
+        panic!("{health:?}");
+    };
+    let kind = TroubleKind::Store(StoreErrorKind::FileReplaced);
+    assert_eq!((&trouble.kind, trouble.retry_at), (&kind, None));
+    call.ok();
+    assert_ended(&running, "deleted").await;
 }
 
 /// The control: none of this is taken for another file.

@@ -162,7 +162,8 @@ impl Running {
         }
     }
 
-    /// Resolves when the run has ended: because somebody stopped it, its store was closed, or its runtime shut down.
+    /// Resolves when the run has ended: because somebody stopped it, its store was closed, the store's file was deleted or replaced, or its
+    /// runtime shut down.
     ///
     /// # Errors
     ///

@@ -227,7 +227,8 @@ impl Run {
             let before = self.activity;
             let is_busy = match self.work().await {
                 Ok(is_busy) => is_busy,
-                Err(error) if error.kind() == StoreErrorKind::Closed => {
+                Err(error) if is_final(&error) => {
+                    self.tell_store_is_gone(&error);
                     self.closed_by = Some(error);
                     break;
                 }
@@ -393,6 +394,15 @@ impl Run {
         self.health.send_modify(|health| health.add(trouble));
     }
 
+    /// The run ends with it, though not before its handlers.
+    fn tell_store_is_gone(&mut self, error: &StoreError) {
+        // As Debug has it: what a driver says may hold anything.
+        let text = error.to_string();
+        warn!(error = ?text, "the store is gone, and the run ends with it");
+        let trouble = Trouble::new(TroubleKind::Store(error.kind()), self.now(), text, None);
+        self.health.send_modify(|health| health.add(trouble));
+    }
+
     /// The store has done what it was asked.
     fn store_works(&mut self) {
         if self.back_off.take().is_some() {
@@ -426,6 +436,12 @@ impl Run {
     fn now(&self) -> DateTime<Utc> {
         self.shared.clock.now()
     }
+}
+
+/// Whether the store will never do anything again: it was closed, or its file is gone.
+fn is_final(error: &StoreError) -> bool {
+    let kind = error.kind();
+    kind == StoreErrorKind::Closed || kind == StoreErrorKind::FileReplaced
 }
 
 /// For ever, where there is nothing to wake for.

@@ -4,6 +4,8 @@
 //! second as a rule, and in a short, growing series after an event was enqueued on a connection of the caller's in
 //! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
 //! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
+//!
+//! The same look notices that the files are gone, so that runs that rest look for work, and are told.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -13,7 +15,7 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
-use super::identity::wal_of;
+use super::identity::{Identity, wal_of};
 use super::{lock, own_thread};
 use crate::clock::{self, Clock, SystemClock};
 use crate::store::signal::Signal;
@@ -31,6 +33,8 @@ pub(super) struct Watch {
     /// The database's path as SQLite gives it.
     database: PathBuf,
     wal: PathBuf,
+    /// Which files these are.
+    identity: Identity,
     clock: Arc<dyn Clock>,
     /// Whether the slow look is off.
     alone: bool,
@@ -43,6 +47,8 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct State {
     seen: Option<Stamp>,
+    /// Whether it was told that the files are gone.
+    is_gone: bool,
     /// How long to wait for the next look; none is due while this is `None`.
     wait: Option<Duration>,
 }
@@ -68,14 +74,20 @@ impl Watch {
         let path = database_path(conn).unwrap_or_default();
         let wal = wal_of(&path);
         let seen = Stamp::of(&wal);
+        let identity = Identity::of(&Arc::from(path.as_path()));
         let watch = Arc::new(Self {
             database: path.clone(),
             wal,
+            identity,
             clock,
             alone,
             signal,
             expected: Notify::new(),
-            state: Mutex::new(State { seen, wait: None }),
+            state: Mutex::new(State {
+                seen,
+                is_gone: false,
+                wait: None,
+            }),
         });
         let stores = &mut *lock(&OPEN);
         stores.retain(|_, watches| {
@@ -139,8 +151,10 @@ impl Watch {
     /// Whether the file has changed since the last look.
     fn look(&self) -> bool {
         let now = Stamp::of(&self.wal);
+        let is_gone = self.identity.gone().is_some();
         let state = &mut *lock(&self.state);
-        let changed = now != state.seen;
+        let changed = now != state.seen || is_gone != state.is_gone;
+        state.is_gone = is_gone;
         // What was written within the present tick might be followed by a write that looks the same.
         state.seen = now.filter(|stamp| !stamp.is_recent());
         state.wait = match state.wait {
