@@ -14,6 +14,7 @@ use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 const LEASE: Duration = Duration::from_secs(60);
 const TIMEOUT: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(30);
+const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 
 /// With leases of a minute, and handlers that may take nearly as long.
 fn start(store: &Arc<dyn OutboxRepository>) -> (Remote, Running) {
@@ -161,14 +162,21 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         // The first processor claims and is then frozen: its clock never wakes it.
         let (mut frozen_remote, frozen_handlers) = Remote::new();
         let frozen_clock = ManualClock::new();
-        let frozen = Processor::builder(FaultStore::new(store.clone()).with_clock(frozen_clock))
+        let frozen_store = FaultStore::new(store.clone()).with_clock(frozen_clock.clone());
+        let frozen = Processor::builder(frozen_store.clone())
             .handlers(frozen_handlers)
+            .lease(LEASE)
             .max_concurrency(1)
             .build()
             .unwrap()
             .start("u1");
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let late = frozen_remote.next().await;
+        asleep_until(&frozen_clock, frozen_clock.now() + LEASE / 3).await;
+        // What others do wakes it all the same, as its clock alone is frozen: it renews nothing then.
+        for call in [StoreCall::RescueOthers, StoreCall::Extend] {
+            frozen_store.fail_next_times(1_000, call, UNAVAILABLE);
+        }
 
         clock.advance(LEASE);
         let (mut remote, running) = start(&store);
@@ -176,6 +184,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
 
         // The frozen one wakes and reports success, while the other is still at it.
+        frozen_store.heal();
         late.ok();
         frozen.stop().await.unwrap();
         let stored = store.fetch_event(event.id).await.unwrap().unwrap();
