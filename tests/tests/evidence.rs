@@ -119,6 +119,45 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
     });
 }
 
+/// They wait for a refresh that has not helped before, and a newcomer at an endpoint that has not refused them does not.
+#[test]
+fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
+    for is_for_all in [true, false] {
+        on_each_store(|store, clock| async move {
+            let (mut remote, handlers) = Remote::new();
+            let processor = Processor::builder(store.clone())
+                .handlers(handlers)
+                .on_unauthenticated(|_| async { Ok(()) })
+                .build()
+                .unwrap();
+            let running = match is_for_all {
+                true => processor.start_all_users(),
+                false => processor.start("u1"),
+            };
+            enqueue(&store, note(1).enqueue_sync().destination("north")).await;
+            remote.next().await.fail(HandlerError::unauthenticated());
+            for seconds in [1, 5] {
+                remote.next().await.fail(HandlerError::unauthenticated());
+                let refresh_at = clock.now() + SECOND * seconds;
+                within(clock.until_asleep(refresh_at)).await;
+                if seconds == 1 {
+                    clock.set(refresh_at);
+                }
+            }
+            enqueue(&store, note(2).enqueue_sync().destination("south")).await;
+            let call = remote.next().await;
+            assert_eq!(call.id(), 2);
+            call.ok();
+            // They are good as they are.
+            let call = remote.next().await;
+            assert_eq!(call.id(), 1);
+            call.ok();
+            assert!(running.flush(1, SECOND * 30).await.unwrap().is_delivered());
+            running.stop().await.unwrap();
+        });
+    }
+}
+
 /// Neither that its user was just refused nor that its endpoint was makes a newcomer wait for longer.
 #[test]
 fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {

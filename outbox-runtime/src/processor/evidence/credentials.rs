@@ -37,9 +37,15 @@ struct User {
     is_on_trial: bool,
     /// Attempts that began earlier had older credentials.
     number: u64,
+    /// When they were refused last.
+    refused: u64,
     last_error: String,
-    /// Where they were refused since somebody got through: other endpoints are tried first.
-    endpoints: Vec<Node>,
+    /// Where they were refused since somebody got through.
+    refused_at: Vec<Node>,
+    /// Where they were tried in this round; another endpoint is tried next, until all had their turn.
+    tried_at: Vec<Node>,
+    /// How often they were tried.
+    trials: u32,
 }
 
 /// At most so many endpoints are remembered of a user.
@@ -48,6 +54,8 @@ const ENDPOINTS: usize = 64;
 /// An attempt whose credentials were refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
+    /// When it ended.
+    pub(super) number: u64,
     /// The credentials that it began with.
     pub(super) generation: u64,
     pub(super) endpoint: Node,
@@ -82,6 +90,9 @@ enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     Nothing,
+    /// One at an endpoint that has not refused them, while they wait for a refresh: as others may have good use for
+    /// them, and as the time of the refresh may never be that of a probe there.
+    Elsewhere,
     OneAttempt,
 }
 
@@ -108,8 +119,12 @@ impl Credentials {
     pub(super) fn refused(&mut self, user_id: &str, refusal: Refusal, now: DateTime<Utc>) -> usize {
         let user = self.users.entry(user_id.to_owned()).or_default();
         user.last_error = refusal.error;
-        if !user.endpoints.contains(&refusal.endpoint) && user.endpoints.len() < ENDPOINTS {
-            user.endpoints.push(refusal.endpoint);
+        user.refused = refusal.number;
+        if !user.refused_at.contains(&refusal.endpoint) && user.refused_at.len() < ENDPOINTS {
+            user.refused_at.push(refusal.endpoint.clone());
+        }
+        if !user.is_on_trial {
+            user.tried_at.push(refusal.endpoint);
         }
         if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
@@ -122,15 +137,33 @@ impl Credentials {
         user.in_vain
     }
 
-    /// An attempt was let through. Where no other one of the user is under way, nothing need be
-    /// remembered of them any more.
-    pub(super) fn granted(&mut self, user_id: &str, is_last: bool) {
+    /// An attempt of this user begins.
+    pub(super) fn begun(&mut self, user_id: &str, endpoint: Node) {
+        let Some(user) = self.users.get_mut(user_id) else {
+            return;
+        };
+        user.trials = user.trials.wrapping_add(1);
+        if user.tried_at.contains(&endpoint) || user.tried_at.len() >= ENDPOINTS {
+            user.tried_at.clear();
+        }
+        user.tried_at.push(endpoint);
+    }
+
+    /// An attempt that began under `number` was let through. Where no other one of the user is under way,
+    /// nothing need be remembered of them any more.
+    pub(super) fn granted(&mut self, user_id: &str, number: u64, is_last: bool) {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
         };
         user.in_vain = 0;
         user.is_on_trial = false;
-        user.endpoints.clear();
+        user.refused_at.clear();
+        user.tried_at.clear();
+        user.trials = 0;
+        if matches!(user.state, Access::Refused(_)) && number > user.refused {
+            // Somewhere else they are good as they are.
+            user.state = Access::Granted;
+        }
         if user.state == Access::Granted && is_last {
             self.users.remove(user_id);
         }
@@ -200,20 +233,23 @@ impl Credentials {
     }
 
     /// The users who may have less under way than others, but for attempts that began before a number.
-    pub(super) fn restricted(&self) -> impl Iterator<Item = Restricted<'_>> {
-        let refused = self.users.iter().filter_map(|(id, user)| {
-            let allowed = match user.state {
+    pub(super) fn restricted(&self, now: DateTime<Utc>) -> impl Iterator<Item = Restricted<'_>> {
+        let refused = self.users.iter().filter_map(move |(id, user)| {
+            let (allowed, last_resort) = match user.state {
                 _ if self.signed_out.contains(id) => return None,
-                Access::Granted if user.is_on_trial => Allowed::OneAttempt,
+                Access::Granted if user.is_on_trial => (Allowed::OneAttempt, &user.tried_at),
                 Access::Granted => return None,
-                Access::Refused(_) | Access::Refreshing => Allowed::Nothing,
+                Access::Refused(at) if at > now && user.is_on_trial => {
+                    (Allowed::Elsewhere, &user.refused_at)
+                }
+                Access::Refused(_) | Access::Refreshing => (Allowed::Nothing, &user.refused_at),
             };
             Some(Restricted {
                 user: id,
                 allowed,
                 number: user.number,
                 order: user.order(),
-                last_resort: &user.endpoints,
+                last_resort,
             })
         });
         let signed_out = self.signed_out.iter().map(|id| Restricted {
@@ -248,7 +284,7 @@ impl Credentials {
 impl User {
     /// Alternately an event that was not tried for longest and the newest, as probes are.
     fn order(&self) -> ClaimOrder {
-        if self.in_vain.is_multiple_of(2) {
+        if self.trials % 2 == 1 {
             ClaimOrder::Newest
         } else {
             ClaimOrder::LeastRecent

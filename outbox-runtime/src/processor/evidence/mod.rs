@@ -114,6 +114,9 @@ impl Evidence {
 
     /// An attempt has begun: where a circuit is open it is a probe.
     pub(super) fn begun(&mut self, facts: &Facts) {
+        if !self.credentials.is_empty() {
+            self.credentials.begun(facts.user(), facts.endpoint());
+        }
         for (node, circuit) in &mut self.circuits {
             if let Circuit::Open(open) = circuit
                 && node.has_attempt(facts)
@@ -194,7 +197,8 @@ impl Evidence {
             self.limits.remove(&destination);
         }
         let is_last = !flight.iter().any(|other| other.user() == facts.user());
-        self.credentials.granted(facts.user(), is_last);
+        let credentials = &mut self.credentials;
+        credentials.granted(facts.user(), facts.number, is_last);
         let judged = self.decide_as_own(&endpoint, facts.number, now);
         self.prune();
         judged
@@ -554,6 +558,7 @@ impl Evidence {
             return judged;
         }
         let refusal = credentials::Refusal {
+            number: self.number,
             generation,
             endpoint,
             error: bounded(&refused.refusal.message),
