@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::node::Node;
+use super::round::Round;
 use crate::claim::ClaimOrder;
 use crate::clock;
 
@@ -42,8 +43,8 @@ struct User {
     last_error: String,
     /// Where they were refused since somebody got through.
     refused_at: Vec<Node>,
-    /// Where they were tried in this round; another endpoint is tried next, until all had their turn.
-    tried_at: Vec<Node>,
+    /// Where they were tried.
+    tried_at: Round,
     /// How often they were tried.
     trials: u32,
 }
@@ -124,7 +125,7 @@ impl Credentials {
             user.refused_at.push(refusal.endpoint.clone());
         }
         if !user.is_on_trial {
-            user.tried_at.push(refusal.endpoint);
+            user.tried_at.begun(refusal.endpoint, ClaimOrder::Usual);
         }
         if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
@@ -142,11 +143,8 @@ impl Credentials {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
         };
+        user.tried_at.begun(endpoint, user.order());
         user.trials = user.trials.wrapping_add(1);
-        if user.tried_at.contains(&endpoint) || user.tried_at.len() >= ENDPOINTS {
-            user.tried_at.clear();
-        }
-        user.tried_at.push(endpoint);
     }
 
     /// An attempt that began under `number` was let through. Where no other one of the user is under way,
@@ -237,12 +235,12 @@ impl Credentials {
         let refused = self.users.iter().filter_map(move |(id, user)| {
             let (allowed, last_resort) = match user.state {
                 _ if self.signed_out.contains(id) => return None,
-                Access::Granted if user.is_on_trial => (Allowed::OneAttempt, &user.tried_at),
+                Access::Granted if user.is_on_trial => (Allowed::OneAttempt, user.tried_at.taken()),
                 Access::Granted => return None,
                 Access::Refused(at) if at > now && user.is_on_trial => {
-                    (Allowed::Elsewhere, &user.refused_at)
+                    (Allowed::Elsewhere, user.refused_at.as_slice())
                 }
-                Access::Refused(_) | Access::Refreshing => (Allowed::Nothing, &user.refused_at),
+                Access::Refused(_) | Access::Refreshing => (Allowed::Nothing, [].as_slice()),
             };
             Some(Restricted {
                 user: id,

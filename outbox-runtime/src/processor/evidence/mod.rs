@@ -40,6 +40,8 @@ mod limit; // destinations that want a pause
 mod memory; // who was refused before
 mod node; // what can be paused together
 mod room; // how much may be claimed, of what
+mod round; // which endpoint is tried next
+
 mod users; // users who are refused while others pass
 
 pub(super) use self::facts::{Facts, Judged, Refused, Verdict};
