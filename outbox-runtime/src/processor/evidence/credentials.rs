@@ -36,6 +36,9 @@ struct User {
     state: Access,
     /// Refused, and nobody has got through since: one attempt at a time.
     is_on_trial: bool,
+    /// When they were refused first, and how often since, if nobody has got through.
+    since: Option<DateTime<Utc>>,
+    refusals: u32,
     /// Attempts that began earlier had older credentials.
     number: u64,
     /// When they were refused last.
@@ -63,6 +66,18 @@ pub(super) struct Refusal {
     pub(super) error: String,
     /// Whether they are refreshed at once, however often that did not help.
     pub(super) is_urgent: bool,
+}
+
+/// What is known of credentials that are refused.
+#[derive(Debug)]
+pub(super) struct Trouble<'a> {
+    pub(super) since: DateTime<Utc>,
+    pub(super) refusals: u32,
+    /// When they are refreshed next.
+    pub(super) refresh_at: Option<DateTime<Utc>>,
+    /// Whether refreshing them has not helped.
+    pub(super) is_in_vain: bool,
+    pub(super) last_error: &'a str,
 }
 
 /// A user who may have less under way than others.
@@ -105,6 +120,7 @@ impl Credentials {
     /// The clock was set: what was to end in a while ends in that while all the same.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for user in self.users.values_mut() {
+            user.since = user.since.map(|since| clock::shifted(since, jump));
             if let Access::Refused(until) = &mut user.state {
                 *until = clock::shifted(*until, jump);
             }
@@ -121,6 +137,8 @@ impl Credentials {
         let user = self.users.entry(user_id.to_owned()).or_default();
         user.last_error = refusal.error;
         user.refused = refusal.number;
+        user.since.get_or_insert(now);
+        user.refusals = user.refusals.saturating_add(1);
         if !user.refused_at.contains(&refusal.endpoint) && user.refused_at.len() < ENDPOINTS {
             user.refused_at.push(refusal.endpoint.clone());
         }
@@ -158,6 +176,8 @@ impl Credentials {
         user.refused_at.clear();
         user.tried_at.clear();
         user.trials = 0;
+        user.since = None;
+        user.refusals = 0;
         if matches!(user.state, Access::Refused(_)) && number > user.refused {
             // Somewhere else they are good as they are.
             user.state = Access::Granted;
@@ -264,10 +284,14 @@ impl Credentials {
         self.signed_out.contains(user_id)
     }
 
-    /// Whether the user's credentials were refused, and what the last refusal said.
-    pub(super) fn refusal(&self, user_id: &str) -> Option<&str> {
-        let user = self.users.get(user_id)?;
-        (user.state != Access::Granted || user.is_on_trial).then_some(user.last_error.as_str())
+    /// What there is to say of the user's credentials, where they were refused.
+    pub(super) fn trouble(&self, user_id: &str) -> Option<Trouble<'_>> {
+        self.users.get(user_id)?.trouble()
+    }
+
+    /// The same of everybody's.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = Trouble<'_>> {
+        self.users.values().filter_map(User::trouble)
     }
 
     /// When the next refresh is due.
@@ -280,6 +304,20 @@ impl Credentials {
 }
 
 impl User {
+    fn trouble(&self) -> Option<Trouble<'_>> {
+        let is_refused = self.state != Access::Granted || self.is_on_trial;
+        Some(Trouble {
+            since: self.since.filter(|_| is_refused)?,
+            refusals: self.refusals,
+            refresh_at: match self.state {
+                Access::Refused(at) => Some(at),
+                Access::Granted | Access::Refreshing => None,
+            },
+            is_in_vain: self.in_vain > 0 && self.refusals > 1,
+            last_error: &self.last_error,
+        })
+    }
+
     /// Alternately an event that was not tried for longest and the newest, as probes are.
     fn order(&self) -> ClaimOrder {
         if self.trials % 2 == 1 {

@@ -262,8 +262,8 @@ impl Evidence {
         wants
     }
 
-    /// When a pause ends by itself.
-    pub(in crate::processor) fn next_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When the next pause ends by itself that had not ended at a time.
+    pub(in crate::processor) fn next_end(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let probes = self.circuits.values().filter_map(|circuit| match circuit {
             Circuit::Open(open) => Some(open.probe_at),
             Circuit::HalfOpen { .. } => None,
@@ -272,7 +272,7 @@ impl Evidence {
         probes
             .chain(limits)
             .chain(self.credentials.ends())
-            .filter(|end| *end > now)
+            .filter(|end| *end > since)
             .min()
     }
 }
