@@ -221,8 +221,14 @@ pub enum WaitsFor {
         /// What it was answered.
         refusal: Refusal,
     },
-    /// New credentials; the user's work is paused.
+    /// New credentials; the user's work is paused, or tried one event after the other.
     Credentials {
+        /// Since when they are refused.
+        since: DateTime<Utc>,
+        /// How many attempts were refused since then.
+        refusals: u32,
+        /// When they are refreshed next. `None`: that is being done, or they were and are tried next.
+        refresh_at: Option<DateTime<Utc>>,
         /// What the last refusal said, or the last attempt to refresh them.
         last_error: String,
     },
@@ -230,7 +236,11 @@ pub enum WaitsFor {
     SignIn,
     /// The remote service's rate limit; the event's destination is paused.
     RateLimit {
-        /// Until when.
+        /// Since when nobody got through.
+        since: DateTime<Utc>,
+        /// How many attempts were refused since then.
+        refusals: u32,
+        /// Until when. In the past where one event is tried at the moment.
         until: DateTime<Utc>,
         /// What the last refusal said.
         last_error: String,
@@ -250,12 +260,25 @@ impl WaitsFor {
             },
             OutboxStatus::Dead => Self::decision(event),
             OutboxStatus::Pending | OutboxStatus::Failed if event.next_attempt_at > now => {
+                let refusal = event.last_refusal.as_ref();
+                let refusal = refusal.map(|refusal| refusal.message.clone());
                 Self::DueTime {
                     at: event.next_attempt_at,
-                    last_error: event.error_message.clone(),
+                    last_error: refusal.or_else(|| event.error_message.clone()),
                 }
             }
             OutboxStatus::Pending | OutboxStatus::Failed => Self::Worker,
+        }
+    }
+
+    /// When what it waits for ends by itself, as far as that is known.
+    pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
+        match self {
+            Self::DueTime { at, .. } => Some(*at),
+            Self::Outage(outage) => Some(outage.probe_at),
+            Self::RateLimit { until, .. } => Some(*until),
+            Self::Credentials { refresh_at, .. } => *refresh_at,
+            _ => None,
         }
     }
 
@@ -339,16 +362,31 @@ impl fmt::Display for WaitsFor {
                 f,
                 "evidence of whether it or the service is to blame; it was refused: {refusal}"
             ),
-            Self::Credentials { last_error } => {
+            Self::Credentials {
+                since,
+                refusals,
+                refresh_at,
+                last_error,
+            } => {
                 write!(
                     f,
-                    "new credentials of its user; the last refusal said: {last_error}"
-                )
+                    "new credentials of its user: {refusals} attempts were refused since {since}, the \
+                     last one with: {last_error}"
+                )?;
+                refresh_at
+                    .as_ref()
+                    .map_or(Ok(()), |at| write!(f, "; they are refreshed at {at}"))
             }
             Self::SignIn => f.write_str("its user, who has signed out"),
-            Self::RateLimit { until, last_error } => write!(
+            Self::RateLimit {
+                since,
+                refusals,
+                until,
+                last_error,
+            } => write!(
                 f,
-                "the remote service's rate limit, until {until}; the last refusal said: {last_error}"
+                "the remote service's rate limit, until {until}: {refusals} attempts were refused since \
+                 {since}, the last one with: {last_error}"
             ),
         }
     }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::{Clock, Processor, RefusalClass, RetryPolicy, WaitsFor, prelude::*};
+use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
+use outbox_runtime::{
+    Clock, OutageExtent, Processor, RefusalClass, RetryPolicy, TroubleKind, WaitsFor, prelude::*,
+};
 use outbox_tests::{Remote, enqueue, note, note_of, on_each_store, within};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -119,6 +122,45 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
     });
 }
 
+/// They wait for a refresh that has not helped before, and a newcomer at an endpoint that has not refused them does not.
+#[test]
+fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
+    for is_for_all in [true, false] {
+        on_each_store(|store, clock| async move {
+            let (mut remote, handlers) = Remote::new();
+            let processor = Processor::builder(store.clone())
+                .handlers(handlers)
+                .on_unauthenticated(|_| async { Ok(()) })
+                .build()
+                .unwrap();
+            let running = match is_for_all {
+                true => processor.start_all_users(),
+                false => processor.start("u1"),
+            };
+            enqueue(&store, note(1).enqueue_sync().destination("north")).await;
+            remote.next().await.fail(HandlerError::unauthenticated());
+            for seconds in [1, 5] {
+                remote.next().await.fail(HandlerError::unauthenticated());
+                let refresh_at = clock.now() + SECOND * seconds;
+                within(clock.until_asleep(refresh_at)).await;
+                if seconds == 1 {
+                    clock.set(refresh_at);
+                }
+            }
+            enqueue(&store, note(2).enqueue_sync().destination("south")).await;
+            let call = remote.next().await;
+            assert_eq!(call.id(), 2);
+            call.ok();
+            // They are good as they are.
+            let call = remote.next().await;
+            assert_eq!(call.id(), 1);
+            call.ok();
+            assert!(running.flush(1, SECOND * 30).await.unwrap().is_delivered());
+            running.stop().await.unwrap();
+        });
+    }
+}
+
 /// Neither that its user was just refused nor that its endpoint was makes a newcomer wait for longer.
 #[test]
 fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
@@ -193,6 +235,101 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
             call.ok();
             enqueue(&store, note(3).enqueue_sync()).await;
         }
+        running.stop().await.unwrap();
+    });
+}
+
+/// A lone event that is refused again and again never dies of it; who looks is told since when, how often, why, and when it is
+/// tried next.
+#[test]
+fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, handlers) = Remote::new();
+        let running = Processor::builder(store.clone())
+            .handlers(handlers)
+            .on_unauthenticated(|_| async { Ok(()) })
+            .build()
+            .unwrap()
+            .start("u1");
+        let begin = clock.now();
+        let told = |class| {
+            let health = running.health();
+            let [trouble] = health.troubles() else {
+                panic!("{health:?}");
+            };
+            let extent_and_class = match &trouble.kind {
+                TroubleKind::Outage { extent, class } => (extent.clone(), *class),
+                other => panic!("{other:?}"),
+            };
+            assert_eq!(extent_and_class.1, class);
+            (extent_and_class.0, trouble.since, trouble.times)
+        };
+        enqueue(&store, note(1).enqueue_sync()).await;
+        for pause in [1, 2, 4] {
+            remote.next().await.fail(HandlerError::rate_limited(SECOND));
+            let until = clock.now() + SECOND * pause;
+            within(clock.until_asleep(until)).await;
+            if pause == 4 {
+                let expected = WaitsFor::RateLimit {
+                    since: begin,
+                    refusals: 3,
+                    until,
+                    last_error: "rate limited".to_owned(),
+                };
+                assert_eq!(running.explain(1).await.unwrap().waits_for, expected);
+                let outage = told(RefusalClass::RateLimited);
+                assert_eq!(outage, (OutageExtent::HandlerSet, begin, 3));
+            }
+            clock.set(until);
+        }
+        remote.next().await.ok();
+        assert!(running.flush(1, SECOND * 30).await.unwrap().is_delivered());
+
+        let begin = clock.now();
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let mut refusals = 1;
+        remote.next().await.fail(HandlerError::unauthenticated());
+        for delay in [1, 5] {
+            remote.next().await.fail(HandlerError::unauthenticated());
+            refusals += 1;
+            let refresh_at = clock.now() + SECOND * delay;
+            within(clock.until_asleep(refresh_at)).await;
+            let expected = WaitsFor::Credentials {
+                since: begin,
+                refusals,
+                refresh_at: Some(refresh_at),
+                last_error: "the credentials were refused".to_owned(),
+            };
+            assert_eq!(running.explain(2).await.unwrap().waits_for, expected);
+            let outage = told(RefusalClass::Unauthenticated);
+            assert_eq!(outage, (OutageExtent::User, begin, refusals.into()));
+            clock.set(refresh_at);
+        }
+        remote.next().await.ok();
+        assert!(running.flush(2, SECOND * 30).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+    });
+}
+
+/// What it is asked for when the probe becomes due takes it longer than that.
+#[test]
+fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
+    on_each_store(|store, clock| async move {
+        let slow = FaultStore::new(store.clone());
+        let (mut remote, handlers) = Remote::new();
+        let builder = Processor::builder(slow.clone()).handlers(handlers);
+        let running = builder.build().unwrap().start("u1");
+        enqueue(&store, note(1).enqueue_sync()).await;
+        remote.next().await.fail(HandlerError::offline());
+        within(clock.until_asleep(clock.now() + SECOND)).await;
+        slow.fail_next(StoreCall::NextDue, Fault::DelayAnswer(SECOND * 5));
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let answered_at = clock.now() + SECOND * 5;
+        within(clock.until_asleep(answered_at)).await;
+        clock.set(answered_at);
+        remote.next().await.ok();
+        remote.next().await.ok();
+        assert_eq!(slow.injected().delayed_answers, 1);
         running.stop().await.unwrap();
     });
 }

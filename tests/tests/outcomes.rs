@@ -340,7 +340,8 @@ fn a_rate_limit_pauses_its_handler_set_and_no_other() {
             .unwrap()
             .start("u1");
         let event = enqueue(&store, note(1).enqueue_sync()).await;
-        let until = clock.now() + Duration::from_secs(9);
+        let since = clock.now();
+        let until = since + Duration::from_secs(9);
         remote
             .next()
             .await
@@ -356,7 +357,12 @@ fn a_rate_limit_pauses_its_handler_set_and_no_other() {
         let last_error = "rate limited".to_owned();
         assert_eq!(
             running.explain(2).await.unwrap().waits_for,
-            WaitsFor::RateLimit { until, last_error }
+            WaitsFor::RateLimit {
+                since,
+                refusals: 1,
+                until,
+                last_error
+            }
         );
         assert!(remote.is_quiet());
         assert_eq!(

@@ -9,7 +9,8 @@ use std::time::Duration;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
-    ClaimRequest, EnqueueError, Health, StoreErrorKind, TransactionError, TroubleKind, enqueue_all,
+    ClaimRequest, EnqueueError, Health, SqliteStoreBuilder, StoreErrorKind, TransactionError,
+    TroubleKind, enqueue_all,
 };
 use outbox_tests::{Temporary, note, start, within};
 
@@ -235,7 +236,7 @@ async fn a_run_whose_file_is_gone_ends_and_says_so() {
 #[tokio::test]
 async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
     for what in ["deleted", "without its log", "replaced"] {
-        let temporary = Temporary::open_with(|builder| builder.single_process()).await;
+        let temporary = Temporary::open_with(SqliteStoreBuilder::single_process).await;
         let (_remote, running) = start(&temporary.store);
         take_away(&temporary.path, what);
         note(1)

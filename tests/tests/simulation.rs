@@ -426,6 +426,16 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_19
     no_outage_is_charged(1_000..2_000);
 }
 
+/// What was found by ten thousand seeds and more: refusals of several classes in a row, and parts that are paused at times
+/// that never meet.
+#[test]
+fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_failed() {
+    no_outage_is_charged([
+        1_456, 1_829, 2_573, 2_617, 3_547, 3_613, 3_928, 6_443, 6_504, 6_608, 6_731, 7_253, 8_736,
+        8_997, 9_163, 15_842, 23_107, 25_044, 37_446, 39_059, 44_964, 49_016, 52_328,
+    ]);
+}
+
 #[test]
 fn a_processor_that_charges_every_failure_is_found_out() {
     let failure = (0..20).find_map(|seed| {

@@ -99,10 +99,15 @@ impl Running {
         let is_free = explanation.waits_for == WaitsFor::Worker;
         // A handler may be done with an event that is in doubt.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
+        // What it waits for beside its due time may take longer than that.
+        let due_at = match explanation.waits_for {
+            WaitsFor::DueTime { at, .. } => Some(at),
+            _ => None,
+        };
         // Inside a transaction of the store, what the run knows cannot be waited for.
         let may_ask = waiting::refuse_to_wait_for_a_run("explain").is_ok();
         if may_ask
-            && (is_free || may_be_in_doubt)
+            && (is_free || may_be_in_doubt || due_at.is_some())
             && let Some(first) = &explanation.first
         {
             let (reply, answer) = oneshot::channel();
@@ -117,8 +122,11 @@ impl Running {
             match answer {
                 Ok(Some(known @ WaitsFor::Evidence { .. })) => explanation.waits_for = known,
                 _ if may_be_in_doubt => {}
-                Ok(Some(known)) => explanation.waits_for = known,
-                Ok(None) => {}
+                Ok(Some(known)) if due_at.is_none() || known.until() > due_at => {
+                    explanation.waits_for = known;
+                }
+                Ok(_) => {}
+                Err(_) if due_at.is_some() => {}
                 // It ended instead of answering.
                 Err(_) => explanation.waits_for = WaitsFor::Start,
             }

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::facts::{Facts, Refused};
 use super::node::Node;
+use super::round::Round;
 use crate::claim::ClaimOrder;
 use crate::clock;
 use crate::event::RefusalClass;
@@ -50,9 +51,7 @@ pub(super) struct Open {
     from_end: bool,
     /// Whom the last probe was about; the next one is about somebody else where there is anybody.
     last_user: Option<String>,
-    /// The endpoints that were probed in this round; the next probe is of another one, until all had
-    /// their turn.
-    probed: Vec<Node>,
+    probed: Round,
     probes: u32,
     /// The parts of it that were refused.
     pub(super) children: BTreeSet<Node>,
@@ -84,7 +83,7 @@ impl Open {
             step: 0,
             from_end,
             last_user: Some(by.facts.user().to_owned()),
-            probed: Vec::new(),
+            probed: Round::default(),
             probes: 0,
             children: node.child_of_attempt(&by.facts).into_iter().collect(),
         };
@@ -107,7 +106,7 @@ impl Open {
             step: 0,
             from_end: true,
             last_user: None,
-            probed: Vec::new(),
+            probed: Round::default(),
             probes: 0,
             children: BTreeSet::new(),
         }
@@ -123,13 +122,9 @@ impl Open {
 
     /// A probe begins.
     pub(super) fn begun(&mut self, facts: &Facts) {
+        self.probed.begun(facts.endpoint(), self.order());
         self.probes = self.probes.wrapping_add(1);
         self.last_user = Some(facts.user().to_owned());
-        let endpoint = facts.endpoint();
-        if self.probed.contains(&endpoint) || self.probed.len() >= CHILDREN {
-            self.probed.clear();
-        }
-        self.probed.push(endpoint);
     }
 
     /// An attempt was refused.
@@ -194,7 +189,7 @@ impl Open {
 
     /// The endpoints that have had their turn.
     pub(super) fn probed(&self) -> &[Node] {
-        &self.probed
+        self.probed.taken()
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::node::Node;
+use super::round::Round;
 use crate::claim::ClaimOrder;
 use crate::clock;
 
@@ -35,11 +36,20 @@ struct User {
     state: Access,
     /// Refused, and nobody has got through since: one attempt at a time.
     is_on_trial: bool,
+    /// When they were refused first, and how often since, if nobody has got through.
+    since: Option<DateTime<Utc>>,
+    refusals: u32,
     /// Attempts that began earlier had older credentials.
     number: u64,
+    /// When they were refused last.
+    refused: u64,
     last_error: String,
-    /// Where they were refused since somebody got through: other endpoints are tried first.
-    endpoints: Vec<Node>,
+    /// Where they were refused since somebody got through.
+    refused_at: Vec<Node>,
+    /// Where they were tried.
+    tried_at: Round,
+    /// How often they were tried.
+    trials: u32,
 }
 
 /// At most so many endpoints are remembered of a user.
@@ -48,12 +58,26 @@ const ENDPOINTS: usize = 64;
 /// An attempt whose credentials were refused.
 #[derive(Debug)]
 pub(super) struct Refusal {
+    /// When it ended.
+    pub(super) number: u64,
     /// The credentials that it began with.
     pub(super) generation: u64,
     pub(super) endpoint: Node,
     pub(super) error: String,
     /// Whether they are refreshed at once, however often that did not help.
     pub(super) is_urgent: bool,
+}
+
+/// What is known of credentials that are refused.
+#[derive(Debug)]
+pub(super) struct Trouble<'a> {
+    pub(super) since: DateTime<Utc>,
+    pub(super) refusals: u32,
+    /// When they are refreshed next.
+    pub(super) refresh_at: Option<DateTime<Utc>>,
+    /// Whether refreshing them has not helped.
+    pub(super) is_in_vain: bool,
+    pub(super) last_error: &'a str,
 }
 
 /// A user who may have less under way than others.
@@ -82,6 +106,9 @@ enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     Nothing,
+    /// One at an endpoint that has not refused them, while they wait for a refresh: as others may have good use for
+    /// them, and as the time of the refresh may never be that of a probe there.
+    Elsewhere,
     OneAttempt,
 }
 
@@ -93,6 +120,7 @@ impl Credentials {
     /// The clock was set: what was to end in a while ends in that while all the same.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for user in self.users.values_mut() {
+            user.since = user.since.map(|since| clock::shifted(since, jump));
             if let Access::Refused(until) = &mut user.state {
                 *until = clock::shifted(*until, jump);
             }
@@ -108,8 +136,14 @@ impl Credentials {
     pub(super) fn refused(&mut self, user_id: &str, refusal: Refusal, now: DateTime<Utc>) -> usize {
         let user = self.users.entry(user_id.to_owned()).or_default();
         user.last_error = refusal.error;
-        if !user.endpoints.contains(&refusal.endpoint) && user.endpoints.len() < ENDPOINTS {
-            user.endpoints.push(refusal.endpoint);
+        user.refused = refusal.number;
+        user.since.get_or_insert(now);
+        user.refusals = user.refusals.saturating_add(1);
+        if !user.refused_at.contains(&refusal.endpoint) && user.refused_at.len() < ENDPOINTS {
+            user.refused_at.push(refusal.endpoint.clone());
+        }
+        if !user.is_on_trial {
+            user.tried_at.begun(refusal.endpoint, ClaimOrder::Usual);
         }
         if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
@@ -122,15 +156,32 @@ impl Credentials {
         user.in_vain
     }
 
-    /// An attempt was let through. Where no other one of the user is under way, nothing need be
-    /// remembered of them any more.
-    pub(super) fn granted(&mut self, user_id: &str, is_last: bool) {
+    /// An attempt of this user begins.
+    pub(super) fn begun(&mut self, user_id: &str, endpoint: Node) {
+        let Some(user) = self.users.get_mut(user_id) else {
+            return;
+        };
+        user.tried_at.begun(endpoint, user.order());
+        user.trials = user.trials.wrapping_add(1);
+    }
+
+    /// An attempt that began under `number` was let through. Where no other one of the user is under way,
+    /// nothing need be remembered of them any more.
+    pub(super) fn granted(&mut self, user_id: &str, number: u64, is_last: bool) {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
         };
         user.in_vain = 0;
         user.is_on_trial = false;
-        user.endpoints.clear();
+        user.refused_at.clear();
+        user.tried_at.clear();
+        user.trials = 0;
+        user.since = None;
+        user.refusals = 0;
+        if matches!(user.state, Access::Refused(_)) && number > user.refused {
+            // Somewhere else they are good as they are.
+            user.state = Access::Granted;
+        }
         if user.state == Access::Granted && is_last {
             self.users.remove(user_id);
         }
@@ -215,20 +266,23 @@ impl Credentials {
     }
 
     /// The users who may have less under way than others, but for attempts that began before a number.
-    pub(super) fn restricted(&self) -> impl Iterator<Item = Restricted<'_>> {
-        let refused = self.users.iter().filter_map(|(id, user)| {
-            let allowed = match user.state {
+    pub(super) fn restricted(&self, now: DateTime<Utc>) -> impl Iterator<Item = Restricted<'_>> {
+        let refused = self.users.iter().filter_map(move |(id, user)| {
+            let (allowed, last_resort) = match user.state {
                 _ if self.signed_out.contains(id) => return None,
-                Access::Granted if user.is_on_trial => Allowed::OneAttempt,
+                Access::Granted if user.is_on_trial => (Allowed::OneAttempt, user.tried_at.taken()),
                 Access::Granted => return None,
-                Access::Refused(_) | Access::Refreshing => Allowed::Nothing,
+                Access::Refused(at) if at > now && user.is_on_trial => {
+                    (Allowed::Elsewhere, user.refused_at.as_slice())
+                }
+                Access::Refused(_) | Access::Refreshing => (Allowed::Nothing, [].as_slice()),
             };
             Some(Restricted {
                 user: id,
                 allowed,
                 number: user.number,
                 order: user.order(),
-                last_resort: &user.endpoints,
+                last_resort,
             })
         });
         let signed_out = self.signed_out.iter().map(|id| Restricted {
@@ -245,10 +299,14 @@ impl Credentials {
         self.signed_out.contains(user_id)
     }
 
-    /// Whether the user's credentials were refused, and what the last refusal said.
-    pub(super) fn refusal(&self, user_id: &str) -> Option<&str> {
-        let user = self.users.get(user_id)?;
-        (user.state != Access::Granted || user.is_on_trial).then_some(user.last_error.as_str())
+    /// What there is to say of the user's credentials, where they were refused.
+    pub(super) fn trouble(&self, user_id: &str) -> Option<Trouble<'_>> {
+        self.users.get(user_id)?.trouble()
+    }
+
+    /// The same of everybody's.
+    pub(super) fn troubles(&self) -> impl Iterator<Item = Trouble<'_>> {
+        self.users.values().filter_map(User::trouble)
     }
 
     /// When the next refresh is due.
@@ -262,9 +320,23 @@ impl Credentials {
 }
 
 impl User {
+    fn trouble(&self) -> Option<Trouble<'_>> {
+        let is_refused = self.state != Access::Granted || self.is_on_trial;
+        Some(Trouble {
+            since: self.since.filter(|_| is_refused)?,
+            refusals: self.refusals,
+            refresh_at: match self.state {
+                Access::Refused(at) => Some(at),
+                Access::Granted | Access::Refreshing => None,
+            },
+            is_in_vain: self.in_vain > 0 && self.refusals > 1,
+            last_error: &self.last_error,
+        })
+    }
+
     /// Alternately an event that was not tried for longest and the newest, as probes are.
     fn order(&self) -> ClaimOrder {
-        if self.in_vain.is_multiple_of(2) {
+        if self.trials % 2 == 1 {
             ClaimOrder::Newest
         } else {
             ClaimOrder::LeastRecent

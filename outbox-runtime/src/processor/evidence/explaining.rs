@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use super::Evidence;
 use super::circuit::{Circuit, Open};
 use super::node::Node;
-use crate::event::OutboxEvent;
+use crate::event::{OutboxEvent, RefusalClass};
 use crate::outage::{Outage, OutageExtent};
 use crate::processor::routes::HandlerIndex;
 use crate::statistics::WaitsFor;
@@ -41,34 +41,71 @@ impl Evidence {
         if let Some(outage) = outage {
             return Some(WaitsFor::Outage(Box::new(outage)));
         }
-        if let Some(error) = self.credentials.refusal(&event.user_id) {
+        if let Some(trouble) = self.credentials.trouble(&event.user_id) {
             return Some(WaitsFor::Credentials {
-                last_error: error.to_owned(),
+                since: trouble.since,
+                refusals: trouble.refusals,
+                refresh_at: trouble.refresh_at,
+                last_error: trouble.last_error.to_owned(),
             });
         }
         let destination = Node::Destination(set, event.destination.clone());
         let limit = self.limits.get(&destination)?;
-        (limit.until > now).then(|| WaitsFor::RateLimit {
+        let is_paused = limit.until > now || limit.is_on_trial();
+        is_paused.then(|| WaitsFor::RateLimit {
+            since: limit.since,
+            refusals: limit.refusals,
             until: limit.until,
             last_error: limit.last_error.clone(),
         })
     }
 
-    /// Every circuit that is open, the widest first.
+    /// Everything at which nobody gets through: circuits that are open, the widest first, rate limits for which no
+    /// pause was long enough, and credentials that were refreshed in vain.
     pub(in crate::processor) fn outages(&self) -> Vec<Outage> {
-        let open = self
+        let circuits = self
             .circuits
             .iter()
             .filter_map(|(node, circuit)| match circuit {
                 Circuit::Open(open) => Some(outage(node, open)),
                 Circuit::HalfOpen { .. } => None,
             });
-        open.collect()
+        let limits = self.limits.iter().filter(|(_, limit)| limit.is_in_vain());
+        let limits = limits.map(|(node, limit)| Outage {
+            extent: extent(node),
+            class: RefusalClass::RateLimited,
+            since: limit.since,
+            refusals: limit.refusals,
+            last_error: limit.last_error.clone(),
+            probe_at: limit.until,
+        });
+        let troubles = self.credentials.troubles();
+        let troubles = troubles.filter(|trouble| trouble.is_in_vain);
+        let users = troubles.map(|trouble| Outage {
+            extent: OutageExtent::User,
+            class: RefusalClass::Unauthenticated,
+            since: trouble.since,
+            refusals: trouble.refusals,
+            last_error: trouble.last_error.to_owned(),
+            probe_at: trouble.refresh_at.unwrap_or(trouble.since),
+        });
+        circuits.chain(limits).chain(users).collect()
     }
 }
 
 fn outage(node: &Node, open: &Open) -> Outage {
-    let extent = match node {
+    Outage {
+        extent: extent(node),
+        class: open.class,
+        since: open.since,
+        refusals: open.refusals,
+        last_error: open.last_error.clone(),
+        probe_at: open.probe_at,
+    }
+}
+
+fn extent(node: &Node) -> OutageExtent {
+    match node {
         Node::All => OutageExtent::Everything,
         Node::Set(_) | Node::Destination(_, None) => OutageExtent::HandlerSet,
         Node::Destination(_, Some(destination)) => OutageExtent::Destination {
@@ -79,13 +116,5 @@ fn outage(node: &Node, open: &Open) -> Outage {
             destination: destination.clone(),
         },
         Node::User(..) | Node::Credentials(_) => OutageExtent::User,
-    };
-    Outage {
-        extent,
-        class: open.class,
-        since: open.since,
-        refusals: open.refusals,
-        last_error: open.last_error.clone(),
-        probe_at: open.probe_at,
     }
 }

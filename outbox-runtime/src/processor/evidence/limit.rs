@@ -39,7 +39,11 @@ pub(super) struct Limit {
     /// What the service asked for, and how long the pause was to be.
     asked: Duration,
     pub(super) pause: Duration,
-    /// Refusals since somebody got through.
+    /// When the first attempt was refused since somebody got through.
+    pub(super) since: DateTime<Utc>,
+    /// How many were since then.
+    pub(super) refusals: u32,
+    /// How many of them tried whether a pause was long enough.
     in_a_row: u32,
     /// Attempts that began earlier did not heed this pause.
     pub(super) number: u64,
@@ -76,6 +80,8 @@ impl Limit {
             until: clock::after(now, pause),
             asked: after,
             pause,
+            since: in_vain.map_or(now, |earlier| earlier.since),
+            refusals: in_vain.map_or(1, |earlier| earlier.refusals.saturating_add(1)),
             in_a_row,
             number,
             open_since: None,
@@ -87,6 +93,7 @@ impl Limit {
     /// An attempt that was under way when the pause began was refused, too: nothing new, unless the
     /// service wants a longer pause.
     pub(super) fn met_again(&mut self, after: Duration, now: DateTime<Utc>) {
+        self.refusals = self.refusals.saturating_add(1);
         self.until = self.until.max(clock::after(now, after));
     }
 
@@ -101,6 +108,7 @@ impl Limit {
     }
 
     pub(super) fn shift(&mut self, jump: TimeDelta) {
+        self.since = clock::shifted(self.since, jump);
         self.until = clock::shifted(self.until, jump);
         self.open_since = self.open_since.map(|since| clock::shifted(since, jump));
     }
@@ -108,6 +116,11 @@ impl Limit {
     /// Whether nobody has got through since the pause.
     pub(super) fn is_on_trial(&self) -> bool {
         self.open_since.is_none()
+    }
+
+    /// Whether the service refused what was tried after a pause, too, and nobody has got through since.
+    pub(super) fn is_in_vain(&self) -> bool {
+        self.is_on_trial() && self.in_a_row > 0
     }
 
     /// Which event is tried: alternately the one that was not tried for longest and the newest, so that a

@@ -41,6 +41,7 @@ mod node; // what can be paused together
 mod passing; // an attempt that got through
 mod refusing; // refused credentials, rejected events
 mod room; // how much may be claimed, of what
+mod round; // which endpoint is tried next
 mod users; // users who are refused while others pass
 
 pub(super) use self::facts::{Facts, Judged, Refused, Verdict};
@@ -106,6 +107,9 @@ impl Evidence {
 
     /// An attempt has begun: where a circuit is open it is a probe.
     pub(super) fn begun(&mut self, facts: &Facts) {
+        if !self.credentials.is_empty() {
+            self.credentials.begun(facts.user(), facts.endpoint());
+        }
         for (node, circuit) in &mut self.circuits {
             if let Circuit::Open(open) = circuit
                 && node.has_attempt(facts)

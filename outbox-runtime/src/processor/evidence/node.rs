@@ -125,10 +125,6 @@ impl Node {
         }
     }
 
-    pub(super) fn is_of_user(&self) -> bool {
-        self.user().is_some()
-    }
-
     fn user(&self) -> Option<&str> {
         match self {
             Self::User(_, user) | Self::Credentials(user) => Some(user),

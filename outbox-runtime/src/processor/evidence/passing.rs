@@ -44,7 +44,8 @@ impl Evidence {
             self.limits.remove(&destination);
         }
         let is_last = !flight.iter().any(|other| other.user() == facts.user());
-        self.credentials.granted(facts.user(), is_last);
+        let credentials = &mut self.credentials;
+        credentials.granted(facts.user(), facts.number, is_last);
         let judged = self.decide_as_own(&endpoint, facts.number, now);
         self.prune();
         judged

@@ -62,6 +62,7 @@ impl Evidence {
             return judged;
         }
         let refusal = credentials::Refusal {
+            number: self.number,
             generation,
             endpoint,
             error: bounded(&refused.refusal.message),

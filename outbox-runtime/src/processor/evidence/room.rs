@@ -22,6 +22,8 @@ pub(in crate::processor) struct Restriction {
     avoid: Vec<String>,
     /// Parts that are tried only where there is nothing else.
     last_resort: Vec<Node>,
+    /// Whether these are not tried at all by a claim for this.
+    is_elsewhere: bool,
 }
 
 /// Why a node is restricted.
@@ -71,18 +73,19 @@ impl Restriction {
         self.node.has(set, event)
     }
 
-    /// Whether what is part of this and of `other` is claimed by this, so that each event is by one of
-    /// them.
-    fn takes_in(&self, other: &Self) -> bool {
-        if other.room == 0 {
-            return false;
-        }
-        match (self.kind == Kind::Open, other.kind == Kind::Open) {
-            // A probe may be of anything that could be sent.
-            (true, _) => true,
-            (false, true) => false,
-            (false, false) => self.node.is_of_user() && !other.node.is_of_user(),
-        }
+    /// Whether a claim of so many for this may bring what is part of `other`, too.
+    ///
+    /// It goes by the order of the one that says how to go on: of two parts that are tried one event after the
+    /// other, one would otherwise have its turn whenever the other has, and never be the one that is tried.
+    fn takes_in(&self, other: &Self, limit: usize) -> bool {
+        // Where credentials were just refused, nothing but the time of a probe keeps them from being tried again.
+        let may_try = !other.is_elsewhere || self.kind == Kind::Open;
+        may_try && other.room >= limit && rank(self.kind) <= rank(other.kind)
+    }
+
+    /// Whether all claims of `narrower`, a part of this, are made for this.
+    fn claims_for(&self, narrower: &Self) -> bool {
+        self.kind == Kind::Open || rank(self.kind) < rank(narrower.kind)
     }
 
     /// Whether a claim that brought nothing would have brought what this restricts.
@@ -91,10 +94,12 @@ impl Restriction {
         all: &[Self],
         was_asked: impl Fn(&Node) -> bool,
     ) -> bool {
-        let is_probed_by = |wider: &Self| {
-            wider.kind == Kind::Open && wider.node.contains(&self.node) && was_asked(&wider.node)
+        let is_claimed_by = |wider: &Self| {
+            wider.node.contains(&self.node) && wider.claims_for(self) && was_asked(&wider.node)
         };
-        self.room > 0 && (was_asked(&self.node) || all.iter().any(is_probed_by))
+        // What is tried elsewhere alone may be due, and is not claimed: the end of the pause is near.
+        let is_open_to_all = self.room > 0 && !self.is_elsewhere;
+        is_open_to_all && (was_asked(&self.node) || all.iter().any(is_claimed_by))
     }
 
     /// The claim for what is restricted by this, if it may be made by itself: not where it is part of
@@ -103,9 +108,9 @@ impl Restriction {
         let mut limit = self.room;
         for wider in all {
             if wider.node != self.node && wider.node.contains(&self.node) {
-                limit = match wider.kind {
-                    Kind::Open => 0,
-                    _ => limit.min(wider.room),
+                limit = match wider.claims_for(self) {
+                    true => 0,
+                    false => limit.min(wider.room),
                 };
             }
         }
@@ -113,7 +118,7 @@ impl Restriction {
             other.node != self.node
                 && !other.node.contains(&self.node)
                 && other.node.overlaps(&self.node)
-                && !self.takes_in(other)
+                && !self.takes_in(other, limit)
         });
         let except: Vec<Node> = narrower.map(|other| other.node.clone()).collect();
         let want = move |but: &[Node]| Want {
@@ -129,10 +134,12 @@ impl Restriction {
         if !self.last_resort.is_empty() {
             wants.push(want(&self.last_resort));
         }
-        wants.push(Want {
-            is_last_resort: !wants.is_empty(),
-            ..want(&[])
-        });
+        if !self.is_elsewhere {
+            wants.push(Want {
+                is_last_resort: !wants.is_empty(),
+                ..want(&[])
+            });
+        }
         wants.into_iter().filter(|want| want.limit > 0)
     }
 
@@ -204,11 +211,11 @@ impl Evidence {
             }
             all.push(restriction);
         }
-        for restricted in self.credentials.restricted() {
+        for restricted in self.credentials.restricted(now) {
             let node = Node::Credentials(restricted.user.to_owned());
             let (kind, most) = match restricted.allowed {
                 Allowed::Nothing => (Kind::Paused, 0),
-                Allowed::OneAttempt => (Kind::OnTrial, 1_usize),
+                Allowed::OneAttempt | Allowed::Elsewhere => (Kind::OnTrial, 1_usize),
             };
             let heeds =
                 |facts: &&&Facts| facts.number >= restricted.number && node.has_attempt(facts);
@@ -216,6 +223,10 @@ impl Evidence {
             let mut restriction = Restriction::new(&node, kind);
             restriction.room = most.saturating_sub(taken);
             restriction.try_in(restricted.order, None, restricted.last_resort);
+            if restricted.allowed == Allowed::Elsewhere {
+                restriction.last_resort = restricted.last_resort.to_vec();
+                restriction.is_elsewhere = true;
+            }
             all.push(restriction);
         }
         merged(all)
@@ -252,8 +263,8 @@ impl Evidence {
         wants
     }
 
-    /// When a pause ends by itself.
-    pub(in crate::processor) fn next_end(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When the next pause ends by itself that had not ended at a time.
+    pub(in crate::processor) fn next_end(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
         let probes = self.circuits.values().filter_map(|circuit| match circuit {
             Circuit::Open(open) => Some(open.probe_at),
             Circuit::HalfOpen { .. } => None,
@@ -262,7 +273,7 @@ impl Evidence {
         probes
             .chain(limits)
             .chain(self.credentials.ends())
-            .filter(|end| *end > now)
+            .filter(|end| *end > since)
             .min()
     }
 }
@@ -276,6 +287,7 @@ impl Restriction {
             order: ClaimOrder::Usual,
             avoid: Vec::new(),
             last_resort: Vec::new(),
+            is_elsewhere: false,
         }
     }
 }

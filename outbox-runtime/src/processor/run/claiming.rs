@@ -54,6 +54,11 @@ impl Run {
             .iter()
             .filter(|it| !it.is_asked_for(&restrictions, was_asked));
         let without: Vec<Node> = without.map(|it| it.node.clone()).collect();
+        let own = self.user_id.clone().map(Node::Credentials);
+        if own.is_some_and(|own| without.contains(&own)) {
+            self.due_at = None;
+            return Ok(self.ended_meanwhile);
+        }
         let request = self.request(1, &without);
         let repository = Arc::clone(&self.shared.repository);
         let due_at = self
@@ -141,10 +146,11 @@ impl Run {
         let restrictions = self.restrictions();
         let mut wants = Evidence::wants(&restrictions, free, more);
         if let Some(user) = &self.user_id {
-            // Nothing is left beside what is restricted.
-            let is_own = |it: &Restriction| it.node == Node::Credentials(user.clone());
-            if let Some(own) = restrictions.iter().find(|it| is_own(it)) {
-                wants.retain(|want| own.room > 0 && want.node.is_some());
+            // There is nobody else, so nothing is left beside what is restricted.
+            let own = Node::Credentials(user.clone());
+            if let Some(restriction) = restrictions.iter().find(|it| it.node == own) {
+                let room = restriction.room;
+                wants.retain(|want| room > 0 && want.node.is_some() && !want.except.contains(&own));
             }
         }
         for want in &mut wants {

@@ -103,6 +103,8 @@ pub(super) struct Run {
     unhandled: Unhandled,
     /// When delivered events are cleaned up next; `None` while there are none.
     clean_up_at: Option<DateTime<Utc>>,
+    /// When this round began to look: what became due since is for the next one.
+    looked_at: DateTime<Utc>,
     /// When the store, as far as is known, has something due.
     due_at: Option<DateTime<Utc>>,
     back_off: Option<BackOff>,
@@ -203,6 +205,7 @@ impl Run {
             ended_meanwhile: false,
             unhandled: Unhandled::default(),
             clean_up_at: Some(clock::after(now, shared.settings.cleanup_interval)),
+            looked_at: now,
             // Whatever died before this run began is found first.
             due_at: Some(now),
             back_off: None,
@@ -276,6 +279,7 @@ impl Run {
     async fn work(&mut self) -> Result<bool, StoreError> {
         self.heed_nudges();
         self.follow_clock();
+        self.looked_at = self.now();
         self.take_in_ended();
         self.start_waiting();
         self.start_refresh();
@@ -362,7 +366,8 @@ impl Run {
             return Some(back_off.until);
         }
         let due = self.due_at.filter(|_| self.may_claim());
-        let pause = self.evidence.next_end(self.now());
+        // Not from now on: a pause may have ended while the store was asked.
+        let pause = self.evidence.next_end(self.looked_at);
         let patience = self.waiting.until();
         [
             due,
