@@ -1,7 +1,6 @@
 //! What taking sensitive values out of a text costs: how long it is searched, and for how long the run's thread is held.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use outbox_runtime::Redaction;
@@ -118,12 +117,12 @@ fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<Longest> {
             entries,
         };
         diary.enqueue_sync().on(&store).await?;
-        let answered = Arc::new(AtomicBool::new(false));
+        let answered = Arc::new(OnceLock::new());
         let told = Arc::clone(&answered);
         let processor = Processor::builder(store.clone())
             .handle::<Diary>(move |_| {
                 let error = HandlerError::permanent(text.clone());
-                told.store(true, Ordering::Relaxed);
+                let _ = told.set(Moment::now());
                 std::future::ready(Err(error))
             })
             .build()?;
@@ -140,14 +139,12 @@ fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<Longest> {
                 }
                 () = tokio::task::yield_now() => {}
             }
-            if answered.load(Ordering::Relaxed) {
+            if let Some(answered) = answered.get() {
                 let now = Moment::now();
-                if let Some(before) = before {
-                    let held = now.worked.saturating_sub(before.worked);
-                    longest.held = longest.held.max(held);
-                    longest.waited = longest.waited.max(now.at.since(before.at));
-                }
-                before = Some(now);
+                let before = before.replace(now).unwrap_or(*answered);
+                let held = now.worked.saturating_sub(before.worked);
+                longest.held = longest.held.max(held);
+                longest.waited = longest.waited.max(now.at.since(before.at));
             }
         }
         running.stop().await?;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::elders::new_has_elders;
 use super::fault::fault_on;
 use super::fold;
-use super::lane::lane_condition;
+use super::lane::{lane_condition, waits_in_entity};
 use super::row::{entity_value, read, select_events};
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::{Enqueued, NewEvent};
@@ -41,13 +41,7 @@ VALUES (coalesce(?1, x''), ?2, ?3, ?4, ?5,
     };
 }
 
-const INSERT_BY_ENTITY: &str = insert!(
-    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
-    lane_condition!(Entity),
-    ") OR ",
-    new_has_elders!(Entity),
-    " THEN 'blocked' "
-);
+const INSERT_BY_ENTITY: &str = insert!("WHEN ", waits_in_entity!(), " THEN 'blocked' ");
 const INSERT_BY_USER: &str = insert!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(User),

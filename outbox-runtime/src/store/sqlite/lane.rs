@@ -51,16 +51,41 @@ macro_rules! lane_condition {
 }
 pub(super) use lane_condition;
 
-/// Whether others may be in the lane of the row `held`: without looking where that is not the lane of an entity.
-macro_rules! has_company {
+/// Whether an event of entity `?1` and user `?2` waits behind another, with the order of its entity. One look tells of most that there is no
+/// event that it could wait for; the others are asked for which.
+macro_rules! waits_in_entity {
     () => {
-        "held.lane IS NOT NULL OR EXISTS (
-             SELECT 1 FROM outbox_events AS other
-             WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.lane IS NULL
-                 AND other.open IS NOT NULL AND other.seq <> held.seq)"
+        concat!(
+            "EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = ?1 AND user_id = ?2 AND open IS NOT NULL)
+                AND (EXISTS (SELECT 1 FROM outbox_events WHERE ",
+            $crate::store::sqlite::lane::lane_condition!(Entity),
+            ") OR ",
+            $crate::store::sqlite::elders::new_has_elders!(Entity),
+            ")"
+        )
     };
 }
-pub(super) use has_company;
+pub(super) use waits_in_entity;
+
+/// Who may be with the row `held`: 1 where others may be in its lane, 2 where it may have elders or juniors, 3 for both. Without
+/// looking where that is not the lane of an entity, and with one look where it is the only event of its entity.
+macro_rules! company {
+    () => {
+        concat!(
+            "CASE WHEN held.lane IS NOT NULL THEN 3 WHEN EXISTS (
+                 SELECT 1 FROM outbox_events AS other
+                 WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.open IS NOT NULL
+                     AND other.seq <> held.seq)
+             THEN EXISTS (
+                 SELECT 1 FROM outbox_events AS other
+                 WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.lane IS NULL
+                     AND other.open IS NOT NULL AND other.seq <> held.seq) + 2 * (",
+            $crate::store::sqlite::elders::has_kin!("held"),
+            ") ELSE 0 END"
+        )
+    };
+}
+pub(super) use company;
 
 /// The `slot` of an event whose turn has come, at the time `$now`. What was never attempted nor delayed is due, whatever the clock was
 /// set to since.

@@ -4,9 +4,9 @@ use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params, params_from_iter};
 use uuid::Uuid;
 
-use super::elders::{give_way_to_elders, has_kin};
+use super::elders::give_way_to_elders;
 use super::filter::Filter;
-use super::lane::{Lane, has_company, lane_columns};
+use super::lane::{Lane, company, lane_columns};
 use super::row::{ReadRow, claimed_columns, read_all, read_within};
 use super::tally::{Class, Moves};
 use super::turns;
@@ -328,9 +328,7 @@ impl<'c> Settling<'c> {
             // The row must be held under this very lease, and the lease must not have ended.
             held: conn.prepare_cached(concat!(
                 "SELECT seq, attempt_count, ",
-                has_company!(),
-                ", ",
-                has_kin!("held"),
+                company!(),
                 ", ",
                 lane_columns!(),
                 " FROM outbox_events AS held
@@ -378,9 +376,10 @@ impl<'c> Settling<'c> {
             | Disposition::Defer { .. }
             | Disposition::Snooze { .. } => before,
         };
-        let (has_company, has_kin): (bool, bool) = (row.get(2)?, row.get(3)?);
+        let company: i64 = row.get(2)?;
+        let (has_company, has_kin) = (company & 1 != 0, company & 2 != 0);
         let lane = if has_company || has_kin {
-            Some(Lane::of(row, 4)?)
+            Some(Lane::of(row, 3)?)
         } else {
             // There is nobody to hand on to, nor to give way to. As long as the row is looked at, SQLite keeps its place in
             // everything that is written.

@@ -10,7 +10,7 @@ use super::elders::new_has_elders;
 use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
-use super::lane::lane_condition;
+use super::lane::{lane_condition, waits_in_entity};
 use super::told;
 use crate::enqueue::NewEvent;
 use crate::entity::Order;
@@ -34,13 +34,7 @@ ON CONFLICT (id) DO NOTHING"
     };
 }
 
-const RESTORE_BY_ENTITY: &str = restore!(
-    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
-    lane_condition!(Entity),
-    ") OR ",
-    new_has_elders!(Entity),
-    " THEN 'blocked' "
-);
+const RESTORE_BY_ENTITY: &str = restore!("WHEN ", waits_in_entity!(), " THEN 'blocked' ");
 const RESTORE_BY_USER: &str = restore!(
     "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
     lane_condition!(User),
