@@ -22,7 +22,7 @@ use tracing::{info, warn};
 
 use self::circuit::{Circuit, Open};
 use self::credentials::Credentials;
-use self::endpoint::{Doubt, Record};
+use self::endpoint::{Doubt, Record, Waiting};
 use self::facts::Lane;
 use self::limit::Limit;
 use self::memory::Memory;
@@ -208,19 +208,23 @@ impl Evidence {
 
     /// The refusals that were in doubt are the events' own, as an attempt that began as `number` passed.
     ///
-    /// One that would bury its event waits on where that attempt had begun before it failed: the
-    /// service may have gone down in between.
+    /// One that would bury its event is made once more where the event was not told apart before: that
+    /// others get through now says nothing about then, as the service may just have come back. It waits on
+    /// where that attempt had begun before it failed, as the service may have gone down in between.
     fn decide_as_own(&mut self, endpoint: &Node, number: u64, now: DateTime<Utc>) -> Vec<Judged> {
         let Some(mut doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
         };
         let mut judged = Vec::new();
-        for mut waiting in std::mem::take(&mut doubt.refused) {
+        for waiting in std::mem::take(&mut doubt.refused) {
             let is_conclusive = number > waiting.number;
-            if is_conclusive || !waiting.refused.would_bury() {
+            if !waiting.refused.would_bury() {
                 judged.push(self.as_own(waiting.refused, is_conclusive, now));
+            } else if !waiting.is_own {
+                judged.push(unjudged(waiting));
+            } else if is_conclusive {
+                judged.push(self.as_own(waiting.refused, true, now));
             } else {
-                waiting.is_own = true;
                 doubt.refused.push(waiting);
             }
         }
@@ -363,7 +367,7 @@ impl Evidence {
         doubt.add(refused, tells_apart, number);
         let under_way = flight.iter().copied();
         if doubt.is_outage(under_way.filter(|facts| endpoint.has_attempt(facts))) {
-            return self.decide_as_outage(&endpoint, now);
+            return self.decide_as_outage(&endpoint, false, now);
         }
         Vec::new()
     }
@@ -379,16 +383,24 @@ impl Evidence {
         if flight.iter().any(|facts| endpoint.has_attempt(facts)) {
             return Vec::new();
         }
-        self.decide_as_outage(endpoint, now)
+        self.decide_as_outage(endpoint, true, now)
     }
 
     /// Nobody gets through: a circuit opens, and everything in it that is in doubt is given back.
-    fn decide_as_outage(&mut self, endpoint: &Node, now: DateTime<Utc>) -> Vec<Judged> {
+    ///
+    /// Where there was nobody else to be tried, what was told apart before is its own fault all the same.
+    fn decide_as_outage(
+        &mut self,
+        endpoint: &Node,
+        is_for_want_of_others: bool,
+        now: DateTime<Utc>,
+    ) -> Vec<Judged> {
         let Some(doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
         };
         let first = doubt.first;
-        let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(|it| it.is_own);
+        let is_own = |it: &Waiting| it.is_own && is_for_want_of_others;
+        let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(is_own);
         let own = own
             .into_iter()
             .map(|it| self.as_own(it.refused, false, now));
@@ -697,7 +709,7 @@ impl Evidence {
 /// More than that is kept only of what is in use.
 const RECORDS: usize = 4_096;
 
-fn unjudged(waiting: endpoint::Waiting) -> Judged {
+fn unjudged(waiting: Waiting) -> Judged {
     given_back(waiting.refused, Duration::ZERO)
 }
 
