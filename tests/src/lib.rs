@@ -13,8 +13,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqliteStoreBuilder};
+use outbox_runtime::{
+    Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqlValue, SqliteStoreBuilder,
+};
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 
@@ -198,6 +201,16 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future)
         .await
         .expect("it should have happened long ago")
+}
+
+/// The parameters of [`NewEvent::insert_sql`] for a driver that the library does not know, which rusqlite stands for.
+pub fn foreign_params(event: &NewEvent) -> [Value; 14] {
+    event.params().unwrap().map(|value| match value {
+        SqlValue::Integer(number) => Value::Integer(number),
+        SqlValue::Text(text) => Value::Text(text),
+        SqlValue::Blob(bytes) => Value::Blob(bytes),
+        _ => Value::Null,
+    })
 }
 
 /// A SQLite store in a folder of its own.

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{BoxError, Clock, Processor, SignOut, StoreErrorKind, prelude::*};
-use outbox_tests::{Note, enqueue, note, on_each_store, start, start_with, within};
+use outbox_tests::{Note, Remote, enqueue, note, on_each_store, start, start_with, within};
 use tokio::sync::watch;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -214,18 +214,26 @@ fn hanging_refresh() -> (
     (under_way, hook)
 }
 
+/// A run with an event whose credentials were refused, and which is getting others.
+async fn at_a_hanging_refresh(
+    store: &Arc<dyn OutboxRepository>,
+) -> (watch::Receiver<usize>, Remote, Running) {
+    let (mut under_way, hook) = hanging_refresh();
+    let (mut remote, running) = start_with(store, |builder| builder.on_unauthenticated(hook));
+    enqueue(store, note(1).enqueue_sync()).await;
+    remote.next().await.fail(HandlerError::unauthenticated());
+    within(under_way.wait_for(|count| *count == 1))
+        .await
+        .unwrap();
+    (under_way, remote, running)
+}
+
 type BoxFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 #[test]
 fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
     on_each_store(|store, clock| async move {
-        let (mut under_way, hook) = hanging_refresh();
-        let (mut remote, running) = start_with(&store, |builder| builder.on_unauthenticated(hook));
-        enqueue(&store, note(1).enqueue_sync()).await;
-        remote.next().await.fail(HandlerError::unauthenticated());
-        within(under_way.wait_for(|count| *count == 1))
-            .await
-            .unwrap();
+        let (under_way, mut remote, running) = at_a_hanging_refresh(&store).await;
         let drain = SignOut::Drain {
             deadline: Duration::ZERO,
         };
@@ -251,13 +259,7 @@ fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
 #[test]
 fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_again() {
     on_each_store(|store, _| async move {
-        let (mut under_way, hook) = hanging_refresh();
-        let (mut remote, running) = start_with(&store, |builder| builder.on_unauthenticated(hook));
-        enqueue(&store, note(1).enqueue_sync()).await;
-        remote.next().await.fail(HandlerError::unauthenticated());
-        within(under_way.wait_for(|count| *count == 1))
-            .await
-            .unwrap();
+        let (mut under_way, _remote, running) = at_a_hanging_refresh(&store).await;
         running.suspend(Duration::ZERO).await.unwrap();
         assert_eq!(*under_way.borrow(), 0);
         running.resume().await.unwrap();

@@ -7,7 +7,7 @@ use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Clock, Enqueue, EnqueueError, Enqueued, SqliteStore, StoreErrorKind, TransactionError,
 };
-use outbox_tests::{Temporary, note};
+use outbox_tests::{Temporary, foreign_params, note};
 
 async fn count(store: &SqliteStore) -> u64 {
     store.statistics(None).await.unwrap().total_events
@@ -290,17 +290,9 @@ async fn a_connection_to_a_file_without_outbox_tables_says_so() {
 
 #[tokio::test]
 async fn the_insert_for_unknown_drivers_writes_the_same_row() {
-    use outbox_runtime::SqlValue;
-    use outbox_runtime::rusqlite::types::Value;
-
     let temporary = Temporary::open().await;
     let event = note(1).enqueue_sync().into_event().unwrap();
-    let values = event.params().unwrap().map(|value| match value {
-        SqlValue::Integer(number) => Value::Integer(number),
-        SqlValue::Text(text) => Value::Text(text),
-        SqlValue::Blob(bytes) => Value::Blob(bytes),
-        _ => Value::Null,
-    });
+    let values = foreign_params(&event);
     let conn = temporary.connect();
     assert_eq!(conn.execute(event.insert_sql(), values.clone()).unwrap(), 1);
     assert_eq!(conn.execute(event.insert_sql(), values).unwrap(), 0);

@@ -10,9 +10,9 @@ use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
     Claim, ClaimRequest, Clock, Coalesce, DeadReason, Disposition, Enqueued, EntityOptions,
-    NewEvent, Processor, RawMetadata, Settled, Settlement, SqlValue, WaitsFor,
+    NewEvent, Processor, RawMetadata, Settled, Settlement, WaitsFor,
 };
-use outbox_tests::{Remote, Temporary, enqueue, on_each_store};
+use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -410,15 +410,8 @@ async fn a_cancelled_creation_says_so_and_again_when_it_is_enqueued_again() {
 }
 
 fn run_by_an_unknown_driver(conn: &Connection, change: Enqueue) -> usize {
-    use outbox_runtime::rusqlite::types::Value;
-
     let event = change.into_event().unwrap();
-    let values = event.params().unwrap().map(|value| match value {
-        SqlValue::Integer(number) => Value::Integer(number),
-        SqlValue::Text(text) => Value::Text(text),
-        SqlValue::Blob(bytes) => Value::Blob(bytes),
-        _ => Value::Null,
-    });
+    let values = foreign_params(&event);
     conn.execute(event.insert_sql(), values).unwrap()
 }
 

@@ -7,10 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
-use outbox_runtime::{EnqueueError, SqlValue, SqliteStoreBuilder, StoreErrorKind};
-use outbox_tests::{Temporary, note, start, within};
+use outbox_runtime::{EnqueueError, SqliteStoreBuilder, StoreErrorKind};
+use outbox_tests::{Temporary, foreign_params, note, start, within};
 
 /// Sees to it that what it counts ran on the connection, and when: a temporary table is there only once.
 fn mark(conn: &Connection, opened: &AtomicUsize) -> outbox_runtime::rusqlite::Result<()> {
@@ -180,12 +179,7 @@ async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
     let (mut remote, running) = start(&store);
     assert!(remote.is_quiet());
     let event = note(3).enqueue_sync().into_event().unwrap();
-    let params = event.params().unwrap().map(|value| match value {
-        SqlValue::Integer(n) => Value::Integer(n),
-        SqlValue::Text(text) => Value::Text(text),
-        SqlValue::Blob(bytes) => Value::Blob(bytes),
-        _ => Value::Null,
-    });
+    let params = foreign_params(&event);
     conn.execute(event.insert_sql(), params).unwrap();
     let call = remote.next().await;
     assert_eq!(call.id(), 3);

@@ -10,8 +10,8 @@ use outbox_runtime::{
     async_trait, prelude::*, testing::ManualClock,
 };
 use outbox_tests::{
-    Note, Remote, Task, Temporary, enqueue, note, note_of, on_each_store, start, start_all_users,
-    unknown, within,
+    Note, Remote, Task, Temporary, enqueue, foreign_params, note, note_of, on_each_store, start,
+    start_all_users, unknown, within,
 };
 use tokio::sync::{Barrier, mpsc};
 
@@ -116,12 +116,7 @@ async fn a_commit_of_another_process_is_noticed() {
     asleep(&clock).await;
     // Written by SQL alone, as another process would: nothing in this one is told.
     let event = note(1).enqueue_sync().into_event().unwrap();
-    let values = event.params().unwrap().map(|value| match value {
-        outbox_runtime::SqlValue::Integer(number) => number.into(),
-        outbox_runtime::SqlValue::Text(text) => text.into(),
-        outbox_runtime::SqlValue::Blob(bytes) => bytes.into(),
-        _ => outbox_runtime::rusqlite::types::Value::Null,
-    });
+    let values = foreign_params(&event);
     temporary
         .connect()
         .execute(event.insert_sql(), values)

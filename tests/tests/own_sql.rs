@@ -5,10 +5,9 @@ use std::time::Duration;
 use outbox_runtime::rusqlite::{params_from_iter, types::Value};
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
-    ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, SqlValue,
-    prelude::*,
+    ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, prelude::*,
 };
-use outbox_tests::{Temporary, on_each_store};
+use outbox_tests::{Temporary, foreign_params, on_each_store};
 use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -277,16 +276,7 @@ async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_o
     let own = made.connect();
     let event = NewEvent::new("note", 7, "u1", Operation::Create);
     let with_id = |id: Value| {
-        let mut params: Vec<Value> = event
-            .params()
-            .unwrap()
-            .map(|value| match value {
-                SqlValue::Integer(number) => Value::Integer(number),
-                SqlValue::Text(text) => Value::Text(text),
-                SqlValue::Blob(bytes) => Value::Blob(bytes),
-                _ => Value::Null,
-            })
-            .to_vec();
+        let mut params = foreign_params(&event);
         params[0] = id;
         own.execute(event.insert_sql(), params_from_iter(params))
     };

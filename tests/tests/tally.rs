@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use outbox_runtime::rusqlite::{Connection, types::Value};
+use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, Clock, Coalesce, DeadReason, Disposition, NewEvent, Operation, OutboxStatistics,
-    Settlement, SqlValue, enqueue_all, prelude::*,
+    Settlement, enqueue_all, prelude::*,
 };
-use outbox_tests::{Note, Temporary, note, note_of};
+use outbox_tests::{Note, Temporary, foreign_params, note, note_of};
 
 const LEASE: Duration = Duration::from_secs(60);
 /// More than two blocks.
@@ -223,12 +223,7 @@ async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
 
     // A driver that this library does not know.
     let event = NewEvent::new("note", 1, "u3", Operation::Create);
-    let params = event.params().unwrap().map(|value| match value {
-        SqlValue::Integer(number) => Value::Integer(number),
-        SqlValue::Text(text) => Value::Text(text),
-        SqlValue::Blob(bytes) => Value::Blob(bytes),
-        _ => Value::Null,
-    });
+    let params = foreign_params(&event);
     own.execute(event.insert_sql(), params).unwrap();
     scene.compare().await;
 
