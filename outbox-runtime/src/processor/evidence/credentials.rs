@@ -6,7 +6,7 @@ use std::time::Duration;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use super::node::Node;
-use super::round::Round;
+use super::round::{ENDPOINTS, Round};
 use crate::claim::ClaimOrder;
 use crate::clock;
 
@@ -51,9 +51,6 @@ struct User {
     /// How often they were tried.
     trials: u32,
 }
-
-/// At most so many endpoints are remembered of a user.
-const ENDPOINTS: usize = 64;
 
 /// An attempt whose credentials were refused.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use super::node::Node;
 use crate::claim::ClaimOrder;
 
-/// At most so many endpoints are remembered.
-const ENDPOINTS: usize = 64;
+/// At most so many endpoints are remembered of whatever is tried at several.
+pub(super) const ENDPOINTS: usize = 64;
 
 /// The endpoints that were tried in this round; another one is tried next, until all had their turn.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ impl Run {
         }
         let restrictions = self.restrictions();
         // Where there are more claims than a round makes, the next round goes on with what is due.
-        let mut asked = self.wants();
+        let mut asked = self.wants_within(&restrictions);
         asked.append(&mut empty);
         // What could not be claimed now is not when it is due either, but when something else happens.
         let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
@@ -131,6 +131,10 @@ impl Run {
     }
 
     fn wants(&self) -> Vec<Want> {
+        self.wants_within(&self.restrictions())
+    }
+
+    fn wants_within(&self, restrictions: &[Restriction]) -> Vec<Want> {
         let settings = &self.shared.settings;
         let taken = self.attempts() + self.waiting.len();
         let free = settings.max_concurrency.saturating_sub(taken);
@@ -143,8 +147,7 @@ impl Run {
         } else {
             0
         };
-        let restrictions = self.restrictions();
-        let mut wants = Evidence::wants(&restrictions, free, more);
+        let mut wants = Evidence::wants(restrictions, free, more);
         if let Some(user) = &self.user_id {
             // There is nobody else, so nothing is left beside what is restricted.
             let own = Node::Credentials(user.clone());

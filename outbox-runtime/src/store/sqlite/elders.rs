@@ -43,20 +43,17 @@ macro_rules! has_elders {
         $crate::store::sqlite::elders::elder_in!("outbox_reordered", "elder.lane IS NOT NULL", $($of)+)
     };
     (User, $($of:tt)+) => {
-        concat!(
-            "(",
-            $crate::store::sqlite::elders::elder_in!("outbox_entity", "elder.lane IS NULL", $($of)+),
-            " OR ",
-            $crate::store::sqlite::elders::elder_in!("outbox_reordered", "elder.lane = 'none'", $($of)+),
-            ")"
-        )
+        $crate::store::sqlite::elders::has_elders!(@of_entity_or "elder.lane = 'none'", $($of)+)
     };
     (Unordered, $($of:tt)+) => {
+        $crate::store::sqlite::elders::has_elders!(@of_entity_or "elder.lane = 'user'", $($of)+)
+    };
+    (@of_entity_or $lane:literal, $($of:tt)+) => {
         concat!(
             "(",
             $crate::store::sqlite::elders::elder_in!("outbox_entity", "elder.lane IS NULL", $($of)+),
             " OR ",
-            $crate::store::sqlite::elders::elder_in!("outbox_reordered", "elder.lane = 'user'", $($of)+),
+            $crate::store::sqlite::elders::elder_in!("outbox_reordered", $lane, $($of)+),
             ")"
         )
     };
