@@ -104,7 +104,8 @@ async fn on_a_thread<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
-/// How long a task that is always ready waits for its turn at most, from the answer of a handler to the recorded outcome.
+/// How long a task that is always ready waits for its turn at most, from the answer of a handler to
+/// the recorded outcome.
 fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<Longest> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()

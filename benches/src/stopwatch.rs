@@ -27,7 +27,8 @@ impl Stopwatch {
     }
 }
 
-/// How much of a processor this thread has had so far: what others on the machine do does not count.
+/// How much of a processor this thread has had so far: what others on the machine do does not
+/// count.
 #[cfg(unix)]
 pub(crate) fn thread_time() -> Duration {
     use rustix::time::{ClockId, clock_gettime};

@@ -102,18 +102,21 @@ pub enum StoreErrorKind {
     Corrupt,
     /// A newer version of this library wrote the outbox tables. They were left as they are.
     SchemaTooNew,
-    /// The file, or the `-wal` beside it, was deleted or replaced while the store had it open. What the store would write
-    /// or read now is in no file that anybody else can open, so nothing was written and nothing is told. Close the store and
-    /// open it again; runs on it end. To exchange files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
+    /// The file, or the `-wal` beside it, was deleted or replaced while the store had it open. What
+    /// the store would write or read now is in no file that anybody else can open, so nothing was
+    /// written and nothing is told. Close the store and open it again; runs on it end. To exchange
+    /// files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
     /// Windows does not let an open database be deleted or replaced.)
     FileReplaced,
-    /// What was asked is not possible inside [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement
-    /// that begins or ends the transaction, or that sets something for the whole connection; or waiting, on the store's own
-    /// thread, for the store. Nothing was written; the text says what to do instead.
+    /// What was asked is not possible inside
+    /// [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement that begins or
+    /// ends the transaction, or that sets something for the whole connection; or waiting, on the
+    /// store's own thread, for the store. Nothing was written; the text says what to do instead.
     NotAllowedHere,
-    /// The caller's own transaction cannot write any more: it began with reading, without `IMMEDIATE`, and meanwhile another
-    /// connection has committed (`SQLITE_BUSY_SNAPSHOT`) or has the write lock. Neither trying again in that transaction nor
-    /// a longer busy timeout helps; repeating the whole transaction, begun with `BEGIN IMMEDIATE`, does. See
+    /// The caller's own transaction cannot write any more: it began with reading, without
+    /// `IMMEDIATE`, and meanwhile another connection has committed (`SQLITE_BUSY_SNAPSHOT`) or has
+    /// the write lock. Neither trying again in that transaction nor a longer busy timeout helps;
+    /// repeating the whole transaction, begun with `BEGIN IMMEDIATE`, does. See
     /// [`needs_new_transaction`](StoreError::needs_new_transaction).
     StaleTransaction,
     /// The SQLite that the program is linked with has a fault that could destroy data.
@@ -192,7 +195,8 @@ impl StoreError {
     }
 
     /// Whether trying again later may succeed without anybody's help: the same call, or where
-    /// [`needs_new_transaction`](Self::needs_new_transaction) says so, the caller's whole transaction.
+    /// [`needs_new_transaction`](Self::needs_new_transaction) says so, the caller's whole
+    /// transaction.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -203,11 +207,12 @@ impl StoreError {
         )
     }
 
-    /// Whether the caller's own transaction must be rolled back and repeated from its beginning: trying again inside it cannot
-    /// succeed.
+    /// Whether the caller's own transaction must be rolled back and repeated from its beginning:
+    /// trying again inside it cannot succeed.
     ///
-    /// It happens to a transaction that reads before it writes, as SQLite's `BEGIN` is `BEGIN DEFERRED`. One that begins with
-    /// `IMMEDIATE` waits for the write lock at its beginning, for as long as the busy timeout says:
+    /// It happens to a transaction that reads before it writes, as SQLite's `BEGIN` is `BEGIN
+    /// DEFERRED`. One that begins with `IMMEDIATE` waits for the write lock at its beginning, for
+    /// as long as the busy timeout says:
     ///
     /// ```text
     /// rusqlite  conn.transaction_with_behavior(TransactionBehavior::Immediate)?
@@ -336,14 +341,15 @@ impl EnqueueError {
         matches!(self, Self::Store(error) if error.outcome_unknown())
     }
 
-    /// Whether trying again later may succeed without anybody's help: see [`StoreError::is_transient`].
+    /// Whether trying again later may succeed without anybody's help: see
+    /// [`StoreError::is_transient`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// Whether the caller's own transaction must be rolled back and repeated from its beginning: see
-    /// [`StoreError::needs_new_transaction`].
+    /// Whether the caller's own transaction must be rolled back and repeated from its beginning:
+    /// see [`StoreError::needs_new_transaction`].
     #[must_use]
     pub fn needs_new_transaction(&self) -> bool {
         matches!(self, Self::Store(error) if error.needs_new_transaction())

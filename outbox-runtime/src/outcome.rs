@@ -58,8 +58,8 @@ pub enum Outcome {
         refusal: Refusal,
         /// The earliest time that the remote service asked for, from now.
         not_before: Option<Duration>,
-        /// The pause of the rate limit that it met: how long it waits, from the seventh time on twice as
-        /// long each time. `None`: the retry schedule, and then twice as long each time.
+        /// The pause of the rate limit that it met: how long it waits, from the seventh time on
+        /// twice as long each time. `None`: the retry schedule, and then twice as long each time.
         base: Option<Duration>,
     },
     /// It was not really an attempt; it does not count.
@@ -504,8 +504,8 @@ fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
 /// After so many deferrals under a rate limit an event is not just unlucky.
 const UNLUCKY: u32 = 6;
 
-/// How long to wait after the `count`-th deferral under a rate limit: a pause, and from then on twice as
-/// long each time.
+/// How long to wait after the `count`-th deferral under a rate limit: a pause, and from then on
+/// twice as long each time.
 fn limited(base: Duration, count: u32) -> Duration {
     doubled(base, count.saturating_sub(UNLUCKY))
 }

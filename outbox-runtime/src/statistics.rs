@@ -227,7 +227,8 @@ pub enum WaitsFor {
         since: DateTime<Utc>,
         /// How many attempts were refused since then.
         refusals: u32,
-        /// When they are refreshed next. `None`: that is being done, or they were and are tried next.
+        /// When they are refreshed next. `None`: that is being done, or they were and are tried
+        /// next.
         refresh_at: Option<DateTime<Utc>>,
         /// What the last refusal said, or the last attempt to refresh them.
         last_error: String,

@@ -1,8 +1,8 @@
 //! Where nobody may wait: inside a transaction that a store runs on its own thread.
 //!
-//! Whoever waits there for what waits for the store waits for ever, and so does everybody else who writes. That is the
-//! store itself, and a run on it, which records what it is asked about. Another thread that the closure starts and waits for
-//! is not known here.
+//! Whoever waits there for what waits for the store waits for ever, and so does everybody else who
+//! writes. That is the store itself, and a run on it, which records what it is asked about. Another
+//! thread that the closure starts and waits for is not known here.
 
 use std::cell::Cell;
 

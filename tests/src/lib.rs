@@ -203,7 +203,8 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
         .expect("it should have happened long ago")
 }
 
-/// The parameters of [`NewEvent::insert_sql`] for a driver that the library does not know, which rusqlite stands for.
+/// The parameters of [`NewEvent::insert_sql`] for a driver that the library does not know, which
+/// rusqlite stands for.
 pub fn foreign_params(event: &NewEvent) -> [Value; 14] {
     event.params().unwrap().map(|value| match value {
         SqlValue::Integer(number) => Value::Integer(number),

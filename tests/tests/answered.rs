@@ -190,7 +190,8 @@ fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_fail
     });
 }
 
-/// A hook that gets credentials and says how many of its calls are under way. None of them ever ends by itself.
+/// A hook that gets credentials and says how many of its calls are under way. None of them ever
+/// ends by itself.
 fn hanging_refresh() -> (
     watch::Receiver<usize>,
     impl Fn(String) -> BoxFuture + Send + Sync + 'static,

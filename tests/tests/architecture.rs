@@ -225,7 +225,8 @@ fn block(code: &str, from: usize) -> &str {
     &code[begin..begin + end.unwrap().0]
 }
 
-/// The methods of the storage contract that an implementation in this code leaves to their defaults, each with the line that it begins with.
+/// The methods of the storage contract that an implementation in this code leaves to their
+/// defaults, each with the line that it begins with.
 fn left_to_defaults(code: &str) -> Vec<String> {
     let repository = code_of("outbox-runtime/src/repository/mod.rs");
     let contract = methods(block(

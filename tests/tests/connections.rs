@@ -1,5 +1,5 @@
-//! How the store opens its connections: what the application says must run first does, settings without bounds do no harm,
-//! and a path that is not UTF-8 is as good as any.
+//! How the store opens its connections: what the application says must run first does, settings
+//! without bounds do no harm, and a path that is not UTF-8 is as good as any.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,7 +11,8 @@ use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
 use outbox_runtime::{EnqueueError, SqliteStoreBuilder, StoreErrorKind};
 use outbox_tests::{Temporary, foreign_params, note, start, within};
 
-/// Sees to it that what it counts ran on the connection, and when: a temporary table is there only once.
+/// Sees to it that what it counts ran on the connection, and when: a temporary table is there only
+/// once.
 fn mark(conn: &Connection, opened: &AtomicUsize) -> outbox_runtime::rusqlite::Result<()> {
     conn.execute_batch("PRAGMA cache_size = 77; CREATE TEMP TABLE marked (x)")?;
     opened.fetch_add(1, Ordering::Relaxed);
@@ -136,7 +137,8 @@ async fn settings_without_bounds_are_as_large_as_can_be() {
     }
 }
 
-/// A folder for a database, whose name is not UTF-8; `None` where the file system takes no such name.
+/// A folder for a database, whose name is not UTF-8; `None` where the file system takes no such
+/// name.
 #[cfg(unix)]
 fn strange_folder(inside: &tempfile::TempDir) -> Option<PathBuf> {
     use std::ffi::OsStr;

@@ -15,8 +15,9 @@ async fn stored(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent) -> Outbo
     store.fetch_event(event.id).await.unwrap().unwrap()
 }
 
-/// Event 1 fails, others get through, and event 1 is refused again for another reason, then fails once more: nobody got
-/// through between the last two, so that says nothing about whose fault the last one is.
+/// Event 1 fails, others get through, and event 1 is refused again for another reason, then fails
+/// once more: nobody got through between the last two, so that says nothing about whose fault the
+/// last one is.
 #[test]
 fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
     for (other, wait) in [
@@ -67,7 +68,8 @@ fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
     }
 }
 
-/// The credentials are good, as others of the user's events get through with them, and so is each event.
+/// The credentials are good, as others of the user's events get through with them, and so is each
+/// event.
 #[test]
 fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobody() {
     on_each_store(|store, clock| async move {
@@ -122,7 +124,8 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
     });
 }
 
-/// They wait for a refresh that has not helped before, and a newcomer at an endpoint that has not refused them does not.
+/// They wait for a refresh that has not helped before, and a newcomer at an endpoint that has not
+/// refused them does not.
 #[test]
 fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
     for is_for_all in [true, false] {
@@ -161,7 +164,8 @@ fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
     }
 }
 
-/// Neither that its user was just refused nor that its endpoint was makes a newcomer wait for longer.
+/// Neither that its user was just refused nor that its endpoint was makes a newcomer wait for
+/// longer.
 #[test]
 fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
     for newcomer_of in ["u1", "u2"] {
@@ -204,8 +208,8 @@ fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
     }
 }
 
-/// A destination that has just come back, one attempt at a time, meets a rate limit: what is tried after the pause is
-/// another event, as after any.
+/// A destination that has just come back, one attempt at a time, meets a rate limit: what is tried
+/// after the pause is another event, as after any.
 #[test]
 fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes_too() {
     on_each_store(|store, clock| async move {
@@ -242,8 +246,8 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
     });
 }
 
-/// A lone event that is refused again and again never dies of it; who looks is told since when, how often, why, and when it is
-/// tried next.
+/// A lone event that is refused again and again never dies of it; who looks is told since when, how
+/// often, why, and when it is tried next.
 #[test]
 fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() {
     on_each_store(|store, clock| async move {
@@ -337,8 +341,8 @@ fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
     });
 }
 
-/// That others get through after the last attempt failed says nothing of then, as the service may just have come back. Where
-/// it fails once more, and others do before and after, it is the event.
+/// That others get through after the last attempt failed says nothing of then, as the service may
+/// just have come back. Where it fails once more, and others do before and after, it is the event.
 #[test]
 fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
     on_each_store(|store, clock| async move {

@@ -173,7 +173,8 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let late = frozen_remote.next().await;
         asleep_until(&frozen_clock, frozen_clock.now() + LEASE / 3).await;
-        // What others do wakes it all the same, as its clock alone is frozen: it renews nothing then.
+        // What others do wakes it all the same, as its clock alone is frozen: it renews nothing
+        // then.
         for call in [StoreCall::RescueOthers, StoreCall::Extend] {
             frozen_store.fail_next_times(1_000, call, UNAVAILABLE);
         }

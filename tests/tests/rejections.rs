@@ -1,5 +1,5 @@
-//! Rejected for good: a `permanent` answer is final whichever failures count, and a deployment in which everything is rejected
-//! pauses.
+//! Rejected for good: a `permanent` answer is final whichever failures count, and a deployment in
+//! which everything is rejected pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,8 +101,9 @@ async fn reach_probe(clock: &ManualClock, remote: &mut Remote) {
     clock.set(probe_at);
 }
 
-/// A deployment in which everything is rejected: 20 events are, and the pause begins. The next event is the first probe, is rejected,
-/// and is a dead letter, or not. Either way the pause goes on until a probe gets through.
+/// A deployment in which everything is rejected: 20 events are, and the pause begins. The next
+/// event is the first probe, is rejected, and is a dead letter, or not. Either way the pause goes
+/// on until a probe gets through.
 fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
@@ -121,7 +122,8 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
         let call = remote.next().await;
         assert_eq!((call.id(), call.event.attempt_count), (21, 1));
         call.fail(HandlerError::permanent("HTTP 422"));
-        // Enqueued later, and never tried: the next probe is this one, whatever became of the other.
+        // Enqueued later, and never tried: the next probe is this one, whatever became of the
+        // other.
         enqueue(&store, note(22).enqueue_sync()).await;
         reach_probe(&clock, &mut remote).await;
         if is_dead {

@@ -1,5 +1,5 @@
-//! What is acknowledged is in the file at the store's path: where that was deleted or replaced, nothing is acknowledged
-//! and nothing is told, until the store is opened again.
+//! What is acknowledged is in the file at the store's path: where that was deleted or replaced,
+//! nothing is acknowledged and nothing is told, until the store is opened again.
 #![cfg(unix)]
 
 use std::ffi::OsString;

@@ -308,7 +308,8 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     }
 }
 
-/// What waits for a thread of the store is no time that passes: nothing that is waited for with a timeout runs out.
+/// What waits for a thread of the store is no time that passes: nothing that is waited for with a
+/// timeout runs out.
 #[tokio::test(start_paused = true)]
 #[allow(
     clippy::disallowed_methods,

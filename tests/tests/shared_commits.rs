@@ -1,5 +1,6 @@
-//! Whatever one request does, nobody who waits beside it fails with it: the library's requests share commits, a closure of
-//! the application's has its own, and the store's connection stays as it was.
+//! Whatever one request does, nobody who waits beside it fails with it: the library's requests
+//! share commits, a closure of the application's has its own, and the store's connection stays as
+//! it was.
 
 use std::future::Future;
 use std::time::Duration;
@@ -221,7 +222,8 @@ async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so
             .transaction(|tx| {
                 note(3).enqueue_sync().on(tx)?;
                 let _ = tx.execute("INSERT INTO note VALUES (1)", []);
-                // No transaction is open any more: what follows must not be committed statement by statement.
+                // No transaction is open any more: what follows must not be committed statement by
+                // statement.
                 let _ = tx.execute("INSERT INTO note VALUES (2)", []);
                 let _ = note(4).enqueue_sync().on(tx);
                 Ok(())
@@ -485,7 +487,8 @@ async fn a_wait_set_by_a_closure_does_not_stay() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waiting = enqueue(store, 1);
     tokio::task::yield_now().await;
-    // Without any patience the writer would have given up at once, and the next to ask is answered by the reader after that.
+    // Without any patience the writer would have given up at once, and the next to ask is answered
+    // by the reader after that.
     for _ in 0..100 {
         store.fetch_event(uuid::Uuid::nil()).await.unwrap();
     }

@@ -426,8 +426,8 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_19
     no_outage_is_charged(1_000..2_000);
 }
 
-/// What was found by ten thousand seeds and more: refusals of several classes in a row, and parts that are paused at times
-/// that never meet.
+/// What was found by ten thousand seeds and more: refusals of several classes in a row, and parts
+/// that are paused at times that never meet.
 #[test]
 fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_failed() {
     no_outage_is_charged([

@@ -1,5 +1,5 @@
-//! A transaction of the caller's that read before it wrote, and cannot write any more, says what helps: to repeat all of it,
-//! begun with BEGIN IMMEDIATE.
+//! A transaction of the caller's that read before it wrote, and cannot write any more, says what
+//! helps: to repeat all of it, begun with BEGIN IMMEDIATE.
 
 use std::time::Duration;
 

@@ -17,7 +17,8 @@ pub(super) fn check(source: &EntitySource<'_>, diag: &mut Diagnostics) {
 /// Attributes that change the fields or what is said to serde about them.
 const CHANGING: [&str; 4] = ["serde_as", "skip_serializing_none", "apply", "serde_alias"];
 
-/// Below the derive, they change what the derive has read already: fields would be written as if they were not there.
+/// Below the derive, they change what the derive has read already: fields would be written as if
+/// they were not there.
 fn what_changes_fields_comes_first(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let on_fields = source.fields.iter().flat_map(|field| &field.field.attrs);
     let on_fields = on_fields.filter(|attr| is_last_segment(attr.path(), "serde_as"));

@@ -92,7 +92,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// What the ids are: by what serde reads where it can read them, and else by the name of their type.
+/// What the ids are: by what serde reads where it can read them, and else by the name of their
+/// type.
 fn id_type(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
     // Output:

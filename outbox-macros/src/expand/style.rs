@@ -1,12 +1,13 @@
-//! Names that a lint objects to, as those of another language: the user was told, or said that it is meant so.
+//! Names that a lint objects to, as those of another language: the user was told, or said that it
+//! is meant so.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Ident;
 use syn::ext::IdentExt;
 
-/// Silences the lints about names where one of the fields, or of the types and variants, is not named as usual. Elsewhere there is
-/// nothing to allow, which a crate might forbid.
+/// Silences the lints about names where one of the fields, or of the types and variants, is not
+/// named as usual. Elsewhere there is nothing to allow, which a crate might forbid.
 pub(super) fn silence<'a>(
     types: impl IntoIterator<Item = &'a Ident>,
     fields: impl IntoIterator<Item = &'a Ident>,

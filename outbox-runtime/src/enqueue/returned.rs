@@ -10,7 +10,8 @@ use uuid::Uuid;
 use super::Enqueued;
 use crate::error::{BoxError, EnqueueError};
 
-/// The value, unless it is an answer that says that the event was refused, or several of which one says so.
+/// The value, unless it is an answer that says that the event was refused, or several of which one
+/// says so.
 pub(crate) fn unless_refused<T: 'static>(value: T) -> Result<T, BoxError> {
     let mut value = Some(value);
     let slot: &mut dyn Any = &mut value;

@@ -18,8 +18,9 @@ use uuid::Uuid;
 /// application that keeps its ids as strings instead, or no longer does, leaves the events of an entity in order. Whoever
 /// needs the string takes `to_string()`, which is the same for both.
 ///
-/// A UUID that is written in another way, such as in upper case (`uuidString` in Swift) or in braces, is a string of its own, as
-/// the service may tell the two apart: an application that has both forms makes them one before it enqueues.
+/// A UUID that is written in another way, such as in upper case (`uuidString` in Swift) or in
+/// braces, is a string of its own, as the service may tell the two apart: an application that has
+/// both forms makes them one before it enqueues.
 ///
 /// # Examples
 ///
@@ -171,7 +172,8 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
     }
 }
 
-/// What the type of an `#[outbox(user_id)]` field must be: a string, a UUID, an integer, or a type that says how to be one.
+/// What the type of an `#[outbox(user_id)]` field must be: a string, a UUID, an integer, or a type
+/// that says how to be one.
 ///
 /// # Examples
 ///

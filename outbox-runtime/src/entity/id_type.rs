@@ -11,8 +11,8 @@ use uuid::Uuid;
 
 use super::EntityId;
 
-/// What the ids of an entity are: UUIDs, integers, texts, or something else that has a name. For the
-/// [wire lock](crate::wire_lock), which tells when an update of the application changes it.
+/// What the ids of an entity are: UUIDs, integers, texts, or something else that has a name. For
+/// the [wire lock](crate::wire_lock), which tells when an update of the application changes it.
 ///
 /// # Examples
 ///

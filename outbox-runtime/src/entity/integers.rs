@@ -19,8 +19,8 @@ from_smaller_integers!(i8 i16 i32 u8 u16 u32);
 
 macro_rules! from_larger_integers {
     ($($integer:ty)+) => {$(
-        /// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger integer, and no id is lost or
-        /// becomes another.
+        /// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger
+        /// integer, and no id is lost or becomes another.
         ///
         /// # Examples
         ///

@@ -45,7 +45,8 @@ pub trait OutboxEntity: Sized + 'static {
     /// Which entity this is.
     fn entity_id(&self) -> EntityId;
 
-    /// What its ids are, for the [wire lock](crate::wire_lock). Default: not told, so that a change is not noticed.
+    /// What its ids are, for the [wire lock](crate::wire_lock). Default: not told, so that a change
+    /// is not noticed.
     #[must_use]
     fn entity_id_type() -> EntityIdType {
         EntityIdType::UNKNOWN

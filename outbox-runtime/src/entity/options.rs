@@ -40,8 +40,9 @@ pub enum Charge {
     /// are given back, so that an outage makes no dead letters.
     #[default]
     Evidence,
-    /// Each. For a type whose events must not be tried more often than `max_attempts` says, whatever the service's state. What is
-    /// [rejected](crate::HandlerError::permanent) is a dead letter at once, as ever, also while all that is sent is rejected.
+    /// Each. For a type whose events must not be tried more often than `max_attempts` says,
+    /// whatever the service's state. What is [rejected](crate::HandlerError::permanent) is a dead
+    /// letter at once, as ever, also while all that is sent is rejected.
     Always,
 }
 
@@ -50,9 +51,10 @@ pub enum Charge {
 /// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
 /// do not wait for each other, whatever they are about.
 ///
-/// An event keeps the order that it was enqueued with. Where an update of the application changes the order of a type, an event
-/// that is enqueued after it waits for those of its type and entity that wait from before, and goes by the new order otherwise:
-/// with `"user"`, an older event of another entity may still be sent after it. A warning in the log tells when one of the older is
+/// An event keeps the order that it was enqueued with. Where an update of the application changes
+/// the order of a type, an event that is enqueued after it waits for those of its type and entity
+/// that wait from before, and goes by the new order otherwise: with `"user"`, an older event of
+/// another entity may still be sent after it. A warning in the log tells when one of the older is
 /// delivered, and the [wire lock](crate::wire_lock) when the order changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]

@@ -93,8 +93,8 @@ stored_word!(RefusalClass, "refusal class", {
 
 impl RefusalClass {
     /// Whether an attempt counts that is refused so, where the event is to blame. One that does not
-    /// count is a [deferral](crate::OutboxEvent::deferrals), or, where it is a rejection, final: what
-    /// counts attempts has no say in it.
+    /// count is a [deferral](crate::OutboxEvent::deferrals), or, where it is a rejection, final:
+    /// what counts attempts has no say in it.
     pub(crate) fn is_charged(self) -> bool {
         match self {
             Self::Retry | Self::Timeout | Self::Panic => true,

@@ -1,7 +1,8 @@
-//! Paths in the ledger, whose columns are text: each as a text of its own, from which the path can be had back.
+//! Paths in the ledger, whose columns are text: each as a text of its own, from which the path can
+//! be had back.
 //!
-//! A path that is UTF-8 is written as it is. On Unix a path is bytes, and what is no UTF-8 is written in hexadecimal: replaced
-//! characters would make one path of two.
+//! A path that is UTF-8 is written as it is. On Unix a path is bytes, and what is no UTF-8 is
+//! written in hexadecimal: replaced characters would make one path of two.
 
 #[cfg(unix)]
 use std::ffi::OsString;

@@ -184,8 +184,8 @@ impl Sight {
             .sum();
         let end = before.saturating_add(column).min(json.len());
         let read = json.get(..end).unwrap_or(json).trim_ascii_end();
-        // After an error in the last field of an object the end of the object is read as well. A field that is missing is missed at
-        // that end.
+        // After an error in the last field of an object the end of the object is read as well. A
+        // field that is missing is missed at that end.
         let is_missing = error.to_string().contains("missing field `");
         let read = match read {
             [within @ .., b'}' | b']'] if !is_missing => within,

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The names of a struct's fields. `None` where it does not name them one by one, as with something flattened: any key may be one
-/// of a map then.
+/// The names of a struct's fields. `None` where it does not name them one by one, as with something
+/// flattened: any key may be one of a map then.
 pub(crate) fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     T::deserialize(Asked).err().and_then(|answer| answer.0)
 }

@@ -75,7 +75,8 @@ fn cannot_say(path: &str, what: &str) -> String {
     )
 }
 
-/// The error without what may be a value: a key of a map, or the text of a `Serialize` of the application's own.
+/// The error without what may be a value: a key of a map, or the text of a `Serialize` of the
+/// application's own.
 pub(crate) fn without_values(error: &serde_json::Error) -> serde_json::Error {
     let text = error.to_string();
     let float = ["NaN", "infinity", "-infinity"]

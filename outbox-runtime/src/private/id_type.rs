@@ -8,8 +8,9 @@ use serde::de::DeserializeOwned;
 use crate::entity::EntityIdType;
 use crate::wire_lock::Shape;
 
-/// Stands for a type. Generated code asks `&IdOf<T>`, so that the compiler takes [`IdByShape`] where serde can read the type, and
-/// [`IdByName`], which is one reference further away, where it cannot.
+/// Stands for a type. Generated code asks `&IdOf<T>`, so that the compiler takes [`IdByShape`]
+/// where serde can read the type, and [`IdByName`], which is one reference further away, where it
+/// cannot.
 #[derive(Debug)]
 pub struct IdOf<T>(PhantomData<T>);
 
@@ -18,7 +19,8 @@ impl<T> IdOf<T> {
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// Serde reads a `&str` only of what is `'static` itself, which the compiler notices too late to take another method.
+/// Serde reads a `&str` only of what is `'static` itself, which the compiler notices too late to
+/// take another method.
 impl IdOf<&'static str> {
     /// Strings.
     #[must_use]

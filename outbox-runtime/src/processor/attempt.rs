@@ -29,8 +29,8 @@ pub(super) enum Ended {
     Panicked(String),
 }
 
-/// Runs the handler until it answers or its time is up. Tells how long that took, too: by a stopwatch, or by the clock where that
-/// says more, as it does where time is virtual.
+/// Runs the handler until it answers or its time is up. Tells how long that took, too: by a
+/// stopwatch, or by the clock where that says more, as it does where time is virtual.
 pub(super) async fn run(
     handler: Arc<dyn OutboxEventHandler>,
     claim: Arc<Claim>,

@@ -66,7 +66,8 @@ pub struct ProcessorBuilder {
 /// More than any machine has use for. What is asked beyond it is the same as this.
 const MOST: usize = 65_536;
 
-/// It is renewed a third after it was granted, which is a commit: more often, and a run would do nothing else.
+/// It is renewed a third after it was granted, which is a commit: more often, and a run would do
+/// nothing else.
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 
 /// What a run goes by.
@@ -90,10 +91,11 @@ pub(super) struct Settings {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Rejections {
-    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of their
-    /// neighbors got through, something else is wrong: a deployment, a changed address. Then nothing is
-    /// sent but one probe a minute, and nothing is buried, until one gets through. A probe each of whose
-    /// failures counts ([`Charge::Always`], one attempt) is a dead letter all the same: it is not sent twice.
+    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of
+    /// their neighbors got through, something else is wrong: a deployment, a changed address. Then
+    /// nothing is sent but one probe a minute, and nothing is buried, until one gets through. A
+    /// probe each of whose failures counts ([`Charge::Always`], one attempt) is a dead letter all
+    /// the same: it is not sent twice.
     #[default]
     Pause,
     /// Each is a dead letter, however many they are.
@@ -205,9 +207,9 @@ impl ProcessorBuilder {
         self
     }
 
-    /// For how long a claim holds unless it is renewed, which happens every third of it while the handler runs: how
-    /// long the work of a process that died is left alone. Longer than any timeout, and at least 10 ms. Entities may have their
-    /// own. Default: 60 s.
+    /// For how long a claim holds unless it is renewed, which happens every third of it while the
+    /// handler runs: how long the work of a process that died is left alone. Longer than any
+    /// timeout, and at least 10 ms. Entities may have their own. Default: 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self

@@ -66,7 +66,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read; `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a store.
+    /// Where the store cannot be read; `NotAllowedHere` inside a
+    /// [`transaction`](crate::SqliteStore::transaction) of a store.
     ///
     /// # Cancel safety
     ///

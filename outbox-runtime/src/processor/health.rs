@@ -183,7 +183,8 @@ impl Trouble {
 pub(super) struct Ending {
     /// What the handlers came to, or why the last outcomes could not be recorded.
     pub(super) stopped: Result<Stopped, StoreError>,
-    /// The store was closed under the run, or its file is gone, which ended it without being told to.
+    /// The store was closed under the run, or its file is gone, which ended it without being told
+    /// to.
     pub(super) closed_by: Option<StoreError>,
 }
 

@@ -170,8 +170,8 @@ impl Running {
         }
     }
 
-    /// Resolves when the run has ended: because somebody stopped it, its store was closed, the store's file was deleted or replaced, or its
-    /// runtime shut down.
+    /// Resolves when the run has ended: because somebody stopped it, its store was closed, the
+    /// store's file was deleted or replaced, or its runtime shut down.
     ///
     /// # Errors
     ///
@@ -204,8 +204,8 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded; the run goes on then. `NotAllowedHere` inside a
-    /// [`transaction`](crate::SqliteStore::transaction) of a store, where nothing is suspended.
+    /// Where the last outcomes could not be recorded; the run goes on then. `NotAllowedHere` inside
+    /// a [`transaction`](crate::SqliteStore::transaction) of a store, where nothing is suspended.
     ///
     /// # Cancel safety
     ///
@@ -245,9 +245,10 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded, although a passing fault was waited out until the deadline. Their events are
-    /// delivered again, under the same keys, once their leases have ended. `NotAllowedHere` inside a
-    /// [`transaction`](crate::SqliteStore::transaction) of a store: the stop has begun, and cannot be waited for there.
+    /// Where the last outcomes could not be recorded, although a passing fault was waited out until
+    /// the deadline. Their events are delivered again, under the same keys, once their leases have
+    /// ended. `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a
+    /// store: the stop has begun, and cannot be waited for there.
     ///
     /// # Cancel safety
     ///

@@ -57,9 +57,10 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// [`ExportError`]: the store failed, or the file is there already or cannot be written. Nothing is deleted that was not
-    /// written before. The user is signed out all the same, but inside a [`transaction`](crate::SqliteStore::transaction) of a
-    /// store, where it is refused (`NotAllowedHere`) and nothing is done.
+    /// [`ExportError`]: the store failed, or the file is there already or cannot be written.
+    /// Nothing is deleted that was not written before. The user is signed out all the same, but
+    /// inside a [`transaction`](crate::SqliteStore::transaction) of a store, where it is refused
+    /// (`NotAllowedHere`) and nothing is done.
     ///
     /// # Cancel safety
     ///

@@ -30,8 +30,8 @@ pub(super) fn each(json: &[u8], shown: &[&str], mut found: impl FnMut(Leaf<'_>))
 
 /// The path of what stands at the end of `json`, the beginning of a JSON text: `visits[2].reason`. Empty for the text itself.
 ///
-/// Within the fields of the outermost object that `shown` does not name, keys are `*`: they may be those of a map. So are keys of the
-/// outermost object itself that are not `named`.
+/// Within the fields of the outermost object that `shown` does not name, keys are `*`: they may be
+/// those of a map. So are keys of the outermost object itself that are not `named`.
 pub(crate) fn path_at(json: &[u8], shown: &[&str], named: impl Fn(&str) -> bool) -> String {
     enum Place<'a> {
         Key(Option<&'a [u8]>),

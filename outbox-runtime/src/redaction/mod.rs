@@ -47,16 +47,18 @@ pub enum Sensitive {
 ///
 /// # What is found
 ///
-/// Every string and number within a value, as JSON has it, the keys of maps and the variants of enums. Booleans, `null` and the names
-/// of fields are not searched for.
+/// Every string and number within a value, as JSON has it, the keys of maps and the variants of
+/// enums. Booleans, `null` and the names of fields are not searched for.
 ///
-/// - A string is found as it is, on one line, and however JSON, `Debug`, Python or PHP escape it (`\n`, `\"`, `\/`, `\u00fc`,
-///   `\u{fc}`, `\xfc`), bytes (`\xc3\xbc`), URLs (`%C3%BC`, `+`) and HTML (`&#252;`, `&amp;`), also one within the other, three
-///   times.
-/// - A number is found in its usual spellings: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as `4,915` or `4 915`; `-5` as `5`;
-///   `0.5` as `.5`.
-/// - A time is found with a space or a `T` between date and time, with and without its fraction and its zone.
-/// - A variant is found in the usual spellings of names: `very_sad` as `VerySad`, `verySad`, `VERY_SAD`, `very-sad`.
+/// - A string is found as it is, on one line, and however JSON, `Debug`, Python or PHP escape it
+///   (`\n`, `\"`, `\/`, `\u00fc`, `\u{fc}`, `\xfc`), bytes (`\xc3\xbc`), URLs (`%C3%BC`, `+`) and
+///   HTML (`&#252;`, `&amp;`), also one within the other, three times.
+/// - A number is found in its usual spellings: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as
+///   `4,915` or `4 915`; `-5` as `5`; `0.5` as `.5`.
+/// - A time is found with a space or a `T` between date and time, with and without its fraction and
+///   its zone.
+/// - A variant is found in the usual spellings of names: `very_sad` as `VerySad`, `verySad`,
+///   `VERY_SAD`, `very-sad`.
 /// - Of a value of more than 64 bytes, its first 64 bytes are found, and what follows is hidden as far as it is the value: a service
 ///   that cuts what it repeats shows nothing either.
 ///

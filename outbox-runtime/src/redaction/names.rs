@@ -1,6 +1,8 @@
-//! What stands in JSON as a key and is a value all the same: the keys of maps, and the variants of enums.
+//! What stands in JSON as a key and is a value all the same: the keys of maps, and the variants of
+//! enums.
 //!
-//! JSON does not tell a map from a struct, whose keys are the names of its fields. The value itself does, when it is serialized.
+//! JSON does not tell a map from a struct, whose keys are the names of its fields. The value itself
+//! does, when it is serialized.
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
@@ -15,7 +17,8 @@ pub(super) enum Name {
     Variant(&'static str),
 }
 
-/// Every key of a map and every variant within a value, but for what is in the fields of the outermost object that `shown` names.
+/// Every key of a map and every variant within a value, but for what is in the fields of the
+/// outermost object that `shown` names.
 pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> {
     let names = RefCell::new(Vec::new());
     // A value that cannot be serialized hides the whole text, whatever was found.
@@ -263,7 +266,8 @@ impl ser::SerializeMap for Walk<'_> {
     }
 }
 
-/// A variant's name in the forms in which programs write it: `very_sad`, `VerySad`, `verySad`, `VERY_SAD`, `very-sad`, `very sad`.
+/// A variant's name in the forms in which programs write it: `very_sad`, `VerySad`, `verySad`,
+/// `VERY_SAD`, `very-sad`, `very sad`.
 pub(super) fn spellings(variant: &str) -> Vec<String> {
     let words = words(variant);
     let lower = |word: &String| word.to_lowercase();

@@ -103,7 +103,8 @@ impl Numbers {
     }
 }
 
-/// What a number looks like as an `f32` that is printed as an `f64`: so `0.1` is `0.10000000149011612`, and `0.100000001` is `0.1`.
+/// What a number looks like as an `f32` that is printed as an `f64`: so `0.1` is
+/// `0.10000000149011612`, and `0.100000001` is `0.1`.
 fn single(number: f64) -> Option<u64> {
     #[allow(clippy::cast_possible_truncation, reason = "that is the point")]
     let single = number as f32;
@@ -114,7 +115,8 @@ fn single(number: f64) -> Option<u64> {
 const GROUPS: [char; 9] = [
     ',', '.', '\'', '_', ' ', '\u{a0}', '\u{2009}', '\u{2019}', '\u{202f}',
 ];
-/// How many digits a group has: three, two in India, four in China. The last one has at least three.
+/// How many digits a group has: three, two in India, four in China. The last one has at least
+/// three.
 const GROUP_DIGITS: std::ops::RangeInclusive<usize> = 2..=4;
 /// No number has more groups.
 const MOST_GROUPS: usize = 16;
@@ -125,8 +127,8 @@ fn digits_from(bytes: &[u8], at: usize) -> usize {
     at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Where the digits before a fraction may end that begin with those from `start` to `at`: with none of the groups behind them, with
-/// one, ..
+/// Where the digits before a fraction may end that begin with those from `start` to `at`: with none
+/// of the groups behind them, with one, ..
 fn groups_from(bytes: &[u8], start: usize, mut at: usize) -> Vec<usize> {
     let mut ends = vec![at];
     if at - start > *GROUP_DIGITS.end() {

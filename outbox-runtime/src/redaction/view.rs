@@ -98,7 +98,8 @@ fn escape(rest: &str) -> Option<(char, usize)> {
     })
 }
 
-/// The bytes of one character, each in two hexadecimal digits and all but the first behind `mark`: `c3%bc`. What is no UTF-8 is Latin-1, as Python has it.
+/// The bytes of one character, each in two hexadecimal digits and all but the first behind `mark`:
+/// `c3%bc`. What is no UTF-8 is Latin-1, as Python has it.
 fn byte_escapes(rest: &str, mark: &str) -> Option<(char, usize)> {
     let byte = |at: usize| {
         let byte = hex(rest.get(at..at + 2)?)?;

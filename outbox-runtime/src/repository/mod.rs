@@ -31,11 +31,13 @@ mod shared; // a store behind a pointer
 /// 2. **Idempotent by id.** An event whose id is there with the same content is not written again; with other content
 ///    it is [`EnqueueError::Conflict`] and the first is kept. What counts is what was first enqueued under the id,
 ///    whatever was folded into that event later, or it into another, as long as the event that carries it is there.
-/// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of each lane, whatever the
-///    priorities. [`Order`](crate::Order) tells which events are one: those of an entity of a user, those of a user, or
-///    each alone. Events of types with different orders do not wait for each other. Where a type has another order than it had,
-///    those of an entity that were enqueued under the one go before those that were enqueued later under the other. A dead event
-///    holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go on.
+/// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of
+///    each lane, whatever the priorities. [`Order`](crate::Order) tells which events are one: those
+///    of an entity of a user, those of a user, or each alone. Events of types with different orders
+///    do not wait for each other. Where a type has another order than it had, those of an entity
+///    that were enqueued under the one go before those that were enqueued later under the other. A
+///    dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go
+///    on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
 /// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
@@ -82,9 +84,10 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
 
     /// The events of one status.
     ///
-    /// Whoever lists one status after the other while somebody delivers may miss an event that goes from one to the next in between,
-    /// and may see it twice: [`statistics`](Self::statistics) and [`fetch_events_for_entity`](Self::fetch_events_for_entity) tell how
-    /// things are at one moment.
+    /// Whoever lists one status after the other while somebody delivers may miss an event that goes
+    /// from one to the next in between, and may see it twice: [`statistics`](Self::statistics) and
+    /// [`fetch_events_for_entity`](Self::fetch_events_for_entity) tell how things are at one
+    /// moment.
     async fn fetch_events(
         &self,
         status: OutboxStatus,
@@ -230,8 +233,9 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         user_id: Option<&str>,
     ) -> Result<Vec<PendingDelete>, StoreError>;
 
-    /// The types of the events that wait for their delivery, each once, in ascending order: so a worker that cannot name the types
-    /// that it takes can ask about all of them at once. Types of which all events are with handlers or dead may be among them.
+    /// The types of the events that wait for their delivery, each once, in ascending order: so a
+    /// worker that cannot name the types that it takes can ask about all of them at once. Types of
+    /// which all events are with handlers or dead may be among them.
     ///
     /// Default: found by listing all that waits.
     async fn event_types(&self) -> Result<Vec<String>, StoreError> {

@@ -94,9 +94,9 @@ impl EventShapes {
 
     /// What could not be looked at, so that a change of it is not noticed: `moodEntry v1: scores{}`.
     ///
-    /// That is what stands behind the key of a map, an element of a tuple or a field beside `#[serde(flatten)]` that takes none of the
-    /// values that are tried, as its type has rules of its own; and what is within an id that serde does not read. `assert_wire_lock`
-    /// warns of it.
+    /// That is what stands behind the key of a map, an element of a tuple or a field beside
+    /// `#[serde(flatten)]` that takes none of the values that are tried, as its type has rules of
+    /// its own; and what is within an id that serde does not read. `assert_wire_lock` warns of it.
     #[must_use]
     pub fn unseen(&self) -> &[String] {
         &self.unseen

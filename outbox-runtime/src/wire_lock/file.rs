@@ -39,7 +39,8 @@ pub(super) struct Recorded {
     /// Which events wait for each other, as a word. Older formats do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) order: Option<String>,
-    /// What the ids of the entity are. Older formats, and entities that are written by hand, do not tell.
+    /// What the ids of the entity are. Older formats, and entities that are written by hand, do not
+    /// tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entity_id: Option<String>,
     pub(super) versions: Versions,

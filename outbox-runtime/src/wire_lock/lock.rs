@@ -223,7 +223,8 @@ fn keys_changed(event: &EventShapes, known: &Recorded) -> impl Iterator<Item = F
     order.into_iter().chain(id)
 }
 
-/// The event types of a set of which the file does not tell what keeps them in order: an older version of this library wrote it.
+/// The event types of a set of which the file does not tell what keeps them in order: an older
+/// version of this library wrote it.
 fn without_keys(folder: &Path, set: &str) -> Vec<String> {
     let Ok(Some(file)) = LockFile::read(&folder.join(FILE_NAME)) else {
         return Vec::new();

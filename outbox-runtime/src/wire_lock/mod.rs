@@ -31,8 +31,9 @@
 //!
 //! [`check`] and [`update`] do the same with a [`WireLockError`] instead of a panic, and in any folder.
 //!
-//! Beside the shapes the file has what keeps the events of a type in order: its `order`, and what its ids are (UUIDs, integers,
-//! texts). Where one of these changed, the test says what that means for rows that wait, and an update accepts it.
+//! Beside the shapes the file has what keeps the events of a type in order: its `order`, and what
+//! its ids are (UUIDs, integers, texts). Where one of these changed, the test says what that means
+//! for rows that wait, and an update accepts it.
 //!
 //! # What is not seen
 //!
@@ -50,8 +51,9 @@
 //! - whether a field may be absent, where the others are not to be had (`constrained` ones and those of recursive types):
 //!   an `Option` counts as one that may, everything else as one that may not;
 //! - that a name of a variant is an alias: it counts as a variant;
-//! - what an id is that serde does not read: of such a type the name alone is compared; nor what the ids of an entity are that is
-//!   written by hand, unless it says so with [`entity_id_type`](crate::OutboxEntity::entity_id_type).
+//! - what an id is that serde does not read: of such a type the name alone is compared; nor what
+//!   the ids of an entity are that is written by hand, unless it says so with
+//!   [`entity_id_type`](crate::OutboxEntity::entity_id_type).
 //!
 //! What stands behind the key of a map or an element of a tuple that takes none of the samples is not seen at all. [`EventShapes::unseen`]
 //! has the paths, and the assertion prints them as warnings.

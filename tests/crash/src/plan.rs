@@ -56,8 +56,8 @@ pub enum Work {
         /// The number of the first.
         first: u32,
     },
-    /// Enqueues so many, each in a transaction of the store and in an entity of its own, all of which wait at once. Nothing is
-    /// delivered.
+    /// Enqueues so many, each in a transaction of the store and in an entity of its own, all of
+    /// which wait at once. Nothing is delivered.
     Together {
         /// How many.
         count: u32,

@@ -70,10 +70,12 @@ impl Database {
         count.unsigned_abs()
     }
 
-    /// The entities of all that is neither delivered nor dead, by one statement, so that nothing moves meanwhile.
+    /// The entities of all that is neither delivered nor dead, by one statement, so that nothing
+    /// moves meanwhile.
     ///
-    /// Listed status by status, an event that changes its own in between is in none of the lists: a dead process has it when
-    /// what is pending is listed, and it is pending when what processes have is.
+    /// Listed status by status, an event that changes its own in between is in none of the lists: a
+    /// dead process has it when what is pending is listed, and it is pending when what processes
+    /// have is.
     ///
     /// # Errors
     ///

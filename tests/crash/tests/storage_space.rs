@@ -79,8 +79,8 @@ fn a_limit_on_the_size_of_files_is_waited_out_and_loses_nothing() {
     });
 }
 
-/// Whether the lack was one of a moment, such as while a descriptor was in use for the look at other
-/// processes: work goes on although the limit is what it was.
+/// Whether the lack was one of a moment, such as while a descriptor was in use for the look at
+/// other processes: work goes on although the limit is what it was.
 fn is_got_over(arena: &Arena) -> bool {
     let (acknowledged, refused) = (arena.acknowledged(), arena.refusals().len());
     let goes_on = || arena.acknowledged() > acknowledged + 20;

@@ -1,4 +1,5 @@
-//! A store whose file is encrypted: the key is given first on each connection, and nothing can be read without it.
+//! A store whose file is encrypted: the key is given first on each connection, and nothing can be
+//! read without it.
 
 use std::path::Path;
 

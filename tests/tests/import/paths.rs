@@ -1,4 +1,5 @@
-//! Folders whose names are not UTF-8: on Unix a path is bytes, and two of them may look alike as text.
+//! Folders whose names are not UTF-8: on Unix a path is bytes, and two of them may look alike as
+//! text.
 #![cfg(unix)]
 
 use std::ffi::OsStr;

@@ -765,7 +765,8 @@ impl Row {
         };
     }
 
-    /// Whether they are about the same although they are in lanes of two orders: then the older one goes first.
+    /// Whether they are about the same although they are in lanes of two orders: then the older one
+    /// goes first.
     fn is_kin_of(&self, other: &Self) -> bool {
         let about = |row: &Self| (row.change.draft, row.change.entity, row.change.user);
         self.order != other.order && about(self) == about(other)

@@ -124,8 +124,9 @@ fn told<E: Wire>(conn: &Connection, user_id: &str) -> Result<Vec<Told<E>>, BoxEr
 
 /// What was changed here, and the service has not heard yet.
 ///
-/// In the transaction that would write over it, as it may be changed at any time before. And by one statement: listed status by
-/// status, an event that goes from one to the next in between can be in none of the lists.
+/// In the transaction that would write over it, as it may be changed at any time before. And by one
+/// statement: listed status by status, an event that goes from one to the next in between can be in
+/// none of the lists.
 fn changed(conn: &Connection, user_id: &str) -> rusqlite::Result<HashSet<LocalId>> {
     conn.prepare(
         "SELECT DISTINCT entity_id FROM outbox_events WHERE user_id = ?1 AND status <> 'completed'",

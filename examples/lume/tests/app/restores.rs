@@ -66,13 +66,15 @@ async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
     assert_eq!(scene.held("journal"), 0);
 }
 
-/// Failure 43: what the service answered is older than a change that is made while it is on its way.
+/// Failure 43: what the service answered is older than a change that is made while it is on its
+/// way.
 #[tokio::test]
 async fn what_is_changed_while_the_service_is_asked_stays_as_it_is_here() {
     let scene = Scene::new().await;
     let edited = scene.add_mood(0.3).await;
     scene.deliver().await;
-    // While this transaction lasts, the change waits behind it, and what is restored behind the change.
+    // While this transaction lasts, the change waits behind it, and what is restored behind the
+    // change.
     let (release, released) = std::sync::mpsc::channel::<()>();
     let busy = scene.store().transaction(move |_| Ok(released.recv()?));
     let user = scene.user();

@@ -96,7 +96,8 @@ fn silence(metadata: &MetadataFields<'_>) -> Option<TokenStream> {
     style::silence([], metadata.fields.iter().map(|field| field.ident))
 }
 
-/// Has serde ask for what the struct asks for, and for nothing else: of `<T as Owner>::Id` it would ask that `T` is serialized.
+/// Has serde ask for what the struct asks for, and for nothing else: of `<T as Owner>::Id` it would
+/// ask that `T` is serialized.
 fn bound(where_clause: Option<&TokenStream>) -> Option<TokenStream> {
     where_clause.map(|_| quote!(, bound = ""))
 }

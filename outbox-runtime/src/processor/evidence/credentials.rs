@@ -103,8 +103,8 @@ enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     Nothing,
-    /// One at an endpoint that has not refused them, while they wait for a refresh: as others may have good use for
-    /// them, and as the time of the refresh may never be that of a probe there.
+    /// One at an endpoint that has not refused them, while they wait for a refresh: as others may
+    /// have good use for them, and as the time of the refresh may never be that of a probe there.
     Elsewhere,
     OneAttempt,
 }
@@ -162,8 +162,8 @@ impl Credentials {
         user.trials = user.trials.wrapping_add(1);
     }
 
-    /// An attempt that began under `number` was let through. Where no other one of the user is under way,
-    /// nothing need be remembered of them any more.
+    /// An attempt that began under `number` was let through. Where no other one of the user is
+    /// under way, nothing need be remembered of them any more.
     pub(super) fn granted(&mut self, user_id: &str, number: u64, is_last: bool) {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
@@ -212,7 +212,8 @@ impl Credentials {
     ) {
         let refreshing = |user: &&mut User| user.state == Access::Refreshing;
         let Some(user) = self.users.get_mut(user_id).filter(refreshing) else {
-            // The user has signed in meanwhile: what came of the credentials before says nothing about those of now.
+            // The user has signed in meanwhile: what came of the credentials before says nothing
+            // about those of now.
             return;
         };
         let delay = refresh_delay(user.in_vain);
@@ -230,7 +231,8 @@ impl Credentials {
         }
     }
 
-    /// A refresh was stopped before it said anything: it is due again, unless the user has credentials meanwhile.
+    /// A refresh was stopped before it said anything: it is due again, unless the user has
+    /// credentials meanwhile.
     pub(in crate::processor) fn refresh_stopped(&mut self, user_id: &str, now: DateTime<Utc>) {
         let user = self.users.get_mut(user_id);
         if let Some(user) = user.filter(|user| user.state == Access::Refreshing) {

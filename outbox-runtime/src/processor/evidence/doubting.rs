@@ -14,8 +14,8 @@ use crate::event::RefusalClass;
 const DESTINATIONS: usize = 3;
 
 impl Evidence {
-    /// An attempt was refused for a reason that may be the event's or the world's. Returns the refusals
-    /// that this decides; where it is not among them, it is in doubt.
+    /// An attempt was refused for a reason that may be the event's or the world's. Returns the
+    /// refusals that this decides; where it is not among them, it is in doubt.
     pub(in crate::processor) fn doubted(
         &mut self,
         refused: Refused,
@@ -69,7 +69,8 @@ impl Evidence {
 
     /// Nobody gets through: a circuit opens, and everything in it that is in doubt is given back.
     ///
-    /// Where there was nobody else to be tried, what was told apart before is its own fault all the same.
+    /// Where there was nobody else to be tried, what was told apart before is its own fault all the
+    /// same.
     fn decide_as_outage(
         &mut self,
         endpoint: &Node,

@@ -60,8 +60,8 @@ impl Evidence {
         })
     }
 
-    /// Everything at which nobody gets through: circuits that are open, the widest first, rate limits for which no
-    /// pause was long enough, and credentials that were refreshed in vain.
+    /// Everything at which nobody gets through: circuits that are open, the widest first, rate
+    /// limits for which no pause was long enough, and credentials that were refreshed in vain.
     pub(in crate::processor) fn outages(&self) -> Vec<Outage> {
         let circuits = self
             .circuits

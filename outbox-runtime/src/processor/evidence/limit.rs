@@ -118,13 +118,14 @@ impl Limit {
         self.open_since.is_none()
     }
 
-    /// Whether the service refused what was tried after a pause, too, and nobody has got through since.
+    /// Whether the service refused what was tried after a pause, too, and nobody has got through
+    /// since.
     pub(super) fn is_in_vain(&self) -> bool {
         self.is_on_trial() && self.in_a_row > 0
     }
 
-    /// Which event is tried: alternately the one that was not tried for longest and the newest, so that a
-    /// newcomer need not wait for everything that was refused before it.
+    /// Which event is tried: alternately the one that was not tried for longest and the newest, so
+    /// that a newcomer need not wait for everything that was refused before it.
     pub(super) fn order(&self) -> ClaimOrder {
         if self.in_a_row.is_multiple_of(2) {
             ClaimOrder::LeastRecent

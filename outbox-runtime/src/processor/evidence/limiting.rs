@@ -74,8 +74,8 @@ impl Evidence {
         // Nobody can tell whose fault an earlier refusal was while nothing is sent.
         let mut judged = self.give_back(|facts| destination.has_attempt(facts));
         judged.push(if tells_apart {
-            // One that is refused whenever it comes up makes way for others more and more, though not as
-            // fast as one that no limit was in force for: it may just be unlucky.
+            // One that is refused whenever it comes up makes way for others more and more, though
+            // not as fast as one that no limit was in force for: it may just be unlucky.
             let pause = self.limits.get(&destination).map(|limit| limit.pause);
             let verdict = Verdict::Deferred { base: pause };
             Judged { refused, verdict }

@@ -61,7 +61,8 @@ impl Memory {
         }
     }
 
-    /// Where the lane is remembered it was refused again, for a reason that is not judged at this node.
+    /// Where the lane is remembered it was refused again, for a reason that is not judged at this
+    /// node.
     pub(super) fn renew(&mut self, node: &Node, lane: &Lane, passes: u64) {
         let key = (node.clone(), lane.clone());
         if let Some(entry) = self.refused.get_mut(&key) {

@@ -51,11 +51,13 @@ impl Evidence {
         judged
     }
 
-    /// The refusals that were in doubt are the events' own, as an attempt that began as `number` passed.
+    /// The refusals that were in doubt are the events' own, as an attempt that began as `number`
+    /// passed.
     ///
-    /// One that would bury its event is made once more where the event was not told apart before: that
-    /// others get through now says nothing about then, as the service may just have come back. It waits on
-    /// where that attempt had begun before it failed, as the service may have gone down in between.
+    /// One that would bury its event is made once more where the event was not told apart before:
+    /// that others get through now says nothing about then, as the service may just have come back.
+    /// It waits on where that attempt had begun before it failed, as the service may have gone down
+    /// in between.
     fn decide_as_own(&mut self, endpoint: &Node, number: u64, now: DateTime<Utc>) -> Vec<Judged> {
         let Some(mut doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
@@ -109,8 +111,8 @@ impl Evidence {
         streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
     }
 
-    /// Notes a rate limit of an endpoint. `true`: it is the endpoint that has one, as two lanes met it while
-    /// others passed at the same destination.
+    /// Notes a rate limit of an endpoint. `true`: it is the endpoint that has one, as two lanes met
+    /// it while others passed at the same destination.
     pub(super) fn is_limited_alone(&mut self, facts: &Facts) -> bool {
         let endpoint = facts.endpoint();
         let all = self.passes(&facts.destination());
@@ -129,8 +131,8 @@ impl Evidence {
 
     /// Notes a refusal at the nodes that it is judged at.
     ///
-    /// It is the lane's last one at every other node, too, where one of another class is judged: who got
-    /// through before it says nothing about the next.
+    /// It is the lane's last one at every other node, too, where one of another class is judged:
+    /// who got through before it says nothing about the next.
     pub(super) fn note(&mut self, nodes: &[&Node], facts: &Facts) {
         let lane = facts.lane();
         for node in nodes {

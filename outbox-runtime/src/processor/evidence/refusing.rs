@@ -1,4 +1,5 @@
-//! Refusals of a kind: credentials that are not accepted, and events that are understood and rejected.
+//! Refusals of a kind: credentials that are not accepted, and events that are understood and
+//! rejected.
 
 use std::time::Duration;
 
@@ -10,8 +11,8 @@ use super::{Evidence, Node, credentials};
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
 
-/// So many rejections of different lanes in a row, without a pass, are a fault of this program or of
-/// the service rather than of each event.
+/// So many rejections of different lanes in a row, without a pass, are a fault of this program or
+/// of the service rather than of each event.
 const REJECTIONS: usize = 20;
 
 /// So many users in a row whose refreshed credentials were refused are a fault of the service.
@@ -32,8 +33,8 @@ pub(in crate::processor) enum Finality {
 impl Evidence {
     /// The credentials of the event's user were refused.
     ///
-    /// They are good where others of the user's events get through. Then it is the event's own fault if others
-    /// do at its endpoint, too, and the endpoint's if nobody does.
+    /// They are good where others of the user's events get through. Then it is the event's own
+    /// fault if others do at its endpoint, too, and the endpoint's if nobody does.
     pub(in crate::processor) fn unauthenticated(
         &mut self,
         refused: Refused,

@@ -75,10 +75,12 @@ impl Restriction {
 
     /// Whether a claim of so many for this may bring what is part of `other`, too.
     ///
-    /// It goes by the order of the one that says how to go on: of two parts that are tried one event after the
-    /// other, one would otherwise have its turn whenever the other has, and never be the one that is tried.
+    /// It goes by the order of the one that says how to go on: of two parts that are tried one
+    /// event after the other, one would otherwise have its turn whenever the other has, and never
+    /// be the one that is tried.
     fn takes_in(&self, other: &Self, limit: usize) -> bool {
-        // Where credentials were just refused, nothing but the time of a probe keeps them from being tried again.
+        // Where credentials were just refused, nothing but the time of a probe keeps them from
+        // being tried again.
         let may_try = !other.is_elsewhere || self.kind == Kind::Open;
         may_try && other.room >= limit && rank(self.kind) <= rank(other.kind)
     }
@@ -97,7 +99,8 @@ impl Restriction {
         let is_claimed_by = |wider: &Self| {
             wider.node.contains(&self.node) && wider.claims_for(self) && was_asked(&wider.node)
         };
-        // What is tried elsewhere alone may be due, and is not claimed: the end of the pause is near.
+        // What is tried elsewhere alone may be due, and is not claimed: the end of the pause is
+        // near.
         let is_open_to_all = self.room > 0 && !self.is_elsewhere;
         is_open_to_all && (was_asked(&self.node) || all.iter().any(is_claimed_by))
     }
@@ -143,8 +146,8 @@ impl Restriction {
         wants.into_iter().filter(|want| want.limit > 0)
     }
 
-    /// Which event is tried next. One that has just come is, whoever was refused before: only where it is
-    /// the turn of those that wait for longest are others preferred to these.
+    /// Which event is tried next. One that has just come is, whoever was refused before: only where
+    /// it is the turn of those that wait for longest are others preferred to these.
     fn try_in(&mut self, order: ClaimOrder, avoid: Option<&str>, last_resort: &[Node]) {
         self.order = order;
         if order != ClaimOrder::Newest {

@@ -110,9 +110,9 @@ impl Run {
         }
     }
 
-    /// Stops the attempts, and the refresh of credentials, of the users that `which` picks, and waits until none of them runs.
-    /// What has ended by then counts as it ended, whenever anybody looks; the others are noted as not attempted. Returns how
-    /// many attempts these are.
+    /// Stops the attempts, and the refresh of credentials, of the users that `which` picks, and
+    /// waits until none of them runs. What has ended by then counts as it ended, whenever anybody
+    /// looks; the others are noted as not attempted. Returns how many attempts these are.
     pub(super) async fn give_back(&mut self, which: impl Fn(&str) -> bool) -> usize {
         self.take_in_ended();
         let picked = self.jobs.iter().filter_map(|(id, job)| match job {

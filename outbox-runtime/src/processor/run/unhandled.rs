@@ -1,8 +1,9 @@
 //! Event types that no handler takes: they are left alone, however many they are.
 //!
-//! Handlers that name their types are asked for nothing else. What one without names takes is known only when it is asked, so the first event of a
-//! type that nobody takes is claimed and given back. Where many such types are there, doing so one claim after the other would
-//! take long to come to what lies behind them: once some were met, the store is asked for all that it has.
+//! Handlers that name their types are asked for nothing else. What one without names takes is known
+//! only when it is asked, so the first event of a type that nobody takes is claimed and given back.
+//! Where many such types are there, doing so one claim after the other would take long to come to
+//! what lies behind them: once some were met, the store is asked for all that it has.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -27,8 +28,8 @@ impl Unhandled {
         &self.types
     }
 
-    /// Whether it is worth looking for more. Not for each that is met, as all events are looked through for it: somebody may go on
-    /// making types up.
+    /// Whether it is worth looking for more. Not for each that is met, as all events are looked
+    /// through for it: somebody may go on making types up.
     fn may_be_more(&self) -> bool {
         self.met > (self.types.len() / 8).min(MOST_MET)
     }

@@ -1,7 +1,7 @@
 //! Lanes: which events wait for each other, and who of them may go.
 //!
-//! An event waits for those before it in its lane, and for its elders: events of its type, entity and user that were enqueued before
-//! it under another order, and so are in another lane.
+//! An event waits for those before it in its lane, and for its elders: events of its type, entity
+//! and user that were enqueued before it under another order, and so are in another lane.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,8 @@ pub(super) enum Lane {
 #[derive(Default, Clone)]
 pub(super) struct Line {
     pub(super) open: BTreeSet<i64>,
-    /// The one that all others wait behind: the first, unless a handler had a later one when that was retried.
+    /// The one that all others wait behind: the first, unless a handler had a later one when that
+    /// was retried.
     pub(super) front: Option<i64>,
 }
 
@@ -86,7 +87,8 @@ impl State {
         }
     }
 
-    /// The open events of its type, entity and user that are in lanes of other orders, in seq order.
+    /// The open events of its type, entity and user that are in lanes of other orders, in seq
+    /// order.
     pub(super) fn kin(&self, event: &OutboxEvent) -> Vec<i64> {
         let orders = self.orders.get(&event.event_type);
         let others = orders.is_some_and(|orders| orders.keys().any(|order| *order != event.order));
@@ -104,8 +106,8 @@ impl State {
         kin.map(|other| other.seq).collect()
     }
 
-    /// The first of those that this event waits for although they are not in its lane: they were enqueued before it, when its type
-    /// had another order.
+    /// The first of those that this event waits for although they are not in its lane: they were
+    /// enqueued before it, when its type had another order.
     pub(super) fn first_elder(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
         let first = self.kin(event).first().copied()?;
         self.rows.get(&first).filter(|elder| elder.seq < event.seq)
@@ -152,8 +154,8 @@ impl State {
         open.filter_map(|seq| self.rows.get(seq))
     }
 
-    /// The event that `event` waits behind, if it does: the front of its lane, or an elder of that one, or who that waits behind, and
-    /// so on.
+    /// The event that `event` waits behind, if it does: the front of its lane, or an elder of that
+    /// one, or who that waits behind, and so on.
     pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
         let mut behind = self.next_before(event)?;
         // More lanes than anything real is behind.

@@ -36,7 +36,8 @@ pub(super) struct State {
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
     /// With a handler, by the end of the lease.
     pub(super) leased: BTreeSet<(DateTime<Utc>, i64)>,
-    /// The front of each is in one of the above, or dead, or behind an elder; the others are in none.
+    /// The front of each is in one of the above, or dead, or behind an elder; the others are in
+    /// none.
     pub(super) lanes: HashMap<Lane, Line>,
     /// How many events of each type are in lanes of which order: nearly always all of one.
     pub(super) orders: HashMap<String, HashMap<Order, usize>>,

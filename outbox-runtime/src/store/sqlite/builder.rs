@@ -145,36 +145,41 @@ impl SqliteStoreBuilder {
     }
 
     /// How long to wait for another connection's lock before an operation fails as
-    /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds. SQLite counts milliseconds in 32 bits: what is
-    /// longer than 24 days is 24 days.
+    /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds. SQLite counts milliseconds
+    /// in 32 bits: what is longer than 24 days is 24 days.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.settings.busy_timeout = timeout.min(LONGEST_BUSY_TIMEOUT);
         self
     }
 
-    /// How many requests may wait for the writer, and for the reader, before callers wait for a place: at least 1, at
-    /// most what a channel can hold (2<sup>61</sup> - 1 on 64-bit machines). Default: 1,024.
+    /// How many requests may wait for the writer, and for the reader, before callers wait for a
+    /// place: at least 1, at most what a channel can hold (2<sup>61</sup> - 1 on 64-bit machines).
+    /// Default: 1,024.
     pub fn queue_bound(mut self, bound: usize) -> Self {
         self.settings.queue_bound = bound.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// What must run first on each connection that the store opens, for `PRAGMA key` of an encrypted file, pragmas of the
-    /// app's own, and functions or collations that triggers and indices of the app use. Default: nothing.
+    /// What must run first on each connection that the store opens, for `PRAGMA key` of an
+    /// encrypted file, pragmas of the app's own, and functions or collations that triggers and
+    /// indices of the app use. Default: nothing.
     ///
-    /// It runs before any statement of the store on the connection that writes and on the one that reads, and again
-    /// whenever one is opened anew: after [`resume`](crate::OutboxRepository::resume), and after a commit that failed for the
-    /// medium. What the store sets itself comes afterwards: `journal_mode`, `synchronous`, `wal_autocheckpoint`,
-    /// `journal_size_limit`, `temp_store` and the busy timeout. The hook runs on the store's threads; it must not wait
-    /// for the store.
+    /// It runs before any statement of the store on the connection that writes and on the one that
+    /// reads, and again whenever one is opened anew: after
+    /// [`resume`](crate::OutboxRepository::resume), and after a commit that failed for the medium.
+    /// What the store sets itself comes afterwards: `journal_mode`, `synchronous`,
+    /// `wal_autocheckpoint`, `journal_size_limit`, `temp_store` and the busy timeout. The hook runs
+    /// on the store's threads; it must not wait for the store.
     ///
-    /// An error of the hook is an error of opening, with the hook's error as its source. Where the hook gives a wrong key,
-    /// opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The store keeps no copy of a key beside what the
-    /// closure holds, and neither [`count_statements`](Self::count_statements) nor `Debug` shows what the hook does. Connections
-    /// that the application opens itself need the same of the application.
+    /// An error of the hook is an error of opening, with the hook's error as its source. Where the
+    /// hook gives a wrong key, opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The
+    /// store keeps no copy of a key beside what the closure holds, and neither
+    /// [`count_statements`](Self::count_statements) nor `Debug` shows what the hook does.
+    /// Connections that the application opens itself need the same of the application.
     ///
-    /// `SQLCipher` is a SQLite of its own, which must be 3.51.3 or newer as any other: with rusqlite's feature
-    /// `bundled-sqlcipher` it is from rusqlite 0.40 on. Leave the feature `bundled` of this crate out with it.
+    /// `SQLCipher` is a SQLite of its own, which must be 3.51.3 or newer as any other: with
+    /// rusqlite's feature `bundled-sqlcipher` it is from rusqlite 0.40 on. Leave the feature
+    /// `bundled` of this crate out with it.
     ///
     /// # Examples
     ///
@@ -200,11 +205,13 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its commits, and what a process held
-    /// that was killed is taken up at once by the next, instead of when its leases end.
-    /// Events that are enqueued on the application's own connections are noticed all the same; after other statements of its own on
-    /// the outbox's tables, as a `DELETE` that lets the next event of an entity go, call [`trigger`](crate::Running::trigger).
-    /// Default: the file's size and time are looked at twice a second while a processor is idle (no statement runs).
+    /// Says that no other process writes to this file, so that nobody needs to look out for its
+    /// commits, and what a process held that was killed is taken up at once by the next, instead of
+    /// when its leases end. Events that are enqueued on the application's own connections are
+    /// noticed all the same; after other statements of its own on the outbox's tables, as a
+    /// `DELETE` that lets the next event of an entity go, call
+    /// [`trigger`](crate::Running::trigger). Default: the file's size and time are looked at twice
+    /// a second while a processor is idle (no statement runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
         self

@@ -43,8 +43,8 @@ pub(super) fn open_writer(
     set_up_writer(path, flags, settings)
 }
 
-/// Opens the connection that writes anew, while the one before is still there. `identity` is that of the file that was
-/// opened first.
+/// Opens the connection that writes anew, while the one before is still there. `identity` is that
+/// of the file that was opened first.
 pub(super) fn reopen_writer(
     path: &Arc<Path>,
     settings: &Settings,
@@ -54,7 +54,8 @@ pub(super) fn reopen_writer(
         let message = gone(path, file);
         Err(StoreError::new(StoreErrorKind::FileReplaced, OPEN, message))
     };
-    // What took the file's place is not to be touched, nor is a file to be made where there is none.
+    // What took the file's place is not to be touched, nor is a file to be made where there is
+    // none.
     if let Some(file) = identity.gone() {
         return replaced(&file);
     }
@@ -73,7 +74,8 @@ fn set_up_writer(
     settings: &Settings,
 ) -> Result<WriterConnection, StoreError> {
     let mut conn = connect(path, flags, settings)?;
-    // The mode is a property of the file and stays; the level of durability is one of each connection.
+    // The mode is a property of the file and stays; the level of durability is one of each
+    // connection.
     let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(StoreError::new(
@@ -88,7 +90,8 @@ fn set_up_writer(
     conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
         .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
         .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
-        // What a savepoint might have to roll back is kept in memory instead of in a temporary file.
+        // What a savepoint might have to roll back is kept in memory instead of in a temporary
+        // file.
         .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
         .map_err(|error| fault(OPEN, path, error))?;
     migrate(&mut conn, path)?;
@@ -106,8 +109,9 @@ fn set_up_writer(
 
 /// Switches to WAL and tells the mode that the file then has.
 ///
-/// Of several connections that switch a new file at once, all but one are told that it is busy without any waiting, as
-/// they block each other. To wait for the write lock is to wait until another has switched.
+/// Of several connections that switch a new file at once, all but one are told that it is busy
+/// without any waiting, as they block each other. To wait for the write lock is to wait until
+/// another has switched.
 fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
     let mut tries = 0..WAL_TRIES;
     loop {
@@ -135,7 +139,8 @@ pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
 /// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
-/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what it has without one.
+/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what
+/// it has without one.
 const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
 
 /// More than the store has, so that none is ever prepared twice.
@@ -155,7 +160,8 @@ fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connect
         conn.busy_timeout(settings.busy_timeout)?;
         // Before any statement of ours: the key of an encrypted file must come first.
         settings.on_connect.run(&conn)?;
-        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another partial index.
+        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another
+        // partial index.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(conn)
     };

@@ -1,12 +1,14 @@
 //! Elders: events that another one waits for although they are not in its lane.
 //!
-//! An event keeps the order that it was enqueued with. Where an update of the application changes the order of a type, events
-//! wait in lanes of two orders, so the lanes alone would send a change beside the one that it builds on. Hence one more rule: an event waits for
-//! those of its type, entity and user that are open and were enqueued before it under another order, its *elders*. It is one of
-//! their *juniors*, and `blocked` as long as there are any. All other lanes of different orders have nothing to do with each
-//! other.
+//! An event keeps the order that it was enqueued with. Where an update of the application changes
+//! the order of a type, events wait in lanes of two orders, so the lanes alone would send a change
+//! beside the one that it builds on. Hence one more rule: an event waits for those of its type,
+//! entity and user that are open and were enqueued before it under another order, its *elders*. It
+//! is one of their *juniors*, and `blocked` as long as there are any. All other lanes of different
+//! orders have nothing to do with each other.
 //!
-//! `outbox_reordered` has the events of no lane of an entity. Nearly always it is empty, and looking there costs next to nothing.
+//! `outbox_reordered` has the events of no lane of an entity. Nearly always it is empty, and
+//! looking there costs next to nothing.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
@@ -37,7 +39,8 @@ macro_rules! elder_in {
 }
 pub(super) use elder_in;
 
-/// Whether an event of this order has elders: the row of a name, or what is enqueued by the first parameters of the insert.
+/// Whether an event of this order has elders: the row of a name, or what is enqueued by the first
+/// parameters of the insert.
 macro_rules! has_elders {
     (Entity, $($of:tt)+) => {
         $crate::store::sqlite::elders::elder_in!("outbox_reordered", "elder.lane IS NOT NULL", $($of)+)
@@ -93,7 +96,8 @@ macro_rules! new_has_elders {
 }
 pub(super) use new_has_elders;
 
-/// Whether the row `$row` may have elders or juniors: without looking where it is not in the lane of an entity.
+/// Whether the row `$row` may have elders or juniors: without looking where it is not in the lane
+/// of an entity.
 macro_rules! has_kin {
     ($row:literal) => {
         concat!(
@@ -113,7 +117,8 @@ macro_rules! has_kin {
 pub(super) use has_kin;
 
 impl Lane<'_> {
-    /// An event of this lane is done, dead and skipped, or deleted: lets those go that waited for it alone in the lanes of other orders.
+    /// An event of this lane is done, dead and skipped, or deleted: lets those go that waited for
+    /// it alone in the lanes of other orders.
     pub(super) fn juniors_go(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
         let mut went = false;
         for order in [Order::Entity, Order::User, Order::None] {
@@ -145,7 +150,8 @@ impl Lane<'_> {
         Ok(changed > 0)
     }
 
-    /// Events came in, or became open again, before others: those that have elders now wait, unless a handler has them.
+    /// Events came in, or became open again, before others: those that have elders now wait, unless
+    /// a handler has them.
     pub(super) fn juniors_wait(&self, conn: &Connection) -> rusqlite::Result<()> {
         let sql = concat!(
             "UPDATE outbox_events SET slot = 'blocked'
@@ -159,7 +165,8 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// The first of the elders that the event `seq` of this lane has. For explanations: it looks at all of the entity's.
+    /// The first of the elders that the event `seq` of this lane has. For explanations: it looks at
+    /// all of the entity's.
     pub(super) fn first_elder(
         &self,
         conn: &Connection,
@@ -181,7 +188,8 @@ impl Lane<'_> {
             .optional()
     }
 
-    /// Whether an event about the same stands behind the event `seq` of this lane in the lane of another order.
+    /// Whether an event about the same stands behind the event `seq` of this lane in the lane of
+    /// another order.
     pub(super) fn has_juniors(&self, conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
         macro_rules! behind {
             ($order:ident) => {
@@ -208,7 +216,8 @@ impl Lane<'_> {
     }
 }
 
-/// The event `seq` came back from its handler: it waits if it has elders, as one of them was retried meanwhile.
+/// The event `seq` came back from its handler: it waits if it has elders, as one of them was
+/// retried meanwhile.
 pub(super) fn give_way_to_elders(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     let sql = concat!(
         "UPDATE outbox_events SET slot = 'blocked' WHERE seq = ?1 AND slot IN ('ready', 'waiting') AND ",

@@ -37,8 +37,9 @@ pub(super) fn fault_on(
     fault(operation, &path, error)
 }
 
-/// For work on a connection that had a transaction open before: the error, and if that transaction cannot become one that
-/// writes, what helps. It began with reading, so it waits for nobody and can only be repeated.
+/// For work on a connection that had a transaction open before: the error, and if that transaction
+/// cannot become one that writes, what helps. It began with reading, so it waits for nobody and can
+/// only be repeated.
 pub(super) fn in_callers_transaction(error: EnqueueError) -> EnqueueError {
     let EnqueueError::Store(error) = error else {
         return error;

@@ -1,8 +1,9 @@
 //! Whether the file that is open is still the one at its path.
 //!
-//! A file that was deleted, or in whose place another was put, goes on being written and read by whoever has it open,
-//! and nobody else will ever see that. Device and inode number tell, on Unix: an inode that is open is not given to
-//! another file. Elsewhere nothing is looked at; Windows does not let an open database be deleted or replaced.
+//! A file that was deleted, or in whose place another was put, goes on being written and read by
+//! whoever has it open, and nobody else will ever see that. Device and inode number tell, on Unix:
+//! an inode that is open is not given to another file. Elsewhere nothing is looked at; Windows does
+//! not let an open database be deleted or replaced.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,7 +12,8 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     database: File,
-    /// The log beside it. It is there, and stays the same, as long as any connection to the database is open.
+    /// The log beside it. It is there, and stays the same, as long as any connection to the
+    /// database is open.
     wal: Option<File>,
 }
 

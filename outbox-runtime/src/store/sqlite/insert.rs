@@ -73,10 +73,11 @@ impl NewEvent {
     /// transaction that changes the entity. It changes no row where the event's id is already there. A processor in
     /// the same process learns of the commit within half a second; [`trigger`](crate::Running::trigger) tells it at once.
     ///
-    /// Begin a transaction that reads before this with `BEGIN IMMEDIATE`: sqlx's `pool.begin_with("BEGIN IMMEDIATE")`, diesel's
-    /// `conn.immediate_transaction(..)`. A deferred one fails with `SQLITE_BUSY` (5), or `SQLITE_BUSY_SNAPSHOT` (517), at once
-    /// and whatever the busy timeout, when another connection is writing, or has committed since it read; only the whole
-    /// transaction can be repeated then.
+    /// Begin a transaction that reads before this with `BEGIN IMMEDIATE`: sqlx's
+    /// `pool.begin_with("BEGIN IMMEDIATE")`, diesel's `conn.immediate_transaction(..)`. A deferred
+    /// one fails with `SQLITE_BUSY` (5), or `SQLITE_BUSY_SNAPSHOT` (517), at once and whatever the
+    /// busy timeout, when another connection is writing, or has committed since it read; only the
+    /// whole transaction can be repeated then.
     ///
     /// It never folds: one statement cannot. With [`Coalesce::Latest`] the event is written as a row of its own, so that
     /// each such change is delivered, in order.

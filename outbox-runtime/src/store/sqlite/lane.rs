@@ -4,8 +4,8 @@
 //! `waiting`, `leased` or `held`. All others are `blocked`. The front is the first by seq, but for one case: what was dead
 //! and skipped and is retried stands before an event that a handler may have; it waits until that one is back.
 //!
-//! Events that wait for nobody are `blocked` only behind their [elders](super::elders), which are in no lane of theirs: the front
-//! of a lane may be, too, and nobody of the lane goes then.
+//! Events that wait for nobody are `blocked` only behind their [elders](super::elders), which are
+//! in no lane of theirs: the front of a lane may be, too, and nobody of the lane goes then.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
@@ -51,8 +51,9 @@ macro_rules! lane_condition {
 }
 pub(super) use lane_condition;
 
-/// Whether an event of entity `?1` and user `?2` waits behind another, with the order of its entity. One look tells of most that there is no
-/// event that it could wait for; the others are asked for which.
+/// Whether an event of entity `?1` and user `?2` waits behind another, with the order of its
+/// entity. One look tells of most that there is no event that it could wait for; the others are
+/// asked for which.
 macro_rules! waits_in_entity {
     () => {
         concat!(
@@ -67,8 +68,9 @@ macro_rules! waits_in_entity {
 }
 pub(super) use waits_in_entity;
 
-/// Who may be with the row `held`: 1 where others may be in its lane, 2 where it may have elders or juniors, 3 for both. Without
-/// looking where that is not the lane of an entity, and with one look where it is the only event of its entity.
+/// Who may be with the row `held`: 1 where others may be in its lane, 2 where it may have elders or
+/// juniors, 3 for both. Without looking where that is not the lane of an entity, and with one look
+/// where it is the only event of its entity.
 macro_rules! company {
     () => {
         concat!(
@@ -87,8 +89,8 @@ macro_rules! company {
 }
 pub(super) use company;
 
-/// The `slot` of an event whose turn has come, at the time `$now`. What was never attempted nor delayed is due, whatever the clock was
-/// set to since.
+/// The `slot` of an event whose turn has come, at the time `$now`. What was never attempted nor
+/// delayed is due, whatever the clock was set to since.
 macro_rules! goes {
     ($now:literal) => {
         concat!(
@@ -164,8 +166,8 @@ impl<'r> Lane<'r> {
         Ok(changed > 0)
     }
 
-    /// Lets those go that were blocked by an event of the lane that is done, dead and skipped, or deleted. No other event of the lane
-    /// may be leased.
+    /// Lets those go that were blocked by an event of the lane that is done, dead and skipped, or
+    /// deleted. No other event of the lane may be leased.
     pub(super) fn hand_on(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
         let went = self.first_goes(conn, now_micros)?;
         Ok(self.juniors_go(conn, now_micros)? || went)
@@ -218,7 +220,8 @@ impl<'r> Lane<'r> {
         Ok(self.juniors_go(conn, now_micros)? || went)
     }
 
-    /// The event `seq` came back from its handler. One of its lane that was retried meanwhile goes first, if it was enqueued earlier.
+    /// The event `seq` came back from its handler. One of its lane that was retried meanwhile goes
+    /// first, if it was enqueued earlier.
     pub(super) fn give_way(
         &self,
         conn: &Connection,
@@ -285,8 +288,8 @@ impl<'r> Lane<'r> {
         Ok(())
     }
 
-    /// What the event `seq` waits behind, where it is blocked: the front of its lane, or an elder of that one, or who that waits
-    /// behind, and so on.
+    /// What the event `seq` waits behind, where it is blocked: the front of its lane, or an elder
+    /// of that one, or who that waits behind, and so on.
     pub(super) fn waits_behind(
         &self,
         conn: &Connection,

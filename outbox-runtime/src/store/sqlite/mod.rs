@@ -180,24 +180,26 @@ impl SqliteStore {
     /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
     /// process start on the event as soon as the commit is done.
     ///
-    /// Each transaction has a commit of its own, so that whatever one does concerns nobody else. It begins as `IMMEDIATE`.
-    /// Any error type works with `?`.
+    /// Each transaction has a commit of its own, so that whatever one does concerns nobody else. It
+    /// begins as `IMMEDIATE`. Any error type works with `?`.
     ///
-    /// The connection is the store's, and lent. Inside the closure these are refused, with an error that says what to do
-    /// instead: `BEGIN`, `COMMIT` and `ROLLBACK` (`SAVEPOINT`, `RELEASE` and `ROLLBACK TO` are fine), `ATTACH` and `DETACH`,
-    /// pragmas that set something for the connection
-    /// ([`on_connect`](SqliteStoreBuilder::on_connect) is the place for them), temporary tables, views and triggers that
-    /// take the place of the outbox's own, and waiting for the same store, on whatever
-    /// handle: that would wait for itself. Pragmas that read are fine, and `user_version`, `application_id` and
-    /// `defer_foreign_keys`, which belong to the file or the transaction. What the closure sets by functions of the driver
-    /// (`create_scalar_function`, `set_db_config`) stays on the connection; temporary tables do, too.
+    /// The connection is the store's, and lent. Inside the closure these are refused, with an error
+    /// that says what to do instead: `BEGIN`, `COMMIT` and `ROLLBACK` (`SAVEPOINT`, `RELEASE` and
+    /// `ROLLBACK TO` are fine), `ATTACH` and `DETACH`, pragmas that set something for the
+    /// connection ([`on_connect`](SqliteStoreBuilder::on_connect) is the place for them), temporary
+    /// tables, views and triggers that take the place of the outbox's own, and waiting for the same
+    /// store, on whatever handle: that would wait for itself. Pragmas that read are fine, and
+    /// `user_version`, `application_id` and `defer_foreign_keys`, which belong to the file or the
+    /// transaction. What the closure sets by functions of the driver (`create_scalar_function`,
+    /// `set_db_config`) stays on the connection; temporary tables do, too.
     ///
     /// # Errors
     ///
     /// [`TransactionError::Aborted`] with the closure's own error, after it was rolled back;
-    /// [`TransactionError::Store`] where the transaction could not begin or commit. A constraint that is checked at the
-    /// commit (`DEFERRABLE INITIALLY DEFERRED`) is one of these, of kind `Other`, and nothing was written then;
-    /// `NotAllowedHere` for what is refused; `FileReplaced` where the file is no longer at its path. Only where
+    /// [`TransactionError::Store`] where the transaction could not begin or commit. A constraint
+    /// that is checked at the commit (`DEFERRABLE INITIALLY DEFERRED`) is one of these, of kind
+    /// `Other`, and nothing was written then; `NotAllowedHere` for what is refused; `FileReplaced`
+    /// where the file is no longer at its path. Only where
     /// [`outcome_unknown`](StoreError::outcome_unknown) says so may it have been committed.
     ///
     /// # Panics
@@ -223,19 +225,22 @@ impl SqliteStore {
             .await
     }
 
-    /// Closes the database: what was asked before is done, and no file is open when this returns. (Inside a
-    /// [`transaction`](Self::transaction) of the store it returns at once, and the files are closed after that.)
+    /// Closes the database: what was asked before is done, and no file is open when this returns.
+    /// (Inside a [`transaction`](Self::transaction) of the store it returns at once, and the files
+    /// are closed after that.)
     ///
     /// Later calls on any clone are answered with [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
     pub async fn close(&self) {
-        // It fails only where the store is closed already, and where it closes after what is asking.
+        // It fails only where the store is closed already, and where it closes after what is
+        // asking.
         let _ = self.let_go(State::Closed, "close").await;
     }
 
     /// Ends the threads, once they have done what was asked before.
     async fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
         if own_thread::is_writer_of(&self.shared.watch) {
-            // Its own end cannot be waited for. The threads end when the transaction that is asking has.
+            // Its own end cannot be waited for. The threads end when the transaction that is asking
+            // has.
             if matches!(next, State::Closed) {
                 self.shared.end(next);
             }
@@ -312,7 +317,8 @@ impl Shared {
         Ok(())
     }
 
-    /// Has the threads end, once they have done what was asked before. Whether the store was closed already.
+    /// Has the threads end, once they have done what was asked before. Whether the store was closed
+    /// already.
     fn end(&self, next: State) -> bool {
         let state = &mut *lock(&self.state);
         match state {

@@ -49,8 +49,8 @@ pub(super) fn is_writer_of(watch: &Arc<Watch>) -> bool {
     })
 }
 
-/// Refuses a call that waits for a store's thread of this role where this thread is that, or holds the write lock that it
-/// would wait for: another store on the same file.
+/// Refuses a call that waits for a store's thread of this role where this thread is that, or holds
+/// the write lock that it would wait for: another store on the same file.
 pub(super) fn refuse_to_wait(
     watch: &Arc<Watch>,
     role: Role,

@@ -143,7 +143,8 @@ pub(super) fn pending_deletes(
     Ok(pending.collect())
 }
 
-/// The types of what is open. What is no text is no type: such a row is a dead letter as soon as it is claimed.
+/// The types of what is open. What is no text is no type: such a row is a dead letter as soon as it
+/// is claimed.
 pub(super) fn event_types(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare_cached(
         "SELECT event_type FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL",

@@ -5,8 +5,8 @@ use rusqlite::Connection;
 /// Runs `work` so that all of it is written or nothing, also where no transaction is open on the connection, or its owner
 /// commits in spite of an error. `storage` makes an error of the work's own kind of one of the driver.
 ///
-/// Work may run code of the application, whose panic is an error like others: a savepoint that stayed open would take in
-/// all that is written on the connection later, and commit nothing of it.
+/// Work may run code of the application, whose panic is an error like others: a savepoint that
+/// stayed open would take in all that is written on the connection later, and commit nothing of it.
 pub(super) fn in_savepoint<T, E>(
     conn: &Connection,
     storage: impl Fn(rusqlite::Error) -> E,

@@ -51,7 +51,8 @@ macro_rules! hex {
 /// `outbox_attempted` and `outbox_noted` are empty as a rule: the first is for probes, which look for the event whose last attempt is
 /// longest ago, the second for statistics.
 ///
-/// `outbox_reordered` has what is in no lane of an entity, and is empty as a rule; see [`elders`](super::elders).
+/// `outbox_reordered` has what is in no lane of an entity, and is empty as a rule; see
+/// [`elders`](super::elders).
 ///
 /// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
 /// have is NULL there, which takes no room: those of one entity, and `hold`.

@@ -38,7 +38,8 @@ fn insert_all_for_caller(
     Ok(enqueued)
 }
 
-/// Whether the caller has a transaction open. Where it has, one that cannot get the write lock is one that has not got it yet.
+/// Whether the caller has a transaction open. Where it has, one that cannot get the write lock is
+/// one that has not got it yet.
 struct Open(bool);
 
 impl Open {

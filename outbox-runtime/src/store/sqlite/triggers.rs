@@ -5,14 +5,15 @@
 //! half as expensive again.
 //!
 //! - `outbox_forget` keeps what is counted and remembered of a deleted row.
-//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane, or an [elder](super::elders), is deleted,
-//!   made a dead letter that is skipped, or moved to another lane. What ends while it is leased is handed on by who settles it.
+//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane, or an
+//!   [elder](super::elders), is deleted, made a dead letter that is skipped, or moved to another
+//!   lane. What ends while it is leased is handed on by who settles it.
 
 use super::elders::{has_kin, row_has_elders};
 use super::told::{told_entity, told_user};
 
-/// What a change of the queue begins with: who goes may have to wait for its time, and becomes `waiting` then. There is no clock here,
-/// and the next claim looks.
+/// What a change of the queue begins with: who goes may have to wait for its time, and becomes
+/// `waiting` then. There is no clock here, and the next claim looks.
 macro_rules! let_go {
     () => {
         "
@@ -22,8 +23,8 @@ macro_rules! let_go {
     };
 }
 
-/// Lets those go that waited for the row `old` and for nobody else: the first of its lane, and its juniors in the lanes of other
-/// orders.
+/// Lets those go that waited for the row `old` and for nobody else: the first of its lane, and its
+/// juniors in the lanes of other orders.
 macro_rules! hand_on {
     () => {
         concat!(

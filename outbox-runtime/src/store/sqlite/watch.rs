@@ -5,7 +5,8 @@
 //! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
 //! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
 //!
-//! The same look notices that the files are gone, so that runs that rest look for work, and are told.
+//! The same look notices that the files are gone, so that runs that rest look for work, and are
+//! told.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -181,7 +182,8 @@ impl Stamp {
     }
 }
 
-/// The path of the main database of `conn`, as SQLite gives it; `None` where it is in memory or has no name.
+/// The path of the main database of `conn`, as SQLite gives it; `None` where it is in memory or has
+/// no name.
 pub(super) fn database_path(conn: &Connection) -> Option<PathBuf> {
     match conn.path() {
         Some("") => None,

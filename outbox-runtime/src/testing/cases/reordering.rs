@@ -97,7 +97,8 @@ pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
         for claim in &claims[1..] {
             complete(store, claim).await;
         }
-        // As long as it is not delivered: while its handler has it, until it is due, and when it is dead.
+        // As long as it is not delivered: while its handler has it, until it is due, and when it is
+        // dead.
         assert!(claim(store, 9).await.is_empty(), "{was:?}, then {is:?}");
         fail(store, &claims[0], clock).await;
         assert!(claim(store, 9).await.is_empty(), "{was:?}, then {is:?}");

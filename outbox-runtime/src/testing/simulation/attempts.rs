@@ -32,7 +32,8 @@ struct Evidence {
     /// Counts both.
     now: u64,
     passes: Vec<Pass>,
-    /// Of each process and event, when it was refused last, and before that: no process knows what others were answered.
+    /// Of each process and event, when it was refused last, and before that: no process knows what
+    /// others were answered.
     refusals: BTreeMap<(String, Uuid), [u64; 2]>,
     /// Of each process and event, its last attempt.
     latest: BTreeMap<(String, Uuid), u64>,
@@ -193,7 +194,8 @@ impl Drop for Attempt {
         };
         let evidence = &mut book.attempts.evidence;
         let key = (self.process.clone(), attempt.event.id);
-        // Where another one has begun this one's lease was lost, and nobody makes anything of its end.
+        // Where another one has begun this one's lease was lost, and nobody makes anything of its
+        // end.
         if evidence.latest.get(&key) == Some(&self.number) {
             evidence.refused(&self.process, attempt.event.id);
         }

@@ -214,7 +214,8 @@ impl Ledger {
                 let what = format!("{label} was handed out before {earlier}");
                 self.broken(Invariant::InOrder, what);
             }
-            // One more is for a failure of which nobody can tell yet whose fault it was, but where one attempt is all there is.
+            // One more is for a failure of which nobody can tell yet whose fault it was, but where
+            // one attempt is all there is.
             let too_often = attempt > allowed && allowed == 1;
             if attempt != expected || too_often {
                 let what = format!(
@@ -461,7 +462,8 @@ impl Book {
         open.map(|promise| promise.event.clone()).collect()
     }
 
-    /// The events before this one in its order, or about the same under another order, with what was promised of them.
+    /// The events before this one in its order, or about the same under another order, with what
+    /// was promised of them.
     fn earlier<'a>(
         &'a self,
         event: &OutboxEvent,

@@ -135,7 +135,8 @@ impl Promise {
             && self.goes_with(other)
     }
 
-    /// Whether they go one after the other: in one lane, or about the same in the lanes of two orders.
+    /// Whether they go one after the other: in one lane, or about the same in the lanes of two
+    /// orders.
     pub(super) fn goes_with(&self, other: &Self) -> bool {
         let about = |event: &NewEvent| {
             let NewEvent {

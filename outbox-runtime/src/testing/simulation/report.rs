@@ -134,7 +134,8 @@ pub enum Invariant {
     NothingStuck,
     /// Where nothing happens, nothing is done.
     AtRest,
-    /// Each claim counts an attempt, what is given back does not count, and what may be attempted once is attempted once.
+    /// Each claim counts an attempt, what is given back does not count, and what may be attempted
+    /// once is attempted once.
     AttemptsCounted,
     /// The columns of a row fit its status.
     RowWhole,
@@ -147,8 +148,8 @@ pub enum Invariant {
     /// Handlers wait for the remote service, or for the clock of the simulation: most attempts are answered in time. A handler
     /// that sleeps by the machine's clock is not woken here.
     InTime,
-    /// A handler refuses for good only what the remote service refuses for good, or what it did not ask about; and most of what the
-    /// service accepted and answered is no failure to the handler.
+    /// A handler refuses for good only what the remote service refuses for good, or what it did not
+    /// ask about; and most of what the service accepted and answered is no failure to the handler.
     TrueAnswer,
 }
 

@@ -151,7 +151,8 @@ impl Worker {
             .timeout(Duration::from_millis(plan.timeout))
             .max_concurrency(plan.concurrency)
             .stop_deadline(Duration::from_millis(plan.stop_deadline))
-            // The chores go by the number of the attempt, and the verdict by what each event is to come to.
+            // The chores go by the number of the attempt, and the verdict by what each event is to
+            // come to.
             .charge(Charge::Always)
             .rejections(Rejections::Always)
             .retry(RetryPolicy::new([

@@ -1,4 +1,5 @@
-//! A closure of the user's on the writer's connection: a transaction of its own, which only the writer ends.
+//! A closure of the user's on the writer's connection: a transaction of its own, which only the
+//! writer ends.
 
 use std::error::Error;
 use std::path::Path;

@@ -1,7 +1,8 @@
-//! What only the writer itself does on its connection: begin, commit, roll back, and set what holds for the connection.
+//! What only the writer itself does on its connection: begin, commit, roll back, and set what holds
+//! for the connection.
 //!
-//! The authorizer and the commit hook are set once. Setting an authorizer makes SQLite prepare every statement
-//! anew, so a flag switches it instead.
+//! The authorizer and the commit hook are set once. Setting an authorizer makes SQLite prepare
+//! every statement anew, so a flag switches it instead.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,8 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperati
 
 use crate::store::sqlite::lock;
 
-/// Guards one connection. Everything happens on the writer's thread; the hooks must be `Send` all the same.
+/// Guards one connection. Everything happens on the writer's thread; the hooks must be `Send` all
+/// the same.
 #[derive(Debug, Default)]
 pub(in crate::store::sqlite) struct Gate {
     /// A closure of the user's runs.
@@ -20,7 +22,8 @@ pub(in crate::store::sqlite) struct Gate {
     may_commit: AtomicBool,
     /// What the closure was not allowed to run first.
     refused: Mutex<Option<String>>,
-    /// A trigger on a table of ours is being made: so many entries of a schema until the one that says where.
+    /// A trigger on a table of ours is being made: so many entries of a schema until the one that
+    /// says where.
     entries_of_a_trigger: AtomicU8,
 }
 
@@ -76,8 +79,8 @@ impl Gate {
 }
 
 impl Gate {
-    /// `CREATE TRIGGER temp.x ON main.y` is told as a trigger in `main`, then its two entries: that of its table's schema,
-    /// which is none, and its own.
+    /// `CREATE TRIGGER temp.x ON main.y` is told as a trigger in `main`, then its two entries: that
+    /// of its table's schema, which is none, and its own.
     fn refusal_of_a_trigger(&self, action: &AuthAction<'_>) -> Option<String> {
         let ahead = &self.entries_of_a_trigger;
         match *action {
@@ -129,8 +132,8 @@ fn refusal(context: &AuthContext<'_>) -> Option<String> {
         } if !leaves_the_connection_alone(pragma_name) => {
             Some(format!("PRAGMA {}", pragma_name.to_ascii_lowercase()))
         }
-        // It would take the place of ours in every later statement of this connection. `CREATE TABLE temp.x` is told as
-        // that of a table in a database, unlike `CREATE TEMP TABLE x`.
+        // It would take the place of ours in every later statement of this connection. `CREATE
+        // TABLE temp.x` is told as that of a table in a database, unlike `CREATE TEMP TABLE x`.
         AuthAction::CreateTempTable { table_name } if is_ours(table_name) => {
             Some(format!("CREATE TEMP TABLE {table_name}"))
         }
@@ -167,8 +170,9 @@ fn is_ours(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("outbox_"))
 }
 
-/// Pragmas whose argument says what to read, or that belong to the file or to the transaction, so that a rollback undoes
-/// them and a commit ends them. Without an argument no pragma changes a connection.
+/// Pragmas whose argument says what to read, or that belong to the file or to the transaction, so
+/// that a rollback undoes them and a commit ends them. Without an argument no pragma changes a
+/// connection.
 fn leaves_the_connection_alone(pragma: &str) -> bool {
     const READ: &[&str] = &[
         "foreign_key_check",

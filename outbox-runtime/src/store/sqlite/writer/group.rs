@@ -1,8 +1,9 @@
 //! One transaction for requests that share it, in which each fails alone.
 //!
-//! A request that fails is rolled back to its savepoint. Where that is not enough, the transaction is given up and the others
-//! are done again without the one: when SQLite rolled back everything (`ON CONFLICT ROLLBACK`, a fault of the medium), when
-//! an insert without a savepoint failed after it may have written, and when a constraint is violated at the commit.
+//! A request that fails is rolled back to its savepoint. Where that is not enough, the transaction
+//! is given up and the others are done again without the one: when SQLite rolled back everything
+//! (`ON CONFLICT ROLLBACK`, a fault of the medium), when an insert without a savepoint failed after
+//! it may have written, and when a constraint is violated at the commit.
 
 use rusqlite::ErrorCode;
 
@@ -27,7 +28,8 @@ enum Trouble {
 }
 
 impl WriterThread {
-    /// Does all of `requests`, in one commit where nothing goes wrong. Their answers are ready then, and not yet sent.
+    /// Does all of `requests`, in one commit where nothing goes wrong. Their answers are ready
+    /// then, and not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
         // What is still to be done, the last part first.
         let mut parts = vec![requests];
@@ -173,7 +175,8 @@ impl WriterThread {
     }
 }
 
-/// For a request that took the transaction along and reports success: its statement's error went nowhere.
+/// For a request that took the transaction along and reports success: its statement's error went
+/// nowhere.
 fn swallowed(path: &std::path::Path) -> Failure {
     Failure::new(
         StoreErrorKind::Other,

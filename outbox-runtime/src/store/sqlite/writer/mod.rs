@@ -26,7 +26,8 @@ pub(super) mod wal;
 
 pub(super) use self::thread::WriterThread;
 
-/// A handle on the writer thread. The thread ends when the last handle is gone or the store is closed.
+/// A handle on the writer thread. The thread ends when the last handle is gone or the store is
+/// closed.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
@@ -39,7 +40,8 @@ enum Message {
     Count,
 }
 
-/// What a request tells about itself besides its answer, and what it may use besides the connection.
+/// What a request tells about itself besides its answer, and what it may use besides the
+/// connection.
 #[derive(Debug)]
 pub(super) struct Effects {
     /// Once committed, something may be claimable that was not.
@@ -55,10 +57,12 @@ impl Writer {
         let _ = self.queue.try_send(Message::Count);
     }
 
-    /// Runs `work` in the next transaction, which others may share, and answers once that has committed.
+    /// Runs `work` in the next transaction, which others may share, and answers once that has
+    /// committed.
     ///
-    /// Where `work` returns an error, what it wrote is rolled back and others in the same transaction are not touched.
-    /// It runs again where another request took the transaction with it. A panic of `work` is passed on to the caller.
+    /// Where `work` returns an error, what it wrote is rolled back and others in the same
+    /// transaction are not touched. It runs again where another request took the transaction with
+    /// it. A panic of `work` is passed on to the caller.
     pub(super) async fn run<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnMut(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,

@@ -39,7 +39,8 @@ pub(super) trait AnyCall: Send {
     fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> Ran;
     /// The call's own error.
     fn error(&self) -> Option<&(dyn Error + 'static)>;
-    /// Makes a success the failure of the transaction. What was rolled back on its own has its own answer.
+    /// Makes a success the failure of the transaction. What was rolled back on its own has its own
+    /// answer.
     fn fail(&mut self, failure: &mut Failure);
     /// Gives the answer to whoever waits for it.
     fn send(&mut self);
@@ -51,8 +52,8 @@ impl Request {
         !matches!(self, Self::Closure(_))
     }
 
-    /// Whether the request's own error is the violation of a constraint (a trigger's `RAISE` is one too), after which
-    /// the connection is as good as before.
+    /// Whether the request's own error is the violation of a constraint (a trigger's `RAISE` is one
+    /// too), after which the connection is as good as before.
     pub(super) fn broke_a_constraint(&self) -> bool {
         let error = match self {
             Self::Enqueue(enqueueing) => enqueueing.answer.error(),
@@ -107,7 +108,8 @@ impl<T, E: From<StoreError> + Error + 'static> Answer<T, E> {
     }
 
     fn take_from(&mut self, work: impl FnOnce() -> Result<T, E>) -> &Answered<T, E> {
-        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not half-changed memory.
+        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not
+        // half-changed memory.
         self.answer.insert(catch_unwind(AssertUnwindSafe(work)))
     }
 

@@ -20,7 +20,8 @@ use crate::store::sqlite::inbox::Inbox;
 use crate::store::sqlite::tally;
 use crate::store::sqlite::watch::Watch;
 
-/// At most how many requests are taken at once, so that the first of them does not wait for ever for its commit.
+/// At most how many requests are taken at once, so that the first of them does not wait for ever
+/// for its commit.
 const BATCH: usize = 512;
 
 /// The writer's side: its connection and what waits for it.
@@ -83,8 +84,8 @@ impl WriterThread {
         }
     }
 
-    /// Does what waits, in the order in which it came, and answers. Only neighbors share a commit; where there are several
-    /// commits, they reach the medium together.
+    /// Does what waits, in the order in which it came, and answers. Only neighbors share a commit;
+    /// where there are several commits, they reach the medium together.
     fn commit_all(&mut self, batch: &mut [Request]) {
         let groups = || |one: &Request, next: &Request| one.shares() && next.shares();
         let is_one = batch.chunk_by(groups()).nth(1).is_none();
@@ -120,7 +121,8 @@ impl WriterThread {
         batch.iter_mut().for_each(Request::send);
     }
 
-    /// Tells runs of what was committed: before anybody is answered, who may look at the revision then.
+    /// Tells runs of what was committed: before anybody is answered, who may look at the revision
+    /// then.
     fn announce(&mut self) {
         if std::mem::take(&mut self.wakes) {
             self.watch.announce_commit();
@@ -170,7 +172,8 @@ impl WriterThread {
         counted
     }
 
-    /// Opens the file again: after a failed commit the pages that SQLite holds may not be those of the file.
+    /// Opens the file again: after a failed commit the pages that SQLite holds may not be those of
+    /// the file.
     pub(super) fn reopen(&mut self) {
         match connect::reopen_writer(&self.path, &self.settings, &self.connection.identity) {
             Ok(mut connection) => {

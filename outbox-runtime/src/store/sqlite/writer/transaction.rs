@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::gate::Gate;
 
-/// The write lock and an open transaction, by statements that are prepared once. Rolled back unless committed.
+/// The write lock and an open transaction, by statements that are prepared once. Rolled back unless
+/// committed.
 pub(super) struct Transaction<'c> {
     pub(super) conn: &'c mut Connection,
     gate: &'c Gate,
@@ -27,8 +28,9 @@ impl<'c> Transaction<'c> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Whether there is nothing left to commit or roll back: SQLite rolls the whole transaction back on some errors (a full
-    /// disk, a failed write), and where a constraint or a trigger says so (`ON CONFLICT ROLLBACK`).
+    /// Whether there is nothing left to commit or roll back: SQLite rolls the whole transaction
+    /// back on some errors (a full disk, a failed write), and where a constraint or a trigger says
+    /// so (`ON CONFLICT ROLLBACK`).
     pub(super) fn is_gone(&self) -> bool {
         self.conn.is_autocommit()
     }

@@ -1,9 +1,10 @@
 //! Several commits that reach the medium together.
 //!
-//! With `synchronous = FULL`, SQLite waits for the medium with each commit. Where many closures wait, each with a commit
-//! of its own, that would take as many waits. A commit is in the `-wal` file before SQLite waits, though, and to wait once
-//! after the last of them is to wait for all: whoever asked is answered only then. Until then a commit is as with
-//! `NORMAL`: others see it, and a power failure may undo it together with all that came after it.
+//! With `synchronous = FULL`, SQLite waits for the medium with each commit. Where many closures
+//! wait, each with a commit of its own, that would take as many waits. A commit is in the `-wal`
+//! file before SQLite waits, though, and to wait once after the last of them is to wait for all:
+//! whoever asked is answered only then. Until then a commit is as with `NORMAL`: others see it, and
+//! a power failure may undo it together with all that came after it.
 
 use std::fs::File;
 use std::io;
@@ -29,8 +30,8 @@ impl Wal {
         }
     }
 
-    /// From now on commits do not wait for the medium, until [`catch_up`](Self::catch_up). Where that cannot be, each waits
-    /// as before.
+    /// From now on commits do not wait for the medium, until [`catch_up`](Self::catch_up). Where
+    /// that cannot be, each waits as before.
     pub(super) fn put_off(&mut self, conn: &Connection) {
         if self.file.is_some() && set(conn, "NORMAL").is_ok() {
             self.is_put_off = true;
@@ -59,8 +60,8 @@ impl Wal {
         Ok(())
     }
 
-    /// After the medium refused: later commits would build on what it may not have, so all of it goes into the database
-    /// itself, and the log begins anew.
+    /// After the medium refused: later commits would build on what it may not have, so all of it
+    /// goes into the database itself, and the log begins anew.
     pub(super) fn start_over(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         set(conn, "FULL")?;
         self.is_put_off = false;
