@@ -334,6 +334,7 @@ fn a_handler_that_blocks_the_only_thread_past_its_lease_changes_nothing_and_is_w
     let blocked = std::thread::spawn(move || {
         let (log, _guard) = Log::of_this_thread();
         let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
             .build()
             .unwrap();
         runtime.block_on(async {
