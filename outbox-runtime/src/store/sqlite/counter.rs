@@ -64,7 +64,11 @@ pub(super) fn count_here(counter: Option<StatementCounter>) {
 
 /// Starts counting what `conn` runs.
 pub(super) fn trace(conn: &mut Connection) {
-    // Newer drivers report whether the hook was set; without it the count stays at zero.
+    // Newer drivers report whether the hook was set; without it the count stays at zero. Older ones return nothing.
+    #[allow(
+        clippy::let_unit_value,
+        reason = "what it returns depends on the driver"
+    )]
     let _ = conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count));
 }
 
