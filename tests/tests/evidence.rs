@@ -223,7 +223,7 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
         assert!(running.flush(1, SECOND * 30).await.unwrap().is_delivered());
         enqueue(&store, note(2).enqueue_sync().priority(100)).await;
         enqueue(&store, note(3).enqueue_sync()).await;
-        for _ in 0..2 {
+        for is_last in [false, true] {
             let call = remote.next().await;
             assert_eq!(call.id(), 2);
             call.fail(HandlerError::rate_limited(SECOND));
@@ -233,8 +233,11 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
             let call = remote.next().await;
             assert_eq!(call.id(), 3, "the same event is tried again and again");
             call.ok();
-            enqueue(&store, note(3).enqueue_sync()).await;
+            if !is_last {
+                enqueue(&store, note(3).enqueue_sync()).await;
+            }
         }
+        remote.next().await.ok();
         running.stop().await.unwrap();
     });
 }
@@ -330,6 +333,58 @@ fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
         remote.next().await.ok();
         remote.next().await.ok();
         assert_eq!(slow.injected().delayed_answers, 1);
+        running.stop().await.unwrap();
+    });
+}
+
+/// That others get through after the last attempt failed says nothing of then, as the service may just have come back. Where
+/// it fails once more, and others do before and after, it is the event.
+#[test]
+fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
+    on_each_store(|store, clock| async move {
+        let start = || {
+            let (remote, handlers) = Remote::new();
+            let builder = Processor::builder(store.clone()).handlers(handlers);
+            let builder = builder.retry(RetryPolicy::default().without_jitter());
+            (remote, builder.build().unwrap().start("u1"))
+        };
+        let failure = || HandlerError::retry("HTTP 500");
+        let (mut remote, running) = start();
+        let event = enqueue(&store, note(1).enqueue_sync().max_attempts(2)).await;
+        let failing = remote.next().await;
+        enqueue(&store, note(2).enqueue_sync()).await;
+        let passing = remote.next().await;
+        failing.fail(failure());
+        passing.ok();
+        let due = clock.now() + SECOND;
+        within(clock.until_asleep(due)).await;
+        running.stop().await.unwrap();
+
+        // A process that knows nothing of that.
+        clock.set(due);
+        let (mut remote, running) = start();
+        let last = remote.next().await;
+        assert_eq!(last.event.attempt_count, 2);
+        let neighbor = |id| enqueue(&store, note(id).enqueue_sync());
+        neighbor(3).await;
+        let slow = remote.next().await;
+        last.fail(failure());
+        neighbor(4).await;
+        let passing = remote.next().await;
+        assert_eq!(passing.id(), 4);
+        passing.ok();
+        let again = remote.next().await;
+        assert_eq!((again.id(), again.event.attempt_count), (1, 2));
+        again.fail(failure());
+        neighbor(5).await;
+        let passing = remote.next().await;
+        // It began before that, so it does not tell.
+        slow.ok();
+        assert!(running.flush(3, SECOND * 30).await.unwrap().is_delivered());
+        assert_ne!(stored(&store, &event).await.status, OutboxStatus::Dead);
+        passing.ok();
+        assert!(!running.flush(1, SECOND * 30).await.unwrap().is_delivered());
+        assert_eq!(stored(&store, &event).await.status, OutboxStatus::Dead);
         running.stop().await.unwrap();
     });
 }

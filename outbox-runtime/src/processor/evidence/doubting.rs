@@ -48,7 +48,7 @@ impl Evidence {
         doubt.add(refused, tells_apart, number);
         let under_way = flight.iter().copied();
         if doubt.is_outage(under_way.filter(|facts| endpoint.has_attempt(facts))) {
-            return self.decide_as_outage(&endpoint, now);
+            return self.decide_as_outage(&endpoint, false, now);
         }
         Vec::new()
     }
@@ -64,16 +64,24 @@ impl Evidence {
         if flight.iter().any(|facts| endpoint.has_attempt(facts)) {
             return Vec::new();
         }
-        self.decide_as_outage(endpoint, now)
+        self.decide_as_outage(endpoint, true, now)
     }
 
     /// Nobody gets through: a circuit opens, and everything in it that is in doubt is given back.
-    fn decide_as_outage(&mut self, endpoint: &Node, now: DateTime<Utc>) -> Vec<Judged> {
+    ///
+    /// Where there was nobody else to be tried, what was told apart before is its own fault all the same.
+    fn decide_as_outage(
+        &mut self,
+        endpoint: &Node,
+        is_for_want_of_others: bool,
+        now: DateTime<Utc>,
+    ) -> Vec<Judged> {
         let Some(doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
         };
         let first = doubt.first;
-        let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(|it| it.is_own);
+        let is_own = |it: &Waiting| it.is_own && is_for_want_of_others;
+        let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(is_own);
         let own = own
             .into_iter()
             .map(|it| self.as_own(it.refused, false, now));

@@ -62,7 +62,7 @@ pub(super) struct Waiting {
     pub(super) refused: Refused,
     /// When it ended.
     pub(super) number: u64,
-    /// Others got through, which speaks against the event, but is no reason to bury it yet.
+    /// By the interval rule it is the event's own, which is no reason to bury it yet.
     pub(super) is_own: bool,
 }
 

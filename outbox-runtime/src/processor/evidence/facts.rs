@@ -87,13 +87,11 @@ pub(in crate::processor) struct Refused {
 }
 
 impl Refused {
-    /// Whether the event would be a dead letter if this attempt counted.
-    ///
-    /// Where more attempts count than it has, an earlier one was judged its own already, without being
-    /// certain enough.
+    /// Whether the event would be a dead letter if this attempt counted, as its last one or beyond: the last
+    /// one may have been judged its own without being certain enough.
     pub(super) fn would_bury(&self) -> bool {
         let event = self.facts.event();
-        self.refusal.class.is_charged() && event.attempt_count == event.max_attempts
+        self.refusal.class.is_charged() && event.attempt_count >= event.max_attempts
     }
 }
 

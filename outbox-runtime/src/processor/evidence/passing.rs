@@ -53,19 +53,23 @@ impl Evidence {
 
     /// The refusals that were in doubt are the events' own, as an attempt that began as `number` passed.
     ///
-    /// One that would bury its event waits on where that attempt had begun before it failed: the
-    /// service may have gone down in between.
+    /// One that would bury its event is made once more where the event was not told apart before: that
+    /// others get through now says nothing about then, as the service may just have come back. It waits on
+    /// where that attempt had begun before it failed, as the service may have gone down in between.
     fn decide_as_own(&mut self, endpoint: &Node, number: u64, now: DateTime<Utc>) -> Vec<Judged> {
         let Some(mut doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
         };
         let mut judged = Vec::new();
-        for mut waiting in std::mem::take(&mut doubt.refused) {
+        for waiting in std::mem::take(&mut doubt.refused) {
             let is_conclusive = number > waiting.number;
-            if is_conclusive || !waiting.refused.would_bury() {
+            if !waiting.refused.would_bury() {
                 judged.push(self.as_own(waiting.refused, is_conclusive, now));
+            } else if !waiting.is_own {
+                judged.push(waiting.unjudged());
+            } else if is_conclusive {
+                judged.push(self.as_own(waiting.refused, true, now));
             } else {
-                waiting.is_own = true;
                 doubt.refused.push(waiting);
             }
         }
