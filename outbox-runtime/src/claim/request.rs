@@ -254,6 +254,7 @@ impl ClaimRequest {
     }
 
     /// Whether no event can be asked for.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_for_nothing(&self) -> bool {
         self.event_types.is_nothing()
             || self.only.iter().any(Selector::is_nothing)

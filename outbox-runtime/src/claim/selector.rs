@@ -22,11 +22,13 @@ impl EventTypes {
     }
 
     /// Whether no type is.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_nothing(&self) -> bool {
         matches!(self, Self::Only(types) if types.is_empty())
     }
 
     /// Whether each is.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_everything(&self) -> bool {
         matches!(self, Self::AllExcept(types) if types.is_empty())
     }
@@ -122,6 +124,7 @@ impl Selector {
     }
 
     /// Whether no event can be meant.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_nothing(&self) -> bool {
         let of_no_type = self.event_types.as_ref();
         of_no_type.is_some_and(EventTypes::is_nothing)
@@ -129,6 +132,7 @@ impl Selector {
     }
 
     /// Whether every event is.
+    #[cfg(feature = "sqlite")]
     pub(crate) fn is_everything(&self) -> bool {
         let all_types = self
             .event_types

@@ -15,12 +15,15 @@ mod content; // what makes two events with one id the same
 mod fold; // what becomes of one that waits when a newer one arrives
 mod new_event; // an event that is not in a store yet
 mod readable; // whether what was written can be read
+#[cfg(feature = "sqlite")]
 mod returned; // a refusal that a transaction returns as its value
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::new_event::IdOrigin;
 pub use self::new_event::NewEvent;
-pub(crate) use self::new_event::{IdOrigin, key_fault, size_fault};
+pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::returned::unless_refused;
 
