@@ -54,7 +54,7 @@ use syn::{DeriveInput, parse_macro_input};
 /// | `on_dead = "hold"` | what a dead letter means for those behind it: `hold` them back, or `skip` it | `hold` |
 /// | `coalesce = "latest"` | a change takes the place of one that nobody has tried to deliver; needs `snapshot` | off |
 /// | `snapshot` | the whole entity is the metadata; it must be `Serialize` and `Deserialize` | off |
-/// | `metadata = "MoodChange"` | the name of the struct of what an event carries | the struct's name and `Metadata` |
+/// | `metadata = "MoodChange"` | the name of the struct of what an event carries, where the module has a type of that name already | the struct's name and `Metadata` |
 /// | `version = 2` | the version of the metadata's shape, to be raised with every change of it | `1` |
 /// | `upcast(1 = V1, ..)` | as what rows of each older version are read; `From<V1>` makes the metadata of it | none |
 /// | `crate = ::outbox_runtime` | where the runtime is, for crates that re-export it | `::outbox_runtime` |

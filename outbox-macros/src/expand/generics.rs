@@ -79,6 +79,20 @@ pub(super) fn where_clause(generics: &Generics, more: Vec<TokenStream>) -> Optio
     (!predicates.is_empty()).then(|| quote!(where #(#predicates,)*))
 }
 
+/// The parameters of an alias of the struct, which may have no bounds.
+pub(super) fn without_bounds(generics: &Generics) -> Option<TokenStream> {
+    let mut params = generics.params.clone();
+    for param in &mut params {
+        match param {
+            GenericParam::Type(param) => param.bounds.clear(),
+            GenericParam::Lifetime(param) => param.bounds.clear(),
+            GenericParam::Const(_) => {}
+        }
+    }
+    // Output: <T = u8, const N: usize>
+    (!params.is_empty()).then(|| quote!(<#params>))
+}
+
 /// A field that uses every type parameter and is neither written nor read, where there are any.
 pub(super) fn marker(generics: &Generics) -> Option<TokenStream> {
     let mut names = generics.type_params().map(|param| &param.ident).peekable();

@@ -1,6 +1,6 @@
 //! What `#[outbox(sensitive)]` keeps out of `Debug` and out of messages.
 
-use proc_macro2::TokenStream;
+use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
@@ -8,13 +8,16 @@ use syn::spanned::Spanned;
 use super::{at, generics, metadata};
 use crate::model::{Entity, Member, Metadata};
 
-/// `Debug` of the metadata: derived where there is nothing to hide.
+/// `Debug` of the metadata, under the name that the user knows.
 ///
-/// For a snapshot with sensitive fields it is the entity's own, which the user then cannot derive.
+/// For a snapshot it is the user's own, but where it has sensitive fields: the user then cannot derive it.
 pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
-    let sensitive = entity.metadata.sensitive()?;
+    let sensitive = entity.metadata.sensitive();
+    if sensitive.is_none() && matches!(entity.metadata, Metadata::Snapshot(_)) {
+        return None;
+    }
     let type_path = metadata::type_path(entity);
-    let name = metadata::type_name(entity).unraw().to_string();
+    let name = metadata::known_as(entity).unraw().to_string();
     let shown = entity
         .metadata
         .fields()
@@ -47,7 +50,8 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
         }
     };
     // Where the user derives `Debug` for a snapshot too, this is where the compiler says so.
-    Some(quote_spanned! {at(sensitive)=>
+    let place = at(sensitive.unwrap_or_else(Span::call_site));
+    Some(quote_spanned! {place=>
         #[automatically_derived]
         impl #impl_generics ::core::fmt::Debug for #type_path #where_clause {
             #body

@@ -7,11 +7,11 @@ mod by_serde; // serde's derives
 mod fields; // the runtime's helpers
 
 use proc_macro2::TokenStream;
-use quote::{ToTokens, quote, quote_spanned};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::{Ident, Visibility};
 
-use super::{at, derived_name, of_generated_code, style};
+use super::{at, derived_name, generics, of_generated_code, style};
 use crate::model::{Entity, Member, Metadata};
 
 /// What stands for the type `Metadata` in the impl.
@@ -33,15 +33,28 @@ pub(super) fn type_path(entity: &Entity<'_>) -> TokenStream {
     quote!(#name #type_generics)
 }
 
-/// The metadata's type without its parameters.
+/// The metadata's type without its parameters, as generated code names it.
+///
+/// It is not the name that the user knows, which is an alias of this one: should a type of the user's have that already, the alias is
+/// refused, and nothing else. Under the user's name each of the impls would be some errors more, as they would be taken for impls of the
+/// user's type.
 pub(super) fn type_name(entity: &Entity<'_>) -> Ident {
+    let known_as = known_as(entity);
+    match &entity.metadata {
+        Metadata::Snapshot(_) => known_as,
+        Metadata::Fields(_) => format_ident!("{known_as}_", span = known_as.span()),
+    }
+}
+
+/// The name of the metadata's type that the user knows.
+pub(super) fn known_as(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
         Metadata::Snapshot(_) => of_generated_code(entity.name),
         Metadata::Fields(_) => struct_name(entity.name, entity.metadata_name.as_ref()),
     }
 }
 
-/// The name of the struct that is generated.
+/// The name of the struct that is generated, to those who use it.
 pub(super) fn struct_name(entity: &Ident, given: Option<&Ident>) -> Ident {
     given.map_or_else(|| derived_name(entity, "Metadata"), of_generated_code)
 }
@@ -53,42 +66,42 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     };
     let Entity { name, vis, .. } = entity;
     let struct_name = type_name(entity);
+    let known_as = known_as(entity);
     let params = &metadata.generics.params;
     let params = (!params.is_empty()).then(|| quote!(<#params>));
     let where_clause = &metadata.generics.where_clause;
+    let (_, type_generics, _) = metadata.generics.split_for_impl();
+    let alias_params = generics::without_bounds(&metadata.generics);
     let summary = format!(
         "What an event of [`{name}`] carries: its metadata as it was when the event was enqueued."
     );
-    // Otherwise it is written so that it leaves out what is sensitive.
-    let debug = entity
-        .metadata
-        .sensitive()
-        .is_none()
-        .then(|| quote!(, ::core::fmt::Debug));
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
         let docs = docs(field);
         let vis = vis_at(field.vis, ident);
         quote!(#docs #vis #ident: #ty)
     });
-    let silence = style::silence(
-        [&struct_name],
-        metadata.fields.iter().map(|field| field.ident),
-    );
+    // An underscore at the end is as good as none.
+    let silence = style::silence([&known_as], metadata.fields.iter().map(|field| field.ident));
+    let silence_of_alias = style::silence([&known_as], []);
     // Output:
-    //     #[derive(Clone, Debug)]
-    //     pub struct MoodEntryMetadata {
+    //     #[derive(Clone)]
+    //     pub struct MoodEntryMetadata_ {
     //         pub valence: f64,
     //         pub labels: Vec<String>,
     //     }
+    //     pub type MoodEntryMetadata = MoodEntryMetadata_;
     Some(quote! {
         #[doc = #summary]
         #[allow(deprecated)]
         #silence
-        #[derive(::core::clone::Clone #debug)]
+        #[derive(::core::clone::Clone)]
         #vis struct #struct_name #params #where_clause {
             #(#fields,)*
         }
+        #[doc = #summary]
+        #silence_of_alias
+        #vis type #known_as #alias_params = #struct_name #type_generics;
     })
 }
 
