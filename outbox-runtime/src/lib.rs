@@ -62,9 +62,9 @@
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
-//! | change what events carry | `version` and `upcast` of the derive, and the [`wire_lock`] that reminds of them |
+//! | change what events carry | `version` and `upcast` of the derive, and the wire lock of `outbox-testing` that reminds of them |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
-//! | move in from another outbox | `import` (feature `sqlite`): Core Data and SwiftData stores, plain tables |
+//! | move in from another outbox | the crate `outbox-import`: Core Data and SwiftData stores, plain tables |
 //! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -86,6 +86,7 @@ mod processor; // carries a row from claim to outcome
 mod store; // memory, SQLite
 
 // What all of them use.
+mod cancel; // a flag that is set once
 mod clock;
 mod error;
 mod redaction; // what nobody is to see
@@ -104,8 +105,8 @@ pub use crate::enqueue::{
     BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
 };
 pub use crate::entity::{
-    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityIdType, EntityOptions,
-    OnDead, Order, OutboxEntity,
+    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityOptions, EventSet,
+    InspectIdType, OnDead, Order, OutboxEntity, VisitEntities,
 };
 pub use crate::error::{
     BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
@@ -294,11 +295,6 @@ pub use rusqlite;
 
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(feature = "sqlite")]
-pub mod import; // from the outbox of another program
-#[cfg(feature = "testing")]
-pub mod testing;
-pub mod wire_lock;
 
 pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
 
@@ -342,10 +338,6 @@ struct FieldTypes;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
-
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../docs/guide/importing.md")]
-struct Importing;
 
 #[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../../docs/guide/http.md")]

@@ -257,7 +257,7 @@ pub enum Place {
 /// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
 /// the first is meant.
 ///
-/// Every store is held to it by `testing::conformance!` (feature `testing`).
+/// Every store is held to it by `outbox_testing::conformance!`.
 ///
 /// # Examples
 ///
@@ -523,7 +523,7 @@ pub(crate) const LEASE_EXPIRED: &str =
 /// Makes an error text fit to be stored and shown: bounded, on one line, without control characters.
 ///
 /// A text that cannot be stored would keep the failure from being recorded at all.
-pub(crate) fn bounded(message: &str) -> String {
+pub fn bounded(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(MAX_MESSAGE_BYTES));
     for c in message.chars() {
         let c = if c.is_control() { ' ' } else { c };

@@ -390,4 +390,4 @@ macro_rules! broken {
     (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };
 }
 
-outbox_runtime::__store_calls!(broken);
+outbox_testing::__store_calls!(broken);

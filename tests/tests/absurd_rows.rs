@@ -3,11 +3,11 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, Clock, DeadLetters, Disposition, EnqueueError, NewEvent, Outcome, RawMetadata,
     RetryPolicy, Settlement, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_all_users, within};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, HandlerSet, OutboxStatus, Processor, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, enqueue, note, on_each_store, within};
 use tokio::sync::Semaphore;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use outbox_runtime::testing::StoreCall;
+use outbox_testing::StoreCall;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -261,6 +261,7 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
     let mut left = Vec::new();
     for folder in [
         "outbox-runtime/src",
+        "outbox-testing/src",
         "tests/src",
         "tests/outages/src",
         "tests/tests",
@@ -291,7 +292,7 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
     let shared = code_of("outbox-runtime/src/repository/shared.rs");
     let forgetful = shared.replace("async fn rescue_others", "async fn another");
     assert_eq!(left_to_defaults(&forgetful), ["Arc<R> rescue_others"]);
-    let faults = code_of("outbox-runtime/src/testing/faults/mod.rs");
+    let faults = code_of("outbox-testing/src/faults/mod.rs");
     let forgetful = faults.replace("async fn settle_and_claim", "async fn another");
     assert_eq!(
         left_to_defaults(&forgetful),

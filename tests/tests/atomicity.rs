@@ -3,10 +3,10 @@
 use std::process::Command;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Clock, Enqueue, EnqueueError, Enqueued, SqliteStore, StoreErrorKind, TransactionError,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, foreign_params, note};
 
 async fn count(store: &SqliteStore) -> u64 {

@@ -8,8 +8,8 @@ use std::time::Duration;
 use outbox_runtime::{
     Charge, ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity,
     Processor, RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
-    testing::ManualClock,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, note_of, on_each_store, within};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -5,11 +5,11 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, Disposition, Flushed, HandlerSet, MemoryStore, Processor, Settled, Settlement,
     prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, within};
 
 const LEASE: Duration = Duration::from_secs(60);

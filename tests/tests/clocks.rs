@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, Sleep, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, start, start_with, unknown, within};
 
 const SOON: Duration = Duration::from_secs(30);

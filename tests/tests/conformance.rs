@@ -2,7 +2,7 @@
 
 mod memory {
     use outbox_runtime::MemoryStore;
-    use outbox_runtime::testing::{ManualClock, conformance};
+    use outbox_testing::{ManualClock, conformance};
 
     async fn make_store(clock: ManualClock) -> (MemoryStore, ()) {
         (MemoryStore::with_clock(clock), ())
@@ -13,7 +13,7 @@ mod memory {
 
 mod sqlite {
     use outbox_runtime::SqliteStore;
-    use outbox_runtime::testing::{ManualClock, conformance};
+    use outbox_testing::{ManualClock, conformance};
     use tempfile::TempDir;
 
     async fn make_store(clock: ManualClock) -> (SqliteStore, TempDir) {
@@ -32,7 +32,7 @@ mod sqlite {
 mod of_the_suite_itself {
     use std::collections::{BTreeMap, BTreeSet};
 
-    use outbox_runtime::testing::{ManualClock, conformance};
+    use outbox_testing::{ManualClock, conformance};
     use outbox_tests::{Broken, Flaw};
 
     /// The cases that a store with this flaw fails.

@@ -7,8 +7,9 @@ use std::time::Duration;
 use outbox_runtime::{
     BuildError, ClaimRequest, Clock, Disposition, EntityOptions, Flushed, HandlerSet, MemoryStore,
     OutboxEventHandler, Processor, RawMetadata, Settlement, SqliteStoreBuilder, WaitsFor,
-    async_trait, prelude::*, testing::ManualClock,
+    async_trait, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{
     Note, Remote, Task, Temporary, enqueue, foreign_params, note, note_of, on_each_store, start,
     start_all_users, unknown, within,

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, DeadReason, Disposition, EnqueueError, NewEvent, Refusal, RefusalClass, Rescued,
     Selector, Settled, Settlement, enqueue_all, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, on_each_store};
 
 const LEASE: Duration = Duration::from_secs(60);

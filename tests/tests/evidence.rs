@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{
     Clock, OutageExtent, Processor, RefusalClass, RetryPolicy, TroubleKind, WaitsFor, prelude::*,
 };
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Remote, enqueue, note, note_of, on_each_store, within};
 
 const SECOND: Duration = Duration::from_secs(1);

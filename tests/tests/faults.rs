@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::{Draw, Fault, FaultRates, FaultStore, ManualClock, StoreCall};
 use outbox_runtime::{ClaimRequest, Clock, StoreErrorKind, prelude::*};
+use outbox_testing::{Fault, FaultRates, FaultStore, ManualClock, SeededRng, StoreCall};
 use outbox_tests::{enqueue, note, on_each_store, within};
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -12,7 +12,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// Without faults it keeps the contract, whatever it wraps.
 mod healthy {
     use outbox_runtime::MemoryStore;
-    use outbox_runtime::testing::{FaultStore, ManualClock, conformance};
+    use outbox_testing::{FaultStore, ManualClock, conformance};
 
     async fn make_store(clock: ManualClock) -> (FaultStore, ()) {
         (FaultStore::new(MemoryStore::with_clock(clock)), ())
@@ -142,7 +142,7 @@ async fn the_same_seed_brings_the_same_faults_until_it_is_healed() {
             .with_failures(200)
             .with_failures_after_commit(200);
         let store = FaultStore::new(MemoryStore::with_clock(ManualClock::new()))
-            .with_chance(rates, Draw::new(seed));
+            .with_chance(rates, SeededRng::new(seed));
         let mut course = Vec::new();
         for id in 0..50 {
             let event = note(id).enqueue_sync().into_event().unwrap();

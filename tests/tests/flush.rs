@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, Flushed, NewEvent, StoreErrorKind, WaitsFor, prelude::*};
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Task, enqueue, note, note_of, on_each_store, start, start_all_users, within};
 use uuid::Uuid;
 

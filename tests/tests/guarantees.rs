@@ -34,7 +34,7 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
             rest,
         )),
         "lume" => Some((vec!["examples/lume/tests", "examples/lume/src"], rest)),
-        _ => Some((vec!["tests/tests", "outbox-runtime/src/testing"], name)),
+        _ => Some((vec!["tests/tests", "outbox-testing/src"], name)),
     }
 }
 

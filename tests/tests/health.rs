@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, Health, StoreErrorKind, TroubleKind, WaitsFor, prelude::*};
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Log, Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -6,13 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
-use outbox_runtime::wire_lock::{self, WireLockError};
 use outbox_runtime::{
     ClaimRequest, Coalesce, DeadLetters, DeadReason, Disposition, EnqueueError, EntityId,
     EventTypes, ExportError, NewEvent, RawMetadata, Settlement, SignOut, SqliteStoreBuilder,
     prelude::*,
 };
+use outbox_testing::ManualClock;
+use outbox_testing::wire_lock::{self, WireLockError};
 use outbox_tests::{Temporary, on_each_store, start};
 use proptest::prelude::*;
 use proptest::sample::select;

@@ -3,7 +3,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
 
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportError, ImportReport, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow,
     SourceTable,
 };

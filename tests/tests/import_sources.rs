@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outbox_runtime::import::{Import, ImportError, Mapped, Reject, Source, SourceRow, SourceTable};
+use outbox_import::{Import, ImportError, Mapped, Reject, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_tests::Temporary;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{
     Clock, DeadReason, Delivery, DeliveryError, NewEvent, Processor, ProcessorBuilder, RawMetadata,
     RefusalClass, WaitsFor, prelude::*,
 };
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Note, Remote, Task, enqueue, note, note_of, on_each_store, within};
 use tokio::sync::{mpsc, oneshot};
 

@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::{params_from_iter, types::Value};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, foreign_params, on_each_store};
 use uuid::Uuid;
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
+use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::{
     ClaimOrder, ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Refusal,

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Claim, ClaimRequest, Disposition, EnqueueError, NewEvent, RawMetadata, Settled, Settlement,
     StoreErrorKind, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, on_each_store, start, within};
 
 const SOON: Duration = Duration::from_secs(30);

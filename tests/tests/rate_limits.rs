@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, HandlerSet, Processor, SignOut, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Call, Note, Remote, Task, enqueue, note, note_of, on_each_store, within};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -4,10 +4,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Charge, Clock, DeadReason, Enqueue, Processor, ProcessorBuilder, WaitsFor, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Remote, enqueue, note, on_each_store, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     BuildError, Charge, Clock, EntityOptions, Processor, RetryPolicy, Revision, SignOut,
     SqliteStoreBuilder, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);
@@ -102,7 +102,7 @@ macro_rules! insistent {
         }
     };
 }
-outbox_runtime::__store_calls!(insistent);
+outbox_testing::__store_calls!(insistent);
 
 impl Insistent {
     fn note(&self, method: &str) {

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::{
-    Charge, Clock, DeadReason, Processor, RetryPolicy, Running, prelude::*, testing::ManualClock,
-};
+use outbox_runtime::{Charge, Clock, DeadReason, Processor, RetryPolicy, Running, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};
 use uuid::Uuid;
 

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, ExportError, NewEvent, SignOut, StoreErrorKind, WaitsFor, prelude::*};
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{
     Temporary, enqueue, note, note_of, on_each_store, start, start_all_users, within,
 };

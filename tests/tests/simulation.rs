@@ -4,10 +4,10 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::sync::Mutex;
 
-use outbox_runtime::testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
 use outbox_runtime::{
     Charge, HandlerError, HandlerSet, OutboxEvent, OutboxEventHandler, SqliteStore, async_trait,
 };
+use outbox_testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate};
 use outbox_tests::{Broken, Flaw, Note, note_of};
 use uuid::Uuid;
 

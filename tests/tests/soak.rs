@@ -6,8 +6,8 @@ use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Durability, Processor, enqueue_all, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, note_of, within};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, Flushed, Processor, SignOut, StoreErrorKind, prelude::*};
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);

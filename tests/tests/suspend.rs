@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use outbox_runtime::testing::{Fault, FaultStore, StoreCall};
 use outbox_runtime::{Clock, EnqueueError, StoreErrorKind, prelude::*};
+use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, within};
 
 const SOON: Duration = Duration::from_secs(30);

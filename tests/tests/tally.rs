@@ -4,11 +4,11 @@
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, Clock, Coalesce, DeadReason, Disposition, NewEvent, Operation, OutboxStatistics,
     Settlement, enqueue_all, prelude::*,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, foreign_params, note, note_of};
 
 const LEASE: Duration = Duration::from_secs(60);

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, NewEvent, Processor, ProcessorBuilder, Revision, prelude::*};
+use outbox_testing::ManualClock;
 use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
 use tokio::task::JoinSet;
 
@@ -49,7 +49,7 @@ macro_rules! counting {
         }
     };
 }
-outbox_runtime::__store_calls!(counting);
+outbox_testing::__store_calls!(counting);
 
 /// Takes notes alone, and says so only when it is asked.
 struct Untyped<H>(H);

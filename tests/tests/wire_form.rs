@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::{
     EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository, OutboxStatus,
 };
-use outbox_runtime::{MemoryStore, RawMetadata, testing::ManualClock};
+use outbox_runtime::{MemoryStore, RawMetadata};
+use outbox_testing::ManualClock;
 use serde_json::{Value, json};
 use uuid::Uuid;
 

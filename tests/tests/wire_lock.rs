@@ -8,10 +8,10 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::wire_lock::{
+use outbox_runtime::{EntityOptions, RawMetadata};
+use outbox_testing::wire_lock::{
     self, Difference, EventShapes, FILE_NAME, Finding, WireLockError, check, update,
 };
-use outbox_runtime::{EntityOptions, RawMetadata};
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
@@ -475,7 +475,7 @@ fn text_of(output: &Output) -> String {
 
 #[test]
 fn the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest() {
-    LumeEvent::assert_wire_lock();
+    outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]
@@ -600,8 +600,7 @@ fn the_generated_assertion_warns_where_the_file_does_not_have_the_order() {
     const NAME: &str = "the_generated_assertion_warns_where_the_file_does_not_have_the_order";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = folder.into_string().unwrap();
-        let shapes: fn() -> EventShapes = EventShapes::of::<goal::Entity>;
-        return outbox_runtime::__private::assert_wire_lock(Some(&folder), "lume", &[Some(shapes)]);
+        return wire_lock::assert_in(folder, "lume", &shapes::<goal::Entity>());
     }
     let folder = folder();
     let older =
@@ -850,7 +849,7 @@ enum CodedEvent {
 fn the_generated_assertion_warns_of_what_it_does_not_see() {
     const NAME: &str = "the_generated_assertion_warns_of_what_it_does_not_see";
     if std::env::var_os(FOLDER).is_some() {
-        return CodedEvent::assert_wire_lock();
+        return outbox_testing::assert_wire_lock::<CodedEvent>();
     }
     let folder = folder();
     let output = run_alone(NAME, folder.path(), "").output().unwrap();

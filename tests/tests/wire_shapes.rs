@@ -9,7 +9,7 @@ use std::time::Duration;
 use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
 use outbox_runtime::RawMetadata;
 use outbox_runtime::prelude::*;
-use outbox_runtime::wire_lock::Shape;
+use outbox_testing::wire_lock::Shape;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;

@@ -111,6 +111,6 @@ mod tests {
     /// program is updated, so that a change needs a new `version`.
     #[test]
     fn what_is_sent_changes_only_with_its_version() {
-        LumeEvent::assert_wire_lock();
+        outbox_testing::assert_wire_lock::<LumeEvent>();
     }
 }

@@ -37,7 +37,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
         &quote!(AsEntityId),
         &quote!(as_entity_id),
     );
-    let id_type = id_type(&entity.entity_id);
+    let inspect_id = inspect_id(&entity.entity_id);
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
     let sensitive = sensitive::value(entity);
@@ -50,7 +50,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
     //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
-    //         fn entity_id_type() -> _outbox::EntityIdType { .. }
+    //         fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output { .. }
     //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
@@ -71,8 +71,8 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
                 #entity_id
             }
 
-            fn entity_id_type() -> _outbox::EntityIdType {
-                #id_type
+            fn inspect_id_type<__I: _outbox::InspectIdType>(__inspect: __I) -> __I::Output {
+                #inspect_id
             }
 
             fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
@@ -92,16 +92,15 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// What the ids are: by what serde reads where it can read them, and else by the name of their
-/// type.
-fn id_type(field: &Member<'_>) -> TokenStream {
+/// Shows the type of the ids: as one that serde reads where it can, and else as an opaque one.
+fn inspect_id(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
     // Output:
-    //     use _outbox::__private::{IdByName as _, IdByShape as _};
-    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_id_type()
+    //     use _outbox::__private::{OpaqueId as _, ReadableId as _};
+    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_inspect(__inspect)
     quote! {
-        use _outbox::__private::{IdByName as _, IdByShape as _};
-        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_id_type()
+        use _outbox::__private::{OpaqueId as _, ReadableId as _};
+        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
     }
 }
 

@@ -78,7 +78,7 @@ macro_rules! watched {
     };
 }
 
-outbox_runtime::__store_calls!(watched);
+outbox_testing::__store_calls!(watched);
 
 impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,6 +1,6 @@
 //! Imports that follow another, and events that are there already.
 
-use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
+use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::types::Value;

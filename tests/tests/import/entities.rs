@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportError, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
 };
 use outbox_runtime::prelude::*;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportedEvent, Mapped, Reject, RejectReason, Source, SourceRow, SourceTable,
 };
 use outbox_runtime::prelude::*;

@@ -1,6 +1,6 @@
 //! Issue 6.4, F64 to F66: what another program's outbox held is here afterwards, row by row, or it is said where it is.
 
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportReport, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
 };
 use outbox_runtime::prelude::*;

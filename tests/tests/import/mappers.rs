@@ -1,9 +1,9 @@
 //! Mappers that look other rows up, write of their own, do harm or give up.
 
-use outbox_runtime::NewEvent;
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportError, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable,
 };
+use outbox_runtime::NewEvent;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params};

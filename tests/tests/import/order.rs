@@ -1,6 +1,6 @@
 //! In which order imported events are delivered, and what they wait for.
 
-use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow};
+use outbox_import::{Import, ImportedEvent, Source, SourceRow};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::{

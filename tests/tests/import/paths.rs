@@ -6,10 +6,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use outbox_import::{Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable};
 use outbox_runtime::NewEvent;
-use outbox_runtime::import::{
-    Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
-};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_tests::Temporary;

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
-use outbox_runtime::import::Import;
+use outbox_import::Import;
 use outbox_runtime::prelude::*;
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CoreData, OldEvent};

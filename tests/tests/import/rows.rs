@@ -1,6 +1,6 @@
 //! What a row becomes, whatever is in it.
 
-use outbox_runtime::import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
+use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params};
@@ -200,7 +200,7 @@ async fn a_plain_table_is_read_by_its_own_names_and_dates() {
     };
     let table = SourceTable::plain("out \"BOX")
         .ordered_by("created")
-        .dates(outbox_runtime::import::SourceDates::UnixMillis);
+        .dates(outbox_import::SourceDates::UnixMillis);
     let temporary = Temporary::open().await;
     let report = Import::new(&path)
         .table(table)

@@ -1,7 +1,7 @@
 //! What of the source is read, and what it notices.
 
+use outbox_import::Import;
 use outbox_runtime::OutboxStatus;
-use outbox_runtime::import::Import;
 use outbox_runtime::prelude::*;
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CoreData, OldEvent, event_id, files};

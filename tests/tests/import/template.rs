@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use outbox_runtime::NewEvent;
-use outbox_runtime::import::{
+use outbox_import::{
     Import, ImportReport, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
 };
+use outbox_runtime::NewEvent;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_tests::Temporary;

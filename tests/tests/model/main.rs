@@ -11,12 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimOrder, ClaimRequest, Clock, DeadReason, Disposition, Durability, EnqueueError, Lease,
     MemoryStore, NewEvent, OutboxEvent, OutboxRepository, OutboxStatus, RawMetadata, Refusal,
     RefusalClass, Selector, Settled, Settlement, StoreErrorKind,
 };
+use outbox_testing::ManualClock;
 use outbox_tests::{Broken, Flaw, Temporary};
 use proptest::test_runner::{Config, RngSeed, TestError, TestRunner};
 use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};

@@ -4,10 +4,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, Id, JoinError, JoinSet};
-use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
 use self::ahead::{Pace, Waiting};
@@ -78,9 +78,9 @@ pub(super) struct Run {
     health: watch::Sender<Health>,
     /// Moves whenever an outcome was recorded or a pause began, for those who wait for one.
     progress: watch::Sender<u64>,
-    stop: CancellationToken,
+    stop: Cancel,
     /// Cuts the wait of a stop short.
-    hurry: CancellationToken,
+    hurry: Cancel,
 
     tasks: JoinSet<Done>,
     /// What each task is about: a task that panics cannot tell.
@@ -168,8 +168,8 @@ pub(super) struct Wires {
     pub(super) nudges: Arc<Nudges>,
     pub(super) health: watch::Sender<Health>,
     pub(super) progress: watch::Sender<u64>,
-    pub(super) stop: CancellationToken,
-    pub(super) hurry: CancellationToken,
+    pub(super) stop: Cancel,
+    pub(super) hurry: Cancel,
 }
 
 impl Run {
