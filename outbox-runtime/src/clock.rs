@@ -239,6 +239,7 @@ pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
 
 /// `time` plus `duration`, or the latest time that can be told where that overflows. It is the first whole microsecond that is
 /// not earlier: whoever waits for it has waited for the duration.
+#[must_use]
 pub fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     let after = TimeDelta::from_std(duration)
         .ok()
@@ -247,6 +248,7 @@ pub fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 }
 
 /// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.
+#[must_use]
 pub fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
@@ -255,6 +257,7 @@ pub fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 }
 
 /// `time` plus `delta`, which may be negative, or the farthest time that can be told where that overflows.
+#[must_use]
 pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
     let farthest = if delta < TimeDelta::zero() {
         DateTime::<Utc>::MIN_UTC
@@ -265,11 +268,13 @@ pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
 }
 
 /// Cut to whole microseconds, so that a time is the same before and after it was stored.
+#[must_use]
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// Moved up to the next whole microsecond where it is none, so that a clock that tells microseconds reaches it.
+#[must_use]
 pub fn up_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     let cut = to_micros(time);
     if cut == time {

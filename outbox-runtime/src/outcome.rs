@@ -523,6 +523,7 @@ pub(crate) const LEASE_EXPIRED: &str =
 /// Makes an error text fit to be stored and shown: bounded, on one line, without control characters.
 ///
 /// A text that cannot be stored would keep the failure from being recorded at all.
+#[must_use]
 pub fn bounded(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(MAX_MESSAGE_BYTES));
     for c in message.chars() {
