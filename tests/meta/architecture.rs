@@ -264,7 +264,8 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
         "outbox-testing/src",
         "tests/src",
         "tests/outages/src",
-        "tests/tests",
+        "tests/promises",
+        "tests/stores",
     ] {
         for (file, code) in code(folder) {
             seen += code.matches("OutboxRepository for ").count();

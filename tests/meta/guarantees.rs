@@ -34,7 +34,17 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
             rest,
         )),
         "lume" => Some((vec!["examples/lume/tests", "examples/lume/src"], rest)),
-        _ => Some((vec!["tests/tests", "outbox-testing/src"], name)),
+        _ => Some((
+            vec![
+                "tests/promises",
+                "tests/stores",
+                "tests/macros",
+                "tests/import",
+                "tests/meta",
+                "outbox-testing/src",
+            ],
+            name,
+        )),
     }
 }
 
@@ -90,7 +100,7 @@ fn every_test_that_the_guarantees_name_exists() {
     }
     assert!(count > 300, "{count} tests are named");
     assert!(!exists(
-        &["tests/tests"],
+        &["tests/meta"],
         "guarantees",
         "which_is_nowhere_but_here_and_no_function"
     ));
