@@ -11,7 +11,7 @@ use super::OutboxEntity;
 ///
 /// ```
 /// use outbox_runtime::prelude::*;
-/// use outbox_runtime::{EventSet, VisitEntities};
+/// use outbox_runtime::support::{EventSet, VisitEntities};
 ///
 /// #[derive(OutboxEntity)]
 /// #[outbox(event_type = "goal")]

@@ -93,7 +93,8 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// ```
     /// # use std::borrow::Cow;
-    /// # use outbox_runtime::{EntityId, EntityOptions, OutboxEntity, RawMetadata, ReadVersion};
+    /// # use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+    /// # use outbox_runtime::support::{EntityOptions, ReadVersion};
     /// # use serde::{Deserialize, Serialize};
     /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
     /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }

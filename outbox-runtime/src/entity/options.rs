@@ -9,7 +9,7 @@ use crate::enqueue::NewEvent;
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::EntityOptions;
+/// use outbox_runtime::support::EntityOptions;
 ///
 /// const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_priority(5);
 /// assert_eq!(OPTIONS.max_attempts(), 5);
