@@ -18,6 +18,7 @@ pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
 pub use self::id_type::EntityIdType;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///

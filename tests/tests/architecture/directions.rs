@@ -33,12 +33,12 @@ const RUNTIME: &[(&str, &[&str])] = &[
     // Used by all others.
     ("clock", &[]),
     ("error", &[]),
-    ("redaction", &["metadata"]),
+    ("redaction", &[]),
     ("retry", &[]),
     ("waiting", &["error"]),
     // The nouns.
-    ("metadata", &["entity", "event", "redaction"]),
-    ("entity", &["enqueue", "metadata", "redaction"]),
+    ("metadata", &["redaction"]),
+    ("entity", &["metadata", "redaction"]),
     ("event", &["clock", "entity", "metadata"]),
     (
         "enqueue",
@@ -187,15 +187,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
 
 /// What is to be taken apart, or belongs together.
 const RUNTIME_CIRCLES: &[&[&str]] = &[
-    &["enqueue", "entity", "event", "metadata", "redaction"],
     &["enqueue/content.rs", "enqueue/new_event.rs"],
-    &["event/mod.rs", "event/refusal.rs"],
-    &[
-        "http/error.rs",
-        "http/mod.rs",
-        "http/policy.rs",
-        "http/statuses.rs",
-    ],
     &[
         "import/entities.rs",
         "import/external.rs",
@@ -218,7 +210,6 @@ const RUNTIME_CIRCLES: &[&[&str]] = &[
         "processor/running.rs",
     ],
     &["processor/evidence/facts.rs", "processor/evidence/node.rs"],
-    &["redaction/mod.rs", "redaction/search.rs"],
     &["store/memory/lanes.rs", "store/memory/state.rs"],
     &["store/process/linux.rs", "store/process/mod.rs"],
     &[
