@@ -294,10 +294,10 @@ fn attrs_and_name(item: &Item) -> (&[Attribute], Option<&Ident>) {
         Item::Static(it) => (&it.attrs, Some(&it.ident)),
         Item::Struct(it) => (&it.attrs, Some(&it.ident)),
         Item::Trait(it) => (&it.attrs, Some(&it.ident)),
+        // Besides being followed to what it stands for.
+        Item::Type(it) => (&it.attrs, Some(&it.ident)),
         Item::TraitAlias(it) => (&it.attrs, Some(&it.ident)),
         Item::Union(it) => (&it.attrs, Some(&it.ident)),
-        // An alias is followed to what it stands for.
-        Item::Type(it) => (&it.attrs, None),
         Item::ExternCrate(it) => (&it.attrs, None),
         Item::Impl(it) => (&it.attrs, None),
         Item::Macro(it) => (&it.attrs, None),
