@@ -199,7 +199,6 @@ const RUNTIME_CIRCLES: &[&[&str]] = &[
         "import/table.rs",
     ],
     &["import/rows.rs", "import/run.rs"],
-    &["processor/evidence/facts.rs", "processor/evidence/node.rs"],
     &["store/memory/lanes.rs", "store/memory/state.rs"],
     &["store/process/linux.rs", "store/process/mod.rs"],
     &[
