@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{UnknownWord, stored_word};
+use super::word::stored_word;
 
 /// What an attempt was answered that was then given back or deferred instead of counted: see
 /// [`OutboxEvent::last_refusal`](super::OutboxEvent::last_refusal).
