@@ -138,8 +138,8 @@ pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
-    StatementCounter, StoreProcess,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter, StoreProcess,
 };
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use outbox_runtime::{
     Charge, ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity,
-    Processor, RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
-    testing::ManualClock,
+    Processor, RawMetadata, Rescued, Settlement, SqliteInsert, StoreErrorKind, enqueue_all,
+    prelude::*, testing::ManualClock,
 };
 use outbox_tests::{Note, Temporary, enqueue, note, note_of, on_each_store, within};
 
@@ -67,7 +67,7 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
     // By hand, as relays and drivers that are not known here do it.
     let metadata = large.metadata_json().unwrap();
     let event = NewEvent::new("note", 1, "u1", Operation::Create).with_metadata(metadata);
-    assert_told(&event.params().unwrap_err());
+    assert_told(&SqliteInsert::new(&event).unwrap_err());
     assert_told(&store.create_event(event.clone()).await.unwrap_err());
     assert_told(&memory.create_event(event).await.unwrap_err());
     assert_eq!(store.statistics(None).await.unwrap().total_events, 0);

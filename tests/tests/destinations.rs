@@ -5,7 +5,7 @@ use std::time::Duration;
 use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     ClaimRequest, DeadReason, Disposition, EnqueueError, NewEvent, Refusal, RefusalClass, Rescued,
-    Selector, Settled, Settlement, enqueue_all, prelude::*,
+    Selector, Settled, Settlement, SqliteInsert, enqueue_all, prelude::*,
 };
 use outbox_tests::{Temporary, enqueue, note, on_each_store};
 
@@ -122,7 +122,7 @@ async fn a_destination_that_may_not_be_is_refused_by_name_on_every_way_in() {
         is_refused(enqueue_all(&both).on(&temporary.store).await, reason);
         is_refused(enqueue_all(&both).on(&conn), reason);
         let event = NewEvent::new("photo", 1, "u1", Operation::Create).with_destination(broken);
-        is_refused(event.params(), reason);
+        is_refused(SqliteInsert::new(&event), reason);
         is_refused(memory.create_event(event.clone()).await, reason);
         is_refused(temporary.store.create_event(event).await, reason);
     }

@@ -15,6 +15,6 @@ mod sqlite;
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
-    StatementCounter, StoreProcess,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter, StoreProcess,
 };

@@ -178,7 +178,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 /// Done at once; awaiting it is a formality that lets a store be exchanged for another.
-impl EventSink for &MemoryStore {
+impl EventSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Enqueued, EnqueueError>>;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
@@ -187,7 +187,7 @@ impl EventSink for &MemoryStore {
 }
 
 /// Done at once, too.
-impl BatchSink for &MemoryStore {
+impl BatchSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Vec<Enqueued>, EnqueueError>>;
 
     fn enqueue_all(

@@ -43,6 +43,7 @@ mod row;
 mod savepoint;
 mod schema;
 mod sinks;
+mod statement;
 mod tally;
 mod threads;
 mod told;
@@ -53,8 +54,8 @@ mod writer;
 
 pub use self::builder::{Durability, SqliteStoreBuilder};
 pub use self::counter::StatementCounter;
-pub use self::insert::SqlValue;
 pub use self::processes::{ProcessState, StoreProcess};
+pub use self::statement::{SqlValue, SqliteInsert};
 
 /// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
 /// its event are written in one transaction.
@@ -364,7 +365,7 @@ impl fmt::Debug for SqliteStore {
 }
 
 /// Resolves once the event is committed, in a transaction of its own that is grouped with others.
-impl EventSink for &SqliteStore {
+impl EventSink<SqliteStore> for &SqliteStore {
     type Output = EnqueueFuture;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
@@ -373,7 +374,7 @@ impl EventSink for &SqliteStore {
 }
 
 /// Resolves once all of the events are committed, in one transaction that may hold others too.
-impl BatchSink for &SqliteStore {
+impl BatchSink<SqliteStore> for &SqliteStore {
     type Output = EnqueueFuture<Vec<Enqueued>>;
 
     fn enqueue_all(

@@ -2,6 +2,7 @@
 
 use rusqlite::{Connection, Savepoint, Transaction};
 
+use super::SqliteStore;
 use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
 use super::savepoint::in_savepoint;
@@ -60,7 +61,7 @@ impl Open {
 macro_rules! sinks {
     ($($sink:ty: $of_one:literal, $of_many:literal;)+) => {$(
         #[doc = $of_one]
-        impl EventSink for &$sink {
+        impl EventSink<SqliteStore> for &$sink {
             type Output = Result<Enqueued, EnqueueError>;
 
             fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
@@ -69,7 +70,7 @@ macro_rules! sinks {
         }
 
         #[doc = $of_many]
-        impl BatchSink for &$sink {
+        impl BatchSink<SqliteStore> for &$sink {
             type Output = Result<Vec<Enqueued>, EnqueueError>;
 
             fn enqueue_all(
