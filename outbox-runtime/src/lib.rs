@@ -135,12 +135,12 @@ pub use crate::repository::{
 };
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
-pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use crate::store::{
     Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
     SqliteStoreBuilder, StatementCounter, StoreProcess,
 };
+pub use crate::store::{MemoryStore, kit};
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
 /// # Examples

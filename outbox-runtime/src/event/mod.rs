@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::entity::{EntityId, OnDead, Order, OutboxEntity};
 use crate::metadata::{self, DecodeError, RawMetadata};
 
+mod difference; // in what two readings differ
 mod refusal; // an answer that was not counted
 
 pub use self::refusal::{Refusal, RefusalClass};

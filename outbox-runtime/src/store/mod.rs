@@ -1,14 +1,9 @@
 //! Stores: the only place that names a database crate.
 
-use std::sync::Mutex;
-
-use crate::repository::Revision;
-
+pub mod kit;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod process;
-mod rules;
-mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 

@@ -13,13 +13,14 @@ use rusqlite::Savepoint;
 use self::builder::Settings;
 use self::threads::Connections;
 use self::watch::Watch;
-use super::rules;
-use super::signal::Signal;
+use super::kit::Signal;
 use crate::clock::Clock;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
+mod bury;
+mod claiming;
 mod connect;
 mod count;
 mod counter;
@@ -32,18 +33,20 @@ mod identity;
 mod inbox;
 mod insert;
 mod lane;
+mod leases;
 mod own_thread;
 mod processes;
 mod query;
-mod queue;
 mod reader;
 mod repository;
 mod restore;
 mod row;
 mod savepoint;
 mod schema;
+mod settling;
 mod sinks;
 mod statement;
+mod taking;
 mod tally;
 mod threads;
 mod told;
@@ -275,7 +278,7 @@ impl SqliteStore {
     fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
         match &*lock(&self.shared.state) {
             State::Open(connections) => Ok(connections.clone()),
-            State::Suspended => Err(rules::suspended(operation)),
+            State::Suspended => Err(StoreError::suspended(operation)),
             State::Closed => Err(fault::closed(operation)),
         }
     }
