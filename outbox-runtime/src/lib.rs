@@ -88,6 +88,7 @@ mod store; // memory, SQLite
 // What all of them use.
 mod clock;
 mod error;
+mod fnv; // hashes that stores keep
 mod redaction; // what nobody is to see
 mod retry;
 mod waiting; // where nobody may wait

@@ -10,6 +10,7 @@
 //! | which event a claim takes first | [`claim_key`] |
 //! | how much a claim may bring | [`Load`] |
 //! | who wakes a processor | [`Signal`] |
+//! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
 //! | why a claim by hand, an edit or a new owner is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
 //! A store that decides in its own language, as one in SQL does, is held to these functions by a test: see
@@ -32,4 +33,5 @@ pub use self::load::Load;
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
+pub use crate::fnv::{Fnv64, Fnv128};
 pub use crate::outcome::Standing;
