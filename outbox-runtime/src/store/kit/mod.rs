@@ -20,16 +20,14 @@ use std::sync::Mutex;
 
 use crate::repository::Revision;
 
-mod claim_key;
+mod claims;
 mod class;
-mod load;
 mod refusals;
 mod signal;
 mod slot;
 
-pub use self::claim_key::{ClaimKey, claim_key};
+pub use self::claims::{ClaimKey, Load, claim_key};
 pub use self::class::Class;
-pub use self::load::Load;
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};

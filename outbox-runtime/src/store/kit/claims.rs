@@ -1,8 +1,21 @@
-//! How much a claim may bring.
+//! Claims: the order in which they take events, and how much they may bring.
+
+use std::cmp::Reverse;
+
+use chrono::{DateTime, Utc};
 
 use crate::claim::ClaimRequest;
 use crate::event::OutboxEvent;
 use crate::metadata::RawMetadata;
+
+/// See [`claim_key`].
+pub type ClaimKey = (Reverse<i32>, DateTime<Utc>, i64);
+
+/// Sorts events as a claim takes them: higher priority, then earlier due, then smaller seq.
+#[must_use]
+pub fn claim_key(event: &OutboxEvent) -> ClaimKey {
+    (Reverse(event.priority), event.next_attempt_at, event.seq)
+}
 
 /// How much metadata a claim may still bring.
 #[derive(Debug)]
