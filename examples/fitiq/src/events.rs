@@ -38,6 +38,6 @@ mod tests {
     /// program is updated, so that a change needs a new `version`. Failures 35 and 36.
     #[test]
     fn what_is_sent_changes_only_with_its_version() {
-        FitiqEvent::assert_wire_lock();
+        outbox_testing::assert_wire_lock::<FitiqEvent>();
     }
 }

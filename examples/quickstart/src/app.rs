@@ -1,8 +1,8 @@
 //! The app: its entity, the table that it lives in, and the set of events that it sends.
 
-use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, Row, types::Type};
+use outbox_runtime::store::BoxError;
 use uuid::Uuid;
 
 /// How somebody felt at a moment.
@@ -111,6 +111,6 @@ mod tests {
     /// program is updated, so that a change needs a new `version`.
     #[test]
     fn what_is_sent_changes_only_with_its_version() {
-        LumeEvent::assert_wire_lock();
+        outbox_testing::assert_wire_lock::<LumeEvent>();
     }
 }

@@ -311,8 +311,17 @@ impl NewEvent {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
     }
 
-    /// The row of this event at the moment it is written.
-    pub(crate) fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
+    /// Whether the caller gave the event its id. Part of `outbox-import`, not of the public interface.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn has_given_id(&self) -> bool {
+        matches!(self.id_origin, IdOrigin::Given)
+    }
+
+    /// The row of this event at the moment it is written. For stores.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         OutboxEvent {
             id: self.id,
             seq: 0,

@@ -13,7 +13,7 @@ pub(crate) const MAX_KEY_BYTES: usize = 255;
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::EntityOptions;
+/// use outbox_runtime::support::EntityOptions;
 ///
 /// const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_priority(5);
 /// assert_eq!(OPTIONS.max_attempts(), 5);
@@ -59,7 +59,7 @@ pub enum Charge {
 /// the order of a type, an event that is enqueued after it waits for those of its type and entity
 /// that wait from before, and goes by the new order otherwise: with `"user"`, an older event of
 /// another entity may still be sent after it. A warning in the log tells when one of the older is
-/// delivered, and the [wire lock](crate::wire_lock) when the order changes.
+/// delivered, and the wire lock of `outbox-testing` when the order changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {

@@ -92,7 +92,7 @@ pub struct OutboxEvent {
     /// handler set go that name no destination.
     pub destination: Option<String>,
     /// How many attempts were given back because the event was refused while others got through:
-    /// [`Disposition::Defer`](crate::Disposition::Defer).
+    /// [`Disposition::Defer`](crate::store::Disposition::Defer).
     pub deferrals: u32,
     /// When the first of those was.
     pub deferred_since: Option<DateTime<Utc>>,
@@ -100,7 +100,7 @@ pub struct OutboxEvent {
     pub last_refusal: Option<Refusal>,
     /// In how many attempts in a row the process died that had it.
     pub crashes: u32,
-    /// How often a handler put it off: [`Disposition::Snooze`](crate::Disposition::Snooze).
+    /// How often a handler put it off: [`Disposition::Snooze`](crate::store::Disposition::Snooze).
     pub snoozes: u32,
     /// How often it was edited, or another folded into it. An edit of an older revision is refused.
     pub revision: u64,

@@ -31,7 +31,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal. The message is kept as it is given; whoever makes it of an answer bounds it first, as it does the text of a
-    /// failure ([`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES)).
+    /// failure ([`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES)).
     #[must_use]
     pub fn new(class: RefusalClass, message: impl Into<String>) -> Self {
         Self {

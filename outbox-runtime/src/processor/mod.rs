@@ -7,9 +7,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::cancel::Cancel;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
 use self::ending::Ending;
 use self::nudges::Nudges;
@@ -123,8 +123,8 @@ impl Processor {
         let (healths, health) = watch::channel(Health::Healthy);
         let (endings, ending) = watch::channel(None);
         let nudges = Arc::new(Nudges::default());
-        let stop = CancellationToken::new();
-        let hurry = CancellationToken::new();
+        let stop = Cancel::new();
+        let hurry = Cancel::new();
         let wires = Wires {
             inbox,
             nudges: Arc::clone(&nudges),

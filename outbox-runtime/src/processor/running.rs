@@ -5,8 +5,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
 use super::command::Command;
@@ -44,8 +44,8 @@ pub(super) struct Inner {
     pub(super) health: watch::Receiver<Health>,
     /// How the run ended, once it has.
     pub(super) ending: watch::Receiver<Option<Ending>>,
-    pub(super) stop: CancellationToken,
-    pub(super) hurry: CancellationToken,
+    pub(super) stop: Cancel,
+    pub(super) hurry: Cancel,
 }
 
 impl Running {

@@ -82,7 +82,7 @@ pub enum Sensitive {
 /// `#[outbox(sensitive)]`:
 ///
 /// ```
-/// use outbox_runtime::Redaction;
+/// use outbox_runtime::support::Redaction;
 ///
 /// let mut redaction = Redaction::default();
 /// redaction.hide(&Some("lost my job"));
@@ -102,7 +102,7 @@ pub struct Redaction {
 impl Redaction {
     /// The longest text that is searched, in bytes. What follows is left out of the result.
     ///
-    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES), which is what a row keeps of it.
+    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES), which is what a row keeps of it.
     pub const MAX_TEXT_BYTES: usize = search::MAX_TEXT_BYTES;
 
     /// Adds a value, in the form that its `Serialize` gives it in JSON.

@@ -1,7 +1,7 @@
 //! A bar for work that takes long enough to be watched.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use outbox_runtime::import::ImportProgress;
+use outbox_import::ImportProgress;
 
 /// From how many steps on there is a bar.
 pub const BAR_FROM: u64 = 1_000;

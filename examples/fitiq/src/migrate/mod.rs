@@ -6,8 +6,8 @@
 use std::path::Path;
 
 use fitiq_core::cli::import_bar;
+use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
-use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
 mod content; // from old metadata to an entity
 mod mapper; // what becomes of a row

@@ -15,8 +15,8 @@
 use std::path::Path;
 
 use fitiq_core::cli::import_bar;
+use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
-use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
 mod entities; // rows that are entities
 mod mapper; // what becomes of each row
@@ -27,7 +27,7 @@ use self::mapper::Mapper;
 
 /// The tables of a V6 store that matter, entities first, so that events find what they are about.
 mod tables {
-    use outbox_runtime::import::SourceTable;
+    use outbox_import::SourceTable;
 
     use crate::entities::Kind;
 

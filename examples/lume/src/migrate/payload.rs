@@ -1,8 +1,8 @@
 //! What a V6 event says: a function of its type and its bytes, and of nothing else.
 
 use fitiq_core::{LocalId, RemoteId, UserId};
+use outbox_import::Reject;
 use outbox_runtime::Operation;
-use outbox_runtime::import::Reject;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 

@@ -11,7 +11,7 @@ use crate::scene::Scene;
 /// `outbox.lock` beside `Cargo.toml` has the shapes of what is sent, of V6's payloads too: a change needs a new version.
 #[test]
 fn what_is_sent_changes_only_with_its_version() {
-    LumeEvent::assert_wire_lock();
+    outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]

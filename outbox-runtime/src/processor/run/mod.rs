@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use self::activity::Activity;
@@ -25,6 +24,7 @@ use super::evidence::Evidence;
 use super::health::Health;
 use super::nudges::Nudges;
 use super::shared::Shared;
+use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
@@ -99,9 +99,9 @@ enum Woken {
 pub(super) struct Wires {
     pub(super) inbox: mpsc::UnboundedReceiver<Command>,
     pub(super) nudges: Arc<Nudges>,
-    pub(super) stop: CancellationToken,
+    pub(super) stop: Cancel,
     /// Cuts the wait of a stop short.
-    pub(super) hurry: CancellationToken,
+    pub(super) hurry: Cancel,
 }
 
 impl Run {
