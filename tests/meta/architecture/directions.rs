@@ -219,14 +219,7 @@ const TESTING_CIRCLES: &[&[&str]] = &[
 
 const IMPORT_CIRCLES: &[&[&str]] = &[
     &[
-        "entities",
-        "external",
-        "lookup",
-        "mapper",
-        "numbered",
-        "row",
-        "source",
-        "table",
+        "entities", "external", "lookup", "mapper", "numbered", "row", "source", "table",
     ],
     &["rows", "run"],
 ];
