@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use super::Running;
 use crate::clock::{self, Sleep};
-use crate::repository::{OutboxRepository, Revision};
+use crate::repository::Revision;
 
 /// What happens until a time is up: by the clock of the store, or by the machine's, as that goes on where the other is moved by hand.
 pub(super) struct Changes<'r> {

@@ -34,6 +34,7 @@ mod leases;
 mod own_thread;
 mod processes;
 mod query;
+mod queue;
 mod reader;
 mod repository;
 mod restore;
