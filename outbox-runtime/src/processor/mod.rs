@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use self::ending::Ending;
 use self::nudges::Nudges;
 use self::routes::Routes;
-use self::run::{Run, Wires};
+use self::run::{Controls, Run};
 use self::running::Inner;
 use self::settings::Settings;
 use self::shared::Shared;
@@ -131,7 +131,7 @@ impl Processor {
         let nudges = Arc::new(Nudges::default());
         let stop = Cancel::new();
         let hurry = Cancel::new();
-        let wires = Wires {
+        let controls = Controls {
             inbox,
             nudges: Arc::clone(&nudges),
             stop: stop.clone(),
@@ -140,7 +140,7 @@ impl Processor {
         let run = Run::new(
             Arc::clone(&self.shared),
             user_id.clone(),
-            wires,
+            controls,
             healths,
             progress.clone(),
         );

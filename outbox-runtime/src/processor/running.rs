@@ -26,9 +26,9 @@ use crate::waiting;
 ///
 /// # Drop
 ///
-/// Dropping the last clone begins a [`stop`](Self::stop) without waiting for it. So `let _ =
-/// processor.start(..)` stops the run before it begins, because `_` drops the handle at once: bind
-/// the handle to a name, or [`detach`](Self::detach) it.
+/// Dropping the last clone begins a [`stop`](Self::stop) without waiting for it. So
+/// `let _ = processor.start(..)` stops the run before it begins, because `_` drops the handle at
+/// once: bind the handle to a name, or [`detach`](Self::detach) it.
 #[must_use = "dropping this stops the processor: bind it to a name (not `_`), or `.detach()` it"]
 #[derive(Clone)]
 pub struct Running {

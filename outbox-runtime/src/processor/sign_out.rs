@@ -61,8 +61,8 @@ impl Running {
     /// # Errors
     ///
     /// [`ExportError`] if the store failed, or if the file already exists or cannot be written. An
-    /// export deletes no event before it is written. The user is signed out even so, except inside a
-    /// [`transaction`](crate::SqliteStore::transaction) of a store: there the call is refused
+    /// export deletes no event before it is written. The user is signed out even so, except inside
+    /// a [`transaction`](crate::SqliteStore::transaction) of a store: there the call is refused
     /// (`NotAllowedHere`) and does nothing.
     ///
     /// # Cancel safety
