@@ -62,7 +62,7 @@ pub enum Health {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trouble {
-    /// What is wrong.
+    /// The kind of trouble.
     pub kind: TroubleKind,
     /// When it was first met. A success in between starts it over.
     pub since: DateTime<Utc>,

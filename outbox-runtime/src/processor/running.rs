@@ -324,8 +324,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if !self.stop.is_cancelled() && !self.nudges.has_begun() {
             warn!(
-                "a run was stopped before it began because its handle was dropped; `let _ = ..` drops it at \
-                 once, so bind the handle to a name or detach it"
+                "a run was stopped before it began because its handle was dropped; `let _ = ..` drops \
+                 it at once, so bind the handle to a name or detach it"
             );
         }
         self.stop.cancel();

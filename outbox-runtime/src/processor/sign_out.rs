@@ -61,9 +61,9 @@ impl Running {
     /// # Errors
     ///
     /// [`ExportError`] if the store failed, or if the file already exists or cannot be written. An
-    /// export deletes no event before it is written. The user is signed out even so, except inside
-    /// a [`transaction`](crate::SqliteStore::transaction) of a store: there the call is refused
-    /// (`NotAllowedHere`) and does nothing.
+    /// export deletes no undelivered event before it is written. The user is signed out even so,
+    /// except inside a [`transaction`](crate::SqliteStore::transaction) of a store: there the call
+    /// is refused (`NotAllowedHere`) and does nothing.
     ///
     /// # Cancel safety
     ///
@@ -140,8 +140,8 @@ impl Running {
         answer.await.unwrap_or(Ok(()))
     }
 
-    /// Exports and deletes: an undelivered event is deleted only if the store still has it exactly
-    /// as the file does.
+    /// Exports the undelivered events. Then deletes only events that the store still has exactly as
+    /// they were read, so that no event is lost that is not in the file.
     async fn export_and_delete(
         &self,
         user_id: &str,

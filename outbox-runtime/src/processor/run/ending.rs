@@ -218,7 +218,8 @@ fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
         Scope::Named(name) if event.destination.as_ref() != Some(name) => {
             warn!(
                 event_id = %event.id, event_type = ?event.event_type, named = ?name,
-                "the handler's error names a destination other than the event's; it applies to this event only"
+                "the handler's error names another destination than the event's; it applies to this \
+                 event only"
             );
             Reach::Event
         }

@@ -131,7 +131,7 @@ impl Jobs {
             if let Job::Attempt(attempt) = job
                 && attempt.facts.claim.event.id == event_id
             {
-                warn!(%event_id, "the lease was lost while the handler ran; the handler is aborted");
+                warn!(%event_id, "the lease was lost; its handler is aborted");
                 attempt.lease_lost = true;
                 abort.abort();
             }

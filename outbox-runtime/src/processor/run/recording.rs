@@ -75,7 +75,8 @@ impl Run {
                 message,
             } => warn!(
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
-                next_attempt_at = %next_attempt_at, error = ?message, "attempt failed; will be retried"
+                next_attempt_at = %next_attempt_at, error = ?message,
+                "attempt failed; will be retried"
             ),
             Disposition::Bury { reason, message } => error!(
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
@@ -88,7 +89,8 @@ impl Run {
                 next_attempt_at,
                 refusal,
             } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
+                event_id = %event.id, event_type = ?event.event_type,
+                deferrals = event.deferrals.saturating_add(1),
                 next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
                 error = ?refusal.message, "refused while other events get through; will be retried"
             ),
@@ -96,7 +98,8 @@ impl Run {
                 if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
             {
                 warn!(
-                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
+                    event_id = %event.id, event_type = ?event.event_type,
+                    snoozes = event.snoozes.saturating_add(1),
                     next_attempt_at = %next_attempt_at, "snoozed many times"
                 );
             }

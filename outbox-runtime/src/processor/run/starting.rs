@@ -35,7 +35,10 @@ impl Run {
         if !self.leases.is_in_force(&event_id, self.now()) {
             // Another worker may hold the event or have finished it, so starting it now could
             // deliver it out of order.
-            warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
+            warn!(
+                %event_id,
+                "the lease expired before the handler could start; the next claim takes the event"
+            );
             self.leases.release(&event_id);
             return;
         }
