@@ -1,18 +1,19 @@
-//! The outcome: what becomes of an attempt. This file is the state machine; stores only write what it decides.
+//! The outcome of an attempt. This file is the state machine; stores write what it decides.
 //!
-//! [`Outcome::settle`] decides what an answer means, [`TRANSITIONS`] what may happen to an event at all.
+//! [`Outcome::settle`] decides what an answer means; [`TRANSITIONS`] lists every allowed transition
+//! of an event.
 //!
 //! | a handler's answer | attempt | next |
 //! |---|---|---|
 //! | success, obsolete | kept | completed |
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
-//! | cannot be decoded | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
+//! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
 //! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as it was before the claim, due at once |
 //! | refused while others got through | given back, a deferral counted | as it was before the claim, due later |
 //! | snooze | given back, a snooze counted | as it was before the claim, due later |
 //! | process died | given back, a crash counted | as it was before the claim, due when the lease ends; dead, [`CrashLoop`](DeadReason::CrashLoop), with the `max_attempts`-th crash in a row ([`rescue`](crate::OutboxRepository::rescue)) |
-//! | lease lost | | nothing is written: whoever holds the newer lease decides |
+//! | lease lost | | nothing is written: the holder of the newer lease decides |
 
 use std::time::Duration;
 
@@ -23,148 +24,158 @@ use crate::clock;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::retry::RetryPolicy;
 
-/// What became of one attempt, before it is known what that means for the event.
+/// The result of one attempt, before its effect on the event is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The remote service has it, or does not want it any more.
+    /// The remote service accepted the event, or no longer wants it.
     Delivered,
-    /// It may go better next time.
+    /// The attempt failed and a later one may succeed.
     Retry {
-        /// What went wrong.
+        /// The error.
         message: String,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
     },
-    /// No repetition can help.
+    /// No later attempt can succeed.
     Dead {
-        /// Why.
+        /// The reason.
         reason: DeadReason,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// The same, where it is not certain enough that the event is to blame: it counts, and the event
-    /// comes again even where that was its last attempt. The next one decides.
+    /// Like [`Retry`](Self::Retry), but without sufficient evidence that the event is to blame. The
+    /// attempt counts, and the event is attempted again even if this was its last attempt; that
+    /// extra attempt decides.
     RetryUndecided {
-        /// What went wrong.
+        /// The error.
         message: String,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
     },
-    /// It was refused for a reason that attempts are not counted for, while others got through: it
-    /// comes again on a schedule of its own, [`MAX_DEFERRALS`] times at most.
+    /// The event was refused for a reason that does not count as an attempt, while other events got
+    /// through. It is attempted again on a separate schedule, at most [`MAX_DEFERRALS`] times.
     Deferred {
-        /// What it was answered.
+        /// The answer.
         refusal: Refusal,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
-        /// The pause of the rate limit that it met: how long it waits, from the seventh time on
-        /// twice as long each time. `None`: the retry schedule, and then twice as long each time.
+        /// The pause of the rate limit that the event met, which is its delay; it doubles each time
+        /// from the seventh deferral on. `None`: the delay follows the retry schedule and then
+        /// doubles each time.
         base: Option<Duration>,
     },
-    /// It was not really an attempt; it does not count.
+    /// The attempt does not count.
     GivenBack {
-        /// How long to leave it alone.
+        /// The delay until the next attempt.
         delay: Duration,
-        /// What it was answered, if it was.
+        /// The answer, if there was one.
         refusal: Option<Refusal>,
     },
-    /// Its handler puts it off; it does not count.
+    /// The handler snoozed the event; the attempt does not count.
     Snoozed {
-        /// How long to leave it alone. At least 100 ms, and from the tenth time on at least a second.
+        /// The delay until the next attempt. At least 100 ms, and at least a second from the tenth
+        /// snooze on.
         delay: Duration,
-        /// How often it may be put off; the next time it is dead. `None`: without end.
+        /// The maximum number of snoozes; the next one makes the event a dead letter. `None`:
+        /// unlimited.
         bound: Option<u32>,
     },
 }
 
-/// What a store writes for one claimed event, if the lease still holds.
+/// What a store writes for a claimed event if the lease is still valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The lease under which the attempt was made.
+    /// The lease of the attempt.
     pub lease: Lease,
-    /// What to write.
+    /// The new state.
     pub disposition: Disposition,
 }
 
-/// The row after an attempt.
+/// The new state of a row after an attempt.
 ///
-/// Each of these ends a row of crashes: [`crashes`](OutboxEvent::crashes) is 0 afterwards.
+/// Every disposition resets [`crashes`](OutboxEvent::crashes) to 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
-    /// Status completed. The next event of the lane may go.
+    /// Status completed. The next event of the lane may proceed.
     Complete,
     /// Status failed, due at `next_attempt_at`.
     Fail {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// Status dead. Later events of the lane wait, unless it is [skipped](crate::OnDead::Skip).
+    /// Status dead. Later events of the lane wait, unless the event is
+    /// [skipped](crate::OnDead::Skip).
     Bury {
-        /// Why.
+        /// The reason.
         reason: DeadReason,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// The attempt is taken off the count, and the status is what it was before the claim.
+    /// The attempt is uncounted, and the status is restored to that before the claim.
     GiveBack {
-        /// When it may be attempted again; `None` leaves its due time, and so its place among others, as it was.
+        /// When the event may be attempted again; `None` keeps its due time, and therefore its
+        /// place.
         next_attempt_at: Option<DateTime<Utc>>,
-        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal). `None` leaves that as it was.
+        /// The answer, recorded as [`last_refusal`](OutboxEvent::last_refusal). `None` keeps the
+        /// recorded one.
         refusal: Option<Refusal>,
     },
-    /// The same for an event that was refused while others got through: one more of its
-    /// [`deferrals`](OutboxEvent::deferrals), and [`deferred_since`](OutboxEvent::deferred_since) is now, unless it is set.
+    /// Like [`GiveBack`](Self::GiveBack), for an event that was refused while others got through.
+    /// Increments [`deferrals`](OutboxEvent::deferrals) and sets
+    /// [`deferred_since`](OutboxEvent::deferred_since) to now if it is not set.
     Defer {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
-        /// What it was answered, to be noted as its [`last_refusal`](OutboxEvent::last_refusal).
+        /// The answer, recorded as [`last_refusal`](OutboxEvent::last_refusal).
         refusal: Refusal,
     },
-    /// The same for an event that its handler puts off: one more of its [`snoozes`](OutboxEvent::snoozes).
+    /// Like [`GiveBack`](Self::GiveBack), for an event that its handler snoozed. Increments
+    /// [`snoozes`](OutboxEvent::snoozes).
     Snooze {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
     },
 }
 
-/// What became of a settlement.
+/// The result of writing a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Settled {
-    /// It was written.
+    /// The store wrote it.
     Recorded,
-    /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was written.
+    /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was
+    /// written.
     LeaseLost,
 }
 
-/// One way for an event to change: a row of [`TRANSITIONS`].
+/// A transition of an event: a row of [`TRANSITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Transition {
-    /// Where the event is.
+    /// The status before.
     pub from: OutboxStatus,
-    /// What happens to it.
+    /// What happens to the event.
     pub cause: Cause,
-    /// What else must be so.
+    /// An additional condition.
     pub when: When,
-    /// Where it is then; `None`: it is gone.
+    /// The status after; `None`: the event is deleted.
     pub to: Option<OutboxStatus>,
-    /// What becomes of the count of its attempts.
+    /// The effect on the attempt count.
     pub attempts: Attempts,
-    /// What becomes of the lease that it is held under.
+    /// The effect on the lease.
     pub lease: LeaseChange,
-    /// Where it stands then among the events of its order.
+    /// The place afterward among the events of its order.
     pub place: Place,
 }
 
-/// What can happen to an event that is in a store.
+/// Something that can happen to a stored event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It is due and first in its order, and a worker takes it.
+    /// The event is due and first in its order, and a worker claims it.
     Claim,
     /// [`Disposition::Complete`], under the lease.
     Complete,
@@ -180,91 +191,94 @@ pub enum Cause {
     Snooze,
     /// The lease is renewed, under the lease.
     Extend,
-    /// The lease has ended and somebody looks: [`rescue`](crate::OutboxRepository::rescue).
+    /// The lease has expired and [`rescue`](crate::OutboxRepository::rescue) runs.
     Rescue,
-    /// Somebody wants it tried again: [`reset_for_retry`](crate::OutboxRepository::reset_for_retry).
+    /// [`reset_for_retry`](crate::OutboxRepository::reset_for_retry) is called.
     Reset,
-    /// A newer change of its entity folds into it: [`Coalesce`](crate::Coalesce).
+    /// A newer change of its entity folds into the event: [`Coalesce`](crate::Coalesce).
     Fold,
-    /// The deletion of its entity arrives, of which the remote service was never told: [`Coalesce`](crate::Coalesce).
+    /// The deletion of its entity is enqueued before the remote service learned of the entity:
+    /// [`Coalesce`](crate::Coalesce).
     CancelOut,
-    /// Somebody changes it by hand: [`update_event`](crate::OutboxRepository::update_event).
+    /// [`update_event`](crate::OutboxRepository::update_event) is called.
     Edit,
-    /// It was completed long ago: [`delete_completed_events`](crate::OutboxRepository::delete_completed_events).
+    /// The retention of a completed event has passed:
+    /// [`delete_completed_events`](crate::OutboxRepository::delete_completed_events).
     CleanUp,
-    /// Somebody deletes it.
+    /// The event is deleted.
     Delete,
 }
 
-/// What else a [`Transition`] asks for.
+/// An additional condition of a [`Transition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum When {
-    /// Nothing.
+    /// No condition.
     Always,
-    /// The attempt in progress is the only one that counts.
+    /// The attempt in progress is the only counted one.
     FirstAttempt,
-    /// There were counted attempts before the one in progress.
+    /// Attempts were counted before the one in progress.
     LaterAttempt,
-    /// It was never claimed.
+    /// The event was never claimed.
     NeverClaimed,
-    /// With this crash there are as many in a row as the event may have attempts.
+    /// With this crash, the number of consecutive crashes reaches the event's maximum number of
+    /// attempts.
     LastCrash,
 }
 
-/// What a [`Transition`] does to the count of attempts.
+/// The effect of a [`Transition`] on the attempt count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attempts {
-    /// It stays.
+    /// Unchanged.
     Kept,
-    /// One more.
+    /// Incremented.
     Counted,
-    /// One less: it was not really an attempt.
+    /// Decremented: the attempt does not count.
     GivenBack,
-    /// None, so that all of them are left.
+    /// Reset to 0, so that all attempts are available.
     Forgotten,
 }
 
-/// What a [`Transition`] does to the lease.
+/// The effect of a [`Transition`] on the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LeaseChange {
-    /// There is none, before and after.
+    /// No lease, before and after.
     None,
-    /// A new one begins, with a new token.
+    /// A new lease, with a new token.
     Taken,
-    /// It ends later, under the same token.
+    /// The lease expires later, with the same token.
     Renewed,
-    /// It is over.
+    /// The lease ends.
     Ended,
 }
 
-/// Where a [`Transition`] leaves an event among those that wait for each other.
+/// The place of an event in its lane after a [`Transition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Place {
-    /// In its place: to be claimed when it is due and first.
+    /// In line: claimable when due and first.
     InLine,
-    /// With a worker; those behind it wait.
+    /// Held by a worker; later events wait.
     Leased,
-    /// In its place, and not to be claimed; those behind it wait, or pass it where its entity says so.
+    /// In line and not claimable; later events wait, or pass it if its entity says so.
     Dead,
-    /// Out of the line: the next one may go.
+    /// Out of the line: the next event may proceed.
     Out,
 }
 
-/// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
-/// the first is meant.
+/// Every allowed transition of an event. Any other is refused and has no effect. If several rows
+/// apply, the first one is used.
 ///
-/// Every store is held to it by `outbox_testing::conformance!`.
+/// `outbox_testing::conformance!` checks every store against this table.
 ///
 /// # Examples
 ///
 /// ```
 /// use outbox_runtime::{Cause, OutboxStatus, TRANSITIONS};
 ///
-/// // Only what was claimed is completed, unless the remote service need not hear of it at all.
+/// // Only a claimed event completes, except for one that cancels out before it is sent.
 /// let ends = TRANSITIONS.iter().filter(|row| row.to == Some(OutboxStatus::Completed));
 /// let causes: Vec<_> = ends.map(|row| (row.from, row.cause)).collect();
 /// assert_eq!(causes, [
@@ -329,9 +343,10 @@ const fn row(
 }
 
 impl Transition {
-    /// What happens to this event now, by this cause; `None` where it is refused.
+    /// The transition of this event for this cause; `None` if it is refused.
     ///
-    /// Whether a claim finds the event due and first, and a report its lease still valid, is for the store to see first.
+    /// The store checks beforehand that a claimed event is due and first, and that a reported
+    /// outcome has a valid lease.
     #[must_use]
     pub fn of(event: &OutboxEvent, cause: Cause) -> Option<&'static Self> {
         TRANSITIONS
@@ -341,7 +356,8 @@ impl Transition {
 }
 
 impl Transition {
-    /// Writes what the table says: status, attempts, and that a lease is over. All else is the store's to write.
+    /// Applies the row to the event: status, attempt count, and the end of the lease. The store
+    /// writes everything else.
     pub(crate) fn apply(&self, event: &mut OutboxEvent) {
         event.status = self.to.unwrap_or(event.status);
         event.attempt_count = self.attempts.after(event.attempt_count);
@@ -365,7 +381,7 @@ impl When {
 }
 
 impl Attempts {
-    /// The count afterwards.
+    /// The count after the transition.
     #[must_use]
     pub const fn after(self, count: u32) -> u32 {
         match self {
@@ -378,7 +394,7 @@ impl Attempts {
 }
 
 impl Disposition {
-    /// What it is to the event.
+    /// The cause of the transition.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
@@ -392,11 +408,11 @@ impl Disposition {
     }
 }
 
-/// The longest error text that is kept, in bytes.
+/// The maximum length of a stored error message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
-    /// Decides what the outcome means for the claimed event: the table above as code.
+    /// Decides the effect of the outcome on the claimed event, as in the table above.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
         let event = &claim.event;
@@ -405,7 +421,7 @@ impl Outcome {
             Self::Retry { message, .. } if event.attempt_count >= event.max_attempts => {
                 bury(DeadReason::AttemptsExhausted, &message)
             }
-            // An earlier attempt was the last one already, and was not certain enough, either.
+            // An earlier attempt was already the last one, and was undecided as well.
             Self::RetryUndecided { message, .. } if event.attempt_count > event.max_attempts => {
                 bury(DeadReason::AttemptsExhausted, &message)
             }
@@ -480,18 +496,18 @@ fn bury(reason: DeadReason, message: &str) -> Disposition {
     }
 }
 
-/// An event that is refused so often while others get through is dead, which takes 8.8 days with the
-/// default retry schedule.
+/// The number of deferrals at which an event becomes a dead letter. With the default retry schedule
+/// this takes 8.8 days.
 pub const MAX_DEFERRALS: u32 = 20;
 
-/// From so many snoozes on, people are told.
+/// The number of snoozes from which an event is reported.
 pub const MANY_SNOOZES: u32 = 10;
 
-/// The longest time that an event is deferred for, unless the service asks for more.
+/// The longest deferral, unless the service asks for more.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long to wait after the `count`-th deferral (from 1): the retry schedule, then twice as long each
-/// time, up to a day.
+/// The delay after deferral number `count` (from 1): the retry schedule, then doubled each time, up
+/// to a day.
 fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
     let steps = u32::try_from(policy.schedule().len()).unwrap_or(u32::MAX);
     let delay = policy.delay(count.min(steps), id);
@@ -501,11 +517,11 @@ fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
     )
 }
 
-/// After so many deferrals under a rate limit an event is not just unlucky.
+/// The number of deferrals under a rate limit that can be bad luck; later ones double the delay.
 const UNLUCKY: u32 = 6;
 
-/// How long to wait after the `count`-th deferral under a rate limit: a pause, and from then on
-/// twice as long each time.
+/// The delay after deferral number `count` under a rate limit: the pause, and after `UNLUCKY`
+/// deferrals doubled each time.
 fn limited(base: Duration, count: u32) -> Duration {
     doubled(base, count.saturating_sub(UNLUCKY))
 }
@@ -516,13 +532,15 @@ fn doubled(delay: Duration, times: u32) -> Duration {
         .min(LONGEST_DEFERRAL)
 }
 
-/// What [`rescue`](crate::OutboxRepository::rescue) writes as the error of an attempt that nobody reported.
+/// The error of an attempt without a reported outcome, written by
+/// [`rescue`](crate::OutboxRepository::rescue).
 pub(crate) const LEASE_EXPIRED: &str =
     "the lease ended without an outcome: the process that held it died or stalled";
 
-/// Makes an error text fit to be stored and shown: bounded, on one line, without control characters.
+/// Makes an error message safe to store and display: bounded, on one line, without control
+/// characters.
 ///
-/// A text that cannot be stored would keep the failure from being recorded at all.
+/// A message that cannot be stored would prevent the failure from being recorded.
 #[must_use]
 pub fn bounded(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(MAX_MESSAGE_BYTES));
