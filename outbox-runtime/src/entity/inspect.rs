@@ -1,11 +1,11 @@
-//! The types behind an entity or a set of events, shown to tools such as the wire lock.
+//! Type inspection of entities and event sets, for tools such as the wire lock.
 
 use serde::de::DeserializeOwned;
 
 use super::OutboxEntity;
 
-/// A closed set of events, as [`derive(OutboxEvents)`](macro@crate::OutboxEvents) implements it: which entities it has, and
-/// where it is defined. The wire lock of `outbox-testing` reads it.
+/// A closed set of events, implemented by [`derive(OutboxEvents)`](macro@crate::OutboxEvents): its
+/// entities and where it is defined. Used by the wire lock of `outbox-testing`.
 ///
 /// # Examples
 ///
@@ -44,33 +44,34 @@ use super::OutboxEntity;
     note = "annotate an enum whose variants hold `Event<Entity>`: `#[derive(OutboxEvents)]`"
 )]
 pub trait EventSet {
-    /// The path of the enum: `lume::sync::LumeEvent`.
+    /// The path of the enum, such as `lume::sync::LumeEvent`.
     const PATH: &'static str;
 
-    /// The folder of the `Cargo.toml` of the crate that defines the set; `None` where the crate was not built by Cargo.
+    /// The directory with the `Cargo.toml` of the defining crate; `None` if the crate was not built
+    /// by Cargo.
     const MANIFEST_DIR: Option<&'static str>;
 
-    /// Shows the entity of each variant, in the order of the variants.
+    /// Visits the entity of each variant, in declaration order.
     fn visit_entities(visitor: &mut impl VisitEntities);
 }
 
-/// What [`EventSet::visit_entities`] shows entities to.
+/// A visitor for [`EventSet::visit_entities`].
 pub trait VisitEntities {
-    /// Takes one entity.
+    /// Visits one entity.
     fn visit<E: OutboxEntity>(&mut self);
 }
 
-/// What [`OutboxEntity::inspect_id_type`] shows the type of an entity's ids to.
+/// A visitor for the type of an entity's ids: see [`OutboxEntity::inspect_id_type`].
 pub trait InspectIdType {
-    /// What comes of it.
+    /// The result of the inspection.
     type Output;
 
-    /// The ids are of a type that serde reads.
+    /// The id type is deserializable with serde.
     fn readable<T: DeserializeOwned + 'static>(self) -> Self::Output;
 
-    /// The ids are of a type that serde does not read.
+    /// The id type is not deserializable with serde.
     fn opaque<T: 'static>(self) -> Self::Output;
 
-    /// The entity does not tell.
+    /// The entity does not reveal its id type.
     fn unknown(self) -> Self::Output;
 }
