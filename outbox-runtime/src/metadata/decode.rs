@@ -1,4 +1,4 @@
-//! From a row to typed metadata: the only way, whatever version wrote it.
+//! Decoding of a row's metadata, whatever version wrote it.
 
 use thiserror::Error;
 
@@ -9,11 +9,13 @@ use crate::entity::OutboxEntity;
 use crate::event::OutboxEvent;
 use crate::redaction::{Sensitive, path_at};
 
-/// Reads the metadata of a row that is known to be of this entity, and leaves the row to be dead-lettered if need be.
+/// Decodes the metadata of a row that is known to belong to this entity. The row is not consumed,
+/// so that the caller can make it a dead letter.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] where it is missing, damaged, of another shape or of a version that this program does not read.
+/// [`DecodeError`] if the metadata is missing, damaged, of another shape or of a version that this
+/// program does not read.
 pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
     let event_type = || record.event_type.clone();
     let raw = record
@@ -40,7 +42,7 @@ pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadat
     read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, Sight::of::<E>()))
 }
 
-/// Reads a row as what its version was, and makes the newest of it.
+/// Reads a row as its version's type and upcasts it to the newest.
 struct Upcasting<'a>(&'a RawMetadata);
 
 impl<M> ReadVersion<M> for Upcasting<'_> {
@@ -51,71 +53,75 @@ impl<M> ReadVersion<M> for Upcasting<'_> {
     }
 }
 
-/// A row could not be read as the entity's event.
+/// A row cannot be decoded as its entity's event.
 ///
-/// The processor makes such a row a dead letter, alone, with this as its reason.
+/// The processor makes such a row a dead letter with this error as the reason; other rows are
+/// unaffected.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The set has no entity with this event type.
     #[error("event type {event_type:?} is not one of {known:?}")]
     UnknownEventType {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The types that the set knows.
+        /// The event types of the set.
         known: &'static [&'static str],
     },
-    /// The row is of another event type than the entity asked for.
+    /// The row has another event type than the requested entity.
     #[error("the event is a {found:?}, not a {expected:?}")]
     OtherEventType {
-        /// The type in the row.
+        /// The event type of the row.
         found: String,
-        /// The type of the entity.
+        /// The event type of the entity.
         expected: &'static str,
     },
-    /// The row has no metadata although its type needs some.
+    /// The row has no metadata, although its type requires some.
     #[error("a {event_type:?} event has no metadata")]
     Missing {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
     },
-    /// A newer program wrote the row. Its bytes are kept, and once this program is as new the event can be retried.
+    /// A newer program wrote the row. Its bytes are kept; once this program is updated, the event
+    /// can be retried.
     #[error(
         "the metadata of a {event_type:?} event has version {found}, and this program knows versions up to {known}: \
          update it, then retry the event"
     )]
     NewerVersion {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The version in the row.
+        /// The version of the row.
         found: u32,
         /// The version that this program writes.
         known: u32,
     },
-    /// The row is of an older version, and the entity does not say how that is read. An entity with the derive always does.
+    /// The row has an older version that the entity has no type for. Cannot happen with a derived
+    /// entity.
     #[error(
         "the metadata of a {event_type:?} event has version {found}, which this program does not read any more: \
          name a type for it in `OutboxEntity::upcast`, then retry the event"
     )]
     UnknownVersion {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The version in the row.
+        /// The version of the row.
         found: u32,
     },
     /// The metadata is not JSON, or not of the entity's shape.
     #[error("the metadata of a {event_type:?} event cannot be decoded: {reason}")]
     Metadata {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// Where and why, without the value that was found. Only where, as path, line and column, if the entity has sensitive
-        /// fields.
+        /// The location and the reason, without the value. If the entity has sensitive fields, only
+        /// the location: path, line and column.
         reason: String,
     },
 }
 
 impl DecodeError {
-    /// The serializer's error without the value it quotes: payloads do not belong in messages and logs.
+    /// Creates the error from the serializer's error, without the value that it quotes: payloads
+    /// must not appear in messages and logs.
     pub(crate) fn metadata(
         event_type: &str,
         raw: &RawMetadata,
@@ -132,7 +138,7 @@ impl DecodeError {
     }
 }
 
-/// Why a value is not of an entity's shape, without the value.
+/// The reason why a value does not have an entity's shape, without the value.
 pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String {
     match sensitive {
         Sensitive::Nothing => without_value(&error.to_string()),
@@ -140,22 +146,23 @@ pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String 
     }
 }
 
-/// What an error about metadata may show.
+/// How much an error about metadata may reveal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sight {
-    /// What serde says, without the value that it found.
+    /// The text of serde's error, without the value it found.
     All,
-    /// Where it is. Why, is a text that code of the application may have made of the value.
+    /// Only the location. The reason is a text that the application's code may have derived from
+    /// the value.
     Places {
-        /// The fields of the outermost object within which keys are shown.
+        /// The fields of the outermost object whose inner keys may be shown.
         shown: &'static [&'static str],
-        /// The fields that have a name. Other keys may be those of a flattened map.
+        /// The names of the fields. Other keys may belong to a flattened map.
         named: &'static [&'static str],
     },
 }
 
 impl Sight {
-    /// What errors about the metadata of an entity may show.
+    /// How much an error about the metadata of an entity may reveal.
     pub(crate) fn of<E: OutboxEntity>() -> Self {
         let shown: &[&str] = match E::SENSITIVE {
             Sensitive::Nothing => return Self::All,
@@ -166,7 +173,7 @@ impl Sight {
         Self::Places { shown, named }
     }
 
-    /// Whether it may show a key of the outermost object.
+    /// Whether a key of the outermost object may be shown.
     pub(crate) fn shows_key(self, key: &str) -> bool {
         match self {
             Self::All => true,
@@ -174,7 +181,7 @@ impl Sight {
         }
     }
 
-    /// Where reading failed, as a path.
+    /// The path at which decoding failed.
     pub(crate) fn path(self, json: &[u8], error: &serde_json::Error) -> String {
         let (line, column) = (error.line(), error.column());
         let before: usize = json
@@ -184,8 +191,8 @@ impl Sight {
             .sum();
         let end = before.saturating_add(column).min(json.len());
         let read = json.get(..end).unwrap_or(json).trim_ascii_end();
-        // After an error in the last field of an object the end of the object is read as well. A
-        // field that is missing is missed at that end.
+        // After an error in the last field of an object, the end of the object has been read as
+        // well. A missing field is detected at that end.
         let is_missing = error.to_string().contains("missing field `");
         let read = match read {
             [within @ .., b'}' | b']'] if !is_missing => within,
@@ -207,7 +214,8 @@ impl Sight {
     }
 }
 
-/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at ..`.
+/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at
+/// ..`.
 fn without_value(message: &str) -> String {
     const QUOTING: [&str; 3] = ["invalid type: ", "invalid value: ", "unknown variant "];
     let quoted = || {

@@ -1,20 +1,20 @@
-//! What the fields of a type are called, as the type itself tells whoever reads it.
+//! The field names of a struct, obtained from its `Deserialize` implementation.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The names of a struct's fields. `None` where it does not name them one by one, as with something
-/// flattened: any key may be one of a map then.
+/// The field names of a struct. `None` if the type does not list them, such as with a flattened
+/// field: any key may then belong to a map.
 pub(crate) fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
     T::deserialize(Asked).err().and_then(|answer| answer.0)
 }
 
-/// A deserializer that is asked for a struct and gives none.
+/// A deserializer that records the requested fields and provides none.
 struct Asked;
 
-/// What it was asked for.
+/// The requested fields.
 #[derive(Debug)]
 struct Answer(Option<&'static [&'static str]>);
 

@@ -1,11 +1,12 @@
-//! What a type parameter that stands for metadata must be.
+//! The bound of type parameters used as metadata.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a parameter of a generic entity must be to stand for metadata: written and read as JSON, and sent between threads.
+/// The bound of a generic entity's type parameter that is used as metadata: serializable as JSON
+/// and safe to send between threads.
 ///
-/// Every type that is `Serialize + DeserializeOwned + Send + Sync + 'static` is one; there is nothing to implement.
+/// Implemented for every type that is `Serialize + DeserializeOwned + Send + Sync + 'static`.
 ///
 /// # Examples
 ///

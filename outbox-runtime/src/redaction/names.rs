@@ -1,8 +1,6 @@
-//! What stands in JSON as a key and is a value all the same: the keys of maps, and the variants of
-//! enums.
+//! Names in JSON that are values: the keys of maps and the variants of enums.
 //!
-//! JSON does not tell a map from a struct, whose keys are the names of its fields. The value itself
-//! does, when it is serialized.
+//! JSON does not distinguish a map from a struct, whose keys are field names. Serialization does.
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
@@ -10,18 +8,18 @@ use std::fmt::{self, Display};
 use serde::ser::{self, Serialize, Serializer};
 use serde_json::Value;
 
-/// One of them.
+/// A name that is a value.
 pub(super) enum Name {
-    /// The key of a map, as JSON has it.
+    /// The key of a map, in its JSON form.
     Key(Value),
     Variant(&'static str),
 }
 
-/// Every key of a map and every variant within a value, but for what is in the fields of the
-/// outermost object that `shown` names.
+/// Every map key and every variant within a value, except in the fields of the outermost object
+/// listed in `shown`.
 pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> {
     let names = RefCell::new(Vec::new());
-    // A value that cannot be serialized hides the whole text, whatever was found.
+    // If the value cannot be serialized, the whole text is hidden, whatever was found.
     let _ = value.serialize(Walk {
         names: &names,
         shown: Some(shown),
@@ -30,13 +28,13 @@ pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> 
     names.into_inner()
 }
 
-/// A serializer that writes nothing.
+/// A serializer that collects names and writes nothing.
 #[derive(Clone, Copy)]
 struct Walk<'w> {
     names: &'w RefCell<Vec<Name>>,
-    /// Of the outermost value.
+    /// Set only at the outermost level.
     shown: Option<&'w [&'w str]>,
-    /// What is serialized next is the value of a key that is shown.
+    /// The next value belongs to a key that is shown.
     is_shown: bool,
 }
 
@@ -60,7 +58,7 @@ impl Walk<'_> {
     }
 }
 
-/// The value has no JSON.
+/// The value cannot be serialized as JSON.
 #[derive(Debug)]
 struct Stopped;
 
@@ -243,7 +241,7 @@ impl ser::SerializeMap for Walk<'_> {
 
     fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
         let written = serde_json::to_value(key).map_err(|_| Stopped)?;
-        // A struct with something flattened is a map, too.
+        // A struct with a flattened field is serialized as a map, too.
         let is_shown = |key: &str| self.shown.is_some_and(|shown| shown.contains(&key));
         self.is_shown = written.as_str().is_some_and(is_shown);
         if !self.is_shown {
@@ -266,8 +264,8 @@ impl ser::SerializeMap for Walk<'_> {
     }
 }
 
-/// A variant's name in the forms in which programs write it: `very_sad`, `VerySad`, `verySad`,
-/// `VERY_SAD`, `very-sad`, `very sad`.
+/// The usual spellings of a variant's name: `very_sad`, `VerySad`, `verySad`, `VERY_SAD`,
+/// `very-sad`, `very sad`.
 pub(super) fn spellings(variant: &str) -> Vec<String> {
     let words = words(variant);
     let lower = |word: &String| word.to_lowercase();

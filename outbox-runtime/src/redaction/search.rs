@@ -1,4 +1,4 @@
-//! Many values in one text: all of them are searched for at once, and the work has a bound whatever they are.
+//! Search for many values in one text, all at once and in bounded time.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,15 +9,15 @@ use super::number::Numbers;
 use super::view::View;
 use super::{REDACTED, Redaction, word};
 
-/// A longer value is searched for by so many of its first bytes.
+/// A longer value is searched for by its first bytes only.
 const PREFIX_BYTES: usize = 64;
 /// JSON within JSON within JSON.
 const MOST_LAYERS: usize = 3;
 
-/// The text without the values; `None` where they are too many to be searched for.
+/// The text without the values; `None` if there are too many values to search for.
 pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
     let shown = text.floor_char_boundary(Redaction::MAX_TEXT_BYTES);
-    // What begins before the end and goes on behind it is found as well.
+    // A value that begins before the end and continues after it is found as well.
     let margin = PREFIX_BYTES * 6 * MOST_LAYERS;
     let searched = text.get(..text.floor_char_boundary(shown + margin))?;
     let mut views = vec![View::of(searched)];
@@ -39,7 +39,7 @@ pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) 
     Some(kept)
 }
 
-/// The text up to `end` without what was found, which may overlap.
+/// The text up to `end` without the ranges that were found, which may overlap.
 fn hidden(text: &str, end: usize, mut found: Vec<Range<usize>>) -> String {
     found.sort_unstable_by_key(|at| at.start);
     let mut kept = String::with_capacity(end);
@@ -55,12 +55,12 @@ fn hidden(text: &str, end: usize, mut found: Vec<Range<usize>>) -> String {
     kept
 }
 
-/// The values that may be in the texts.
+/// The values that may occur in the texts.
 struct Patterns<'a> {
     automaton: AhoCorasick,
-    /// Of each pattern, whether values go on behind it.
+    /// For each pattern, whether it is the prefix of a longer value.
     is_prefix: Vec<bool>,
-    /// Those values, sorted.
+    /// The longer values, sorted.
     long: Vec<&'a str>,
 }
 
@@ -79,7 +79,7 @@ impl<'a> Patterns<'a> {
             if goes_on {
                 long.push(value.as_str());
             }
-            // The values are sorted, so that those with one beginning follow each other.
+            // The values are sorted, so those with the same prefix are adjacent.
             match (patterns.last(), is_prefix.last_mut()) {
                 (Some(last), Some(is_prefix)) if *last == prefix => *is_prefix |= goes_on,
                 _ => {
@@ -99,9 +99,9 @@ impl<'a> Patterns<'a> {
         })
     }
 
-    /// Where a text has one of the values. A value may be a part of another, and begin within it.
+    /// Finds every occurrence of a value. Values may overlap and contain each other.
     fn find(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
-        // What is hidden already by a value that goes on behind its pattern.
+        // The range already hidden by a longer value.
         let mut hidden = 0..0;
         for hit in self.automaton.find_overlapping_iter(text) {
             if hidden.start <= hit.start() && hit.end() <= hidden.end {
@@ -122,7 +122,8 @@ impl<'a> Patterns<'a> {
         }
     }
 
-    /// How far the text at `start` is one of the long values: that is the next one in their order, or the one before.
+    /// The end of the longest match of a long value at `start`. Only the two neighbors in sort
+    /// order can match longest.
     fn end_of_long(&self, text: &str, start: usize) -> usize {
         let rest = text.get(start..).unwrap_or_default();
         let next = self.long.partition_point(|value| *value <= rest);
@@ -139,7 +140,8 @@ impl<'a> Patterns<'a> {
     }
 }
 
-/// Which runs of up to four bytes texts have, roughly: who has one that is not there is not in the texts.
+/// A Bloom filter of the byte runs of length one to four in the texts. A value with a run that is
+/// missing does not occur in them.
 struct Grams(Vec<u64>);
 
 impl Grams {
