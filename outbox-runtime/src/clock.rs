@@ -28,8 +28,8 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// on its own and can be set must override `uptime` and `sleep`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
-    label = "neither tells the time nor waits for it",
-    note = "use `SystemClock`, or `outbox_testing::ManualClock` in tests, by value; a clock of your own implements `outbox_runtime::Clock`"
+    label = "`Clock` is not implemented for this type",
+    note = "pass a clock by value: `SystemClock`, `outbox_testing::ManualClock` in tests, or your own implementation of `outbox_runtime::Clock`"
 )]
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// The current time in whole microseconds, the precision that stores keep.
@@ -87,7 +87,7 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn now(&self) -> DateTime<Utc> {
-        if !tokio_is_off() {
+        if !runtime_time_differs() {
             return to_micros(Utc::now());
         }
         let (began, begin) = *BEGIN;
@@ -141,7 +141,7 @@ static BEGIN: LazyLock<(DateTime<Utc>, Instant)> = LazyLock::new(|| (Utc::now(),
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
-fn tokio_is_off() -> bool {
+fn runtime_time_differs() -> bool {
     let before = Instant::now();
     let told = tokio::time::Instant::now().into_std();
     !(before..=Instant::now()).contains(&told)
@@ -152,7 +152,7 @@ fn tokio_is_off() -> bool {
 #[cfg(feature = "sqlite")]
 pub(crate) fn of_this_runtime() -> Arc<dyn Clock> {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) if tokio_is_off() => Arc::new(RuntimeClock(runtime)),
+        Ok(runtime) if runtime_time_differs() => Arc::new(RuntimeClock(runtime)),
         _ => Arc::new(SystemClock),
     }
 }
@@ -191,7 +191,7 @@ impl Clock for RuntimeClock {
 pub(crate) async fn awaited<T: Send + 'static>(
     answer: tokio::sync::oneshot::Receiver<T>,
 ) -> Option<T> {
-    if tokio::runtime::Handle::try_current().is_err() || !tokio_is_off() {
+    if tokio::runtime::Handle::try_current().is_err() || !runtime_time_differs() {
         return answer.await.ok();
     }
     let answer = tokio::task::spawn_blocking(move || answer.blocking_recv());

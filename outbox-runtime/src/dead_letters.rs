@@ -112,7 +112,7 @@ impl DeadLetters {
         let user_id = self.user_id.as_deref();
         let dead = OutboxStatus::Dead;
         let mut events = self.repository.fetch_events(dead, user_id, None).await?;
-        events.retain(|event| self.lets_through(event));
+        events.retain(|event| self.matches(event));
         Ok(events)
     }
 
@@ -131,7 +131,7 @@ impl DeadLetters {
             .repository
             .reset_for_retry(&ids(&self.list().await?))
             .await?;
-        info!(count = retried, "dead letters are tried again");
+        info!(count = retried, "dead letters reset for retry");
         Ok(retried)
     }
 
@@ -163,7 +163,7 @@ impl DeadLetters {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "retry_with_attempts",
-                "max_attempts is 0; at least 1 is needed",
+                "`max_attempts` is 0; it must be at least 1",
             ));
         }
         let mut ready = Vec::new();
@@ -183,7 +183,7 @@ impl DeadLetters {
         let retried = self.repository.reset_for_retry(&ready).await?;
         info!(
             count = retried,
-            max_attempts, "dead letters are tried again"
+            max_attempts, "dead letters reset for retry"
         );
         Ok(retried)
     }
@@ -210,7 +210,7 @@ impl DeadLetters {
         Ok(write_lines(&self.list().await?, writer)?)
     }
 
-    fn lets_through(&self, event: &OutboxEvent) -> bool {
+    fn matches(&self, event: &OutboxEvent) -> bool {
         let of_type = |wanted: &String| *wanted == event.event_type;
         let of_entity = |wanted: &EntityId| *wanted == event.entity_id;
         self.event_type.as_ref().is_none_or(of_type)
@@ -246,7 +246,7 @@ impl Discard {
     pub async fn confirm(self) -> Result<u64, StoreError> {
         let seen = &self.events;
         let discarded = self.repository.delete_seen(seen, DeleteUnit::Event).await?;
-        info!(count = discarded, "dead letters were discarded");
+        info!(count = discarded, "dead letters discarded");
         Ok(discarded)
     }
 }

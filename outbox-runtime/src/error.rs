@@ -25,13 +25,13 @@ pub(crate) fn without_url(error: BoxError) -> BoxError {
 }
 
 /// The maximum number of causes that are followed: a chain of sources may be circular.
-const MOST_CAUSES: usize = 16;
+const MAX_CAUSES: usize = 16;
 
 /// An error and its chain of sources.
 pub(crate) fn causes<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source()).take(MOST_CAUSES)
+    std::iter::successors(Some(error), |error| (*error).source()).take(MAX_CAUSES)
 }
 
 /// The error of reqwest's connector for an `https` URL when no TLS backend is built in.
@@ -172,7 +172,7 @@ impl StoreError {
     }
 
     pub(crate) fn not_found(operation: &'static str, id: Uuid) -> Self {
-        let message = format!("there is no event {id}");
+        let message = format!("event {id} does not exist");
         Self::new(StoreErrorKind::NotFound, operation, message)
     }
 
@@ -254,7 +254,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.operation, self.message)?;
         if self.outcome_unknown {
-            f.write_str(" (it may have been done all the same)")?;
+            f.write_str(" (outcome unknown: it may have taken effect)")?;
         }
         Ok(())
     }
@@ -285,7 +285,7 @@ pub enum EnqueueError {
         reason: String,
     },
     /// The metadata cannot be serialized as JSON.
-    #[error("the metadata of a {event_type:?} event cannot be written as JSON")]
+    #[error("the metadata of a {event_type:?} event cannot be serialized as JSON")]
     Metadata {
         /// The event type, as declared by the entity.
         event_type: String,
@@ -296,7 +296,7 @@ pub enum EnqueueError {
     /// ever receive it. Reported by debug builds and with the `testing` feature; other builds write
     /// the event, and it becomes a dead letter.
     #[error(
-        "the metadata of a {event_type:?} event{} could be written and cannot be read back: {reason}",
+        "the metadata of a {event_type:?} event{} can be serialized but not deserialized: {reason}",
         path.as_ref().map(|path| format!(", at {path:?},")).unwrap_or_default()
     )]
     Unreadable {
@@ -310,7 +310,7 @@ pub enum EnqueueError {
     /// An event with the same id and different content exists. It was kept; the new one was not
     /// written.
     #[error(
-        "event {event_id} is already enqueued with other content; a new change needs a new event id"
+        "event {event_id} is already enqueued with different content; use a new event id for a new change"
     )]
     Conflict {
         /// The id of both events.
@@ -390,9 +390,7 @@ pub enum BuildError {
     )]
     NoHandler,
     /// Two handlers are registered for the same event type.
-    #[error(
-        "two handlers are registered for event type {event_type:?}; an event is delivered by exactly one"
-    )]
+    #[error("two handlers are registered for event type {event_type:?}; register exactly one")]
     DuplicateHandler {
         /// The event type.
         event_type: String,
@@ -401,14 +399,14 @@ pub enum BuildError {
     /// rejects it in [`can_handle`](crate::OutboxEventHandler::can_handle), so its events would
     /// never be delivered.
     #[error(
-        "a handler names event type {event_type:?} in `entities` and denies it in `can_handle`; make both say the same"
+        "a handler lists event type {event_type:?} in `entities` but rejects it in `can_handle`; make the two agree"
     )]
     DeniedByItsHandler {
         /// The event type.
         event_type: String,
     },
     /// A setting that must be at least 1 is 0.
-    #[error("{setting} is 0; at least 1 is needed for anything to be delivered")]
+    #[error("{setting} is 0; it must be at least 1")]
     Zero {
         /// The builder method.
         setting: &'static str,
@@ -429,15 +427,13 @@ pub enum BuildError {
         lease: std::time::Duration,
     },
     /// A timeout is zero.
-    #[error("{what} is 0, in which nothing can be answered; make it as long as an answer may take")]
+    #[error("{what} is 0; set it to the longest time that an answer may take")]
     NoTime {
         /// The owner of the timeout: the processor or an entity.
         what: String,
     },
     /// A lease is too short to be renewed in time.
-    #[error(
-        "{what} ({lease:?}) is shorter than {least:?}, too short to be renewed in time; make it longer"
-    )]
+    #[error("{what} ({lease:?}) is too short to be renewed in time; make it at least {least:?}")]
     LeaseTooShort {
         /// The owner of the lease: the processor or an entity.
         what: String,
@@ -447,6 +443,6 @@ pub enum BuildError {
         least: std::time::Duration,
     },
     /// `build` was called outside a tokio runtime, so no task can be spawned.
-    #[error("there is no tokio runtime here; build the processor inside one")]
+    #[error("no tokio runtime is running; build the processor inside one")]
     NoRuntime,
 }

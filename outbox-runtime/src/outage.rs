@@ -73,7 +73,7 @@ impl fmt::Display for OutageExtent {
                 event_type,
                 destination: Some(destination),
             } => write!(f, "the endpoint for {event_type:?} at {destination:?}"),
-            Self::User => f.write_str("the service, which refuses this user's events"),
+            Self::User => f.write_str("the service, for this user"),
         }
     }
 }
@@ -95,7 +95,7 @@ impl fmt::Display for Outage {
         write!(
             f,
             ": {class} since {since}, {refusals} attempts were refused, the last one with: \
-             {last_error}; the next one is at {probe_at}"
+             {last_error}; the next probe is at {probe_at}"
         )
     }
 }

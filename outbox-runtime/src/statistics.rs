@@ -309,7 +309,7 @@ impl fmt::Display for Explanation {
             ..
         } = self;
         if *waits_for == WaitsFor::Nothing {
-            return write!(f, "{entity_id}: nothing is undelivered");
+            return write!(f, "{entity_id}: everything is delivered");
         }
         write!(
             f,
@@ -323,23 +323,23 @@ impl fmt::Display for WaitsFor {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::Worker => f.write_str(
-                "a worker to take it (the store does not know whether one is there, busy or paused)",
+                "a worker to claim it (the store does not know whether one is running, busy or paused)",
             ),
             Self::FreeHandler => f.write_str("a free handler of this run"),
             Self::Store { retry_at } => {
-                write!(f, "the store, which fails; it is tried again at {retry_at}")
+                write!(f, "the store, which fails; the next try is at {retry_at}")
             }
             Self::Resume => f.write_str("this run to be resumed"),
-            Self::Start => f.write_str("a run; this one has ended"),
+            Self::Start => f.write_str("a new run; this one has ended"),
             Self::DueTime {
                 at,
                 last_error: None,
-            } => write!(f, "its time, {at}"),
+            } => write!(f, "its due time, {at}"),
             Self::DueTime {
                 at,
                 last_error: Some(error),
             } => {
-                write!(f, "its next attempt at {at}; the last one said: {error}")
+                write!(f, "its next attempt at {at}; the last error: {error}")
             }
             Self::Handler {
                 process_id,
@@ -349,7 +349,7 @@ impl fmt::Display for WaitsFor {
                 if let Some(process_id) = process_id {
                     write!(f, " in process {process_id}")?;
                 }
-                write!(f, ", which has it until {lease_expires_at}")
+                write!(f, ", which holds it until {lease_expires_at}")
             }
             Self::Decision {
                 event_id,
@@ -369,7 +369,7 @@ impl fmt::Display for WaitsFor {
             Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
             Self::Evidence { refusal } => write!(
                 f,
-                "evidence of whether it or the service is to blame; it was refused: {refusal}"
+                "evidence whether the event or the service is to blame; it was refused: {refusal}"
             ),
             Self::Credentials {
                 since,
@@ -384,9 +384,9 @@ impl fmt::Display for WaitsFor {
                 )?;
                 refresh_at
                     .as_ref()
-                    .map_or(Ok(()), |at| write!(f, "; they are refreshed at {at}"))
+                    .map_or(Ok(()), |at| write!(f, "; the next refresh is at {at}"))
             }
-            Self::SignIn => f.write_str("its user, who has signed out"),
+            Self::SignIn => f.write_str("its user to sign in again"),
             Self::RateLimit {
                 since,
                 refusals,

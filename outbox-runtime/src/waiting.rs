@@ -38,8 +38,8 @@ pub(crate) fn refuse_to_wait_for_a_run(operation: &'static str) -> Result<(), St
         return Err(StoreError::new(
             StoreErrorKind::NotAllowedHere,
             operation,
-            "this waits for a run inside a transaction of a store; the run may wait for that store, and neither would \
-             ever end; call it when the transaction has ended",
+            "waiting for a run inside a store's transaction would deadlock, because the run may wait for the store; \
+             call it after the transaction",
         ));
     }
     Ok(())

@@ -177,7 +177,7 @@ async fn a_redirect_that_was_not_followed_is_an_answer_and_nobody_else_is_asked(
         assert_eq!(error.delivery(), UNAVAILABLE, "{status}");
         let text = error.to_string();
         assert!(
-            text.ends_with(": a redirect, which delivers nothing"),
+            text.ends_with(": a redirect; nothing was delivered"),
             "{text}"
         );
         assert_eq!(service.asked(), ["POST /goals HTTP/1.1"], "{status}");

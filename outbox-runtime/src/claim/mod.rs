@@ -59,7 +59,7 @@ impl LeaseToken {
         let mut bytes = Uuid::new_v4().into_bytes();
         let own = ProcessKey::own();
         bytes[..PROCESS_BYTES].copy_from_slice(&own.process_id.to_be_bytes());
-        bytes[LIFE].copy_from_slice(&own.life.to_be_bytes());
+        bytes[NONCE_RANGE].copy_from_slice(&own.nonce.to_be_bytes());
         Self(Builder::from_custom_bytes(bytes).into_uuid())
     }
 
@@ -83,10 +83,10 @@ impl LeaseToken {
     pub(crate) fn process_key(self) -> Option<ProcessKey> {
         let bytes = self.0.as_bytes();
         let process_id = bytes.first_chunk::<PROCESS_BYTES>()?;
-        let life = bytes[LIFE].first_chunk::<PROCESS_BYTES>()?;
+        let nonce = bytes[NONCE_RANGE].first_chunk::<PROCESS_BYTES>()?;
         (self.0.get_version_num() == 8).then_some(ProcessKey {
             process_id: u32::from_be_bytes(*process_id),
-            life: u32::from_be_bytes(*life),
+            nonce: u32::from_be_bytes(*nonce),
         })
     }
 
@@ -101,23 +101,23 @@ impl LeaseToken {
 const PROCESS_BYTES: usize = size_of::<u32>();
 
 /// The position of the per-process random bits, after the bits of the version and the variant.
-const LIFE: std::ops::Range<usize> = 9..9 + PROCESS_BYTES;
+const NONCE_RANGE: std::ops::Range<usize> = 9..9 + PROCESS_BYTES;
 
 /// A process, identified by its id and a random number chosen at start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct ProcessKey {
     process_id: u32,
-    life: u32,
+    nonce: u32,
 }
 
 impl ProcessKey {
     /// The key of this process.
     pub(crate) fn own() -> Self {
-        static LIFE_OF_THIS: LazyLock<u32> =
+        static OWN_NONCE: LazyLock<u32> =
             LazyLock::new(|| (Uuid::new_v4().as_u128() & u128::from(u32::MAX)) as u32);
         Self {
             process_id: std::process::id(),
-            life: *LIFE_OF_THIS,
+            nonce: *OWN_NONCE,
         }
     }
 
@@ -131,14 +131,14 @@ impl ProcessKey {
 impl ProcessKey {
     /// Both numbers packed into one, as stored in a table.
     pub(crate) fn as_i64(self) -> i64 {
-        ((u64::from(self.process_id) << 32) | u64::from(self.life)).cast_signed()
+        ((u64::from(self.process_id) << 32) | u64::from(self.nonce)).cast_signed()
     }
 
     pub(crate) fn from_i64(key: i64) -> Self {
         let key = key.cast_unsigned();
         Self {
             process_id: (key >> 32) as u32,
-            life: key as u32,
+            nonce: key as u32,
         }
     }
 }

@@ -244,7 +244,7 @@ impl ClaimRequest {
     }
 
     /// Whether the request includes this event type. A binary search, as there may be many types.
-    fn is_for_type(&self, event_type: &str) -> bool {
+    fn includes_type(&self, event_type: &str) -> bool {
         let has = |types: &[String]| {
             let order = |one: &String| one.as_str().cmp(event_type);
             types.binary_search_by(order).is_ok()
@@ -289,7 +289,7 @@ impl ClaimRequest {
         let user_id = event.user_id.as_str();
         self.user_id.as_deref().is_none_or(|user| user == user_id)
             && !self.excludes(user_id.as_bytes())
-            && self.is_for_type(&event.event_type)
+            && self.includes_type(&event.event_type)
             && self.only.iter().all(|selector| selector.selects(event))
             && !self.except.iter().any(|selector| selector.selects(event))
     }

@@ -90,7 +90,7 @@ impl EntityId {
     }
 
     /// Parses a string that is the canonical text of a UUID or an integer.
-    fn other_than_text(id: &str) -> Option<Self> {
+    fn parse_canonical(id: &str) -> Option<Self> {
         let mut buffer = Uuid::encode_buffer();
         if id.len() == uuid::fmt::Hyphenated::LENGTH {
             let uuid = Uuid::try_parse(id).ok()?;
@@ -128,13 +128,13 @@ impl From<i64> for EntityId {
 
 impl From<String> for EntityId {
     fn from(id: String) -> Self {
-        Self::other_than_text(&id).unwrap_or(Self::Text(id))
+        Self::parse_canonical(&id).unwrap_or(Self::Text(id))
     }
 }
 
 impl From<&str> for EntityId {
     fn from(id: &str) -> Self {
-        Self::other_than_text(id).unwrap_or_else(|| Self::Text(id.to_owned()))
+        Self::parse_canonical(id).unwrap_or_else(|| Self::Text(id.to_owned()))
     }
 }
 

@@ -308,13 +308,17 @@ impl EntityOptions {
             return Some(fault);
         }
         match (self.timeout, self.lease, self.retry) {
-            _ if self.max_attempts == 0 => Some("an event needs at least 1 attempt"),
+            _ if self.max_attempts == 0 => Some("`max_attempts` must be at least 1"),
             _ if matches!(self.max_snoozes, Some(0)) => {
-                Some("`max_snoozes` is at least 1; an event that is never snoozed needs no limit")
+                Some("`max_snoozes` must be at least 1; omit it if events are never snoozed")
             }
             (_, _, Some([])) => Some("`retry` needs at least one delay"),
-            (timeout, _, _) if is(timeout, Duration::ZERO) => Some("a timeout is longer than zero"),
-            (_, lease, _) if is(lease, Duration::ZERO) => Some("a lease is longer than zero"),
+            (timeout, _, _) if is(timeout, Duration::ZERO) => {
+                Some("the timeout must be longer than zero")
+            }
+            (_, lease, _) if is(lease, Duration::ZERO) => {
+                Some("the lease must be longer than zero")
+            }
             (Some(timeout), lease, _) if is(lease, timeout) => {
                 Some("the timeout must be shorter than the lease")
             }
@@ -326,9 +330,9 @@ impl EntityOptions {
 const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
     match name {
         [] => return Some("the event type is empty"),
-        b"generic" => return Some("`generic` is the tag of metadata whose type is in no set"),
+        b"generic" => return Some("`generic` is a reserved event type"),
         _ if name.len() > NewEvent::MAX_KEY_BYTES => {
-            return Some("an event type has at most 255 bytes");
+            return Some("an event type must have at most 255 bytes");
         }
         _ => {}
     }
@@ -342,7 +346,7 @@ const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
             _ => false,
         };
         if control {
-            return Some("the event type has a control character");
+            return Some("the event type contains a control character");
         }
         rest = after;
     }

@@ -317,9 +317,9 @@ impl Error for HandlerError {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what to do about a failed delivery",
-    label = "whether to try again is not known: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
-    note = "`HandlerResult` has `or_retry` and `or_permanent`, for any error; `DeliveryError` is for your own"
+    message = "`{Self}` has no delivery class",
+    label = "the runtime cannot tell whether to retry: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
+    note = "`HandlerResult` provides `or_retry` and `or_permanent` for any error; `DeliveryError` is for your own error types"
 )]
 pub trait DeliveryError: Error + Send + Sync + 'static {
     /// The runtime's reaction to this error.

@@ -9,8 +9,8 @@ use super::answer::{Delivery, DeliveryError, Scope};
 
 /// The type of a field named by a required `after = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how long to wait",
-    label = "`after = ..` names this field, which is no `Duration`",
+    message = "`{Self}` is not a delay",
+    label = "`after = ..` names this field, which is not a `Duration`",
     note = "its type must be `std::time::Duration`"
 )]
 pub trait Wait {
@@ -26,8 +26,8 @@ impl Wait for Duration {
 
 /// The type of a field named by an optional `after = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how long to wait before a retry",
-    label = "`after = ..` names this field, which is no `Duration`",
+    message = "`{Self}` is not an optional delay",
+    label = "`after = ..` names this field, which is not a `Duration`",
     note = "its type must be `std::time::Duration` or an `Option` of it"
 )]
 pub trait OptionalWait {
@@ -77,8 +77,8 @@ pub fn snooze<T: Wait>(field: &T) -> Delivery {
 
 /// The type of a field named by `destination = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not name a destination",
-    label = "`destination = ..` names this field, which is no string",
+    message = "`{Self}` is not a destination name",
+    label = "`destination = ..` names this field, which is not a string",
     note = "its type must be a string: `String`, `&'static str`, or any other `AsRef<str>`"
 )]
 pub trait Name {
@@ -100,9 +100,9 @@ pub fn named<T: Name>(field: &T) -> Scope {
 
 /// The type of the field of a transparent error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what to do about a failed delivery",
-    label = "`transparent` answers as this field does, which has no answer",
-    note = "derive or implement `DeliveryError` for it, or choose the answer here instead of `transparent`"
+    message = "`{Self}` has no delivery class",
+    label = "`transparent` uses the delivery class of this field, which has none",
+    note = "derive or implement `DeliveryError` for it, or name a delivery class here instead of `transparent`"
 )]
 pub trait Answer: DeliveryError {}
 

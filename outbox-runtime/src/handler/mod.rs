@@ -139,7 +139,7 @@ by_pointer!(Arc, Box);
 /// let by_async_closure = HandlerSet::new().with(async |event: Event<Goal>| send(event).await);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "this does not handle events of `{E}`",
+    message = "this is not a handler for `{E}` events",
     label = "not a function from `Event<{E}>` to a future",
     note = "a handler is a `Fn(Event<{E}>)` that returns a `Send` future of `Result<(), HandlerError>`"
 )]
@@ -163,7 +163,7 @@ where
 /// [`HandlerSet`], as returned by `handled_by` of an event set.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of handlers",
-    label = "not what `handled_by` returns",
+    label = "expected a `HandlerSet`, as `handled_by` returns it",
     note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
     note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
 )]
@@ -236,8 +236,8 @@ impl HandlerSet {
                 if was != is {
                     tracing::warn!(
                         event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
-                        "the event was enqueued with another order than its type has now: it keeps that, and newer events of \
-                         its entity wait for it"
+                        "the event was enqueued with another order than its type has now; it keeps that order, and newer \
+                         events of its entity wait for it"
                     );
                 }
                 match metadata::decode::<E>(record) {

@@ -80,7 +80,7 @@ pub async fn send(request: RequestBuilder, operation: Operation) -> Result<Respo
 #[non_exhaustive]
 pub enum SendError {
     /// No response arrived. The URL is removed from the error because it may contain secrets.
-    #[error("the request was not answered")]
+    #[error("no response to the request")]
     Unanswered(#[source] reqwest::Error),
     /// The response is not a success.
     #[error(transparent)]
@@ -102,7 +102,7 @@ impl Policy {
         operation: Operation,
     ) -> Result<(), HttpError> {
         let status = response.status();
-        if has_url(response) && bare(response.url()) != bare(url) {
+        if has_url(response) && as_sent(response.url()) != as_sent(url) {
             let (sent_to, answered_by) = (host_of(url), host_of(response.url()));
             return Err(HttpError::redirected(status, method, sent_to, answered_by));
         }
@@ -135,7 +135,7 @@ impl Policy {
 }
 
 /// The URL as the server sees it.
-fn bare(url: &Url) -> Url {
+fn as_sent(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_fragment(None);
     // These fail for URLs that cannot have credentials, which therefore have none.
@@ -224,7 +224,11 @@ impl DeliveryError for reqwest::Error {
             meaning.delivery(None).unwrap_or(again)
         } else if self.is_builder() {
             Delivery::Permanent
-        } else if self.is_timeout() || self.is_request() || self.is_redirect() || broke(self) {
+        } else if self.is_timeout()
+            || self.is_request()
+            || self.is_redirect()
+            || connection_broke(self)
+        {
             Delivery::Unavailable { after: None }
         } else {
             Delivery::Retry { after: None }
@@ -234,7 +238,7 @@ impl DeliveryError for reqwest::Error {
 
 /// Whether the connection ended while the response was read. A complete response that cannot be
 /// decoded (JSON of another shape, invalid compression) is a different error.
-fn broke(error: &reqwest::Error) -> bool {
+fn connection_broke(error: &reqwest::Error) -> bool {
     let is_unreadable = |cause: &(dyn std::error::Error + 'static)| {
         let io = cause.downcast_ref::<std::io::Error>();
         cause.is::<serde_json::Error>()

@@ -85,7 +85,7 @@ impl fmt::Display for HttpError {
             false => write!(f, "{answered_by} answered {status}")?,
         }
         f.write_str(
-            ": nothing was delivered; the client must not follow redirects (`redirect::Policy::none()`)",
+            "; nothing was delivered; disable redirects in the client (`redirect::Policy::none()`)",
         )
     }
 }

@@ -79,9 +79,9 @@ impl Meaning {
 /// An explanation of the status for the error message.
 pub(super) fn remark(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        300..=303 | 305..=399 => ": a redirect, which delivers nothing",
-        407 => ": a proxy on the way wants credentials",
-        511 => ": the network wants a sign-in first",
+        300..=303 | 305..=399 => ": a redirect; nothing was delivered",
+        407 => ": a proxy requires credentials",
+        511 => ": the network requires a sign-in",
         _ => "",
     }
 }

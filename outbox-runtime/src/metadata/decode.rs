@@ -69,7 +69,7 @@ pub enum DecodeError {
         known: &'static [&'static str],
     },
     /// The row has another event type than the requested entity.
-    #[error("the event is a {found:?}, not a {expected:?}")]
+    #[error("the event type is {found:?}, not {expected:?}")]
     OtherEventType {
         /// The event type of the row.
         found: String,
@@ -99,8 +99,8 @@ pub enum DecodeError {
     /// The row has an older version that the entity has no type for. Cannot happen with a derived
     /// entity.
     #[error(
-        "the metadata of a {event_type:?} event has version {found}, which this program does not read any more: \
-         name a type for it in `OutboxEntity::upcast`, then retry the event"
+        "the metadata of a {event_type:?} event has version {found}, which this program no longer reads: \
+         declare its type in `OutboxEntity::upcast`, then retry the event"
     )]
     UnknownVersion {
         /// The event type of the row.
@@ -142,7 +142,7 @@ impl DecodeError {
 pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String {
     match sensitive {
         Sensitive::Nothing => without_value(&error.to_string()),
-        Sensitive::AllBut(_) | Sensitive::ByHand => "it is of another form".to_owned(),
+        Sensitive::AllBut(_) | Sensitive::ByHand => "it has another shape".to_owned(),
     }
 }
 
@@ -208,8 +208,8 @@ impl Sight {
     fn place(self, json: &[u8], error: &serde_json::Error) -> String {
         let (line, column) = (error.line(), error.column());
         match self.path(json, error).as_str() {
-            "" => format!("it is of another form, at line {line} column {column}"),
-            path => format!("`{path}` is of another form, at line {line} column {column}"),
+            "" => format!("it has another shape, at line {line} column {column}"),
+            path => format!("`{path}` has another shape, at line {line} column {column}"),
         }
     }
 }

@@ -56,22 +56,22 @@ impl Faults {
     }
 
     /// The error to report: the recorded fault, if there is one, instead of `error`.
-    pub(crate) fn told(self, error: serde_json::Error) -> serde_json::Error {
+    pub(crate) fn into_error(self, error: serde_json::Error) -> serde_json::Error {
         let Some(fault) = self.0.into_inner() else {
             return error;
         };
-        serde_json::Error::custom(cannot_say(&fault.path(), fault.what))
+        serde_json::Error::custom(float_message(&fault.path(), fault.what))
     }
 }
 
 /// The message about a float.
-fn cannot_say(path: &str, what: &str) -> String {
+fn float_message(path: &str, what: &str) -> String {
     let (quote, named) = match path {
         "" => ("", "the value"),
         path => ("`", path),
     };
     format!(
-        "{quote}{named}{quote} is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
+        "{quote}{named}{quote} is {what}, which JSON cannot represent; make the field an `Option` that is `None`, or omit it"
     )
 }
 
@@ -91,16 +91,16 @@ pub(crate) fn without_values(error: &serde_json::Error) -> serde_json::Error {
                 Some(at) => format!("{}[*]", path.get(..at).unwrap_or_default()),
                 None => path.to_owned(),
             });
-            let told = cannot_say(path.as_deref().unwrap_or_default(), what);
+            let message = float_message(path.as_deref().unwrap_or_default(), what);
             let is_ours = text
-                == cannot_say(
+                == float_message(
                     path.as_ref().map_or("", |_| subject.trim_matches('`')),
                     what,
                 );
-            is_ours.then_some(told)
+            is_ours.then_some(message)
         });
     serde_json::Error::custom(float.unwrap_or_else(|| {
-        "a value could not be written; which one and why is left out, as the entity has sensitive fields".to_owned()
+        "a value cannot be serialized; the details are omitted because the entity has sensitive fields".to_owned()
     }))
 }
 

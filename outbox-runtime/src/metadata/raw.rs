@@ -60,7 +60,7 @@ impl RawMetadata {
         ));
         match written {
             Ok(()) => Ok(Self(json)),
-            Err(error) => Err(faults.told(error)),
+            Err(error) => Err(faults.into_error(error)),
         }
     }
 

@@ -18,7 +18,7 @@ pub trait ReadVersion<M> {
 /// The metadata type of an older version: any type that serde deserializes without borrowing.
 #[diagnostic::on_unimplemented(
     message = "rows of an older version cannot be read as `{Self}`",
-    label = "`upcast(..)` names this type, which is not read from JSON",
+    label = "`upcast(..)` names this type, which serde cannot deserialize",
     note = "derive `serde::Deserialize` for it"
 )]
 pub trait OlderMetadata: DeserializeOwned {}
@@ -28,9 +28,9 @@ impl<T: DeserializeOwned> OlderMetadata for T {}
 
 /// Conversion of an older version's metadata into the newest, `M`: implement `From<Older> for M`.
 #[diagnostic::on_unimplemented(
-    message = "`{M}` cannot be made of `{Self}`",
-    label = "`upcast(..)` names this type, of which the newest version is made",
-    note = "say how: `impl From<{Self}> for {M} {{ .. }}`"
+    message = "`{M}` cannot be created from `{Self}`",
+    label = "`upcast(..)` names this type, which must convert to the newest version",
+    note = "write the conversion: `impl From<{Self}> for {M} {{ .. }}`"
 )]
 pub trait UpcastTo<M> {
     /// Converts to the newest version.

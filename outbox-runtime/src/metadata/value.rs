@@ -36,8 +36,8 @@ use serde::de::DeserializeOwned;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be outbox metadata",
-    label = "this type is not written and read as JSON, or not sent between threads",
-    note = "metadata is `serde::Serialize`, `serde::de::DeserializeOwned`, `Send`, `Sync` and `'static`"
+    label = "this type cannot be converted to and from JSON, or cannot be sent between threads",
+    note = "metadata must be `serde::Serialize`, `serde::de::DeserializeOwned`, `Send`, `Sync` and `'static`"
 )]
 pub trait MetadataValue: Serialize + DeserializeOwned + Send + Sync + 'static {}
 

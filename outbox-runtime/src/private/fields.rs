@@ -25,7 +25,7 @@ use crate::metadata::RawMetadata;
 /// below.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be outbox metadata",
-    label = "this type is not written and read as JSON",
+    label = "this type cannot be converted to and from JSON",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it"
 )]
 pub trait MetadataField: Sized {

@@ -94,12 +94,12 @@ pub trait NotAMember: Sized {
 
     /// Fails.
     fn serialize<S: Serializer, T>(_: S, _: &T) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("this type is no entity"))
+        Err(S::Error::custom("this type is not an entity"))
     }
 
     /// Fails.
     fn deserialize<V, F: serde::de::Error>(_: Tagged, _: impl Sized) -> Result<V, F> {
-        Err(F::custom("this type is no entity"))
+        Err(F::custom("this type is not an entity"))
     }
 
     /// Adds nothing.

@@ -104,7 +104,7 @@ pub struct Redaction {
     /// A value is unknown, so any text may contain it.
     hides_all: bool,
     /// A value was registered, even if it turned out to be `null`.
-    is_asked: bool,
+    has_registered: bool,
 }
 
 impl Redaction {
@@ -121,7 +121,7 @@ impl Redaction {
 
     /// Registers every field of `metadata` except those in `shown`.
     pub(crate) fn hide_all_but<T: Serialize + ?Sized>(&mut self, metadata: &T, shown: &[&str]) {
-        self.is_asked = true;
+        self.has_registered = true;
         match serde_json::to_vec(metadata) {
             Ok(json) => self.hide_json(&json, shown),
             Err(_) => self.hides_all = true,
@@ -147,7 +147,7 @@ impl Redaction {
     /// For an older version the sensitive fields are unknown, so all fields count as sensitive.
     pub(crate) fn hide_stored(&mut self, stored: &RawMetadata, of: Sensitive, is_newest: bool) {
         match of {
-            _ if !self.is_asked => {}
+            _ if !self.has_registered => {}
             _ if !is_newest => self.hide_json(stored.as_bytes(), &[]),
             Sensitive::AllBut(shown) => self.hide_json(stored.as_bytes(), shown),
             Sensitive::ByHand | Sensitive::Nothing => {}
@@ -164,7 +164,7 @@ impl Redaction {
         if self.texts.is_empty() && self.numbers.is_empty() {
             return text;
         }
-        search::without(&text, &self.texts, &self.numbers).unwrap_or_else(|| REDACTED.to_owned())
+        search::redacted(&text, &self.texts, &self.numbers).unwrap_or_else(|| REDACTED.to_owned())
     }
 
     fn hide_json(&mut self, json: &[u8], shown: &[&str]) {

@@ -119,7 +119,7 @@ const GROUPS: [char; 9] = [
 /// three.
 const GROUP_DIGITS: std::ops::RangeInclusive<usize> = 2..=4;
 /// The maximum number of groups.
-const MOST_GROUPS: usize = 16;
+const MAX_GROUPS: usize = 16;
 
 /// The end of the digits that begin at `at`.
 fn digits_from(bytes: &[u8], at: usize) -> usize {
@@ -134,7 +134,7 @@ fn groups_from(bytes: &[u8], start: usize, mut at: usize) -> Vec<usize> {
     if at - start > *GROUP_DIGITS.end() {
         return ends;
     }
-    for _ in 0..MOST_GROUPS {
+    for _ in 0..MAX_GROUPS {
         let Some(mark) = group_mark(bytes, at) else {
             break;
         };

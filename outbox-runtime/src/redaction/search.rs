@@ -12,16 +12,16 @@ use super::{REDACTED, Redaction, word};
 /// A longer value is searched for by its first bytes only.
 const PREFIX_BYTES: usize = 64;
 /// JSON within JSON within JSON.
-const MOST_LAYERS: usize = 3;
+const MAX_LAYERS: usize = 3;
 
 /// The text without the values; `None` if there are too many values to search for.
-pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
+pub(super) fn redacted(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
     let shown = text.floor_char_boundary(Redaction::MAX_TEXT_BYTES);
     // A value that begins before the end and continues after it is found as well.
-    let margin = PREFIX_BYTES * 6 * MOST_LAYERS;
+    let margin = PREFIX_BYTES * 6 * MAX_LAYERS;
     let searched = text.get(..text.floor_char_boundary(shown + margin))?;
     let mut views = vec![View::of(searched)];
-    while views.len() <= MOST_LAYERS
+    while views.len() <= MAX_LAYERS
         && let Some(unescaped) = views.last().and_then(View::unescaped)
     {
         views.push(unescaped);
@@ -75,16 +75,16 @@ impl<'a> Patterns<'a> {
             if !grams.may_have(prefix.as_bytes()) {
                 continue;
             }
-            let goes_on = prefix.len() < value.len();
-            if goes_on {
+            let continues = prefix.len() < value.len();
+            if continues {
                 long.push(value.as_str());
             }
             // The values are sorted, so those with the same prefix are adjacent.
             match (patterns.last(), is_prefix.last_mut()) {
-                (Some(last), Some(is_prefix)) if *last == prefix => *is_prefix |= goes_on,
+                (Some(last), Some(is_prefix)) if *last == prefix => *is_prefix |= continues,
                 _ => {
                     patterns.push(prefix);
-                    is_prefix.push(goes_on);
+                    is_prefix.push(continues);
                 }
             }
         }
@@ -107,15 +107,15 @@ impl<'a> Patterns<'a> {
             if hidden.start <= hit.start() && hit.end() <= hidden.end {
                 continue;
             }
-            let goes_on = self.is_prefix.get(hit.pattern().as_usize());
-            let end = match goes_on {
+            let continues = self.is_prefix.get(hit.pattern().as_usize());
+            let end = match continues {
                 Some(true) => self.end_of_long(text, hit.start()).max(hit.end()),
                 _ => hit.end(),
             };
             let at = hit.start()..end;
-            if goes_on == Some(&true) {
+            if continues == Some(&true) {
                 hidden = at.clone();
-            } else if !word::is_value(text, &at) {
+            } else if !word::is_whole_match(text, &at) {
                 continue;
             }
             found(at);

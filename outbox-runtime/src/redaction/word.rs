@@ -6,7 +6,7 @@ use std::ops::Range;
 const WORD_CHARS: usize = 4;
 
 /// Whether a match in `text` may be the value, rather than part of something else.
-pub(super) fn is_value(text: &str, at: &Range<usize>) -> bool {
+pub(super) fn is_whole_match(text: &str, at: &Range<usize>) -> bool {
     let (Some(before), Some(value), Some(after)) = (
         text.get(..at.start),
         text.get(at.clone()),
@@ -23,12 +23,12 @@ pub(super) fn is_value(text: &str, at: &Range<usize>) -> bool {
         return !touches(before.chars().next_back()) && !touches(after.chars().next());
     }
     let until_end = text.get(..at.end).unwrap_or_default();
-    !goes_on(before, value) && !goes_on(until_end, after)
+    !word_continues(before, value) && !word_continues(until_end, after)
 }
 
 /// Whether the word at the end of `before` continues in `after`. The table is in the documentation
 /// of `Redaction`.
-fn goes_on(before: &str, after: &str) -> bool {
+fn word_continues(before: &str, after: &str) -> bool {
     let mut back = before.chars().rev();
     let (Some(last), Some(next)) = (back.next(), after.chars().next()) else {
         return false;
