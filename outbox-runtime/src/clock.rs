@@ -42,8 +42,8 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// Dropping the future cancels the wait and has no other effect.
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep;
 
-    /// The time elapsed since a fixed instant, unaffected by setting the clock. A run measures its own
-    /// leases with it. Default: derived from [`now`](Clock::now).
+    /// The time elapsed since a fixed instant, unaffected by setting the clock. A run measures its
+    /// own leases with it. Default: derived from [`now`](Clock::now).
     fn uptime(&self) -> Duration {
         // Measured from the earliest representable time, so that it also advances before 1970.
         let since = self.now() - DateTime::<Utc>::MIN_UTC;

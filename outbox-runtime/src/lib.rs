@@ -28,7 +28,7 @@
 //! 6. **Observable**: [`Running::explain`] tells what an entity waits for, and [`DeadLetters`]
 //!    lists, exports, retries and discards the events that were given up.
 //!
-//! 7. **Idle when there is nothing to do**: no query runs until an event is committed or due.
+//! 7. **Never idle-spinning**: no query runs while there is nothing to do.
 //!
 //! # Examples
 //!
@@ -140,10 +140,10 @@
 //! | feature | default | enables |
 //! |---|---|---|
 //! | `sqlite` | yes | `SqliteStore`, and enqueueing on a `rusqlite` connection |
-//! | `bundled` | yes | compiles SQLite from source; without it, the system's SQLite (3.51.3 or newer) is linked |
+//! | `bundled` | yes | builds SQLite from source instead of linking the system's (3.51.3 or newer) |
 //! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
-//! | `testing` | no | checks in release builds, too, that enqueued metadata can be read back; enabled by `outbox-testing` |
+//! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
 //!
 //! # Where to find what
 //!

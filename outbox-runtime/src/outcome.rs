@@ -9,11 +9,17 @@
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
-//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as it was before the claim, due at once |
-//! | refused while others got through | given back, a deferral counted | as it was before the claim, due later |
-//! | snooze | given back, a snooze counted | as it was before the claim, due later |
-//! | process died | given back, a crash counted | as it was before the claim, due when the lease ends; dead, [`CrashLoop`](DeadReason::CrashLoop), with the `max_attempts`-th crash in a row ([`rescue`](crate::OutboxRepository::rescue)) |
+//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due now |
+//! | refused while others got through | given back, a deferral counted | as before, due later |
+//! | snooze | given back, a snooze counted | as before, due later |
+//! | process died | given back, a crash counted | as before, due when the lease ends |
+//! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
 //! | lease lost | | nothing is written: the holder of the newer lease decides |
+//!
+//! "As before" is the status before the claim. [`rescue`](crate::OutboxRepository::rescue) detects
+//! that a process died.
+//!
+//! [`CrashLoop`]: DeadReason::CrashLoop
 
 use std::time::Duration;
 

@@ -100,7 +100,8 @@ pub trait OutboxEntity: Sized + 'static {
     /// # use serde::{Deserialize, Serialize};
     /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
     /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }
-    /// # #[derive(Serialize, Deserialize)] struct MoodMetadata { valence: f64, labels: Vec<String> }
+    /// # #[derive(Serialize, Deserialize)]
+    /// # struct MoodMetadata { valence: f64, labels: Vec<String> }
     /// # impl From<v1::Mood> for MoodMetadata {
     /// #     fn from(old: v1::Mood) -> Self {
     /// #         Self { valence: old.valence.into(), labels: Vec::new() }

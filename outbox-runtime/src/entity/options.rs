@@ -112,14 +112,14 @@ pub enum Coalesce {
     /// reassigned to another) both events are sent.
     ///
     /// The waiting event keeps its id, and therefore its idempotency key, its place and its enqueue
-    /// time. It gets the higher priority, the earlier due time and the larger number of attempts of
-    /// the two. A change never folds past an event of any type that stands between the two in their
+    /// time. It gets the higher priority, the earlier due time and the larger `max_attempts` of the
+    /// two. A change never folds past an event of any type that stands between the two in their
     /// [order](Order), because that would reorder them; never into an event with another
     /// destination; and never into an event that was claimed, even if the attempt was given back,
     /// because the remote service may have seen its key.
     ///
     /// Enqueueing an event again after an unknown outcome stays harmless: the store remembers the
-    /// content enqueued under each id for as long as it has the event that it folded into.
+    /// content enqueued under each id for as long as it has the event that carries that content.
     ///
     /// The metadata must be the complete state of the entity, as `#[outbox(snapshot)]` guarantees.
     Latest,

@@ -19,7 +19,7 @@ use crate::metadata::DecodeError;
 /// | [`permanent`] | counts | dead letter |
 /// | [`unavailable`] | is given back | the destination pauses and is probed |
 /// | [`offline`] | is given back | the destination pauses and is probed |
-/// | [`unauthenticated`] | is given back | the user's work pauses until the credentials are refreshed |
+/// | [`unauthenticated`] | is given back | the user's work pauses until credentials are refreshed |
 /// | [`rate_limited`] | is given back | the destination pauses, then sends one event as a probe |
 /// | [`obsolete`] | counts | completed: the remote service no longer wants the event |
 /// | [`snooze`] | is given back | attempted again after the given time |
