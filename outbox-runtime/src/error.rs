@@ -171,9 +171,21 @@ impl StoreError {
         self
     }
 
-    pub(crate) fn not_found(operation: &'static str, id: Uuid) -> Self {
+    /// Creates the error for an event that does not exist.
+    #[must_use]
+    pub fn not_found(operation: &'static str, id: Uuid) -> Self {
         let message = format!("event {id} does not exist");
         Self::new(StoreErrorKind::NotFound, operation, message)
+    }
+
+    /// Creates the error of a suspended store.
+    #[must_use]
+    pub fn suspended(operation: &'static str) -> Self {
+        Self::new(
+            StoreErrorKind::Suspended,
+            operation,
+            "the store is suspended; `resume` it first",
+        )
     }
 
     /// The kind of the error.
@@ -331,8 +343,8 @@ pub enum EnqueueError {
 
 impl EnqueueError {
     /// Adds the index of the event in the batch, counted from 0; for implementations of
-    /// [`BatchSink`](crate::BatchSink). A store error is returned unchanged, as it does not concern
-    /// one event.
+    /// [`BatchSink`](crate::store::BatchSink). A store error is returned unchanged, as it does not
+    /// concern one event.
     #[must_use]
     pub fn at(self, index: usize) -> Self {
         match self {

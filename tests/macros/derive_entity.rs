@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use outbox_runtime::support::AsUserId;
 use outbox_runtime::{
-    AsUserId, Enqueue, EnqueueError, EntityId, EventSink, NewEvent, Operation, OutboxEntity,
+    Enqueue, EnqueueError, EntityId, EventSink, NewEvent, Operation, OutboxEntity,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;
@@ -147,7 +148,7 @@ fn an_event_reaches_the_sink_with_what_the_call_changed() {
     #[derive(Default)]
     struct Outgoing(Mutex<Vec<NewEvent>>);
 
-    impl EventSink for &Outgoing {
+    impl EventSink<Outgoing> for &Outgoing {
         type Output = Result<(), EnqueueError>;
 
         fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use outbox_runtime::rusqlite::{Connection, TransactionBehavior};
-use outbox_runtime::{BatchSink, EnqueueError, Enqueued, MemoryStore, enqueue_all, prelude::*};
+use outbox_runtime::store::BatchSink;
+use outbox_runtime::{EnqueueError, Enqueued, MemoryStore, enqueue_all, prelude::*};
 use outbox_tests::{Note, Temporary, note, note_of, start};
 use uuid::Uuid;
 
@@ -43,7 +44,7 @@ fn assert_names_the_third(refused: Result<Vec<Enqueued>, EnqueueError>) {
 async fn check_store<S, F>(store: S)
 where
     S: OutboxRepository + Clone,
-    for<'s> &'s S: BatchSink<Output = F>,
+    for<'s> &'s S: BatchSink<S, Output = F>,
     F: Future<Output = Result<Vec<Enqueued>, EnqueueError>>,
 {
     assert_names_the_third(enqueue_all(&one_bad()).on(&store).await);

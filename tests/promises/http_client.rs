@@ -145,7 +145,7 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
                     false => portal.address.to_string(),
                 };
                 let expected = format!(
-                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK: nothing was delivered"
+                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK; nothing was delivered"
                 );
                 assert!(text.starts_with(&expected), "{text}");
                 assert!(text.contains("redirect::Policy::none()"), "{text}");

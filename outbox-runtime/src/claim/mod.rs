@@ -68,7 +68,7 @@ impl LeaseToken {
     /// containers may share an id.
     ///
     /// ```
-    /// use outbox_runtime::LeaseToken;
+    /// use outbox_runtime::store::LeaseToken;
     /// use uuid::Uuid;
     ///
     /// assert_eq!(LeaseToken::random().process_id(), Some(std::process::id()));

@@ -37,13 +37,14 @@ impl EventTypes {
 /// A filter for events by type, destination and user. An event must meet every condition; a new
 /// selector has none and matches every event.
 ///
-/// For [`ClaimRequest::only`](crate::ClaimRequest::only) and
-/// [`ClaimRequest::except`](crate::ClaimRequest::except).
+/// For [`ClaimRequest::only`](crate::store::ClaimRequest::only) and
+/// [`ClaimRequest::except`](crate::store::ClaimRequest::except).
 ///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{EventTypes, NewEvent, Operation, OutboxRepository, MemoryStore, Selector};
+/// use outbox_runtime::{NewEvent, Operation, OutboxRepository, MemoryStore};
+/// use outbox_runtime::store::{EventTypes, Selector};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

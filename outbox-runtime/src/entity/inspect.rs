@@ -1,67 +1,9 @@
-//! Type inspection of entities and event sets, for tools such as the wire lock.
+//! Inspection of an entity's id type, for tools such as the wire lock.
 
 use serde::de::DeserializeOwned;
 
-use super::OutboxEntity;
-
-/// A closed set of events, implemented by [`derive(OutboxEvents)`](macro@crate::OutboxEvents): its
-/// entities and where it is defined. Used by the wire lock of `outbox-testing`.
-///
-/// # Examples
-///
-/// ```
-/// use outbox_runtime::prelude::*;
-/// use outbox_runtime::{EventSet, VisitEntities};
-///
-/// #[derive(OutboxEntity)]
-/// #[outbox(event_type = "goal")]
-/// struct Goal {
-///     #[outbox(entity_id)]
-///     id: i64,
-///     #[outbox(user_id)]
-///     user_id: String,
-/// }
-///
-/// #[derive(OutboxEvents)]
-/// enum LumeEvent {
-///     Goal(Event<Goal>),
-/// }
-///
-/// struct Priorities(Vec<i32>);
-///
-/// impl VisitEntities for Priorities {
-///     fn visit<E: OutboxEntity>(&mut self) {
-///         self.0.push(E::OPTIONS.priority());
-///     }
-/// }
-///
-/// let mut priorities = Priorities(Vec::new());
-/// LumeEvent::visit_entities(&mut priorities);
-/// assert_eq!(priorities.0, [0]);
-/// ```
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not a set of events",
-    note = "annotate an enum whose variants hold `Event<Entity>`: `#[derive(OutboxEvents)]`"
-)]
-pub trait EventSet {
-    /// The path of the enum, such as `lume::sync::LumeEvent`.
-    const PATH: &'static str;
-
-    /// The directory with the `Cargo.toml` of the defining crate; `None` if the crate was not built
-    /// by Cargo.
-    const MANIFEST_DIR: Option<&'static str>;
-
-    /// Visits the entity of each variant, in declaration order.
-    fn visit_entities(visitor: &mut impl VisitEntities);
-}
-
-/// A visitor for [`EventSet::visit_entities`].
-pub trait VisitEntities {
-    /// Visits one entity.
-    fn visit<E: OutboxEntity>(&mut self);
-}
-
-/// A visitor for the type of an entity's ids: see [`OutboxEntity::inspect_id_type`].
+/// A visitor for the type of an entity's ids: see
+/// [`OutboxEntity::inspect_id_type`](crate::OutboxEntity::inspect_id_type).
 pub trait InspectIdType {
     /// The result of the inspection.
     type Output;

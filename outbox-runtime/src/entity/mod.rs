@@ -10,14 +10,17 @@ use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // the destination of an event
 mod id; // the ids of entities and users
-mod inspect; // type inspection for tools
+mod inspect; // inspection of id types, for tools
 mod integers; // conversions of integers to ids
 mod options; // the options set by #[outbox(..)]
+mod set; // an event set and its entities, for tools
 
 pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
-pub use self::inspect::{EventSet, InspectIdType, VisitEntities};
+pub use self::inspect::InspectIdType;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
+pub use self::set::{EventSet, VisitEntities};
 
 /// A type whose changes are delivered through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -96,7 +99,8 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// ```
     /// # use std::borrow::Cow;
-    /// # use outbox_runtime::{EntityId, EntityOptions, OutboxEntity, RawMetadata, ReadVersion};
+    /// # use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+    /// # use outbox_runtime::support::{EntityOptions, ReadVersion};
     /// # use serde::{Deserialize, Serialize};
     /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
     /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }

@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use crate::enqueue::NewEvent;
+/// The default number of attempts after which an event becomes a dead letter.
+pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+
+/// The maximum length of a user id, entity id, event type or destination, in bytes.
+pub(crate) const MAX_KEY_BYTES: usize = 255;
 
 /// The options of an entity type, set by `#[outbox(..)]`.
 ///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::EntityOptions;
+/// use outbox_runtime::support::EntityOptions;
 ///
 /// const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_priority(5);
 /// assert_eq!(OPTIONS.max_attempts(), 5);
@@ -132,7 +136,7 @@ impl EntityOptions {
             event_type,
             display_name: event_type,
             priority: 0,
-            max_attempts: crate::enqueue::DEFAULT_MAX_ATTEMPTS,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
             retry: None,
             timeout: None,
             lease: None,
@@ -331,7 +335,7 @@ const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
     match name {
         [] => return Some("the event type is empty"),
         b"generic" => return Some("`generic` is a reserved event type"),
-        _ if name.len() > NewEvent::MAX_KEY_BYTES => {
+        _ if name.len() > MAX_KEY_BYTES => {
             return Some("an event type must have at most 255 bytes");
         }
         _ => {}

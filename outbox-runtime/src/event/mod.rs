@@ -1,19 +1,24 @@
 //! The event: a row of the outbox as a value, its status and operation, and its typed view.
 
-use std::fmt;
-use std::ops::Deref;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OnDead, Order, OutboxEntity};
-use crate::metadata::{self, DecodeError, RawMetadata};
+use crate::entity::{EntityId, OnDead, Order};
+use crate::metadata::RawMetadata;
 
+mod decode; // decoding of any version
+mod difference; // the differences between two readings
 mod refusal; // an answer that did not count as an attempt
+mod typed; // the typed view passed to handlers
+mod word; // enums stored as a word
 
+pub(crate) use self::decode::decode;
 pub use self::refusal::{Refusal, RefusalClass};
+pub use self::typed::Event;
+pub use self::word::UnknownWord;
+use self::word::stored_word;
 
 /// One local change that the remote service must receive: a row of the outbox as a value.
 ///
@@ -90,7 +95,7 @@ pub struct OutboxEvent {
     /// destination of all events of the handler set that name none.
     pub destination: Option<String>,
     /// The number of attempts that were given back because the event was refused while others got
-    /// through: [`Disposition::Defer`](crate::Disposition::Defer).
+    /// through: [`Disposition::Defer`](crate::store::Disposition::Defer).
     pub deferrals: u32,
     /// When the first deferral happened.
     pub deferred_since: Option<DateTime<Utc>>,
@@ -98,7 +103,7 @@ pub struct OutboxEvent {
     pub last_refusal: Option<Refusal>,
     /// The number of consecutive attempts during which the process died.
     pub crashes: u32,
-    /// The number of snoozes: [`Disposition::Snooze`](crate::Disposition::Snooze).
+    /// The number of snoozes: [`Disposition::Snooze`](crate::store::Disposition::Snooze).
     pub snoozes: u32,
     /// The number of edits and folds. An edit of an older revision is refused.
     pub revision: u64,
@@ -146,141 +151,6 @@ impl OutboxEvent {
     /// How long an event may be pending before it counts as stale: 300 seconds.
     pub const STALE_AFTER: Duration = Duration::from_secs(300);
 }
-
-/// An event as passed to a handler, with its metadata as the entity's own type.
-///
-/// Dereferences to [`OutboxEvent`].
-///
-/// # Examples
-///
-/// ```
-/// # use outbox_runtime::prelude::*;
-/// # use uuid::Uuid;
-/// # #[derive(OutboxEntity)]
-/// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry {
-/// #     #[outbox(entity_id)]
-/// #     id: Uuid,
-/// #     #[outbox(user_id)]
-/// #     user_id: String,
-/// #     #[outbox(metadata)]
-/// #     valence: f64,
-/// # }
-/// async fn send(event: Event<MoodEntry>) -> Result<(), HandlerError> {
-///     let valence: f64 = event.metadata().valence;
-///     let key = event.idempotency_key();
-///     println!("{} of {}: {valence}, key {key}", event.operation, event.entity_id);
-///     Ok(())
-/// }
-/// ```
-pub struct Event<E: OutboxEntity> {
-    metadata: E::Metadata,
-    // The last field, because `Event<E>: Sized` depends only on the last field. With
-    // `E::Metadata` last, an `E` that is not an entity would be reported wherever an event is
-    // passed on, and not only where the type is named.
-    record: OutboxEvent,
-}
-
-impl<E: OutboxEntity> Event<E> {
-    /// Decodes a row as an event of `E`.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] if the row has another type, or its metadata is missing, damaged, of another
-    /// shape, or of a version that this program does not read.
-    pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
-        if record.event_type != E::EVENT_TYPE {
-            return Err(DecodeError::OtherEventType {
-                found: record.event_type,
-                expected: E::EVENT_TYPE,
-            });
-        }
-        let metadata = metadata::decode::<E>(&record)?;
-        Ok(Self::new(record, metadata))
-    }
-
-    pub(crate) fn new(record: OutboxEvent, metadata: E::Metadata) -> Self {
-        Self { metadata, record }
-    }
-
-    /// The metadata of the entity at the time the event was enqueued.
-    #[must_use]
-    pub fn metadata(&self) -> &E::Metadata {
-        &self.metadata
-    }
-
-    /// The idempotency key: the event id, the same for every attempt.
-    #[must_use]
-    pub fn idempotency_key(&self) -> Uuid {
-        self.record.id
-    }
-
-    /// Returns the row.
-    #[must_use]
-    pub fn into_record(self) -> OutboxEvent {
-        self.record
-    }
-}
-
-impl<E: OutboxEntity> Deref for Event<E> {
-    type Target = OutboxEvent;
-
-    fn deref(&self) -> &OutboxEvent {
-        &self.record
-    }
-}
-
-impl<E: OutboxEntity> fmt::Debug for Event<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Event").field(&self.record).finish()
-    }
-}
-
-impl<E: OutboxEntity> Clone for Event<E>
-where
-    E::Metadata: Clone,
-{
-    fn clone(&self) -> Self {
-        Self {
-            record: self.record.clone(),
-            metadata: self.metadata.clone(),
-        }
-    }
-}
-
-/// Implements `ALL`, `as_str`, `Display` and `FromStr` for an enum that is stored as a word.
-macro_rules! stored_word {
-    ($type:ident, $what:literal, { $($variant:ident = $word:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every value, in declaration order.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word as stored and serialized.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownWord;
-
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                match word {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord { what: $what, word: word.to_owned() }),
-                }
-            }
-        }
-    };
-}
-use stored_word;
 
 /// The delivery status of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -386,11 +256,3 @@ stored_word!(OnDead, "on_dead", {
     Hold = "hold",
     Skip = "skip",
 });
-
-/// A stored word that this version of the library does not know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {word:?}")]
-pub struct UnknownWord {
-    what: &'static str,
-    word: String,
-}

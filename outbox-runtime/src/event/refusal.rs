@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{UnknownWord, stored_word};
+use super::word::stored_word;
 
 /// The answer to an attempt that was given back or deferred instead of counted: see
 /// [`OutboxEvent::last_refusal`](super::OutboxEvent::last_refusal).
@@ -31,7 +31,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// Creates a refusal. The message is kept as given; the caller bounds it first, like the
-    /// message of a failure ([`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES)).
+    /// message of a failure ([`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES)).
     #[must_use]
     pub fn new(class: RefusalClass, message: impl Into<String>) -> Self {
         Self {

@@ -30,8 +30,6 @@ mod policy; // an application's own meanings of statuses
 mod retry_after; // parsing of Retry-After and similar headers
 mod statuses; // the meaning of each status
 
-use std::time::Duration;
-
 use ::http::header::HeaderMap;
 use ::http::status::StatusCode;
 use chrono::{DateTime, Utc};
@@ -41,11 +39,8 @@ pub use self::client::{SendError, check_response, send};
 pub use self::error::HttpError;
 pub use self::policy::Policy;
 pub use self::retry_after::{LONGEST_WAIT, retry_after};
-pub use self::statuses::Meaning;
+pub use self::statuses::{DEFAULT_PAUSE, Meaning};
 use crate::event::Operation;
-
-/// The pause of a rate limit without a duration: a 429 without `Retry-After`, or with a zero.
-pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Checks whether the service accepted the delivery.
 ///

@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use ::http::status::StatusCode;
 
-use super::DEFAULT_PAUSE;
 use crate::event::Operation;
 use crate::handler::Delivery;
+
+/// The pause of a rate limit without a duration: a 429 without `Retry-After`, or with a zero.
+pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// The meaning of a status for a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -22,10 +22,7 @@ use self::leaves::Leaf;
 pub(crate) use self::leaves::path_at;
 use self::names::Name;
 use self::number::Numbers;
-use crate::metadata::RawMetadata;
-
-/// The replacement of a sensitive value.
-pub(crate) const REDACTED: &str = "[redacted]";
+pub(crate) use self::search::REDACTED;
 
 /// The sensitive fields of an entity's metadata, by their names in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,7 +87,7 @@ pub enum Sensitive {
 /// `#[outbox(sensitive)]`:
 ///
 /// ```
-/// use outbox_runtime::Redaction;
+/// use outbox_runtime::support::Redaction;
 ///
 /// let mut redaction = Redaction::default();
 /// redaction.hide(&Some("lost my job"));
@@ -110,9 +107,9 @@ pub struct Redaction {
 impl Redaction {
     /// The maximum length of the searched text, in bytes. The result is truncated there.
     ///
-    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES), the length that a row
-    /// keeps.
-    pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES), the length
+    /// that a row keeps.
+    pub const MAX_TEXT_BYTES: usize = search::MAX_TEXT_BYTES;
 
     /// Registers a value, in the JSON form that its `Serialize` implementation produces.
     pub fn hide<T: Serialize + ?Sized>(&mut self, value: &T) {
@@ -145,11 +142,11 @@ impl Redaction {
     /// values differently.
     ///
     /// For an older version the sensitive fields are unknown, so all fields count as sensitive.
-    pub(crate) fn hide_stored(&mut self, stored: &RawMetadata, of: Sensitive, is_newest: bool) {
+    pub(crate) fn hide_stored(&mut self, stored: &[u8], of: Sensitive, is_newest: bool) {
         match of {
             _ if !self.has_registered => {}
-            _ if !is_newest => self.hide_json(stored.as_bytes(), &[]),
-            Sensitive::AllBut(shown) => self.hide_json(stored.as_bytes(), shown),
+            _ if !is_newest => self.hide_json(stored, &[]),
+            Sensitive::AllBut(shown) => self.hide_json(stored, shown),
             Sensitive::ByHand | Sensitive::Nothing => {}
         }
     }

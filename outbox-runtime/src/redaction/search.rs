@@ -7,8 +7,13 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::number::Numbers;
 use super::view::View;
-use super::{REDACTED, Redaction, word};
+use super::word;
 
+/// The replacement of a sensitive value.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// The maximum length of the searched text, in bytes.
+pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// A longer value is searched for by its first bytes only.
 const PREFIX_BYTES: usize = 64;
 /// JSON within JSON within JSON.
@@ -16,7 +21,7 @@ const MAX_LAYERS: usize = 3;
 
 /// The text without the values; `None` if there are too many values to search for.
 pub(super) fn redacted(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
-    let shown = text.floor_char_boundary(Redaction::MAX_TEXT_BYTES);
+    let shown = text.floor_char_boundary(MAX_TEXT_BYTES);
     // A value that begins before the end and continues after it is found as well.
     let margin = PREFIX_BYTES * 6 * MAX_LAYERS;
     let searched = text.get(..text.floor_char_boundary(shown + margin))?;

@@ -1,57 +1,11 @@
-//! Decoding of a row's metadata, whatever version wrote it.
+//! The error of a row that cannot be decoded, without the value that was found.
 
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::field_names::field_names;
 use super::raw::RawMetadata;
-use super::upcast::{OlderMetadata, ReadVersion, UpcastTo};
-use crate::entity::OutboxEntity;
-use crate::event::OutboxEvent;
 use crate::redaction::{Sensitive, path_at};
-
-/// Decodes the metadata of a row that is known to belong to this entity. The row is not consumed,
-/// so that the caller can make it a dead letter.
-///
-/// # Errors
-///
-/// [`DecodeError`] if the metadata is missing, damaged, of another shape or of a version that this
-/// program does not read.
-pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
-    let event_type = || record.event_type.clone();
-    let raw = record
-        .metadata
-        .as_ref()
-        .ok_or_else(|| DecodeError::Missing {
-            event_type: event_type(),
-        })?;
-    let (found, known) = (record.metadata_version, E::OPTIONS.metadata_version());
-    let read = if found == known {
-        raw.decode()
-    } else if found > known {
-        return Err(DecodeError::NewerVersion {
-            event_type: event_type(),
-            found,
-            known,
-        });
-    } else {
-        E::upcast(found, Upcasting(raw)).ok_or_else(|| DecodeError::UnknownVersion {
-            event_type: event_type(),
-            found,
-        })?
-    };
-    read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, Sight::of::<E>()))
-}
-
-/// Reads a row as its version's type and upcasts it to the newest.
-struct Upcasting<'a>(&'a RawMetadata);
-
-impl<M> ReadVersion<M> for Upcasting<'_> {
-    type Output = Result<M, serde_json::Error>;
-
-    fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output {
-        self.0.decode::<T>().map(T::upcast)
-    }
-}
 
 /// A row cannot be decoded as its entity's event.
 ///
@@ -162,14 +116,14 @@ pub(crate) enum Sight {
 }
 
 impl Sight {
-    /// How much an error about the metadata of an entity may reveal.
-    pub(crate) fn of<E: OutboxEntity>() -> Self {
-        let shown: &[&str] = match E::SENSITIVE {
+    /// How much an error about metadata of this type may reveal.
+    pub(crate) fn of<M: DeserializeOwned>(sensitive: Sensitive) -> Self {
+        let shown: &[&str] = match sensitive {
             Sensitive::Nothing => return Self::All,
             Sensitive::AllBut(shown) => shown,
             Sensitive::ByHand => &[],
         };
-        let named = field_names::<E::Metadata>().unwrap_or_default();
+        let named = field_names::<M>().unwrap_or_default();
         Self::Places { shown, named }
     }
 

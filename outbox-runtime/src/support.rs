@@ -1,0 +1,14 @@
+//! Traits and types that applications rarely name: those that the derives implement and that
+//! signatures mention.
+//!
+//! A manual implementation of [`OutboxEntity`](trait@crate::OutboxEntity), without
+//! [`derive(OutboxEntity)`](macro@crate::OutboxEntity), needs [`EntityOptions`]; an id type needs
+//! [`AsEntityId`].
+
+pub use crate::enqueue::EnqueueAll;
+pub use crate::entity::{
+    AsDestination, AsEntityId, AsUserId, EntityOptions, EventSet, InspectIdType, VisitEntities,
+};
+pub use crate::handler::{HandlerFn, IntoHandlerSet};
+pub use crate::metadata::{MetadataValue, OlderMetadata, ReadVersion, UpcastTo};
+pub use crate::redaction::{Redaction, Sensitive};
