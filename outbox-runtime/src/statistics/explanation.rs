@@ -207,7 +207,7 @@ impl fmt::Display for Explanation {
             ..
         } = self;
         if *waits_for == WaitsFor::Nothing {
-            return write!(f, "{entity_id}: everything is delivered");
+            return write!(f, "{entity_id}: no undelivered events");
         }
         write!(
             f,
