@@ -365,15 +365,15 @@ fn the_error_tells_its_status() {
 #[test]
 fn the_text_says_what_is_not_the_service_that_answers() {
     for (status, text) in [
-        (302, "302 Found: a redirect, which delivers nothing"),
+        (302, "302 Found: a redirect; nothing was delivered"),
         (304, "304 Not Modified"),
         (
             407,
-            "407 Proxy Authentication Required: a proxy on the way wants credentials",
+            "407 Proxy Authentication Required: a proxy requires credentials",
         ),
         (
             511,
-            "511 Network Authentication Required: the network wants a sign-in first",
+            "511 Network Authentication Required: the network requires a sign-in",
         ),
     ] {
         let error = answer(status, &HeaderMap::new(), Operation::Create).unwrap_err();

@@ -145,7 +145,7 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
                     false => portal.address.to_string(),
                 };
                 let expected = format!(
-                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK: nothing was delivered"
+                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK; nothing was delivered"
                 );
                 assert!(text.starts_with(&expected), "{text}");
                 assert!(text.contains("redirect::Policy::none()"), "{text}");
@@ -177,7 +177,7 @@ async fn a_redirect_that_was_not_followed_is_an_answer_and_nobody_else_is_asked(
         assert_eq!(error.delivery(), UNAVAILABLE, "{status}");
         let text = error.to_string();
         assert!(
-            text.ends_with(": a redirect, which delivers nothing"),
+            text.ends_with(": a redirect; nothing was delivered"),
             "{text}"
         );
         assert_eq!(service.asked(), ["POST /goals HTTP/1.1"], "{status}");

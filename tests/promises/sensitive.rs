@@ -768,7 +768,7 @@ fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about
     on_each_store(|store, _| async move {
         let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
         let said = said_of::<Medication>(&store, json).await;
-        let place = "`intakes.*[1].*` is of another form, at line 2 column";
+        let place = "`intakes.*[1].*` has another shape, at line 2 column";
         assert!(said.contains(place), "{said}");
         assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
     });
@@ -848,9 +848,9 @@ fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
         lab.doses
             .insert("CANARY-key".to_owned(), Odd { milligrams: 5 });
     });
-    assert!(said.contains("`doses.*.*` is of another form"), "{said}");
+    assert!(said.contains("`doses.*.*` has another shape"), "{said}");
     let said = refused(|lab| lab.unwilling = Unwilling::Refused);
-    assert!(said.contains("could not be written"), "{said}");
+    assert!(said.contains("a value cannot be serialized"), "{said}");
 }
 
 #[test]
