@@ -1,4 +1,4 @@
-//! Which tables and columns the source has, and what it is known by.
+//! The tables and columns of the source, and its identity.
 
 use std::sync::Arc;
 
@@ -56,7 +56,7 @@ impl Source {
         Ok(shape)
     }
 
-    /// The name of the table, and which entities' rows of it are meant where it is that of their root.
+    /// The table's name, and the entities to read if it is the table of their root entity.
     fn find_table(&self, table: &SourceTable) -> Result<(String, Option<Vec<i64>>), ImportError> {
         let there = self.tables()?;
         let find = |wanted: &str| {
@@ -89,7 +89,7 @@ impl Source {
         })
     }
 
-    /// Whether rows of more than one entity are in the table.
+    /// Whether the table holds rows of more than one entity.
     fn is_shared(&self, shape: &Shape) -> bool {
         let number = self.entities.number(&shape.table.name);
         number.is_some_and(|number| {
@@ -98,7 +98,7 @@ impl Source {
         })
     }
 
-    /// Whether the column that the rows are ordered by says anything about their order.
+    /// Checks that the column to order by orders the rows.
     fn check_order(&self, shape: &Shape) -> Result<(), ImportError> {
         let Some(order) = &shape.table.order else {
             return Ok(());
@@ -113,7 +113,7 @@ impl Source {
             .conn
             .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|error| self.fault(&format!("reading {order} of {}", shape.name), error))?;
-        // One row is in order whatever it has.
+        // A single row needs no order.
         if rows > 1 && dated == 0 {
             return Err(ImportError::EmptyOrder {
                 path: self.original.clone(),
@@ -126,7 +126,7 @@ impl Source {
     }
 
     pub(super) fn columns(&self, table: &str) -> rusqlite::Result<Vec<Column>> {
-        // With the generated ones, but without what a virtual table hides.
+        // Includes generated columns, but not the hidden ones of a virtual table.
         let mut columns = self
             .conn
             .prepare("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
@@ -139,7 +139,7 @@ impl Source {
         columns.collect()
     }
 
-    /// A name of the rowid that no column has taken. `Z_PK` is one: an `INTEGER PRIMARY KEY`.
+    /// A name of the rowid that no column uses. `Z_PK` is an alias of it: an `INTEGER PRIMARY KEY`.
     fn find_key(&self, table: &str, columns: &[&str]) -> Result<String, ImportError> {
         let is_column = |name: &str| {
             columns
@@ -168,7 +168,7 @@ impl Source {
         Ok(rowid.to_owned())
     }
 
-    /// The UUID that Core Data gave the store, if it is one of its.
+    /// The UUID that Core Data gave the store, if it is a Core Data store.
     pub(super) fn find_uuid(&self) -> Result<Option<String>, ImportError> {
         if !self.tables()?.iter().any(|name| name == "Z_METADATA") {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Looking rows of the source up by what is in a column.
+//! Looks up rows of the source by the value of a column.
 
 use std::collections::HashMap;
 
@@ -10,11 +10,11 @@ use super::row::SourceRow;
 use super::source::{Source, quoted};
 use super::table::SourceTable;
 
-/// Which rows have a value in a column.
+/// The keys of the rows for each value of a column.
 pub(super) type Index = HashMap<SourceKey, Vec<i64>>;
 
-/// What rows are looked up by: [`Source::find`]. A UUID is found in whatever form the column has it: 16 bytes, or text in either
-/// case.
+/// A value to look up rows by with [`Source::find`]. A UUID is found in every form that a column
+/// may have: 16 bytes, or text in either case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceKey(Key);
 
@@ -61,14 +61,15 @@ impl SourceKey {
 }
 
 impl Source {
-    /// The first row, by its key, with this value in this column, if any.
+    /// The first row, by key, with this value in this column, if any.
     ///
-    /// The first search in a column reads it once and remembers which rows have which value (some 100 bytes a row), so that each
-    /// search after that is quick. By `Z_PK`, [`get`](Self::get) finds a row without.
+    /// The first search in a column reads it once and builds an index (about 100 bytes a row), so
+    /// later searches are fast. To find a row by `Z_PK`, use [`get`](Self::get), which needs no
+    /// index.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table or the column is not there.
+    /// [`ImportError`] if the table or the column does not exist.
     pub fn find(
         &self,
         table: &SourceTable,
@@ -79,11 +80,11 @@ impl Source {
         keys.first().map_or(Ok(None), |key| self.get(table, *key))
     }
 
-    /// All rows with this value in this column, by their keys. See [`find`](Self::find).
+    /// All rows with this value in this column, ordered by key. See [`find`](Self::find).
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table or the column is not there.
+    /// [`ImportError`] if the table or the column does not exist.
     pub fn find_all(
         &self,
         table: &SourceTable,

@@ -1,4 +1,4 @@
-//! What the application says about each row: the event it becomes, or why it cannot be one.
+//! The application's mapping of rows: the event that each row becomes, or the reason to reject it.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -15,30 +15,33 @@ use outbox_runtime::BoxError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
 
-/// How an application's old rows become events of the outbox, and rows of its own.
+/// Turns an application's old rows into events of the outbox and rows of its own.
 ///
-/// A closure `FnMut(&SourceRow, &Source) -> Result<Mapped, Reject>` is one that writes nothing of its own.
+/// A closure `FnMut(&SourceRow, &Source) -> Result<Mapped, Reject>` is a mapper that writes no rows
+/// of its own.
 ///
-/// All of it runs in one transaction, on the thread of the store that writes. Where anything ends the import, what was
-/// written is rolled back.
+/// Everything runs in one transaction, on the store's writer thread. If anything ends the import,
+/// everything that was written is rolled back.
 pub trait RowMapper: Send + 'static {
-    /// What becomes of one row. It may look up other rows in `source`, of the same table or another.
+    /// Maps one row. It may look up other rows in `source`, from the same table or another.
     ///
-    /// It is not called for a row that an earlier import has taken, unless that was rejected or has changed since.
+    /// Not called for a row that an earlier import has taken, unless the row was rejected or has
+    /// changed since.
     ///
     /// # Errors
     ///
-    /// A [`Reject`] puts the row aside, whole and with the reason, and the import goes on. An [`ImportError`] that comes
-    /// through `?`, or a [`Reject::fatal`], ends the import.
+    /// A [`Reject`] puts the row aside, whole and with the reason, and the import continues. An
+    /// [`ImportError`] that comes through `?`, or a [`Reject::fatal`], ends the import.
     fn map(&mut self, row: &SourceRow, source: &Source) -> Result<Mapped, Reject>;
 
-    /// Writes what the application itself keeps of the row, in the transaction of the import. Called after the event of the
-    /// row was written; not where that was there already, nor for [`Mapped::AlreadyDelivered`].
+    /// Writes the application's own rows for this row, in the transaction of the import. Called
+    /// after the row's event was written; not called when the event was already there, nor for
+    /// [`Mapped::AlreadyDelivered`].
     ///
     /// # Errors
     ///
-    /// A [`Reject`] takes back what was written for this row, its event too, and puts the row aside. A `rusqlite::Error` that comes
-    /// through `?` ends the import.
+    /// A [`Reject`] undoes what was written for this row, including its event, and puts the row
+    /// aside. A `rusqlite::Error` that comes through `?` ends the import.
     fn write(
         &mut self,
         _row: &SourceRow,
@@ -48,7 +51,7 @@ pub trait RowMapper: Send + 'static {
         Ok(())
     }
 
-    /// Called once before the first row: the place for tables of the application's own.
+    /// Called once before the first row: the place to create the application's own tables.
     ///
     /// # Errors
     ///
@@ -57,7 +60,7 @@ pub trait RowMapper: Send + 'static {
         Ok(())
     }
 
-    /// Called once after the last row, before what was written is verified and committed.
+    /// Called once after the last row, before verification and commit.
     ///
     /// # Errors
     ///
@@ -76,14 +79,14 @@ where
     }
 }
 
-/// What becomes of a row.
+/// The result of mapping a row.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Mapped {
-    /// An event of the outbox.
+    /// The row becomes an event of the outbox.
     Event(Box<ImportedEvent>),
-    /// Nothing to deliver: [`RowMapper::write`] keeps what the application needs of it.
+    /// The row has nothing to deliver: [`RowMapper::write`] keeps whatever the application needs.
     Entity,
-    /// The remote service has it; nothing is written but that it was seen.
+    /// The remote service already has it. The ledger records the row; nothing else is written.
     AlreadyDelivered,
 }
 
@@ -93,11 +96,12 @@ impl From<ImportedEvent> for Mapped {
     }
 }
 
-/// An event as another outbox had it: what happened, when, and how far its delivery came.
+/// An event of another outbox: the change, its time, and the state of its delivery.
 ///
 /// # Default
 ///
-/// Pending, without attempts, due when it was created (later by the event's [delay](NewEvent::with_delay)).
+/// Pending, without attempts, due at its creation time (plus the event's
+/// [delay](NewEvent::with_delay)).
 ///
 /// # Examples
 ///
@@ -147,11 +151,13 @@ impl fmt::Debug for Payload {
 }
 
 impl ImportedEvent {
-    /// A pending event. Give it the id that it had, [`NewEvent::with_id`]: it stays its idempotency key, and an import that is
-    /// run again knows it by it. It is never folded into another, whatever its [`Coalesce`](outbox_runtime::Coalesce).
+    /// Creates a pending event. Give it its old id with [`NewEvent::with_id`]: the id stays its
+    /// idempotency key, and a repeated import recognizes the event by it. An imported event never
+    /// folds into another, whatever its [`Coalesce`](outbox_runtime::Coalesce).
     ///
-    /// An event without an id gets one that follows from the source, the table, the row's key and `created_at`, so that an
-    /// import that is run again finds it, also where the row has changed. Take `created_at` from the row, then, and not from a clock.
+    /// An event without an id gets one derived from the source, the table, the row's key and
+    /// `created_at`, so that a repeated import finds it even if the row has changed. Therefore take
+    /// `created_at` from the row, never from a clock.
     pub fn new(event: NewEvent, created_at: DateTime<Utc>) -> Self {
         Self {
             has_own_id: event.has_given_id(),
@@ -166,68 +172,72 @@ impl ImportedEvent {
         }
     }
 
-    /// It waits for its first attempt, or for another where [`attempts`](Self::attempts) were made. The default. For rows that
-    /// somebody had when their application ended, too: they are claimable again.
+    /// The event waits for its first attempt, or for another one if it already has
+    /// [`attempts`](Self::attempts). This is the default. Use it also for rows that were in
+    /// progress when their application ended: they become claimable again.
     pub fn pending(mut self) -> Self {
         self.state = State::Pending;
         self
     }
 
-    /// The last attempt failed, and it is tried again.
+    /// The last attempt failed, and the event will be retried.
     pub fn failed(mut self) -> Self {
         self.state = State::Failed;
         self
     }
 
-    /// It was delivered, and is kept as such until it is cleaned up.
+    /// The event was delivered, and is kept as completed until clean-up.
     pub fn completed(mut self, at: DateTime<Utc>) -> Self {
         self.state = State::Completed(at);
         self
     }
 
-    /// It was given up, and becomes a dead letter. By default the later events of its entity wait for it.
+    /// The event was given up and becomes a dead letter. By default it blocks later events of its
+    /// entity.
     pub fn dead(mut self, reason: DeadReason) -> Self {
         self.state = State::Dead(reason);
         self
     }
 
-    /// How many attempts count against it. Default: none.
+    /// Sets the number of attempts that count against the event. Default: none.
     pub fn attempts(mut self, count: u32) -> Self {
         self.attempts = count;
         self
     }
 
-    /// When it was last attempted. Default: not known.
+    /// Sets the time of the last attempt. Default: unknown.
     pub fn last_attempt_at(mut self, at: impl Into<Option<DateTime<Utc>>>) -> Self {
         self.last_attempt_at = at.into();
         self
     }
 
-    /// What the last failed attempt said. Kept on one line and to [`MAX_MESSAGE_BYTES`](outbox_runtime::MAX_MESSAGE_BYTES). Default: nothing.
+    /// Sets the error message of the last failed attempt. It is stored as one line of at most
+    /// [`MAX_MESSAGE_BYTES`](outbox_runtime::MAX_MESSAGE_BYTES). Default: none.
     pub fn error_message(mut self, message: impl Into<String>) -> Self {
         self.error_message = Some(message.into());
         self
     }
 
-    /// When it may be attempted, at the earliest. Default: when it was created, so at once, also where it is dated ahead.
+    /// Sets the earliest time of the next attempt. Default: the creation time, so at once, even if
+    /// that lies in the future.
     pub fn due_at(mut self, at: DateTime<Utc>) -> Self {
         self.due_at = Some(at);
         self
     }
 
-    /// What the row held, byte for byte: kept in the column `raw_payload` of the table `outbox_import_rows`, for as long as nobody
-    /// deletes it there.
+    /// Sets the row's original bytes. They are kept unchanged in the column `raw_payload` of the
+    /// table `outbox_import_rows` until somebody deletes them there.
     pub fn raw_payload(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.raw_payload = Some(Payload(bytes.into()));
         self
     }
 
-    /// The event that it becomes.
+    /// The event that the row becomes.
     pub fn event(&self) -> &NewEvent {
         &self.event
     }
 
-    /// The status that it gets: a pending event that was attempted before is a failed one.
+    /// The event's status. A pending event that was attempted before counts as failed.
     #[must_use]
     pub fn status(&self) -> OutboxStatus {
         match self.state {
@@ -244,12 +254,12 @@ impl ImportedEvent {
             .map(|payload| payload.0.as_slice())
     }
 
-    /// When it was created, as the mapper says.
+    /// The creation time that the mapper gave.
     pub(super) fn created_at(&self) -> DateTime<Utc> {
         self.created_at
     }
 
-    /// The same event, with the id that `make` returns where the mapper gave none.
+    /// Returns the same event, with the id from `make` if the mapper gave none.
     pub(super) fn identified(mut self, make: impl FnOnce() -> Uuid) -> Self {
         if !self.has_own_id {
             self.event = self.event.with_id(make());
@@ -262,12 +272,13 @@ impl ImportedEvent {
         self.has_own_id
     }
 
-    /// The row that is written at `now`.
+    /// The row to write at `now`.
     pub(super) fn row(&self, now: DateTime<Utc>) -> Result<OutboxEvent, Reject> {
         let status = self.status();
         let mut row = self.event.clone().into_pending(self.created_at);
         if self.event.delay().is_zero() && status == OutboxStatus::Failed {
-            // The clock of another device may have been ahead: nothing waits for that. A store knows it of what was never attempted.
+            // Another device's clock may have been ahead: do not wait for it. The store does the
+            // same for events that were never attempted.
             row.next_attempt_at = self.created_at.min(now);
         }
         row.status = status;
@@ -283,7 +294,7 @@ impl ImportedEvent {
         check_metadata(&row)?;
         if status == OutboxStatus::Failed && row.attempt_count >= row.max_attempts {
             let detail = format!(
-                "it failed {} times, and {} attempts are all there are; make it `dead`, or allow more",
+                "it failed {} times and may be attempted {} times; mark it `dead` or allow more attempts",
                 row.attempt_count, row.max_attempts
             );
             return Err(Reject::new(
@@ -298,8 +309,8 @@ impl ImportedEvent {
     }
 }
 
-/// Whether any handler could read the metadata: a payload with a marker before it, or of another format, would be imported and
-/// die at its first attempt.
+/// Rejects metadata that no handler could read. A payload behind a marker, or in another format,
+/// would be imported and die at its first attempt.
 fn check_metadata(row: &OutboxEvent) -> Result<(), Reject> {
     let Some(metadata) = &row.metadata else {
         return Ok(());
@@ -310,12 +321,13 @@ fn check_metadata(row: &OutboxEvent) -> Result<(), Reject> {
             RejectReason::Invalid {
                 field: "metadata".into(),
             },
-            format!("it is no JSON: {error}"),
+            format!("not JSON: {error}"),
         )),
     }
 }
 
-/// A store keeps times in microseconds; what is read back must be what was written.
+/// Cuts times to microseconds, the precision of a store, so that reading back yields what was
+/// written.
 fn in_micros(row: &mut OutboxEvent) {
     let cut = |at: &mut DateTime<Utc>| {
         *at = DateTime::from_timestamp_micros(at.timestamp_micros()).unwrap_or(*at);
@@ -326,7 +338,8 @@ fn in_micros(row: &mut OutboxEvent) {
     row.completed_at.as_mut().map(cut);
 }
 
-/// Why a row was put aside, or, as far as it came from an [`ImportError`] or from [`fatal`](Self::fatal), why the import ends.
+/// The reason to put a row aside; or, from an [`ImportError`] or [`fatal`](Self::fatal), the error
+/// that ends the import.
 #[derive(Debug)]
 pub struct Reject(pub(super) Rejected);
 
@@ -341,8 +354,8 @@ pub(super) enum Rejected {
 }
 
 impl Reject {
-    /// Puts the row aside. Rows are counted by `reason`; `detail` says more about this one, and should not repeat content, which is
-    /// kept beside it.
+    /// Puts the row aside. Rows are counted by `reason`. `detail` describes this row; it should not
+    /// repeat the content, which is stored beside it.
     pub fn new(reason: impl Into<RejectReason>, detail: impl Into<String>) -> Self {
         Self(Rejected::Row {
             reason: reason.into(),
@@ -350,12 +363,12 @@ impl Reject {
         })
     }
 
-    /// Ends the import: nothing is written at all.
+    /// Ends the import. Nothing is written.
     pub fn fatal(error: impl Into<BoxError>) -> Self {
         Self(Rejected::Fatal(error.into()))
     }
 
-    /// Why the row is put aside; `None` where the import ends.
+    /// The reason to put the row aside; `None` if the import ends.
     #[must_use]
     pub fn reason(&self) -> Option<&RejectReason> {
         match &self.0 {
@@ -387,33 +400,35 @@ impl From<rusqlite::Error> for Reject {
     }
 }
 
-/// What kind of fault a row has. Its text is what rows are counted by.
+/// The kind of fault that a row has. Rows are counted by its text.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RejectReason {
-    /// A column is NULL that must not be.
+    /// A column that must not be NULL is NULL.
     Missing {
-        /// Which one.
+        /// The column.
         column: String,
     },
-    /// A column holds something else than it should.
+    /// A column holds a value of the wrong form.
     Damaged {
-        /// Which one.
+        /// The column.
         column: String,
     },
-    /// The file that holds the value of an attribute with external storage cannot be read. The detail has its path.
+    /// The file with the value of an attribute with external storage cannot be read. The detail has
+    /// the file's path.
     FileMissing {
-        /// Which attribute.
+        /// The attribute.
         column: String,
     },
-    /// Another event with this id has other content, or, in the same import, another state. The first is kept.
+    /// Another event with this id has other content or, in the same import, another state. The
+    /// first one is kept.
     DuplicateId,
-    /// The event breaks a rule of the outbox.
+    /// The event violates a rule of the outbox.
     Invalid {
-        /// Which of its fields.
+        /// The field.
         field: Cow<'static, str>,
     },
-    /// What the application says.
+    /// A reason that the application gives.
     Other(Cow<'static, str>),
 }
 

@@ -1,8 +1,8 @@
-//! Which column an attribute is in, where several entities share a table.
+//! Finds the column of an attribute when several entities share a table.
 //!
-//! Where two of them have an attribute `title`, Core Data makes the columns `ZTITLE` and `ZTITLE1`, and gives the numbers anew in
-//! each version of the model. Which entity has which one is written nowhere that can be read; but the rows of an entity have
-//! values in its own column only.
+//! If two of them have an attribute `title`, Core Data creates the columns `ZTITLE` and `ZTITLE1`,
+//! and renumbers them in each version of the model. No readable metadata says which entity uses
+//! which column, but an entity's rows have values only in its own column.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,18 @@ use super::error::ImportError;
 use super::source::{Source, quoted};
 use super::table::Shape;
 
-/// For each entity with rows in a shared table, which of the columns that differ in nothing but a number have values.
+/// For each entity with rows in a shared table: which of the columns that differ only by a number
+/// have values.
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
     by_entity: BTreeMap<i64, BTreeSet<usize>>,
 }
 
-/// Where an attribute of an entity is.
+/// The place of an entity's attribute.
 #[derive(Debug, PartialEq)]
 pub(super) enum Place {
     At(usize),
-    /// Several columns have values, so that the attribute may be in any of them.
+    /// Several columns have values, so the attribute could be any of them.
     Any(Vec<usize>),
     Nowhere,
 }
@@ -31,7 +32,7 @@ impl Numbered {
         self.by_entity.keys().copied()
     }
 
-    /// Where the attribute with this column name, without a number, is in rows of the entity.
+    /// The place of an attribute in rows of the entity, by its column name without a number.
     pub(super) fn place(&self, columns: &[String], stem: &str, entity: Option<i64>) -> Place {
         let family: Vec<usize> = (0..columns.len())
             .filter(|at| is_numbered(&columns[*at].to_uppercase(), stem))
@@ -43,7 +44,7 @@ impl Numbered {
         let filled = |at: &usize| filled.is_some_and(|filled| filled.contains(at));
         let with_values: Vec<usize> = family.iter().copied().filter(filled).collect();
         match with_values[..] {
-            // Whichever it is, it is NULL in all of these rows. The one without a number, if there is one.
+            // Every candidate is NULL in all these rows. Prefer the one without a number.
             [] => {
                 let plain = |at: &&usize| columns[**at].to_uppercase() == stem;
                 Place::At(family.iter().find(plain).copied().unwrap_or(first))
@@ -66,7 +67,7 @@ fn is_numbered(column: &str, stem: &str) -> bool {
 }
 
 impl Source {
-    /// Looks at all rows of the entities of `shape`, once.
+    /// Reads all rows of the entities of `shape` once.
     pub(super) fn find_numbered(&self, shape: &Shape) -> Result<Numbered, ImportError> {
         let has_number = |at: &usize| {
             let column = shape.columns[*at].to_uppercase();
