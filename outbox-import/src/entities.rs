@@ -4,8 +4,9 @@
 //! distinguished by `Z_ENT`. Each version of a model renumbers the entities, so only the name
 //! identifies one.
 
-use super::error::ImportError;
-use super::source::{Source, quoted};
+use rusqlite::Connection;
+
+use super::schema::{columns, quoted};
 
 /// One row of `Z_PRIMARYKEY`.
 #[derive(Debug)]
@@ -20,6 +21,33 @@ struct Entity {
 pub(super) struct Entities(Vec<Entity>);
 
 impl Entities {
+    /// Reads the entities of the store.
+    pub(super) fn read(conn: &Connection) -> rusqlite::Result<Self> {
+        const TABLE: &str = "Z_PRIMARYKEY";
+        let columns = columns(conn, TABLE)?;
+        let has = |wanted: &str| columns.iter().any(|column| column.name == wanted);
+        if !has("Z_ENT") || !has("Z_NAME") {
+            return Ok(Self::default());
+        }
+        let parent = if has("Z_SUPER") { "Z_SUPER" } else { "NULL" };
+        let mut rows = conn.prepare(&format!(
+            "SELECT Z_ENT, Z_NAME, {parent} FROM {} WHERE typeof(Z_ENT) = 'integer' AND typeof(Z_NAME) = 'text'
+             ORDER BY Z_ENT",
+            quoted(TABLE)
+        ))?;
+        let entities = rows.query_map([], |row| {
+            let name = row.get_ref(1)?.as_bytes().unwrap_or_default();
+            // 0 means no parent. Any other type is damage, and no reason to read no entities.
+            let parent = row.get_ref(2)?.as_i64().ok().filter(|number| *number != 0);
+            Ok(Entity {
+                number: row.get(0)?,
+                name: String::from_utf8_lossy(name).into_owned(),
+                parent,
+            })
+        })?;
+        entities.collect::<rusqlite::Result<_>>().map(Self)
+    }
+
     /// The number of the entity with this name, matched like a table name.
     pub(super) fn number(&self, name: &str) -> Option<i64> {
         let exact = self.0.iter().find(|entity| entity.name == name);
@@ -68,82 +96,5 @@ impl Entities {
             at += 1;
         }
         family
-    }
-}
-
-impl Source {
-    /// The store's number for an entity: the value of `Z_ENT`, and the number in the names of
-    /// relationship columns (`Z3_BOOK`) and join tables (`Z_3ITEMS`). `None` if the store has no
-    /// such entity.
-    ///
-    /// The number can change with any version of the app's model: never hard-code it.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use outbox_import::{Source, SourceTable};
-    /// use outbox_runtime::rusqlite::Connection;
-    ///
-    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// # let folder = tempfile::tempdir()?;
-    /// # let path = folder.path().join("default.store");
-    /// # Connection::open(&path)?.execute_batch(
-    /// #     "CREATE TABLE Z_PRIMARYKEY
-    /// #          (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
-    /// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Item', 0, 1), (2, 'Order', 0, 1);
-    /// #      CREATE TABLE Z_2ITEMS
-    /// #          (Z_2ORDERS INTEGER, Z_1ITEMS INTEGER, PRIMARY KEY (Z_2ORDERS, Z_1ITEMS));
-    /// #      INSERT INTO Z_2ITEMS VALUES (7, 4), (7, 5)")?;
-    /// let source = Source::open(&path)?;
-    /// let order = source.entity_number("Order").ok_or("no orders")?;
-    /// let item = source.entity_number("Item").ok_or("no items")?;
-    /// // The join table of `Order.items`, whose inverse is `Item.orders`.
-    /// let links = SourceTable::plain(format!("Z_{order}ITEMS"));
-    /// let items = source.find_all(&links, &format!("Z_{order}ORDERS"), 7)?;
-    /// let items = items.iter().map(|link| link.integer(&format!("Z_{item}ITEMS")));
-    /// assert_eq!(items.collect::<Result<Vec<i64>, _>>()?, [4, 5]);
-    /// # Ok(())
-    /// # }
-    /// ```
-    #[must_use]
-    pub fn entity_number(&self, name: &str) -> Option<i64> {
-        self.entities.number(name)
-    }
-
-    /// The name of the entity with this number, if any: for a relationship column that holds a
-    /// number (`Z3_BOOK`).
-    #[must_use]
-    pub fn entity_name(&self, number: i64) -> Option<&str> {
-        self.entities.name(number)
-    }
-
-    pub(super) fn read_entities(&self) -> Result<Entities, ImportError> {
-        const TABLE: &str = "Z_PRIMARYKEY";
-        let failed = |error| self.fault("reading Z_PRIMARYKEY", error);
-        let columns = self.columns(TABLE).map_err(failed)?;
-        let has = |wanted: &str| columns.iter().any(|column| column.name == wanted);
-        if !has("Z_ENT") || !has("Z_NAME") {
-            return Ok(Entities::default());
-        }
-        let parent = if has("Z_SUPER") { "Z_SUPER" } else { "NULL" };
-        let read = || {
-            let mut rows = self.conn.prepare(&format!(
-                "SELECT Z_ENT, Z_NAME, {parent} FROM {} WHERE typeof(Z_ENT) = 'integer' AND typeof(Z_NAME) = 'text'
-                 ORDER BY Z_ENT",
-                quoted(TABLE)
-            ))?;
-            let entities = rows.query_map([], |row| {
-                let name = row.get_ref(1)?.as_bytes().unwrap_or_default();
-                // 0 means no parent. Any other type is damage, and no reason to read no entities.
-                let parent = row.get_ref(2)?.as_i64().ok().filter(|number| *number != 0);
-                Ok(Entity {
-                    number: row.get(0)?,
-                    name: String::from_utf8_lossy(name).into_owned(),
-                    parent,
-                })
-            })?;
-            entities.collect::<rusqlite::Result<_>>()
-        };
-        read().map(Entities).map_err(failed)
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::mapper::{Reject, RejectReason};
+use super::reject::{Reject, RejectReason};
 
 const INLINE: u8 = 1;
 const REFERENCE: u8 = 2;

@@ -5,9 +5,12 @@ use std::sync::Arc;
 use rusqlite::OptionalExtension;
 
 use super::error::ImportError;
+use super::numbered::Numbered;
 use super::path_text::text_of;
-use super::source::{Source, quoted};
-use super::table::{Column, Shape, SourceTable};
+use super::schema::{columns, quoted};
+use super::shape::Shape;
+use super::source::Source;
+use super::table::SourceTable;
 
 impl Source {
     pub(super) fn shape(&self, table: &SourceTable) -> Result<Arc<Shape>, ImportError> {
@@ -23,8 +26,7 @@ impl Source {
 
     fn find_shape(&self, table: &SourceTable) -> Result<Shape, ImportError> {
         let (name, only) = self.find_table(table)?;
-        let columns = self
-            .columns(&name)
+        let columns = columns(&self.conn, &name)
             .map_err(|error| self.fault(&format!("reading the columns of {name}"), error))?;
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let key = self.find_key(&name, &names)?;
@@ -38,7 +40,7 @@ impl Source {
             return Err(shape.missing("Z_ENT"));
         }
         if has_number && table.is_entity && self.is_shared(&shape) {
-            shape.numbered = Some(self.find_numbered(&shape)?);
+            shape.numbered = Some(self.numbered(&shape)?);
         }
         for column in table.requires.iter().chain(&table.order) {
             shape.expression(column)?;
@@ -89,6 +91,15 @@ impl Source {
         })
     }
 
+    /// Reads which columns the entities use.
+    fn numbered(&self, shape: &Shape) -> Result<Numbered, ImportError> {
+        let condition = shape.condition("WHERE");
+        Numbered::read(&self.conn, &shape.name, &shape.columns, &condition).map_err(|error| {
+            let doing = format!("reading which columns of {} are used", shape.name);
+            self.fault(&doing, error)
+        })
+    }
+
     /// Whether the table holds rows of more than one entity.
     fn is_shared(&self, shape: &Shape) -> bool {
         let number = self.entities.number(&shape.table.name);
@@ -123,20 +134,6 @@ impl Source {
             });
         }
         Ok(())
-    }
-
-    pub(super) fn columns(&self, table: &str) -> rusqlite::Result<Vec<Column>> {
-        // Includes generated columns, but not the hidden ones of a virtual table.
-        let mut columns = self
-            .conn
-            .prepare("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
-        let columns = columns.query_map([table], |row| {
-            Ok(Column {
-                name: row.get(0)?,
-                declared: row.get(1)?,
-            })
-        })?;
-        columns.collect()
     }
 
     /// A name of the rowid that no column uses. `Z_PK` is an alias of it: an `INTEGER PRIMARY KEY`.

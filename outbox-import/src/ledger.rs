@@ -17,8 +17,8 @@ use uuid::Uuid;
 
 use super::error::ImportError;
 use super::hash::{Hash, Hasher};
-use super::mapper::RejectReason;
 use super::path_text::text_of;
+use super::reject::RejectReason;
 use super::report::TableReport;
 use super::row::SourceRow;
 use super::source::Source;

@@ -90,26 +90,35 @@ mod error;
 mod external; // values that Core Data keeps in separate files
 mod hash; // checksums of rows and events
 mod identity; // which source of the ledger a store is
+mod imported; // events of another outbox
+mod key; // values to look up rows by
 mod layout; // the tables and columns of the source
 mod ledger; // which rows were taken or put aside
 mod lookup; // finding rows by a column's value
 mod mapper; // the application's mapping from rows to events
 mod numbered; // numbered columns of a table that entities share
 mod path_text; // paths as text in the ledger
+mod progress; // progress reports
+mod reject; // reasons to put a row aside
 mod report; // the counts of an import
 mod row; // one row and its typed getters
 mod rows; // taking or putting aside each row of a table
 mod run; // the import: all rows in one transaction
+mod schema; // names and columns in SQL
+mod shape; // a table that was found
 mod source; // the opened copy
 mod table; // the description of a source table
 mod verify; // comparing what was written with what is there
 
 pub use self::error::ImportError;
-pub use self::lookup::SourceKey;
-pub use self::mapper::{ImportedEvent, Mapped, Reject, RejectReason, RowMapper};
+pub use self::imported::ImportedEvent;
+pub use self::key::SourceKey;
+pub use self::mapper::{Mapped, RowMapper};
+pub use self::progress::ImportProgress;
+pub use self::reject::{Reject, RejectReason};
 pub use self::report::{ImportReport, TableReport};
 pub use self::row::{SourceRow, SourceValue};
-pub use self::run::{Import, ImportProgress};
+pub use self::run::Import;
 pub use self::source::Source;
 pub use self::table::{SourceDates, SourceTable};
 

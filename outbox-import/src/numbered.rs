@@ -6,9 +6,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::ImportError;
-use super::source::{Source, quoted};
-use super::table::Shape;
+use rusqlite::Connection;
+
+use super::schema::quoted;
 
 /// For each entity with rows in a shared table: which of the columns that differ only by a number
 /// have values.
@@ -27,6 +27,48 @@ pub(super) enum Place {
 }
 
 impl Numbered {
+    /// Reads all rows of the table that fulfill the condition, once.
+    pub(super) fn read(
+        conn: &Connection,
+        table: &str,
+        columns: &[String],
+        condition: &str,
+    ) -> rusqlite::Result<Self> {
+        let has_number = |at: &usize| {
+            let column = columns[*at].to_uppercase();
+            let stem = column.trim_end_matches(|c: char| c.is_ascii_digit());
+            let others = columns.iter().any(|other| {
+                other.to_uppercase() != column && is_numbered(&other.to_uppercase(), stem)
+            });
+            others || stem != column
+        };
+        let numbered: Vec<usize> = (0..columns.len()).filter(has_number).collect();
+        let has_values: String = numbered
+            .iter()
+            .map(|at| format!(", max({} IS NOT NULL)", quoted(&columns[*at])))
+            .collect();
+        let sql = format!(
+            "SELECT Z_ENT{has_values} FROM {}{condition} GROUP BY Z_ENT",
+            quoted(table)
+        );
+        let mut by_entity = BTreeMap::new();
+        let mut statement = conn.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let Ok(entity) = row.get_ref(0)?.as_i64() else {
+                continue;
+            };
+            let mut filled = BTreeSet::new();
+            for (place, at) in numbered.iter().enumerate() {
+                if row.get(place + 1)? {
+                    filled.insert(*at);
+                }
+            }
+            by_entity.insert(entity, filled);
+        }
+        Ok(Self { by_entity })
+    }
+
     /// The entities with rows in the table.
     pub(super) fn entities(&self) -> impl Iterator<Item = i64> + '_ {
         self.by_entity.keys().copied()
@@ -64,52 +106,4 @@ fn is_numbered(column: &str, stem: &str) -> bool {
     column
         .strip_prefix(stem)
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-impl Source {
-    /// Reads all rows of the entities of `shape` once.
-    pub(super) fn find_numbered(&self, shape: &Shape) -> Result<Numbered, ImportError> {
-        let has_number = |at: &usize| {
-            let column = shape.columns[*at].to_uppercase();
-            let stem = column.trim_end_matches(|c: char| c.is_ascii_digit());
-            let others = shape.columns.iter().any(|other| {
-                other.to_uppercase() != column && is_numbered(&other.to_uppercase(), stem)
-            });
-            others || stem != column
-        };
-        let columns: Vec<usize> = (0..shape.columns.len()).filter(has_number).collect();
-        let has_values: String = columns
-            .iter()
-            .map(|at| format!(", max({} IS NOT NULL)", quoted(&shape.columns[*at])))
-            .collect();
-        let sql = format!(
-            "SELECT Z_ENT{has_values} FROM {}{} GROUP BY Z_ENT",
-            quoted(&shape.name),
-            shape.condition("WHERE"),
-        );
-        let read = || {
-            let mut by_entity = BTreeMap::new();
-            let mut statement = self.conn.prepare(&sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let Ok(entity) = row.get_ref(0)?.as_i64() else {
-                    continue;
-                };
-                let mut filled = BTreeSet::new();
-                for (place, at) in columns.iter().enumerate() {
-                    if row.get(place + 1)? {
-                        filled.insert(*at);
-                    }
-                }
-                by_entity.insert(entity, filled);
-            }
-            Ok(Numbered { by_entity })
-        };
-        read().map_err(|error| {
-            self.fault(
-                &format!("reading which columns of {} are used", shape.name),
-                error,
-            )
-        })
-    }
 }

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::external;
 use super::hash::{Hash, Hasher};
-use super::mapper::{Reject, RejectReason};
-use super::table::{Shape, SourceDates};
+use super::reject::{Reject, RejectReason};
+use super::shape::Shape;
+use super::table::SourceDates;
 
 /// The value of a column, as SQLite stores it. `Debug` shows the type and the length, never the
 /// content.

@@ -5,11 +5,13 @@ use rusqlite::Connection;
 
 use super::error::ImportError;
 use super::hash::{self, Hash, Sum};
+use super::imported::ImportedEvent;
 use super::ledger::{Run, Taken};
-use super::mapper::{ImportedEvent, Mapped, Reject, RejectReason, Rejected, RowMapper};
+use super::mapper::{Mapped, RowMapper};
+use super::progress::{ImportProgress, OnProgress};
+use super::reject::{Reject, RejectReason, Rejected};
 use super::report::TableReport;
 use super::row::SourceRow;
-use super::run::{ImportProgress, OnProgress};
 use super::source::Source;
 use super::table::SourceTable;
 use super::verify::{Sums, check, with_payload};

@@ -12,6 +12,7 @@ use super::error::ImportError;
 use super::identity;
 use super::ledger;
 use super::mapper::RowMapper;
+use super::progress::{ImportProgress, OnProgress};
 use super::report::ImportReport;
 use super::rows::Importing;
 use super::source::Source;
@@ -37,20 +38,6 @@ pub struct Import {
     is_dry_run: bool,
     progress: Option<OnProgress>,
 }
-
-/// The progress of an import.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImportProgress {
-    /// The table being read, by the name that it was given.
-    pub table: String,
-    /// The number of rows read so far, in all tables.
-    pub read: u64,
-    /// The number of rows in all tables.
-    pub total: u64,
-}
-
-pub(super) type OnProgress = Box<dyn FnMut(&ImportProgress) + Send>;
 
 impl Import {
     /// Creates an import from the store at `path`.

@@ -12,9 +12,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 use super::copy::StoreCopy;
 use super::entities::Entities;
 use super::error::ImportError;
-use super::lookup::Index;
+use super::key::Index;
 use super::row::{SourceRow, SourceValue};
-use super::table::{Shape, SourceTable};
+use super::schema::quoted;
+use super::shape::Shape;
+use super::table::SourceTable;
 
 /// Another program's store, opened for reading: a copy of the file and of its `-wal`.
 ///
@@ -114,7 +116,9 @@ impl Source {
             entities: Arc::default(),
             _copy: copy,
         };
-        source.entities = Arc::new(source.read_entities()?);
+        let entities = Entities::read(&source.conn);
+        source.entities =
+            Arc::new(entities.map_err(|error| source.fault("reading Z_PRIMARYKEY", error))?);
         let uuid = source.find_uuid()?;
         source.has_uuid = uuid.is_some();
         source.identity = uuid.unwrap_or_else(|| source.canonical_path());
@@ -222,6 +226,51 @@ impl Source {
         self.shape(table).map(drop)
     }
 
+    /// The store's number for an entity: the value of `Z_ENT`, and the number in the names of
+    /// relationship columns (`Z3_BOOK`) and join tables (`Z_3ITEMS`). `None` if the store has no
+    /// such entity.
+    ///
+    /// The number can change with any version of the app's model: never hard-code it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::{Source, SourceTable};
+    /// use outbox_runtime::rusqlite::Connection;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("default.store");
+    /// # Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE Z_PRIMARYKEY
+    /// #          (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
+    /// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Item', 0, 1), (2, 'Order', 0, 1);
+    /// #      CREATE TABLE Z_2ITEMS
+    /// #          (Z_2ORDERS INTEGER, Z_1ITEMS INTEGER, PRIMARY KEY (Z_2ORDERS, Z_1ITEMS));
+    /// #      INSERT INTO Z_2ITEMS VALUES (7, 4), (7, 5)")?;
+    /// let source = Source::open(&path)?;
+    /// let order = source.entity_number("Order").ok_or("no orders")?;
+    /// let item = source.entity_number("Item").ok_or("no items")?;
+    /// // The join table of `Order.items`, whose inverse is `Item.orders`.
+    /// let links = SourceTable::plain(format!("Z_{order}ITEMS"));
+    /// let items = source.find_all(&links, &format!("Z_{order}ORDERS"), 7)?;
+    /// let items = items.iter().map(|link| link.integer(&format!("Z_{item}ITEMS")));
+    /// assert_eq!(items.collect::<Result<Vec<i64>, _>>()?, [4, 5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn entity_number(&self, name: &str) -> Option<i64> {
+        self.entities.number(name)
+    }
+
+    /// The name of the entity with this number, if any: for a relationship column that holds a
+    /// number (`Z3_BOOK`).
+    #[must_use]
+    pub fn entity_name(&self, number: i64) -> Option<&str> {
+        self.entities.name(number)
+    }
+
     fn next(shape: &Arc<Shape>, rows: &mut Rows<'_>) -> rusqlite::Result<Option<SourceRow>> {
         let Some(row) = rows.next()? else {
             return Ok(None);
@@ -263,11 +312,6 @@ fn value(row: &Row<'_>, at: usize) -> rusqlite::Result<SourceValue> {
         ValueRef::Text(text) => SourceValue::Text(text.to_owned()),
         ValueRef::Blob(bytes) => SourceValue::Blob(bytes.to_owned()),
     })
-}
-
-/// Quotes a name for SQL, whatever characters it has.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl fmt::Debug for Source {
