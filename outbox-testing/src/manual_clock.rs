@@ -14,9 +14,11 @@ use tokio::sync::watch;
 use outbox_runtime::__private::clock;
 use outbox_runtime::{Clock, Sleep};
 
-/// A [`Clock`] that a test moves by hand. It begins at 2026-01-01T00:00:00Z; clones are the same clock.
+/// A [`Clock`] that a test moves manually. It starts at 2026-01-01T00:00:00Z. Clones share the same
+/// time.
 ///
-/// Those who sleep are woken in the order of their deadlines, and those with the same one in the order in which they fell asleep.
+/// Sleepers wake in the order of their deadlines; sleepers with equal deadlines wake in the order
+/// in which they fell asleep.
 ///
 /// # Examples
 ///
@@ -37,14 +39,14 @@ pub struct ManualClock(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Moves whenever somebody falls asleep, for [`ManualClock::until_asleep`].
+    /// Changes whenever a sleeper falls asleep, for [`ManualClock::until_asleep`].
     bedtime: watch::Sender<u64>,
 }
 
 struct State {
-    /// To the nanosecond, so that steps of less than a microsecond add up. What is told and compared is cut.
+    /// In nanoseconds, so that steps below a microsecond add up. Reads and comparisons truncate it.
     exact: DateTime<Utc>,
-    /// Who sleeps until when, in the order in which they are woken.
+    /// The sleepers by deadline, in the order in which they wake.
     sleepers: BTreeMap<Bed, Waker>,
     fallen_asleep: u64,
 }
@@ -55,14 +57,14 @@ impl State {
     }
 }
 
-/// A deadline in whole microseconds, and a number that no other sleeper has.
+/// A deadline in whole microseconds, and a number unique to the sleeper.
 type Bed = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
 
 impl ManualClock {
-    /// A clock at 2026-01-01T00:00:00Z.
+    /// Creates a clock at 2026-01-01T00:00:00Z.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
@@ -75,8 +77,8 @@ impl ManualClock {
         }))
     }
 
-    /// Moves the clock forward, and wakes whoever slept until then. Threads that advance it at the same time all count: the
-    /// clock moves by the sum. Steps of less than a microsecond add up.
+    /// Moves the clock forward and wakes all sleepers that are due. If several threads advance the
+    /// clock at once, it moves by the sum of their steps. Steps below a microsecond add up.
     pub fn advance(&self, duration: Duration) {
         self.turn(|now| {
             let step = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
@@ -84,12 +86,12 @@ impl ManualClock {
         });
     }
 
-    /// Sets the clock, backwards too, and wakes whoever slept until then.
+    /// Sets the clock, forward or backward, and wakes all sleepers that are due.
     pub fn set(&self, now: DateTime<Utc>) {
         self.turn(|_| now);
     }
 
-    /// Reads and moves it in one step: nobody moves it in between.
+    /// Reads and moves the clock atomically.
     fn turn(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
         let mut state = self.state();
         state.exact = to(state.exact);
@@ -100,7 +102,8 @@ impl ManualClock {
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// Resolves once somebody sleeps until exactly `deadline`, to the microsecond: what they had to do before it is done.
+    /// Completes once something sleeps until exactly `deadline`, to the microsecond: everything
+    /// that it does before is done.
     pub async fn until_asleep(&self, deadline: DateTime<Utc>) {
         let deadline = clock::up_to_micros(deadline);
         let mut bedtime = self.0.bedtime.subscribe();
@@ -109,12 +112,12 @@ impl ManualClock {
             let mut until_then = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
             until_then.next().is_some()
         };
-        // The sender is `self`, so it cannot be gone.
+        // Cannot fail: the sender belongs to `self`.
         let _ = bedtime.wait_for(asleep).await;
     }
 
-    /// The earliest time that somebody sleeps until: what a test that has nothing else to wait for sets the clock to, which
-    /// wakes them. A deadline between two microseconds is reached with the later one.
+    /// The earliest deadline of all sleepers. A test with nothing else to wait for sets the clock
+    /// to it, which wakes them. A deadline between two microseconds is rounded up.
     #[must_use]
     pub fn next_deadline(&self) -> Option<DateTime<Utc>> {
         let state = self.state();
@@ -122,7 +125,7 @@ impl ManualClock {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing below can panic half way through a change.
+        // Nothing that holds the lock can panic in the middle of a change.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -156,7 +159,7 @@ impl Clock for ManualClock {
 struct Sleeper {
     clock: ManualClock,
     deadline: DateTime<Utc>,
-    /// From the first poll on.
+    /// Set on the first poll.
     bed: Option<Bed>,
 }
 

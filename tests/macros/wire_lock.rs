@@ -213,7 +213,7 @@ fn an_older_version_must_be_read_as_what_it_was_and_is_never_overwritten() {
         };
         assert_eq!((*version, differences.len()), (1, 2));
         let message = error.to_string();
-        let hint = "the type in `upcast(1 = ..)` must stay as the rows of version 1 are";
+        let hint = "the type in `upcast(1 = ..)` must keep the shape of the rows of version 1";
         assert!(message.contains(hint), "{message}");
     }
     update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
@@ -487,7 +487,7 @@ fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
         .unwrap();
     assert!(!output.status.success());
     let text = text_of(&output);
-    let why = r#"OUTBOX_LOCK is "overwrite"; it may be `update`, or not be set"#;
+    let why = r#"OUTBOX_LOCK is "overwrite"; set it to `update`, or leave it unset"#;
     assert!(text.contains(why), "{text}");
     let (_, place) = text.split_once("panicked at ").unwrap();
     let (file, _) = place.split_once(".rs:").unwrap();
@@ -757,9 +757,9 @@ fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() 
         let message = error.to_string();
         for told in [
             format!("moodEntry: entity id: integer → {is}\n"),
-            "rows that wait keep the id that they have".to_owned(),
+            "waiting rows keep their ids".to_owned(),
             "any other is another entity".to_owned(),
-            "`OUTBOX_LOCK=update cargo test` takes the new type".to_owned(),
+            "`OUTBOX_LOCK=update cargo test` accepts the new type".to_owned(),
         ] {
             assert!(message.contains(&told), "{message}");
         }

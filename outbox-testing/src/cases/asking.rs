@@ -1,4 +1,4 @@
-//! Listings, statistics, due times, explanations, changes.
+//! Listings, statistics, due times, explanations, and change notifications.
 
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
@@ -66,7 +66,7 @@ pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &Manua
     assert_eq!(
         ids(pending),
         [failed.id, later.id],
-        "what may be claimed at some time"
+        "events that may still be claimed"
     );
     for (entity, expected) in [
         (1, vec![completed.id, dead.id]),
@@ -133,7 +133,7 @@ pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>,
     let others = NewEvent::new("b", 2, "u2", Operation::Update).with_order(Order::None);
     create(store, others).await;
     for entity in 3..6 {
-        // Those behind others, and those that are not due, wait as well.
+        // Events behind others, and events that are not due, count as waiting.
         create(store, of("c", entity)).await;
         create(store, of("a", entity).with_delay(SECOND)).await;
     }
@@ -156,10 +156,14 @@ pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>
     };
     assert_eq!(pending(Some("u1")).await, [1, 2, 3]);
     let claims = claim(store, 10).await;
-    assert_eq!(pending(None).await, [1, 2, 3, 4], "handlers have them");
+    assert_eq!(pending(None).await, [1, 2, 3, 4], "while handlers run");
     complete(store, &claims[0]).await;
     settle(store, &claims[2], buried()).await;
-    assert_eq!(pending(None).await, [2, 3, 4], "a dead one is not told");
+    assert_eq!(
+        pending(None).await,
+        [2, 3, 4],
+        "a dead event is not delivered"
+    );
     let dead = store.fetch_events(OutboxStatus::Dead, None, None).await;
     store.discard(&[dead.unwrap()[0].id]).await.unwrap();
     assert_eq!(pending(Some("u1")).await, [2]);
@@ -267,7 +271,7 @@ pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: 
     let seen = store.revision();
     let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
     assert_ne!(now, seen);
-    // Also when it happened before anybody waited.
+    // Also if the change happened before the call.
     assert_ne!(store.changed(seen).await, seen);
 }
 
@@ -280,9 +284,9 @@ pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     let first = claim_one(store).await;
     let seen = store.revision();
     settle(store, &first, given_back(None)).await;
-    assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
+    assert_ne!(store.changed(seen).await, seen, "claimable again");
     let first = claim_one(store).await;
     let seen = store.revision();
     settle(store, &first, Disposition::Complete).await;
-    assert_ne!(store.changed(seen).await, seen, "the next one can be");
+    assert_ne!(store.changed(seen).await, seen, "the next one is claimable");
 }

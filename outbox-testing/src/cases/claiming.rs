@@ -1,4 +1,4 @@
-//! What a claim takes, in which order, and what it leaves alone.
+//! The events that a claim takes, their order, and the events that it leaves alone.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What is changed and deleted by hand.
+//! Manual marks, retries and edits.
 
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
@@ -204,7 +204,7 @@ pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
     assert_eq!(
         claimed,
         [behind.id, waiting.id],
-        "what was behind it goes on"
+        "the events behind it can be claimed"
     );
 }
 
@@ -223,11 +223,11 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     assert_eq!(
         refused.kind(),
         StoreErrorKind::Conflict,
-        "it was edited since"
+        "the event was edited since"
     );
     edited.revision += 1;
     assert_eq!(fetch(store, &edited).await, edited);
-    assert!(claim(store, 1).await.is_empty(), "it is due later now");
+    assert!(claim(store, 1).await.is_empty(), "due later now");
 
     let mut wrong = edited.clone();
     wrong.user_id = "u2".to_owned();
@@ -310,7 +310,7 @@ pub async fn what_was_completed_is_counted_beyond_clean_up(store: Store<'_>, clo
     assert_eq!(completed(None).await, (0, 0));
 }
 
-/// An event of a lane, and another that coalesces.
+/// An event that folds, with this order.
 fn change_of(entity: i64, order: Order, text: &str) -> NewEvent {
     NewEvent::new("note", entity, "u1", Operation::Update)
         .with_order(order)
@@ -323,7 +323,7 @@ pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clo
     for entity in 1..=6 {
         seen.push(create(store, change_of(entity, Order::Entity, "old")).await);
     }
-    // Folded into, claimed, given back, edited, deleted; the last is as it was.
+    // In this order: folded into, claimed, given back, edited, deleted, unchanged.
     create(store, change_of(1, Order::Entity, "new")).await;
     let _ = store.mark_as_processing(seen[1].id, LEASE).await.unwrap();
     let given_back = store.mark_as_processing(seen[2].id, LEASE).await.unwrap();
@@ -364,11 +364,11 @@ pub async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
         let deleted = store.delete_seen(&seen, DeleteUnit::Lane).await.unwrap();
         assert_eq!(deleted, 4 - stays, "{order:?}");
         assert!(store.fetch_event(newer.id).await.unwrap().is_some());
-        // Whoever is first goes.
+        // The first event of the lane can be claimed.
         let first = claim_one(store).await;
         let expected = if stays == 0 { newer.id } else { seen[0].id };
         assert_eq!(first.event.id, expected, "{order:?}");
-        // Each event for itself: what is left of those that were seen, but for the claimed one.
+        // Event by event: deletes all remaining seen events except for the claimed one.
         let deleted = store.delete_seen(&seen, DeleteUnit::Event).await.unwrap();
         assert_eq!(deleted, u64::saturating_sub(stays, 1), "{order:?}");
         store.delete_all_events_for_user("u1").await.unwrap();
@@ -392,7 +392,7 @@ pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
         folded,
         "the newer change is kept"
     );
-    // Of what is there now, once; and then that is another.
+    // An edit of the current revision succeeds once; after it, that revision is outdated.
     let mut edited = folded.clone();
     edited.priority = 9;
     store.update_event(&edited).await.unwrap();

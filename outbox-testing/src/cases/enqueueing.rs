@@ -1,4 +1,4 @@
-//! What comes in, and what does not.
+//! Enqueuing: events that are accepted, and events that are refused.
 
 use super::{SECOND, Store, create, event, fetch};
 use crate::ManualClock;

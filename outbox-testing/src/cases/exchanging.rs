@@ -1,4 +1,4 @@
-//! Outcomes and the next claim in one request: what the processor asks.
+//! Outcomes and the next claim in one request, as the processor sends them.
 
 use super::{LEASE, Store, claim, claim_one, create, entities, event, fetch};
 use crate::ManualClock;
@@ -14,7 +14,7 @@ fn completed(claim: &Claim) -> Settlement {
     }
 }
 
-/// The outcome of a claim that somebody else has.
+/// An outcome whose lease token is not the claim's.
 fn stolen(claim: &Claim) -> Settlement {
     let mut settlement = completed(claim);
     settlement.lease.token = LeaseToken::random();
@@ -31,7 +31,7 @@ pub async fn an_exchange_settles_before_it_claims(store: Store<'_>, _: &ManualCl
         .await;
     assert_eq!(exchange.settled.unwrap(), [Settled::Recorded]);
     let claimed = exchange.claimed.unwrap();
-    assert_eq!(claimed.len(), 1, "what the outcome let go is claimed");
+    assert_eq!(claimed.len(), 1, "the event that the outcome unblocks");
     assert_eq!(claimed[0].event, fetch(store, &second).await);
     assert_eq!(claimed[0].event.attempt_count, 1);
     assert_eq!(fetch(store, &first).await.status, OutboxStatus::Completed);

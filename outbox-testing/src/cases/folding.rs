@@ -1,4 +1,4 @@
-//! What becomes of an event that nobody has claimed when a newer one about the same entity arrives.
+//! Folding: a newer event about the same entity arrives while the older one is unclaimed.
 
 use super::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, fetch, given_back, settle,
@@ -14,7 +14,7 @@ use outbox_runtime::WaitsFor;
 use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
 use outbox_runtime::{Operation, OutboxEvent, OutboxStatus};
 
-/// An event that folds, about entity 1.
+/// An event about entity 1 that folds.
 fn change(operation: Operation, content: &'static str) -> NewEvent {
     NewEvent::new("draft", 1, "u1", operation)
         .with_metadata(RawMetadata::from_bytes(content))
@@ -51,7 +51,7 @@ pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, cloc
         expected.revision = 2;
         assert_eq!(
             folded, expected,
-            "it keeps its place, its time and what it is"
+            "the place, the time and the operation stay"
         );
         let claims = claim(store, 9).await;
         assert_eq!(claims.len(), 1);
@@ -78,12 +78,12 @@ pub async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &Manual
     assert_eq!(explanation.waits_for, WaitsFor::Nothing);
     let statistics = store.statistics(None).await.unwrap();
     assert_eq!((statistics.pending_count, statistics.total_events), (0, 1));
-    // Both again, after an outcome that nobody knew.
+    // Repeats both, as after an unknown outcome.
     let again = change(Operation::Create, "1").with_id(first.id);
     assert_eq!(create(store, again).await, cancelled);
     assert_eq!(create(store, delete).await, cancelled);
     assert!(claim(store, 9).await.is_empty());
-    // What is created anew is.
+    // A new creation is a new event.
     let anew = create(store, change(Operation::Create, "3")).await;
     assert_eq!(claim_one(store).await.event.id, anew.id);
 }
@@ -96,7 +96,7 @@ pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &Manu
         (folded.operation, content(&folded)),
         (Operation::Delete, "2")
     );
-    // Nothing folds into a delete, and no creation into anything.
+    // Nothing folds into a delete, and a creation folds into nothing.
     create(store, change(Operation::Create, "3")).await;
     create(store, change(Operation::Create, "4")).await;
     assert_eq!(count(store).await, 3);
@@ -146,7 +146,7 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
         let first = create(store, to(destination, "1")).await;
         assert_eq!(first.destination.as_deref(), destination);
         let newer = create(store, to(destination, "2")).await;
-        assert_eq!(newer.id, first.id, "to the same one they fold");
+        assert_eq!(newer.id, first.id, "events to one destination fold");
         assert_eq!(newer.destination.as_deref(), destination);
         rows.push(first.id);
     }
@@ -156,7 +156,7 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
         assert_eq!(content(&claimed.event), "2");
         complete(store, &claimed).await;
     }
-    // What is enqueued under one id goes to one destination.
+    // All events under one id go to the same destination.
     let once = to(Some("a"), "1");
     create(store, once.clone()).await;
     create(store, once.clone()).await;
@@ -186,7 +186,7 @@ pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _
     assert_eq!(content(&last), "2");
     assert_eq!(count(store).await, 3 + 3);
     assert_eq!(create(store, of_user(1, "3")).await.id, last.id);
-    // Another entity, another user: nothing to do with each other.
+    // Another entity or another user does not interfere.
     for (entity, user) in [(9, "u1"), (1, "u3")] {
         let other = NewEvent::new("draft", entity, user, Operation::Update);
         create(store, other.with_coalesce(Coalesce::Latest)).await;
@@ -237,7 +237,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
         for change in &changes {
             assert_eq!(create(store, change.clone()).await, stored);
         }
-        assert_eq!(content(&stored), "3", "no older content comes back");
+        assert_eq!(content(&stored), "3", "older content does not return");
         assert_eq!(count(store).await, 1);
     };
     again().await;
@@ -245,7 +245,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
     again().await;
     complete(store, &claimed).await;
     again().await;
-    // Other content under a known id is a mistake, also where it is that of the row by now.
+    // Other content under a known id is an error, even if it is the row's current content.
     for change in &changes {
         for other in ["4", "2", "1"] {
             let other = change.clone().with_metadata(RawMetadata::from_bytes(other));
@@ -259,7 +259,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
             );
         }
     }
-    // A store that has forgotten the event knows nothing of those that were folded into it.
+    // A store without the event knows none of the events that folded into it.
     assert!(store.delete_event(first.id()).await.unwrap());
     let [_, second, third] = changes;
     let anew = create(store, second.clone()).await;

@@ -1,4 +1,4 @@
-//! The cases of the conformance suite: each a promise, named after it.
+//! The cases of the conformance suite. Each tests one promise and is named after it.
 #![allow(
     clippy::unwrap_used,
     clippy::missing_panics_doc,
@@ -177,7 +177,7 @@ async fn complete(store: Store<'_>, claim: &Claim) {
     assert_eq!(settled, Settled::Recorded);
 }
 
-/// The attempt is given back, and was answered nothing.
+/// Gives the attempt back without a refusal.
 fn given_back(next_attempt_at: Option<DateTime<Utc>>) -> Disposition {
     Disposition::GiveBack {
         next_attempt_at,

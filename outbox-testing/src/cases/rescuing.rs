@@ -1,4 +1,4 @@
-//! What becomes of work whose lease ended, and of the dead.
+//! Rescue: claimed events whose lease has ended, and the effect of clocks that are set back.
 
 use chrono::TimeDelta;
 
@@ -26,9 +26,9 @@ pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
     let stored = fetch(store, &created).await;
     assert_eq!(stored.status, OutboxStatus::Pending);
     assert_eq!(stored.attempt_count, 0, "a crash uses up no attempt");
-    assert_eq!(stored.crashes, 1, "it is counted apart");
+    assert_eq!(stored.crashes, 1, "it is counted separately");
     assert_eq!(stored.next_attempt_at, clock.now());
-    assert!(stored.error_message.is_some(), "and told");
+    assert!(stored.error_message.is_some(), "the message reports it");
     assert_eq!(claim_one(store).await.event.attempt_count, 1);
 }
 
@@ -125,7 +125,7 @@ pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualC
     complete(store, &live).await;
 }
 
-/// A clock that somebody sets back while events are claimed, due and behind others.
+/// Sets the clock back while events are claimed, due and waiting.
 const SET_BACK: TimeDelta = TimeDelta::hours(1);
 
 pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock: &ManualClock) {
@@ -245,12 +245,12 @@ pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: 
         .map(|lease| lease.map(|lease| lease.expires_at))
         .collect();
     assert_eq!(ends, [Some(after(clock.now(), 2 * LEASE))]);
-    assert_eq!(rescued.requeued, 1, "the other is nobody's");
+    assert_eq!(rescued.requeued, 1, "the lease that is not held");
     complete(store, &claims[0]).await;
     let settled = settle(store, &claims[1], Disposition::Complete).await;
     assert_eq!(settled, Settled::LeaseLost);
 
-    // In the order in which they are asked for, the one of whom nobody knows in between.
+    // The answers have the order of the request, with the unknown lease in the middle.
     for entity in 3..=5 {
         create(store, event(entity)).await;
     }
@@ -281,6 +281,6 @@ pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: 
     assert_eq!(renewed, []);
     assert!(rescued.requeued <= 1, "a store may leave it for later");
     let extended = store.extend(&[claims[0].lease], LEASE).await.unwrap();
-    assert!(extended[0].is_some(), "nobody has taken it");
+    assert!(extended[0].is_some(), "no other worker has claimed it");
     complete(store, &claims[0]).await;
 }

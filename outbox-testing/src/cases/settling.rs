@@ -1,4 +1,4 @@
-//! What is recorded of an attempt, and under which lease.
+//! Outcomes of attempts, and the leases under which they are recorded.
 
 use std::time::Duration;
 
@@ -60,7 +60,7 @@ pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &Manua
     assert_eq!(dead.status, OutboxStatus::Dead);
     assert_eq!(dead.dead_reason, Some(DeadReason::Rejected));
     assert_eq!(entities(&claim(store, 9).await), [2]);
-    // What comes later waits as well.
+    // A later event waits as well.
     create(store, event(1)).await;
     assert!(claim(store, 9).await.is_empty());
 }
@@ -108,7 +108,7 @@ pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualCl
         assert_eq!(kept.as_deref(), Some(expected));
         assert_eq!((stored.attempt_count, stored.deferrals), (0, 0));
         assert_eq!(stored.next_attempt_at, created.next_attempt_at);
-        assert_eq!(stored.error_message, None, "that is what failures say");
+        assert_eq!(stored.error_message, None, "only failures set it");
     }
     let claimed = claim_one(store).await;
     assert!(claimed.event.last_refusal.is_some());
@@ -145,7 +145,7 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
         since = since.or(Some(clock.now()));
         settle(store, &claim_one(store).await, disposition).await;
         let stored = fetch(store, &created).await;
-        // As it was before the claim: it failed once after the first deferral.
+        // The state before the claim: the event failed once after the first deferral.
         let (status, attempts) = match deferrals {
             1 => (OutboxStatus::Pending, 0),
             _ => (OutboxStatus::Failed, 1),
@@ -157,7 +157,10 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
         );
         assert_eq!(stored.last_refusal, Some(refusal));
         assert_eq!(stored.next_attempt_at, later);
-        assert!(claim(store, 9).await.is_empty(), "those behind it wait");
+        assert!(
+            claim(store, 9).await.is_empty(),
+            "the events behind it wait"
+        );
         assert_eq!(store.statistics(None).await.unwrap().deferred, 1);
         clock.advance(SECOND);
         if deferrals == 1 {

@@ -1,4 +1,4 @@
-//! A store that is suspended, and the clock that it goes by.
+//! Suspending a store, and the clock that a store uses.
 
 use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
@@ -41,7 +41,7 @@ pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
         store.next_due(&request).await.unwrap_err(),
         store.delete_event(created.id).await.unwrap_err(),
     ];
-    // Where both are one request, one of the two answers tells what is wrong.
+    // If the store combines both, only one of the two results carries the error.
     assert!(exchange.claimed.unwrap_or_default().is_empty());
     for refused in refusals {
         assert_eq!(refused.kind(), StoreErrorKind::Suspended, "{refused}");
@@ -79,7 +79,7 @@ pub async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
         claimed.lease.expires_at - told.now(),
         chrono::TimeDelta::seconds(60)
     );
-    // Whoever sleeps on it is woken when the store finds something due.
+    // A task that sleeps on the clock wakes when the store has something due.
     let due = claimed.lease.expires_at;
     let (_, ()) = tokio::join!(told.sleep_until(due), async {
         clock.until_asleep(due).await;

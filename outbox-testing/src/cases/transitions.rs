@@ -1,4 +1,4 @@
-//! The table of transitions, row by row, and everything that is not in it.
+//! Every row of the table of transitions, and every change that it does not have.
 
 use std::time::Duration;
 
@@ -33,7 +33,8 @@ const CAUSES: [Cause; 15] = [
     Cause::Delete,
 ];
 
-/// So that the second attempt is both a later one and the last, and the second crash in a row the last.
+/// With this limit the second attempt is both a repeated and the last one, and so is the second
+/// crash in a row.
 const MAX_ATTEMPTS: u32 = 2;
 
 pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
@@ -52,7 +53,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
                     continue;
                 };
                 let expected = Transition::of(&before, cause);
-                // Nothing folds over an event that stands between.
+                // A fold needs its target to be the last event of the entity.
                 let folds = matches!(cause, Cause::Fold | Cause::CancelOut);
                 let mut behind = None;
                 if !folds {
@@ -88,8 +89,9 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     }
 }
 
-/// An event in this state with so many counted attempts, and with a crash before the last where it `crashed`; and the lease under
-/// which it was last held. `None` where there is no way to get there.
+/// Creates an event with this status and number of counted attempts, with a crash before the last
+/// attempt if `crashed`. Returns it with the lease under which it was last held, or `None` if the
+/// state is unreachable.
 async fn bring(
     store: Store<'_>,
     clock: &ManualClock,
@@ -140,7 +142,7 @@ async fn bring(
     Some((stored, lease))
 }
 
-/// A failure that may be tried again at once.
+/// A failure that is due again at once.
 fn failed(clock: &ManualClock) -> Disposition {
     Disposition::Fail {
         next_attempt_at: clock.now(),
@@ -148,7 +150,7 @@ fn failed(clock: &ManualClock) -> Disposition {
     }
 }
 
-/// Lets it happen by the store's own methods. Whether the store says that it did.
+/// Triggers the cause through the store's own methods. Returns whether the store reports success.
 async fn cause_it(
     store: Store<'_>,
     clock: &ManualClock,
@@ -210,7 +212,7 @@ async fn cause_it(
     }
 }
 
-/// That the event is now as this row of the table has it.
+/// Checks that the event now matches this row of the table.
 fn check(row: &Transition, before: &OutboxEvent, after: Option<&OutboxEvent>, what: &str) {
     assert_eq!(after.map(|event| event.status), row.to, "{what}");
     let Some(after) = after else { return };
@@ -237,7 +239,8 @@ fn check(row: &Transition, before: &OutboxEvent, after: Option<&OutboxEvent>, wh
     assert_eq!(after.completed_at.is_some(), completed, "{what}");
 }
 
-/// That the next event of the entity can be claimed just where the one before it is out of the line.
+/// Checks that the next event of the entity can be claimed exactly if the one before it does not
+/// block it.
 async fn check_those_behind(
     store: Store<'_>,
     first: Option<&OutboxEvent>,

@@ -1,10 +1,11 @@
-//! The calls of a store, listed once for whoever stands between it and its users.
+//! The methods of a store, listed once for every wrapper.
 
 use std::fmt;
 
-/// Hands the signature of every method of [`OutboxRepository`](outbox_runtime::OutboxRepository) that asks the store something to the
-/// macro `$then`. `clock`, `revision` and `changed` are left to be written by hand,
-/// and `settle_and_claim` to its default: these two, one after the other.
+/// Passes the signature of every querying method of
+/// [`OutboxRepository`](outbox_runtime::OutboxRepository) to the macro `$then`. It leaves out
+/// `clock`, `revision` and `changed`, which wrappers write manually, and `settle_and_claim`, whose
+/// default calls `settle` and then `claim`.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_calls {
@@ -47,7 +48,8 @@ macro_rules! __store_calls {
 
 macro_rules! store_call {
     ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        /// A method of [`OutboxRepository`](outbox_runtime::OutboxRepository), for [`FaultStore`](super::FaultStore).
+        /// A method of [`OutboxRepository`](outbox_runtime::OutboxRepository), for
+        /// [`FaultStore`](super::FaultStore).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum StoreCall {
@@ -58,7 +60,7 @@ macro_rules! store_call {
         }
 
         impl StoreCall {
-            /// Every one, in the order of the trait.
+            /// All methods, in the order of the trait.
             pub const ALL: &'static [Self] = &[$(Self::$call),+];
 
             /// The method's name.
@@ -73,7 +75,7 @@ macro_rules! store_call {
 __store_calls!(store_call);
 
 impl StoreCall {
-    /// Whether it lists or counts something, which may be a moment old without harm.
+    /// Whether the method lists or counts something. A slightly outdated result is harmless there.
     #[must_use]
     pub const fn is_listing(self) -> bool {
         matches!(

@@ -1,4 +1,4 @@
-//! What handlers do with an event, and what the remote service saw of it: whether the answer is true.
+//! Compares what handlers report about an event with what the remote service did.
 
 use std::collections::BTreeMap;
 
@@ -11,31 +11,31 @@ use super::report::Invariant;
 use outbox_runtime::OutboxEvent;
 use outbox_runtime::{Delivery, HandlerError};
 
-/// The attempts that are under way, and what is known of those that ended.
+/// The attempts in progress, and counts of the ended ones.
 #[derive(Default)]
 pub(super) struct Attempts {
     under_way: BTreeMap<u64, UnderWay>,
     begun: u64,
     answered: u64,
-    /// Answered without the service having been asked.
+    /// Attempts that ended without a call of the service.
     unasked: u64,
-    /// The service accepted it and said so.
+    /// Attempts that the service accepted, and answered so.
     accepted: u64,
-    /// And the handler says that it failed.
+    /// Of these, attempts that their handler reported as failed.
     accepted_in_vain: u64,
     evidence: Evidence,
 }
 
-/// What got through and what was refused, in order.
+/// Passes and refusals, in order.
 #[derive(Default)]
 struct Evidence {
     /// Counts both.
     now: u64,
     passes: Vec<Pass>,
-    /// Of each process and event, when it was refused last, and before that: no process knows what
-    /// others were answered.
+    /// The last two refusals of each event, by process: a process does not know the answers that
+    /// other processes got.
     refusals: BTreeMap<(String, Uuid), [u64; 2]>,
-    /// Of each process and event, its last attempt.
+    /// The last attempt of each event, by process.
     latest: BTreeMap<(String, Uuid), u64>,
 }
 
@@ -67,20 +67,20 @@ impl Evidence {
 
 struct UnderWay {
     process: String,
-    /// As its handler got it.
+    /// The event as its handler received it.
     event: OutboxEvent,
-    /// What the remote service made of it, where it was asked.
+    /// The state of its call to the remote service, if there was one.
     asked: Option<Asked>,
 }
 
 #[derive(Clone, Copy)]
 enum Asked {
-    /// It has not answered yet.
+    /// The service has not answered yet.
     Waiting,
     Answered(Option<RemoteError>),
 }
 
-/// Whether it says nothing about the event, so that it may be taken later.
+/// Whether the error says nothing about the event itself, so that it may be accepted later.
 fn passes(error: RemoteError) -> bool {
     match error {
         RemoteError::Offline
@@ -91,10 +91,10 @@ fn passes(error: RemoteError) -> bool {
     }
 }
 
-/// So many attempts say something about all of them.
+/// The number of attempts that is enough to judge them all.
 const ENOUGH: u64 = 5;
 
-/// An attempt that is under way; dropping it is giving it up.
+/// An attempt in progress. Dropping it abandons it.
 pub(super) struct Attempt {
     ledger: Ledger,
     process: String,
@@ -122,7 +122,7 @@ impl Attempt {
         }
     }
 
-    /// Its handler says so. Whether that is true is for the remote service to tell.
+    /// Records the handler's result and compares it with the remote service's answer.
     pub(super) fn answered(&self, event: &OutboxEvent, answer: &Result<(), HandlerError>) {
         let ledger = &self.ledger;
         let label = ledger.label(event.id);
@@ -156,7 +156,7 @@ impl Attempt {
             && passes(error)
         {
             let what = format!(
-                "the handler says that {label} is refused for good, but the remote service says: {error}"
+                "the handler says that {label} is refused for good, but the remote service answered: {error}"
             );
             ledger.broken(Invariant::TrueAnswer, what);
         }
@@ -175,7 +175,7 @@ impl Attempt {
                 if error != RemoteError::Gone =>
             {
                 Some(format!(
-                    "the handler says that {label} is obsolete, but the remote service says: {error}"
+                    "the handler says that {label} is obsolete, but the remote service answered: {error}"
                 ))
             }
             _ => None,
@@ -194,13 +194,12 @@ impl Drop for Attempt {
         };
         let evidence = &mut book.attempts.evidence;
         let key = (self.process.clone(), attempt.event.id);
-        // Where another one has begun this one's lease was lost, and nobody makes anything of its
-        // end.
+        // If a newer attempt has begun, this one's lease was lost and its end has no effect.
         if evidence.latest.get(&key) == Some(&self.number) {
             evidence.refused(&self.process, attempt.event.id);
         }
         let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
-        // A panic of the handler, after the service had answered it.
+        // The handler panicked after the service had answered it.
         if std::thread::panicking() && matches!(attempt.asked, Some(Asked::Answered(None))) {
             book.attempts.accepted += 1;
             book.attempts.accepted_in_vain += 1;
@@ -212,14 +211,14 @@ impl Drop for Attempt {
 }
 
 impl Ledger {
-    /// A process is killed: nobody gave up what its handlers had.
+    /// Forgets the attempts of a killed process: its handlers abandoned none.
     pub(super) fn forget_attempts(&self, process: &str) {
         let mut book = self.book();
         let under_way = &mut book.attempts.under_way;
         under_way.retain(|_, attempt| attempt.process != process);
     }
 
-    /// The remote service is sent this.
+    /// Records that an event is sent to the remote service.
     pub(super) fn asked(&self, process: &str, event: &OutboxEvent) {
         let label = self.label(event.id);
         let mut book = self.book();
@@ -235,13 +234,13 @@ impl Ledger {
         }
         let Some(handled) = handled else {
             let what = format!(
-                "{label} was sent to the remote service while no handler of {process} had it"
+                "{label} was sent to the remote service while no handler of {process} was handling it"
             );
             return self.broken(Invariant::OneLease, what);
         };
         if handled.user_id != event.user_id {
             let (sent, whose) = (&event.user_id, &handled.user_id);
-            let what = format!("{label} was sent as an event of {sent:?}, and is one of {whose:?}");
+            let what = format!("{label} of {whose:?} was sent as an event of {sent:?}");
             self.broken(Invariant::OneUser, what);
         }
         if let Some(field) = other_content(&handled, event) {
@@ -252,15 +251,15 @@ impl Ledger {
         }
     }
 
-    /// The remote service has answered.
+    /// Records the answer of the remote service.
     pub(super) fn told(&self, process: &str, id: Uuid, error: Option<RemoteError>) {
         if let Some(attempt) = self.book().attempts.latest(process, id) {
             attempt.asked = Some(Asked::Answered(error));
         }
     }
 
-    /// A failure of this event is recorded and counts. So it must be its own: another lane of its type and destination got through
-    /// since it was refused before.
+    /// Checks a recorded failure that counts against this event. The event must be its cause:
+    /// another lane of its type and destination got through since it was last refused.
     pub(super) fn charged(&self, process: &str, row: &OutboxEvent) {
         let label = self.label(row.id);
         let book = self.book();
@@ -277,14 +276,14 @@ impl Ledger {
         drop(book);
         if !got_through && row.max_attempts > 1 {
             let what = format!(
-                "a failure was charged to {label} although nothing else of its type and destination got through since it was \
-                 refused before"
+                "a failure was charged to {label} although nothing else of its type and destination got through \
+                 since it was last refused"
             );
             self.broken(Invariant::OwnFault, what);
         }
     }
 
-    /// Whether handlers wait for what never comes, or never ask the remote service.
+    /// Checks for handlers that wait forever or never call the remote service.
     pub(super) fn check_attempts(&self) {
         let book = self.book();
         let unanswered = book.report.unanswered;
@@ -300,14 +299,14 @@ impl Ledger {
         let ended = answered + unanswered;
         if unanswered >= ENOUGH && unanswered * 2 > ended {
             let what = format!(
-                "{unanswered} of {ended} attempts were given up while their handlers did not wait for the remote \
-                 service; perhaps they sleep by the machine's clock, which says nothing here"
+                "{unanswered} of {ended} attempts ended while their handlers were not waiting for the remote \
+                 service; perhaps they sleep on the machine's clock, which does not move the simulation"
             );
             self.broken(Invariant::InTime, what);
         }
         if accepted_in_vain >= ENOUGH && accepted_in_vain * 2 > answered_well {
             let what = format!(
-                "{accepted_in_vain} of {answered_well} attempts that the remote service accepted, and answered, are failures to \
+                "{accepted_in_vain} of {answered_well} attempts that the remote service accepted and answered are failures to \
                  their handlers"
             );
             self.broken(Invariant::TrueAnswer, what);
@@ -336,7 +335,7 @@ impl Book {
     }
 }
 
-/// What of the content is not as the handler got it.
+/// The field of the content that differs from what the handler received.
 fn other_content(handled: &OutboxEvent, sent: &OutboxEvent) -> Option<&'static str> {
     let differs = [
         ("event type", handled.event_type != sent.event_type),

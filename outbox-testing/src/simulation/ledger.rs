@@ -1,4 +1,5 @@
-//! The ledger: what was promised and what was seen, kept apart from the store, and the invariants between the two.
+//! The ledger: promises and observations, kept apart from the store, and the invariants between
+//! them.
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
@@ -19,12 +20,12 @@ use outbox_runtime::{Cause, Disposition, Settled, Settlement, Transition};
 use outbox_runtime::{Claim, Lease};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
 
-/// A handle; clones write into the same ledger.
+/// A handle. Clones share one ledger.
 #[derive(Clone)]
 pub(super) struct Ledger {
     clock: ManualClock,
     begin: DateTime<Utc>,
-    /// Whether there are outages, so that it matters whose fault a failure is.
+    /// Whether the simulation has outages, so that charged failures are checked.
     outages: bool,
     /// Never held across an await.
     book: Arc<Mutex<Book>>,
@@ -34,21 +35,21 @@ pub(super) struct Ledger {
 pub(super) struct Book {
     pub(super) promises: BTreeMap<Uuid, Promise>,
     leases: BTreeMap<Uuid, Lease>,
-    /// By event and lease token, whether a handler said that it delivered.
+    /// Whether the handler reported delivery, by event and lease token.
     pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
     pub(super) attempts: Attempts,
     pub(super) report: Report,
     broken: Option<(Invariant, String)>,
     set_back: bool,
-    /// Moves whenever anything is done.
+    /// Changes with every action.
     activity: u64,
 }
 
-/// What a row is since an outcome was recorded.
+/// The state of a row after an outcome was recorded.
 #[derive(Clone, Copy)]
 pub(super) enum Since<'a> {
     Is(Option<&'a OutboxEvent>),
-    /// It was claimed again in the same request.
+    /// The same request claimed it again.
     MovedOn,
 }
 
@@ -74,7 +75,7 @@ impl Ledger {
         book.report.trace.push(format!("{seconds:>12.3}s  {line}"));
     }
 
-    /// Notes that an invariant does not hold. The first one counts.
+    /// Records a violated invariant. The first one counts.
     pub(super) fn broken(&self, invariant: Invariant, what: impl Into<String>) {
         self.book().broken.get_or_insert((invariant, what.into()));
     }
@@ -95,14 +96,14 @@ impl Ledger {
         self.book().activity += 1;
     }
 
-    /// How the trace calls an event.
+    /// The name of an event in the trace.
     pub(super) fn label(&self, id: Uuid) -> String {
         let book = self.book();
         let promise = book.promises.get(&id);
         promise.map_or_else(|| id.to_string(), |promise| promise.label.clone())
     }
 
-    /// Somebody is about to enqueue it, perhaps not for the first time.
+    /// Records that a process is about to enqueue an event, perhaps again.
     pub(super) fn promise(&self, event: &NewEvent) -> String {
         let mut book = self.book();
         let label = format!("e{}", book.promises.len() + 1);
@@ -113,7 +114,7 @@ impl Ledger {
         promise.label.clone()
     }
 
-    /// What came of it.
+    /// Records the result of enqueuing.
     pub(super) fn enqueued(&self, id: Uuid, answer: &Result<OutboxEvent, EnqueueError>) {
         let label = self.label(id);
         let told = match answer {
@@ -140,7 +141,7 @@ impl Ledger {
         }
     }
 
-    /// Somebody deletes it.
+    /// Records a manual deletion.
     pub(super) fn deleted(&self, id: Uuid) {
         let mut book = self.book();
         book.leases.remove(&id);
@@ -149,19 +150,19 @@ impl Ledger {
         }
     }
 
-    /// The clock is set back.
+    /// Records that the clock was set back.
     pub(super) fn set_back(&self) {
         self.book().set_back = true;
     }
 
-    /// Somebody gives it all its attempts again.
+    /// Records that an event was given all its attempts again.
     pub(super) fn reset(&self, id: Uuid) {
         if let Some(promise) = self.book().promises.get_mut(&id) {
             promise.attempts = 0;
         }
     }
 
-    /// The remote service has it.
+    /// Records that the remote service accepted an event.
     pub(super) fn accepted(&self, id: Uuid) {
         let label = self.label(id);
         let mut book = self.book();
@@ -183,7 +184,7 @@ impl Ledger {
         }
     }
 
-    /// A store handed these out, and these are all its rows.
+    /// Records claims of a process. `rows` are all rows of the store.
     pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
         let now = self.clock.now();
         for row in rows {
@@ -214,8 +215,8 @@ impl Ledger {
                 let what = format!("{label} was handed out before {earlier}");
                 self.broken(Invariant::InOrder, what);
             }
-            // One more is for a failure of which nobody can tell yet whose fault it was, but where
-            // one attempt is all there is.
+            // One attempt beyond the limit is allowed for a failure of doubtful cause, but not if
+            // the limit is a single attempt.
             let too_often = attempt > allowed && allowed == 1;
             if attempt != expected || too_often {
                 let what = format!(
@@ -226,7 +227,7 @@ impl Ledger {
         }
     }
 
-    /// A store was asked to record this, and answered so. The row was so before and is so since, unless it has moved on.
+    /// Records the store's answer to an outcome, with the row before and after it.
     pub(super) fn settled(
         &self,
         process: &str,
@@ -306,7 +307,7 @@ impl Ledger {
         }
     }
 
-    /// A store took back what nobody reported; these are its rows since.
+    /// Records a rescue. `rows` are the rows of the store after it.
     pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
         let now = self.clock.now();
         let mut robbed = Vec::new();
@@ -316,7 +317,7 @@ impl Ledger {
         book.leases.retain(|id, lease| {
             let row = rows.iter().find(|row| row.id == *id);
             let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
-            // It moves along with a clock that was set back.
+            // The lease moved along with a clock that was set back.
             lease.expires_at = row
                 .and_then(|row| row.lease_expires_at)
                 .unwrap_or(lease.expires_at);
@@ -324,7 +325,7 @@ impl Ledger {
             if !held && lease.expires_at > now {
                 robbed.push(*id);
             }
-            // A crash is counted apart, and the attempt is not.
+            // A crash is counted separately and does not count as an attempt.
             if !held && let Some(promise) = promises.get_mut(id) {
                 promise.attempts = promise.attempts.saturating_sub(1);
             }
@@ -337,7 +338,7 @@ impl Ledger {
         }
     }
 
-    /// A handler starts on it, and the row is so.
+    /// Records that a handler starts on an event, with its current row.
     pub(super) fn started(
         &self,
         process: &str,
@@ -360,7 +361,8 @@ impl Ledger {
         let content = event.fingerprint();
         let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
         let deleted = promise.deleted;
-        // To a worker that was frozen while its lease ended and the clock was set back, the lease looks as good as ever.
+        // For a worker that was frozen while its lease ended and the clock was set back, the lease
+        // still looks valid.
         let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
         drop(book);
         if !same {
@@ -372,7 +374,7 @@ impl Ledger {
                 && row.lease_token == event.lease_token
                 && row.lease_expires_at.is_some_and(|ends| ends > now)
         });
-        // A worker learns of a deletion when it reports, and not before.
+        // A worker learns of a deletion only when it reports its outcome.
         if !leased && !deleted && !misled {
             let what = format!("{label} is handled without a valid lease");
             self.broken(Invariant::OneLease, what);
@@ -380,7 +382,7 @@ impl Ledger {
         attempt
     }
 
-    /// Compares the store's rows with what was promised.
+    /// Compares the store's rows with the promises.
     pub(super) fn check(&self, rows: &[OutboxEvent]) {
         let mut book = self.book();
         let Book {
@@ -411,7 +413,8 @@ impl Ledger {
         }
     }
 
-    /// What is neither delivered nor dead although nothing holds it back; what may wait for ever holds back what is behind it.
+    /// The events that are neither delivered nor dead although nothing blocks them. Events that may
+    /// wait forever block those behind them.
     pub(super) fn unfinished(
         &self,
         rows: &[OutboxEvent],
@@ -430,7 +433,7 @@ impl Ledger {
         rows.iter().filter(waits).map(label).collect()
     }
 
-    /// Sums up what became of the events.
+    /// Adds up the final states of all events.
     pub(super) fn close(&self, rows: &[OutboxEvent]) {
         let dead = |row: &&OutboxEvent| row.status == OutboxStatus::Dead;
         let mut book = self.book();
@@ -450,7 +453,7 @@ impl Ledger {
 }
 
 impl Book {
-    /// What may be enqueued again with nothing but the same event coming of it.
+    /// The events whose repeated enqueuing must have no effect.
     pub(super) fn repeatable(&self) -> Vec<NewEvent> {
         let is_open = |promise: &Promise| !promise.completed && !promise.deleted;
         let carrier = |promise: &Promise| match &promise.folded_into {
@@ -462,8 +465,8 @@ impl Book {
         open.map(|promise| promise.event.clone()).collect()
     }
 
-    /// The events before this one in its order, or about the same under another order, with what
-    /// was promised of them.
+    /// The events before this one in its order, or about the same subject under another order, with
+    /// their promises.
     fn earlier<'a>(
         &'a self,
         event: &OutboxEvent,
@@ -477,7 +480,7 @@ impl Book {
             .filter(move |(_, promise)| own.is_some_and(|own| own.goes_with(promise)))
     }
 
-    /// An earlier event that this one must not be claimed before.
+    /// An earlier event that blocks this one.
     fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
         self.earlier(event, rows)
             .find(|(row, promise)| match row.status {
@@ -498,7 +501,7 @@ impl Book {
         earlier.any(|(row, promise)| match row.status {
             OutboxStatus::Completed => false,
             OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
-            // What it waits for may be in another lane, and wait there for something else.
+            // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_held_back(row, rows, may_wait),
         })
     }

@@ -17,14 +17,15 @@ use outbox_runtime::Clock;
 use outbox_runtime::{Delivery, DeliveryError};
 use outbox_runtime::{Operation, OutboxEvent};
 
-/// The remote service of a [`Simulation`](super::Simulation): what its handlers send to.
+/// The remote service of a [`Simulation`](super::Simulation), to which its handlers send.
 ///
-/// It accepts, and it misbehaves: it is not there, refuses credentials, is overloaded, wants to be left alone, refuses for
-/// good, accepts and loses the answer, answers late or never, and panics in the client. It compares what it is sent, for
-/// whom and when with what was enqueued. Clones are the same service.
+/// It accepts requests, and it misbehaves: it is unreachable, refuses credentials, is overloaded,
+/// limits rates, rejects permanently, accepts but loses the answer, answers late or never, and
+/// panics in the client. It compares the content, the user and the time of each request with what
+/// was enqueued. Clones are the same service.
 #[derive(Clone)]
 pub struct Remote {
-    /// Who calls it.
+    /// The calling process.
     process: String,
     clock: ManualClock,
     ledger: Ledger,
@@ -36,7 +37,7 @@ struct State {
     draw: SeededRng,
     calm: bool,
     offline: bool,
-    /// What is refused besides, whatever the mood.
+    /// A refusal that applies in addition to the random behavior.
     outage: Option<Outage>,
     /// Users whose credentials are refused until they are refreshed.
     revoked: BTreeSet<String>,
@@ -44,7 +45,7 @@ struct State {
     banned: Option<String>,
 }
 
-/// How a [`Remote`] refuses. `?` in a handler does what it should.
+/// The refusals of a [`Remote`]. Using `?` in a handler handles each correctly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RemoteError {
@@ -57,10 +58,10 @@ pub enum RemoteError {
     /// 429 with `Retry-After`.
     #[error("too many requests")]
     RateLimited {
-        /// How long it wants to be left alone.
+        /// The time to wait before the next request.
         after: Duration,
     },
-    /// 503, before or after it has accepted.
+    /// 503, before or after it accepted the request.
     #[error("unavailable")]
     Unavailable,
     /// 500.
@@ -70,7 +71,7 @@ pub enum RemoteError {
     #[error("refused")]
     Refused,
     /// 404 to a delete.
-    #[error("it is gone already")]
+    #[error("already gone")]
     Gone,
 }
 
@@ -88,7 +89,7 @@ impl DeliveryError for RemoteError {
     }
 }
 
-/// What it makes of one request.
+/// The behavior for one request.
 enum Mood {
     Accept,
     AcceptAndAnswerAfter(Duration),
@@ -138,11 +139,11 @@ impl Remote {
     ///
     /// # Panics
     ///
-    /// At times, as clients do.
+    /// Sometimes, like real clients.
     ///
     /// # Cancel safety
     ///
-    /// Whether it was accepted is open, as with any request that is given up.
+    /// Whether the event was accepted is unknown, as with any abandoned request.
     pub async fn send(&self, event: &OutboxEvent) -> Result<(), RemoteError> {
         let mood = self.state().mood(event);
         self.ledger.asked(&self.process, event);
@@ -169,7 +170,7 @@ impl Remote {
                 std::future::pending::<()>().await;
             }
             Mood::NeverAnswer => std::future::pending::<()>().await,
-            // Without the hook, which would print each of them.
+            // Skips the panic hook, which would print each panic.
             Mood::Panic(0) => resume_unwind(Box::new("the client panicked")),
             Mood::Panic(1) => resume_unwind(Box::new("the client \u{1b}[31mpanicked\0".to_owned())),
             Mood::Panic(_) => resume_unwind(Box::new(7_u8)),
@@ -178,10 +179,10 @@ impl Remote {
         Ok(())
     }
 
-    /// Gets new credentials, which may fail.
+    /// Fetches new credentials, which may fail.
     pub(super) fn refresh(&self, user: &str) -> Result<(), BoxError> {
         self.ledger
-            .trace(format_args!("new credentials for {user} are asked for"));
+            .trace(format_args!("new credentials for {user} are requested"));
         let mut state = self.state();
         let banned = state.banned.as_deref() == Some(user);
         if banned || (!state.calm && state.draw.chance(300)) {
@@ -195,7 +196,7 @@ impl Remote {
         self.state().revoked.insert(user.to_owned());
     }
 
-    /// What it refuses from now on, besides what it refuses in its moods.
+    /// Sets the outage that applies from now on, in addition to the random behavior.
     pub(super) fn set_outage(&self, outage: Option<Outage>) {
         self.state().outage = outage;
     }
@@ -204,14 +205,14 @@ impl Remote {
         self.state().outage.clone()
     }
 
-    /// Whether it is reachable from now on.
+    /// Toggles the connection. Returns whether the service is reachable now.
     pub(super) fn flip_connection(&self) -> bool {
         let mut state = self.state();
         state.offline = !state.offline;
         !state.offline
     }
 
-    /// It accepts everything from now on, but of a user who is banned.
+    /// Accepts everything from now on, except from the banned user.
     pub(super) fn calm(&self) {
         let mut state = self.state();
         state.calm = true;

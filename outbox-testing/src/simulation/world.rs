@@ -1,4 +1,4 @@
-//! The world of a simulation: its processes, its clock, and what happens to them step by step.
+//! The world of a simulation: its processes, its clock, and the steps that happen to them.
 
 use std::time::Duration;
 
@@ -25,9 +25,9 @@ pub(super) struct World {
     pub(super) outages: bool,
     pub(super) changes: Changes,
     pub(super) processes: Vec<Process>,
-    /// Where the store is asked by those who stand outside.
+    /// The runtime for store calls that no process makes.
     pub(super) outside: Runtime,
-    /// How far the clock was set back in all.
+    /// The total time by which the clock was set back.
     pub(super) set_back: Duration,
 }
 
@@ -50,7 +50,7 @@ enum Step {
     Edit,
 }
 
-/// How often each step comes, beside the others.
+/// The relative frequency of each step.
 const STEPS: [(u64, Step); 15] = [
     (26, Step::Enqueue),
     (4, Step::EnqueueAgain),
@@ -69,23 +69,25 @@ const STEPS: [(u64, Step); 15] = [
     (3, Step::Edit),
 ];
 
-/// How much longer than it was set back the clock may have to move, once the faults are over, until everything is done. A full
-/// retry schedule, a lease, and the longest pauses of a run fit in many times.
+/// The time, beyond the total set-back, that the clock may take to finish everything after the
+/// faults stop. It covers a full retry schedule, a lease, and the longest pauses of a run many
+/// times over.
 const LONGEST_DRAIN: Duration = Duration::from_secs(6 * 60 * 60);
 
-/// How long what is not refused may take while something else is, from when it is due: a probe a minute, a hung one of half a minute, and
-/// what was under way at the beginning fit in several times.
+/// The time, from its due time, that an unaffected event may take during an outage. It covers a
+/// probe per minute, a hung probe of half a minute, and work in progress at the start several times
+/// over.
 const LONGEST_DETOUR: Duration = Duration::from_secs(30 * 60);
 
-/// How much longer it may take with outages: an event that was deferred is due in a day at most, several times over.
+/// The extra time with outages: a deferred event is due within a day, several times over.
 const DEFERRALS: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
-/// So often is looked again, a moment of real time apart, before nothing is taken to happen any more.
+/// The number of checks, a moment of real time apart, before the world counts as idle.
 const PATIENCE: u32 = 10;
 const A_MOMENT: Duration = Duration::from_millis(10);
 
 impl World {
-    /// To the end, or to the first invariant that does not hold.
+    /// Runs to the end, or to the first violated invariant.
     pub(super) fn run(&mut self, steps: u32) -> Result<(), Setup> {
         self.everybody()?;
         for _ in 0..steps {
@@ -97,7 +99,7 @@ impl World {
         self.drain()
     }
 
-    /// One step, and what everybody makes of it.
+    /// Runs one step and the reactions of all processes.
     fn step(&mut self) -> Result<(), Setup> {
         self.program.ledger.book().report.steps += 1;
         if self.outages && self.draw.chance(150) {
@@ -151,7 +153,7 @@ impl World {
         self.everybody()
     }
 
-    /// The faults are over: everything must be delivered, or dead with a reason, within due time.
+    /// Stops the faults: everything must be delivered, or dead with a reason, in due time.
     fn drain(&mut self) -> Result<(), Setup> {
         self.trace("the faults are over");
         self.program.remote.calm();
@@ -180,14 +182,14 @@ impl World {
             }
             let next = self.clock.next_deadline().filter(|next| *next <= end);
             let Some(next) = next else {
-                // A store with threads of its own wakes a run when it gets to it.
+                // A store with its own threads may take a moment to wake a run.
                 if patience.next().is_some() {
                     self.outside.block_on(clock::pause(A_MOMENT));
                     continue;
                 }
-                // The cause, rather than what came of it.
+                // Report the cause rather than its effect.
                 self.program.ledger.check_attempts();
-                let what = format!("and nobody will ever see to {}", unfinished.join(", "));
+                let what = format!("nothing will ever deliver {}", unfinished.join(", "));
                 self.program.ledger.broken(Invariant::NothingStuck, what);
                 return Ok(());
             };
@@ -196,7 +198,8 @@ impl World {
         }
     }
 
-    /// One part of the world is refused, and stays so: everything else must be done soon after it is due.
+    /// Refuses one part of the world for a long time: everything else must finish soon after it is
+    /// due.
     fn refuse_one_part_for_long(&mut self) -> Result<(), Setup> {
         self.program.remote.set_outage(None);
         let open = |status| !matches!(status, OutboxStatus::Completed | OutboxStatus::Dead);
@@ -232,7 +235,7 @@ impl World {
                 self.outside.block_on(clock::pause(A_MOMENT));
             } else {
                 self.program.ledger.check_attempts();
-                let what = format!("{outage}, and that holds up {}", unfinished.join(", "));
+                let what = format!("{outage}, and that blocks {}", unfinished.join(", "));
                 self.program.ledger.broken(Invariant::OwnFault, what);
                 break;
             }
@@ -259,9 +262,9 @@ impl World {
         self.program.remote.set_outage(Some(outage.clone()));
     }
 
-    /// Every process has its turn, and the store is compared with the ledger.
+    /// Runs every process, then compares the store with the ledger.
     fn everybody(&mut self) -> Result<(), Setup> {
-        // Who comes first is as open as with real processes.
+        // The order is random, as with real processes.
         let first = self.draw.below(self.processes.len() as u64) as usize;
         self.processes.rotate_left(first);
         for process in &mut self.processes {
@@ -354,11 +357,11 @@ impl World {
         self.program.ledger.book().report.freezes += u64::from(frozen);
     }
 
-    /// Somebody wants a failed or dead event tried again.
+    /// Retries a failed or dead event manually.
     fn retry_by_hand(&mut self) -> Result<(), Setup> {
         let wanted = |status| matches!(status, OutboxStatus::Failed | OutboxStatus::Dead);
         if let Some(row) = self.pick_row(wanted)? {
-            self.trace_row("is to be tried again", &row);
+            self.trace_row("is retried manually", &row);
             let store = &self.program.store;
             self.outside.block_on(store.reset_for_retry(&[row.id]))?;
             self.program.ledger.reset(row.id);
@@ -366,7 +369,7 @@ impl World {
         Ok(())
     }
 
-    /// Somebody deletes an event, whatever state it is in.
+    /// Deletes an event in any state manually.
     fn cancel(&mut self) -> Result<(), Setup> {
         if let Some(row) = self.pick_row(|status| status != OutboxStatus::Completed)? {
             self.trace_row("is deleted", &row);
@@ -377,7 +380,7 @@ impl World {
         Ok(())
     }
 
-    /// Somebody gives a waiting event another priority and another due time.
+    /// Changes the priority and the due time of a waiting event manually.
     fn edit(&mut self) -> Result<(), Setup> {
         let wanted = |status| matches!(status, OutboxStatus::Pending | OutboxStatus::Failed);
         if let Some(mut row) = self.pick_row(wanted)? {
@@ -399,7 +402,7 @@ impl World {
         Ok((!rows.is_empty()).then(|| self.draw.pick(&rows).clone()))
     }
 
-    /// A process that is not frozen, if there is one.
+    /// A process that is not frozen. If all are, the first one is thawed.
     fn pick_process(&mut self) -> usize {
         let awake: Vec<usize> = (0..self.processes.len())
             .filter(|process| !self.processes[*process].frozen)

@@ -1,11 +1,11 @@
-//! Where two shapes differ, so that it can be read.
+//! Readable differences between two shapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::shape::Node;
 
-/// A place in which two shapes differ.
+/// A place where two shapes differ.
 ///
 /// # Examples
 ///
@@ -29,8 +29,9 @@ enum What {
 }
 
 impl Difference {
-    /// From the metadata to the place: `labels[]` for the elements of a list, `scores{}` for the values of a map,
-    /// `kind::Walk` for a variant, `pair.0` for a part of a tuple. Empty for the metadata itself.
+    /// The path from the metadata to the place: `labels[]` for the elements of a list, `scores{}`
+    /// for the values of a map, `kind::Walk` for a variant, `pair.0` for an element of a tuple.
+    /// Empty for the metadata itself.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -38,7 +39,7 @@ impl Difference {
 
     pub(super) fn between(was: &Node, is: &Node) -> Vec<Self> {
         let mut found = Vec::new();
-        // What an earlier version of this library recorded may not be collapsed.
+        // Shapes recorded by an earlier version of this library may not be collapsed.
         let (was, is) = (was.clone().collapsed(), is.clone().collapsed());
         compare(String::new(), &was, &is, &mut found);
         found
@@ -110,7 +111,7 @@ fn compare(path: String, was: &Node, is: &Node, found: &mut Vec<Difference>) {
     }
 }
 
-/// Fields or variants: what is gone, what changed, what is new.
+/// Compares fields or variants: removed, changed, added.
 fn compare_named(
     path: impl Fn(&str) -> String,
     was: &BTreeMap<String, Node>,

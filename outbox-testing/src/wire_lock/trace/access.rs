@@ -1,4 +1,5 @@
-//! What a visitor is given to get one step further in: a list, an object or an enum with nothing in it but that step.
+//! The accessors that lead a visitor one step further in: a list, an object or an enum that
+//! contains only that step.
 
 use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{
@@ -9,7 +10,7 @@ use serde_json::Value;
 
 use super::{Asked, Refusal, Tracer};
 
-/// The elements before the one of interest, and that one.
+/// The elements before the place of interest, and the place itself.
 pub(super) struct Elements<'r> {
     pub(super) outer: Tracer<'r>,
     pub(super) before: std::slice::Iter<'r, Value>,
@@ -33,7 +34,7 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
     }
 }
 
-/// One entry of a map: its value is of interest or, where the key is not given, its key.
+/// One entry of a map: the place of interest is its value or, without a given key, its key.
 pub(super) struct Entry<'r> {
     pub(super) outer: Tracer<'r>,
     pub(super) key: Option<&'r Value>,
@@ -109,7 +110,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     }
 }
 
-/// Keys and values as they are given.
+/// The given keys and values.
 pub(super) struct Entries<'a>(pub(super) &'a [(&'a str, &'a Value)]);
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -133,9 +134,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// A tag with a name of no variant. Its value is refused in our own words, which tell the variants.
+/// A tag with an invalid variant. The type rejects its value with our own error, which lists the
+/// valid variants.
 pub(super) fn no_variant<'de>(tag: &str) -> impl MapAccess<'de, Error = Refusal> {
-    /// Nobody calls a variant so.
+    /// No variant has this name.
     const NAME: &str = "\0";
     let tag: StrDeserializer<'_, Refusal> = tag.into_deserializer();
     let name: StrDeserializer<'_, Refusal> = NAME.into_deserializer();

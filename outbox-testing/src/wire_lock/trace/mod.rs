@@ -1,11 +1,12 @@
-//! A deserializer without data: it watches what a type asks for, at one place of it at a time.
+//! A deserializer without data that observes the requests of a type, one place at a time.
 //!
-//! `Deserialize` tells a deserializer what comes next ("a struct with these fields", "a string") before it sees any of
-//! it. A [`run`] leads the type along a path to the place of interest, notes what is asked there, and gives an answer, to
-//! see whether the type takes it. The answer is usually refused somewhere on the way back, as nothing but the path is
-//! there; that is no matter, since each place has runs of its own.
+//! `Deserialize` tells a deserializer what comes next ("a struct with these fields", "a string")
+//! before it sees any data. A [`run`] leads the type along a path to the place of interest, records
+//! its request there, and gives an answer to find out whether the type accepts it. On the way back
+//! the type usually refuses its incomplete value, because only the path exists; that does not
+//! matter, since each place has its own runs.
 
-mod access; // one step further in
+mod access; // access to the next step of the path
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use self::access::{Elements, Entries, Entry, Variant, no_variant};
 use super::probe::Leaf;
 
-/// Reads a type from a tracer, and drops it.
+/// Reads a type from a tracer and drops it.
 pub(super) type Read = fn(Tracer<'_>) -> Result<(), Refusal>;
 
 /// The reader of `T`.
@@ -24,22 +25,22 @@ pub(super) fn read<T: DeserializeOwned>(tracer: Tracer<'_>) -> Result<(), Refusa
     T::deserialize(tracer).map(drop)
 }
 
-/// A step from a value to one inside of it.
+/// A step from a value to an inner value.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// What an `Option` holds.
+    /// The content of an `Option`.
     Some,
-    /// The element of a list or tuple that comes after these.
+    /// The element of a list or tuple after these elements.
     Element { before: Vec<Value> },
     /// A key of a map.
     Key,
-    /// The value of a key. It comes first, so that no other field is in its way.
+    /// The value of a key. It comes first, so no other field interferes.
     Value { key: Value },
     /// The content of a variant.
     Variant(&'static str),
 }
 
-/// What a type asks for.
+/// The request of a type.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Asked {
     Leaf(Leaf),
@@ -50,29 +51,29 @@ pub(super) enum Asked {
     Object(&'static [&'static str]),
     Enum(&'static [&'static str]),
     UnitVariant,
-    /// The same as the value that is so many steps further out.
+    /// The same as the value this many steps further out.
     Recursion(usize),
 }
 
-/// What it is given.
+/// The answer that the type is given.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Answer<'a> {
     Nothing,
     Json(&'a Value),
     /// An object whose keys may repeat.
     Entries(&'a [(&'a str, &'a Value)]),
-    /// An object with one key, whose value is a name of no variant.
+    /// An object with one key, whose value is not a variant's name.
     NoVariant(&'a str),
 }
 
-/// Why a value was not taken, as far as it matters.
+/// The reason that a value was refused, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("a field is missing")]
     MissingField(&'static str),
     #[error("a field is there twice")]
     DuplicateField(&'static str),
-    /// With the variants that there are.
+    /// With the valid variants.
     #[error("there is no such variant")]
     UnknownVariant(&'static [&'static str]),
     #[error("not taken")]
@@ -103,18 +104,19 @@ impl From<serde_json::Error> for Refusal {
     }
 }
 
-/// What a run saw at its place.
+/// The observations of a run at its place.
 #[derive(Debug, Default)]
 pub(super) struct Seen {
-    /// `None` where the type never came there.
+    /// `None` if the type never reached the place.
     pub(super) asked: Option<Asked>,
-    /// Whether it took the answer.
+    /// Whether it accepted the answer.
     pub(super) taken: Option<Result<(), Refusal>>,
-    /// Which types have asked on the way, and after how many steps.
+    /// The types that made requests on the way, with the number of steps.
     passed: Vec<(usize, Identity)>,
 }
 
-/// Tells types apart in order to find recursion; it never enters a shape. One type may be asked for by two visitors.
+/// Distinguishes types to detect recursion. It never becomes part of a shape. Two visitors may
+/// request one type.
 type Identity = (&'static str, &'static str);
 
 /// Leads a type along `path` and gives it `answer` there.
@@ -149,7 +151,7 @@ pub(super) struct Tracer<'r> {
 }
 
 impl<'r> Tracer<'r> {
-    /// Where to go from here; `None` at the place of interest.
+    /// The next step; `None` at the place of interest.
     fn step(self) -> Option<&'r Step> {
         self.run.path.get(self.depth)
     }
@@ -158,8 +160,8 @@ impl<'r> Tracer<'r> {
         self.run.seen.borrow_mut().asked = Some(asked);
     }
 
-    /// Reads what is one step further in. Whether an answer is taken is known only here, as a type may convert what its
-    /// visitor made (`#[serde(try_from = "String")]`).
+    /// Reads the value one step further in. Whether an answer is accepted is known only here,
+    /// because a type may convert the result of its visitor (`#[serde(try_from = "String")]`).
     fn inside<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
         let inner = Self {
             run: self.run,
@@ -173,7 +175,7 @@ impl<'r> Tracer<'r> {
         result
     }
 
-    /// A value without values inside.
+    /// A value without inner values.
     fn leaf<R>(
         self,
         leaf: Leaf,
@@ -189,7 +191,7 @@ impl<'r> Tracer<'r> {
         }
     }
 
-    /// A value with values inside.
+    /// A value with inner values.
     fn compound<'de, V: Visitor<'de>>(
         self,
         asked: Asked,
@@ -208,7 +210,8 @@ impl<'r> Tracer<'r> {
         }
     }
 
-    /// Notes who asks, and ends the run where the same has asked further out.
+    /// Records the requesting type, and ends the run if the same type has already requested further
+    /// out.
     fn pass<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
         let identity = (type_name::<V>(), type_name::<V::Value>());
         let mut seen = self.run.seen.borrow_mut();
@@ -247,7 +250,7 @@ impl<'r> Tracer<'r> {
     }
 }
 
-/// How serde asks for values without values inside: one method each, which a JSON value has, too.
+/// The requests for values without inner values: one method each, which a JSON value has as well.
 macro_rules! leaves {
     ($($method:ident => $leaf:expr),+ $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
@@ -283,7 +286,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         deserialize_ignored_any => Leaf::Ignored,
     }
 
-    /// As JSON does.
+    /// Like JSON.
     fn is_human_readable(&self) -> bool {
         true
     }
@@ -306,13 +309,13 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         })
     }
 
-    /// In JSON there is nothing around what a newtype holds.
+    /// JSON writes nothing around the content of a newtype.
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        // How serde_json asks itself for the text of a `RawValue`, which may be anything.
+        // serde_json requests the text of a `RawValue`, which may be anything, by this name.
         if name.starts_with("$serde_json::private::") {
             return self.leaf(Leaf::Any, |json| {
                 json.deserialize_newtype_struct(name, visitor)
