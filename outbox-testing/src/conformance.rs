@@ -159,6 +159,12 @@ macro_rules! conformance {
             a_store_tells_the_clock_that_due_times_and_leases_go_by,
         }
     };
+    // Public functions for the tests that this macro emits in other crates.
+    (@export (): $($case:ident,)+) => {$(
+        pub async fn $case(store: &dyn $crate::__runtime::OutboxRepository, clock: &$crate::ManualClock) {
+            super::$case(store, clock).await;
+        }
+    )+};
     (@names (): $($case:ident,)+) => {
         [$(::std::stringify!($case)),+]
     };
@@ -167,7 +173,7 @@ macro_rules! conformance {
         $(
             let holds = ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| {
                 $crate::run_case($make_store, |store, clock| {
-                    ::std::boxed::Box::pin($crate::cases::$case(store, clock))
+                    ::std::boxed::Box::pin($crate::cases::all::$case(store, clock))
                 });
             }));
             if holds.is_err() {
@@ -180,7 +186,7 @@ macro_rules! conformance {
         #[test]
         fn $case() {
             $crate::run_case($make_store, |store, clock| {
-                ::std::boxed::Box::pin($crate::cases::$case(store, clock))
+                ::std::boxed::Box::pin($crate::cases::all::$case(store, clock))
             });
         }
     )+};

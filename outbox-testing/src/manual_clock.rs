@@ -40,15 +40,15 @@ pub struct ManualClock(Arc<Shared>);
 struct Shared {
     state: Mutex<State>,
     /// Changes whenever a sleeper falls asleep, for [`ManualClock::until_asleep`].
-    bedtime: watch::Sender<u64>,
+    sleeps: watch::Sender<u64>,
 }
 
 struct State {
     /// In nanoseconds, so that steps below a microsecond add up. Reads and comparisons truncate it.
     exact: DateTime<Utc>,
     /// The sleepers by deadline, in the order in which they wake.
-    sleepers: BTreeMap<Bed, Waker>,
-    fallen_asleep: u64,
+    sleepers: BTreeMap<SleeperKey, Waker>,
+    sleeper_count: u64,
 }
 
 impl State {
@@ -58,7 +58,7 @@ impl State {
 }
 
 /// A deadline in whole microseconds, and a number unique to the sleeper.
-type Bed = (DateTime<Utc>, u64);
+type SleeperKey = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
@@ -71,16 +71,16 @@ impl ManualClock {
             state: Mutex::new(State {
                 exact: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
                 sleepers: BTreeMap::new(),
-                fallen_asleep: 0,
+                sleeper_count: 0,
             }),
-            bedtime: watch::Sender::new(0),
+            sleeps: watch::Sender::new(0),
         }))
     }
 
     /// Moves the clock forward and wakes all sleepers that are due. If several threads advance the
     /// clock at once, it moves by the sum of their steps. Steps below a microsecond add up.
     pub fn advance(&self, duration: Duration) {
-        self.turn(|now| {
+        self.update(|now| {
             let step = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
             clock::shifted(now, step)
         });
@@ -88,11 +88,11 @@ impl ManualClock {
 
     /// Sets the clock, forward or backward, and wakes all sleepers that are due.
     pub fn set(&self, now: DateTime<Utc>) {
-        self.turn(|_| now);
+        self.update(|_| now);
     }
 
     /// Reads and moves the clock atomically.
-    fn turn(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
+    fn update(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
         let mut state = self.state();
         state.exact = to(state.exact);
         let now = state.now();
@@ -106,14 +106,14 @@ impl ManualClock {
     /// that it does before is done.
     pub async fn until_asleep(&self, deadline: DateTime<Utc>) {
         let deadline = clock::up_to_micros(deadline);
-        let mut bedtime = self.0.bedtime.subscribe();
+        let mut sleeps = self.0.sleeps.subscribe();
         let asleep = |_: &u64| {
             let state = self.state();
-            let mut until_then = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
-            until_then.next().is_some()
+            let mut matching = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
+            matching.next().is_some()
         };
         // Cannot fail: the sender belongs to `self`.
-        let _ = bedtime.wait_for(asleep).await;
+        let _ = sleeps.wait_for(asleep).await;
     }
 
     /// The earliest deadline of all sleepers. A test with nothing else to wait for sets the clock
@@ -121,7 +121,7 @@ impl ManualClock {
     #[must_use]
     pub fn next_deadline(&self) -> Option<DateTime<Utc>> {
         let state = self.state();
-        state.sleepers.first_key_value().map(|(bed, _)| bed.0)
+        state.sleepers.first_key_value().map(|(key, _)| key.0)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,7 +151,7 @@ impl Clock for ManualClock {
         Box::pin(Sleeper {
             clock: self.clone(),
             deadline: clock::up_to_micros(deadline),
-            bed: None,
+            key: None,
         })
     }
 }
@@ -160,7 +160,7 @@ struct Sleeper {
     clock: ManualClock,
     deadline: DateTime<Utc>,
     /// Set on the first poll.
-    bed: Option<Bed>,
+    key: Option<SleeperKey>,
 }
 
 impl Future for Sleeper {
@@ -173,19 +173,19 @@ impl Future for Sleeper {
             return Poll::Ready(());
         }
         let deadline = self.deadline;
-        let bed = *self.bed.get_or_insert_with(|| {
-            state.fallen_asleep += 1;
-            (deadline, state.fallen_asleep)
+        let key = *self.key.get_or_insert_with(|| {
+            state.sleeper_count += 1;
+            (deadline, state.sleeper_count)
         });
         let fallen_asleep = state
             .sleepers
-            .insert(bed, context.waker().clone())
+            .insert(key, context.waker().clone())
             .is_none();
         drop(state);
         if fallen_asleep {
             clock
                 .0
-                .bedtime
+                .sleeps
                 .send_modify(|count| *count = count.wrapping_add(1));
         }
         Poll::Pending
@@ -194,8 +194,8 @@ impl Future for Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        if let Some(bed) = self.bed {
-            self.clock.state().sleepers.remove(&bed);
+        if let Some(key) = self.key {
+            self.clock.state().sleepers.remove(&key);
         }
     }
 }

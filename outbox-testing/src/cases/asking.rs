@@ -13,7 +13,7 @@ use outbox_runtime::WaitsFor;
 use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use outbox_runtime::{EntityId, Order};
 
-pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
     let a = create(store, event(1)).await;
     let b = create(store, event(2).with_priority(1)).await;
     let c = create(store, NewEvent::new("other", 2, "u2", Operation::Create)).await;
@@ -46,7 +46,7 @@ pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &Manu
     assert_eq!(ids(listed.unwrap()), [b.id]);
 }
 
-pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
     let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
     let completed = create(store, event(1)).await;
     complete(store, &claim_one(store).await).await;
@@ -80,7 +80,7 @@ pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &Manua
     }
 }
 
-pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
     for entity in 1..=5 {
         create(store, event(entity)).await;
     }
@@ -103,7 +103,7 @@ pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
     }
 }
 
-pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
+pub(super) async fn the_first_completion_is_told_as_long_as_it_is_kept(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -123,7 +123,10 @@ pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
     assert_eq!(store.oldest_completed().await.unwrap(), None);
 }
 
-pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn the_event_types_are_those_of_what_waits_each_once(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let of = |event_type: &'static str, entity| {
         NewEvent::new(event_type, entity, "u1", Operation::Update)
     };
@@ -142,7 +145,10 @@ pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>,
     assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
 }
 
-pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn pending_deletes_are_those_the_service_was_not_told(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let delete = |entity| NewEvent::new("test", entity, "u1", Operation::Delete);
     create(store, delete(1)).await;
     create(store, event(2)).await;
@@ -169,7 +175,7 @@ pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>
     assert_eq!(pending(Some("u1")).await, [2]);
 }
 
-pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
     let oldest = clock.now();
     for entity in 1..=4 {
         create(store, event(entity)).await;
@@ -203,7 +209,7 @@ pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock
     assert_eq!(nobody.oldest_pending_date, None);
 }
 
-pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
     let old = create(store, event(1)).await;
     clock.advance(SECOND);
     let second = create(store, event(2)).await;
@@ -218,7 +224,7 @@ pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &M
     assert_eq!(store.stale_events(None).await.unwrap(), [old, second]);
 }
 
-pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
+pub(super) async fn next_due_tells_the_earliest_due_time_or_lease_end(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -236,7 +242,10 @@ pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
     assert_eq!(store.next_due(&others).await.unwrap(), Some(ends));
 }
 
-pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_explanation_names_what_an_entity_waits_for(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let entity = EntityId::from(1);
     let explain = async || {
         let explanation = store.explain(&entity, None).await.unwrap();
@@ -267,7 +276,10 @@ pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clo
     assert_eq!(others.waits_for, WaitsFor::Nothing);
 }
 
-pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_commit_is_noticed_by_who_waits_for_a_change(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let seen = store.revision();
     let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
     assert_ne!(now, seen);
@@ -275,7 +287,7 @@ pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: 
     assert_ne!(store.changed(seen).await, seen);
 }
 
-pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
+pub(super) async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     store: Store<'_>,
     _: &ManualClock,
 ) {

@@ -16,7 +16,10 @@ use outbox_runtime::{Coalesce, EntityId, Order};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
 use outbox_runtime::{Disposition, Settled};
 
-pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn marking_by_hand_goes_through_the_same_states(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = create(store, event(1)).await;
     let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
     assert_eq!(claimed.event, fetch(store, &created).await);
@@ -37,7 +40,7 @@ pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, cloc
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
+pub(super) async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -65,7 +68,7 @@ pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
+pub(super) async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -86,7 +89,7 @@ pub async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
     refused(dead.id).await;
 }
 
-pub async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
+pub(super) async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -112,7 +115,7 @@ pub async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
     assert_eq!(reset.next_attempt_at, clock.now(), "due now");
 }
 
-pub async fn an_event_behind_another_cannot_be_marked_as_processing(
+pub(super) async fn an_event_behind_another_cannot_be_marked_as_processing(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -124,7 +127,7 @@ pub async fn an_event_behind_another_cannot_be_marked_as_processing(
     assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
 }
 
-pub async fn events_of_one_user_become_those_of_another_in_order(
+pub(super) async fn events_of_one_user_become_those_of_another_in_order(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -164,7 +167,7 @@ pub async fn events_of_one_user_become_those_of_another_in_order(
     assert_eq!(ids(&claim(store, 10).await), [later.id]);
 }
 
-pub async fn events_with_a_handler_are_not_given_to_another_user(
+pub(super) async fn events_with_a_handler_are_not_given_to_another_user(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -181,7 +184,7 @@ pub async fn events_with_a_handler_are_not_given_to_another_user(
     assert_eq!(fetch(store, &claimed.event).await.user_id, "u2");
 }
 
-pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
     let dead = create(store, event(1)).await;
     let behind = create(store, event(1)).await;
     let dead_too = create(store, event(3)).await;
@@ -208,7 +211,7 @@ pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
     );
 }
 
-pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
+pub(super) async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -244,7 +247,10 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     assert_eq!(refused.kind(), StoreErrorKind::Conflict, "a handler has it");
 }
 
-pub async fn deleting_the_first_event_lets_the_next_one_go(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn deleting_the_first_event_lets_the_next_one_go(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let first = create(store, event(1)).await;
     let second = create(store, event(1)).await;
     assert!(store.delete_event(first.id).await.unwrap());
@@ -252,7 +258,10 @@ pub async fn deleting_the_first_event_lets_the_next_one_go(store: Store<'_>, _: 
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub async fn deleting_by_entity_and_by_user_deletes_just_those(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn deleting_by_entity_and_by_user_deletes_just_those(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for entity in [1, 1, 2, 3] {
         create(store, event(entity)).await;
     }
@@ -268,7 +277,10 @@ pub async fn deleting_by_entity_and_by_user_deletes_just_those(store: Store<'_>,
     assert_eq!(deleted.unwrap(), 1);
 }
 
-pub async fn clean_up_deletes_only_old_completed_events(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn clean_up_deletes_only_old_completed_events(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let old = create(store, event(1)).await;
     complete(store, &claim_one(store).await).await;
     clock.advance(SECOND);
@@ -282,7 +294,10 @@ pub async fn clean_up_deletes_only_old_completed_events(store: Store<'_>, clock:
     fetch(store, &pending).await;
 }
 
-pub async fn what_was_completed_is_counted_beyond_clean_up(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn what_was_completed_is_counted_beyond_clean_up(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let completed = async |user: Option<&str>| {
         let statistics = store.statistics(user).await.unwrap();
         (statistics.completed_count, statistics.completed_total)
@@ -318,7 +333,10 @@ fn change_of(entity: i64, order: Order, text: &str) -> NewEvent {
         .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
 }
 
-pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn what_changed_since_it_was_seen_is_not_deleted(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let mut seen = Vec::new();
     for entity in 1..=6 {
         seen.push(create(store, change_of(entity, Order::Entity, "old")).await);
@@ -350,7 +368,7 @@ pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clo
     assert_eq!(newest.created_at, clock.now());
 }
 
-pub async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
+pub(super) async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -375,7 +393,7 @@ pub async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
     }
 }
 
-pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
+pub(super) async fn an_edit_of_what_changed_since_it_was_read_is_refused(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -406,7 +424,10 @@ pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
     assert_eq!(fetch(store, &seen).await, stored);
 }
 
-pub async fn fewer_attempts_than_were_used_allow_one_more(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn fewer_attempts_than_were_used_allow_one_more(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let event = create(store, event(1)).await;
     for _ in 0..3 {
         let claimed = store.mark_as_processing(event.id, LEASE).await.unwrap();

@@ -30,7 +30,10 @@ async fn count(store: Store<'_>) -> u64 {
     store.statistics(None).await.unwrap().total_events
 }
 
-pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_update_folds_into_what_nobody_has_claimed(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     for (order, operation) in [
         (Order::Entity, Operation::Create),
         (Order::Entity, Operation::Update),
@@ -61,7 +64,7 @@ pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, cloc
     assert_eq!(count(store).await, 4);
 }
 
-pub async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &ManualClock) {
     let first = create(store, change(Operation::Create, "1")).await;
     clock.advance(SECOND);
     let delete = change(Operation::Delete, "2");
@@ -88,7 +91,7 @@ pub async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &Manual
     assert_eq!(claim_one(store).await.event.id, anew.id);
 }
 
-pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     let folded = create(store, change(Operation::Delete, "2")).await;
     assert_eq!(folded.id, first.id);
@@ -104,7 +107,7 @@ pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &Manu
     assert_eq!(claimed.event.operation, Operation::Delete);
 }
 
-pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
+pub(super) async fn an_event_that_was_ever_claimed_is_never_folded_into(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -133,7 +136,10 @@ pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
     }
 }
 
-pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn events_to_two_destinations_are_both_delivered(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let to = |destination: Option<&str>, text: &'static str| {
         let change = change(Operation::Update, text);
         match destination {
@@ -164,7 +170,10 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
     assert!(matches!(elsewhere, Err(EnqueueError::Conflict { .. })));
 }
 
-pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn nothing_folds_over_an_event_that_stands_between(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let first = create(store, change(Operation::Update, "1")).await;
     create(store, NewEvent::new("share", 1, "u1", Operation::Update)).await;
     let last = create(store, change(Operation::Update, "2")).await;
@@ -194,7 +203,7 @@ pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _
     assert_eq!(count(store).await, 6 + 2);
 }
 
-pub async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     let plain = change(Operation::Update, "2").with_coalesce(Coalesce::Never);
     let plain = create(store, plain).await;
@@ -202,7 +211,7 @@ pub async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualCloc
     assert_eq!(content(&fetch(store, &first).await), "1");
 }
 
-pub async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
+pub(super) async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -226,7 +235,10 @@ pub async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
     assert_eq!(content(&claim_one(store).await.event), "4");
 }
 
-pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn enqueueing_again_what_was_folded_changes_nothing(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let changes = ["1", "2", "3"].map(|content| change(Operation::Update, content));
     for change in &changes {
         create(store, change.clone()).await;

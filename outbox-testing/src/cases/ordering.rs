@@ -35,7 +35,7 @@ async fn fail(store: Store<'_>, claim: &Claim, clock: &ManualClock) {
     assert_eq!(settle(store, claim, failed).await, Settled::Recorded);
 }
 
-pub async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entities(
+pub(super) async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entities(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -59,7 +59,10 @@ pub async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entiti
     assert_eq!(entities(&claim(store, 9).await), [3]);
 }
 
-pub async fn the_order_of_one_user_holds_up_no_other_user(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn the_order_of_one_user_holds_up_no_other_user(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for user in ["u1", "u2", "u1", "u2"] {
         let new = NewEvent::new("note", 1, user, Operation::Update).with_order(Order::User);
         create(store, new).await;
@@ -72,7 +75,7 @@ pub async fn the_order_of_one_user_holds_up_no_other_user(store: Store<'_>, _: &
     assert_eq!(users, ["u1", "u2"]);
 }
 
-pub async fn unordered_events_neither_wait_nor_are_waited_for(
+pub(super) async fn unordered_events_neither_wait_nor_are_waited_for(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -91,7 +94,7 @@ pub async fn unordered_events_neither_wait_nor_are_waited_for(
     assert_eq!(ids(&claim(store, 9).await), [second.id]);
 }
 
-pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
+pub(super) async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -127,7 +130,7 @@ pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     }
 }
 
-pub async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
+pub(super) async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -145,7 +148,7 @@ pub async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
     }
 }
 
-pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
+pub(super) async fn a_skipped_event_that_is_retried_never_runs_beside_another(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -201,7 +204,7 @@ pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualClock) {
     for on_dead in [OnDead::Hold, OnDead::Skip] {
         let created = create(store, event(1).with_on_dead(on_dead)).await;
         settle(store, &claim_one(store).await, buried()).await;
@@ -216,7 +219,7 @@ pub async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualCl
     }
 }
 
-pub async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClock) {
     let explain = async |entity: i64| {
         let explanation = store.explain(&EntityId::from(entity), None).await.unwrap();
         (explanation.undelivered, explanation.waits_for)

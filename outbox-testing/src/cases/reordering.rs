@@ -43,7 +43,7 @@ async fn fail(store: Store<'_>, claim: &Claim, clock: &ManualClock) {
     assert_eq!(settle(store, claim, failed).await, Settled::Recorded);
 }
 
-pub async fn types_of_different_orders_do_not_wait_for_each_other(
+pub(super) async fn types_of_different_orders_do_not_wait_for_each_other(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -78,7 +78,7 @@ pub async fn types_of_different_orders_do_not_wait_for_each_other(
     }
 }
 
-pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
+pub(super) async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -132,7 +132,7 @@ pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
     }
 }
 
-pub async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &ManualClock) {
     for (was, is) in changes() {
         let older = [
             ordered(store, 1, was).await,
@@ -179,7 +179,10 @@ pub async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &M
     }
 }
 
-pub async fn an_older_event_that_is_gone_lets_the_newer_one_go(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_older_event_that_is_gone_lets_the_newer_one_go(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let skippable = event(1).with_order(was).with_on_dead(OnDead::Skip);
         create(store, skippable).await;
@@ -208,7 +211,7 @@ pub async fn an_older_event_that_is_gone_lets_the_newer_one_go(store: Store<'_>,
     }
 }
 
-pub async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones(
+pub(super) async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -248,7 +251,10 @@ pub async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newe
     }
 }
 
-pub async fn nothing_folds_over_an_event_of_another_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn nothing_folds_over_an_event_of_another_order(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let change = |order, content: &str| {
             NewEvent::new("draft", 1, "u1", Operation::Update)
@@ -275,7 +281,10 @@ pub async fn nothing_folds_over_an_event_of_another_order(store: Store<'_>, _: &
     }
 }
 
-pub async fn a_change_of_owner_keeps_the_older_events_first(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_change_of_owner_keeps_the_older_events_first(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let of =
             |user: &str, order| NewEvent::new("note", 1, user, Operation::Update).with_order(order);

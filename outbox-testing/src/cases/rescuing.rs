@@ -13,7 +13,7 @@ use outbox_runtime::Rescued;
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use outbox_runtime::{Disposition, Settled};
 
-pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
+pub(super) async fn a_rescue_makes_events_of_the_dead_claimable_again(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -32,7 +32,7 @@ pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
     assert_eq!(claim_one(store).await.event.attempt_count, 1);
 }
 
-pub async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
+pub(super) async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -52,7 +52,7 @@ pub async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
     assert_eq!((statistics.failed_count, statistics.pending_count), (1, 0));
 }
 
-pub async fn a_rescue_buries_what_crashed_as_often_as_it_may(
+pub(super) async fn a_rescue_buries_what_crashed_as_often_as_it_may(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -72,7 +72,7 @@ pub async fn a_rescue_buries_what_crashed_as_often_as_it_may(
     assert_eq!(store.statistics(None).await.unwrap().dead_count, 1);
 }
 
-pub async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
     let now = clock.now();
     let refusal = Refusal::new(RefusalClass::Timeout, "30 s");
     let again = [
@@ -114,7 +114,7 @@ pub async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &Manua
     }
 }
 
-pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let _dead = claim_one(store).await;
@@ -128,7 +128,10 @@ pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualC
 /// Sets the clock back while events are claimed, due and waiting.
 const SET_BACK: TimeDelta = TimeDelta::hours(1);
 
-pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_clock_that_is_set_back_prolongs_no_lease(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = create(store, event(1)).await;
     let _dead = claim_one(store).await;
     clock.set(clock.now() - SET_BACK);
@@ -140,7 +143,7 @@ pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock:
     assert_eq!(claim_one(store).await.event.id, created.id);
 }
 
-pub async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
+pub(super) async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -155,7 +158,7 @@ pub async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
     complete(store, &live).await;
 }
 
-pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
+pub(super) async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -170,7 +173,10 @@ pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_reset_gives_a_dead_event_all_its_attempts(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let first = create(store, event(1)).await;
     let second = create(store, event(1)).await;
     let done = create(store, event(2)).await;
@@ -190,7 +196,7 @@ pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock
     assert_eq!(claims[0].event.id, first.id, "order is kept");
 }
 
-pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
+pub(super) async fn a_reset_forgets_all_that_was_counted_against_an_event(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -233,7 +239,10 @@ pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
     assert_eq!((stored.deferred_since, stored.last_refusal), (None, None));
 }
 
-pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_worker_that_rescues_keeps_what_it_holds(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -271,7 +280,10 @@ pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: 
     assert_eq!(renewed, expected);
 }
 
-pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_rescue_of_some_leases_leaves_the_others(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;

@@ -110,7 +110,10 @@ async fn takes(
     assert_eq!(due.is_some(), !expected.is_empty(), "due: {request:?}");
 }
 
-pub async fn a_claim_takes_only_what_its_selectors_select(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_only_what_its_selectors_select(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     for selector in selectors() {
@@ -131,7 +134,7 @@ pub async fn a_claim_takes_only_what_its_selectors_select(store: Store<'_>, _: &
     .await;
 }
 
-pub async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     let selectors = selectors();
@@ -161,7 +164,10 @@ pub async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &Manual
     .await;
 }
 
-pub async fn as_many_selectors_as_there_are_can_be_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn as_many_selectors_as_there_are_can_be_left_out(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let events = one_of_each(store).await;
     let mut request = ClaimRequest::new(99, LEASE);
     for number in 0..400 {
@@ -184,7 +190,10 @@ pub async fn as_many_selectors_as_there_are_can_be_left_out(store: Store<'_>, _:
     .await;
 }
 
-pub async fn the_next_due_time_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn the_next_due_time_is_that_of_what_is_asked_for(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     for (entity, destination) in [(1, "a"), (2, "b")] {
         let delay = SECOND * u32::try_from(entity).unwrap();
         let event = event(entity)
@@ -209,7 +218,7 @@ pub async fn the_next_due_time_is_that_of_what_is_asked_for(store: Store<'_>, cl
     }
 }
 
-pub async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_turns(
+pub(super) async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_turns(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -223,7 +232,7 @@ pub async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_tu
     assert_eq!(exchange.claimed.unwrap().len(), 8);
 }
 
-pub async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
     for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u3"), (4, "u1")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
         create(store, event.with_priority(9 - entity)).await;
@@ -272,7 +281,7 @@ async fn probe(store: Store<'_>, clock: &ManualClock, order: ClaimOrder) -> i64 
     entity
 }
 
-pub async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago(
+pub(super) async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -305,7 +314,7 @@ pub async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what
     }
 }
 
-pub async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
+pub(super) async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -323,7 +332,7 @@ pub async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
     }
 }
 
-pub async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
     let events = one_of_each(store).await;
     let notes_to_a = Selector::new()
         .event_types(only(&["note"]))

@@ -14,7 +14,7 @@ use outbox_runtime::Rescued;
 use outbox_runtime::{DeadReason, OutboxStatus, Refusal, RefusalClass};
 use outbox_runtime::{Disposition, Settled};
 
-pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
+pub(super) async fn a_delivery_is_recorded_and_lets_the_next_event_go(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -30,7 +30,7 @@ pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let claimed = claim_one(store).await;
     let due = after(clock.now(), SECOND);
@@ -50,7 +50,7 @@ pub async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &Manual
     assert_eq!(claim_one(store).await.event.attempt_count, 2);
 }
 
-pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
     let first = create(store, event(1)).await;
     create(store, event(1)).await;
     create(store, event(2).with_priority(-1)).await;
@@ -65,7 +65,7 @@ pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &Manua
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
+pub(super) async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -87,7 +87,7 @@ pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     assert_eq!(entities(&claim(store, 9).await), [2]);
 }
 
-pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let refused = |class, message: &str| Disposition::GiveBack {
         next_attempt_at: None,
@@ -124,7 +124,7 @@ pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualCl
     assert_eq!(stored.last_refusal, Some(refusal));
 }
 
-pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
+pub(super) async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -174,7 +174,7 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
     assert_eq!(store.statistics(Some("u1")).await.unwrap().deferred, 0);
 }
 
-pub async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     for snoozes in 1..=10 {
         let later = after(clock.now(), SECOND);
@@ -201,7 +201,7 @@ pub async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualC
     assert_eq!((statistics.snoozed_often, statistics.dead_count), (0, 1));
 }
 
-pub async fn an_outcome_after_the_lease_ended_is_not_recorded(
+pub(super) async fn an_outcome_after_the_lease_ended_is_not_recorded(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -218,7 +218,7 @@ pub async fn an_outcome_after_the_lease_ended_is_not_recorded(
     );
 }
 
-pub async fn an_outcome_under_an_older_claim_is_not_recorded(
+pub(super) async fn an_outcome_under_an_older_claim_is_not_recorded(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -236,7 +236,7 @@ pub async fn an_outcome_under_an_older_claim_is_not_recorded(
     assert_eq!(settled, Settled::LeaseLost, "an outcome is recorded once");
 }
 
-pub async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     let claimed = claim_one(store).await;
     clock.advance(LEASE - SECOND);
@@ -247,7 +247,7 @@ pub async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualCloc
     complete(store, &claimed).await;
 }
 
-pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -266,7 +266,7 @@ pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClo
     assert_eq!(extended, [None], "it was taken back");
 }
 
-pub async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
+pub(super) async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -8,7 +8,7 @@ use outbox_runtime::OutboxStatus;
 use outbox_runtime::{Disposition, Settlement};
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 
-pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
+pub(super) async fn a_suspended_store_answers_nothing_until_it_is_resumed(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -54,7 +54,7 @@ pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
     assert_eq!(claim(store, 9).await.len(), 1);
 }
 
-pub async fn resuming_a_store_that_is_not_suspended_changes_nothing(
+pub(super) async fn resuming_a_store_that_is_not_suspended_changes_nothing(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -64,7 +64,7 @@ pub async fn resuming_a_store_that_is_not_suspended_changes_nothing(
     assert_eq!(created.status, OutboxStatus::Pending);
 }
 
-pub async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
+pub(super) async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

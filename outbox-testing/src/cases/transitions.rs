@@ -37,7 +37,7 @@ const CAUSES: [Cause; 15] = [
 /// crash in a row.
 const MAX_ATTEMPTS: u32 = 2;
 
-pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
+pub(super) async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -48,7 +48,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
         for (attempts, crashed) in counts {
             for cause in CAUSES {
                 entity += 1;
-                let found = bring(store, clock, entity, *status, attempts, crashed).await;
+                let found = event_in_state(store, clock, entity, *status, attempts, crashed).await;
                 let Some((before, lease)) = found else {
                     continue;
                 };
@@ -59,7 +59,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
                 if !folds {
                     behind = Some(create(store, event(entity)).await);
                 }
-                let accepted = cause_it(store, clock, cause, &before, lease).await;
+                let accepted = trigger(store, clock, cause, &before, lease).await;
                 let what = format!(
                     "{cause:?} of a {status} event after {attempts} attempts, crashed: {crashed}"
                 );
@@ -77,7 +77,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
                     None => create(store, event(entity)).await,
                 };
                 if !folds || accepted {
-                    check_those_behind(store, after.as_ref(), &behind, &what).await;
+                    check_next_event(store, after.as_ref(), &behind, &what).await;
                 }
                 let user_id = &before.user_id;
                 store.delete_all_events_for_user(user_id).await.unwrap();
@@ -92,7 +92,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
 /// Creates an event with this status and number of counted attempts, with a crash before the last
 /// attempt if `crashed`. Returns it with the lease under which it was last held, or `None` if the
 /// state is unreachable.
-async fn bring(
+async fn event_in_state(
     store: Store<'_>,
     clock: &ManualClock,
     entity: i64,
@@ -151,7 +151,7 @@ fn failed(clock: &ManualClock) -> Disposition {
 }
 
 /// Triggers the cause through the store's own methods. Returns whether the store reports success.
-async fn cause_it(
+async fn trigger(
     store: Store<'_>,
     clock: &ManualClock,
     cause: Cause,
@@ -241,7 +241,7 @@ fn check(row: &Transition, before: &OutboxEvent, after: Option<&OutboxEvent>, wh
 
 /// Checks that the next event of the entity can be claimed exactly if the one before it does not
 /// block it.
-async fn check_those_behind(
+async fn check_next_event(
     store: Store<'_>,
     first: Option<&OutboxEvent>,
     behind: &OutboxEvent,

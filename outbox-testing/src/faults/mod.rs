@@ -82,8 +82,8 @@ impl FaultStore {
 
     /// Injects random faults from now on.
     #[must_use]
-    pub fn with_chance(self, rates: FaultRates, draw: SeededRng) -> Self {
-        self.plan().by_chance(rates, draw);
+    pub fn with_chance(self, rates: FaultRates, rng: SeededRng) -> Self {
+        self.plan().by_chance(rates, rng);
         self
     }
 

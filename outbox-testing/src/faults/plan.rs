@@ -83,8 +83,8 @@ impl FaultRates {
         self
     }
 
-    fn draw(&self, draw: &mut SeededRng) -> Option<Fault> {
-        let mut at = draw.below(1_000) as u32;
+    fn draw(&self, rng: &mut SeededRng) -> Option<Fault> {
+        let mut at = rng.below(1_000) as u32;
         let mut comes = |rate: u32| {
             let comes = at < rate;
             at = at.saturating_sub(rate);
@@ -96,8 +96,8 @@ impl FaultRates {
             Some(Fault::FailAfterCommit)
         } else if comes(self.delays) {
             let longest = u64::try_from(self.longest_delay.as_millis()).unwrap_or(u64::MAX);
-            let delay = Duration::from_millis(draw.below(longest.saturating_add(1)));
-            Some(if draw.chance(500) {
+            let delay = Duration::from_millis(rng.below(longest.saturating_add(1)));
+            Some(if rng.chance(500) {
                 Fault::Delay(delay)
             } else {
                 Fault::DelayAnswer(delay)
@@ -166,8 +166,8 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn by_chance(&mut self, rates: FaultRates, draw: SeededRng) {
-        self.by_chance = Some((rates, draw));
+    pub(super) fn by_chance(&mut self, rates: FaultRates, rng: SeededRng) {
+        self.by_chance = Some((rates, rng));
     }
 
     pub(super) fn next(&mut self, call: StoreCall, faults: impl Iterator<Item = Fault>) {
@@ -183,8 +183,8 @@ impl Plan {
     pub(super) fn strike(&mut self, call: StoreCall) -> Option<Fault> {
         let planned = self.next.get_mut(&call).and_then(VecDeque::pop_front);
         let fault = planned.or_else(|| {
-            let (rates, draw) = self.by_chance.as_mut()?;
-            rates.draw(draw)
+            let (rates, rng) = self.by_chance.as_mut()?;
+            rates.draw(rng)
         })?;
         if fault != Fault::Stale {
             self.injected.count(fault);

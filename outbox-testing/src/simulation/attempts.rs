@@ -18,11 +18,11 @@ pub(super) struct Attempts {
     begun: u64,
     answered: u64,
     /// Attempts that ended without a call of the service.
-    unasked: u64,
+    uncalled: u64,
     /// Attempts that the service accepted, and answered so.
     accepted: u64,
     /// Of these, attempts that their handler reported as failed.
-    accepted_in_vain: u64,
+    accepted_but_failed: u64,
     evidence: Evidence,
 }
 
@@ -70,11 +70,11 @@ struct UnderWay {
     /// The event as its handler received it.
     event: OutboxEvent,
     /// The state of its call to the remote service, if there was one.
-    asked: Option<Asked>,
+    call: Option<ServiceCall>,
 }
 
 #[derive(Clone, Copy)]
-enum Asked {
+enum ServiceCall {
     /// The service has not answered yet.
     Waiting,
     Answered(Option<RemoteError>),
@@ -110,7 +110,7 @@ impl Attempt {
         let under_way = UnderWay {
             process: process.to_owned(),
             event: event.clone(),
-            asked: None,
+            call: None,
         };
         attempts.under_way.insert(number, under_way);
         let key = (process.to_owned(), event.id);
@@ -134,13 +134,13 @@ impl Attempt {
         ledger.trace(format_args!("{} handled {label}: {told}", self.process));
         let mut book = ledger.book();
         let under_way = book.attempts.under_way.remove(&self.number);
-        let asked = under_way.and_then(|attempt| attempt.asked);
+        let call = under_way.and_then(|attempt| attempt.call);
         book.attempts.answered += 1;
-        book.attempts.unasked += u64::from(asked.is_none());
+        book.attempts.uncalled += u64::from(call.is_none());
         let done = matches!(delivery, None | Some(Delivery::Obsolete));
-        let accepted_now = matches!(asked, Some(Asked::Answered(None)));
+        let accepted_now = matches!(call, Some(ServiceCall::Answered(None)));
         book.attempts.accepted += u64::from(accepted_now);
-        book.attempts.accepted_in_vain += u64::from(accepted_now && !done);
+        book.attempts.accepted_but_failed += u64::from(accepted_now && !done);
         book.report.remote_faults += u64::from(!done);
         let token = event.lease_token.unwrap_or_default();
         book.answers.insert((event.id, token), done);
@@ -152,7 +152,8 @@ impl Attempt {
         }
         let accepted = book.has_accepted(event.id);
         drop(book);
-        if let (Some(Delivery::Permanent), Some(Asked::Answered(Some(error)))) = (delivery, asked)
+        if let (Some(Delivery::Permanent), Some(ServiceCall::Answered(Some(error)))) =
+            (delivery, call)
             && passes(error)
         {
             let what = format!(
@@ -160,18 +161,19 @@ impl Attempt {
             );
             ledger.broken(Invariant::TrueAnswer, what);
         }
-        let untrue = match (delivery, asked) {
+        let untrue = match (delivery, call) {
             _ if accepted => None,
-            (None, asked) => Some(format!(
+            (None, call) => Some(format!(
                 "the handler says that {label} is delivered, but the remote service {}",
-                match asked {
+                match call {
                     None => "was not asked".to_owned(),
-                    Some(Asked::Waiting) => "has not answered yet".to_owned(),
-                    Some(Asked::Answered(Some(error))) => format!("did not accept it: {error}"),
-                    Some(Asked::Answered(None)) => "accepted something else".to_owned(),
+                    Some(ServiceCall::Waiting) => "has not answered yet".to_owned(),
+                    Some(ServiceCall::Answered(Some(error))) =>
+                        format!("did not accept it: {error}"),
+                    Some(ServiceCall::Answered(None)) => "accepted something else".to_owned(),
                 }
             )),
-            (Some(Delivery::Obsolete), Some(Asked::Answered(Some(error))))
+            (Some(Delivery::Obsolete), Some(ServiceCall::Answered(Some(error))))
                 if error != RemoteError::Gone =>
             {
                 Some(format!(
@@ -198,11 +200,11 @@ impl Drop for Attempt {
         if evidence.latest.get(&key) == Some(&self.number) {
             evidence.refused(&self.process, attempt.event.id);
         }
-        let is_waiting = matches!(attempt.asked, Some(Asked::Waiting));
+        let is_waiting = matches!(attempt.call, Some(ServiceCall::Waiting));
         // The handler panicked after the service had answered it.
-        if std::thread::panicking() && matches!(attempt.asked, Some(Asked::Answered(None))) {
+        if std::thread::panicking() && matches!(attempt.call, Some(ServiceCall::Answered(None))) {
             book.attempts.accepted += 1;
-            book.attempts.accepted_in_vain += 1;
+            book.attempts.accepted_but_failed += 1;
         }
         if !is_waiting && !std::thread::panicking() {
             book.report.unanswered += 1;
@@ -219,13 +221,13 @@ impl Ledger {
     }
 
     /// Records that an event is sent to the remote service.
-    pub(super) fn asked(&self, process: &str, event: &OutboxEvent) {
+    pub(super) fn service_called(&self, process: &str, event: &OutboxEvent) {
         let label = self.label(event.id);
         let mut book = self.book();
         let known = book.promises.contains_key(&event.id);
         let attempt = book.attempts.latest(process, event.id);
         let handled = attempt.map(|attempt| {
-            attempt.asked = Some(Asked::Waiting);
+            attempt.call = Some(ServiceCall::Waiting);
             attempt.event.clone()
         });
         drop(book);
@@ -252,9 +254,9 @@ impl Ledger {
     }
 
     /// Records the answer of the remote service.
-    pub(super) fn told(&self, process: &str, id: Uuid, error: Option<RemoteError>) {
+    pub(super) fn service_answered(&self, process: &str, id: Uuid, error: Option<RemoteError>) {
         if let Some(attempt) = self.book().attempts.latest(process, id) {
-            attempt.asked = Some(Asked::Answered(error));
+            attempt.call = Some(ServiceCall::Answered(error));
         }
     }
 
@@ -289,9 +291,9 @@ impl Ledger {
         let unanswered = book.report.unanswered;
         let Attempts {
             answered,
-            unasked,
+            uncalled,
             accepted: answered_well,
-            accepted_in_vain,
+            accepted_but_failed,
             ..
         } = book.attempts;
         let accepted = book.promises.values().any(|promise| promise.accepted > 0);
@@ -304,16 +306,16 @@ impl Ledger {
             );
             self.broken(Invariant::InTime, what);
         }
-        if accepted_in_vain >= ENOUGH && accepted_in_vain * 2 > answered_well {
+        if accepted_but_failed >= ENOUGH && accepted_but_failed * 2 > answered_well {
             let what = format!(
-                "{accepted_in_vain} of {answered_well} attempts that the remote service accepted and answered are failures to \
+                "{accepted_but_failed} of {answered_well} attempts that the remote service accepted and answered are failures to \
                  their handlers"
             );
             self.broken(Invariant::TrueAnswer, what);
         }
-        if unasked >= ENOUGH && !accepted {
+        if uncalled >= ENOUGH && !accepted {
             let what = format!(
-                "{unasked} attempts ended without a call of the remote service, and it accepted nothing at all"
+                "{uncalled} attempts ended without a call of the remote service, and it accepted nothing at all"
             );
             self.broken(Invariant::CompletedMeansDelivered, what);
         }

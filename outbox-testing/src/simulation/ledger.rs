@@ -47,10 +47,10 @@ pub(super) struct Book {
 
 /// The state of a row after an outcome was recorded.
 #[derive(Clone, Copy)]
-pub(super) enum Since<'a> {
-    Is(Option<&'a OutboxEvent>),
+pub(super) enum RowAfter<'a> {
+    Current(Option<&'a OutboxEvent>),
     /// The same request claimed it again.
-    MovedOn,
+    ClaimedAgain,
 }
 
 impl Ledger {
@@ -189,7 +189,7 @@ impl Ledger {
         let now = self.clock.now();
         for row in rows {
             if let Some(promise) = self.book().promises.get_mut(&row.id) {
-                promise.is(row);
+                promise.record_row(row);
             }
         }
         for Claim { event, lease } in claims {
@@ -234,7 +234,7 @@ impl Ledger {
         settlement: &Settlement,
         settled: Settled,
         before: Option<&OutboxEvent>,
-        after: Since<'_>,
+        after: RowAfter<'_>,
     ) {
         let Settlement { lease, disposition } = settlement;
         let id = lease.event_id;
@@ -286,8 +286,8 @@ impl Ledger {
         }
         let expected = before.and_then(|before| Transition::of(before, cause)?.to);
         let found = match after {
-            Since::Is(row) => row.map(|row| row.status),
-            Since::MovedOn => expected,
+            RowAfter::Current(row) => row.map(|row| row.status),
+            RowAfter::ClaimedAgain => expected,
         };
         let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
         if completed && !delivered {
@@ -310,7 +310,7 @@ impl Ledger {
     /// Records a rescue. `rows` are the rows of the store after it.
     pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
         let now = self.clock.now();
-        let mut robbed = Vec::new();
+        let mut stolen = Vec::new();
         let mut guard = self.book();
         let book = &mut *guard;
         let promises = &mut book.promises;
@@ -323,7 +323,7 @@ impl Ledger {
                 .unwrap_or(lease.expires_at);
             let held = row.is_some();
             if !held && lease.expires_at > now {
-                robbed.push(*id);
+                stolen.push(*id);
             }
             // A crash is counted separately and does not count as an attempt.
             if !held && let Some(promise) = promises.get_mut(id) {
@@ -332,7 +332,7 @@ impl Ledger {
             held
         });
         drop(guard);
-        for id in robbed {
+        for id in stolen {
             let what = format!("{} was taken from a live worker", self.label(id));
             self.broken(Invariant::OneLease, what);
         }
@@ -359,7 +359,8 @@ impl Ledger {
             return attempt;
         };
         let content = event.fingerprint();
-        let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
+        let same =
+            promise.may_have_content_of(event) && *promise.sent.get_or_insert(content) == content;
         let deleted = promise.deleted;
         // For a worker that was frozen while its lease ended and the clock was set back, the lease
         // still looks valid.
@@ -424,7 +425,7 @@ impl Ledger {
         let waits = |row: &&OutboxEvent| {
             !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
                 && !may_wait(row)
-                && !book.is_held_back(row, rows, &may_wait)
+                && !book.is_blocked(row, rows, &may_wait)
         };
         let label = |row: &OutboxEvent| {
             let label = book.promises.get(&row.id).map(|promise| &promise.label);
@@ -477,7 +478,7 @@ impl Book {
         rows.iter()
             .filter(move |row| row.seq < seq)
             .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
-            .filter(move |(_, promise)| own.is_some_and(|own| own.goes_with(promise)))
+            .filter(move |(_, promise)| own.is_some_and(|own| own.is_ordered_with(promise)))
     }
 
     /// An earlier event that blocks this one.
@@ -491,7 +492,7 @@ impl Book {
             .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
     }
 
-    fn is_held_back(
+    fn is_blocked(
         &self,
         event: &OutboxEvent,
         rows: &[OutboxEvent],
@@ -502,7 +503,7 @@ impl Book {
             OutboxStatus::Completed => false,
             OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
             // The earlier event may be in another lane and be blocked there.
-            _ => may_wait(row) || self.is_held_back(row, rows, may_wait),
+            _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
         })
     }
 }

@@ -59,8 +59,9 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// | [`processor`](Self::processor) | the [builder's defaults](ProcessorBuilder) |
 /// | [`faults`](Self::faults) | see below |
 ///
-/// The default fault rates per thousand calls are 30 failures, 20 failures after the commit, 20
-/// delays of up to 90 s, and 100 stale listings.
+/// The default changes vary in priority, delay, attempts and order. The default fault rates per
+/// thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s, and 100
+/// stale listings.
 ///
 /// # Examples
 ///
@@ -83,8 +84,8 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 ///
 /// let configure = |simulation: Simulation| {
 ///     simulation
-///         .changes(|draw, user| {
-///             let id = draw.below(3) as i64;
+///         .changes(|rng, user| {
+///             let id = rng.below(3) as i64;
 ///             let mood = MoodEntry { id, user_id: user.into(), valence: 0.5 };
 ///             mood.enqueue_update().into_event()
 ///         })
@@ -170,7 +171,7 @@ impl Simulation {
                 .with_delays(20, Duration::from_secs(90))
                 .with_stale_listings(100),
             store: boxed(|clock| async { (MemoryStore::with_clock(clock), ()) }),
-            changes: Box::new(|draw, user| Ok(any_change(draw, user))),
+            changes: Box::new(|rng, user| Ok(any_change(rng, user))),
             handlers: Box::new(|remote| Arc::new(SendAll(remote))),
             configure: Box::new(|builder| builder),
         }
@@ -289,14 +290,14 @@ impl Simulation {
         ledger: &Ledger,
         injected: &mut super::Injected,
     ) -> Result<(), Setup> {
-        let mut draw = SeededRng::new(self.seed);
-        let outside = Builder::new_current_thread().enable_time().build();
-        let outside = outside.map_err(|error| Setup(error.to_string()))?;
+        let mut rng = SeededRng::new(self.seed);
+        let store_runtime = Builder::new_current_thread().enable_time().build();
+        let store_runtime = store_runtime.map_err(|error| Setup(error.to_string()))?;
         // Dropped last, after everything that uses the store.
-        let (store, _guard) = outside.block_on((self.store)(clock.clone()));
+        let (store, _guard) = store_runtime.block_on((self.store)(clock.clone()));
         let banned =
-            (self.users.len() > 1 && draw.chance(150)).then(|| draw.pick(&self.users).clone());
-        let remote = Remote::new(clock.clone(), ledger.clone(), draw.fork(), banned.clone());
+            (self.users.len() > 1 && rng.chance(150)).then(|| rng.pick(&self.users).clone());
+        let remote = Remote::new(clock.clone(), ledger.clone(), rng.fork(), banned.clone());
         let program = Program {
             ledger: ledger.clone(),
             remote,
@@ -306,21 +307,21 @@ impl Simulation {
             configure: self.configure,
         };
         // The first process serves all users, so every event has a process.
-        let single_user = draw.chance(250).then(|| draw.pick(&self.users).clone());
+        let single_user = rng.chance(250).then(|| rng.pick(&self.users).clone());
         let processes = vec![
-            Process::new(&program, "p1".to_owned(), None, &mut draw),
-            Process::new(&program, "p2".to_owned(), single_user, &mut draw),
+            Process::new(&program, "p1".to_owned(), None, &mut rng),
+            Process::new(&program, "p2".to_owned(), single_user, &mut rng),
         ];
         let mut world = World {
             program,
             clock,
-            draw,
+            rng,
             users: self.users,
             banned,
             outages: self.outages,
             changes: self.changes,
             processes,
-            outside,
+            store_runtime,
             set_back: Duration::ZERO,
         };
         let outcome = world.run(self.steps);
@@ -348,20 +349,20 @@ where
 }
 
 /// A random change: of a note, each of which is delivered, or of a draft, whose changes fold.
-fn any_change(draw: &mut SeededRng, user: &str) -> NewEvent {
-    let operation = *draw.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
-    let entity = draw.below(3) as i64;
+fn any_change(rng: &mut SeededRng, user: &str) -> NewEvent {
+    let operation = *rng.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
+    let entity = rng.below(3) as i64;
     let (event_type, coalesce) =
-        *draw.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
-    let order = *draw.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
-    let text = format!(r#"{{"text":"{}"}}"#, draw.word());
+        *rng.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
+    let order = *rng.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
+    let text = format!(r#"{{"text":"{}"}}"#, rng.word());
     NewEvent::new(event_type, entity, user, operation)
         .with_metadata(RawMetadata::from_bytes(text))
-        .with_priority(draw.below(3) as i32)
-        .with_max_attempts(1 + draw.below(5) as u32)
-        .with_delay(Duration::from_secs(draw.below(2) * draw.below(60)))
+        .with_priority(rng.below(3) as i32)
+        .with_max_attempts(1 + rng.below(5) as u32)
+        .with_delay(Duration::from_secs(rng.below(2) * rng.below(60)))
         .with_order(order)
-        .with_on_dead(*draw.pick(&[OnDead::Hold, OnDead::Skip]))
+        .with_on_dead(*rng.pick(&[OnDead::Hold, OnDead::Skip]))
         .with_coalesce(coalesce)
 }
 

@@ -29,16 +29,16 @@ pub(super) enum Part {
 
 impl Outage {
     /// Draws an outage that affects this event.
-    pub(super) fn draw(draw: &mut SeededRng, event: &OutboxEvent) -> Self {
-        let part = match draw.below(6) {
+    pub(super) fn draw(rng: &mut SeededRng, event: &OutboxEvent) -> Self {
+        let part = match rng.below(6) {
             0 | 1 => Part::Everything,
             2 => Part::Type(event.event_type.clone()),
             3 => Part::Destination(event.destination.clone()),
             4 => Part::User(event.user_id.clone()),
             _ => Part::Event(event.id),
         };
-        let after = Duration::from_secs(1 + draw.below(30));
-        let refusal = *draw.pick(&[
+        let after = Duration::from_secs(1 + rng.below(30));
+        let refusal = *rng.pick(&[
             None,
             Some(RemoteError::Offline),
             Some(RemoteError::Unauthenticated),

@@ -41,10 +41,10 @@ pub(super) struct Process {
     pub(super) frozen: bool,
     // In this order: once the runtime is dropped nothing runs any more, so dropping the handle
     // looks like a kill.
-    life: Option<Life>,
+    instance: Option<Instance>,
 }
 
-struct Life {
+struct Instance {
     runtime: Runtime,
     state: State,
 }
@@ -62,7 +62,7 @@ impl Process {
         program: &Program,
         name: String,
         user: Option<String>,
-        draw: &mut SeededRng,
+        rng: &mut SeededRng,
     ) -> Self {
         let watched = Arc::new(Watched {
             inner: Arc::clone(&program.store),
@@ -70,7 +70,7 @@ impl Process {
             process: name.clone(),
             busy: watch::Sender::new(0),
         });
-        let faulty = |rates| FaultStore::new(Arc::clone(&watched)).with_chance(rates, draw.fork());
+        let faulty = |rates| FaultStore::new(Arc::clone(&watched)).with_chance(rates, rng.fork());
         let [store, producer] = [program.faults, program.faults.without_delays()].map(faulty);
         Self {
             name,
@@ -79,12 +79,12 @@ impl Process {
             producer,
             watched,
             frozen: false,
-            life: None,
+            instance: None,
         }
     }
 
     fn start(&mut self, program: &Program) -> Result<(), String> {
-        if self.life.is_some() {
+        if self.instance.is_some() {
             return Ok(());
         }
         let runtime = Builder::new_current_thread().enable_time().build();
@@ -111,13 +111,13 @@ impl Process {
             None => processor.start_all_users(),
         };
         let state = State::Running(running);
-        self.life = Some(Life { runtime, state });
+        self.instance = Some(Instance { runtime, state });
         Ok(())
     }
 
     /// Kills the process: work in progress ends where it is.
     pub(super) fn kill(&mut self, ledger: &Ledger) {
-        if let Some(Life { runtime, state }) = self.life.take() {
+        if let Some(Instance { runtime, state }) = self.instance.take() {
             ledger.forget_attempts(&self.name);
             drop(runtime);
             drop(state);
@@ -127,12 +127,12 @@ impl Process {
 
     /// Starts a graceful stop, which may take a while.
     pub(super) fn stop(&mut self) {
-        self.life = self.life.take().map(|life| Life {
-            state: match life.state {
-                State::Running(running) => State::Stopping(life.runtime.spawn(running.stop())),
+        self.instance = self.instance.take().map(|instance| Instance {
+            state: match instance.state {
+                State::Running(running) => State::Stopping(instance.runtime.spawn(running.stop())),
                 stopping => stopping,
             },
-            ..life
+            ..instance
         });
     }
 
@@ -143,24 +143,23 @@ impl Process {
             return Ok(());
         }
         self.start(program)?;
-        self.rest(&program.ledger);
-        let stopped = self
-            .life
-            .as_ref()
-            .is_some_and(|life| matches!(&life.state, State::Stopping(stop) if stop.is_finished()));
+        self.run_until_idle(&program.ledger);
+        let stopped = self.instance.as_ref().is_some_and(
+            |instance| matches!(&instance.state, State::Stopping(stop) if stop.is_finished()),
+        );
         if stopped {
             let ledger = &program.ledger;
             ledger.trace(format_args!("{} has stopped, and restarts", self.name));
-            self.life = None;
+            self.instance = None;
             self.start(program)?;
-            self.rest(ledger);
+            self.run_until_idle(ledger);
         }
         Ok(())
     }
 
-    fn rest(&self, ledger: &Ledger) {
-        if let Some(life) = &self.life
-            && !life.runtime.block_on(come_to_rest(ledger, &self.watched))
+    fn run_until_idle(&self, ledger: &Ledger) {
+        if let Some(instance) = &self.instance
+            && !instance.runtime.block_on(until_idle(ledger, &self.watched))
         {
             let what = format!("{} keeps working while nothing happens", self.name);
             ledger.broken(Invariant::AtRest, what);
@@ -169,10 +168,12 @@ impl Process {
 
     /// Enqueues an event. The result is available after the next turn.
     pub(super) fn enqueue(&self, ledger: &Ledger, event: NewEvent) {
-        let Some(life) = &self.life else { return };
+        let Some(instance) = &self.instance else {
+            return;
+        };
         ledger.promise(&event);
         let (ledger, store) = (ledger.clone(), self.producer.clone());
-        life.runtime.spawn(async move {
+        instance.runtime.spawn(async move {
             let id = event.id();
             let answer = store.create_event(event).await;
             ledger.enqueued(id, &answer);
@@ -181,10 +182,10 @@ impl Process {
 
     /// Tells the run that something may have changed.
     pub(super) fn nudge(&self, online: bool) {
-        if let Some(Life {
+        if let Some(Instance {
             state: State::Running(running),
             ..
-        }) = &self.life
+        }) = &self.instance
         {
             if online {
                 running.online();
@@ -209,7 +210,7 @@ impl Process {
 }
 
 /// Runs until nothing has happened for a while. Returns `false` if too much happens first.
-async fn come_to_rest(ledger: &Ledger, store: &Watched) -> bool {
+async fn until_idle(ledger: &Ledger, store: &Watched) -> bool {
     let mut busy = store.busy.subscribe();
     let mut quiet = 0;
     for _ in 0..LONGEST_TURN {

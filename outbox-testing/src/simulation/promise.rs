@@ -60,7 +60,7 @@ impl Promise {
     }
 
     /// Whether the event may have this content: its own, or that of a change that folded into it.
-    pub(super) fn may_be(&self, event: &OutboxEvent) -> bool {
+    pub(super) fn may_have_content_of(&self, event: &OutboxEvent) -> bool {
         let own = &self.event;
         match own.coalesce() {
             Coalesce::Latest => {
@@ -73,13 +73,13 @@ impl Promise {
     }
 
     /// Records the current state of its row.
-    pub(super) fn is(&mut self, row: &OutboxEvent) {
+    pub(super) fn record_row(&mut self, row: &OutboxEvent) {
         self.row = Some((row.seq, row.status));
         self.was_dead |= row.status == OutboxStatus::Dead;
     }
 
     pub(super) fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
-        self.is(row);
+        self.record_row(row);
         let label = &self.label;
         if !self.acknowledged && !self.unknown {
             let what = format!("{label} is stored although every attempt to enqueue it failed");
@@ -96,7 +96,7 @@ impl Promise {
             self.completed = true;
         }
         let as_sent = self.sent.is_none_or(|sent| sent == row.fingerprint());
-        if !self.may_be(row) || !as_sent {
+        if !self.may_have_content_of(row) || !as_sent {
             let what = format!("{label} is stored with content that was not enqueued");
             found(Invariant::SameEveryTime, what);
         }
@@ -132,18 +132,18 @@ impl Promise {
             && !self.deleted
             && !self.was_dead
             && self.folded_into.is_none()
-            && self.goes_with(other)
+            && self.is_ordered_with(other)
     }
 
     /// Whether they are delivered in order: they share a lane, or are about the same subject under
     /// two orders.
-    pub(super) fn goes_with(&self, other: &Self) -> bool {
+    pub(super) fn is_ordered_with(&self, other: &Self) -> bool {
         let (own, others) = (&self.event, &other.event);
-        let is_kin = own.order() != others.order()
+        let is_same_subject = own.order() != others.order()
             && own.event_type() == others.event_type()
             && own.entity_id() == others.entity_id()
             && own.user_id() == others.user_id();
-        is_kin || self.lane() == other.lane()
+        is_same_subject || self.lane() == other.lane()
     }
 
     pub(super) fn lane(&self) -> Lane<'_> {

@@ -34,7 +34,7 @@ pub struct Remote {
 }
 
 struct State {
-    draw: SeededRng,
+    rng: SeededRng,
     calm: bool,
     offline: bool,
     /// A refusal that applies in addition to the random behavior.
@@ -90,7 +90,7 @@ impl DeliveryError for RemoteError {
 }
 
 /// The behavior for one request.
-enum Mood {
+enum Behavior {
     Accept,
     AcceptAndAnswerAfter(Duration),
     AcceptAndLoseTheAnswer,
@@ -104,11 +104,11 @@ impl Remote {
     pub(super) fn new(
         clock: ManualClock,
         ledger: Ledger,
-        draw: SeededRng,
+        rng: SeededRng,
         banned: Option<String>,
     ) -> Self {
         let state = State {
-            draw,
+            rng,
             calm: false,
             offline: false,
             outage: None,
@@ -145,36 +145,39 @@ impl Remote {
     ///
     /// Whether the event was accepted is unknown, as with any abandoned request.
     pub async fn send(&self, event: &OutboxEvent) -> Result<(), RemoteError> {
-        let mood = self.state().mood(event);
-        self.ledger.asked(&self.process, event);
-        let answer = self.answer(event, mood).await;
-        self.ledger.told(&self.process, event.id, answer.err());
+        let behavior = self.state().behavior(event);
+        self.ledger.service_called(&self.process, event);
+        let answer = self.answer(event, behavior).await;
+        self.ledger
+            .service_answered(&self.process, event.id, answer.err());
         answer
     }
 
-    async fn answer(&self, event: &OutboxEvent, mood: Mood) -> Result<(), RemoteError> {
+    async fn answer(&self, event: &OutboxEvent, behavior: Behavior) -> Result<(), RemoteError> {
         let accept = || self.ledger.accepted(event.id);
-        match mood {
-            Mood::Accept => accept(),
-            Mood::AcceptAndAnswerAfter(delay) => {
+        match behavior {
+            Behavior::Accept => accept(),
+            Behavior::AcceptAndAnswerAfter(delay) => {
                 accept();
                 let until = clock::after(self.clock.now(), delay);
                 self.clock.sleep_until(until).await;
             }
-            Mood::AcceptAndLoseTheAnswer => {
+            Behavior::AcceptAndLoseTheAnswer => {
                 accept();
                 return Err(RemoteError::Failed);
             }
-            Mood::AcceptAndNeverAnswer => {
+            Behavior::AcceptAndNeverAnswer => {
                 accept();
                 std::future::pending::<()>().await;
             }
-            Mood::NeverAnswer => std::future::pending::<()>().await,
+            Behavior::NeverAnswer => std::future::pending::<()>().await,
             // Skips the panic hook, which would print each panic.
-            Mood::Panic(0) => resume_unwind(Box::new("the client panicked")),
-            Mood::Panic(1) => resume_unwind(Box::new("the client \u{1b}[31mpanicked\0".to_owned())),
-            Mood::Panic(_) => resume_unwind(Box::new(7_u8)),
-            Mood::Refuse(error) => return Err(error),
+            Behavior::Panic(0) => resume_unwind(Box::new("the client panicked")),
+            Behavior::Panic(1) => {
+                resume_unwind(Box::new("the client \u{1b}[31mpanicked\0".to_owned()))
+            }
+            Behavior::Panic(_) => resume_unwind(Box::new(7_u8)),
+            Behavior::Refuse(error) => return Err(error),
         }
         Ok(())
     }
@@ -185,7 +188,7 @@ impl Remote {
             .trace(format_args!("new credentials for {user} are requested"));
         let mut state = self.state();
         let banned = state.banned.as_deref() == Some(user);
-        if banned || (!state.calm && state.draw.chance(300)) {
+        if banned || (!state.calm && state.rng.chance(300)) {
             return Err("no new credentials".into());
         }
         state.revoked.remove(user);
@@ -226,36 +229,36 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self, event: &OutboxEvent) -> Mood {
+    fn behavior(&mut self, event: &OutboxEvent) -> Behavior {
         if let Some(outage) = &self.outage
             && outage.covers(event)
         {
             return match outage.refusal {
-                Some(refusal) => Mood::Refuse(refusal),
-                None => Mood::NeverAnswer,
+                Some(refusal) => Behavior::Refuse(refusal),
+                None => Behavior::NeverAnswer,
             };
         }
         if self.offline {
-            return Mood::Refuse(RemoteError::Offline);
+            return Behavior::Refuse(RemoteError::Offline);
         }
         if self.revoked.contains(&event.user_id) {
-            return Mood::Refuse(RemoteError::Unauthenticated);
+            return Behavior::Refuse(RemoteError::Unauthenticated);
         }
         if self.calm {
-            return Mood::Accept;
+            return Behavior::Accept;
         }
-        let seconds = Duration::from_secs(1 + self.draw.below(59));
-        match self.draw.below(100) {
-            0..60 => Mood::Accept,
-            60..72 => Mood::AcceptAndAnswerAfter(seconds),
-            72..78 => Mood::AcceptAndLoseTheAnswer,
-            78..81 => Mood::AcceptAndNeverAnswer,
-            81..84 => Mood::NeverAnswer,
-            84..87 => Mood::Panic(self.draw.below(3)),
-            87..93 => Mood::Refuse(RemoteError::Failed),
-            93..97 => Mood::Refuse(RemoteError::RateLimited { after: seconds }),
-            _ if event.operation == Operation::Delete => Mood::Refuse(RemoteError::Gone),
-            _ => Mood::Refuse(RemoteError::Refused),
+        let seconds = Duration::from_secs(1 + self.rng.below(59));
+        match self.rng.below(100) {
+            0..60 => Behavior::Accept,
+            60..72 => Behavior::AcceptAndAnswerAfter(seconds),
+            72..78 => Behavior::AcceptAndLoseTheAnswer,
+            78..81 => Behavior::AcceptAndNeverAnswer,
+            81..84 => Behavior::NeverAnswer,
+            84..87 => Behavior::Panic(self.rng.below(3)),
+            87..93 => Behavior::Refuse(RemoteError::Failed),
+            93..97 => Behavior::Refuse(RemoteError::RateLimited { after: seconds }),
+            _ if event.operation == Operation::Delete => Behavior::Refuse(RemoteError::Gone),
+            _ => Behavior::Refuse(RemoteError::Refused),
         }
     }
 }

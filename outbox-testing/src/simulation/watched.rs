@@ -6,7 +6,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::ledger::{Ledger, Since};
+use super::ledger::{Ledger, RowAfter};
 use super::report::Invariant;
 use outbox_runtime::Clock;
 use outbox_runtime::EntityOptions;
@@ -88,8 +88,8 @@ impl Watched {
             // An event that was given back may be claimed again in the same request.
             let moved_on = |claim: &Claim| claim.event.id == settlement.lease.event_id;
             let after = match claims.iter().any(moved_on) {
-                true => Since::MovedOn,
-                false => Since::Is(after.as_ref()),
+                true => RowAfter::ClaimedAgain,
+                false => RowAfter::Current(after.as_ref()),
             };
             let (process, before) = (&self.process, before.as_ref());
             self.ledger

@@ -18,7 +18,7 @@ use outbox_runtime::{OutboxEvent, OutboxStatus};
 pub(super) struct World {
     pub(super) program: Program,
     pub(super) clock: ManualClock,
-    pub(super) draw: SeededRng,
+    pub(super) rng: SeededRng,
     pub(super) users: Vec<String>,
     pub(super) banned: Option<String>,
     /// Whether parts of the world are refused for a while.
@@ -26,7 +26,7 @@ pub(super) struct World {
     pub(super) changes: Changes,
     pub(super) processes: Vec<Process>,
     /// The runtime for store calls that no process makes.
-    pub(super) outside: Runtime,
+    pub(super) store_runtime: Runtime,
     /// The total time by which the clock was set back.
     pub(super) set_back: Duration,
 }
@@ -35,7 +35,7 @@ pub(super) struct World {
 enum Step {
     Enqueue,
     EnqueueAgain,
-    WaitForTheNextThing,
+    AdvanceToNextDeadline,
     Wait,
     JumpAhead,
     JumpBack,
@@ -45,7 +45,7 @@ enum Step {
     Connection,
     Revoke,
     Nudge,
-    RetryByHand,
+    RetryManually,
     Cancel,
     Edit,
 }
@@ -54,7 +54,7 @@ enum Step {
 const STEPS: [(u64, Step); 15] = [
     (26, Step::Enqueue),
     (4, Step::EnqueueAgain),
-    (26, Step::WaitForTheNextThing),
+    (26, Step::AdvanceToNextDeadline),
     (12, Step::Wait),
     (1, Step::JumpAhead),
     (1, Step::JumpBack),
@@ -64,7 +64,7 @@ const STEPS: [(u64, Step); 15] = [
     (3, Step::Connection),
     (3, Step::Revoke),
     (3, Step::Nudge),
-    (4, Step::RetryByHand),
+    (4, Step::RetryManually),
     (2, Step::Cancel),
     (3, Step::Edit),
 ];
@@ -77,19 +77,19 @@ const LONGEST_DRAIN: Duration = Duration::from_secs(6 * 60 * 60);
 /// The time, from its due time, that an unaffected event may take during an outage. It covers a
 /// probe per minute, a hung probe of half a minute, and work in progress at the start several times
 /// over.
-const LONGEST_DETOUR: Duration = Duration::from_secs(30 * 60);
+const LONGEST_DELAY: Duration = Duration::from_secs(30 * 60);
 
 /// The extra time with outages: a deferred event is due within a day, several times over.
 const DEFERRALS: Duration = Duration::from_secs(10 * 24 * 60 * 60);
 
 /// The number of checks, a moment of real time apart, before the world counts as idle.
-const PATIENCE: u32 = 10;
-const A_MOMENT: Duration = Duration::from_millis(10);
+const IDLE_CHECKS: u32 = 10;
+const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 impl World {
     /// Runs to the end, or to the first violated invariant.
     pub(super) fn run(&mut self, steps: u32) -> Result<(), Setup> {
-        self.everybody()?;
+        self.run_processes()?;
         for _ in 0..steps {
             if self.program.ledger.is_broken() {
                 return Ok(());
@@ -102,25 +102,25 @@ impl World {
     /// Runs one step and the reactions of all processes.
     fn step(&mut self) -> Result<(), Setup> {
         self.program.ledger.book().report.steps += 1;
-        if self.outages && self.draw.chance(150) {
+        if self.outages && self.rng.chance(150) {
             self.begin_or_end_outage()?;
         }
         match self.draw_step() {
             Step::Enqueue => self.enqueue()?,
             Step::EnqueueAgain => self.enqueue_again(),
-            Step::WaitForTheNextThing => self.wait_for_the_next_thing(),
+            Step::AdvanceToNextDeadline => self.advance_to_next_deadline(),
             Step::Wait => {
-                let milliseconds = 1 + self.draw.below(10_000);
+                let milliseconds = 1 + self.rng.below(10_000);
                 self.clock.advance(Duration::from_millis(milliseconds));
             }
             Step::JumpAhead => {
-                let jump = Duration::from_secs(60 * (1 + self.draw.below(20 * 60)));
-                self.jumped("ahead", jump);
+                let jump = Duration::from_secs(60 * (1 + self.rng.below(20 * 60)));
+                self.record_jump("ahead", jump);
                 self.clock.advance(jump);
             }
             Step::JumpBack => {
                 let jump = Duration::from_secs(60 * 60);
-                self.jumped("back", jump);
+                self.record_jump("back", jump);
                 self.set_back += jump;
                 self.program.ledger.set_back();
                 self.clock.set(clock::before(self.clock.now(), jump));
@@ -137,20 +137,20 @@ impl World {
                 });
             }
             Step::Revoke => {
-                let user = self.draw.pick(&self.users).clone();
+                let user = self.rng.pick(&self.users).clone();
                 self.trace(&format!("the credentials of {user} are revoked"));
                 self.program.remote.revoke(&user);
             }
             Step::Nudge => {
-                let online = self.draw.chance(500);
+                let online = self.rng.chance(500);
                 let process = self.pick_process();
                 self.processes[process].nudge(online);
             }
-            Step::RetryByHand => self.retry_by_hand()?,
+            Step::RetryManually => self.retry_manually()?,
             Step::Cancel => self.cancel()?,
             Step::Edit => self.edit()?,
         }
-        self.everybody()
+        self.run_processes()
     }
 
     /// Stops the faults: everything must be delivered, or dead with a reason, in due time.
@@ -168,9 +168,9 @@ impl World {
         };
         let longest = self.set_back + LONGEST_DRAIN + deferrals;
         let end = clock::after(self.clock.now(), longest);
-        let mut patience = 0..PATIENCE;
+        let mut idle_checks = 0..IDLE_CHECKS;
         loop {
-            self.everybody()?;
+            self.run_processes()?;
             let rows = self.rows()?;
             let banned = self.banned.as_deref();
             let may_wait = |row: &OutboxEvent| banned == Some(&row.user_id);
@@ -183,8 +183,8 @@ impl World {
             let next = self.clock.next_deadline().filter(|next| *next <= end);
             let Some(next) = next else {
                 // A store with its own threads may take a moment to wake a run.
-                if patience.next().is_some() {
-                    self.outside.block_on(clock::pause(A_MOMENT));
+                if idle_checks.next().is_some() {
+                    self.store_runtime.block_on(clock::pause(IDLE_PAUSE));
                     continue;
                 }
                 // Report the cause rather than its effect.
@@ -194,7 +194,7 @@ impl World {
                 return Ok(());
             };
             self.clock.set(next);
-            patience = 0..PATIENCE;
+            idle_checks = 0..IDLE_CHECKS;
         }
     }
 
@@ -206,7 +206,7 @@ impl World {
         let Some(of) = self.pick_row(open)? else {
             return Ok(());
         };
-        let outage = Outage::draw(&mut self.draw, &of);
+        let outage = Outage::draw(&mut self.rng, &of);
         if outage.part == Part::Everything {
             return Ok(());
         }
@@ -218,10 +218,10 @@ impl World {
         let due = rows.iter().filter(|row| open(row.status) && !may_wait(row));
         let due = due.map(|row| row.lease_expires_at.unwrap_or(row.next_attempt_at));
         let due = due.max().unwrap_or_default().max(self.clock.now());
-        let end = clock::after(due, self.set_back + LONGEST_DETOUR);
-        let mut patience = 0..PATIENCE;
+        let end = clock::after(due, self.set_back + LONGEST_DELAY);
+        let mut idle_checks = 0..IDLE_CHECKS;
         loop {
-            self.everybody()?;
+            self.run_processes()?;
             let rows = self.rows()?;
             let unfinished = self.program.ledger.unfinished(&rows, may_wait);
             if unfinished.is_empty() || self.program.ledger.is_broken() {
@@ -230,9 +230,9 @@ impl World {
             let next = self.clock.next_deadline().filter(|next| *next <= end);
             if let Some(next) = next {
                 self.clock.set(next);
-                patience = 0..PATIENCE;
-            } else if patience.next().is_some() {
-                self.outside.block_on(clock::pause(A_MOMENT));
+                idle_checks = 0..IDLE_CHECKS;
+            } else if idle_checks.next().is_some() {
+                self.store_runtime.block_on(clock::pause(IDLE_PAUSE));
             } else {
                 self.program.ledger.check_attempts();
                 let what = format!("{outage}, and that blocks {}", unfinished.join(", "));
@@ -250,7 +250,7 @@ impl World {
             self.trace("the outage is over");
             self.program.remote.set_outage(None);
         } else if let Some(row) = self.pick_row(|status| status != OutboxStatus::Completed)? {
-            let outage = Outage::draw(&mut self.draw, &row);
+            let outage = Outage::draw(&mut self.rng, &row);
             self.begin_outage(&outage);
         }
         Ok(())
@@ -263,9 +263,9 @@ impl World {
     }
 
     /// Runs every process, then compares the store with the ledger.
-    fn everybody(&mut self) -> Result<(), Setup> {
+    fn run_processes(&mut self) -> Result<(), Setup> {
         // The order is random, as with real processes.
-        let first = self.draw.below(self.processes.len() as u64) as usize;
+        let first = self.rng.below(self.processes.len() as u64) as usize;
         self.processes.rotate_left(first);
         for process in &mut self.processes {
             process.turn(&self.program).map_err(Setup)?;
@@ -276,9 +276,9 @@ impl World {
     }
 
     fn enqueue(&mut self) -> Result<(), Setup> {
-        let user = self.draw.pick(&self.users).clone();
-        let event = (self.changes)(&mut self.draw, &user);
-        let id = Uuid::from_u64_pair(self.draw.word(), self.draw.word());
+        let user = self.rng.pick(&self.users).clone();
+        let event = (self.changes)(&mut self.rng, &user);
+        let id = Uuid::from_u64_pair(self.rng.word(), self.rng.word());
         let mut event = event.map_err(|error| Setup(error.to_string()))?.with_id(id);
         if self.outages && event.destination().is_none() {
             let spread = event
@@ -298,7 +298,11 @@ impl World {
         let (operation, event_type, entity_id) =
             (event.operation(), event.event_type(), event.entity_id());
         let what = format!("{operation} of {event_type} {entity_id} of {user}");
-        let told = format!("{} enqueues e{}: {what}", process.name, self.promised() + 1);
+        let told = format!(
+            "{} enqueues e{}: {what}",
+            process.name,
+            self.event_count() + 1
+        );
         self.trace(&told);
         process.enqueue(&self.program.ledger, event);
         Ok(())
@@ -309,7 +313,7 @@ impl World {
         if again.is_empty() {
             return;
         }
-        let event = self.draw.pick(&again).clone();
+        let event = self.rng.pick(&again).clone();
         let label = self.program.ledger.label(event.id());
         let process = self.pick_process();
         let process = &self.processes[process];
@@ -317,23 +321,23 @@ impl World {
         process.enqueue(&self.program.ledger, event);
     }
 
-    fn promised(&self) -> usize {
+    fn event_count(&self) -> usize {
         self.program.ledger.book().promises.len()
     }
 
-    fn wait_for_the_next_thing(&mut self) {
+    fn advance_to_next_deadline(&mut self) {
         if let Some(next) = self.clock.next_deadline() {
             self.clock.set(next.max(self.clock.now()));
         }
     }
 
-    fn jumped(&self, whereto: &str, jump: Duration) {
+    fn record_jump(&self, whereto: &str, jump: Duration) {
         self.trace(&format!("the clock is set {whereto} by {jump:?}"));
         self.program.ledger.book().report.clock_jumps += 1;
     }
 
     fn kill(&mut self) {
-        let process = self.draw.below(self.processes.len() as u64) as usize;
+        let process = self.rng.below(self.processes.len() as u64) as usize;
         self.trace(&format!("{} is killed", self.processes[process].name));
         self.processes[process].kill(&self.program.ledger);
         self.program.ledger.book().report.crashes += 1;
@@ -347,7 +351,7 @@ impl World {
     }
 
     fn freeze_or_thaw(&mut self) {
-        let process = self.draw.below(self.processes.len() as u64) as usize;
+        let process = self.rng.below(self.processes.len() as u64) as usize;
         let process = &mut self.processes[process];
         process.frozen = !process.frozen;
         let frozen = process.frozen;
@@ -358,12 +362,13 @@ impl World {
     }
 
     /// Retries a failed or dead event manually.
-    fn retry_by_hand(&mut self) -> Result<(), Setup> {
+    fn retry_manually(&mut self) -> Result<(), Setup> {
         let wanted = |status| matches!(status, OutboxStatus::Failed | OutboxStatus::Dead);
         if let Some(row) = self.pick_row(wanted)? {
             self.trace_row("is retried manually", &row);
             let store = &self.program.store;
-            self.outside.block_on(store.reset_for_retry(&[row.id]))?;
+            self.store_runtime
+                .block_on(store.reset_for_retry(&[row.id]))?;
             self.program.ledger.reset(row.id);
         }
         Ok(())
@@ -375,7 +380,7 @@ impl World {
             self.trace_row("is deleted", &row);
             self.program.ledger.deleted(row.id);
             let store = &self.program.store;
-            self.outside.block_on(store.delete_event(row.id))?;
+            self.store_runtime.block_on(store.delete_event(row.id))?;
         }
         Ok(())
     }
@@ -385,10 +390,10 @@ impl World {
         let wanted = |status| matches!(status, OutboxStatus::Pending | OutboxStatus::Failed);
         if let Some(mut row) = self.pick_row(wanted)? {
             self.trace_row("is edited", &row);
-            row.priority = self.draw.below(10) as i32;
+            row.priority = self.rng.below(10) as i32;
             row.next_attempt_at = self.clock.now();
             let store = &self.program.store;
-            self.outside.block_on(store.update_event(&row))?;
+            self.store_runtime.block_on(store.update_event(&row))?;
         }
         Ok(())
     }
@@ -399,7 +404,7 @@ impl World {
     ) -> Result<Option<OutboxEvent>, Setup> {
         let mut rows = self.rows()?;
         rows.retain(|row| wanted(row.status));
-        Ok((!rows.is_empty()).then(|| self.draw.pick(&rows).clone()))
+        Ok((!rows.is_empty()).then(|| self.rng.pick(&rows).clone()))
     }
 
     /// A process that is not frozen. If all are, the first one is thawed.
@@ -411,12 +416,12 @@ impl World {
             self.processes[0].frozen = false;
             return 0;
         }
-        *self.draw.pick(&awake)
+        *self.rng.pick(&awake)
     }
 
     fn draw_step(&mut self) -> Step {
         let all = STEPS.iter().map(|(weight, _)| weight).sum();
-        let mut at = self.draw.below(all);
+        let mut at = self.rng.below(all);
         for (weight, step) in STEPS {
             match at.checked_sub(weight) {
                 Some(rest) => at = rest,
@@ -427,7 +432,9 @@ impl World {
     }
 
     fn rows(&self) -> Result<Vec<OutboxEvent>, Setup> {
-        Ok(self.outside.block_on(rows(self.program.store.as_ref()))?)
+        Ok(self
+            .store_runtime
+            .block_on(rows(self.program.store.as_ref()))?)
     }
 
     fn trace(&self, line: &str) {

@@ -18,11 +18,11 @@ use super::shape::Node;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     path: String,
-    what: What,
+    change: Change,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+enum Change {
     Added(Node),
     Removed(Node),
     Changed { was: Node, is: Node },
@@ -51,10 +51,10 @@ impl fmt::Display for Difference {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        match &self.what {
-            What::Added(node) => write!(f, "added, {node}"),
-            What::Removed(node) => write!(f, "removed, was {node}"),
-            What::Changed { was, is } => write!(f, "{was} → {is}"),
+        match &self.change {
+            Change::Added(node) => write!(f, "added, {node}"),
+            Change::Removed(node) => write!(f, "removed, was {node}"),
+            Change::Changed { was, is } => write!(f, "{was} → {is}"),
         }
     }
 }
@@ -103,7 +103,7 @@ fn compare(path: String, was: &Node, is: &Node, found: &mut Vec<Difference>) {
         }
         (was, is) => found.push(Difference {
             path,
-            what: What::Changed {
+            change: Change::Changed {
                 was: was.clone(),
                 is: is.clone(),
             },
@@ -123,14 +123,14 @@ fn compare_named(
             Some(is) => compare(path(name), was, is, found),
             None => found.push(Difference {
                 path: path(name),
-                what: What::Removed(was.clone()),
+                change: Change::Removed(was.clone()),
             }),
         }
     }
     for (name, is) in is.iter().filter(|(name, _)| !was.contains_key(*name)) {
         found.push(Difference {
             path: path(name),
-            what: What::Added(is.clone()),
+            change: Change::Added(is.clone()),
         });
     }
 }

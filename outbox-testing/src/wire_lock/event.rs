@@ -74,14 +74,14 @@ impl EventShapes {
                 false => E::upcast(number, ShapeOf),
             };
             let what = format!("the shape of {} v{number}", E::EVENT_TYPE);
-            if let Some((shape, places)) = found_by(look, &what) {
+            if let Some((shape, places)) = inspect(look, &what) {
                 shapes.insert(number, shape);
                 let places = places.into_iter();
                 unseen.extend(places.map(|place| format!("{} v{number}: {place}", E::EVENT_TYPE)));
             }
         }
         let what = format!("what the ids of {} are", E::EVENT_TYPE);
-        let id = found_by(|| E::inspect_id_type(IdTypeOf), &what);
+        let id = inspect(|| E::inspect_id_type(IdTypeOf), &what);
         if let Some(unseen_id) = unseen_of(&id) {
             unseen.push(format!("{}: {unseen_id}", E::EVENT_TYPE));
         }
@@ -166,7 +166,7 @@ impl<M> ReadVersion<M> for ShapeOf {
 
 /// Runs the application's code.
 #[track_caller]
-fn found_by<T>(look: impl FnOnce() -> T, what: &str) -> T {
+fn inspect<T>(look: impl FnOnce() -> T, what: &str) -> T {
     match catch_unwind(AssertUnwindSafe(look)) {
         Ok(found) => found,
         Err(payload) => panic!(

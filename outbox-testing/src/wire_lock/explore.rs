@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 
 use super::probe::Leaf;
 use super::shape::Node;
-use super::trace::{Answer, Asked, Read, Refusal, Seen, Step, run};
+use super::trace::{Answer, Observed, Read, Refusal, Request, Step, run};
 
 /// A place that the type never reached.
 const UNSEEN: &str = "unseen";
@@ -26,7 +26,7 @@ pub(super) fn shape_of(read: Read) -> (Node, Vec<String>) {
         known: BTreeMap::new(),
         unseen: Vec::new(),
     };
-    let node = explorer.here().node;
+    let node = explorer.explore().node;
     (node, explorer.unseen)
 }
 
@@ -56,7 +56,7 @@ impl Found {
 type Fields = BTreeMap<&'static str, Found>;
 
 impl Explorer {
-    fn run(&self, answer: Answer<'_>) -> Seen {
+    fn run(&self, answer: Answer<'_>) -> Observed {
         run(self.read, &self.path, answer)
     }
 
@@ -65,34 +65,34 @@ impl Explorer {
     }
 
     /// Explores the place one step further in.
-    fn inside(&mut self, step: Step) -> Found {
+    fn descend(&mut self, step: Step) -> Found {
         self.path.push(step);
-        let found = self.here();
+        let found = self.explore();
         self.path.pop();
         found
     }
 
-    fn here(&mut self) -> Found {
-        match self.run(Answer::Nothing).asked {
+    fn explore(&mut self) -> Found {
+        match self.run(Answer::Nothing).request {
             None => self.unseen(""),
-            Some(Asked::Recursion(levels)) => {
+            Some(Request::Recursion(levels)) => {
                 let depth = self.path.len() - levels;
                 Found {
                     node: Node::Recursion(levels),
                     sample: self.known.get(&depth).cloned(),
                 }
             }
-            Some(Asked::Leaf(leaf)) => self.leaf(leaf),
-            Some(Asked::UnitVariant) => Found {
+            Some(Request::Leaf(leaf)) => self.leaf(leaf),
+            Some(Request::UnitVariant) => Found {
                 node: Node::leaf(UNIT),
                 sample: Some(Value::Null),
             },
-            Some(Asked::Option) => self.option(),
-            Some(Asked::List) => self.list(),
-            Some(Asked::Tuple(len)) => self.tuple(len),
-            Some(Asked::Map) => self.map(),
-            Some(Asked::Object(names)) => self.object(names),
-            Some(Asked::Enum(variants)) => self.enumeration(variants),
+            Some(Request::Option) => self.option(),
+            Some(Request::List) => self.list(),
+            Some(Request::Tuple(len)) => self.tuple(len),
+            Some(Request::Map) => self.map(),
+            Some(Request::Object(names)) => self.object(names),
+            Some(Request::Enum(variants)) => self.enumeration(variants),
         }
     }
 
@@ -160,13 +160,13 @@ impl Explorer {
     }
 
     fn option(&mut self) -> Found {
-        let Found { node, sample } = self.inside(Step::Some);
+        let Found { node, sample } = self.descend(Step::Some);
         let node = Node::Optional(Box::new(node));
         self.with_sample(node, [Value::Null].into_iter().chain(sample))
     }
 
     fn list(&mut self) -> Found {
-        let Found { node, sample } = self.inside(Step::Element { before: Vec::new() });
+        let Found { node, sample } = self.descend(Step::Element { before: Vec::new() });
         let node = Node::List(Box::new(node));
         let one = sample.map(|sample| Value::Array(vec![sample]));
         self.with_sample(node, [Value::Array(Vec::new())].into_iter().chain(one))
@@ -178,7 +178,7 @@ impl Explorer {
         let mut samples: Option<Vec<Value>> = Some(Vec::new());
         for at in 0..len {
             let found = match &samples {
-                Some(before) => self.inside(Step::Element {
+                Some(before) => self.descend(Step::Element {
                     before: before.clone(),
                 }),
                 None => self.unseen(&format!(".{at}")),
@@ -194,14 +194,14 @@ impl Explorer {
 
     fn map(&mut self) -> Found {
         self.path.push(Step::Key);
-        let asked = self.run(Answer::Nothing).asked;
+        let request = self.run(Answer::Nothing).request;
         self.path.pop();
-        if let Some(Asked::Leaf(Leaf::Identifier)) = asked {
+        if let Some(Request::Leaf(Leaf::Identifier)) = request {
             return self.open_object();
         }
-        let key = self.inside(Step::Key);
+        let key = self.descend(Step::Key);
         let value = match key.sample {
-            Some(key) => self.inside(Step::Value { key }),
+            Some(key) => self.descend(Step::Value { key }),
             None => self.unseen("{}"),
         };
         let node = Node::Map {
@@ -267,7 +267,7 @@ impl Explorer {
     }
 
     fn field(&mut self, name: &'static str) -> Found {
-        self.inside(Step::Value {
+        self.descend(Step::Value {
             key: Value::from(name),
         })
     }
@@ -305,7 +305,7 @@ impl Explorer {
         let depth = self.path.len();
         let mut found: BTreeMap<&str, Found> = variants
             .iter()
-            .map(|name| (*name, self.inside(Step::Variant(name))))
+            .map(|name| (*name, self.descend(Step::Variant(name))))
             .collect();
         let sample = self.variant_of(&found);
         if let Some(sample) = sample.clone() {
@@ -315,7 +315,7 @@ impl Explorer {
                     // Places that the first pass could not explore may be reachable now.
                     let place = format!("{}::{name}", self.place());
                     self.unseen.retain(|unseen| !unseen.starts_with(&place));
-                    *found = self.inside(Step::Variant(name));
+                    *found = self.descend(Step::Variant(name));
                 }
             }
             self.known.remove(&depth);

@@ -53,7 +53,7 @@ pub fn check(
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
-    note_alive(&path, set);
+    note_checked(&path, set);
     match LockFile::read(&path)? {
         Some(file) => matching(&path, set, findings(&file, set, events)),
         None => Err(WireLockError::NoFile { path }),
@@ -79,7 +79,7 @@ pub fn update(
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
-    note_alive(&path, set);
+    note_checked(&path, set);
     let left = LockFile::edit(&path, |file| {
         if !file.sets.contains_key(set)
             && let Some(old) = renamed_from(&path, file, set, events)
@@ -286,8 +286,9 @@ fn renamed_from(path: &Path, file: &LockFile, set: &str, events: &[EventShapes])
         !types.is_empty() && types == recorded && findings.iter().all(is_new)
     };
     let mut sets = file.sets.iter();
-    let old = sets
-        .find(|(old, of_set)| may_be_renamed(old, set) && is_older(of_set) && !is_alive(path, old));
+    let old = sets.find(|(old, of_set)| {
+        may_be_renamed(old, set) && is_older(of_set) && !is_checked(path, old)
+    });
     old.map(|(old, _)| old.clone())
 }
 
@@ -301,16 +302,16 @@ fn may_be_renamed(old: &str, new: &str) -> bool {
 }
 
 /// The sets that this program has checked: none of them is the previous name of another.
-static ALIVE: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+static CHECKED: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
 
-fn note_alive(path: &Path, set: &str) {
-    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    alive.insert((path.to_owned(), set.to_owned()));
+fn note_checked(path: &Path, set: &str) {
+    let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+    checked.insert((path.to_owned(), set.to_owned()));
 }
 
-fn is_alive(path: &Path, set: &str) -> bool {
-    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    alive.contains(&(path.to_owned(), set.to_owned()))
+fn is_checked(path: &Path, set: &str) -> bool {
+    let checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+    checked.contains(&(path.to_owned(), set.to_owned()))
 }
 
 /// The finding for a version. `differences` is `None` if the version is not recorded.

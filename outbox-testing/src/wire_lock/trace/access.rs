@@ -8,7 +8,7 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use super::{Asked, Refusal, Tracer};
+use super::{Refusal, Request, Tracer};
 
 /// The elements before the place of interest, and the place itself.
 pub(super) struct Elements<'r> {
@@ -30,7 +30,9 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         if std::mem::replace(&mut self.is_done, true) {
             return Ok(None);
         }
-        self.outer.inside(|inner| seed.deserialize(inner)).map(Some)
+        self.outer
+            .descend(|inner| seed.deserialize(inner))
+            .map(Some)
     }
 }
 
@@ -53,13 +55,16 @@ impl<'de> MapAccess<'de> for Entry<'_> {
         }
         match self.key {
             Some(key) => Ok(Some(seed.deserialize(key.clone())?)),
-            None => self.outer.inside(|inner| seed.deserialize(inner)).map(Some),
+            None => self
+                .outer
+                .descend(|inner| seed.deserialize(inner))
+                .map(Some),
         }
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
         match self.key {
-            Some(_) => self.outer.inside(|inner| seed.deserialize(inner)),
+            Some(_) => self.outer.descend(|inner| seed.deserialize(inner)),
             None => Err(Refusal::Other),
         }
     }
@@ -85,19 +90,19 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     type Error = Refusal;
 
     fn unit_variant(self) -> Result<(), Refusal> {
-        self.outer.inside(|inner| {
-            inner.note(Asked::UnitVariant);
+        self.outer.descend(|inner| {
+            inner.note(Request::UnitVariant);
             Ok(())
         })
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
-        self.outer.inside(|inner| seed.deserialize(inner))
+        self.outer.descend(|inner| seed.deserialize(inner))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
         self.outer
-            .inside(|inner| inner.deserialize_tuple(len, visitor))
+            .descend(|inner| inner.deserialize_tuple(len, visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -106,7 +111,7 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         self.outer
-            .inside(|inner| inner.deserialize_struct(self.name, fields, visitor))
+            .descend(|inner| inner.deserialize_struct(self.name, fields, visitor))
     }
 }
 

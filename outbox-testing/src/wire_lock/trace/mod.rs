@@ -42,7 +42,7 @@ pub(super) enum Step {
 
 /// The request of a type.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum Request {
     Leaf(Leaf),
     Option,
     List,
@@ -106,13 +106,13 @@ impl From<serde_json::Error> for Refusal {
 
 /// The observations of a run at its place.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
+pub(super) struct Observed {
     /// `None` if the type never reached the place.
-    pub(super) asked: Option<Asked>,
+    pub(super) request: Option<Request>,
     /// Whether it accepted the answer.
     pub(super) taken: Option<Result<(), Refusal>>,
     /// The types that made requests on the way, with the number of steps.
-    passed: Vec<(usize, Identity)>,
+    requesters: Vec<(usize, Identity)>,
 }
 
 /// Distinguishes types to detect recursion. It never becomes part of a shape. Two visitors may
@@ -120,7 +120,7 @@ pub(super) struct Seen {
 type Identity = (&'static str, &'static str);
 
 /// Leads a type along `path` and gives it `answer` there.
-pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Seen {
+pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Observed {
     let run = Run {
         path,
         answer,
@@ -140,7 +140,7 @@ pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Seen {
 struct Run<'a> {
     path: &'a [Step],
     answer: Answer<'a>,
-    seen: RefCell<Seen>,
+    seen: RefCell<Observed>,
 }
 
 /// A place on the path of a run.
@@ -156,13 +156,13 @@ impl<'r> Tracer<'r> {
         self.run.path.get(self.depth)
     }
 
-    fn note(self, asked: Asked) {
-        self.run.seen.borrow_mut().asked = Some(asked);
+    fn note(self, request: Request) {
+        self.run.seen.borrow_mut().request = Some(request);
     }
 
     /// Reads the value one step further in. Whether an answer is accepted is known only here,
     /// because a type may convert the result of its visitor (`#[serde(try_from = "String")]`).
-    fn inside<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
+    fn descend<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
         let inner = Self {
             run: self.run,
             depth: self.depth + 1,
@@ -184,7 +184,7 @@ impl<'r> Tracer<'r> {
         if self.step().is_some() {
             return Err(Refusal::Other);
         }
-        self.note(Asked::Leaf(leaf));
+        self.note(Request::Leaf(leaf));
         match self.run.answer {
             Answer::Json(json) => Ok(read(json.clone())?),
             Answer::Nothing | Answer::Entries(_) | Answer::NoVariant(_) => Err(Refusal::Other),
@@ -194,15 +194,15 @@ impl<'r> Tracer<'r> {
     /// A value with inner values.
     fn compound<'de, V: Visitor<'de>>(
         self,
-        asked: Asked,
+        request: Request,
         visitor: V,
         read: impl FnOnce(Value, V) -> Result<V::Value, serde_json::Error>,
     ) -> Result<V::Value, Refusal> {
-        self.pass::<V>()?;
+        self.check_recursion::<V>()?;
         if let Some(step) = self.step() {
             return self.follow(step, visitor);
         }
-        self.note(asked);
+        self.note(request);
         match self.run.answer {
             Answer::Nothing | Answer::NoVariant(_) => Err(Refusal::Other),
             Answer::Json(json) => Ok(read(json.clone(), visitor)?),
@@ -212,24 +212,24 @@ impl<'r> Tracer<'r> {
 
     /// Records the requesting type, and ends the run if the same type has already requested further
     /// out.
-    fn pass<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
+    fn check_recursion<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
         let identity = (type_name::<V>(), type_name::<V::Value>());
         let mut seen = self.run.seen.borrow_mut();
         let outer = seen
-            .passed
+            .requesters
             .iter()
-            .find(|(depth, passed)| *depth < self.depth && *passed == identity);
+            .find(|(depth, requesters)| *depth < self.depth && *requesters == identity);
         if let Some((depth, _)) = outer {
-            seen.asked = Some(Asked::Recursion(self.depth - depth));
+            seen.request = Some(Request::Recursion(self.depth - depth));
             return Err(Refusal::Other);
         }
-        seen.passed.push((self.depth, identity));
+        seen.requesters.push((self.depth, identity));
         Ok(())
     }
 
     fn follow<'de, V: Visitor<'de>>(self, step: &'r Step, visitor: V) -> Result<V::Value, Refusal> {
         match step {
-            Step::Some => self.inside(|inner| visitor.visit_some(inner)),
+            Step::Some => self.descend(|inner| visitor.visit_some(inner)),
             Step::Element { before } => visitor.visit_seq(Elements {
                 outer: self,
                 before: before.iter(),
@@ -321,18 +321,18 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
                 json.deserialize_newtype_struct(name, visitor)
             });
         }
-        self.pass::<V>()?;
+        self.check_recursion::<V>()?;
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Option, visitor, |json, visitor| {
+        self.compound(Request::Option, visitor, |json, visitor| {
             json.deserialize_option(visitor)
         })
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::List, visitor, |json, visitor| {
+        self.compound(Request::List, visitor, |json, visitor| {
             json.deserialize_seq(visitor)
         })
     }
@@ -342,7 +342,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Tuple(len), visitor, |json, visitor| {
+        self.compound(Request::Tuple(len), visitor, |json, visitor| {
             json.deserialize_tuple(len, visitor)
         })
     }
@@ -357,7 +357,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Map, visitor, |json, visitor| {
+        self.compound(Request::Map, visitor, |json, visitor| {
             json.deserialize_map(visitor)
         })
     }
@@ -368,7 +368,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Object(fields), visitor, |json, visitor| {
+        self.compound(Request::Object(fields), visitor, |json, visitor| {
             json.deserialize_struct(name, fields, visitor)
         })
     }
@@ -379,7 +379,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Enum(variants), visitor, |json, visitor| {
+        self.compound(Request::Enum(variants), visitor, |json, visitor| {
             json.deserialize_enum(name, variants, visitor)
         })
     }
