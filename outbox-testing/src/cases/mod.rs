@@ -15,11 +15,13 @@ use outbox_runtime::NewEvent;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::{Claim, ClaimRequest};
+use outbox_runtime::{Coalesce, Order};
 use outbox_runtime::{DeadReason, Operation, OutboxEvent};
 use outbox_runtime::{Disposition, Settled, Settlement};
 
 mod asking;
 mod claiming;
+mod deleting;
 mod editing;
 mod enqueueing;
 mod exchanging;
@@ -34,8 +36,8 @@ mod suspending;
 mod transitions;
 
 use self::{
-    asking::*, claiming::*, editing::*, enqueueing::*, exchanging::*, folding::*, ordering::*,
-    reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
+    asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
+    ordering::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
     transitions::*,
 };
 
@@ -57,6 +59,14 @@ const SECOND: Duration = Duration::from_secs(1);
 fn event(entity: i64) -> NewEvent {
     NewEvent::new("note", entity, "u1", Operation::Create)
         .with_metadata(RawMetadata::from_bytes(r#"{"text":"hello"}"#))
+}
+
+/// An event that folds, with this order.
+fn change_of(entity: i64, order: Order, text: &str) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Update)
+        .with_order(order)
+        .with_coalesce(Coalesce::Latest)
+        .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
 }
 
 async fn create(store: Store<'_>, event: NewEvent) -> OutboxEvent {

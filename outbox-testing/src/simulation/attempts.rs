@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::ledger::{Book, Ledger};
+use super::book::Book;
+use super::ledger::Ledger;
 use super::promise::Promise;
 use super::remote::RemoteError;
 use super::report::Invariant;

@@ -23,7 +23,10 @@ use outbox_runtime::{MemoryStore, ProcessorBuilder};
 use outbox_runtime::{Operation, OutboxEvent};
 
 mod attempts; // handler attempts and their effect on the remote service
+mod book; // the content of the ledger
+mod drain; // the end of a simulation
 mod ledger; // promises, observations, and the invariants between them
+mod observed; // recording store calls and handlers
 mod outage; // refusals by the remote service for a while
 mod process; // processes that can be killed, stopped and frozen
 mod promise; // one enqueued event

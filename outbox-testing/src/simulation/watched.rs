@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::ledger::{Ledger, RowAfter};
+use super::ledger::Ledger;
+use super::observed::RowAfter;
 use super::report::Invariant;
 use outbox_runtime::Clock;
 use outbox_runtime::EntityOptions;

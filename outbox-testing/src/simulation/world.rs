@@ -5,9 +5,8 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use super::outage::{Outage, Part};
+use super::outage::Outage;
 use super::process::{Process, Program};
-use super::report::Invariant;
 use super::watched::rows;
 use super::{Changes, Setup};
 use crate::{ManualClock, SeededRng};
@@ -68,23 +67,6 @@ const STEPS: [(u64, Step); 15] = [
     (2, Step::Cancel),
     (3, Step::Edit),
 ];
-
-/// The time, beyond the total set-back, that the clock may take to finish everything after the
-/// faults stop. It covers a full retry schedule, a lease, and the longest pauses of a run many
-/// times over.
-const LONGEST_DRAIN: Duration = Duration::from_secs(6 * 60 * 60);
-
-/// The time, from its due time, that an unaffected event may take during an outage. It covers a
-/// probe per minute, a hung probe of half a minute, and work in progress at the start several times
-/// over.
-const LONGEST_DELAY: Duration = Duration::from_secs(30 * 60);
-
-/// The extra time with outages: a deferred event is due within a day, several times over.
-const DEFERRALS: Duration = Duration::from_secs(10 * 24 * 60 * 60);
-
-/// The number of checks, a moment of real time apart, before the world counts as idle.
-const IDLE_CHECKS: u32 = 10;
-const IDLE_PAUSE: Duration = Duration::from_millis(10);
 
 impl World {
     /// Runs to the end, or to the first violated invariant.
@@ -153,98 +135,6 @@ impl World {
         self.run_processes()
     }
 
-    /// Stops the faults: everything must be delivered, or dead with a reason, in due time.
-    fn drain(&mut self) -> Result<(), Setup> {
-        self.trace("the faults are over");
-        self.program.remote.calm();
-        self.processes.iter_mut().for_each(Process::heal);
-        if self.outages {
-            self.refuse_one_part_for_long()?;
-        }
-        let deferrals = if self.outages {
-            DEFERRALS
-        } else {
-            Duration::ZERO
-        };
-        let longest = self.set_back + LONGEST_DRAIN + deferrals;
-        let end = clock::after(self.clock.now(), longest);
-        let mut idle_checks = 0..IDLE_CHECKS;
-        loop {
-            self.run_processes()?;
-            let rows = self.rows()?;
-            let banned = self.banned.as_deref();
-            let may_wait = |row: &OutboxEvent| banned == Some(&row.user_id);
-            let unfinished = self.program.ledger.unfinished(&rows, may_wait);
-            if unfinished.is_empty() || self.program.ledger.is_broken() {
-                self.program.ledger.check_attempts();
-                self.program.ledger.close(&rows);
-                return Ok(());
-            }
-            let next = self.clock.next_deadline().filter(|next| *next <= end);
-            let Some(next) = next else {
-                // A store with its own threads may take a moment to wake a run.
-                if idle_checks.next().is_some() {
-                    self.store_runtime.block_on(clock::pause(IDLE_PAUSE));
-                    continue;
-                }
-                // Report the cause rather than its effect.
-                self.program.ledger.check_attempts();
-                let what = format!("nothing will ever deliver {}", unfinished.join(", "));
-                self.program.ledger.broken(Invariant::NothingStuck, what);
-                return Ok(());
-            };
-            self.clock.set(next);
-            idle_checks = 0..IDLE_CHECKS;
-        }
-    }
-
-    /// Refuses one part of the world for a long time: everything else must finish soon after it is
-    /// due.
-    fn refuse_one_part_for_long(&mut self) -> Result<(), Setup> {
-        self.program.remote.set_outage(None);
-        let open = |status| !matches!(status, OutboxStatus::Completed | OutboxStatus::Dead);
-        let Some(of) = self.pick_row(open)? else {
-            return Ok(());
-        };
-        let outage = Outage::draw(&mut self.rng, &of);
-        if outage.part == Part::Everything {
-            return Ok(());
-        }
-        self.begin_outage(&outage);
-        let banned = self.banned.clone();
-        let may_wait =
-            |row: &OutboxEvent| banned.as_ref() == Some(&row.user_id) || outage.covers(row);
-        let rows = self.rows()?;
-        let due = rows.iter().filter(|row| open(row.status) && !may_wait(row));
-        let due = due.map(|row| row.lease_expires_at.unwrap_or(row.next_attempt_at));
-        let due = due.max().unwrap_or_default().max(self.clock.now());
-        let end = clock::after(due, self.set_back + LONGEST_DELAY);
-        let mut idle_checks = 0..IDLE_CHECKS;
-        loop {
-            self.run_processes()?;
-            let rows = self.rows()?;
-            let unfinished = self.program.ledger.unfinished(&rows, may_wait);
-            if unfinished.is_empty() || self.program.ledger.is_broken() {
-                break;
-            }
-            let next = self.clock.next_deadline().filter(|next| *next <= end);
-            if let Some(next) = next {
-                self.clock.set(next);
-                idle_checks = 0..IDLE_CHECKS;
-            } else if idle_checks.next().is_some() {
-                self.store_runtime.block_on(clock::pause(IDLE_PAUSE));
-            } else {
-                self.program.ledger.check_attempts();
-                let what = format!("{outage}, and that blocks {}", unfinished.join(", "));
-                self.program.ledger.broken(Invariant::OwnFault, what);
-                break;
-            }
-        }
-        self.trace("the outage is over");
-        self.program.remote.set_outage(None);
-        Ok(())
-    }
-
     fn begin_or_end_outage(&mut self) -> Result<(), Setup> {
         if self.program.remote.outage().is_some() {
             self.trace("the outage is over");
@@ -256,14 +146,14 @@ impl World {
         Ok(())
     }
 
-    fn begin_outage(&self, outage: &Outage) {
+    pub(super) fn begin_outage(&self, outage: &Outage) {
         self.trace(&outage.to_string());
         self.program.ledger.book().report.outages += 1;
         self.program.remote.set_outage(Some(outage.clone()));
     }
 
     /// Runs every process, then compares the store with the ledger.
-    fn run_processes(&mut self) -> Result<(), Setup> {
+    pub(super) fn run_processes(&mut self) -> Result<(), Setup> {
         // The order is random, as with real processes.
         let first = self.rng.below(self.processes.len() as u64) as usize;
         self.processes.rotate_left(first);
@@ -398,7 +288,7 @@ impl World {
         Ok(())
     }
 
-    fn pick_row(
+    pub(super) fn pick_row(
         &mut self,
         wanted: impl Fn(OutboxStatus) -> bool,
     ) -> Result<Option<OutboxEvent>, Setup> {
@@ -431,13 +321,13 @@ impl World {
         Step::Wait
     }
 
-    fn rows(&self) -> Result<Vec<OutboxEvent>, Setup> {
+    pub(super) fn rows(&self) -> Result<Vec<OutboxEvent>, Setup> {
         Ok(self
             .store_runtime
             .block_on(rows(self.program.store.as_ref()))?)
     }
 
-    fn trace(&self, line: &str) {
+    pub(super) fn trace(&self, line: &str) {
         self.program.ledger.trace(line);
     }
 
