@@ -1,85 +1,14 @@
 //! Compares what handlers report about an event with what the remote service did.
 
-use std::collections::BTreeMap;
-
 use uuid::Uuid;
 
-use super::book::Book;
+use super::evidence::{Attempts, ServiceCall, UnderWay};
 use super::ledger::Ledger;
 use super::promise::Promise;
-use super::remote::RemoteError;
+use super::remote_error::RemoteError;
 use super::report::Invariant;
 use outbox_runtime::OutboxEvent;
 use outbox_runtime::{Delivery, HandlerError};
-
-/// The attempts in progress, and counts of the ended ones.
-#[derive(Default)]
-pub(super) struct Attempts {
-    under_way: BTreeMap<u64, UnderWay>,
-    begun: u64,
-    answered: u64,
-    /// Attempts that ended without a call of the service.
-    uncalled: u64,
-    /// Attempts that the service accepted, and answered so.
-    accepted: u64,
-    /// Of these, attempts that their handler reported as failed.
-    accepted_but_failed: u64,
-    evidence: Evidence,
-}
-
-/// Passes and refusals, in order.
-#[derive(Default)]
-struct Evidence {
-    /// Counts both.
-    now: u64,
-    passes: Vec<Pass>,
-    /// The last two refusals of each event, by process: a process does not know the answers that
-    /// other processes got.
-    refusals: BTreeMap<(String, Uuid), [u64; 2]>,
-    /// The last attempt of each event, by process.
-    latest: BTreeMap<(String, Uuid), u64>,
-}
-
-struct Pass {
-    at: u64,
-    event: Uuid,
-    event_type: String,
-    destination: Option<String>,
-}
-
-impl Evidence {
-    fn passed(&mut self, event: &OutboxEvent) {
-        self.now += 1;
-        self.passes.push(Pass {
-            at: self.now,
-            event: event.id,
-            event_type: event.event_type.clone(),
-            destination: event.destination.clone(),
-        });
-    }
-
-    fn refused(&mut self, process: &str, event: Uuid) {
-        self.now += 1;
-        let refusals = self.refusals.entry((process.to_owned(), event));
-        let refusals = refusals.or_default();
-        *refusals = [self.now, refusals[0]];
-    }
-}
-
-struct UnderWay {
-    process: String,
-    /// The event as its handler received it.
-    event: OutboxEvent,
-    /// The state of its call to the remote service, if there was one.
-    call: Option<ServiceCall>,
-}
-
-#[derive(Clone, Copy)]
-enum ServiceCall {
-    /// The service has not answered yet.
-    Waiting,
-    Answered(Option<RemoteError>),
-}
 
 /// Whether the error says nothing about the event itself, so that it may be accepted later.
 fn passes(error: RemoteError) -> bool {
@@ -320,21 +249,6 @@ impl Ledger {
             );
             self.broken(Invariant::CompletedMeansDelivered, what);
         }
-    }
-}
-
-impl Attempts {
-    fn latest(&mut self, process: &str, id: Uuid) -> Option<&mut UnderWay> {
-        let mut attempts = self.under_way.values_mut().rev();
-        attempts.find(|attempt| attempt.event.id == id && attempt.process == process)
-    }
-}
-
-impl Book {
-    fn has_accepted(&self, id: Uuid) -> bool {
-        self.promises
-            .get(&id)
-            .is_some_and(|promise| promise.accepted > 0)
     }
 }
 

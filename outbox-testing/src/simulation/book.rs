@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
-use super::attempts::Attempts;
+use super::evidence::Attempts;
 use super::promise::Promise;
 use super::report::{Invariant, Report};
 use outbox_runtime::Lease;
@@ -79,5 +79,11 @@ impl Book {
             // The earlier event may be in another lane and be blocked there.
             _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
         })
+    }
+
+    pub(super) fn has_accepted(&self, id: Uuid) -> bool {
+        self.promises
+            .get(&id)
+            .is_some_and(|promise| promise.accepted > 0)
     }
 }

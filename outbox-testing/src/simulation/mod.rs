@@ -25,17 +25,20 @@ use outbox_runtime::{Operation, OutboxEvent};
 mod attempts; // handler attempts and their effect on the remote service
 mod book; // the content of the ledger
 mod drain; // the end of a simulation
+mod evidence; // attempts in progress, passes and refusals
 mod ledger; // promises, observations, and the invariants between them
 mod observed; // recording store calls and handlers
 mod outage; // refusals by the remote service for a while
 mod process; // processes that can be killed, stopped and frozen
 mod promise; // one enqueued event
 mod remote; // a remote service that misbehaves
+mod remote_error; // its refusals
 mod report; // results
 mod watched; // observing a process
 mod world; // the steps of a simulation
 
-pub use self::remote::{Remote, RemoteError};
+pub use self::remote::Remote;
+pub use self::remote_error::RemoteError;
 pub use self::report::{Invariant, Report, SimulationFailure};
 
 /// The real processor in a world where everything that can fail does fail, reproducibly for a seed.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::remote::RemoteError;
+use super::remote_error::RemoteError;
 use crate::SeededRng;
 use outbox_runtime::OutboxEvent;
 

@@ -6,15 +6,13 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
-
 use super::ledger::Ledger;
 use super::outage::Outage;
+use super::remote_error::RemoteError;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
 use outbox_runtime::BoxError;
 use outbox_runtime::Clock;
-use outbox_runtime::{Delivery, DeliveryError};
 use outbox_runtime::{Operation, OutboxEvent};
 
 /// The remote service of a [`Simulation`](super::Simulation), to which its handlers send.
@@ -43,50 +41,6 @@ struct State {
     revoked: BTreeSet<String>,
     /// A user whose credentials cannot be refreshed.
     banned: Option<String>,
-}
-
-/// The refusals of a [`Remote`]. Using `?` in a handler handles each correctly.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RemoteError {
-    /// No connection.
-    #[error("no connection")]
-    Offline,
-    /// 401.
-    #[error("the credentials are refused")]
-    Unauthenticated,
-    /// 429 with `Retry-After`.
-    #[error("too many requests")]
-    RateLimited {
-        /// The time to wait before the next request.
-        after: Duration,
-    },
-    /// 503, before or after it accepted the request.
-    #[error("unavailable")]
-    Unavailable,
-    /// 500.
-    #[error("internal error")]
-    Failed,
-    /// 422.
-    #[error("refused")]
-    Refused,
-    /// 404 to a delete.
-    #[error("already gone")]
-    Gone,
-}
-
-impl DeliveryError for RemoteError {
-    fn delivery(&self) -> Delivery {
-        match *self {
-            Self::Offline => Delivery::Offline,
-            Self::Unauthenticated => Delivery::Unauthenticated,
-            Self::RateLimited { after } => Delivery::RateLimited { after },
-            Self::Unavailable => Delivery::Unavailable { after: None },
-            Self::Failed => Delivery::Retry { after: None },
-            Self::Refused => Delivery::Permanent,
-            Self::Gone => Delivery::Obsolete,
-        }
-    }
 }
 
 /// The behavior for one request.
