@@ -160,12 +160,13 @@ fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} does not describe the events of `lume` as they are:\n\
+            "{} does not match the events of `lume`:\n\
              moodEntry v1: labels[]: {{name: string}} → integer(i64)\n\
              moodEntry v1: note: added, optional string\n  \
-             rows of version 1 may be on devices already: set `version = 2`, keep the struct as it was, and name it in \
-             `upcast(1 = ..)`\n  \
-             if no program with version 1 was ever released, `OUTBOX_LOCK=update cargo test` takes the new shape",
+             devices may already have rows of version 1: set `version = 2`, keep the old struct, \
+             and name it in `upcast(1 = ..)`\n  \
+             if no program with version 1 was ever released, \
+             `OUTBOX_LOCK=update cargo test` accepts the new shape",
             path.display()
         )
     );
@@ -631,11 +632,11 @@ fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{} does not describe the events of `lume` as they are:\n\
+                "{} does not match the events of `lume`:\n\
                  moodEntry: order: entity → {is}\n  \
-                 rows that wait keep the order `entity`; an event that is enqueued from now on goes by `{is}`, and after \
-                 those of its entity that wait\n  \
-                 if that is meant, `OUTBOX_LOCK=update cargo test` takes the new order",
+                 waiting rows keep the order `entity`; new events use `{is}`, and come after the \
+                 waiting ones of their entity\n  \
+                 if that is intended, `OUTBOX_LOCK=update cargo test` accepts the new order",
                 path.display()
             )
         );
