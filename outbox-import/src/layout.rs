@@ -157,7 +157,7 @@ impl Source {
                 [table],
                 |row| row.get(0),
             )
-            .map_err(|error| self.fault("looking at the tables", error))?;
+            .map_err(|error| self.fault("reading the schema", error))?;
         let sql = format!("SELECT {rowid} FROM {} LIMIT 0", quoted(table));
         if !is_table || self.conn.prepare(&sql).is_err() {
             return Err(no_rowid());

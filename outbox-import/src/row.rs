@@ -247,7 +247,7 @@ impl SourceRow {
             SourceValue::Text(text) => Uuid::try_parse_ascii(text).ok(),
             _ => None,
         };
-        "text (of a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
+        "text (for a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
             SourceValue::Text(text) => String::from_utf8(text.clone()).ok(),
             _ if shape.decimals[at] => decimal(value),
             _ => None,
@@ -270,7 +270,7 @@ impl SourceRow {
         };
         "a decimal number (an integer, a real number, or text), as its shortest text": decimal, opt_decimal -> String,
             |_, _, value| decimal(value);
-        "a truth value (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
+        "a boolean (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
             SourceValue::Integer(0) => Some(false),
             SourceValue::Integer(1) => Some(true),
             _ => None,

@@ -78,7 +78,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         check(table.name(), "the count of rows read", &count, &report.read)?;
         check(
             table.name(),
-            "the sum of what became of the rows",
+            "the sum of the counts by outcome",
             &report.read,
             &report.accounted(),
         )?;

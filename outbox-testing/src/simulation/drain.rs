@@ -31,7 +31,7 @@ const IDLE_PAUSE: Duration = Duration::from_millis(10);
 impl World {
     /// Stops the faults: everything must be delivered, or dead with a reason, in due time.
     pub(super) fn drain(&mut self) -> Result<(), Setup> {
-        self.trace("the faults are over");
+        self.trace("the faults stop");
         self.program.remote.calm();
         self.processes.iter_mut().for_each(Process::heal);
         if self.outages {
@@ -116,7 +116,7 @@ impl World {
                 break;
             }
         }
-        self.trace("the outage is over");
+        self.trace("the outage ends");
         self.program.remote.set_outage(None);
         Ok(())
     }

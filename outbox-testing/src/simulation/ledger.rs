@@ -183,7 +183,7 @@ impl Ledger {
             let there = rows.iter().any(|row| row.id == carrier.event.id());
             let due = promise.acknowledged || promise.seen;
             if due && !there && !carrier.completed && !carrier.deleted {
-                let what = format!("{} was enqueued, and is not there", promise.label);
+                let what = format!("{} was enqueued but is missing", promise.label);
                 found(Invariant::NothingLost, what);
             }
         }

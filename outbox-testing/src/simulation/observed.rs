@@ -41,11 +41,11 @@ impl Ledger {
             let overtaken = book.overtaken(event, rows);
             drop(book);
             if held.is_some_and(|held| held.expires_at > now) {
-                let what = format!("{label} was handed out although it is leased");
+                let what = format!("{label} was claimed although it is leased");
                 self.broken(Invariant::OneLease, what);
             }
             if let Some(earlier) = overtaken {
-                let what = format!("{label} was handed out before {earlier}");
+                let what = format!("{label} was claimed before {earlier}");
                 self.broken(Invariant::InOrder, what);
             }
             // One attempt beyond the limit is allowed for a failure of doubtful cause, but not if
@@ -53,7 +53,7 @@ impl Ledger {
             let too_often = attempt > allowed && allowed == 1;
             if attempt != expected || too_often {
                 let what = format!(
-                    "{label} is claimed with {attempt} attempts of {allowed}; it should be {expected}"
+                    "{label} was claimed with {attempt} of {allowed} attempts, expected {expected}"
                 );
                 self.broken(Invariant::AttemptsCounted, what);
             }
@@ -106,7 +106,7 @@ impl Ledger {
         }
         drop(book);
         if !holds {
-            let what = format!("an outcome of {label} was recorded under a lease that is over");
+            let what = format!("an outcome of {label} was recorded under a lease that has ended");
             self.broken(Invariant::OneLease, what);
         }
         let charges = match disposition {
@@ -200,7 +200,7 @@ impl Ledger {
         let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
         drop(book);
         if !same {
-            let what = format!("{label} is handled with other content than was enqueued");
+            let what = format!("{label} is handled with content that was not enqueued");
             self.broken(Invariant::SameEveryTime, what);
         }
         let leased = row.is_some_and(|row| {

@@ -113,9 +113,9 @@ impl World {
             Step::Connection => {
                 let online = self.program.remote.flip_connection();
                 self.trace(if online {
-                    "the network is back"
+                    "the network is up"
                 } else {
-                    "the network is gone"
+                    "the network is down"
                 });
             }
             Step::Revoke => {
@@ -137,7 +137,7 @@ impl World {
 
     fn begin_or_end_outage(&mut self) -> Result<(), Setup> {
         if self.program.remote.outage().is_some() {
-            self.trace("the outage is over");
+            self.trace("the outage ends");
             self.program.remote.set_outage(None);
         } else if let Some(row) = self.pick_row(|status| status != OutboxStatus::Completed)? {
             let outage = Outage::draw(&mut self.rng, &row);
@@ -207,7 +207,7 @@ impl World {
         let label = self.program.ledger.label(event.id());
         let process = self.pick_process();
         let process = &self.processes[process];
-        self.trace(&format!("{} enqueues {label} once more", process.name));
+        self.trace(&format!("{} enqueues {label} again", process.name));
         process.enqueue(&self.program.ledger, event);
     }
 
@@ -221,8 +221,8 @@ impl World {
         }
     }
 
-    fn record_jump(&self, whereto: &str, jump: Duration) {
-        self.trace(&format!("the clock is set {whereto} by {jump:?}"));
+    fn record_jump(&self, direction: &str, jump: Duration) {
+        self.trace(&format!("the clock is set {direction} by {jump:?}"));
         self.program.ledger.book().report.clock_jumps += 1;
     }
 
@@ -235,7 +235,7 @@ impl World {
 
     fn stop(&mut self) {
         let process = self.pick_process();
-        self.trace(&format!("{} is to stop", self.processes[process].name));
+        self.trace(&format!("{} is stopping", self.processes[process].name));
         self.processes[process].stop();
         self.program.ledger.book().report.stops += 1;
     }
@@ -245,7 +245,7 @@ impl World {
         let process = &mut self.processes[process];
         process.frozen = !process.frozen;
         let frozen = process.frozen;
-        let told = if frozen { "is frozen" } else { "goes on" };
+        let told = if frozen { "is frozen" } else { "is thawed" };
         let line = format!("{} {told}", process.name);
         self.trace(&line);
         self.program.ledger.book().report.freezes += u64::from(frozen);
