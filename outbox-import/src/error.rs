@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use outbox_runtime::{BoxError, StoreError};
+use outbox_runtime::StoreError;
+use outbox_runtime::store::BoxError;
 
 /// The import failed. Nothing was written and the source is unchanged, unless the store's error
 /// says that its [outcome is unknown](StoreError::outcome_unknown): running the import again

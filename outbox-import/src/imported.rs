@@ -126,7 +126,7 @@ impl ImportedEvent {
     }
 
     /// Sets the error message of the last failed attempt. It is stored as one line of at most
-    /// [`MAX_MESSAGE_BYTES`](outbox_runtime::MAX_MESSAGE_BYTES). Default: none.
+    /// [`MAX_MESSAGE_BYTES`](outbox_runtime::store::MAX_MESSAGE_BYTES). Default: none.
     pub fn error_message(mut self, message: impl Into<String>) -> Self {
         self.error_message = Some(message.into());
         self

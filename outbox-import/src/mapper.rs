@@ -6,7 +6,7 @@ use super::imported::ImportedEvent;
 use super::reject::Reject;
 use super::row::SourceRow;
 use super::source::Source;
-use outbox_runtime::BoxError;
+use outbox_runtime::store::BoxError;
 
 /// Turns an application's old rows into events of the outbox and rows of its own.
 ///

@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::error::ImportError;
 use outbox_runtime::__private::bounded;
-use outbox_runtime::BoxError;
+use outbox_runtime::store::BoxError;
 
 /// The reason to put a row aside; or, from an [`ImportError`] or [`fatal`](Self::fatal), the error
 /// that ends the import.

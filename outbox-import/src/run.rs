@@ -19,7 +19,8 @@ use super::source::Source;
 use super::table::SourceTable;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::SqliteStore;
-use outbox_runtime::{BoxError, StoreError, StoreErrorKind, TransactionError};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{StoreError, StoreErrorKind, TransactionError};
 
 /// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
 /// what it does.

@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Settlement};
 use outbox_runtime::{
-    Charge, ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity,
-    Processor, RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
+    Charge, Clock, DeadReason, EnqueueError, NewEvent, OutboxEntity, Processor, RawMetadata,
+    StoreErrorKind, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, note_of, on_each_store, within};
@@ -108,7 +109,8 @@ async fn large_rows_are_claimed_a_few_at_a_time_and_too_large_ones_are_dead_lett
         if claims.is_empty() {
             break;
         }
-        let size = |claim: &outbox_runtime::Claim| claim.event.metadata.as_ref().unwrap().len();
+        let size =
+            |claim: &outbox_runtime::store::Claim| claim.event.metadata.as_ref().unwrap().len();
         let loaded: usize = claims.iter().map(size).sum();
         assert!(loaded < ClaimRequest::MAX_METADATA_BYTES + 7 * MIB);
         sizes.push(claims.len());
@@ -373,7 +375,7 @@ async fn a_rescue_reaches_what_is_behind_many_leases_that_have_not_ended() {
     assert_eq!(store.rescue().await.unwrap(), Rescued::default());
 
     // The same for a clean-up: what is too young is younger than all that is not, and more than one batch is old.
-    let complete = |claims: &[outbox_runtime::Claim]| {
+    let complete = |claims: &[outbox_runtime::store::Claim]| {
         let settlements = claims.iter().map(|claim| Settlement {
             lease: claim.lease,
             disposition: Disposition::Complete,
@@ -406,7 +408,7 @@ fn an_error_text_is_cut_at_a_character_and_fits() {
             store.mark_as_failed(&claim.lease, &text).await.unwrap();
             let failed = store.fetch_event(created.id).await.unwrap().unwrap();
             let kept = failed.error_message.unwrap();
-            let most = outbox_runtime::MAX_MESSAGE_BYTES;
+            let most = outbox_runtime::store::MAX_MESSAGE_BYTES;
             assert!((most - 6..=most).contains(&kept.len()), "{}", kept.len());
             assert!(text.starts_with(kept.strip_suffix('…').unwrap()));
         }
@@ -418,7 +420,7 @@ fn an_error_text_that_just_fits_is_kept_whole() {
     on_each_store(|store, _| async move {
         let created = enqueue(&store, note(1).enqueue_sync()).await;
         let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
-        let text = "x".repeat(outbox_runtime::MAX_MESSAGE_BYTES);
+        let text = "x".repeat(outbox_runtime::store::MAX_MESSAGE_BYTES);
         store.mark_as_failed(&claim.lease, &text).await.unwrap();
         let failed = store.fetch_event(created.id).await.unwrap().unwrap();
         assert_eq!(failed.error_message, Some(text));

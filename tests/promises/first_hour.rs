@@ -123,7 +123,7 @@ async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entit
             .transaction(|tx| {
                 tx.execute(INSERT, [])?;
                 let answer = too_large().enqueue_create().on(tx);
-                Ok(answer.map_err(outbox_runtime::BoxError::from))
+                Ok(answer.map_err(outbox_runtime::store::BoxError::from))
             })
             .await,
     );

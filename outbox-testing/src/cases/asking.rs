@@ -1,15 +1,15 @@
 //! Listings, statistics, due times, explanations, and change notifications.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::ClaimRequest;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::Disposition;
 use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use outbox_runtime::{EntityId, Order};
 

@@ -2,15 +2,15 @@
 
 use std::time::Duration;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, claim, claim_one, complete, create, entities, event, fetch, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
-use outbox_runtime::{ClaimRequest, EventTypes};
+use outbox_runtime::store::Disposition;
+use outbox_runtime::store::{ClaimRequest, EventTypes};
 use outbox_runtime::{Operation, OutboxStatus, Refusal, RefusalClass};
 
 pub(super) async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(

@@ -1,16 +1,16 @@
 //! Manual deletion, and clean-up.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, change_of, claim, claim_one, complete, create, event, fetch,
     settle,
 };
 use crate::ManualClock;
 use outbox_runtime::Clock;
-use outbox_runtime::DeleteUnit;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
 use outbox_runtime::Operation;
 use outbox_runtime::RawMetadata;
+use outbox_runtime::store::DeleteUnit;
+use outbox_runtime::store::Disposition;
 use outbox_runtime::{EntityId, Order};
 
 pub(super) async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {

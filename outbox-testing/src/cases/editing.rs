@@ -1,20 +1,20 @@
 //! Manual marks, retries and edits.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, change_of, claim, claim_one, complete, create, event, fetch,
     settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Claim;
 use outbox_runtime::Clock;
 use outbox_runtime::NewEvent;
 use outbox_runtime::Order;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::RetryPolicy;
 use outbox_runtime::StoreErrorKind;
+use outbox_runtime::store::Claim;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
-use outbox_runtime::{Disposition, Settled};
 
 pub(super) async fn marking_by_hand_goes_through_the_same_states(
     store: Store<'_>,

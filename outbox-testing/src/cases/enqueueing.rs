@@ -1,6 +1,6 @@
 //! Enqueuing: events that are accepted, and events that are refused.
 
-use super::{SECOND, Store, create, event, fetch};
+use super::helpers::{SECOND, Store, create, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::Clock;
 use outbox_runtime::EnqueueError;

@@ -1,16 +1,16 @@
 //! Folding: a newer event about the same entity arrives while the older one is unclaimed.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, fetch, given_back, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::Disposition;
 use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
 use outbox_runtime::{Operation, OutboxEvent, OutboxStatus};
 

@@ -2,20 +2,20 @@
 
 use uuid::Uuid;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
     given_back, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Claim;
 use outbox_runtime::Clock;
 use outbox_runtime::NewEvent;
-use outbox_runtime::Rescued;
 use outbox_runtime::StoreErrorKind;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::Claim;
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
-use outbox_runtime::{Disposition, Settled};
 use outbox_runtime::{EntityId, OnDead, Order};
 
 fn ids(claims: &[Claim]) -> Vec<Uuid> {

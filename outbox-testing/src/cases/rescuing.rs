@@ -2,16 +2,16 @@
 
 use chrono::TimeDelta;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, given_back,
     settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Rescued;
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
-use outbox_runtime::{Disposition, Settled};
 
 pub(super) async fn a_rescue_makes_events_of_the_dead_claimable_again(
     store: Store<'_>,

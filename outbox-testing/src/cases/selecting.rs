@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, settle};
+use super::helpers::{
+    LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, settle,
+};
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
-use outbox_runtime::{ClaimOrder, ClaimRequest, EventTypes, Selector};
+use outbox_runtime::store::Disposition;
+use outbox_runtime::store::{ClaimOrder, ClaimRequest, EventTypes, Selector};
 use outbox_runtime::{Operation, OutboxEvent};
 
 /// Creates one event for each combination of two types, three destinations (one of them none) and

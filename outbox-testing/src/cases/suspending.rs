@@ -1,11 +1,11 @@
 //! Suspending a store, and the clock that a store uses.
 
-use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
+use super::helpers::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::ClaimRequest;
 use outbox_runtime::Clock;
 use outbox_runtime::OutboxStatus;
-use outbox_runtime::{Disposition, Settlement};
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::{Disposition, Settlement};
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 
 pub(super) async fn a_suspended_store_answers_nothing_until_it_is_resumed(

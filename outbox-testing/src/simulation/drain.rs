@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use super::Setup;
 use super::outage::{Outage, Part};
 use super::process::Process;
 use super::report::Invariant;
+use super::setup::Setup;
 use super::world::World;
 use outbox_runtime::__private::clock;
 use outbox_runtime::Clock;

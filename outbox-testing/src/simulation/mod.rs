@@ -11,13 +11,14 @@ use tokio::runtime::Builder;
 
 use self::ledger::Ledger;
 use self::process::{Process, Program};
+use self::setup::{Changes, Setup};
 use self::world::World;
 use super::{FaultRates, ManualClock, SeededRng};
+use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::{Coalesce, OnDead, Order};
-use outbox_runtime::{EnqueueError, StoreError};
 use outbox_runtime::{HandlerError, OutboxEventHandler};
 use outbox_runtime::{MemoryStore, ProcessorBuilder};
 use outbox_runtime::{Operation, OutboxEvent};
@@ -34,6 +35,7 @@ mod promise; // one enqueued event
 mod remote; // a remote service that misbehaves
 mod remote_error; // its refusals
 mod report; // results
+mod setup; // the source of changes, and the setup error
 mod watched; // observing a process
 mod world; // the steps of a simulation
 
@@ -121,16 +123,6 @@ pub struct Simulation {
 /// A store, and a guard that must outlive it.
 type MadeStore = (Arc<dyn OutboxRepository>, Box<dyn Any>);
 type MakeStore = Box<dyn FnOnce(ManualClock) -> Pin<Box<dyn Future<Output = MadeStore>>>>;
-type Changes = Box<dyn FnMut(&mut SeededRng, &str) -> Result<NewEvent, EnqueueError>>;
-
-/// An error that prevents the simulation from continuing.
-struct Setup(String);
-
-impl From<StoreError> for Setup {
-    fn from(error: StoreError) -> Self {
-        Self(error.to_string())
-    }
-}
 
 /// Runs a simulation for each seed and adds up the reports.
 ///

@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use super::outage::Outage;
 use super::process::{Process, Program};
+use super::setup::{Changes, Setup};
 use super::watched::rows;
-use super::{Changes, Setup};
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
 use outbox_runtime::Clock;
