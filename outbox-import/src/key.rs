@@ -8,8 +8,8 @@ use uuid::Uuid;
 /// The keys of the rows for each value of a column.
 pub(super) type Index = HashMap<SourceKey, Vec<i64>>;
 
-/// A value to look up rows by with [`Source::find`]. A UUID is found in every form that a column
-/// may have: 16 bytes, or text in either case.
+/// A value to look up rows by with [`Source::find`](crate::Source::find). A UUID is found in every
+/// form that a column may have: 16 bytes, or text in either case.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct SourceKey(Key);
 

@@ -24,7 +24,8 @@ pub trait RowMapper: Send + 'static {
     /// # Errors
     ///
     /// A [`Reject`] puts the row aside, whole and with the reason, and the import continues. An
-    /// [`ImportError`] that comes through `?`, or a [`Reject::fatal`], ends the import.
+    /// [`ImportError`](crate::ImportError) that comes through `?`, or a [`Reject::fatal`], ends the
+    /// import.
     fn map(&mut self, row: &SourceRow, source: &Source) -> Result<Mapped, Reject>;
 
     /// Writes the application's own rows for this row, in the transaction of the import. Called
