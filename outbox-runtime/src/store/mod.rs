@@ -6,21 +6,18 @@
 //!
 //! What is here beside the stores is not covered by semantic versioning yet.
 
-use std::sync::Mutex;
-
+pub mod kit;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod process;
-mod rules;
-mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
-    StatementCounter, StoreProcess,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter, StoreProcess,
 };
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Sleep, SystemClock};
@@ -31,4 +28,4 @@ pub use crate::outcome::{
     Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
     Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
-pub use crate::repository::{DeleteUnit, Exchange, PendingDelete, Rescued, Revision};
+pub use crate::repository::{DeleteUnit, Exchange, OutboxQueue, PendingDelete, Rescued, Revision};
