@@ -9,15 +9,15 @@ use outbox_runtime::{DeadReason, NewEvent, RawMetadata};
 use outbox_tests::core_data::CoreData;
 use uuid::Uuid;
 
-mod again; // one import after another
+mod again; // repeated imports
 mod entities; // entities that share a table, numbered columns, relationships
 mod external; // values in files beside the store
-mod mappers; // what apps make of rows
-mod order; // who goes first
-mod paths; // where a source is
-mod report; // what is told
-mod rows; // what is in a row
-mod source; // what is read
+mod mappers; // custom mappers of apps
+mod order; // delivery order of imported events
+mod paths; // paths of sources
+mod report; // reports and progress
+mod rows; // values of a row
+mod source; // reading the source
 mod template; // stores that share a UUID
 
 pub(crate) const LEASE: std::time::Duration = std::time::Duration::from_secs(60);

@@ -9,11 +9,11 @@
 //! Where a tool is missing, a test says so in one line and is over; with `OUTBOX_CRASH_REQUIRE_TOOLS` set (as `.ci/run` does)
 //! a missing tool is a failure.
 
-pub mod ledger; // what happened, as those it happened to wrote it down
-pub mod plan; // what a worker is to do
-pub mod rows; // what is in the database in the end
-pub mod supervisor; // starts workers and does them harm
-pub mod task; // the entity, and what its handler does with it
-pub mod tools; // strace, faketime, mount: there or not
+pub mod ledger; // append-only log of what workers did
+pub mod plan; // a worker's instructions
+pub mod rows; // final content of the database
+pub mod supervisor; // starts workers and injects faults
+pub mod task; // the entity and its handler's behavior
+pub mod tools; // whether strace, faketime and mount are available
 pub mod verdict; // compares the ledger with the database
-pub mod worker; // the process that is harmed
+pub mod worker; // the process under test

@@ -3,10 +3,10 @@
 //! `fuzz/` runs them under libFuzzer; `tests/fuzzed.rs` runs them on the inputs that this found, with every other test.
 
 mod duration; // durations in attributes
-mod filter; // what a filter of dead letters lets through
-mod http; // answers of a service
-mod input; // values out of bytes
-mod row; // a row with anything in it
+mod filter; // dead-letter filters
+mod http; // HTTP answers
+mod input; // values from bytes
+mod row; // arbitrary rows
 mod wire; // the serde form of an event
 
 pub use self::duration::duration;

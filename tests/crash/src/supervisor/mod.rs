@@ -12,7 +12,7 @@ use crate::plan::{Plan, Then, Work, exit};
 use crate::rows::Database;
 use crate::verdict::{Circumstances, Verdict, judge};
 
-pub mod campaign; // kills at random moments, and what came of them
+pub mod campaign; // kills at random moments, and their results
 pub mod faketime; // another wall clock, by libfaketime
 pub mod injection; // faults at the N-th system call, by strace
 pub mod wait; // waiting in real time
