@@ -1,4 +1,4 @@
-//! Imports that follow another, and events that are there already.
+//! Repeated imports, and events that already exist.
 
 use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
@@ -24,7 +24,7 @@ async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
     assert_eq!(numbers(&again), [2, 0, 2, 0, 0]);
     assert_eq!(again.tables[0].checksum, first.tables[0].checksum);
 
-    // What was imported may have been delivered and cleaned up since.
+    // The imported event may have been delivered and cleaned up since.
     store.delete_event(event_id(1)).await.unwrap();
     source.add([OldEvent::new(3)]);
     let grown = import(&source, store).await;
@@ -82,7 +82,7 @@ async fn of_two_rows_with_one_id_the_first_counts_and_nothing_vanishes() {
         numbers(&import(&source, &temporary.store).await),
         [5, 0, 3, 0, 2]
     );
-    assert_eq!(rejects(&conn).len(), 2, "once each");
+    assert_eq!(rejects(&conn).len(), 2, "one reject per row");
 }
 
 #[tokio::test]
@@ -137,10 +137,10 @@ async fn what_was_rejected_is_taken_once_the_mapper_can_read_it() {
             |row| row.get(0),
         )
         .unwrap();
-    assert!(resolved, "it is kept, and marked");
+    assert!(resolved, "the reject is kept and marked as resolved");
 }
 
-/// A plain table of another outbox, and a mapper that gives no ids.
+/// A plain table of another outbox; its mapper sets no ids.
 fn queue(folder: &std::path::Path) -> (std::path::PathBuf, Connection) {
     let path = folder.join("old.db");
     let old = Connection::open(&path).unwrap();
@@ -172,14 +172,14 @@ async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() 
     old.execute_batch("UPDATE queue SET tries = tries + 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
-    // Nor is it where its event was delivered and cleaned up since.
+    // The same holds after its event was delivered and cleaned up.
     let events = store.fetch_pending_events(None, None).await.unwrap();
     store.delete_event(events[0].id).await.unwrap();
     old.execute_batch("UPDATE queue SET tries = tries + 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
     assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
-    // Another change under the same key is put aside, and told.
+    // Other content under the same key is rejected and reported.
     old.execute_batch("UPDATE queue SET body = '{}' WHERE id = 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 1, 0, 1]);
@@ -192,7 +192,7 @@ async fn a_key_that_is_used_again_is_another_event() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     import_queue(&path, store).await;
-    // As a queue does: what is delivered goes, and the next row gets its key.
+    // Like a queue: a delivered row is deleted, and the next row reuses its key.
     old.execute_batch(
         "DELETE FROM queue WHERE id = 2;
          INSERT INTO queue (entity, body, created_at, tries) VALUES (7, '{\"n\":2}', 300, 0)",

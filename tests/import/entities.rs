@@ -1,4 +1,4 @@
-//! Entities that share a table, attributes whose columns are numbered, and relationships.
+//! Entities that share a table, attributes in numbered columns, and relationships.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,9 @@ use outbox_tests::Temporary;
 
 use crate::{LEASE, numbers};
 
-/// A store as Core Data writes it for a model in which Note, Folder and Attachment inherit from the abstract SyncingObject, and
-/// Photo from Attachment. All are in one table, and title and creationDate are attributes of Note and Folder, each for itself.
+/// A store as Core Data writes it for a model in which Note, Folder and Attachment inherit from the
+/// abstract SyncingObject, and Photo from Attachment. All share one table, and Note and Folder each
+/// have their own attributes title and creationDate.
 fn notes(folder: &Path) -> PathBuf {
     let path = folder.join("NoteStore.sqlite");
     let store = Connection::open(&path).unwrap();
@@ -62,7 +63,7 @@ fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
         ("note", 3),
         ("Folder", 1),
         ("Photo", 1),
-        // With what inherits from it.
+        // Including sub-entities.
         ("Attachment", 2),
         ("Tag", 2),
     ] {
@@ -131,7 +132,8 @@ fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use(
         texts(&source, &SourceTable::entity("Folder"), "title"),
         ["Errands"]
     );
-    // Each row of a table that is read as a whole has the title of its own entity, and is found by it.
+    // Reading the whole table, each row has the title of its own entity, and can be looked up by
+    // it.
     let all = SourceTable::entity("SyncingObject").ordered_by("creationDate");
     assert_eq!(
         texts(&source, &all, "title"),
@@ -149,7 +151,7 @@ fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use(
         source.find(&all, "title", "first").unwrap().unwrap().key(),
         3
     );
-    // The column itself is meant where it is named.
+    // A column name selects the column itself.
     assert_eq!(texts(&source, &note, "ZTITLE2"), [""; 0]);
     assert_eq!(texts(&source, &note, "ZTITLE1"), ["second", "first"]);
 }
@@ -174,7 +176,10 @@ fn an_attribute_that_may_be_in_several_columns_is_refused_with_their_names() {
     let note = SourceTable::entity("Note");
     let row = source.get(&note, 2).unwrap().unwrap();
     let reject = row.text("title").unwrap_err();
-    assert!(reject.reason().is_none(), "it ends the import: {reject}");
+    assert!(
+        reject.reason().is_none(),
+        "the error ends the import: {reject}"
+    );
     source.check(&note.requires(["ZTITLE1"])).unwrap();
 }
 
@@ -214,7 +219,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
         .get(&SourceTable::entity("Note"), 2)
         .unwrap()
         .unwrap();
-    // To one: the key, and, as folders share a table, the entity.
+    // To-one: the key, and, because folders share a table, the entity.
     assert_eq!(note.integer("folder").unwrap(), 1);
     let kind = note
         .integer(&format!("Z{}_FOLDER", number("Folder")))
@@ -225,7 +230,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
         .unwrap()
         .unwrap();
     assert_eq!(folder.text("title").unwrap(), "Errands");
-    // Many to many.
+    // Many-to-many.
     let links = SourceTable::plain(format!("Z_{}TAGS", number("Note")));
     let mine = format!("Z_{}NOTES", number("Note"));
     let theirs = format!("Z_{}TAGS", number("Tag"));
@@ -264,10 +269,14 @@ fn decimals_are_read_as_text_whether_they_are_whole_or_not() {
         (4, "100000000000000000000"),
     ] {
         assert_eq!(item(key).decimal("price").unwrap(), price);
-        assert_eq!(item(key).text("price").unwrap(), price, "as text, too");
+        assert_eq!(
+            item(key).text("price").unwrap(),
+            price,
+            "readable as text too"
+        );
     }
     assert_eq!(item(1).decimal("weight").unwrap(), "0.1");
-    assert!(item(1).text("weight").is_err(), "a FLOAT is no decimal");
+    assert!(item(1).text("weight").is_err(), "a FLOAT is not a decimal");
     assert_eq!(item(1).decimal("code").unwrap(), "0.10");
     assert_eq!(item(3).decimal("code").unwrap(), "-3");
     for key in [2, 4] {

@@ -1,4 +1,4 @@
-//! F64 to F66: an import that is killed, two at once, and rows with anything in them.
+//! F64 to F66: an import that is killed, two concurrent imports, and rows with arbitrary values.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -51,7 +51,7 @@ fn map(row: &SourceRow) -> Result<Mapped, Reject> {
     })
 }
 
-/// Says how far it is and waits to be killed.
+/// Reports progress and waits for the kill.
 struct Doomed {
     point: String,
     rows: u64,
@@ -60,13 +60,13 @@ struct Doomed {
 impl Doomed {
     fn reach(&self, point: &str) {
         if self.point == point {
-            // Not `println!`, which the test harness captures.
+            // The test harness would capture `println!`.
             let mut out = std::io::stdout();
             writeln!(out, "\nreached {point}").unwrap();
             out.flush().unwrap();
-            // Nobody ever writes there.
+            // This read never returns.
             let _ = std::io::stdin().read_line(&mut String::new());
-            unreachable!("it should have been killed");
+            unreachable!("the child must be killed here");
         }
     }
 }
@@ -130,7 +130,7 @@ async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let reached = lines.any(|line| line.unwrap() == format!("reached {point}"));
-        assert!(reached, "the child came to {point}");
+        assert!(reached, "the child never reached {point}");
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
         assert_eq!(source.files(), before, "{point}");
@@ -176,7 +176,7 @@ async fn of_two_imports_at_once_one_takes_the_rows_and_the_other_finds_them() {
     assert_eq!(one.already_there() + two.already_there(), ROWS);
 }
 
-/// Anything that a column may hold. Text that is not UTF-8 comes by `CAST`.
+/// A value that a column may hold. Text that is not UTF-8 is written by `CAST`.
 #[derive(Debug, Clone)]
 enum Cell {
     Good,
@@ -269,7 +269,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         import.run(&temporary.store, |row: &SourceRow, _: &Source| map(row))
     };
     let first = match import().await {
-        // All of several dates of creation happen to be NULL.
+        // By chance, all of several creation dates are NULL.
         Err(ImportError::EmptyOrder { rows: 2.., .. }) => return,
         first => first.unwrap(),
     };

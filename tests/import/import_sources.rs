@@ -1,4 +1,4 @@
-//! Issue 6.4: a source that is not as it should be is refused, said why, and left as it is.
+//! An invalid source is refused with the reason, and left unchanged.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -31,11 +31,11 @@ async fn refused(path: &Path, table: SourceTable) -> ImportError {
             |row| row.get(0),
         )
         .unwrap();
-    assert_eq!(tables, 0, "nothing was written: {error}");
+    assert_eq!(tables, 0, "the failed import wrote tables: {error}");
     let text = error.to_string();
     assert!(
         text.contains(path.to_str().unwrap()),
-        "the path is named: {text}"
+        "the error must name the path: {text}"
     );
     error
 }
@@ -109,7 +109,7 @@ async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
         "{error}"
     );
 
-    // What only the mapper asks for ends the import too, instead of rejecting every row.
+    // A column that only the mapper reads also ends the import, instead of rejecting every row.
     source.add([OldEvent::new(1)]);
     let temporary = Temporary::open().await;
     let asks = |row: &SourceRow, _: &Source| row.text("metadata").map(|_| Mapped::Entity);
@@ -176,7 +176,7 @@ async fn rows_that_cannot_be_told_apart_are_refused() {
             "{table}: {error}"
         );
     }
-    // A column of that name hides only the name.
+    // A column named `rowid` hides only that name.
     let source = Source::open(&path).unwrap();
     let row = source.find(&SourceTable::plain("c"), "rowid", "x").unwrap();
     assert_eq!(row.unwrap().key(), 1);
@@ -210,7 +210,7 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
 fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
     let source = CoreData::with([OldEvent::new(1)]);
     let app = source.connect();
-    // Something that takes a while to copy.
+    // Large enough that copying takes a while.
     app.execute_batch(
         "PRAGMA journal_mode = DELETE; CREATE TABLE big (n INTEGER, content BLOB); INSERT INTO big VALUES (0, zeroblob(8000000))",
     )
@@ -224,7 +224,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
             let mut count = 0_u64;
             while writes.load(Ordering::Relaxed) {
                 count += 1;
-                // Within the blob, so that what is copied is a database at any moment.
+                // Inside the blob, so that the copy is a valid database at any time.
                 file.seek(SeekFrom::End(-64)).unwrap();
                 file.write_all(&count.to_be_bytes()).unwrap();
             }
@@ -245,7 +245,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
     });
     writes.store(false, Ordering::Relaxed);
     writer.join().unwrap();
-    assert!(changing, "somebody writes all the while");
+    assert!(changing, "the source never counted as changing");
     assert_eq!(
         Source::open(&source.path)
             .unwrap()
@@ -319,7 +319,7 @@ async fn a_source_in_another_journal_mode_is_read_as_well() {
     let source = CoreData::with([OldEvent::new(1)]);
     let mut app = source.connect();
     app.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
-    // The app is in the middle of a transaction, whose changes are in the file and not committed.
+    // The app has an open transaction, whose changes are in the file but not committed.
     app.execute_batch("PRAGMA cache_size = 1").unwrap();
     let tx = app.transaction().unwrap();
     tx.execute_batch(
@@ -337,7 +337,7 @@ async fn a_source_in_another_journal_mode_is_read_as_well() {
     assert_eq!(
         report.already_delivered(),
         1,
-        "what was not committed did not happen"
+        "uncommitted changes are not imported"
     );
     assert_eq!(files(source.path.parent().unwrap()), before);
     drop(tx);

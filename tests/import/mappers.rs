@@ -1,4 +1,4 @@
-//! Mappers that look other rows up, write of their own, do harm or give up.
+//! Mappers that look up other rows, write data, corrupt the import, or abort it.
 
 use outbox_import::{
     Import, ImportError, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable,
@@ -12,7 +12,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, entity_id, event_id};
 
 use crate::{events, import, map, numbers, tables};
 
-/// Looks owners up, and keeps the moods themselves.
+/// Looks up owners, and stores the moods itself.
 #[derive(Default)]
 struct WithMoods;
 
@@ -35,11 +35,14 @@ impl RowMapper for WithMoods {
         }
         let payload = row.bytes("payload")?;
         let payload: serde_json::Value =
-            serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is no JSON", ""))?;
+            serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is not JSON", ""))?;
         let id = payload["local_id"].as_str().unwrap_or_default();
         let moods = SourceTable::entity("SDMoodEntry");
         let mood = source.find(&moods, "id", id)?.ok_or_else(|| {
-            Reject::new("no owner", "neither the payload nor the entity names one")
+            Reject::new(
+                "no owner",
+                "neither the payload nor the entity names an owner",
+            )
         })?;
         let event = NewEvent::new(
             "moodEntry",
@@ -63,7 +66,7 @@ impl RowMapper for WithMoods {
             if row.opt_real("valence")?.is_none() {
                 return Err(Reject::new(
                     "valence is missing",
-                    "found out after it was written",
+                    "noticed after the row was written",
                 ));
             }
         }
@@ -119,17 +122,13 @@ async fn other_entities_are_looked_up_and_imported_in_the_same_transaction() {
         conn.query_row("SELECT count(*) FROM mood", [], |row| row.get(0))
             .unwrap()
     };
-    assert_eq!(
-        moods(),
-        1,
-        "what was written for a rejected row is taken back"
-    );
+    assert_eq!(moods(), 1, "writes for a rejected row are rolled back");
     let again = import().run(&temporary.store, WithMoods).await.unwrap();
     assert_eq!(numbers(&again), [4, 0, 2, 0, 2]);
     assert_eq!(moods(), 1);
 }
 
-/// Does harm in `finish`, or ends the import there.
+/// Corrupts data in `finish`, or aborts the import there.
 struct Harmful(&'static str);
 
 impl RowMapper for Harmful {
@@ -139,8 +138,8 @@ impl RowMapper for Harmful {
 
     fn finish(&mut self, _: &Source, conn: &Connection) -> Result<(), outbox_runtime::BoxError> {
         match self.0 {
-            "" => return Err("the app says no".into()),
-            "panic" => panic!("the app has a fault"),
+            "" => return Err("aborted by the app".into()),
+            "panic" => panic!("a bug in the app"),
             sql => conn.execute(sql, [])?,
         };
         Ok(())

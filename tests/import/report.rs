@@ -1,4 +1,4 @@
-//! What an import tells: before, meanwhile and afterwards.
+//! Dry runs, progress and reports.
 
 use std::sync::{Arc, Mutex};
 

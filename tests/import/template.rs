@@ -1,4 +1,4 @@
-//! Stores that were made from one template have one UUID, and are different sources all the same.
+//! Stores copied from one template share a UUID, but are different sources.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use outbox_tests::core_data::{CoreData, OldEvent};
 
 use crate::{events, import, numbers};
 
-/// An event that the mapper cannot read.
+/// An event that the mapper rejects.
 fn renamed(n: u128) -> OldEvent {
     OldEvent {
         event_type: Value::Text("mood.renamed".into()),
@@ -37,7 +37,7 @@ fn sources(temporary: &Temporary) -> i64 {
         .unwrap()
 }
 
-/// An importer that gives no ids.
+/// A mapper that sets no ids.
 fn without_ids(row: &SourceRow, _: &Source) -> Result<Mapped, Reject> {
     let event = NewEvent::new("mood", row.key(), "user-1", Operation::Create);
     Ok(ImportedEvent::new(event, row.date("createdAt")?).into())
@@ -63,7 +63,7 @@ async fn an_import_of_the_second_store_resolves_nothing_of_the_first() {
             [2, 2, 0, 0, 0]
         );
         assert_eq!((unresolved(&temporary), sources(&temporary)), (1, 2));
-        // Both are known from now on.
+        // Both sources are known from now on.
         assert_eq!(
             numbers(&import(&one, &temporary.store).await),
             [2, 0, 1, 0, 1]
@@ -78,7 +78,7 @@ async fn an_import_of_the_second_store_resolves_nothing_of_the_first() {
 
 #[tokio::test]
 async fn rows_of_the_template_are_rows_of_each_store() {
-    // The first row of each is the template's.
+    // The first row of each comes from the template.
     let one = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let two = CoreData::with([OldEvent::new(1), OldEvent::new(3)]);
     let temporary = Temporary::open().await;

@@ -1,5 +1,5 @@
-//! What `#[derive(DeliveryError)]` promises.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promises of `#[derive(DeliveryError)]`.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::time::Duration;
 
@@ -104,7 +104,7 @@ fn a_question_mark_in_a_handler_keeps_the_answer_and_the_words() {
     assert_eq!(error.to_string(), "rejected: no title");
 }
 
-/// The answer of a struct may be in a field, too.
+/// A struct may take its delay from a field, too.
 #[derive(Debug, Error, DeliveryError)]
 #[error("too many requests")]
 #[outbox(rate_limited(after = 0), crate = ::outbox_runtime)]
@@ -223,7 +223,11 @@ fn the_scope_is_what_the_variant_says_and_the_destination_otherwise() {
     ] {
         assert_eq!(error.scope(), expected, "{error}");
         let answer = HandlerError::from(error);
-        assert_eq!(*answer.scope(), expected, "a question mark keeps it");
+        assert_eq!(
+            *answer.scope(),
+            expected,
+            "the question mark keeps the scope"
+        );
     }
     assert_eq!(SyncError::NoConnection.scope(), Scope::Destination);
 }

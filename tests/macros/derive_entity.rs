@@ -1,5 +1,5 @@
-//! What `#[derive(OutboxEntity)]` promises.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promises of `#[derive(OutboxEntity)]`.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::borrow::Cow;
 use std::sync::Mutex;
@@ -38,7 +38,7 @@ fn mood() -> MoodEntry {
     }
 }
 
-/// The JSON that an event would carry.
+/// The JSON that the event carries.
 fn sent(event: Enqueue) -> String {
     let event = event.into_event().unwrap();
     let json = event.metadata().and_then(|json| json.as_str());
@@ -273,7 +273,7 @@ fn a_snapshot_sends_the_whole_entity() {
     assert_eq!(metadata, goal);
 }
 
-/// A temperature that is sent as text.
+/// Serializes a temperature as text.
 mod celsius {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -309,7 +309,7 @@ struct Measurement {
     #[outbox(metadata)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_name: Option<String>,
-    /// Not metadata, and of a type that could not be.
+    /// Not metadata; its type could not be.
     #[serde(skip)]
     _cache: Vec<*const u8>,
 }

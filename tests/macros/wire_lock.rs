@@ -1,6 +1,7 @@
-//! Promise 9, the other half: a shape that changes without its version fails a test before it is released.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
-#![allow(dead_code, reason = "the entities are looked at, not enqueued")]
+//! Promise 9, the other half: a shape that changes without a new version fails a test before the
+//! release.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
+#![allow(dead_code, reason = "the entities are inspected, not enqueued")]
 
 use std::borrow::Cow;
 use std::fs;
@@ -15,7 +16,7 @@ use outbox_testing::wire_lock::{
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-/// An entity with chosen metadata, in a module of its own.
+/// An entity with the given metadata, in its own module.
 macro_rules! entity {
     ($module:ident: $event_type:literal, [$($options:tt)*], { $($field:ident: $type:ty),* $(,)? }) => {
         mod $module {
@@ -34,7 +35,7 @@ macro_rules! entity {
     };
 }
 
-/// What each label of a mood is.
+/// A label of a mood.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Label {
     name: String,
@@ -47,7 +48,7 @@ entity!(raised: "moodEntry", [version = 2, upcast(1 = mood::EntityMetadata)], { 
 entity!(raised_wrongly: "moodEntry", [version = 2, upcast(1 = changed::EntityMetadata)], { mark: f64 });
 entity!(goal: "goal", [], { title: String });
 
-/// The same as a label, under another name.
+/// The same shape under another type name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Tag {
     name: String,
@@ -142,9 +143,9 @@ fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
     assert_eq!(text(&folder), expected);
     check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
     update(&folder, "lume", &shapes::<renamed_types::Entity>()).unwrap();
-    assert_eq!(text(&folder), expected, "types have no names in it");
+    assert_eq!(text(&folder), expected, "type names are left out");
     let left: Vec<_> = fs::read_dir(&folder).unwrap().collect();
-    assert_eq!(left.len(), 1, "nothing is left beside it");
+    assert_eq!(left.len(), 1, "no temporary file is left");
 }
 
 #[test]
@@ -236,7 +237,7 @@ fn a_version_that_goes_back_is_noticed() {
     check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
 }
 
-/// An entity by hand, with a second version and nothing to read the first with.
+/// A manual impl with a second version and no decoder for the first.
 #[derive(Debug)]
 struct ByHand;
 
@@ -362,14 +363,14 @@ fn what_cannot_be_written_is_told_and_what_was_there_stays() {
         error => panic!("{error}"),
     };
 
-    // Something is where the new file would be written.
+    // Something is in the way of the temporary file.
     fs::create_dir(folder.path().join("outbox.lock.new")).unwrap();
     let (action, path) = io_error(update(&folder, "lume", &raised));
     assert_eq!((action, path), ("write", folder.path().join(FILE_NAME)));
     assert_eq!(text(&folder), before);
     fs::remove_dir(folder.path().join("outbox.lock.new")).unwrap();
 
-    // A directory is where the file would be.
+    // A directory is in the place of the lock file.
     let other = tempfile::tempdir().unwrap();
     fs::create_dir(other.path().join(FILE_NAME)).unwrap();
     assert_eq!(io_error(check(&other, "lume", &raised)).0, "read");
@@ -392,7 +393,8 @@ fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() 
     let checked = check(&folder, "lume", &mood);
     let unchanged = update(&folder, "lume", &mood);
     let changed = update(&folder, "lume", &shapes::<raised::Entity>());
-    // Some may write wherever they are not allowed to: the superuser, and whoever is on a system without permissions.
+    // Some may write even to a read-only folder: the superuser, and everyone on a system without
+    // permissions.
     let is_privileged = fs::write(folder.path().join("probe"), "").is_ok();
     fs::set_permissions(&folder, writable).unwrap();
     checked.unwrap();
@@ -412,7 +414,7 @@ fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() 
     }
 }
 
-/// Runs one test of this file in a process of its own.
+/// Runs one test of this file in its own process.
 fn run_alone(test: &str, folder: &Path, mode: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -426,7 +428,7 @@ fn run_alone(test: &str, folder: &Path, mode: &str) -> Command {
 const FOLDER: &str = "OUTBOX_TEST_WIRE_LOCK_FOLDER";
 const WRITERS: usize = 8;
 
-/// Sets of one event each, written by the threads of a process at once.
+/// Sets of one event each, written concurrently by the threads of a process.
 fn write_many_sets(folder: &Path) {
     let process = std::process::id();
     std::thread::scope(|scope| {
@@ -493,7 +495,7 @@ fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
     let (file, _) = place.split_once(".rs:").unwrap();
     assert!(
         file.ends_with("wire_lock"),
-        "the caller's line, not ours: {text}"
+        "the panic's location must be the caller's: {text}"
     );
 }
 
@@ -509,9 +511,9 @@ fn the_environment_chooses_between_looking_and_writing() {
         let output = run_alone(NAME, folder.path(), mode).output().unwrap();
         output.status.success()
     };
-    assert!(!succeeds(""), "there is no file");
+    assert!(!succeeds(""), "a missing file is an error");
     assert!(succeeds("update"));
-    assert!(succeeds(""), "not set is the same as empty");
+    assert!(succeeds(""), "an empty variable counts as unset");
 }
 
 #[test]
@@ -527,7 +529,8 @@ fn two_sets_may_have_one_event_type_with_different_metadata() {
     assert!(error.findings().iter().all(is_new), "{error}");
 }
 
-/// A folder whose lock file another program wrote, with the first mood in the set `app::Old`.
+/// A folder whose lock file was written by another program, with the first mood in the set
+/// `app::Old`.
 fn locked_by_another() -> TempDir {
     let folder = folder();
     let old = text(&locked()).replace("\"lume\"", "\"app::Old\"");
@@ -554,11 +557,11 @@ fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
 #[test]
 fn a_set_takes_the_place_of_no_other_set() {
     let folder = locked_by_another();
-    // It is asked about, so that it is there.
+    // A set that is still checked still exists.
     check(&folder, "app::Old", &shapes::<mood::Entity>()).unwrap();
     update(&folder, "app::New", &shapes::<mood::Entity>()).unwrap();
     assert!(text(&folder).contains("app::Old"));
-    // It has other metadata or other events, or is somewhere else under another name.
+    // Not a rename: the set has other metadata or other events, or another path and name.
     for (name, shapes_now) in [
         ("app::New", shapes::<changed::Entity>()),
         ("app::New", shapes::<goal::Entity>()),
@@ -588,7 +591,7 @@ fn files_of_older_formats_are_read_and_written_anew() {
         update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
         check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
         assert!(text(&folder).contains("\"format\": 3"));
-        // What keeps events in order is not known until the set is written.
+        // The recorded order is unknown until the set is written again.
         check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap();
         update(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
         check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap_err();
@@ -650,7 +653,7 @@ fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
     }
 }
 
-/// A mood whose id is of another type.
+/// A mood with an id of another type.
 macro_rules! mood_with_id {
     ($module:ident: $type:ty) => {
         mod $module {
@@ -672,7 +675,7 @@ macro_rules! mood_with_id {
     };
 }
 
-/// An id of the application's own, `$read` by serde or not.
+/// An id of the application's own type, with or without `Deserialize`.
 macro_rules! own_id {
     ($name:ident($type:ty) $(, $read:ident)?) => {
         #[derive(Debug, Clone $(, $read)?)]
@@ -770,7 +773,7 @@ fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() 
     }
 }
 
-/// Panics whenever it is read.
+/// Panics whenever it is deserialized.
 #[derive(Debug, Clone, Serialize)]
 struct Explosive;
 
@@ -792,7 +795,7 @@ fn metadata_that_panics_when_it_is_read_is_told_by_its_event_and_version() {
     );
 }
 
-/// Takes texts of a form that nobody tries.
+/// Accepts only texts that no sample matches.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Code(String);
@@ -802,7 +805,7 @@ impl TryFrom<String> for Code {
 
     fn try_from(text: String) -> Result<Self, &'static str> {
         let is_code = text.starts_with("code-");
-        is_code.then_some(Self(text)).ok_or("no code")
+        is_code.then_some(Self(text)).ok_or("not a code")
     }
 }
 
