@@ -1,4 +1,5 @@
-//! Claiming ahead: quick handlers have events waiting for them, and whatever ends that costs no event an attempt.
+//! Claiming ahead: quick handlers have events waiting for them, and however that ends, no event
+//! loses an attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,7 +13,7 @@ use tokio::sync::Semaphore;
 const SOON: Duration = Duration::from_secs(30);
 const EVENTS: i64 = 400;
 
-/// A handler that answers at once, until it is told to stall.
+/// A handler that answers at once, until the test makes it stall.
 #[derive(Clone)]
 struct Service {
     calls: Arc<AtomicUsize>,
@@ -33,7 +34,7 @@ impl Service {
         }
     }
 
-    /// One handler at a time, so that events can wait only where they are claimed ahead.
+    /// One handler at a time, so that only events claimed ahead can wait.
     fn start(&self, store: &Arc<dyn OutboxRepository>) -> Running {
         let service = self.clone();
         let set = HandlerSet::new().with::<Note>(move |_| {
@@ -63,7 +64,7 @@ impl Service {
         within(self.stalled.acquire()).await.unwrap().forget();
     }
 
-    /// Answers the call that stalls; the next one to do so comes so many calls later.
+    /// Answers the stalled call; the next call to stall comes after this many.
     fn go_on_for(&self, calls: usize) {
         self.stall_at.fetch_add(calls, Ordering::SeqCst);
         self.go_on.add_permits(1);
@@ -80,7 +81,7 @@ async fn with_a_handler(store: &dyn OutboxRepository) -> u64 {
     store.statistics(None).await.unwrap().processing_count
 }
 
-/// Stalls now and then, until events are seen waiting behind a call that stalls.
+/// Stalls now and then, until events wait behind a stalled call.
 async fn stall_with_events_waiting(service: &Service, store: &dyn OutboxRepository) {
     loop {
         service.stalled().await;
@@ -103,7 +104,7 @@ async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
     assert!(pending.iter().all(|event| event.attempt_count == 0));
 }
 
-/// Where time is virtual, a handler that sleeps by the store's clock is as slow as that says.
+/// With virtual time, a handler that sleeps on the store's clock is as slow as that clock says.
 #[test]
 fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
     on_each_store(|store, clock: ManualClock| async move {
@@ -141,7 +142,7 @@ fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
         let service = Service::stalling_at(100);
         let running = service.start(&store);
         stall_with_events_waiting(&service, &*store).await;
-        // Of the leases that are held, the first renewal is later than this.
+        // The first lease renewal is later than this.
         let patience = clock.now() + Duration::from_millis(100);
         within(clock.until_asleep(patience)).await;
         clock.set(patience);
@@ -177,7 +178,7 @@ fn what_waits_when_the_network_goes_goes_back_uncounted() {
         let running = service.start(&store);
         service.stalled().await;
         let sent = service.calls.load(Ordering::SeqCst) - 1;
-        // One may be refused for itself. Four more tell that it is the network.
+        // One refusal may be the event's own fault. Four more show that the network is down.
         for _ in 0..4 {
             service.go_on_for(1);
             service.stalled().await;

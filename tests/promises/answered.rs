@@ -1,5 +1,6 @@
-//! What a handler has answered counts, whenever the run looks: at a sign-out, a stop, a suspension, and after a lease has ended.
-//! What goes on is ended before these return, also what gets new credentials.
+//! A handler's answer counts, even if the run has not processed it yet: at a sign-out, a stop, a
+//! suspension, and after a lease has ended. These operations also wait for everything still in
+//! progress, credential refreshes included.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 const LEASE: Duration = Duration::from_secs(60);
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 
-/// The event is delivered, with its one attempt.
+/// The event is delivered, with one attempt.
 async fn assert_delivered(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent) {
     let event = store.fetch_event(event.id).await.unwrap().unwrap();
     assert_eq!(
@@ -30,7 +31,8 @@ fn what_was_answered_before_a_sign_out_is_delivered_and_not_exported() {
         let call = remote.next().await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rest.jsonl");
-        // One thread: the handler hears the answer first, and the run has not looked when it is told.
+        // One thread: the handler gets the answer first, and the run has not seen it before the
+        // sign-out.
         call.ok();
         let left = running.sign_out("u1", SignOut::Export(file)).await.unwrap();
         assert_eq!((left.exported, left.undelivered), (0, 0));
@@ -66,7 +68,7 @@ fn what_was_answered_before_a_suspension_without_patience_is_delivered() {
     });
 }
 
-/// A handler that is being polled cannot be stopped there: it answers, or it comes to an await.
+/// A handler cannot be stopped while it is being polled: it answers, or reaches an await.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
     let store = MemoryStore::new();
@@ -84,7 +86,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
             );
             async move {
                 let _ = started.map(|started| started.send(()));
-                // Blocks its thread, as code that knows nothing of async does.
+                // Blocks its thread, like code that knows nothing of async.
                 let _ = gone.lock().unwrap().recv();
                 ended.store(true, Ordering::SeqCst);
                 Ok(())
@@ -100,7 +102,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
         let left = leaving.sign_out("u1", SignOut::Abandon).await;
         (left.unwrap(), has_ended.load(Ordering::SeqCst))
     });
-    // Until the run is at it, or past it.
+    // Wait until the run has started the sign-out.
     let explained = tokio::spawn({
         let running = running.clone();
         async move { running.explain(1).await }
@@ -132,13 +134,13 @@ fn a_run_renews_what_it_holds_before_it_takes_from_others() {
         within(clock.until_asleep(began + back_off)).await;
         clock.set(began + LEASE - back_off);
         within(clock.until_asleep(clock.now() + back_off * 2)).await;
-        assert!(faulty.injected().failures > 0, "a renewal failed");
+        assert!(faulty.injected().failures > 0, "no renewal failed");
         faulty.heal();
         clock.set(began + LEASE + back_off);
         let flushed = within(running.flush(1, LEASE / 10)).await.unwrap();
         assert!(flushed.is_delivered(), "{flushed:?} {:?}", running.health());
         assert_delivered(&store, &event).await;
-        assert!(remote.is_quiet(), "it was sent once");
+        assert!(remote.is_quiet(), "the event was sent twice");
         running.stop().await.unwrap();
     });
 }
@@ -154,7 +156,7 @@ fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
         let back_off = clock.now() + Duration::from_millis(100);
         call.ok();
         within(clock.until_asleep(back_off)).await;
-        // Nobody looks for a while, and the lease ends.
+        // The run is not polled for a while, and the lease ends.
         clock.set(clock.now() + LEASE * 2);
         faulty.heal();
         running.stop().await.unwrap();
@@ -190,13 +192,13 @@ fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_fail
     });
 }
 
-/// A hook that gets credentials and says how many of its calls are under way. None of them ever
-/// ends by itself.
+/// A hook that requests credentials, and a count of its calls in progress. None of them ever
+/// completes.
 fn hanging_refresh() -> (
     watch::Receiver<usize>,
     impl Fn(String) -> BoxFuture + Send + Sync + 'static,
 ) {
-    /// A call that is under way as long as this is there.
+    /// Counts as a call in progress until dropped.
     struct UnderWay(watch::Sender<usize>);
     impl Drop for UnderWay {
         fn drop(&mut self) {
@@ -215,7 +217,7 @@ fn hanging_refresh() -> (
     (under_way, hook)
 }
 
-/// A run with an event whose credentials were refused, and which is getting others.
+/// A run with an event whose credentials were refused, during the refresh.
 async fn at_a_hanging_refresh(
     store: &Arc<dyn OutboxRepository>,
 ) -> (watch::Receiver<usize>, Remote, Running) {
@@ -240,7 +242,7 @@ fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
         };
         running.sign_out("u1", drain).await.unwrap();
         assert_eq!(*under_way.borrow(), 0);
-        // Nor does anybody begin with it while the user is gone.
+        // No refresh starts while the user is signed out.
         clock.advance(Duration::from_secs(3_600));
         running.trigger();
         running.explain(1).await.unwrap();
@@ -293,7 +295,7 @@ fn what_came_of_older_credentials_says_nothing_about_those_of_a_sign_in() {
         running.sign_in("u1").await;
         let call = remote.next().await;
         answer.send(()).unwrap();
-        // The run has heard of the refresh before it hears of this.
+        // The run processes the refresh before this query.
         running.explain(1).await.unwrap();
         enqueue(&store, note(2).enqueue_sync()).await;
         call.ok();

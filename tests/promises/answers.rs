@@ -1,11 +1,11 @@
-//! What a handler can answer, and in which words.
+//! The answers of a handler, and their wording.
 
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::{Delivery, Scope};
 
-/// A pause tells what was wrong, so every answer can carry it.
+/// Every answer can carry a cause, which a pause reports.
 #[test]
 fn every_answer_can_say_what_it_was_caused_by() {
     let answers = [

@@ -1,4 +1,5 @@
-//! Futures that are dropped at any await: what they were doing is done or not done, and whoever comes next finds all in order.
+//! Futures dropped at any await: their operation is done or not done, and the next caller finds a
+//! consistent state.
 
 use std::future::Future;
 use std::pin::pin;
@@ -15,7 +16,8 @@ use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, within};
 const LEASE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(30);
 
-/// Polls a future so many times, as often as it asks for it, and then drops it. `None`: it was not done.
+/// Polls a future up to this many times, whenever it is woken, and then drops it. `None`: it was
+/// not done.
 async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = times;
@@ -26,7 +28,7 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
         left -= 1;
         match future.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            // It was dropped before it could be woken.
+            // The last poll: it is dropped before it could be woken.
             Poll::Pending if left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
@@ -34,7 +36,8 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Drops what `begin` begins after 0, 1, 2 … polls, until it is done in time, and looks at the store each time.
+/// Drops the future of `begin` after 0, 1, 2 … polls, until it completes in time, and checks the
+/// store each time.
 async fn dropped_everywhere<T, F, C>(begin: impl Fn() -> F, after: impl Fn() -> C)
 where
     F: Future<Output = T>,
@@ -44,16 +47,19 @@ where
         let done = within(polled(times, begin())).await.is_some();
         within(after()).await;
         if done {
-            assert!(times > 0, "it was never dropped");
+            assert!(
+                times > 0,
+                "the future completed at once, and was never dropped"
+            );
             return;
         }
     }
-    panic!("it is never done");
+    panic!("the future never completes");
 }
 
-/// Once the leases are over everything can be claimed and delivered.
+/// After the leases have ended, everything can be claimed and delivered.
 async fn assert_that_nothing_sticks(store: &dyn OutboxRepository, clock: &ManualClock) {
-    // Answered after whatever was asked before and not waited for.
+    // Requests are answered in order: this one after all abandoned ones.
     let _ = store.rescue().await.unwrap();
     clock.advance(LEASE);
     let _ = store.rescue().await.unwrap();
@@ -130,7 +136,7 @@ async fn a_transaction_that_is_dropped_leaves_none_open() {
         })
     };
     dropped_everywhere(begin, || async {
-        // Both or neither; and the next one finds the writer as it should be.
+        // Both or neither, and the writer stays usable.
         let after = store.transaction(|tx| {
             let count = "SELECT count(*) FROM outbox_events";
             Ok(tx.query_row(count, [], |row| row.get::<_, i64>(0))?)
@@ -180,7 +186,7 @@ async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
             _ => done += statistics.completed_count,
         }
         assert!(matches!(open, (1, 0) | (0, 1)), "{statistics:?}");
-        // Whoever comes next goes on from there, with all attempts.
+        // The next run continues, with all attempts left.
         let next = Processor::builder(store.clone()).handlers(slow(0)).build();
         let next = next.unwrap().start("u1");
         assert!(next.flush(1, SOON).await.unwrap().is_delivered());
@@ -208,7 +214,7 @@ fn waiting_for_a_run_may_be_given_up_at_any_await() {
             },
             || async {
                 let flushed = running.flush(1, SOON).await.unwrap();
-                // Given up before it was enqueued, there is nothing.
+                // If the enqueue was dropped too early, there is no event.
                 let is_settled = flushed.is_delivered() || flushed == Flushed::NothingThere;
                 assert!(is_settled, "{flushed:?}");
             },

@@ -1,6 +1,7 @@
-//! Promises 3 and 5 when the wall clock is set: what is under way is judged by the time that has really passed.
+//! Promises 3 and 5 when the wall clock is set: work in progress is measured by the time that has
+//! really passed.
 //!
-//! The crash tests do the same to real processes.
+//! The crash tests do the same with real processes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -12,7 +13,7 @@ use outbox_tests::{Temporary, enqueue, note, start, start_with, unknown, within}
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A clock that goes on when it is advanced, and can be set besides, which takes no time.
+/// A clock that advances on demand, and can also be set, which takes no time.
 #[derive(Debug, Clone, Default)]
 struct WallClock {
     steady: ManualClock,
@@ -47,9 +48,10 @@ impl Clock for WallClock {
     }
 }
 
-/// Two runs have an event each while the clock is set, and others come after: each is sent once, and its outcome recorded.
+/// Two runs have an event each while the clock is set, and more events follow: each is sent once,
+/// and its outcome recorded.
 async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
-    // The first one has no handler free, and so no reason to look at the clock before its renewal.
+    // The first run has no free handler, and so no reason to read the clock before its renewal.
     let (mut busy_remote, busy) = start_with(&store, |builder| builder.max_concurrency(1));
     let first = enqueue(&store, note(1).enqueue_sync()).await;
     let second = enqueue(&store, note(1).enqueue_update()).await;
@@ -60,7 +62,7 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
     clock.set_by(jump);
     let fourth = enqueue(&store, note(4).enqueue_sync()).await;
     let call = remote.next().await;
-    assert_eq!(call.event.id, fourth.id, "nothing was taken back");
+    assert_eq!(call.event.id, fourth.id, "no leased event is rescued");
     assert!(!of_busy.is_abandoned() && !of_other.is_abandoned());
     for call in [call, of_other, of_busy] {
         call.ok();
@@ -77,7 +79,7 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
     }
     assert!(
         busy_remote.is_quiet() && remote.is_quiet(),
-        "each was sent once"
+        "each event is sent once"
     );
     for event in [first, second, third, fourth] {
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
@@ -137,7 +139,7 @@ async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
     within(clock.steady.until_asleep(clock.steady.now() + lease)).await;
     clock.set_by(TimeDelta::hours(1));
     running.trigger();
-    // It asks the store for nothing until the holder had the time to renew.
+    // The run rescues nothing until the owner had time to renew.
     let from = clock.steady.now() + lease;
     within(clock.steady.until_asleep(from)).await;
     for _ in 0..100 {
@@ -146,7 +148,7 @@ async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
     assert_eq!(
         clock.steady.next_deadline(),
         Some(from),
-        "it sleeps until then"
+        "the run sleeps until the lease has ended"
     );
     clock.steady.set(from);
     remote.next().await.ok();
@@ -189,14 +191,14 @@ async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then
                 "until" => clock.sleep_until(clock.now() + TimeDelta::nanoseconds(nanoseconds)),
                 _ => clock.sleep(Duration::from_nanos(nanoseconds.unsigned_abs())),
             };
-            // On a clock that stands between two microseconds, too.
+            // Also on a clock between two microseconds.
             clock.advance(Duration::from_nanos(300));
             let begin = clock.now();
             tokio::select! {
                 biased;
                 () = &mut sleep => assert!(nanoseconds < 10_000, "{how} {nanoseconds} ns"),
                 () = async {} => {
-                    let next = clock.next_deadline().expect("somebody sleeps");
+                    let next = clock.next_deadline().expect("a task sleeps");
                     assert!(next > begin, "{how} {nanoseconds} ns");
                     clock.set(next);
                     within(sleep).await;
@@ -232,7 +234,7 @@ fn uptime_passes_whatever_the_year() {
     }
 }
 
-/// Each nap is a jump. What the machine is awake adds up.
+/// Each nap is a jump; the machine's time awake adds up.
 #[test]
 fn work_of_the_dead_is_taken_up_on_a_machine_that_naps_and_of_the_living_is_not() {
     for awake in [5, 15, 30] {
@@ -258,16 +260,16 @@ async fn naps(awake: u64, lives: bool) {
             for _ in 0..awake {
                 clock.steady.advance(Duration::from_secs(1));
                 running.trigger();
-                // Answered by the run, when it has looked.
+                // The run answers after it has looked for work.
                 running.explain(2).await.unwrap();
                 running.explain(2).await.unwrap();
             }
             if lives && cycle % (20 / awake.min(20)) == 0 {
-                // It renews in a third of its lease awake.
+                // The owner renews after a third of the lease awake.
                 let renewed = store.extend(&[held.lease], LEASE).await.unwrap();
                 assert!(
                     renewed[0].is_some(),
-                    "taken from the living in cycle {cycle}"
+                    "taken from a live process in cycle {cycle}"
                 );
             }
             running.explain(2).await.unwrap();
@@ -280,7 +282,7 @@ async fn naps(awake: u64, lives: bool) {
         if lives {
             assert_eq!(rescued_after, None, "awake for {awake} s at a time");
         } else {
-            let after = rescued_after.expect("it is taken up");
+            let after = rescued_after.expect("the event is rescued");
             assert!(after <= 180, "after {after} s awake, {awake} s at a time");
         }
         running.stop().await.unwrap();

@@ -1,5 +1,6 @@
-//! Promises 1 to 3 for what coalesces: many changes of one entity that nobody has sent are one request, folding is part of the
-//! transaction that enqueues, and it never touches what the remote service may have seen.
+//! Promises 1 to 3 for coalescing events: many unsent changes of one entity become one request,
+//! folding is part of the enqueueing transaction, and it never changes what the remote service may
+//! have seen.
 
 use std::borrow::Cow;
 use std::sync::mpsc;
@@ -16,7 +17,7 @@ use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// An entity of which only the latest state is worth sending.
+/// An entity of which only the latest state matters.
 #[derive(Debug, Clone)]
 struct Draft {
     id: i64,
@@ -69,11 +70,14 @@ fn two_hundred_offline_edits_of_one_entity_become_one_request() {
         let processor = Processor::builder(store.clone()).handlers(handlers);
         let running = processor.build().unwrap().start("u1");
         let call = remote.next().await;
-        assert_eq!(call.event.id, first.id, "one idempotency key");
+        assert_eq!(
+            call.event.id, first.id,
+            "the idempotency key is that of the first event"
+        );
         assert_eq!(call.event.operation, Operation::Create);
         let text: String = call.event.metadata.as_ref().unwrap().decode().unwrap();
         assert_eq!(text, "200");
-        // What changes while the request is under way is a request of its own, and one again.
+        // Changes during the request become one further request.
         for edit in 201..=210 {
             enqueue(&store, update(edit)).await;
         }
@@ -157,7 +161,7 @@ async fn two_hundred_edits_in_the_callers_transactions_are_one_event() {
     }
     let store = &temporary.store;
     assert_eq!(texts(store).await, ["200"]);
-    // The same in transactions of the store, on the store, and on a connection without a transaction.
+    // The same in store transactions, on the store, and on a connection without a transaction.
     store
         .transaction(|tx| Ok(update("transaction").on(tx)?))
         .await
@@ -188,7 +192,7 @@ async fn a_transaction_that_is_rolled_back_folds_nothing() {
     drop(savepoint);
     tx.commit().unwrap();
     assert_eq!(texts(store).await, ["kept"]);
-    // Nobody remembers the event that was rolled back either: the same id may carry something else.
+    // The rolled-back event leaves no trace: its id may be used for other content.
     let again = update("again").with_event_id(event_id).on(&conn).unwrap();
     assert!(matches!(again, Enqueued::Folded { .. }), "{again:?}");
     assert_eq!(texts(store).await, ["again"]);
@@ -202,7 +206,7 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     enqueue(store, update("kept")).await;
     conn.execute_batch(
         "CREATE TRIGGER no_edits BEFORE UPDATE OF metadata ON outbox_events
-         BEGIN SELECT RAISE(FAIL, 'a fault of the test'); END",
+         BEGIN SELECT RAISE(FAIL, 'injected by the test'); END",
     )
     .unwrap();
     let newer = update("newer");
@@ -210,10 +214,10 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     let tx = conn.transaction().unwrap();
     let refused = newer.on(&tx).unwrap_err();
     assert!(
-        refused.to_string().contains("a fault of the test"),
+        refused.to_string().contains("injected by the test"),
         "{refused}"
     );
-    // A caller that goes on regardless commits none of it.
+    // A caller that ignores the error commits none of it.
     tx.commit().unwrap();
     update("newer")
         .with_event_id(event_id)
@@ -226,7 +230,7 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     assert_eq!(texts(store).await, ["newer"]);
 }
 
-/// Told by a connection that waits for the lock.
+/// Signaled by a connection that waits for the lock.
 static WAITS: OnceLock<Mutex<mpsc::Sender<()>>> = OnceLock::new();
 
 fn tell_that_it_waits(_: i32) -> bool {
@@ -254,7 +258,7 @@ async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
     assert_eq!(texts(&temporary.store).await, ["second"]);
 }
 
-/// What a creation of draft 1 and then its deletion leave to be sent, and the answer to the deletion.
+/// Operations left to send after draft 1 is created, changed and deleted.
 async fn recreated_and_deleted(store: &dyn OutboxRepository) -> Vec<Operation> {
     enqueue(store, change(Operation::Create, "again")).await;
     enqueue(store, change(Operation::Update, "and changed")).await;
@@ -372,7 +376,7 @@ fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
         for _ in 0..3 {
             assert_eq!(recreated_and_deleted(&*store).await, []);
         }
-        // What others have had delivered and cleaned up is theirs.
+        // Events of other users, delivered and cleaned up, have no effect.
         let other = NewEvent::new("draft", 1, "somebody", Operation::Create);
         let other = store.create_event(other).await.unwrap();
         let claim = claim_one(&*store).await;
@@ -425,7 +429,7 @@ async fn the_insert_for_unknown_drivers_folds_nothing_and_loses_nothing() {
     folded.on(&conn).unwrap();
     assert_eq!(run_by_an_unknown_driver(&conn, update("c")), 1);
     assert_eq!(texts(&temporary.store).await, ["b", "c"]);
-    // An event that was folded before is not brought back.
+    // An event folded earlier does not come back.
     let again = update("b").with_event_id(event_id);
     assert_eq!(run_by_an_unknown_driver(&conn, again), 0);
     assert_eq!(texts(&temporary.store).await, ["b", "c"]);

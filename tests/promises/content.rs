@@ -1,4 +1,4 @@
-//! What is in metadata arrives as it was, or is refused when it is enqueued; and what says the same is the same event.
+//! Metadata arrives unchanged, or is refused at enqueue; events with equal meaning are equal.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -118,7 +118,7 @@ fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
     for (expected, told) in cases {
         assert!(told.contains(expected), "{expected}: {told}");
     }
-    // What is a number, or nothing, is none of it.
+    // Finite numbers and absent values are accepted.
     let sample = Sample {
         user_id: "u1".to_owned(),
         ..Sample::default()
@@ -126,7 +126,7 @@ fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
     let _ = sample.enqueue_sync().into_event().unwrap();
 }
 
-/// An entity that is its own metadata, and one whose JSON serde's derives decide about.
+/// An entity that is its own metadata, and one whose JSON is defined by serde's derives.
 #[derive(Debug, Clone, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "whole", snapshot)]
 struct Whole {
@@ -248,7 +248,7 @@ impl OutboxEntity for Tagged {
     }
 }
 
-/// The same tags in a map with another order.
+/// The same tags in a map with another iteration order.
 fn tagged(value: i64) -> Tagged {
     let tags = (0..16).map(|tag| (format!("tag {tag}"), tag * value));
     Tagged {
@@ -266,7 +266,7 @@ fn an_entity_that_is_rebuilt_with_a_hash_map_is_the_same_event() {
         let [first, second] = [Uuid::now_v7(), Uuid::now_v7()];
         let stored = enqueue(first, 1).await.unwrap();
         assert_eq!(enqueue(first, 1).await.unwrap(), stored);
-        // And when another was folded into it: what is compared then is a fingerprint.
+        // Also after folding, when fingerprints are compared.
         let folded = enqueue(second, 2).await.unwrap();
         assert_eq!(folded.id, first);
         for (id, value) in [(first, 1), (second, 2)] {
@@ -280,7 +280,7 @@ fn an_entity_that_is_rebuilt_with_a_hash_map_is_the_same_event() {
     });
 }
 
-/// `enqueue` of any operation.
+/// `enqueue` for any operation.
 trait EnqueueAny: OutboxEntity + Sized {
     fn enqueue(&self, operation: Operation) -> Enqueue {
         Enqueue::new(self, operation)

@@ -1,4 +1,5 @@
-//! Work of a process that is known to be gone is taken up at once; of one that may live, when its lease ends and not before.
+//! Work of a dead process is rescued at once; work of a process that may be alive, only when its
+//! lease ends.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -15,7 +16,7 @@ const NAME: &str = "a_holder";
 /// Far longer than any test.
 const LEASE: Duration = Duration::from_secs(3_600);
 
-/// Not a test of its own: in a process of its own it claims what there is, says so, and waits for its end.
+/// Not a test: in a process of its own, claims everything, reports it, and waits for its end.
 #[test]
 fn a_holder() {
     let Some(database) = std::env::var_os(DATABASE) else {
@@ -31,7 +32,7 @@ fn a_holder() {
     });
 }
 
-/// A process that holds the events of a database, until it is killed.
+/// A process that holds the events of a database until it is killed.
 struct Holder(Child);
 
 impl Holder {
@@ -53,7 +54,7 @@ impl Holder {
         Self(child)
     }
 
-    /// With a signal that cannot be caught.
+    /// With SIGKILL.
     fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -100,7 +101,7 @@ impl Scene {
         builder.open().await.unwrap()
     }
 
-    /// Changes what the holder wrote about itself.
+    /// Edits the process record of the holder.
     fn edit(&self, change: &str) {
         let conn = Connection::open(&self.database).unwrap();
         let sql = format!("UPDATE outbox_processes SET {change}");
@@ -108,7 +109,7 @@ impl Scene {
     }
 }
 
-/// Whether this system tells who is gone.
+/// Whether this system can tell if a process is alive.
 async fn can_tell(store: &SqliteStore) -> bool {
     let processes = store.processes().await.unwrap();
     processes[0].state != ProcessState::Unknown
@@ -157,7 +158,7 @@ async fn work_of_a_live_process_is_left_alone_also_while_it_is_frozen() {
     scene.holder.kill();
 }
 
-/// What is not of this boot and this namespace cannot be seen from here, be it there or not.
+/// A process of another boot or namespace is invisible from here, alive or not.
 #[tokio::test]
 async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
     for change in [
@@ -181,7 +182,7 @@ async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
             "{change}"
         );
         store.close().await;
-        // Where nobody else can hold one, nothing need be seen.
+        // With `single_process`, no check is necessary: nobody else can hold a lease.
         let builder = SqliteStore::builder(&database).single_process();
         let store = builder.open().await.unwrap();
         assert_ne!(
@@ -192,7 +193,7 @@ async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
     }
 }
 
-/// A number that is given again is another process.
+/// A reused process id is another process.
 #[tokio::test]
 async fn a_process_with_the_number_of_a_dead_one_holds_nothing_of_it() {
     let scene = Scene::new().await;

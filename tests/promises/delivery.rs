@@ -1,4 +1,5 @@
-//! Promises 3, 6, 7 and 8: what is enqueued is delivered, at once, to the right handler, and nothing runs in between.
+//! Promises 3, 6, 7 and 8: each event is delivered at once to the right handler, and an idle
+//! processor does nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -60,7 +61,7 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 
 #[tokio::test]
 async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
-    // Said to be alone, so that nobody looks at the file: only the other store itself can tell.
+    // `single_process` turns the file watch off: only the other store itself can wake the run.
     let temporary = Temporary::open_with(outbox_runtime::SqliteStoreBuilder::single_process).await;
     let other = SqliteStore::builder(&temporary.path).single_process();
     let other = other.open().await.unwrap();
@@ -74,7 +75,8 @@ async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
 
 #[tokio::test]
 async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
-    // Said to be alone, and its clock stands, so that nobody looks at the file: only what wrote the outcome can tell.
+    // `single_process` and a stopped clock turn the file watch off: only the outcome itself can
+    // wake the waiter.
     let (temporary, _clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
     let store = &temporary.store;
     for _ in 0..2 {
@@ -115,7 +117,7 @@ async fn a_commit_of_another_process_is_noticed() {
     let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
-    // Written by SQL alone, as another process would: nothing in this one is told.
+    // Written by plain SQL, as by another process: nothing in this process is notified.
     let event = note(1).enqueue_sync().into_event().unwrap();
     let values = foreign_params(&event);
     temporary
@@ -126,7 +128,8 @@ async fn a_commit_of_another_process_is_noticed() {
     running.stop().await.unwrap();
 }
 
-/// A store whose clock stands still, so that a run that is asleep can be told by what it sleeps until: the next clean-up.
+/// A store with a stopped clock: an idle run sleeps until the next clean-up, which the test can
+/// observe.
 async fn on_a_standing_clock(
     configure: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
 ) -> (Temporary, ManualClock) {
@@ -142,7 +145,7 @@ async fn asleep(clock: &ManualClock) {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "idling is what is observed here; nothing is waited for"
+    reason = "the test observes an idle run; it waits for nothing"
 )]
 #[tokio::test]
 async fn an_idle_processor_runs_no_query() {
@@ -161,10 +164,7 @@ async fn an_idle_processor_runs_no_query() {
     enqueue(&temporary.store, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
-    assert!(
-        statements.get() > before,
-        "statements are not counted at all"
-    );
+    assert!(statements.get() > before, "statements are not counted");
     running.stop().await.unwrap();
 }
 
@@ -191,7 +191,7 @@ fn all_slots_are_kept_busy_and_no_more() {
             (statistics.processing_count, statistics.pending_count),
             (3, 7)
         );
-        // As soon as one is done the next one starts, however long the others take.
+        // As soon as one ends the next one starts, however long the others take.
         for _ in 3..10 {
             calls.pop().unwrap().ok();
             calls.push(remote.next().await);
@@ -275,7 +275,7 @@ fn an_unknown_event_type_is_left_alone_and_explained() {
     });
 }
 
-/// A relay that takes whatever begins with `mood.`, and names nothing in advance.
+/// A relay that handles every type starting with `mood.`, without naming them in advance.
 struct Relay(mpsc::UnboundedSender<OutboxEvent>);
 
 #[async_trait]
@@ -354,10 +354,10 @@ async fn settings_that_contradict_each_other_are_refused_by_name() {
     );
 }
 
-/// An entity that says how long it takes and how long it is held.
+/// An entity with its own timeout and lease.
 struct Timed<const TIMEOUT: u64, const LEASE: u64>;
 
-/// Zero is unsaid.
+/// Zero means default.
 const fn timed(timeout: u64, lease: u64) -> EntityOptions {
     let mut options = EntityOptions::new("timed");
     if timeout > 0 {
@@ -442,7 +442,7 @@ fn a_handler_may_enqueue_and_use_the_store() {
                 let (store, done) = (inner.clone(), done.clone());
                 async move {
                     if event.is_new_record() {
-                        // Of the same entity: it comes after this one.
+                        // For the same entity, so it comes after the current event.
                         enqueue(&store, note(1).enqueue_update()).await;
                     }
                     done.send(event.operation).or_permanent()
@@ -523,6 +523,6 @@ async fn sixty_four_producers_and_two_processors_deliver_everything_exactly_once
     }
     first.stop().await.unwrap();
     second.stop().await.unwrap();
-    assert!(delivered.try_recv().is_err(), "nothing came twice");
+    assert!(delivered.try_recv().is_err(), "no event is delivered twice");
     assert_eq!(store.statistics(None).await.unwrap().completed_count, 640);
 }

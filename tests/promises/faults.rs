@@ -1,4 +1,5 @@
-//! The fault store: it fails as it is told to, counts what it did, and is else the store that it wraps.
+//! The fault store: fails as instructed, counts its faults, and otherwise behaves like the wrapped
+//! store.
 
 use std::time::Duration;
 
@@ -9,7 +10,7 @@ use outbox_tests::{enqueue, note, on_each_store, within};
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Without faults it keeps the contract, whatever it wraps.
+/// Without faults it keeps the contract, whatever store it wraps.
 mod healthy {
     use outbox_runtime::MemoryStore;
     use outbox_testing::{FaultStore, ManualClock, conformance};
@@ -33,7 +34,7 @@ fn a_call_that_fails_does_nothing() {
         assert_eq!(
             error.to_string(),
             "create_event: an injected fault",
-            "the operation is named"
+            "the error names the operation"
         );
         assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
         faulty.create_event(event).await.unwrap();
@@ -99,11 +100,7 @@ fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
         );
         faulty.fail_next(StoreCall::Rescue, Fault::Stale);
         let _ = faulty.rescue().await.unwrap();
-        assert_eq!(
-            faulty.injected().stale,
-            1,
-            "what did not come is not counted"
-        );
+        assert_eq!(faulty.injected().stale, 1, "only injected faults count");
     });
 }
 
@@ -123,7 +120,7 @@ fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
         );
         let failed = faulty.rescue_others(&held, Some(&only)).await;
         assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Unavailable);
-        // As the store does it itself: the default of the trait would take nothing back.
+        // Forwarded to the wrapped store; the trait's default method would take nothing back.
         let (renewed, rescued) = faulty.rescue_others(&held, Some(&only)).await.unwrap();
         assert!(renewed[0].is_some_and(|lease| lease.expires_at == clock.now() + LEASE));
         assert_eq!(rescued.requeued, 1);

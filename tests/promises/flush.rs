@@ -1,4 +1,4 @@
-//! A flush answers for what was asked, and says so where there is nothing to answer for.
+//! A flush answers exactly for the given entity, and reports when there is nothing to answer for.
 
 use std::time::Duration;
 
@@ -81,7 +81,7 @@ async fn what_on_returned_can_be_waited_for_wherever_it_was_folded() {
     let again = note(1).enqueue_update().on(&store).await.unwrap();
     remote.next().await.ok();
     let flushed = running.flush_event(enqueued, SOON).await.unwrap();
-    assert_eq!(flushed, Flushed::Delivered, "not: and all that came later");
+    assert_eq!(flushed, Flushed::Delivered, "later events do not count");
     let call = remote.next().await;
     let flush = running.flush_event(again, SOON);
     let (flushed, ()) = tokio::join!(flush, async { call.ok() });
@@ -110,7 +110,7 @@ fn one_event_that_is_dead_or_has_no_handler_is_blocked() {
     });
 }
 
-/// Whoever waits has a patience of his own, which no manual clock moves.
+/// The timeout of a wait runs in real time, whatever the store's clock does.
 #[test]
 fn a_flush_returns_under_a_clock_that_nobody_moves() {
     on_each_store(|store, clock| async move {

@@ -1,4 +1,4 @@
-//! A run tells whether it does its work, why not, and that it has ended.
+//! A run reports whether it works, why not, and whether it has ended.
 
 use std::time::Duration;
 
@@ -72,7 +72,11 @@ fn a_run_that_was_stopped_has_ended_for_everybody_who_asks() {
         let other = running.clone();
         let stopped = within(running.stop()).await.unwrap();
         assert_eq!(within(ended).await.unwrap().unwrap(), stopped);
-        assert_eq!(within(other.stop()).await.unwrap(), stopped, "told again");
+        assert_eq!(
+            within(other.stop()).await.unwrap(),
+            stopped,
+            "the same result again"
+        );
         assert_eq!(other.health(), Health::Ended { error: None });
         enqueue(&store, note(1).enqueue_sync()).await;
         let explanation = other.explain(1).await.unwrap();
@@ -110,7 +114,7 @@ async fn a_run_whose_store_was_closed_ends_and_says_why() {
     };
     assert!(why.contains("closed"), "{why}");
     let stopped = within(running.stop()).await.unwrap();
-    assert_eq!(stopped.given_back, 0, "nothing was under way");
+    assert_eq!(stopped.given_back, 0, "no event was in flight");
 }
 
 #[tokio::test]
@@ -212,7 +216,7 @@ fn an_explanation_never_says_more_than_is_known() {
         assert_eq!(of_store.waits_for, WaitsFor::Worker);
         assert!(of_store.to_string().contains("does not know"), "{of_store}");
         call.fail(HandlerError::offline());
-        // Whether that is about the first one alone, the second one tells.
+        // The second failure shows whether the first one was only the event's fault.
         remote.next().await.fail(HandlerError::offline());
         within(async {
             while !matches!(
@@ -227,13 +231,13 @@ fn an_explanation_never_says_more_than_is_known() {
         assert_eq!(
             of_store.waits_for,
             WaitsFor::Worker,
-            "it does not know more"
+            "the explanation claims more than is known"
         );
         running.stop().await.unwrap();
     });
 }
 
-/// Whatever else a run is asked, and however long it does not look.
+/// Whatever other commands a run receives meanwhile.
 #[test]
 fn no_nudge_is_lost_to_other_commands() {
     on_each_store(|store, clock| async move {
@@ -242,7 +246,7 @@ fn no_nudge_is_lost_to_other_commands() {
         remote.next().await.fail(HandlerError::offline());
         within(clock.until_asleep(clock.now() + Duration::from_secs(1))).await;
         for user in 0..100 {
-            // One thread: the run has no time to look.
+            // One thread: the run cannot process anything in between.
             let mut told = Box::pin(running.sign_in(format!("other-{user}")));
             tokio::select! { biased; () = &mut told => {}, () = std::future::ready(()) => {} }
         }

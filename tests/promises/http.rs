@@ -1,6 +1,6 @@
-//! What an HTTP answer means for a delivery, by RFC 9110. What it means that there is none, and whose answer it is, stands in
-//! `http_client.rs`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Meaning of an HTTP answer for a delivery, by RFC 9110. `http_client.rs` covers missing answers
+//! and answers of other URLs.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn every_2xx_is_a_success() {
 struct Row {
     statuses: std::ops::RangeInclusive<u16>,
     name: String,
-    /// On a create, an update and a delete.
+    /// Answers for a create, an update and a delete.
     meanings: [String; 3],
     with_retry_after: String,
 }
@@ -71,7 +71,7 @@ fn guide() -> Vec<Row> {
     guide.lines().filter_map(row).collect()
 }
 
-/// What the guide calls it.
+/// The guide's name of an answer.
 fn told(answer: Result<(), HttpError>) -> &'static str {
     let Err(error) = answer else {
         return "delivered";
@@ -107,7 +107,7 @@ fn the_guide_tells_each_status_once_and_each_registered_one_by_name() {
         let count = rows.iter().filter(|row| row.statuses.contains(&status));
         assert_eq!(count.count(), 1, "{status}");
     }
-    // The registry of IANA, and those that are in common use without being in it.
+    // The IANA registry, and common unregistered codes.
     let registered = [
         100..=104,
         200..=208,
@@ -134,7 +134,7 @@ fn the_guide_tells_each_status_once_and_each_registered_one_by_name() {
     }
 }
 
-/// Written down once more, so that the guide and the code do not go wrong together.
+/// An independent copy of the table, so that the guide and the code cannot be wrong together.
 #[test]
 fn who_is_to_blame_for_the_statuses_that_matter_most() {
     use Operation::{Create, Delete, Update};
@@ -228,7 +228,7 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::ZERO)),
         ("Sunday, 06-Nov-94 08:49:37 GMT", Some(Duration::ZERO)),
         ("Wed, 21 Oct 2026 07:27:60 GMT", Some(30 * SECOND)),
-        // Two digits of a year are at most 50 years ahead.
+        // Two-digit years are at most 50 years ahead.
         ("Wednesday, 21-Oct-76 07:27:30 GMT", Some(LONGEST_WAIT)),
         ("Thursday, 21-Oct-77 07:27:30 GMT", Some(Duration::ZERO)),
         // A fraction is rounded up.
@@ -236,7 +236,7 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
         ("0.001", Some(SECOND)),
         ("2.0", Some(2 * SECOND)),
         ("0.0", Some(Duration::ZERO)),
-        // Of a list the longest wait counts, and a date has a comma of its own.
+        // The longest wait of a list counts; a date contains a comma of its own.
         ("5, 6", Some(6 * SECOND)),
         ("7,6", Some(7 * SECOND)),
         ("soon, 6", Some(6 * SECOND)),
@@ -378,7 +378,7 @@ fn the_text_says_what_is_not_the_service_that_answers() {
     ] {
         let error = answer(status, &HeaderMap::new(), Operation::Create).unwrap_err();
         assert_eq!(error.to_string(), format!("the service answered {text}"));
-        assert!(!error.is_redirected(), "nothing was followed");
+        assert!(!error.is_redirected(), "no redirect was followed");
     }
 }
 
@@ -420,7 +420,7 @@ fn a_policy_changes_a_row_by_status_and_operation_and_no_other() {
     assert_eq!(
         found,
         Some(Delivery::Unauthenticated),
-        "the later call wins"
+        "the last setting wins"
     );
 }
 

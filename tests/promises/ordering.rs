@@ -1,4 +1,5 @@
-//! Promise 4: in order per (user, entity), whatever the priorities; one poisoned entity never stops another.
+//! Promise 4: in order per (user, entity), whatever the priorities; a poisoned entity never stops
+//! another one.
 
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ fn a_retry_holds_back_its_entity_and_no_other() {
         let call = remote.next().await;
         assert_eq!(call.event.user_id, "u2");
         call.ok();
-        // The failure is the event's own, as the other one got through.
+        // The failure is the event's own, because the other one got through.
         let mut seen = store.revision();
         while store.statistics(None).await.unwrap().failed_count == 0 {
             seen = within(store.changed(seen)).await;
@@ -112,7 +113,7 @@ fn a_dead_event_holds_back_its_entity_until_it_is_retried_and_no_other() {
     });
 }
 
-/// A change of a note of `user` whose type has another order than notes have.
+/// A change of a note of `user` by a type with another order than notes.
 fn ordered(user: &str, id: i64, order: Order) -> NewEvent {
     let event = note_of(user, id).enqueue_update().into_event().unwrap();
     event.with_order(order)
@@ -204,7 +205,7 @@ fn a_dead_event_that_is_skipped_holds_nothing_back_and_is_not_forgotten() {
         let call = remote.next().await;
         assert_eq!(call.event.operation, Operation::Update);
         call.ok();
-        // Not everything about the entity was delivered.
+        // The events of the entity were not all delivered.
         match running.flush(1, SOON).await.unwrap() {
             Flushed::Blocked(why) => assert!(
                 matches!(&why.waits_for, WaitsFor::Decision { event_id, .. } if *event_id == first.id)

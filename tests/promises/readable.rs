@@ -1,4 +1,5 @@
-//! Metadata that could be written and never read is refused when it is enqueued, with the place of the fault.
+//! Metadata that can be serialized but not deserialized is refused at enqueue, with the path of the
+//! fault.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +7,7 @@ use outbox_runtime::enqueue_all;
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Where the fault is and what it is.
+/// Path and description of the fault.
 async fn refused<E: OutboxEntity>(
     entity: E,
     enqueue: fn(&E) -> Enqueue,

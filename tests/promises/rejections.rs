@@ -1,5 +1,5 @@
-//! Rejected for good: a `permanent` answer is final whichever failures count, and a deployment in
-//! which everything is rejected pauses.
+//! Rejections: `permanent` is final whichever failures are charged, and a deployment that rejects
+//! everything pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -101,13 +101,13 @@ async fn reach_probe(clock: &ManualClock, remote: &mut Remote) {
     clock.set(probe_at);
 }
 
-/// A deployment in which everything is rejected: 20 events are, and the pause begins. The next
-/// event is the first probe, is rejected, and is a dead letter, or not. Either way the pause goes
-/// on until a probe gets through.
+/// A deployment that rejects everything: 20 events are rejected, and the pause begins. The next
+/// event is the first probe and is rejected too; it becomes a dead letter or not. Either way the
+/// pause continues until a probe succeeds.
 fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
-            // Not the minute between probes, so that whoever sleeps until one of them is the run.
+            // Not the minute between probes, so that only the run sleeps until one of them.
             builder.charge(charge).timeout(Duration::from_secs(59))
         });
         let events = reject_all(&store, &mut remote, 20).await;
@@ -122,8 +122,7 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
         let call = remote.next().await;
         assert_eq!((call.id(), call.event.attempt_count), (21, 1));
         call.fail(HandlerError::permanent("HTTP 422"));
-        // Enqueued later, and never tried: the next probe is this one, whatever became of the
-        // other.
+        // Enqueued later, and never tried: this is the next probe, whatever happened to the first.
         enqueue(&store, note(22).enqueue_sync()).await;
         reach_probe(&clock, &mut remote).await;
         if is_dead {

@@ -1,4 +1,4 @@
-//! A run rests while there is nothing to do, whatever handlers, settings, files and stores say.
+//! An idle run rests, whatever handlers, settings, files and stores do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};
 const SOON: Duration = Duration::from_secs(30);
 const CLEAN_UP: Duration = Duration::from_secs(300);
 
-/// Names notes, and takes them or not.
+/// Names notes, but handles them only sometimes.
 struct Fickle(Arc<AtomicBool>);
 
 #[outbox_runtime::async_trait]
@@ -65,11 +65,11 @@ async fn a_handler_that_changes_its_mind_is_not_asked_again_and_again() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(store.statements().get(), before, "it rests");
+    assert_eq!(store.statements().get(), before, "the run is idle");
     running.stop().await.unwrap();
 }
 
-/// A store that says that something is due, and never hands it out.
+/// A store that reports due work, but never hands it out.
 #[derive(Debug)]
 struct Insistent {
     inner: MemoryStore,
@@ -130,7 +130,7 @@ async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often
         claims: Arc::clone(&claims),
     });
     let (mut remote, running) = start(&store);
-    // The clock stands: who sleeps at all has stopped asking.
+    // The clock stands still: a run that sleeps has stopped polling.
     within(clock.until_asleep(clock.now() + Duration::from_millis(10))).await;
     let at_first = claims.load(Ordering::SeqCst);
     assert!(at_first < 100, "{at_first} claims");
@@ -143,7 +143,7 @@ async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often
     }
     let in_an_hour = claims.load(Ordering::SeqCst) - at_first;
     assert!(in_an_hour < 100, "{in_an_hour} claims");
-    // What really happens is noticed at once.
+    // A real change is noticed at once.
     enqueue(&store.inner, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     running.stop().await.unwrap();
@@ -189,7 +189,7 @@ async fn settings_without_a_limit_deliver_everything_and_overflow_nothing() {
     }
 }
 
-/// Takes what begins with its letter; answers with a rate limit.
+/// Handles types that start with its letter; answers with a rate limit.
 struct Untyped(&'static str, Arc<AtomicUsize>);
 
 #[outbox_runtime::async_trait]
@@ -235,7 +235,7 @@ async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back
     );
     assert_eq!(free.load(Ordering::SeqCst), 1);
     within(async {
-        // Until two looks in a row see the same.
+        // Until two looks in a row find the same count.
         let mut before = 0;
         while before != store.statements().get() {
             before = store.statements().get();
@@ -245,11 +245,11 @@ async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back
         }
     })
     .await;
-    assert!(limited.load(Ordering::SeqCst) <= 3, "what was under way");
+    assert!(limited.load(Ordering::SeqCst) <= 3, "only calls in flight");
     running.stop().await.unwrap();
 }
 
-/// A machine whose clock was set back has files that are dated ahead.
+/// On a machine whose clock was set back, files are dated ahead.
 #[tokio::test(start_paused = true)]
 async fn a_log_that_is_dated_ahead_makes_no_run_look_for_work() {
     let temporary = Temporary::open_with(SqliteStoreBuilder::count_statements).await;
@@ -275,14 +275,14 @@ async fn a_log_that_is_dated_ahead_makes_no_run_look_for_work() {
         before,
         "statements in an idle minute"
     );
-    // The positive control: a commit of somebody else is noticed all the same.
+    // The positive control: a commit by another process is still noticed.
     let own = temporary.connect();
     note(2).enqueue_sync().on(&own).unwrap();
     assert_eq!(remote.next().await.id(), 2);
     running.stop().await.unwrap();
 }
 
-/// Hours of retries pass at once where tokio's time is paused.
+/// With tokio's time paused, hours of retries pass at once.
 #[tokio::test(start_paused = true)]
 async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     let temporary = Temporary::open().await;
@@ -308,12 +308,11 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     }
 }
 
-/// What waits for a thread of the store is no time that passes: nothing that is waited for with a
-/// timeout runs out.
+/// While a task waits for a thread of the store, paused time does not advance: no timeout expires.
 #[tokio::test(start_paused = true)]
 #[allow(
     clippy::disallowed_methods,
-    reason = "timeouts of the application's own are what is tested"
+    reason = "the test is about the application's own timeouts"
 )]
 async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_paused() {
     use tokio::time::timeout;

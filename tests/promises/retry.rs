@@ -1,4 +1,4 @@
-//! The retry schedule, to the millisecond; it survives a restart because it is in the row.
+//! The retry schedule, exact to the millisecond; it survives a restart because the row stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use uuid::Uuid;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn start(store: &Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (Remote, Running) {
-    // The timeout is none of the delays below, so that whoever sleeps until one of them is the run.
+    // The timeout is none of the delays below, so that only the run sleeps until one of them.
     start_with(store, |builder| {
-        // Where nothing is there to compare it with, a failure would be nobody's.
+        // Without other events to compare with, a failure would not be charged.
         let builder = builder.charge(Charge::Always);
         builder.retry(retry).timeout(Duration::from_secs(59))
     })
 }
 
-/// Moves the clock to one millisecond before `due`, sees that nothing happens, then to `due`.
+/// Moves the clock to one millisecond before `due`, checks that nothing happens, then to `due`.
 async fn reach(clock: &ManualClock, remote: &mut Remote, due: chrono::DateTime<chrono::Utc>) {
-    // Only a processor that sleeps until just then has nothing else to do.
+    // A processor that sleeps until exactly then has nothing else to do.
     within(clock.until_asleep(due)).await;
     clock.set(due - MILLISECOND);
     within(clock.until_asleep(due)).await;
@@ -158,7 +158,10 @@ fn jitter_lengthens_by_at_most_a_fifth_and_is_the_same_for_the_same_attempt() {
             longest = longest.max(ratio);
         }
     }
-    assert!(longest > 1.19, "it spreads over the whole fifth: {longest}");
+    assert!(
+        longest > 1.19,
+        "the jitter must use its whole range: {longest}"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! What is sensitive is shown nowhere: not by `Debug`, not in logs, not in the reason that is stored with a failure.
+//! Sensitive data is shown nowhere: not by `Debug`, not in logs, not in the stored reason of a
+//! failure.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// No text may show any of these, in whatever way it quotes them.
+/// No text may show any of these, however it is quoted.
 const CANARIES: [&str; 4] = [
     "CANARY-text",
     "CANARY \"quoted\"\nline",
@@ -20,7 +21,7 @@ const CANARIES: [&str; 4] = [
     "4915",
 ];
 
-/// The same data, kept out of sight.
+/// The same data, marked sensitive.
 #[derive(OutboxEntity)]
 #[outbox(event_type = "diary", max_attempts = 2)]
 struct Diary {
@@ -59,7 +60,7 @@ struct Page {
     phone: u64,
 }
 
-/// The positive control: nothing of it is sensitive.
+/// The positive control: nothing is sensitive.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "open", max_attempts = 2)]
 struct Open {
@@ -110,13 +111,13 @@ fn open(id: i64) -> Open {
     }
 }
 
-/// A remote service that repeats what it refuses, as they do.
+/// A remote service that echoes what it refuses.
 fn echo() -> String {
     let [text, quoted, label, phone] = CANARIES;
     format!("HTTP 400: {text:?}, {quoted} or {quoted:?} with [{label}] of +{phone}1")
 }
 
-/// Fails in the way that the entity's id asks for.
+/// Fails in the way that the entity's id selects.
 async fn refuse<E: OutboxEntity>(event: Event<E>) -> Result<(), HandlerError> {
     match event.entity_id.as_integer() {
         Some(1) => Err(HandlerError::retry(echo())),
@@ -143,7 +144,8 @@ fn shows_a_canary(text: &str) -> Option<&'static str> {
         .map(|(canary, _)| canary)
 }
 
-/// Delivers events of ids 1 to 4, in vain, and returns everything that anybody could read about it.
+/// Delivers events with ids 1 to 4, which fail, and returns all text that anyone could read about
+/// them.
 async fn everything_said<E: OutboxEntity>(
     store: Arc<dyn OutboxRepository>,
     entity: impl Fn(i64) -> E,
@@ -255,7 +257,7 @@ fn debug_shows_the_rest_of_the_metadata() {
     assert_eq!(shows_a_canary(&shown), None);
 }
 
-/// Fails to be written as JSON.
+/// Fails to serialize.
 struct Unwritable;
 
 impl Serialize for Unwritable {
@@ -291,7 +293,7 @@ fn a_value_within_another_is_hidden_with_it() {
     assert_eq!(redaction.apply(text), "my [redacted] are [redacted]");
 }
 
-/// `text` after `value` was hidden.
+/// `text` after redacting `value`.
 fn hiding<T: Serialize + ?Sized>(value: &T, text: &str) -> String {
     let mut redaction = Redaction::default();
     redaction.hide(value);
@@ -358,7 +360,7 @@ fn another_number_is_told_as_it_is() {
     }
 }
 
-/// Values of several types in one table.
+/// Lets a table hold values of several types.
 mod erased {
     use super::{Serialize, hiding};
 
@@ -375,9 +377,9 @@ mod erased {
 
 #[test]
 fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
-    // The value, the text, and the text without it.
+    // The value, the text, and the redacted text.
     let table = [
-        // Letters of a script with capitals.
+        // Scripts with capital letters.
         ("a", "a cat", "[redacted] cat"),
         ("HIV", "HIV. hiv", "[redacted]. hiv"),
         (
@@ -393,7 +395,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ("ΑΙ", "ΑΙμα ΑΙΜΑ", "[redacted]μα ΑΙΜΑ"),
         ("u", "fu\u{308}r u", "fu\u{308}r [redacted]"),
         ("é", "été é", "été [redacted]"),
-        // Digits and what they count.
+        // Digits and their units.
         (
             "42",
             "42kg, kg42, 42 kg, 420, 142",
@@ -401,7 +403,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ),
         ("kg", "42kg, kgs", "42[redacted], kgs"),
         ("5", "50 V5.2", "50 V[redacted].2"),
-        // Scripts without spaces between words, or with particles attached to them.
+        // Scripts without spaces between words, or with attached particles.
         ("癌", "肺癌です", "肺[redacted]です"),
         ("がん", "肺がんと診断", "肺[redacted]と診断"),
         ("ガン", "肺ガンと診断", "肺[redacted]と診断"),
@@ -415,7 +417,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ("😢", "so😢sad", "so[redacted]sad"),
         ("-", "a-b - c", "a-b [redacted] c"),
         ("A+", "type A+, A+b", "type [redacted], [redacted]b"),
-        // From four characters on there is no such rule.
+        // From four characters on, this rule does not apply.
         ("ache", "headaches", "head[redacted]s"),
         ("1234", "x912345", "x9[redacted]5"),
     ];
@@ -429,7 +431,7 @@ fn a_value_is_hidden_however_a_language_escapes_it() {
     let value = "Müller/Söhne \"€\" <😢>\tEnde\\";
     for escaped in [
         value,
-        // On one line, as a row keeps it.
+        // On one line, as a row stores it.
         "Müller/Söhne \"€\" <😢> Ende\\",
         // Rust's `Debug` and `escape_default`, JavaScript's JSON.
         r#"Müller/Söhne \"€\" <😢>\tEnde\\"#,
@@ -458,7 +460,7 @@ fn a_value_is_hidden_however_a_language_escapes_it() {
             "{thrice}"
         );
     }
-    // What is no escape is left as it is.
+    // Text that is not an escape is unchanged.
     assert_eq!(
         hiding("secret", r"C:\users\u00 \u{ \x"),
         r"C:\users\u00 \u{ \x"
@@ -473,12 +475,12 @@ fn a_value_is_hidden_in_urls_html_and_bytes() {
         "M%C3%BCller%20%26%20S%C3%B6hne%20%3C%F0%9F%98%A2%3E%20%22100%25%22",
         "M%c3%bcller+%26+S%c3%b6hne+%3c%f0%9f%98%a2%3e+%22100%25%22",
         "Müller+%26+Söhne+<😢>+\"100%25\"",
-        // Pages that tell of an error.
+        // HTML error pages.
         "Müller &amp; Söhne &lt;😢&gt; &quot;100%&quot;",
         "M&#252;ller &#38; S&#xF6;hne &#x3c;&#128546;&#x3e; &#34;100%&#34;",
         // Bytes as Python and Rust show them.
         r#"M\xc3\xbcller & S\xc3\xb6hne <\xf0\x9f\x98\xa2> \"100%\""#,
-        // One within the other.
+        // Nested escapes.
         r"M\u00fcller &amp; S\u00f6hne &lt;\ud83d\ude22&gt; &quot;100%&quot;",
     ] {
         let text = format!("refused: '{escaped}'!");
@@ -495,7 +497,7 @@ fn a_value_is_hidden_in_urls_html_and_bytes() {
         assert_eq!(hiding(lines, told), "[redacted]", "{told:?}");
         assert_eq!(hiding("first\nsecond", told), "[redacted]", "{told:?}");
     }
-    // What is no escape is left as it is.
+    // Text that is not an escape is unchanged.
     let text = "100% sure & 5%; %zz %C3 &; &bogus; &#x110000; é";
     assert_eq!(hiding("secret", text), text);
 }
@@ -606,17 +608,17 @@ fn a_long_text_is_searched_in_part_and_the_rest_is_left_out() {
         "{}",
         kept.len()
     );
-    // A value that goes on behind the end is not told in part.
+    // A value that continues past the cut is not shown in part.
     let value = "secret of mine".repeat(100);
     for before in [most - 10, most - 1, most - value.len() + 1] {
         let kept = hiding(&value, &format!("{}{value}", "x".repeat(before)));
         assert!(kept.ends_with("x[redacted]…"), "{before}");
     }
-    // Nothing to hide, nothing to leave out.
+    // Without values to hide, nothing is left out.
     assert_eq!(Redaction::default().apply(long.clone()), long);
 }
 
-/// As others write numbers and bytes.
+/// Hexadecimal, as other programs write numbers and bytes.
 mod hex {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -630,7 +632,7 @@ mod hex {
     }
 }
 
-/// A type of another crate, which knows nothing of serde.
+/// A type of another crate without serde support.
 #[derive(Debug, Clone, Copy)]
 struct Foreign(i64);
 
@@ -714,7 +716,7 @@ fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
     );
 }
 
-/// Refuses what it reads, and says what that was.
+/// Its deserializer fails with an error that quotes the input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Dose(String);
@@ -725,7 +727,7 @@ impl TryFrom<String> for Dose {
     fn try_from(text: String) -> Result<Self, String> {
         match text.ends_with("mg") {
             true => Ok(Self(text)),
-            false => Err(format!("{text} is no dose")),
+            false => Err(format!("{text} is not a dose")),
         }
     }
 }
@@ -748,7 +750,7 @@ struct Medication {
     intakes: std::collections::BTreeMap<String, Vec<Intake>>,
 }
 
-/// What is stored and logged of an event whose metadata is this.
+/// Everything stored and logged about an event with this metadata.
 async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str) -> String {
     let (log, _guard) = Log::of_this_thread();
     let event = NewEvent::new(E::EVENT_TYPE, 1, "u1", Operation::Create)
@@ -795,7 +797,7 @@ impl<'de> Deserialize<'de> for Unwilling {
     }
 }
 
-/// Everything that an error tells whoever prints it.
+/// Everything that an error shows when printed.
 fn all_of(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
@@ -903,7 +905,7 @@ enum Pharmacy {
     Medication(Event<Medication>),
 }
 
-/// What version 1 of a note was.
+/// Version 1 of a note.
 #[derive(Deserialize)]
 struct NoteV1 {
     secret_of_then: String,
@@ -955,7 +957,7 @@ fn debug_of_an_entity_leaves_out_what_is_sensitive() {
     );
 }
 
-/// Refuses `large` events with a text that takes until `small` ones were delivered to be redacted.
+/// Refuses a `large` event with a text whose redaction lasts until a `small` event was delivered.
 struct Refusing {
     begun: Arc<tokio::sync::Notify>,
     delivered: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
@@ -978,7 +980,7 @@ impl outbox_runtime::OutboxEventHandler for Refusing {
     }
 }
 
-/// Delivers `small` events once that of a `large` one is being redacted.
+/// Delivers a `small` event while the text of a `large` one is being redacted.
 struct Waiting {
     begun: Arc<tokio::sync::Notify>,
     delivered: std::sync::mpsc::Sender<()>,
@@ -998,7 +1000,7 @@ impl outbox_runtime::OutboxEventHandler for Waiting {
 
 #[test]
 fn a_large_event_is_redacted_while_others_go_on() {
-    // The runtime has one thread, which a redaction of its own would hold.
+    // The runtime has one thread; a redaction on it would block all other work.
     on_each_store(|store, _| async move {
         let begun = Arc::new(tokio::sync::Notify::new());
         let (sender, receiver) = std::sync::mpsc::channel();

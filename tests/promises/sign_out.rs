@@ -1,4 +1,5 @@
-//! Signing out: nothing of a user who has gone is sent, and what is left is kept, exported or deleted as was asked.
+//! Sign-out: no event of a departed user is sent, and the remaining ones are kept, exported or
+//! deleted, as requested.
 
 use std::time::Duration;
 
@@ -147,7 +148,7 @@ fn an_export_that_cannot_delete_keeps_every_event() {
         assert_eq!(
             file.lines().count(),
             3,
-            "the file is whole, and the events are there"
+            "the file is complete, and the events still exist"
         );
         running.stop().await.unwrap();
     });
@@ -198,7 +199,7 @@ fn a_sign_out_in_the_middle_of_a_probe_does_not_end_the_probing() {
         let (mut remote, running) = start_all_users(&store, |builder| builder.max_concurrency(1));
         enqueue(&*store, note(1).enqueue_sync().priority(9)).await;
         enqueue(&*store, note_of("u2", 2).enqueue_sync()).await;
-        // Both are refused, so it is nobody's fault.
+        // Both are refused, so neither event is at fault.
         remote.next().await.fail(HandlerError::offline());
         remote.next().await.fail(HandlerError::offline());
         let probe_at = clock.now() + Duration::from_secs(1);

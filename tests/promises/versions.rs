@@ -1,5 +1,6 @@
-//! Promise 9: rows that older programs wrote are delivered by newer ones, and what a newer program wrote is not lost.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promise 9: rows of older programs are delivered by newer ones, and rows of a newer program are
+//! not lost.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// The program as it was released first.
+/// The first release of the program.
 mod first {
     use super::*;
 
@@ -53,7 +54,7 @@ mod second {
     }
 }
 
-/// The newest one: with labels.
+/// The newest version: with labels.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "mood", version = 3)]
 #[outbox(upcast(1 = first::MoodMetadata, 2 = second::MoodMetadata))]
@@ -119,7 +120,8 @@ fn mood(id: i64, valence: f64) -> Mood {
     }
 }
 
-/// A processor of the newest program, and what its handler gets: entity, version in the row, metadata.
+/// A processor of the newest program, and the entity, stored version and metadata that its handler
+/// receives.
 type Delivered = mpsc::UnboundedReceiver<(i64, u32, f64, usize)>;
 
 fn newest(store: &Arc<dyn OutboxRepository>) -> (Running, Delivered) {
@@ -133,7 +135,7 @@ fn newest(store: &Arc<dyn OutboxRepository>) -> (Running, Delivered) {
     (processor.build().unwrap().start("u1"), delivered)
 }
 
-/// A row in the form of the plan's Swift app, or of ours where it has a version.
+/// A row in the form of the Swift app, or in ours if it has a version.
 fn row(version: Option<u32>, metadata: &serde_json::Value) -> OutboxEvent {
     let mut row = json!({
         "id": "0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11", "eventType": "mood", "entityID": 1, "userID": "u1",
@@ -152,7 +154,10 @@ fn rows_of_every_older_program_are_delivered_by_the_newest() {
         enqueue(&store, written_by_the_first(1, 50).enqueue_sync()).await;
         enqueue(&store, written_by_the_second(1, -0.25).enqueue_update()).await;
         let last = enqueue(&store, mood(1, 0.75).enqueue_update()).await;
-        assert_eq!(last.metadata_version, 3, "each row says who wrote it");
+        assert_eq!(
+            last.metadata_version, 3,
+            "each row has the version that wrote it"
+        );
         let (running, mut delivered) = newest(&store);
         let mut order = Vec::new();
         for _ in 0..3 {
@@ -161,7 +166,7 @@ fn rows_of_every_older_program_are_delivered_by_the_newest() {
         assert_eq!(
             order,
             [(1, 1, 0.5, 0), (1, 2, -0.25, 0), (1, 3, 0.75, 1)],
-            "in order, each as the newest"
+            "in order, each as the newest version"
         );
         running.stop().await.unwrap();
     });
@@ -239,7 +244,7 @@ fn an_event_and_the_metadata_of_its_set_are_read_alike() {
     ] {
         let row = row(Some(version), &metadata);
         let EventsMetadata::Mood(read) = EventsMetadata::decode(&row).unwrap() else {
-            panic!("a mood")
+            panic!("not a mood")
         };
         assert_eq!(read.valence.to_string(), expected);
         let Events::Mood(event) = Events::decode(row).unwrap();
@@ -290,7 +295,7 @@ fn a_snapshot_is_made_of_its_older_form() {
     assert_eq!(event.metadata().title, "Swim");
 }
 
-/// An entity by hand that says nothing of versions but the number of its own.
+/// A manual impl that declares only its current version.
 #[derive(Debug)]
 struct ByHand;
 

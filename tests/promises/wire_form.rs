@@ -1,4 +1,4 @@
-//! The serde form: what the plan's Swift `Codable` writes is read, and what we write has its keys.
+//! The serde form: reads events of the Swift `Codable` struct, and writes the same keys.
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::{
@@ -17,8 +17,8 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// As `JSONEncoder()` with its default strategies writes the plan's struct: dates are numbers, UUIDs upper case, absent
-/// optionals are left out, the metadata enum is tagged with its case.
+/// As `JSONEncoder()` with default strategies writes the Swift struct: dates are numbers, UUIDs are
+/// uppercase, absent optionals are omitted, and the metadata enum is tagged with its case.
 const SWIFT: &str = r#"{
     "id": "7B1CE7C3-0190-4C3F-8F4E-3D1A0A6C9E11",
     "eventType": "moodEntry",
@@ -249,7 +249,7 @@ fn the_words_of_the_plan_keep_their_spelling_names_and_signs() {
     assert!("PENDING".parse::<OutboxStatus>().is_err());
 }
 
-/// A delay without end is a year of six digits, which RFC 3339 has no form for.
+/// An unbounded delay has a six-digit year, which RFC 3339 cannot express.
 #[test]
 fn a_time_after_the_year_9999_is_read_as_it_was_written() {
     for year in [
