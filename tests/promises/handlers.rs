@@ -167,7 +167,7 @@ fn assert_clean(log: &Log) {
 async fn an_error_text_of_a_store_is_logged_escaped() {
     let (log, _guard) = Log::of_this_thread();
     let clock = ManualClock::new();
-    let store = Broken::new(Flaw::SpeaksInTongues(HOSTILE), clock.clone());
+    let store = Broken::new(Flaw::FailsClaims(HOSTILE), clock.clone());
     let running = Processor::builder(store)
         .handle::<Note>(|_| async { Ok(()) })
         .build()

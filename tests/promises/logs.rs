@@ -212,14 +212,11 @@ async fn everything_goes_wrong(log: &Log) {
     running.stop().await.unwrap();
 
     // A store that fails to claim, and one that fails to record, even during the stop.
-    for flaw in [
-        Flaw::SpeaksInTongues(IN_WORDS),
-        Flaw::TripsOverOutcomes(IN_WORDS),
-    ] {
+    for flaw in [Flaw::FailsClaims(IN_WORDS), Flaw::FailsOutcomes(IN_WORDS)] {
         let broken: Arc<dyn OutboxRepository> = Arc::new(Broken::new(flaw, SystemClock));
         enqueue(&*broken, note(1).enqueue_sync()).await;
         let (mut remote, running) = start(&broken);
-        if let Flaw::TripsOverOutcomes(_) = flaw {
+        if let Flaw::FailsOutcomes(_) = flaw {
             remote.next().await.ok();
         }
         let told = || log.text().matches("the store failed").count();

@@ -299,7 +299,7 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
         let began = clock.now();
         enqueue(&store, note(1).enqueue_sync()).await;
         remote.next().await.fail(HandlerError::retry("later"));
-        let call = remote.next_ever().await;
+        let call = remote.next_eventually().await;
         let passed = (clock.now() - began).num_minutes();
         assert!((60..62).contains(&passed), "{passed} minutes");
         call.ok();
@@ -323,7 +323,7 @@ async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_pause
     timeout(SOON, store.resume()).await.unwrap().unwrap();
     let (mut remote, running) = start(&store);
     enqueue(&store, note(1).enqueue_sync()).await;
-    remote.next_ever().await.ok();
+    remote.next_eventually().await.ok();
     let flushed = timeout(SOON, running.flush(1, SOON)).await.unwrap();
     assert!(flushed.unwrap().is_delivered());
     timeout(SOON, running.suspend(SOON)).await.unwrap().unwrap();

@@ -1,4 +1,4 @@
-//! Every store of ours keeps the storage contract.
+//! Each of our stores keeps the storage contract.
 
 mod memory {
     use outbox_runtime::MemoryStore;
@@ -125,17 +125,23 @@ mod of_the_suite_itself {
         for (flaw, case) in found_by {
             let failed = failed_by(flaw);
             println!("{flaw:?} fails {failed:?}");
-            assert!(failed.contains(&case), "{flaw:?} fails only {failed:?}");
+            assert!(
+                failed.contains(&case),
+                "{flaw:?} must fail {case}, but fails {failed:?}"
+            );
         }
         assert_eq!(failed_by(Flaw::None), [""; 0]);
     }
 
-    /// The sentences of the contract: of the numbered list on `OutboxRepository`, and of each of its methods.
+    /// The sentences of the contract: of the numbered list on `OutboxRepository`, and of each of
+    /// its methods.
     fn sentences(source: &str) -> Vec<(String, String)> {
-        let begin = source.find("/// # Contract").expect("the contract");
+        let begin = source
+            .find("/// # Contract")
+            .expect("the contract's heading");
         let trait_begins = source
             .find("pub trait OutboxRepository")
-            .expect("the trait");
+            .expect("the trait's declaration");
         let end = source[trait_begins..]
             .find("\n}\n")
             .map(|end| trait_begins + end);
@@ -179,7 +185,7 @@ mod of_the_suite_itself {
         sentences
     }
 
-    /// By method and sentence, the cases that hold it, or the reason why there is none.
+    /// By method and sentence: the cases that check it, or the reason why none does.
     fn held(list: &str) -> BTreeMap<(String, String), Vec<String>> {
         let mut held = BTreeMap::new();
         let (mut method, mut sentence) = (String::new(), String::new());
@@ -215,12 +221,12 @@ mod of_the_suite_itself {
             assert!(!cases.is_empty(), "{method}: no case for: {sentence}");
             for case in cases.iter().filter(|case| !case.starts_with("none: ")) {
                 let known = names.get(case.as_str());
-                named.insert(*known.unwrap_or_else(|| panic!("{case} is no case of the suite")));
+                named.insert(*known.unwrap_or_else(|| panic!("{case} is not a case of the suite")));
             }
         }
         assert!(held.is_empty(), "no longer in the contract: {held:#?}");
         let spare: Vec<_> = names.difference(&named).collect();
-        assert!(spare.is_empty(), "they hold no sentence: {spare:#?}");
+        assert!(spare.is_empty(), "cases without a sentence: {spare:#?}");
     }
 
     #[test]

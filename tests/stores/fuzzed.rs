@@ -1,5 +1,5 @@
-//! What fuzzing found, and what it covered on its way, once more: `fuzz/corpus` has the inputs, `outbox_tests::fuzzed` what is
-//! done with each.
+//! Replays the fuzzing corpus: `fuzz/corpus` has the inputs, and `outbox_tests::fuzzed` the
+//! targets.
 
 use std::path::{Path, PathBuf};
 

@@ -1,5 +1,5 @@
-//! Every string that somebody else can influence is a value and nothing more: in every parameter that takes one, it either
-//! comes back as it was or is refused by name, and what is beside it is untouched.
+//! Every string under outside influence is only a value: every parameter either returns it
+//! unchanged or refuses it by name, and neighboring data is untouched.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What may stand in a key.
+/// Strings that are valid keys.
 const ALLOWED: [&str; 14] = [
     "'; DROP TABLE outbox_events; --",
     "\" OR 1 = 1 --",
@@ -38,7 +38,8 @@ const ALLOWED: [&str; 14] = [
     "${jndi:ldap://127.0.0.1/}",
 ];
 
-/// What may not: control characters, which would break lines of logs, and what no row has room for.
+/// Invalid keys: control characters, which would break log lines, and strings that are too long for
+/// a row.
 fn refused() -> Vec<String> {
     let controls = [
         "",
@@ -57,7 +58,7 @@ fn event(event_type: &str, entity: &str, user: &str) -> NewEvent {
     NewEvent::new(event_type.to_owned(), entity, user, Operation::Update)
 }
 
-/// Stands beside every hostile one and must stay as it is.
+/// An event next to every hostile one, which must not change.
 async fn bystander(store: &Arc<dyn OutboxRepository>) -> OutboxEvent {
     let beside = event("plain", "beside", "innocent");
     store.create_event(beside).await.unwrap()
@@ -209,7 +210,7 @@ fn a_deletion_or_a_new_owner_takes_just_what_was_named() {
     });
 }
 
-/// Of statements, paths and terminals.
+/// Attacks on statements, paths and terminals.
 const PIECES: [&str; 28] = [
     "'",
     "\"",
@@ -241,26 +242,26 @@ const PIECES: [&str; 28] = [
     "user_id",
 ];
 
-/// What somebody might hand over as a key: known tricks, pieces of statements in any order, and any text at all.
+/// Possible keys: known attacks, fragments of statements in any order, and any text at all.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         select(&ALLOWED[..]).prop_map(str::to_owned),
         proptest::collection::vec(select(&PIECES[..]), 1..6).prop_map(|some| some.concat()),
         "\\PC{1,40}",
-        // Longer than any row has room for, now and then.
+        // Sometimes longer than a row allows.
         "[ä'-]{100,140}",
-        // With control characters, now and then.
+        // Sometimes with control characters.
         "(?s).{1,12}",
     ]
 }
 
-/// What a handler may say of a failure, and what may be metadata.
+/// Failure messages of handlers, and metadata.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![key(), "(?s).{0,200}"]
 }
 
-/// Everything that is asked of a store, with these strings wherever one is taken. What a statement could have done by mistake is
-/// compared with `beside`.
+/// Runs every store operation with these strings as arguments. Compares a bystander to notice what
+/// a statement could have changed by mistake.
 async fn ask_everything(
     store: &Arc<dyn OutboxRepository>,
     [event_type, entity, user]: [&str; 3],
@@ -287,7 +288,7 @@ async fn ask_everything(
     assert_eq!(stored.user_id, user);
     assert_eq!(stored.entity_id.to_string(), entity);
     assert_eq!(stored.metadata.as_ref(), Some(&metadata));
-    // The same again, and one that folds into it.
+    // The same event again, and one that folds into it.
     assert_eq!(store.create_event(new).await.unwrap().id, stored.id);
     let newer = event(event_type, entity, user)
         .with_metadata(metadata.clone())
@@ -349,7 +350,7 @@ async fn ask_everything(
         .of_entity(entity);
     let dead = letters.list().await.unwrap();
     assert_eq!(dead.len(), 1);
-    // The runtime bounds and cleans what handlers say before a store gets it; a store keeps what it gets.
+    // The runtime bounds and sanitizes messages of handlers; a store keeps them as they are.
     assert_eq!(dead[0].error_message.as_ref(), Some(&message));
     let mut exported = Vec::new();
     assert_eq!(letters.export(&mut exported).await.unwrap(), 1);
@@ -358,7 +359,7 @@ async fn ask_everything(
     assert_eq!(
         exported.iter().filter(|byte| **byte == b'\n').count(),
         1,
-        "one line"
+        "one event per line"
     );
     assert_eq!(letters.retry().await.unwrap(), 1);
 
@@ -374,7 +375,7 @@ async fn ask_everything(
     assert_eq!(store.delete_all_events_for_user(user).await.unwrap(), 0);
     let left = store.fetch_events(OutboxStatus::Pending, None, None).await;
     let untouched = std::slice::from_ref(&beside);
-    assert_eq!(left.unwrap(), untouched, "nothing else was touched");
+    assert_eq!(left.unwrap(), untouched, "other events are untouched");
     store.delete_event(beside.id).await.unwrap();
 }
 
@@ -385,7 +386,7 @@ fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-/// The statements of a store that was asked everything, with strings that nobody could object to.
+/// The texts of all statements that the store has run.
 fn statements(temporary: &Temporary) -> BTreeSet<String> {
     temporary.store.statements().texts().into_iter().collect()
 }
@@ -403,7 +404,7 @@ fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_
         ["no", "payload"],
     ));
     let expected = statements(&plain);
-    assert!(expected.len() > 20, "the control: they are seen");
+    assert!(expected.len() > 20, "the control: statements are counted");
 
     let sqlite = counted();
     let of_sqlite: Arc<dyn OutboxRepository> = Arc::new(sqlite.store.clone());
@@ -416,7 +417,7 @@ fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_
     let strings = (key(), key(), key(), text(), text());
     let ran =
         TestRunner::new(config).run(&strings, |(event_type, entity, user, message, payload)| {
-            // Their own row beside them is of these.
+            // The bystander uses these two.
             prop_assume!(user != "innocent" && user != "taker");
             for store in [&memory, &of_sqlite] {
                 let keys = [event_type.as_str(), &entity, &user];
@@ -426,13 +427,10 @@ fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_
         });
     ran.unwrap_or_else(|error| panic!("{error}"));
     let more: Vec<_> = statements(&sqlite).difference(&expected).cloned().collect();
-    assert!(
-        more.is_empty(),
-        "a string of somebody's made another statement: {more:#?}"
-    );
+    assert!(more.is_empty(), "a string changed a statement: {more:#?}");
 }
 
-/// Names of files that mean something to somebody: to a shell, to SQLite, to a terminal.
+/// File names with a meaning to a shell, to SQLite, or to a terminal.
 const FILES: [&str; 9] = [
     "'; DROP TABLE outbox_events; --",
     "file:app.db?mode=memory",
@@ -483,7 +481,7 @@ async fn a_path_is_the_file_of_that_name_and_no_other() {
     }
 }
 
-/// Where the path leads elsewhere nothing is written there.
+/// Nothing is written through a symbolic link.
 #[cfg(unix)]
 #[tokio::test]
 async fn an_export_follows_no_link_and_a_path_that_cannot_be_is_told() {

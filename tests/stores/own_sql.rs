@@ -1,4 +1,5 @@
-//! Statements of the application's own on the outbox table cannot stop what waits for each other, nor write what does not.
+//! The application's own statements on the outbox table cannot block a lane, and cannot write
+//! invalid ids.
 
 use std::time::Duration;
 
@@ -13,14 +14,14 @@ use uuid::Uuid;
 const LEASE: Duration = Duration::from_secs(60);
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
 
-/// What takes the row with a `seq` out of the queue while nobody has it.
+/// Statements that remove a row from the queue while it is not leased.
 const TAKES_OUT: [&str; 2] = ["DELETE FROM outbox_events WHERE seq = ?1", DIES];
 
 const DIES: &str =
     "UPDATE outbox_events SET status = 'dead', dead_reason = 'rejected', slot = NULL, open = NULL,
     lease_token = NULL, lease_expires_at = NULL, completed_at = NULL WHERE seq = ?1";
 
-/// What does so while a handler has it.
+/// Statements that do so while a handler has it.
 const FINISHES: [&str; 3] = [
     TAKES_OUT[0],
     DIES,
@@ -97,7 +98,7 @@ async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_othe
             assert_eq!(claimed(&made.store).await, [first], "{order:?}: {sql}");
             assert!(
                 claimed(&made.store).await.is_empty(),
-                "the first is under way"
+                "the first is in flight"
             );
             made.connect().execute(sql, [first]).unwrap();
             if sql.starts_with("DELETE") {
@@ -219,7 +220,7 @@ async fn a_type_that_is_renamed_by_sql_keeps_what_waits_for_each_other_and_stops
     }
 }
 
-/// What another program may take for an entity's id.
+/// Values that another program may use as an entity id.
 const NO_IDS: [&str; 8] = [
     "7.5",
     "7.0",
@@ -266,7 +267,7 @@ async fn an_entity_id_that_would_open_another_lane_or_cannot_be_read_is_refused_
     assert_eq!(
         claims.unwrap().len(),
         ids.len(),
-        "each is readable, and first of a lane of its own"
+        "each is readable, and first of its own lane"
     );
 }
 

@@ -1,5 +1,5 @@
-//! A transaction of the caller's that read before it wrote, and cannot write any more, says what
-//! helps: to repeat all of it, begun with BEGIN IMMEDIATE.
+//! A caller's transaction that read before it wrote, and can no longer write, gets an error with
+//! the remedy: repeat it from the start with BEGIN IMMEDIATE.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn draft(id: i64) -> Draft {
     }
 }
 
-/// Every way to enqueue on a connection of the caller's.
+/// Every way to enqueue on a caller's connection.
 type Way = fn(&Connection) -> Result<(), EnqueueError>;
 const WAYS: &[(&str, Way)] = &[
     ("one", |conn| note(1).enqueue_sync().on(conn).map(drop)),
@@ -101,7 +101,7 @@ async fn a_transaction_that_read_while_another_writes_must_be_repeated_too() {
     }
 }
 
-/// The control: where no transaction of the caller's is open, waiting longer does help.
+/// The control: without a transaction of the caller, waiting longer helps.
 #[tokio::test]
 async fn without_a_transaction_of_the_callers_a_lock_is_a_matter_of_waiting() {
     for (what, enqueue) in WAYS {

@@ -59,7 +59,7 @@ fn failures_stale_events_and_more_than_twenty_pending_are_issues() {
         assert_eq!(
             store.statistics(None).await.unwrap().stale_count,
             0,
-            "after 300 s, not at"
+            "stale only after 300 s, not at"
         );
         clock.advance(Duration::from_micros(1));
         let statistics = store.statistics(None).await.unwrap();
@@ -83,7 +83,7 @@ fn delivered_events_are_cleaned_up_after_a_day_and_nothing_else_is() {
         let first = begun + Duration::from_secs(300);
         within(clock.until_asleep(first)).await;
         clock.set(first);
-        // Nothing is old enough; it comes back when the oldest will be.
+        // Nothing is old enough; clean-up returns when the oldest event will be.
         let day = begun + Duration::from_secs(24 * 60 * 60);
         within(clock.until_asleep(day)).await;
         assert!(store.fetch_event(delivered.id).await.unwrap().is_some());

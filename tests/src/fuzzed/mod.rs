@@ -1,6 +1,7 @@
-//! What is fuzzed: for each target the function that takes any bytes and panics where a promise is broken.
+//! The fuzz targets: for each, the function that takes any bytes and panics if a promise is broken.
 //!
-//! `fuzz/` runs them under libFuzzer; `tests/fuzzed.rs` runs them on the inputs that this found, with every other test.
+//! `fuzz/` runs them under libFuzzer; `tests/stores/fuzzed.rs` runs them on the corpus, along with
+//! all other tests.
 
 mod duration; // durations in attributes
 mod filter; // dead-letter filters
