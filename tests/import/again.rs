@@ -11,7 +11,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, entity_id, event_id};
 use crate::{events, import, map, numbers, rejects};
 
 #[tokio::test]
-async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
+async fn a_second_import_takes_only_new_rows() {
     let source = CoreData::with([
         OldEvent::new(1),
         OldEvent::new(2).with_status("completed", 0),
@@ -35,7 +35,7 @@ async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_row_that_changed_since_does_not_bring_its_event_back() {
+async fn a_row_changed_after_its_import_does_not_bring_its_event_back() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -59,7 +59,7 @@ async fn a_row_that_changed_since_does_not_bring_its_event_back() {
 }
 
 #[tokio::test]
-async fn of_two_rows_with_one_id_the_first_counts_and_nothing_vanishes() {
+async fn of_several_rows_with_one_id_the_first_counts_and_none_vanishes() {
     let other = OldEvent {
         id: OldEvent::new(1).id,
         ..OldEvent::new(2)
@@ -86,7 +86,7 @@ async fn of_two_rows_with_one_id_the_first_counts_and_nothing_vanishes() {
 }
 
 #[tokio::test]
-async fn an_event_that_the_outbox_has_already_is_left_as_it_is() {
+async fn an_event_already_in_the_outbox_is_left_as_it_is() {
     let temporary = Temporary::open().await;
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let Value::Blob(payload) = OldEvent::new(1).payload else {
@@ -105,7 +105,7 @@ async fn an_event_that_the_outbox_has_already_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_rejected_is_taken_once_the_mapper_can_read_it() {
+async fn a_rejected_row_is_imported_once_the_mapper_can_read_it() {
     let renamed = OldEvent {
         event_type: Value::Text("mood.renamed".into()),
         ..OldEvent::new(1)
@@ -163,7 +163,7 @@ async fn import_queue(path: &std::path::Path, store: &SqliteStore) -> [u64; 5] {
 }
 
 #[tokio::test]
-async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() {
+async fn a_changed_row_is_not_imported_twice_even_without_ids_from_the_mapper() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = queue(folder.path());
     let temporary = Temporary::open().await;
@@ -186,7 +186,7 @@ async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() 
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_again_is_another_event() {
+async fn a_reused_key_is_a_new_event() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = queue(folder.path());
     let temporary = Temporary::open().await;

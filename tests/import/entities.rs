@@ -53,7 +53,7 @@ fn texts(source: &Source, table: &SourceTable, column: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
+fn an_entity_without_a_table_is_read_from_the_table_of_its_root() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let entity = SourceTable::entity;
@@ -91,7 +91,7 @@ fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
 }
 
 #[test]
-fn what_an_inherited_entity_lacks_is_told_with_the_table_that_it_lives_in() {
+fn a_missing_attribute_of_a_sub_entity_is_reported_with_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = notes(folder.path());
     let source = Source::open(&path).unwrap();
@@ -122,7 +122,7 @@ fn what_an_inherited_entity_lacks_is_told_with_the_table_that_it_lives_in() {
 }
 
 #[test]
-fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use() {
+fn an_attribute_is_read_from_the_numbered_column_of_its_entity() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let note = SourceTable::entity("Note").requires(["title", "creationDate"]);
@@ -157,7 +157,7 @@ fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use(
 }
 
 #[test]
-fn an_attribute_that_may_be_in_several_columns_is_refused_with_their_names() {
+fn an_attribute_with_several_possible_columns_is_refused_with_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = notes(folder.path());
     Connection::open(&path)
@@ -184,7 +184,7 @@ fn an_attribute_that_may_be_in_several_columns_is_refused_with_their_names() {
 }
 
 #[test]
-fn an_order_that_is_null_in_all_rows_is_refused_and_that_of_one_row_is_not() {
+fn an_order_column_that_is_null_in_all_of_several_rows_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     let store = Connection::open(&path).unwrap();
@@ -211,7 +211,7 @@ fn an_order_that_is_null_in_all_rows_is_refused_and_that_of_one_row_is_not() {
 }
 
 #[test]
-fn relationships_are_read_by_their_columns_and_join_tables() {
+fn relationships_are_read_from_their_columns_and_join_tables() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let number = |name| source.entity_number(name).unwrap();
@@ -248,7 +248,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
 }
 
 #[test]
-fn decimals_are_read_as_text_whether_they_are_whole_or_not() {
+fn decimals_are_read_as_text_whole_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.store");
     Connection::open(&path)

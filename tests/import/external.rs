@@ -47,7 +47,7 @@ fn map(row: &SourceRow, _: &Source) -> Result<Mapped, Reject> {
 }
 
 #[tokio::test]
-async fn a_value_with_external_storage_is_read_from_the_row_or_its_file() {
+async fn an_externally_stored_value_is_read_from_the_row_or_its_file() {
     let source = CoreData::with([
         with_payload(1, inline(b"{\"small\":1}")),
         with_payload(2, reference(FILE)),
@@ -98,7 +98,7 @@ async fn a_value_with_external_storage_is_read_from_the_row_or_its_file() {
 }
 
 #[tokio::test]
-async fn a_marker_or_a_reference_is_never_imported_as_the_value() {
+async fn a_storage_marker_or_reference_is_never_imported_as_the_value() {
     let source = CoreData::with([
         with_payload(1, inline(b"{\"small\":1}")),
         with_payload(2, reference(FILE)),
@@ -121,7 +121,7 @@ async fn a_marker_or_a_reference_is_never_imported_as_the_value() {
 }
 
 #[test]
-fn what_may_be_null_is_none_and_what_is_no_blob_is_put_aside() {
+fn an_external_value_may_be_null_and_is_rejected_if_not_a_blob() {
     let null = OldEvent {
         payload: Value::Null,
         ..OldEvent::new(1)

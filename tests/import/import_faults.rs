@@ -95,9 +95,8 @@ impl RowMapper for Doomed {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes_all() {
-    const NAME: &str =
-        "an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes_all";
+async fn an_import_killed_anywhere_leaves_nothing_and_the_next_one_takes_all() {
+    const NAME: &str = "an_import_killed_anywhere_leaves_nothing_and_the_next_one_takes_all";
     const CHILD: &str = "OUTBOX_TEST_IMPORT_CHILD";
     if let Ok(task) = std::env::var(CHILD) {
         let [source, store, point] = task.split('|').collect::<Vec<_>>().try_into().unwrap();
@@ -156,7 +155,7 @@ async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes
 }
 
 #[tokio::test]
-async fn of_two_imports_at_once_one_takes_the_rows_and_the_other_finds_them() {
+async fn of_two_concurrent_imports_one_takes_the_rows_and_the_other_finds_them() {
     let source = CoreData::with((1..=u128::from(ROWS)).map(OldEvent::new));
     let temporary = Temporary::open().await;
     let other = SqliteStore::open(&temporary.path).await.unwrap();
@@ -306,7 +305,7 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_is_in_a_column_no_row_is_lost_and_the_totals_add_up(
+    fn no_row_is_lost_and_the_totals_add_up_whatever_the_values(
         rows in prop::collection::vec((0..8_u128, 0..4_usize, prop::array::uniform9(cell())), 0..24)
     ) {
         tokio::runtime::Builder::new_current_thread()

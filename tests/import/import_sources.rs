@@ -41,7 +41,7 @@ async fn refused(path: &Path, table: SourceTable) -> ImportError {
 }
 
 #[tokio::test]
-async fn a_missing_empty_or_foreign_file_is_refused_and_nothing_is_made_of_it() {
+async fn a_missing_empty_or_foreign_source_is_refused_and_nothing_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("empty"), "").unwrap();
@@ -70,7 +70,7 @@ async fn a_missing_empty_or_foreign_file_is_refused_and_nothing_is_made_of_it() 
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_refused_whatever_can_still_be_read_of_it() {
+async fn a_damaged_source_is_refused_even_if_partly_readable() {
     let source = CoreData::with((1..=500).map(OldEvent::new));
     let mut bytes = std::fs::read(&source.path).unwrap();
     let pages = bytes.len() / 4096;
@@ -87,7 +87,7 @@ async fn a_damaged_database_is_refused_whatever_can_still_be_read_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
+async fn a_missing_table_or_column_is_reported_with_the_existing_ones() {
     let source = CoreData::with([]);
     let error = refused(&source.path, SourceTable::entity("SDOutbox")).await;
     let text = error.to_string();
@@ -122,7 +122,7 @@ async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn an_empty_table_is_nothing_read_and_a_newer_layout_is_refused() {
+async fn an_empty_table_imports_nothing_and_a_newer_layout_is_refused() {
     let source = CoreData::with([]);
     let temporary = Temporary::open().await;
     let import = Import::new(&source.path).table(events().newer_with(["metadata"]));
@@ -138,7 +138,7 @@ async fn an_empty_table_is_nothing_read_and_a_newer_layout_is_refused() {
 }
 
 #[tokio::test]
-async fn an_import_from_the_outbox_s_own_file_or_of_no_table_is_refused() {
+async fn an_import_from_the_outbox_file_itself_or_without_tables_is_refused() {
     let temporary = Temporary::open().await;
     let link = temporary.path.with_extension("link");
     std::fs::hard_link(&temporary.path, &link).unwrap();
@@ -159,7 +159,7 @@ async fn an_import_from_the_outbox_s_own_file_or_of_no_table_is_refused() {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_told_apart_are_refused() {
+async fn a_table_without_row_keys_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v6.db");
     let conn = Connection::open(&path).unwrap();
@@ -183,7 +183,7 @@ async fn rows_that_cannot_be_told_apart_are_refused() {
 }
 
 #[tokio::test]
-async fn a_ledger_of_a_newer_version_is_left_alone() {
+async fn an_import_ledger_of_a_newer_version_is_left_alone() {
     let source = CoreData::with([OldEvent::new(1)]);
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
@@ -207,7 +207,7 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
+fn a_copy_is_a_consistent_snapshot_or_an_error() {
     let source = CoreData::with([OldEvent::new(1)]);
     let app = source.connect();
     // Large enough that copying takes a while.
@@ -256,7 +256,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
 }
 
 #[test]
-fn rows_are_found_by_any_column_and_ids_in_any_form() {
+fn rows_are_found_by_any_column_and_by_ids_in_any_form() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let app = source.connect();
     app.execute(

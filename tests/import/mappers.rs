@@ -154,7 +154,7 @@ async fn assert_nothing_was_imported(temporary: &Temporary) {
 }
 
 #[tokio::test]
-async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back() {
+async fn rows_lost_or_changed_before_the_commit_are_noticed_and_rolled_back() {
     let source = CoreData::with([
         OldEvent::new(1),
         OldEvent::new(2),
@@ -207,7 +207,7 @@ async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back(
 }
 
 #[tokio::test]
-async fn an_import_that_the_app_ends_or_panics_in_leaves_nothing_and_can_be_run_again() {
+async fn an_aborted_or_panicking_import_leaves_nothing_and_can_be_repeated() {
     let source = CoreData::with((1..=50).map(OldEvent::new));
     let temporary = Temporary::open().await;
     let before = source.files();

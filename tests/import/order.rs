@@ -81,7 +81,7 @@ async fn a_dead_event_holds_back_the_later_ones_of_its_entity() {
 }
 
 #[tokio::test]
-async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been_enqueued() {
+async fn imported_events_of_other_orders_wait_as_if_they_had_been_enqueued() {
     let source = CoreData::with((1..=8).map(OldEvent::new));
     let mapper = |row: &SourceRow, _: &Source| {
         // Two events of each kind, the first of them dead or not due.
@@ -128,7 +128,7 @@ async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been
 }
 
 #[tokio::test]
-async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
+async fn rows_dated_in_the_future_do_not_wait_for_their_date() {
     let ahead = |n: u128| OldEvent {
         created_at: Value::Integer(CREATED + 10_000_000_000 + i64::try_from(n).unwrap()),
         ..OldEvent::new(n)
@@ -165,7 +165,7 @@ async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
 }
 
 #[tokio::test]
-async fn what_was_delayed_waits_although_it_is_dated_ahead() {
+async fn delayed_rows_wait_for_their_due_time_even_if_dated_in_the_future() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let soon = SystemClock.now() + chrono::TimeDelta::days(1);
     let mapper = move |row: &SourceRow, _: &Source| {

@@ -40,7 +40,7 @@ fn sources(temporary: &Temporary) -> i64 {
 }
 
 #[tokio::test]
-async fn stores_in_folders_whose_names_differ_in_bytes_that_are_no_text_are_two_sources() {
+async fn paths_that_differ_only_in_non_utf8_bytes_are_two_sources() {
     let folder = tempfile::tempdir().unwrap();
     let temporary = Temporary::open().await;
     let paths = NAMES.map(|name| folder_in(folder.path(), name).join("default.store"));
@@ -67,7 +67,7 @@ async fn stores_in_folders_whose_names_differ_in_bytes_that_are_no_text_are_two_
 }
 
 #[tokio::test]
-async fn a_store_is_found_again_where_it_was_whatever_the_bytes_of_its_path() {
+async fn a_source_is_recognized_by_its_path_whatever_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
     for name in [NAMES[0], b"cafe", "café".as_bytes()] {
         let temporary = Temporary::open().await;

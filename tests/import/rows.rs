@@ -63,7 +63,7 @@ async fn rows_of_a_core_data_store_become_events_as_they_were() {
 }
 
 #[tokio::test]
-async fn dates_are_read_whole_or_not_before_2001_or_never_and_wrong_ones_put_aside() {
+async fn dates_of_every_valid_form_are_read_and_invalid_ones_rejected() {
     let at = |n, created_at| OldEvent {
         created_at,
         ..OldEvent::new(n)
@@ -103,7 +103,7 @@ async fn dates_are_read_whole_or_not_before_2001_or_never_and_wrong_ones_put_asi
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
+async fn an_invalid_row_is_kept_whole_among_the_rejects_with_its_reason() {
     let bad = |n: u128, change: fn(&mut OldEvent)| {
         let mut event = OldEvent::new(n);
         change(&mut event);

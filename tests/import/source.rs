@@ -9,7 +9,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, event_id, files};
 use crate::{events, import, map, numbers};
 
 #[tokio::test]
-async fn what_is_only_in_the_wal_is_read_and_the_original_stays_as_it_is() {
+async fn rows_only_in_the_wal_are_read_and_the_source_is_unchanged() {
     let source =
         CoreData::with([OldEvent::new(1)]).crashed_with([OldEvent::new(2), OldEvent::new(3)]);
     let before = source.files();

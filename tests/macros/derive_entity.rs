@@ -88,7 +88,7 @@ fn integers_of_any_size_are_read_as_they_were_written() {
 }
 
 #[test]
-fn an_absent_option_is_none_and_what_is_unknown_is_ignored() {
+fn an_absent_option_is_none_and_unknown_fields_are_ignored() {
     let json = r#"{"labels":[],"valence":1,"colour":"red"}"#;
     let metadata: MoodEntryMetadata = serde_json::from_str(json).unwrap();
     assert_eq!(metadata.note, None);
@@ -143,7 +143,7 @@ fn each_method_has_its_operation() {
 }
 
 #[test]
-fn an_event_reaches_the_sink_with_what_the_call_changed() {
+fn an_event_reaches_the_sink_with_the_options_of_the_call() {
     #[derive(Default)]
     struct Outgoing(Mutex<Vec<NewEvent>>);
 
@@ -165,7 +165,7 @@ fn an_event_reaches_the_sink_with_what_the_call_changed() {
 }
 
 #[test]
-fn the_display_name_is_the_struct_s_name_in_words() {
+fn the_display_name_is_the_struct_name_in_words() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "httpLog")]
     struct HTTPLogEntry {
@@ -393,7 +393,7 @@ fn a_field_that_cannot_be_written_is_an_error_of_the_enqueue() {
 }
 
 #[test]
-fn ids_may_be_types_of_the_user_s() {
+fn ids_may_have_types_of_the_application() {
     #[derive(Clone)]
     struct GoalId(i64);
 

@@ -70,7 +70,7 @@ fn a_program_may_be_generic_over_the_entity_s_parameter() {
 }
 
 #[test]
-fn a_parameter_that_is_not_sent_need_not_be_serializable() {
+fn a_type_parameter_of_unsent_fields_need_not_be_serializable() {
     struct Cache;
 
     let entity = Tagged {
@@ -139,7 +139,7 @@ struct Shapes<F: Family, Key, const N: usize> {
 struct Grid<const N: usize>(Vec<u8>);
 
 #[test]
-fn associated_types_constants_and_generic_ids_are_followed() {
+fn associated_types_constants_and_generic_ids_work() {
     let shapes = Shapes::<Numbers, String, 3> {
         id: "shapes:1".to_owned(),
         user_id: "u1".to_owned(),

@@ -94,7 +94,7 @@ fn only(error: &WireLockError) -> &Finding {
 }
 
 #[test]
-fn without_a_file_the_command_that_writes_it_is_told() {
+fn a_missing_lock_file_error_names_the_command_that_writes_it() {
     let folder = folder();
     let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
     assert_eq!(
@@ -149,7 +149,7 @@ fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
 }
 
 #[test]
-fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
+fn a_change_without_a_new_version_is_reported_by_path_with_the_remedy() {
     let folder = locked();
     let error = check(&folder, "lume", &shapes::<changed::Entity>()).unwrap_err();
     let Finding::Changed { differences, .. } = only(&error) else {
@@ -221,7 +221,7 @@ fn an_older_version_must_be_read_as_what_it_was_and_is_never_overwritten() {
 }
 
 #[test]
-fn a_version_that_goes_back_is_noticed() {
+fn a_lower_version_is_noticed() {
     let folder = folder();
     update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
     let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
@@ -260,7 +260,7 @@ impl OutboxEntity for ByHand {
 }
 
 #[test]
-fn a_recorded_version_that_is_not_read_any_more_is_noticed() {
+fn a_recorded_version_without_a_decoder_is_noticed() {
     let folder = locked();
     let by_hand = shapes::<ByHand>();
     let error = check(&folder, "lume", &by_hand).unwrap_err();
@@ -271,7 +271,7 @@ fn a_recorded_version_that_is_not_read_any_more_is_noticed() {
 }
 
 #[test]
-fn an_event_type_that_vanished_from_its_set_is_reported_and_forgotten_by_an_update() {
+fn an_event_type_removed_from_its_set_is_reported_until_an_update() {
     let folder = locked();
     let both = [
         EventShapes::of::<mood::Entity>(),
@@ -299,7 +299,7 @@ fn sets_share_a_file_and_leave_each_other_alone() {
 }
 
 #[test]
-fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
+fn a_damaged_lock_file_is_reported_by_path_and_left_as_it_is() {
     let shapes = shapes::<mood::Entity>();
     let good = text(&locked());
     let conflict = good.replacen("  \"format\"", "<<<<<<< HEAD\n  \"format\"", 1);
@@ -334,7 +334,7 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
+fn a_lock_file_of_a_newer_library_is_left_as_it_is() {
     let folder = folder();
     let later = r#"{"format":4,"shapes":{}}"#;
     fs::write(folder.path().join(FILE_NAME), later).unwrap();
@@ -354,7 +354,7 @@ fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
 }
 
 #[test]
-fn what_cannot_be_written_is_told_and_what_was_there_stays() {
+fn a_failed_write_is_reported_and_keeps_the_old_lock_file() {
     let folder = locked();
     let before = text(&folder);
     let raised = shapes::<raised::Entity>();
@@ -383,7 +383,7 @@ fn what_cannot_be_written_is_told_and_what_was_there_stays() {
 }
 
 #[test]
-fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() {
+fn a_lock_in_a_read_only_folder_can_be_checked_but_not_changed() {
     let folder = locked();
     let mood = shapes::<mood::Entity>();
     let writable = fs::metadata(&folder).unwrap().permissions();
@@ -442,8 +442,8 @@ fn write_many_sets(folder: &Path) {
 }
 
 #[test]
-fn writers_at_once_in_several_processes_do_not_lose_each_other_s_entries() {
-    const NAME: &str = "writers_at_once_in_several_processes_do_not_lose_each_other_s_entries";
+fn concurrent_writers_do_not_lose_entries_of_each_other() {
+    const NAME: &str = "concurrent_writers_do_not_lose_entries_of_each_other";
     const PROCESSES: usize = 4;
     if let Some(folder) = std::env::var_os(FOLDER) {
         return write_many_sets(&PathBuf::from(folder));
@@ -476,13 +476,13 @@ fn text_of(output: &Output) -> String {
 }
 
 #[test]
-fn the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest() {
+fn the_generated_assertion_checks_the_file_next_to_the_manifest() {
     outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]
 fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
-    const NAME: &str = "the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest";
+    const NAME: &str = "the_generated_assertion_checks_the_file_next_to_the_manifest";
     let folder = folder();
     let output = run_alone(NAME, folder.path(), "overwrite")
         .output()
@@ -500,8 +500,8 @@ fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
 }
 
 #[test]
-fn the_environment_chooses_between_looking_and_writing() {
-    const NAME: &str = "the_environment_chooses_between_looking_and_writing";
+fn the_environment_chooses_between_checking_and_writing() {
+    const NAME: &str = "the_environment_chooses_between_checking_and_writing";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = PathBuf::from(folder);
         return wire_lock::check_or_update(folder, "lume", &shapes::<mood::Entity>()).unwrap();
@@ -539,7 +539,7 @@ fn locked_by_another() -> TempDir {
 }
 
 #[test]
-fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
+fn a_renamed_set_is_recognized_and_an_update_drops_the_old_name() {
     for (name, shapes_now) in [
         ("app::New", shapes::<mood::Entity>()),
         ("app::sync::Old", shapes::<mood::Entity>()),
@@ -555,7 +555,7 @@ fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
 }
 
 #[test]
-fn a_set_takes_the_place_of_no_other_set() {
+fn only_a_renamed_set_replaces_another() {
     let folder = locked_by_another();
     // A set that is still checked still exists.
     check(&folder, "app::Old", &shapes::<mood::Entity>()).unwrap();
@@ -575,7 +575,7 @@ fn a_set_takes_the_place_of_no_other_set() {
 }
 
 #[test]
-fn files_of_older_formats_are_read_and_written_anew() {
+fn lock_files_of_older_formats_are_read_and_converted() {
     let mood = r#""moodEntry":{"1":{"object":{"labels":{"list":{"object":{"name":"string"}}},"valence":"float(f64)"}}}"#;
     for older in [
         format!(
@@ -599,8 +599,8 @@ fn files_of_older_formats_are_read_and_written_anew() {
 }
 
 #[test]
-fn the_generated_assertion_warns_where_the_file_does_not_have_the_order() {
-    const NAME: &str = "the_generated_assertion_warns_where_the_file_does_not_have_the_order";
+fn the_generated_assertion_warns_about_an_unrecorded_order() {
+    const NAME: &str = "the_generated_assertion_warns_about_an_unrecorded_order";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = folder.into_string().unwrap();
         return wire_lock::assert_in(folder, "lume", &shapes::<goal::Entity>());
@@ -623,7 +623,7 @@ entity!(by_user: "moodEntry", [order = "user"], { valence: f64, labels: Vec<Labe
 entity!(unordered: "moodEntry", [order = "none"], { valence: f64, labels: Vec<Label> });
 
 #[test]
-fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
+fn a_change_of_order_is_reported_with_its_effect_on_waiting_rows() {
     let folder = locked();
     for (shapes_now, is) in [
         (shapes::<by_user::Entity>(), "user"),
@@ -705,7 +705,7 @@ mood_with_id!(of_own_text: MoodText);
 mood_with_id!(of_opaque: Opaque);
 
 #[test]
-fn the_type_of_an_id_is_known_whatever_it_is_called() {
+fn the_type_of_an_id_is_recognized_whatever_its_name() {
     let id_of = |[shapes]: [EventShapes; 1]| shapes.entity_id_type().to_string();
     for (id, is) in [
         (id_of(shapes::<of_i32::Entity>()), "integer"),
@@ -734,7 +734,7 @@ fn the_type_of_an_id_is_known_whatever_it_is_called() {
 }
 
 #[test]
-fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() {
+fn a_change_of_the_id_type_is_reported_with_its_effect_on_waiting_rows() {
     let folder = locked();
     for same in [
         shapes::<of_i32::Entity>(),
@@ -786,7 +786,7 @@ impl<'de> Deserialize<'de> for Explosive {
 entity!(explosive: "explosive", [], { charge: Explosive });
 
 #[test]
-fn metadata_that_panics_when_it_is_read_is_told_by_its_event_and_version() {
+fn metadata_whose_decoder_panics_is_reported_by_event_and_version() {
     let panic = std::panic::catch_unwind(shapes::<explosive::Entity>).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(
@@ -831,7 +831,7 @@ entity!(coded: "coded", [], {
 });
 
 #[test]
-fn what_cannot_be_looked_at_is_told_by_its_path() {
+fn parts_that_the_lock_cannot_see_are_reported_by_path() {
     assert_eq!(
         EventShapes::of::<coded::Entity>().unseen(),
         [
@@ -849,8 +849,8 @@ enum CodedEvent {
 }
 
 #[test]
-fn the_generated_assertion_warns_of_what_it_does_not_see() {
-    const NAME: &str = "the_generated_assertion_warns_of_what_it_does_not_see";
+fn the_generated_assertion_warns_about_parts_that_it_cannot_see() {
+    const NAME: &str = "the_generated_assertion_warns_about_parts_that_it_cannot_see";
     if std::env::var_os(FOLDER).is_some() {
         return outbox_testing::assert_wire_lock::<CodedEvent>();
     }

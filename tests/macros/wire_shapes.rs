@@ -25,7 +25,7 @@ fn assert_shape<T: DeserializeOwned>(expected: &str) {
 }
 
 #[test]
-fn numbers_are_told_apart_by_width_and_sign() {
+fn numbers_are_distinguished_by_width_and_sign() {
     assert_shape::<bool>("bool");
     assert_shape::<i8>("integer(i8)");
     assert_shape::<u16>("integer(u16)");
@@ -70,7 +70,7 @@ impl TryFrom<String> for Password {
 }
 
 #[test]
-fn strings_are_told_apart_by_what_they_take() {
+fn strings_are_distinguished_by_the_values_that_they_accept() {
     assert_shape::<String>("string");
     assert_shape::<Box<str>>("string");
     assert_shape::<Uuid>("string(uuid)");
@@ -86,7 +86,7 @@ fn strings_are_told_apart_by_what_they_take() {
 }
 
 #[test]
-fn what_holds_others_shows_them() {
+fn containers_show_their_content_types() {
     assert_shape::<Option<String>>("optional string");
     assert_shape::<Vec<Option<i32>>>("[optional integer(i32)]");
     // `null` is the only way to write an absent value.
@@ -122,7 +122,7 @@ struct Label {
 }
 
 #[test]
-fn an_object_has_its_names_as_they_are_serialized_whatever_their_values_are() {
+fn an_object_has_the_serialized_names_of_its_fields() {
     assert_shape::<Mood>(
         "{entryId: string(uuid), \
          labels: [{name: string(constrained), weight: optional integer(u8)}], \
@@ -155,7 +155,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
 }
 
 #[test]
-fn whether_a_field_may_be_absent_is_seen_and_an_alias_is_no_field() {
+fn optional_fields_are_recognized_and_aliases_are_not_fields() {
     assert_shape::<Presence>(
         "{color: string, default: integer(i32) with a default, given: integer(i32) or null, \
          option: optional integer(i32), required: string}",
@@ -281,7 +281,7 @@ struct Flat {
 }
 
 #[test]
-fn a_flattened_struct_shows_the_fields_that_it_needs() {
+fn a_flattened_struct_shows_its_required_fields() {
     assert_shape::<Flat>("{id: string(uuid), title: string(constrained), ..}");
 }
 
@@ -351,7 +351,7 @@ fn renaming_a_type_changes_nothing() {
 }
 
 #[test]
-fn an_entity_s_metadata_has_the_shape_of_its_fields() {
+fn metadata_has_the_shape_of_the_entity_fields() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "moodEntry")]
     struct Entry {
@@ -402,7 +402,7 @@ fn differences<A: DeserializeOwned, B: DeserializeOwned>() -> Vec<String> {
 }
 
 #[test]
-fn each_kind_of_change_is_seen_and_told_by_its_path() {
+fn each_kind_of_change_is_reported_by_path() {
     /// Two structs with one field each, and the expected description of the change.
     macro_rules! change {
         ($($(#[$was_attr:meta])* $was:ident: $was_type:ty => $(#[$is_attr:meta])* $is:ident: $is_type:ty, $expected:expr;)+) => {$({
@@ -463,7 +463,7 @@ fn each_kind_of_change_is_seen_and_told_by_its_path() {
 }
 
 #[test]
-fn an_option_of_an_option_changes_nothing_on_the_wire_within_a_type_that_contains_itself_either() {
+fn a_nested_option_has_the_shape_of_an_option_in_a_recursive_type_too() {
     #[derive(Deserialize)]
     struct Once {
         _next: Option<Vec<Once>>,

@@ -77,7 +77,7 @@ fn exists(folders: &[&str], file: &str, test: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn every_test_named_in_the_guarantees_exists() {
     let text = guarantees();
     let mut count = 0;
     for name in names(&text) {
@@ -115,7 +115,7 @@ fn rows<'t>(text: &'t str, cell: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn every_fault_and_every_failure_has_its_test_or_the_reason_why_there_is_none() {
+fn every_fault_and_failure_has_a_test_or_a_reason_for_none() {
     let text = guarantees();
     let faults = (1..=72).map(|number| format!("F{number:02}"));
     let failures = (1..=55).map(|number| number.to_string());

@@ -13,7 +13,7 @@ fn file(name: &str) -> String {
 }
 
 #[test]
-fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
+fn the_first_program_of_the_readme_is_the_tested_one() {
     let readme = file("../README.md");
     let (_, block) = readme.split_once("```rust,no_run\n").unwrap();
     let (program, _) = block.split_once("```").unwrap();
@@ -25,7 +25,7 @@ fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
 }
 
 #[test]
-fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_ends_when_asked() {
+fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_stops_when_asked() {
     let folder = tempfile::tempdir().unwrap();
     // Twice: a newcomer runs it again.
     for run in 1..=2 {

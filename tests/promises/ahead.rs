@@ -106,7 +106,7 @@ async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
 
 /// With virtual time, a handler that sleeps on the store's clock is as slow as that clock says.
 #[test]
-fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
+fn no_events_are_claimed_ahead_for_a_slow_handler() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let slow = clock.clone();
@@ -136,7 +136,7 @@ fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
 }
 
 #[test]
-fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
+fn events_waiting_for_a_handler_that_became_slow_are_given_back_uncounted() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let service = Service::stalling_at(100);
@@ -170,7 +170,7 @@ fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
 }
 
 #[test]
-fn what_waits_when_the_network_goes_goes_back_uncounted() {
+fn events_waiting_when_the_network_goes_down_are_given_back_uncounted() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let mut service = Service::stalling_at(100);
@@ -192,7 +192,7 @@ fn what_waits_when_the_network_goes_goes_back_uncounted() {
 }
 
 #[test]
-fn what_waits_when_the_run_is_stopped_goes_back_uncounted() {
+fn events_waiting_when_the_run_stops_are_given_back_uncounted() {
     on_each_store(|store, _| async move {
         enqueue_all(&*store).await;
         let service = Service::stalling_at(100);

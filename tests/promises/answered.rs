@@ -24,7 +24,7 @@ async fn assert_delivered(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent
 }
 
 #[test]
-fn what_was_answered_before_a_sign_out_is_delivered_and_not_exported() {
+fn an_event_answered_before_a_sign_out_is_delivered_and_not_exported() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -41,7 +41,7 @@ fn what_was_answered_before_a_sign_out_is_delivered_and_not_exported() {
 }
 
 #[test]
-fn what_was_answered_before_a_hurried_stop_is_delivered() {
+fn an_event_answered_before_a_hurried_stop_is_delivered() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -54,7 +54,7 @@ fn what_was_answered_before_a_hurried_stop_is_delivered() {
 }
 
 #[test]
-fn what_was_answered_before_a_suspension_without_patience_is_delivered() {
+fn an_event_answered_before_an_immediate_suspension_is_delivered() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -70,7 +70,7 @@ fn what_was_answered_before_a_suspension_without_patience_is_delivered() {
 
 /// A handler cannot be stopped while it is being polled: it answers, or reaches an await.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
+async fn a_sign_out_waits_until_no_handler_of_the_user_is_polled() {
     let store = MemoryStore::new();
     let (started, begun) = tokio::sync::oneshot::channel();
     let (go, gone) = std::sync::mpsc::channel::<()>();
@@ -118,7 +118,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
 }
 
 #[test]
-fn a_run_renews_what_it_holds_before_it_takes_from_others() {
+fn a_run_renews_its_leases_before_it_rescues_from_others() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -146,7 +146,7 @@ fn a_run_renews_what_it_holds_before_it_takes_from_others() {
 }
 
 #[test]
-fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
+fn a_stop_records_an_outcome_whose_lease_ended_but_was_not_reclaimed() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start_with(&faulty, |builder| builder.max_concurrency(1));
@@ -165,7 +165,7 @@ fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
 }
 
 #[test]
-fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_failed() {
+fn leases_are_renewed_after_a_third_and_at_once_after_a_failed_renewal() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -234,7 +234,7 @@ async fn at_a_hanging_refresh(
 type BoxFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 #[test]
-fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
+fn a_sign_out_ends_the_credential_refresh_of_its_user() {
     on_each_store(|store, clock| async move {
         let (under_way, mut remote, running) = at_a_hanging_refresh(&store).await;
         let drain = SignOut::Drain {
@@ -260,7 +260,7 @@ fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
 }
 
 #[test]
-fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_again() {
+fn a_suspension_ends_credential_refreshes_and_a_resumption_restarts_them() {
     on_each_store(|store, _| async move {
         let (mut under_way, _remote, running) = at_a_hanging_refresh(&store).await;
         running.suspend(Duration::ZERO).await.unwrap();
@@ -275,7 +275,7 @@ fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_aga
 }
 
 #[test]
-fn what_came_of_older_credentials_says_nothing_about_those_of_a_sign_in() {
+fn a_refresh_from_before_a_sign_in_does_not_affect_the_new_credentials() {
     on_each_store(|store, _| async move {
         let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
         let (mut remote, running) = start_with(&store, |builder| {

@@ -58,7 +58,7 @@ async fn a_rolled_back_transaction_of_the_caller_leaves_no_event() {
 }
 
 #[tokio::test]
-async fn a_rolled_back_savepoint_takes_its_event_and_leaves_the_others() {
+async fn a_rolled_back_savepoint_removes_only_its_own_event() {
     let temporary = Temporary::open().await;
     let mut conn = temporary.connect();
     let mut tx = conn.transaction().unwrap();
@@ -253,7 +253,7 @@ async fn enqueueing_again_after_an_unknown_outcome_is_harmless() {
 }
 
 #[tokio::test]
-async fn an_event_has_the_time_of_its_stores_clock_however_it_was_enqueued() {
+async fn an_event_has_the_time_of_the_store_clock_on_every_way_to_enqueue() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let in_transaction = note(1).enqueue_sync();

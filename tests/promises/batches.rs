@@ -149,7 +149,7 @@ async fn a_batch_that_shares_a_commit_fails_alone() {
 }
 
 #[tokio::test]
-async fn options_of_a_batch_are_those_of_its_events_and_order_is_kept() {
+async fn a_batch_applies_its_options_to_every_event_and_keeps_the_order() {
     let temporary = Temporary::open().await;
     let (mut remote, running) = start(&temporary.store);
     let twice = [note(1), note(1)];
@@ -197,7 +197,7 @@ impl serde::Serialize for Text {
 
 /// A savepoint left open would swallow later enqueues, and never commit them.
 #[tokio::test]
-async fn a_batch_that_panics_half_way_leaves_nothing_behind_on_the_callers_connection() {
+async fn a_batch_that_panics_half_way_leaves_nothing_on_the_callers_connection() {
     let drafts = [1, 2].map(|id| Draft {
         id,
         user_id: "u1".to_owned(),

@@ -38,7 +38,7 @@ fn assert_told(refused: &EnqueueError) {
 }
 
 #[tokio::test]
-async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
+async fn too_large_metadata_is_refused_on_every_way_to_enqueue() {
     let large = Note {
         text: "x".repeat(NewEvent::MAX_METADATA_BYTES),
         ..note(1)
@@ -83,7 +83,7 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
 
 /// Rows that others have written with SQL may exceed the limits.
 #[tokio::test]
-async fn large_rows_are_claimed_a_few_at_a_time_and_too_large_ones_are_dead_letters_unread() {
+async fn large_rows_are_claimed_in_small_batches_and_too_large_ones_die_unread() {
     const MIB: usize = 1 << 20;
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -175,7 +175,7 @@ async fn ten_thousand_producers_on_a_locked_file_are_all_answered() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn refused_credentials_of_many_users_are_refreshed_one_after_the_other() {
+async fn refused_credentials_of_many_users_are_refreshed_one_at_a_time() {
     const USERS: usize = 300;
     let store = MemoryStore::with_clock(ManualClock::new());
     let refreshed = Arc::new(Mutex::new(BTreeSet::new()));
@@ -296,7 +296,7 @@ enum Down {
 }
 
 #[test]
-fn what_failed_together_comes_back_spread_out_and_no_more_at_once_than_may() {
+fn events_that_fail_together_are_retried_spread_out_and_within_the_limit() {
     on_each_store(|store, clock| async move {
         for id in 0..EVENTS {
             enqueue(&store, note(id).enqueue_sync()).await;
@@ -358,7 +358,7 @@ fn a_service_that_cannot_be_reached_for_an_hour_is_asked_by_one_probe_at_a_time(
 
 /// Ten thousand long leases, older than the few that have ended.
 #[tokio::test]
-async fn a_rescue_reaches_what_is_behind_many_leases_that_have_not_ended() {
+async fn a_rescue_reaches_expired_leases_behind_many_live_ones() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;
@@ -416,7 +416,7 @@ fn an_error_text_is_cut_at_a_character_and_fits() {
 }
 
 #[test]
-fn an_error_text_that_just_fits_is_kept_whole() {
+fn an_error_text_at_the_limit_is_kept_whole() {
     on_each_store(|store, _| async move {
         let created = enqueue(&store, note(1).enqueue_sync()).await;
         let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();

@@ -80,7 +80,7 @@ async fn assert_that_nothing_sticks(store: &dyn OutboxRepository, clock: &Manual
 }
 
 #[test]
-fn an_enqueueing_that_is_dropped_is_done_or_not_and_doing_it_again_is_harmless() {
+fn a_dropped_enqueue_is_done_or_not_and_can_be_repeated() {
     on_each_store(|store, _| async move {
         let event = note(1).enqueue_sync().into_event().unwrap();
         let begin = || store.create_event(event.clone());
@@ -93,7 +93,7 @@ fn an_enqueueing_that_is_dropped_is_done_or_not_and_doing_it_again_is_harmless()
 }
 
 #[test]
-fn a_claim_that_is_dropped_holds_nothing_for_longer_than_its_lease() {
+fn a_dropped_claim_holds_nothing_longer_than_its_lease() {
     on_each_store(|store, clock| async move {
         let request = ClaimRequest::new(9, LEASE);
         dropped_everywhere(
@@ -108,7 +108,7 @@ fn a_claim_that_is_dropped_holds_nothing_for_longer_than_its_lease() {
 }
 
 #[test]
-fn an_outcome_whose_recording_is_dropped_is_recorded_or_not() {
+fn a_dropped_settlement_is_recorded_or_not() {
     on_each_store(|store, clock| async move {
         dropped_everywhere(
             || async {
@@ -125,7 +125,7 @@ fn an_outcome_whose_recording_is_dropped_is_recorded_or_not() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_transaction_that_is_dropped_leaves_none_open() {
+async fn a_dropped_transaction_leaves_none_open() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let begin = || {
@@ -162,7 +162,7 @@ fn slow(awaits: usize) -> HandlerSet {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
+async fn an_event_whose_handler_is_stopped_at_any_await_is_given_back_or_done() {
     const AWAITS: usize = 12;
     let (mut given_back, mut done) = (0, 0);
     for turns in 0..3 * AWAITS {
@@ -203,7 +203,7 @@ async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
 }
 
 #[test]
-fn waiting_for_a_run_may_be_given_up_at_any_await() {
+fn waiting_for_a_run_may_be_dropped_at_any_await() {
     on_each_store(|store, _| async move {
         let processor = Processor::builder(store.clone()).handlers(slow(1)).build();
         let running = processor.unwrap().start("u1");

@@ -99,17 +99,17 @@ async fn on_each_store(jump: TimeDelta) {
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_forward_takes_nothing_from_a_run() {
+async fn a_clock_set_forward_takes_no_work_from_a_run() {
     on_each_store(TimeDelta::days(1)).await;
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_holds_nothing_up_in_a_run() {
+async fn a_clock_set_back_delays_nothing_in_a_run() {
     on_each_store(TimeDelta::hours(-1)).await;
 }
 
 #[tokio::test]
-async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
+async fn work_of_a_dead_process_is_rescued_one_lease_after_the_clock_was_set_back() {
     const LEASE: Duration = Duration::from_secs(60);
     let clock = WallClock::default();
     let store: Arc<dyn OutboxRepository> = Arc::new(MemoryStore::with_clock(clock.clone()));
@@ -129,7 +129,7 @@ async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
+async fn a_run_sleeps_while_it_spares_leases_that_ended_in_a_clock_jump() {
     let clock = WallClock::default();
     let store = MemoryStore::with_clock(clock.clone());
     let lease = Duration::from_secs(60);
@@ -172,7 +172,7 @@ fn a_manual_clock_that_several_threads_advance_moves_by_the_sum() {
 }
 
 #[test]
-fn steps_of_a_manual_clock_below_a_microsecond_add_up() {
+fn a_manual_clock_adds_up_steps_below_a_microsecond() {
     let clock = ManualClock::new();
     let begin = clock.now();
     for _ in 0..2_500 {
@@ -183,7 +183,7 @@ fn steps_of_a_manual_clock_below_a_microsecond_add_up() {
 }
 
 #[tokio::test]
-async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then() {
+async fn a_manual_clock_set_to_its_next_deadline_wakes_its_sleepers() {
     let clock = ManualClock::new();
     for nanoseconds in [1_i64, 400, 999, 1_000, 1_001, 1_999_999, 5_000_000_001] {
         for how in ["until", "for"] {
@@ -210,7 +210,7 @@ async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then
 }
 
 #[tokio::test]
-async fn nobody_is_woken_before_the_time_has_come() {
+async fn no_sleeper_is_woken_early() {
     let clock = ManualClock::new();
     let deadline = clock.now() + TimeDelta::nanoseconds(1_500);
     let sleeper = tokio::spawn(clock.sleep_until(deadline));
@@ -223,7 +223,7 @@ async fn nobody_is_woken_before_the_time_has_come() {
 }
 
 #[test]
-fn uptime_passes_whatever_the_year() {
+fn uptime_advances_in_any_year() {
     let clock = ManualClock::new();
     for year in [-200_000, 1, 1969, 1970, 2026, 9999, 200_000] {
         let begin = chrono::NaiveDate::from_ymd_opt(year, 12, 31).unwrap();
@@ -236,7 +236,7 @@ fn uptime_passes_whatever_the_year() {
 
 /// Each nap is a jump; the machine's time awake adds up.
 #[test]
-fn work_of_the_dead_is_taken_up_on_a_machine_that_naps_and_of_the_living_is_not() {
+fn only_work_of_dead_processes_is_rescued_on_a_machine_that_naps() {
     for awake in [5, 15, 30] {
         for lives in [false, true] {
             naps(awake, lives);

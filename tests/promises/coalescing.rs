@@ -97,7 +97,7 @@ fn two_hundred_offline_edits_of_one_entity_become_one_request() {
 }
 
 #[test]
-fn what_is_created_and_deleted_before_the_first_attempt_is_never_sent() {
+fn an_entity_created_and_deleted_before_the_first_attempt_is_never_sent() {
     on_each_store(|store, _| async move {
         enqueue(&store, change(Operation::Create, "a")).await;
         enqueue(&store, update("b")).await;
@@ -114,7 +114,7 @@ fn what_is_created_and_deleted_before_the_first_attempt_is_never_sent() {
 }
 
 #[test]
-fn an_attempt_that_was_given_back_keeps_the_content_of_its_key() {
+fn an_event_given_back_keeps_its_content_under_its_key() {
     on_each_store(|store, clock| async move {
         enqueue(&store, update("sent")).await;
         let (mut remote, handlers) = Remote::of::<Draft>();
@@ -241,7 +241,7 @@ fn tell_that_it_waits(_: i32) -> bool {
 }
 
 #[tokio::test]
-async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
+async fn a_fold_sees_what_another_connection_committed_during_the_wait() {
     let temporary = Temporary::open().await;
     let (sender, waits) = mpsc::channel();
     WAITS.set(Mutex::new(sender)).unwrap();
@@ -281,7 +281,7 @@ async fn settle(store: &dyn OutboxRepository, claim: &Claim, disposition: Dispos
 }
 
 #[test]
-fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
+fn a_deletion_is_sent_after_a_delivered_creation() {
     on_each_store(|store, _| async move {
         enqueue(&*store, change(Operation::Create, "first")).await;
         let claim = claim_one(&*store).await;
@@ -291,7 +291,7 @@ fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
 }
 
 #[test]
-fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
+fn a_deletion_is_sent_after_the_delivered_creation_was_cleaned_up_or_deleted() {
     for cleaned_up in [true, false] {
         on_each_store(|store, clock| async move {
             let first = enqueue(&*store, change(Operation::Create, "first")).await;
@@ -309,7 +309,7 @@ fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
 }
 
 #[test]
-fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
+fn a_deletion_is_sent_after_the_events_were_deleted_or_reassigned() {
     for reassigned in [true, false] {
         on_each_store(|store, _| async move {
             enqueue(&*store, change(Operation::Create, "first")).await;
@@ -326,7 +326,7 @@ fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
 }
 
 #[test]
-fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
+fn a_deletion_is_sent_for_the_new_owner_of_delivered_events() {
     on_each_store(|store, _| async move {
         let of_other =
             |operation| NewEvent::new("draft", 1, "u0", operation).with_coalesce(Coalesce::Latest);
@@ -343,7 +343,7 @@ fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
 }
 
 #[test]
-fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
+fn a_deletion_is_sent_while_an_earlier_creation_is_leased_dead_or_waiting() {
     let dead = |reason| Disposition::Bury {
         reason,
         message: "no".to_owned(),
@@ -371,7 +371,7 @@ fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
 }
 
 #[test]
-fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
+fn a_creation_and_its_deletion_cancel_out_repeatedly() {
     on_each_store(|store, _| async move {
         for _ in 0..3 {
             assert_eq!(recreated_and_deleted(&*store).await, []);
@@ -387,7 +387,7 @@ fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
+async fn a_deletion_is_sent_after_sql_deleted_the_delivered_creation() {
     let made = Temporary::open().await;
     enqueue(&made.store, change(Operation::Create, "first")).await;
     let claim = claim_one(&made.store).await;
@@ -399,7 +399,7 @@ async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn a_cancelled_creation_says_so_and_again_when_it_is_enqueued_again() {
+async fn repeating_a_cancelled_creation_or_its_deletion_reports_the_same_result() {
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
     let create = change(Operation::Create, "a").on(&conn).unwrap().event_id();

@@ -62,7 +62,7 @@ fn dead_letters_are_filtered_by_user_type_entity_and_reason() {
 }
 
 #[test]
-fn a_retry_takes_just_what_the_filter_lets_through() {
+fn a_retry_affects_only_events_that_match_the_filter() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let second = dead(&store, event(2, "u1"), DeadReason::AttemptsExhausted).await;
@@ -79,7 +79,7 @@ fn a_retry_takes_just_what_the_filter_lets_through() {
 }
 
 #[test]
-fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
+fn a_discard_has_a_preview_and_spares_retried_events() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let second = dead(&store, event(2, "u1"), DeadReason::Rejected).await;
@@ -100,7 +100,7 @@ fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
 }
 
 #[test]
-fn a_discard_spares_what_changed_since_it_was_looked_at() {
+fn a_discard_spares_events_changed_since_its_preview() {
     on_each_store(|store, _| async move {
         let mut events = Vec::new();
         for entity in 1..=4 {
@@ -162,7 +162,7 @@ fn a_retry_may_give_more_attempts_than_the_event_had() {
 }
 
 #[test]
-fn an_export_has_every_dead_letter_whole_and_one_a_line() {
+fn an_export_has_every_dead_letter_complete_and_one_per_line() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let damaged = event(2, "u1").with_metadata(RawMetadata::from_bytes("{\n not JSON"));

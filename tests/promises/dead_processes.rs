@@ -137,7 +137,7 @@ async fn work_of_a_killed_process_is_delivered_at_once() {
 }
 
 #[tokio::test]
-async fn work_of_a_live_process_is_left_alone_also_while_it_is_frozen() {
+async fn work_of_a_live_process_is_left_alone_even_while_it_is_frozen() {
     let scene = Scene::new().await;
     for alone in [false, true] {
         let store = scene.store(alone).await;
@@ -160,7 +160,7 @@ async fn work_of_a_live_process_is_left_alone_also_while_it_is_frozen() {
 
 /// A process of another boot or namespace is invisible from here, alive or not.
 #[tokio::test]
-async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
+async fn work_of_an_invisible_process_is_left_to_its_lease() {
     for change in [
         "boot = 'another'",
         "boot = NULL",
@@ -195,7 +195,7 @@ async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
 
 /// A reused process id is another process.
 #[tokio::test]
-async fn a_process_with_the_number_of_a_dead_one_holds_nothing_of_it() {
+async fn a_process_with_a_reused_id_does_not_hold_the_leases_of_the_dead_one() {
     let scene = Scene::new().await;
     let store = scene.store(false).await;
     if !can_tell(&store).await {
@@ -237,7 +237,7 @@ async fn a_store_never_takes_from_its_own_process() {
 }
 
 #[tokio::test]
-async fn processes_that_are_gone_and_hold_nothing_are_forgotten() {
+async fn dead_processes_without_leases_are_forgotten() {
     let scene = Scene::new().await;
     let store = scene.store(false).await;
     if !can_tell(&store).await {
@@ -255,7 +255,7 @@ async fn processes_that_are_gone_and_hold_nothing_are_forgotten() {
 }
 
 #[test]
-fn tokens_tell_their_process_and_are_never_equal() {
+fn tokens_identify_their_process_and_are_never_equal() {
     let tokens: std::collections::HashSet<LeaseToken> =
         (0..10_000).map(|_| LeaseToken::random()).collect();
     assert_eq!(tokens.len(), 10_000);

@@ -74,7 +74,7 @@ async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
+async fn an_outcome_wakes_waiters_for_the_event_that_it_unblocks() {
     // `single_process` and a stopped clock turn the file watch off: only the outcome itself can
     // wake the waiter.
     let (temporary, _clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
@@ -290,7 +290,7 @@ impl OutboxEventHandler for Relay {
 }
 
 #[test]
-fn an_untyped_handler_gets_what_it_can_handle_and_the_rest_waits_with_all_its_attempts() {
+fn an_untyped_handler_gets_only_what_it_handles_and_the_rest_loses_no_attempt() {
     on_each_store(|store, _| async move {
         let (sender, mut relayed) = mpsc::unbounded_channel();
         let (mut remote, handlers) = Remote::new();
@@ -341,7 +341,7 @@ async fn two_handlers_for_one_event_type_are_refused() {
 }
 
 #[tokio::test]
-async fn settings_that_contradict_each_other_are_refused_by_name() {
+async fn contradictory_settings_are_refused_by_name() {
     let builder = || Processor::builder(MemoryStore::new()).handle::<Note>(|_| async { Ok(()) });
     let message = |result: Result<Processor, BuildError>| result.unwrap_err().to_string();
     assert!(message(Processor::builder(MemoryStore::new()).build()).contains("no handler"));
@@ -389,7 +389,7 @@ impl<const TIMEOUT: u64, const LEASE: u64> OutboxEntity for Timed<TIMEOUT, LEASE
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_not_shorter_than_the_lease_in_effect_is_refused_for_each_entity() {
+async fn a_timeout_not_shorter_than_its_lease_is_refused_for_each_entity() {
     fn build<const TIMEOUT: u64, const LEASE: u64>() -> Result<Processor, BuildError> {
         Processor::builder(MemoryStore::new())
             .handle::<Timed<TIMEOUT, LEASE>>(|_| async { Ok(()) })

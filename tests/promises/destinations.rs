@@ -36,7 +36,7 @@ fn claim_all() -> ClaimRequest {
 }
 
 #[test]
-fn an_event_goes_where_its_entity_its_builder_or_its_batch_says() {
+fn an_event_has_the_destination_of_its_entity_builder_or_batch() {
     on_each_store(|store, _| async move {
         let at_a = photo(1, Some("a"));
         let event = enqueue(&store, at_a.enqueue_sync()).await;
@@ -95,7 +95,7 @@ fn is_refused<T: std::fmt::Debug>(outcome: Result<T, EnqueueError>, reason: &str
 }
 
 #[tokio::test]
-async fn a_destination_that_may_not_be_is_refused_by_name_on_every_way_in() {
+async fn an_invalid_destination_is_refused_by_name_on_every_way_to_enqueue() {
     let temporary = Temporary::open().await;
     let memory = MemoryStore::new();
     let long = "x".repeat(256);
@@ -163,7 +163,7 @@ async fn rows_of_other_programs_without_the_new_columns_are_delivered() {
 }
 
 #[tokio::test]
-async fn what_is_noted_in_a_row_never_costs_its_event() {
+async fn unreadable_notes_in_a_row_never_cost_its_event() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;

@@ -18,7 +18,7 @@ async fn stored(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent) -> Outbo
 /// Event 1 fails, others get through, event 1 is refused for another reason, and then fails again:
 /// nothing got through between the last two, so the last failure is no evidence against the event.
 #[test]
-fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
+fn a_refusal_of_another_class_resets_the_evidence_against_an_event() {
     for (other, wait) in [
         (HandlerError::rate_limited as fn(_) -> _, 3),
         (|_| HandlerError::unauthenticated(), 0),
@@ -70,7 +70,7 @@ fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
 /// The credentials are good, because other events of the user get through with them, and so is each
 /// event.
 #[test]
-fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobody() {
+fn credentials_refused_by_one_destination_delay_nothing_else_and_charge_no_event() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let mut refused = Vec::new();
@@ -126,7 +126,7 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
 /// The refused events wait for a refresh, which has not helped before; a new event for an endpoint
 /// that has not refused the credentials does not wait.
 #[test]
-fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
+fn credentials_refused_elsewhere_are_tried_at_once() {
     for is_for_all in [true, false] {
         on_each_store(|store, clock| async move {
             let (mut remote, handlers) = Remote::new();
@@ -165,7 +165,7 @@ fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
 
 /// A new event does not wait longer because its user or its endpoint was just refused.
 #[test]
-fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
+fn a_new_event_is_probed_within_two_probes() {
     for newcomer_of in ["u1", "u2"] {
         on_each_store(|store, clock| async move {
             let (mut remote, handlers) = Remote::new();
@@ -209,7 +209,7 @@ fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
 /// A recovering destination, limited to one attempt at a time, answers with a rate limit: after the
 /// pause, another event is tried, as after any pause.
 #[test]
-fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes_too() {
+fn half_open_another_event_is_tried_after_a_rate_limit() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let builder = Processor::builder(store.clone()).handlers(handlers);
@@ -247,7 +247,7 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
 /// A lone event that is refused repeatedly never dies of it; the explanation has the first refusal,
 /// the count, the reason, and the next attempt.
 #[test]
-fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() {
+fn a_lone_refused_event_is_reported_by_explain_and_health() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let running = Processor::builder(store.clone())
@@ -318,7 +318,7 @@ fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() 
 
 /// A store call that is in progress when the probe becomes due takes longer than that.
 #[test]
-fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
+fn a_probe_that_becomes_due_during_a_store_call_is_made() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let (mut remote, handlers) = Remote::new();
@@ -343,7 +343,7 @@ fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
 /// service may just have recovered. If the event fails again while others succeed before and after,
 /// it is at fault.
 #[test]
-fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
+fn the_last_attempt_buries_no_event_without_evidence() {
     on_each_store(|store, clock| async move {
         let start = || {
             let (remote, handlers) = Remote::new();

@@ -78,7 +78,7 @@ fn assert_fair(deliveries: &Deliveries, users: usize) {
 /// Ten thousand users with one event each, and one with a hundred thousand that are older and more
 /// urgent. Without optimization a quarter of it, to keep the test short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_backlog_of_one_user_holds_up_nobody_else() {
+async fn the_backlog_of_one_user_delays_nobody_else() {
     let scale = if cfg!(debug_assertions) { 4 } else { 1 };
     let (users, backlog) = (10_000 / scale, 100_000 / i64::from(scale));
     let temporary = Temporary::open_with(|builder| builder.durability(Durability::Normal)).await;
@@ -104,7 +104,7 @@ async fn unequal(store: &Arc<dyn OutboxRepository>, users: i64, backlog: i64) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_store_that_knows_no_turns_is_found_out() {
+async fn a_store_without_turns_is_caught() {
     for (flaw, is_fair) in [(Flaw::None, true), (Flaw::IgnoresTurns, false)] {
         let store: Arc<dyn OutboxRepository> = Arc::new(Broken::new(flaw, ManualClock::new()));
         unequal(&store, 100, 2_000).await;
@@ -160,7 +160,7 @@ fn large_metadata_takes_no_turns_away() {
 
 /// A new user is served within the same bound, although all others have more than enough.
 #[test]
-fn users_who_arrive_later_have_their_turn_as_well() {
+fn users_who_arrive_later_get_their_turn_too() {
     outbox_tests::on_each_store(|store, _| async move {
         for number in 0..20 {
             for id in 0..60 {
@@ -211,7 +211,7 @@ fn users_who_arrive_later_have_their_turn_as_well() {
 
 /// Users whose events may not be sent get no turn, and take no turn from others.
 #[test]
-fn a_turn_passes_over_whoever_is_paused() {
+fn turns_skip_paused_users() {
     outbox_tests::on_each_store(|store, _| async move {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let seen = sent.clone();
@@ -284,7 +284,7 @@ impl Quotas {
 
 /// Pauses are compared with each other only where a probe may be due.
 #[tokio::test]
-async fn many_users_who_are_refused_hold_nobody_up() {
+async fn many_refused_users_delay_nobody_else() {
     let clock = ManualClock::new();
     let made = Temporary::open_with(|builder| {
         let builder = builder.clock(clock);
@@ -304,7 +304,7 @@ async fn many_users_who_are_refused_hold_nobody_up() {
 
 /// A round of probes makes a limited number of claims.
 #[tokio::test]
-async fn a_probe_is_made_however_many_others_have_nothing_to_try() {
+async fn a_probe_is_made_although_many_others_have_no_events() {
     const USERS: usize = 100;
     for last in [0, 33, 66, 99] {
         let clock = ManualClock::new();

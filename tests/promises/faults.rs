@@ -43,7 +43,7 @@ fn a_call_that_fails_does_nothing() {
 }
 
 #[test]
-fn a_call_that_fails_after_the_commit_is_done_and_says_that_it_may_be() {
+fn a_call_that_fails_after_the_commit_reports_an_unknown_outcome() {
     on_each_store(|store, _| async move {
         let faulty = FaultStore::new(store.clone());
         let event = enqueue(&faulty, note(1).enqueue_sync()).await;
@@ -86,7 +86,7 @@ fn a_delay_is_before_the_call_or_after_it() {
 }
 
 #[test]
-fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
+fn a_stale_listing_repeats_the_previous_one_and_only_listings_are_stale() {
     on_each_store(|store, _| async move {
         let faulty = FaultStore::new(store.clone());
         let event = enqueue(&faulty, note(1).enqueue_sync()).await;
@@ -105,7 +105,7 @@ fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
 }
 
 #[test]
-fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
+fn a_rescue_is_forwarded_to_the_store_and_meets_faults() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         for id in 1..=3 {
@@ -133,7 +133,7 @@ fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_same_seed_brings_the_same_faults_until_it_is_healed() {
+async fn the_same_seed_injects_the_same_faults_until_healed() {
     let course = |seed| async move {
         let rates = FaultRates::default()
             .with_failures(200)

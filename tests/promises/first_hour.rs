@@ -53,7 +53,7 @@ async fn with_notes() -> Temporary {
 const INSERT: &str = "INSERT INTO note VALUES (1)";
 
 #[tokio::test]
-async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entity_with_it() {
+async fn a_refused_event_returned_by_a_transaction_rolls_back_the_entity() {
     fn refused<T>(saved: Result<T, TransactionError>) {
         let Err(TransactionError::Aborted(error)) = saved else {
             panic!("the transaction was committed");
@@ -139,7 +139,7 @@ async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entit
 }
 
 #[tokio::test]
-async fn an_answer_that_a_transaction_returns_is_handed_on_where_the_event_was_taken() {
+async fn other_results_returned_by_a_transaction_commit_and_are_passed_on() {
     let temporary = with_notes().await;
     let saved = temporary
         .store
@@ -164,7 +164,7 @@ async fn an_answer_that_a_transaction_returns_is_handed_on_where_the_event_was_t
 }
 
 #[test]
-fn an_entity_that_is_new_is_enqueued_under_either_name() {
+fn a_new_entity_is_enqueued_under_either_name() {
     let note = note(7, "a");
     for change in [note.enqueue_create(), note.enqueue_sync()] {
         let event = change.into_event().unwrap();
@@ -174,7 +174,7 @@ fn an_entity_that_is_new_is_enqueued_under_either_name() {
 }
 
 #[tokio::test]
-async fn an_id_of_any_integer_type_is_the_id_that_it_was() {
+async fn an_id_of_any_integer_type_keeps_its_value() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "counter")]
     struct Counter {
@@ -240,7 +240,7 @@ async fn a_handler_gets_the_client_that_it_is_registered_with() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_test_is_empty_its_own_and_gone_with_it() {
+async fn a_test_store_is_empty_private_and_temporary() {
     let one = SqliteStore::open_in_memory().await.unwrap();
     let two = SqliteStore::open_in_memory().await.unwrap();
     let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));

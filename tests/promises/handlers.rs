@@ -107,7 +107,7 @@ impl Error for Untellable {
 }
 
 #[test]
-fn an_error_that_cannot_be_told_is_a_counted_failure_and_the_run_goes_on() {
+fn an_error_that_cannot_be_displayed_is_a_counted_failure_and_the_run_goes_on() {
     on_each_store(|store, _| async move {
         let retry = |error: fn() -> Untellable| move || Err(HandlerError::retry(error()));
         let message = failure_of(&store, retry(|| Untellable::Panics)).await;
@@ -194,7 +194,7 @@ impl OutboxEventHandler for Picky {
 }
 
 #[test]
-fn a_handler_that_panics_when_asked_what_it_handles_does_not_get_that() {
+fn a_handler_that_panics_in_can_handle_does_not_get_the_event() {
     on_each_store(|store, _| async move {
         let task = outbox_tests::Task {
             id: 1,
@@ -216,7 +216,7 @@ fn a_handler_that_panics_when_asked_what_it_handles_does_not_get_that() {
 }
 
 #[test]
-fn what_a_handler_enqueues_comes_after_its_own_event() {
+fn events_enqueued_by_a_handler_come_after_its_own_event() {
     on_each_store(|store, _| async move {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (inside, seen) = (store.clone(), sent.clone());
@@ -246,7 +246,7 @@ fn what_a_handler_enqueues_comes_after_its_own_event() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_handler_may_use_a_transaction_of_the_store_that_delivers_to_it() {
+async fn a_handler_may_use_a_transaction_of_its_own_store() {
     let temporary = Temporary::open().await;
     let store = temporary.store.clone();
     let processor = Processor::builder(store.clone())
@@ -296,7 +296,7 @@ fn blocking() -> (mpsc::Sender<()>, mpsc::Receiver<()>, HandlerSet) {
 }
 
 #[test]
-fn a_handler_that_blocks_one_thread_of_several_holds_up_nobody_else() {
+fn a_handler_that_blocks_one_of_several_threads_delays_nobody_else() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
@@ -326,7 +326,7 @@ fn a_handler_that_blocks_one_thread_of_several_holds_up_nobody_else() {
 
 /// The worst case: a runtime with one thread, which a handler blocks for longer than its lease.
 #[test]
-fn a_handler_that_blocks_the_only_thread_past_its_lease_changes_nothing_and_is_warned_of() {
+fn a_handler_that_blocks_the_only_thread_past_its_lease_is_fenced_and_logged() {
     let clock = ManualClock::new();
     let store = MemoryStore::with_clock(clock.clone());
     let (let_go, begun, handlers) = blocking();

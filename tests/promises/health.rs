@@ -65,7 +65,7 @@ fn a_trigger_does_not_wait_for_the_end_of_a_back_off() {
 }
 
 #[test]
-fn a_run_that_was_stopped_has_ended_for_everybody_who_asks() {
+fn a_stopped_run_has_ended_for_every_handle() {
     on_each_store(|store, _| async move {
         let (_remote, running) = start(&store);
         let ended = tokio::spawn(running.ended());
@@ -147,7 +147,7 @@ async fn a_run_whose_table_was_dropped_is_degraded() {
 }
 
 #[test]
-fn a_runtime_that_ends_ends_its_runs() {
+fn a_run_ends_with_its_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let running = runtime.block_on(async { start(&MemoryStore::new()).1 });
     drop(runtime);
@@ -186,7 +186,7 @@ fn a_detached_run_needs_no_handle() {
 }
 
 #[test]
-fn a_handle_that_is_dropped_at_once_is_warned_of() {
+fn a_handle_dropped_at_once_is_logged() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -204,7 +204,7 @@ fn a_handle_that_is_dropped_at_once_is_warned_of() {
 }
 
 #[test]
-fn an_explanation_never_says_more_than_is_known() {
+fn an_explanation_never_claims_more_than_is_known() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(1));
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -239,7 +239,7 @@ fn an_explanation_never_says_more_than_is_known() {
 
 /// Whatever other commands a run receives meanwhile.
 #[test]
-fn no_nudge_is_lost_to_other_commands() {
+fn no_wake_up_is_lost_to_other_commands() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;

@@ -120,7 +120,7 @@ const OPERATIONS: [(Method, Operation); 4] = [
 ];
 
 #[tokio::test]
-async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200() {
+async fn a_followed_redirect_is_not_a_delivery_even_with_status_200() {
     let portal = Service::start(|_| Some(page(200)));
     for status in [301, 302, 303, 307, 308] {
         for target in ["/login".to_owned(), portal.url("/portal").to_string()] {
@@ -158,7 +158,7 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
 
 /// A missing page says nothing about the event, neither that it is gone nor that it is rejected.
 #[tokio::test]
-async fn what_another_url_answers_is_not_about_the_event() {
+async fn an_answer_of_another_url_is_not_about_the_event() {
     for status in [400, 401, 404, 410, 422, 429, 500] {
         let target = Service::start(move |_| Some(page(status)));
         let service = Service::redirecting(302, target.url("/login").as_str());
@@ -171,7 +171,7 @@ async fn what_another_url_answers_is_not_about_the_event() {
 }
 
 #[tokio::test]
-async fn a_redirect_that_was_not_followed_is_an_answer_and_nobody_else_is_asked() {
+async fn an_unfollowed_redirect_is_the_answer_and_no_other_server_is_called() {
     for status in [301, 302, 303, 307, 308] {
         let mut service = Service::redirecting(status, "/login");
         let request = careful().post(service.url("/goals")).body("{}");
@@ -205,7 +205,7 @@ async fn a_redirect_to_the_same_url_is_noticed_where_none_is_followed() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_see_of_a_url_makes_no_difference() {
+async fn url_parts_that_the_server_does_not_see_make_no_difference() {
     let service = Service::start(|_| Some(page(201)));
     let address = service.address;
     for url in [
@@ -230,7 +230,7 @@ async fn what_a_server_does_not_see_of_a_url_makes_no_difference() {
 }
 
 #[test]
-fn a_response_that_was_made_from_parts_has_no_url_to_compare() {
+fn a_response_made_from_parts_has_no_url_to_compare() {
     let response = Response::builder().status(204).body("").unwrap();
     let response = reqwest::Response::from(response);
     let url = "http://api.example.com/goals".parse().unwrap();
@@ -252,7 +252,7 @@ async fn the_path_and_the_query_of_a_redirect_are_in_no_message() {
 }
 
 #[tokio::test]
-async fn a_policy_is_asked_about_the_answer_of_the_url_that_was_sent_to() {
+async fn a_policy_applies_to_the_answer_of_the_requested_url() {
     let policy = Policy::new().means([404, 200], Meaning::Delivered);
     let service = Service::start(|_| Some(page(404)));
     let request = following().put(service.url("/goals"));
@@ -264,7 +264,7 @@ async fn a_policy_is_asked_about_the_answer_of_the_url_that_was_sent_to() {
 }
 
 #[tokio::test]
-async fn an_event_whose_request_was_redirected_stays_in_the_outbox() {
+async fn an_event_with_a_redirected_request_stays_in_the_outbox() {
     let mut service = Service::redirecting(302, "/login");
     let url = service.url("/goals");
     let store = MemoryStore::new();
@@ -334,7 +334,7 @@ fn without_names(answers: bool) -> ClientBuilder {
 }
 
 #[tokio::test]
-async fn a_network_that_swallows_packets_is_known_only_where_connect_timeout_ended_the_wait() {
+async fn a_network_that_drops_packets_is_offline_only_after_connect_timeout() {
     let silent = || without_names(false);
     for (client, expected) in [
         (silent().connect_timeout(PATIENCE), Delivery::Offline),
@@ -350,7 +350,7 @@ async fn a_network_that_swallows_packets_is_known_only_where_connect_timeout_end
 }
 
 #[tokio::test]
-async fn no_answer_in_time_is_unavailable() {
+async fn a_timeout_after_connecting_is_unavailable() {
     // Accepts connections through the system's backlog, and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
@@ -463,7 +463,7 @@ fn error_for_status_means_what_the_status_means() {
 
 /// The reason why the guide advises against it.
 #[test]
-fn what_error_for_status_lets_pass_is_not_delivered_by_check() {
+fn check_does_not_accept_every_status_that_error_for_status_accepts() {
     for status in [101, 302, 304, 600, 999] {
         let response = Response::builder().status(status).body("").unwrap();
         let response = reqwest::Response::from(response);

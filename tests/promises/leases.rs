@@ -74,7 +74,7 @@ impl OutboxEntity for Upload {
 }
 
 #[test]
-fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
+fn an_entity_with_its_own_lease_is_renewed_in_thirds_of_it() {
     on_each_store(|store, clock| async move {
         let (mut uploads, upload_handlers) = Remote::of::<Upload>();
         let (mut notes, running) = start_with(&store, |builder| {
@@ -111,7 +111,7 @@ fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
 }
 
 #[test]
-fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_before() {
+fn work_of_a_dead_process_is_claimed_again_when_its_lease_ends_and_not_before() {
     on_each_store(|store, clock| async move {
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         // A worker that claims and then disappears.
@@ -134,7 +134,7 @@ fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_befo
 }
 
 #[test]
-fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
+fn an_event_that_always_kills_its_process_becomes_a_dead_letter() {
     on_each_store(|store, clock| async move {
         let event = enqueue(&store, note(1).enqueue_sync().max_attempts(3)).await;
         enqueue(&store, note(2).enqueue_sync().priority(-1)).await;
@@ -158,7 +158,7 @@ fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
 }
 
 #[test]
-fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_does() {
+fn a_worker_frozen_past_its_lease_cannot_overwrite_the_next_attempt() {
     on_each_store(|store, clock| async move {
         // The first processor claims and is then frozen: its clock never wakes it.
         let (mut frozen_remote, frozen_handlers) = Remote::new();
@@ -319,7 +319,7 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
 }
 
 #[test]
-fn a_claim_that_is_answered_after_its_lease_has_ended_is_renewed_or_starts_no_handler() {
+fn a_claim_answered_after_its_lease_ended_is_renewed_or_starts_no_handler() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let event = enqueue(&store, note(1).enqueue_sync()).await;

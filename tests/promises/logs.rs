@@ -14,7 +14,7 @@ const SOON: Duration = Duration::from_secs(30);
 const CANARY: &str = "sk_live_CANARY";
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_event_with_another_order_than_its_type_has_now_is_told() {
+async fn an_event_with_an_older_order_than_its_type_is_logged() {
     let (log, _guard) = Log::of_this_thread();
     let temporary = Temporary::open().await;
     let now = enqueue(&temporary.store, note(1).enqueue_sync()).await;
@@ -39,7 +39,7 @@ async fn an_event_with_another_order_than_its_type_has_now_is_told() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
+async fn attempts_are_logged_by_id_and_type_without_payloads_and_users() {
     let (log, _guard) = Log::of_this_thread();
 
     let temporary = Temporary::open().await;
@@ -94,7 +94,7 @@ async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_is_not_sent_after_all_is_told_with_the_reason() {
+async fn cancelled_events_are_logged_with_the_reason() {
     let (log, _guard) = Log::of_this_thread();
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
@@ -246,7 +246,7 @@ fn assert_nothing_is_forged(log: &Log) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_a_user_can_influence_is_escaped_in_a_log_of_lines() {
+async fn user_controlled_text_is_escaped_in_a_log_of_lines() {
     let (log, _guard) = Log::of_this_thread();
     everything_goes_wrong(&log).await;
     assert_nothing_is_forged(&log);
@@ -260,7 +260,7 @@ async fn what_a_user_can_influence_is_escaped_in_a_log_of_lines() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_a_user_can_influence_is_escaped_in_a_log_of_json() {
+async fn user_controlled_text_is_escaped_in_a_log_of_json() {
     let (log, _guard) = Log::of_this_thread_as_json();
     everything_goes_wrong(&log).await;
     assert_nothing_is_forged(&log);

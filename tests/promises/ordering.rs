@@ -120,7 +120,7 @@ fn ordered(user: &str, id: i64, order: Order) -> NewEvent {
 }
 
 #[test]
-fn events_ordered_by_user_are_delivered_one_after_the_other_and_hold_up_no_other_user() {
+fn events_ordered_by_user_are_delivered_one_at_a_time_and_delay_no_other_user() {
     on_each_store(|store, _| async move {
         for (user, id, priority) in [("u1", 1, 0), ("u1", 2, 9), ("u2", 3, -1), ("u1", 4, 9)] {
             let event = ordered(user, id, Order::User).with_priority(priority);
@@ -167,7 +167,7 @@ fn unordered_events_of_one_entity_are_delivered_side_by_side() {
 }
 
 #[test]
-fn what_waits_from_before_an_update_that_changed_the_order_is_delivered_first() {
+fn events_from_before_a_change_of_order_are_delivered_first() {
     on_each_store(|store, _| async move {
         let orders = [Order::Entity, Order::User, Order::None];
         for (id, was) in (1..).zip(orders) {
@@ -192,7 +192,7 @@ fn what_waits_from_before_an_update_that_changed_the_order_is_delivered_first() 
 }
 
 #[test]
-fn a_dead_event_that_is_skipped_holds_nothing_back_and_is_not_forgotten() {
+fn a_skipped_dead_event_holds_nothing_back_and_is_kept() {
     on_each_store(|store, _| async move {
         let skippable = note(1).enqueue_sync().into_event().unwrap();
         let first = store

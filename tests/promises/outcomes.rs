@@ -122,7 +122,7 @@ fn snooze_gives_the_attempt_back_and_comes_again_later() {
 }
 
 #[test]
-fn offline_pauses_the_whole_run_uses_up_no_attempt_and_probes_with_growing_delay() {
+fn offline_pauses_the_run_costs_no_attempt_and_probes_with_growing_delay() {
     on_each_store(|store, clock| async move {
         let (mut remote, builder) = processor(&store);
         let running = builder.build().unwrap().start_all_users();
@@ -266,7 +266,7 @@ fn refused_credentials_pause_their_user_alone_until_one_refresh_succeeds() {
 }
 
 #[test]
-fn a_refresh_that_succeeds_while_the_store_is_asked_resumes_the_user() {
+fn a_refresh_that_succeeds_during_a_store_call_resumes_the_user() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let (mut remote, handlers) = Remote::new();
@@ -380,7 +380,7 @@ fn a_rate_limit_pauses_its_handler_set_and_no_other() {
 }
 
 #[test]
-fn a_damaged_row_is_a_dead_letter_alone_with_its_bytes() {
+fn only_a_damaged_row_becomes_a_dead_letter_with_its_bytes() {
     on_each_store(|store, _| async move {
         let broken = NewEvent::new("note", 1, "u1", Operation::Create)
             .with_metadata(RawMetadata::from_bytes(r#"{"text": "#));
@@ -435,7 +435,7 @@ impl DeliveryError for SyncError {
 }
 
 #[test]
-fn the_question_mark_carries_what_an_error_says_to_do() {
+fn the_question_mark_carries_the_delivery_of_an_error() {
     fn sync(error: SyncError) -> Result<(), HandlerError> {
         Err(error)?
     }

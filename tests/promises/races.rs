@@ -37,7 +37,7 @@ async fn pairs(clock: &ManualClock) -> (Vec<[Arc<dyn OutboxRepository>; 2]>, Tem
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_who_take_an_event_over_completes_it_and_no_rescue_brings_it_back() {
+async fn one_of_two_owners_completes_an_event_and_no_rescue_brings_it_back() {
     let clock = ManualClock::new();
     let (pairs, _temporary) = pairs(&clock).await;
     for [first, second] in pairs {
@@ -115,7 +115,7 @@ fn an_event_with_a_handler_can_neither_be_edited_nor_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_many_enqueue_at_once_is_there_once() {
+async fn an_event_enqueued_many_times_at_once_is_stored_once() {
     let (pairs, _temporary) = pairs(&ManualClock::new()).await;
     for sides in pairs {
         let same = NewEvent::new("note", 1, "u1", Operation::Create);

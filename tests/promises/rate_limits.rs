@@ -150,7 +150,7 @@ fn on_memory<F: Future<Output = ()>>(
 }
 
 #[test]
-fn a_service_that_allows_two_calls_a_second_never_refuses_two_in_a_row_once_it_is_known() {
+fn a_known_rate_limit_of_two_calls_a_second_never_refuses_two_in_a_row() {
     // It states when the next call is allowed, rounded up to a second or to 10 ms.
     for (slots, unit) in [(3, 1000), (3, 10), (16, 1000), (16, 10)] {
         on_memory(|store, clock| async move {
@@ -179,7 +179,7 @@ fn a_service_that_allows_two_calls_a_second_never_refuses_two_in_a_row_once_it_i
 }
 
 #[test]
-fn nor_does_one_that_takes_its_time_to_answer() {
+fn a_slow_service_with_a_known_rate_limit_never_refuses_two_in_a_row() {
     on_memory(|store, clock| async move {
         for takes in [1, 50, 200, 400] {
             let mut service = Service::new(&clock, 2, 2);
@@ -208,7 +208,7 @@ fn nor_does_one_that_takes_its_time_to_answer() {
 }
 
 #[test]
-fn a_set_comes_back_to_all_its_slots_one_by_one() {
+fn a_handler_set_regains_its_slots_one_by_one() {
     on_memory(|store, clock| async move {
         // Only three of the first six calls are refused.
         let mut service = Service::new(&clock, 1000, 1000);
@@ -337,7 +337,7 @@ fn after_a_pause_one_event_is_tried_alone_and_other_sets_go_on() {
 }
 
 #[test]
-fn a_pause_that_was_not_enough_grows_unless_the_service_asks_for_another() {
+fn a_repeated_pause_doubles_unless_the_service_asks_for_a_longer_one() {
     on_each_store(|store, clock| async move {
         let (mut scene, mut probe) = Scene::half_open(store, clock).await;
         // Requested pause and resulting pause: repetitions are doubled, up to a minute.
@@ -377,7 +377,7 @@ fn a_pause_that_was_not_enough_grows_unless_the_service_asks_for_another() {
 }
 
 #[test]
-fn what_was_under_way_when_the_pause_began_does_not_shorten_or_double_it() {
+fn calls_in_flight_when_a_pause_begins_do_not_shorten_or_double_it() {
     on_each_store(|store, clock| async move {
         let mut scene = Scene::with_notes(store, clock, 4).await;
         let first = scene.notes.next().await;
@@ -405,7 +405,7 @@ fn what_was_under_way_when_the_pause_began_does_not_shorten_or_double_it() {
 }
 
 #[test]
-fn an_attempt_that_hangs_since_before_the_pause_does_not_keep_the_set_half_open() {
+fn an_attempt_hanging_since_before_the_pause_does_not_keep_the_set_half_open() {
     on_each_store(|store, clock| async move {
         let mut scene = Scene::with_notes(store, clock, 3).await;
         let hangs = scene.notes.next().await;
@@ -442,7 +442,7 @@ enum End {
 }
 
 #[test]
-fn whatever_becomes_of_the_one_event_that_is_tried_another_one_follows() {
+fn another_event_follows_the_half_open_one_whatever_its_outcome() {
     let ends = [
         End::Retried,
         End::Dead,
@@ -484,7 +484,7 @@ fn whatever_becomes_of_the_one_event_that_is_tried_another_one_follows() {
 }
 
 #[test]
-fn a_suspension_and_a_stop_give_the_one_event_that_is_tried_back_uncounted() {
+fn a_suspension_and_a_stop_give_the_half_open_event_back_uncounted() {
     on_each_store(|store, clock| async move {
         let (mut scene, probe) = Scene::half_open(store, clock).await;
         let suspended = scene.running.suspend(Duration::ZERO).await.unwrap();

@@ -127,7 +127,7 @@ async fn a_field_that_is_skipped_and_has_no_default_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_deep_inside_is_told_with_its_path_and_without_its_value() {
+async fn a_nested_fault_is_reported_with_its_path_and_without_its_value() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct Dose {
         #[serde(serialize_with = "as_text")]

@@ -72,7 +72,7 @@ fn permanent_is_final_where_the_entity_counts_every_failure() {
 }
 
 #[test]
-fn permanent_is_the_reason_where_one_attempt_is_all_there_is() {
+fn permanent_is_the_reason_even_with_a_single_attempt() {
     rejected_once::<Note>(|| note(1).enqueue_sync().max_attempts(1), |builder| builder);
 }
 
@@ -147,12 +147,12 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
 }
 
 #[test]
-fn where_everything_is_rejected_a_probe_is_given_back() {
+fn when_everything_is_rejected_a_probe_is_given_back() {
     a_probe_that_is_rejected(Charge::Evidence, 5, false);
 }
 
 #[test]
-fn where_everything_is_rejected_an_event_whose_every_failure_counts_is_sent_no_more_often() {
+fn when_everything_is_rejected_charged_events_are_sent_no_more_often() {
     a_probe_that_is_rejected(Charge::Always, 5, true);
     a_probe_that_is_rejected(Charge::Evidence, 1, true);
 }

@@ -34,7 +34,7 @@ impl OutboxEventHandler for Fickle {
 }
 
 #[tokio::test]
-async fn a_handler_that_denies_what_it_names_is_refused() {
+async fn a_handler_that_names_types_it_cannot_handle_is_refused() {
     let takes = Arc::new(AtomicBool::new(false));
     let builder = Processor::builder(MemoryStore::new()).handler(Fickle(Arc::clone(&takes)));
     let error = builder.build().unwrap_err();
@@ -49,7 +49,7 @@ async fn a_handler_that_denies_what_it_names_is_refused() {
 }
 
 #[tokio::test]
-async fn a_handler_that_changes_its_mind_is_not_asked_again_and_again() {
+async fn a_handler_that_changes_its_mind_does_not_make_a_run_spin() {
     let clock = ManualClock::new();
     let temporary =
         Temporary::open_with(|builder| builder.clock(clock.clone()).count_statements()).await;
@@ -122,7 +122,7 @@ impl Insistent {
 }
 
 #[tokio::test]
-async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often() {
+async fn a_store_that_reports_due_work_in_vain_is_polled_ever_less_often() {
     let clock = ManualClock::new();
     let claims = Arc::new(AtomicUsize::new(0));
     let store = Arc::new(Insistent {
@@ -208,7 +208,7 @@ impl OutboxEventHandler for Untyped {
 }
 
 #[tokio::test]
-async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back_in_turn() {
+async fn events_of_a_paused_untyped_handler_are_not_claimed_and_given_back_repeatedly() {
     let clock = ManualClock::new();
     let temporary =
         Temporary::open_with(|builder| builder.clock(clock.clone()).count_statements()).await;
@@ -251,7 +251,7 @@ async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back
 
 /// On a machine whose clock was set back, files are dated ahead.
 #[tokio::test(start_paused = true)]
-async fn a_log_that_is_dated_ahead_makes_no_run_look_for_work() {
+async fn a_wal_dated_in_the_future_makes_no_run_look_for_work() {
     let temporary = Temporary::open_with(SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
@@ -314,7 +314,7 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     clippy::disallowed_methods,
     reason = "the test is about the application's own timeouts"
 )]
-async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_paused() {
+async fn files_open_and_close_without_timeouts_while_tokio_time_is_paused() {
     use tokio::time::timeout;
     let folder = tempfile::tempdir().unwrap();
     let opening = SqliteStore::open(folder.path().join("app.db"));
@@ -338,7 +338,7 @@ async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_pause
 }
 
 #[tokio::test]
-async fn a_lease_that_is_over_before_it_is_renewed_and_a_timeout_of_nothing_are_refused() {
+async fn a_lease_too_short_to_renew_and_a_zero_timeout_are_refused() {
     let build = |timeout: Duration, lease: Duration| {
         let builder = Processor::builder(MemoryStore::new());
         let builder = builder.handle::<Note>(|_| async { Ok(()) });

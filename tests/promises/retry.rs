@@ -82,7 +82,7 @@ fn the_last_delay_is_used_again_when_there_are_more_attempts_than_delays() {
 }
 
 #[test]
-fn an_entity_with_its_own_schedule_and_attempts_has_them() {
+fn an_entity_uses_its_own_schedule_and_attempts() {
     use outbox_runtime::OutboxEntity;
 
     #[derive(OutboxEntity)]
@@ -165,7 +165,7 @@ fn jitter_lengthens_by_at_most_a_fifth_and_is_the_same_for_the_same_attempt() {
 }
 
 #[test]
-fn a_restart_in_the_middle_of_a_delay_changes_nothing_about_it() {
+fn a_restart_during_a_delay_does_not_change_it() {
     on_each_store(|store, clock| async move {
         enqueue(&store, note(1).enqueue_sync()).await;
         let (mut remote, running) = start(&store, RetryPolicy::default().without_jitter());
@@ -182,7 +182,7 @@ fn a_restart_in_the_middle_of_a_delay_changes_nothing_about_it() {
 }
 
 #[test]
-fn a_delayed_event_is_sent_when_its_time_has_come() {
+fn a_delayed_event_is_sent_when_it_is_due() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store, RetryPolicy::default());
         let delay = Duration::from_secs(5);

@@ -204,7 +204,7 @@ fn sensitive_fields_of_a_snapshot_are_in_no_message_log_or_debug() {
 }
 
 #[test]
-fn what_is_not_sensitive_is_told_as_it_is() {
+fn data_that_is_not_sensitive_is_shown_unchanged() {
     on_each_store(|store, _| async move {
         let said = everything_said(store, open).await;
         assert_eq!(shows_a_canary(&said), Some(CANARIES[0]), "{said}");
@@ -213,7 +213,7 @@ fn what_is_not_sensitive_is_told_as_it_is() {
 }
 
 #[test]
-fn a_row_that_cannot_be_decoded_does_not_show_what_it_holds() {
+fn a_row_that_cannot_be_decoded_does_not_show_its_content() {
     on_each_store(|store, _| async move {
         let (log, _guard) = Log::of_this_thread();
         let metadata = format!(r#"{{"valence":{:?},"text":7}}"#, CANARIES[0]);
@@ -353,7 +353,7 @@ fn a_number_is_hidden_in_its_usual_spellings() {
 }
 
 #[test]
-fn another_number_is_told_as_it_is() {
+fn other_numbers_are_shown_unchanged() {
     for text in ["72.5", "724", "12", "1200", "1,20", "v12.0", "0.12", "5120"] {
         let hidden = hiding(&[72.4, 120.0], text);
         assert_eq!(hidden, text);
@@ -376,7 +376,7 @@ mod erased {
 }
 
 #[test]
-fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
+fn a_short_value_is_hidden_only_as_a_whole_word_of_its_script() {
     // The value, the text, and the redacted text.
     let table = [
         // Scripts with capital letters.
@@ -548,7 +548,7 @@ fn a_variant_is_hidden_in_the_usual_spellings_of_names() {
 }
 
 #[test]
-fn a_time_is_hidden_as_programs_show_it() {
+fn a_time_is_hidden_in_the_usual_formats() {
     let time: chrono::DateTime<chrono::Utc> = "2026-01-02T03:04:05.25Z".parse().unwrap();
     let text = format!(
         "{time}, {time:?}, {}, {}",
@@ -576,7 +576,7 @@ fn values_that_overlap_are_hidden_whole() {
 }
 
 #[test]
-fn a_long_value_is_hidden_as_far_as_it_is_told() {
+fn a_long_value_is_hidden_even_when_cut() {
     let value = "My day was long and I could not sleep at night. ".repeat(40);
     let value = value.trim_end().to_owned();
     let told = &value[..100];
@@ -689,7 +689,7 @@ struct EncodedPage<T> {
 }
 
 #[test]
-fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
+fn a_value_is_hidden_in_its_stored_form() {
     let mut redaction = Redaction::default();
     let metadata = EncodedMetadata {
         shown_text: "shown".to_owned(),
@@ -766,7 +766,7 @@ async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str)
 }
 
 #[test]
-fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about_it() {
+fn a_decode_error_shows_the_position_but_no_text_of_the_application() {
     on_each_store(|store, _| async move {
         let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
         let said = said_of::<Medication>(&store, json).await;
@@ -805,7 +805,7 @@ fn all_of(error: &dyn std::error::Error) -> String {
 }
 
 #[test]
-fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
+fn serialization_errors_show_no_keys_and_values() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "lab")]
     struct Lab {
@@ -856,7 +856,7 @@ fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
 }
 
 #[test]
-fn keys_of_a_flattened_map_are_told_by_nobody() {
+fn keys_of_a_flattened_map_are_never_shown() {
     #[derive(Serialize, Deserialize, OutboxEntity)]
     #[outbox(event_type = "flat", snapshot)]
     struct Flat {
@@ -894,7 +894,7 @@ fn keys_of_a_flattened_map_are_told_by_nobody() {
 }
 
 #[test]
-fn the_tagged_form_of_a_sensitive_entity_is_refused_without_what_it_held() {
+fn a_refused_tagged_form_of_a_sensitive_entity_shows_no_content() {
     let json = r#"{"medication":{"name":"CANARY-text","intakes":{}}}"#;
     let error = serde_json::from_str::<PharmacyMetadata>(json).unwrap_err();
     assert!(!error.to_string().contains("CANARY"), "{error}");
@@ -934,7 +934,7 @@ impl From<NoteV1> for NoteMetadata {
 }
 
 #[test]
-fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
+fn values_of_an_older_version_are_hidden_in_old_and_new_form() {
     on_each_store(|store, _| async move {
         let stored = r#"{"secret_of_then":"my secret"}"#;
         let event = NewEvent::new("note", 1, "u1", Operation::Create)
@@ -949,7 +949,7 @@ fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
 }
 
 #[test]
-fn debug_of_an_entity_leaves_out_what_is_sensitive() {
+fn debug_of_an_entity_leaves_out_sensitive_fields() {
     let shown = format!("{:?}", diary(7));
     assert_eq!(
         shown,
@@ -999,7 +999,7 @@ impl outbox_runtime::OutboxEventHandler for Waiting {
 }
 
 #[test]
-fn a_large_event_is_redacted_while_others_go_on() {
+fn a_large_redaction_does_not_block_other_events() {
     // The runtime has one thread; a redaction on it would block all other work.
     on_each_store(|store, _| async move {
         let begun = Arc::new(tokio::sync::Notify::new());

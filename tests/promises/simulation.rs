@@ -122,7 +122,7 @@ fn every_promise_holds_on_sqlite() {
 }
 
 #[test]
-fn the_same_seed_takes_the_same_course() {
+fn the_same_seed_replays_the_same_run() {
     let course = |seed| Simulation::new(seed).run().unwrap();
     for seed in 0..50 {
         assert_eq!(course(seed), course(seed), "seed {seed}");
@@ -156,7 +156,7 @@ fn found_out(flaw: Flaw, seeds: u64) -> Option<Invariant> {
 }
 
 #[test]
-fn a_store_that_breaks_a_promise_is_found_out() {
+fn a_store_that_breaks_a_promise_is_caught() {
     let found_by: [(Flaw, &[Invariant]); 10] = [
         (Flaw::IgnoresTheToken, &[Invariant::OneLease]),
         (Flaw::ForgetsToCount, &[Invariant::AttemptsCounted]),
@@ -290,7 +290,7 @@ async fn sleep_by_the_machines_clock() {
 }
 
 #[test]
-fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
+fn a_handler_that_misreports_deliveries_is_caught_with_the_reason() {
     use Invariant::*;
     let found_by: [(Bad, &[Invariant], &str); 17] = [
         (
@@ -395,7 +395,7 @@ fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
 }
 
 #[test]
-fn delivered_is_what_the_remote_service_has_accepted() {
+fn delivered_means_accepted_by_the_remote_service() {
     let report = simulate(0..50, |simulation| simulation);
     let accepted = |line: &&String| line.contains(": Complete, Recorded");
     for seed in 0..20 {
@@ -419,19 +419,19 @@ fn no_outage_is_charged(seeds: impl IntoIterator<Item = u64>) {
 }
 
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_0_to_999() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_0_to_999() {
     no_outage_is_charged(0..1_000);
 }
 
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_1999() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_1000_to_1999() {
     no_outage_is_charged(1_000..2_000);
 }
 
 /// Found by more than ten thousand seeds: several classes of refusals in a row, and partial pauses
 /// that never overlap.
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_failed() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_that_once_failed() {
     no_outage_is_charged([
         1_456, 1_829, 2_573, 2_617, 3_547, 3_613, 3_928, 6_443, 6_504, 6_608, 6_731, 7_253, 8_736,
         8_997, 9_163, 15_842, 23_107, 25_044, 37_446, 39_059, 44_964, 49_016, 52_328,
@@ -439,7 +439,7 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_
 }
 
 #[test]
-fn a_processor_that_charges_every_failure_is_found_out() {
+fn a_processor_that_charges_every_failure_is_caught() {
     let failure = (0..20).find_map(|seed| {
         let simulation = Simulation::new(seed).outages();
         let charging = simulation.processor(|builder| builder.charge(Charge::Always));

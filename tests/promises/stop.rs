@@ -32,7 +32,7 @@ fn a_stop_waits_for_handlers_and_records_their_answers() {
 }
 
 #[test]
-fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
+fn an_event_unfinished_at_the_deadline_is_given_back_with_its_attempt() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
             builder.stop_deadline(Duration::from_secs(3))
@@ -79,7 +79,7 @@ fn a_stop_that_is_hurried_gives_back_at_once() {
 }
 
 #[test]
-fn a_stop_waits_out_a_passing_fault_of_the_store() {
+fn a_stop_waits_out_a_transient_fault_of_the_store() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -103,7 +103,7 @@ fn a_stop_waits_out_a_passing_fault_of_the_store() {
 }
 
 #[test]
-fn a_stop_tells_of_a_fault_that_does_not_pass() {
+fn a_stop_reports_a_persistent_fault_of_the_store() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) =
@@ -139,7 +139,7 @@ fn dropping_the_handle_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_ends_under_a_run_loses_nothing() {
+async fn a_runtime_that_shuts_down_under_a_run_loses_nothing() {
     let temporary = Temporary::open_with(|builder| builder).await;
     let store = temporary.store.clone();
     let (remote, event) = std::thread::spawn(move || {
@@ -165,7 +165,7 @@ async fn a_runtime_that_ends_under_a_run_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_that_it_is_closed_and_can_be_opened_again() {
+async fn a_closed_store_says_so_and_can_be_reopened() {
     let temporary = Temporary::open().await;
     enqueue(&temporary.store, note(1).enqueue_sync()).await;
     temporary.store.close().await;
@@ -191,7 +191,7 @@ async fn a_run_whose_store_is_closed_backs_off_and_still_stops() {
 }
 
 #[test]
-fn a_flush_tells_when_its_time_is_up() {
+fn a_flush_reports_its_timeout() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -209,7 +209,7 @@ fn a_flush_tells_when_its_time_is_up() {
 }
 
 #[test]
-fn what_is_asked_of_a_run_can_be_awaited_in_a_task_of_its_own() {
+fn futures_of_a_run_can_be_spawned() {
     fn can_be_spawned(_: impl Future + Send) {}
     fn of(running: &Running) {
         can_be_spawned(running.flush(1, SOON));
@@ -311,7 +311,7 @@ fn enqueueing_needs_no_runtime_and_no_run() {
 }
 
 #[tokio::test]
-async fn what_is_enqueued_after_a_run_has_stopped_waits_for_the_next() {
+async fn events_enqueued_after_a_stop_wait_for_the_next_run() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     running.stop().await.unwrap();

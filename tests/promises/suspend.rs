@@ -43,7 +43,7 @@ async fn a_suspended_store_has_no_file_open_and_a_resumed_run_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
+async fn requests_to_a_suspended_store_are_refused_and_nothing_is_lost() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
@@ -70,7 +70,7 @@ async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
+fn a_suspension_waits_for_handlers_and_gives_back_unfinished_events() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -102,7 +102,7 @@ fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn a_suspended_run_can_be_stopped_and_a_closed_store_not_be_resumed() {
+async fn a_suspended_run_can_be_stopped_but_a_closed_store_cannot_be_resumed() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     running.suspend(SOON).await.unwrap();
@@ -126,7 +126,7 @@ async fn a_relative_path_means_the_same_file_after_a_suspension() {
 }
 
 #[test]
-fn an_outcome_that_cannot_be_recorded_keeps_the_run_from_being_suspended() {
+fn a_run_is_not_suspended_while_an_outcome_cannot_be_recorded() {
     on_each_store(|store, clock| async move {
         let store = FaultStore::new(store);
         let (mut remote, running) = start_with(&store, |builder| builder);

@@ -157,12 +157,12 @@ async fn a_note_is_delivered(
 }
 
 #[test]
-fn a_note_behind_ten_thousand_events_of_unknown_types_takes_a_few_claims() {
+fn an_event_behind_ten_thousand_unhandled_ones_takes_a_few_claims() {
     on_each_store(a_note_behind_many);
 }
 
 #[tokio::test]
-async fn and_as_few_statements() {
+async fn an_event_behind_ten_thousand_unhandled_ones_takes_a_few_statements() {
     for (types, is_typed, most) in [
         (Types::One, true, 60),
         (Types::One, false, 120),

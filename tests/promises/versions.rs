@@ -173,7 +173,7 @@ fn rows_of_every_older_program_are_delivered_by_the_newest() {
 }
 
 #[test]
-fn a_row_of_a_newer_program_is_a_dead_letter_alone_until_this_one_is_updated() {
+fn a_row_of_a_newer_program_is_a_dead_letter_until_this_one_is_updated() {
     on_each_store(|store, _| async move {
         let newer = enqueue(&store, mood(1, 0.75).enqueue_sync()).await;
         let other = enqueue(&store, written_by_the_second(2, 0.5).enqueue_sync()).await;
@@ -228,7 +228,7 @@ fn a_damaged_row_of_an_older_version_is_refused_without_showing_it() {
 }
 
 #[test]
-fn a_row_without_a_version_is_of_the_first() {
+fn a_row_without_a_version_is_of_version_1() {
     let swift = row(None, &json!({ "mood": { "score": 50 } }));
     assert_eq!(swift.metadata_version, 1);
     let event = Event::<Mood>::decode(swift).unwrap();
@@ -236,7 +236,7 @@ fn a_row_without_a_version_is_of_the_first() {
 }
 
 #[test]
-fn an_event_and_the_metadata_of_its_set_are_read_alike() {
+fn an_event_and_the_metadata_of_its_set_are_upgraded_alike() {
     for (version, metadata, expected) in [
         (1, json!({ "score": -50 }), "-0.5"),
         (2, json!({ "rawValence": -0.5 }), "-0.5"),
@@ -263,7 +263,7 @@ fn an_event_and_the_metadata_of_its_set_are_read_alike() {
 }
 
 #[test]
-fn a_snapshot_is_made_of_its_older_form() {
+fn a_snapshot_is_upgraded_from_its_older_form() {
     #[derive(Deserialize)]
     struct GoalV1 {
         id: i64,
@@ -318,7 +318,7 @@ impl OutboxEntity for ByHand {
 }
 
 #[test]
-fn an_older_version_that_nobody_reads_is_refused_and_not_guessed_at() {
+fn an_older_version_without_a_decoder_is_refused() {
     assert_eq!(
         *Event::<ByHand>::decode(row(Some(2), &json!(7)))
             .unwrap()

@@ -55,12 +55,12 @@ fn model(commits: usize, revision_first: bool) {
 }
 
 #[test]
-fn a_commit_while_the_processor_looks_is_not_missed() {
+fn a_commit_during_a_claim_is_not_missed() {
     model(1, true);
     model(2, true);
 }
 
-/// Not a test of ours: `the_model_sees_a_wake_up_that_is_lost` runs it in a child process, because
+/// Not a test of ours: `the_model_detects_a_lost_wake_up` runs it in a child process, because
 /// it aborts.
 #[test]
 #[ignore = "fails on purpose; run by another test"]
@@ -69,7 +69,7 @@ fn a_processor_that_looks_before_it_takes_the_revision() {
 }
 
 #[test]
-fn the_model_sees_a_wake_up_that_is_lost() {
+fn the_model_detects_a_lost_wake_up() {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--nocapture", "--exact"])
         .arg("a_processor_that_looks_before_it_takes_the_revision")

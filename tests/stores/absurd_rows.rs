@@ -50,7 +50,7 @@ async fn everything_is_answered(store: &SqliteStore) {
 }
 
 #[tokio::test]
-async fn rows_with_absurd_times_are_answered_for_and_hold_nobody_up() {
+async fn rows_with_absurd_times_are_readable_and_delay_no_other_events() {
     for column in ["created_at", "next_attempt_at", "last_attempt_at"] {
         let temporary = Temporary::open().await;
         let store = &temporary.store;
@@ -88,7 +88,7 @@ async fn rows_with_absurd_times_are_answered_for_and_hold_nobody_up() {
 }
 
 #[tokio::test]
-async fn leases_with_absurd_ends_are_rescued_or_left_and_stop_no_rescue() {
+async fn leases_with_absurd_ends_stop_no_rescue() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;
@@ -153,7 +153,7 @@ fn absurd_delays_and_clocks_overflow_nothing() {
 /// JSON has no raw control characters, and PostgreSQL's text has no NUL: all stores refuse the same
 /// texts, before writing anything.
 #[test]
-fn a_nul_is_the_same_in_every_store() {
+fn a_nul_is_treated_the_same_by_every_store() {
     on_each_store(|store, _| async move {
         let with_metadata = |json: &str| {
             NewEvent::new("note", 1, "u1", Operation::Create)
@@ -209,7 +209,7 @@ fn stored_at() -> chrono::DateTime<chrono::Utc> {
 
 /// Counters in a row saturate at their maximum.
 #[tokio::test]
-async fn counts_at_their_end_cost_no_event_and_no_run() {
+async fn counters_at_their_maximum_cost_no_event_and_no_run() {
     const END: [i64; 3] = [u32::MAX as i64 - 1, u32::MAX as i64, i64::MAX];
     for column in ["snoozes", "deferrals", "crashes", "revision"] {
         for end in END {

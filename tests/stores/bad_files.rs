@@ -21,7 +21,7 @@ async fn refused(path: &Path) -> StoreError {
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+async fn a_file_that_is_not_a_database_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letter.txt");
     let letter = "Dear database, you are not one.\n".repeat(100);
@@ -52,7 +52,7 @@ async fn a_truncated_database_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_or_a_folder_instead_of_a_file_is_refused() {
+async fn a_missing_folder_or_a_folder_as_the_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = refused(&folder.path().join("no/such/folder/app.db")).await;
     assert_eq!(error.kind(), StoreErrorKind::CannotOpen);
@@ -155,7 +155,7 @@ async fn a_schema_newer_than_the_program_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn opening_creates_the_tables_beside_the_apps_own_and_opening_again_keeps_everything() {
+async fn opening_adds_our_tables_to_an_app_database_and_reopening_keeps_everything() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let conn = Connection::open(&path).unwrap();
@@ -182,7 +182,7 @@ async fn opening_creates_the_tables_beside_the_apps_own_and_opening_again_keeps_
 }
 
 #[tokio::test]
-async fn a_lock_held_by_another_connection_is_waited_for_and_then_reported_as_passing() {
+async fn a_lock_of_another_connection_is_waited_for_and_then_reported_as_transient() {
     let temporary =
         Temporary::open_with(|builder| builder.busy_timeout(Duration::from_millis(50))).await;
     let other = temporary.connect();
@@ -210,7 +210,7 @@ async fn a_lock_held_by_another_connection_is_waited_for_and_then_reported_as_pa
 }
 
 #[tokio::test]
-async fn rows_damaged_behind_our_back_are_dead_letters_alone_and_everything_else_goes_on() {
+async fn damaged_rows_become_dead_letters_and_all_others_are_delivered() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for id in 1..=6 {
@@ -295,7 +295,7 @@ async fn editing_a_damaged_row_keeps_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
+async fn a_damaged_row_claimed_by_id_is_a_dead_letter_too() {
     let temporary = Temporary::open().await;
     let event = enqueue(&temporary.store, note(1).enqueue_sync()).await;
     let sql = "UPDATE outbox_events SET user_id = CAST(x'ff80fe' AS TEXT)";
@@ -312,7 +312,7 @@ async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
+async fn a_skipped_damaged_row_unblocks_its_lane() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let skippable = note(1).enqueue_sync().into_event().unwrap();
@@ -333,7 +333,7 @@ async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_may_open_a_new_file_at_once() {
+async fn several_processes_may_open_a_new_file_at_once() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.db");
@@ -348,7 +348,7 @@ async fn several_may_open_a_new_file_at_once() {
 
 /// An app was updated while an older copy of it still runs, with outdated knowledge of the tables.
 #[tokio::test]
-async fn a_running_program_stops_writing_once_a_newer_one_has_changed_the_schema() {
+async fn a_running_program_stops_writing_after_a_newer_one_changed_the_schema() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     enqueue(store, note(1).enqueue_sync()).await;

@@ -16,7 +16,7 @@ async fn polled_once<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 }
 
 #[tokio::test]
-async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
+async fn a_close_does_not_wait_for_unpolled_futures() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let one = note(1);
@@ -38,7 +38,7 @@ async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
 }
 
 #[tokio::test]
-async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
+async fn a_close_does_not_wait_for_unpolled_futures_in_a_full_queue() {
     let temporary = Temporary::open_with(|builder| builder.queue_bound(1)).await;
     let store = temporary.store.clone();
     let (go, gone) = std::sync::mpsc::channel::<()>();
@@ -77,7 +77,7 @@ async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
 }
 
 #[tokio::test]
-async fn nor_for_another_close_suspension_or_resumption_that_is_kept() {
+async fn a_close_does_not_wait_for_an_unpolled_close_suspension_or_resumption() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let suspension = polled_once(OutboxRepository::suspend(store)).await;
@@ -93,7 +93,7 @@ async fn nor_for_another_close_suspension_or_resumption_that_is_kept() {
 }
 
 #[tokio::test]
-async fn a_run_is_suspended_and_resumed_whatever_futures_are_kept() {
+async fn a_run_is_suspended_and_resumed_despite_unpolled_futures() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);

@@ -42,7 +42,7 @@ mod of_the_suite_itself {
     }
 
     #[test]
-    fn a_store_that_breaks_a_promise_fails_the_case_of_that_promise() {
+    fn a_store_with_a_flaw_fails_the_case_for_it() {
         let found_by = [
             (Flaw::IgnoresLimits, "listings_stop_at_their_limit"),
             (
@@ -206,7 +206,7 @@ mod of_the_suite_itself {
     }
 
     #[test]
-    fn every_sentence_of_the_contract_has_its_case_or_the_reason_why_there_is_none() {
+    fn every_sentence_of_the_contract_has_a_case_or_a_reason_for_none() {
         let source = include_str!("../../outbox-runtime/src/repository/mod.rs");
         let sentences = sentences(source);
         assert!(sentences.len() > 80, "{} sentences", sentences.len());
@@ -230,7 +230,7 @@ mod of_the_suite_itself {
     }
 
     #[test]
-    fn a_sentence_that_is_added_to_the_contract_is_seen() {
+    fn a_new_sentence_of_the_contract_is_noticed() {
         let source = "/// # Contract\n///\n/// 1. **One.** First.\n/// Second [of](them). `Third`.\n\
             pub trait OutboxRepository {\n/// Asks. Returns\n/// `None`.\n///\n/// # Errors\n///\n/// `Gone`.\n\
             fn ask();\n}\n/// Something else. Entirely.\nfn other();";

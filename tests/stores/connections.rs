@@ -27,7 +27,7 @@ async fn cache_size(store: &SqliteStore) -> i64 {
 }
 
 #[tokio::test]
-async fn what_must_run_first_runs_on_every_connection_of_the_store() {
+async fn on_connect_runs_on_every_connection_of_the_store() {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
     let temporary =
@@ -42,7 +42,7 @@ async fn what_must_run_first_runs_on_every_connection_of_the_store() {
 }
 
 #[tokio::test]
-async fn what_must_run_first_runs_again_when_a_connection_is_opened_anew_after_a_failure() {
+async fn on_connect_runs_again_when_a_connection_is_reopened_after_a_failure() {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
     // Simulates a full disk: each connection of the store limits the size of the file.
@@ -71,7 +71,7 @@ async fn what_must_run_first_runs_again_when_a_connection_is_opened_anew_after_a
 }
 
 #[tokio::test]
-async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
+async fn an_error_of_on_connect_is_an_error_of_opening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let refused = SqliteStore::builder(&path)
@@ -101,7 +101,7 @@ async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
 }
 
 #[tokio::test]
-async fn what_must_run_first_is_shown_nowhere() {
+async fn the_content_of_on_connect_is_never_shown() {
     let builder = SqliteStore::builder("app.db")
         .on_connect(|conn| conn.pragma_update(None, "cache_size", 4_711));
     assert!(!format!("{builder:?}").contains("4711"));
@@ -117,7 +117,7 @@ async fn what_must_run_first_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn settings_without_bounds_are_as_large_as_can_be() {
+async fn settings_of_any_size_work() {
     for (bound, timeout) in [
         (usize::MAX, Duration::MAX),
         (usize::MAX - 1, Duration::from_secs(u64::MAX)),
@@ -153,7 +153,7 @@ fn strange_folder(_: &tempfile::TempDir) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
+async fn commits_of_others_are_noticed_in_a_non_utf8_folder() {
     let outside = tempfile::tempdir().unwrap();
     let Some(folder) = strange_folder(&outside) else {
         return;
@@ -191,7 +191,7 @@ async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
 }
 
 #[tokio::test]
-async fn stores_in_folders_whose_names_are_not_utf_8_are_told_apart() {
+async fn stores_in_non_utf8_folders_are_distinguished() {
     let outside = tempfile::tempdir().unwrap();
     let Some(folder) = strange_folder(&outside) else {
         return;

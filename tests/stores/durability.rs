@@ -16,7 +16,7 @@ async fn pragmas(store: &SqliteStore) -> (String, i64) {
 }
 
 #[tokio::test]
-async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise() {
+async fn a_store_uses_wal_and_full_synchronization_by_default() {
     const FULL: i64 = 2;
     const NORMAL: i64 = 1;
     let temporary = Temporary::open().await;
@@ -26,7 +26,7 @@ async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise(
 }
 
 #[tokio::test]
-async fn a_store_that_was_closed_is_one_whole_file() {
+async fn a_closed_store_is_one_complete_file() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     store
@@ -69,7 +69,7 @@ async fn the_pragmas_of_the_callers_own_connection_are_left_alone() {
 }
 
 #[tokio::test]
-async fn the_log_that_a_long_reader_held_up_shrinks_again() {
+async fn the_wal_shrinks_again_after_a_long_reader() {
     // Twice the number of pages after which the log is checkpointed.
     const LIMIT: u64 = 2 * 4_000 * 4_096;
     let temporary = Temporary::open().await;

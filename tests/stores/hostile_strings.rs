@@ -65,7 +65,7 @@ async fn bystander(store: &Arc<dyn OutboxRepository>) -> OutboxEvent {
 }
 
 #[test]
-fn a_key_that_may_be_comes_back_as_it_was() {
+fn a_valid_key_comes_back_unchanged() {
     on_each_store(|store, _| async move {
         let beside = bystander(&store).await;
         for hostile in ALLOWED {
@@ -84,7 +84,7 @@ fn a_key_that_may_be_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_key_that_may_not_be_is_refused_by_name() {
+fn an_invalid_key_is_refused_by_name() {
     on_each_store(|store, _| async move {
         for hostile in refused() {
             let tries = [
@@ -106,7 +106,7 @@ fn a_key_that_may_not_be_is_refused_by_name() {
 }
 
 #[test]
-fn a_filter_is_compared_and_never_read_as_a_statement_or_a_pattern() {
+fn a_filter_is_a_value_and_never_a_statement_or_a_pattern() {
     on_each_store(|store, _| async move {
         let beside = bystander(&store).await;
         let hostile: Vec<OutboxEvent> = {
@@ -187,7 +187,7 @@ fn texts_of_failures_and_payloads_are_stored_as_values() {
 }
 
 #[test]
-fn a_deletion_or_a_new_owner_takes_just_what_was_named() {
+fn deletions_and_reassignments_affect_exactly_the_named_events() {
     on_each_store(|store, _| async move {
         for text in ALLOWED {
             let beside = bystander(&store).await;
@@ -392,7 +392,7 @@ fn statements(temporary: &Temporary) -> BTreeSet<String> {
 }
 
 #[test]
-fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_the_same() {
+fn strings_are_stored_unchanged_and_never_change_a_statement() {
     let store = MemoryStore::with_clock(ManualClock::new());
     let memory: Arc<dyn OutboxRepository> = Arc::new(store);
     let counted = || on_this_thread(Temporary::open_with(SqliteStoreBuilder::count_statements));
@@ -450,7 +450,7 @@ fn files_in(folder: &Path) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_path_is_the_file_of_that_name_and_no_other() {
+async fn a_path_names_exactly_that_file() {
     for name in FILES {
         // As a database.
         let folder = tempfile::tempdir().unwrap();
@@ -484,7 +484,7 @@ async fn a_path_is_the_file_of_that_name_and_no_other() {
 /// Nothing is written through a symbolic link.
 #[cfg(unix)]
 #[tokio::test]
-async fn an_export_follows_no_link_and_a_path_that_cannot_be_is_told() {
+async fn an_export_follows_no_link_and_reports_an_invalid_path() {
     let store = MemoryStore::new();
     let (_remote, running) = start(&store);
     store.create_event(event("t", "e", "u")).await.unwrap();

@@ -266,7 +266,7 @@ async fn import(store: &SqliteStore) {
 
 /// Each turn is one seek in an index, however many events lie between one user and the next.
 #[tokio::test]
-async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
+async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
     let temporary =
         Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
@@ -291,7 +291,7 @@ async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
 }
 
 #[tokio::test]
-async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sorts() {
+async fn no_statement_scans_the_table_and_none_on_the_path_of_an_event_sorts() {
     let temporary =
         Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
     exercise(&temporary.store).await;

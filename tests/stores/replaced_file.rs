@@ -68,7 +68,7 @@ async fn assert_gone(store: &SqliteStore, what: &str) {
 }
 
 #[tokio::test]
-async fn a_file_that_was_deleted_takes_no_commit_and_tells_nothing() {
+async fn a_deleted_file_accepts_no_commit_and_answers_nothing() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_file_that_was_deleted_takes_no_commit_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_in_whose_place_another_was_put_takes_no_commit_and_the_other_is_left_alone() {
+async fn a_replaced_file_accepts_no_commit_and_the_new_one_is_left_alone() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -109,7 +109,7 @@ async fn a_file_in_whose_place_another_was_put_takes_no_commit_and_the_other_is_
 }
 
 #[tokio::test]
-async fn a_log_that_was_deleted_takes_no_commit_and_what_was_in_it_is_not_lost() {
+async fn a_store_with_a_deleted_wal_accepts_no_commit_and_loses_none() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -122,7 +122,7 @@ async fn a_log_that_was_deleted_takes_no_commit_and_what_was_in_it_is_not_lost()
 }
 
 #[tokio::test]
-async fn a_folder_that_was_moved_takes_no_commit_until_it_is_back() {
+async fn a_moved_folder_accepts_no_commit_until_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let (here, away) = (folder.path().join("here"), folder.path().join("away"));
     std::fs::create_dir(&here).unwrap();
@@ -138,7 +138,7 @@ async fn a_folder_that_was_moved_takes_no_commit_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_link_that_leads_to_another_file_takes_no_commit() {
+async fn a_link_redirected_to_another_file_accepts_no_commit() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("app.db");
     std::os::unix::fs::symlink(folder.path().join("one.db"), &link).unwrap();
@@ -152,7 +152,7 @@ async fn a_link_that_leads_to_another_file_takes_no_commit() {
 }
 
 #[tokio::test]
-async fn files_may_be_exchanged_while_the_store_is_suspended() {
+async fn files_may_be_replaced_while_the_store_is_suspended() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for id in [1, 2] {
@@ -230,7 +230,7 @@ async fn a_run_whose_file_is_gone_ends_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
+async fn a_single_process_run_without_its_file_ends_at_its_next_request() {
     for what in ["deleted", "without its log", "replaced"] {
         let temporary = Temporary::open_with(SqliteStoreBuilder::single_process).await;
         let (_remote, running) = start(&temporary.store);
@@ -246,7 +246,7 @@ async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
 }
 
 #[tokio::test]
-async fn a_run_tells_that_its_file_is_gone_while_it_waits_for_its_handlers() {
+async fn a_run_reports_a_missing_file_while_its_handlers_run() {
     let temporary = Temporary::open().await;
     note(1).enqueue_sync().on(&temporary.store).await.unwrap();
     let (mut remote, running) = start(&temporary.store);
@@ -264,7 +264,7 @@ async fn a_run_tells_that_its_file_is_gone_while_it_waits_for_its_handlers() {
 
 /// The control: none of this counts as a replaced file.
 #[tokio::test]
-async fn what_others_may_do_to_an_open_file_is_no_replacement() {
+async fn maintenance_by_others_is_not_a_replacement_of_the_file() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for (id, sql) in (1..).zip([

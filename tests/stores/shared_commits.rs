@@ -91,7 +91,7 @@ const PARENT_AND_CHILD: &str = "
     CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);";
 
 #[tokio::test]
-async fn a_constraint_that_is_checked_at_the_commit_fails_its_own_transaction_alone() {
+async fn a_deferred_constraint_fails_only_its_own_transaction() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, PARENT_AND_CHILD).await.unwrap();
@@ -137,7 +137,7 @@ const OFFENDERS: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
+async fn requests_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
     for &(what, trigger) in OFFENDERS {
         let temporary = Temporary::open().await;
         let store = &temporary.store;
@@ -199,7 +199,7 @@ async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigg
 }
 
 #[tokio::test]
-async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
+async fn a_closure_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, "CREATE TABLE note (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK); INSERT INTO note VALUES (1)")
@@ -294,7 +294,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn what_would_concern_others_is_refused_in_a_closure_with_what_to_do_instead() {
+async fn statements_that_affect_others_are_refused_in_a_closure_with_the_remedy() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for (id, (statement, instead)) in (0..).zip(REFUSED) {
@@ -334,7 +334,7 @@ async fn what_would_concern_others_is_refused_in_a_closure_with_what_to_do_inste
 }
 
 #[tokio::test]
-async fn a_statement_that_the_store_keeps_for_itself_does_not_end_a_closures_transaction() {
+async fn a_cached_statement_cannot_end_the_transaction_of_a_closure() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(0).enqueue_sync().on(store).await.unwrap();
@@ -375,7 +375,7 @@ async fn a_statement_that_the_store_keeps_for_itself_does_not_end_a_closures_tra
 }
 
 #[tokio::test]
-async fn what_reads_and_what_a_rollback_undoes_is_allowed_in_a_closure() {
+async fn reads_and_reversible_writes_are_allowed_in_a_closure() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, PARENT_AND_CHILD).await.unwrap();
@@ -427,7 +427,7 @@ async fn what_reads_and_what_a_rollback_undoes_is_allowed_in_a_closure() {
 }
 
 #[tokio::test]
-async fn tables_and_triggers_of_the_applications_own_are_its_own_whatever_they_are_called() {
+async fn tables_and_triggers_of_the_application_are_allowed_under_any_name() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let made = store.transaction(|tx| {
@@ -448,7 +448,7 @@ async fn tables_and_triggers_of_the_applications_own_are_its_own_whatever_they_a
 }
 
 #[tokio::test]
-async fn a_refused_statement_whose_error_is_dealt_with_is_no_error_of_the_transaction() {
+async fn a_refused_statement_with_a_handled_error_does_not_fail_the_transaction() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let done = store
@@ -474,7 +474,7 @@ async fn a_refused_statement_whose_error_is_dealt_with_is_no_error_of_the_transa
 }
 
 #[tokio::test]
-async fn a_wait_set_by_a_closure_does_not_stay() {
+async fn a_busy_timeout_set_by_a_closure_does_not_stay() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     store
@@ -605,7 +605,7 @@ async fn waiting_for_a_run_inside_a_transaction_of_its_store_is_refused_instead_
 }
 
 #[tokio::test]
-async fn closing_suspending_and_resuming_inside_a_transaction_do_not_wait_for_it() {
+async fn closing_suspending_and_resuming_in_a_transaction_do_not_wait_for_it() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let inner = store.clone();
@@ -628,7 +628,7 @@ async fn closing_suspending_and_resuming_inside_a_transaction_do_not_wait_for_it
 }
 
 #[tokio::test]
-async fn after_commits_that_reached_the_medium_together_each_waits_for_it_again() {
+async fn full_synchronization_returns_after_a_group_commit() {
     const FULL: i64 = 2;
     const NORMAL: i64 = 1;
     for (durability, alone, together) in [

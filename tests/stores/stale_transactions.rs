@@ -59,7 +59,7 @@ fn assert_stale(error: &EnqueueError, what: &str) {
 }
 
 #[tokio::test]
-async fn a_transaction_that_read_what_has_changed_since_must_be_repeated_as_an_immediate_one() {
+async fn a_stale_transaction_must_be_repeated_with_begin_immediate() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let mut conn = temporary.connect();
@@ -83,7 +83,7 @@ async fn a_transaction_that_read_what_has_changed_since_must_be_repeated_as_an_i
 }
 
 #[tokio::test]
-async fn a_transaction_that_read_while_another_writes_must_be_repeated_too() {
+async fn a_transaction_that_read_during_another_write_must_be_repeated_too() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let other = temporary.connect();
@@ -103,7 +103,7 @@ async fn a_transaction_that_read_while_another_writes_must_be_repeated_too() {
 
 /// The control: without a transaction of the caller, waiting longer helps.
 #[tokio::test]
-async fn without_a_transaction_of_the_callers_a_lock_is_a_matter_of_waiting() {
+async fn without_a_callers_transaction_waiting_for_the_lock_helps() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let other = temporary.connect();

@@ -198,7 +198,7 @@ async fn failed_events_without_attempts_are_counted_as_failed() {
 }
 
 #[tokio::test]
-async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
+async fn events_of_other_writers_are_counted_and_rolled_back_ones_are_not() {
     let scene = Scene::filled().await;
     let mut own = scene.made.connect();
     let tx = own.transaction().unwrap();
@@ -258,7 +258,7 @@ async fn an_event_that_folds_into_a_counted_one_is_counted() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_by_hand_is_not_counted_and_new_events_in_its_place_are() {
+async fn rows_deleted_by_sql_are_not_counted_and_new_ones_are() {
     let scene = Scene::filled().await;
     let delete = |from, to| {
         scene
@@ -287,7 +287,7 @@ async fn what_is_deleted_by_hand_is_not_counted_and_new_events_in_its_place_are(
 }
 
 #[tokio::test]
-async fn events_of_several_users_are_each_users_own() {
+async fn events_are_counted_for_each_user_separately() {
     let scene = Scene::new().await;
     let store = &scene.made.store;
     for user in ["u1", "u2"] {
@@ -307,7 +307,7 @@ async fn events_of_several_users_are_each_users_own() {
 }
 
 #[tokio::test]
-async fn clocks_that_went_back_and_forth_do_not_mislead_it() {
+async fn a_clock_that_jumps_does_not_mislead_the_counts() {
     let scene = Scene::new().await;
     let now = scene.clock.now();
     for (batch, minutes) in [0_i64, 30, -40, 10, 4, -3].into_iter().enumerate() {
@@ -326,7 +326,7 @@ async fn clocks_that_went_back_and_forth_do_not_mislead_it() {
 
 /// The comparison notices a wrong count, which proves that the answers come from blocks.
 #[tokio::test]
-async fn a_count_that_is_off_is_seen() {
+async fn a_wrong_count_is_noticed() {
     for column in ["fresh", "retrying", "completed", "dead"] {
         let scene = Scene::filled().await;
         let off = format!("UPDATE outbox_tally SET {column} = {column} + 1 WHERE block = 1");

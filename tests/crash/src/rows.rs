@@ -154,7 +154,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test]
-    async fn undelivered_is_what_waits_what_a_handler_has_and_what_is_tried_again() {
+    async fn undelivered_includes_pending_leased_and_failed_events() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.db");
         let store = SqliteStore::open(&path).await.unwrap();

@@ -95,12 +95,12 @@ fn set_while_at_work(seconds: i64, workers: usize) {
 }
 
 #[test]
-fn a_clock_that_is_set_forward_by_a_day_takes_no_work_from_anybody() {
+fn a_clock_set_forward_a_day_takes_no_work_away() {
     set_while_at_work(DAY, 1);
 }
 
 #[test]
-fn a_clock_that_is_set_forward_by_a_day_takes_no_work_from_one_of_two_processes() {
+fn a_clock_set_forward_a_day_takes_no_work_from_either_of_two_processes() {
     set_while_at_work(DAY, 2);
 }
 
@@ -115,7 +115,7 @@ fn a_clock_that_is_set_back_by_an_hour_leaves_nothing_stuck_between_two_processe
 }
 
 #[test]
-fn work_of_a_process_that_died_is_taken_up_although_the_clock_was_set_back_by_an_hour() {
+fn work_of_a_dead_process_is_rescued_after_the_clock_was_set_back_an_hour() {
     let arena = Arena::new();
     let Some(clock) = WallClock::new(&arena) else {
         return;
@@ -141,7 +141,7 @@ fn work_of_a_process_that_died_is_taken_up_although_the_clock_was_set_back_by_an
 }
 
 #[test]
-fn a_clean_up_with_a_clock_that_is_ahead_deletes_only_what_was_delivered() {
+fn clean_up_with_a_clock_that_is_ahead_deletes_only_delivered_events() {
     let arena = Arena::new();
     let Some(clock) = WallClock::new(&arena) else {
         return;

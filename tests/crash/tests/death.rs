@@ -134,7 +134,7 @@ fn a_death_inside_a_transaction_leaves_both_the_change_and_its_event_or_neither(
 }
 
 #[test]
-fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_go_on() {
+fn an_event_that_always_aborts_its_process_becomes_a_dead_letter_and_others_go_on() {
     const ATTEMPTS: u32 = 3;
     let arena = Arena::new();
     let mut chores = [Chore::Deliver; 9];
@@ -208,7 +208,7 @@ fn the_second_signal_gives_everything_back_at_once() {
 }
 
 #[test]
-fn a_process_that_was_frozen_past_its_lease_records_nothing_over_the_next_one() {
+fn a_process_frozen_past_its_lease_cannot_overwrite_the_next_attempt() {
     let arena = arena_with(&[Chore::Slow(600)]);
     let mut plan = arena.plan(Work::Serve);
     plan.lease = 1_000;

@@ -35,7 +35,7 @@ fn two_hundred_kills_of_a_worker_lose_nothing_and_leave_nothing_stuck() {
 }
 
 #[test]
-fn a_hundred_kills_among_three_workers_on_one_file_lose_nothing_and_mix_nothing_up() {
+fn a_hundred_kills_among_three_workers_lose_nothing_and_keep_the_order() {
     lead(&Settings {
         kills: 100,
         seed: seed(2),

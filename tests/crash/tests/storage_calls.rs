@@ -77,23 +77,23 @@ fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
 }
 
 #[test]
-fn a_write_that_finds_no_space_is_told_as_storage_full_and_work_goes_on() {
+fn a_write_without_space_is_reported_as_storage_full_and_work_continues() {
     one_failure("pwrite64", "ENOSPC", &["StorageFull"], 16);
 }
 
 #[test]
-fn a_write_that_fails_is_told_as_unavailable_and_work_goes_on() {
+fn a_failed_write_is_reported_as_unavailable_and_work_continues() {
     one_failure("pwrite64", "EIO", &["Unavailable"], 16);
 }
 
 #[test]
-fn a_read_that_fails_is_told_as_such_and_work_goes_on() {
+fn a_failed_read_is_reported_and_work_continues() {
     // SQLite itself reports an unreadable page as damage.
     one_failure("pread64", "EIO", &["Unavailable", "Corrupt"], 12);
 }
 
 #[test]
-fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_row() {
+fn a_failed_sync_makes_a_commit_unknown_and_enqueueing_again_leaves_one_row() {
     if !tools::has_strace() {
         return;
     }
@@ -137,7 +137,7 @@ fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_r
 }
 
 #[test]
-fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refuses() {
+fn a_failed_shared_sync_makes_all_its_commits_unknown() {
     if !tools::has_strace() {
         return;
     }
@@ -169,7 +169,7 @@ fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refus
 }
 
 #[test]
-fn writes_that_fail_for_a_while_are_waited_out() {
+fn a_worker_waits_out_writes_that_fail_for_a_while() {
     if !tools::has_strace() {
         return;
     }
@@ -199,7 +199,7 @@ fn writes_that_fail_for_a_while_are_waited_out() {
 }
 
 #[test]
-fn writes_that_fail_now_and_then_are_got_over() {
+fn a_worker_recovers_from_occasional_failed_writes() {
     if !tools::has_strace() {
         return;
     }
@@ -225,7 +225,7 @@ fn writes_that_fail_now_and_then_are_got_over() {
 }
 
 #[test]
-fn writes_that_fail_for_ever_do_not_make_it_spin() {
+fn a_worker_does_not_spin_while_all_writes_fail() {
     if !tools::has_strace() {
         return;
     }

@@ -29,7 +29,7 @@ fn sixty_events() -> Arena {
 }
 
 #[test]
-fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
+fn a_lock_of_another_process_is_waited_out_without_spinning() {
     let arena = Arena::new();
     let mut plan = arena.mix(100_000, Then::Serve);
     plan.busy_timeout = 50;
@@ -65,7 +65,7 @@ fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
 }
 
 #[test]
-fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_does() {
+fn a_long_reader_stops_nobody_and_the_wal_is_reused_after_it_ends() {
     let arena = sixty_events();
     let reader = Connection::open(arena.database()).unwrap();
     reader.execute_batch("BEGIN").unwrap();
@@ -112,7 +112,7 @@ fn roots_of_indices(arena: &Arena) -> Vec<u64> {
 }
 
 #[test]
-fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_itself() {
+fn a_backup_taken_during_work_is_complete_and_delivers_on_its_own() {
     let arena = Arena::new();
     let worker = arena.start(&arena.mix(100_000, Then::Serve));
     wait::until("work", || arena.acknowledged() > 40);
@@ -143,7 +143,7 @@ fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_its
 }
 
 #[test]
-fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
+fn a_damaged_page_is_reported_and_not_overwritten() {
     let arena = sixty_events();
     let roots = roots_of_indices(&arena);
     assert!(roots.len() > 3);
@@ -174,7 +174,7 @@ fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
 }
 
 #[test]
-fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
+fn a_truncated_file_is_refused_and_left_as_it_is() {
     let arena = sixty_events();
     let file = OpenOptions::new()
         .write(true)
@@ -233,14 +233,14 @@ fn killed_with_a_wal() -> Arena {
 }
 
 #[test]
-fn a_shm_that_is_gone_loses_nothing() {
+fn a_missing_shm_loses_nothing() {
     let arena = killed_with_a_wal();
     std::fs::remove_file(arena.beside_database("-shm")).unwrap();
     arena.drain_and_judge(FAULTY);
 }
 
 #[test]
-fn a_wal_that_is_gone_loses_what_was_in_it_and_nothing_else() {
+fn a_missing_wal_loses_only_its_own_content() {
     let arena = killed_with_a_wal();
     std::fs::remove_file(arena.beside_database("-wal")).unwrap();
     std::fs::remove_file(arena.beside_database("-shm")).unwrap();
@@ -258,7 +258,7 @@ fn a_wal_that_is_gone_loses_what_was_in_it_and_nothing_else() {
 }
 
 #[test]
-fn a_wal_that_was_cut_short_loses_its_end_alone() {
+fn a_truncated_wal_loses_only_its_end() {
     let arena = killed_with_a_wal();
     let wal = OpenOptions::new()
         .write(true)

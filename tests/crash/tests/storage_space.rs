@@ -91,7 +91,7 @@ fn is_got_over(arena: &Arena) -> bool {
 }
 
 #[test]
-fn a_lack_of_file_descriptors_is_told_and_waited_out() {
+fn a_lack_of_file_descriptors_is_reported_and_waited_out() {
     let (mut unopened, mut waited_out) = (0, 0);
     for limit in 12..25 {
         let arena = Arena::new();

@@ -117,7 +117,7 @@ fn a_kill_at_any_call_at_work_loses_nothing_and_leaves_nothing_stuck() {
 
 /// The positive control: the same sweep over a worker that acknowledges before the commit.
 #[test]
-fn a_worker_that_acknowledges_too_early_is_found_out() {
+fn a_worker_that_acknowledges_too_early_is_caught() {
     if !tools::has_strace() {
         return;
     }
@@ -139,7 +139,7 @@ const ABANDONED: u32 = 40;
 const WAITING: u32 = 5;
 
 #[test]
-fn a_kill_at_any_call_while_cleaning_up_and_rescuing_deletes_and_loses_nothing_that_matters() {
+fn a_kill_at_any_call_during_clean_up_or_rescue_loses_no_undelivered_event() {
     if !tools::has_strace() {
         return;
     }

@@ -566,17 +566,17 @@ fn passes<S: MakeStore>(cases: u32, seed: u64) -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn the_store_in_memory_is_as_the_reference_after_every_step() {
+fn the_memory_store_equals_the_reference_after_every_step() {
     passes::<Memory>(400, 1);
 }
 
 #[test]
-fn the_sqlite_store_is_as_the_reference_after_every_step() {
+fn the_sqlite_store_equals_the_reference_after_every_step() {
     passes::<Sqlite>(100, 2);
 }
 
 #[test]
-fn a_sqlite_store_of_many_blocks_is_as_the_reference_after_every_step() {
+fn a_sqlite_store_of_many_blocks_equals_the_reference_after_every_step() {
     let met = passes::<Spread>(100, 4);
     assert!(met.contains("counted"), "no block was counted");
 }
@@ -595,7 +595,7 @@ macro_rules! flaws {
         )+
 
         #[test]
-        fn a_store_that_is_not_as_the_reference_is_found_out() {
+        fn a_store_that_differs_from_the_reference_is_caught() {
             $(
                 let found = run::<$flaw>(100, 3);
                 let error = found.expect_err(stringify!($flaw)).to_string();

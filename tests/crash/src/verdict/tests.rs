@@ -103,7 +103,7 @@ fn a_completed_event_that_no_handler_delivered_is_found() {
 }
 
 #[test]
-fn an_event_that_is_left_behind_is_stuck() {
+fn an_undelivered_event_is_stuck() {
     for status in ["pending", "processing", "failed"] {
         assert_finds("is stuck", |_, database| {
             database.rows[2].status = status.to_owned();
@@ -112,7 +112,7 @@ fn an_event_that_is_left_behind_is_stuck() {
 }
 
 #[test]
-fn what_is_behind_a_dead_one_is_held_and_not_stuck() {
+fn an_event_behind_a_dead_one_is_held_and_not_stuck() {
     let verdict = after(|records, database| {
         records.retain(|record| *record != answered(3, 1, Answer::Ok));
         records.push(answered(3, 1, Answer::Reject));
@@ -128,7 +128,7 @@ fn what_is_behind_a_dead_one_is_held_and_not_stuck() {
 }
 
 #[test]
-fn a_rejection_that_was_taken_for_a_failure_is_found() {
+fn a_rejection_recorded_as_a_failure_is_found() {
     assert_finds(
         "was rejected, but is dead for another",
         |records, database| {
@@ -142,7 +142,7 @@ fn a_rejection_that_was_taken_for_a_failure_is_found() {
 }
 
 #[test]
-fn an_event_that_was_delivered_past_a_dead_one_is_found() {
+fn an_event_delivered_behind_a_dead_one_is_found() {
     assert_finds("behind a dead event", |_, database| {
         database.rows[1].status = "dead".to_owned();
     });
@@ -170,7 +170,7 @@ fn an_attempt_whose_lease_was_over_breaks_no_order() {
 }
 
 #[test]
-fn another_key_is_found() {
+fn a_changed_idempotency_key_is_found() {
     assert_finds("under the key", |records, _| {
         if let Record::Started { key, .. } = &mut records[2] {
             *key = Task::event_id(0, 99);
@@ -179,7 +179,7 @@ fn another_key_is_found() {
 }
 
 #[test]
-fn attempts_that_nobody_made_or_too_many_are_found() {
+fn wrong_attempt_counts_are_found() {
     assert_finds("counts 3 attempts", |_, database| {
         database.rows[0].attempts = 3;
     });
