@@ -244,7 +244,7 @@ fn put(conn: &Connection, (n, status, cells): &Row) {
         .unwrap();
 }
 
-fn adds_up(report: &ImportReport) -> bool {
+fn totals_add_up(report: &ImportReport) -> bool {
     let [read, parts @ ..] = [
         report.read(),
         report.migrated(),
@@ -255,7 +255,7 @@ fn adds_up(report: &ImportReport) -> bool {
     read == parts.iter().sum::<u64>()
 }
 
-async fn whatever_is_in_the_rows(rows: Vec<Row>) {
+async fn import_arbitrary_rows(rows: Vec<Row>) {
     let source = CoreData::with([]);
     let conn = source.connect();
     for row in &rows {
@@ -273,7 +273,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         first => first.unwrap(),
     };
     assert_eq!(first.read(), rows.len() as u64);
-    assert!(adds_up(&first), "{first}");
+    assert!(totals_add_up(&first), "{first}");
     let count = |sql: &str| -> u64 {
         let count: i64 = temporary
             .connect()
@@ -289,7 +289,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         first.rejected()
     );
     let again = import().await.unwrap();
-    assert!(adds_up(&again), "{again}");
+    assert!(totals_add_up(&again), "{again}");
     assert_eq!(again.migrated(), 0);
     assert_eq!(again.already_delivered(), 0);
     assert_eq!(again.tables[0].rejected, first.tables[0].rejected);
@@ -311,6 +311,6 @@ proptest! {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()
-            .block_on(whatever_is_in_the_rows(rows));
+            .block_on(import_arbitrary_rows(rows));
     }
 }

@@ -19,7 +19,7 @@ struct Service {
     calls: Arc<AtomicUsize>,
     stall_at: Arc<AtomicUsize>,
     stalled: Arc<Semaphore>,
-    go_on: Arc<Semaphore>,
+    release: Arc<Semaphore>,
     offline: bool,
 }
 
@@ -29,7 +29,7 @@ impl Service {
             calls: Arc::default(),
             stall_at: Arc::new(AtomicUsize::new(call)),
             stalled: Arc::new(Semaphore::new(0)),
-            go_on: Arc::new(Semaphore::new(0)),
+            release: Arc::new(Semaphore::new(0)),
             offline: false,
         }
     }
@@ -45,7 +45,7 @@ impl Service {
                     return Ok(());
                 }
                 service.stalled.add_permits(1);
-                service.go_on.acquire().await.unwrap().forget();
+                service.release.acquire().await.unwrap().forget();
                 if service.offline {
                     return Err(HandlerError::offline());
                 }
@@ -65,9 +65,9 @@ impl Service {
     }
 
     /// Answers the stalled call; the next call to stall comes after this many.
-    fn go_on_for(&self, calls: usize) {
+    fn release_for(&self, calls: usize) {
         self.stall_at.fetch_add(calls, Ordering::SeqCst);
-        self.go_on.add_permits(1);
+        self.release.add_permits(1);
     }
 }
 
@@ -77,7 +77,7 @@ async fn enqueue_all(store: &dyn OutboxRepository) {
     }
 }
 
-async fn with_a_handler(store: &dyn OutboxRepository) -> u64 {
+async fn processing_count_of(store: &dyn OutboxRepository) -> u64 {
     store.statistics(None).await.unwrap().processing_count
 }
 
@@ -85,17 +85,17 @@ async fn with_a_handler(store: &dyn OutboxRepository) -> u64 {
 async fn stall_with_events_waiting(service: &Service, store: &dyn OutboxRepository) {
     loop {
         service.stalled().await;
-        if with_a_handler(store).await > 1 {
+        if processing_count_of(store).await > 1 {
             return;
         }
         let calls = service.calls.load(Ordering::SeqCst);
         assert!(calls + 40 < EVENTS as usize, "nothing is claimed ahead");
-        service.go_on_for(40);
+        service.release_for(40);
     }
 }
 
 async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
-    assert_eq!(with_a_handler(store).await, 0);
+    assert_eq!(processing_count_of(store).await, 0);
     let pending = store
         .fetch_events(OutboxStatus::Pending, None, None)
         .await
@@ -125,7 +125,7 @@ fn no_events_are_claimed_ahead_for_a_slow_handler() {
         let running = builder.max_concurrency(1).build().unwrap().start("u1");
         for call in 1..=100 {
             within(begun.acquire()).await.unwrap().forget();
-            assert_eq!(with_a_handler(&*store).await, 1, "call {call}");
+            assert_eq!(processing_count_of(&*store).await, 1, "call {call}");
             let ends = clock.now() + Duration::from_millis(50);
             within(clock.until_asleep(ends)).await;
             clock.set(ends);
@@ -147,7 +147,7 @@ fn events_waiting_for_a_handler_that_became_slow_are_given_back_uncounted() {
         within(clock.until_asleep(patience)).await;
         clock.set(patience);
         let mut seen = store.revision();
-        while with_a_handler(&*store).await > 1 {
+        while processing_count_of(&*store).await > 1 {
             seen = within(store.changed(seen)).await;
         }
         let pending = store
@@ -155,7 +155,7 @@ fn events_waiting_for_a_handler_that_became_slow_are_given_back_uncounted() {
             .await
             .unwrap();
         assert!(pending.iter().all(|event| event.attempt_count == 0));
-        service.go_on_for(EVENTS as usize);
+        service.release_for(EVENTS as usize);
         for id in 0..EVENTS {
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
@@ -180,10 +180,10 @@ fn events_waiting_when_the_network_goes_down_are_given_back_uncounted() {
         let sent = service.calls.load(Ordering::SeqCst) - 1;
         // One refusal may be the event's own fault. Four more show that the network is down.
         for _ in 0..4 {
-            service.go_on_for(1);
+            service.release_for(1);
             service.stalled().await;
         }
-        service.go_on_for(1);
+        service.release_for(1);
         let first_probe = clock.now() + Duration::from_secs(1);
         within(clock.until_asleep(first_probe)).await;
         assert_nothing_counted(&*store, EVENTS as usize - sent).await;
@@ -200,7 +200,7 @@ fn events_waiting_when_the_run_stops_are_given_back_uncounted() {
         stall_with_events_waiting(&service, &*store).await;
         let stop = tokio::spawn(running.stop());
         tokio::task::yield_now().await;
-        service.go_on_for(EVENTS as usize);
+        service.release_for(EVENTS as usize);
         assert_eq!(stop.await.unwrap().unwrap().given_back, 0);
         let sent = service.calls.load(Ordering::SeqCst);
         assert_nothing_counted(&*store, EVENTS as usize - sent).await;

@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(30);
 
 /// Polls a future up to this many times, whenever it is woken, and then drops it. `None`: it was
 /// not done.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+async fn poll_up_to<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = times;
     std::future::poll_fn(|context| {
@@ -38,13 +38,13 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
 
 /// Drops the future of `begin` after 0, 1, 2 … polls, until it completes in time, and checks the
 /// store each time.
-async fn dropped_everywhere<T, F, C>(begin: impl Fn() -> F, after: impl Fn() -> C)
+async fn drop_at_every_poll<T, F, C>(begin: impl Fn() -> F, after: impl Fn() -> C)
 where
     F: Future<Output = T>,
     C: Future<Output = ()>,
 {
     for times in 0..100 {
-        let done = within(polled(times, begin())).await.is_some();
+        let done = within(poll_up_to(times, begin())).await.is_some();
         within(after()).await;
         if done {
             assert!(
@@ -58,7 +58,7 @@ where
 }
 
 /// After the leases have ended, everything can be claimed and delivered.
-async fn assert_that_nothing_sticks(store: &dyn OutboxRepository, clock: &ManualClock) {
+async fn assert_nothing_is_stuck(store: &dyn OutboxRepository, clock: &ManualClock) {
     // Requests are answered in order: this one after all abandoned ones.
     let _ = store.rescue().await.unwrap();
     clock.advance(LEASE);
@@ -84,7 +84,7 @@ fn a_dropped_enqueue_is_done_or_not_and_can_be_repeated() {
     on_each_store(|store, _| async move {
         let event = note(1).enqueue_sync().into_event().unwrap();
         let begin = || store.create_event(event.clone());
-        dropped_everywhere(begin, || async {
+        drop_at_every_poll(begin, || async {
             store.create_event(event.clone()).await.unwrap();
             assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
         })
@@ -96,12 +96,12 @@ fn a_dropped_enqueue_is_done_or_not_and_can_be_repeated() {
 fn a_dropped_claim_holds_nothing_longer_than_its_lease() {
     on_each_store(|store, clock| async move {
         let request = ClaimRequest::new(9, LEASE);
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_sync()).await;
                 store.claim(&request).await
             },
-            || assert_that_nothing_sticks(store.as_ref(), &clock),
+            || assert_nothing_is_stuck(store.as_ref(), &clock),
         )
         .await;
     });
@@ -110,7 +110,7 @@ fn a_dropped_claim_holds_nothing_longer_than_its_lease() {
 #[test]
 fn a_dropped_settlement_is_recorded_or_not() {
     on_each_store(|store, clock| async move {
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_sync()).await;
                 let claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
@@ -118,7 +118,7 @@ fn a_dropped_settlement_is_recorded_or_not() {
                 let disposition = Disposition::Complete;
                 store.settle(vec![Settlement { lease, disposition }]).await
             },
-            || assert_that_nothing_sticks(store.as_ref(), &clock),
+            || assert_nothing_is_stuck(store.as_ref(), &clock),
         )
         .await;
     });
@@ -135,7 +135,7 @@ async fn a_dropped_transaction_leaves_none_open() {
             Ok(())
         })
     };
-    dropped_everywhere(begin, || async {
+    drop_at_every_poll(begin, || async {
         // Both or neither, and the writer stays usable.
         let after = store.transaction(|tx| {
             let count = "SELECT count(*) FROM outbox_events";
@@ -207,7 +207,7 @@ fn waiting_for_a_run_may_be_dropped_at_any_await() {
     on_each_store(|store, _| async move {
         let processor = Processor::builder(store.clone()).handlers(slow(1)).build();
         let running = processor.unwrap().start("u1");
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_update()).await;
                 running.flush(1, SOON).await

@@ -50,7 +50,7 @@ impl Clock for WallClock {
 
 /// Two runs have an event each while the clock is set, and more events follow: each is sent once,
 /// and its outcome recorded.
-async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
+async fn jump_during_work(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
     // The first run has no free handler, and so no reason to read the clock before its renewal.
     let (mut busy_remote, busy) = start_with(&store, |builder| builder.max_concurrency(1));
     let first = enqueue(&store, note(1).enqueue_sync()).await;
@@ -92,10 +92,10 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
 async fn on_each_store(jump: TimeDelta) {
     let clock = WallClock::default();
     let memory = MemoryStore::with_clock(clock.clone());
-    set_while_under_way(Arc::new(memory), clock, jump).await;
+    jump_during_work(Arc::new(memory), clock, jump).await;
     let clock = WallClock::default();
     let sqlite = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
-    set_while_under_way(Arc::new(sqlite.store.clone()), clock, jump).await;
+    jump_during_work(Arc::new(sqlite.store.clone()), clock, jump).await;
 }
 
 #[tokio::test]

@@ -233,7 +233,7 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
 /// Signaled by a connection that waits for the lock.
 static WAITS: OnceLock<Mutex<mpsc::Sender<()>>> = OnceLock::new();
 
-fn tell_that_it_waits(_: i32) -> bool {
+fn signal_wait(_: i32) -> bool {
     if let Some(sender) = WAITS.get() {
         let _ = sender.lock().unwrap().send(());
     }
@@ -248,7 +248,7 @@ async fn a_fold_sees_what_another_connection_committed_during_the_wait() {
     let first = temporary.connect();
     first.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut second = temporary.connect();
-    second.busy_handler(Some(tell_that_it_waits)).unwrap();
+    second.busy_handler(Some(signal_wait)).unwrap();
     let second = std::thread::spawn(move || update("second").on(&second).unwrap());
     waits.recv_timeout(SOON).unwrap();
     update("first").on(&first).unwrap();

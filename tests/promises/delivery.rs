@@ -45,7 +45,7 @@ fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
 
 #[tokio::test]
 async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
-    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
+    let (temporary, clock) = on_a_stopped_clock(|builder| builder).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     for id in 1..=20 {
@@ -77,7 +77,7 @@ async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
 async fn an_outcome_wakes_waiters_for_the_event_that_it_unblocks() {
     // `single_process` and a stopped clock turn the file watch off: only the outcome itself can
     // wake the waiter.
-    let (temporary, _clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
+    let (temporary, _clock) = on_a_stopped_clock(SqliteStoreBuilder::single_process).await;
     let store = &temporary.store;
     for _ in 0..2 {
         note(1).enqueue_update().on(store).await.unwrap();
@@ -101,7 +101,7 @@ async fn an_outcome_wakes_waiters_for_the_event_that_it_unblocks() {
 
 #[tokio::test]
 async fn a_commit_on_the_callers_own_connection_is_noticed() {
-    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
+    let (temporary, clock) = on_a_stopped_clock(SqliteStoreBuilder::single_process).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     let mut conn = temporary.connect();
@@ -114,7 +114,7 @@ async fn a_commit_on_the_callers_own_connection_is_noticed() {
 
 #[tokio::test]
 async fn a_commit_of_another_process_is_noticed() {
-    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
+    let (temporary, clock) = on_a_stopped_clock(|builder| builder).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     // Written by plain SQL, as by another process: nothing in this process is notified.
@@ -130,7 +130,7 @@ async fn a_commit_of_another_process_is_noticed() {
 
 /// A store with a stopped clock: an idle run sleeps until the next clean-up, which the test can
 /// observe.
-async fn on_a_standing_clock(
+async fn on_a_stopped_clock(
     configure: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
 ) -> (Temporary, ManualClock) {
     let clock = ManualClock::new();
@@ -149,7 +149,7 @@ async fn asleep(clock: &ManualClock) {
 )]
 #[tokio::test]
 async fn an_idle_processor_runs_no_query() {
-    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::count_statements).await;
+    let (temporary, clock) = on_a_stopped_clock(SqliteStoreBuilder::count_statements).await;
     let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
     let statements = temporary.store.statements();
     asleep(&clock).await;

@@ -104,7 +104,7 @@ async fn reach_probe(clock: &ManualClock, remote: &mut Remote) {
 /// A deployment that rejects everything: 20 events are rejected, and the pause begins. The next
 /// event is the first probe and is rejected too; it becomes a dead letter or not. Either way the
 /// pause continues until a probe succeeds.
-fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
+fn reject_the_first_probe(charge: Charge, max_attempts: u32, is_dead: bool) {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
             // Not the minute between probes, so that only the run sleeps until one of them.
@@ -148,11 +148,11 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
 
 #[test]
 fn when_everything_is_rejected_a_probe_is_given_back() {
-    a_probe_that_is_rejected(Charge::Evidence, 5, false);
+    reject_the_first_probe(Charge::Evidence, 5, false);
 }
 
 #[test]
 fn when_everything_is_rejected_charged_events_are_sent_no_more_often() {
-    a_probe_that_is_rejected(Charge::Always, 5, true);
-    a_probe_that_is_rejected(Charge::Evidence, 1, true);
+    reject_the_first_probe(Charge::Always, 5, true);
+    reject_the_first_probe(Charge::Evidence, 1, true);
 }

@@ -146,7 +146,7 @@ fn shows_a_canary(text: &str) -> Option<&'static str> {
 
 /// Delivers events with ids 1 to 4, which fail, and returns all text that anyone could read about
 /// them.
-async fn everything_said<E: OutboxEntity>(
+async fn all_visible_text<E: OutboxEntity>(
     store: Arc<dyn OutboxRepository>,
     entity: impl Fn(i64) -> E,
 ) -> String {
@@ -192,21 +192,21 @@ fn assert_kept_out_of_sight(said: &str) {
 #[test]
 fn sensitive_metadata_is_in_no_message_log_or_debug() {
     on_each_store(|store, _| async move {
-        assert_kept_out_of_sight(&everything_said(store, diary).await);
+        assert_kept_out_of_sight(&all_visible_text(store, diary).await);
     });
 }
 
 #[test]
 fn sensitive_fields_of_a_snapshot_are_in_no_message_log_or_debug() {
     on_each_store(|store, _| async move {
-        assert_kept_out_of_sight(&everything_said(store, page).await);
+        assert_kept_out_of_sight(&all_visible_text(store, page).await);
     });
 }
 
 #[test]
 fn data_that_is_not_sensitive_is_shown_unchanged() {
     on_each_store(|store, _| async move {
-        let said = everything_said(store, open).await;
+        let said = all_visible_text(store, open).await;
         assert_eq!(shows_a_canary(&said), Some(CANARIES[0]), "{said}");
         assert!(!said.contains("[redacted]"), "{said}");
     });
@@ -751,7 +751,10 @@ struct Medication {
 }
 
 /// Everything stored and logged about an event with this metadata.
-async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str) -> String {
+async fn stored_and_logged<E: OutboxEntity>(
+    store: &Arc<dyn OutboxRepository>,
+    json: &str,
+) -> String {
     let (log, _guard) = Log::of_this_thread();
     let event = NewEvent::new(E::EVENT_TYPE, 1, "u1", Operation::Create)
         .with_metadata(RawMetadata::from_bytes(json));
@@ -769,7 +772,7 @@ async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str)
 fn a_decode_error_shows_the_position_but_no_text_of_the_application() {
     on_each_store(|store, _| async move {
         let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
-        let said = said_of::<Medication>(&store, json).await;
+        let said = stored_and_logged::<Medication>(&store, json).await;
         let place = "`intakes.*[1].*` is of another form, at line 2 column";
         assert!(said.contains(place), "{said}");
         assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
@@ -798,7 +801,7 @@ impl<'de> Deserialize<'de> for Unwilling {
 }
 
 /// Everything that an error shows when printed.
-fn all_of(error: &dyn std::error::Error) -> String {
+fn full_text(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     format!("{error} {causes:?} {error:?}")
@@ -840,7 +843,7 @@ fn serialization_errors_show_no_keys_and_values() {
             unwilling: Unwilling::Fine,
         };
         change(&mut lab);
-        let said = all_of(&lab.enqueue_create().into_event().unwrap_err());
+        let said = full_text(&lab.enqueue_create().into_event().unwrap_err());
         assert!(!said.contains("CANARY"), "{said}");
         said
     };
@@ -875,7 +878,7 @@ fn keys_of_a_flattened_map_are_never_shown() {
         title: "a title".to_owned(),
         findings: [("CANARY-key".to_owned(), f64::NAN)].into(),
     };
-    let said = all_of(&flat.enqueue_create().into_event().unwrap_err());
+    let said = full_text(&flat.enqueue_create().into_event().unwrap_err());
     assert!(said.contains("NaN") && !said.contains("CANARY"), "{said}");
     flat.findings = [("CANARY-key".to_owned(), 0.5)].into();
     assert!(flat.enqueue_create().into_event().is_ok());
@@ -887,7 +890,7 @@ fn keys_of_a_flattened_map_are_never_shown() {
     );
     on_each_store(|store, _| async move {
         let json = r#"{"id":1,"user_id":"u1","title":"a title","CANARY-key":"CANARY-text"}"#;
-        let said = said_of::<Flat>(&store, json).await;
+        let said = stored_and_logged::<Flat>(&store, json).await;
         assert!(said.contains("cannot be decoded"), "{said}");
         assert!(!said.contains("CANARY"), "{said}");
     });

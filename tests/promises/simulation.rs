@@ -139,7 +139,7 @@ fn without_faults_nothing_is_sent_twice_unless_the_remote_makes_it_so() {
 }
 
 /// The invariant that exposes a store with this flaw, within this many seeds.
-fn found_out(flaw: Flaw, seeds: u64) -> Option<Invariant> {
+fn first_violation(flaw: Flaw, seeds: u64) -> Option<Invariant> {
     (0..seeds).find_map(|seed| {
         let simulation = Simulation::new(seed);
         let broken = simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
@@ -182,10 +182,11 @@ fn a_store_that_breaks_a_promise_is_caught() {
         (Flaw::IgnoresUsers, &[Invariant::OneUser]),
     ];
     for (flaw, invariants) in found_by {
-        let found = found_out(flaw, 300).unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
+        let found =
+            first_violation(flaw, 300).unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
     }
-    assert_eq!(found_out(Flaw::None, 50), None);
+    assert_eq!(first_violation(Flaw::None, 50), None);
 }
 
 /// A handler that misreports deliveries.

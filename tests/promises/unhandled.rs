@@ -88,19 +88,19 @@ async fn enqueue_unknown(store: &Arc<dyn OutboxRepository>, types: Types, ids: R
     enqueueing.join_all().await;
 }
 
-async fn a_note_behind_many(store: Arc<dyn OutboxRepository>, clock: ManualClock) {
+async fn check_note_behind_many(store: Arc<dyn OutboxRepository>, clock: ManualClock) {
     for types in [Types::One, Types::AsManyAsEvents] {
         enqueue_unknown(&store, types, 0..MANY).await;
         for is_typed in [true, false] {
             for all_users in [true, false] {
-                a_note_is_delivered(&store, &clock, types, is_typed, all_users).await;
+                check_note_is_delivered(&store, &clock, types, is_typed, all_users).await;
             }
         }
         store.delete_all_events_for_user("u1").await.unwrap();
     }
 }
 
-async fn a_note_is_delivered(
+async fn check_note_is_delivered(
     store: &Arc<dyn OutboxRepository>,
     clock: &ManualClock,
     types: Types,
@@ -158,7 +158,7 @@ async fn a_note_is_delivered(
 
 #[test]
 fn an_event_behind_ten_thousand_unhandled_ones_takes_a_few_claims() {
-    on_each_store(a_note_behind_many);
+    on_each_store(check_note_behind_many);
 }
 
 #[tokio::test]

@@ -262,7 +262,7 @@ fn text() -> impl Strategy<Value = String> {
 
 /// Runs every store operation with these strings as arguments. Compares a bystander to notice what
 /// a statement could have changed by mistake.
-async fn ask_everything(
+async fn run_everything(
     store: &Arc<dyn OutboxRepository>,
     [event_type, entity, user]: [&str; 3],
     [message, payload]: [&str; 2],
@@ -398,7 +398,7 @@ fn strings_are_stored_unchanged_and_never_change_a_statement() {
     let counted = || on_this_thread(Temporary::open_with(SqliteStoreBuilder::count_statements));
     let plain = counted();
     let of_plain: Arc<dyn OutboxRepository> = Arc::new(plain.store.clone());
-    on_this_thread(ask_everything(
+    on_this_thread(run_everything(
         &of_plain,
         ["type", "entity", "user"],
         ["no", "payload"],
@@ -421,7 +421,7 @@ fn strings_are_stored_unchanged_and_never_change_a_statement() {
             prop_assume!(user != "innocent" && user != "taker");
             for store in [&memory, &of_sqlite] {
                 let keys = [event_type.as_str(), &entity, &user];
-                on_this_thread(ask_everything(store, keys, [&message, &payload]));
+                on_this_thread(run_everything(store, keys, [&message, &payload]));
             }
             Ok(())
         });

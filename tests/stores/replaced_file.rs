@@ -183,7 +183,7 @@ async fn files_may_be_replaced_while_the_store_is_suspended() {
 }
 
 /// Ways to remove the file of an open store without notice.
-fn take_away(path: &Path, how: &str) {
+fn remove_file_of(path: &Path, how: &str) {
     match how {
         "deleted" => {
             for end in ["", "-wal", "-shm"] {
@@ -222,7 +222,7 @@ async fn a_run_whose_file_is_gone_ends_and_says_so() {
         remote.next().await.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         // The run is idle, and nobody queries the store.
-        take_away(&temporary.path, what);
+        remove_file_of(&temporary.path, what);
         assert_ended(&running, what).await;
         let stopped = running.stop().await.unwrap();
         assert_eq!(stopped.given_back, 0, "no event was in flight");
@@ -234,7 +234,7 @@ async fn a_single_process_run_without_its_file_ends_at_its_next_request() {
     for what in ["deleted", "without its log", "replaced"] {
         let temporary = Temporary::open_with(SqliteStoreBuilder::single_process).await;
         let (_remote, running) = start(&temporary.store);
-        take_away(&temporary.path, what);
+        remove_file_of(&temporary.path, what);
         note(1)
             .enqueue_sync()
             .on(&temporary.store)
@@ -251,7 +251,7 @@ async fn a_run_reports_a_missing_file_while_its_handlers_run() {
     note(1).enqueue_sync().on(&temporary.store).await.unwrap();
     let (mut remote, running) = start(&temporary.store);
     let call = remote.next().await;
-    take_away(&temporary.path, "deleted");
+    remove_file_of(&temporary.path, "deleted");
     let health = within(running.health_changed(Health::Healthy)).await;
     let [trouble] = health.troubles() else {
         panic!("{health:?}");

@@ -49,7 +49,7 @@ impl Busy {
 }
 
 /// Spawns a request to the store.
-fn ask<T, F>(store: &SqliteStore, what: impl FnOnce(SqliteStore) -> F) -> JoinHandle<T>
+fn spawn_request<T, F>(store: &SqliteStore, what: impl FnOnce(SqliteStore) -> F) -> JoinHandle<T>
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
@@ -58,7 +58,7 @@ where
 }
 
 fn enqueue(store: &SqliteStore, id: i64) -> JoinHandle<Result<(), EnqueueError>> {
-    ask(store, async move |store| {
+    spawn_request(store, async move |store| {
         note(id).enqueue_sync().on(&store).await.map(drop)
     })
 }
@@ -70,7 +70,7 @@ async fn sql(store: &SqliteStore, sql: &'static str) -> Result<(), TransactionEr
 }
 
 /// Ids of the notes that have an event.
-fn there(conn: &Connection) -> Vec<i64> {
+fn stored_notes(conn: &Connection) -> Vec<i64> {
     conn.prepare("SELECT entity_id FROM outbox_events ORDER BY entity_id")
         .unwrap()
         .query_map([], |row| row.get(0))
@@ -97,7 +97,7 @@ async fn a_deferred_constraint_fails_only_its_own_transaction() {
     sql(store, PARENT_AND_CHILD).await.unwrap();
     let busy = Busy::keep(store).await;
     let mut sound: Vec<_> = (0..10).map(|id| enqueue(store, id)).collect();
-    let orphan = ask(store, async move |store| {
+    let orphan = spawn_request(store, async move |store| {
         sql(&store, "INSERT INTO child VALUES (99)").await
     });
     sound.extend((10..20).map(|id| enqueue(store, id)));
@@ -109,7 +109,10 @@ async fn a_deferred_constraint_fails_only_its_own_transaction() {
     assert_eq!(error.kind(), StoreErrorKind::Other);
     assert!(!error.outcome_unknown(), "the outcome is known: {error}");
     assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
-    assert_eq!(there(&temporary.connect()), (0..20).collect::<Vec<_>>());
+    assert_eq!(
+        stored_notes(&temporary.connect()),
+        (0..20).collect::<Vec<_>>()
+    );
 }
 
 /// Effects of an application's trigger on the event of note 7, in words and in SQL.
@@ -155,16 +158,16 @@ async fn requests_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
         let event_id = seven.event_id();
         let busy = Busy::keep(store).await;
         let single: Vec<_> = (0..7).map(|id| enqueue(store, id)).collect();
-        let claimed = ask(store, async |store| {
+        let claimed = spawn_request(store, async |store| {
             let request = ClaimRequest::new(2, Duration::from_secs(60));
             store.claim(&request).await.map(|claims| claims.len())
         });
-        let offender = ask(store, async move |store| seven.on(&store).await);
-        let batch = ask(store, async |store| {
+        let offender = spawn_request(store, async move |store| seven.on(&store).await);
+        let batch = spawn_request(store, async |store| {
             let notes: Vec<_> = (20..25).map(note).collect();
             enqueue_all(&notes).on(&store).await.map(|done| done.len())
         });
-        let bad_batch = ask(store, async |store| {
+        let bad_batch = spawn_request(store, async |store| {
             let notes: Vec<_> = (6..9).map(|id| note(id % 8)).collect();
             enqueue_all(&notes).on(&store).await.map(|done| done.len())
         });
@@ -185,11 +188,11 @@ async fn requests_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
         }
         assert_eq!(store.fetch_event(event_id).await.unwrap(), None, "{what}");
         let expected: Vec<i64> = (0..7).chain(20..25).chain(30..40).chain(100..103).collect();
-        assert_eq!(there(&temporary.connect()), expected, "{what}");
+        assert_eq!(stored_notes(&temporary.connect()), expected, "{what}");
         // The same without other requests.
         let error = note(7).enqueue_sync().on(store).await.unwrap_err();
         assert!(!error.outcome_unknown(), "{what}: {error}");
-        assert_eq!(there(&temporary.connect()), expected, "{what}");
+        assert_eq!(stored_notes(&temporary.connect()), expected, "{what}");
         assert_eq!(
             store.statistics(None).await.unwrap().total_events,
             expected.len() as u64,
@@ -207,7 +210,7 @@ async fn a_closure_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
         .unwrap();
     let busy = Busy::keep(store).await;
     let before = enqueue(store, 1);
-    let told = ask(store, async |store| {
+    let told = spawn_request(store, async |store| {
         store
             .transaction(|tx| {
                 note(2).enqueue_sync().on(tx)?;
@@ -216,7 +219,7 @@ async fn a_closure_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
             })
             .await
     });
-    let swallowed = ask(store, async |store| {
+    let swallowed = spawn_request(store, async |store| {
         store
             .transaction(|tx| {
                 note(3).enqueue_sync().on(tx)?;
@@ -238,7 +241,7 @@ async fn a_closure_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
     assert!(!swallowed.outcome_unknown(), "{swallowed}");
     assert!(swallowed.to_string().contains("rolled"), "{swallowed}");
     let conn = temporary.connect();
-    assert_eq!(there(&conn), [1, 5]);
+    assert_eq!(stored_notes(&conn), [1, 5]);
     let notes: i64 = conn
         .query_row("SELECT count(*) FROM note", [], |row| row.get(0))
         .unwrap();
@@ -328,7 +331,7 @@ async fn statements_that_affect_others_are_refused_in_a_closure_with_the_remedy(
     }
     let count = i64::try_from(REFUSED.len()).unwrap();
     assert_eq!(
-        there(&temporary.connect()),
+        stored_notes(&temporary.connect()),
         (1_000..1_000 + count).collect::<Vec<_>>()
     );
 }
@@ -367,11 +370,11 @@ async fn a_cached_statement_cannot_end_the_transaction_of_a_closure() {
             if let TransactionError::Store(error) = &error {
                 assert!(!error.outcome_unknown(), "{statements:?}: {error}");
             }
-            assert_eq!(there(&temporary.connect()), [0], "{statements:?}");
+            assert_eq!(stored_notes(&temporary.connect()), [0], "{statements:?}");
         }
     }
     note(3).enqueue_sync().on(store).await.unwrap();
-    assert_eq!(there(&temporary.connect()), [0, 3]);
+    assert_eq!(stored_notes(&temporary.connect()), [0, 3]);
 }
 
 #[tokio::test]
@@ -470,7 +473,7 @@ async fn a_refused_statement_with_a_handled_error_does_not_fail_the_transaction(
         })
         .await;
     assert!(matches!(own, Err(TransactionError::Aborted(_))), "{own:?}");
-    assert_eq!(there(&temporary.connect()), [1]);
+    assert_eq!(stored_notes(&temporary.connect()), [1]);
 }
 
 #[tokio::test]
@@ -551,7 +554,7 @@ async fn waiting_for_the_store_inside_its_own_transaction_is_refused_instead_of_
     assert!(matches!(&error, TransactionError::Aborted(_)), "{error:?}");
     assert_eq!(refused(&error), StoreErrorKind::NotAllowedHere);
     note(4).enqueue_sync().on(store).await.unwrap();
-    assert_eq!(there(&temporary.connect()), [4]);
+    assert_eq!(stored_notes(&temporary.connect()), [4]);
     sibling.close().await;
 }
 
@@ -624,7 +627,7 @@ async fn closing_suspending_and_resuming_in_a_transaction_do_not_wait_for_it() {
     // Earlier requests are executed, and this waits for the files.
     within(store.close()).await;
     assert!(!temporary.path.with_file_name("app.db-wal").exists());
-    assert_eq!(there(&temporary.connect()), [1]);
+    assert_eq!(stored_notes(&temporary.connect()), [1]);
 }
 
 #[tokio::test]
@@ -648,7 +651,7 @@ async fn full_synchronization_returns_after_a_group_commit() {
         assert_eq!(synchronous(store.clone(), 0).await.unwrap(), alone);
         let busy = Busy::keep(store).await;
         let several: Vec<_> = (1..10)
-            .map(|id| ask(store, move |store| synchronous(store, id)))
+            .map(|id| spawn_request(store, move |store| synchronous(store, id)))
             .collect();
         busy.go().await;
         for one in several {
@@ -656,6 +659,9 @@ async fn full_synchronization_returns_after_a_group_commit() {
             assert_eq!(within(one).await.unwrap().unwrap(), together);
         }
         assert_eq!(synchronous(store.clone(), 10).await.unwrap(), alone);
-        assert_eq!(there(&temporary.connect()), (0..=10).collect::<Vec<_>>());
+        assert_eq!(
+            stored_notes(&temporary.connect()),
+            (0..=10).collect::<Vec<_>>()
+        );
     }
 }

@@ -18,7 +18,7 @@ const FAULTY: Circumstances = Circumstances {
 };
 
 /// Number of these calls on one thread of a run without faults.
-fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
+fn count_calls(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
     let arena = Arena::new();
     let unharmed = Injection::none(&arena, call);
     let ended = unharmed.start(&arena, &plan(&arena)).wait();
@@ -27,7 +27,7 @@ fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
 }
 
 /// Error of opening the store, if it failed.
-fn refused_to_open(arena: &Arena) -> Option<String> {
+fn open_error(arena: &Arena) -> Option<String> {
     arena.records().into_iter().find_map(|record| match record {
         Record::Failed {
             operation, kind, ..
@@ -43,7 +43,7 @@ fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
         return;
     }
     let plan = |arena: &Arena| arena.mix(12, Then::Drain);
-    let all = count_of(call, plan);
+    let all = count_calls(call, plan);
     let (mut fired, mut reported) = (0, 0);
     for point in 0..points {
         let n = 1 + point * all / points;
@@ -52,7 +52,7 @@ fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
         let ended = injection.start(&arena, &plan(&arena)).wait();
         let injected = injection.fired();
         fired += injected;
-        if let Some(refused) = refused_to_open(&arena) {
+        if let Some(refused) = open_error(&arena) {
             assert!(kinds.contains(&refused.as_str()), "{call} {n}: {refused}");
             assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
             reported += 1;
@@ -104,14 +104,14 @@ fn a_failed_sync_makes_a_commit_unknown_and_enqueueing_again_leaves_one_row() {
             first: 3,
         })
     };
-    let all = count_of("fsync", plan);
+    let all = count_calls("fsync", plan);
     let (mut unknown, mut refused_opens) = (0, 0);
     for n in 1..=all {
         let arena = Arena::new();
         let injection = Injection::error(&arena, "fsync", "EIO", &n.to_string());
         let ended = injection.start(&arena, &plan(&arena)).wait();
         assert_eq!(injection.fired(), 1, "the bundled SQLite calls fsync");
-        if refused_to_open(&arena).is_some() {
+        if open_error(&arena).is_some() {
             assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
             refused_opens += 1;
             continue;
@@ -145,7 +145,7 @@ fn a_failed_shared_sync_makes_all_its_commits_unknown() {
     // The bundled SQLite calls fsync.
     const SYNC: &str = "fdatasync";
     let plan = |arena: &Arena| arena.plan(Work::Together { count: COUNT });
-    let syncs = count_of(SYNC, plan);
+    let syncs = count_calls(SYNC, plan);
     println!("{syncs} syncs for {COUNT} concurrent transactions");
     assert!((1..=COUNT as usize / 2).contains(&syncs));
     let arena = Arena::new();

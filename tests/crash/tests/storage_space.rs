@@ -26,7 +26,7 @@ fn start_limited(preparation: &str, plan: &Plan) -> Worker {
 }
 
 /// Raises the worker's soft limit to its hard limit.
-fn lift(arena: &Arena, resource: Resource) {
+fn raise_limit(arena: &Arena, resource: Resource) {
     let Rlimit { maximum, .. } = getrlimit(resource);
     let lifted = Rlimit {
         current: maximum,
@@ -75,13 +75,13 @@ fn a_limit_on_the_size_of_files_is_waited_out_and_loses_nothing() {
     let limited = "trap '' XFSZ; ulimit -S -f 2048";
     let worker = start_limited(limited, &arena.mix(100_000, Then::Serve));
     is_waited_out(&arena, worker, &["StorageFull", "Unavailable"], || {
-        lift(&arena, Resource::Fsize);
+        raise_limit(&arena, Resource::Fsize);
     });
 }
 
 /// Whether the shortage was momentary (the check of other processes also opens a descriptor), so
 /// that work continues under the same limit.
-fn is_got_over(arena: &Arena) -> bool {
+fn has_recovered(arena: &Arena) -> bool {
     let (acknowledged, refused) = (arena.acknowledged(), arena.refusals().len());
     let goes_on = || arena.acknowledged() > acknowledged + 20;
     wait::until("the shortage to persist or end", || {
@@ -119,12 +119,12 @@ fn a_lack_of_file_descriptors_is_reported_and_waited_out() {
             );
             assert_eq!(worker.wait().code(), Some(exit::CANNOT_OPEN));
             unopened += 1;
-        } else if arena.refusals().is_empty() || is_got_over(&arena) {
+        } else if arena.refusals().is_empty() || has_recovered(&arena) {
             worker.kill();
             arena.drain_and_judge(FAULTY);
         } else {
             is_waited_out(&arena, worker, &["CannotOpen", "Unavailable"], || {
-                lift(&arena, Resource::Nofile);
+                raise_limit(&arena, Resource::Nofile);
             });
             waited_out += 1;
         }

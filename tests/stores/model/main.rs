@@ -24,7 +24,7 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use self::reference::{Answer, Change, Choice, Millis, Reference, Report, Row, Step, Wishes};
+use self::reference::{Answer, Change, Choice, Millis, Options, Reference, Report, Row, Step};
 
 /// A store under test.
 trait MakeStore: 'static {
@@ -195,7 +195,7 @@ fn user(user: u8) -> String {
     format!("u{user}")
 }
 
-fn event(id: u8, change: Change, wishes: Wishes) -> NewEvent {
+fn event(id: u8, change: Change, wishes: Options) -> NewEvent {
     let event_type = if change.draft { "draft" } else { "note" };
     let event = NewEvent::new(
         event_type,

@@ -25,7 +25,7 @@ pub struct Change {
 
 /// Options of an enqueue.
 #[derive(Debug, Clone, Copy)]
-pub struct Wishes {
+pub struct Options {
     pub priority: i32,
     pub max_attempts: u32,
     pub delay: Millis,
@@ -58,7 +58,7 @@ pub struct Choice {
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Enqueue(u8, Change, Wishes),
+    Enqueue(u8, Change, Options),
     /// Repeats the n-th enqueue.
     EnqueueAgain(usize),
     Claim {
@@ -138,7 +138,7 @@ pub struct Reference {
     known: BTreeMap<u8, (Change, u64)>,
     /// Entities by user with deleted rows that the service may have seen.
     told: BTreeSet<(u8, i64)>,
-    enqueued: Vec<(u8, Change, Wishes)>,
+    enqueued: Vec<(u8, Change, Options)>,
     /// Event of each claim so far.
     claims: Vec<u8>,
     next: u64,
@@ -254,7 +254,7 @@ fn change() -> impl Strategy<Value = Change> {
     )
 }
 
-fn wishes() -> impl Strategy<Value = Wishes> {
+fn wishes() -> impl Strategy<Value = Options> {
     let order = prop_oneof![
         3 => Just(Order::Entity),
         1 => Just(Order::User),
@@ -263,7 +263,7 @@ fn wishes() -> impl Strategy<Value = Wishes> {
     let on_dead = prop_oneof![Just(OnDead::Hold), Just(OnDead::Skip)];
     let delay = prop_oneof![2 => Just(0), 1 => 0..2_000_u64];
     (-2..3_i32, 1..4_u32, delay, order, on_dead).prop_map(
-        |(priority, max_attempts, delay, order, on_dead)| Wishes {
+        |(priority, max_attempts, delay, order, on_dead)| Options {
             priority,
             max_attempts,
             delay,
@@ -409,7 +409,7 @@ impl Reference {
     }
 
     /// The n-th enqueue, modulo their number.
-    pub fn nth_enqueued(&self, nth: usize) -> Option<(u8, Change, Wishes)> {
+    pub fn nth_enqueued(&self, nth: usize) -> Option<(u8, Change, Options)> {
         let count = self.enqueued.len();
         (count > 0).then(|| self.enqueued[nth % count])
     }
@@ -420,7 +420,7 @@ impl Reference {
         (count > 0).then(|| (nth % count, self.claims[nth % count]))
     }
 
-    fn enqueue(&mut self, id: u8, change: Change, wishes: Wishes) -> Answer {
+    fn enqueue(&mut self, id: u8, change: Change, wishes: Options) -> Answer {
         if let Some((first, carrier)) = self.known.get(&id) {
             return if *first == change {
                 Answer::Carried(self.rows[carrier].id)
@@ -462,7 +462,7 @@ impl Reference {
     }
 
     /// The row that this change folds into: the last open one in its lane, if it was never claimed.
-    fn folds_into(&self, change: Change, wishes: Wishes) -> Option<u64> {
+    fn folds_into(&self, change: Change, wishes: Options) -> Option<u64> {
         let in_line = |row: &Row| {
             row.order == wishes.order
                 && row.change.user == change.user
@@ -500,7 +500,7 @@ impl Reference {
             && !others.any(|(_, other)| same(other) && !is_cancelled(other))
     }
 
-    fn fold(&mut self, seq: u64, change: Change, wishes: Wishes) -> u8 {
+    fn fold(&mut self, seq: u64, change: Change, wishes: Options) -> u8 {
         let now = self.now;
         let Some(row) = self.rows.get_mut(&seq) else {
             unreachable!("the row was just found")
@@ -525,7 +525,7 @@ impl Reference {
     /// All claimable rows, in claim order.
     fn claimable(&self) -> Vec<u64> {
         let mut seqs: Vec<u64> = self
-            .fronts()
+            .lane_heads()
             .filter(|seq| self.rows[seq].due <= self.now)
             .collect();
         seqs.sort_by_key(|seq| (-self.rows[seq].priority, self.rows[seq].due, *seq));
@@ -569,7 +569,7 @@ impl Reference {
     }
 
     /// Rows that wait only for their due time.
-    fn fronts(&self) -> impl Iterator<Item = u64> {
+    fn lane_heads(&self) -> impl Iterator<Item = u64> {
         let waits = |row: &Row| matches!(row.status, OutboxStatus::Pending | OutboxStatus::Failed);
         let blocks = |(other_seq, other): (&u64, &Row), seq: u64, row: &Row| {
             let together = match row.order {
@@ -592,7 +592,7 @@ impl Reference {
 
     /// Time of the next work.
     pub fn next_due(&self) -> Option<Millis> {
-        let due = self.fronts().map(|seq| self.rows[&seq].due);
+        let due = self.lane_heads().map(|seq| self.rows[&seq].due);
         let ends = self.rows.values().filter_map(|row| Some(row.lease?.1));
         due.chain(ends).min()
     }

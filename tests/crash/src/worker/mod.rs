@@ -78,10 +78,10 @@ async fn run(plan: Plan) -> i32 {
         Work::Enqueue { tasks, first } => {
             for ((entity, chore), number) in tasks.iter().zip(*first..) {
                 let task = Task::new(*entity, number, *chore);
-                worker.enqueue_surely(&store, 0, &task).await;
+                worker.enqueue_with_retries(&store, 0, &task).await;
             }
         }
-        Work::Together { count } => producing::together(&worker, &store, *count).await,
+        Work::Together { count } => producing::enqueue_concurrently(&worker, &store, *count).await,
         Work::DieInTransaction { transaction, point } => {
             producing::die_in(*transaction, *point, &store).await;
         }
@@ -97,7 +97,7 @@ async fn run(plan: Plan) -> i32 {
                     } => {
                         for number in first..first + count {
                             let task = Task::mixed(producer, number);
-                            worker.enqueue_surely(&store, producer, &task).await;
+                            worker.enqueue_with_retries(&store, producer, &task).await;
                         }
                         match then {
                             Then::Serve => pending().await,
@@ -111,7 +111,7 @@ async fn run(plan: Plan) -> i32 {
             };
             tokio::select! {
                 () = drained => {}
-                () = worker.tell_statements(&store) => {}
+                () = worker.record_statements(&store) => {}
                 _ = terminated.recv() => worker.ledger.write(&Record::Stopping),
             }
             let hurried = AtomicBool::new(false);
@@ -196,7 +196,7 @@ impl Worker {
             Chore::Snooze if self.is_first_sight(event.id) => Answer::Snooze,
             Chore::Reject => Answer::Reject,
             Chore::DeliverLocked if is_first => {
-                self.lock_for_ever();
+                self.lock_until_exit();
                 Answer::Ok
             }
             _ => Answer::Ok,
@@ -225,7 +225,7 @@ impl Worker {
     }
 
     /// Locks the database against writers until this process exits.
-    fn lock_for_ever(&self) {
+    fn lock_until_exit(&self) {
         let conn = Connection::open(&self.plan.database).expect("the database exists");
         conn.busy_timeout(Duration::from_secs(60))
             .expect("setting a timeout succeeds");
@@ -239,7 +239,7 @@ impl Worker {
     }
 
     /// Records the number of statements now and then, to detect spinning.
-    async fn tell_statements(&self, store: &SqliteStore) {
+    async fn record_statements(&self, store: &SqliteStore) {
         let every = Duration::from_millis(100);
         for round in 1.. {
             pause(100).await;

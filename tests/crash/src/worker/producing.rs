@@ -30,7 +30,12 @@ struct Refusal {
 impl Worker {
     /// Enqueues one event; after a transient failure, repeats it under the same id until it
     /// succeeds.
-    pub(super) async fn enqueue_surely(&self, store: &SqliteStore, producer: u32, task: &Task) {
+    pub(super) async fn enqueue_with_retries(
+        &self,
+        store: &SqliteStore,
+        producer: u32,
+        task: &Task,
+    ) {
         let mut delay = 5;
         while !self.enqueue_once(store, producer, task.clone()).await {
             pause(delay).await;
@@ -170,7 +175,7 @@ impl From<TransactionError> for Refusal {
 }
 
 /// Enqueues `count` events in store transactions that wait together while another one runs.
-pub(super) async fn together(worker: &Arc<Worker>, store: &SqliteStore, count: u32) {
+pub(super) async fn enqueue_concurrently(worker: &Arc<Worker>, store: &SqliteStore, count: u32) {
     let (entered, is_in) = tokio::sync::oneshot::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let busy = store.transaction(move |_| {
@@ -185,7 +190,7 @@ pub(super) async fn together(worker: &Arc<Worker>, store: &SqliteStore, count: u
             let (worker, store) = (Arc::clone(worker), store.clone());
             // These numbers select a store transaction.
             let task = Task::new(number.into(), 3 * number + 1, Chore::Deliver);
-            all.spawn(async move { worker.enqueue_surely(&store, 0, &task).await });
+            all.spawn(async move { worker.enqueue_with_retries(&store, 0, &task).await });
         }
         // Lets most of them start waiting; the exact number does not matter.
         pause(100).await;
