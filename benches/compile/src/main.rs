@@ -2,7 +2,8 @@
 //! structs.
 //!
 //! ```text
-//! cargo run --release -p outbox-compile-cost -- [--entities 200] [--rounds 9] [--json report.json] [--at-most 0.3]
+//! cargo run --release -p outbox-compile-cost -- \
+//!     [--entities 200] [--rounds 9] [--json report.json] [--at-most 0.3]
 //! ```
 //!
 //! Generates one crate of plain structs, one with `Serialize` and `Deserialize`, and one with
