@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use thiserror::Error;
 
-use outbox_runtime::{BoxError, StoreError};
+use outbox_runtime::StoreError;
+use outbox_runtime::store::BoxError;
 
 /// An import did not take place. Nothing was written, and the source is as it was, unless the store's error says that its
 /// [outcome is unknown](StoreError::outcome_unknown): running the import again settles that.

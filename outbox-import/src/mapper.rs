@@ -11,8 +11,8 @@ use super::error::ImportError;
 use super::row::SourceRow;
 use super::source::Source;
 use outbox_runtime::__private::bounded;
-use outbox_runtime::BoxError;
 use outbox_runtime::NewEvent;
+use outbox_runtime::store::BoxError;
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
 
 /// How an application's old rows become events of the outbox, and rows of its own.
@@ -203,7 +203,7 @@ impl ImportedEvent {
         self
     }
 
-    /// What the last failed attempt said. Kept on one line and to [`MAX_MESSAGE_BYTES`](outbox_runtime::MAX_MESSAGE_BYTES). Default: nothing.
+    /// What the last failed attempt said. Kept on one line and to [`MAX_MESSAGE_BYTES`](outbox_runtime::store::MAX_MESSAGE_BYTES). Default: nothing.
     pub fn error_message(mut self, message: impl Into<String>) -> Self {
         self.error_message = Some(message.into());
         self

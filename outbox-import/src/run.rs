@@ -18,7 +18,8 @@ use super::source::Source;
 use super::table::SourceTable;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::SqliteStore;
-use outbox_runtime::{BoxError, StoreError, StoreErrorKind, TransactionError};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{StoreError, StoreErrorKind, TransactionError};
 
 /// An import: from where, which tables, and how. See the [module](super) for what it does.
 ///

@@ -69,7 +69,8 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{Clock, SystemClock};
+/// use outbox_runtime::Clock;
+/// use outbox_runtime::store::SystemClock;
 ///
 /// assert!(SystemClock.now() <= SystemClock.now());
 /// ```

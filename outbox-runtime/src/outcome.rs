@@ -262,7 +262,8 @@ pub enum Place {
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{Cause, OutboxStatus, TRANSITIONS};
+/// use outbox_runtime::OutboxStatus;
+/// use outbox_runtime::store::{Cause, TRANSITIONS};
 ///
 /// // Only what was claimed is completed, unless the remote service need not hear of it at all.
 /// let ends = TRANSITIONS.iter().filter(|row| row.to == Some(OutboxStatus::Completed));

@@ -12,7 +12,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::watch;
 
 use outbox_runtime::__private::clock;
-use outbox_runtime::{Clock, Sleep};
+use outbox_runtime::Clock;
+use outbox_runtime::store::Sleep;
 
 /// A [`Clock`] that a test moves by hand. It begins at 2026-01-01T00:00:00Z; clones are the same clock.
 ///

@@ -5,9 +5,10 @@ use std::path::{Path, PathBuf};
 use outbox_import::{
     Import, ImportError, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
 };
+use outbox_runtime::NewEvent;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{ClaimRequest, NewEvent};
+use outbox_runtime::store::ClaimRequest;
 use outbox_tests::Temporary;
 
 use crate::{LEASE, numbers};

@@ -9,7 +9,8 @@ use outbox_import::{
 };
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::{BoxError, Durability, NewEvent, RawMetadata, prelude::*};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{Durability, NewEvent, RawMetadata, prelude::*};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CoreData, OldEvent};
 use proptest::prelude::*;

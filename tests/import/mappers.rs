@@ -21,7 +21,7 @@ impl RowMapper for WithMoods {
         &mut self,
         source: &Source,
         conn: &Connection,
-    ) -> Result<(), outbox_runtime::BoxError> {
+    ) -> Result<(), outbox_runtime::store::BoxError> {
         source.check(&SourceTable::entity("SDMoodEntry"))?;
         conn.execute_batch(
             "CREATE TABLE IF NOT EXISTS mood (id BLOB PRIMARY KEY, valence REAL NOT NULL)",
@@ -136,7 +136,11 @@ impl RowMapper for Harmful {
         map(row, source)
     }
 
-    fn finish(&mut self, _: &Source, conn: &Connection) -> Result<(), outbox_runtime::BoxError> {
+    fn finish(
+        &mut self,
+        _: &Source,
+        conn: &Connection,
+    ) -> Result<(), outbox_runtime::store::BoxError> {
         match self.0 {
             "" => return Err("aborted by the app".into()),
             "panic" => panic!("a bug in the app"),

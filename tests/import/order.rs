@@ -3,9 +3,8 @@
 use outbox_import::{Import, ImportedEvent, Source, SourceRow};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::{
-    ClaimRequest, Clock, Coalesce, DeadReason, NewEvent, OnDead, Order, SystemClock,
-};
+use outbox_runtime::store::{ClaimRequest, SystemClock};
+use outbox_runtime::{Clock, Coalesce, DeadReason, NewEvent, OnDead, Order};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CREATED, CoreData, OldEvent, entity_id, event_id};
 

@@ -4,7 +4,8 @@ use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params};
-use outbox_runtime::{ClaimRequest, DeadReason, NewEvent, OutboxStatus};
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::{DeadReason, NewEvent, OutboxStatus};
 use outbox_tests::Temporary;
 use outbox_tests::core_data::{CREATED, CoreData, OldEvent, entity_id, event_id};
 

@@ -5,8 +5,9 @@ use std::borrow::Cow;
 use std::sync::Mutex;
 use std::time::Duration;
 
+use outbox_runtime::support::AsUserId;
 use outbox_runtime::{
-    AsUserId, Enqueue, EnqueueError, EntityId, EventSink, NewEvent, Operation, OutboxEntity,
+    Enqueue, EnqueueError, EntityId, EventSink, NewEvent, Operation, OutboxEntity,
 };
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::json;

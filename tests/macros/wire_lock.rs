@@ -8,8 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use outbox_runtime::RawMetadata;
 use outbox_runtime::prelude::*;
-use outbox_runtime::{EntityOptions, RawMetadata};
+use outbox_runtime::support::EntityOptions;
 use outbox_testing::wire_lock::{
     self, Difference, EventShapes, FILE_NAME, Finding, WireLockError, check, update,
 };

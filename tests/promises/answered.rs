@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_runtime::{BoxError, Clock, Processor, SignOut, StoreErrorKind, prelude::*};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{Clock, Processor, SignOut, StoreErrorKind, prelude::*};
 use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Note, Remote, enqueue, note, on_each_store, start, start_with, within};
 use tokio::sync::watch;

@@ -3,7 +3,8 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use outbox_runtime::rusqlite::{Connection, TransactionBehavior};
-use outbox_runtime::{BatchSink, EnqueueError, Enqueued, MemoryStore, enqueue_all, prelude::*};
+use outbox_runtime::store::BatchSink;
+use outbox_runtime::{EnqueueError, Enqueued, MemoryStore, enqueue_all, prelude::*};
 use outbox_tests::{Note, Temporary, note, note_of, start};
 use uuid::Uuid;
 

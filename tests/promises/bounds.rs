@@ -5,9 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Settlement};
 use outbox_runtime::{
-    Charge, ClaimRequest, Clock, DeadReason, Disposition, EnqueueError, NewEvent, OutboxEntity,
-    Processor, RawMetadata, Rescued, Settlement, StoreErrorKind, enqueue_all, prelude::*,
+    Charge, Clock, DeadReason, EnqueueError, NewEvent, OutboxEntity, Processor, RawMetadata,
+    StoreErrorKind, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, note_of, on_each_store, within};
@@ -108,7 +109,8 @@ async fn large_rows_are_claimed_in_small_batches_and_too_large_ones_die_unread()
         if claims.is_empty() {
             break;
         }
-        let size = |claim: &outbox_runtime::Claim| claim.event.metadata.as_ref().unwrap().len();
+        let size =
+            |claim: &outbox_runtime::store::Claim| claim.event.metadata.as_ref().unwrap().len();
         let loaded: usize = claims.iter().map(size).sum();
         assert!(loaded < ClaimRequest::MAX_METADATA_BYTES + 7 * MIB);
         sizes.push(claims.len());
@@ -375,7 +377,7 @@ async fn a_rescue_reaches_expired_leases_behind_many_live_ones() {
 
     // The same for clean-up: the young events are newer than the old ones, which fill more than one
     // batch.
-    let complete = |claims: &[outbox_runtime::Claim]| {
+    let complete = |claims: &[outbox_runtime::store::Claim]| {
         let settlements = claims.iter().map(|claim| Settlement {
             lease: claim.lease,
             disposition: Disposition::Complete,
@@ -408,7 +410,7 @@ fn an_error_text_is_cut_at_a_character_and_fits() {
             store.mark_as_failed(&claim.lease, &text).await.unwrap();
             let failed = store.fetch_event(created.id).await.unwrap().unwrap();
             let kept = failed.error_message.unwrap();
-            let most = outbox_runtime::MAX_MESSAGE_BYTES;
+            let most = outbox_runtime::store::MAX_MESSAGE_BYTES;
             assert!((most - 6..=most).contains(&kept.len()), "{}", kept.len());
             assert!(text.starts_with(kept.strip_suffix('…').unwrap()));
         }
@@ -420,7 +422,7 @@ fn an_error_text_at_the_limit_is_kept_whole() {
     on_each_store(|store, _| async move {
         let created = enqueue(&store, note(1).enqueue_sync()).await;
         let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
-        let text = "x".repeat(outbox_runtime::MAX_MESSAGE_BYTES);
+        let text = "x".repeat(outbox_runtime::store::MAX_MESSAGE_BYTES);
         store.mark_as_failed(&claim.lease, &text).await.unwrap();
         let failed = store.fetch_event(created.id).await.unwrap().unwrap();
         assert_eq!(failed.error_message, Some(text));

@@ -6,10 +6,8 @@ use std::pin::pin;
 use std::task::Poll;
 use std::time::Duration;
 
-use outbox_runtime::{
-    ClaimRequest, Disposition, Flushed, HandlerSet, MemoryStore, Processor, Settled, Settlement,
-    prelude::*,
-};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::{Flushed, HandlerSet, MemoryStore, Processor, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, within};
 

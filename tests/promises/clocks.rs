@@ -7,7 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use outbox_runtime::{Clock, Sleep, prelude::*};
+use outbox_runtime::store::Sleep;
+use outbox_runtime::{Clock, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, start, start_with, unknown, within};
 

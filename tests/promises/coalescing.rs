@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Coalesce, DeadReason, Disposition, Enqueued, EntityOptions,
-    NewEvent, Processor, RawMetadata, Settled, Settlement, WaitsFor,
+    Clock, Coalesce, DeadReason, Enqueued, NewEvent, Processor, RawMetadata, WaitsFor,
 };
 use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
 

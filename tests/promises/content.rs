@@ -232,8 +232,8 @@ impl OutboxEntity for Tagged {
     type Metadata = HashMap<String, i64>;
 
     const EVENT_TYPE: &'static str = "tagged";
-    const OPTIONS: outbox_runtime::EntityOptions =
-        outbox_runtime::EntityOptions::new("tagged").with_coalesce(Coalesce::Latest);
+    const OPTIONS: outbox_runtime::support::EntityOptions =
+        outbox_runtime::support::EntityOptions::new("tagged").with_coalesce(Coalesce::Latest);
 
     fn entity_id(&self) -> EntityId {
         1.into()

@@ -3,9 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::store::{Disposition, Settlement};
 use outbox_runtime::{
-    DeadLetters, DeadReason, Disposition, ExportError, NewEvent, RawMetadata, Settlement,
-    StoreErrorKind, prelude::*,
+    DeadLetters, DeadReason, ExportError, NewEvent, RawMetadata, StoreErrorKind, prelude::*,
 };
 use outbox_tests::on_each_store;
 

@@ -6,8 +6,9 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{ClaimRequest, LeaseToken, ProcessState, Rescued, Settled, prelude::*};
+use outbox_runtime::store::{ClaimRequest, LeaseToken, ProcessState, Rescued, Settled};
 use outbox_tests::{enqueue, note, start, within};
 use uuid::Uuid;
 

@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement, SqliteStoreBuilder};
+use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
-    BuildError, ClaimRequest, Clock, Disposition, EntityOptions, Flushed, HandlerSet, MemoryStore,
-    OutboxEventHandler, Processor, RawMetadata, Settlement, SqliteStoreBuilder, WaitsFor,
-    async_trait, prelude::*,
+    BuildError, Clock, Flushed, HandlerSet, MemoryStore, OutboxEventHandler, Processor,
+    RawMetadata, WaitsFor, async_trait, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{
@@ -62,7 +63,8 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 #[tokio::test]
 async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
     // `single_process` turns the file watch off: only the other store itself can wake the run.
-    let temporary = Temporary::open_with(outbox_runtime::SqliteStoreBuilder::single_process).await;
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
     let other = SqliteStore::builder(&temporary.path).single_process();
     let other = other.open().await.unwrap();
     let (mut remote, running) = start(&temporary.store);

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Selector, Settled, Settlement};
 use outbox_runtime::{
-    ClaimRequest, DeadReason, Disposition, EnqueueError, NewEvent, Refusal, RefusalClass, Rescued,
-    Selector, Settled, Settlement, enqueue_all, prelude::*,
+    DeadReason, EnqueueError, NewEvent, Refusal, RefusalClass, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, on_each_store};

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use outbox_runtime::store::ClaimRequest;
 use outbox_runtime::{
-    ClaimRequest, Durability, NewEvent, Processor, RawMetadata, SignOut, WaitsFor, enqueue_all,
-    prelude::*,
+    Durability, NewEvent, Processor, RawMetadata, SignOut, WaitsFor, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Broken, Flaw, Note, Temporary, enqueue, note_of, on_each_store, within};

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{ClaimRequest, Clock, StoreErrorKind, prelude::*};
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::{Clock, StoreErrorKind, prelude::*};
 use outbox_testing::{Fault, FaultRates, FaultStore, ManualClock, SeededRng, StoreCall};
 use outbox_tests::{enqueue, note, on_each_store, within};
 

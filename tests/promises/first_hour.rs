@@ -123,7 +123,7 @@ async fn a_refused_event_returned_by_a_transaction_rolls_back_the_entity() {
             .transaction(|tx| {
                 tx.execute(INSERT, [])?;
                 let answer = too_large().enqueue_create().on(tx);
-                Ok(answer.map_err(outbox_runtime::BoxError::from))
+                Ok(answer.map_err(outbox_runtime::store::BoxError::from))
             })
             .await,
     );

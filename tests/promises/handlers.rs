@@ -7,7 +7,8 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_runtime::{Clock, HandlerSet, MAX_MESSAGE_BYTES, Processor, async_trait, prelude::*};
+use outbox_runtime::store::MAX_MESSAGE_BYTES;
+use outbox_runtime::{Clock, HandlerSet, Processor, async_trait, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Broken, Flaw, Log, Note, Temporary, enqueue, note, on_each_store, within};
 

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
-    Clock, DeadReason, EntityOptions, Flushed, Processor, RawMetadata, Running, StoreErrorKind,
-    prelude::*,
+    Clock, DeadReason, Flushed, Processor, RawMetadata, Running, StoreErrorKind, prelude::*,
 };
 use outbox_testing::{Fault, FaultStore, ManualClock, StoreCall};
 use outbox_tests::{Remote, enqueue, note, on_each_store, start_with, within};

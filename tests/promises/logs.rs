@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::store::SystemClock;
 use outbox_runtime::{
-    Coalesce, DeadLetters, DeadReason, NewEvent, RawMetadata, SystemClock, async_trait, prelude::*,
+    Coalesce, DeadLetters, DeadReason, NewEvent, RawMetadata, async_trait, prelude::*,
 };
 use outbox_tests::{
     Broken, Flaw, Log, Note, Temporary, enqueue, note, start, start_all_users, within,

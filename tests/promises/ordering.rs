@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Flushed, MAX_MESSAGE_BYTES, NewEvent, OnDead, Order, WaitsFor, prelude::*};
+use outbox_runtime::store::MAX_MESSAGE_BYTES;
+use outbox_runtime::{Flushed, NewEvent, OnDead, Order, WaitsFor, prelude::*};
 use outbox_tests::{
     enqueue, note, note_of, on_each_store, start, start_all_users, start_with, within,
 };

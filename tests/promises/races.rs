@@ -3,10 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::{
-    Claim, ClaimRequest, Disposition, EnqueueError, NewEvent, RawMetadata, Settled, Settlement,
-    StoreErrorKind, prelude::*,
-};
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::{EnqueueError, NewEvent, RawMetadata, StoreErrorKind, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, enqueue, note, on_each_store, start, within};
 

@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::{
-    BuildError, Charge, Clock, EntityOptions, Processor, RetryPolicy, Revision, SignOut,
-    SqliteStoreBuilder, prelude::*,
-};
+use outbox_runtime::store::{Revision, SqliteStoreBuilder};
+use outbox_runtime::support::EntityOptions;
+use outbox_runtime::{BuildError, Charge, Clock, Processor, RetryPolicy, SignOut, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};
 

@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
-use outbox_runtime::{
-    BoxError, Charge, HandlerSet, NewEvent, RawMetadata, Redaction, RetryPolicy, prelude::*,
-};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::support::Redaction;
+use outbox_runtime::{Charge, HandlerSet, NewEvent, RawMetadata, RetryPolicy, prelude::*};
 use outbox_tests::{Log, enqueue, on_each_store};
 use serde::{Deserialize, Serialize};
 

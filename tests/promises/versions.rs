@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::{DeadReason, DecodeError, EntityOptions, NewEvent, RawMetadata};
+use outbox_runtime::support::EntityOptions;
+use outbox_runtime::{DeadReason, DecodeError, NewEvent, RawMetadata};
 use outbox_tests::{enqueue, on_each_store, within};
 use serde::{Deserialize, Serialize};
 use serde_json::json;

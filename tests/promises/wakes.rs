@@ -7,7 +7,7 @@ use std::sync::Arc;
 use loom::future::block_on;
 use loom::sync::Mutex;
 use loom::sync::atomic::{AtomicUsize, Ordering};
-use outbox_runtime::Revision;
+use outbox_runtime::store::Revision;
 
 use self::signal::Signal;
 

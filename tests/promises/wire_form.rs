@@ -154,7 +154,7 @@ async fn every_event_survives_a_round_trip() {
         store.create_event(event).await.unwrap();
     }
     clock.advance(std::time::Duration::from_micros(1_234_567));
-    let request = outbox_runtime::ClaimRequest::new(9, std::time::Duration::from_secs(60));
+    let request = outbox_runtime::store::ClaimRequest::new(9, std::time::Duration::from_secs(60));
     let claims = store.claim(&request).await.unwrap();
     for claim in claims {
         let text = serde_json::to_string(&claim.event).unwrap();

@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::{
+    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, Rescued, Revision, Settled,
+    Settlement, SystemClock,
+};
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Disposition, EntityId, Exchange, Lease, LeaseToken, MemoryStore,
-    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Rescued,
-    Revision, Settled, Settlement, StoreError, StoreErrorKind, SystemClock, async_trait,
+    Clock, EntityId, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics,
+    OutboxStatus, StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.

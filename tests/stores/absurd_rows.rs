@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, Outcome, Settlement};
 use outbox_runtime::{
-    ClaimRequest, Clock, DeadLetters, Disposition, EnqueueError, NewEvent, Outcome, RawMetadata,
-    RetryPolicy, Settlement, prelude::*,
+    Clock, DeadLetters, EnqueueError, NewEvent, RawMetadata, RetryPolicy, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_all_users, within};

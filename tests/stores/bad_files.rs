@@ -355,7 +355,7 @@ async fn a_running_program_stops_writing_after_a_newer_one_changed_the_schema() 
     let conn = temporary.connect();
     conn.execute_batch("INSERT INTO outbox_schema VALUES (99, 'later')")
         .unwrap();
-    let request = outbox_runtime::ClaimRequest::new(1, SOON);
+    let request = outbox_runtime::store::ClaimRequest::new(1, SOON);
     let refused = store.claim(&request).await.unwrap_err();
     assert_eq!(refused.kind(), StoreErrorKind::SchemaTooNew);
     assert!(!refused.is_transient() && !refused.outcome_unknown());

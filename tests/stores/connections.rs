@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
-use outbox_runtime::{EnqueueError, SqliteStoreBuilder, StoreErrorKind};
+use outbox_runtime::store::SqliteStoreBuilder;
+use outbox_runtime::{EnqueueError, StoreErrorKind};
 use outbox_tests::{Temporary, foreign_params, note, start, within};
 
 /// An `on_connect` hook that counts connections, and fails if it runs twice on one: a temporary

@@ -6,10 +6,12 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use outbox_runtime::store::{
+    ClaimRequest, Disposition, EventTypes, Settlement, SqliteStoreBuilder,
+};
 use outbox_runtime::{
-    ClaimRequest, Coalesce, DeadLetters, DeadReason, Disposition, EnqueueError, EntityId,
-    EventTypes, ExportError, NewEvent, RawMetadata, Settlement, SignOut, SqliteStoreBuilder,
-    prelude::*,
+    Coalesce, DeadLetters, DeadReason, EnqueueError, EntityId, ExportError, NewEvent, RawMetadata,
+    SignOut, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_testing::wire_lock::{self, WireLockError};

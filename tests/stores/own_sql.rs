@@ -4,9 +4,8 @@
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::{params_from_iter, types::Value};
-use outbox_runtime::{
-    ClaimRequest, Clock, Disposition, EventTypes, NewEvent, Order, Settled, Settlement, prelude::*,
-};
+use outbox_runtime::store::{ClaimRequest, Disposition, EventTypes, Settled, Settlement};
+use outbox_runtime::{Clock, NewEvent, Order, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, foreign_params, on_each_store};
 use uuid::Uuid;

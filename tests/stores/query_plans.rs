@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{
+    ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
+};
 use outbox_runtime::{
-    ClaimOrder, ClaimRequest, Coalesce, Disposition, EventTypes, NewEvent, OnDead, Order, Refusal,
-    RefusalClass, Selector, Settlement, enqueue_all, prelude::*,
+    Coalesce, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
 };
 use outbox_tests::core_data::{CoreData, OldEvent};
 use outbox_tests::{Temporary, note, note_of};
@@ -268,7 +270,7 @@ async fn import(store: &SqliteStore) {
 #[tokio::test]
 async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
     let temporary =
-        Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
     for (user, count) in [("a", 2), ("b", 30), ("c", 2)] {
         let notes: Vec<_> = (0..count).map(|id| note_of(user, id)).collect();
@@ -293,7 +295,7 @@ async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
 #[tokio::test]
 async fn no_statement_scans_the_table_and_none_on_the_path_of_an_event_sorts() {
     let temporary =
-        Temporary::open_with(outbox_runtime::SqliteStoreBuilder::count_statements).await;
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
     exercise(&temporary.store).await;
     let conn = temporary.connect();
     let texts = temporary.store.statements().texts();

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{ClaimRequest, SqliteStoreBuilder};
 use outbox_runtime::{
-    ClaimRequest, EnqueueError, Health, SqliteStoreBuilder, StoreErrorKind, TransactionError,
-    TroubleKind, enqueue_all,
+    EnqueueError, Health, StoreErrorKind, TransactionError, TroubleKind, enqueue_all,
 };
 use outbox_tests::{Temporary, note, start, within};
 

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, ErrorCode, Savepoint};
+use outbox_runtime::store::{BoxError, ClaimRequest};
 use outbox_runtime::{
-    BoxError, ClaimRequest, Durability, EnqueueError, ExportError, SignOut, StoreError,
-    StoreErrorKind, TransactionError, enqueue_all,
+    Durability, EnqueueError, ExportError, SignOut, StoreError, StoreErrorKind, TransactionError,
+    enqueue_all,
 };
 use outbox_tests::{Temporary, note, start, within};
 use tokio::runtime::Handle;

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{
-    ClaimRequest, Clock, Coalesce, DeadReason, Disposition, NewEvent, Operation, OutboxStatistics,
-    Settlement, enqueue_all, prelude::*,
+    Clock, Coalesce, DeadReason, NewEvent, Operation, OutboxStatistics, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, foreign_params, note, note_of};

@@ -6,9 +6,8 @@ use fitiq_core::cli::Ground;
 use fitiq_core::{LocalId, UserId};
 use outbox_import::ImportReport;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{
-    BoxError, BuildError, OutboxRepository, Processor, SqliteStore, TransactionError,
-};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{BuildError, OutboxRepository, Processor, SqliteStore, TransactionError};
 
 use crate::entities::Record;
 use crate::events::FitiqEvent;

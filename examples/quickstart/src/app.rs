@@ -1,8 +1,8 @@
 //! The app: its entity, the table that it lives in, and the set of events that it sends.
 
-use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, Row, types::Type};
+use outbox_runtime::store::BoxError;
 use uuid::Uuid;
 
 /// How somebody felt at a moment.

@@ -1,8 +1,9 @@
 //! From the file into the app: each line is saved, enqueued and ticked off in one transaction.
 
 use anyhow::{Context, bail};
+use outbox_runtime::SqliteStore;
 use outbox_runtime::rusqlite::{self, Connection};
-use outbox_runtime::{BoxError, SqliteStore};
+use outbox_runtime::store::BoxError;
 use thiserror::Error;
 use tokio::sync::watch;
 

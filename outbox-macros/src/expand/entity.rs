@@ -47,11 +47,11 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
-    //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
-    //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
-    //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
+    //         const OPTIONS: _outbox::support::EntityOptions = _outbox::support::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const SENSITIVE: _outbox::support::Sensitive = _outbox::support::Sensitive::Nothing;
+    //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id) }
     //         fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output { .. }
-    //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
+    //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::support::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
     //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
@@ -63,15 +63,15 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
 
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
 
-            const OPTIONS: _outbox::EntityOptions = #options;
+            const OPTIONS: _outbox::support::EntityOptions = #options;
 
-            const SENSITIVE: _outbox::Sensitive = #sensitive;
+            const SENSITIVE: _outbox::support::Sensitive = #sensitive;
 
             fn entity_id(&self) -> _outbox::EntityId {
                 #entity_id
             }
 
-            fn inspect_id_type<__I: _outbox::InspectIdType>(__inspect: __I) -> __I::Output {
+            fn inspect_id_type<__I: _outbox::support::InspectIdType>(__inspect: __I) -> __I::Output {
                 #inspect_id
             }
 
@@ -107,6 +107,6 @@ fn inspect_id(field: &Member<'_>) -> TokenStream {
 /// A field through a conversion trait, spanned so that a type without the conversion is underlined itself.
 fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
     let Member { ident, ty, .. } = field;
-    // Output: <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id)
-    quote_spanned!(super::at(ty.span())=> <#ty as _outbox::#conversion>::#method(&self.#ident))
+    // Output: <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id)
+    quote_spanned!(super::at(ty.span())=> <#ty as _outbox::support::#conversion>::#method(&self.#ident))
 }

@@ -10,14 +10,17 @@ use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // where its changes go
 mod id; // which entity, and whose
-mod inspect; // the types behind an entity or a set, for tools
+mod inspect; // the type of its ids, for tools
 mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
+mod set; // a set of events and its entities, for tools
 
 pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
-pub use self::inspect::{EventSet, InspectIdType, VisitEntities};
+pub use self::inspect::InspectIdType;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
+pub use self::set::{EventSet, VisitEntities};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -93,7 +96,8 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// ```
     /// # use std::borrow::Cow;
-    /// # use outbox_runtime::{EntityId, EntityOptions, OutboxEntity, RawMetadata, ReadVersion};
+    /// # use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+    /// # use outbox_runtime::support::{EntityOptions, ReadVersion};
     /// # use serde::{Deserialize, Serialize};
     /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
     /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }

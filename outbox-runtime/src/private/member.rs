@@ -8,9 +8,9 @@ use serde::ser::{Error as _, Serializer};
 
 use super::set::{Tagged, serialize_tagged};
 use crate::entity::{OutboxEntity, VisitEntities};
-use crate::event::{Event, OutboxEvent};
+use crate::event::{Event, OutboxEvent, decode};
 use crate::handler::{HandlerError, SharedHandlers};
-use crate::metadata::{self, DecodeError};
+use crate::metadata::DecodeError;
 
 /// What a set does with an entity: `Member::<MoodEntry>::event(record)`.
 ///
@@ -42,7 +42,7 @@ impl<E: OutboxEntity> Member<E> {
         record: &OutboxEvent,
         variant: impl FnOnce(E::Metadata) -> V,
     ) -> Result<V, DecodeError> {
-        metadata::decode::<E>(record).map(variant)
+        decode::<E>(record).map(variant)
     }
 
     /// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.

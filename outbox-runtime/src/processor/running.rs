@@ -9,10 +9,11 @@ use crate::cancel::Cancel;
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::warn;
 
-use super::Shared;
-use super::health::{Ending, Health};
+use super::command::Command;
+use super::ending::{Ending, Stopped};
+use super::health::Health;
 use super::nudges::Nudges;
-use super::run::Command;
+use super::shared::Shared;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
@@ -45,16 +46,6 @@ pub(super) struct Inner {
     pub(super) ending: watch::Receiver<Option<Ending>>,
     pub(super) stop: Cancel,
     pub(super) hurry: Cancel,
-}
-
-/// What a stop found under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// Handlers that answered while it waited for them.
-    pub finished: usize,
-    /// Handlers that did not answer in time. Their events were given back, without a counted attempt.
-    pub given_back: usize,
 }
 
 impl Running {

@@ -5,11 +5,11 @@ use super::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::ClaimRequest;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::Disposition;
 use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use outbox_runtime::{EntityId, Order};
 

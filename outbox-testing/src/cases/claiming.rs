@@ -8,9 +8,9 @@ use super::{
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
-use outbox_runtime::{ClaimRequest, EventTypes};
+use outbox_runtime::store::Disposition;
+use outbox_runtime::store::{ClaimRequest, EventTypes};
 use outbox_runtime::{Operation, OutboxStatus, Refusal, RefusalClass};
 
 pub async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(

@@ -5,16 +5,16 @@ use super::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Claim;
 use outbox_runtime::Clock;
-use outbox_runtime::DeleteUnit;
 use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::RetryPolicy;
 use outbox_runtime::StoreErrorKind;
+use outbox_runtime::store::Claim;
+use outbox_runtime::store::DeleteUnit;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{Coalesce, EntityId, Order};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
-use outbox_runtime::{Disposition, Settled};
 
 pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;

@@ -3,8 +3,8 @@
 use super::{LEASE, Store, claim, claim_one, create, entities, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::NewEvent;
-use outbox_runtime::{Claim, ClaimRequest, LeaseToken};
-use outbox_runtime::{Disposition, Settled, Settlement};
+use outbox_runtime::store::{Claim, ClaimRequest, LeaseToken};
+use outbox_runtime::store::{Disposition, Settled, Settlement};
 use outbox_runtime::{Operation, OutboxStatus};
 
 fn completed(claim: &Claim) -> Settlement {

@@ -6,11 +6,11 @@ use super::{
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::Disposition;
 use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
 use outbox_runtime::{Operation, OutboxEvent, OutboxStatus};
 

@@ -13,9 +13,9 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::NewEvent;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::RawMetadata;
-use outbox_runtime::{Claim, ClaimRequest};
+use outbox_runtime::store::{Claim, ClaimRequest};
+use outbox_runtime::store::{Disposition, Settled, Settlement};
 use outbox_runtime::{DeadReason, Operation, OutboxEvent};
-use outbox_runtime::{Disposition, Settled, Settlement};
 
 mod asking;
 mod claiming;

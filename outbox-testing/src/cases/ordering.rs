@@ -8,14 +8,14 @@ use super::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Claim;
 use outbox_runtime::Clock;
 use outbox_runtime::NewEvent;
-use outbox_runtime::Rescued;
 use outbox_runtime::StoreErrorKind;
 use outbox_runtime::WaitsFor;
+use outbox_runtime::store::Claim;
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
-use outbox_runtime::{Disposition, Settled};
 use outbox_runtime::{EntityId, OnDead, Order};
 
 fn ids(claims: &[Claim]) -> Vec<Uuid> {

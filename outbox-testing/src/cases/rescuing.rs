@@ -9,9 +9,9 @@ use super::{
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Rescued;
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
-use outbox_runtime::{Disposition, Settled};
 
 pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
     store: Store<'_>,

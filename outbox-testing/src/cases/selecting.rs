@@ -6,9 +6,9 @@ use super::{LEASE, SECOND, Store, claim_one, create, entities, event, fetch, giv
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::Disposition;
 use outbox_runtime::NewEvent;
-use outbox_runtime::{ClaimOrder, ClaimRequest, EventTypes, Selector};
+use outbox_runtime::store::Disposition;
+use outbox_runtime::store::{ClaimOrder, ClaimRequest, EventTypes, Selector};
 use outbox_runtime::{Operation, OutboxEvent};
 
 /// One event each of two types, to two destinations or none, of two users: the entity tells which.

@@ -9,10 +9,10 @@ use super::{
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
-use outbox_runtime::LeaseToken;
-use outbox_runtime::Rescued;
+use outbox_runtime::store::LeaseToken;
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxStatus, Refusal, RefusalClass};
-use outbox_runtime::{Disposition, Settled};
 
 pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
     store: Store<'_>,

@@ -4,7 +4,7 @@ use super::{LEASE, Store, claim, complete, create, entities, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
-use outbox_runtime::{Claim, ClaimRequest, EventTypes};
+use outbox_runtime::store::{Claim, ClaimRequest, EventTypes};
 use outbox_runtime::{Operation, OutboxEvent};
 
 fn note_of(user: &str, entity: i64) -> NewEvent {

@@ -2,10 +2,10 @@
 
 use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::ClaimRequest;
 use outbox_runtime::Clock;
 use outbox_runtime::OutboxStatus;
-use outbox_runtime::{Disposition, Settlement};
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::{Disposition, Settlement};
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 
 pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(

@@ -8,11 +8,11 @@ use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
 use outbox_runtime::Coalesce;
 use outbox_runtime::NewEvent;
-use outbox_runtime::Rescued;
-use outbox_runtime::{
+use outbox_runtime::store::Rescued;
+use outbox_runtime::store::{
     Cause, Disposition, LeaseChange, Place, Settled, Settlement, TRANSITIONS, Transition,
 };
-use outbox_runtime::{Lease, LeaseToken};
+use outbox_runtime::store::{Lease, LeaseToken};
 use outbox_runtime::{Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 
 const CAUSES: [Cause; 15] = [

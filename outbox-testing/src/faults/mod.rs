@@ -9,11 +9,12 @@ use async_trait::async_trait;
 use self::plan::Plan;
 use crate::SeededRng;
 use outbox_runtime::__private::clock;
-use outbox_runtime::ClaimRequest;
 use outbox_runtime::Clock;
-use outbox_runtime::Settlement;
+use outbox_runtime::OutboxRepository;
 use outbox_runtime::StoreError;
-use outbox_runtime::{Exchange, OutboxRepository, Revision};
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::Settlement;
+use outbox_runtime::store::{Exchange, Revision};
 
 mod calls; // the calls of a store
 mod plan; // which faults come when

@@ -15,8 +15,8 @@ use outbox_runtime::Clock;
 use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::OnDead;
-use outbox_runtime::{Cause, Disposition, Settled, Settlement, Transition};
-use outbox_runtime::{Claim, Lease};
+use outbox_runtime::store::{Cause, Disposition, Settled, Settlement, Transition};
+use outbox_runtime::store::{Claim, Lease};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
 
 /// A handle; clones write into the same ledger.

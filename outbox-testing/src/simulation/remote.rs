@@ -12,8 +12,8 @@ use super::ledger::Ledger;
 use super::outage::Outage;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
-use outbox_runtime::BoxError;
 use outbox_runtime::Clock;
+use outbox_runtime::store::BoxError;
 use outbox_runtime::{Delivery, DeliveryError};
 use outbox_runtime::{Operation, OutboxEvent};
 

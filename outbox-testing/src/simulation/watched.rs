@@ -9,13 +9,14 @@ use tokio::sync::watch;
 use super::ledger::{Ledger, Since};
 use super::report::Invariant;
 use outbox_runtime::Clock;
-use outbox_runtime::EntityOptions;
+use outbox_runtime::OutboxRepository;
 use outbox_runtime::StoreError;
-use outbox_runtime::{Claim, ClaimRequest};
-use outbox_runtime::{Exchange, OutboxRepository, Revision};
+use outbox_runtime::store::{Claim, ClaimRequest};
+use outbox_runtime::store::{Exchange, Revision};
+use outbox_runtime::store::{Settled, Settlement};
+use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{HandlerError, OutboxEventHandler};
 use outbox_runtime::{OutboxEvent, OutboxStatus};
-use outbox_runtime::{Settled, Settlement};
 
 /// All rows of a store, in `seq` order.
 pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent>, StoreError> {

@@ -6,8 +6,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::id_type::{EntityIdType, IdTypeOf};
 use super::shape::Shape;
-use outbox_runtime::{EventSet, Order, OutboxEntity, VisitEntities};
-use outbox_runtime::{OlderMetadata, ReadVersion, UpcastTo};
+use outbox_runtime::support::{EventSet, VisitEntities};
+use outbox_runtime::support::{OlderMetadata, ReadVersion, UpcastTo};
+use outbox_runtime::{Order, OutboxEntity};
 
 /// The shapes of an entity's metadata: the one that is written, and those of the older versions that are read.
 ///

@@ -7,7 +7,8 @@ use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use outbox_runtime::{EntityId, InspectIdType};
+use outbox_runtime::EntityId;
+use outbox_runtime::support::InspectIdType;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 

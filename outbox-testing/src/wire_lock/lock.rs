@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use outbox_runtime::EventSet;
+use outbox_runtime::support::EventSet;
 
 use super::difference::Difference;
 use super::error::{Finding, WireLockError};

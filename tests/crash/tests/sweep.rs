@@ -13,7 +13,7 @@ use outbox_crash::task::{Chore, Task};
 use outbox_crash::tools;
 use outbox_crash::verdict::{Circumstances, Verdict};
 use outbox_runtime::prelude::*;
-use outbox_runtime::{ClaimRequest, Disposition, Settlement};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_testing::ManualClock;
 
 /// All calls by which SQLite accesses a file, its locks and its bytes.

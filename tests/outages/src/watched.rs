@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use outbox_runtime::{
-    ClaimRequest, Clock, Exchange, OutboxRepository, Revision, Settlement, async_trait,
-};
+use outbox_runtime::store::{ClaimRequest, Exchange, Revision, Settlement};
+use outbox_runtime::{Clock, OutboxRepository, async_trait};
 use tokio::sync::watch;
 
 /// The store of a processor. Another store with threads of its own answers later, while nothing runs here.

@@ -12,10 +12,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::{
+    ClaimOrder, ClaimRequest, Disposition, Lease, Selector, Settled, Settlement,
+};
 use outbox_runtime::{
-    ClaimOrder, ClaimRequest, Clock, DeadReason, Disposition, Durability, EnqueueError, Lease,
-    MemoryStore, NewEvent, OutboxEvent, OutboxRepository, OutboxStatus, RawMetadata, Refusal,
-    RefusalClass, Selector, Settled, Settlement, StoreErrorKind,
+    Clock, DeadReason, Durability, EnqueueError, MemoryStore, NewEvent, OutboxEvent,
+    OutboxRepository, OutboxStatus, RawMetadata, Refusal, RefusalClass, StoreErrorKind,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Broken, Flaw, Temporary};
@@ -285,7 +287,7 @@ impl Tested {
         reference: &Reference,
         step: &Step,
     ) -> Answer {
-        let mut claimed = |claims: Vec<outbox_runtime::Claim>| {
+        let mut claimed = |claims: Vec<outbox_runtime::store::Claim>| {
             leases.extend(claims.iter().map(|claim| claim.lease));
             Answer::Claimed(claims.iter().map(|claim| id(claim.event.id)).collect())
         };

@@ -3,9 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use outbox_runtime::{
-    ClaimOrder, Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatus, TRANSITIONS,
-};
+use outbox_runtime::store::{ClaimOrder, TRANSITIONS};
+use outbox_runtime::{Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatus};
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 

@@ -3,7 +3,8 @@
 use fitiq_core::{LocalId, UserId};
 use outbox_import::{ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow};
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, NewEvent, Operation, OutboxEntity, RawMetadata};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{NewEvent, Operation, OutboxEntity, RawMetadata};
 use uuid::Uuid;
 
 use super::payload::{Understood, understand};

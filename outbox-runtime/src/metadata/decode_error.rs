@@ -1,55 +1,11 @@
-//! From a row to typed metadata: the only way, whatever version wrote it.
+//! Why a row cannot be read as its type, without the value that was found.
 
+use serde::de::DeserializeOwned;
 use thiserror::Error;
 
 use super::field_names::field_names;
 use super::raw::RawMetadata;
-use super::upcast::{OlderMetadata, ReadVersion, UpcastTo};
-use crate::entity::OutboxEntity;
-use crate::event::OutboxEvent;
 use crate::redaction::{Sensitive, path_at};
-
-/// Reads the metadata of a row that is known to be of this entity, and leaves the row to be dead-lettered if need be.
-///
-/// # Errors
-///
-/// [`DecodeError`] where it is missing, damaged, of another shape or of a version that this program does not read.
-pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
-    let event_type = || record.event_type.clone();
-    let raw = record
-        .metadata
-        .as_ref()
-        .ok_or_else(|| DecodeError::Missing {
-            event_type: event_type(),
-        })?;
-    let (found, known) = (record.metadata_version, E::OPTIONS.metadata_version());
-    let read = if found == known {
-        raw.decode()
-    } else if found > known {
-        return Err(DecodeError::NewerVersion {
-            event_type: event_type(),
-            found,
-            known,
-        });
-    } else {
-        E::upcast(found, Upcasting(raw)).ok_or_else(|| DecodeError::UnknownVersion {
-            event_type: event_type(),
-            found,
-        })?
-    };
-    read.map_err(|error| DecodeError::metadata(&record.event_type, raw, &error, Sight::of::<E>()))
-}
-
-/// Reads a row as what its version was, and makes the newest of it.
-struct Upcasting<'a>(&'a RawMetadata);
-
-impl<M> ReadVersion<M> for Upcasting<'_> {
-    type Output = Result<M, serde_json::Error>;
-
-    fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output {
-        self.0.decode::<T>().map(T::upcast)
-    }
-}
 
 /// A row could not be read as the entity's event.
 ///
@@ -155,14 +111,14 @@ pub(crate) enum Sight {
 }
 
 impl Sight {
-    /// What errors about the metadata of an entity may show.
-    pub(crate) fn of<E: OutboxEntity>() -> Self {
-        let shown: &[&str] = match E::SENSITIVE {
+    /// What errors about metadata of this type may show, of which `sensitive` is hidden.
+    pub(crate) fn of<M: DeserializeOwned>(sensitive: Sensitive) -> Self {
+        let shown: &[&str] = match sensitive {
             Sensitive::Nothing => return Self::All,
             Sensitive::AllBut(shown) => shown,
             Sensitive::ByHand => &[],
         };
-        let named = field_names::<E::Metadata>().unwrap_or_default();
+        let named = field_names::<M>().unwrap_or_default();
         Self::Places { shown, named }
     }
 
