@@ -1,6 +1,6 @@
 //! A handler's answer counts, even if the run has not processed it yet: at a sign-out, a stop, a
-//! suspension, and after a lease has ended. Before they return, these operations also end everything
-//! still in progress, credential refreshes included.
+//! suspension, and after a lease has ended. Before they return, these operations also end all work
+//! in progress, credential refreshes included.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
