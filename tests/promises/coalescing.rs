@@ -14,7 +14,7 @@ use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
     Clock, Coalesce, DeadReason, Enqueued, NewEvent, Processor, RawMetadata, WaitsFor,
 };
-use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
+use outbox_tests::{Remote, Temporary, enqueue, foreign_insert, on_each_store};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -416,8 +416,8 @@ async fn repeating_a_cancelled_creation_or_its_deletion_reports_the_same_result(
 
 fn run_by_an_unknown_driver(conn: &Connection, change: Enqueue) -> usize {
     let event = change.into_event().unwrap();
-    let values = foreign_params(&event);
-    conn.execute(event.insert_sql(), values).unwrap()
+    let (sql, values) = foreign_insert(&event);
+    conn.execute(sql, values).unwrap()
 }
 
 #[tokio::test]

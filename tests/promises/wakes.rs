@@ -12,7 +12,7 @@ use outbox_runtime::store::Revision;
 use self::signal::Signal;
 
 /// The runtime's own source file, with the model's mutex.
-#[path = "../../outbox-runtime/src/store/signal.rs"]
+#[path = "../../outbox-runtime/src/store/kit/signal.rs"]
 mod signal;
 
 /// A store that makes one more event claimable with each of its commits, and a processor that takes

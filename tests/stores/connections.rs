@@ -10,7 +10,7 @@ use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
 use outbox_runtime::store::SqliteStoreBuilder;
 use outbox_runtime::{EnqueueError, StoreErrorKind};
-use outbox_tests::{Temporary, foreign_params, note, start, within};
+use outbox_tests::{Temporary, foreign_insert, note, start, within};
 
 /// An `on_connect` hook that counts connections, and fails if it runs twice on one: a temporary
 /// table must be new.
@@ -183,8 +183,8 @@ async fn commits_of_others_are_noticed_in_a_non_utf8_folder() {
     let (mut remote, running) = start(&store);
     assert!(remote.is_quiet());
     let event = note(3).enqueue_sync().into_event().unwrap();
-    let params = foreign_params(&event);
-    conn.execute(event.insert_sql(), params).unwrap();
+    let (sql, params) = foreign_insert(&event);
+    conn.execute(sql, params).unwrap();
     let call = remote.next().await;
     assert_eq!(call.id(), 3);
     call.ok();
