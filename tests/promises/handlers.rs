@@ -112,7 +112,7 @@ fn an_error_that_cannot_be_displayed_is_a_counted_failure_and_the_run_goes_on() 
     on_each_store(|store, _| async move {
         let retry = |error: fn() -> Untellable| move || Err(HandlerError::retry(error()));
         let message = failure_of(&store, retry(|| Untellable::Panics)).await;
-        assert_eq!(message, "the handler panicked: no words");
+        assert_eq!(message, "the handler panicked: a panic in Display");
         let message = failure_of(&store, retry(|| Untellable::Fails)).await;
         assert!(message.starts_with("the handler panicked: "), "{message}");
         let message = failure_of(&store, retry(|| Untellable::CausedByItself)).await;
