@@ -79,7 +79,7 @@ fn a_panic_with_any_payload_is_a_counted_failure_and_the_run_goes_on() {
 
 /// An error that cannot be displayed.
 #[derive(Debug)]
-enum Untellable {
+enum Undisplayable {
     /// Its `Display` panics.
     Panics,
     /// Its `Display` returns an error.
@@ -90,7 +90,7 @@ enum Untellable {
     NotUtf8,
 }
 
-impl fmt::Display for Untellable {
+impl fmt::Display for Undisplayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Panics => panic!("a panic in Display"),
@@ -101,7 +101,7 @@ impl fmt::Display for Untellable {
     }
 }
 
-impl Error for Untellable {
+impl Error for Undisplayable {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         matches!(self, Self::CausedByItself).then_some(self)
     }
@@ -110,15 +110,15 @@ impl Error for Untellable {
 #[test]
 fn an_error_that_cannot_be_displayed_is_a_counted_failure_and_the_run_goes_on() {
     on_each_store(|store, _| async move {
-        let retry = |error: fn() -> Untellable| move || Err(HandlerError::retry(error()));
-        let message = failure_of(&store, retry(|| Untellable::Panics)).await;
+        let retry = |error: fn() -> Undisplayable| move || Err(HandlerError::retry(error()));
+        let message = failure_of(&store, retry(|| Undisplayable::Panics)).await;
         assert_eq!(message, "the handler panicked: a panic in Display");
-        let message = failure_of(&store, retry(|| Untellable::Fails)).await;
+        let message = failure_of(&store, retry(|| Undisplayable::Fails)).await;
         assert!(message.starts_with("the handler panicked: "), "{message}");
-        let message = failure_of(&store, retry(|| Untellable::CausedByItself)).await;
+        let message = failure_of(&store, retry(|| Undisplayable::CausedByItself)).await;
         assert!(message.starts_with("again: again: "), "{message}");
         assert!(message.len() < MAX_MESSAGE_BYTES);
-        let message = failure_of(&store, retry(|| Untellable::NotUtf8)).await;
+        let message = failure_of(&store, retry(|| Undisplayable::NotUtf8)).await;
         assert_eq!(message, "\u{fffd}\u{fffd} cut \u{fffd}");
         let bytes = || {
             Err(HandlerError::retry(
