@@ -1,4 +1,4 @@
-//! What a newcomer sees first works as it stands.
+//! The README's first program works as printed.
 
 use std::io::{BufRead, BufReader};
 use std::path::Path;
@@ -13,7 +13,7 @@ fn file(name: &str) -> String {
 }
 
 #[test]
-fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
+fn the_first_program_of_the_readme_is_the_tested_one() {
     let readme = file("../README.md");
     let (_, block) = readme.split_once("```rust,no_run\n").unwrap();
     let (program, _) = block.split_once("```").unwrap();
@@ -25,9 +25,9 @@ fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
 }
 
 #[test]
-fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_ends_when_asked() {
+fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_stops_when_asked() {
     let folder = tempfile::tempdir().unwrap();
-    // Twice, as a newcomer runs it again.
+    // Twice: a newcomer runs it again.
     for run in 1..=2 {
         let mut program = Command::new(env!("CARGO_BIN_EXE_readme"))
             .current_dir(folder.path())
@@ -35,7 +35,10 @@ fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_ends_when_asked()
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-        let line = lines.next().expect("it ended without a delivery").unwrap();
+        let line = lines
+            .next()
+            .expect("the program ended without a delivery")
+            .unwrap();
         assert!(line.starts_with("PUT 0.5 under key "), "{line}");
         kill_process(Pid::from_child(&program), Signal::INT).unwrap();
         assert!(program.wait().unwrap().success());
