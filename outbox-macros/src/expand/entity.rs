@@ -1,4 +1,4 @@
-//! `impl OutboxEntity`, and what is emitted beside it.
+//! `impl OutboxEntity`, and the items beside it.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -47,14 +47,19 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
-    //         const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const OPTIONS: _outbox::EntityOptions =
+    //             _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
-    //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
+    //         fn entity_id(&self) -> _outbox::EntityId {
+    //             <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
     //         fn entity_id_type() -> _outbox::EntityIdType { .. }
-    //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
-    //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
+    //         fn user_id(&self) -> Cow<'_, str> {
+    //             <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
+    //         fn destination(&self) -> Option<String> {
+    //             _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
-    //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
+    //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R)
+    //             -> Option<__R::Output> { .. }
     //     }
     quote! {
         #[automatically_derived]
@@ -92,7 +97,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// What the ids are: by what serde reads where it can read them, and else by the name of their
+/// The type of the ids: by the JSON that serde reads if possible, otherwise by the name of the
 /// type.
 fn id_type(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
@@ -105,7 +110,8 @@ fn id_type(field: &Member<'_>) -> TokenStream {
     }
 }
 
-/// A field through a conversion trait, spanned so that a type without the conversion is underlined itself.
+/// A field through a conversion trait, spanned so that the compiler underlines a type without the
+/// conversion.
 fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
     let Member { ident, ty, .. } = field;
     // Output: <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id)

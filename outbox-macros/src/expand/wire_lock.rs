@@ -1,4 +1,4 @@
-//! `assert_wire_lock`: the test that the shape of what is sent changes only with its version.
+//! `assert_wire_lock`: the test that the shape of events changes only with their version.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -21,17 +21,18 @@ pub(super) fn assertion(set: &EventSet<'_>) -> TokenStream {
     //         );
     //     }
     quote! {
-        /// Asserts, in a `#[test]`, that the file `outbox.lock` beside `Cargo.toml` describes the metadata of every
-        /// event of the set as it is, and as it was for the older versions that are still read.
+        /// Asserts, in a `#[test]`, that `outbox.lock` beside `Cargo.toml` describes the metadata
+        /// of every event of the set, in its current version and in the older ones that are still
+        /// read.
         ///
-        /// `OUTBOX_LOCK=update cargo test` writes the file, which is to be checked in.
+        /// `OUTBOX_LOCK=update cargo test` writes the file; check it in.
         ///
         /// # Panics
         ///
-        /// Where a shape changed and its version did not, or the file is missing, incomplete, damaged or cannot be
-        /// read; the message says what to do.
+        /// If a shape changed without a new version, or the file is missing, incomplete, damaged or
+        /// unreadable; the message says what to do.
         #[track_caller]
-        // Without it every library would have the code of its tests in it.
+        // Otherwise every library would include the code of its tests.
         #[inline]
         #vis fn assert_wire_lock() {
             _outbox::__private::assert_wire_lock(
