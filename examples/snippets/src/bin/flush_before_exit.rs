@@ -1,7 +1,7 @@
 //! How does a short-lived program (a command, a job) deliver before it exits?
 //!
-//! `flush` waits for delivery or tells what is in the way; `stop` finishes running handlers and gives
-//! everything else back. Undelivered events wait in the store for the next start.
+//! `flush` waits for delivery or tells what is in the way; `stop` finishes running handlers and
+//! gives everything else back. Undelivered events wait in the store for the next start.
 
 use std::time::Duration;
 

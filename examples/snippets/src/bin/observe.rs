@@ -1,7 +1,7 @@
 //! What is in the outbox, is the run healthy, and why is this entity not delivered?
 //!
-//! `statistics`, `health` and `explain` answer. A store answers the first and the last one without a
-//! processor, too.
+//! `statistics`, `health` and `explain` answer. A store answers the first and the last one without
+//! a processor, too.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
 //! What happens while the device is offline, and how do I say that it is back?
 //!
-//! The handler answers `offline`; the event keeps its attempts and waits. `online()` probes at once.
+//! The handler answers `offline`; the event keeps its attempts and waits. `online()` probes at
+//! once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
