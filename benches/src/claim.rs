@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use outbox_runtime::OutboxRepository;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
-use outbox_runtime::{ClaimRequest, OutboxRepository};
+use outbox_runtime::store::ClaimRequest;
 use uuid::Uuid;
 
 use crate::floor;

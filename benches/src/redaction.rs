@@ -3,8 +3,8 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use outbox_runtime::Redaction;
 use outbox_runtime::prelude::*;
+use outbox_runtime::support::Redaction;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Report, Target, Unit};

@@ -108,8 +108,8 @@ pub fn derive_outbox_entity(input: TokenStream) -> TokenStream {
 /// Each variant holds one `Event<YourEntity>`. For an enum `LumeEvent` it generates:
 ///
 /// - `LumeEvent::EVENT_TYPES`, `LumeEvent::decode(record)` and `LumeEvent::handled_by(handler)`;
-/// - `LumeEvent::assert_wire_lock()`, for a test that fails when the shape of the metadata changes
-///   without a new `version`;
+/// - `impl EventSet for LumeEvent`, which the wire lock of `outbox-testing` reads: its test fails
+///   when the shape of the metadata changes without a new `version`;
 /// - the trait `LumeEventHandler` with one method per variant, named after it in snake case, to be
 ///   implemented with plain `async fn`. A missing method does not compile;
 /// - the enum `LumeEventMetadata`, the metadata of any event of the set, with `Generic` for types

@@ -29,7 +29,7 @@ pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
     label = "neither tells the time nor waits for it",
-    note = "use `SystemClock`, or `testing::ManualClock` in tests, by value; a clock of your own implements `outbox_runtime::Clock`"
+    note = "use `SystemClock`, or `outbox_testing::ManualClock` in tests, by value; a clock of your own implements `outbox_runtime::Clock`"
 )]
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
     /// The current time, to the microsecond (what the stores keep).
@@ -69,7 +69,8 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{Clock, SystemClock};
+/// use outbox_runtime::Clock;
+/// use outbox_runtime::store::SystemClock;
 ///
 /// assert!(SystemClock.now() <= SystemClock.now());
 /// ```
@@ -203,7 +204,7 @@ pub(crate) async fn awaited<T: Send + 'static>(
     clippy::disallowed_methods,
     reason = "this is the one place that sleeps"
 )]
-pub(crate) async fn pause(duration: Duration) {
+pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
@@ -239,7 +240,8 @@ pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
 
 /// `time` plus `duration`, or the latest time that can be told where that overflows. It is the first whole microsecond that is
 /// not earlier: whoever waits for it has waited for the duration.
-pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+#[must_use]
+pub fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     let after = TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| time.checked_add_signed(delta));
@@ -247,7 +249,8 @@ pub(crate) fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 }
 
 /// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.
-pub(crate) fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
+#[must_use]
+pub fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
         .ok()
         .and_then(|delta| time.checked_sub_signed(delta))
@@ -255,7 +258,8 @@ pub(crate) fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
 }
 
 /// `time` plus `delta`, which may be negative, or the farthest time that can be told where that overflows.
-pub(crate) fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
+#[must_use]
+pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
     let farthest = if delta < TimeDelta::zero() {
         DateTime::<Utc>::MIN_UTC
     } else {
@@ -265,12 +269,14 @@ pub(crate) fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
 }
 
 /// Cut to whole microseconds, so that a time is the same before and after it was stored.
-pub(crate) fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+#[must_use]
+pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
 /// Moved up to the next whole microsecond where it is none, so that a clock that tells microseconds reaches it.
-pub(crate) fn up_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
+#[must_use]
+pub fn up_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     let cut = to_micros(time);
     if cut == time {
         return cut;

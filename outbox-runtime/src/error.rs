@@ -320,7 +320,7 @@ pub enum EnqueueError {
 }
 
 impl EnqueueError {
-    /// For [`BatchSink`](crate::BatchSink)s: the error of the event at this place, counted from 0. What is wrong with the
+    /// For [`BatchSink`](crate::store::BatchSink)s: the error of the event at this place, counted from 0. What is wrong with the
     /// store is not the event's.
     #[must_use]
     pub fn at(self, index: usize) -> Self {

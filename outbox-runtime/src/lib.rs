@@ -62,9 +62,9 @@
 //! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
 //! | deliver | [`Processor`], and a [`Running`] handle |
 //! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
-//! | change what events carry | `version` and `upcast` of the derive, and the [`wire_lock`] that reminds of them |
+//! | change what events carry | `version` and `upcast` of the derive, and the wire lock of `outbox-testing` that reminds of them |
 //! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
-//! | move in from another outbox | `import` (feature `sqlite`): Core Data and SwiftData stores, plain tables |
+//! | move in from another outbox | the crate `outbox-import`: Core Data and SwiftData stores, plain tables |
 //! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -83,9 +83,10 @@ mod statistics; // what is in the outbox, and why
 // The machinery.
 mod dead_letters; // what was given up
 mod processor; // carries a row from claim to outcome
-mod store; // memory, SQLite
+pub mod store; // memory, SQLite; what authors of stores need
 
 // What all of them use.
+mod cancel; // a flag that is set once
 mod clock;
 mod error;
 mod redaction; // what nobody is to see
@@ -97,50 +98,29 @@ mod wire; // the serde form of an event
 #[path = "private/mod.rs"]
 pub mod __private;
 
-pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
-pub use crate::clock::{Clock, Sleep, SystemClock};
+pub use crate::clock::Clock;
 pub use crate::dead_letters::{DeadLetters, Discard, ExportError};
-pub use crate::enqueue::{
-    BatchSink, Enqueue, EnqueueAll, Enqueued, EventSink, NewEvent, enqueue_all,
-};
-pub use crate::entity::{
-    AsDestination, AsEntityId, AsUserId, Charge, Coalesce, EntityId, EntityIdType, EntityOptions,
-    OnDead, Order, OutboxEntity,
-};
-pub use crate::error::{
-    BoxError, BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError,
-};
+pub use crate::enqueue::{Enqueue, Enqueued, EventSink, NewEvent, enqueue_all};
+pub use crate::entity::{Charge, Coalesce, EntityId, OnDead, Order, OutboxEntity};
+pub use crate::error::{BuildError, EnqueueError, StoreError, StoreErrorKind, TransactionError};
 pub use crate::event::{
-    DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass, UnknownWord,
+    DeadReason, Event, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
 };
 pub use crate::handler::{
-    Delivery, DeliveryError, HandlerError, HandlerFn, HandlerResult, HandlerSet,
-    OutboxEventHandler, Scope,
+    Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler, Scope,
 };
-pub use crate::metadata::{
-    DecodeError, MetadataValue, OlderMetadata, RawMetadata, ReadVersion, UpcastTo,
-};
+pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
-pub use crate::outcome::{
-    Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
-    Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
-};
 pub use crate::processor::{
     EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
     SignedOut, Stopped, Trouble, TroubleKind,
 };
-pub use crate::redaction::{Redaction, Sensitive};
-pub use crate::repository::{
-    DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision,
-};
+pub use crate::repository::OutboxRepository;
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;
 #[cfg(feature = "sqlite")]
-pub use crate::store::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
-    StatementCounter, StoreProcess,
-};
+pub use crate::store::{Durability, SqliteStore};
 /// For implementing [`OutboxEventHandler`] and [`OutboxRepository`].
 pub use async_trait::async_trait;
 /// # Examples
@@ -294,13 +274,7 @@ pub use rusqlite;
 
 #[cfg(feature = "http")]
 pub mod http;
-#[cfg(feature = "sqlite")]
-pub mod import; // from the outbox of another program
-#[cfg(feature = "testing")]
-pub mod testing;
-pub mod wire_lock;
-
-pub use crate::handler::IntoHandlerSet; // what `ProcessorBuilder::handlers` takes
+pub mod support; // what the derives implement, and what signatures mention
 
 /// What an application that uses the derives needs in scope.
 ///
@@ -342,10 +316,6 @@ struct FieldTypes;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
-
-#[cfg(all(doctest, feature = "sqlite"))]
-#[doc = include_str!("../../docs/guide/importing.md")]
-struct Importing;
 
 #[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../../docs/guide/http.md")]

@@ -257,12 +257,13 @@ pub enum Place {
 /// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
 /// the first is meant.
 ///
-/// Every store is held to it by `testing::conformance!` (feature `testing`).
+/// Every store is held to it by `outbox_testing::conformance!`.
 ///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{Cause, OutboxStatus, TRANSITIONS};
+/// use outbox_runtime::OutboxStatus;
+/// use outbox_runtime::store::{Cause, TRANSITIONS};
 ///
 /// // Only what was claimed is completed, unless the remote service need not hear of it at all.
 /// let ends = TRANSITIONS.iter().filter(|row| row.to == Some(OutboxStatus::Completed));
@@ -523,7 +524,8 @@ pub(crate) const LEASE_EXPIRED: &str =
 /// Makes an error text fit to be stored and shown: bounded, on one line, without control characters.
 ///
 /// A text that cannot be stored would keep the failure from being recorded at all.
-pub(crate) fn bounded(message: &str) -> String {
+#[must_use]
+pub fn bounded(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(MAX_MESSAGE_BYTES));
     for c in message.chars() {
         let c = if c.is_control() { ' ' } else { c };

@@ -121,7 +121,8 @@ fn fraction(id: Uuid, attempt: u32) -> f64 {
 }
 
 /// Stirs the bits of a word until each depends on all of them (the finalizer of `SplitMix64`).
-pub(crate) fn mix(mut word: u64) -> u64 {
+#[must_use]
+pub fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     word = (word ^ (word >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
     word ^ (word >> 31)

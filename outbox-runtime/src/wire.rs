@@ -9,8 +9,7 @@ use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::__private::GENERIC;
-use crate::enqueue::DEFAULT_MAX_ATTEMPTS;
-use crate::entity::{EntityId, OnDead, Order};
+use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::metadata::RawMetadata;
 

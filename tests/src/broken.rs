@@ -5,10 +5,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::{
+    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, Rescued, Revision, Settled,
+    Settlement, SystemClock,
+};
 use outbox_runtime::{
-    Claim, ClaimRequest, Clock, Disposition, EntityId, Exchange, Lease, LeaseToken, MemoryStore,
-    NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Rescued,
-    Revision, Settled, Settlement, StoreError, StoreErrorKind, SystemClock, async_trait,
+    Clock, EntityId, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics,
+    OutboxStatus, StoreError, StoreErrorKind, async_trait,
 };
 
 /// What a [`Broken`] store does wrong.
@@ -390,4 +393,4 @@ macro_rules! broken {
     (@do $method:ident($self:ident, $($arg:ident),*)) => { $self.inner.$method($($arg),*).await };
 }
 
-outbox_runtime::__store_calls!(broken);
+outbox_testing::__store_calls!(broken);

@@ -14,10 +14,9 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{
-    Enqueue, HandlerSet, NewEvent, ProcessorBuilder, SqlValue, SqliteStoreBuilder,
-};
+use outbox_runtime::store::{SqlValue, SqliteStoreBuilder};
+use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder};
+use outbox_testing::ManualClock;
 use tempfile::TempDir;
 use tokio::sync::{mpsc, oneshot};
 

@@ -6,7 +6,8 @@ use std::fmt;
 use outbox_runtime::rusqlite::types::{
     FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef,
 };
-use outbox_runtime::{AsUserId, EntityId, rusqlite};
+use outbox_runtime::support::AsUserId;
+use outbox_runtime::{EntityId, rusqlite};
 use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use uuid::Uuid;

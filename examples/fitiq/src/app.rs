@@ -4,11 +4,10 @@ use std::path::Path;
 
 use fitiq_core::cli::Ground;
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::import::ImportReport;
+use outbox_import::ImportReport;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{
-    BoxError, BuildError, OutboxRepository, Processor, SqliteStore, TransactionError,
-};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{BuildError, OutboxRepository, Processor, SqliteStore, TransactionError};
 
 use crate::entities::Record;
 use crate::events::FitiqEvent;
@@ -112,12 +111,12 @@ impl App {
     ///
     /// # Errors
     ///
-    /// [`ImportError`](outbox_runtime::import::ImportError). Then nothing was written.
+    /// [`ImportError`](outbox_import::ImportError). Then nothing was written.
     pub async fn migrate(
         &self,
         store: &Path,
         dry_run: bool,
-    ) -> Result<ImportReport, outbox_runtime::import::ImportError> {
+    ) -> Result<ImportReport, outbox_import::ImportError> {
         migrate::run(self.store(), store, dry_run).await
     }
 

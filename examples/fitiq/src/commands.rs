@@ -199,7 +199,8 @@ async fn kind_of(app: &App, id: LocalId) -> anyhow::Result<Kind> {
 
 /// Work inside a transaction.
 type Work<T> = Box<
-    dyn FnOnce(&outbox_runtime::rusqlite::Connection) -> Result<T, outbox_runtime::BoxError> + Send,
+    dyn FnOnce(&outbox_runtime::rusqlite::Connection) -> Result<T, outbox_runtime::store::BoxError>
+        + Send,
 >;
 
 /// Saves an entity of the kind from its fields.

@@ -38,6 +38,6 @@ mod tests {
     /// of that shape after an update, so a change needs a new `version`. Failures 35 and 36.
     #[test]
     fn event_shapes_change_only_with_their_version() {
-        FitiqEvent::assert_wire_lock();
+        outbox_testing::assert_wire_lock::<FitiqEvent>();
     }
 }

@@ -3,7 +3,8 @@
 
 use fitiq_core::{LocalId, RemoteId, UserId};
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension};
-use outbox_runtime::{BoxError, Enqueue, Operation, enqueue_all};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{Enqueue, Operation, enqueue_all};
 use thiserror::Error;
 
 use crate::entities::{Delete, Edit, Kind, Record};

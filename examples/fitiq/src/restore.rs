@@ -5,8 +5,9 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use fitiq_core::{Call, LocalId, RemoteId, UserId};
+use outbox_runtime::OutboxRepository;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension};
-use outbox_runtime::{BoxError, OutboxRepository};
+use outbox_runtime::store::BoxError;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 

@@ -5,8 +5,8 @@ use std::fmt;
 use chrono::{DateTime, Days, NaiveDate, NaiveTime, TimeDelta, Utc};
 use fastrand::Rng;
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::BoxError;
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::BoxError;
 use uuid::Builder;
 
 use crate::entities::{

@@ -1,8 +1,8 @@
 //! The app: its entity, its table, and its event set.
 
-use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, Row, types::Type};
+use outbox_runtime::store::BoxError;
 use uuid::Uuid;
 
 /// The mood of a user at a point in time.
@@ -113,6 +113,6 @@ mod tests {
     /// of that shape after an update, so a change needs a new `version`.
     #[test]
     fn event_shapes_change_only_with_their_version() {
-        LumeEvent::assert_wire_lock();
+        outbox_testing::assert_wire_lock::<LumeEvent>();
     }
 }

@@ -1,8 +1,9 @@
 //! Intake: each line is saved, enqueued and checked off in one transaction.
 
 use anyhow::{Context, bail};
+use outbox_runtime::SqliteStore;
 use outbox_runtime::rusqlite::{self, Connection};
-use outbox_runtime::{BoxError, SqliteStore};
+use outbox_runtime::store::BoxError;
 use thiserror::Error;
 use tokio::sync::watch;
 

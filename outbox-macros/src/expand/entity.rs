@@ -37,7 +37,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
         &quote!(AsEntityId),
         &quote!(as_entity_id),
     );
-    let id_type = id_type(&entity.entity_id);
+    let inspect_id = inspect_id(&entity.entity_id);
     let user_id = converted(&entity.user_id, &quote!(AsUserId), &quote!(as_user_id));
     let json = metadata::json(entity);
     let sensitive = sensitive::value(entity);
@@ -47,14 +47,14 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
-    //         const OPTIONS: _outbox::EntityOptions =
-    //             _outbox::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
-    //         const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
+    //         const OPTIONS: _outbox::support::EntityOptions =
+    //             _outbox::support::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const SENSITIVE: _outbox::support::Sensitive = _outbox::support::Sensitive::Nothing;
     //         fn entity_id(&self) -> _outbox::EntityId {
-    //             <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id) }
-    //         fn entity_id_type() -> _outbox::EntityIdType { .. }
+    //             <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id) }
+    //         fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output { .. }
     //         fn user_id(&self) -> Cow<'_, str> {
-    //             <String as _outbox::AsUserId>::as_user_id(&self.user_id) }
+    //             <String as _outbox::support::AsUserId>::as_user_id(&self.user_id) }
     //         fn destination(&self) -> Option<String> {
     //             _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
@@ -68,16 +68,16 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
 
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
 
-            const OPTIONS: _outbox::EntityOptions = #options;
+            const OPTIONS: _outbox::support::EntityOptions = #options;
 
-            const SENSITIVE: _outbox::Sensitive = #sensitive;
+            const SENSITIVE: _outbox::support::Sensitive = #sensitive;
 
             fn entity_id(&self) -> _outbox::EntityId {
                 #entity_id
             }
 
-            fn entity_id_type() -> _outbox::EntityIdType {
-                #id_type
+            fn inspect_id_type<__I: _outbox::support::InspectIdType>(__inspect: __I) -> __I::Output {
+                #inspect_id
             }
 
             fn user_id(&self) -> ::std::borrow::Cow<'_, ::core::primitive::str> {
@@ -97,16 +97,15 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// The type of the ids: by the JSON that serde reads if possible, otherwise by the name of the
-/// type.
-fn id_type(field: &Member<'_>) -> TokenStream {
+/// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one.
+fn inspect_id(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
     // Output:
-    //     use _outbox::__private::{IdByName as _, IdByShape as _};
-    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_id_type()
+    //     use _outbox::__private::{OpaqueId as _, ReadableId as _};
+    //     (&_outbox::__private::IdOf::<Uuid>::NEW).__outbox_inspect(__inspect)
     quote! {
-        use _outbox::__private::{IdByName as _, IdByShape as _};
-        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_id_type()
+        use _outbox::__private::{OpaqueId as _, ReadableId as _};
+        (&_outbox::__private::IdOf::<#ty>::NEW).__outbox_inspect(__inspect)
     }
 }
 
@@ -114,6 +113,6 @@ fn id_type(field: &Member<'_>) -> TokenStream {
 /// conversion.
 fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
     let Member { ident, ty, .. } = field;
-    // Output: <Uuid as _outbox::AsEntityId>::as_entity_id(&self.id)
-    quote_spanned!(super::at(ty.span())=> <#ty as _outbox::#conversion>::#method(&self.#ident))
+    // Output: <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id)
+    quote_spanned!(super::at(ty.span())=> <#ty as _outbox::support::#conversion>::#method(&self.#ident))
 }

@@ -6,7 +6,7 @@ use syn::Ident;
 use syn::spanned::Spanned;
 
 use super::docs::Links;
-use super::{at, handler, in_const, runtime, set_metadata, wire_lock};
+use super::{at, event_set, handler, in_const, runtime, set_metadata};
 use crate::model::{EventSet, Variant};
 
 /// Everything that `#[derive(OutboxEvents)]` generates.
@@ -28,6 +28,7 @@ pub(super) fn items(set: &EventSet<'_>) -> TokenStream {
         &runtime,
         &[
             inherent_impl(set),
+            event_set::trait_impl(set),
             handler::shared_impl(set),
             use_of_variants(set),
             set_metadata::impls(set),
@@ -42,7 +43,6 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     let types = set.variants.iter().map(event_type);
     let decode = decode(set);
     let handled_by = handler::handled_by(set);
-    let assert_wire_lock = wire_lock::assertion(set);
     let vis = &set.input.vis;
     let summary = format!("The event types of [`{name}`](Self), in the order of its variants.");
     // Output:
@@ -53,7 +53,6 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self,
     //             _outbox::DecodeError> { .. }
     //         pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet { .. }
-    //         pub fn assert_wire_lock() { .. }
     //     }
     quote! {
         // Parameters that rustdoc shows have no prefix; see `names` in the runtime.
@@ -67,8 +66,6 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
             #decode
 
             #handled_by
-
-            #assert_wire_lock
         }
     }
 }

@@ -110,7 +110,7 @@ fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
     };
     let mut more = vec![quote!(Self: 'static)];
     if source.input.generics.type_params().next().is_some() {
-        more.push(quote!(#metadata_type: _outbox::MetadataValue));
+        more.push(quote!(#metadata_type: _outbox::support::MetadataValue));
     }
     let where_clause = generics::where_clause(&source.input.generics, more);
     // Output:
@@ -125,8 +125,8 @@ fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
         impl #impl_generics _outbox::OutboxEntity for #name #type_generics #where_clause {
             type Metadata = #metadata_type;
             const EVENT_TYPE: &'static ::core::primitive::str = #event_type;
-            const OPTIONS: _outbox::EntityOptions = _outbox::EntityOptions::new(#event_type);
-            const SENSITIVE: _outbox::Sensitive = _outbox::Sensitive::Nothing;
+            const OPTIONS: _outbox::support::EntityOptions = _outbox::support::EntityOptions::new(#event_type);
+            const SENSITIVE: _outbox::support::Sensitive = _outbox::support::Sensitive::Nothing;
             fn entity_id(&self) -> _outbox::EntityId {
                 ::core::unreachable!()
             }

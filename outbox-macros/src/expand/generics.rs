@@ -16,7 +16,10 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
         return where_clause(generics, Vec::new());
     }
     let (open, whole) = match &entity.metadata {
-        Metadata::Snapshot(_) => (Vec::new(), Some(quote!(Self: _outbox::MetadataValue))),
+        Metadata::Snapshot(_) => (
+            Vec::new(),
+            Some(quote!(Self: _outbox::support::MetadataValue)),
+        ),
         Metadata::Fields(metadata) => (required_by(metadata, generics), None),
     };
     let is_open = |name: &Ident| open.iter().any(|ty| *name == ty.to_string());
@@ -27,12 +30,12 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     ];
     // Output:
     //     where
-    //         T: _outbox::MetadataValue,
+    //         T: _outbox::support::MetadataValue,
     //         U: 'static,
-    //         Key<U>: _outbox::AsEntityId,
+    //         Key<U>: _outbox::support::AsEntityId,
     let more = open
         .iter()
-        .map(|ty| quote!(#ty: _outbox::MetadataValue))
+        .map(|ty| quote!(#ty: _outbox::support::MetadataValue))
         .chain(others.map(|name| quote!(#name: 'static)))
         .chain(ids.into_iter().flatten())
         .chain(whole);
@@ -50,8 +53,10 @@ pub(super) fn of_metadata_in(
     generics: &Generics,
 ) -> Option<TokenStream> {
     let open = required_by(metadata, generics);
-    // Output: where T: _outbox::MetadataValue
-    let more = open.iter().map(|ty| quote!(#ty: _outbox::MetadataValue));
+    // Output: where T: _outbox::support::MetadataValue
+    let more = open
+        .iter()
+        .map(|ty| quote!(#ty: _outbox::support::MetadataValue));
     where_clause(generics, more.collect())
 }
 
@@ -120,7 +125,7 @@ pub(super) fn without_defaults(generics: &Generics) -> impl Iterator<Item = Gene
 /// Requires that the id's type is an id, if that depends on a parameter.
 fn id(field: &Member<'_>, names: &[&Ident], conversion: &TokenStream) -> Option<TokenStream> {
     let ty = field.ty;
-    parameters::mentions(ty, names).then(|| quote!(#ty: _outbox::#conversion))
+    parameters::mentions(ty, names).then(|| quote!(#ty: _outbox::support::#conversion))
 }
 
 fn required_by(metadata: &MetadataFields<'_>, generics: &Generics) -> Vec<TokenStream> {

@@ -10,6 +10,7 @@ mod destination; // where the events of an entity go
 mod docs; // links to the runtime
 mod enqueue; // enqueue_create, enqueue_sync, enqueue_update, enqueue_delete
 mod entity; // impl OutboxEntity
+mod event_set; // what tools read of a set
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
 mod generics; // what is asked of a generic entity's parameters
@@ -23,7 +24,6 @@ mod sensitive; // what nobody is to see
 mod set_metadata; // enum <Set>Metadata, its JSON
 mod style; // names that a lint objects to
 mod versions; // rows of older versions
-mod wire_lock; // assert_wire_lock
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@ pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     if has_assertion(entity) || entity.options.first_path().is_none() {
         return options;
     }
-    // Output: { let options = _outbox::EntityOptions::new(..);
+    // Output: { let options = _outbox::support::EntityOptions::new(..);
     //         _outbox::__private::assert_options(&options); options }
     quote!({
         let options = #options;
@@ -64,13 +64,13 @@ fn builder(options: &Options) -> TokenStream {
     .flatten()
     .collect();
     // Output:
-    //     _outbox::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
+    //     _outbox::support::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
     //         .with_display_name("Mood Entry")
     //         .with_priority(5i32)
     //         .with_retry(const { &[Duration::new(1u64, 0u32), SLOW] })
     //         .with_order(_outbox::Order::User)
     quote! {
-        _outbox::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
+        _outbox::support::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
             .with_display_name(#display_name)
             #set
             #version

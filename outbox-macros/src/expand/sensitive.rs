@@ -124,12 +124,12 @@ fn shown_fields<'a>(fields: &'a [Member<'_>]) -> impl Iterator<Item = TokenStrea
 /// hidden.
 pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     if entity.metadata.sensitive().is_none() {
-        return quote!(_outbox::Sensitive::Nothing);
+        return quote!(_outbox::support::Sensitive::Nothing);
     }
     let fields = entity.metadata.fields().iter();
     let shown = fields
         .filter(|field| field.sensitive.is_none())
         .filter_map(|field| field.json_name(entity.rename_all.as_ref()));
-    // Output: _outbox::Sensitive::AllBut(&["valence"])
-    quote!(_outbox::Sensitive::AllBut(&[#(#shown),*]))
+    // Output: _outbox::support::Sensitive::AllBut(&["valence"])
+    quote!(_outbox::support::Sensitive::AllBut(&[#(#shown),*]))
 }

@@ -19,15 +19,15 @@ pub(super) fn upcast(entity: &Entity<'_>) -> Option<TokenStream> {
         quote!(#version => ::core::option::Option::Some(#read))
     });
     // Output:
-    //     fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(__version: u32, __read: __R)
-    //         -> Option<__R::Output> {
+    //     fn upcast<__R: _outbox::support::ReadVersion<Self::Metadata>>(__version: u32,
+    //         __read: __R) -> Option<__R::Output> {
     //         match __version {
     //             1u32 => Some(__read.through::<MoodEntryMetadataV1>()),
     //             _ => None,
     //         }
     //     }
     Some(quote! {
-        fn upcast<__R: _outbox::ReadVersion<Self::Metadata>>(
+        fn upcast<__R: _outbox::support::ReadVersion<Self::Metadata>>(
             __version: ::core::primitive::u32,
             __read: __R,
         ) -> ::core::option::Option<__R::Output> {

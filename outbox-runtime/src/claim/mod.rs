@@ -62,7 +62,7 @@ impl LeaseToken {
     /// did not make. Processes of several machines, or containers, can have one number.
     ///
     /// ```
-    /// use outbox_runtime::LeaseToken;
+    /// use outbox_runtime::store::LeaseToken;
     /// use uuid::Uuid;
     ///
     /// assert_eq!(LeaseToken::random().process_id(), Some(std::process::id()));

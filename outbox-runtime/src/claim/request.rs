@@ -11,7 +11,7 @@ use crate::event::OutboxEvent;
 ///
 /// ```
 /// use std::time::Duration;
-/// use outbox_runtime::{ClaimRequest, EventTypes};
+/// use outbox_runtime::store::{ClaimRequest, EventTypes};
 ///
 /// let request = ClaimRequest::new(10, Duration::from_secs(60))
 ///     .with_lease_for("upload", Duration::from_secs(600))

@@ -37,12 +37,13 @@ impl EventTypes {
 /// Which events are meant, by what they are, where they go and whose they are. An event must meet each condition that is given;
 /// a new selector has none, and selects every event.
 ///
-/// For [`ClaimRequest::only`](crate::ClaimRequest::only) and [`ClaimRequest::except`](crate::ClaimRequest::except).
+/// For [`ClaimRequest::only`](crate::store::ClaimRequest::only) and [`ClaimRequest::except`](crate::store::ClaimRequest::except).
 ///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{EventTypes, NewEvent, Operation, OutboxRepository, MemoryStore, Selector};
+/// use outbox_runtime::{NewEvent, Operation, OutboxRepository, MemoryStore};
+/// use outbox_runtime::store::{EventTypes, Selector};
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

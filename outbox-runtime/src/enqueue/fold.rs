@@ -24,7 +24,8 @@ impl NewEvent {
     /// # Examples
     ///
     /// ```
-    /// use outbox_runtime::{Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository, SystemClock};
+    /// use outbox_runtime::{Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository};
+    /// use outbox_runtime::store::SystemClock;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
@@ -72,9 +73,8 @@ impl NewEvent {
     /// # Examples
     ///
     /// ```
-    /// use outbox_runtime::{
-    ///     Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository, OutboxStatus, SystemClock,
-    /// };
+    /// use outbox_runtime::{Clock, Coalesce, MemoryStore, NewEvent, Operation, OutboxRepository, OutboxStatus};
+    /// use outbox_runtime::store::SystemClock;
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

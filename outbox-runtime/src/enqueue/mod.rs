@@ -19,9 +19,6 @@ mod readable; // whether what was written can be read
 mod returned; // a refusal that a transaction returns as its value
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
-pub(crate) use self::new_event::DEFAULT_MAX_ATTEMPTS;
-#[cfg(feature = "sqlite")]
-pub(crate) use self::new_event::IdOrigin;
 pub use self::new_event::NewEvent;
 pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]

@@ -7,7 +7,7 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::content::Content;
-use crate::entity::{Coalesce, EntityId, OnDead, Order};
+use crate::entity::{Coalesce, DEFAULT_MAX_ATTEMPTS, EntityId, MAX_KEY_BYTES, OnDead, Order};
 use crate::error::EnqueueError;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::metadata::RawMetadata;
@@ -65,12 +65,9 @@ impl PartialEq for IdOrigin {
     }
 }
 
-/// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
-pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
-
 impl NewEvent {
     /// The longest user id, entity id, event type and destination, in bytes.
-    pub const MAX_KEY_BYTES: usize = 255;
+    pub const MAX_KEY_BYTES: usize = MAX_KEY_BYTES;
     /// The largest metadata, in bytes (1 MiB). What is larger belongs in the app's own table, with its key as metadata.
     pub const MAX_METADATA_BYTES: usize = 1 << 20;
 
@@ -314,8 +311,17 @@ impl NewEvent {
         self.id == stored.id && Content::of(self).is_same_as(&Content::of_stored(stored))
     }
 
-    /// The row of this event at the moment it is written.
-    pub(crate) fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
+    /// Whether the caller gave the event its id. Part of `outbox-import`, not of the public interface.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn has_given_id(&self) -> bool {
+        matches!(self.id_origin, IdOrigin::Given)
+    }
+
+    /// The row of this event at the moment it is written. For stores.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn into_pending(self, now: DateTime<Utc>) -> OutboxEvent {
         OutboxEvent {
             id: self.id,
             seq: 0,

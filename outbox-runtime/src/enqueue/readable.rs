@@ -23,7 +23,7 @@ pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), Enque
         let json = serde_json::to_vec(value).unwrap_or_default();
         RawMetadata::from_bytes(json).decode::<E::Metadata>().err()
     };
-    let sight = Sight::of::<E>();
+    let sight = Sight::of::<E::Metadata>(E::SENSITIVE);
     Err(EnqueueError::Unreadable {
         event_type: E::EVENT_TYPE.to_owned(),
         path: path(metadata.as_bytes(), &error, sight, reads),

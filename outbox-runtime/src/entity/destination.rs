@@ -9,7 +9,7 @@ use std::sync::Arc;
 ///
 /// ```
 /// use std::borrow::Cow;
-/// use outbox_runtime::AsDestination;
+/// use outbox_runtime::support::AsDestination;
 ///
 /// enum Region { Europe, Elsewhere }
 ///
@@ -25,7 +25,7 @@ use std::sync::Arc;
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a destination",
     label = "not a string and not an `Option` of one",
-    note = "for a type of your own, implement `outbox_runtime::AsDestination`"
+    note = "for a type of your own, implement `outbox_runtime::support::AsDestination`"
 )]
 pub trait AsDestination {
     /// The destination as the outbox stores it: not empty, at most 255 bytes, without control characters.

@@ -179,7 +179,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
 ///
 /// ```
 /// use std::borrow::Cow;
-/// use outbox_runtime::AsUserId;
+/// use outbox_runtime::support::AsUserId;
 ///
 /// struct UserId(String);
 ///
@@ -192,7 +192,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be a user id",
     label = "not a string, a Uuid or an integer",
-    note = "for a type of your own, implement `outbox_runtime::AsUserId`"
+    note = "for a type of your own, implement `outbox_runtime::support::AsUserId`"
 )]
 pub trait AsUserId {
     /// The id as the outbox stores it.

@@ -10,14 +10,17 @@ use crate::redaction::{Redaction, Sensitive};
 
 mod destination; // where its changes go
 mod id; // which entity, and whose
-mod id_type; // what its ids are
+mod inspect; // the type of its ids, for tools
 mod integers; // ids of every integer type
 mod options; // what #[outbox(..)] says about a type
+mod set; // a set of events and its entities, for tools
 
 pub use self::destination::AsDestination;
 pub use self::id::{AsEntityId, AsUserId, EntityId};
-pub use self::id_type::EntityIdType;
+pub use self::inspect::InspectIdType;
 pub use self::options::{Charge, Coalesce, EntityOptions, OnDead, Order};
+pub(crate) use self::options::{DEFAULT_MAX_ATTEMPTS, MAX_KEY_BYTES};
+pub use self::set::{EventSet, VisitEntities};
 
 /// A type whose changes go through the outbox. Derive it with `#[derive(OutboxEntity)]`.
 ///
@@ -45,11 +48,10 @@ pub trait OutboxEntity: Sized + 'static {
     /// Which entity this is.
     fn entity_id(&self) -> EntityId;
 
-    /// What its ids are, for the [wire lock](crate::wire_lock). Default: not told, so that a change
+    /// Shows the type of its ids, for the wire lock of `outbox-testing`. Default: not told, so that a change
     /// is not noticed.
-    #[must_use]
-    fn entity_id_type() -> EntityIdType {
-        EntityIdType::UNKNOWN
+    fn inspect_id_type<I: InspectIdType>(inspect: I) -> I::Output {
+        inspect.unknown()
     }
 
     /// Whose it is.
@@ -94,7 +96,8 @@ pub trait OutboxEntity: Sized + 'static {
     ///
     /// ```
     /// # use std::borrow::Cow;
-    /// # use outbox_runtime::{EntityId, EntityOptions, OutboxEntity, RawMetadata, ReadVersion};
+    /// # use outbox_runtime::{EntityId, OutboxEntity, RawMetadata};
+    /// # use outbox_runtime::support::{EntityOptions, ReadVersion};
     /// # use serde::{Deserialize, Serialize};
     /// # mod v1 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f32 } }
     /// # mod v2 { #[derive(serde::Deserialize)] pub struct Mood { pub valence: f64 } }

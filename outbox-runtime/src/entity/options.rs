@@ -2,14 +2,18 @@
 
 use std::time::Duration;
 
-use crate::enqueue::NewEvent;
+/// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
+pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
+
+/// The longest user id, entity id, event type and destination, in bytes.
+pub(crate) const MAX_KEY_BYTES: usize = 255;
 
 /// What `#[outbox(..)]` says about an entity type.
 ///
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::EntityOptions;
+/// use outbox_runtime::support::EntityOptions;
 ///
 /// const OPTIONS: EntityOptions = EntityOptions::new("moodEntry").with_priority(5);
 /// assert_eq!(OPTIONS.max_attempts(), 5);
@@ -55,7 +59,7 @@ pub enum Charge {
 /// the order of a type, an event that is enqueued after it waits for those of its type and entity
 /// that wait from before, and goes by the new order otherwise: with `"user"`, an older event of
 /// another entity may still be sent after it. A warning in the log tells when one of the older is
-/// delivered, and the [wire lock](crate::wire_lock) when the order changes.
+/// delivered, and the wire lock of `outbox-testing` when the order changes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
@@ -124,7 +128,7 @@ impl EntityOptions {
             event_type,
             display_name: event_type,
             priority: 0,
-            max_attempts: crate::enqueue::DEFAULT_MAX_ATTEMPTS,
+            max_attempts: DEFAULT_MAX_ATTEMPTS,
             retry: None,
             timeout: None,
             lease: None,
@@ -317,7 +321,7 @@ const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
     match name {
         [] => return Some("the event type is empty"),
         b"generic" => return Some("`generic` is the tag of metadata whose type is in no set"),
-        _ if name.len() > NewEvent::MAX_KEY_BYTES => {
+        _ if name.len() > MAX_KEY_BYTES => {
             return Some("an event type has at most 255 bytes");
         }
         _ => {}

@@ -1,19 +1,23 @@
 //! The event: a row as a value, its status, its operation, and the typed view that a handler gets.
 
-use std::fmt;
-use std::ops::Deref;
-use std::str::FromStr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::entity::{EntityId, OnDead, Order, OutboxEntity};
-use crate::metadata::{self, DecodeError, RawMetadata};
+use crate::entity::{EntityId, OnDead, Order};
+use crate::metadata::RawMetadata;
 
+mod decode; // from a row to the type, whatever version wrote it
 mod refusal; // an answer that was not counted
+mod typed; // the view of it that a handler gets
+mod word; // enums that are stored as a word
 
+pub(crate) use self::decode::decode;
 pub use self::refusal::{Refusal, RefusalClass};
+pub use self::typed::Event;
+pub use self::word::UnknownWord;
+use self::word::stored_word;
 
 /// One local change that the remote service must learn of: a row of the outbox as a value.
 ///
@@ -88,7 +92,7 @@ pub struct OutboxEvent {
     /// handler set go that name no destination.
     pub destination: Option<String>,
     /// How many attempts were given back because the event was refused while others got through:
-    /// [`Disposition::Defer`](crate::Disposition::Defer).
+    /// [`Disposition::Defer`](crate::store::Disposition::Defer).
     pub deferrals: u32,
     /// When the first of those was.
     pub deferred_since: Option<DateTime<Utc>>,
@@ -96,7 +100,7 @@ pub struct OutboxEvent {
     pub last_refusal: Option<Refusal>,
     /// In how many attempts in a row the process died that had it.
     pub crashes: u32,
-    /// How often a handler put it off: [`Disposition::Snooze`](crate::Disposition::Snooze).
+    /// How often a handler put it off: [`Disposition::Snooze`](crate::store::Disposition::Snooze).
     pub snoozes: u32,
     /// How often it was edited, or another folded into it. An edit of an older revision is refused.
     pub revision: u64,
@@ -144,132 +148,6 @@ impl OutboxEvent {
     /// How long an event may be pending before it counts as stale: 300 seconds.
     pub const STALE_AFTER: Duration = Duration::from_secs(300);
 }
-
-/// What a handler gets: the event, with its metadata as the entity's own type.
-///
-/// It derefs to [`OutboxEvent`].
-///
-/// # Examples
-///
-/// ```
-/// # use outbox_runtime::prelude::*;
-/// # use uuid::Uuid;
-/// # #[derive(OutboxEntity)]
-/// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
-/// async fn send(event: Event<MoodEntry>) -> Result<(), HandlerError> {
-///     let valence: f64 = event.metadata().valence;
-///     println!("{} of {}: {valence}, key {}", event.operation, event.entity_id, event.idempotency_key());
-///     Ok(())
-/// }
-/// ```
-pub struct Event<E: OutboxEntity> {
-    metadata: E::Metadata,
-    // The last one, because the compiler asks for its size alone, and would otherwise say of an `E` that is no entity
-    // that it is none wherever an event is passed on, and not only where it is named.
-    record: OutboxEvent,
-}
-
-impl<E: OutboxEntity> Event<E> {
-    /// Reads a row as an event of `E`.
-    ///
-    /// # Errors
-    ///
-    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged, of another shape or of a
-    /// version that this program does not read.
-    pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
-        if record.event_type != E::EVENT_TYPE {
-            return Err(DecodeError::OtherEventType {
-                found: record.event_type,
-                expected: E::EVENT_TYPE,
-            });
-        }
-        let metadata = metadata::decode::<E>(&record)?;
-        Ok(Self::new(record, metadata))
-    }
-
-    pub(crate) fn new(record: OutboxEvent, metadata: E::Metadata) -> Self {
-        Self { metadata, record }
-    }
-
-    /// The metadata that the entity had when the event was enqueued.
-    #[must_use]
-    pub fn metadata(&self) -> &E::Metadata {
-        &self.metadata
-    }
-
-    /// The key under which the remote service can tell a repetition: the event's id, the same on every attempt.
-    #[must_use]
-    pub fn idempotency_key(&self) -> Uuid {
-        self.record.id
-    }
-
-    /// The row, by value.
-    #[must_use]
-    pub fn into_record(self) -> OutboxEvent {
-        self.record
-    }
-}
-
-impl<E: OutboxEntity> Deref for Event<E> {
-    type Target = OutboxEvent;
-
-    fn deref(&self) -> &OutboxEvent {
-        &self.record
-    }
-}
-
-impl<E: OutboxEntity> fmt::Debug for Event<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Event").field(&self.record).finish()
-    }
-}
-
-impl<E: OutboxEntity> Clone for Event<E>
-where
-    E::Metadata: Clone,
-{
-    fn clone(&self) -> Self {
-        Self {
-            record: self.record.clone(),
-            metadata: self.metadata.clone(),
-        }
-    }
-}
-
-/// Declares an enum that is stored as a word: `ALL`, `as_str`, `Display`, `FromStr`.
-macro_rules! stored_word {
-    ($type:ident, $what:literal, { $($variant:ident = $word:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every value, in the order of declaration.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word that is stored and serialized.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownWord;
-
-            fn from_str(word: &str) -> Result<Self, UnknownWord> {
-                match word {
-                    $($word => Ok(Self::$variant),)+
-                    _ => Err(UnknownWord { what: $what, word: word.to_owned() }),
-                }
-            }
-        }
-    };
-}
-use stored_word;
 
 /// Where an event is on its way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -375,11 +253,3 @@ stored_word!(OnDead, "on_dead", {
     Hold = "hold",
     Skip = "skip",
 });
-
-/// A stored word that this version does not know.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {word:?}")]
-pub struct UnknownWord {
-    what: &'static str,
-    word: String,
-}

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use super::{UnknownWord, stored_word};
+use super::word::stored_word;
 
 /// What an attempt was answered that was then given back or deferred instead of counted: see
 /// [`OutboxEvent::last_refusal`](super::OutboxEvent::last_refusal).
@@ -31,7 +31,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal. The message is kept as it is given; whoever makes it of an answer bounds it first, as it does the text of a
-    /// failure ([`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES)).
+    /// failure ([`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES)).
     #[must_use]
     pub fn new(class: RefusalClass, message: impl Into<String>) -> Self {
         Self {

@@ -8,8 +8,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 use crate::entity::{EntityOptions, OutboxEntity};
-use crate::event::{Event, OutboxEvent};
-use crate::metadata;
+use crate::event::{Event, OutboxEvent, decode};
 use crate::redaction::{Redaction, Sensitive};
 
 mod answer; // what a handler may answer
@@ -228,7 +227,7 @@ impl HandlerSet {
                          its entity wait for it"
                     );
                 }
-                match metadata::decode::<E>(record) {
+                match decode::<E>(record) {
                     Ok(metadata) => Box::pin(handler(Event::new(record.clone(), metadata))),
                     Err(error) => Box::pin(std::future::ready(Err(error.into()))),
                 }
@@ -251,12 +250,12 @@ fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
         return text;
     }
     // What cannot be decoded was given to no handler, and the reason quotes no value.
-    match (metadata::decode::<E>(event), &event.metadata) {
+    match (decode::<E>(event), &event.metadata) {
         (Ok(metadata), Some(stored)) => {
             let mut redaction = Redaction::default();
             E::hide_sensitive(&metadata, &mut redaction);
             let is_newest = event.metadata_version == E::OPTIONS.metadata_version();
-            redaction.hide_stored(stored, E::SENSITIVE, is_newest);
+            redaction.hide_stored(stored.as_bytes(), E::SENSITIVE, is_newest);
             redaction.apply(text)
         }
         _ => text,

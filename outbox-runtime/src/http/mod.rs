@@ -30,8 +30,6 @@ mod policy; // rows of an application's own
 mod retry_after; // how long a service wants to be left alone
 mod statuses; // what each status means
 
-use std::time::Duration;
-
 use ::http::header::HeaderMap;
 use ::http::status::StatusCode;
 use chrono::{DateTime, Utc};
@@ -41,11 +39,8 @@ pub use self::client::{SendError, check_response, send};
 pub use self::error::HttpError;
 pub use self::policy::Policy;
 pub use self::retry_after::{LONGEST_WAIT, retry_after};
-pub use self::statuses::Meaning;
+pub use self::statuses::{DEFAULT_PAUSE, Meaning};
 use crate::event::Operation;
-
-/// How long a rate limit without a time lasts: a 429 without `Retry-After`, or with one that says zero.
-pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// Whether the service accepted the delivery, and what to do if it did not.
 ///

@@ -4,9 +4,12 @@ use std::time::Duration;
 
 use ::http::status::StatusCode;
 
-use super::DEFAULT_PAUSE;
 use crate::event::Operation;
 use crate::handler::Delivery;
+
+/// How long a rate limit without a time lasts: a 429 without `Retry-After`, or with one that says
+/// zero.
+pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
 /// What a status means for a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 /// # Examples
 ///
 /// ```
-/// use outbox_runtime::{MetadataValue, prelude::*};
+/// use outbox_runtime::prelude::*;
+/// use outbox_runtime::support::MetadataValue;
 ///
 /// #[derive(OutboxEntity)]
 /// #[outbox(event_type = "tagged")]

@@ -7,11 +7,10 @@ use std::sync::Arc;
 use serde::ser::{Error as _, Serializer};
 
 use super::set::{Tagged, serialize_tagged};
-use crate::entity::OutboxEntity;
-use crate::event::{Event, OutboxEvent};
+use crate::entity::{OutboxEntity, VisitEntities};
+use crate::event::{Event, OutboxEvent, decode};
 use crate::handler::{HandlerError, SharedHandlers};
-use crate::metadata::{self, DecodeError};
-use crate::wire_lock::EventShapes;
+use crate::metadata::DecodeError;
 
 /// What a set does with an entity: `Member::<MoodEntry>::event(record)`.
 ///
@@ -25,8 +24,10 @@ impl<E: OutboxEntity> Member<E> {
     /// Its event type.
     pub const EVENT_TYPE: &'static str = E::EVENT_TYPE;
 
-    /// The shapes of its metadata.
-    pub const SHAPES: Option<fn() -> EventShapes> = Some(EventShapes::of::<E>);
+    /// Shows it to a visitor of the set.
+    pub fn visit(visitor: &mut impl VisitEntities) {
+        visitor.visit::<E>();
+    }
 
     /// Reads a row as its event.
     pub fn event<V>(
@@ -41,7 +42,7 @@ impl<E: OutboxEntity> Member<E> {
         record: &OutboxEvent,
         variant: impl FnOnce(E::Metadata) -> V,
     ) -> Result<V, DecodeError> {
-        metadata::decode::<E>(record).map(variant)
+        decode::<E>(record).map(variant)
     }
 
     /// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
@@ -76,8 +77,8 @@ pub trait NotAMember: Sized {
     /// None.
     const EVENT_TYPE: &'static str = "";
 
-    /// None.
-    const SHAPES: Option<fn() -> EventShapes> = None;
+    /// Shows nothing.
+    fn visit(_: &mut impl VisitEntities) {}
 
     /// Fails.
     fn event<V>(record: OutboxEvent, variant: impl Sized) -> Result<V, DecodeError> {

@@ -1,4 +1,4 @@
-//! What generated code calls. No part of it is public API: it changes without notice.
+//! What generated code and the sibling crates call. No part of it is public API: it changes without notice.
 
 mod checks; // what contradicts itself does not compile
 mod destination; // where the events of an entity go
@@ -15,7 +15,7 @@ pub use self::fields::{
     Fields0, Fields1, Fields2, Fields3, Fields4, Fields5, Fields6, Fields7, Fields8, Fields9,
     Fields10, Fields11, Fields12, Fields13, Fields14, Fields15, Fields16, MetadataField,
 };
-pub use self::id_type::{IdByName, IdByShape, IdOf};
+pub use self::id_type::{IdOf, OpaqueId, ReadableId};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
 pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};
@@ -25,7 +25,13 @@ pub use crate::handler::derived::{
     unavailable,
 };
 pub use crate::metadata::Finite;
+pub use crate::outcome::bounded;
 pub use crate::redaction::Redacted;
-pub use crate::wire_lock::lock::assert_wire_lock;
+pub use crate::retry::mix;
 pub use serde;
 pub use serde_json::Error as JsonError;
+
+/// Arithmetic of times, for test kits.
+pub mod clock {
+    pub use crate::clock::{after, before, pause, shifted, to_micros, up_to_micros};
+}

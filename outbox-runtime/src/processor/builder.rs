@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::runtime::Handle;
 
 use super::Processor;
 use super::routes::Routes;
+use super::settings::{Rejections, Settings};
 use crate::entity::{Charge, OutboxEntity};
 use crate::error::{BoxError, BuildError};
 use crate::event::Event;
@@ -70,61 +70,19 @@ const MOST: usize = 65_536;
 /// nothing else.
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 
-/// What a run goes by.
-#[derive(Clone)]
-pub(super) struct Settings {
-    pub(super) batch_size: usize,
-    pub(super) max_concurrency: usize,
-    pub(super) retry: RetryPolicy,
-    pub(super) timeout: Duration,
-    pub(super) lease: Duration,
-    pub(super) stop_deadline: Duration,
-    pub(super) keep_completed: Duration,
-    pub(super) cleanup_interval: Duration,
-    pub(super) refresh: Option<RefreshHook>,
-    pub(super) charge: Charge,
-    pub(super) rejections: Rejections,
-    pub(super) shares_network: bool,
+impl Processor {
+    /// Starts with a store.
+    pub fn builder(repository: impl OutboxRepository) -> ProcessorBuilder {
+        ProcessorBuilder::new(repository)
+    }
 }
-
-/// What becomes of events that the service rejects.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Rejections {
-    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of
-    /// their neighbors got through, something else is wrong: a deployment, a changed address. Then
-    /// nothing is sent but one probe a minute, and nothing is buried, until one gets through. A
-    /// probe each of whose failures counts ([`Charge::Always`], one attempt) is a dead letter all
-    /// the same: it is not sent twice.
-    #[default]
-    Pause,
-    /// Each is a dead letter, however many they are.
-    Always,
-}
-
-/// Gets new credentials for a user.
-pub(super) type RefreshHook =
-    Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
 
 impl ProcessorBuilder {
-    pub(super) fn new(repository: impl OutboxRepository) -> Self {
+    fn new(repository: impl OutboxRepository) -> Self {
         Self {
             repository: Arc::new(repository),
             handlers: Vec::new(),
-            settings: Settings {
-                batch_size: 100,
-                max_concurrency: 3,
-                retry: RetryPolicy::default(),
-                timeout: Duration::from_secs(30),
-                lease: Duration::from_secs(60),
-                stop_deadline: Duration::from_secs(10),
-                keep_completed: Duration::from_secs(24 * 60 * 60),
-                cleanup_interval: Duration::from_secs(300),
-                refresh: None,
-                charge: Charge::default(),
-                rejections: Rejections::default(),
-                shares_network: false,
-            },
+            settings: Settings::default(),
         }
     }
 

@@ -2,8 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::Stopped;
-use crate::error::{StoreError, StoreErrorKind};
+use crate::error::StoreErrorKind;
 use crate::event::RefusalClass;
 use crate::outage::{Outage, OutageExtent};
 
@@ -174,41 +173,6 @@ impl Trouble {
             times: 1,
             last_error,
             retry_at,
-        }
-    }
-}
-
-/// How a run ended.
-#[derive(Debug, Clone)]
-pub(super) struct Ending {
-    /// What the handlers came to, or why the last outcomes could not be recorded.
-    pub(super) stopped: Result<Stopped, StoreError>,
-    /// The store was closed under the run, or its file is gone, which ended it without being told
-    /// to.
-    pub(super) closed_by: Option<StoreError>,
-}
-
-impl Ending {
-    pub(super) fn failed(error: StoreError) -> Self {
-        Self {
-            stopped: Err(error),
-            closed_by: None,
-        }
-    }
-
-    /// The result of a run that nobody may have stopped.
-    pub(super) fn into_result(self) -> Result<Stopped, StoreError> {
-        match (self.stopped, self.closed_by) {
-            (Ok(_), Some(closed)) => Err(closed),
-            (stopped, _) => stopped,
-        }
-    }
-
-    pub(super) fn as_health(&self) -> Health {
-        let error = self.closed_by.as_ref();
-        let error = self.stopped.as_ref().err().or(error);
-        Health::Ended {
-            error: error.map(ToString::to_string),
         }
     }
 }

@@ -7,36 +7,43 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
+use crate::cancel::Cancel;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
-use tokio_util::sync::CancellationToken;
 
-use self::builder::Settings;
-use self::health::Ending;
+use self::ending::Ending;
 use self::nudges::Nudges;
 use self::routes::Routes;
 use self::run::{Run, Wires};
 use self::running::Inner;
-use crate::clock::Clock;
+use self::settings::Settings;
+use self::shared::Shared;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
 
 mod attempt;
 mod builder;
 mod changes;
+mod command; // what a handle asks of its run
+mod ending;
 mod evidence;
 mod flush;
+mod handler_index; // how handler sets are told apart
 mod health;
 mod nudges;
 mod routes;
 mod run;
 mod running;
+mod settings;
+mod shared; // what all runs of a processor have in common
 mod sign_out;
 
-pub use self::builder::{ProcessorBuilder, Rejections};
+pub use self::builder::ProcessorBuilder;
+pub use self::ending::Stopped;
 pub use self::flush::{EventRef, Flushed};
 pub use self::health::{Health, Trouble, TroubleKind};
-pub use self::running::{Running, Stopped};
+pub use self::running::Running;
+pub use self::settings::Rejections;
 pub use self::sign_out::{SignOut, SignedOut};
 
 /// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
@@ -79,23 +86,7 @@ pub struct Processor {
     shared: Arc<Shared>,
 }
 
-/// What all runs of a processor have in common.
-struct Shared {
-    repository: Arc<dyn OutboxRepository>,
-    clock: Arc<dyn Clock>,
-    routes: Routes,
-    settings: Settings,
-    runtime: Handle,
-    /// Held while credentials are refreshed: several refreshes at once revoke each other's tokens.
-    refresh: tokio::sync::Mutex<()>,
-}
-
 impl Processor {
-    /// Starts with a store.
-    pub fn builder(repository: impl OutboxRepository) -> ProcessorBuilder {
-        ProcessorBuilder::new(repository)
-    }
-
     fn new(
         repository: Arc<dyn OutboxRepository>,
         routes: Routes,
@@ -132,17 +123,21 @@ impl Processor {
         let (healths, health) = watch::channel(Health::Healthy);
         let (endings, ending) = watch::channel(None);
         let nudges = Arc::new(Nudges::default());
-        let stop = CancellationToken::new();
-        let hurry = CancellationToken::new();
+        let stop = Cancel::new();
+        let hurry = Cancel::new();
         let wires = Wires {
             inbox,
             nudges: Arc::clone(&nudges),
-            health: healths,
-            progress: progress.clone(),
             stop: stop.clone(),
             hurry: hurry.clone(),
         };
-        let run = Run::new(Arc::clone(&self.shared), user_id.clone(), wires);
+        let run = Run::new(
+            Arc::clone(&self.shared),
+            user_id.clone(),
+            wires,
+            healths,
+            progress.clone(),
+        );
         self.shared.runtime.spawn(async move {
             let ending = unpanicked(run.run()).await;
             endings.send_replace(Some(ending));

@@ -5,8 +5,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use super::builder::Settings;
 use super::evidence::Node;
+pub(super) use super::handler_index::HandlerIndex;
+use super::settings::Settings;
 use crate::claim::{EventTypes, Selector};
 use crate::entity::{Charge, EntityOptions};
 use crate::error::BuildError;
@@ -27,9 +28,6 @@ struct Registered {
     handler: Arc<dyn OutboxEventHandler>,
     entities: Vec<EntityOptions>,
 }
-
-/// Which of the registered handlers; what a rate limit pauses.
-pub(super) type HandlerIndex = usize;
 
 /// Where an event goes.
 pub(super) struct Route {

@@ -5,14 +5,15 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
-use super::Shared;
-use super::health::{Ending, Health};
+use super::command::Command;
+use super::ending::{Ending, Stopped};
+use super::health::Health;
 use super::nudges::Nudges;
-use super::run::Command;
+use super::shared::Shared;
 use crate::entity::EntityId;
 use crate::error::{StoreError, StoreErrorKind};
 use crate::repository::OutboxRepository;
@@ -43,18 +44,8 @@ pub(super) struct Inner {
     pub(super) health: watch::Receiver<Health>,
     /// How the run ended, once it has.
     pub(super) ending: watch::Receiver<Option<Ending>>,
-    pub(super) stop: CancellationToken,
-    pub(super) hurry: CancellationToken,
-}
-
-/// What a stop found under way.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Stopped {
-    /// Handlers that answered while it waited for them.
-    pub finished: usize,
-    /// Handlers that did not answer in time. Their events were given back, without a counted attempt.
-    pub given_back: usize,
+    pub(super) stop: Cancel,
+    pub(super) hurry: Cancel,
 }
 
 impl Running {

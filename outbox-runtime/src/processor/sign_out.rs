@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use super::Running;
-use super::run::Command;
+use super::command::Command;
 use crate::dead_letters::{ExportError, write_lines};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};

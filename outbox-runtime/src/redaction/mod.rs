@@ -22,10 +22,7 @@ use self::leaves::Leaf;
 pub(crate) use self::leaves::path_at;
 use self::names::Name;
 use self::number::Numbers;
-use crate::metadata::RawMetadata;
-
-/// What stands where a sensitive value was.
-pub(crate) const REDACTED: &str = "[redacted]";
+pub(crate) use self::search::REDACTED;
 
 /// What of an entity's metadata is sensitive, by the names that its fields have in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,7 +82,7 @@ pub enum Sensitive {
 /// `#[outbox(sensitive)]`:
 ///
 /// ```
-/// use outbox_runtime::Redaction;
+/// use outbox_runtime::support::Redaction;
 ///
 /// let mut redaction = Redaction::default();
 /// redaction.hide(&Some("lost my job"));
@@ -105,8 +102,8 @@ pub struct Redaction {
 impl Redaction {
     /// The longest text that is searched, in bytes. What follows is left out of the result.
     ///
-    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::MAX_MESSAGE_BYTES), which is what a row keeps of it.
-    pub const MAX_TEXT_BYTES: usize = 16 * 1024;
+    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES), which is what a row keeps of it.
+    pub const MAX_TEXT_BYTES: usize = search::MAX_TEXT_BYTES;
 
     /// Adds a value, in the form that its `Serialize` gives it in JSON.
     pub fn hide<T: Serialize + ?Sized>(&mut self, value: &T) {
@@ -138,11 +135,11 @@ impl Redaction {
     /// Adds what stands in the row beside what was added, as another program may have spelled it.
     ///
     /// Which fields of an older version are sensitive, nobody said: all of them are.
-    pub(crate) fn hide_stored(&mut self, stored: &RawMetadata, of: Sensitive, is_newest: bool) {
+    pub(crate) fn hide_stored(&mut self, stored: &[u8], of: Sensitive, is_newest: bool) {
         match of {
             _ if !self.is_asked => {}
-            _ if !is_newest => self.hide_json(stored.as_bytes(), &[]),
-            Sensitive::AllBut(shown) => self.hide_json(stored.as_bytes(), shown),
+            _ if !is_newest => self.hide_json(stored, &[]),
+            Sensitive::AllBut(shown) => self.hide_json(stored, shown),
             Sensitive::ByHand | Sensitive::Nothing => {}
         }
     }

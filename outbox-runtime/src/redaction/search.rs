@@ -7,8 +7,13 @@ use aho_corasick::{AhoCorasick, MatchKind};
 
 use super::number::Numbers;
 use super::view::View;
-use super::{REDACTED, Redaction, word};
+use super::word;
 
+/// What stands where a sensitive value was.
+pub(crate) const REDACTED: &str = "[redacted]";
+
+/// The longest text that is searched, in bytes.
+pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
 /// A longer value is searched for by so many of its first bytes.
 const PREFIX_BYTES: usize = 64;
 /// JSON within JSON within JSON.
@@ -16,7 +21,7 @@ const MOST_LAYERS: usize = 3;
 
 /// The text without the values; `None` where they are too many to be searched for.
 pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
-    let shown = text.floor_char_boundary(Redaction::MAX_TEXT_BYTES);
+    let shown = text.floor_char_boundary(MAX_TEXT_BYTES);
     // What begins before the end and goes on behind it is found as well.
     let margin = PREFIX_BYTES * 6 * MOST_LAYERS;
     let searched = text.get(..text.floor_char_boundary(shown + margin))?;

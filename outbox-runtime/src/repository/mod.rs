@@ -22,7 +22,7 @@ mod shared; // a store behind a pointer
 /// Where events are kept: the port that every store implements and the processor works through.
 ///
 /// Applications use a store's own methods and a [`Processor`](crate::Processor); this trait is for those who write a
-/// store, and for tools. `testing::conformance!` (feature `testing`) emits one named test per promise below.
+/// store, and for tools. `outbox_testing::conformance!` emits one named test per promise below.
 ///
 /// # Contract
 ///

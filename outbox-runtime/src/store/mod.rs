@@ -1,8 +1,12 @@
-//! Stores: the only place that names a database crate.
+//! Stores, and what authors of stores and of drivers need. Applications use the names at the crate's root.
+//!
+//! A store implements [`OutboxRepository`](crate::OutboxRepository), whose `# Contract` says what it must hold; the suite
+//! `outbox_testing::conformance!` tests it. Enqueueing on the connections of another driver is
+//! [`EventSink`](crate::EventSink) and [`BatchSink`].
+//!
+//! What is here beside the stores is not covered by semantic versioning yet.
 
 use std::sync::Mutex;
-
-use crate::repository::Revision;
 
 mod memory;
 #[cfg(feature = "sqlite")]
@@ -18,3 +22,13 @@ pub use self::sqlite::{
     Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
     StatementCounter, StoreProcess,
 };
+pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
+pub use crate::clock::{Sleep, SystemClock};
+pub use crate::enqueue::BatchSink;
+pub use crate::error::BoxError;
+pub use crate::event::UnknownWord;
+pub use crate::outcome::{
+    Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
+    Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
+};
+pub use crate::repository::{DeleteUnit, Exchange, PendingDelete, Rescued, Revision};

@@ -145,8 +145,9 @@ mod tests {
     use std::collections::BTreeSet;
     use std::time::Duration;
 
+    use outbox_runtime::NewEvent;
     use outbox_runtime::prelude::*;
-    use outbox_runtime::{ClaimRequest, Disposition, NewEvent, Settlement};
+    use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 
     use super::Database;
 

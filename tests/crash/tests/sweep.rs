@@ -12,8 +12,8 @@ use outbox_crash::task::{Chore, Task};
 use outbox_crash::tools;
 use outbox_crash::verdict::{Circumstances, Verdict};
 use outbox_runtime::prelude::*;
-use outbox_runtime::testing::ManualClock;
-use outbox_runtime::{ClaimRequest, Disposition, Settlement};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
+use outbox_testing::ManualClock;
 
 /// Every call by which SQLite reaches for a file, its locks and its bytes.
 const CALLS: [&str; 6] = [

@@ -136,9 +136,9 @@ impl Case {
 
     /// A number below `end` that looks random and is the same for the same event and call of it.
     pub(crate) fn draw(&self, event: usize, call: u32, end: u64) -> u64 {
-        let mix = |word: u64| outbox_runtime::testing::Draw::new(word).word();
+        let mix = |word: u64| outbox_testing::SeededRng::new(word).word();
         let word = mix(mix(self.seed ^ mix(event as u64)).wrapping_add(u64::from(call)));
-        outbox_runtime::testing::Draw::new(word).below(end)
+        outbox_testing::SeededRng::new(word).below(end)
     }
 
     /// How long a call takes that is answered: 50 to 100 ms.

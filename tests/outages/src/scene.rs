@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::testing::ManualClock;
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{
-    ClaimRequest, Clock, Disposition, Durability, MemoryStore, NewEvent, Operation, OutboxEvent,
-    OutboxRepository, OutboxStatus, Settlement, SqliteStore,
+    Clock, Durability, MemoryStore, NewEvent, Operation, OutboxEvent, OutboxRepository,
+    OutboxStatus, SqliteStore,
 };
+use outbox_testing::ManualClock;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;

@@ -4,9 +4,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use outbox_runtime::{
-    ClaimRequest, Clock, Exchange, OutboxRepository, Revision, Settlement, async_trait,
-};
+use outbox_runtime::store::{ClaimRequest, Exchange, Revision, Settlement};
+use outbox_runtime::{Clock, OutboxRepository, async_trait};
 use tokio::sync::watch;
 
 /// The store of a processor. Another store with threads of its own answers later, while nothing runs here.
@@ -78,7 +77,7 @@ macro_rules! watched {
     };
 }
 
-outbox_runtime::__store_calls!(watched);
+outbox_testing::__store_calls!(watched);
 
 impl fmt::Debug for Watched {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

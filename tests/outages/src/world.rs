@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{Clock, HandlerError, OutboxEvent, OutboxEventHandler, async_trait};
+use outbox_testing::ManualClock;
 
 use crate::case::Case;
 use crate::course::Call;

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
+use outbox_runtime::store::{ClaimRequest, Disposition, EventTypes, Settlement};
 use outbox_runtime::{
-    ClaimRequest, DeadLetters, DeadReason, Disposition, EntityId, EventTypes, MemoryStore,
-    NewEvent, Operation, Order, OutboxEvent, OutboxRepository, Settlement,
+    DeadLetters, DeadReason, EntityId, MemoryStore, NewEvent, Operation, Order, OutboxEvent,
+    OutboxRepository,
 };
 
 use super::input::Input;

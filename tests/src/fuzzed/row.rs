@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params_from_iter};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{
-    ClaimRequest, DeadLetters, DeadReason, Disposition, Durability, Event, NewEvent, Operation,
-    OutboxEvent, OutboxRepository, OutboxStatus, Settlement, SqliteStore,
+    DeadLetters, DeadReason, Durability, Event, NewEvent, Operation, OutboxEvent, OutboxRepository,
+    OutboxStatus, SqliteStore,
 };
 use tempfile::TempDir;
 use tokio::runtime::Runtime;

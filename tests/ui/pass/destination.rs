@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use std::fmt::Display;
 use std::sync::Arc;
 
-use outbox_runtime::{AsDestination, OutboxEntity};
+use outbox_runtime::OutboxEntity;
+use outbox_runtime::support::AsDestination;
 
 const REGION: &str = "eu";
 

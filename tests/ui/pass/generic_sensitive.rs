@@ -1,7 +1,8 @@
 //! Sensitive fields of generic entities, in every form of metadata.
 #![deny(warnings)]
 
-use outbox_runtime::{MetadataValue, OutboxEntity, Redaction};
+use outbox_runtime::OutboxEntity;
+use outbox_runtime::support::{MetadataValue, Redaction};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize, OutboxEntity)]

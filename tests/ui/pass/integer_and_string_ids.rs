@@ -6,8 +6,9 @@ use std::num::NonZero;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use outbox_runtime::{EntityId, EntityIdType};
+use outbox_runtime::EntityId;
 use outbox_runtime::prelude::*;
+use outbox_testing::wire_lock::{EntityIdType, EventShapes};
 
 macro_rules! entity {
     ($($name:ident $entity:ty, $user:ty;)*) => {$(
@@ -44,6 +45,10 @@ macro_rules! check {
     )*};
 }
 
+fn id_type<E: OutboxEntity>() -> EntityIdType {
+    EventShapes::of::<E>().entity_id_type().clone()
+}
+
 fn main() {
     check! {
         Size 7, -7 => 7, "-7";
@@ -59,10 +64,10 @@ fn main() {
         Boxed "7".into(), "user-1".into() => 7, "user-1";
         Static "goal:7", "user-1" => "goal:7", "user-1";
     }
-    for integer in [Size::entity_id_type(), Large::entity_id_type(), Positive::entity_id_type()] {
+    for integer in [id_type::<Size>(), id_type::<Large>(), id_type::<Positive>()] {
         assert_eq!(integer, EntityIdType::INTEGER);
     }
-    for text in [Borrowed::entity_id_type(), Shared::entity_id_type(), Boxed::entity_id_type(), Static::entity_id_type()] {
+    for text in [id_type::<Borrowed>(), id_type::<Shared>(), id_type::<Boxed>(), id_type::<Static>()] {
         assert_eq!(text, EntityIdType::TEXT);
     }
 }

@@ -3,7 +3,8 @@
 
 use std::marker::PhantomData;
 
-use outbox_runtime::{MetadataValue, OutboxEntity};
+use outbox_runtime::OutboxEntity;
+use outbox_runtime::support::MetadataValue;
 
 pub trait Owner: 'static {
     type Id: MetadataValue + Clone + std::fmt::Debug;

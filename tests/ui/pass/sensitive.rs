@@ -1,7 +1,8 @@
 //! Sensitive fields in every form of metadata; what is not sensitive is shown.
 #![deny(warnings)]
 
-use outbox_runtime::{OutboxEntity, Redaction};
+use outbox_runtime::OutboxEntity;
+use outbox_runtime::support::Redaction;
 use serde::{Deserialize, Serialize};
 
 #[derive(OutboxEntity)]

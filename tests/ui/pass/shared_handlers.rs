@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use outbox_runtime::prelude::*;
-use outbox_runtime::{BoxError, Delivery, OutboxEventHandler};
+use outbox_runtime::{Delivery, OutboxEventHandler};
+use outbox_runtime::store::BoxError;
 
 #[derive(OutboxEntity)]
 #[outbox(event_type = "goal")]

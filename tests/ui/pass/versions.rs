@@ -106,5 +106,5 @@ enum Events {
 }
 
 fn main() {
-    let _: fn() = Events::assert_wire_lock;
+    let _: fn() = outbox_testing::assert_wire_lock::<Events>;
 }

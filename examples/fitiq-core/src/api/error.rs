@@ -3,9 +3,10 @@
 use std::fmt;
 use std::time::Duration;
 
+use outbox_runtime::Delivery;
 use outbox_runtime::http::HttpError;
 use outbox_runtime::prelude::DeliveryError;
-use outbox_runtime::{BoxError, Delivery};
+use outbox_runtime::store::BoxError;
 use reqwest::StatusCode;
 use serde_json::Value;
 use thiserror::Error;

@@ -1,7 +1,7 @@
 //! A progress bar for long work.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use outbox_runtime::import::ImportProgress;
+use outbox_import::ImportProgress;
 
 /// The number of steps from which on there is a bar.
 pub const BAR_FROM: u64 = 1_000;

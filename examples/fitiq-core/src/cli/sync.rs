@@ -4,9 +4,10 @@ use std::fmt;
 use std::time::Duration;
 
 use clap::Args;
+use outbox_runtime::store::SystemClock;
 use outbox_runtime::{
     Clock as _, Explanation, OutboxRepository, OutboxStatistics, Processor, RefusalClass, Running,
-    StoreError, SystemClock, WaitsFor,
+    StoreError, WaitsFor,
 };
 use tokio::time::MissedTickBehavior;
 

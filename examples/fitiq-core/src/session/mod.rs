@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use outbox_runtime::{BoxError, SqliteStore};
+use outbox_runtime::SqliteStore;
+use outbox_runtime::store::BoxError;
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;

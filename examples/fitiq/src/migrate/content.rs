@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::import::Reject;
+use outbox_import::Reject;
 use serde_json::{Value, json};
 
 use super::metadata::Fields;

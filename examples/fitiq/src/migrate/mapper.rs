@@ -3,11 +3,10 @@
 use std::collections::HashMap;
 
 use fitiq_core::{LocalId, RemoteId, UserId};
-use outbox_runtime::import::{
-    ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable,
-};
+use outbox_import::{ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable};
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, DeadReason, Enqueue, Operation};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{DeadReason, Enqueue, Operation};
 use uuid::Uuid;
 
 use super::content::{self, About};

@@ -2,7 +2,7 @@
 //! only key, as Swift does it, and flat, with the tag as `type` among the fields. In the second,
 //! the field `type` of a workout is written over the tag.
 
-use outbox_runtime::import::Reject;
+use outbox_import::Reject;
 use serde_json::{Map, Value};
 
 use crate::entities::Kind;

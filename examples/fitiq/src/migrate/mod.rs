@@ -7,8 +7,8 @@
 use std::path::Path;
 
 use fitiq_core::cli::import_bar;
+use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
-use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
 mod content; // old metadata as an entity
 mod mapper; // the mapping of rows

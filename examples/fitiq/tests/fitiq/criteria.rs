@@ -6,7 +6,8 @@ use backend::{Fault, FaultRule, Idempotency, Settings};
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use fitiq::seed::Seed;
-use outbox_runtime::{Clock as _, OutboxRepository, OutboxStatus, SystemClock};
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{Clock as _, OutboxRepository, OutboxStatus};
 
 use crate::old_store::{self, OldEvent, metadata_of};
 use crate::scene::{Scene, day, until};

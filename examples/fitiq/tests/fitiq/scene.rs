@@ -10,11 +10,11 @@ use fitiq::App;
 use fitiq::entities::{Metric, ProgressEntry, Workout};
 use fitiq_core::cli::{self, SyncArguments, Synced};
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::testing::ManualClock;
+use outbox_runtime::store::{Sleep, SystemClock};
 use outbox_runtime::{
-    Clock, OutboxEvent, OutboxRepository, OutboxStatistics, Running, Sleep, SqliteStore,
-    SystemClock,
+    Clock, OutboxEvent, OutboxRepository, OutboxStatistics, Running, SqliteStore,
 };
+use outbox_testing::ManualClock;
 use tempfile::TempDir;
 
 use crate::old_store::OldEvent;

@@ -4,7 +4,8 @@ use anyhow::bail;
 use chrono::{DateTime, Days, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use fitiq_core::LocalId;
-use outbox_runtime::{Clock as _, SystemClock};
+use outbox_runtime::Clock as _;
+use outbox_runtime::store::SystemClock;
 use uuid::Uuid;
 
 use crate::db::{Changed, Repository};

@@ -10,7 +10,8 @@ use fitiq_core::cli::{
     Ground, Settings, SignIn, SignOutArguments, SyncArguments, Synced, existing_file, explain, say,
     sign_in, sign_out, status, sync,
 };
-use outbox_runtime::{Clock as _, Processor, SystemClock};
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{Clock as _, Processor};
 use uuid::Uuid;
 
 use crate::db::{Repository, count, create_tables};

@@ -1,9 +1,9 @@
 //! The app's own tables, in the file that also has the outbox.
 
-use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Type;
 use outbox_runtime::rusqlite::{self, Connection};
+use outbox_runtime::store::BoxError;
 
 use fitiq_core::LocalId;
 

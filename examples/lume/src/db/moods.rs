@@ -1,8 +1,8 @@
 //! The table of moods.
 
 use fitiq_core::LocalId;
-use outbox_runtime::BoxError;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, Row, params};
+use outbox_runtime::store::BoxError;
 
 use super::{Stored, json, time, words};
 use crate::entities::{Kind, MoodEntry};

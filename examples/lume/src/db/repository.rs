@@ -4,7 +4,8 @@ use chrono::{DateTime, Utc};
 use fitiq_core::LocalId;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, Enqueued, TransactionError};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{Enqueued, TransactionError};
 use uuid::Uuid;
 
 use super::{Role, Stored, StoredMessage, links, reassign, table};

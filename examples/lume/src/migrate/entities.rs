@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Days, Utc};
 use fitiq_core::{LocalId, RemoteId};
-use outbox_runtime::import::{Reject, Source, SourceRow};
+use outbox_import::{Reject, Source, SourceRow};
 use outbox_runtime::rusqlite::Connection;
 
 use super::{survey, tables};

@@ -1,9 +1,10 @@
 //! Maps each row of a V6 store.
 
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::import::{ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow};
+use outbox_import::{ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow};
 use outbox_runtime::rusqlite::Connection;
-use outbox_runtime::{BoxError, NewEvent, Operation, OutboxEntity, RawMetadata};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{NewEvent, Operation, OutboxEntity, RawMetadata};
 use uuid::Uuid;
 
 use super::payload::{Understood, understand};

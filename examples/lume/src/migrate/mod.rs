@@ -17,8 +17,8 @@
 use std::path::Path;
 
 use fitiq_core::cli::import_bar;
+use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
-use outbox_runtime::import::{Import, ImportError, ImportReport, SourceTable};
 
 mod entities; // entity rows
 mod mapper; // the mapping of rows
@@ -29,7 +29,7 @@ use self::mapper::Mapper;
 
 /// The relevant tables of a V6 store, entities first, so that events find their entities.
 mod tables {
-    use outbox_runtime::import::SourceTable;
+    use outbox_import::SourceTable;
 
     use crate::entities::Kind;
 

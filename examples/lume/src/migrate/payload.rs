@@ -1,8 +1,8 @@
 //! The content of a V6 event: a function of its type and its bytes alone.
 
 use fitiq_core::{LocalId, RemoteId, UserId};
+use outbox_import::Reject;
 use outbox_runtime::Operation;
-use outbox_runtime::import::Reject;
 use serde::de::DeserializeOwned;
 use uuid::Uuid;
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 use fitiq_core::{LocalId, UserId};
-use outbox_runtime::import::{ImportError, Reject, Source, SourceRow};
+use outbox_import::{ImportError, Reject, Source, SourceRow};
 
 use super::payload::{understand, user};
 use super::tables;

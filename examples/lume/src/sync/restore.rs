@@ -3,9 +3,9 @@
 use std::collections::HashSet;
 
 use fitiq_core::{Api, Call, LocalId, RemoteId, UserId};
-use outbox_runtime::BoxError;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection};
+use outbox_runtime::store::BoxError;
 use serde::de::DeserializeOwned;
 
 use super::chat::TheirConversation;

@@ -12,7 +12,7 @@ use crate::scene::Scene;
 /// needs a new version.
 #[test]
 fn event_shapes_change_only_with_their_version() {
-    LumeEvent::assert_wire_lock();
+    outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]

@@ -7,7 +7,7 @@ use std::process::Command;
 use lume::entities::{Goal, JournalEntry, LumeEvent, MoodEntry};
 use lume::migrate::migrate;
 use lume::{Made, V6Options, make_v6};
-use outbox_runtime::import::ImportReport;
+use outbox_import::ImportReport;
 use outbox_runtime::rusqlite::{Connection, params};
 use outbox_runtime::{Operation, OutboxRepository, OutboxStatus, SqliteStore};
 use tempfile::TempDir;

@@ -9,10 +9,10 @@ use fitiq_core::{LocalId, UserId};
 use lume::cli::App;
 use lume::db::{Changed, Stored};
 use lume::entities::{Conversation, Goal, GoalStatus, JournalEntry, MoodEntry, Persona};
-use outbox_runtime::testing::ManualClock;
 use outbox_runtime::{
     Clock, OutboxEvent, OutboxRepository, OutboxStatistics, OutboxStatus, Running, SqliteStore,
 };
+use outbox_testing::ManualClock;
 use tempfile::TempDir;
 
 pub(crate) const EMAIL: &str = "ada@example.org";

@@ -56,6 +56,22 @@ impl Facts {
     }
 }
 
+impl Node {
+    pub(super) fn has_attempt(&self, facts: &Facts) -> bool {
+        self.has(facts.set, facts.event())
+    }
+
+    /// The part of it that an attempt belongs to, one step down. `None` where there is none.
+    pub(super) fn child_of_attempt(&self, facts: &Facts) -> Option<Self> {
+        match self {
+            Self::All => Some(Self::Set(facts.set)),
+            Self::Set(_) => Some(facts.destination()),
+            Self::Destination(..) => Some(facts.endpoint()),
+            Self::Endpoint(..) | Self::User(..) | Self::Credentials(_) => None,
+        }
+    }
+}
+
 /// The events that wait for each other, so that a refusal of one says nothing about a neighbor.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {

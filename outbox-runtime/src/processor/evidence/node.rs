@@ -3,8 +3,6 @@
 use crate::event::OutboxEvent;
 use crate::processor::routes::HandlerIndex;
 
-use super::facts::Facts;
-
 /// A part of all work.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::processor) enum Node {
@@ -51,10 +49,6 @@ impl Node {
         }
     }
 
-    pub(super) fn has_attempt(&self, facts: &Facts) -> bool {
-        self.has(facts.set, facts.event())
-    }
-
     /// Whether all of `other` is part of it.
     pub(super) fn contains(&self, other: &Self) -> bool {
         match (self, other) {
@@ -88,16 +82,6 @@ impl Node {
                 (Some(_), None) | (None, Some(_)) => true,
                 (None, None) => false,
             },
-        }
-    }
-
-    /// The part of it that an attempt belongs to, one step down. `None` where there is none.
-    pub(super) fn child_of_attempt(&self, facts: &Facts) -> Option<Self> {
-        match self {
-            Self::All => Some(Self::Set(facts.set)),
-            Self::Set(_) => Some(facts.destination()),
-            Self::Destination(..) => Some(facts.endpoint()),
-            Self::Endpoint(..) | Self::User(..) | Self::Credentials(_) => None,
         }
     }
 

@@ -1,18 +1,13 @@
-//! Claiming: how much, of what, and starting the handlers of what was claimed.
+//! Claiming: how much, of what, and in which order.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use tracing::{Instrument, info, info_span, warn};
+use tracing::debug;
 
-use super::{Attempt, Done, Job, Run};
-use crate::claim::{Claim, ClaimRequest};
+use super::Run;
+use crate::claim::ClaimRequest;
 use crate::error::StoreError;
-use crate::outcome::Outcome;
-use crate::processor::attempt;
 use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
-use crate::processor::routes::Route;
-use crate::retry::RetryPolicy;
 
 /// At most so many claims are made before the run looks around again.
 const CLAIMS: usize = 64;
@@ -22,7 +17,7 @@ impl Run {
     /// as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
-        self.look_for_unhandled().await;
+        self.find_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
         for _ in 0..CLAIMS {
             let Some(want) = self.next_want(&empty) else {
@@ -40,7 +35,7 @@ impl Run {
             empty.push(want);
         }
         if empty.is_empty() {
-            self.due_at = None;
+            self.alarms.set_due(None);
             self.record().await?;
             return Ok(self.ended_meanwhile);
         }
@@ -56,7 +51,7 @@ impl Run {
         let without: Vec<Node> = without.map(|it| it.node.clone()).collect();
         let own = self.user_id.clone().map(Node::Credentials);
         if own.is_some_and(|own| without.contains(&own)) {
-            self.due_at = None;
+            self.alarms.set_due(None);
             return Ok(self.ended_meanwhile);
         }
         let request = self.request(1, &without);
@@ -64,7 +59,7 @@ impl Run {
         let due_at = self
             .meanwhile(async { repository.next_due(&request).await })
             .await?;
-        self.due_at = self.when_it_may_be_taken(due_at);
+        self.alarms.set_due(self.when_it_may_be_taken(due_at));
         Ok(self.ended_meanwhile)
     }
 
@@ -72,7 +67,7 @@ impl Run {
     async fn record_and_claim_of(&mut self, want: &Want) -> Result<usize, StoreError> {
         let request = self.request_of(want);
         let repository = Arc::clone(&self.shared.repository);
-        let recording = std::mem::take(&mut self.unrecorded);
+        let recording = self.unrecorded.take();
         let settlements = recording.clone();
         let exchange = self
             .meanwhile(async { repository.settle_and_claim(settlements, &request).await })
@@ -86,7 +81,9 @@ impl Run {
             self.turns.claimed(&request, &claims);
         }
         let claimed = claims.len();
-        self.activity += u64::from(claimed > 0);
+        if claimed > 0 {
+            self.activity.note();
+        }
         // Whatever became of the outcomes: what is claimed here comes to nobody else.
         for claim in claims {
             let lease = request.lease_for(&claim.event.event_type);
@@ -104,9 +101,9 @@ impl Run {
             tokio::select! {
                 biased;
                 answer = &mut request => return answer,
-                Some(done) = self.tasks.join_next_with_id() => {
+                Some(end) = self.jobs.next() => {
                     self.ended_meanwhile = true;
-                    self.take_in(done);
+                    self.on_task_end(end);
                     self.start_refresh();
                     self.start_waiting();
                 }
@@ -136,7 +133,7 @@ impl Run {
 
     fn wants_within(&self, restrictions: &[Restriction]) -> Vec<Want> {
         let settings = &self.shared.settings;
-        let taken = self.attempts() + self.waiting.len();
+        let taken = self.jobs.attempts() + self.waiting.len();
         let free = settings.max_concurrency.saturating_sub(taken);
         let ahead = self
             .pace
@@ -172,12 +169,7 @@ impl Run {
 
     /// The attempts under way.
     pub(super) fn flight(&self) -> Vec<&Facts> {
-        let jobs = self.jobs.values();
-        jobs.filter_map(|job| match job {
-            Job::Attempt(attempt) => Some(&attempt.facts),
-            Job::Refresh { .. } => None,
-        })
-        .collect()
+        self.jobs.flight().collect()
     }
 
     /// An endpoint in doubt has nothing else to try.
@@ -190,11 +182,6 @@ impl Run {
         let judged = evidence.nothing_else(endpoint, &self.flight(), now);
         self.evidence = evidence;
         self.settle_judged(judged);
-    }
-
-    pub(super) fn attempts(&self) -> usize {
-        let is_attempt = |job: &&Job| matches!(job, Job::Attempt(_));
-        self.jobs.values().filter(is_attempt).count()
     }
 
     pub(super) fn may_claim(&self) -> bool {
@@ -239,107 +226,25 @@ impl Run {
             .fold(request, ClaimRequest::except)
     }
 
-    /// Takes on an event that was claimed for so long: its handler starts as soon as it may.
-    fn take_on(&mut self, claim: Claim, lease: Duration) {
-        self.hold(claim.lease, lease);
-        if claim.lease.expires_at <= self.now() {
-            // The store's answer took so long that somebody else may have the event. Renewing tells.
-            self.leases.renew_by(lease, self.now());
-        }
-        let settings = &self.shared.settings;
-        match self.shared.routes.route(&claim.event.event_type, settings) {
-            Some(route) => self.waiting.push(claim, route, self.now()),
-            None => {
-                self.leave_alone(&claim.event.event_type);
-                self.hand_back(&claim);
-            }
-        }
-    }
-
-    /// Starts the handler of a claimed event, unless its lease has ended meanwhile.
-    pub(super) fn start(&mut self, claim: Claim, route: Route) {
-        let event_id = claim.event.id;
-        let held = self.leases.get(&event_id);
-        if held.is_none_or(|held| held.lease.expires_at <= self.now()) {
-            // Somebody else may have the event, or be past it: begun now it could come out of order.
-            warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
-            self.leases.remove(&event_id);
+    /// Finds the other types that no handler takes, once some were met.
+    async fn find_unhandled(&mut self) {
+        if !self.unhandled.may_be_more() || !self.shared.routes.is_any_untyped() {
             return;
         }
-        let claim = Arc::new(claim);
-        let event = &claim.event;
-        let span = info_span!(
-            "outbox_attempt",
-            event_id = %event.id,
-            event_type = ?event.event_type,
-            attempt = event.attempt_count,
-        );
-        let attempt = attempt::run(
-            route.handler,
-            Arc::clone(&claim),
-            route.timeout,
-            Arc::clone(&self.shared.clock),
-        );
-        let attempt = async move {
-            let (ended, took) = attempt.await;
-            Done::Attempt(ended, took)
+        self.unhandled.begin_look();
+        let repository = Arc::clone(&self.shared.repository);
+        let types = match self
+            .meanwhile(async { repository.event_types().await })
+            .await
+        {
+            Ok(types) => types,
+            // They are met one by one, then, and looked for again.
+            Err(error) => return debug!(%error, "the event types could not be listed"),
         };
-        let facts = Facts {
-            claim: Arc::clone(&claim),
-            set: route.index,
-            number: self.evidence.begin(),
-            began_at: self.now(),
-        };
-        self.evidence.begun(&facts);
-        let abort = self.tasks.spawn(attempt.instrument(span));
-        let job = Job::Attempt(Box::new(Attempt {
-            credentials: self.evidence.credentials.generation(&claim.event.user_id),
-            facts,
-            retry: route.retry,
-            // Where one attempt is all there is, it is not made twice for want of evidence.
-            is_always_charged: route.is_always_charged || claim.event.max_attempts == 1,
-            max_snoozes: route.max_snoozes,
-            abort: abort.clone(),
-            lease_lost: false,
-        }));
-        self.jobs.insert(abort.id(), job);
-    }
-
-    /// Settles a claimed event as not attempted.
-    pub(super) fn hand_back(&mut self, claim: &Claim) {
-        let outcome = Outcome::GivenBack {
-            delay: Duration::ZERO,
-            refusal: None,
-        };
-        self.settle(claim, outcome, &RetryPolicy::default());
-    }
-
-    /// Starts refreshing the credentials of the user who has needed it for longest, unless that is being done for somebody.
-    pub(super) fn start_refresh(&mut self) {
-        let is_refresh = |job: &Job| matches!(job, Job::Refresh { .. });
-        if self.evidence.is_empty() || self.jobs.values().any(is_refresh) {
-            return;
-        }
-        let Some(user_id) = self.evidence.credentials.take_refresh(self.now()) else {
-            return;
-        };
-        info!("credentials were refused; the user's work is paused until they are refreshed");
-        let shared = Arc::clone(&self.shared);
-        let user = user_id.clone();
-        let refresh = async move {
-            let Some(refresh) = &shared.settings.refresh else {
-                // Without a hook somebody else refreshes them; trying again tells.
-                return Done::Refresh(Ok(()));
-            };
-            let _one_at_a_time = shared.refresh.lock().await;
-            Done::Refresh(tokio::select! {
-                biased;
-                result = refresh(user) => result.map_err(|error| error.to_string()),
-                () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
-            })
-        };
-        let abort = self.tasks.spawn(refresh);
-        self.jobs
-            .insert(abort.id(), Job::Refresh { user_id, abort });
+        let mut more = types;
+        more.retain(|event_type| {
+            !self.unhandled.types().contains(event_type) && !self.shared.routes.is_taken(event_type)
+        });
+        self.unhandled.add(more.into_iter());
     }
 }

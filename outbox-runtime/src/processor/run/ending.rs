@@ -1,43 +1,34 @@
-//! Ending: what an attempt brought back, what that means for its event and for others, and recording it.
+//! Ending: what an attempt brought back, and what that means for its event and for others.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::task::JoinError;
-use tracing::{debug, error, warn};
+use tracing::warn;
 
-use super::{Attempt, Done, Job, Run, TaskEnd};
-use crate::claim::Claim;
-use crate::clock;
-use crate::error::StoreError;
+use super::Run;
+use super::jobs::{Attempt, Done, Job, TaskEnd};
 use crate::event::{DeadReason, Refusal, RefusalClass};
 use crate::handler::{Delivery, Scope};
-use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement, bounded};
+use crate::outcome::{Outcome, bounded};
 use crate::processor::attempt::Ended;
-use crate::processor::builder::Rejections;
-use crate::processor::evidence::{Evidence, Facts, Finality, Judged, Reach, Refused, Verdict};
-use crate::retry::RetryPolicy;
+use crate::processor::evidence::{Evidence, Finality, Judged, Reach, Refused};
+use crate::processor::settings::Rejections;
 
 impl Run {
-    /// Takes in what a task brought back, or what its panic left.
-    pub(super) fn take_in(&mut self, done: TaskEnd) {
-        self.activity += 1;
-        let (id, done) = match done {
-            Ok((id, done)) => (id, Some(done)),
-            Err(error) => (error.id(), panic_of(error)),
-        };
-        match (self.jobs.remove(&id), done) {
-            (Some(Job::Attempt(attempt)), Some(Done::Attempt(ended, took))) => {
+    /// A task has ended: takes in what it brought back, or what its panic left.
+    pub(super) fn on_task_end(&mut self, end: TaskEnd) {
+        self.activity.note();
+        match self.jobs.take(end) {
+            Some((Job::Attempt(attempt), Some(Done::Attempt(ended, took)))) => {
                 self.pace.ended(took);
                 self.ended(*attempt, ended, took);
             }
             // Aborted: its lease was lost.
-            (Some(Job::Attempt(attempt)), _) => {
-                self.leases.remove(&attempt.facts.claim.event.id);
+            Some((Job::Attempt(attempt), _)) => {
+                self.leases.release(&attempt.facts.claim.event.id);
                 self.evidence.inconclusive(&attempt.facts, self.now());
             }
-            (Some(Job::Refresh { user_id, .. }), done) => {
+            Some((Job::Refresh { user_id }, done)) => {
                 let result = match done {
                     Some(Done::Refresh(result)) => result,
                     Some(Done::Attempt(ended, _)) => Err(format!("{ended:?}")),
@@ -49,7 +40,7 @@ impl Run {
                 let now = self.now();
                 self.evidence.refreshed(&user_id, &result, now);
             }
-            (None, _) => {}
+            None => {}
         }
     }
 
@@ -58,7 +49,7 @@ impl Run {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
         if attempt.lease_lost {
-            self.leases.remove(&event_id);
+            self.leases.release(&event_id);
         }
         let mut evidence = std::mem::take(&mut self.evidence);
         let decided = if ended.is_pass() && evidence.is_empty() {
@@ -74,7 +65,7 @@ impl Run {
             self.settle(&attempt.facts.claim, outcome, &attempt.retry);
         }
         if let Some(event_type) = decided.unhandled {
-            self.leave_alone(&event_type);
+            self.unhandled.meet(&event_type);
         }
         self.settle_judged(decided.judged);
     }
@@ -171,159 +162,6 @@ impl Run {
             ..Decided::default()
         }
     }
-
-    /// Settles refusals of which it is known whose fault they are.
-    pub(super) fn settle_judged(&mut self, judged: Vec<Judged>) {
-        for Judged { refused, verdict } in judged {
-            let Refused {
-                facts,
-                refusal,
-                not_before,
-                retry,
-                ..
-            } = refused;
-            let outcome = match verdict {
-                Verdict::Charged {
-                    is_conclusive: true,
-                } => Outcome::Retry {
-                    message: refusal.message,
-                    not_before,
-                },
-                Verdict::Charged {
-                    is_conclusive: false,
-                } => Outcome::RetryUndecided {
-                    message: refusal.message,
-                    not_before,
-                },
-                Verdict::Deferred { base } => Outcome::Deferred {
-                    refusal,
-                    not_before,
-                    base,
-                },
-                Verdict::Rejected => Outcome::Dead {
-                    reason: DeadReason::Rejected,
-                    message: refusal.message,
-                },
-                Verdict::GivenBack { delay } => Outcome::GivenBack {
-                    delay,
-                    refusal: Some(refusal),
-                },
-            };
-            self.settle(&facts.claim, outcome, &retry);
-        }
-    }
-
-    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any more.
-    pub(super) fn give_back_doubts(&mut self, which: impl Fn(&Facts) -> bool) {
-        let judged = self.evidence.give_back(which);
-        self.settle_judged(judged);
-    }
-
-    /// Decides what an outcome means and notes it to be recorded.
-    pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
-        let event = &claim.event;
-        let settlement = outcome.settle(claim, retry, self.now());
-        match &settlement.disposition {
-            Disposition::Complete => {
-                debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
-            }
-            Disposition::Fail {
-                next_attempt_at,
-                message,
-            } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
-                next_attempt_at = %next_attempt_at, error = ?message, "failed; will be tried again"
-            ),
-            Disposition::Bury { reason, message } => error!(
-                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
-                reason = %reason, error = ?message, "dead letter"
-            ),
-            Disposition::GiveBack { .. } => {
-                debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
-            }
-            Disposition::Defer {
-                next_attempt_at,
-                refusal,
-            } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
-                next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
-                error = ?refusal.message, "refused while others pass; will be tried again"
-            ),
-            Disposition::Snooze { next_attempt_at }
-                if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
-            {
-                warn!(
-                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
-                    next_attempt_at = %next_attempt_at, "snoozed again and again"
-                );
-            }
-            Disposition::Snooze { next_attempt_at } => debug!(
-                event_id = %event.id, event_type = ?event.event_type,
-                next_attempt_at = %next_attempt_at, "snoozed"
-            ),
-        }
-        self.unrecorded.push(settlement);
-    }
-
-    /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
-    pub(super) async fn record(&mut self) -> Result<(), StoreError> {
-        // Where a lease has only ended, it is renewed first; should it end while the store is asked, once more.
-        for _ in 0..2 {
-            if self.unrecorded.is_empty() {
-                break;
-            }
-            self.renew().await?;
-            let repository = Arc::clone(&self.shared.repository);
-            let recording = std::mem::take(&mut self.unrecorded);
-            let settlements = recording.clone();
-            let settled = self
-                .meanwhile(async { repository.settle(settlements).await })
-                .await;
-            self.recorded(recording, settled)?;
-        }
-        Ok(())
-    }
-
-    /// Takes in what became of settlements.
-    pub(super) fn recorded(
-        &mut self,
-        mut recording: Vec<Settlement>,
-        settled: Result<Vec<Settled>, StoreError>,
-    ) -> Result<(), StoreError> {
-        let settled = match settled {
-            Ok(settled) => settled,
-            Err(error) => {
-                // Before what has ended since.
-                recording.append(&mut self.unrecorded);
-                self.unrecorded = recording;
-                return Err(error);
-            }
-        };
-        if recording.is_empty() {
-            return Ok(());
-        }
-        let now = self.now();
-        for (settlement, settled) in recording.iter().zip(settled) {
-            let held = self.leases.remove(&settlement.lease.event_id);
-            if let Some(held) =
-                held.filter(|held| settled == Settled::LeaseLost && held.lease.expires_at <= now)
-            {
-                // It may only have ended. Renewing it tells.
-                self.leases.hold(held.lease, held.duration, now);
-                self.leases.renew_by(held.duration, now);
-                self.unrecorded.push(settlement.clone());
-            } else if settled == Settled::LeaseLost {
-                warn!(event_id = %settlement.lease.event_id, "the lease was lost; the outcome is not recorded");
-            } else if settlement.disposition == Disposition::Complete && self.clean_up_at.is_none()
-            {
-                let interval = self.shared.settings.cleanup_interval;
-                self.clean_up_at = Some(clock::after(self.shared.clock.now(), interval));
-            }
-        }
-        self.leases.forget_unheld();
-        self.made_progress();
-        Ok(())
-    }
 }
 
 /// What an ended attempt means.
@@ -384,12 +222,4 @@ fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
         }
         _ => Reach::Destination,
     }
-}
-
-/// What a task's panic says; `None` where it was aborted.
-fn panic_of(error: JoinError) -> Option<Done> {
-    let payload = error.try_into_panic().ok()?;
-    // How long it took, nobody knows: not quick.
-    let took = Duration::MAX;
-    Some(Done::Attempt(Ended::panicked(payload), took))
 }

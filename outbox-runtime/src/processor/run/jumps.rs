@@ -2,44 +2,17 @@
 //!
 //! Leases stand in the store as wall-clock times, for everybody to see. A run judges its own by the time that has really passed:
 //! after a jump it renews them before anything else, and takes nothing from others until they had the time to do the same.
-//!
-//! A machine that sleeps every half minute makes one jump after the other. The time in which it is awake counts on: a lease that is
-//! seen ended, and was not renewed in one lease's worth of time awake, is that of somebody who is gone.
-
-use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
 use super::Run;
-use super::leases::Held;
+use super::grace::Grace;
+use super::reading::Reading;
 use crate::claim::{Lease, LeaseToken};
-use crate::clock::{self, Clock};
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::Rescued;
-
-/// What the clock tells at one moment.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Reading {
-    now: DateTime<Utc>,
-    uptime: Duration,
-}
-
-impl Reading {
-    pub(super) fn of(clock: &dyn Clock) -> Self {
-        Self {
-            now: clock.now(),
-            uptime: clock.uptime(),
-        }
-    }
-
-    /// By how much the clock was set since `earlier`.
-    fn jump_since(&self, earlier: &Self) -> TimeDelta {
-        let passed = self.uptime.saturating_sub(earlier.uptime);
-        self.now - clock::after(earlier.now, passed)
-    }
-}
 
 impl Run {
     /// Whether the clock was set since the last look, and by how much. What the run waits for moves along.
@@ -61,26 +34,13 @@ impl Run {
             seconds = jump.num_seconds(),
             "the clock was set, or the machine was suspended"
         );
-        if let Some(back_off) = &mut self.back_off {
-            back_off.until = clock::shifted(back_off.until, jump);
-        }
+        self.alarms.follow_jump(jump, reading.now);
         self.evidence.shift(jump);
         self.waiting.shift(jump);
-        // What the store has due is due by the wall clock: it is asked again.
-        self.due_at = Some(reading.now);
         self.leases.renew_all_at(reading.now);
-        self.activity += 1;
-        let until = clock::after(reading.now, longest);
-        let suspects = self
-            .grace
-            .take()
-            .map_or_else(Vec::new, |last| last.suspects);
-        self.grace = Some(Grace {
-            until,
-            look_at: reading.now,
-            patience: longest,
-            suspects,
-        });
+        self.activity.note();
+        let last = self.grace.take();
+        self.grace = Some(Grace::after_jump(last, longest, reading.now));
         jump
     }
 
@@ -88,9 +48,9 @@ impl Run {
     pub(super) async fn rescue(&mut self) -> Result<(), StoreError> {
         let now = self.now();
         let rescued = match &self.grace {
-            Some(grace) if grace.look_at > now && grace.until > now => return Ok(()),
-            Some(grace) if grace.until > now => self.rescue_from_suspects(now).await?,
-            None if self.due_at.is_none_or(|due| due > now) => return Ok(()),
+            Some(grace) if grace.is_in_force(now) && !grace.is_time_to_look(now) => return Ok(()),
+            Some(grace) if grace.is_in_force(now) => self.rescue_from_suspects(now).await?,
+            None if !self.alarms.is_due(now) => return Ok(()),
             _ => {
                 let rescued = self.rescue_from_others(None).await?;
                 self.grace = None;
@@ -103,7 +63,7 @@ impl Run {
                 dead = rescued.buried,
                 "took events back whose lease had ended"
             );
-            self.made_progress();
+            self.activity.made_progress();
         }
         Ok(())
     }
@@ -111,21 +71,14 @@ impl Run {
     /// Never takes what this run itself holds: where that has ended, it is renewed.
     async fn rescue_from_others(&mut self, only: Option<&[Lease]>) -> Result<Rescued, StoreError> {
         let held = self.leases.all();
-        let renewals: Vec<_> = held
-            .iter()
-            .map(|held| (held.lease, held.duration))
-            .collect();
         let repository = &self.shared.repository;
-        let (renewed, rescued) = repository.rescue_others(&renewals, only).await?;
-        for (Held { lease, duration }, renewed) in held.into_iter().zip(renewed) {
+        let (renewed, rescued) = repository.rescue_others(&held, only).await?;
+        for ((lease, duration), renewed) in held.into_iter().zip(renewed) {
             if renewed != Some(lease) {
-                self.take_in_renewal(duration, &[lease], vec![renewed]);
+                self.on_renewal(duration, &[lease], vec![renewed]);
             }
         }
-        // A renewal of some leases of a duration is not one of all.
-        for held in self.leases.all() {
-            self.hold(held.lease, held.duration);
-        }
+        self.leases.hold_all_anew(self.now());
         Ok(rescued)
     }
 
@@ -135,29 +88,18 @@ impl Run {
         let processing = OutboxStatus::Processing;
         let leased = repository.fetch_events(processing, None, None).await?;
         let uptime = self.shared.clock.uptime();
+        let leases = &self.leases;
         let ended = leased
             .iter()
             .filter_map(lease_of)
-            .filter(|lease| lease.expires_at <= now && self.leases.get(&lease.event_id).is_none());
+            .filter(|lease| lease.expires_at <= now && !leases.holds(&lease.event_id));
         let Some(grace) = &mut self.grace else {
             return Ok(Rescued::default());
         };
-        let suspects = ended.map(|lease| {
-            let known = grace.suspects.iter().find(|known| known.lease == lease);
-            let since = known.map_or(uptime, |known| known.since);
-            Suspect { lease, since }
-        });
-        let patience = grace.patience;
-        let awake = |suspect: &Suspect| uptime.saturating_sub(suspect.since);
-        let (gone, rest): (Vec<Suspect>, Vec<Suspect>) =
-            suspects.partition(|suspect| awake(suspect) >= patience);
-        let next = rest.iter().map(|suspect| patience - awake(suspect)).min();
-        grace.look_at = next.map_or(grace.until, |left| clock::after(now, left));
-        grace.suspects = rest;
+        let gone = grace.suspect(ended, uptime, now);
         if gone.is_empty() {
             return Ok(Rescued::default());
         }
-        let gone: Vec<Lease> = gone.into_iter().map(|suspect| suspect.lease).collect();
         self.rescue_from_others(Some(&gone)).await
     }
 
@@ -165,35 +107,9 @@ impl Run {
     pub(super) fn when_it_may_be_taken(&self, due: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let now = self.now();
         match &self.grace {
-            Some(grace) if due.is_some_and(|due| due <= now) => due.max(Some(grace.until)),
+            Some(grace) if due.is_some_and(|due| due <= now) => due.max(Some(grace.until())),
             _ => due,
         }
-    }
-}
-
-/// The time after a jump in which nothing is taken from those who may be alive.
-#[derive(Debug)]
-pub(super) struct Grace {
-    until: DateTime<Utc>,
-    /// When to look at the leases of others next.
-    look_at: DateTime<Utc>,
-    /// For how long others may be awake without renewing a lease that has ended.
-    patience: Duration,
-    suspects: Vec<Suspect>,
-}
-
-/// A lease that has ended and was not renewed since.
-#[derive(Debug)]
-struct Suspect {
-    lease: Lease,
-    /// The uptime at which it was first seen.
-    since: Duration,
-}
-
-impl Grace {
-    /// When it ends, or somebody is known to be gone earlier.
-    pub(super) fn ends_at(&self) -> DateTime<Utc> {
-        self.until.min(self.look_at)
     }
 }
 

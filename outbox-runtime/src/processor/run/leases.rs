@@ -22,9 +22,18 @@ pub(super) struct Leases {
 
 /// A lease, and for how long it is renewed each time.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Held {
-    pub(super) lease: Lease,
+struct Held {
+    lease: Lease,
+    duration: Duration,
+}
+
+/// Leases that are to be renewed together.
+#[derive(Debug)]
+pub(super) struct Renewal {
     pub(super) duration: Duration,
+    /// Since when that is due.
+    pub(super) due: DateTime<Utc>,
+    pub(super) leases: Vec<Lease>,
 }
 
 impl Held {
@@ -40,7 +49,7 @@ impl Held {
 }
 
 impl Leases {
-    /// Notes a lease that was granted, to be kept until it is removed.
+    /// Notes a lease that was granted, to be kept until it is released.
     pub(super) fn hold(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         let held = Held { lease, duration };
         self.held.insert(lease.event_id, held);
@@ -48,23 +57,46 @@ impl Leases {
         self.renew_by(duration, at);
     }
 
-    pub(super) fn get(&self, event_id: &Uuid) -> Option<&Held> {
-        self.held.get(event_id)
+    /// Notes a lease that the store took long to grant: somebody else may have the event where it has
+    /// ended by now, and renewing tells.
+    pub(super) fn hold_granted(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
+        self.hold(lease, duration, now);
+        if lease.expires_at <= now {
+            self.renew_by(duration, now);
+        }
     }
 
-    pub(super) fn remove(&mut self, event_id: &Uuid) -> Option<Held> {
-        self.held.remove(event_id)
+    pub(super) fn holds(&self, event_id: &Uuid) -> bool {
+        self.held.contains_key(event_id)
     }
 
-    /// All of them, in an order that does not depend on chance.
-    pub(super) fn all(&self) -> Vec<Held> {
-        self.sorted(|_| true)
+    /// Whether the lease is held and has not ended.
+    pub(super) fn is_in_force(&self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
+        let held = self.held.get(event_id);
+        held.is_some_and(|held| held.lease.expires_at > now)
     }
 
-    /// Those that are renewed together.
-    pub(super) fn of(&self, duration: Duration) -> Vec<Lease> {
-        let held = self.sorted(|held| held.duration == duration);
-        held.into_iter().map(|held| held.lease).collect()
+    /// Gives up a lease: its outcome is recorded, or it is lost.
+    pub(super) fn release(&mut self, event_id: &Uuid) {
+        self.held.remove(event_id);
+    }
+
+    /// The store did not take an outcome under this lease. Where the lease may only have ended it is
+    /// kept, and renewed at once, which tells; otherwise it is lost. Returns whether it is kept.
+    pub(super) fn keep_if_only_ended(&mut self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
+        let held = self.held.remove(event_id);
+        let Some(held) = held.filter(|held| held.lease.expires_at <= now) else {
+            return false;
+        };
+        self.hold(held.lease, held.duration, now);
+        self.renew_by(held.duration, now);
+        true
+    }
+
+    /// All of them, each with its duration, in an order that does not depend on chance.
+    pub(super) fn all(&self) -> Vec<(Lease, Duration)> {
+        let held = self.sorted(|_| true).into_iter();
+        held.map(|held| (held.lease, held.duration)).collect()
     }
 
     fn sorted(&self, which: impl Fn(&Held) -> bool) -> Vec<Held> {
@@ -79,7 +111,7 @@ impl Leases {
     }
 
     /// Has the leases of this duration renewed at this time, unless that is due earlier.
-    pub(super) fn renew_by(&mut self, duration: Duration, at: DateTime<Utc>) {
+    fn renew_by(&mut self, duration: Duration, at: DateTime<Utc>) {
         let due = self.renew_at.entry(duration).or_insert(at);
         *due = at.min(*due);
     }
@@ -91,10 +123,29 @@ impl Leases {
         }
     }
 
-    /// The durations whose leases are to be renewed now, and since when that is due.
-    pub(super) fn due(&self, now: DateTime<Utc>) -> Vec<(Duration, DateTime<Utc>)> {
-        let due = self.renew_at.iter().filter(|(_, at)| **at <= now);
-        due.map(|(duration, at)| (*duration, *at)).collect()
+    /// What is to be renewed now, one renewal for each duration.
+    pub(super) fn due(&mut self, now: DateTime<Utc>) -> Vec<Renewal> {
+        let due: Vec<(Duration, DateTime<Utc>)> = self
+            .renew_at
+            .iter()
+            .filter(|(_, at)| **at <= now)
+            .map(|(duration, at)| (*duration, *at))
+            .collect();
+        let mut renewals = Vec::new();
+        for (duration, due) in due {
+            let held = self.sorted(|held| held.duration == duration);
+            if held.is_empty() {
+                self.renew_at.remove(&duration);
+                continue;
+            }
+            let leases = held.into_iter().map(|held| held.lease).collect();
+            renewals.push(Renewal {
+                duration,
+                due,
+                leases,
+            });
+        }
+        renewals
     }
 
     /// When the next ones are to be renewed.
@@ -102,9 +153,34 @@ impl Leases {
         self.renew_at.values().min().copied()
     }
 
-    /// The leases of this duration were renewed; whoever still holds one notes it anew.
-    pub(super) fn renewed(&mut self, duration: Duration) {
+    /// Takes in what became of leases of one duration that were to be renewed. Returns the events whose
+    /// leases are lost.
+    pub(super) fn renewed(
+        &mut self,
+        duration: Duration,
+        leases: &[Lease],
+        renewed: Vec<Option<Lease>>,
+        now: DateTime<Utc>,
+    ) -> Vec<Uuid> {
         self.renew_at.remove(&duration);
+        let mut lost = Vec::new();
+        for (lease, renewed) in leases.iter().zip(renewed) {
+            match renewed {
+                Some(lease) => self.hold(lease, duration, now),
+                None => lost.push(lease.event_id),
+            }
+        }
+        for event_id in &lost {
+            self.held.remove(event_id);
+        }
+        lost
+    }
+
+    /// Notes every lease anew: a renewal of some leases of a duration is not one of all.
+    pub(super) fn hold_all_anew(&mut self, now: DateTime<Utc>) {
+        for (lease, duration) in self.all() {
+            self.hold(lease, duration, now);
+        }
     }
 
     /// What is not held any more need not be renewed.

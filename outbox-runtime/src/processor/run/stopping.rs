@@ -1,16 +1,16 @@
 //! Stopping: waiting for handlers, and giving back what does not end in time.
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::task::{Id, JoinError};
 use tracing::{info, warn};
 
-use super::{FIRST_BACK_OFF, Job, Run, TaskEnd};
+use super::Run;
+use super::alarms::FIRST_BACK_OFF;
+use super::jobs::Job;
 use crate::clock;
 use crate::error::StoreError;
-use crate::processor::Stopped;
+use crate::processor::ending::Stopped;
 
 /// For how long a stop tries to record the last outcomes when its deadline is over.
 const LAST_TRIES: Duration = Duration::from_secs(1);
@@ -21,7 +21,7 @@ impl Run {
         let within = self.shared.settings.stop_deadline;
         let deadline = clock::after(self.now(), within);
         let stopped = self.finish_attempts(within).await;
-        self.tasks.shutdown().await;
+        self.jobs.shut_down().await;
         let recorded = self.record_until(deadline).await;
         info!(given_back = stopped.given_back, "outbox run stopped");
         recorded.map(|()| stopped)
@@ -34,23 +34,24 @@ impl Run {
         self.give_back_doubts(|_| true);
         // A failure is met again below, or by the caller.
         let _ = self.record().await;
-        let under_way = self.attempts();
+        let under_way = self.jobs.attempts();
         let mut deadline = clock::after(self.now(), within);
         // Whoever stops a run waits in the machine's time, which goes on where the store's clock is moved by hand.
         let mut patience = std::pin::pin!(clock::pause(within));
-        while self.attempts() > 0 && self.now() < deadline && !self.hurry.is_cancelled() {
+        while self.jobs.attempts() > 0 && self.now() < deadline && !self.wires.hurry.is_cancelled()
+        {
             deadline = clock::shifted(deadline, self.follow_clock());
             self.renew_while_stopping().await;
             let wake = self.next_upkeep().map_or(deadline, |at| at.min(deadline));
             tokio::select! {
                 biased;
-                Some(done) = self.tasks.join_next_with_id() => {
-                    self.take_in(done);
+                Some(end) = self.jobs.next() => {
+                    self.on_task_end(end);
                     deadline = clock::shifted(deadline, self.follow_clock());
                     self.renew_while_stopping().await;
                     let _ = self.record().await;
                 }
-                () = self.hurry.cancelled() => {}
+                () = self.wires.hurry.cancelled() => {}
                 () = &mut patience => break,
                 () = self.shared.clock.sleep_until(wake) => {}
             }
@@ -76,8 +77,7 @@ impl Run {
 
     /// When the next renewal is to be tried.
     fn next_upkeep(&self) -> Option<DateTime<Utc>> {
-        let tried_again = self.back_off.as_ref().map(|back_off| back_off.until);
-        self.next_renewal().max(tried_again)
+        self.leases.next_renewal().max(self.alarms.retry_at())
     }
 
     /// Records what is left. A passing fault of the store is waited out until the deadline, and for a little while in any case.
@@ -114,36 +114,23 @@ impl Run {
     /// waits until none of them runs. What has ended by then counts as it ended, whenever anybody
     /// looks; the others are noted as not attempted. Returns how many attempts these are.
     pub(super) async fn give_back(&mut self, which: impl Fn(&str) -> bool) -> usize {
-        self.take_in_ended();
-        let picked = self.jobs.iter().filter_map(|(id, job)| match job {
-            Job::Attempt(attempt) if which(&attempt.facts.claim.event.user_id) => {
-                attempt.abort.abort();
-                Some(*id)
-            }
-            Job::Refresh { user_id, abort } if which(user_id) => {
-                abort.abort();
-                Some(*id)
-            }
-            _ => None,
-        });
-        let mut picked: HashSet<Id> = picked.collect();
+        self.end_finished_tasks();
+        let mut picked = self.jobs.stop(which);
         let mut stopped = Vec::new();
         while !picked.is_empty() {
             self.renew_while_stopping().await;
             let upkeep = self.next_upkeep();
-            let done = tokio::select! {
+            let end = tokio::select! {
                 biased;
-                done = self.tasks.join_next_with_id() => done,
+                end = self.jobs.next() => end,
                 // A handler that blocks its thread ends when it pleases.
                 () = super::sleep_until(self.shared.clock.as_ref(), upkeep) => continue,
             };
-            let Some(done) = done else { break };
-            let id = id_of(&done);
-            let is_aborted = done.as_ref().is_err_and(JoinError::is_cancelled);
-            if picked.remove(&id) && is_aborted {
-                stopped.extend(self.jobs.remove(&id));
+            let Some(end) = end else { break };
+            if picked.remove(&end.id()) && end.is_aborted() {
+                stopped.extend(self.jobs.take(end).map(|(job, _)| job));
             } else {
-                self.take_in(done);
+                self.on_task_end(end);
             }
         }
         self.note_stopped(stopped)
@@ -155,7 +142,7 @@ impl Run {
         for job in stopped {
             match job {
                 Job::Attempt(attempt) => attempts.push(attempt),
-                Job::Refresh { user_id, .. } => {
+                Job::Refresh { user_id } => {
                     self.evidence.credentials.refresh_stopped(&user_id, now);
                 }
             }
@@ -164,7 +151,7 @@ impl Run {
         attempts.sort_by_key(|attempt| attempt.facts.claim.event.seq);
         for attempt in &attempts {
             if attempt.lease_lost {
-                self.leases.remove(&attempt.facts.claim.event.id);
+                self.leases.release(&attempt.facts.claim.event.id);
             } else {
                 self.hand_back(&attempt.facts.claim);
             }
@@ -173,10 +160,10 @@ impl Run {
         attempts.len()
     }
 
-    /// Takes in the tasks that have ended, without waiting for any.
-    pub(super) fn take_in_ended(&mut self) {
-        while let Some(done) = self.tasks.try_join_next_with_id() {
-            self.take_in(done);
+    /// Takes in what the tasks that have ended brought back, without waiting for any.
+    pub(super) fn end_finished_tasks(&mut self) {
+        while let Some(end) = self.jobs.next_ended() {
+            self.on_task_end(end);
         }
     }
 
@@ -189,12 +176,5 @@ impl Run {
         self.give_back_doubts(|facts| facts.claim.event.user_id == user_id);
         info!(given_back, "a user has signed out");
         self.record().await
-    }
-}
-
-fn id_of(done: &TaskEnd) -> Id {
-    match done {
-        Ok((id, _)) => *id,
-        Err(error) => error.id(),
     }
 }

@@ -5,10 +5,10 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tracing::info;
 
-use super::{Command, Run};
+use super::Run;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::processor::Stopped;
-use crate::processor::health::Health;
+use crate::processor::command::Command;
+use crate::processor::ending::Stopped;
 use crate::statistics::WaitsFor;
 
 impl Run {
@@ -21,7 +21,7 @@ impl Run {
         let suspended = self.end_work(within).await;
         let is_suspended = suspended.is_ok();
         if is_suspended {
-            self.health.send_replace(Health::Suspended);
+            self.report.suspended();
         }
         // Whoever asked may have stopped waiting; the suspension stands.
         let _ = reply.send(suspended);
@@ -44,11 +44,11 @@ impl Run {
         loop {
             let command = tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return,
-                command = self.inbox.recv() => command,
+                () = self.wires.stop.cancelled() => return,
+                command = self.wires.inbox.recv() => command,
             };
             match command {
-                None => return self.stop.cancel(),
+                None => return self.wires.stop.cancel(),
                 Some(Command::Resume { reply }) => {
                     let resumed = self.shared.repository.resume().await;
                     let is_resumed = resumed.is_ok();
@@ -61,12 +61,11 @@ impl Run {
                     }
                     if is_resumed {
                         info!("outbox run resumed");
-                        self.back_off = None;
-                        self.health.send_replace(Health::Healthy);
-                        self.outages.clear();
+                        self.alarms.end_back_off();
+                        self.report.resumed();
                         // Leases may have ended and retries become due; the network may be another.
                         self.evidence.probe_now(true, self.now());
-                        self.due_at = Some(self.now());
+                        self.alarms.set_due(Some(self.now()));
                         return;
                     }
                 }

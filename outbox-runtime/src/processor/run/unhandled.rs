@@ -6,11 +6,8 @@
 //! what lies behind them: once some were met, the store is asked for all that it has.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use tracing::{debug, warn};
-
-use super::Run;
+use tracing::warn;
 
 /// At most so many types are met one by one before all are asked for again.
 const MOST_MET: usize = 16;
@@ -30,16 +27,14 @@ impl Unhandled {
 
     /// Whether it is worth looking for more. Not for each that is met, as all events are looked
     /// through for it: somebody may go on making types up.
-    fn may_be_more(&self) -> bool {
+    pub(super) fn may_be_more(&self) -> bool {
         self.met > (self.types.len() / 8).min(MOST_MET)
     }
-}
 
-impl Run {
-    /// Nobody takes events of this type.
-    pub(super) fn leave_alone(&mut self, event_type: &str) {
-        if self.unhandled.types.insert(event_type.to_owned()) {
-            self.unhandled.met += 1;
+    /// No handler takes events of this type, one of which was met.
+    pub(super) fn meet(&mut self, event_type: &str) {
+        if self.types.insert(event_type.to_owned()) {
+            self.met += 1;
             warn!(
                 ?event_type,
                 "no handler takes this event type; its events wait"
@@ -47,30 +42,16 @@ impl Run {
         }
     }
 
-    /// Finds the other types that nobody takes, once some were met.
-    pub(super) async fn look_for_unhandled(&mut self) {
-        if !self.unhandled.may_be_more() || !self.shared.routes.is_any_untyped() {
-            return;
-        }
-        self.unhandled.met = 0;
-        let repository = Arc::clone(&self.shared.repository);
-        let types = match self
-            .meanwhile(async { repository.event_types().await })
-            .await
-        {
-            Ok(types) => types,
-            // They are met one by one, then, and looked for again.
-            Err(error) => return debug!(%error, "the event types could not be listed"),
-        };
-        let known = self.unhandled.types.len();
-        for event_type in types {
-            if !self.unhandled.types.contains(&event_type)
-                && !self.shared.routes.is_taken(&event_type)
-            {
-                self.unhandled.types.insert(event_type);
-            }
-        }
-        let more = self.unhandled.types.len() - known;
+    /// All types are asked for: what was met so far is among them.
+    pub(super) fn begin_look(&mut self) {
+        self.met = 0;
+    }
+
+    /// No handler takes these types either. Some of them may be known.
+    pub(super) fn add(&mut self, event_types: impl Iterator<Item = String>) {
+        let known = self.types.len();
+        self.types.extend(event_types);
+        let more = self.types.len() - known;
         if more > 0 {
             warn!(
                 more,

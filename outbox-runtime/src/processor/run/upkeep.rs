@@ -1,12 +1,12 @@
-//! Upkeep: keeping leases, and cleaning up what was delivered.
+//! Upkeep: keeping leases, cleaning up what was delivered, and what a failing store means for both.
 
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use tracing::{debug, warn};
+use tracing::{debug, info, warn};
 use uuid::Uuid;
 
-use super::{Job, Run};
+use super::Run;
+use super::leases::Renewal;
 use crate::claim::Lease;
 use crate::clock;
 use crate::error::StoreError;
@@ -14,88 +14,55 @@ use crate::error::StoreError;
 impl Run {
     /// Renews leases when a third of their time is over, all of one duration together. What fails is due again at once.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
-        for (duration, due) in self.leases.due(self.now()) {
-            self.renew_those_of(duration, due).await?;
+        for renewal in self.leases.due(self.now()) {
+            let Renewal {
+                duration,
+                due,
+                leases,
+            } = renewal;
+            let late = (self.now() - due).to_std().unwrap_or_default();
+            if late >= duration / 3 && !self.alarms.has_failed() {
+                warn!(
+                    ?late,
+                    "leases are renewed late: a handler blocks its thread, or the machine was asleep"
+                );
+            }
+            let renewed = self.shared.repository.extend(&leases, duration).await?;
+            self.on_renewal(duration, &leases, renewed);
         }
-        Ok(())
-    }
-
-    async fn renew_those_of(
-        &mut self,
-        duration: Duration,
-        due: DateTime<Utc>,
-    ) -> Result<(), StoreError> {
-        let held = self.leases.of(duration);
-        if held.is_empty() {
-            self.leases.renewed(duration);
-            return Ok(());
-        }
-        let late = (self.now() - due).to_std().unwrap_or_default();
-        if late >= duration / 3 && self.back_off.is_none() {
-            warn!(
-                ?late,
-                "leases are renewed late: a handler blocks its thread, or the machine was asleep"
-            );
-        }
-        let renewed = self.shared.repository.extend(&held, duration).await?;
-        self.take_in_renewal(duration, &held, renewed);
         Ok(())
     }
 
     /// Takes in what became of leases that were to be renewed.
-    pub(super) fn take_in_renewal(
+    pub(super) fn on_renewal(
         &mut self,
         duration: Duration,
-        held: &[Lease],
+        leases: &[Lease],
         renewed: Vec<Option<Lease>>,
     ) {
-        self.activity += 1;
-        self.leases.renewed(duration);
-        for (held, renewed) in held.iter().zip(renewed) {
-            match renewed {
-                Some(lease) => self.hold(lease, duration),
-                None => self.lose(held.event_id),
-            }
+        self.activity.note();
+        for lost in self
+            .leases
+            .renewed(duration, leases, renewed, self.shared.clock.now())
+        {
+            self.lose(lost);
         }
-    }
-
-    /// Notes a lease that is to be kept until its outcome is recorded.
-    pub(super) fn hold(&mut self, lease: Lease, duration: Duration) {
-        self.leases.hold(lease, duration, self.shared.clock.now());
-    }
-
-    /// When the next leases are to be renewed.
-    pub(super) fn next_renewal(&self) -> Option<DateTime<Utc>> {
-        self.leases.next_renewal()
     }
 
     /// Somebody else has the event, or is past it: the handler is stopped where it is, and an outcome is not recorded.
     fn lose(&mut self, event_id: Uuid) {
-        self.leases.remove(&event_id);
-        self.forget_waiting(event_id);
+        self.waiting.lose(event_id);
         self.evidence.lost(event_id);
-        let is_of_it = |id: Uuid| id == event_id;
-        for lost in self
-            .unrecorded
-            .extract_if(.., |settlement| is_of_it(settlement.lease.event_id))
-        {
-            warn!(event_id = %lost.lease.event_id, "the lease was lost; the outcome is not recorded");
+        for _ in 0..self.unrecorded.lose(event_id) {
+            warn!(%event_id, "the lease was lost; the outcome is not recorded");
         }
-        for job in self.jobs.values_mut() {
-            if let Job::Attempt(attempt) = job
-                && attempt.facts.claim.event.id == event_id
-            {
-                warn!(%event_id, "the lease was lost while the handler ran; it is stopped");
-                attempt.lease_lost = true;
-                attempt.abort.abort();
-            }
-        }
+        self.jobs.lose(event_id);
     }
 
     /// Deletes old delivered events, where there are any and it is time.
     pub(super) async fn clean_up(&mut self) -> Result<(), StoreError> {
         let now = self.now();
-        if self.clean_up_at.is_none_or(|at| at > now) {
+        if !self.alarms.is_clean_up_due(now) {
             return Ok(());
         }
         let settings = &self.shared.settings;
@@ -105,10 +72,43 @@ impl Run {
         if deleted > 0 {
             debug!(deleted, "cleaned up delivered events");
         }
-        self.clean_up_at = repository.oldest_completed().await?.map(|at| {
+        let next = repository.oldest_completed().await?.map(|at| {
             clock::after(at, settings.keep_completed)
                 .max(clock::after(now, settings.cleanup_interval))
         });
+        self.alarms.set_clean_up(next);
         Ok(())
+    }
+
+    /// The store has failed: it is left alone for a while.
+    pub(super) fn back_off(&mut self, error: &StoreError) {
+        let now = self.now();
+        let (wait, until) = self.alarms.begin_back_off(self.leases.shortest(), now);
+        // As Debug has it: what a driver says may hold anything.
+        let text = error.to_string();
+        warn!(error = ?text, retry_in = ?wait, "the store failed");
+        self.report
+            .store_failed(error.kind(), text, now, Some(until));
+    }
+
+    /// The store has done what it was asked.
+    pub(super) fn store_works(&mut self) {
+        if self.alarms.end_back_off() {
+            info!("the store works again");
+            self.report.store_works();
+        }
+    }
+
+    pub(super) fn is_backing_off(&self) -> bool {
+        self.alarms.is_backing_off(self.now())
+    }
+
+    /// The store is gone for good. The run ends with it, though not before its handlers.
+    pub(super) fn tell_store_is_gone(&mut self, error: &StoreError) {
+        // As Debug has it: what a driver says may hold anything.
+        let text = error.to_string();
+        warn!(error = ?text, "the store is gone, and the run ends with it");
+        self.report
+            .store_failed(error.kind(), text, self.now(), None);
     }
 }

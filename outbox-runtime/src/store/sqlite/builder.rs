@@ -9,6 +9,7 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::counter::StatementCounter;
+use super::temporary::TemporaryFolder;
 use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
 use crate::clock::{self, Clock};
@@ -79,7 +80,7 @@ pub struct SqliteStoreBuilder {
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
     /// The folder of a store of a test: removed when the store and its threads have ended.
-    pub(super) temporary: Option<Arc<tempfile::TempDir>>,
+    pub(super) temporary: Option<Arc<TemporaryFolder>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
@@ -126,13 +127,10 @@ impl SqliteStoreBuilder {
 
     /// For a database in a folder of its own.
     pub(super) fn temporary() -> Result<Self, StoreError> {
-        let folder = tempfile::Builder::new()
-            .prefix("outbox-")
-            .tempdir()
-            .map_err(|error| {
-                let message = "the temporary folder for the database could not be made";
-                StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
-            })?;
+        let folder = TemporaryFolder::create().map_err(|error| {
+            let message = "the temporary folder for the database could not be made";
+            StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
+        })?;
         let mut builder = Self::new(&folder.path().join("outbox.db"));
         builder.settings.temporary = Some(Arc::new(folder));
         Ok(builder)

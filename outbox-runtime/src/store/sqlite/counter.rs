@@ -10,7 +10,7 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use super::lock;
 
 /// How many SQL statements a store has run, as SQLite itself counts them. Zero unless the store was opened with
-/// [`SqliteStoreBuilder::count_statements`](crate::SqliteStoreBuilder::count_statements).
+/// [`SqliteStoreBuilder::count_statements`](crate::store::SqliteStoreBuilder::count_statements).
 ///
 /// # Examples
 ///

@@ -9,18 +9,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 
+use crate::cancel::Cancel;
 use tokio::sync::mpsc;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio_util::sync::CancellationToken;
 
 /// A thread's side of its queue.
 pub(super) struct Inbox<T> {
     queue: mpsc::Receiver<T>,
-    closing: CancellationToken,
+    closing: Cancel,
 }
 
 impl<T> Inbox<T> {
-    pub(super) fn new(bound: usize, closing: CancellationToken) -> (mpsc::Sender<T>, Self) {
+    pub(super) fn new(bound: usize, closing: Cancel) -> (mpsc::Sender<T>, Self) {
         // More is more than there can be places.
         let bound = bound.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         let (sender, queue) = mpsc::channel(bound);

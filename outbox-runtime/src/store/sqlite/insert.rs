@@ -85,7 +85,8 @@ impl NewEvent {
     /// # Examples
     ///
     /// ```
-    /// use outbox_runtime::{NewEvent, Operation, SqliteStore, SqlValue, rusqlite};
+    /// use outbox_runtime::{NewEvent, Operation, SqliteStore, rusqlite};
+    /// use outbox_runtime::store::SqlValue;
     /// use rusqlite::types::Value;
     ///
     /// # #[tokio::main(flavor = "current_thread")]

@@ -44,6 +44,7 @@ mod savepoint;
 mod schema;
 mod sinks;
 mod tally;
+mod temporary;
 mod threads;
 mod told;
 mod triggers;

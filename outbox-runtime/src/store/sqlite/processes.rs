@@ -68,7 +68,8 @@ impl SqliteStore {
     ///
     /// ```
     /// # use std::time::Duration;
-    /// use outbox_runtime::{ClaimRequest, NewEvent, Operation, OutboxRepository, ProcessState, SqliteStore};
+    /// use outbox_runtime::{NewEvent, Operation, OutboxRepository, SqliteStore};
+    /// use outbox_runtime::store::{ClaimRequest, ProcessState};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {

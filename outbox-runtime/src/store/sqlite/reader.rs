@@ -3,9 +3,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::cancel::Cancel;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
-use tokio_util::sync::CancellationToken;
 
 use super::fault::{closed, fault, gone};
 use super::identity::Identity;
@@ -30,7 +30,7 @@ impl Reader {
         path: Arc<Path>,
         watch: Arc<Watch>,
         bound: usize,
-        closing: CancellationToken,
+        closing: Cancel,
     ) -> (Self, Inbox<Question>) {
         let (queue, questions) = Inbox::new(bound, closing);
         (Self { queue, path, watch }, questions)

@@ -47,8 +47,13 @@ const RESTORE_UNORDERED: &str = restore!("WHEN ", new_has_elders!(Unordered), " 
 impl SqliteStore {
     /// Writes `event` in the state of `row`, which is made of it, inside the transaction that is open on `conn`.
     ///
-    /// `false`: it is there already, with the same content.
-    pub(crate) fn restore(
+    /// `false`: it is there already, with the same content. Part of `outbox-import`, not of the public interface.
+    ///
+    /// # Errors
+    ///
+    /// Those of enqueueing.
+    #[doc(hidden)]
+    pub fn restore(
         conn: &Connection,
         now: DateTime<Utc>,
         event: &NewEvent,
@@ -66,8 +71,13 @@ impl SqliteStore {
         fold::known(conn, event).map_err(storage)?.map(|_| false)
     }
 
-    /// The event under this id, as it is written.
-    pub(crate) fn restored(conn: &Connection, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
+    /// The event under this id, as it is written. Part of `outbox-import`, not of the public interface.
+    ///
+    /// # Errors
+    ///
+    /// Where the row cannot be read.
+    #[doc(hidden)]
+    pub fn restored(conn: &Connection, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
         fetch(conn, id).map_err(|error| fault_on("import", conn, error))
     }
 }

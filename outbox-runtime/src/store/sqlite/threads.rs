@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
+use crate::cancel::Cancel;
 use tokio::sync::oneshot;
-use tokio_util::sync::CancellationToken;
 
 use super::builder::Settings;
 use super::own_thread::{self, Role};
@@ -22,7 +22,7 @@ use crate::store::signal::Signal;
 #[derive(Clone)]
 pub(super) struct Connections {
     /// Tells the threads to end, once they have done what was asked before.
-    pub(super) closing: CancellationToken,
+    pub(super) closing: Cancel,
     pub(super) writer: Writer,
     pub(super) reader: Reader,
 }
@@ -43,7 +43,7 @@ pub(super) async fn open(
     signal: &Arc<Signal>,
     watch: Option<Arc<Watch>>,
 ) -> Result<Opened, StoreError> {
-    let closing = CancellationToken::new();
+    let closing = Cancel::new();
     let (ready, opened) = oneshot::channel();
     // Nothing is ever sent: its sender is gone when the reader's connection is.
     let (reading, reader_ended) = std::sync::mpsc::channel::<Infallible>();

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use outbox_runtime::EntityId;
 use outbox_runtime::prelude::*;
-use outbox_runtime::{BoxError, EntityId};
+use outbox_runtime::store::BoxError;
 
 use super::{Worker, pause};
 use crate::ledger::Record;

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection, TransactionBehavior};
-use outbox_runtime::{BoxError, StoreError, TransactionError};
+use outbox_runtime::store::BoxError;
+use outbox_runtime::{StoreError, TransactionError};
 use uuid::Uuid;
 
 use super::{Worker, pause};

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use outbox_runtime::testing::{Report, Simulation};
+use outbox_testing::{Report, Simulation};
 
 fn main() -> ExitCode {
     let mut threads = std::thread::available_parallelism().map_or(1, usize::from);

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::cancel::Cancel;
 use rusqlite::ErrorCode;
 use tokio::sync::mpsc::error::TryRecvError;
-use tokio_util::sync::CancellationToken;
 
 use super::request::{Failure, Request};
 use super::transaction::Transaction;
@@ -45,7 +45,7 @@ impl WriterThread {
         settings: Settings,
         clock: Arc<dyn Clock>,
         watch: Arc<Watch>,
-        closing: CancellationToken,
+        closing: Cancel,
     ) -> (Writer, Self) {
         let (sender, queue) = Inbox::new(settings.queue_bound, closing);
         let writer = Writer {

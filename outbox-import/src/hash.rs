@@ -1,0 +1,129 @@
+//! Checksums: what a row had, in 128 bits that are the same on every machine and in every version.
+
+use outbox_runtime::EntityId;
+use outbox_runtime::OutboxEvent;
+
+/// 128-bit FNV-1a over parts, each with its length, so that no two lists of parts are one row of bytes.
+///
+/// It finds what was lost or changed by mistake; it is no protection against somebody who wants two rows to look the same.
+#[derive(Debug, Clone)]
+pub(super) struct Hasher(u128);
+
+const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
+const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+
+impl Hasher {
+    pub(super) fn new() -> Self {
+        Self(BASIS)
+    }
+
+    pub(super) fn part(&mut self, kind: &[u8], bytes: &[u8]) {
+        self.bytes(kind);
+        self.bytes(&(bytes.len() as u64).to_be_bytes());
+        self.bytes(bytes);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(PRIME);
+        }
+    }
+
+    pub(super) fn finish(&self) -> Hash {
+        Hash(self.0)
+    }
+}
+
+/// A checksum of one thing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Hash(pub(super) u128);
+
+impl Hash {
+    pub(super) fn to_bytes(self) -> [u8; 16] {
+        self.0.to_be_bytes()
+    }
+
+    pub(super) fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(u128::from_be_bytes(bytes))
+    }
+
+    /// Of two things together.
+    pub(super) fn with(self, other: Self) -> Self {
+        let mut hasher = Hasher(self.0);
+        hasher.part(b"with", &other.to_bytes());
+        hasher.finish()
+    }
+
+    pub(super) fn of_bytes(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::new();
+        hasher.part(b"b", bytes);
+        hasher.finish()
+    }
+}
+
+/// A checksum of many things, whatever their order: their sum, as equal ones must not cancel each other out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) struct Sum {
+    pub(super) count: u64,
+    pub(super) total: u128,
+}
+
+impl Sum {
+    pub(super) fn add(&mut self, hash: Hash) {
+        self.count += 1;
+        self.total = self.total.wrapping_add(hash.0);
+    }
+}
+
+/// What makes two events the same change: see [`NewEvent::is_same_event`](outbox_runtime::NewEvent::is_same_event).
+pub(super) fn content(event: &OutboxEvent) -> Hash {
+    content_hasher(event).finish()
+}
+
+/// The content and the state.
+pub(super) fn written(event: &OutboxEvent) -> Hash {
+    let mut hasher = content_hasher(event);
+    let micros = |at: Option<chrono::DateTime<chrono::Utc>>| {
+        at.map_or(Vec::new(), |at| {
+            at.timestamp_micros().to_be_bytes().to_vec()
+        })
+    };
+    hasher.part(b"status", event.status.as_str().as_bytes());
+    hasher.part(b"priority", &event.priority.to_be_bytes());
+    hasher.part(b"created", &micros(Some(event.created_at)));
+    hasher.part(b"due", &micros(Some(event.next_attempt_at)));
+    hasher.part(b"last", &micros(event.last_attempt_at));
+    hasher.part(b"completed", &micros(event.completed_at));
+    hasher.part(b"attempts", &event.attempt_count.to_be_bytes());
+    hasher.part(b"most", &event.max_attempts.to_be_bytes());
+    let error = event.error_message.as_deref();
+    hasher.part(
+        error.map_or(b"-", |_| b"+"),
+        error.unwrap_or_default().as_bytes(),
+    );
+    let reason = event.dead_reason.map_or("", |reason| reason.as_str());
+    hasher.part(b"reason", reason.as_bytes());
+    hasher.part(b"order", event.order.as_str().as_bytes());
+    hasher.part(b"on_dead", event.on_dead.as_str().as_bytes());
+    hasher.finish()
+}
+
+fn content_hasher(event: &OutboxEvent) -> Hasher {
+    let mut hasher = Hasher::new();
+    hasher.part(b"id", event.id.as_bytes());
+    hasher.part(b"type", event.event_type.as_bytes());
+    match &event.entity_id {
+        EntityId::Uuid(id) => hasher.part(b"uuid", id.as_bytes()),
+        EntityId::Integer(id) => hasher.part(b"integer", &id.to_be_bytes()),
+        EntityId::Text(id) => hasher.part(b"text", id.as_bytes()),
+        other => hasher.part(b"other", other.to_string().as_bytes()),
+    }
+    hasher.part(b"user", event.user_id.as_bytes());
+    hasher.part(b"operation", event.operation.as_str().as_bytes());
+    match &event.metadata {
+        Some(raw) => hasher.part(b"some", raw.as_bytes()),
+        None => hasher.part(b"none", b""),
+    }
+    hasher.part(b"version", &event.metadata_version.to_be_bytes());
+    hasher
+}

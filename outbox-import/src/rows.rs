@@ -1,0 +1,241 @@
+//! The rows: each is known already, taken, or put aside, and is counted once.
+
+use chrono::{DateTime, Utc};
+use rusqlite::Connection;
+
+use super::error::ImportError;
+use super::hash::{self, Hash, Sum};
+use super::ledger::{Run, Taken};
+use super::mapper::{ImportedEvent, Mapped, Reject, RejectReason, Rejected, RowMapper};
+use super::report::TableReport;
+use super::row::SourceRow;
+use super::run::{ImportProgress, OnProgress};
+use super::source::Source;
+use super::table::SourceTable;
+use super::verify::{Sums, check, with_payload};
+use outbox_runtime::EnqueueError;
+use outbox_runtime::SqliteStore;
+
+/// So often progress is told, in rows.
+const PROGRESS_EVERY: u64 = 100;
+
+/// An import under way.
+pub(super) struct Importing<'i, M> {
+    pub(super) source: &'i Source,
+    pub(super) identity: &'i str,
+    pub(super) conn: &'i Connection,
+    pub(super) now: DateTime<Utc>,
+    pub(super) mapper: &'i mut M,
+    pub(super) progress: Option<OnProgress>,
+    pub(super) so_far: u64,
+    pub(super) total: u64,
+}
+
+/// What became of one row.
+enum Fate {
+    /// It became an event of this type, with this checksum.
+    Event(String, Hash),
+    Entity,
+    AlreadyThere,
+    AlreadyDelivered,
+}
+
+impl<'i, M: RowMapper> Importing<'i, M> {
+    pub(super) fn table(
+        &mut self,
+        table: &SourceTable,
+        count: u64,
+    ) -> Result<(Run<'i>, Sums, TableReport), ImportError> {
+        let run = Run::begin(
+            self.conn,
+            self.now,
+            self.source,
+            self.identity,
+            table.name(),
+        )?;
+        let mut report = TableReport {
+            table: table.name().to_owned(),
+            ..TableReport::default()
+        };
+        let mut sums = Sums::default();
+        let mut read = Sum::default();
+        let source = self.source;
+        source.for_each(table, |row| {
+            let hash = row.hash();
+            read.add(hash);
+            report.read += 1;
+            if run.knows(&row, hash)? {
+                report.already_there += 1;
+            } else {
+                self.row(&run, &row, hash, &mut sums, &mut report)?;
+            }
+            self.tell(table, report.read == count);
+            Ok::<(), ImportError>(())
+        })?;
+        report.checksum = read.total;
+        check(table.name(), "the count of rows read", &count, &report.read)?;
+        check(
+            table.name(),
+            "the sum of what became of the rows",
+            &report.read,
+            &report.accounted(),
+        )?;
+        Ok((run, sums, report))
+    }
+
+    /// Maps and writes a row, or puts it aside.
+    fn row(
+        &mut self,
+        run: &Run<'_>,
+        row: &SourceRow,
+        hash: Hash,
+        sums: &mut Sums,
+        report: &mut TableReport,
+    ) -> Result<(), ImportError> {
+        self.conn
+            .prepare_cached("SAVEPOINT outbox_import_row")?
+            .execute([])?;
+        let fate = match self.take(run, row, hash) {
+            // Everything is rolled back then, which SQLite may have done itself.
+            Err(Reject(Rejected::Import(error))) => return Err(*error),
+            Err(Reject(Rejected::Fatal(source))) => {
+                let at = format!("row {} of {}", row.key(), row.table());
+                return Err(ImportError::Mapper { at, source });
+            }
+            Err(Reject(Rejected::Row { reason, detail })) => Err((reason, detail)),
+            Ok(fate) => Ok(fate),
+        };
+        if fate.is_err() {
+            self.conn
+                .prepare_cached("ROLLBACK TO outbox_import_row")?
+                .execute([])?;
+        }
+        self.conn
+            .prepare_cached("RELEASE outbox_import_row")?
+            .execute([])?;
+        match fate {
+            Ok(fate) => {
+                sums.taken.add(hash);
+                match fate {
+                    Fate::Event(event_type, written) => {
+                        sums.events.add(written);
+                        *report.migrated.entry(event_type).or_default() += 1;
+                    }
+                    Fate::Entity => {
+                        *report.migrated.entry(row.table().to_owned()).or_default() += 1;
+                    }
+                    Fate::AlreadyThere => report.already_there += 1,
+                    Fate::AlreadyDelivered => report.already_delivered += 1,
+                }
+            }
+            Err((reason, detail)) => {
+                let raw = row.to_json().to_string();
+                run.reject(row, hash, &reason, &detail, &raw)?;
+                sums.rejected.add(hash.with(Hash::of_bytes(raw.as_bytes())));
+                *report.rejected.entry(reason.to_string()).or_default() += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, run: &Run<'_>, row: &SourceRow, hash: Hash) -> Result<Fate, Reject> {
+        let mapped = match self.mapper.map(row, self.source)? {
+            Mapped::Event(event) => {
+                let created_at = event.created_at();
+                event.identified(|| run.id_of(row, created_at)).into()
+            }
+            other => other,
+        };
+        let fate = match &mapped {
+            Mapped::Event(event) => match self.event(run, row, hash, event)? {
+                Some(written) => Fate::Event(event.event().event_type().to_owned(), written),
+                None => return Ok(Fate::AlreadyThere),
+            },
+            Mapped::Entity => {
+                run.take(row, hash, &Taken::Entity)?;
+                Fate::Entity
+            }
+            Mapped::AlreadyDelivered => {
+                run.take(row, hash, &Taken::Delivered)?;
+                return Ok(Fate::AlreadyDelivered);
+            }
+        };
+        self.mapper.write(row, &mapped, self.conn)?;
+        Ok(fate)
+    }
+
+    /// Writes the event, unless it is there. Its checksum, where it was written.
+    fn event(
+        &self,
+        run: &Run<'_>,
+        row: &SourceRow,
+        hash: Hash,
+        event: &ImportedEvent,
+    ) -> Result<Option<Hash>, Reject> {
+        let stored = event.row(self.now)?;
+        let id = stored.id;
+        let (content, written) = (hash::content(&stored), hash::written(&stored));
+        let is_there = match run.imported(row, id)? {
+            // Two rows, and each tells how far the event came: where they differ, somebody has to look.
+            Some(first) if first.is_of_another_row && first.written != written => {
+                let detail = "another row has the same id, and other content or another state; that one was taken";
+                return Err(Reject::new(RejectReason::DuplicateId, detail));
+            }
+            // The row itself, which has changed since. Its event may have been delivered meanwhile, and cleaned up.
+            Some(first) if first.content != content => {
+                let detail = if event.has_own_id() {
+                    "an earlier import took an event with this id and other content"
+                } else {
+                    "an earlier import made an event of this row when it had other content; \
+                     give events ids of their own where a row may become another one"
+                };
+                return Err(Reject::new(RejectReason::DuplicateId, detail));
+            }
+            Some(_) => true,
+            None => !SqliteStore::restore(self.conn, self.now, event.event(), &stored)
+                .map_err(refused)?,
+        };
+        if is_there {
+            run.take(row, hash, &Taken::Duplicate { id })?;
+            return Ok(None);
+        }
+        let raw_payload = event.payload();
+        let taken = Taken::Event {
+            id,
+            content,
+            written,
+            raw_payload,
+        };
+        run.take(row, hash, &taken)?;
+        Ok(Some(with_payload(written, raw_payload)))
+    }
+
+    fn tell(&mut self, table: &SourceTable, is_last: bool) {
+        self.so_far += 1;
+        let Some(progress) = &mut self.progress else {
+            return;
+        };
+        if is_last || self.so_far.is_multiple_of(PROGRESS_EVERY) {
+            progress(&ImportProgress {
+                table: table.name().to_owned(),
+                read: self.so_far,
+                total: self.total,
+            });
+        }
+    }
+}
+
+fn refused(error: EnqueueError) -> Reject {
+    match error {
+        EnqueueError::Store(error) => Reject::from(ImportError::from(error)),
+        EnqueueError::Conflict { .. } => Reject::new(
+            RejectReason::DuplicateId,
+            "the outbox has an event with this id and other content",
+        ),
+        EnqueueError::Invalid { field, reason, .. } => {
+            let field = field.into();
+            Reject::new(RejectReason::Invalid { field }, reason)
+        }
+        other => Reject::fatal(other),
+    }
+}

@@ -1,0 +1,273 @@
+//! The source: a copy of the store, and reading rows of its tables.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rusqlite::types::ValueRef;
+use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
+
+use super::copy::StoreCopy;
+use super::entities::Entities;
+use super::error::ImportError;
+use super::lookup::Index;
+use super::row::{SourceRow, SourceValue};
+use super::table::{Shape, SourceTable};
+
+/// A foreign store, opened to be read: a copy of the file and of what is in its `-wal`.
+///
+/// The original is never written, not even its `-wal`, and no file is made beside it. The copy is in a folder of its own and
+/// goes with the value.
+///
+/// The application that the store belongs to may have it open, in another process. In **this process** nothing else must: on
+/// Unix, the locks that SQLite holds on a file are gone once anybody in the process closes that file.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_import::{ImportError, Source, SourceTable};
+/// use outbox_runtime::rusqlite::Connection;
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("default.store");
+/// # Connection::open(&path)?.execute_batch(
+/// #     "CREATE TABLE ZSDGOAL (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER, ZTITLE VARCHAR, ZCREATEDAT TIMESTAMP);
+/// #      INSERT INTO ZSDGOAL VALUES (1, 6, 1, 'Swim', -86400.5)")?;
+/// let source = Source::open(&path)?;
+/// let goals = SourceTable::entity("SDGoal");
+/// assert_eq!(source.count(&goals)?, 1);
+/// let goal = source.find(&goals, "title", "Swim")?.expect("it is there");
+/// assert_eq!(goal.key(), 1);
+/// assert_eq!(goal.date("createdAt")?.to_rfc3339(), "2000-12-30T23:59:59.500+00:00");
+///
+/// let error = source.count(&SourceTable::entity("SDMoodEntry")).unwrap_err();
+/// assert!(matches!(error, ImportError::TableMissing { there, .. } if there == ["ZSDGOAL"]));
+/// # Ok(())
+/// # }
+/// ```
+pub struct Source {
+    pub(super) original: PathBuf,
+    pub(super) conn: Connection,
+    pub(super) identity: String,
+    /// Whether that is a UUID of Core Data, and no path.
+    pub(super) has_uuid: bool,
+    pub(super) shapes: RefCell<HashMap<SourceTable, Arc<Shape>>>,
+    pub(super) indices: RefCell<HashMap<String, Index>>,
+    pub(super) entities: Arc<Entities>,
+    // Last, as the connection must be closed before the folder goes.
+    _copy: StoreCopy,
+}
+
+impl Source {
+    /// Copies the store at `path`, with its `-wal`, into a folder below the system's temporary one, and opens the copy.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] where there is no such file, it is empty, no database, damaged, or being written to all the while.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, ImportError> {
+        Self::open_in(path, None)
+    }
+
+    /// The same, with the copy in a new folder below `folder`: one with room for the file.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](Self::open).
+    pub fn open_in<'p>(
+        path: impl AsRef<Path>,
+        folder: impl Into<Option<&'p Path>>,
+    ) -> Result<Self, ImportError> {
+        let original = path.as_ref().to_owned();
+        let copy = StoreCopy::of(&original, folder.into())?;
+        // Able to write, as SQLite moves what is in the copied `-wal`; nothing that runs here does.
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let opened = Connection::open_with_flags(&copy.path, flags).and_then(|conn| {
+            conn.pragma_update(None, "query_only", true)?;
+            conn.pragma_update(None, "trusted_schema", false)?;
+            let finding =
+                conn.query_row("PRAGMA quick_check(1)", [], |row| row.get::<_, String>(0))?;
+            Ok((conn, finding))
+        });
+        let (conn, finding) =
+            opened.map_err(|error| fault(&original, "opening the copy", error))?;
+        if finding != "ok" {
+            return Err(ImportError::SourceDamaged {
+                path: original,
+                finding,
+            });
+        }
+        let mut source = Self {
+            identity: String::new(),
+            has_uuid: false,
+            original,
+            conn,
+            shapes: RefCell::default(),
+            indices: RefCell::default(),
+            entities: Arc::default(),
+            _copy: copy,
+        };
+        source.entities = Arc::new(source.read_entities()?);
+        let uuid = source.find_uuid()?;
+        source.has_uuid = uuid.is_some();
+        source.identity = uuid.unwrap_or_else(|| source.canonical_path());
+        Ok(source)
+    }
+
+    /// Where the original is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.original
+    }
+
+    /// What an import that is run again knows the source by: the UUID in the metadata of a Core Data store, otherwise the path.
+    ///
+    /// Stores that were copied from one template have one UUID. An import tells them apart by their rows: see
+    /// [`Import::source_name`](super::Import::source_name).
+    #[must_use]
+    pub fn identity(&self) -> &str {
+        &self.identity
+    }
+
+    /// The names of all tables, as the database spells them.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] where the copy cannot be read.
+    pub fn tables(&self) -> Result<Vec<String>, ImportError> {
+        let read = || {
+            let mut tables = self.conn.prepare(
+                "SELECT name FROM sqlite_schema
+                 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name",
+            )?;
+            let names = tables.query_map([], |row| row.get(0))?;
+            names.collect::<rusqlite::Result<_>>()
+        };
+        read().map_err(|error| self.fault("listing the tables", error))
+    }
+
+    /// How many rows the table has.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] where the table is not there or not as it should be.
+    pub fn count(&self, table: &SourceTable) -> Result<u64, ImportError> {
+        let shape = self.shape(table)?;
+        let name = &shape.name;
+        let condition = shape.condition("WHERE");
+        let sql = format!("SELECT count(*) FROM {}{condition}", quoted(name));
+        self.conn
+            .query_row(&sql, [], |row| row.get(0))
+            .map(i64::unsigned_abs)
+            .map_err(|error| self.fault(&format!("counting the rows of {name}"), error))
+    }
+
+    /// Calls `each` with every row, in the table's [order](SourceTable::ordered_by), until it returns an error. One row is in memory
+    /// at a time.
+    ///
+    /// # Errors
+    ///
+    /// That of `each`, or an [`ImportError`].
+    pub fn for_each<E: From<ImportError>>(
+        &self,
+        table: &SourceTable,
+        mut each: impl FnMut(SourceRow) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let shape = self.shape(table)?;
+        let failed = |error| self.fault(&format!("reading the rows of {}", shape.name), error);
+        let condition = shape.condition("WHERE");
+        let sql = format!("{}{condition} {}", shape.select(), shape.order()?);
+        let mut statement = self.conn.prepare(&sql).map_err(failed)?;
+        let mut rows = statement.query([]).map_err(failed)?;
+        while let Some(row) = Self::next(&shape, &mut rows).map_err(failed)? {
+            each(row)?;
+        }
+        Ok(())
+    }
+
+    /// The row with this key (`Z_PK`, `rowid`), if any.
+    ///
+    /// # Errors
+    ///
+    /// [`ImportError`] where the table is not there.
+    pub fn get(&self, table: &SourceTable, key: i64) -> Result<Option<SourceRow>, ImportError> {
+        let shape = self.shape(table)?;
+        let condition = shape.condition("AND");
+        let sql = format!("{} WHERE {} = ?1{condition}", shape.select(), shape.key);
+        let read = || {
+            let mut statement = self.conn.prepare_cached(&sql)?;
+            let mut rows = statement.query([key])?;
+            Self::next(&shape, &mut rows)
+        };
+        read().map_err(|error| self.fault(&format!("looking up a row of {}", shape.name), error))
+    }
+
+    /// Whether the table is there with the columns that it should have, and none that it should not.
+    ///
+    /// # Errors
+    ///
+    /// [`TableMissing`](ImportError::TableMissing), [`ColumnMissing`](ImportError::ColumnMissing),
+    /// [`AmbiguousColumn`](ImportError::AmbiguousColumn), [`EmptyOrder`](ImportError::EmptyOrder),
+    /// [`NewerLayout`](ImportError::NewerLayout), [`NoRowid`](ImportError::NoRowid).
+    pub fn check(&self, table: &SourceTable) -> Result<(), ImportError> {
+        self.shape(table).map(drop)
+    }
+
+    fn next(shape: &Arc<Shape>, rows: &mut Rows<'_>) -> rusqlite::Result<Option<SourceRow>> {
+        let Some(row) = rows.next()? else {
+            return Ok(None);
+        };
+        let values = (1..=shape.columns.len()).map(|at| value(row, at));
+        Ok(Some(SourceRow {
+            shape: Arc::clone(shape),
+            key: row.get(0)?,
+            values: values.collect::<rusqlite::Result<_>>()?,
+        }))
+    }
+
+    pub(super) fn fault(&self, doing: &str, error: rusqlite::Error) -> ImportError {
+        fault(&self.original, doing, error)
+    }
+}
+
+fn fault(path: &Path, doing: &str, error: rusqlite::Error) -> ImportError {
+    let path = path.to_owned();
+    match error.sqlite_error_code() {
+        Some(ErrorCode::NotADatabase) => ImportError::NotADatabase { path },
+        Some(ErrorCode::DatabaseCorrupt) => ImportError::SourceDamaged {
+            path,
+            finding: error.to_string(),
+        },
+        _ => ImportError::Source {
+            path,
+            doing: doing.to_owned(),
+            source: error,
+        },
+    }
+}
+
+fn value(row: &Row<'_>, at: usize) -> rusqlite::Result<SourceValue> {
+    Ok(match row.get_ref(at)? {
+        ValueRef::Null => SourceValue::Null,
+        ValueRef::Integer(number) => SourceValue::Integer(number),
+        ValueRef::Real(number) => SourceValue::Real(number),
+        ValueRef::Text(text) => SourceValue::Text(text.to_owned()),
+        ValueRef::Blob(bytes) => SourceValue::Blob(bytes.to_owned()),
+    })
+}
+
+/// A name as SQL takes it, whatever is in it.
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("path", &self.original)
+            .field("identity", &self.identity)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,103 @@
+//! The typed view of an event.
+
+use std::fmt;
+use std::ops::Deref;
+
+use uuid::Uuid;
+
+use super::OutboxEvent;
+use super::decode::decode;
+use crate::entity::OutboxEntity;
+use crate::metadata::DecodeError;
+
+/// What a handler gets: the event, with its metadata as the entity's own type.
+///
+/// It derefs to [`OutboxEvent`].
+///
+/// # Examples
+///
+/// ```
+/// # use outbox_runtime::prelude::*;
+/// # use uuid::Uuid;
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// async fn send(event: Event<MoodEntry>) -> Result<(), HandlerError> {
+///     let valence: f64 = event.metadata().valence;
+///     println!("{} of {}: {valence}, key {}", event.operation, event.entity_id, event.idempotency_key());
+///     Ok(())
+/// }
+/// ```
+pub struct Event<E: OutboxEntity> {
+    metadata: E::Metadata,
+    // The last one, because the compiler asks for its size alone, and would otherwise say of an `E` that is no entity
+    // that it is none wherever an event is passed on, and not only where it is named.
+    record: OutboxEvent,
+}
+
+impl<E: OutboxEntity> Event<E> {
+    /// Reads a row as an event of `E`.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged, of another shape or of a
+    /// version that this program does not read.
+    pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
+        if record.event_type != E::EVENT_TYPE {
+            return Err(DecodeError::OtherEventType {
+                found: record.event_type,
+                expected: E::EVENT_TYPE,
+            });
+        }
+        let metadata = decode::<E>(&record)?;
+        Ok(Self::new(record, metadata))
+    }
+
+    pub(crate) fn new(record: OutboxEvent, metadata: E::Metadata) -> Self {
+        Self { metadata, record }
+    }
+
+    /// The metadata that the entity had when the event was enqueued.
+    #[must_use]
+    pub fn metadata(&self) -> &E::Metadata {
+        &self.metadata
+    }
+
+    /// The key under which the remote service can tell a repetition: the event's id, the same on every attempt.
+    #[must_use]
+    pub fn idempotency_key(&self) -> Uuid {
+        self.record.id
+    }
+
+    /// The row, by value.
+    #[must_use]
+    pub fn into_record(self) -> OutboxEvent {
+        self.record
+    }
+}
+
+impl<E: OutboxEntity> Deref for Event<E> {
+    type Target = OutboxEvent;
+
+    fn deref(&self) -> &OutboxEvent {
+        &self.record
+    }
+}
+
+impl<E: OutboxEntity> fmt::Debug for Event<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Event").field(&self.record).finish()
+    }
+}
+
+impl<E: OutboxEntity> Clone for Event<E>
+where
+    E::Metadata: Clone,
+{
+    fn clone(&self) -> Self {
+        Self {
+            record: self.record.clone(),
+            metadata: self.metadata.clone(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! Enums that are stored as a word.
+
+/// Declares an enum that is stored as a word: `ALL`, `as_str`, `Display`, `FromStr`.
+macro_rules! stored_word {
+    ($type:ident, $what:literal, { $($variant:ident = $word:literal),+ $(,)? }) => {
+        impl $type {
+            /// Every value, in the order of declaration.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The word that is stored and serialized.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word),+ }
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                f.pad(self.as_str())
+            }
+        }
+
+        impl ::std::str::FromStr for $type {
+            type Err = $crate::store::UnknownWord;
+
+            fn from_str(word: &str) -> Result<Self, $crate::store::UnknownWord> {
+                match word {
+                    $($word => Ok(Self::$variant),)+
+                    _ => Err($crate::store::UnknownWord::new($what, word)),
+                }
+            }
+        }
+    };
+}
+pub(super) use stored_word;
+
+/// A stored word that this version does not know.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("unknown {what} {word:?}")]
+pub struct UnknownWord {
+    what: &'static str,
+    word: String,
+}
+
+impl UnknownWord {
+    pub(super) fn new(what: &'static str, word: &str) -> Self {
+        Self {
+            what,
+            word: word.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What a handle asks of its run.
+
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+use super::ending::Stopped;
+use crate::error::StoreError;
+use crate::event::OutboxEvent;
+use crate::statistics::WaitsFor;
+
+/// What a [`Running`](super::Running) handle asks of its run.
+pub(super) enum Command {
+    Explain {
+        event: Box<OutboxEvent>,
+        reply: oneshot::Sender<Option<WaitsFor>>,
+    },
+    /// Ends the work on one user's events. Answered when nothing of the user is under way.
+    SignOut {
+        user_id: String,
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+    SignIn {
+        user_id: String,
+    },
+    /// Ends all work and closes the store's files. Answered when that is done.
+    Suspend {
+        within: Duration,
+        reply: oneshot::Sender<Result<Stopped, StoreError>>,
+    },
+    Resume {
+        reply: oneshot::Sender<Result<(), StoreError>>,
+    },
+}

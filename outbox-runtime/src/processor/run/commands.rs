@@ -1,0 +1,65 @@
+//! What handles ask of the run, and what they tell it without an answer.
+
+use super::Run;
+use crate::processor::command::Command;
+use crate::statistics::WaitsFor;
+
+impl Run {
+    pub(super) fn handle_nudges(&mut self) {
+        let now = self.now();
+        if self.wires.nudges.take_online() {
+            self.activity.note();
+            self.evidence.probe_now(true, now);
+            self.alarms.set_due(Some(now));
+        }
+        if self.wires.nudges.take_trigger() {
+            self.activity.note();
+            self.evidence.probe_now(false, now);
+            self.alarms.set_due(Some(now));
+            self.alarms.cut_back_off_short(now);
+        }
+    }
+
+    pub(super) async fn handle_command(&mut self, command: Option<Command>) {
+        self.activity.note();
+        match command {
+            Some(Command::Explain { event, reply }) => {
+                let routes = &self.shared.routes;
+                let waits_for = match routes.route(&event.event_type, &self.shared.settings) {
+                    Some(route) => self
+                        .evidence
+                        .explain(route.index, &event, self.now())
+                        .or_else(|| self.explain_idleness()),
+                    None => Some(WaitsFor::Registration {
+                        event_type: event.event_type,
+                    }),
+                };
+                // Whoever asked may have stopped waiting.
+                let _ = reply.send(waits_for);
+            }
+            // Whoever asked for the following, too.
+            Some(Command::SignOut { user_id, reply }) => {
+                let _ = reply.send(self.sign_out(user_id).await);
+            }
+            Some(Command::SignIn { user_id }) => {
+                self.evidence.credentials.signed_in(&user_id);
+                self.alarms.set_due(Some(self.now()));
+            }
+            Some(Command::Suspend { within, reply }) => self.suspend(within, reply).await,
+            Some(Command::Resume { reply }) => {
+                let _ = reply.send(self.shared.repository.resume().await);
+            }
+            // The handle is gone, which has stopped the run as well.
+            None => self.wires.stop.cancel(),
+        }
+    }
+
+    /// What keeps this run from claiming what it may claim, apart from pauses.
+    fn explain_idleness(&self) -> Option<WaitsFor> {
+        if let Some(retry_at) = self.alarms.retry_at().filter(|_| self.is_backing_off()) {
+            return Some(WaitsFor::Store { retry_at });
+        }
+        let is_full = self.jobs.attempts() >= self.shared.settings.max_concurrency;
+        is_full.then_some(WaitsFor::FreeHandler)
+    }
+}

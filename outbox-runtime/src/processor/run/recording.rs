@@ -1,0 +1,164 @@
+//! Recording: outcomes of attempts, decided and written to the store.
+
+use std::sync::Arc;
+
+use tracing::{debug, error, warn};
+
+use super::Run;
+use crate::claim::Claim;
+use crate::clock;
+use crate::error::StoreError;
+use crate::event::DeadReason;
+use crate::outcome::{Disposition, MANY_SNOOZES, Outcome, Settled, Settlement};
+use crate::processor::evidence::{Facts, Judged, Refused, Verdict};
+use crate::retry::RetryPolicy;
+
+impl Run {
+    /// Settles refusals of which it is known whose fault they are.
+    pub(super) fn settle_judged(&mut self, judged: Vec<Judged>) {
+        for Judged { refused, verdict } in judged {
+            let Refused {
+                facts,
+                refusal,
+                not_before,
+                retry,
+                ..
+            } = refused;
+            let outcome = match verdict {
+                Verdict::Charged {
+                    is_conclusive: true,
+                } => Outcome::Retry {
+                    message: refusal.message,
+                    not_before,
+                },
+                Verdict::Charged {
+                    is_conclusive: false,
+                } => Outcome::RetryUndecided {
+                    message: refusal.message,
+                    not_before,
+                },
+                Verdict::Deferred { base } => Outcome::Deferred {
+                    refusal,
+                    not_before,
+                    base,
+                },
+                Verdict::Rejected => Outcome::Dead {
+                    reason: DeadReason::Rejected,
+                    message: refusal.message,
+                },
+                Verdict::GivenBack { delay } => Outcome::GivenBack {
+                    delay,
+                    refusal: Some(refusal),
+                },
+            };
+            self.settle(&facts.claim, outcome, &retry);
+        }
+    }
+
+    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any more.
+    pub(super) fn give_back_doubts(&mut self, which: impl Fn(&Facts) -> bool) {
+        let judged = self.evidence.give_back(which);
+        self.settle_judged(judged);
+    }
+
+    /// Decides what an outcome means and notes it to be recorded.
+    pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
+        let event = &claim.event;
+        let settlement = outcome.settle(claim, retry, self.now());
+        match &settlement.disposition {
+            Disposition::Complete => {
+                debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
+            }
+            Disposition::Fail {
+                next_attempt_at,
+                message,
+            } => warn!(
+                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
+                next_attempt_at = %next_attempt_at, error = ?message, "failed; will be tried again"
+            ),
+            Disposition::Bury { reason, message } => error!(
+                event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
+                reason = %reason, error = ?message, "dead letter"
+            ),
+            Disposition::GiveBack { .. } => {
+                debug!(event_id = %event.id, event_type = ?event.event_type, "given back");
+            }
+            Disposition::Defer {
+                next_attempt_at,
+                refusal,
+            } => warn!(
+                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
+                next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
+                error = ?refusal.message, "refused while others pass; will be tried again"
+            ),
+            Disposition::Snooze { next_attempt_at }
+                if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
+            {
+                warn!(
+                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
+                    next_attempt_at = %next_attempt_at, "snoozed again and again"
+                );
+            }
+            Disposition::Snooze { next_attempt_at } => debug!(
+                event_id = %event.id, event_type = ?event.event_type,
+                next_attempt_at = %next_attempt_at, "snoozed"
+            ),
+        }
+        self.unrecorded.push(settlement);
+    }
+
+    /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
+    pub(super) async fn record(&mut self) -> Result<(), StoreError> {
+        // Where a lease has only ended, it is renewed first; should it end while the store is asked, once more.
+        for _ in 0..2 {
+            if self.unrecorded.is_empty() {
+                break;
+            }
+            self.renew().await?;
+            let repository = Arc::clone(&self.shared.repository);
+            let recording = self.unrecorded.take();
+            let settlements = recording.clone();
+            let settled = self
+                .meanwhile(async { repository.settle(settlements).await })
+                .await;
+            self.recorded(recording, settled)?;
+        }
+        Ok(())
+    }
+
+    /// Takes in what became of settlements.
+    pub(super) fn recorded(
+        &mut self,
+        recording: Vec<Settlement>,
+        settled: Result<Vec<Settled>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let settled = match settled {
+            Ok(settled) => settled,
+            Err(error) => {
+                self.unrecorded.put_back(recording);
+                return Err(error);
+            }
+        };
+        if recording.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        for (settlement, settled) in recording.into_iter().zip(settled) {
+            let event_id = settlement.lease.event_id;
+            if settled != Settled::LeaseLost {
+                self.leases.release(&event_id);
+                if settlement.disposition == Disposition::Complete {
+                    let interval = self.shared.settings.cleanup_interval;
+                    self.alarms.clean_up_by(clock::after(now, interval));
+                }
+            } else if self.leases.keep_if_only_ended(&event_id, now) {
+                self.unrecorded.push(settlement);
+            } else {
+                warn!(%event_id, "the lease was lost; the outcome is not recorded");
+            }
+        }
+        self.leases.forget_unheld();
+        self.activity.made_progress();
+        Ok(())
+    }
+}

@@ -1,0 +1,21 @@
+//! What all runs of a processor have in common.
+
+use std::sync::Arc;
+
+use tokio::runtime::Handle;
+
+use super::routes::Routes;
+use super::settings::Settings;
+use crate::clock::Clock;
+use crate::repository::OutboxRepository;
+
+/// What all runs of a processor have in common.
+pub(super) struct Shared {
+    pub(super) repository: Arc<dyn OutboxRepository>,
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) routes: Routes,
+    pub(super) settings: Settings,
+    pub(super) runtime: Handle,
+    /// Held while credentials are refreshed: several refreshes at once revoke each other's tokens.
+    pub(super) refresh: tokio::sync::Mutex<()>,
+}

@@ -1,0 +1,288 @@
+//! Listings, statistics, due times, explanations, changes.
+
+use super::{
+    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
+};
+use crate::ManualClock;
+use outbox_runtime::__private::clock::after;
+use outbox_runtime::Clock;
+use outbox_runtime::NewEvent;
+use outbox_runtime::WaitsFor;
+use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::Disposition;
+use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
+use outbox_runtime::{EntityId, Order};
+
+pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
+    let a = create(store, event(1)).await;
+    let b = create(store, event(2).with_priority(1)).await;
+    let c = create(store, NewEvent::new("other", 2, "u2", Operation::Create)).await;
+    let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+
+    let pending = store.fetch_pending_events(Some("u1"), None).await.unwrap();
+    assert_eq!(ids(pending), [b.id, a.id], "in claim order");
+    let pending = store.fetch_pending_events(None, Some(2)).await.unwrap();
+    assert_eq!(ids(pending), [b.id, a.id]);
+
+    let listed = store.fetch_events(OutboxStatus::Pending, None, None).await;
+    assert_eq!(ids(listed.unwrap()), [a.id, b.id, c.id], "in seq order");
+    let listed = store
+        .fetch_events(OutboxStatus::Pending, Some("u2"), Some(9))
+        .await;
+    assert_eq!(ids(listed.unwrap()), [c.id]);
+    let listed = store.fetch_events(OutboxStatus::Dead, None, None).await;
+    assert!(listed.unwrap().is_empty());
+
+    let entity = EntityId::from(2);
+    let listed = store.fetch_events_for_entity(&entity, None, None).await;
+    assert_eq!(ids(listed.unwrap()), [b.id, c.id]);
+    let listed = store
+        .fetch_events_for_entity(&entity, Some("other"), None)
+        .await;
+    assert_eq!(ids(listed.unwrap()), [c.id]);
+    let listed = store
+        .fetch_events_for_entity(&entity, None, Some("u1"))
+        .await;
+    assert_eq!(ids(listed.unwrap()), [b.id]);
+}
+
+pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
+    let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
+    let completed = create(store, event(1)).await;
+    complete(store, &claim_one(store).await).await;
+    let dead = create(store, event(1)).await;
+    settle(store, &claim_one(store).await, buried()).await;
+    let failed = create(store, event(2)).await;
+    let failure = Disposition::Fail {
+        next_attempt_at: after(clock.now(), SECOND),
+        message: "no".to_owned(),
+    };
+    settle(store, &claim_one(store).await, failure).await;
+    let leased = create(store, event(3)).await;
+    let _ = claim_one(store).await;
+    let later = create(store, event(4).with_delay(2 * SECOND)).await;
+
+    let pending = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(
+        ids(pending),
+        [failed.id, later.id],
+        "what may be claimed at some time"
+    );
+    for (entity, expected) in [
+        (1, vec![completed.id, dead.id]),
+        (2, vec![failed.id]),
+        (3, vec![leased.id]),
+        (4, vec![later.id]),
+    ] {
+        let entity = EntityId::from(entity);
+        let listed = store.fetch_events_for_entity(&entity, None, None).await;
+        assert_eq!(ids(listed.unwrap()), expected);
+    }
+}
+
+pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
+    for entity in 1..=5 {
+        create(store, event(entity)).await;
+    }
+    for claimed in claim(store, 2).await {
+        complete(store, &claimed).await;
+    }
+    for (status, count) in [(OutboxStatus::Pending, 3), (OutboxStatus::Completed, 2)] {
+        for limit in 0..=4 {
+            for user in [None, Some("u1")] {
+                let listed = store.fetch_events(status, user, Some(limit)).await.unwrap();
+                assert_eq!(listed.len(), limit.min(count), "{status}, at most {limit}");
+                let all = store.fetch_events(status, user, None).await.unwrap();
+                assert_eq!(listed, all[..listed.len()], "the first ones");
+            }
+        }
+    }
+    for limit in 0..=4 {
+        let listed = store.fetch_pending_events(Some("u1"), Some(limit)).await;
+        assert_eq!(listed.unwrap().len(), limit.min(3));
+    }
+}
+
+pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
+    create(store, event(1)).await;
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
+    complete(store, &claim_one(store).await).await;
+    let first = clock.now();
+    clock.advance(SECOND);
+    create(store, event(2)).await;
+    complete(store, &claim_one(store).await).await;
+    assert_eq!(store.oldest_completed().await.unwrap(), Some(first));
+    store.delete_completed_events(clock.now()).await.unwrap();
+    assert_eq!(store.oldest_completed().await.unwrap(), Some(clock.now()));
+    clock.advance(SECOND);
+    store.delete_completed_events(clock.now()).await.unwrap();
+    assert_eq!(store.oldest_completed().await.unwrap(), None);
+}
+
+pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>, _: &ManualClock) {
+    let of = |event_type: &'static str, entity| {
+        NewEvent::new(event_type, entity, "u1", Operation::Update)
+    };
+    assert_eq!(store.event_types().await.unwrap(), [""; 0]);
+    create(store, of("done", 1)).await;
+    complete(store, &claim_one(store).await).await;
+    let others = NewEvent::new("b", 2, "u2", Operation::Update).with_order(Order::None);
+    create(store, others).await;
+    for entity in 3..6 {
+        // Those behind others, and those that are not due, wait as well.
+        create(store, of("c", entity)).await;
+        create(store, of("a", entity).with_delay(SECOND)).await;
+    }
+    assert_eq!(store.event_types().await.unwrap(), ["a", "b", "c"]);
+    store.delete_all_events_for_user("u2").await.unwrap();
+    assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
+}
+
+pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
+    let delete = |entity| NewEvent::new("test", entity, "u1", Operation::Delete);
+    create(store, delete(1)).await;
+    create(store, event(2)).await;
+    create(store, delete(2)).await;
+    create(store, delete(3)).await;
+    create(store, NewEvent::new("test", 4, "u2", Operation::Delete)).await;
+    let pending = async |user| {
+        let pending = store.pending_deletes(user).await.unwrap();
+        let ids = pending.iter().map(|delete| delete.entity_id.as_integer());
+        ids.map(Option::unwrap).collect::<Vec<i64>>()
+    };
+    assert_eq!(pending(Some("u1")).await, [1, 2, 3]);
+    let claims = claim(store, 10).await;
+    assert_eq!(pending(None).await, [1, 2, 3, 4], "handlers have them");
+    complete(store, &claims[0]).await;
+    settle(store, &claims[2], buried()).await;
+    assert_eq!(pending(None).await, [2, 3, 4], "a dead one is not told");
+    let dead = store.fetch_events(OutboxStatus::Dead, None, None).await;
+    store.discard(&[dead.unwrap()[0].id]).await.unwrap();
+    assert_eq!(pending(Some("u1")).await, [2]);
+}
+
+pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
+    let oldest = clock.now();
+    for entity in 1..=4 {
+        create(store, event(entity)).await;
+    }
+    let claims = claim(store, 3).await;
+    complete(store, &claims[0]).await;
+    let due = after(clock.now(), SECOND);
+    let failed = Disposition::Fail {
+        next_attempt_at: due,
+        message: "no".to_owned(),
+    };
+    settle(store, &claims[1], failed).await;
+    let completed_at = clock.now();
+    clock.advance(SECOND);
+    create(store, NewEvent::new("note", 5, "u2", Operation::Create)).await;
+    let statistics = store.statistics(None).await.unwrap();
+    assert_eq!(statistics.total_events, 5);
+    assert_eq!(statistics.pending_count, 2);
+    assert_eq!(statistics.processing_count, 1);
+    assert_eq!(statistics.completed_count, 1);
+    assert_eq!(statistics.failed_count, 1);
+    assert_eq!(statistics.dead_count, 0);
+    assert_eq!(statistics.oldest_pending_date, Some(oldest));
+    assert_eq!(statistics.newest_completed_date, Some(completed_at));
+    settle(store, &claims[2], buried()).await;
+    let statistics = store.statistics(Some("u1")).await.unwrap();
+    assert_eq!(statistics.total_events, 4);
+    assert_eq!((statistics.pending_count, statistics.dead_count), (1, 1));
+    let nobody = store.statistics(Some("u3")).await.unwrap();
+    assert_eq!(nobody.total_events, 0);
+    assert_eq!(nobody.oldest_pending_date, None);
+}
+
+pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
+    let old = create(store, event(1)).await;
+    clock.advance(SECOND);
+    let second = create(store, event(2)).await;
+    clock.advance(OutboxEvent::STALE_AFTER);
+    assert_eq!(
+        store.stale_events(None).await.unwrap(),
+        std::slice::from_ref(&old)
+    );
+    assert_eq!(store.statistics(None).await.unwrap().stale_count, 1);
+    assert!(store.stale_events(Some("u2")).await.unwrap().is_empty());
+    clock.advance(SECOND);
+    assert_eq!(store.stale_events(None).await.unwrap(), [old, second]);
+}
+
+pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let all = ClaimRequest::new(1, LEASE);
+    assert_eq!(store.next_due(&all).await.unwrap(), None);
+    create(store, event(1).with_delay(2 * LEASE)).await;
+    let due = after(clock.now(), 2 * LEASE);
+    assert_eq!(store.next_due(&all).await.unwrap(), Some(due));
+    let others = ClaimRequest::new(1, LEASE).with_user("u2");
+    assert_eq!(store.next_due(&others).await.unwrap(), None);
+    create(store, event(2)).await;
+    let claimed = claim_one(store).await;
+    let ends = claimed.lease.expires_at;
+    assert_eq!(store.next_due(&all).await.unwrap(), Some(ends));
+    assert_eq!(store.next_due(&others).await.unwrap(), Some(ends));
+}
+
+pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clock: &ManualClock) {
+    let entity = EntityId::from(1);
+    let explain = async || {
+        let explanation = store.explain(&entity, None).await.unwrap();
+        (explanation.undelivered, explanation.waits_for)
+    };
+    assert_eq!(explain().await, (0, WaitsFor::Nothing));
+    let first = create(store, event(1).with_delay(SECOND)).await;
+    create(store, event(1)).await;
+    let at = after(clock.now(), SECOND);
+    let last_error = None;
+    assert_eq!(explain().await, (2, WaitsFor::DueTime { at, last_error }));
+    clock.advance(SECOND);
+    assert_eq!(explain().await, (2, WaitsFor::Worker));
+    let claimed = claim_one(store).await;
+    let with_a_handler_here = WaitsFor::Handler {
+        process_id: Some(std::process::id()),
+        lease_expires_at: claimed.lease.expires_at,
+    };
+    assert_eq!(explain().await, (2, with_a_handler_here));
+    settle(store, &claimed, buried()).await;
+    let decision = WaitsFor::Decision {
+        event_id: first.id,
+        reason: DeadReason::Rejected,
+        message: Some("no".to_owned()),
+    };
+    assert_eq!(explain().await, (2, decision));
+    let others = store.explain(&entity, Some("u2")).await.unwrap();
+    assert_eq!(others.waits_for, WaitsFor::Nothing);
+}
+
+pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: &ManualClock) {
+    let seen = store.revision();
+    let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
+    assert_ne!(now, seen);
+    // Also when it happened before anybody waited.
+    assert_ne!(store.changed(seen).await, seen);
+}
+
+pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
+    create(store, event(1)).await;
+    create(store, event(1)).await;
+    let first = claim_one(store).await;
+    let seen = store.revision();
+    settle(store, &first, given_back(None)).await;
+    assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
+    let first = claim_one(store).await;
+    let seen = store.revision();
+    settle(store, &first, Disposition::Complete).await;
+    assert_ne!(store.changed(seen).await, seen, "the next one can be");
+}

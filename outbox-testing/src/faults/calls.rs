@@ -1,0 +1,99 @@
+//! The calls of a store, listed once for whoever stands between it and its users.
+
+use std::fmt;
+
+/// Hands the signature of every method of [`OutboxRepository`](outbox_runtime::OutboxRepository) that asks the store something to the
+/// macro `$then`. `clock`, `revision` and `changed` are left to be written by hand,
+/// and `settle_and_claim` to its default: these two, one after the other.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __store_calls {
+    ($then:ident) => {
+        $then! {
+            CreateEvent: create_event(event: $crate::__runtime::NewEvent) -> $crate::__runtime::OutboxEvent, $crate::__runtime::EnqueueError;
+            FetchPendingEvents: fetch_pending_events(user_id: Option<&str>, limit: Option<usize>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            FetchEvents: fetch_events(status: $crate::__runtime::OutboxStatus, user_id: Option<&str>, limit: Option<usize>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            FetchEvent: fetch_event(id: ::uuid::Uuid) -> Option<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            FetchEventsForEntity: fetch_events_for_entity(entity_id: &$crate::__runtime::EntityId, event_type: Option<&str>, user_id: Option<&str>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            UpdateEvent: update_event(event: &$crate::__runtime::OutboxEvent) -> (), $crate::__runtime::StoreError;
+            MarkAsProcessing: mark_as_processing(id: ::uuid::Uuid, lease: ::std::time::Duration) -> $crate::__runtime::store::Claim, $crate::__runtime::StoreError;
+            MarkAsCompleted: mark_as_completed(lease: &$crate::__runtime::store::Lease) -> $crate::__runtime::store::Settled, $crate::__runtime::StoreError;
+            MarkAsFailed: mark_as_failed(lease: &$crate::__runtime::store::Lease, error: &str) -> $crate::__runtime::store::Settled, $crate::__runtime::StoreError;
+            ResetForRetry: reset_for_retry(ids: &[::uuid::Uuid]) -> u64, $crate::__runtime::StoreError;
+            ReassignUser: reassign_user(from: &str, to: &str) -> u64, $crate::__runtime::StoreError;
+            DeleteCompletedEvents: delete_completed_events(older_than: ::chrono::DateTime<::chrono::Utc>) -> u64, $crate::__runtime::StoreError;
+            OldestCompleted: oldest_completed() -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::__runtime::StoreError;
+            DeleteEvent: delete_event(id: ::uuid::Uuid) -> bool, $crate::__runtime::StoreError;
+            Discard: discard(ids: &[::uuid::Uuid]) -> u64, $crate::__runtime::StoreError;
+            DeleteSeen: delete_seen(seen: &[$crate::__runtime::OutboxEvent], unit: $crate::__runtime::store::DeleteUnit) -> u64, $crate::__runtime::StoreError;
+            DeleteEventsForEntities: delete_events_for_entities(entity_ids: &[$crate::__runtime::EntityId], user_id: Option<&str>) -> u64, $crate::__runtime::StoreError;
+            DeleteAllEventsForUser: delete_all_events_for_user(user_id: &str) -> u64, $crate::__runtime::StoreError;
+            Statistics: statistics(user_id: Option<&str>) -> $crate::__runtime::OutboxStatistics, $crate::__runtime::StoreError;
+            StaleEvents: stale_events(user_id: Option<&str>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
+            PendingDeletes: pending_deletes(user_id: Option<&str>) -> Vec<$crate::__runtime::store::PendingDelete>, $crate::__runtime::StoreError;
+            EventTypes: event_types() -> Vec<String>, $crate::__runtime::StoreError;
+            Explain: explain(entity_id: &$crate::__runtime::EntityId, user_id: Option<&str>) -> $crate::__runtime::Explanation, $crate::__runtime::StoreError;
+            Claim: claim(request: &$crate::__runtime::store::ClaimRequest) -> Vec<$crate::__runtime::store::Claim>, $crate::__runtime::StoreError;
+            Settle: settle(settlements: Vec<$crate::__runtime::store::Settlement>) -> Vec<$crate::__runtime::store::Settled>, $crate::__runtime::StoreError;
+            Extend: extend(leases: &[$crate::__runtime::store::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::StoreError;
+            Rescue: rescue() -> $crate::__runtime::store::Rescued, $crate::__runtime::StoreError;
+            RescueOthers: rescue_others(held: &[($crate::__runtime::store::Lease, ::std::time::Duration)], only: Option<&[$crate::__runtime::store::Lease]>) -> (Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::store::Rescued), $crate::__runtime::StoreError;
+            NextDue: next_due(request: &$crate::__runtime::store::ClaimRequest) -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::__runtime::StoreError;
+            Suspend: suspend() -> (), $crate::__runtime::StoreError;
+            Resume: resume() -> (), $crate::__runtime::StoreError;
+        }
+    };
+}
+
+macro_rules! store_call {
+    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        /// A method of [`OutboxRepository`](outbox_runtime::OutboxRepository), for [`FaultStore`](super::FaultStore).
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        #[non_exhaustive]
+        pub enum StoreCall {
+            $(
+                #[doc = concat!("[`", stringify!($method), "`](outbox_runtime::OutboxRepository::", stringify!($method), ")")]
+                $call,
+            )+
+        }
+
+        impl StoreCall {
+            /// Every one, in the order of the trait.
+            pub const ALL: &'static [Self] = &[$(Self::$call),+];
+
+            /// The method's name.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$call => stringify!($method)),+ }
+            }
+        }
+    };
+}
+
+__store_calls!(store_call);
+
+impl StoreCall {
+    /// Whether it lists or counts something, which may be a moment old without harm.
+    #[must_use]
+    pub const fn is_listing(self) -> bool {
+        matches!(
+            self,
+            Self::FetchPendingEvents
+                | Self::FetchEvents
+                | Self::FetchEvent
+                | Self::FetchEventsForEntity
+                | Self::OldestCompleted
+                | Self::Statistics
+                | Self::StaleEvents
+                | Self::PendingDeletes
+                | Self::EventTypes
+                | Self::Explain
+        )
+    }
+}
+
+impl fmt::Display for StoreCall {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}

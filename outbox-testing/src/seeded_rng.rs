@@ -1,0 +1,59 @@
+//! Chance that repeats itself.
+
+use outbox_runtime::__private::mix;
+
+/// A row of numbers that look random and are the same for the same seed, on every machine and in every version.
+///
+/// (`SplitMix64`, Steele, Lea and Flood, OOPSLA 2014.) For tests, not for secrets.
+///
+/// # Examples
+///
+/// ```
+/// use outbox_testing::SeededRng;
+///
+/// let (mut a, mut b) = (SeededRng::new(7), SeededRng::new(7));
+/// assert_eq!(a.below(1_000), b.below(1_000));
+/// assert!(["ada", "ben"].contains(a.pick(&["ada", "ben"])));
+/// ```
+#[derive(Debug, Clone)]
+pub struct SeededRng(u64);
+
+impl SeededRng {
+    /// The row of this seed.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number, of all 64 bits.
+    pub fn word(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        mix(self.0)
+    }
+
+    /// A number from 0 up to but without `end`; 0 where `end` is 0.
+    pub fn below(&mut self, end: u64) -> u64 {
+        // The high half of the product: as even as the word, but for a bias that no test can see.
+        ((u128::from(self.word()) * u128::from(end)) >> 64) as u64
+    }
+
+    /// Whether something happens that happens so many times in a thousand.
+    pub fn chance(&mut self, in_a_thousand: u32) -> bool {
+        self.below(1_000) < u64::from(in_a_thousand)
+    }
+
+    /// One of them.
+    ///
+    /// # Panics
+    ///
+    /// Where there is none.
+    pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
+        &from[self.below(from.len() as u64) as usize]
+    }
+
+    /// A row of its own, so that what is drawn from one does not change the other.
+    #[must_use]
+    pub fn fork(&mut self) -> Self {
+        Self(self.word())
+    }
+}

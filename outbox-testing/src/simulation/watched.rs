@@ -1,0 +1,252 @@
+//! What the ledger sees of a process: its store calls, below the faults, and its handlers.
+
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::watch;
+
+use super::ledger::{Ledger, Since};
+use super::report::Invariant;
+use outbox_runtime::Clock;
+use outbox_runtime::OutboxRepository;
+use outbox_runtime::StoreError;
+use outbox_runtime::store::{Claim, ClaimRequest};
+use outbox_runtime::store::{Exchange, Revision};
+use outbox_runtime::store::{Settled, Settlement};
+use outbox_runtime::support::EntityOptions;
+use outbox_runtime::{HandlerError, OutboxEventHandler};
+use outbox_runtime::{OutboxEvent, OutboxStatus};
+
+/// All rows of a store, in `seq` order.
+pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent>, StoreError> {
+    let mut rows = Vec::new();
+    for status in OutboxStatus::ALL {
+        rows.extend(store.fetch_events(*status, None, None).await?);
+    }
+    rows.sort_by_key(|row| row.seq);
+    Ok(rows)
+}
+
+/// The store under test, as one process uses it.
+pub(super) struct Watched {
+    pub(super) inner: Arc<dyn OutboxRepository>,
+    pub(super) ledger: Ledger,
+    /// Whose eyes these are.
+    pub(super) process: String,
+    /// How many calls the store has not answered yet.
+    pub(super) busy: watch::Sender<usize>,
+}
+
+/// A call that the store has not answered yet.
+struct Call<'a>(&'a Watched);
+
+impl<'a> Call<'a> {
+    fn begin(store: &'a Watched) -> Self {
+        store.ledger.active();
+        store.busy.send_modify(|calls| *calls += 1);
+        Self(store)
+    }
+}
+
+impl Drop for Call<'_> {
+    fn drop(&mut self) {
+        self.0.ledger.active();
+        self.0.busy.send_modify(|calls| *calls -= 1);
+    }
+}
+
+impl Watched {
+    async fn claimed(&self, claims: &[Claim]) -> Result<(), StoreError> {
+        if !claims.is_empty() {
+            let rows = rows(self.inner.as_ref()).await?;
+            self.ledger.claimed(&self.process, claims, &rows);
+        }
+        Ok(())
+    }
+
+    async fn rows_of(
+        &self,
+        settlements: &[Settlement],
+    ) -> Result<Vec<Option<OutboxEvent>>, StoreError> {
+        let mut rows = Vec::with_capacity(settlements.len());
+        for settlement in settlements {
+            rows.push(self.inner.fetch_event(settlement.lease.event_id).await?);
+        }
+        Ok(rows)
+    }
+
+    async fn settled(
+        &self,
+        settlements: &[Settlement],
+        settled: &[Settled],
+        before: &[Option<OutboxEvent>],
+        claims: &[Claim],
+    ) -> Result<(), StoreError> {
+        let after = self.rows_of(settlements).await?;
+        let rows = before.iter().zip(&after);
+        for ((settlement, settled), (before, after)) in settlements.iter().zip(settled).zip(rows) {
+            // What was given back can be claimed again in the same request.
+            let moved_on = |claim: &Claim| claim.event.id == settlement.lease.event_id;
+            let after = match claims.iter().any(moved_on) {
+                true => Since::MovedOn,
+                false => Since::Is(after.as_ref()),
+            };
+            let (process, before) = (&self.process, before.as_ref());
+            self.ledger
+                .settled(process, settlement, *settled, before, after);
+        }
+        Ok(())
+    }
+
+    /// The store could not be asked how things stand, so nothing that follows says anything.
+    fn unasked(&self, error: StoreError) -> Exchange {
+        self.ledger.broken(Invariant::Setup, error.to_string());
+        Exchange {
+            settled: Ok(Vec::new()),
+            claimed: Err(error),
+        }
+    }
+}
+
+macro_rules! watched {
+    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxRepository for Watched {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                let _call = Call::begin(self);
+                watched!(@do $method(self, $($arg),*))
+            })+
+
+            async fn settle_and_claim(
+                &self,
+                settlements: Vec<Settlement>,
+                request: &ClaimRequest,
+            ) -> Exchange {
+                let _call = Call::begin(self);
+                let before = match self.rows_of(&settlements).await {
+                    Ok(before) => before,
+                    Err(error) => return self.unasked(error),
+                };
+                let exchange = self.inner.settle_and_claim(settlements.clone(), request).await;
+                let claims = exchange.claimed.as_deref().unwrap_or_default();
+                let settled = match &exchange.settled {
+                    Ok(settled) => self.settled(&settlements, settled, &before, claims).await,
+                    Err(_) => Ok(()),
+                };
+                let claimed = match &exchange.claimed {
+                    Ok(claims) => self.claimed(claims).await,
+                    Err(_) => Ok(()),
+                };
+                match settled.and(claimed) {
+                    Ok(()) => exchange,
+                    Err(error) => self.unasked(error),
+                }
+            }
+
+            fn clock(&self) -> Arc<dyn Clock> {
+                self.inner.clock()
+            }
+
+            fn revision(&self) -> Revision {
+                self.inner.revision()
+            }
+
+            async fn changed(&self, seen: Revision) -> Revision {
+                self.inner.changed(seen).await
+            }
+        }
+    };
+    (@do claim($self:ident, $request:ident)) => {{
+        let claims = $self.inner.claim($request).await?;
+        $self.claimed(&claims).await?;
+        Ok(claims)
+    }};
+    (@do settle($self:ident, $settlements:ident)) => {{
+        let before = $self.rows_of(&$settlements).await?;
+        let settled = $self.inner.settle($settlements.clone()).await?;
+        $self.settled(&$settlements, &settled, &before, &[]).await?;
+        Ok(settled)
+    }};
+    (@do extend($self:ident, $leases:ident, $lease:ident)) => {{
+        let extended = $self.inner.extend($leases, $lease).await?;
+        $self.ledger.extended(&extended);
+        Ok(extended)
+    }};
+    (@do rescue($self:ident,)) => {{
+        let rescued = $self.inner.rescue().await?;
+        let rows = rows($self.inner.as_ref()).await?;
+        $self.ledger.rescued(&rows);
+        Ok(rescued)
+    }};
+    (@do rescue_others($self:ident, $held:ident, $only:ident)) => {{
+        let (renewed, rescued) = $self.inner.rescue_others($held, $only).await?;
+        // Those that have not ended are told as they were, whatever became of them.
+        let moved = renewed.iter().zip($held).filter(|(now, (was, _))| **now != Some(*was));
+        let moved: Vec<_> = moved.map(|(now, _)| *now).collect();
+        $self.ledger.extended(&moved);
+        let rows = rows($self.inner.as_ref()).await?;
+        $self.ledger.rescued(&rows);
+        Ok((renewed, rescued))
+    }};
+    (@do $method:ident($self:ident, $($arg:ident),*)) => {
+        $self.inner.$method($($arg),*).await
+    };
+}
+
+crate::__store_calls!(watched);
+
+impl fmt::Debug for Watched {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Watched")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The handlers under test, as one process runs them.
+pub(super) struct WatchedHandler {
+    pub(super) inner: Arc<dyn OutboxEventHandler>,
+    pub(super) store: Arc<Watched>,
+    pub(super) ledger: Ledger,
+    pub(super) process: String,
+    /// Whose events the process handles; `None`: everybody's.
+    pub(super) user: Option<String>,
+}
+
+#[async_trait]
+impl OutboxEventHandler for WatchedHandler {
+    fn can_handle(&self, event_type: &str) -> bool {
+        self.inner.can_handle(event_type)
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        let row = match self.store.fetch_event(event.id).await {
+            Ok(row) => row,
+            Err(error) => {
+                self.ledger.broken(Invariant::Setup, error.to_string());
+                None
+            }
+        };
+        let attempt = self.ledger.started(&self.process, event, row.as_ref());
+        if self
+            .user
+            .as_ref()
+            .is_some_and(|user| *user != event.user_id)
+        {
+            let what = format!("{} handles what is not its user's", self.process);
+            self.ledger.broken(Invariant::OneUser, what);
+        }
+        let answer = self.inner.handle(event).await;
+        attempt.answered(event, &answer);
+        answer
+    }
+
+    fn entities(&self) -> Vec<EntityOptions> {
+        self.inner.entities()
+    }
+
+    fn redact(&self, event: &OutboxEvent, text: String) -> String {
+        self.inner.redact(event, text)
+    }
+}

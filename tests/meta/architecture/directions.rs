@@ -1,0 +1,225 @@
+//! Who may use whom: the tables to edit when a module or a package is added.
+
+/// The shape of one package's code.
+pub struct PackageRules {
+    pub name: &'static str,
+    /// The siblings that its `Cargo.toml` and its code may name, development dependencies apart.
+    pub siblings: &'static [&'static str],
+    /// Each module below the root, and those that it may use besides itself. Empty: no rule.
+    pub modules: &'static [(&'static str, &'static [&'static str])],
+    /// Files, or modules below the root, that may use each other in a circle. `None`: no rule.
+    pub circles: Option<&'static [&'static [&'static str]]>,
+}
+
+/// The packages that applications depend on. A package that depends on the runtime is never a
+/// dependency of it.
+pub const PACKAGES: &[PackageRules] = &[
+    PackageRules {
+        name: "outbox-macros",
+        siblings: &[],
+        modules: &[],
+        circles: None,
+    },
+    PackageRules {
+        name: "outbox-runtime",
+        siblings: &["outbox-macros"],
+        modules: RUNTIME,
+        circles: Some(RUNTIME_CIRCLES),
+    },
+    PackageRules {
+        name: "outbox-testing",
+        siblings: &["outbox-runtime"],
+        modules: &[],
+        circles: Some(TESTING_CIRCLES),
+    },
+    PackageRules {
+        name: "outbox-import",
+        siblings: &["outbox-runtime"],
+        modules: &[],
+        circles: Some(IMPORT_CIRCLES),
+    },
+];
+
+/// What each module of the runtime may use, in the order of an event's flow.
+const RUNTIME: &[(&str, &[&str])] = &[
+    // Used by all others.
+    ("cancel", &[]),
+    ("clock", &[]),
+    ("error", &[]),
+    ("redaction", &[]),
+    ("retry", &[]),
+    ("waiting", &["error"]),
+    // The nouns.
+    ("metadata", &["redaction"]),
+    ("entity", &["metadata", "redaction"]),
+    ("event", &["clock", "entity", "metadata"]),
+    (
+        "enqueue",
+        &["clock", "entity", "error", "event", "metadata", "redaction"],
+    ),
+    ("claim", &["event"]),
+    ("outage", &["event"]),
+    ("outcome", &["claim", "clock", "event", "retry"]),
+    ("statistics", &["claim", "entity", "event", "outage"]),
+    (
+        "handler",
+        &[
+            "entity",
+            "error",
+            "event",
+            "metadata",
+            "outcome",
+            "redaction",
+        ],
+    ),
+    (
+        "repository",
+        &[
+            "claim",
+            "clock",
+            "enqueue",
+            "entity",
+            "error",
+            "event",
+            "outcome",
+            "statistics",
+        ],
+    ),
+    // The machinery: stores and the processor do not know each other.
+    (
+        "store",
+        &[
+            "cancel",
+            "claim",
+            "clock",
+            "enqueue",
+            "entity",
+            "error",
+            "event",
+            "metadata",
+            "outcome",
+            "repository",
+            "retry",
+            "statistics",
+            "waiting",
+        ],
+    ),
+    (
+        "processor",
+        &[
+            "cancel",
+            "claim",
+            "clock",
+            "dead_letters",
+            "enqueue",
+            "entity",
+            "error",
+            "event",
+            "handler",
+            "metadata",
+            "outage",
+            "outcome",
+            "redaction",
+            "repository",
+            "retry",
+            "statistics",
+            "waiting",
+        ],
+    ),
+    // Beside them.
+    ("dead_letters", &["entity", "error", "event", "repository"]),
+    ("http", &["clock", "error", "event", "handler"]),
+    (
+        "wire",
+        &[
+            "__private",
+            "clock",
+            "enqueue",
+            "entity",
+            "event",
+            "metadata",
+        ],
+    ),
+    // What generated code calls, and what an application imports.
+    (
+        "support",
+        &["enqueue", "entity", "handler", "metadata", "redaction"],
+    ),
+    (
+        "__private",
+        &[
+            "clock",
+            "entity",
+            "event",
+            "handler",
+            "metadata",
+            "outcome",
+            "redaction",
+            "retry",
+        ],
+    ),
+    (
+        "prelude",
+        &[
+            "enqueue",
+            "entity",
+            "error",
+            "event",
+            "handler",
+            "processor",
+            "repository",
+            "statistics",
+            "store",
+        ],
+    ),
+];
+
+/// What is to be taken apart, or belongs together.
+const RUNTIME_CIRCLES: &[&[&str]] = &[
+    &["enqueue/content.rs", "enqueue/new_event.rs"],
+    &["store/memory/lanes.rs", "store/memory/state.rs"],
+    &["store/process/linux.rs", "store/process/mod.rs"],
+    &[
+        "store/sqlite/builder.rs",
+        "store/sqlite/connect.rs",
+        "store/sqlite/counter.rs",
+        "store/sqlite/fault.rs",
+        "store/sqlite/insert.rs",
+        "store/sqlite/mod.rs",
+        "store/sqlite/own_thread.rs",
+        "store/sqlite/reader.rs",
+        "store/sqlite/schema.rs",
+        "store/sqlite/threads.rs",
+        "store/sqlite/watch.rs",
+        "store/sqlite/writer/closure.rs",
+        "store/sqlite/writer/gate.rs",
+        "store/sqlite/writer/mod.rs",
+        "store/sqlite/writer/request.rs",
+        "store/sqlite/writer/thread.rs",
+        "store/sqlite/writer/transaction.rs",
+    ],
+    &["store/sqlite/elders.rs", "store/sqlite/lane.rs"],
+];
+
+const TESTING_CIRCLES: &[&[&str]] = &[
+    &[
+        "simulation/attempts.rs",
+        "simulation/ledger.rs",
+        "simulation/outage.rs",
+        "simulation/remote.rs",
+    ],
+    &["simulation/mod.rs", "simulation/world.rs"],
+    &[
+        "wire_lock/difference.rs",
+        "wire_lock/explore.rs",
+        "wire_lock/shape.rs",
+    ],
+    &["wire_lock/trace/access.rs", "wire_lock/trace/mod.rs"],
+];
+
+const IMPORT_CIRCLES: &[&[&str]] = &[
+    &[
+        "entities", "external", "lookup", "mapper", "numbered", "row", "source", "table",
+    ],
+    &["rows", "run"],
+];

@@ -1,0 +1,129 @@
+//! What `docs/GUARANTEES.md` says is there: every test that it names, and a row for every fault and failure.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .parent()
+        .unwrap()
+        .to_owned()
+}
+
+fn guarantees() -> String {
+    std::fs::read_to_string(root().join("docs/GUARANTEES.md")).unwrap()
+}
+
+/// What stands between backticks.
+fn names(text: &str) -> impl Iterator<Item = &str> {
+    text.split('`').skip(1).step_by(2)
+}
+
+/// The folders in which a test may be whose name begins so, and what is left of the name. `None`: it is no test's name.
+fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
+    let (first, rest) = name.split_once("::")?;
+    let is_code = name.contains(|c: char| c.is_uppercase() || "()[]{} ".contains(c));
+    match first {
+        _ if is_code => None,
+        "outbox" | "outbox_runtime" | "tokio" => None,
+        "crash" => Some((vec!["tests/crash/tests"], rest)),
+        "outages" => Some((vec!["tests/outages/tests"], rest)),
+        "fitiq" => Some((vec!["examples/fitiq/tests", "examples/fitiq/src"], rest)),
+        "fitiq_core" => Some((
+            vec!["examples/fitiq-core/tests", "examples/fitiq-core/src"],
+            rest,
+        )),
+        "lume" => Some((vec!["examples/lume/tests", "examples/lume/src"], rest)),
+        _ => Some((
+            vec![
+                "tests/promises",
+                "tests/stores",
+                "tests/macros",
+                "tests/import",
+                "tests/meta",
+                "outbox-testing/src",
+            ],
+            name,
+        )),
+    }
+}
+
+/// The Rust files below a folder whose name, or whose folder's name, is this.
+fn files(folder: &Path, stem: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path, stem));
+        }
+        let names = [path.file_stem(), path.parent().and_then(Path::file_name)];
+        let is_it = names.contains(&Some(OsStr::new(stem)));
+        if is_it && path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+fn exists(folders: &[&str], file: &str, test: &str) -> bool {
+    let is_in = |path: PathBuf| {
+        let code = std::fs::read_to_string(path).unwrap();
+        // A case of `conformance!` stands in its list.
+        code.contains(&format!("fn {test}(")) || code.contains(&format!("{test},"))
+    };
+    let all = folders.iter().map(|folder| root().join(folder));
+    all.flat_map(|folder| files(&folder, file)).any(is_in)
+}
+
+#[test]
+fn every_test_that_the_guarantees_name_exists() {
+    let text = guarantees();
+    let mut count = 0;
+    for name in names(&text) {
+        if name.starts_with("ui/") {
+            assert!(
+                root().join("tests").join(name).exists(),
+                "{name}: no such file"
+            );
+            count += 1;
+        }
+        let Some((folders, rest)) = folders(name) else {
+            continue;
+        };
+        let (file, test) = rest.split_once("::").unwrap_or(("", rest));
+        let test = test.rsplit("::").next().unwrap();
+        assert!(
+            exists(&folders, file, test),
+            "docs/GUARANTEES.md names {name}, which is not there"
+        );
+        count += 1;
+    }
+    assert!(count > 300, "{count} tests are named");
+    assert!(!exists(
+        &["tests/meta"],
+        "guarantees",
+        "which_is_nowhere_but_here_and_no_function"
+    ));
+}
+
+/// The rows of a table whose first cell is this, each without that cell.
+fn rows<'t>(text: &'t str, cell: &str) -> Vec<&'t str> {
+    let start = format!("| {cell} | ");
+    let rows = text.lines().filter_map(|line| line.strip_prefix(&start));
+    rows.collect()
+}
+
+#[test]
+fn every_fault_and_every_failure_has_its_test_or_the_reason_why_there_is_none() {
+    let text = guarantees();
+    let faults = (1..=72).map(|number| format!("F{number:02}"));
+    let failures = (1..=55).map(|number| number.to_string());
+    for cell in faults.chain(failures) {
+        let rows = rows(&text, &cell);
+        assert_eq!(rows.len(), 1, "{cell} has {} rows", rows.len());
+        let (what, test) = rows[0].split_once(" | ").unwrap();
+        let test = test.trim_end_matches('|').trim();
+        assert!(!what.is_empty() && !test.is_empty(), "{cell} says nothing");
+    }
+    assert!(rows(&text, "F99").is_empty());
+}

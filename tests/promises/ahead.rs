@@ -1,0 +1,207 @@
+//! Claiming ahead: quick handlers have events waiting for them, and whatever ends that costs no event an attempt.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outbox_runtime::{Clock, HandlerSet, OutboxStatus, Processor, prelude::*};
+use outbox_testing::ManualClock;
+use outbox_tests::{Note, enqueue, note, on_each_store, within};
+use tokio::sync::Semaphore;
+
+const SOON: Duration = Duration::from_secs(30);
+const EVENTS: i64 = 400;
+
+/// A handler that answers at once, until it is told to stall.
+#[derive(Clone)]
+struct Service {
+    calls: Arc<AtomicUsize>,
+    stall_at: Arc<AtomicUsize>,
+    stalled: Arc<Semaphore>,
+    go_on: Arc<Semaphore>,
+    offline: bool,
+}
+
+impl Service {
+    fn stalling_at(call: usize) -> Self {
+        Self {
+            calls: Arc::default(),
+            stall_at: Arc::new(AtomicUsize::new(call)),
+            stalled: Arc::new(Semaphore::new(0)),
+            go_on: Arc::new(Semaphore::new(0)),
+            offline: false,
+        }
+    }
+
+    /// One handler at a time, so that events can wait only where they are claimed ahead.
+    fn start(&self, store: &Arc<dyn OutboxRepository>) -> Running {
+        let service = self.clone();
+        let set = HandlerSet::new().with::<Note>(move |_| {
+            let service = service.clone();
+            async move {
+                let call = service.calls.fetch_add(1, Ordering::SeqCst) + 1;
+                if call < service.stall_at.load(Ordering::SeqCst) {
+                    return Ok(());
+                }
+                service.stalled.add_permits(1);
+                service.go_on.acquire().await.unwrap().forget();
+                if service.offline {
+                    return Err(HandlerError::offline());
+                }
+                Ok(())
+            }
+        });
+        Processor::builder(Arc::clone(store))
+            .handlers(set)
+            .max_concurrency(1)
+            .build()
+            .unwrap()
+            .start("u1")
+    }
+
+    async fn stalled(&self) {
+        within(self.stalled.acquire()).await.unwrap().forget();
+    }
+
+    /// Answers the call that stalls; the next one to do so comes so many calls later.
+    fn go_on_for(&self, calls: usize) {
+        self.stall_at.fetch_add(calls, Ordering::SeqCst);
+        self.go_on.add_permits(1);
+    }
+}
+
+async fn enqueue_all(store: &dyn OutboxRepository) {
+    for id in 0..EVENTS {
+        enqueue(store, note(id).enqueue_sync()).await;
+    }
+}
+
+async fn with_a_handler(store: &dyn OutboxRepository) -> u64 {
+    store.statistics(None).await.unwrap().processing_count
+}
+
+/// Stalls now and then, until events are seen waiting behind a call that stalls.
+async fn stall_with_events_waiting(service: &Service, store: &dyn OutboxRepository) {
+    loop {
+        service.stalled().await;
+        if with_a_handler(store).await > 1 {
+            return;
+        }
+        let calls = service.calls.load(Ordering::SeqCst);
+        assert!(calls + 40 < EVENTS as usize, "nothing is claimed ahead");
+        service.go_on_for(40);
+    }
+}
+
+async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
+    assert_eq!(with_a_handler(store).await, 0);
+    let pending = store
+        .fetch_events(OutboxStatus::Pending, None, None)
+        .await
+        .unwrap();
+    assert_eq!(pending.len(), left);
+    assert!(pending.iter().all(|event| event.attempt_count == 0));
+}
+
+/// Where time is virtual, a handler that sleeps by the store's clock is as slow as that says.
+#[test]
+fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
+    on_each_store(|store, clock: ManualClock| async move {
+        enqueue_all(&*store).await;
+        let slow = clock.clone();
+        let (calls, begun) = (Arc::new(AtomicUsize::new(0)), Arc::new(Semaphore::new(0)));
+        let (counted, begins) = (Arc::clone(&calls), Arc::clone(&begun));
+        let set = HandlerSet::new().with::<Note>(move |_| {
+            let (slow, begins) = (slow.clone(), Arc::clone(&begins));
+            counted.fetch_add(1, Ordering::SeqCst);
+            async move {
+                begins.add_permits(1);
+                slow.sleep(Duration::from_millis(50)).await;
+                Ok(())
+            }
+        });
+        let builder = Processor::builder(Arc::clone(&store)).handlers(set);
+        let running = builder.max_concurrency(1).build().unwrap().start("u1");
+        for call in 1..=100 {
+            within(begun.acquire()).await.unwrap().forget();
+            assert_eq!(with_a_handler(&*store).await, 1, "call {call}");
+            let ends = clock.now() + Duration::from_millis(50);
+            within(clock.until_asleep(ends)).await;
+            clock.set(ends);
+        }
+        assert_eq!(calls.load(Ordering::SeqCst), 100);
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
+    on_each_store(|store, clock: ManualClock| async move {
+        enqueue_all(&*store).await;
+        let service = Service::stalling_at(100);
+        let running = service.start(&store);
+        stall_with_events_waiting(&service, &*store).await;
+        // Of the leases that are held, the first renewal is later than this.
+        let patience = clock.now() + Duration::from_millis(100);
+        within(clock.until_asleep(patience)).await;
+        clock.set(patience);
+        let mut seen = store.revision();
+        while with_a_handler(&*store).await > 1 {
+            seen = within(store.changed(seen)).await;
+        }
+        let pending = store
+            .fetch_events(OutboxStatus::Pending, None, None)
+            .await
+            .unwrap();
+        assert!(pending.iter().all(|event| event.attempt_count == 0));
+        service.go_on_for(EVENTS as usize);
+        for id in 0..EVENTS {
+            assert!(running.flush(id, SOON).await.unwrap().is_delivered());
+        }
+        let sent = store
+            .fetch_events(OutboxStatus::Completed, None, None)
+            .await
+            .unwrap();
+        assert!(sent.iter().all(|event| event.attempt_count == 1));
+        assert_eq!(service.calls.load(Ordering::SeqCst), EVENTS as usize);
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_waits_when_the_network_goes_goes_back_uncounted() {
+    on_each_store(|store, clock: ManualClock| async move {
+        enqueue_all(&*store).await;
+        let mut service = Service::stalling_at(100);
+        service.offline = true;
+        let running = service.start(&store);
+        service.stalled().await;
+        let sent = service.calls.load(Ordering::SeqCst) - 1;
+        // One may be refused for itself. Four more tell that it is the network.
+        for _ in 0..4 {
+            service.go_on_for(1);
+            service.stalled().await;
+        }
+        service.go_on_for(1);
+        let first_probe = clock.now() + Duration::from_secs(1);
+        within(clock.until_asleep(first_probe)).await;
+        assert_nothing_counted(&*store, EVENTS as usize - sent).await;
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_waits_when_the_run_is_stopped_goes_back_uncounted() {
+    on_each_store(|store, _| async move {
+        enqueue_all(&*store).await;
+        let service = Service::stalling_at(100);
+        let running = service.start(&store);
+        stall_with_events_waiting(&service, &*store).await;
+        let stop = tokio::spawn(running.stop());
+        tokio::task::yield_now().await;
+        service.go_on_for(EVENTS as usize);
+        assert_eq!(stop.await.unwrap().unwrap().given_back, 0);
+        let sent = service.calls.load(Ordering::SeqCst);
+        assert_nothing_counted(&*store, EVENTS as usize - sent).await;
+    });
+}

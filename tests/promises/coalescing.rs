@@ -1,0 +1,433 @@
+//! Promises 1 to 3 for what coalesces: many changes of one entity that nobody has sent are one request, folding is part of the
+//! transaction that enqueues, and it never touches what the remote service may have seen.
+
+use std::borrow::Cow;
+use std::sync::mpsc;
+use std::sync::{Mutex, OnceLock};
+use std::time::Duration;
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::support::EntityOptions;
+use outbox_runtime::{
+    Clock, Coalesce, DeadReason, Enqueued, NewEvent, Processor, RawMetadata, WaitsFor,
+};
+use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// An entity of which only the latest state is worth sending.
+#[derive(Debug, Clone)]
+struct Draft {
+    id: i64,
+    text: String,
+}
+
+impl OutboxEntity for Draft {
+    type Metadata = String;
+
+    const EVENT_TYPE: &'static str = "draft";
+    const OPTIONS: EntityOptions = EntityOptions::new("draft").with_coalesce(Coalesce::Latest);
+
+    fn entity_id(&self) -> EntityId {
+        self.id.into()
+    }
+
+    fn user_id(&self) -> Cow<'_, str> {
+        "u1".into()
+    }
+
+    fn metadata_json(&self) -> Result<RawMetadata, serde_json::Error> {
+        RawMetadata::encode(&self.text)
+    }
+}
+
+/// A change of draft 1.
+fn change(operation: Operation, text: impl ToString) -> Enqueue {
+    let text = text.to_string();
+    Enqueue::new(&Draft { id: 1, text }, operation)
+}
+
+fn update(text: impl ToString) -> Enqueue {
+    change(Operation::Update, text)
+}
+
+async fn texts(store: &SqliteStore) -> Vec<String> {
+    let pending = store.fetch_pending_events(None, None).await.unwrap();
+    let text = |event: &OutboxEvent| event.metadata.as_ref().unwrap().decode().unwrap();
+    pending.iter().map(text).collect()
+}
+
+#[test]
+fn two_hundred_offline_edits_of_one_entity_become_one_request() {
+    on_each_store(|store, _| async move {
+        let first = enqueue(&store, change(Operation::Create, 0)).await;
+        for edit in 1..=200 {
+            enqueue(&store, update(edit)).await;
+        }
+        let (mut remote, handlers) = Remote::of::<Draft>();
+        let processor = Processor::builder(store.clone()).handlers(handlers);
+        let running = processor.build().unwrap().start("u1");
+        let call = remote.next().await;
+        assert_eq!(call.event.id, first.id, "one idempotency key");
+        assert_eq!(call.event.operation, Operation::Create);
+        let text: String = call.event.metadata.as_ref().unwrap().decode().unwrap();
+        assert_eq!(text, "200");
+        // What changes while the request is under way is a request of its own, and one again.
+        for edit in 201..=210 {
+            enqueue(&store, update(edit)).await;
+        }
+        assert!(remote.is_quiet());
+        call.ok();
+        let call = remote.next().await;
+        assert_ne!(call.event.id, first.id);
+        assert_eq!(call.event.operation, Operation::Update);
+        let text: String = call.event.metadata.as_ref().unwrap().decode().unwrap();
+        assert_eq!(text, "210");
+        call.ok();
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        assert!(remote.is_quiet());
+        assert_eq!(store.statistics(None).await.unwrap().total_events, 2);
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn what_is_created_and_deleted_before_the_first_attempt_is_never_sent() {
+    on_each_store(|store, _| async move {
+        enqueue(&store, change(Operation::Create, "a")).await;
+        enqueue(&store, update("b")).await;
+        enqueue(&store, change(Operation::Delete, "b")).await;
+        let (mut remote, handlers) = Remote::of::<Draft>();
+        let processor = Processor::builder(store.clone()).handlers(handlers);
+        let running = processor.build().unwrap().start("u1");
+        assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+        let explanation = running.explain(1).await.unwrap();
+        assert_eq!(explanation.waits_for, WaitsFor::Nothing);
+        running.stop().await.unwrap();
+        assert!(remote.is_quiet());
+    });
+}
+
+#[test]
+fn an_attempt_that_was_given_back_keeps_the_content_of_its_key() {
+    on_each_store(|store, clock| async move {
+        enqueue(&store, update("sent")).await;
+        let (mut remote, handlers) = Remote::of::<Draft>();
+        let processor = Processor::builder(store.clone()).handlers(handlers);
+        let running = processor.build().unwrap().start("u1");
+        let call = remote.next().await;
+        let key = call.event.id;
+        let again = outbox_runtime::Clock::now(&clock) + Duration::from_secs(7);
+        call.fail(HandlerError::snooze(Duration::from_secs(7)));
+        outbox_tests::within(clock.until_asleep(again)).await;
+        enqueue(&store, update("newer")).await;
+        clock.set(again);
+        for (is_first, expected) in [(true, "sent"), (false, "newer")] {
+            let call = remote.next().await;
+            assert_eq!(call.event.id == key, is_first);
+            let text: String = call.event.metadata.as_ref().unwrap().decode().unwrap();
+            assert_eq!(text, expected);
+            call.ok();
+        }
+        running.stop().await.unwrap();
+    });
+}
+
+#[tokio::test]
+async fn two_hundred_edits_in_the_callers_transactions_are_one_event() {
+    let temporary = Temporary::open().await;
+    let mut conn = temporary.connect();
+    let first = update(0);
+    let into = first.event_id();
+    assert_eq!(first.on(&conn).unwrap(), Enqueued::New(into));
+    for edit in 1..=100 {
+        let tx = conn.transaction().unwrap();
+        for text in [edit * 2 - 1, edit * 2] {
+            let change = update(text);
+            let event_id = change.event_id();
+            let enqueued = change.on(&tx).unwrap();
+            assert_eq!(enqueued, Enqueued::Folded { event_id, into });
+            assert_eq!(
+                (enqueued.event_id(), enqueued.carried_by()),
+                (event_id, into)
+            );
+        }
+        tx.commit().unwrap();
+    }
+    let store = &temporary.store;
+    assert_eq!(texts(store).await, ["200"]);
+    // The same in transactions of the store, on the store, and on a connection without a transaction.
+    store
+        .transaction(|tx| Ok(update("transaction").on(tx)?))
+        .await
+        .unwrap();
+    assert_eq!(texts(store).await, ["transaction"]);
+    update("store").on(store).await.unwrap();
+    assert_eq!(texts(store).await, ["store"]);
+    update("connection").on(&conn).unwrap();
+    assert_eq!(texts(store).await, ["connection"]);
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_rolled_back_folds_nothing() {
+    let temporary = Temporary::open().await;
+    let mut conn = temporary.connect();
+    let store = &temporary.store;
+    enqueue(store, update("kept")).await;
+    let lost = update("lost");
+    let event_id = lost.event_id();
+    let tx = conn.transaction().unwrap();
+    assert!(matches!(lost.on(&tx).unwrap(), Enqueued::Folded { .. }));
+    change(Operation::Delete, "lost").on(&tx).unwrap();
+    tx.rollback().unwrap();
+    assert_eq!(texts(store).await, ["kept"]);
+    let mut tx = conn.transaction().unwrap();
+    let savepoint = tx.savepoint().unwrap();
+    update("lost").on(&savepoint).unwrap();
+    drop(savepoint);
+    tx.commit().unwrap();
+    assert_eq!(texts(store).await, ["kept"]);
+    // Nobody remembers the event that was rolled back either: the same id may carry something else.
+    let again = update("again").with_event_id(event_id).on(&conn).unwrap();
+    assert!(matches!(again, Enqueued::Folded { .. }), "{again:?}");
+    assert_eq!(texts(store).await, ["again"]);
+}
+
+#[tokio::test]
+async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
+    let temporary = Temporary::open().await;
+    let mut conn = temporary.connect();
+    let store = &temporary.store;
+    enqueue(store, update("kept")).await;
+    conn.execute_batch(
+        "CREATE TRIGGER no_edits BEFORE UPDATE OF metadata ON outbox_events
+         BEGIN SELECT RAISE(FAIL, 'a fault of the test'); END",
+    )
+    .unwrap();
+    let newer = update("newer");
+    let event_id = newer.event_id();
+    let tx = conn.transaction().unwrap();
+    let refused = newer.on(&tx).unwrap_err();
+    assert!(
+        refused.to_string().contains("a fault of the test"),
+        "{refused}"
+    );
+    // A caller that goes on regardless commits none of it.
+    tx.commit().unwrap();
+    update("newer")
+        .with_event_id(event_id)
+        .on(&conn)
+        .unwrap_err();
+    assert!(conn.is_autocommit(), "no transaction is left open");
+    conn.execute_batch("DROP TRIGGER no_edits").unwrap();
+    assert_eq!(texts(store).await, ["kept"]);
+    update("newer").with_event_id(event_id).on(&conn).unwrap();
+    assert_eq!(texts(store).await, ["newer"]);
+}
+
+/// Told by a connection that waits for the lock.
+static WAITS: OnceLock<Mutex<mpsc::Sender<()>>> = OnceLock::new();
+
+fn tell_that_it_waits(_: i32) -> bool {
+    if let Some(sender) = WAITS.get() {
+        let _ = sender.lock().unwrap().send(());
+    }
+    true
+}
+
+#[tokio::test]
+async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
+    let temporary = Temporary::open().await;
+    let (sender, waits) = mpsc::channel();
+    WAITS.set(Mutex::new(sender)).unwrap();
+    let first = temporary.connect();
+    first.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let mut second = temporary.connect();
+    second.busy_handler(Some(tell_that_it_waits)).unwrap();
+    let second = std::thread::spawn(move || update("second").on(&second).unwrap());
+    waits.recv_timeout(SOON).unwrap();
+    update("first").on(&first).unwrap();
+    first.execute_batch("COMMIT").unwrap();
+    let enqueued = second.join().unwrap();
+    assert!(matches!(enqueued, Enqueued::Folded { .. }), "{enqueued:?}");
+    assert_eq!(texts(&temporary.store).await, ["second"]);
+}
+
+/// What a creation of draft 1 and then its deletion leave to be sent, and the answer to the deletion.
+async fn recreated_and_deleted(store: &dyn OutboxRepository) -> Vec<Operation> {
+    enqueue(store, change(Operation::Create, "again")).await;
+    enqueue(store, change(Operation::Update, "and changed")).await;
+    enqueue(store, change(Operation::Delete, "gone")).await;
+    let left = store.fetch_pending_events(None, None).await.unwrap();
+    left.iter().map(|event| event.operation).collect()
+}
+
+const BOTH: [Operation; 2] = [Operation::Create, Operation::Delete];
+
+async fn claim_one(store: &dyn OutboxRepository) -> Claim {
+    let claims = store.claim(&ClaimRequest::new(1, SOON)).await.unwrap();
+    claims.into_iter().next().unwrap()
+}
+
+async fn settle(store: &dyn OutboxRepository, claim: &Claim, disposition: Disposition) {
+    let lease = claim.lease;
+    let settled = store.settle(vec![Settlement { lease, disposition }]).await;
+    assert_eq!(settled.unwrap(), [Settled::Recorded]);
+}
+
+#[test]
+fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
+    on_each_store(|store, _| async move {
+        enqueue(&*store, change(Operation::Create, "first")).await;
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+    });
+}
+
+#[test]
+fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
+    for cleaned_up in [true, false] {
+        on_each_store(|store, clock| async move {
+            let first = enqueue(&*store, change(Operation::Create, "first")).await;
+            let claim = claim_one(&*store).await;
+            settle(&*store, &claim, Disposition::Complete).await;
+            clock.advance(SOON);
+            let gone = match cleaned_up {
+                true => store.delete_completed_events(clock.now()).await.unwrap() == 1,
+                false => store.delete_event(first.id).await.unwrap(),
+            };
+            assert!(gone);
+            assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+        });
+    }
+}
+
+#[test]
+fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
+    for reassigned in [true, false] {
+        on_each_store(|store, _| async move {
+            enqueue(&*store, change(Operation::Create, "first")).await;
+            let claim = claim_one(&*store).await;
+            settle(&*store, &claim, Disposition::Complete).await;
+            if reassigned {
+                store.reassign_user("u1", "u2").await.unwrap();
+            } else {
+                store.delete_all_events_for_user("u1").await.unwrap();
+            }
+            assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+        });
+    }
+}
+
+#[test]
+fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
+    on_each_store(|store, _| async move {
+        let of_other =
+            |operation| NewEvent::new("draft", 1, "u0", operation).with_coalesce(Coalesce::Latest);
+        let first = store
+            .create_event(of_other(Operation::Create))
+            .await
+            .unwrap();
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert!(store.delete_event(first.id).await.unwrap());
+        store.reassign_user("u0", "u1").await.unwrap();
+        assert_eq!(recreated_and_deleted(&*store).await, BOTH);
+    });
+}
+
+#[test]
+fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
+    let dead = |reason| Disposition::Bury {
+        reason,
+        message: "no".to_owned(),
+    };
+    for disposition in [None, Some(dead(DeadReason::AttemptsExhausted))] {
+        on_each_store(|store, _| {
+            let disposition = disposition.clone();
+            async move {
+                enqueue(&*store, change(Operation::Create, "first")).await;
+                let claim = claim_one(&*store).await;
+                if let Some(disposition) = disposition {
+                    settle(&*store, &claim, disposition).await;
+                }
+                let left = recreated_and_deleted(&*store).await;
+                assert_eq!(left, BOTH);
+            }
+        });
+    }
+    on_each_store(|store, _| async move {
+        enqueue(&*store, change(Operation::Create, "first")).await;
+        let left = recreated_and_deleted(&*store).await;
+        let create = Operation::Create;
+        assert_eq!(left, [create, create, Operation::Delete]);
+    });
+}
+
+#[test]
+fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
+    on_each_store(|store, _| async move {
+        for _ in 0..3 {
+            assert_eq!(recreated_and_deleted(&*store).await, []);
+        }
+        // What others have had delivered and cleaned up is theirs.
+        let other = NewEvent::new("draft", 1, "somebody", Operation::Create);
+        let other = store.create_event(other).await.unwrap();
+        let claim = claim_one(&*store).await;
+        settle(&*store, &claim, Disposition::Complete).await;
+        assert!(store.delete_event(other.id).await.unwrap());
+        assert_eq!(recreated_and_deleted(&*store).await, []);
+    });
+}
+
+#[tokio::test]
+async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
+    let made = Temporary::open().await;
+    enqueue(&made.store, change(Operation::Create, "first")).await;
+    let claim = claim_one(&made.store).await;
+    settle(&made.store, &claim, Disposition::Complete).await;
+    made.connect()
+        .execute("DELETE FROM outbox_events", [])
+        .unwrap();
+    assert_eq!(recreated_and_deleted(&made.store).await, BOTH);
+}
+
+#[tokio::test]
+async fn a_cancelled_creation_says_so_and_again_when_it_is_enqueued_again() {
+    let temporary = Temporary::open().await;
+    let conn = temporary.connect();
+    let create = change(Operation::Create, "a").on(&conn).unwrap().event_id();
+    let delete = change(Operation::Delete, "a");
+    let event_id = delete.event_id();
+    let cancelled = Enqueued::Cancelled { event_id, create };
+    assert_eq!(delete.on(&conn).unwrap(), cancelled);
+    let again = change(Operation::Delete, "a").with_event_id(event_id);
+    assert_eq!(again.on(&conn).unwrap(), cancelled);
+    let again = change(Operation::Create, "a").with_event_id(create);
+    assert_eq!(again.on(&conn).unwrap(), Enqueued::AlreadyThere(create));
+}
+
+fn run_by_an_unknown_driver(conn: &Connection, change: Enqueue) -> usize {
+    let event = change.into_event().unwrap();
+    let values = foreign_params(&event);
+    conn.execute(event.insert_sql(), values).unwrap()
+}
+
+#[tokio::test]
+async fn the_insert_for_unknown_drivers_folds_nothing_and_loses_nothing() {
+    let temporary = Temporary::open().await;
+    let conn = temporary.connect();
+    update("a").on(&conn).unwrap();
+    let folded = update("b");
+    let event_id = folded.event_id();
+    folded.on(&conn).unwrap();
+    assert_eq!(run_by_an_unknown_driver(&conn, update("c")), 1);
+    assert_eq!(texts(&temporary.store).await, ["b", "c"]);
+    // An event that was folded before is not brought back.
+    let again = update("b").with_event_id(event_id);
+    assert_eq!(run_by_an_unknown_driver(&conn, again), 0);
+    assert_eq!(texts(&temporary.store).await, ["b", "c"]);
+}

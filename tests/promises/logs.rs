@@ -1,0 +1,274 @@
+//! What the library says: spans and events of `tracing`, with ids and types, and never a payload or a user.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{
+    Coalesce, DeadLetters, DeadReason, NewEvent, RawMetadata, async_trait, prelude::*,
+};
+use outbox_tests::{
+    Broken, Flaw, Log, Note, Temporary, enqueue, note, start, start_all_users, within,
+};
+
+const SOON: Duration = Duration::from_secs(30);
+const CANARY: &str = "sk_live_CANARY";
+
+#[tokio::test(flavor = "current_thread")]
+async fn an_event_with_another_order_than_its_type_has_now_is_told() {
+    let (log, _guard) = Log::of_this_thread();
+    let temporary = Temporary::open().await;
+    let now = enqueue(&temporary.store, note(1).enqueue_sync()).await;
+    let older = note(2).enqueue_sync().into_event().unwrap();
+    let older = older.with_order(outbox_runtime::Order::User);
+    let older = temporary.store.create_event(older).await.unwrap();
+    let (mut remote, running) = start(&temporary.store);
+    for _ in 0..2 {
+        remote.next().await.ok();
+    }
+    assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+    assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    let text = log.text();
+    let told: Vec<_> = text
+        .lines()
+        .filter(|line| line.contains("another order"))
+        .collect();
+    assert_eq!(told.len(), 1, "{text}");
+    assert!(told[0].contains(&older.id.to_string()), "{told:?}");
+    assert!(!told[0].contains(&now.id.to_string()), "{told:?}");
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
+    let (log, _guard) = Log::of_this_thread();
+
+    let temporary = Temporary::open().await;
+    let secret = Note {
+        id: 1,
+        user_id: format!("user-{CANARY}"),
+        text: format!("text-{CANARY}"),
+    };
+    let delivered = enqueue(&temporary.store, secret.enqueue_sync()).await;
+    let damaged = NewEvent::new("note", 2, "u2", Operation::Create)
+        .with_metadata(RawMetadata::encode(&[CANARY]).unwrap());
+    let damaged = temporary.store.create_event(damaged).await.unwrap();
+    let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
+    let call = remote.next().await;
+    tracing::info!(event = ?call.event, "an application that logs the event itself");
+    call.fail(HandlerError::unauthenticated());
+    remote.next().await.ok();
+    assert!(running.flush(1, SOON).await.unwrap().is_delivered());
+    assert!(!running.flush(2, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+
+    let text = log.text();
+    for told in [
+        "outbox run started",
+        "credentials were refused",
+        "delivered",
+        "dead letter",
+        "outbox run stopped",
+        &delivered.id.to_string(),
+        &damaged.id.to_string(),
+        DeadReason::Undecodable.as_str(),
+    ] {
+        assert!(text.contains(told), "{told:?} is not told:\n{text}");
+    }
+    let of_the_library: Vec<_> = text
+        .lines()
+        .filter(|line| !line.contains("logs the event itself"))
+        .collect();
+    assert!(of_the_library.len() >= 5, "{text}");
+    for line in of_the_library {
+        assert!(!line.contains(CANARY), "{line}");
+    }
+    // The event's own Debug names its user, but never shows what it carries.
+    assert!(!text.contains(&format!("text-{CANARY}")), "{text}");
+    let stored = temporary
+        .store
+        .fetch_event(damaged.id)
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(!stored.error_message.unwrap().contains(CANARY));
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_is_not_sent_after_all_is_told_with_the_reason() {
+    let (log, _guard) = Log::of_this_thread();
+    let temporary = Temporary::open().await;
+    let conn = temporary.connect();
+    let change = |operation| {
+        NewEvent::new("draft", 1, format!("user-{CANARY}"), operation)
+            .with_metadata(RawMetadata::encode(&CANARY).unwrap())
+            .with_coalesce(Coalesce::Latest)
+    };
+    let (create, delete) = (change(Operation::Create), change(Operation::Delete));
+    let ids = [create.id(), delete.id()];
+    for event in [create, delete] {
+        (&conn).enqueue(Ok(event)).unwrap();
+    }
+    let text = log.text();
+    let line = text.lines().find(|line| line.contains("neither is sent"));
+    let line = line.expect("it is told");
+    assert!(
+        line.contains("INFO"),
+        "at a level that is on by default: {line}"
+    );
+    for told in [&ids[0].to_string(), &ids[1].to_string(), "draft"] {
+        assert!(line.contains(told), "{told:?} is not told: {line}");
+    }
+    assert!(!text.contains(CANARY), "{text}");
+}
+
+/// In keys, where control characters are refused: what turns lines around, and what some take for their end.
+const IN_KEYS: &str = "\u{202e}a\u{2028}FORGED\u{2029}\u{feff}";
+/// In what a handler, a driver or a hook says of a failure: anything.
+const IN_WORDS: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\0\r\nFORGED level=ERROR\n{\"level\":\"ERROR\"}\u{202e}\u{2028}\u{9b}31m";
+
+/// Fails in every way there is, by the entity's number.
+struct Failing;
+
+#[async_trait]
+impl OutboxEventHandler for Failing {
+    fn can_handle(&self, event_type: &str) -> bool {
+        !event_type.starts_with("unhandled")
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        match event.entity_id.as_integer() {
+            Some(1) => Err(HandlerError::retry(IN_WORDS)),
+            Some(2) => Err(HandlerError::permanent(IN_WORDS)),
+            Some(3) => panic!("{IN_WORDS}"),
+            Some(4) => Err(HandlerError::rate_limited(Duration::from_millis(1))),
+            Some(5) => Err(HandlerError::offline()),
+            Some(6) => Err(HandlerError::unauthenticated()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Everything that is said about events, users, failures and stores with such names and words.
+async fn everything_goes_wrong(log: &Log) {
+    // A type with a name of that kind that nobody handles, and events that fail, fold, die and are tried again.
+    let store = MemoryStore::new();
+    let event = |event_type: &str, id: i64| {
+        let metadata = RawMetadata::encode(IN_WORDS).unwrap();
+        NewEvent::new(
+            event_type.to_owned(),
+            id,
+            format!("user{IN_KEYS}{id}"),
+            Operation::Create,
+        )
+        .with_metadata(metadata)
+    };
+    let fold = event(IN_KEYS, 7).with_coalesce(Coalesce::Latest);
+    store.create_event(fold).await.unwrap();
+    let newer = event(IN_KEYS, 7).with_coalesce(Coalesce::Latest);
+    store.create_event(newer).await.unwrap();
+    let unhandled = format!("unhandled{IN_KEYS}");
+    store.create_event(event(&unhandled, 8)).await.unwrap();
+    for id in 1..=8 {
+        let event = event(IN_KEYS, id).with_max_attempts(1);
+        store.create_event(event).await.unwrap();
+        let running = Processor::builder(store.clone())
+            .handler(Failing)
+            .on_unauthenticated(|user| async move { Err(format!("{user}: {IN_WORDS}").into()) })
+            .build()
+            .unwrap()
+            .start(format!("user{IN_KEYS}{id}"));
+        let soon = Duration::from_millis(20);
+        assert_eq!(
+            running.flush(id, soon).await.unwrap().is_delivered(),
+            id == 7
+        );
+        running.stop().await.unwrap();
+    }
+    let letters = DeadLetters::of(store.clone());
+    assert_eq!(
+        letters.list().await.unwrap().len(),
+        3,
+        "retry, permanent, panic"
+    );
+    letters.retry().await.unwrap();
+    letters
+        .prepare_discard()
+        .await
+        .unwrap()
+        .confirm()
+        .await
+        .unwrap();
+
+    // A handler's own type in the set, with words that its metadata is not.
+    let (mut remote, running) = start_all_users(&store, |builder| builder);
+    store.create_event(event("note", 9)).await.unwrap();
+    store
+        .create_event(note(10).enqueue_sync().into_event().unwrap())
+        .await
+        .unwrap();
+    remote.next().await.ok();
+    running.stop().await.unwrap();
+
+    // A store that fails at claiming, and one that fails at recording and still when the run stops.
+    for flaw in [
+        Flaw::SpeaksInTongues(IN_WORDS),
+        Flaw::TripsOverOutcomes(IN_WORDS),
+    ] {
+        let broken: Arc<dyn OutboxRepository> = Arc::new(Broken::new(flaw, SystemClock));
+        enqueue(&*broken, note(1).enqueue_sync()).await;
+        let (mut remote, running) = start(&broken);
+        if let Flaw::TripsOverOutcomes(_) = flaw {
+            remote.next().await.ok();
+        }
+        let told = || log.text().matches("the store failed").count();
+        let before = told();
+        within(async {
+            while told() == before {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        within(running.stop()).await.unwrap();
+    }
+}
+
+/// What is said of a user's strings is one line, and nothing in it moves a cursor or looks like what it is not.
+fn assert_nothing_is_forged(log: &Log) {
+    let text = log.text();
+    let told = text.matches("FORGED").count();
+    assert!(told >= 8, "it is told, {told} times:\n{text}");
+    for line in text.lines() {
+        assert!(!line.trim_start().starts_with("FORGED"), "{line:?}");
+        let hidden = |c: char| {
+            c.is_control() || matches!(c, '\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{feff}')
+        };
+        assert!(!line.contains(hidden), "{line:?}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_user_can_influence_is_escaped_in_a_log_of_lines() {
+    let (log, _guard) = Log::of_this_thread();
+    everything_goes_wrong(&log).await;
+    assert_nothing_is_forged(&log);
+    for told in [
+        "the last outcomes could not be recorded",
+        "the store failed",
+        "no handler takes",
+    ] {
+        assert!(log.text().contains(told), "{told}");
+    }
+}
+
+#[tokio::test(flavor = "current_thread")]
+async fn what_a_user_can_influence_is_escaped_in_a_log_of_json() {
+    let (log, _guard) = Log::of_this_thread_as_json();
+    everything_goes_wrong(&log).await;
+    assert_nothing_is_forged(&log);
+    for line in log.text().lines() {
+        let line: serde_json::Value = serde_json::from_str(line).unwrap();
+        let target = line["target"].as_str().unwrap();
+        assert!(target.starts_with("outbox_runtime"), "{line}");
+    }
+}

@@ -1,0 +1,1025 @@
+//! What is sensitive is shown nowhere: not by `Debug`, not in logs, not in the reason that is stored with a failure.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+use std::time::Duration;
+
+use outbox_runtime::store::BoxError;
+use outbox_runtime::support::Redaction;
+use outbox_runtime::{Charge, HandlerSet, NewEvent, RawMetadata, RetryPolicy, prelude::*};
+use outbox_tests::{Log, enqueue, on_each_store};
+use serde::{Deserialize, Serialize};
+
+const SOON: Duration = Duration::from_secs(30);
+
+/// No text may show any of these, in whatever way it quotes them.
+const CANARIES: [&str; 4] = [
+    "CANARY-text",
+    "CANARY \"quoted\"\nline",
+    "CANARY-label",
+    "4915",
+];
+
+/// The same data, kept out of sight.
+#[derive(OutboxEntity)]
+#[outbox(event_type = "diary", max_attempts = 2)]
+struct Diary {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    valence: f64,
+    #[outbox(metadata, sensitive)]
+    text: String,
+    #[outbox(metadata, sensitive)]
+    #[serde(rename = "Quoted")]
+    quoted: Option<String>,
+    #[outbox(metadata, sensitive)]
+    labels: Vec<String>,
+    #[outbox(metadata, sensitive)]
+    phone: u64,
+}
+
+/// The same again, as a snapshot.
+#[derive(Serialize, Deserialize, OutboxEntity)]
+#[outbox(event_type = "page", max_attempts = 2, snapshot)]
+struct Page {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(sensitive)]
+    text: String,
+    #[outbox(sensitive)]
+    quoted: Option<String>,
+    #[outbox(sensitive)]
+    labels: Vec<String>,
+    #[outbox(sensitive)]
+    phone: u64,
+}
+
+/// The positive control: nothing of it is sensitive.
+#[derive(Debug, OutboxEntity)]
+#[outbox(event_type = "open", max_attempts = 2)]
+struct Open {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    text: String,
+}
+
+fn diary(id: i64) -> Diary {
+    Diary {
+        id,
+        user_id: "u1".to_owned(),
+        valence: 0.25,
+        text: CANARIES[0].to_owned(),
+        quoted: Some(CANARIES[1].to_owned()),
+        labels: vec!["ok".to_owned(), CANARIES[2].to_owned()],
+        phone: 4915,
+    }
+}
+
+fn page(id: i64) -> Page {
+    let Diary {
+        user_id,
+        text,
+        quoted,
+        labels,
+        phone,
+        ..
+    } = diary(id);
+    Page {
+        id,
+        user_id,
+        text,
+        quoted,
+        labels,
+        phone,
+    }
+}
+
+fn open(id: i64) -> Open {
+    Open {
+        id,
+        user_id: "u1".to_owned(),
+        text: CANARIES[0].to_owned(),
+    }
+}
+
+/// A remote service that repeats what it refuses, as they do.
+fn echo() -> String {
+    let [text, quoted, label, phone] = CANARIES;
+    format!("HTTP 400: {text:?}, {quoted} or {quoted:?} with [{label}] of +{phone}1")
+}
+
+/// Fails in the way that the entity's id asks for.
+async fn refuse<E: OutboxEntity>(event: Event<E>) -> Result<(), HandlerError> {
+    match event.entity_id.as_integer() {
+        Some(1) => Err(HandlerError::retry(echo())),
+        Some(2) => Err(HandlerError::permanent(echo())),
+        Some(3) => std::panic::panic_any(echo()),
+        _ => {
+            let nested: BoxError = echo().into();
+            Err(std::io::Error::other(nested)).or_retry()
+        }
+    }
+}
+
+fn shows_a_canary(text: &str) -> Option<&'static str> {
+    let mut spellings = CANARIES.iter().flat_map(|canary| {
+        [
+            canary.to_string(),
+            format!("{canary:?}").trim_matches('"').to_owned(),
+            canary.replace('\n', " "),
+        ]
+        .map(|spelling| (*canary, spelling))
+    });
+    spellings
+        .find(|(_, spelling)| text.contains(spelling))
+        .map(|(canary, _)| canary)
+}
+
+/// Delivers events of ids 1 to 4, in vain, and returns everything that anybody could read about it.
+async fn everything_said<E: OutboxEntity>(
+    store: Arc<dyn OutboxRepository>,
+    entity: impl Fn(i64) -> E,
+) -> String {
+    let (log, _guard) = Log::of_this_thread();
+    let mut said = String::new();
+    let handlers = HandlerSet::new().with::<E>(refuse);
+    let retry = RetryPolicy::new([Duration::ZERO]);
+    let processor = Processor::builder(store.clone())
+        .handlers(handlers)
+        .charge(Charge::Always)
+        .retry(retry);
+    let running = processor.build().unwrap().start("u1");
+    for id in 1..=4 {
+        let event = enqueue(&*store, Enqueue::new(&entity(id), Operation::Create)).await;
+        let flushed = running.flush(id, SOON).await.unwrap();
+        assert!(!flushed.is_delivered());
+        let event = store.fetch_event(event.id).await.unwrap().unwrap();
+        assert_eq!(event.status, OutboxStatus::Dead);
+        let explanation = running.explain(id).await.unwrap();
+        writeln!(said, "{flushed:?} {explanation:?} {event:?}").unwrap();
+        writeln!(said, "stored: {}", event.error_message.clone().unwrap()).unwrap();
+        let typed = Event::<E>::decode(event).unwrap();
+        writeln!(said, "{typed:?}").unwrap();
+    }
+    writeln!(
+        said,
+        "{:?} {running:?}",
+        store.statistics(None).await.unwrap()
+    )
+    .unwrap();
+    running.stop().await.unwrap();
+    said + &log.text()
+}
+
+fn assert_kept_out_of_sight(said: &str) {
+    assert!(
+        said.contains("HTTP 400") && said.contains("[redacted]"),
+        "{said}"
+    );
+    assert_eq!(shows_a_canary(said), None, "{said}");
+}
+
+#[test]
+fn sensitive_metadata_is_in_no_message_log_or_debug() {
+    on_each_store(|store, _| async move {
+        assert_kept_out_of_sight(&everything_said(store, diary).await);
+    });
+}
+
+#[test]
+fn sensitive_fields_of_a_snapshot_are_in_no_message_log_or_debug() {
+    on_each_store(|store, _| async move {
+        assert_kept_out_of_sight(&everything_said(store, page).await);
+    });
+}
+
+#[test]
+fn what_is_not_sensitive_is_told_as_it_is() {
+    on_each_store(|store, _| async move {
+        let said = everything_said(store, open).await;
+        assert_eq!(shows_a_canary(&said), Some(CANARIES[0]), "{said}");
+        assert!(!said.contains("[redacted]"), "{said}");
+    });
+}
+
+#[test]
+fn a_row_that_cannot_be_decoded_does_not_show_what_it_holds() {
+    on_each_store(|store, _| async move {
+        let (log, _guard) = Log::of_this_thread();
+        let metadata = format!(r#"{{"valence":{:?},"text":7}}"#, CANARIES[0]);
+        let damaged = NewEvent::new("diary", 1, "u1", Operation::Create)
+            .with_metadata(RawMetadata::from_bytes(metadata));
+        let id = store.create_event(damaged).await.unwrap().id;
+        let handlers = HandlerSet::new().with::<Diary>(refuse);
+        let processor = Processor::builder(store.clone()).handlers(handlers);
+        let running = processor.build().unwrap().start("u1");
+        assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+        let event = store.fetch_event(id).await.unwrap().unwrap();
+        let said = format!(
+            "{event:?} {} {}",
+            event.error_message.clone().unwrap(),
+            log.text()
+        );
+        assert!(said.contains("cannot be decoded"), "{said}");
+        assert_eq!(shows_a_canary(&said), None, "{said}");
+    });
+}
+
+#[test]
+fn debug_shows_the_rest_of_the_metadata() {
+    let metadata = DiaryMetadata {
+        valence: 0.25,
+        text: CANARIES[0].to_owned(),
+        quoted: None,
+        labels: Vec::new(),
+        phone: 4915,
+    };
+    assert_eq!(
+        format!("{metadata:?}"),
+        "DiaryMetadata { valence: 0.25, text: [redacted], quoted: [redacted], labels: [redacted], phone: [redacted] }"
+    );
+    let shown = format!("{:?}", page(7));
+    assert!(
+        shown.starts_with("Page { id: 7, user_id: \"u1\", text: [redacted]"),
+        "{shown}"
+    );
+    assert_eq!(shows_a_canary(&shown), None);
+}
+
+/// Fails to be written as JSON.
+struct Unwritable;
+
+impl Serialize for Unwritable {
+    fn serialize<S: serde::Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+        Err(serde::ser::Error::custom("no"))
+    }
+}
+
+#[test]
+fn a_value_that_cannot_be_read_hides_the_whole_text() {
+    let mut redaction = Redaction::default();
+    redaction.hide(&Unwritable);
+    assert_eq!(redaction.apply("anything".to_owned()), "[redacted]");
+}
+
+#[test]
+fn short_values_are_hidden_as_words_only() {
+    let mut redaction = Redaction::default();
+    redaction.hide(&("a", 5, true, None::<String>, ""));
+    let text = "a cat, 5 of 50, true: a".to_owned();
+    assert_eq!(
+        redaction.apply(text),
+        "[redacted] cat, [redacted] of 50, true: [redacted]"
+    );
+}
+
+#[test]
+fn a_value_within_another_is_hidden_with_it() {
+    let mut redaction = Redaction::default();
+    redaction.hide("secret");
+    redaction.hide("secrets of mine");
+    let text = "my secrets of mine are secret".to_owned();
+    assert_eq!(redaction.apply(text), "my [redacted] are [redacted]");
+}
+
+/// `text` after `value` was hidden.
+fn hiding<T: Serialize + ?Sized>(value: &T, text: &str) -> String {
+    let mut redaction = Redaction::default();
+    redaction.hide(value);
+    redaction.apply(text.to_owned())
+}
+
+#[test]
+fn a_number_is_hidden_in_its_usual_spellings() {
+    let spelled = |value: &dyn erased::Value, spellings: &[&str]| {
+        for spelling in spellings {
+            let text = format!("value {spelling} is refused");
+            assert_eq!(
+                value.hidden_in(&text),
+                "value [redacted] is refused",
+                "{text}"
+            );
+        }
+    };
+    spelled(
+        &72.4_f32,
+        &["72.4", "72.40", "72,4", "72.4000015258789", "7.24e1"],
+    );
+    spelled(&72.4_f64, &["72.4", "7.24E+1"]);
+    spelled(&120.0_f64, &["120.0", "120", "120.00", "1.2e2", "+120"]);
+    spelled(
+        &1e21_f64,
+        &["1e21", "1e+21", "1E21", "1.0E21", "1000000000000000000000"],
+    );
+    spelled(&1e-7_f64, &["1e-7", "1e-07", "0.0000001"]);
+    spelled(
+        &-4915_i64,
+        &["-4915", "4915", "4,915", "4915.0", "4.915", "4'915"],
+    );
+    spelled(&-5_i64, &["-5", "5", "5.0"]);
+    spelled(&u64::MAX, &["18446744073709551615"]);
+    spelled(&"72.40", &["72.40", "72.4"]);
+    spelled(
+        &"1234567.5",
+        &[
+            "1,234,567.5",
+            "1.234.567,5",
+            "1 234 567.5",
+            "1’234’567.5",
+            "1\u{2009}234\u{2009}567,5",
+            "12,34,567.5",
+            "123,4567.5",
+        ],
+    );
+    spelled(&0.5_f64, &["0.5", ".5", "-.5", ",5", ".50", ".5e0", "5e-1"]);
+    spelled(
+        &0.1_f32,
+        &["0.1", "0.10000000149011612", "0.100000001", ".1"],
+    );
+    spelled(&1234_u16, &["1234", "1,234"]);
+    let text = "of 1,234,56 and 1.2.5";
+    assert_eq!(hiding(&[1234.0, 0.5], text), "of [redacted],56 and 1.2.5");
+}
+
+#[test]
+fn another_number_is_told_as_it_is() {
+    for text in ["72.5", "724", "12", "1200", "1,20", "v12.0", "0.12", "5120"] {
+        let hidden = hiding(&[72.4, 120.0], text);
+        assert_eq!(hidden, text);
+    }
+}
+
+/// Values of several types in one table.
+mod erased {
+    use super::{Serialize, hiding};
+
+    pub(super) trait Value {
+        fn hidden_in(&self, text: &str) -> String;
+    }
+
+    impl<T: Serialize> Value for T {
+        fn hidden_in(&self, text: &str) -> String {
+            hiding(self, text)
+        }
+    }
+}
+
+#[test]
+fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
+    // The value, the text, and the text without it.
+    let table = [
+        // Letters of a script with capitals.
+        ("a", "a cat", "[redacted] cat"),
+        ("HIV", "HIV. hiv", "[redacted]. hiv"),
+        (
+            "HIV",
+            "HIVpos, posHIV, HIVs",
+            "[redacted]pos, pos[redacted], [redacted]s",
+        ),
+        ("pos", "HIVpos position", "HIV[redacted] position"),
+        ("HI", "HIVpos", "HIVpos"),
+        ("A", "Another A", "Another [redacted]"),
+        ("Al", "Al, Alpha", "[redacted], Alpha"),
+        ("рак", "рак, ракета", "[redacted], ракета"),
+        ("ΑΙ", "ΑΙμα ΑΙΜΑ", "[redacted]μα ΑΙΜΑ"),
+        ("u", "fu\u{308}r u", "fu\u{308}r [redacted]"),
+        ("é", "été é", "été [redacted]"),
+        // Digits and what they count.
+        (
+            "42",
+            "42kg, kg42, 42 kg, 420, 142",
+            "[redacted]kg, kg[redacted], [redacted] kg, 420, 142",
+        ),
+        ("kg", "42kg, kgs", "42[redacted], kgs"),
+        ("5", "50 V5.2", "50 V[redacted].2"),
+        // Scripts without spaces between words, or with particles attached to them.
+        ("癌", "肺癌です", "肺[redacted]です"),
+        ("がん", "肺がんと診断", "肺[redacted]と診断"),
+        ("ガン", "肺ガンと診断", "肺[redacted]と診断"),
+        ("ปวด", "ผมปวดหัว", "ผม[redacted]หัว"),
+        ("ໄຂ້", "ເປັນໄຂ້ຫວັດ", "ເປັນ[redacted]ຫວັດ"),
+        ("암", "폐암입니다", "폐[redacted]입니다"),
+        ("حمل", "الحمل", "ال[redacted]"),
+        ("HIV", "患者HIV陽性", "患者[redacted]陽性"),
+        ("5", "患者5歳", "患者[redacted]歳"),
+        // Neither letters nor digits.
+        ("😢", "so😢sad", "so[redacted]sad"),
+        ("-", "a-b - c", "a-b [redacted] c"),
+        ("A+", "type A+, A+b", "type [redacted], [redacted]b"),
+        // From four characters on there is no such rule.
+        ("ache", "headaches", "head[redacted]s"),
+        ("1234", "x912345", "x9[redacted]5"),
+    ];
+    for (value, text, expected) in table {
+        assert_eq!(hiding(value, text), expected, "{value} in {text}");
+    }
+}
+
+#[test]
+fn a_value_is_hidden_however_a_language_escapes_it() {
+    let value = "Müller/Söhne \"€\" <😢>\tEnde\\";
+    for escaped in [
+        value,
+        // On one line, as a row keeps it.
+        "Müller/Söhne \"€\" <😢> Ende\\",
+        // Rust's `Debug` and `escape_default`, JavaScript's JSON.
+        r#"Müller/Söhne \"€\" <😢>\tEnde\\"#,
+        r#"M\u{fc}ller/S\u{f6}hne \"\u{20ac}\" <\u{1f622}>\tEnde\\"#,
+        // Python's json.dumps and ascii, PHP's json_encode.
+        r#"M\u00fcller/S\u00f6hne \"\u20ac\" <\ud83d\ude22>\tEnde\\"#,
+        r#"M\xfcller/S\xf6hne "\u20ac" <\U0001f622>\tEnde\\"#,
+        r#"M\u00fcller\/S\u00f6hne \"\u20ac\" <\ud83d\ude22>\tEnde\\"#,
+        // .NET and Java in capitals, Go and Rails for HTML.
+        r#"M\u00FCller/S\u00F6hne \u0022\u20AC\u0022 \u003C\uD83D\uDE22\u003E\tEnde\\"#,
+        r#"Müller/Söhne \"€\" \u003c😢\u003e\tEnde\\"#,
+    ] {
+        let text = format!("refused: '{escaped}'!");
+        assert_eq!(hiding(value, &text), "refused: '[redacted]'!", "{text}");
+        // The same as a string within JSON, and once more.
+        let twice = serde_json::to_string(&text).unwrap();
+        assert_eq!(
+            hiding(value, &twice),
+            r#""refused: '[redacted]'!""#,
+            "{twice}"
+        );
+        let thrice = serde_json::to_string(&twice[1..twice.len() - 1]).unwrap();
+        assert_eq!(
+            hiding(value, &thrice),
+            r#""refused: '[redacted]'!""#,
+            "{thrice}"
+        );
+    }
+    // What is no escape is left as it is.
+    assert_eq!(
+        hiding("secret", r"C:\users\u00 \u{ \x"),
+        r"C:\users\u00 \u{ \x"
+    );
+}
+
+#[test]
+fn a_value_is_hidden_in_urls_html_and_bytes() {
+    let value = "Müller & Söhne <😢> \"100%\"";
+    for escaped in [
+        // `encodeURIComponent`, a query string, a form.
+        "M%C3%BCller%20%26%20S%C3%B6hne%20%3C%F0%9F%98%A2%3E%20%22100%25%22",
+        "M%c3%bcller+%26+S%c3%b6hne+%3c%f0%9f%98%a2%3e+%22100%25%22",
+        "Müller+%26+Söhne+<😢>+\"100%25\"",
+        // Pages that tell of an error.
+        "Müller &amp; Söhne &lt;😢&gt; &quot;100%&quot;",
+        "M&#252;ller &#38; S&#xF6;hne &#x3c;&#128546;&#x3e; &#34;100%&#34;",
+        // Bytes as Python and Rust show them.
+        r#"M\xc3\xbcller & S\xc3\xb6hne <\xf0\x9f\x98\xa2> \"100%\""#,
+        // One within the other.
+        r"M\u00fcller &amp; S\u00f6hne &lt;\ud83d\ude22&gt; &quot;100%&quot;",
+    ] {
+        let text = format!("refused: '{escaped}'!");
+        assert_eq!(hiding(value, &text), "refused: '[redacted]'!", "{text}");
+    }
+    let lines = "first\r\nsecond";
+    for told in [
+        "first\nsecond",
+        "first\r\nsecond",
+        r"first\r\nsecond",
+        r"first\nsecond",
+        "first%0D%0Asecond",
+    ] {
+        assert_eq!(hiding(lines, told), "[redacted]", "{told:?}");
+        assert_eq!(hiding("first\nsecond", told), "[redacted]", "{told:?}");
+    }
+    // What is no escape is left as it is.
+    let text = "100% sure & 5%; %zz %C3 &; &bogus; &#x110000; é";
+    assert_eq!(hiding("secret", text), text);
+}
+
+#[test]
+fn keys_of_maps_are_hidden_and_names_of_fields_are_not() {
+    #[derive(Serialize)]
+    struct Visit {
+        doctor: String,
+        findings: std::collections::BTreeMap<String, f64>,
+        by_year: std::collections::BTreeMap<u32, bool>,
+    }
+    let visit = Visit {
+        doctor: "Dr. Hirsch".to_owned(),
+        findings: [("HIV viral load".to_owned(), 0.25)].into(),
+        by_year: [(1987, true)].into(),
+    };
+    let text = "findings of the doctor: HIV viral load, by_year 1987, Dr. Hirsch";
+    assert_eq!(
+        hiding(&[Some(visit)], text),
+        "findings of the doctor: [redacted], by_year [redacted], [redacted]"
+    );
+}
+
+#[test]
+fn a_variant_is_hidden_in_the_usual_spellings_of_names() {
+    #[derive(Debug, Serialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Finding {
+        HivPositive,
+        SinceYears(u32),
+        WithNote { note: String },
+    }
+    let findings = [
+        Finding::HivPositive,
+        Finding::SinceYears(17),
+        Finding::WithNote {
+            note: "calm".to_owned(),
+        },
+    ];
+    let expected = "[[redacted], [redacted]([redacted]), [redacted] { note: \"[redacted]\" }]";
+    assert_eq!(hiding(&findings, &format!("{findings:?}")), expected);
+    let text = "hiv_positive, hivPositive, HIV_POSITIVE, hiv-positive, HIV positive, HivPositive";
+    assert_eq!(
+        hiding(&findings, text),
+        "[redacted], [redacted], [redacted], [redacted], HIV positive, [redacted]"
+    );
+}
+
+#[test]
+fn a_time_is_hidden_as_programs_show_it() {
+    let time: chrono::DateTime<chrono::Utc> = "2026-01-02T03:04:05.25Z".parse().unwrap();
+    let text = format!(
+        "{time}, {time:?}, {}, {}",
+        time.to_rfc2822(),
+        time.naive_utc()
+    );
+    assert_eq!(
+        hiding(&time, &text),
+        "[redacted] UTC, [redacted], Fri, 2 Jan 2026 03:04:05 +0000, [redacted]"
+    );
+    assert_eq!(hiding(&time, "2026-01-02 03:04:05+00"), "[redacted]+00");
+    assert_eq!(
+        hiding(&time.naive_utc(), "2026-01-02 03:04:05"),
+        "[redacted]"
+    );
+}
+
+#[test]
+fn values_that_overlap_are_hidden_whole() {
+    assert_eq!(hiding(&["abcd", "cdef"], "xabcdefx"), "x[redacted]x");
+    assert_eq!(
+        hiding(&["abcd", "efgh"], "abcdefgh"),
+        "[redacted][redacted]"
+    );
+}
+
+#[test]
+fn a_long_value_is_hidden_as_far_as_it_is_told() {
+    let value = "My day was long and I could not sleep at night. ".repeat(40);
+    let value = value.trim_end().to_owned();
+    let told = &value[..100];
+    assert_eq!(
+        hiding(&value, &format!("too long: {value}!")),
+        "too long: [redacted]!"
+    );
+    assert_eq!(
+        hiding(&value, &format!("too long: {told}…")),
+        "too long: [redacted]…"
+    );
+    let alike = [
+        format!("{told} and one"),
+        format!("{told} and two"),
+        value.clone(),
+    ];
+    let text = format!("{told} and two, {told} and on, {}", &told[..40]);
+    let expected = format!("[redacted], [redacted], {}", &told[..40]);
+    assert_eq!(hiding(&alike, &text), expected);
+}
+
+#[test]
+fn a_long_text_is_searched_in_part_and_the_rest_is_left_out() {
+    let most = Redaction::MAX_TEXT_BYTES;
+    let long = format!("{} secret", "x".repeat(2 * most));
+    let kept = hiding("secret", &long);
+    assert!(
+        kept.len() <= most + "…".len() && kept.ends_with('…'),
+        "{}",
+        kept.len()
+    );
+    // A value that goes on behind the end is not told in part.
+    let value = "secret of mine".repeat(100);
+    for before in [most - 10, most - 1, most - value.len() + 1] {
+        let kept = hiding(&value, &format!("{}{value}", "x".repeat(before)));
+        assert!(kept.ends_with("x[redacted]…"), "{before}");
+    }
+    // Nothing to hide, nothing to leave out.
+    assert_eq!(Redaction::default().apply(long.clone()), long);
+}
+
+/// As others write numbers and bytes.
+mod hex {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(value: &u64, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{value:x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u64::from_str_radix(&text, 16).map_err(serde::de::Error::custom)
+    }
+}
+
+/// A type of another crate, which knows nothing of serde.
+#[derive(Debug, Clone, Copy)]
+struct Foreign(i64);
+
+mod foreign {
+    use super::Foreign;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(
+        value: &Foreign,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        (value.0 * 1000).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Foreign, D::Error> {
+        i64::deserialize(deserializer).map(|millis| Foreign(millis / 1000))
+    }
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "encoded")]
+#[serde(rename_all = "camelCase")]
+struct Encoded {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    shown_text: String,
+    #[outbox(metadata, sensitive)]
+    #[serde(with = "hex")]
+    key: u64,
+    #[outbox(metadata, sensitive)]
+    #[serde(with = "foreign", rename = "At")]
+    at: Foreign,
+}
+
+#[derive(Serialize, Deserialize, OutboxEntity)]
+#[outbox(event_type = "encodedPage", snapshot)]
+#[serde(rename_all = "camelCase")]
+struct EncodedPage<T> {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    shown_text: String,
+    #[outbox(sensitive)]
+    #[serde(with = "foreign")]
+    at: Foreign,
+    #[outbox(sensitive)]
+    note: T,
+}
+
+#[test]
+fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
+    let mut redaction = Redaction::default();
+    let metadata = EncodedMetadata {
+        shown_text: "shown".to_owned(),
+        key: 0xdead_beef,
+        at: Foreign(1_700_000_000),
+    };
+    Encoded::hide_sensitive(&metadata, &mut redaction);
+    let text = "shown deadbeef 1700000000000".to_owned();
+    assert_eq!(redaction.apply(text), "shown [redacted] [redacted]");
+
+    let mut redaction = Redaction::default();
+    let page = EncodedPage {
+        id: 4711,
+        user_id: "user-1".to_owned(),
+        shown_text: "shown".to_owned(),
+        at: Foreign(1_700_000_000),
+        note: "secret".to_owned(),
+    };
+    EncodedPage::<String>::hide_sensitive(&page, &mut redaction);
+    let text = "4711 of user-1 shown 1700000000000 secret".to_owned();
+    assert_eq!(
+        redaction.apply(text),
+        "4711 of user-1 shown [redacted] [redacted]"
+    );
+}
+
+/// Refuses what it reads, and says what that was.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(try_from = "String")]
+struct Dose(String);
+
+impl TryFrom<String> for Dose {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        match text.ends_with("mg") {
+            true => Ok(Self(text)),
+            false => Err(format!("{text} is no dose")),
+        }
+    }
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct Intake {
+    dose: Dose,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "medication")]
+struct Medication {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    name: Dose,
+    #[outbox(metadata, sensitive)]
+    intakes: std::collections::BTreeMap<String, Vec<Intake>>,
+}
+
+/// What is stored and logged of an event whose metadata is this.
+async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str) -> String {
+    let (log, _guard) = Log::of_this_thread();
+    let event = NewEvent::new(E::EVENT_TYPE, 1, "u1", Operation::Create)
+        .with_metadata(RawMetadata::from_bytes(json));
+    let id = store.create_event(event).await.unwrap().id;
+    let handlers = HandlerSet::new().with::<E>(async |_: Event<E>| Ok(()));
+    let processor = Processor::builder(Arc::clone(store)).handlers(handlers);
+    let running = processor.build().unwrap().start("u1");
+    assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+    running.stop().await.unwrap();
+    let event = store.fetch_event(id).await.unwrap().unwrap();
+    format!("{} {}", event.error_message.unwrap(), log.text())
+}
+
+#[test]
+fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about_it() {
+    on_each_store(|store, _| async move {
+        let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
+        let said = said_of::<Medication>(&store, json).await;
+        let place = "`intakes.*[1].*` is of another form, at line 2 column";
+        assert!(said.contains(place), "{said}");
+        assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
+    });
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Unwilling {
+    Fine,
+    Refused,
+}
+
+impl Serialize for Unwilling {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::Fine => serializer.serialize_unit(),
+            Self::Refused => Err(serde::ser::Error::custom("CANARY-text is refused")),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Unwilling {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        <()>::deserialize(deserializer).map(|()| Self::Fine)
+    }
+}
+
+/// Everything that an error tells whoever prints it.
+fn all_of(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |cause| cause.source());
+    let causes: Vec<String> = causes.map(ToString::to_string).collect();
+    format!("{error} {causes:?} {error:?}")
+}
+
+#[test]
+fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
+    #[derive(OutboxEntity)]
+    #[outbox(event_type = "lab")]
+    struct Lab {
+        #[outbox(entity_id)]
+        id: i64,
+        #[outbox(user_id)]
+        user_id: String,
+        #[outbox(metadata)]
+        shown: std::collections::BTreeMap<String, f64>,
+        #[outbox(metadata, sensitive)]
+        results: std::collections::BTreeMap<String, f64>,
+        #[outbox(metadata, sensitive)]
+        doses: std::collections::BTreeMap<String, Odd>,
+        #[outbox(metadata, sensitive)]
+        unwilling: Unwilling,
+    }
+    #[derive(Debug, Clone, Serialize, Deserialize)]
+    struct Odd {
+        #[serde(serialize_with = "as_text")]
+        milligrams: u32,
+    }
+    fn as_text<S: serde::Serializer>(value: &u32, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(&format!("CANARY-{value}"))
+    }
+    let refused = |change: fn(&mut Lab)| {
+        let mut lab = Lab {
+            id: 1,
+            user_id: "u1".to_owned(),
+            shown: Default::default(),
+            results: Default::default(),
+            doses: Default::default(),
+            unwilling: Unwilling::Fine,
+        };
+        change(&mut lab);
+        let said = all_of(&lab.enqueue_create().into_event().unwrap_err());
+        assert!(!said.contains("CANARY"), "{said}");
+        said
+    };
+    let said = refused(|lab| lab.results = [("CANARY-key".to_owned(), f64::NAN)].into());
+    assert!(said.contains("`results[*]` is NaN"), "{said}");
+    let said = refused(|lab| {
+        lab.doses
+            .insert("CANARY-key".to_owned(), Odd { milligrams: 5 });
+    });
+    assert!(said.contains("`doses.*.*` is of another form"), "{said}");
+    let said = refused(|lab| lab.unwilling = Unwilling::Refused);
+    assert!(said.contains("could not be written"), "{said}");
+}
+
+#[test]
+fn keys_of_a_flattened_map_are_told_by_nobody() {
+    #[derive(Serialize, Deserialize, OutboxEntity)]
+    #[outbox(event_type = "flat", snapshot)]
+    struct Flat {
+        #[outbox(entity_id)]
+        id: i64,
+        #[outbox(user_id)]
+        user_id: String,
+        title: String,
+        #[outbox(sensitive)]
+        #[serde(flatten)]
+        findings: std::collections::BTreeMap<String, f64>,
+    }
+    let mut flat = Flat {
+        id: 1,
+        user_id: "u1".to_owned(),
+        title: "a title".to_owned(),
+        findings: [("CANARY-key".to_owned(), f64::NAN)].into(),
+    };
+    let said = all_of(&flat.enqueue_create().into_event().unwrap_err());
+    assert!(said.contains("NaN") && !said.contains("CANARY"), "{said}");
+    flat.findings = [("CANARY-key".to_owned(), 0.5)].into();
+    assert!(flat.enqueue_create().into_event().is_ok());
+    let mut redaction = Redaction::default();
+    Flat::hide_sensitive(&flat, &mut redaction);
+    assert_eq!(
+        redaction.apply("CANARY-key of a title is .5".to_owned()),
+        "[redacted] of a title is [redacted]"
+    );
+    on_each_store(|store, _| async move {
+        let json = r#"{"id":1,"user_id":"u1","title":"a title","CANARY-key":"CANARY-text"}"#;
+        let said = said_of::<Flat>(&store, json).await;
+        assert!(said.contains("cannot be decoded"), "{said}");
+        assert!(!said.contains("CANARY"), "{said}");
+    });
+}
+
+#[test]
+fn the_tagged_form_of_a_sensitive_entity_is_refused_without_what_it_held() {
+    let json = r#"{"medication":{"name":"CANARY-text","intakes":{}}}"#;
+    let error = serde_json::from_str::<PharmacyMetadata>(json).unwrap_err();
+    assert!(!error.to_string().contains("CANARY"), "{error}");
+}
+
+#[derive(OutboxEvents)]
+enum Pharmacy {
+    Medication(Event<Medication>),
+}
+
+/// What version 1 of a note was.
+#[derive(Deserialize)]
+struct NoteV1 {
+    secret_of_then: String,
+}
+
+#[derive(OutboxEntity)]
+#[outbox(event_type = "note", version = 2, upcast(1 = NoteV1))]
+struct Note {
+    #[outbox(entity_id)]
+    id: i64,
+    #[outbox(user_id)]
+    user_id: String,
+    #[outbox(metadata)]
+    words: usize,
+    #[outbox(metadata, sensitive)]
+    text: String,
+}
+
+impl From<NoteV1> for NoteMetadata {
+    fn from(old: NoteV1) -> Self {
+        Self {
+            words: 2,
+            text: old.secret_of_then.to_uppercase(),
+        }
+    }
+}
+
+#[test]
+fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
+    on_each_store(|store, _| async move {
+        let stored = r#"{"secret_of_then":"my secret"}"#;
+        let event = NewEvent::new("note", 1, "u1", Operation::Create)
+            .with_metadata(RawMetadata::from_bytes(stored));
+        let mut event = store.create_event(event).await.unwrap();
+        event.metadata_version = 1;
+        let set = HandlerSet::new().with::<Note>(async |_: Event<Note>| Ok(()));
+        let text = "my secret, MY SECRET".to_owned();
+        let redacted = outbox_runtime::OutboxEventHandler::redact(&set, &event, text);
+        assert_eq!(redacted, "[redacted], [redacted]");
+    });
+}
+
+#[test]
+fn debug_of_an_entity_leaves_out_what_is_sensitive() {
+    let shown = format!("{:?}", diary(7));
+    assert_eq!(
+        shown,
+        "Diary { valence: 0.25, text: [redacted], quoted: [redacted], labels: [redacted], phone: [redacted], .. }"
+    );
+}
+
+/// Refuses `large` events with a text that takes until `small` ones were delivered to be redacted.
+struct Refusing {
+    begun: Arc<tokio::sync::Notify>,
+    delivered: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
+}
+
+#[outbox_runtime::async_trait]
+impl outbox_runtime::OutboxEventHandler for Refusing {
+    fn can_handle(&self, event_type: &str) -> bool {
+        event_type == "large"
+    }
+
+    async fn handle(&self, _: &OutboxEvent) -> Result<(), HandlerError> {
+        Err(HandlerError::permanent("x".repeat(1_000_000)))
+    }
+
+    fn redact(&self, _: &OutboxEvent, _: String) -> String {
+        self.begun.notify_one();
+        let delivered = self.delivered.lock().unwrap().recv_timeout(SOON);
+        format!("redacted, and others: {delivered:?}")
+    }
+}
+
+/// Delivers `small` events once that of a `large` one is being redacted.
+struct Waiting {
+    begun: Arc<tokio::sync::Notify>,
+    delivered: std::sync::mpsc::Sender<()>,
+}
+
+#[outbox_runtime::async_trait]
+impl outbox_runtime::OutboxEventHandler for Waiting {
+    fn can_handle(&self, event_type: &str) -> bool {
+        event_type == "small"
+    }
+
+    async fn handle(&self, _: &OutboxEvent) -> Result<(), HandlerError> {
+        self.begun.notified().await;
+        self.delivered.send(()).or_permanent()
+    }
+}
+
+#[test]
+fn a_large_event_is_redacted_while_others_go_on() {
+    // The runtime has one thread, which a redaction of its own would hold.
+    on_each_store(|store, _| async move {
+        let begun = Arc::new(tokio::sync::Notify::new());
+        let (sender, receiver) = std::sync::mpsc::channel();
+        let large = NewEvent::new("large", 1, "u1", Operation::Create);
+        let id = store.create_event(large).await.unwrap().id;
+        let small = NewEvent::new("small", 2, "u1", Operation::Create);
+        store.create_event(small).await.unwrap();
+        let processor = Processor::builder(store.clone())
+            .handler(Refusing {
+                begun: Arc::clone(&begun),
+                delivered: std::sync::Mutex::new(receiver),
+            })
+            .handler(Waiting {
+                begun,
+                delivered: sender,
+            });
+        let running = processor.build().unwrap().start("u1");
+        assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
+        assert!(running.flush(2, SOON).await.unwrap().is_delivered());
+        running.stop().await.unwrap();
+        let event = store.fetch_event(id).await.unwrap().unwrap();
+        assert_eq!(event.error_message.unwrap(), "redacted, and others: Ok(())");
+    });
+}

@@ -1,0 +1,194 @@
+//! Events of types that no handler takes are in nobody's way, however many they are.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outbox_runtime::store::Revision;
+use outbox_runtime::{Clock, NewEvent, Processor, ProcessorBuilder, prelude::*};
+use outbox_testing::ManualClock;
+use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
+use tokio::task::JoinSet;
+
+const MANY: i64 = 10_000;
+/// So many claims may be made until what is behind them is delivered, however many they are.
+const FEW: usize = 12;
+const CLEAN_UP: Duration = Duration::from_secs(300);
+
+/// Counts the claims of a run.
+#[derive(Debug)]
+struct Counting {
+    inner: Arc<dyn OutboxRepository>,
+    claims: AtomicUsize,
+}
+
+macro_rules! counting {
+    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[outbox_runtime::async_trait]
+        impl OutboxRepository for Counting {
+            $(
+                async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                    if stringify!($method) == "claim" {
+                        self.claims.fetch_add(1, Ordering::SeqCst);
+                    }
+                    self.inner.$method($($arg),*).await
+                }
+            )+
+
+            fn clock(&self) -> Arc<dyn Clock> {
+                self.inner.clock()
+            }
+
+            fn revision(&self) -> Revision {
+                self.inner.revision()
+            }
+
+            async fn changed(&self, seen: Revision) -> Revision {
+                self.inner.changed(seen).await
+            }
+        }
+    };
+}
+outbox_testing::__store_calls!(counting);
+
+/// Takes notes alone, and says so only when it is asked.
+struct Untyped<H>(H);
+
+#[outbox_runtime::async_trait]
+impl<H: OutboxEventHandler> OutboxEventHandler for Untyped<H> {
+    fn can_handle(&self, event_type: &str) -> bool {
+        self.0.can_handle(event_type)
+    }
+
+    async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
+        self.0.handle(event).await
+    }
+}
+
+/// How many types the events have that no handler takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Types {
+    One,
+    AsManyAsEvents,
+}
+
+/// Urgent events of unknown types, all at once.
+async fn enqueue_unknown(store: &Arc<dyn OutboxRepository>, types: Types, ids: Range<i64>) {
+    let mut enqueueing = JoinSet::new();
+    for id in ids {
+        let event_type = match types {
+            Types::One => "mood.created".to_owned(),
+            Types::AsManyAsEvents => format!("mood.{id}"),
+        };
+        let event = NewEvent::new(event_type, id, "u1", Operation::Create).with_priority(9);
+        let store = Arc::clone(store);
+        enqueueing.spawn(async move { store.create_event(event).await.unwrap() });
+    }
+    enqueueing.join_all().await;
+}
+
+async fn a_note_behind_many(store: Arc<dyn OutboxRepository>, clock: ManualClock) {
+    for types in [Types::One, Types::AsManyAsEvents] {
+        enqueue_unknown(&store, types, 0..MANY).await;
+        for is_typed in [true, false] {
+            for all_users in [true, false] {
+                a_note_is_delivered(&store, &clock, types, is_typed, all_users).await;
+            }
+        }
+        store.delete_all_events_for_user("u1").await.unwrap();
+    }
+}
+
+async fn a_note_is_delivered(
+    store: &Arc<dyn OutboxRepository>,
+    clock: &ManualClock,
+    types: Types,
+    is_typed: bool,
+    all_users: bool,
+) {
+    let what = format!("{types:?}, typed: {is_typed}, all users: {all_users}");
+    let store = Arc::new(Counting {
+        inner: Arc::clone(store),
+        claims: AtomicUsize::new(0),
+    });
+    let claims = || store.claims.load(Ordering::SeqCst);
+    enqueue(store.as_ref(), note(20_000).enqueue_sync()).await;
+    let (mut remote, handlers) = Remote::new();
+    let builder = Processor::builder(Arc::clone(&store));
+    let builder: ProcessorBuilder = match is_typed {
+        true => builder.handlers(handlers),
+        false => builder.handler(Untyped(handlers)),
+    };
+    let processor = builder.build().unwrap();
+    let running = match all_users {
+        true => processor.start_all_users(),
+        false => processor.start("u1"),
+    };
+    remote.next().await.ok();
+    within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
+    let at_first = claims();
+    assert!(at_first <= FEW, "{at_first} claims: {what}");
+    // None of them is left under a lease, or has an attempt less.
+    let left = store.fetch_events(OutboxStatus::Processing, None, None);
+    assert_eq!(left.await.unwrap(), [], "{what}");
+    // The next one is as near.
+    enqueue(store.as_ref(), note(20_001).enqueue_sync()).await;
+    remote.next().await.ok();
+    within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
+    let then = claims() - at_first;
+    assert!(then <= FEW, "{then} claims: {what}");
+    // A type that comes later is noticed, and left alone as well.
+    enqueue_unknown(&store.inner, Types::AsManyAsEvents, 30_000..30_100).await;
+    enqueue(store.as_ref(), note(20_002).enqueue_sync()).await;
+    remote.next().await.ok();
+    within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
+    let later = claims() - at_first - then;
+    assert!(later <= 2 * FEW, "{later} claims: {what}");
+    running.stop().await.unwrap();
+    let untouched = store.fetch_pending_events(None, None).await.unwrap();
+    assert_eq!(untouched.len() as i64, MANY + 100, "{what}");
+    assert!(
+        untouched.iter().all(|event| event.attempt_count == 0),
+        "{what}"
+    );
+    let ids: Vec<_> = (30_000..30_100).map(EntityId::from).collect();
+    store.delete_events_for_entities(&ids, None).await.unwrap();
+}
+
+#[test]
+fn a_note_behind_ten_thousand_events_of_unknown_types_takes_a_few_claims() {
+    on_each_store(a_note_behind_many);
+}
+
+#[tokio::test]
+async fn and_as_few_statements() {
+    for (types, is_typed, most) in [
+        (Types::One, true, 60),
+        (Types::One, false, 120),
+        (Types::AsManyAsEvents, false, 120),
+    ] {
+        let clock = ManualClock::new();
+        let made =
+            Temporary::open_with(|builder| builder.clock(clock.clone()).count_statements()).await;
+        let store: Arc<dyn OutboxRepository> = Arc::new(made.store.clone());
+        enqueue_unknown(&store, types, 0..MANY).await;
+        enqueue(store.as_ref(), note(20_000).enqueue_sync()).await;
+        let before = made.store.statements().get();
+        let (mut remote, handlers) = Remote::new();
+        let builder = Processor::builder(Arc::clone(&store));
+        let builder = match is_typed {
+            true => builder.handlers(handlers),
+            false => builder.handler(Untyped(handlers)),
+        };
+        let running = builder.build().unwrap().start_all_users();
+        remote.next().await.ok();
+        within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
+        let statements = made.store.statements().get() - before;
+        assert!(
+            statements <= most,
+            "{statements} statements: {types:?}, typed: {is_typed}"
+        );
+        running.stop().await.unwrap();
+    }
+}

@@ -1,0 +1,267 @@
+//! The serde form: what the plan's Swift `Codable` writes is read, and what we write has its keys.
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::{
+    EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository, OutboxStatus,
+};
+use outbox_runtime::{MemoryStore, RawMetadata};
+use outbox_testing::ManualClock;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+fn read(json: &str) -> OutboxEvent {
+    serde_json::from_str(json).unwrap()
+}
+
+fn time(text: &str) -> DateTime<Utc> {
+    text.parse().unwrap()
+}
+
+/// As `JSONEncoder()` with its default strategies writes the plan's struct: dates are numbers, UUIDs upper case, absent
+/// optionals are left out, the metadata enum is tagged with its case.
+const SWIFT: &str = r#"{
+    "id": "7B1CE7C3-0190-4C3F-8F4E-3D1A0A6C9E11",
+    "eventType": "moodEntry",
+    "entityID": "7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10",
+    "userID": "15d3af32-a0f7-424c-952a-18c372476bfe",
+    "status": "failed",
+    "createdAt": 758550600.25,
+    "lastAttemptAt": 758550601,
+    "attemptCount": 2,
+    "maxAttempts": 5,
+    "errorMessage": "The request timed out.",
+    "metadata": {"moodEntry": {"valence": -0.25, "labels": ["anxious", "scared"]}},
+    "priority": 5,
+    "isNewRecord": false
+}"#;
+
+#[test]
+fn what_swift_writes_is_read() {
+    let event = read(SWIFT);
+    assert_eq!(
+        event.id,
+        Uuid::parse_str("7b1ce7c3-0190-4c3f-8f4e-3d1a0a6c9e11").unwrap()
+    );
+    assert_eq!(event.event_type, "moodEntry");
+    let entity = Uuid::parse_str("7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10").unwrap();
+    assert_eq!(event.entity_id.as_uuid(), Some(entity));
+    assert_eq!(event.user_id, "15d3af32-a0f7-424c-952a-18c372476bfe");
+    assert_eq!(event.status, OutboxStatus::Failed);
+    assert_eq!(event.created_at, time("2025-01-14T12:30:00.25Z"));
+    assert_eq!(event.last_attempt_at, Some(time("2025-01-14T12:30:01Z")));
+    assert_eq!(event.next_attempt_at, event.created_at);
+    assert_eq!((event.attempt_count, event.max_attempts), (2, 5));
+    assert_eq!(
+        event.error_message.as_deref(),
+        Some("The request timed out.")
+    );
+    assert_eq!(event.completed_at, None);
+    assert_eq!(event.priority, 5);
+    assert_eq!(event.operation, Operation::Update);
+    assert!(!event.is_new_record() && event.can_retry());
+    assert_eq!(
+        event.metadata.unwrap().as_str(),
+        Some(r#"{"valence": -0.25, "labels": ["anxious", "scared"]}"#),
+        "byte for byte, without the tag"
+    );
+}
+
+#[test]
+fn generic_metadata_of_swift_is_read_without_its_two_tags() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["metadata"] = json!({"generic": {"_0": {"a": "1"}}});
+    let event = read(&json.to_string());
+    assert_eq!(event.metadata.unwrap().as_str(), Some(r#"{"a":"1"}"#));
+}
+
+#[test]
+fn metadata_of_ours_keeps_a_single_key_that_looks_like_a_tag() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["metadata"] = json!({"moodEntry": {"valence": 1}});
+    json["metadataVersion"] = json!(1);
+    let event = read(&json.to_string());
+    assert_eq!(
+        event.metadata.unwrap().as_str(),
+        Some(r#"{"moodEntry":{"valence":1}}"#)
+    );
+}
+
+#[test]
+fn a_minimal_event_is_read_and_its_absent_keys_have_their_defaults() {
+    let event = read(
+        r#"{"id":"7B1CE7C3-0190-4C3F-8F4E-3D1A0A6C9E11","eventType":"goal","entityID":7,"userID":"u1",
+            "status":"pending","createdAt":"2025-11-17T19:26:02.996263011Z","isNewRecord":true}"#,
+    );
+    assert_eq!(event.entity_id, EntityId::from(7));
+    assert_eq!(event.created_at, time("2025-11-17T19:26:02.996263Z"));
+    assert_eq!(event.operation, Operation::Create);
+    assert_eq!(
+        (event.attempt_count, event.max_attempts, event.priority),
+        (0, 5, 0)
+    );
+    assert_eq!((event.metadata, event.metadata_version), (None, 1));
+}
+
+#[tokio::test]
+async fn what_we_write_has_swifts_keys_and_ours_beside_them() {
+    let store = MemoryStore::with_clock(ManualClock::new());
+    let id = Uuid::parse_str("0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11").unwrap();
+    let entity = Uuid::parse_str("7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10").unwrap();
+    let event = NewEvent::new("moodEntry", entity, "u1", Operation::Create)
+        .with_id(id)
+        .with_priority(5)
+        .with_metadata(RawMetadata::from_bytes(r#"{"valence":0.5}"#));
+    let event = store.create_event(event).await.unwrap();
+    assert_eq!(
+        serde_json::to_value(&event).unwrap(),
+        json!({
+            "id": "0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11",
+            "seq": 1,
+            "eventType": "moodEntry",
+            "entityID": "7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10",
+            "entityIDType": "uuid",
+            "userID": "u1",
+            "operation": "create",
+            "isNewRecord": true,
+            "status": "pending",
+            "priority": 5,
+            "createdAt": "2026-01-01T00:00:00Z",
+            "nextAttemptAt": "2026-01-01T00:00:00Z",
+            "attemptCount": 0,
+            "maxAttempts": 5,
+            "metadata": {"valence": 0.5},
+            "metadataVersion": 1,
+            "order": "entity",
+            "onDead": "hold"
+        })
+    );
+}
+
+#[tokio::test]
+async fn every_event_is_the_same_after_it_was_written_and_read() {
+    let clock = ManualClock::new();
+    let store = MemoryStore::with_clock(clock.clone());
+    let looks_like_a_uuid = "7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10";
+    for entity in [
+        EntityId::from(-3),
+        EntityId::from(looks_like_a_uuid),
+        Uuid::nil().into(),
+    ] {
+        let event = NewEvent::new("note", entity, "ü\"\\", Operation::Delete)
+            .with_metadata(RawMetadata::from_bytes(r#" {"a" : [1.0e2, null]} "#))
+            .with_order(Order::None)
+            .with_on_dead(OnDead::Skip);
+        store.create_event(event).await.unwrap();
+    }
+    clock.advance(std::time::Duration::from_micros(1_234_567));
+    let request = outbox_runtime::store::ClaimRequest::new(9, std::time::Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    for claim in claims {
+        let text = serde_json::to_string(&claim.event).unwrap();
+        let mut expected = claim.event;
+        // White space around a JSON value is not part of it.
+        expected.metadata = Some(RawMetadata::from_bytes(r#"{"a" : [1.0e2, null]}"#));
+        assert_eq!(read(&text), expected, "{text}");
+    }
+}
+
+#[test]
+fn what_was_noted_of_an_event_is_written_and_read_back() {
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    let noted = json!({
+        "destination": "eu.example.org",
+        "deferrals": 3,
+        "deferredSince": "2026-01-01T00:00:00.000001Z",
+        "lastRefusal": {"class": "rate_limited", "message": "429: slow down"},
+        "crashes": 2,
+        "snoozes": 11,
+        "revision": 7,
+    });
+    json.as_object_mut()
+        .unwrap()
+        .extend(noted.as_object().unwrap().clone());
+    let event = read(&json.to_string());
+    assert_eq!(event.destination.as_deref(), Some("eu.example.org"));
+    assert_eq!((event.deferrals, event.crashes, event.snoozes), (3, 2, 11));
+    assert_eq!(event.revision, 7);
+    let written = serde_json::to_value(&event).unwrap();
+    for (key, value) in noted.as_object().unwrap() {
+        assert_eq!(&written[key], value, "{key}");
+    }
+    assert_eq!(read(&written.to_string()), event);
+    let nothing = serde_json::to_value(read(SWIFT)).unwrap();
+    for key in noted.as_object().unwrap().keys() {
+        assert!(nothing.get(key).is_none(), "{key} is left out");
+    }
+}
+
+#[test]
+fn damaged_metadata_is_written_as_a_string_instead_of_breaking_the_export() {
+    let mut event = read(SWIFT);
+    event.metadata = Some(RawMetadata::from_bytes(*b"{\"a\": \xff"));
+    let json = serde_json::to_value(&event).unwrap();
+    assert_eq!(json["metadata"], json!("{\"a\": \u{fffd}"));
+}
+
+#[test]
+fn what_is_not_an_event_is_refused_with_the_reason() {
+    let refused = |json: &str| {
+        serde_json::from_str::<OutboxEvent>(json)
+            .unwrap_err()
+            .to_string()
+    };
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["status"] = json!("done");
+    assert!(refused(&json.to_string()).contains("unknown status \"done\""));
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json["createdAt"] = json!("yesterday");
+    assert!(refused(&json.to_string()).contains("\"yesterday\" is not an RFC 3339 time"));
+    json["createdAt"] = json!(1e300);
+    assert!(refused(&json.to_string()).contains("s since 2001 is not a date"));
+    let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+    json.as_object_mut().unwrap().remove("isNewRecord");
+    assert!(refused(&json.to_string()).contains("missing field `isNewRecord`"));
+}
+
+#[test]
+fn the_words_of_the_plan_keep_their_spelling_names_and_signs() {
+    let all: Vec<_> = OutboxStatus::ALL
+        .iter()
+        .map(|status| (status.as_str(), status.display_name(), status.emoji()))
+        .collect();
+    assert_eq!(
+        all,
+        [
+            ("pending", "Pending", "⏳"),
+            ("processing", "Processing", "🔄"),
+            ("completed", "Completed", "✅"),
+            ("failed", "Failed", "❌"),
+            ("dead", "Dead", "💀"),
+        ]
+    );
+    for status in OutboxStatus::ALL {
+        assert_eq!(status.as_str().parse(), Ok(*status));
+        assert_eq!(
+            serde_json::to_value(status).unwrap(),
+            json!(status.as_str())
+        );
+    }
+    assert!("PENDING".parse::<OutboxStatus>().is_err());
+}
+
+/// A delay without end is a year of six digits, which RFC 3339 has no form for.
+#[test]
+fn a_time_after_the_year_9999_is_read_as_it_was_written() {
+    for year in [
+        "+12000-01-01T00:00:00Z",
+        "+262142-12-31T23:59:59.999999Z",
+        "-0044-03-15T12:00:00Z",
+    ] {
+        let mut json: Value = serde_json::from_str(SWIFT).unwrap();
+        json["createdAt"] = json!(year);
+        let event = read(&json.to_string());
+        let written = serde_json::to_value(&event).unwrap();
+        assert_eq!(written["createdAt"], json!(year));
+        assert_eq!(read(&written.to_string()), event);
+    }
+}

@@ -1,0 +1,246 @@
+//! Every store of ours keeps the storage contract.
+
+mod memory {
+    use outbox_runtime::MemoryStore;
+    use outbox_testing::{ManualClock, conformance};
+
+    async fn make_store(clock: ManualClock) -> (MemoryStore, ()) {
+        (MemoryStore::with_clock(clock), ())
+    }
+
+    conformance!(make_store);
+}
+
+mod sqlite {
+    use outbox_runtime::SqliteStore;
+    use outbox_testing::{ManualClock, conformance};
+    use tempfile::TempDir;
+
+    async fn make_store(clock: ManualClock) -> (SqliteStore, TempDir) {
+        let folder = tempfile::tempdir().unwrap();
+        let store = SqliteStore::builder(folder.path().join("outbox.db"))
+            .clock(clock)
+            .open()
+            .await
+            .unwrap();
+        (store, folder)
+    }
+
+    conformance!(make_store);
+}
+
+mod of_the_suite_itself {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use outbox_testing::{ManualClock, conformance};
+    use outbox_tests::{Broken, Flaw};
+
+    /// The cases that a store with this flaw fails.
+    fn failed_by(flaw: Flaw) -> Vec<&'static str> {
+        let make_store = |clock: ManualClock| async move { (Broken::new(flaw, clock), ()) };
+        conformance!(failed_by make_store)
+    }
+
+    #[test]
+    fn a_store_that_breaks_a_promise_fails_the_case_of_that_promise() {
+        let found_by = [
+            (Flaw::IgnoresLimits, "listings_stop_at_their_limit"),
+            (
+                Flaw::DropsTexts,
+                "a_failure_marked_by_hand_is_kept_and_due_by_the_schedule",
+            ),
+            (
+                Flaw::ForgetsCompletions,
+                "the_first_completion_is_told_as_long_as_it_is_kept",
+            ),
+            (
+                Flaw::AnswersInReverse,
+                "outcomes_are_answered_in_their_order",
+            ),
+            (
+                Flaw::AnswersInReverse,
+                "an_exchange_answers_in_the_order_of_its_outcomes",
+            ),
+            (Flaw::ClaimsFirst, "an_exchange_settles_before_it_claims"),
+            (Flaw::NeverClaims, "an_exchange_without_outcomes_claims"),
+            (Flaw::NeverClaims, "an_exchange_settles_before_it_claims"),
+            (
+                Flaw::NeverSuspends,
+                "a_suspended_store_answers_nothing_until_it_is_resumed",
+            ),
+            (
+                Flaw::TellsAnotherClock,
+                "a_store_tells_the_clock_that_due_times_and_leases_go_by",
+            ),
+            (
+                Flaw::DropsDestinations,
+                "a_claim_hands_out_the_event_as_it_is_stored",
+            ),
+            (
+                Flaw::MarksForAnybody,
+                "marking_by_hand_goes_through_the_same_states",
+            ),
+            (Flaw::ListsWhatIsDue, "listings_show_events_in_every_state"),
+            (Flaw::HidesWhatIsDone, "listings_show_events_in_every_state"),
+            (Flaw::DiscardsOne, "only_what_is_dead_is_discarded"),
+            (
+                Flaw::KeepsTheVersion,
+                "an_edit_changes_what_may_be_edited_and_nothing_else",
+            ),
+            (
+                Flaw::ListsTheNewestFirst,
+                "stale_events_are_those_pending_for_long",
+            ),
+            (
+                Flaw::IgnoresTheToken,
+                "an_outcome_under_an_older_claim_is_not_recorded",
+            ),
+            (Flaw::ForgetsToCount, "a_claim_counts_the_attempt"),
+            (Flaw::HandsOutTwice, "a_claim_is_exclusive"),
+            (
+                Flaw::CompletesFailures,
+                "a_failure_is_due_again_at_its_time",
+            ),
+            (
+                Flaw::IgnoresOrder,
+                "a_claim_takes_only_the_first_event_of_each_entity",
+            ),
+            (
+                Flaw::NeverRescues,
+                "a_rescue_makes_events_of_the_dead_claimable_again",
+            ),
+            (
+                Flaw::ForgetsDueTimes,
+                "next_due_tells_the_earliest_due_time_or_lease_end",
+            ),
+            (
+                Flaw::IgnoresUsers,
+                "a_claim_for_one_user_takes_nothing_of_another",
+            ),
+            (
+                Flaw::IgnoresTurns,
+                "users_take_turns_whatever_their_backlogs",
+            ),
+        ];
+        for (flaw, case) in found_by {
+            let failed = failed_by(flaw);
+            println!("{flaw:?} fails {failed:?}");
+            assert!(failed.contains(&case), "{flaw:?} fails only {failed:?}");
+        }
+        assert_eq!(failed_by(Flaw::None), [""; 0]);
+    }
+
+    /// The sentences of the contract: of the numbered list on `OutboxRepository`, and of each of its methods.
+    fn sentences(source: &str) -> Vec<(String, String)> {
+        let begin = source.find("/// # Contract").expect("the contract");
+        let trait_begins = source
+            .find("pub trait OutboxRepository")
+            .expect("the trait");
+        let end = source[trait_begins..]
+            .find("\n}\n")
+            .map(|end| trait_begins + end);
+        let mut sentences = Vec::new();
+        let mut paragraphs = vec![String::new()];
+        for line in source[begin..end.expect("the end of the trait")].lines() {
+            let line = line.trim();
+            if let Some(text) = line.strip_prefix("///") {
+                let text = text.trim();
+                let number = text.trim_start_matches(|c: char| c.is_ascii_digit());
+                let numbered = number.len() < text.len() && number.starts_with(". ");
+                if text.is_empty() || text.starts_with('#') || numbered {
+                    paragraphs.push(String::new());
+                }
+                if !text.starts_with('#') {
+                    let text = if numbered { &number[2..] } else { text };
+                    let paragraph = paragraphs.last_mut().unwrap();
+                    paragraph.push_str(text);
+                    paragraph.push(' ');
+                }
+                continue;
+            }
+            let of = match line.split_once("fn ") {
+                Some((_, method)) => method.split('(').next().unwrap(),
+                None if line.contains("trait OutboxRepository") => "the contract",
+                None => continue,
+            };
+            for paragraph in std::mem::replace(&mut paragraphs, vec![String::new()]) {
+                let ends = paragraph.match_indices(". ").map(|(at, _)| at + 1);
+                let mut from = 0;
+                for end in ends {
+                    let rest = paragraph[end..].trim_start();
+                    let begins = |c: char| c.is_uppercase() || c == '`' || c == '[';
+                    if rest.is_empty() || rest.starts_with(begins) {
+                        sentences.push((of.to_owned(), paragraph[from..end].trim().to_owned()));
+                        from = end;
+                    }
+                }
+            }
+        }
+        sentences
+    }
+
+    /// By method and sentence, the cases that hold it, or the reason why there is none.
+    fn held(list: &str) -> BTreeMap<(String, String), Vec<String>> {
+        let mut held = BTreeMap::new();
+        let (mut method, mut sentence) = (String::new(), String::new());
+        for line in list.lines().filter(|line| !line.is_empty()) {
+            if let Some(heading) = line.strip_prefix("# ") {
+                method = heading.to_owned();
+            } else if let Some(case) = line.strip_prefix("    ") {
+                let of = (method.clone(), sentence.clone());
+                held.entry(of)
+                    .or_insert_with(Vec::new)
+                    .push(case.to_owned());
+            } else {
+                sentence = line.to_owned();
+                held.insert((method.clone(), sentence.clone()), Vec::new());
+            }
+        }
+        held
+    }
+
+    #[test]
+    fn every_sentence_of_the_contract_has_its_case_or_the_reason_why_there_is_none() {
+        let source = include_str!("../../outbox-runtime/src/repository/mod.rs");
+        let sentences = sentences(source);
+        assert!(sentences.len() > 80, "{} sentences", sentences.len());
+        let mut held = held(include_str!("conformance_contract.txt"));
+        let names = BTreeSet::from(conformance!(names));
+        let mut named = BTreeSet::new();
+        for (method, sentence) in sentences {
+            let cases = held.remove(&(method.clone(), sentence.clone()));
+            let cases = cases.unwrap_or_else(|| {
+                panic!("conformance_contract.txt does not have, under `{method}`: {sentence}")
+            });
+            assert!(!cases.is_empty(), "{method}: no case for: {sentence}");
+            for case in cases.iter().filter(|case| !case.starts_with("none: ")) {
+                let known = names.get(case.as_str());
+                named.insert(*known.unwrap_or_else(|| panic!("{case} is no case of the suite")));
+            }
+        }
+        assert!(held.is_empty(), "no longer in the contract: {held:#?}");
+        let spare: Vec<_> = names.difference(&named).collect();
+        assert!(spare.is_empty(), "they hold no sentence: {spare:#?}");
+    }
+
+    #[test]
+    fn a_sentence_that_is_added_to_the_contract_is_seen() {
+        let source = "/// # Contract\n///\n/// 1. **One.** First.\n/// Second [of](them). `Third`.\n\
+            pub trait OutboxRepository {\n/// Asks. Returns\n/// `None`.\n///\n/// # Errors\n///\n/// `Gone`.\n\
+            fn ask();\n}\n/// Something else. Entirely.\nfn other();";
+        let found = sentences(source);
+        let texts: Vec<_> = found
+            .iter()
+            .map(|(of, text)| (of.as_str(), text.as_str()))
+            .collect();
+        let expected = [
+            ("the contract", "**One.** First."),
+            ("the contract", "Second [of](them)."),
+            ("the contract", "`Third`."),
+            ("ask", "Asks."),
+            ("ask", "Returns `None`."),
+            ("ask", "`Gone`."),
+        ];
+        assert_eq!(texts, expected);
+    }
+}

@@ -1,0 +1,221 @@
+//! How the store opens its connections: what the application says must run first does, settings
+//! without bounds do no harm, and a path that is not UTF-8 is as good as any.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use outbox_runtime::prelude::*;
+use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
+use outbox_runtime::store::SqliteStoreBuilder;
+use outbox_runtime::{EnqueueError, StoreErrorKind};
+use outbox_tests::{Temporary, foreign_params, note, start, within};
+
+/// Sees to it that what it counts ran on the connection, and when: a temporary table is there only
+/// once.
+fn mark(conn: &Connection, opened: &AtomicUsize) -> outbox_runtime::rusqlite::Result<()> {
+    conn.execute_batch("PRAGMA cache_size = 77; CREATE TEMP TABLE marked (x)")?;
+    opened.fetch_add(1, Ordering::Relaxed);
+    Ok(())
+}
+
+async fn cache_size(store: &SqliteStore) -> i64 {
+    store
+        .transaction(|tx| Ok(tx.query_row("PRAGMA cache_size", [], |row| row.get(0))?))
+        .await
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_must_run_first_runs_on_every_connection_of_the_store() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&opened);
+    let temporary =
+        Temporary::open_with(|builder| builder.on_connect(move |conn| mark(conn, &counted))).await;
+    let store = &temporary.store;
+    assert_eq!(opened.load(Ordering::Relaxed), 2, "one writes, one reads");
+    assert_eq!(cache_size(store).await, 77);
+    store.suspend().await.unwrap();
+    store.resume().await.unwrap();
+    assert_eq!(opened.load(Ordering::Relaxed), 4, "after a suspension");
+    assert_eq!(cache_size(store).await, 77);
+}
+
+#[tokio::test]
+async fn what_must_run_first_runs_again_when_a_connection_is_opened_anew_after_a_failure() {
+    let opened = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&opened);
+    // As on a full disk, each connection of the store may make the file so large and no larger.
+    let temporary = Temporary::open_with(|builder| {
+        builder.on_connect(move |conn| {
+            mark(conn, &counted)?;
+            conn.query_row("PRAGMA max_page_count = 60", [], |_| Ok(()))
+        })
+    })
+    .await;
+    let store = &temporary.store;
+    let mut large = note(1);
+    large.text = "x".repeat(500_000);
+    let error = large.enqueue_sync().on(store).await.unwrap_err();
+    let EnqueueError::Store(error) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(error.kind(), StoreErrorKind::StorageFull);
+    assert!(!error.outcome_unknown(), "{error}");
+    note(2).enqueue_sync().on(store).await.unwrap();
+    assert_eq!(cache_size(store).await, 77);
+    let before = opened.load(Ordering::Relaxed);
+    assert_eq!(before, 3, "the writer's again");
+    // The limit is there again as well.
+    large.enqueue_sync().on(store).await.unwrap_err();
+}
+
+#[tokio::test]
+async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("app.db");
+    let refused = SqliteStore::builder(&path)
+        .on_connect(|conn| conn.execute_batch("PRAGMA cache_size = 1; SELECT no_such_function()"))
+        .open()
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("no_such_function"),
+        "{refused}"
+    );
+    assert!(refused.to_string().contains("app.db"), "{refused}");
+    // The reader's, too.
+    let count = AtomicUsize::new(0);
+    let refused = SqliteStore::builder(&path)
+        .on_connect(move |conn| match count.fetch_add(1, Ordering::Relaxed) {
+            0 => Ok(()),
+            _ => conn.execute_batch("SELECT no_such_function()"),
+        })
+        .open()
+        .await
+        .unwrap_err();
+    assert!(
+        refused.to_string().contains("no_such_function"),
+        "{refused}"
+    );
+}
+
+#[tokio::test]
+async fn what_must_run_first_is_shown_nowhere() {
+    let builder = SqliteStore::builder("app.db")
+        .on_connect(|conn| conn.pragma_update(None, "cache_size", 4_711));
+    assert!(!format!("{builder:?}").contains("4711"));
+    let temporary = Temporary::open_with(|builder: SqliteStoreBuilder| {
+        builder
+            .count_statements()
+            .on_connect(|conn| conn.pragma_update(None, "cache_size", 4_711))
+    })
+    .await;
+    assert!(!format!("{:?}", temporary.store).contains("4711"));
+    let texts = temporary.store.statements().texts();
+    assert!(texts.iter().all(|text| !text.contains("4711")), "{texts:?}");
+}
+
+#[tokio::test]
+async fn settings_without_bounds_are_as_large_as_can_be() {
+    for (bound, timeout) in [
+        (usize::MAX, Duration::MAX),
+        (usize::MAX - 1, Duration::from_secs(u64::MAX)),
+        (usize::MAX / 2, Duration::from_millis(1 << 31)),
+        (0, Duration::ZERO),
+        (1, Duration::from_nanos(1)),
+    ] {
+        let temporary =
+            Temporary::open_with(|builder| builder.queue_bound(bound).busy_timeout(timeout)).await;
+        let store = &temporary.store;
+        note(1).enqueue_sync().on(store).await.unwrap();
+        store.transaction(|_| Ok(())).await.unwrap();
+        assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
+        store.suspend().await.unwrap();
+        store.resume().await.unwrap();
+        note(2).enqueue_sync().on(store).await.unwrap();
+    }
+}
+
+/// A folder for a database, whose name is not UTF-8; `None` where the file system takes no such
+/// name.
+#[cfg(unix)]
+fn strange_folder(inside: &tempfile::TempDir) -> Option<PathBuf> {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt as _;
+    let folder = inside.path().join(OsStr::from_bytes(b"caf\xe9"));
+    std::fs::create_dir(&folder).is_ok().then_some(folder)
+}
+
+#[cfg(not(unix))]
+fn strange_folder(_: &tempfile::TempDir) -> Option<PathBuf> {
+    None
+}
+
+#[tokio::test]
+async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
+    let outside = tempfile::tempdir().unwrap();
+    let Some(folder) = strange_folder(&outside) else {
+        return;
+    };
+    let path = folder.join("app.db");
+    // Nobody looks at the file unless an event was written on a connection of this process.
+    let store = SqliteStore::builder(&path)
+        .single_process()
+        .open()
+        .await
+        .unwrap();
+    let (mut remote, running) = start(&store);
+    let conn = Connection::open(&path).unwrap();
+    for id in [1, 2] {
+        note(id).enqueue_sync().on(&conn).unwrap();
+        let call = remote.next().await;
+        assert_eq!(call.id(), id);
+        call.ok();
+    }
+    running.stop().await.unwrap();
+    store.close().await;
+
+    // What another program writes is noticed by the log.
+    let store = SqliteStore::open(&path).await.unwrap();
+    let (mut remote, running) = start(&store);
+    assert!(remote.is_quiet());
+    let event = note(3).enqueue_sync().into_event().unwrap();
+    let params = foreign_params(&event);
+    conn.execute(event.insert_sql(), params).unwrap();
+    let call = remote.next().await;
+    assert_eq!(call.id(), 3);
+    call.ok();
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn stores_in_folders_whose_names_are_not_utf_8_are_told_apart() {
+    let outside = tempfile::tempdir().unwrap();
+    let Some(folder) = strange_folder(&outside) else {
+        return;
+    };
+    let one = SqliteStore::open(folder.join("one.db")).await.unwrap();
+    let two = SqliteStore::open(folder.join("two.db")).await.unwrap();
+    let handle = tokio::runtime::Handle::current();
+    // Waiting for another store inside a transaction is none of this one's business.
+    let inner = two.clone();
+    let outer = one.transaction(move |tx| {
+        handle.block_on(note(1).enqueue_sync().on(&inner))?;
+        Ok(note(1).enqueue_sync().on(tx).map(drop)?)
+    });
+    within(outer).await.unwrap();
+    let error = Connection::open(folder.join("three.db"))
+        .map(|conn| note(1).enqueue_sync().on(&conn).unwrap_err())
+        .unwrap();
+    assert!(error.to_string().contains("three.db"), "{error}");
+    let count = Connection::open(folder.join("two.db"))
+        .unwrap()
+        .query_row("SELECT count(*) FROM outbox_events", [], |row| {
+            row.get::<_, i64>(0)
+        })
+        .optional()
+        .unwrap();
+    assert_eq!(count, Some(1));
+}

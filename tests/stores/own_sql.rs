@@ -1,0 +1,313 @@
+//! Statements of the application's own on the outbox table cannot stop what waits for each other, nor write what does not.
+
+use std::time::Duration;
+
+use outbox_runtime::rusqlite::{params_from_iter, types::Value};
+use outbox_runtime::store::{ClaimRequest, Disposition, EventTypes, Settled, Settlement};
+use outbox_runtime::{Clock, NewEvent, Order, prelude::*};
+use outbox_testing::ManualClock;
+use outbox_tests::{Temporary, foreign_params, on_each_store};
+use uuid::Uuid;
+
+const LEASE: Duration = Duration::from_secs(60);
+const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
+
+/// What takes the row with a `seq` out of the queue while nobody has it.
+const TAKES_OUT: [&str; 2] = ["DELETE FROM outbox_events WHERE seq = ?1", DIES];
+
+const DIES: &str =
+    "UPDATE outbox_events SET status = 'dead', dead_reason = 'rejected', slot = NULL, open = NULL,
+    lease_token = NULL, lease_expires_at = NULL, completed_at = NULL WHERE seq = ?1";
+
+/// What does so while a handler has it.
+const FINISHES: [&str; 3] = [
+    TAKES_OUT[0],
+    DIES,
+    "UPDATE outbox_events SET status = 'completed', completed_at = created_at, slot = NULL, open = NULL,
+         lease_token = NULL, lease_expires_at = NULL, dead_reason = NULL WHERE seq = ?1",
+];
+
+async fn scene() -> (Temporary, ManualClock) {
+    let clock = ManualClock::new();
+    let made = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
+    (made, clock)
+}
+
+/// The next change of entity 1.
+async fn change(store: &SqliteStore, order: Order, delay: u64) -> i64 {
+    let event = NewEvent::new("note", 1, "u1", Operation::Update)
+        .with_order(order)
+        .with_delay(Duration::from_secs(delay));
+    store.create_event(event).await.unwrap().seq
+}
+
+async fn claimed(store: &SqliteStore) -> Vec<i64> {
+    let claims = store.claim(&ClaimRequest::new(9, LEASE)).await.unwrap();
+    claims.iter().map(|claim| claim.event.seq).collect()
+}
+
+#[tokio::test]
+async fn the_first_of_a_lane_that_is_taken_out_by_sql_lets_the_next_one_go() {
+    for sql in TAKES_OUT {
+        for order in ORDERS {
+            let (made, clock) = scene().await;
+            let store = &made.store;
+            let first = change(store, order, 3_600).await;
+            let second = change(store, order, 7_200).await;
+            let third = change(store, order, 60).await;
+            let fourth = change(store, order, 0).await;
+            made.connect().execute(sql, [first]).unwrap();
+            made.connect().execute(sql, [second]).unwrap();
+            let due = clock.now() + Duration::from_secs(60);
+            let rest = match order {
+                Order::None => {
+                    assert_eq!(claimed(store).await, [fourth]);
+                    vec![]
+                }
+                _ => {
+                    assert!(claimed(store).await.is_empty(), "the third is not due");
+                    vec![fourth]
+                }
+            };
+            let request =
+                ClaimRequest::new(9, LEASE).with_event_types(EventTypes::AllExcept(vec![]));
+            assert_eq!(
+                store.next_due(&request).await.unwrap(),
+                Some(due),
+                "{order:?}: {sql}"
+            );
+            clock.set(due);
+            assert_eq!(claimed(store).await, [third], "{order:?}: {sql}");
+            made.connect().execute(TAKES_OUT[0], [third]).unwrap();
+            assert_eq!(claimed(store).await, rest, "{order:?}: {sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_others() {
+    for sql in TAKES_OUT {
+        for order in [Order::Entity, Order::User] {
+            let (made, _) = scene().await;
+            let first = change(&made.store, order, 0).await;
+            let second = change(&made.store, order, 0).await;
+            let third = change(&made.store, order, 0).await;
+            made.connect().execute(sql, [second]).unwrap();
+            assert_eq!(claimed(&made.store).await, [first], "{order:?}: {sql}");
+            assert!(
+                claimed(&made.store).await.is_empty(),
+                "the first is under way"
+            );
+            made.connect().execute(sql, [first]).unwrap();
+            if sql.starts_with("DELETE") {
+                assert_eq!(claimed(&made.store).await, [third], "{order:?}: {sql}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_handler_has_and_sql_finishes_lets_the_next_one_go_when_the_handler_ends() {
+    for sql in FINISHES {
+        let (made, _) = scene().await;
+        let first = change(&made.store, Order::Entity, 0).await;
+        let second = change(&made.store, Order::Entity, 0).await;
+        let claims = made
+            .store
+            .claim(&ClaimRequest::new(9, LEASE))
+            .await
+            .unwrap();
+        made.connect().execute(sql, [first]).unwrap();
+        let lease = claims[0].lease;
+        let disposition = Disposition::Complete;
+        let settled = made.store.settle(vec![Settlement { lease, disposition }]);
+        assert_eq!(settled.await.unwrap(), [Settled::LeaseLost]);
+        assert_eq!(claimed(&made.store).await, [second], "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn many_lanes_at_once_are_handed_on_by_one_statement() {
+    let (made, _) = scene().await;
+    let mut seconds = Vec::new();
+    for entity in 0..50 {
+        for first in [true, false] {
+            let event = NewEvent::new("note", entity, "u1", Operation::Update);
+            let event = match first {
+                true => event.with_priority(7),
+                false => event,
+            };
+            let seq = made.store.create_event(event).await.unwrap().seq;
+            if !first {
+                seconds.push(seq);
+            }
+        }
+    }
+    let own = made.connect();
+    let sql = "DELETE FROM outbox_events WHERE priority = 7";
+    assert_eq!(own.execute(sql, []).unwrap(), 50);
+    let claims = made.store.claim(&ClaimRequest::new(99, LEASE)).await;
+    let claimed: Vec<_> = claims
+        .unwrap()
+        .iter()
+        .map(|claim| claim.event.seq)
+        .collect();
+    assert_eq!(claimed, seconds);
+}
+
+#[tokio::test]
+async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
+    for column in ["user_id = 'u2'", "entity_id = 2"] {
+        let (made, _) = scene().await;
+        let first = change(&made.store, Order::Entity, 3_600).await;
+        let second = change(&made.store, Order::Entity, 0).await;
+        let third = change(&made.store, Order::Entity, 0).await;
+        let sql = format!("UPDATE outbox_events SET {column} WHERE seq = ?1");
+        made.connect().execute(&sql, [first]).unwrap();
+        assert_eq!(claimed(&made.store).await, [second], "{column}");
+        // In its new lane it is not the first.
+        made.connect().execute(&sql, [third]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{column}");
+    }
+}
+
+#[tokio::test]
+async fn what_gets_another_order_by_sql_goes_when_those_before_it_are_gone() {
+    for order in ["'user'", "'none'"] {
+        let (made, clock) = scene().await;
+        let [first, second, third, fourth] = [
+            change(&made.store, Order::Entity, 3_600).await,
+            change(&made.store, Order::Entity, 0).await,
+            change(&made.store, Order::Entity, 0).await,
+            change(&made.store, Order::Entity, 0).await,
+        ];
+        let own = made.connect();
+        let sql = format!("UPDATE outbox_events SET lane = {order} WHERE seq = ?1");
+        own.execute(&sql, [first]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{order}");
+        own.execute(TAKES_OUT[0], [first]).unwrap();
+        assert_eq!(claimed(&made.store).await, [second], "{order}");
+        own.execute(&sql, [third]).unwrap();
+        assert!(claimed(&made.store).await.is_empty(), "{order}");
+        own.execute(TAKES_OUT[0], [second]).unwrap();
+        assert_eq!(claimed(&made.store).await, [third], "{order}");
+        clock.advance(LEASE);
+        made.store.rescue().await.unwrap();
+        own.execute(DIES, [third]).unwrap();
+        assert_eq!(claimed(&made.store).await, [fourth], "{order}");
+    }
+}
+
+#[tokio::test]
+async fn a_type_that_is_renamed_by_sql_keeps_what_waits_for_each_other_and_stops_nothing() {
+    for (was, is) in [
+        (Order::Entity, Order::User),
+        (Order::User, Order::None),
+        (Order::None, Order::Entity),
+    ] {
+        for all in [true, false] {
+            let (made, _) = scene().await;
+            let older = change(&made.store, was, 0).await;
+            let newer = change(&made.store, is, 0).await;
+            let sql = "UPDATE outbox_events SET event_type = 'memo' WHERE seq <= ?1";
+            let last = if all { newer } else { older };
+            made.connect().execute(sql, [last]).unwrap();
+            let expected = if all { vec![older] } else { vec![older, newer] };
+            assert_eq!(claimed(&made.store).await, expected, "{was:?}, then {is:?}");
+        }
+    }
+}
+
+/// What another program may take for an entity's id.
+const NO_IDS: [&str; 8] = [
+    "7.5",
+    "7.0",
+    "NULL",
+    "x'0102'",
+    "x''",
+    "''",
+    "'7'",
+    "'6ba7b810-9dad-11d1-80b4-00c04fd430c8'",
+];
+
+#[tokio::test]
+async fn an_entity_id_that_would_open_another_lane_or_cannot_be_read_is_refused_at_enqueue() {
+    let (made, _) = scene().await;
+    let own = made.connect();
+    let insert = |id: &str| {
+        let sql = format!(
+            "INSERT INTO outbox_events (entity_id, user_id, id, event_type, operation, priority, created_at,
+                 next_attempt_at, max_attempts, status, slot)
+             VALUES ({id}, 'u1', randomblob(16), 'note', 'create', 0, 0, 0, 5, 'pending', 'ready')"
+        );
+        own.execute(&sql, [])
+    };
+    for id in NO_IDS {
+        let refused = insert(id);
+        assert!(refused.is_err(), "{id}");
+    }
+    let long = format!("'{}'", "é".repeat(128));
+    assert!(insert(&long).is_err(), "256 bytes");
+    let ids = [
+        "7",
+        "-9223372036854775808",
+        "x'0102030405060708090a0b0c0d0e0f10'",
+        "'007'",
+        "'-0'",
+        "'goal:7'",
+        "'9223372036854775808'",
+        "'6BA7B810-9DAD-11D1-80B4-00C04FD430C8'",
+    ];
+    for id in ids {
+        insert(id).unwrap();
+    }
+    let claims = made.store.claim(&ClaimRequest::new(99, LEASE)).await;
+    assert_eq!(
+        claims.unwrap().len(),
+        ids.len(),
+        "each is readable, and first of a lane of its own"
+    );
+}
+
+#[tokio::test]
+async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_of_the_id() {
+    let (made, _) = scene().await;
+    let own = made.connect();
+    let event = NewEvent::new("note", 7, "u1", Operation::Create);
+    let with_id = |id: Value| {
+        let mut params = foreign_params(&event);
+        params[0] = id;
+        own.execute(event.insert_sql(), params_from_iter(params))
+    };
+    for id in [Value::Real(7.0), Value::Null, Value::Blob(vec![1, 2])] {
+        let refused = with_id(id.clone()).unwrap_err();
+        assert!(
+            refused.to_string().contains("cannot store TEXT"),
+            "{id:?}: {refused}"
+        );
+    }
+    assert_eq!(with_id(Value::Integer(7)).unwrap(), 1);
+}
+
+#[test]
+fn one_id_has_one_lane_whatever_type_the_application_keeps_it_in() {
+    on_each_store(|store, _| async move {
+        let uuid = Uuid::now_v7();
+        let pairs: [(EntityId, EntityId); 4] = [
+            (uuid.into(), uuid.to_string().into()),
+            (uuid.to_string().into(), EntityId::Text(uuid.to_string())),
+            (EntityId::from(-7), "-7".into()),
+            (EntityId::Text("1".to_owned()), EntityId::from(1)),
+        ];
+        for (older, newer) in pairs {
+            let event = |id: EntityId| NewEvent::new("note", id, "u1", Operation::Update);
+            let first = store.create_event(event(older)).await.unwrap();
+            let second = store.create_event(event(newer)).await.unwrap();
+            assert_eq!(first.entity_id, second.entity_id);
+            let claims = store.claim(&ClaimRequest::new(9, LEASE)).await.unwrap();
+            assert_eq!(claims.len(), 1);
+            assert_eq!(claims[0].event.id, first.id);
+            store.delete_all_events_for_user("u1").await.unwrap();
+        }
+    });
+}

@@ -1,0 +1,333 @@
+//! What the store asks, SQLite answers from its indices: no statement on the way of an event reads rows that are none of its
+//! business, and none sorts.
+
+use std::time::Duration;
+
+use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
+use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::store::{
+    ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
+};
+use outbox_runtime::{
+    Coalesce, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
+};
+use outbox_tests::core_data::{CoreData, OldEvent};
+use outbox_tests::{Temporary, note, note_of};
+
+const LEASE: Duration = Duration::from_secs(60);
+
+/// How SQLite would find the rows of a statement, step by step.
+fn plan(conn: &Connection, sql: &str) -> Vec<String> {
+    let mut explained = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
+    // Without values for its parameters, which the plan does not depend on.
+    let steps = explained.raw_query().mapped(|row| row.get(3));
+    steps.map(Result::unwrap).collect()
+}
+
+/// Steps that read the whole table, row by row.
+fn table_scans(plan: &[String]) -> Vec<&String> {
+    let is_scan =
+        |step: &&String| step.starts_with("SCAN outbox_events") && !step.contains(" USING ");
+    plan.iter().filter(is_scan).collect()
+}
+
+fn sorts(plan: &[String]) -> Vec<&String> {
+    let is_sort = |step: &&String| step.contains("TEMP B-TREE");
+    plan.iter().filter(is_sort).collect()
+}
+
+/// What is asked now and then, by people and tools, and may sort what it lists.
+fn is_listing(sql: &str) -> bool {
+    sql.contains("LIMIT :limit")
+        || sql.ends_with("ORDER BY seq")
+        || sql.contains("entity_id = :entity")
+}
+
+/// The listings that read the whole table, each for its reason.
+fn may_scan(sql: &str) -> bool {
+    // An entity's history, finished events included: an index for it would cost every event, and few ever ask.
+    sql.contains("WHERE entity_id = :entity AND (:user")
+        // Takes the write lock and looks at no row.
+        || sql.ends_with("WHERE false")
+        // All deletes that are pending, at a restore: among all that is open or dead.
+        || sql.contains("operation = 'delete'")
+        || sql.starts_with("DELETE FROM outbox_events WHERE user_id")
+        || sql.starts_with("DELETE FROM outbox_events WHERE entity_id")
+        // From the end of the table 256 rows back, and no further.
+        || sql.contains("ORDER BY seq DESC LIMIT 1 OFFSET 255")
+        // In seq order, whatever the limit: the table's own.
+        || (is_listing(sql) && sql.contains("completed_at IS NOT NULL"))
+}
+
+async fn settle(
+    store: &SqliteStore,
+    disposition: impl Fn() -> Disposition,
+    request: &ClaimRequest,
+) {
+    let claims = store.claim(request).await.unwrap();
+    assert!(!claims.is_empty());
+    let settlements = claims.iter().map(|claim| Settlement {
+        lease: claim.lease,
+        disposition: disposition(),
+    });
+    let exchange = store.settle_and_claim(settlements.collect(), request).await;
+    exchange.settled.unwrap();
+    let leases: Vec<_> = exchange
+        .claimed
+        .unwrap()
+        .iter()
+        .map(|claim| claim.lease)
+        .collect();
+    store.extend(&leases, LEASE).await.unwrap();
+    for lease in leases {
+        store.mark_as_completed(&lease).await.unwrap();
+    }
+}
+
+fn again(refusal: Option<Refusal>) -> Disposition {
+    Disposition::GiveBack {
+        next_attempt_at: None,
+        refusal,
+    }
+}
+
+/// What a claim leaves out while circuits are open, and what a probe of one of them is for.
+fn selecting(request: ClaimRequest) -> ClaimRequest {
+    let notes = EventTypes::Only(vec!["note".into()]);
+    let selector = Selector::new().event_types(notes);
+    let request = request
+        .only(selector.clone().destination(None))
+        .except(Selector::new().destination(Some("a")))
+        .except(Selector::new().user("u8"))
+        .except(selector.destination(Some("b")).user("u9"));
+    (0..200).fold(request, |request, number| {
+        let name = format!("x{number}");
+        request
+            .except(Selector::new().user(&name))
+            .except(Selector::new().destination(Some(&name)))
+    })
+}
+
+/// Asks the store everything that it can be asked.
+async fn exercise(store: &SqliteStore) {
+    let notes: Vec<_> = (0..200).map(note).collect();
+    enqueue_all(&notes).on(store).await.unwrap();
+    for id in 0..20 {
+        note(id).enqueue_update().on(store).await.unwrap();
+        note_of("u2", id)
+            .enqueue_sync()
+            .delay(LEASE)
+            .on(store)
+            .await
+            .unwrap();
+    }
+    for (id, order) in [(100, Order::User), (101, Order::User), (102, Order::None)] {
+        let event = NewEvent::new("task", id, "u3", Operation::Update)
+            .with_order(order)
+            .with_on_dead(OnDead::Skip)
+            .with_coalesce(Coalesce::Latest);
+        store.create_event(event.clone()).await.unwrap();
+        store
+            .create_event(event.with_id(uuid::Uuid::now_v7()))
+            .await
+            .unwrap();
+    }
+    let all = ClaimRequest::new(5, LEASE);
+    let requests = [
+        all.clone(),
+        all.clone().with_user("u1"),
+        all.clone()
+            .with_event_types(EventTypes::Only(vec!["note".into()])),
+        all.clone()
+            .with_user("u1")
+            .with_event_types(EventTypes::AllExcept(vec!["x".into()])),
+        all.clone().without_users(vec!["u9".into()]),
+        all.clone()
+            .without_users((0..1_000).map(|n| format!("v{n}")).collect()),
+        all.clone().with_turns(3, "u1"),
+        // Of user u3 another type comes first.
+        all.clone()
+            .with_event_types(EventTypes::Only(vec!["note".into()]))
+            .without_users(vec!["u9".into()])
+            .with_turns(3, ""),
+        selecting(all.clone()),
+        selecting(all.clone()).with_turns(3, "u1"),
+        all.clone().only(Selector::new().user("u1")),
+        all.clone().avoiding_users(vec!["u1".into()]),
+    ];
+    for request in &requests {
+        store.next_due(request).await.unwrap();
+        settle(store, || Disposition::Complete, request).await;
+    }
+    for order in [ClaimOrder::Newest, ClaimOrder::LeastRecent] {
+        for request in [
+            all.clone(),
+            all.clone().with_user("u1"),
+            selecting(all.clone()),
+        ] {
+            // What is given back is looked for as what was attempted.
+            let request = request.in_order(order).avoiding_users(vec!["u1".into()]);
+            let refusal = Some(Refusal::new(RefusalClass::Timeout, "30 s"));
+            settle(store, || again(refusal.clone()), &request).await;
+        }
+    }
+    let due = store.clock().now() + chrono::TimeDelta::hours(1);
+    let message = "no".to_owned();
+    settle(
+        store,
+        || Disposition::Fail {
+            next_attempt_at: due,
+            message: message.clone(),
+        },
+        &all,
+    )
+    .await;
+    settle(store, || again(None), &all).await;
+    let refusal = Refusal::new(RefusalClass::Unavailable, "503");
+    settle(
+        store,
+        || Disposition::Defer {
+            next_attempt_at: due,
+            refusal: refusal.clone(),
+        },
+        &all,
+    )
+    .await;
+    let snoozed = || Disposition::Snooze {
+        next_attempt_at: due,
+    };
+    settle(store, snoozed, &all).await;
+    let reason = outbox_runtime::DeadReason::Rejected;
+    settle(
+        store,
+        || Disposition::Bury {
+            reason,
+            message: message.clone(),
+        },
+        &all,
+    )
+    .await;
+    store.rescue().await.unwrap();
+    for user in [None, Some("u1")] {
+        for status in OutboxStatus::ALL {
+            store.fetch_events(*status, user, Some(3)).await.unwrap();
+        }
+        store.fetch_pending_events(user, None).await.unwrap();
+        store
+            .fetch_events_for_entity(&1.into(), None, user)
+            .await
+            .unwrap();
+        store.statistics(user).await.unwrap();
+        store.stale_events(user).await.unwrap();
+        store.pending_deletes(user).await.unwrap();
+        store.explain(&1.into(), user).await.unwrap();
+    }
+    store.oldest_completed().await.unwrap();
+    let dead = store
+        .fetch_events(OutboxStatus::Dead, None, None)
+        .await
+        .unwrap();
+    let ids: Vec<_> = dead.iter().map(|event| event.id).collect();
+    store.reset_for_retry(&ids[..1]).await.unwrap();
+    store.discard(&ids[1..]).await.unwrap();
+    let one = store
+        .fetch_pending_events(None, Some(1))
+        .await
+        .unwrap()
+        .remove(0);
+    store.update_event(&one).await.unwrap();
+    store.delete_event(one.id).await.unwrap();
+    store
+        .delete_completed_events(store.clock().now())
+        .await
+        .unwrap();
+    store
+        .delete_events_for_entities(&[3.into()], Some("u1"))
+        .await
+        .unwrap();
+    store.delete_all_events_for_user("u2").await.unwrap();
+    import(store).await;
+}
+
+/// Events of every order, from another outbox.
+async fn import(store: &SqliteStore) {
+    let source = CoreData::with((0..3).map(OldEvent::new));
+    let map = |row: &SourceRow, _: &Source| {
+        let order = [Order::None, Order::Entity, Order::User][row.key() as usize % 3];
+        let event = NewEvent::new("task", row.key(), "u1", Operation::Update).with_order(order);
+        Ok(ImportedEvent::new(event, row.date("createdAt")?).into())
+    };
+    let events = SourceTable::entity("SDOutboxEvent");
+    let report = Import::new(&source.path)
+        .table(events)
+        .run(store, map)
+        .await;
+    assert_eq!(report.unwrap().migrated(), 3);
+}
+
+/// Who comes next with what is one step down from the root of an index, whatever stands between one user and the next.
+#[tokio::test]
+async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
+    let store = &temporary.store;
+    for (user, count) in [("a", 2), ("b", 30), ("c", 2)] {
+        let notes: Vec<_> = (0..count).map(|id| note_of(user, id)).collect();
+        enqueue_all(&notes).on(store).await.unwrap();
+    }
+    let before = store.statements().get();
+    let turns = ClaimRequest::new(3, LEASE).with_turns(3, "a");
+    assert_eq!(store.claim(&turns).await.unwrap().len(), 3);
+    let texts = store.statements().texts();
+    let asked: Vec<_> = texts
+        .iter()
+        .filter(|sql| sql.contains("user_id > ?"))
+        .collect();
+    assert_eq!(asked.len(), 1, "{asked:?}");
+    assert_eq!(
+        plan(&temporary.connect(), asked[0]),
+        ["SEARCH outbox_events USING INDEX outbox_ready_user (user_id>?)"]
+    );
+    assert!(store.statements().get() - before < 20);
+}
+
+#[tokio::test]
+async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sorts() {
+    let temporary =
+        Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
+    exercise(&temporary.store).await;
+    let conn = temporary.connect();
+    let texts = temporary.store.statements().texts();
+    let asked: Vec<&String> = texts
+        .iter()
+        .filter(|sql| sql.contains("outbox_events") && !sql.starts_with("CREATE"))
+        // What a trigger runs is told as a comment.
+        .filter(|sql| !sql.starts_with("--"))
+        .collect();
+    assert!(
+        asked.len() > 40,
+        "only {} statements were seen",
+        asked.len()
+    );
+    let mut bad = Vec::new();
+    for sql in asked {
+        let plan = plan(&conn, sql);
+        if (!may_scan(sql) && !table_scans(&plan).is_empty())
+            || (!is_listing(sql) && !sorts(&plan).is_empty())
+        {
+            bad.push(format!("{sql}\n{plan:#?}"));
+        }
+    }
+    assert!(bad.is_empty(), "{}", bad.join("\n\n"));
+    // The check sees what it is there for.
+    let scanned = plan(
+        &conn,
+        "SELECT 1 FROM outbox_events WHERE error_message = 'x'",
+    );
+    assert_eq!(table_scans(&scanned).len(), 1, "{scanned:?}");
+    let sorted = plan(
+        &conn,
+        "SELECT seq FROM outbox_events WHERE slot = 'ready' ORDER BY created_at",
+    );
+    assert_eq!(sorts(&sorted).len(), 1, "{sorted:?}");
+}
