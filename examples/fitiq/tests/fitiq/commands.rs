@@ -124,9 +124,12 @@ async fn a_mistyped_command_is_explained() {
         ),
         (
             "edit 00000000-0000-4000-8000-000000000000 a=1",
-            "there is no 00000000",
+            "00000000-0000-4000-8000-000000000000 does not exist",
         ),
-        ("migrate --from /nowhere/old.store", "there is no such file"),
+        (
+            "migrate --from /nowhere/old.store",
+            "the file does not exist",
+        ),
     ] {
         let told = fitiq.fails(arguments).await;
         assert!(told.contains(expected), "{arguments}: {told}");
