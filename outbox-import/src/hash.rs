@@ -1,36 +1,27 @@
 //! Checksums: what a row had, in 128 bits that are the same on every machine and in every version.
 
-use outbox_runtime::EntityId;
-use outbox_runtime::OutboxEvent;
+use outbox_runtime::store::kit::Fnv128;
+use outbox_runtime::{EntityId, OutboxEvent};
 
 /// 128-bit FNV-1a over parts, each with its length, so that no two lists of parts are one row of bytes.
 ///
 /// It finds what was lost or changed by mistake; it is no protection against somebody who wants two rows to look the same.
 #[derive(Debug, Clone)]
-pub(super) struct Hasher(u128);
-
-const BASIS: u128 = 0x6c62_272e_07bb_0142_62b8_2175_6295_c58d;
-const PRIME: u128 = 0x0000_0000_0100_0000_0000_0000_0000_013b;
+pub(super) struct Hasher(Fnv128);
 
 impl Hasher {
     pub(super) fn new() -> Self {
-        Self(BASIS)
+        Self(Fnv128::new())
     }
 
     pub(super) fn part(&mut self, kind: &[u8], bytes: &[u8]) {
-        self.bytes(kind);
-        self.bytes(&(bytes.len() as u64).to_be_bytes());
-        self.bytes(bytes);
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.0 = (self.0 ^ u128::from(*byte)).wrapping_mul(PRIME);
-        }
+        self.0.write(kind);
+        self.0.write(&(bytes.len() as u64).to_be_bytes());
+        self.0.write(bytes);
     }
 
     pub(super) fn finish(&self) -> Hash {
-        Hash(self.0)
+        Hash(self.0.finish())
     }
 }
 
@@ -49,7 +40,7 @@ impl Hash {
 
     /// Of two things together.
     pub(super) fn with(self, other: Self) -> Self {
-        let mut hasher = Hasher(self.0);
+        let mut hasher = Hasher(Fnv128::after(self.0));
         hasher.part(b"with", &other.to_bytes());
         hasher.finish()
     }

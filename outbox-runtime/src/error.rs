@@ -166,9 +166,21 @@ impl StoreError {
         self
     }
 
-    pub(crate) fn not_found(operation: &'static str, id: Uuid) -> Self {
+    /// The answer where there is no event with this id.
+    #[must_use]
+    pub fn not_found(operation: &'static str, id: Uuid) -> Self {
         let message = format!("there is no event {id}");
         Self::new(StoreErrorKind::NotFound, operation, message)
+    }
+
+    /// The answer of a suspended store.
+    #[must_use]
+    pub fn suspended(operation: &'static str) -> Self {
+        Self::new(
+            StoreErrorKind::Suspended,
+            operation,
+            "the store is suspended; `resume` it first",
+        )
     }
 
     /// What kind of error it is.

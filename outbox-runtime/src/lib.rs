@@ -89,6 +89,7 @@ pub mod store; // memory, SQLite; what authors of stores need
 mod cancel; // a flag that is set once
 mod clock;
 mod error;
+mod fnv; // hashes that stores keep
 mod redaction; // what nobody is to see
 mod retry;
 mod waiting; // where nobody may wait

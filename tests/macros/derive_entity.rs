@@ -148,7 +148,7 @@ fn an_event_reaches_the_sink_with_what_the_call_changed() {
     #[derive(Default)]
     struct Outgoing(Mutex<Vec<NewEvent>>);
 
-    impl EventSink for &Outgoing {
+    impl EventSink<Outgoing> for &Outgoing {
         type Output = Result<(), EnqueueError>;
 
         fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {

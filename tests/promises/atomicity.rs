@@ -7,7 +7,7 @@ use outbox_runtime::{
     Clock, Enqueue, EnqueueError, Enqueued, SqliteStore, StoreErrorKind, TransactionError,
 };
 use outbox_testing::ManualClock;
-use outbox_tests::{Temporary, foreign_params, note};
+use outbox_tests::{Temporary, foreign_insert, note};
 
 async fn count(store: &SqliteStore) -> u64 {
     store.statistics(None).await.unwrap().total_events
@@ -292,10 +292,10 @@ async fn a_connection_to_a_file_without_outbox_tables_says_so() {
 async fn the_insert_for_unknown_drivers_writes_the_same_row() {
     let temporary = Temporary::open().await;
     let event = note(1).enqueue_sync().into_event().unwrap();
-    let values = foreign_params(&event);
+    let (sql, values) = foreign_insert(&event);
     let conn = temporary.connect();
-    assert_eq!(conn.execute(event.insert_sql(), values.clone()).unwrap(), 1);
-    assert_eq!(conn.execute(event.insert_sql(), values).unwrap(), 0);
+    assert_eq!(conn.execute(sql, values.clone()).unwrap(), 1);
+    assert_eq!(conn.execute(sql, values).unwrap(), 0);
     let stored = temporary
         .store
         .fetch_event(event.id())

@@ -44,7 +44,7 @@ fn assert_names_the_third(refused: Result<Vec<Enqueued>, EnqueueError>) {
 async fn check_store<S, F>(store: S)
 where
     S: OutboxRepository + Clone,
-    for<'s> &'s S: BatchSink<Output = F>,
+    for<'s> &'s S: BatchSink<S, Output = F>,
     F: Future<Output = Result<Vec<Enqueued>, EnqueueError>>,
 {
     assert_names_the_third(enqueue_all(&one_bad()).on(&store).await);

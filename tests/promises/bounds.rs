@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Settlement};
+use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Settlement, SqliteInsert};
 use outbox_runtime::{
     Charge, Clock, DeadReason, EnqueueError, NewEvent, OutboxEntity, Processor, RawMetadata,
     StoreErrorKind, enqueue_all, prelude::*,
@@ -68,7 +68,7 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
     // By hand, as relays and drivers that are not known here do it.
     let metadata = large.metadata_json().unwrap();
     let event = NewEvent::new("note", 1, "u1", Operation::Create).with_metadata(metadata);
-    assert_told(&event.params().unwrap_err());
+    assert_told(&SqliteInsert::new(&event).unwrap_err());
     assert_told(&store.create_event(event.clone()).await.unwrap_err());
     assert_told(&memory.create_event(event).await.unwrap_err());
     assert_eq!(store.statistics(None).await.unwrap().total_events, 0);

@@ -13,7 +13,7 @@ use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{
     Clock, Coalesce, DeadReason, Enqueued, NewEvent, Processor, RawMetadata, WaitsFor,
 };
-use outbox_tests::{Remote, Temporary, enqueue, foreign_params, on_each_store};
+use outbox_tests::{Remote, Temporary, enqueue, foreign_insert, on_each_store};
 
 const SOON: Duration = Duration::from_secs(30);
 
@@ -412,8 +412,8 @@ async fn a_cancelled_creation_says_so_and_again_when_it_is_enqueued_again() {
 
 fn run_by_an_unknown_driver(conn: &Connection, change: Enqueue) -> usize {
     let event = change.into_event().unwrap();
-    let values = foreign_params(&event);
-    conn.execute(event.insert_sql(), values).unwrap()
+    let (sql, values) = foreign_insert(&event);
+    conn.execute(sql, values).unwrap()
 }
 
 #[tokio::test]

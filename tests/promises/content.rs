@@ -309,3 +309,19 @@ async fn content_is_compared_by_what_it_says_on_a_connection_too() {
     let other = enqueue(r#"{"a":1.51,"b":"é"}"#).unwrap_err();
     assert!(matches!(other, EnqueueError::Conflict { .. }), "{other:?}");
 }
+
+/// Stores keep fingerprints, so that each is what every version makes of the event: these were computed apart.
+#[test]
+fn a_fingerprint_is_what_every_version_makes_of_the_content() {
+    let plain = NewEvent::new("note", 7, "u1", Operation::Create);
+    assert_eq!(plain.fingerprint(), -7_751_350_255_766_809_208);
+    let no_json = NewEvent::new("note", "seven", "u1", Operation::Update)
+        .with_metadata(RawMetadata::from_bytes("not JSON"))
+        .with_metadata_version(2)
+        .with_destination("eu");
+    assert_eq!(no_json.fingerprint(), 3_772_586_868_380_696_366);
+    let id = Uuid::from_u128(0x0190_b5e2_7b1c_7cc3_8f4e_3d1a_0a6c_9e11);
+    let json = NewEvent::new("mood", id, "u2", Operation::Delete)
+        .with_metadata(RawMetadata::from_bytes(r#"{"b": true, "a": "\u0078"}"#));
+    assert_eq!(json.fingerprint(), 5_964_930_344_941_358_527);
+}

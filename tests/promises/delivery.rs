@@ -12,7 +12,7 @@ use outbox_runtime::{
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{
-    Note, Remote, Task, Temporary, enqueue, foreign_params, note, note_of, on_each_store, start,
+    Note, Remote, Task, Temporary, enqueue, foreign_insert, note, note_of, on_each_store, start,
     start_all_users, unknown, within,
 };
 use tokio::sync::{Barrier, mpsc};
@@ -119,11 +119,8 @@ async fn a_commit_of_another_process_is_noticed() {
     asleep(&clock).await;
     // Written by SQL alone, as another process would: nothing in this one is told.
     let event = note(1).enqueue_sync().into_event().unwrap();
-    let values = foreign_params(&event);
-    temporary
-        .connect()
-        .execute(event.insert_sql(), values)
-        .unwrap();
+    let (sql, values) = foreign_insert(&event);
+    temporary.connect().execute(sql, values).unwrap();
     remote.next().await.ok();
     running.stop().await.unwrap();
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use outbox_runtime::store::{ClaimRequest, Disposition, Rescued, Selector, Settled, Settlement};
+use outbox_runtime::store::{
+    ClaimRequest, Disposition, Rescued, Selector, Settled, Settlement, SqliteInsert,
+};
 use outbox_runtime::{
     DeadReason, EnqueueError, NewEvent, Refusal, RefusalClass, enqueue_all, prelude::*,
 };
@@ -122,7 +124,7 @@ async fn a_destination_that_may_not_be_is_refused_by_name_on_every_way_in() {
         is_refused(enqueue_all(&both).on(&temporary.store).await, reason);
         is_refused(enqueue_all(&both).on(&conn), reason);
         let event = NewEvent::new("photo", 1, "u1", Operation::Create).with_destination(broken);
-        is_refused(event.params(), reason);
+        is_refused(SqliteInsert::new(&event), reason);
         is_refused(memory.create_event(event.clone()).await, reason);
         is_refused(temporary.store.create_event(event).await, reason);
     }

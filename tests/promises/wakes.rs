@@ -11,7 +11,7 @@ use outbox_runtime::store::Revision;
 use self::signal::Signal;
 
 /// The runtime's own file. It takes its mutex from here, where it is the model's.
-#[path = "../../outbox-runtime/src/store/signal.rs"]
+#[path = "../../outbox-runtime/src/store/kit/signal.rs"]
 mod signal;
 
 /// A store that commits so many times, each time making one more event claimable, and a processor that takes them.

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::types::Value;
-use outbox_runtime::store::{SqlValue, SqliteStoreBuilder};
+use outbox_runtime::store::{SqlValue, SqliteInsert, SqliteStoreBuilder};
 use outbox_runtime::{Enqueue, HandlerSet, NewEvent, ProcessorBuilder};
 use outbox_testing::ManualClock;
 use tempfile::TempDir;
@@ -202,15 +202,18 @@ pub async fn within<T>(future: impl Future<Output = T>) -> T {
         .expect("it should have happened long ago")
 }
 
-/// The parameters of [`NewEvent::insert_sql`] for a driver that the library does not know, which
-/// rusqlite stands for.
-pub fn foreign_params(event: &NewEvent) -> [Value; 14] {
-    event.params().unwrap().map(|value| match value {
+/// The [`SqliteInsert`] of an event, with its values for a driver that the library does not know,
+/// which rusqlite stands for.
+pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 14]) {
+    let insert = SqliteInsert::new(event).unwrap();
+    let sql = insert.sql();
+    let params = insert.into_params().map(|value| match value {
         SqlValue::Integer(number) => Value::Integer(number),
         SqlValue::Text(text) => Value::Text(text),
         SqlValue::Blob(bytes) => Value::Blob(bytes),
         _ => Value::Null,
-    })
+    });
+    (sql, params)
 }
 
 /// A SQLite store in a folder of its own.

@@ -10,7 +10,7 @@ use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{Connection, OptionalExtension as _};
 use outbox_runtime::store::SqliteStoreBuilder;
 use outbox_runtime::{EnqueueError, StoreErrorKind};
-use outbox_tests::{Temporary, foreign_params, note, start, within};
+use outbox_tests::{Temporary, foreign_insert, note, start, within};
 
 /// Sees to it that what it counts ran on the connection, and when: a temporary table is there only
 /// once.
@@ -182,8 +182,8 @@ async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
     let (mut remote, running) = start(&store);
     assert!(remote.is_quiet());
     let event = note(3).enqueue_sync().into_event().unwrap();
-    let params = foreign_params(&event);
-    conn.execute(event.insert_sql(), params).unwrap();
+    let (sql, params) = foreign_insert(&event);
+    conn.execute(sql, params).unwrap();
     let call = remote.next().await;
     assert_eq!(call.id(), 3);
     call.ok();

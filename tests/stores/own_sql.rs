@@ -6,7 +6,7 @@ use outbox_runtime::rusqlite::{params_from_iter, types::Value};
 use outbox_runtime::store::{ClaimRequest, Disposition, EventTypes, Settled, Settlement};
 use outbox_runtime::{Clock, NewEvent, Order, prelude::*};
 use outbox_testing::ManualClock;
-use outbox_tests::{Temporary, foreign_params, on_each_store};
+use outbox_tests::{Temporary, foreign_insert, on_each_store};
 use uuid::Uuid;
 
 const LEASE: Duration = Duration::from_secs(60);
@@ -275,9 +275,9 @@ async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_o
     let own = made.connect();
     let event = NewEvent::new("note", 7, "u1", Operation::Create);
     let with_id = |id: Value| {
-        let mut params = foreign_params(&event);
+        let (sql, mut params) = foreign_insert(&event);
         params[0] = id;
-        own.execute(event.insert_sql(), params_from_iter(params))
+        own.execute(sql, params_from_iter(params))
     };
     for id in [Value::Real(7.0), Value::Null, Value::Blob(vec![1, 2])] {
         let refused = with_id(id.clone()).unwrap_err();

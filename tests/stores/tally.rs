@@ -9,7 +9,7 @@ use outbox_runtime::{
     Clock, Coalesce, DeadReason, NewEvent, Operation, OutboxStatistics, enqueue_all, prelude::*,
 };
 use outbox_testing::ManualClock;
-use outbox_tests::{Note, Temporary, foreign_params, note, note_of};
+use outbox_tests::{Note, Temporary, foreign_insert, note, note_of};
 
 const LEASE: Duration = Duration::from_secs(60);
 /// More than two blocks.
@@ -223,8 +223,8 @@ async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
 
     // A driver that this library does not know.
     let event = NewEvent::new("note", 1, "u3", Operation::Create);
-    let params = foreign_params(&event);
-    own.execute(event.insert_sql(), params).unwrap();
+    let (sql, params) = foreign_insert(&event);
+    own.execute(sql, params).unwrap();
     scene.compare().await;
 
     // Another store on the same file, as another process has it.

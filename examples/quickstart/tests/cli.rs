@@ -1,5 +1,5 @@
 //! The program as a user runs it: its output, its exit code, and that it survives being killed.
-#![allow(clippy::unwrap_used, reason = "a x")]
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::Path;

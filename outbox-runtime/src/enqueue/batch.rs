@@ -115,7 +115,7 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
     /// # Errors
     ///
     /// [`EnqueueError::InBatch`] names the first entity whose event could not be enqueued, by its index.
-    pub fn on<S: BatchSink>(self, sink: S) -> S::Output {
+    pub fn on<S: BatchSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue_all(self.entities.iter().map(|entity| {
             let mut change = Enqueue::new(entity, self.operation).delay(self.delay);
             if let Some(priority) = self.priority {
@@ -142,7 +142,7 @@ impl<E: OutboxEntity> fmt::Debug for EnqueueAll<'_, E> {
     }
 }
 
-/// What many events can be written to at once: what an [`EventSink`](crate::EventSink) is for one.
+/// What many events can be written to at once: what an [`EventSink`](crate::EventSink) is for one, its `Driver` included.
 ///
 /// An implementation writes all of the events or none, and says with [`EnqueueError::at`] which of them it was that could not
 /// be written. It takes them one by one, so that they need not be in memory together.
@@ -151,7 +151,7 @@ impl<E: OutboxEntity> fmt::Debug for EnqueueAll<'_, E> {
     label = "not a store and not a connection that takes events",
     note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint"
 )]
-pub trait BatchSink {
+pub trait BatchSink<Driver> {
     /// `Result<_, EnqueueError>`, or a future of one.
     type Output;
 

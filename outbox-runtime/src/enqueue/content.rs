@@ -3,6 +3,7 @@
 use super::NewEvent;
 use crate::entity::EntityId;
 use crate::event::{Operation, OutboxEvent};
+use crate::fnv::Fnv64;
 use crate::metadata::{RawMetadata, meaning, means_the_same};
 
 /// What happened to which entity, without what a processor writes later and when and how urgently it was enqueued.
@@ -58,11 +59,9 @@ impl<'e> Content<'e> {
             && says_the_same
     }
 
-    /// The same for contents that [are the same](Self::is_same_as). 64-bit FNV-1a, which is stable, unlike the standard
-    /// library's hasher. Only two contents under one id are ever compared, so that a chance collision is out of the question.
+    /// The same for contents that [are the same](Self::is_same_as). Stores keep it, so it never changes. Only two
+    /// contents under one id are ever compared, so that a chance collision is out of the question.
     pub(super) fn fingerprint(&self) -> i64 {
-        const BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-        const PRIME: u64 = 0x0000_0100_0000_01b3;
         let integer;
         let (kind, id): (&[u8], &[u8]) = match self.entity_id {
             EntityId::Uuid(id) => (b"uuid", id.as_bytes()),
@@ -89,14 +88,12 @@ impl<'e> Content<'e> {
             &self.metadata_version.to_be_bytes(),
         ];
         let destination = self.destination.map(str::as_bytes);
+        let mut hash = Fnv64::new();
         // Each part with its length, so that no two lists of parts are one row of bytes.
-        let bytes = parts.into_iter().chain(destination).flat_map(|part| {
-            let length = part.len() as u64;
-            length.to_be_bytes().into_iter().chain(part.iter().copied())
-        });
-        let hash = bytes.fold(BASIS, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(PRIME)
-        });
-        hash.cast_signed()
+        for part in parts.into_iter().chain(destination) {
+            hash.write(&(part.len() as u64).to_be_bytes());
+            hash.write(part);
+        }
+        hash.finish().cast_signed()
     }
 }

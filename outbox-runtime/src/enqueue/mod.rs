@@ -139,7 +139,7 @@ impl Enqueue {
     /// On a store this is a future that resolves once the event is committed. On a `rusqlite` connection,
     /// transaction or savepoint it is done when the call returns, and joins the caller's transaction: the event
     /// exists if and only if that commits.
-    pub fn on<S: EventSink>(self, sink: S) -> S::Output {
+    pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue(self.into_event())
     }
 
@@ -160,11 +160,17 @@ impl Enqueue {
 
 /// What an event can be written to: a store, or the caller's own connection or transaction.
 ///
-/// The trait is open: a driver that we do not know implements it for a reference to its transaction, with
-/// [`NewEvent::insert_sql`] and [`NewEvent::params`] where it speaks SQLite. `Output` is a `Result` for a synchronous
-/// driver and a future of one for an asynchronous driver.
+/// The trait is open. `Driver` is a marker: a type of the crate that implements the trait, so that any crate can
+/// implement it for the connection of a driver that neither it nor this library defines. Where such a driver
+/// speaks SQLite, `SqliteInsert` is the statement to run. Nobody who calls `.on(..)` names the marker: it is inferred
+/// from the connection. Code that is generic over sinks names it in its bound: that of `MemoryStore` is
+/// `MemoryStore`, and that of `SqliteStore` and of rusqlite's connections is `SqliteStore`.
+///
+/// `Output` is a `Result` for a synchronous driver and a future of one for an asynchronous driver.
 ///
 /// # Examples
+///
+/// A type of one's own can be its own marker:
 ///
 /// ```
 /// use std::sync::Mutex;
@@ -174,11 +180,29 @@ impl Enqueue {
 /// #[derive(Default)]
 /// struct Outgoing(Mutex<Vec<NewEvent>>);
 ///
-/// impl EventSink for &Outgoing {
+/// impl EventSink<Outgoing> for &Outgoing {
 ///     type Output = Result<(), EnqueueError>;
 ///
 ///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
 ///         self.0.lock().unwrap().push(event?);
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// A connection of somebody else's needs one:
+///
+/// ```
+/// # use outbox_runtime::{EnqueueError, EventSink, NewEvent};
+/// /// Stands for the other crate: it has no fields, and there is never a value of it.
+/// pub enum MyDriver {}
+///
+/// impl EventSink<MyDriver> for &std::sync::mpsc::Sender<NewEvent> {
+///     type Output = Result<(), EnqueueError>;
+///
+///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+///         // Its receiver is kept as long as anything is enqueued.
+///         let _ = self.send(event?);
 ///         Ok(())
 ///     }
 /// }
@@ -189,7 +213,7 @@ impl Enqueue {
     note = "pass a reference: `&store`, or `&tx` with `tx` your connection, transaction or savepoint",
     note = "if it is a reference to one of rusqlite's, there may be two versions of rusqlite in the tree: `cargo tree -d` shows them, and `outbox_runtime::rusqlite` is the one that takes events"
 )]
-pub trait EventSink {
+pub trait EventSink<Driver> {
     /// `Result<_, EnqueueError>`, or a future of one.
     type Output;
 

@@ -9,6 +9,7 @@ use crate::entity::{EntityId, OnDead, Order};
 use crate::metadata::RawMetadata;
 
 mod decode; // from a row to the type, whatever version wrote it
+mod difference; // in what two readings differ
 mod refusal; // an answer that was not counted
 mod typed; // the view of it that a handler gets
 mod word; // enums that are stored as a word

@@ -21,12 +21,12 @@ macro_rules! stored_word {
         }
 
         impl ::std::str::FromStr for $type {
-            type Err = $crate::store::UnknownWord;
+            type Err = $crate::event::UnknownWord;
 
-            fn from_str(word: &str) -> Result<Self, $crate::store::UnknownWord> {
+            fn from_str(word: &str) -> Result<Self, $crate::event::UnknownWord> {
                 match word {
                     $($word => Ok(Self::$variant),)+
-                    _ => Err($crate::store::UnknownWord::new($what, word)),
+                    _ => Err($crate::event::UnknownWord::new($what, word)),
                 }
             }
         }

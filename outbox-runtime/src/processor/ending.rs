@@ -9,7 +9,8 @@ use crate::error::StoreError;
 pub struct Stopped {
     /// Handlers that answered while it waited for them.
     pub finished: usize,
-    /// Handlers that did not answer in time. Their events were given back, without a counted attempt.
+    /// Handlers that did not answer in time. Their events were given back, without a counted
+    /// attempt.
     pub given_back: usize,
 }
 

@@ -6,21 +6,18 @@
 //!
 //! What is here beside the stores is not covered by semantic versioning yet.
 
-use std::sync::Mutex;
-
+pub mod kit;
 mod memory;
 #[cfg(feature = "sqlite")]
 mod process;
-mod rules;
-mod signal;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 
 pub use self::memory::MemoryStore;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{
-    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteStore, SqliteStoreBuilder,
-    StatementCounter, StoreProcess,
+    Durability, EnqueueFuture, ProcessState, SqlValue, SqliteInsert, SqliteStore,
+    SqliteStoreBuilder, StatementCounter, StoreProcess,
 };
 pub use crate::claim::{Claim, ClaimOrder, ClaimRequest, EventTypes, Lease, LeaseToken, Selector};
 pub use crate::clock::{Sleep, SystemClock};

@@ -46,6 +46,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("cancel", &[]),
     ("clock", &[]),
     ("error", &[]),
+    ("fnv", &[]),
     ("redaction", &[]),
     ("retry", &[]),
     ("waiting", &["error"]),
@@ -55,7 +56,15 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("event", &["clock", "entity", "metadata"]),
     (
         "enqueue",
-        &["clock", "entity", "error", "event", "metadata", "redaction"],
+        &[
+            "clock",
+            "entity",
+            "error",
+            "event",
+            "fnv",
+            "metadata",
+            "redaction",
+        ],
     ),
     ("claim", &["event"]),
     ("outage", &["event"]),
@@ -96,6 +105,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "entity",
             "error",
             "event",
+            "fnv",
             "metadata",
             "outcome",
             "repository",
@@ -177,7 +187,11 @@ const RUNTIME: &[(&str, &[&str])] = &[
 /// What is to be taken apart, or belongs together.
 const RUNTIME_CIRCLES: &[&[&str]] = &[
     &["enqueue/content.rs", "enqueue/new_event.rs"],
-    &["store/memory/lanes.rs", "store/memory/state.rs"],
+    &[
+        "store/memory/folding.rs",
+        "store/memory/lanes.rs",
+        "store/memory/state.rs",
+    ],
     &["store/process/linux.rs", "store/process/mod.rs"],
     &[
         "store/sqlite/builder.rs",

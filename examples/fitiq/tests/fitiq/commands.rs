@@ -87,7 +87,7 @@ async fn a_session_from_signing_in_to_signing_out() {
             file.display()
         ))
         .await;
-    assert!(left.contains("1 were exported"), "{left}");
+    assert!(left.contains("1 exported"), "{left}");
     assert!(
         std::fs::read_to_string(&file)
             .unwrap()

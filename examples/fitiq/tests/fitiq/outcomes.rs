@@ -319,12 +319,7 @@ async fn an_accepted_call_with_an_unreadable_response_is_not_sent_again() {
     assert!(matches!(scene.sync().await, Synced::Left(_)));
     let event = scene.event(entry.id).await;
     assert_eq!(event.status, OutboxStatus::Dead);
-    assert!(
-        event
-            .error_message
-            .unwrap()
-            .contains("an id that it did not tell")
-    );
+    assert!(event.error_message.unwrap().contains("an unknown id"));
 }
 
 #[tokio::test]

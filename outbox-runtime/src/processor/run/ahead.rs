@@ -1,8 +1,10 @@
-//! Claiming ahead: where handlers are quick, events wait here for them, claimed, so that a handler need not wait for a commit.
+//! Claiming ahead: where handlers are quick, events wait here for them, claimed, so that a handler
+//! need not wait for a commit.
 //!
-//! Only as many wait as the handlers are likely to start within a few milliseconds, and only after they have shown for a
-//! while that they are that quick. One that is slow ends it: what waits then goes back to the store, without an attempt
-//! counted. So with handlers that call a service, as most do, no more is claimed than handlers are free.
+//! Only as many wait as the handlers are likely to start within a few milliseconds, and only after
+//! they have shown for a while that they are that quick. One that is slow ends it: what waits then
+//! goes back to the store, without an attempt counted. So with handlers that call a service, as
+//! most do, no more is claimed than handlers are free.
 
 use super::Run;
 use super::pace::Pace;
@@ -10,7 +12,8 @@ use super::waiting::Ahead;
 use crate::processor::evidence::Restriction;
 
 impl Run {
-    /// Starts what waits while handlers are free. What may not be sent any more, or has waited too long, goes back.
+    /// Starts what waits while handlers are free. What may not be sent any more, or has waited too
+    /// long, goes back.
     pub(super) fn start_waiting(&mut self) {
         if self.waiting.len() == 0 {
             return;
@@ -20,7 +23,8 @@ impl Run {
             .next_renewal()
             .is_some_and(|at| at <= self.now())
         {
-            // Leases that are to be renewed may be over by now, as after a freeze; then they are somebody else's.
+            // Leases that are to be renewed may be over by now, as after a freeze; then they are
+            // somebody else's.
             return;
         }
         if self.evidence.is_empty() {
@@ -43,8 +47,8 @@ impl Run {
         }
     }
 
-    /// Something was refused lately: starts what there is room for. What is paused goes back, and the
-    /// rest waits.
+    /// Something was refused lately: starts what there is room for. What is paused goes back, and
+    /// the rest waits.
     fn start_those_with_room(&mut self) {
         let mut restrictions = self.restrictions();
         let mut free = self

@@ -1,4 +1,5 @@
-//! Alarms: when the run has something to do by itself, and how long it leaves a failing store alone.
+//! Alarms: when the run has something to do by itself, and how long it leaves a failing store
+//! alone.
 
 use std::time::Duration;
 

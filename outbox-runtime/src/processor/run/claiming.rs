@@ -13,8 +13,8 @@ use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
 const CLAIMS: usize = 64;
 
 impl Run {
-    /// Records what has ended and claims what may be claimed, together in as few requests to the store
-    /// as can be. `true`: there is more to do.
+    /// Records what has ended and claims what may be claimed, together in as few requests to the
+    /// store as can be. `true`: there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
         self.find_unhandled().await;
@@ -27,8 +27,8 @@ impl Run {
             if claimed == 0 && want.is_for_evidence {
                 self.nothing_else(&want);
             }
-            // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as
-            // well, or it has ended a pause.
+            // An event that no handler takes is to be recorded as given back; what has ended
+            // meanwhile, as well, or it has ended a pause.
             if claimed >= want.limit || !self.unrecorded.is_empty() || self.ended_meanwhile {
                 return Ok(true);
             }
@@ -43,7 +43,8 @@ impl Run {
         // Where there are more claims than a round makes, the next round goes on with what is due.
         let mut asked = self.wants_within(&restrictions);
         asked.append(&mut empty);
-        // What could not be claimed now is not when it is due either, but when something else happens.
+        // What could not be claimed now is not when it is due either, but when something else
+        // happens.
         let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
         let without = restrictions
             .iter()
@@ -94,7 +95,8 @@ impl Run {
         Ok(claimed)
     }
 
-    /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is recorded together.
+    /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is
+    /// recorded together.
     pub(super) async fn meanwhile<T>(&mut self, request: impl Future<Output = T>) -> T {
         tokio::pin!(request);
         loop {

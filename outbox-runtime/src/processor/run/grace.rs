@@ -1,7 +1,8 @@
 //! Grace: the time after a jump of the clock in which nothing is taken from those who may be alive.
 //!
-//! A machine that sleeps every half minute makes one jump after the other. The time in which it is awake counts on: a lease that is
-//! seen ended, and was not renewed in one lease's worth of time awake, is that of somebody who is gone.
+//! A machine that sleeps every half minute makes one jump after the other. The time in which it is
+//! awake counts on: a lease that is seen ended, and was not renewed in one lease's worth of time
+//! awake, is that of somebody who is gone.
 
 use std::time::Duration;
 
@@ -59,7 +60,8 @@ impl Grace {
         self.until.min(self.look_at)
     }
 
-    /// These leases of others have ended. Returns those that were not renewed although there was time.
+    /// These leases of others have ended. Returns those that were not renewed although there was
+    /// time.
     pub(super) fn suspect(
         &mut self,
         ended: impl Iterator<Item = Lease>,

@@ -1,7 +1,8 @@
 //! Idleness: a round that changed nothing is not repeated at once, whatever it was called for.
 //!
-//! Nothing should ever call for one. Should a store and a run disagree about what is due, or an application answer one thing now
-//! and another then, the run asks ever less often instead of spinning.
+//! Nothing should ever call for one. Should a store and a run disagree about what is due, or an
+//! application answer one thing now and another then, the run asks ever less often instead of
+//! spinning.
 
 use std::time::Duration;
 

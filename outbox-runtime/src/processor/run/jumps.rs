@@ -1,7 +1,8 @@
 //! Jumps: the clock was set while the run was at work, or the machine was suspended.
 //!
-//! Leases stand in the store as wall-clock times, for everybody to see. A run judges its own by the time that has really passed:
-//! after a jump it renews them before anything else, and takes nothing from others until they had the time to do the same.
+//! Leases stand in the store as wall-clock times, for everybody to see. A run judges its own by the
+//! time that has really passed: after a jump it renews them before anything else, and takes nothing
+//! from others until they had the time to do the same.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
@@ -15,9 +16,11 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::Rescued;
 
 impl Run {
-    /// Whether the clock was set since the last look, and by how much. What the run waits for moves along.
+    /// Whether the clock was set since the last look, and by how much. What the run waits for moves
+    /// along.
     ///
-    /// A jump that is shorter than the third of a lease by which renewals are ahead does no harm, and is none.
+    /// A jump that is shorter than the third of a lease by which renewals are ahead does no harm,
+    /// and is none.
     pub(super) fn follow_clock(&mut self) -> TimeDelta {
         let reading = Reading::of(self.shared.clock.as_ref());
         let jump = reading.jump_since(&self.reading);
@@ -82,7 +85,8 @@ impl Run {
         Ok(rescued)
     }
 
-    /// After a jump: looks whose leases have ended, and takes from those who had the time to renew them and did not.
+    /// After a jump: looks whose leases have ended, and takes from those who had the time to renew
+    /// them and did not.
     async fn rescue_from_suspects(&mut self, now: DateTime<Utc>) -> Result<Rescued, StoreError> {
         let repository = &self.shared.repository;
         let processing = OutboxStatus::Processing;
@@ -103,7 +107,8 @@ impl Run {
         self.rescue_from_others(Some(&gone)).await
     }
 
-    /// What is due although nothing could be claimed is a lease that has ended, which is left alone for a while after a jump.
+    /// What is due although nothing could be claimed is a lease that has ended, which is left alone
+    /// for a while after a jump.
     pub(super) fn when_it_may_be_taken(&self, due: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let now = self.now();
         match &self.grace {

@@ -1,7 +1,8 @@
 //! Leases: what a run holds, and when it renews it.
 //!
-//! All leases of one duration are renewed together, a third of their time after the store granted the oldest of them. A renewal
-//! that fails stays due: what counts is when one succeeded, not when one was tried.
+//! All leases of one duration are renewed together, a third of their time after the store granted
+//! the oldest of them. A renewal that fails stays due: what counts is when one succeeded, not when
+//! one was tried.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -12,7 +13,8 @@ use uuid::Uuid;
 use crate::claim::Lease;
 use crate::clock;
 
-/// The leases of attempts under way, of claimed events that wait for a handler, and of outcomes that are not recorded yet.
+/// The leases of attempts under way, of claimed events that wait for a handler, and of outcomes
+/// that are not recorded yet.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     held: HashMap<Uuid, Held>,
@@ -57,8 +59,8 @@ impl Leases {
         self.renew_by(duration, at);
     }
 
-    /// Notes a lease that the store took long to grant: somebody else may have the event where it has
-    /// ended by now, and renewing tells.
+    /// Notes a lease that the store took long to grant: somebody else may have the event where it
+    /// has ended by now, and renewing tells.
     pub(super) fn hold_granted(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         self.hold(lease, duration, now);
         if lease.expires_at <= now {
@@ -81,8 +83,8 @@ impl Leases {
         self.held.remove(event_id);
     }
 
-    /// The store did not take an outcome under this lease. Where the lease may only have ended it is
-    /// kept, and renewed at once, which tells; otherwise it is lost. Returns whether it is kept.
+    /// The store did not take an outcome under this lease. Where the lease may only have ended it
+    /// is kept, and renewed at once, which tells; otherwise it is lost. Returns whether it is kept.
     pub(super) fn keep_if_only_ended(&mut self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
         let held = self.held.remove(event_id);
         let Some(held) = held.filter(|held| held.lease.expires_at <= now) else {
@@ -153,8 +155,8 @@ impl Leases {
         self.renew_at.values().min().copied()
     }
 
-    /// Takes in what became of leases of one duration that were to be renewed. Returns the events whose
-    /// leases are lost.
+    /// Takes in what became of leases of one duration that were to be renewed. Returns the events
+    /// whose leases are lost.
     pub(super) fn renewed(
         &mut self,
         duration: Duration,

@@ -1,8 +1,8 @@
-//! The run: one loop that claims, starts handlers, records outcomes, keeps leases, and sleeps until something happens.
+//! The run: one loop that claims, starts handlers, records outcomes, keeps leases, and sleeps until
+//! something happens.
 
 use std::sync::Arc;
 
-use crate::cancel::Cancel;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, watch};
 use tracing::info;
@@ -25,6 +25,7 @@ use super::evidence::Evidence;
 use super::health::Health;
 use super::nudges::Nudges;
 use super::shared::Shared;
+use crate::cancel::Cancel;
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
@@ -33,14 +34,14 @@ use crate::repository::Revision;
 // The parts of a run, which do not know it.
 mod activity; // what has changed, and for whom
 mod alarms; // what is due when, and leaving a failing store alone
-mod grace; // after a jump nothing is taken from who may be alive
+mod grace; // after a clock jump, nothing is rescued from live processes
 mod idle; // rounds that change nothing are not repeated at once
 mod jobs; // the tasks, and what they are about
 mod leases; // what is held, and when it is renewed
 mod pace; // how quick the handlers were lately
 mod reading; // two readings of the clock tell of a jump
 mod report; // what it tells about itself
-mod turns; // nobody waits for the backlog of somebody else
+mod turns; // no starvation: a share of every claim is round-robin
 mod unhandled; // event types that no handler takes
 mod unrecorded; // outcomes that are kept until they are recorded
 mod waiting; // claimed, and not started
@@ -68,7 +69,7 @@ pub(super) struct Run {
     /// Leases to be kept: of attempts under way, and of outcomes that are not recorded yet.
     leases: Leases,
     unrecorded: Unrecorded,
-    /// Something ended while the store was asked, so that what it was asked for may not be all that can be had.
+    /// A task ended during a request to the store, so the answer may be out of date.
     ended_meanwhile: bool,
     /// Claimed, and started as soon as a handler is free.
     waiting: Waiting,
@@ -77,25 +78,27 @@ pub(super) struct Run {
     /// Which claim goes first among those that may be made.
     turn: usize,
     evidence: Evidence,
-    /// Event types that are there and that no handler takes.
+    /// Event types without a handler.
     unhandled: Unhandled,
     alarms: Alarms,
-    /// What the clock told the last time, so that a jump is noticed.
+    /// The last reading of the clock, to notice a jump.
     reading: Reading,
-    /// After a jump nobody's work is taken from him for a while.
+    /// After a clock jump, rescue nothing from live processes for a while.
     grace: Option<Grace>,
 }
 
 /// What ends a sleep.
 enum Woken {
     Ended(TaskEnd),
-    Asked(Option<Command>),
-    /// By the store, by the clock, by a nudge, or there is more to do at once: a round does whatever is due.
+    /// By a handle; `None` when the last one is gone.
+    Command(Option<Command>),
+    /// By the store, by the clock, by a nudge, or there is more to do at once: a round does
+    /// whatever is due.
     ToWork,
     Stopped,
 }
 
-/// What a run hears from its handles.
+/// Connects a run to its handles.
 pub(super) struct Wires {
     pub(super) inbox: mpsc::UnboundedReceiver<Command>,
     pub(super) nudges: Arc<Nudges>,
@@ -164,7 +167,7 @@ impl Run {
             let has_changed = self.activity.count() != before || self.alarms.has_failed();
             match self.wait(seen, is_busy, has_changed).await {
                 Woken::Ended(end) => self.on_task_end(end),
-                Woken::Asked(command) => self.handle_command(command).await,
+                Woken::Command(command) => self.handle_command(command).await,
                 Woken::ToWork | Woken::Stopped => {}
             }
         }
@@ -174,7 +177,8 @@ impl Run {
         }
     }
 
-    /// Sleeps until something happens; no query runs meanwhile. Where there is more to do, it only looks who asks for something.
+    /// Sleeps until something happens; no query runs meanwhile. With more work to do, it only
+    /// checks for commands.
     async fn wait(&mut self, seen: Revision, is_busy: bool, has_changed: bool) -> Woken {
         self.report.set_outages(self.outages());
         let listens = self.may_claim();
@@ -183,11 +187,11 @@ impl Run {
         let (is_busy, alarm) = self.activity.delayed(is_busy, alarm, has_changed, now);
         let shared = &self.shared;
         tokio::select! {
-            // Every round does all that is due, whatever it was woken by; so no branch can starve, and a run in a simulation
-            // takes the same course each time.
+            // Every round does all that is due, whatever woke it, so no branch can starve; and a
+            // simulated run takes the same course each time.
             biased;
             () = self.wires.stop.cancelled() => Woken::Stopped,
-            command = self.wires.inbox.recv() => Woken::Asked(command),
+            command = self.wires.inbox.recv() => Woken::Command(command),
             () = self.wires.nudges.nudged() => Woken::ToWork,
             () = std::future::ready(()), if is_busy => Woken::ToWork,
             Some(end) = self.jobs.next() => Woken::Ended(end),
@@ -196,7 +200,8 @@ impl Run {
         }
     }
 
-    /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one has work to do.
+    /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one
+    /// has work to do.
     async fn work(&mut self) -> Result<bool, StoreError> {
         self.handle_nudges();
         self.follow_clock();
@@ -257,7 +262,7 @@ fn is_final(error: &StoreError) -> bool {
     kind == StoreErrorKind::Closed || kind == StoreErrorKind::FileReplaced
 }
 
-/// For ever, where there is nothing to wake for.
+/// Sleeps until the alarm, or forever without one.
 async fn sleep_until(clock: &dyn Clock, alarm: Option<DateTime<Utc>>) {
     match alarm {
         Some(alarm) => clock.sleep_until(alarm).await,

@@ -55,7 +55,8 @@ impl Run {
         }
     }
 
-    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any more.
+    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any
+    /// more.
     pub(super) fn give_back_doubts(&mut self, which: impl Fn(&Facts) -> bool) {
         let judged = self.evidence.give_back(which);
         self.settle_judged(judged);
@@ -109,7 +110,8 @@ impl Run {
 
     /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
     pub(super) async fn record(&mut self) -> Result<(), StoreError> {
-        // Where a lease has only ended, it is renewed first; should it end while the store is asked, once more.
+        // Where a lease has only ended, it is renewed first; should it end while the store is
+        // asked, once more.
         for _ in 0..2 {
             if self.unrecorded.is_empty() {
                 break;

@@ -32,7 +32,8 @@ impl Run {
     pub(super) fn start(&mut self, claim: Claim, route: Route) {
         let event_id = claim.event.id;
         if !self.leases.is_in_force(&event_id, self.now()) {
-            // Somebody else may have the event, or be past it: begun now it could come out of order.
+            // Somebody else may have the event, or be past it: begun now it could come out of
+            // order.
             warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
             self.leases.release(&event_id);
             return;
@@ -83,7 +84,8 @@ impl Run {
         self.settle(claim, outcome, &RetryPolicy::default());
     }
 
-    /// Starts refreshing the credentials of the user who has needed it for longest, unless that is being done for somebody.
+    /// Starts refreshing the credentials of the user who has needed it for longest, unless that is
+    /// being done for somebody.
     pub(super) fn start_refresh(&mut self) {
         if self.evidence.is_empty() || self.jobs.is_refreshing() {
             return;

@@ -27,8 +27,8 @@ impl Run {
         recorded.map(|()| stopped)
     }
 
-    /// Waits for handlers, keeping their leases and recording their answers. What does not end in time is stopped and noted as
-    /// not attempted, still to be recorded.
+    /// Waits for handlers, keeping their leases and recording their answers. What does not end in
+    /// time is stopped and noted as not attempted, still to be recorded.
     pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
         self.hand_back_waiting(|_| true);
         self.give_back_doubts(|_| true);
@@ -36,7 +36,8 @@ impl Run {
         let _ = self.record().await;
         let under_way = self.jobs.attempts();
         let mut deadline = clock::after(self.now(), within);
-        // Whoever stops a run waits in the machine's time, which goes on where the store's clock is moved by hand.
+        // Whoever stops a run waits in the machine's time, which goes on where the store's clock is
+        // moved by hand.
         let mut patience = std::pin::pin!(clock::pause(within));
         while self.jobs.attempts() > 0 && self.now() < deadline && !self.wires.hurry.is_cancelled()
         {
@@ -80,7 +81,8 @@ impl Run {
         self.leases.next_renewal().max(self.alarms.retry_at())
     }
 
-    /// Records what is left. A passing fault of the store is waited out until the deadline, and for a little while in any case.
+    /// Records what is left. A passing fault of the store is waited out until the deadline, and for
+    /// a little while in any case.
     async fn record_until(&mut self, deadline: DateTime<Utc>) -> Result<(), StoreError> {
         let now = self.now();
         let deadline = deadline.max(clock::after(now, LAST_TRIES));
@@ -167,8 +169,9 @@ impl Run {
         }
     }
 
-    /// Stops what is under way of a user, records what became of it, and claims nothing more of them. When it returns, no handler
-    /// runs for the user, and nobody refreshes the user's credentials.
+    /// Stops what is under way of a user, records what became of it, and claims nothing more of
+    /// them. When it returns, no handler runs for the user, and nobody refreshes the user's
+    /// credentials.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
         self.evidence.credentials.signed_out(user_id.clone());
         self.hand_back_waiting(|waiting| waiting.claim.event.user_id == user_id);

@@ -12,7 +12,8 @@ use crate::clock;
 use crate::error::StoreError;
 
 impl Run {
-    /// Renews leases when a third of their time is over, all of one duration together. What fails is due again at once.
+    /// Renews leases when a third of their time is over, all of one duration together. What fails
+    /// is due again at once.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
         for renewal in self.leases.due(self.now()) {
             let Renewal {
@@ -49,7 +50,8 @@ impl Run {
         }
     }
 
-    /// Somebody else has the event, or is past it: the handler is stopped where it is, and an outcome is not recorded.
+    /// Somebody else has the event, or is past it: the handler is stopped where it is, and an
+    /// outcome is not recorded.
     fn lose(&mut self, event_id: Uuid) {
         self.waiting.lose(event_id);
         self.evidence.lost(event_id);

@@ -8,14 +8,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use chrono::{DateTime, Utc};
 
 use self::state::State;
-use super::rules;
-use super::signal::Signal;
+use super::kit::Signal;
 use crate::clock::{Clock, SystemClock};
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
+mod claiming; // which events a claim takes
+mod editing; // changes by hand
+mod folding; // ids that are known, and what folds
 mod lanes; // which events wait for each other
+mod leases; // leases, and what is reported under them
 mod ready; // what may be claimed
 mod repository; // the contract
 mod state; // the rows, and the queues that they stand in
@@ -83,7 +86,7 @@ impl MemoryStore {
     /// `Suspended`, until the store is resumed.
     fn awake(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.shared.suspended.load(Ordering::SeqCst) {
-            return Err(rules::suspended(operation));
+            return Err(StoreError::suspended(operation));
         }
         Ok(())
     }
@@ -178,7 +181,7 @@ impl fmt::Debug for MemoryStore {
 }
 
 /// Done at once; awaiting it is a formality that lets a store be exchanged for another.
-impl EventSink for &MemoryStore {
+impl EventSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Enqueued, EnqueueError>>;
 
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
@@ -187,7 +190,7 @@ impl EventSink for &MemoryStore {
 }
 
 /// Done at once, too.
-impl BatchSink for &MemoryStore {
+impl BatchSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Vec<Enqueued>, EnqueueError>>;
 
     fn enqueue_all(

@@ -4,18 +4,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use crate::event::OutboxEvent;
-use crate::store::rules::{ClaimOrder, claim_order};
+use crate::store::kit::{ClaimKey, claim_key};
 
 /// The same events twice: what the SQLite store has as two indices.
 #[derive(Default, Clone)]
 pub(super) struct Ready {
-    in_order: BTreeSet<ClaimOrder>,
-    by_user: BTreeMap<String, BTreeSet<ClaimOrder>>,
+    in_order: BTreeSet<ClaimKey>,
+    by_user: BTreeMap<String, BTreeSet<ClaimKey>>,
 }
 
 impl Ready {
     pub(super) fn insert(&mut self, event: &OutboxEvent) {
-        let place = claim_order(event);
+        let place = claim_key(event);
         self.in_order.insert(place);
         match self.by_user.get_mut(&event.user_id) {
             Some(of_user) => of_user.insert(place),
@@ -28,7 +28,7 @@ impl Ready {
     }
 
     pub(super) fn remove(&mut self, event: &OutboxEvent) {
-        let place = claim_order(event);
+        let place = claim_key(event);
         if !self.in_order.remove(&place) {
             return;
         }
@@ -41,7 +41,7 @@ impl Ready {
     }
 
     pub(super) fn contains(&self, event: &OutboxEvent) -> bool {
-        self.in_order.contains(&claim_order(event))
+        self.in_order.contains(&claim_key(event))
     }
 
     /// The seq of each, in claim order.

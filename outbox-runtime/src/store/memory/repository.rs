@@ -1,6 +1,5 @@
 //! The store in memory as an [`OutboxRepository`].
 
-use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,7 +8,6 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::state::State;
 use super::{MemoryStore, is_of};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
@@ -17,11 +15,11 @@ use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
-use crate::outcome::{Cause, Disposition, Outcome, Settled, Settlement};
+use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::rules::{Load, claim_order, handler_has_some, new_owner};
+use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit};
 
 #[async_trait]
 impl OutboxRepository for MemoryStore {
@@ -41,7 +39,7 @@ impl OutboxRepository for MemoryStore {
         let mut events = self.list(None, |event| {
             event.should_process() && is_of(event, user_id)
         });
-        events.sort_by_key(claim_order);
+        events.sort_by_key(claim_key);
         events.truncate(limit.unwrap_or(usize::MAX));
         Ok(events)
     }
@@ -90,7 +88,7 @@ impl OutboxRepository for MemoryStore {
         let Some(stored) = stored else {
             return Err(StoreError::not_found("update_event", event.id));
         };
-        if let Some(why) = stored.refuses_edit(event) {
+        if let Some(why) = refused_edit(stored, event) {
             return Err(StoreError::new(
                 StoreErrorKind::Conflict,
                 "update_event",
@@ -114,7 +112,7 @@ impl OutboxRepository for MemoryStore {
         let Some(event) = state.by_id.get(&id).and_then(|seq| state.rows.get(seq)) else {
             return Err(StoreError::not_found(OPERATION, id));
         };
-        let refused = StoreError::not_claimable(OPERATION, event);
+        let refused = not_claimable(OPERATION, event);
         if !state.ready.contains(event) {
             return Err(refused);
         }
@@ -156,24 +154,7 @@ impl OutboxRepository for MemoryStore {
     async fn reset_for_retry(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         self.awake("reset_for_retry")?;
         let now = self.now();
-        let state = &mut *self.state();
-        let mut count = 0;
-        for id in ids {
-            let Some(seq) = state.by_id.get(id).copied() else {
-                continue;
-            };
-            let reset = state.transit(seq, Cause::Reset, now, |event| {
-                event.next_attempt_at = now;
-                event.error_message = None;
-                event.dead_reason = None;
-                event.deferrals = 0;
-                event.deferred_since = None;
-                event.last_refusal = None;
-                event.crashes = 0;
-                event.snoozes = 0;
-            });
-            count += u64::from(reset.is_some());
-        }
+        let count = self.state().reset(ids, now);
         self.shared.signal.raise();
         Ok(count)
     }
@@ -182,43 +163,15 @@ impl OutboxRepository for MemoryStore {
         self.awake("reassign_user")?;
         new_owner(to)?;
         let now = self.now();
-        let state = &mut *self.state();
-        let mut seqs = Vec::new();
-        for event in state.rows.values().filter(|event| event.user_id == from) {
-            if event.status == OutboxStatus::Processing {
-                return Err(handler_has_some(from));
-            }
-            seqs.push(event.seq);
-        }
-        for seq in &seqs {
-            state.give_to(*seq, to, now);
-        }
-        state.told_becomes(from, to);
-        if let Some(cleaned_up) = state.cleaned_up.remove(from) {
-            *state.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
-        }
+        let count = self.state().reassign(from, to, now)?;
         self.shared.signal.raise();
-        Ok(seqs.len() as u64)
+        Ok(count)
     }
 
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
         self.awake("delete_completed_events")?;
         let now = self.now();
-        let state = &mut *self.state();
-        let is_old = |event: &&OutboxEvent| {
-            event.status == OutboxStatus::Completed
-                && event.completed_at.is_some_and(|at| at < older_than)
-        };
-        let old = state.rows.values().filter(is_old);
-        let old: Vec<_> = old
-            .map(|event| (event.seq, event.user_id.clone()))
-            .collect();
-        let count = old.len() as u64;
-        for (seq, user_id) in old {
-            state.remove(seq, now);
-            *state.cleaned_up.entry(user_id).or_default() += 1;
-        }
-        Ok(count)
+        Ok(self.state().clean_up(older_than, now))
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {
@@ -234,20 +187,9 @@ impl OutboxRepository for MemoryStore {
     async fn delete_seen(&self, seen: &[OutboxEvent], unit: DeleteUnit) -> Result<u64, StoreError> {
         self.awake("delete_seen")?;
         let now = self.now();
-        let state = &mut *self.state();
-        let by_seq: HashMap<i64, &OutboxEvent> =
-            seen.iter().map(|event| (event.seq, event)).collect();
-        let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
-        let goes = |event: &&OutboxEvent| {
-            let is_alone = unit == DeleteUnit::Event || !event.is_open();
-            state.is_as_seen(event) && (is_alone || state.open_in_lane_of(event).all(was_seen))
-        };
-        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
-        for seq in &seqs {
-            state.remove(*seq, now);
-        }
+        let count = self.state().delete_seen(seen, unit, now);
         self.shared.signal.raise();
-        Ok(seqs.len() as u64)
+        Ok(count)
     }
 
     async fn delete_events_for_entities(
@@ -336,32 +278,7 @@ impl OutboxRepository for MemoryStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         self.awake("claim")?;
         let now = self.now();
-        let state = &mut *self.state();
-        state.promote(now);
-        let mut load = Load::new();
-        let mut claims: Vec<Claim> = Vec::new();
-        let mut take = |state: &mut State, seqs: Vec<i64>| {
-            let taken = seqs.into_iter().filter_map(|seq| {
-                let lease = request.lease_for(&state.rows.get(&seq)?.event_type);
-                state.take(seq, now, lease)
-            });
-            claims.extend(taken);
-            request.limit() - claims.len()
-        };
-        let mut left = request.limit();
-        for part in request.parts() {
-            let turns = part.turns().min(left);
-            load.keep_for_turns(&part);
-            let seqs = state.choose_in_order(&part, left - turns, &mut load);
-            left = take(state, seqs);
-            load.turns_begin();
-            let firsts = state.first_of_each(&part);
-            let seqs = state.choose(&part, firsts, left.min(turns), &mut load);
-            left = take(state, seqs);
-            let seqs = state.choose_in_order(&part, left, &mut load);
-            left = take(state, seqs);
-        }
-        Ok(claims)
+        Ok(self.state().claim(request, now))
     }
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {

@@ -14,7 +14,7 @@ use super::threads::{self, Opened};
 use super::{Shared, SqliteStore, State};
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::signal::Signal;
+use crate::store::kit::Signal;
 
 /// How far a commit reaches before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]

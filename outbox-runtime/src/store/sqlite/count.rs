@@ -6,9 +6,11 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, named_params};
 
 use super::query::stale_before;
-use super::tally::{self, Class};
+use super::row::count_of;
+use super::tally;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
+use crate::store::kit::Class;
 
 /// The counts of undelivered events of a user, from those of all.
 macro_rules! count_open {
@@ -191,7 +193,7 @@ impl Asked<'_> {
         while let Some(row) = rows.next()? {
             found.processing += 1;
             if let Some(block) = blocks.of.get_mut(&tally::block_of(row.get(0)?)) {
-                match Class::of(OutboxStatus::Processing, row.get::<_, i64>(1)?) {
+                match Class::of(OutboxStatus::Processing, count_of(row.get(1)?)) {
                     Class::Fresh => block.fresh -= 1,
                     _ => block.retrying -= 1,
                 }

@@ -9,11 +9,13 @@ use uuid::Uuid;
 
 use super::insert::fetch;
 use super::lane::{Lane, lane_columns};
-use super::tally::{self, Class};
+use super::tally;
 use super::told;
 use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
+use crate::outcome::{Cause, Standing};
 use crate::repository::DeleteUnit;
+use crate::store::kit::{Class, refused_edit, status_after};
 
 /// What became of an edit.
 pub(super) enum Edited {
@@ -32,7 +34,7 @@ pub(super) fn update(
     let Some(stored) = fetch(conn, event.id)? else {
         return Ok(Edited::NotFound);
     };
-    if let Some(refusal) = stored.refuses_edit(event) {
+    if let Some(refusal) = refused_edit(&stored, event) {
         return Ok(Edited::Refused(refusal));
     }
     conn.prepare_cached(
@@ -84,7 +86,9 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
             .optional()?;
         if reset.is_some() {
             let before = Class::of(event.status, event.attempt_count);
-            tally::note(conn, event.seq, before, Class::Fresh)?;
+            let after = status_after(Standing::of(&event), Cause::Reset)
+                .map_or(before, |status| Class::of(status, 0));
+            tally::note(conn, event.seq, before, after)?;
             count += 1;
         }
     }

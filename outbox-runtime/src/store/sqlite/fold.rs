@@ -8,11 +8,12 @@ use uuid::Uuid;
 use super::lane::Lane;
 use super::row::{entity_value, read, select_events};
 use super::savepoint::in_savepoint;
-use super::tally::{self, Class};
+use super::tally;
 use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
+use crate::store::kit::Class;
 
 /// Folds `event` into the newest of its lane, if that may be. `None`: nothing was written.
 pub(super) fn fold(

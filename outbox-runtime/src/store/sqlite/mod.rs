@@ -1,11 +1,8 @@
 //! The SQLite store: one thread that writes, one that reads, and whatever connections the application has.
 
 use std::fmt;
-use std::future::Future;
 use std::path::Path;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
 use std::thread::JoinHandle;
 
 use rusqlite::Savepoint;
@@ -13,13 +10,14 @@ use rusqlite::Savepoint;
 use self::builder::Settings;
 use self::threads::Connections;
 use self::watch::Watch;
-use super::rules;
-use super::signal::Signal;
+use super::kit::Signal;
 use crate::clock::Clock;
-use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
+use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{BoxError, EnqueueError, StoreError, TransactionError};
 
 mod builder;
+mod bury;
+mod claiming;
 mod connect;
 mod count;
 mod counter;
@@ -32,17 +30,20 @@ mod identity;
 mod inbox;
 mod insert;
 mod lane;
+mod leases;
 mod own_thread;
 mod processes;
 mod query;
-mod queue;
 mod reader;
 mod repository;
 mod restore;
 mod row;
 mod savepoint;
 mod schema;
+mod settling;
 mod sinks;
+mod statement;
+mod taking;
 mod tally;
 mod temporary;
 mod threads;
@@ -54,8 +55,9 @@ mod writer;
 
 pub use self::builder::{Durability, SqliteStoreBuilder};
 pub use self::counter::StatementCounter;
-pub use self::insert::SqlValue;
 pub use self::processes::{ProcessState, StoreProcess};
+pub use self::sinks::EnqueueFuture;
+pub use self::statement::{SqlValue, SqliteInsert};
 
 /// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
 /// its event are written in one transaction.
@@ -275,7 +277,7 @@ impl SqliteStore {
     fn connections(&self, operation: &'static str) -> Result<Connections, StoreError> {
         match &*lock(&self.shared.state) {
             State::Open(connections) => Ok(connections.clone()),
-            State::Suspended => Err(rules::suspended(operation)),
+            State::Suspended => Err(StoreError::suspended(operation)),
             State::Closed => Err(fault::closed(operation)),
         }
     }
@@ -361,54 +363,6 @@ impl fmt::Debug for SqliteStore {
         f.debug_struct("SqliteStore")
             .field("path", &self.shared.path)
             .finish_non_exhaustive()
-    }
-}
-
-/// Resolves once the event is committed, in a transaction of its own that is grouped with others.
-impl EventSink for &SqliteStore {
-    type Output = EnqueueFuture;
-
-    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-        EnqueueFuture(Box::pin(self.clone().enqueue(event)))
-    }
-}
-
-/// Resolves once all of the events are committed, in one transaction that may hold others too.
-impl BatchSink for &SqliteStore {
-    type Output = EnqueueFuture<Vec<Enqueued>>;
-
-    fn enqueue_all(
-        self,
-        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
-    ) -> Self::Output {
-        let events = events.enumerate();
-        let events = events.map(|(index, event)| event.map_err(|error| error.at(index)));
-        let events: Result<Vec<NewEvent>, EnqueueError> = events.collect();
-        EnqueueFuture(Box::pin(self.clone().enqueue_all(events)))
-    }
-}
-
-/// What enqueueing on a store returns.
-///
-/// # Cancel safety
-///
-/// Once polled, the event may be written although the future is dropped. Enqueueing it again under the same id is harmless.
-#[must_use = "nothing is enqueued until the future is awaited"]
-pub struct EnqueueFuture<T = Enqueued>(
-    Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send>>,
-);
-
-impl<T> Future for EnqueueFuture<T> {
-    type Output = Result<T, EnqueueError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.as_mut().poll(cx)
-    }
-}
-
-impl<T> fmt::Debug for EnqueueFuture<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("EnqueueFuture").finish_non_exhaustive()
     }
 }
 

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, count, edit, insert, processes, query, queue};
+use super::{
+    SqliteStore, State, claiming, count, edit, insert, leases, processes, query, settling,
+};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -22,7 +24,7 @@ use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::repository::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::rules::{handler_has_some, new_owner};
+use crate::store::kit::{handler_has_some, new_owner, not_claimable};
 
 /// At most how many finished events one transaction deletes, so that nobody waits long for the writer.
 const DELETED_AT_ONCE: i64 = 1_000;
@@ -146,7 +148,7 @@ impl OutboxRepository for SqliteStore {
         const OPERATION: &str = "mark_as_processing";
         let claimed = self
             .write(OPERATION, move |conn, now, _| {
-                Ok(match queue::claim_one(conn, now, id, lease)? {
+                Ok(match claiming::claim_one(conn, now, id, lease)? {
                     Some(claim) => {
                         processes::register(conn, now, std::slice::from_ref(&claim))?;
                         Ok(claim)
@@ -157,7 +159,7 @@ impl OutboxRepository for SqliteStore {
             .await?;
         claimed.map_err(|event| match event {
             None => StoreError::not_found(OPERATION, id),
-            Some(event) => StoreError::not_claimable(OPERATION, &event),
+            Some(event) => not_claimable(OPERATION, &event),
         })
     }
 
@@ -167,7 +169,7 @@ impl OutboxRepository for SqliteStore {
             disposition: Disposition::Complete,
         };
         self.write("mark_as_completed", move |conn, now, effects| {
-            queue::settle(conn, now, &settlement, &mut effects.wakes)
+            settling::settle(conn, now, &settlement, &mut effects.wakes)
         })
         .await
     }
@@ -184,7 +186,7 @@ impl OutboxRepository for SqliteStore {
                 not_before: None,
             };
             let settlement = failed.settle(&Claim { event, lease }, &RetryPolicy::default(), now);
-            queue::settle(conn, now, &settlement, &mut effects.wakes)
+            settling::settle(conn, now, &settlement, &mut effects.wakes)
         })
         .await
     }
@@ -334,7 +336,7 @@ impl OutboxRepository for SqliteStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         let request = request.clone();
         self.write("claim", move |conn, now, _| {
-            let claims = queue::claim(conn, now, &request)?;
+            let claims = claiming::claim(conn, now, &request)?;
             processes::register(conn, now, &claims)?;
             Ok(claims)
         })
@@ -343,7 +345,7 @@ impl OutboxRepository for SqliteStore {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         self.write("settle", move |conn, now, effects| {
-            queue::settle_all(conn, now, &settlements, &mut effects.wakes)
+            settling::settle_all(conn, now, &settlements, &mut effects.wakes)
         })
         .await
     }
@@ -356,8 +358,8 @@ impl OutboxRepository for SqliteStore {
         let request = request.clone();
         let both = self
             .write("settle and claim", move |conn, now, effects| {
-                let settled = queue::settle_all(conn, now, &settlements, &mut effects.wakes)?;
-                let claims = queue::claim(conn, now, &request)?;
+                let settled = settling::settle_all(conn, now, &settlements, &mut effects.wakes)?;
+                let claims = claiming::claim(conn, now, &request)?;
                 processes::register(conn, now, &claims)?;
                 Ok((settled, claims))
             })
@@ -383,7 +385,7 @@ impl OutboxRepository for SqliteStore {
         self.write("extend", move |conn, now, _| {
             leases
                 .iter()
-                .map(|held| queue::extend(conn, now, held, lease))
+                .map(|held| leases::extend(conn, now, held, lease))
                 .collect()
         })
         .await
@@ -407,14 +409,14 @@ impl OutboxRepository for SqliteStore {
                 if lease.expires_at > now {
                     return Ok(Some(*lease));
                 }
-                queue::extend(conn, now, lease, *duration)
+                leases::extend(conn, now, lease, *duration)
             });
             let renewed = renewed.collect::<rusqlite::Result<_>>()?;
             let rescued = match &only {
-                Some(only) => queue::rescue_only(conn, now, only)?,
+                Some(only) => leases::rescue_only(conn, now, only)?,
                 None => {
                     processes::end_leases_of_the_dead(conn, now, alone)?;
-                    queue::rescue(conn, now)?
+                    leases::rescue(conn, now)?
                 }
             };
             effects.wakes |= rescued != Rescued::default();
@@ -425,7 +427,7 @@ impl OutboxRepository for SqliteStore {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         let request = request.clone();
-        self.read("next_due", move |conn| queue::next_due(conn, &request))
+        self.read("next_due", move |conn| claiming::next_due(conn, &request))
             .await
     }
 

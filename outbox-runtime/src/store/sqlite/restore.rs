@@ -11,6 +11,7 @@ use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
 use super::lane::{lane_condition, waits_in_entity};
+use super::statement::insert_values;
 use super::told;
 use crate::enqueue::NewEvent;
 use crate::entity::Order;
@@ -134,7 +135,7 @@ fn insert(
         row.status != OutboxStatus::Processing,
         "nobody holds it here"
     );
-    let values = event.values(row.created_at, row.next_attempt_at);
+    let values = insert_values(event, row.created_at, row.next_attempt_at);
     let values = values.map(ToSqlOutput::Borrowed).into_iter().chain(state);
     let written = conn
         .prepare_cached(sql)?

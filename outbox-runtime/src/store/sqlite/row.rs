@@ -9,7 +9,7 @@ use crate::claim::ClaimRequest;
 use crate::entity::EntityId;
 use crate::event::{OutboxEvent, OutboxStatus, Refusal};
 use crate::metadata::RawMetadata;
-use crate::store::rules::Load;
+use crate::store::kit::Load;
 
 /// The columns of an event, in the order in which [`read`] takes them.
 macro_rules! columns {
@@ -131,6 +131,19 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
     })
 }
 
+/// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.
+macro_rules! one_more {
+    ($count:literal) => {
+        concat!("min(max(ifnull(", $count, ", 0), 0), 4294967294) + 1")
+    };
+}
+pub(super) use one_more;
+
+/// A count as it is in a row, where it may be any number.
+pub(super) fn count_of(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
 /// What is wrong with bytes where there should be a text.
 const NOT_UTF_8: &str = "it is not UTF-8";
 
@@ -228,8 +241,7 @@ impl<'r> Columns<'r, '_> {
 
     /// A count that nothing of the event itself depends on: whatever is in there, the event can be delivered.
     fn count(&mut self) -> rusqlite::Result<u32> {
-        let count = self.value()?.as_i64().unwrap_or(0).max(0);
-        Ok(u32::try_from(count).unwrap_or(u32::MAX))
+        Ok(count_of(self.value()?.as_i64().unwrap_or(0)))
     }
 
     /// The same for a time.

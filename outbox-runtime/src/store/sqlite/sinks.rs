@@ -1,13 +1,67 @@
-//! Enqueueing on connections that the caller opened, inside whatever transaction is open there.
+//! Enqueueing: on the store, and on connections that the caller opened, inside whatever transaction is open there.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use rusqlite::{Connection, Savepoint, Transaction};
 
+use super::SqliteStore;
 use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
 use super::savepoint::in_savepoint;
 use super::watch::Surroundings;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::EnqueueError;
+
+/// Resolves once the event is committed, in a transaction of its own that is grouped with others.
+impl EventSink<SqliteStore> for &SqliteStore {
+    type Output = EnqueueFuture;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        EnqueueFuture(Box::pin(self.clone().enqueue(event)))
+    }
+}
+
+/// Resolves once all of the events are committed, in one transaction that may hold others too.
+impl BatchSink<SqliteStore> for &SqliteStore {
+    type Output = EnqueueFuture<Vec<Enqueued>>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        let events = events.enumerate();
+        let events = events.map(|(index, event)| event.map_err(|error| error.at(index)));
+        let events: Result<Vec<NewEvent>, EnqueueError> = events.collect();
+        EnqueueFuture(Box::pin(self.clone().enqueue_all(events)))
+    }
+}
+
+/// What enqueueing on a store returns.
+///
+/// # Cancel safety
+///
+/// Once polled, the event may be written although the future is dropped. Enqueueing it again under the same id is harmless.
+#[must_use = "nothing is enqueued until the future is awaited"]
+pub struct EnqueueFuture<T = Enqueued>(
+    Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send>>,
+);
+
+impl<T> Future for EnqueueFuture<T> {
+    type Output = Result<T, EnqueueError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.as_mut().poll(cx)
+    }
+}
+
+impl<T> fmt::Debug for EnqueueFuture<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EnqueueFuture").finish_non_exhaustive()
+    }
+}
 
 /// Enqueues one event, and tells the stores on that file to look out for the commit.
 fn insert_for_caller(
@@ -60,7 +114,7 @@ impl Open {
 macro_rules! sinks {
     ($($sink:ty: $of_one:literal, $of_many:literal;)+) => {$(
         #[doc = $of_one]
-        impl EventSink for &$sink {
+        impl EventSink<SqliteStore> for &$sink {
             type Output = Result<Enqueued, EnqueueError>;
 
             fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
@@ -69,7 +123,7 @@ macro_rules! sinks {
         }
 
         #[doc = $of_many]
-        impl BatchSink for &$sink {
+        impl BatchSink<SqliteStore> for &$sink {
             type Output = Result<Vec<Enqueued>, EnqueueError>;
 
             fn enqueue_all(

@@ -16,39 +16,88 @@ use std::collections::BTreeMap;
 
 use rusqlite::{Connection, params};
 
-use crate::event::OutboxStatus;
+use crate::store::kit::Class;
 
 /// How many bits of a `seq` tell rows of a block apart.
-const BITS: u32 = 10;
+macro_rules! bits {
+    () => {
+        10
+    };
+}
+pub(super) use bits;
+
+const BITS: u32 = bits!();
+
+/// The block of a `seq`, in SQL: [`block_of`].
+macro_rules! block {
+    ($seq:literal) => {
+        concat!($seq, " >> ", $crate::store::sqlite::tally::bits!())
+    };
+}
+pub(super) use block;
+
+/// Whether a row is of a class, in SQL: [`Class::of`]. The row is named with the dot behind it.
+macro_rules! is_class {
+    (Fresh, $row:literal) => {
+        concat!(
+            $row,
+            "status = 'pending' OR (",
+            $row,
+            "status = 'processing' AND ",
+            $row,
+            "attempt_count < 2)"
+        )
+    };
+    (Retrying, $row:literal) => {
+        concat!(
+            $row,
+            "status = 'failed' OR (",
+            $row,
+            "status = 'processing' AND ",
+            $row,
+            "attempt_count > 1)"
+        )
+    };
+    (Completed, $row:literal) => {
+        concat!($row, "status = 'completed'")
+    };
+    (Dead, $row:literal) => {
+        concat!($row, "status = 'dead'")
+    };
+}
+pub(super) use is_class;
+
+/// Takes the row `old` out of the counts of its block, and the counts back of blocks that a new row could come into: for the
+/// trigger on deletes.
+macro_rules! forget_deleted {
+    () => {
+        concat!(
+            "UPDATE outbox_tally
+    SET fresh = fresh - (",
+            $crate::store::sqlite::tally::is_class!(Fresh, "old."),
+            "),
+        retrying = retrying - (",
+            $crate::store::sqlite::tally::is_class!(Retrying, "old."),
+            "),
+        completed = completed - (",
+            $crate::store::sqlite::tally::is_class!(Completed, "old."),
+            "),
+        dead = dead - (",
+            $crate::store::sqlite::tally::is_class!(Dead, "old."),
+            ")
+    WHERE block = ",
+            $crate::store::sqlite::tally::block!("old.seq"),
+            ";
+    DELETE FROM outbox_tally WHERE block >= (SELECT ",
+            $crate::store::sqlite::tally::block!("coalesce(max(seq), 0)"),
+            " FROM outbox_events);"
+        )
+    };
+}
+pub(super) use forget_deleted;
 
 /// At most how many blocks are counted in one transaction, so that nobody waits long for the writer: a few milliseconds.
 const COUNTED_AT_ONCE: usize = 8;
-
-/// What a block tells apart: to claim an event does not change it, which saves every claim a write. Who has an event in
-/// hand now is read from the index of leases, as they are few.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Class {
-    /// Pending, or with a handler for the first time.
-    Fresh,
-    /// Failed, or with a handler once more.
-    Retrying,
-    Completed,
-    Dead,
-}
-
-impl Class {
-    const COUNT: usize = 4;
-
-    pub(super) fn of(status: OutboxStatus, attempts: impl Into<i64>) -> Self {
-        match status {
-            OutboxStatus::Pending => Self::Fresh,
-            OutboxStatus::Processing if attempts.into() < 2 => Self::Fresh,
-            OutboxStatus::Processing | OutboxStatus::Failed => Self::Retrying,
-            OutboxStatus::Completed => Self::Completed,
-            OutboxStatus::Dead => Self::Dead,
-        }
-    }
-}
 
 /// Rows that changed their class, gathered so that a block is written once.
 ///
@@ -125,17 +174,22 @@ pub(super) fn next_block(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(block.filter(|block| highest.is_some_and(|highest| *block < block_of(highest))))
 }
 
-/// [`Class::of`] as SQL. Looks at as little of each row as tells its class: what most rows do not have is only counted.
-const COUNT_BLOCK: &str = "
+/// Looks at as little of each row as tells its class: what most rows do not have is only counted. That `completed_at` and
+/// `dead_reason` tell completed and dead rows is a constraint of the table.
+const COUNT_BLOCK: &str = concat!(
+    "
 INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
 SELECT ?1, total - retrying - completed - dead, retrying, completed, dead, oldest, newest, CASE others WHEN 0 THEN one END
 FROM (SELECT count(*) AS total,
-        sum(status = 'failed' OR (status = 'processing' AND attempt_count > 1)) AS retrying,
+        sum(",
+    is_class!(Retrying, ""),
+    ") AS retrying,
         count(completed_at) AS completed, count(dead_reason) AS dead,
         min(created_at) AS oldest, max(created_at) AS newest, sum(user_id <> one) AS others, one
     FROM outbox_events NOT INDEXED,
         (SELECT user_id AS one FROM outbox_events WHERE seq >= ?2 ORDER BY seq LIMIT 1)
-    WHERE seq >= ?2 AND seq < ?3)";
+    WHERE seq >= ?2 AND seq < ?3)"
+);
 
 /// Counts some blocks, in the transaction that is open. `true`: there are more.
 pub(super) fn count_blocks(conn: &Connection) -> rusqlite::Result<bool> {

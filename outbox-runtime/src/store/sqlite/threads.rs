@@ -16,7 +16,7 @@ use super::writer::{Writer, WriterThread};
 use super::{connect, counter, fault};
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::signal::Signal;
+use crate::store::kit::Signal;
 
 /// Handles on the threads that the store's two connections live on. They end when the last handle is gone, or when they are told to.
 #[derive(Clone)]

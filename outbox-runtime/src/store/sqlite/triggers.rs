@@ -10,6 +10,7 @@
 //!   lane. What ends while it is leased is handed on by who settles it.
 
 use super::elders::{has_kin, row_has_elders};
+use super::tally::forget_deleted;
 use super::told::{told_entity, told_user};
 
 /// What a change of the queue begins with: who goes may have to wait for its time, and becomes
@@ -90,13 +91,9 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     told_entity!("old.entity_id"),
     "
     WHERE old.status <> 'pending' OR old.last_attempt_at IS NOT NULL OR old.attempt_count > 0;
-    UPDATE outbox_tally
-    SET fresh = fresh - (old.status = 'pending' OR (old.status = 'processing' AND old.attempt_count < 2)),
-        retrying = retrying - (old.status = 'failed' OR (old.status = 'processing' AND old.attempt_count > 1)),
-        completed = completed - (old.status = 'completed'),
-        dead = dead - (old.status = 'dead')
-    WHERE block = old.seq >> 10;
-    DELETE FROM outbox_tally WHERE block >= (SELECT coalesce(max(seq), 0) >> 10 FROM outbox_events);
+    ",
+    forget_deleted!(),
+    "
 END;
 
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, ToSql, params_from_iter};
 use super::filter::Filter;
 use super::row::{ReadRow, USER_COLUMN, claimed_columns, read};
 use crate::claim::ClaimRequest;
-use crate::store::rules::Load;
+use crate::store::kit::Load;
 
 /// The first matching event of each user, beginning where the request says and going around, for as many as there are places.
 pub(super) fn first_of_each(

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use super::identity::{Identity, wal_of};
 use super::{lock, own_thread};
 use crate::clock::{self, Clock, SystemClock};
-use crate::store::signal::Signal;
+use crate::store::kit::Signal;
 
 /// How often the file is looked at when nobody said that a commit is coming.
 const SLOW: Duration = Duration::from_millis(500);

@@ -12,7 +12,7 @@ use super::{Mutex, Revision};
 /// Counts commits that made work claimable. A count cannot be missed, as a notification could: whoever looks at it
 /// later still sees that it has moved.
 #[derive(Debug)]
-pub(super) struct Signal(Mutex<State>);
+pub struct Signal(Mutex<State>);
 
 #[derive(Debug)]
 struct State {
@@ -20,15 +20,24 @@ struct State {
     waiting: Vec<Waker>,
 }
 
+impl Default for Signal {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Signal {
-    pub(super) fn new() -> Self {
+    /// Nothing was committed yet.
+    #[must_use]
+    pub fn new() -> Self {
         Self(Mutex::new(State {
             count: 0,
             waiting: Vec::new(),
         }))
     }
 
-    pub(super) fn raise(&self) {
+    /// Counts a commit, and wakes whoever waits for one.
+    pub fn raise(&self) {
         let waiting = self.with(|state| {
             state.count = state.count.wrapping_add(1);
             std::mem::take(&mut state.waiting)
@@ -37,12 +46,14 @@ impl Signal {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn revision(&self) -> Revision {
+    /// The count now.
+    #[must_use]
+    pub fn revision(&self) -> Revision {
         Revision::new(self.with(|state| state.count))
     }
 
     /// Resolves once the count differs from `seen`.
-    pub(super) async fn changed(&self, seen: Revision) -> Revision {
+    pub async fn changed(&self, seen: Revision) -> Revision {
         poll_fn(|cx| {
             self.with(|state| {
                 if state.count != seen.count() {

@@ -1,113 +1,14 @@
-//! Statistics and explanations: what is in the outbox, and why an entity is not delivered yet.
+//! Why an entity is not delivered yet.
 
 use std::fmt;
 
 use chrono::{DateTime, Utc};
-use serde::Serialize;
 use uuid::Uuid;
 
 use crate::claim::LeaseToken;
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::outage::Outage;
-
-/// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
-///
-/// # Examples
-///
-/// ```
-/// use outbox_runtime::{MemoryStore, OutboxRepository};
-///
-/// # #[tokio::main(flavor = "current_thread")]
-/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let statistics = MemoryStore::new().statistics(None).await?;
-/// assert_eq!(statistics.success_rate(), 100.0);
-/// assert!(!statistics.has_issues());
-/// println!("{statistics}");
-/// # Ok(())
-/// # }
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
-#[serde(rename_all = "camelCase")]
-#[non_exhaustive]
-pub struct OutboxStatistics {
-    /// All events that the store still has.
-    pub total_events: u64,
-    /// Waiting for their first attempt.
-    pub pending_count: u64,
-    /// With a handler now.
-    pub processing_count: u64,
-    /// Delivered, and not cleaned up yet.
-    pub completed_count: u64,
-    /// Failed, and to be tried again.
-    pub failed_count: u64,
-    /// Given up.
-    pub dead_count: u64,
-    /// Completed since the outbox exists: those that the store still has, and those that clean-up deleted.
-    pub completed_total: u64,
-    /// Pending for more than 300 seconds.
-    pub stale_count: u64,
-    /// Undelivered, and refused at least once while others got through: [`OutboxEvent::deferrals`].
-    pub deferred: u64,
-    /// Undelivered, and put off by a handler at least ten times: [`OutboxEvent::snoozes`].
-    pub snoozed_often: u64,
-    /// When the oldest pending event was enqueued.
-    pub oldest_pending_date: Option<DateTime<Utc>>,
-    /// When the newest completed event was delivered.
-    pub newest_completed_date: Option<DateTime<Utc>>,
-}
-
-/// With more pending events than this an outbox [has issues](OutboxStatistics::has_issues).
-const MANY_PENDING: u64 = 20;
-
-impl OutboxStatistics {
-    /// Completed events as a percentage of all; 100 where there are none.
-    #[must_use]
-    pub fn success_rate(&self) -> f64 {
-        if self.total_events == 0 {
-            100.0
-        } else {
-            self.completed_count as f64 / self.total_events as f64 * 100.0
-        }
-    }
-
-    /// Whether somebody should have a look: something failed, is dead or stale, or more than 20 events are pending.
-    #[must_use]
-    pub fn has_issues(&self) -> bool {
-        self.failed_count > 0
-            || self.dead_count > 0
-            || self.stale_count > 0
-            || self.pending_count > MANY_PENDING
-    }
-
-    /// All counts on one line.
-    #[must_use]
-    pub fn status_summary(&self) -> String {
-        self.to_string()
-    }
-
-    /// Events that are not delivered and not dead.
-    #[must_use]
-    pub fn undelivered(&self) -> u64 {
-        self.pending_count + self.processing_count + self.failed_count
-    }
-}
-
-impl fmt::Display for OutboxStatistics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "Total: {} | Pending: {} | Processing: {} | Completed: {} | Failed: {} | Dead: {} | Stale: {}",
-            self.total_events,
-            self.pending_count,
-            self.processing_count,
-            self.completed_count,
-            self.failed_count,
-            self.dead_count,
-            self.stale_count
-        )
-    }
-}
 
 /// Where an entity stands, and what its delivery waits for.
 #[derive(Debug, Clone, PartialEq, Eq)]

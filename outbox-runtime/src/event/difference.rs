@@ -1,0 +1,54 @@
+//! In what two readings of one event differ.
+
+use super::OutboxEvent;
+
+impl OutboxEvent {
+    /// What of this stored event is different in one that was read before, without its content.
+    pub(crate) fn differences_from(&self, read: &Self) -> String {
+        let mut differences = Vec::new();
+        macro_rules! compare {
+            ($($field:ident),*) => {$(
+                if self.$field != read.$field {
+                    let field = stringify!($field);
+                    differences.push(format!("{field} is {:?} in the store and {:?} in the edit", self.$field, read.$field));
+                }
+            )*};
+        }
+        compare!(
+            revision,
+            destination,
+            deferrals,
+            deferred_since,
+            crashes,
+            snoozes,
+            seq,
+            event_type,
+            entity_id,
+            user_id,
+            operation,
+            status,
+            created_at,
+            last_attempt_at,
+            attempt_count,
+            completed_at,
+            dead_reason,
+            order,
+            on_dead
+        );
+        // Texts and tokens do not belong in messages.
+        for (field, is_same) in [
+            ("last_refusal", self.last_refusal == read.last_refusal),
+            ("error_message", self.error_message == read.error_message),
+            ("lease_token", self.lease_token == read.lease_token),
+            (
+                "lease_expires_at",
+                self.lease_expires_at == read.lease_expires_at,
+            ),
+        ] {
+            if !is_same {
+                differences.push(format!("{field} has changed"));
+            }
+        }
+        differences.join(", ")
+    }
+}

@@ -1,0 +1,73 @@
+//! What every store refuses.
+
+use crate::enqueue::{key_fault, size_fault};
+use crate::error::{StoreError, StoreErrorKind};
+use crate::event::OutboxEvent;
+use crate::outcome::{Cause, Transition};
+
+/// Why this edit of a stored event must not be written, if so.
+#[must_use]
+pub fn refused_edit(stored: &OutboxEvent, edited: &OutboxEvent) -> Option<String> {
+    if Transition::of(stored, Cause::Edit).is_none() {
+        return Some(format!("event {} is {}", stored.id, stored.status));
+    }
+    // What somebody else has written may be as large as it is.
+    if edited.metadata != stored.metadata
+        && let Some(fault) = edited.metadata.as_ref().and_then(size_fault)
+    {
+        return Some(format!("the metadata of event {} {fault}", stored.id));
+    }
+    if edited.max_attempts == 0 {
+        let id = stored.id;
+        return Some(format!(
+            "the max_attempts of event {id} is 0; at least 1 is needed"
+        ));
+    }
+    let mut expected = stored.clone();
+    expected.priority = edited.priority;
+    expected.max_attempts = edited.max_attempts;
+    expected.next_attempt_at = edited.next_attempt_at;
+    expected.metadata.clone_from(&edited.metadata);
+    expected.metadata_version = edited.metadata_version;
+    (expected != *edited).then(|| {
+        format!(
+            "event {} is not what was read: {}; only priority, max_attempts, next_attempt_at, metadata and its version \
+             can be edited; fetch it again and edit that",
+            stored.id,
+            stored.differences_from(edited)
+        )
+    })
+}
+
+/// The answer where an event that is there cannot be claimed by hand.
+#[must_use]
+pub fn not_claimable(operation: &'static str, event: &OutboxEvent) -> StoreError {
+    let message = format!(
+        "event {} is {} (due {}), or waits behind another event",
+        event.id, event.status, event.next_attempt_at
+    );
+    StoreError::new(StoreErrorKind::Conflict, operation, message)
+}
+
+/// Whether a user's events can be given to this one.
+///
+/// # Errors
+///
+/// `InvalidArgument`: it breaks a rule of the row.
+pub fn new_owner(user_id: &str) -> Result<(), StoreError> {
+    let refused = |reason| {
+        let message = format!("the user id {user_id:?} {reason}");
+        StoreError::new(StoreErrorKind::InvalidArgument, REASSIGN, message)
+    };
+    key_fault(user_id).map(refused).map_or(Ok(()), Err)
+}
+
+/// Why a user's events cannot be given to another now.
+#[must_use]
+pub fn handler_has_some(user_id: &str) -> StoreError {
+    let message = format!("a handler has an event of user {user_id:?}; sign the user out first");
+    StoreError::new(StoreErrorKind::Conflict, REASSIGN, message)
+}
+
+/// The operation that these are about.
+const REASSIGN: &str = "reassign_user";

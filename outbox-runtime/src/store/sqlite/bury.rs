@@ -1,0 +1,32 @@
+//! Dead letters: how a row becomes one. It keeps its place in its lane, and holds what is behind it, unless its entity says that
+//! it is skipped.
+
+/// The `slot` of a dead event.
+macro_rules! buried_slot {
+    () => {
+        "CASE WHEN on_dead IS NULL THEN 'held' END"
+    };
+}
+pub(super) use buried_slot;
+
+/// The `open` of a dead event.
+macro_rules! buried_open {
+    () => {
+        "CASE WHEN on_dead IS NULL THEN 1 END"
+    };
+}
+pub(super) use buried_open;
+
+/// The beginning of a statement that buries an event for the reason `?2`, with the message `?3`.
+macro_rules! buried {
+    () => {
+        concat!(
+            "UPDATE outbox_events SET status = 'dead', slot = ",
+            $crate::store::sqlite::bury::buried_slot!(),
+            ", open = ",
+            $crate::store::sqlite::bury::buried_open!(),
+            ", dead_reason = ?2, error_message = ?3, lease_token = NULL, lease_expires_at = NULL"
+        )
+    };
+}
+pub(super) use buried;

@@ -1,0 +1,88 @@
+//! What a crate beside the runtime writes to have events enqueued on the connections of a driver that it does not own.
+//!
+//! `deadpool::unmanaged::Object<rusqlite::Connection>` is defined by neither this crate nor the runtime. So the traits are
+//! implemented for [`Deadpool`], which is: without a type of its own among the parameters, a crate may not implement a
+//! foreign trait for a foreign type (E0117).
+//!
+//! It knows the runtime as any driver's author does: what it runs is a [`SqliteInsert`], value by value.
+
+use deadpool::unmanaged::Object;
+use outbox_runtime::rusqlite::types::{ToSqlOutput, ValueRef};
+use outbox_runtime::rusqlite::{self, Connection, ErrorCode, params_from_iter};
+use outbox_runtime::store::{BatchSink, SqlValue, SqliteInsert};
+use outbox_runtime::{EnqueueError, Enqueued, EventSink, NewEvent, StoreError, StoreErrorKind};
+
+/// A connection out of the pool.
+pub type Pooled = Object<Connection>;
+
+/// The marker of these implementations. Nobody who enqueues names it.
+#[derive(Debug)]
+pub enum Deadpool {}
+
+/// Synchronous; the event exists if and only if the transaction that is open on the connection commits.
+///
+/// It is a row of its own whatever its `coalesce` says, and where its id is there nothing is written, whatever the
+/// content.
+impl EventSink<Deadpool> for &Pooled {
+    type Output = Result<Enqueued, EnqueueError>;
+
+    fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
+        insert(self, &event?)
+    }
+}
+
+/// Synchronous, as for a single event; an error leaves none of them, and the transaction open.
+impl BatchSink<Deadpool> for &Pooled {
+    type Output = Result<Vec<Enqueued>, EnqueueError>;
+
+    fn enqueue_all(
+        self,
+        events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
+    ) -> Self::Output {
+        self.execute_batch("SAVEPOINT foreign_batch")
+            .map_err(fault)?;
+        let enqueued = events.enumerate().map(|(index, event)| {
+            let enqueued = event.and_then(|event| insert(self, &event));
+            enqueued.map_err(|error| error.at(index))
+        });
+        let enqueued: Self::Output = enqueued.collect();
+        let end = match enqueued {
+            Ok(_) => "RELEASE foreign_batch",
+            Err(_) => "ROLLBACK TO foreign_batch; RELEASE foreign_batch",
+        };
+        self.execute_batch(end).map_err(fault)?;
+        enqueued
+    }
+}
+
+fn insert(conn: &Connection, event: &NewEvent) -> Result<Enqueued, EnqueueError> {
+    let insert = SqliteInsert::new(event)?;
+    let params = insert.params().iter().map(|value| {
+        ToSqlOutput::Borrowed(match value {
+            SqlValue::Integer(number) => ValueRef::Integer(*number),
+            SqlValue::Text(text) => ValueRef::Text(text.as_bytes()),
+            SqlValue::Blob(bytes) => ValueRef::Blob(bytes),
+            _ => ValueRef::Null,
+        })
+    });
+    let written = conn
+        .prepare_cached(insert.sql())
+        .and_then(|mut statement| statement.execute(params_from_iter(params)))
+        .map_err(fault)?;
+    Ok(match written {
+        0 => Enqueued::AlreadyThere(event.id()),
+        _ => Enqueued::New(event.id()),
+    })
+}
+
+fn fault(error: rusqlite::Error) -> EnqueueError {
+    let kind = match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreErrorKind::Unavailable,
+        Some(ErrorCode::DiskFull) => StoreErrorKind::StorageFull,
+        _ => StoreErrorKind::Other,
+    };
+    let message = "the pooled connection could not write the event";
+    StoreError::new(kind, "enqueue", message)
+        .with_source(error)
+        .into()
+}

@@ -1,0 +1,273 @@
+//! Rows around one event, written straight into the table, and what is then asked of the store.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::rusqlite::{Connection, params};
+use outbox_runtime::store::kit::{Class, Slot, Turn, slot_after};
+use outbox_runtime::store::{Cause, Disposition, Lease, LeaseToken, Rescued, Settled, Settlement};
+use outbox_runtime::{
+    Clock, Coalesce, DeadReason, Durability, NewEvent, OnDead, Order, Refusal, RefusalClass,
+    prelude::*,
+};
+use outbox_testing::ManualClock;
+use outbox_tests::Temporary;
+use uuid::Uuid;
+
+use crate::lines::is_behind;
+
+const LEASE: Duration = Duration::from_secs(60);
+/// So that the second attempt is a later one, and the second crash in a row the last.
+pub(crate) const MAX_ATTEMPTS: u32 = 2;
+pub(crate) const USER: &str = "u1";
+/// The row beyond the block of the scene's rows, so that this block may be counted.
+pub(crate) const BEYOND: i64 = 5_000;
+
+/// A row to be written.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Row {
+    pub(crate) seq: i64,
+    pub(crate) status: OutboxStatus,
+    pub(crate) attempts: u32,
+    pub(crate) crashes: u32,
+    pub(crate) order: Order,
+    pub(crate) on_dead: OnDead,
+    /// Due tomorrow, and not now.
+    pub(crate) delayed: bool,
+}
+
+impl Row {
+    pub(crate) fn pending(seq: i64, order: Order) -> Self {
+        Self {
+            seq,
+            status: OutboxStatus::Pending,
+            attempts: 0,
+            crashes: 0,
+            order,
+            on_dead: OnDead::Hold,
+            delayed: false,
+        }
+    }
+}
+
+pub(crate) struct Scene {
+    pub(crate) made: Temporary,
+    clock: ManualClock,
+    pub(crate) own: Connection,
+}
+
+/// A row as it stands: what the store reads, and the slot.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Stored {
+    pub(crate) event: OutboxEvent,
+    pub(crate) slot: Option<String>,
+    pub(crate) open: bool,
+}
+
+impl Scene {
+    pub(crate) async fn open() -> Self {
+        let clock = ManualClock::new();
+        let made = Temporary::open_with(|builder| {
+            builder.clock(clock.clone()).durability(Durability::Normal)
+        })
+        .await;
+        let own = made.connect();
+        // Thousands of scenes, none of which has to outlive the test.
+        own.execute_batch("PRAGMA synchronous = OFF").unwrap();
+        let beyond = "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, open,
+                 priority, created_at, next_attempt_at, max_attempts, dead_reason, on_dead)
+             VALUES (?1, ?2, 'note', 99, 'beyond', 'create', 'dead', NULL, NULL, 0, 0, 0, 5, 'rejected', 'skip')";
+        own.execute(beyond, params![BEYOND, Uuid::now_v7()])
+            .unwrap();
+        Self { made, clock, own }
+    }
+
+    pub(crate) fn now(&self) -> DateTime<Utc> {
+        self.clock.now()
+    }
+
+    fn due(&self, delayed: bool) -> DateTime<Utc> {
+        let tomorrow = chrono::TimeDelta::days(1);
+        if delayed {
+            self.now() + tomorrow
+        } else {
+            self.now()
+        }
+    }
+
+    /// Writes these rows, each in the slot that the function says, and their block's counts. What the function says and the
+    /// table's constraints forbid fails here. The lease of each that has one.
+    pub(crate) fn write(&self, rows: &[Row], expired: bool) -> BTreeMap<i64, Lease> {
+        self.own.execute_batch("BEGIN IMMEDIATE").unwrap();
+        let mut leases = BTreeMap::new();
+        let mut counts = [0_i64; Class::COUNT];
+        let now = self.now();
+        for row in rows {
+            let lease = Lease {
+                event_id: Uuid::now_v7(),
+                token: LeaseToken::random(),
+                expires_at: if expired {
+                    now - chrono::TimeDelta::seconds(1)
+                } else {
+                    now + chrono::TimeDelta::seconds(60)
+                },
+            };
+            let is_held = row.status == OutboxStatus::Processing;
+            let turn = if is_behind(rows, row) {
+                Turn::Behind
+            } else if row.delayed {
+                Turn::Later
+            } else {
+                Turn::Now
+            };
+            let slot = slot_after(row.status, row.on_dead, turn);
+            let micros = |at: DateTime<Utc>| at.timestamp_micros();
+            let mut insert = self
+                .own
+                .prepare_cached(
+                    "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, open, priority,
+                         created_at, next_attempt_at, last_attempt_at, attempt_count, max_attempts, crashes, completed_at,
+                         dead_reason, lease_token, lease_expires_at, lane, on_dead)
+                     VALUES (?1, ?2, 'note', 1, ?3, 'create', ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
+                         ?18)",
+                )
+                .unwrap();
+            let written = insert.execute(params![
+                row.seq,
+                lease.event_id,
+                USER,
+                row.status.as_str(),
+                slot.map(Slot::as_str),
+                slot.map(|_| 1),
+                micros(now),
+                micros(self.due(row.delayed)),
+                (row.attempts > 0).then(|| micros(now)),
+                row.attempts,
+                MAX_ATTEMPTS,
+                row.crashes,
+                (row.status == OutboxStatus::Completed).then(|| micros(now)),
+                (row.status == OutboxStatus::Dead).then_some("rejected"),
+                is_held.then(|| lease.token.as_uuid()),
+                is_held.then(|| micros(lease.expires_at)),
+                (row.order != Order::Entity).then(|| row.order.as_str()),
+                (row.on_dead != OnDead::Hold).then(|| row.on_dead.as_str()),
+            ]);
+            assert_eq!(written, Ok(1), "{row:?} in {slot:?}");
+            counts[Class::of(row.status, row.attempts) as usize] += 1;
+            leases.insert(row.seq, lease);
+        }
+        self.own
+            .execute(
+                "INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
+                 VALUES (0, ?1, ?2, ?3, ?4, 0, 0, NULL)",
+                counts,
+            )
+            .unwrap();
+        self.own.execute_batch("COMMIT").unwrap();
+        leases
+    }
+
+    /// All rows but the one beyond.
+    pub(crate) async fn rows(&self) -> Vec<Stored> {
+        let slots = "SELECT slot, open IS NOT NULL FROM outbox_events WHERE seq <> ?1 ORDER BY seq";
+        let mut select = self.own.prepare_cached(slots).unwrap();
+        let slots = select.query_map([BEYOND], |row| Ok((row.get(0)?, row.get(1)?)));
+        let slots: Vec<(Option<String>, bool)> = slots.unwrap().map(Result::unwrap).collect();
+        let (store, entity) = (&self.made.store, 1.into());
+        let events = store.fetch_events_for_entity(&entity, None, Some(USER));
+        let events = events.await.unwrap();
+        assert_eq!(events.len(), slots.len());
+        let rows = events.into_iter().zip(slots);
+        rows.map(|(event, (slot, open))| Stored { event, slot, open })
+            .collect()
+    }
+
+    /// The counts of the scene's block.
+    pub(crate) fn counted(&self) -> [i64; Class::COUNT] {
+        let counts = "SELECT fresh, retrying, completed, dead FROM outbox_tally WHERE block = 0";
+        let mut select = self.own.prepare_cached(counts).unwrap();
+        let counts = select.query_row([], |row| {
+            Ok([row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?])
+        });
+        counts.unwrap()
+    }
+
+    pub(crate) fn clear(&self) {
+        let all = "BEGIN IMMEDIATE;
+             DELETE FROM outbox_events WHERE seq <> 5000;
+             DELETE FROM outbox_tally; DELETE FROM outbox_told; DELETE FROM outbox_cleaned_up;
+             COMMIT";
+        self.own.execute_batch(all).unwrap();
+    }
+
+    /// Lets it happen by the store's own methods. Whether the store says that it did.
+    pub(crate) async fn cause(
+        &self,
+        cause: Cause,
+        event: &OutboxEvent,
+        lease: Lease,
+        delayed: bool,
+    ) -> bool {
+        let store = &self.made.store;
+        let due = self.due(delayed);
+        let refusal = Refusal::new(RefusalClass::Unavailable, "503");
+        let disposition = match cause {
+            Cause::Complete => Some(Disposition::Complete),
+            Cause::Fail => Some(Disposition::Fail {
+                next_attempt_at: due,
+                message: "no".to_owned(),
+            }),
+            Cause::Bury => Some(Disposition::Bury {
+                reason: DeadReason::Rejected,
+                message: "no".to_owned(),
+            }),
+            Cause::GiveBack => Some(Disposition::GiveBack {
+                next_attempt_at: delayed.then_some(due),
+                refusal: None,
+            }),
+            Cause::Defer => Some(Disposition::Defer {
+                next_attempt_at: due,
+                refusal,
+            }),
+            Cause::Snooze => Some(Disposition::Snooze {
+                next_attempt_at: due,
+            }),
+            _ => None,
+        };
+        if let Some(disposition) = disposition {
+            let settled = store.settle(vec![Settlement { lease, disposition }]).await;
+            return settled.unwrap() == [Settled::Recorded];
+        }
+        match cause {
+            Cause::Claim => store.mark_as_processing(event.id, LEASE).await.is_ok(),
+            Cause::Extend => store.extend(&[lease], LEASE * 2).await.unwrap()[0].is_some(),
+            Cause::Rescue => {
+                let rescued = store.rescue_others(&[], Some(&[lease])).await.unwrap();
+                rescued.1 != Rescued::default()
+            }
+            Cause::Reset => store.reset_for_retry(&[event.id]).await.unwrap() > 0,
+            Cause::Fold | Cause::CancelOut => {
+                let operation = match cause {
+                    Cause::Fold => Operation::Update,
+                    _ => Operation::Delete,
+                };
+                let newer = NewEvent::new("note", 1, USER, operation)
+                    .with_order(event.order)
+                    .with_coalesce(Coalesce::Latest);
+                store.create_event(newer).await.unwrap().id == event.id
+            }
+            Cause::Edit => {
+                let mut edited = event.clone();
+                edited.next_attempt_at = due;
+                store.update_event(&edited).await.is_ok()
+            }
+            Cause::CleanUp => {
+                let later = self.now() + chrono::TimeDelta::seconds(1);
+                store.delete_completed_events(later).await.unwrap() > 0
+            }
+            Cause::Delete => store.delete_event(event.id).await.unwrap(),
+            other => unreachable!("{other:?} is a disposition"),
+        }
+    }
+}
