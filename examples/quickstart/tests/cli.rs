@@ -78,7 +78,7 @@ fn a_difference_is_shown_and_is_exit_code_1() {
     let forged = bench.accepted().replace("0.5", "0.6");
     fs::write(bench.0.path().join("work/accepted.jsonl"), forged).unwrap();
     let output = bench.run();
-    assert_answer(&output, 1, "FAILED  every entry is on the server");
+    assert_answer(&output, 1, "FAILED  every entry on the server");
     assert_answer(&output, 1, FIRST);
 }
 
