@@ -47,49 +47,49 @@ mod of_the_suite_itself {
             (Flaw::IgnoresLimits, "listings_stop_at_their_limit"),
             (
                 Flaw::DropsTexts,
-                "a_failure_marked_by_hand_is_kept_and_due_by_the_schedule",
+                "a_manually_marked_failure_is_recorded_and_due_by_the_schedule",
             ),
             (
                 Flaw::ForgetsCompletions,
-                "the_first_completion_is_told_as_long_as_it_is_kept",
+                "the_oldest_completion_is_reported_while_it_is_kept",
             ),
             (
                 Flaw::AnswersInReverse,
-                "outcomes_are_answered_in_their_order",
+                "settle_returns_results_in_the_order_of_its_outcomes",
             ),
             (
                 Flaw::AnswersInReverse,
-                "an_exchange_answers_in_the_order_of_its_outcomes",
+                "an_exchange_returns_results_in_the_order_of_its_outcomes",
             ),
             (Flaw::ClaimsFirst, "an_exchange_settles_before_it_claims"),
             (Flaw::NeverClaims, "an_exchange_without_outcomes_claims"),
             (Flaw::NeverClaims, "an_exchange_settles_before_it_claims"),
             (
                 Flaw::NeverSuspends,
-                "a_suspended_store_answers_nothing_until_it_is_resumed",
+                "a_suspended_store_refuses_every_call_until_resumed",
             ),
             (
                 Flaw::TellsAnotherClock,
-                "a_store_tells_the_clock_that_due_times_and_leases_go_by",
+                "a_store_exposes_the_clock_of_its_due_times_and_leases",
             ),
             (
                 Flaw::DropsDestinations,
-                "a_claim_hands_out_the_event_as_it_is_stored",
+                "a_claim_returns_the_event_as_stored",
             ),
             (
                 Flaw::MarksForAnybody,
-                "marking_by_hand_goes_through_the_same_states",
+                "manual_marks_go_through_the_same_states",
             ),
             (Flaw::ListsWhatIsDue, "listings_show_events_in_every_state"),
             (Flaw::HidesWhatIsDone, "listings_show_events_in_every_state"),
-            (Flaw::DiscardsOne, "only_what_is_dead_is_discarded"),
+            (Flaw::DiscardsOne, "only_dead_events_are_discarded"),
             (
                 Flaw::KeepsTheVersion,
-                "an_edit_changes_what_may_be_edited_and_nothing_else",
+                "an_edit_changes_only_editable_fields",
             ),
             (
                 Flaw::ListsTheNewestFirst,
-                "stale_events_are_those_pending_for_long",
+                "stale_events_are_the_long_pending_ones",
             ),
             (
                 Flaw::IgnoresTheToken,
@@ -107,20 +107,17 @@ mod of_the_suite_itself {
             ),
             (
                 Flaw::NeverRescues,
-                "a_rescue_makes_events_of_the_dead_claimable_again",
+                "a_rescue_makes_events_of_dead_workers_claimable_again",
             ),
             (
                 Flaw::ForgetsDueTimes,
-                "next_due_tells_the_earliest_due_time_or_lease_end",
+                "next_due_returns_the_earliest_due_time_or_lease_end",
             ),
             (
                 Flaw::IgnoresUsers,
                 "a_claim_for_one_user_takes_nothing_of_another",
             ),
-            (
-                Flaw::IgnoresTurns,
-                "users_take_turns_whatever_their_backlogs",
-            ),
+            (Flaw::IgnoresTurns, "users_take_turns_regardless_of_backlog"),
         ];
         for (flaw, case) in found_by {
             let failed = failed_by(flaw);

@@ -103,7 +103,7 @@ pub(super) async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClo
     }
 }
 
-pub(super) async fn the_first_completion_is_told_as_long_as_it_is_kept(
+pub(super) async fn the_oldest_completion_is_reported_while_it_is_kept(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -123,10 +123,7 @@ pub(super) async fn the_first_completion_is_told_as_long_as_it_is_kept(
     assert_eq!(store.oldest_completed().await.unwrap(), None);
 }
 
-pub(super) async fn the_event_types_are_those_of_what_waits_each_once(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn event_types_lists_each_waiting_type_once(store: Store<'_>, _: &ManualClock) {
     let of = |event_type: &'static str, entity| {
         NewEvent::new(event_type, entity, "u1", Operation::Update)
     };
@@ -145,10 +142,7 @@ pub(super) async fn the_event_types_are_those_of_what_waits_each_once(
     assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
 }
 
-pub(super) async fn pending_deletes_are_those_the_service_was_not_told(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn pending_deletes_are_the_undelivered_ones(store: Store<'_>, _: &ManualClock) {
     let delete = |entity| NewEvent::new("test", entity, "u1", Operation::Delete);
     create(store, delete(1)).await;
     create(store, event(2)).await;
@@ -209,7 +203,7 @@ pub(super) async fn statistics_count_every_status(store: Store<'_>, clock: &Manu
     assert_eq!(nobody.oldest_pending_date, None);
 }
 
-pub(super) async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn stale_events_are_the_long_pending_ones(store: Store<'_>, clock: &ManualClock) {
     let old = create(store, event(1)).await;
     clock.advance(SECOND);
     let second = create(store, event(2)).await;
@@ -224,7 +218,7 @@ pub(super) async fn stale_events_are_those_pending_for_long(store: Store<'_>, cl
     assert_eq!(store.stale_events(None).await.unwrap(), [old, second]);
 }
 
-pub(super) async fn next_due_tells_the_earliest_due_time_or_lease_end(
+pub(super) async fn next_due_returns_the_earliest_due_time_or_lease_end(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -242,7 +236,7 @@ pub(super) async fn next_due_tells_the_earliest_due_time_or_lease_end(
     assert_eq!(store.next_due(&others).await.unwrap(), Some(ends));
 }
 
-pub(super) async fn an_explanation_names_what_an_entity_waits_for(
+pub(super) async fn an_explanation_names_the_cause_of_waiting(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -276,10 +270,7 @@ pub(super) async fn an_explanation_names_what_an_entity_waits_for(
     assert_eq!(others.waits_for, WaitsFor::Nothing);
 }
 
-pub(super) async fn a_commit_is_noticed_by_who_waits_for_a_change(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn a_commit_wakes_a_waiter_for_changes(store: Store<'_>, _: &ManualClock) {
     let seen = store.revision();
     let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
     assert_ne!(now, seen);
@@ -287,7 +278,7 @@ pub(super) async fn a_commit_is_noticed_by_who_waits_for_a_change(
     assert_ne!(store.changed(seen).await, seen);
 }
 
-pub(super) async fn an_outcome_that_makes_an_event_claimable_is_noticed(
+pub(super) async fn an_outcome_that_makes_an_event_claimable_wakes_a_waiter(
     store: Store<'_>,
     _: &ManualClock,
 ) {

@@ -13,7 +13,7 @@ use outbox_runtime::store::Disposition;
 use outbox_runtime::store::{ClaimRequest, EventTypes};
 use outbox_runtime::{Operation, OutboxStatus, Refusal, RefusalClass};
 
-pub(super) async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(
+pub(super) async fn claims_are_ordered_by_priority_then_due_time_then_seq(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -39,7 +39,7 @@ pub(super) async fn a_claim_takes_only_the_first_event_of_each_entity(
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub(super) async fn entities_of_two_users_with_one_id_do_not_wait_for_each_other(
+pub(super) async fn entities_of_two_users_with_the_same_id_do_not_wait_for_each_other(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -59,10 +59,7 @@ pub(super) async fn a_claim_is_exclusive(store: Store<'_>, _: &ManualClock) {
     assert_eq!(all, Vec::from_iter(0..10));
 }
 
-pub(super) async fn a_claim_hands_out_the_event_as_it_is_stored(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn a_claim_returns_the_event_as_stored(store: Store<'_>, clock: &ManualClock) {
     let created = event(1)
         .with_destination("eu")
         .with_priority(3)
@@ -170,7 +167,7 @@ pub(super) async fn a_claim_leaves_other_event_types_alone(store: Store<'_>, _: 
     assert_eq!(fetch(store, &other).await.attempt_count, 1);
 }
 
-pub(super) async fn a_delayed_event_is_claimed_when_it_is_due_and_not_before(
+pub(super) async fn a_delayed_event_is_not_claimed_before_it_is_due(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

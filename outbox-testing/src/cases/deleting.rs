@@ -13,7 +13,7 @@ use outbox_runtime::store::DeleteUnit;
 use outbox_runtime::store::Disposition;
 use outbox_runtime::{EntityId, Order};
 
-pub(super) async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn only_dead_events_are_discarded(store: Store<'_>, _: &ManualClock) {
     let dead = create(store, event(1)).await;
     let behind = create(store, event(1)).await;
     let dead_too = create(store, event(3)).await;
@@ -40,10 +40,7 @@ pub(super) async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualC
     );
 }
 
-pub(super) async fn deleting_the_first_event_lets_the_next_one_go(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn deleting_the_first_event_unblocks_the_next(store: Store<'_>, _: &ManualClock) {
     let first = create(store, event(1)).await;
     let second = create(store, event(1)).await;
     assert!(store.delete_event(first.id).await.unwrap());
@@ -51,7 +48,7 @@ pub(super) async fn deleting_the_first_event_lets_the_next_one_go(
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub(super) async fn deleting_by_entity_and_by_user_deletes_just_those(
+pub(super) async fn deleting_by_entity_or_user_deletes_nothing_else(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -87,7 +84,7 @@ pub(super) async fn clean_up_deletes_only_old_completed_events(
     fetch(store, &pending).await;
 }
 
-pub(super) async fn what_was_completed_is_counted_beyond_clean_up(
+pub(super) async fn completed_events_stay_counted_after_clean_up(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -118,7 +115,7 @@ pub(super) async fn what_was_completed_is_counted_beyond_clean_up(
     assert_eq!(completed(None).await, (0, 0));
 }
 
-pub(super) async fn what_changed_since_it_was_seen_is_not_deleted(
+pub(super) async fn an_event_that_changed_since_it_was_seen_is_not_deleted(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -153,7 +150,7 @@ pub(super) async fn what_changed_since_it_was_seen_is_not_deleted(
     assert_eq!(newest.created_at, clock.now());
 }
 
-pub(super) async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
+pub(super) async fn a_lane_that_changed_since_it_was_seen_is_not_partly_deleted(
     store: Store<'_>,
     _: &ManualClock,
 ) {

@@ -16,10 +16,7 @@ use outbox_runtime::store::Claim;
 use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
 
-pub(super) async fn marking_by_hand_goes_through_the_same_states(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn manual_marks_go_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
     assert_eq!(claimed.event, fetch(store, &created).await);
@@ -40,7 +37,7 @@ pub(super) async fn marking_by_hand_goes_through_the_same_states(
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub(super) async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
+pub(super) async fn a_manually_marked_failure_is_recorded_and_due_by_the_schedule(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -68,7 +65,7 @@ pub(super) async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub(super) async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
+pub(super) async fn only_due_unclaimed_events_can_be_marked_as_processing(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -89,7 +86,7 @@ pub(super) async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processin
     refused(dead.id).await;
 }
 
-pub(super) async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
+pub(super) async fn a_reset_changes_only_failed_and_dead_events(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -127,7 +124,7 @@ pub(super) async fn an_event_behind_another_cannot_be_marked_as_processing(
     assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
 }
 
-pub(super) async fn events_of_one_user_become_those_of_another_in_order(
+pub(super) async fn reassigning_a_user_keeps_the_order_of_events(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -167,10 +164,7 @@ pub(super) async fn events_of_one_user_become_those_of_another_in_order(
     assert_eq!(ids(&claim(store, 10).await), [later.id]);
 }
 
-pub(super) async fn events_with_a_handler_are_not_given_to_another_user(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn events_in_progress_are_not_reassigned(store: Store<'_>, _: &ManualClock) {
     create(store, event(1)).await;
     let waiting = create(store, event(2)).await;
     let claimed = claim_one(store).await;
@@ -184,10 +178,7 @@ pub(super) async fn events_with_a_handler_are_not_given_to_another_user(
     assert_eq!(fetch(store, &claimed.event).await.user_id, "u2");
 }
 
-pub(super) async fn an_edit_changes_what_may_be_edited_and_nothing_else(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn an_edit_changes_only_editable_fields(store: Store<'_>, clock: &ManualClock) {
     let mut edited = create(store, event(1)).await;
     edited.priority = 7;
     edited.max_attempts = 2;
@@ -220,10 +211,7 @@ pub(super) async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     assert_eq!(refused.kind(), StoreErrorKind::Conflict, "a handler has it");
 }
 
-pub(super) async fn an_edit_of_what_changed_since_it_was_read_is_refused(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn an_edit_of_an_outdated_revision_is_refused(store: Store<'_>, _: &ManualClock) {
     let seen = create(store, change_of(1, Order::Entity, "old")).await;
     let folded = create(store, change_of(1, Order::Entity, "new")).await;
     assert_eq!(folded.id, seen.id);
@@ -251,7 +239,7 @@ pub(super) async fn an_edit_of_what_changed_since_it_was_read_is_refused(
     assert_eq!(fetch(store, &seen).await, stored);
 }
 
-pub(super) async fn fewer_attempts_than_were_used_allow_one_more(
+pub(super) async fn lowering_the_attempt_limit_below_the_count_allows_one_more(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -46,7 +46,7 @@ pub(super) async fn the_same_event_twice_is_written_once(store: Store<'_>, clock
     assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
 }
 
-pub(super) async fn other_content_under_the_same_id_is_refused_and_the_first_kept(
+pub(super) async fn different_content_under_a_known_id_is_refused_and_the_first_is_kept(
     store: Store<'_>,
     _: &ManualClock,
 ) {

@@ -50,7 +50,7 @@ pub(super) async fn an_exchange_without_outcomes_claims(store: Store<'_>, _: &Ma
     assert_eq!(entities(&exchange.claimed.unwrap()), [1, 2]);
 }
 
-pub(super) async fn an_exchange_claims_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_exchange_claims_only_requested_events(store: Store<'_>, _: &ManualClock) {
     create(store, event(1)).await;
     create(store, NewEvent::new("note", 2, "u2", Operation::Update)).await;
     let claims = claim(store, 1).await;
@@ -66,7 +66,7 @@ pub(super) async fn an_exchange_claims_only_what_is_asked_for(store: Store<'_>, 
     assert!(exchange.claimed.unwrap().is_empty());
 }
 
-pub(super) async fn an_exchange_answers_in_the_order_of_its_outcomes(
+pub(super) async fn an_exchange_returns_results_in_the_order_of_its_outcomes(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -89,7 +89,10 @@ pub(super) async fn an_exchange_answers_in_the_order_of_its_outcomes(
     assert_eq!(kept.status, OutboxStatus::Processing);
 }
 
-pub(super) async fn outcomes_are_answered_in_their_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn settle_returns_results_in_the_order_of_its_outcomes(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for entity in 1..=3 {
         create(store, event(entity)).await;
     }

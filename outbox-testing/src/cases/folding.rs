@@ -30,10 +30,7 @@ async fn count(store: Store<'_>) -> u64 {
     store.statistics(None).await.unwrap().total_events
 }
 
-pub(super) async fn an_update_folds_into_what_nobody_has_claimed(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn an_update_folds_into_an_unclaimed_event(store: Store<'_>, clock: &ManualClock) {
     for (order, operation) in [
         (Order::Entity, Operation::Create),
         (Order::Entity, Operation::Update),
@@ -107,7 +104,7 @@ pub(super) async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _
     assert_eq!(claimed.event.operation, Operation::Delete);
 }
 
-pub(super) async fn an_event_that_was_ever_claimed_is_never_folded_into(
+pub(super) async fn nothing_folds_into_an_event_that_was_ever_claimed(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -170,10 +167,7 @@ pub(super) async fn events_to_two_destinations_are_both_delivered(
     assert!(matches!(elsewhere, Err(EnqueueError::Conflict { .. })));
 }
 
-pub(super) async fn nothing_folds_over_an_event_that_stands_between(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn nothing_folds_past_an_event_in_between(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     create(store, NewEvent::new("share", 1, "u1", Operation::Update)).await;
     let last = create(store, change(Operation::Update, "2")).await;
@@ -235,7 +229,7 @@ pub(super) async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
     assert_eq!(content(&claim_one(store).await.event), "4");
 }
 
-pub(super) async fn enqueueing_again_what_was_folded_changes_nothing(
+pub(super) async fn enqueueing_a_folded_event_again_changes_nothing(
     store: Store<'_>,
     _: &ManualClock,
 ) {

@@ -35,7 +35,7 @@ async fn fail(store: Store<'_>, claim: &Claim, clock: &ManualClock) {
     assert_eq!(settle(store, claim, failed).await, Settled::Recorded);
 }
 
-pub(super) async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entities(
+pub(super) async fn events_ordered_by_user_are_delivered_in_sequence_across_entities(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -59,10 +59,7 @@ pub(super) async fn events_ordered_by_user_go_one_after_the_other_whatever_their
     assert_eq!(entities(&claim(store, 9).await), [3]);
 }
 
-pub(super) async fn the_order_of_one_user_holds_up_no_other_user(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn the_order_of_one_user_blocks_no_other_user(store: Store<'_>, _: &ManualClock) {
     for user in ["u1", "u2", "u1", "u2"] {
         let new = NewEvent::new("note", 1, user, Operation::Update).with_order(Order::User);
         create(store, new).await;
@@ -75,10 +72,7 @@ pub(super) async fn the_order_of_one_user_holds_up_no_other_user(
     assert_eq!(users, ["u1", "u2"]);
 }
 
-pub(super) async fn unordered_events_neither_wait_nor_are_waited_for(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn unordered_events_neither_wait_nor_block(store: Store<'_>, clock: &ManualClock) {
     let unordered = || event(1).with_order(Order::None);
     let first = create(store, unordered()).await;
     let second = create(store, unordered()).await;
@@ -94,7 +88,7 @@ pub(super) async fn unordered_events_neither_wait_nor_are_waited_for(
     assert_eq!(ids(&claim(store, 9).await), [second.id]);
 }
 
-pub(super) async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
+pub(super) async fn a_skipped_dead_event_unblocks_the_events_behind_it(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -130,7 +124,7 @@ pub(super) async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     }
 }
 
-pub(super) async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
+pub(super) async fn a_retried_skipped_event_goes_before_waiting_events(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -148,7 +142,7 @@ pub(super) async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
     }
 }
 
-pub(super) async fn a_skipped_event_that_is_retried_never_runs_beside_another(
+pub(super) async fn a_retried_skipped_event_never_runs_beside_another(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -219,7 +213,10 @@ pub(super) async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &M
     }
 }
 
-pub(super) async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_explanation_names_the_event_that_goes_first(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let explain = async |entity: i64| {
         let explanation = store.explain(&EntityId::from(entity), None).await.unwrap();
         (explanation.undelivered, explanation.waits_for)

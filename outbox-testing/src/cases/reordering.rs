@@ -132,7 +132,7 @@ pub(super) async fn after_a_change_of_order_the_older_events_of_an_entity_go_fir
     }
 }
 
-pub(super) async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_event_waits_for_all_older_events(store: Store<'_>, clock: &ManualClock) {
     for (was, is) in changes() {
         let older = [
             ordered(store, 1, was).await,
@@ -179,7 +179,7 @@ pub(super) async fn several_older_events_are_all_waited_for(store: Store<'_>, cl
     }
 }
 
-pub(super) async fn an_older_event_that_is_gone_lets_the_newer_one_go(
+pub(super) async fn an_older_event_that_is_gone_unblocks_the_newer_one(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -211,7 +211,7 @@ pub(super) async fn an_older_event_that_is_gone_lets_the_newer_one_go(
     }
 }
 
-pub(super) async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones(
+pub(super) async fn a_retried_older_event_that_was_skipped_goes_before_the_newer_ones(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -13,7 +13,7 @@ use outbox_runtime::store::Rescued;
 use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 
-pub(super) async fn a_rescue_makes_events_of_the_dead_claimable_again(
+pub(super) async fn a_rescue_makes_events_of_dead_workers_claimable_again(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -32,7 +32,7 @@ pub(super) async fn a_rescue_makes_events_of_the_dead_claimable_again(
     assert_eq!(claim_one(store).await.event.attempt_count, 1);
 }
 
-pub(super) async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
+pub(super) async fn a_rescue_keeps_the_status_of_an_event_that_failed_before(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -52,7 +52,7 @@ pub(super) async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
     assert_eq!((statistics.failed_count, statistics.pending_count), (1, 0));
 }
 
-pub(super) async fn a_rescue_buries_what_crashed_as_often_as_it_may(
+pub(super) async fn a_rescue_buries_an_event_at_its_crash_limit(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -72,7 +72,7 @@ pub(super) async fn a_rescue_buries_what_crashed_as_often_as_it_may(
     assert_eq!(store.statistics(None).await.unwrap().dead_count, 1);
 }
 
-pub(super) async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn every_outcome_resets_the_crash_count(store: Store<'_>, clock: &ManualClock) {
     let now = clock.now();
     let refusal = Refusal::new(RefusalClass::Timeout, "30 s");
     let again = [
@@ -128,7 +128,7 @@ pub(super) async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &
 /// Sets the clock back while events are claimed, due and waiting.
 const SET_BACK: TimeDelta = TimeDelta::hours(1);
 
-pub(super) async fn a_clock_that_is_set_back_prolongs_no_lease(
+pub(super) async fn setting_the_clock_back_prolongs_no_lease(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -143,7 +143,7 @@ pub(super) async fn a_clock_that_is_set_back_prolongs_no_lease(
     assert_eq!(claim_one(store).await.event.id, created.id);
 }
 
-pub(super) async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
+pub(super) async fn a_lease_renewed_after_the_clock_was_set_back_is_valid(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -158,7 +158,7 @@ pub(super) async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
     complete(store, &live).await;
 }
 
-pub(super) async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
+pub(super) async fn setting_the_clock_back_delays_no_due_event(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -196,7 +196,7 @@ pub(super) async fn a_reset_gives_a_dead_event_all_its_attempts(
     assert_eq!(claims[0].event.id, first.id, "order is kept");
 }
 
-pub(super) async fn a_reset_forgets_all_that_was_counted_against_an_event(
+pub(super) async fn a_reset_clears_all_counts_against_an_event(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -239,10 +239,7 @@ pub(super) async fn a_reset_forgets_all_that_was_counted_against_an_event(
     assert_eq!((stored.deferred_since, stored.last_refusal), (None, None));
 }
 
-pub(super) async fn a_worker_that_rescues_keeps_what_it_holds(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn a_rescuing_worker_keeps_its_own_leases(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -280,7 +277,7 @@ pub(super) async fn a_worker_that_rescues_keeps_what_it_holds(
     assert_eq!(renewed, expected);
 }
 
-pub(super) async fn a_rescue_of_some_leases_leaves_the_others(
+pub(super) async fn a_rescue_limited_to_some_leases_leaves_the_others(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -112,10 +112,7 @@ async fn takes(
     assert_eq!(due.is_some(), !expected.is_empty(), "due: {request:?}");
 }
 
-pub(super) async fn a_claim_takes_only_what_its_selectors_select(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn a_claim_takes_only_selected_events(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     for selector in selectors() {
@@ -136,7 +133,7 @@ pub(super) async fn a_claim_takes_only_what_its_selectors_select(
     .await;
 }
 
-pub(super) async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_no_excluded_event(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     let selectors = selectors();
@@ -166,10 +163,7 @@ pub(super) async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: 
     .await;
 }
 
-pub(super) async fn as_many_selectors_as_there_are_can_be_left_out(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn any_number_of_selectors_can_be_excluded(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let mut request = ClaimRequest::new(99, LEASE);
     for number in 0..400 {
@@ -192,7 +186,7 @@ pub(super) async fn as_many_selectors_as_there_are_can_be_left_out(
     .await;
 }
 
-pub(super) async fn the_next_due_time_is_that_of_what_is_asked_for(
+pub(super) async fn the_next_due_time_covers_only_requested_events(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -220,10 +214,7 @@ pub(super) async fn the_next_due_time_is_that_of_what_is_asked_for(
     }
 }
 
-pub(super) async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_turns(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn selectors_apply_to_exchanges_and_to_turns(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let out = Selector::new().destination(None);
     let request = ClaimRequest::new(99, LEASE)
@@ -234,7 +225,7 @@ pub(super) async fn selectors_count_where_outcomes_are_recorded_and_where_users_
     assert_eq!(exchange.claimed.unwrap().len(), 8);
 }
 
-pub(super) async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn avoided_users_come_last(store: Store<'_>, _: &ManualClock) {
     for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u3"), (4, "u1")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
         create(store, event.with_priority(9 - entity)).await;
@@ -283,7 +274,7 @@ async fn probe(store: Store<'_>, clock: &ManualClock, order: ClaimOrder) -> i64 
     entity
 }
 
-pub(super) async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago(
+pub(super) async fn a_claim_for_the_newest_takes_unattempted_events_then_the_least_recent(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -316,7 +307,7 @@ pub(super) async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_th
     }
 }
 
-pub(super) async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
+pub(super) async fn a_claim_for_the_least_recent_takes_unattempted_events_first(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -334,7 +325,10 @@ pub(super) async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_
     }
 }
 
-pub(super) async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_claim_order_applies_to_requested_events_only(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let events = one_of_each(store).await;
     let notes_to_a = Selector::new()
         .event_types(only(&["note"]))

@@ -14,7 +14,7 @@ use outbox_runtime::store::Rescued;
 use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxStatus, Refusal, RefusalClass};
 
-pub(super) async fn a_delivery_is_recorded_and_lets_the_next_event_go(
+pub(super) async fn a_delivery_is_recorded_and_unblocks_the_next_event(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -50,7 +50,7 @@ pub(super) async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: 
     assert_eq!(claim_one(store).await.event.attempt_count, 2);
 }
 
-pub(super) async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_dead_event_blocks_the_events_behind_it(store: Store<'_>, _: &ManualClock) {
     let first = create(store, event(1)).await;
     create(store, event(1)).await;
     create(store, event(2).with_priority(-1)).await;
@@ -65,7 +65,7 @@ pub(super) async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _:
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub(super) async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
+pub(super) async fn giving_an_event_back_returns_its_attempt_and_keeps_its_place(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -87,7 +87,7 @@ pub(super) async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     assert_eq!(entities(&claim(store, 9).await), [2]);
 }
 
-pub(super) async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_refusal_is_kept_until_the_next_one(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let refused = |class, message: &str| Disposition::GiveBack {
         next_attempt_at: None,
@@ -124,7 +124,7 @@ pub(super) async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &M
     assert_eq!(stored.last_refusal, Some(refusal));
 }
 
-pub(super) async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
+pub(super) async fn deferrals_are_counted_and_keep_the_last_refusal(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -236,7 +236,7 @@ pub(super) async fn an_outcome_under_an_older_claim_is_not_recorded(
     assert_eq!(settled, Settled::LeaseLost, "an outcome is recorded once");
 }
 
-pub(super) async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_extended_lease_ends_later(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     let claimed = claim_one(store).await;
     clock.advance(LEASE - SECOND);
@@ -266,7 +266,7 @@ pub(super) async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &Ma
     assert_eq!(extended, [None], "it was taken back");
 }
 
-pub(super) async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
+pub(super) async fn an_ended_lease_stays_with_its_holder_until_it_is_taken(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -28,7 +28,7 @@ async fn claim_in_turn(store: Store<'_>, limit: usize, after: &str) -> Vec<Claim
     store.claim(&request).await.unwrap()
 }
 
-pub(super) async fn users_take_turns_whatever_their_backlogs(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn users_take_turns_regardless_of_backlog(store: Store<'_>, _: &ManualClock) {
     unequal_users(store).await;
     // Takes the first event of each user in claim order, continuing after the user of the last
     // turn.
@@ -40,7 +40,10 @@ pub(super) async fn users_take_turns_whatever_their_backlogs(store: Store<'_>, _
     assert_eq!(entities(&claim_in_turn(store, 1, "zz").await), [2]);
 }
 
-pub(super) async fn turns_come_after_what_is_claimed_in_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn turns_come_after_the_events_claimed_in_order(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     unequal_users(store).await;
     let request = ClaimRequest::new(5, LEASE).with_turns(2, "a");
     let claims = store.claim(&request).await.unwrap();
@@ -50,7 +53,7 @@ pub(super) async fn turns_come_after_what_is_claimed_in_order(store: Store<'_>, 
     assert_eq!(entities(&claims), [4, 5, 6, 302, 100, 7, 8, 9]);
 }
 
-pub(super) async fn places_that_turns_leave_are_filled_in_claim_order(
+pub(super) async fn places_left_by_turns_are_filled_in_claim_order(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -66,7 +69,7 @@ pub(super) async fn places_that_turns_leave_are_filled_in_claim_order(
     assert!(claim_in_turn(store, 9, "d").await.is_empty());
 }
 
-pub(super) async fn a_turn_takes_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_turn_takes_only_requested_events(store: Store<'_>, _: &ManualClock) {
     unequal_users(store).await;
     for (user, entity) in [("a", 1_000), ("c", 1_001)] {
         let task = NewEvent::new("task", entity, user, Operation::Create);
@@ -84,7 +87,7 @@ pub(super) async fn a_turn_takes_only_what_is_asked_for(store: Store<'_>, _: &Ma
     assert_eq!(entities(&claims), [1_001, 1_000]);
 }
 
-pub(super) async fn as_many_users_as_there_are_can_be_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn any_number_of_users_can_be_excluded(store: Store<'_>, _: &ManualClock) {
     create(store, note_of("z", 1)).await;
     create(store, note_of("user 7", 2)).await;
     // More values than one SQLite statement accepts.
@@ -99,7 +102,10 @@ pub(super) async fn as_many_users_as_there_are_can_be_left_out(store: Store<'_>,
     assert_eq!(entities(&claim(store, 9).await), [2]);
 }
 
-pub(super) async fn a_claim_brings_no_more_metadata_than_it_may(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_returns_no_more_metadata_than_the_limit(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let text = format!("\"{}\"", "x".repeat(NewEvent::MAX_METADATA_BYTES - 2));
     let large = RawMetadata::from_bytes(text);
     let count = ClaimRequest::MAX_METADATA_BYTES / NewEvent::MAX_METADATA_BYTES;
@@ -112,10 +118,7 @@ pub(super) async fn a_claim_brings_no_more_metadata_than_it_may(store: Store<'_>
     assert_eq!(claim(store, 99).await.len(), 1);
 }
 
-pub(super) async fn an_edit_makes_metadata_no_larger_than_may_be_enqueued(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
+pub(super) async fn an_edit_keeps_the_size_limit_of_metadata(store: Store<'_>, _: &ManualClock) {
     let created = create(store, event(1)).await;
     let mut edited: OutboxEvent = created.clone();
     let bytes = vec![b' '; NewEvent::MAX_METADATA_BYTES + 1];

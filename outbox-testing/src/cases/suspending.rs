@@ -8,7 +8,7 @@ use outbox_runtime::store::ClaimRequest;
 use outbox_runtime::store::{Disposition, Settlement};
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 
-pub(super) async fn a_suspended_store_answers_nothing_until_it_is_resumed(
+pub(super) async fn a_suspended_store_refuses_every_call_until_resumed(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -64,7 +64,7 @@ pub(super) async fn resuming_a_store_that_is_not_suspended_changes_nothing(
     assert_eq!(created.status, OutboxStatus::Pending);
 }
 
-pub(super) async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
+pub(super) async fn a_store_exposes_the_clock_of_its_due_times_and_leases(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -37,7 +37,7 @@ const CAUSES: [Cause; 15] = [
 /// crash in a row.
 const MAX_ATTEMPTS: u32 = 2;
 
-pub(super) async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
+pub(super) async fn every_transition_of_the_table_is_made_and_no_other(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
