@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use uuid::Uuid;
 
@@ -272,15 +272,18 @@ impl WaitsFor {
         }
     }
 
-    /// When what it waits for ends by itself, as far as that is known.
-    pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
-        match self {
+    /// Whether what it waits for ends by itself at that time or later, or so little before that it
+    /// was meant to be the same.
+    pub(crate) fn is_until(&self, time: DateTime<Utc>) -> bool {
+        const A_MOMENT: TimeDelta = TimeDelta::milliseconds(1);
+        let until = match self {
             Self::DueTime { at, .. } => Some(*at),
             Self::Outage(outage) => Some(outage.probe_at),
             Self::RateLimit { until, .. } => Some(*until),
             Self::Credentials { refresh_at, .. } => *refresh_at,
             _ => None,
-        }
+        };
+        until.is_some_and(|until| time - until < A_MOMENT)
     }
 
     fn decision(dead: &OutboxEvent) -> Self {

@@ -99,7 +99,8 @@ impl Running {
         let is_free = explanation.waits_for == WaitsFor::Worker;
         // A handler may be done with an event that is in doubt.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
-        // What it waits for beside its due time may take longer than that.
+        // What it waits for beside its due time may take longer than that, or end with it and say
+        // more.
         let due_at = match explanation.waits_for {
             WaitsFor::DueTime { at, .. } => Some(at),
             _ => None,
@@ -122,7 +123,7 @@ impl Running {
             match answer {
                 Ok(Some(known @ WaitsFor::Evidence { .. })) => explanation.waits_for = known,
                 _ if may_be_in_doubt => {}
-                Ok(Some(known)) if due_at.is_none() || known.until() > due_at => {
+                Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => {
                     explanation.waits_for = known;
                 }
                 Ok(_) => {}

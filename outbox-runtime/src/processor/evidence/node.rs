@@ -51,7 +51,7 @@ impl Node {
         }
     }
 
-    pub(super) fn has_attempt(&self, facts: &Facts) -> bool {
+    pub(in crate::processor) fn has_attempt(&self, facts: &Facts) -> bool {
         self.has(facts.set, facts.event())
     }
 

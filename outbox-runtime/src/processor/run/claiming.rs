@@ -17,6 +17,9 @@ use crate::retry::RetryPolicy;
 /// At most so many claims are made before the run looks around again.
 const CLAIMS: usize = 64;
 
+/// Of so many of those that brought nothing it is asked whether anything is left at all.
+const LOOKS: usize = 8;
+
 impl Run {
     /// Records what has ended and claims what may be claimed, together in as few requests to the store
     /// as can be. `true`: there is more to do.
@@ -24,13 +27,20 @@ impl Run {
         self.ended_meanwhile = false;
         self.look_for_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
+        let (mut looks, mut has_forgotten) = (LOOKS, false);
         for _ in 0..CLAIMS {
             let Some(want) = self.next_want(&empty) else {
                 break;
             };
             let claimed = self.record_and_claim_of(&want).await?;
-            if claimed == 0 && want.is_for_evidence {
-                self.nothing_else(&want);
+            if claimed == 0 {
+                if want.is_for_evidence {
+                    self.nothing_else(&want);
+                }
+                if looks > 0 && want.is_of_all {
+                    looks -= 1;
+                    has_forgotten |= self.forget_what_has_nothing_left(&want).await?;
+                }
             }
             // An event that no handler takes is to be recorded as given back; what has ended meanwhile, as
             // well, or it has ended a pause.
@@ -38,6 +48,9 @@ impl Run {
                 return Ok(true);
             }
             empty.push(want);
+        }
+        if has_forgotten {
+            return Ok(true);
         }
         if empty.is_empty() {
             self.due_at = None;
@@ -116,18 +129,25 @@ impl Run {
 
     /// The claim to be made next, but for those that brought less than they asked for.
     ///
-    /// They take turns, so that with few places none keeps the others waiting.
+    /// They take turns, so that with few places none keeps the others waiting. One that gives way
+    /// comes after all others.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
+        if wants.is_empty() {
+            // Nobody's turn: where all places are taken after each claim, it would else be that of
+            // the same one whenever there is a place again.
+            return None;
+        }
         let is_new = |want: &&Want| {
             let mut asked = empty.iter().filter(|asked| asked.node == want.node);
             let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
             is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
         };
         self.turn = self.turn.wrapping_add(1);
-        let first = self.turn % wants.len().max(1);
-        let (before, after) = wants.split_at(first);
-        after.iter().chain(before).find(is_new).cloned()
+        let (before, after) = wants.split_at(self.turn % wants.len());
+        let in_turn = || after.iter().chain(before).filter(is_new);
+        let first = in_turn().find(|want| !want.gives_way);
+        first.or_else(|| in_turn().next()).cloned()
     }
 
     fn wants(&self) -> Vec<Want> {
@@ -180,16 +200,47 @@ impl Run {
         .collect()
     }
 
-    /// An endpoint in doubt has nothing else to try.
+    /// An endpoint in doubt, or a user with a second chance, has nothing else to try.
     fn nothing_else(&mut self, want: &Want) {
-        let Some(endpoint) = &want.node else {
-            return;
+        let endpoint = match &want.node {
+            Some(Node::Credentials(user)) => return self.evidence.credentials.nothing_else(user),
+            Some(endpoint) => endpoint,
+            None => return,
         };
         let now = self.now();
         let mut evidence = std::mem::take(&mut self.evidence);
         let judged = evidence.nothing_else(endpoint, &self.flight(), now);
         self.evidence = evidence;
         self.settle_judged(judged);
+    }
+
+    /// A claim has brought nothing: should nothing be left of what it was for, not even for later,
+    /// what is known of that is forgotten. Otherwise users and destinations that never come back
+    /// would be remembered until the run ends. Returns whether anything was.
+    async fn forget_what_has_nothing_left(&mut self, want: &Want) -> Result<bool, StoreError> {
+        let Some(node) = &want.node else {
+            return Ok(false);
+        };
+        if self.holds_some_of(node) {
+            return Ok(false);
+        }
+        let request = self.request(1, &[]).only(self.shared.routes.selector(node));
+        let repository = Arc::clone(&self.shared.repository);
+        let due_at = self
+            .meanwhile(async { repository.next_due(&request).await })
+            .await?;
+        if due_at.is_some() || self.holds_some_of(node) {
+            return Ok(false);
+        }
+        let now = self.now();
+        Ok(self.evidence.forget(node, now))
+    }
+
+    /// Whether some of it may be here, so that the store does not tell of it.
+    fn holds_some_of(&self, node: &Node) -> bool {
+        let is_under_way = || self.flight().iter().any(|facts| node.has_attempt(facts));
+        let has_any = !self.unrecorded.is_empty() || self.waiting.len() > 0;
+        has_any || self.evidence.is_in_doubt(node) || is_under_way()
     }
 
     pub(super) fn attempts(&self) -> usize {

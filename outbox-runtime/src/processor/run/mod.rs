@@ -367,7 +367,11 @@ impl Run {
         }
         let due = self.due_at.filter(|_| self.may_claim());
         // Not from now on: a pause may have ended while the store was asked.
-        let pause = self.evidence.next_end(self.looked_at);
+        let pause = if self.evidence.is_empty() {
+            None
+        } else {
+            self.evidence.next_end(&self.flight(), self.looked_at)
+        };
         let patience = self.waiting.until();
         [
             due,
