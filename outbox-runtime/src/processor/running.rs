@@ -92,7 +92,7 @@ impl Running {
         let is_free = explanation.waits_for == WaitsFor::Worker;
         // The handler of an event in doubt may be done already; only the run knows.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
-        // A pause that the run knows of may last longer than the due time.
+        // A pause that the run knows of may last longer than the due time, or end with it and say more.
         let due_at = match explanation.waits_for {
             WaitsFor::DueTime { at, .. } => Some(at),
             _ => None,
@@ -115,7 +115,7 @@ impl Running {
             match answer {
                 Ok(Some(known @ WaitsFor::Evidence { .. })) => explanation.waits_for = known,
                 _ if may_be_in_doubt => {}
-                Ok(Some(known)) if due_at.is_none() || known.until() > due_at => {
+                Ok(Some(known)) if due_at.is_none_or(|due| known.is_until(due)) => {
                     explanation.waits_for = known;
                 }
                 Ok(_) => {}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use uuid::Uuid;
 
 use crate::claim::LeaseToken;
@@ -178,15 +178,18 @@ impl WaitsFor {
         }
     }
 
-    /// When the wait ends by itself, if that is known.
-    pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
-        match self {
+    /// Whether the wait ends by itself at that time or later, or so little before that both were meant
+    /// to be the same time.
+    pub(crate) fn is_until(&self, time: DateTime<Utc>) -> bool {
+        const TOLERANCE: TimeDelta = TimeDelta::milliseconds(1);
+        let until = match self {
             Self::DueTime { at, .. } => Some(*at),
             Self::Outage(outage) => Some(outage.probe_at),
             Self::RateLimit { until, .. } => Some(*until),
             Self::Credentials { refresh_at, .. } => *refresh_at,
             _ => None,
-        }
+        };
+        until.is_some_and(|until| time - until < TOLERANCE)
     }
 
     fn decision(dead: &OutboxEvent) -> Self {

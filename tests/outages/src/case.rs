@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use http::header::{HeaderMap, HeaderValue, RETRY_AFTER};
 use http::status::StatusCode;
-use outbox_runtime::{HandlerError, Operation};
+use outbox_runtime::{HandlerError, Operation, RefusalClass};
 
 /// How a service refuses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +56,32 @@ impl Class {
             Self::Failing => status(500, &headers),
             Self::Unavailable => status(503, &headers),
             Self::Timeout => None,
+        }
+    }
+}
+
+impl Class {
+    /// What the runtime takes it for.
+    pub(crate) fn refusal(self) -> RefusalClass {
+        match self {
+            Self::RateLimited => RefusalClass::RateLimited,
+            Self::Offline => RefusalClass::Offline,
+            Self::Unauthenticated => RefusalClass::Unauthenticated,
+            Self::Failing => RefusalClass::Retry,
+            Self::Unavailable => RefusalClass::Unavailable,
+            Self::Timeout => RefusalClass::Timeout,
+        }
+    }
+
+    /// What an explanation of it says.
+    pub(crate) fn text(self) -> &'static str {
+        match self {
+            Self::RateLimited => "429",
+            Self::Offline => "offline",
+            Self::Unauthenticated => "401",
+            Self::Failing => "500",
+            Self::Unavailable => "503",
+            Self::Timeout => "no answer within",
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{Explanation, OutboxEvent, OutboxStatus};
 
 /// One call of the remote service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +38,10 @@ pub struct Course {
     pub delivered: Vec<Option<Duration>>,
     /// What is left of each event in the store. `None`: it was cleaned up, or never arrived.
     pub rows: Vec<Option<OutboxEvent>>,
+    /// What whoever asks is told in the end of each event that was not delivered.
+    pub explained: Vec<Option<Explanation>>,
+    /// How often a processor was killed in the middle of a call.
+    pub kills: u32,
     /// How long it took, in virtual time.
     pub took: Duration,
 }
@@ -47,6 +51,8 @@ impl Course {
         arrived: Vec<Duration>,
         calls: Vec<Call>,
         rows: Vec<OutboxEvent>,
+        explained: Vec<Option<Explanation>>,
+        kills: u32,
         took: Duration,
     ) -> Self {
         let mut delivered = vec![None; arrived.len()];
@@ -66,6 +72,8 @@ impl Course {
             calls,
             delivered,
             rows: row_of,
+            explained,
+            kills,
             took,
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use outbox_runtime::{OutboxRepository, Processor, Running};
+use outbox_runtime::{Explanation, OutboxRepository, Processor, Running};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::watched::Watched;
@@ -45,6 +45,13 @@ impl Process {
             drop(running);
         }
         self.start_again(world);
+    }
+
+    /// What it says about an event.
+    pub(crate) fn explain(&self, event: usize) -> Explanation {
+        let (runtime, running) = self.life.as_ref().expect("a process is killed and started");
+        let explanation = runtime.block_on(running.explain(event as i64));
+        explanation.expect("the store can be asked")
     }
 
     fn start_again(&mut self, world: &World) {

@@ -117,7 +117,7 @@ impl Scene {
         self
     }
 
-    /// The first processor is killed at these times, and started again at once.
+    /// The first processor is killed as soon as it is in the middle of a call from these times on, and started again at once.
     #[must_use]
     pub fn kills(mut self, kills: impl IntoIterator<Item = Duration>) -> Self {
         self.kills = kills.into_iter().collect();
@@ -144,13 +144,13 @@ impl Scene {
         let about = self.arrivals.iter();
         let about = about.map(|arrival| (arrival.user, arrival.destination));
         let world = World::new(self.case, clock, Arc::clone(&self.refuses), about.collect());
-        Stage {
+        let stage = Stage {
             scene: self,
             stores,
             outside,
             world,
-        }
-        .run()
+        };
+        stage.run()
     }
 }
 
@@ -162,6 +162,13 @@ struct Stage {
     world: World,
 }
 
+/// Kills that are to be, and that were.
+#[derive(Default)]
+struct Kills {
+    due: u32,
+    done: u32,
+}
+
 enum Act {
     Arrive(usize),
     Kill,
@@ -170,7 +177,8 @@ enum Act {
 impl Stage {
     fn run(self) -> Course {
         let mut acts = self.acts();
-        self.perform(&mut acts, &mut []);
+        let mut kills = Kills::default();
+        self.perform(&mut acts, &mut kills);
         self.use_up_attempts();
         let mut processes: Vec<Process> = (0..self.scene.processors)
             .map(|number| self.process(number))
@@ -180,6 +188,12 @@ impl Stage {
             processes
                 .iter()
                 .for_each(|process| process.rest(&self.world));
+            if kills.due > 0 && self.world.is_calling(0) {
+                processes[0].kill(&self.world);
+                kills.due -= 1;
+                kills.done += 1;
+                continue;
+            }
             let all = self.scene.arrivals.len();
             if self.world.now() >= self.scene.until || self.world.log().delivered == all {
                 break;
@@ -198,7 +212,7 @@ impl Stage {
             self.world
                 .clock
                 .set(next.min(end).max(self.world.clock.now()));
-            self.perform(&mut acts, &mut processes);
+            self.perform(&mut acts, &mut kills);
         }
         let took = self.world.now();
         // What was answered last is recorded.
@@ -206,10 +220,15 @@ impl Stage {
             .iter()
             .for_each(|process| process.rest(&self.world));
         let rows = self.outside.block_on(self.rows());
+        let explain = |event: usize| {
+            let is_delivered = self.world.log().is_delivered[event];
+            (!is_delivered).then(|| processes[0].explain(event))
+        };
+        let explained = (0..self.scene.arrivals.len()).map(explain).collect();
         drop(processes);
         let calls = std::mem::take(&mut self.world.log().calls);
         let arrived = self.scene.arrivals.iter().map(|arrival| arrival.at);
-        Course::new(arrived.collect(), calls, rows, took)
+        Course::new(arrived.collect(), calls, rows, explained, kills.done, took)
     }
 
     fn process(&self, number: usize) -> Process {
@@ -231,13 +250,13 @@ impl Stage {
     }
 
     /// Does what is to be done by now.
-    fn perform(&self, acts: &mut BTreeMap<(Duration, usize), Act>, processes: &mut [Process]) {
+    fn perform(&self, acts: &mut BTreeMap<(Duration, usize), Act>, kills: &mut Kills) {
         while let Some(first) = acts.first_entry()
             && first.key().0 <= self.world.now()
         {
             match first.remove() {
                 Act::Arrive(number) => self.enqueue(number),
-                Act::Kill => processes[0].kill(&self.world),
+                Act::Kill => kills.due += 1,
             }
         }
     }

@@ -1,5 +1,6 @@
 //! The remote service, and the handler that calls it.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,8 +51,10 @@ pub(crate) struct Log {
     sent: Vec<u32>,
     /// Moves whenever a call begins or ends.
     pub(crate) activity: u64,
+    /// Of each processor, how many calls are under way.
+    under_way: BTreeMap<usize, usize>,
     /// Of each event, whether it was delivered.
-    is_delivered: Vec<bool>,
+    pub(crate) is_delivered: Vec<bool>,
     /// How many of them were.
     pub(crate) delivered: usize,
 }
@@ -85,6 +88,11 @@ impl World {
     /// Since the beginning of the scene.
     pub(crate) fn now(&self) -> Duration {
         (self.clock.now() - self.begin).to_std().unwrap_or_default()
+    }
+
+    /// Whether this processor is in the middle of a call.
+    pub(crate) fn is_calling(&self, processor: usize) -> bool {
+        self.log().under_way.contains_key(&processor)
     }
 
     fn begin(&self, event: &OutboxEvent, processor: usize) -> (usize, Duration, bool) {
@@ -137,6 +145,28 @@ pub(crate) struct Client {
     pub(crate) processor: usize,
 }
 
+/// A call under way; whatever becomes of it, dropping it ends it.
+struct UnderWay<'a>(&'a Client);
+
+impl<'a> UnderWay<'a> {
+    fn begin(client: &'a Client) -> Self {
+        let mut log = client.world.log();
+        *log.under_way.entry(client.processor).or_default() += 1;
+        Self(client)
+    }
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        let mut log = self.0.world.log();
+        let calls = log.under_way.entry(self.0.processor).or_default();
+        *calls -= 1;
+        if *calls == 0 {
+            log.under_way.remove(&self.0.processor);
+        }
+    }
+}
+
 #[async_trait]
 impl OutboxEventHandler for Client {
     fn can_handle(&self, _: &str) -> bool {
@@ -145,6 +175,7 @@ impl OutboxEventHandler for Client {
 
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError> {
         let (call, latency, refused) = self.world.begin(event, self.processor);
+        let _under_way = UnderWay::begin(self);
         let answer = refused.then(|| self.world.case.class.answer());
         if let Some(None) = answer {
             std::future::pending::<()>().await;

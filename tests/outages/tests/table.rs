@@ -9,7 +9,7 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else() {
     let (rows, failed) = table::run(1, 2, is_quick, |scenario, row| {
         told += &format!("{}: {row}\n", scenario.name);
     });
-    assert_eq!(rows, 19, "{told}");
+    assert_eq!(rows, 174, "{told}");
     assert_eq!(failed, 0, "{told}");
 }
 

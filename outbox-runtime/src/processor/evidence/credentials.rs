@@ -21,7 +21,7 @@ const REFRESH_DELAYS: [Duration; 4] = [
 /// What is known of the credentials of users.
 #[derive(Debug, Default)]
 pub(in crate::processor) struct Credentials {
-    /// These two in the order of the users, so that the same things happen in the same order each time.
+    /// In the order of the users, so that the same things happen in the same order each time.
     users: BTreeMap<String, User>,
     signed_out: BTreeSet<String>,
 }
@@ -34,6 +34,9 @@ struct User {
     /// Refreshes since the last delivery: how often that did not help.
     in_vain: usize,
     state: Access,
+    /// The first refresh did not help: another event tells at once whether that was chance, before
+    /// the next refresh.
+    has_second_chance: bool,
     /// Refused, and nobody has got through since: one attempt at a time.
     is_on_trial: bool,
     /// When they were refused first, and how often since, if nobody has got through.
@@ -88,6 +91,8 @@ pub(super) struct Restricted<'a> {
     pub(super) order: ClaimOrder,
     /// Where one is tried only if there is nowhere else.
     pub(super) last_resort: &'a [Node],
+    /// Whether the one attempt is that of another event.
+    pub(super) has_second_chance: bool,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -142,6 +147,7 @@ impl Credentials {
         if !user.is_on_trial {
             user.tried_at.begun(refusal.endpoint, ClaimOrder::Usual);
         }
+        user.has_second_chance = false;
         if user.generation == refusal.generation && user.state == Access::Granted {
             let delay = match user.in_vain.checked_sub(1) {
                 Some(times) if !refusal.is_urgent => refresh_delay(times),
@@ -149,8 +155,38 @@ impl Credentials {
             };
             user.state = Access::Refused(clock::after(now, delay));
             user.is_on_trial = true;
+            user.has_second_chance = user.in_vain == 1 && !refusal.is_urgent;
         }
         user.in_vain
+    }
+
+    /// For how long the event that was refused last makes way for another one of the user.
+    pub(super) fn makes_way(&self, user_id: &str, now: DateTime<Utc>) -> Duration {
+        let user = self.users.get(user_id);
+        match user
+            .filter(|user| user.has_second_chance)
+            .map(|it| it.state)
+        {
+            Some(Access::Refused(at)) => (at - now).to_std().unwrap_or_default(),
+            _ => Duration::ZERO,
+        }
+    }
+
+    /// There is no other event of this user to be tried.
+    pub(in crate::processor) fn nothing_else(&mut self, user_id: &str) {
+        if let Some(user) = self.users.get_mut(user_id) {
+            user.has_second_chance = false;
+        }
+    }
+
+    /// Nothing is left of this user. Returns whether anything was known of their credentials.
+    pub(super) fn forget(&mut self, user_id: &str) -> bool {
+        let user = self.users.get(user_id);
+        let is_idle = user.is_some_and(|user| user.state != Access::Refreshing);
+        if is_idle {
+            self.users.remove(user_id);
+        }
+        is_idle
     }
 
     /// An attempt of this user begins.
@@ -175,6 +211,7 @@ impl Credentials {
         user.trials = 0;
         user.since = None;
         user.refusals = 0;
+        user.has_second_chance = false;
         if matches!(user.state, Access::Refused(_)) && number > user.refused {
             // Somewhere else they are good as they are.
             user.state = Access::Granted;
@@ -218,6 +255,7 @@ impl Credentials {
         };
         let delay = refresh_delay(user.in_vain);
         user.in_vain = user.in_vain.saturating_add(1);
+        user.has_second_chance = false;
         match result {
             Ok(()) => {
                 user.generation += 1;
@@ -271,6 +309,9 @@ impl Credentials {
                 _ if self.signed_out.contains(id) => return None,
                 Access::Granted if user.is_on_trial => (Allowed::OneAttempt, user.tried_at.taken()),
                 Access::Granted => return None,
+                Access::Refused(at) if at > now && user.has_second_chance => {
+                    (Allowed::OneAttempt, user.tried_at.taken())
+                }
                 Access::Refused(at) if at > now && user.is_on_trial => {
                     (Allowed::Elsewhere, user.refused_at.as_slice())
                 }
@@ -282,6 +323,7 @@ impl Credentials {
                 number: user.number,
                 order: user.order(),
                 last_resort,
+                has_second_chance: user.has_second_chance,
             })
         });
         let signed_out = self.signed_out.iter().map(|id| Restricted {
@@ -290,6 +332,7 @@ impl Credentials {
             number: 0,
             order: ClaimOrder::Usual,
             last_resort: &[],
+            has_second_chance: false,
         });
         refused.chain(signed_out)
     }

@@ -44,8 +44,8 @@ impl Evidence {
         }
         let number = self.number;
         let doubt = self.doubts.entry(endpoint.clone());
-        let doubt = doubt.or_insert_with(|| Doubt::new(number));
-        doubt.add(refused, tells_apart, number);
+        let doubt = doubt.or_insert_with(|| Doubt::new(number, now));
+        doubt.add(refused, tells_apart, number, now);
         let under_way = flight.iter().copied();
         if doubt.is_outage(under_way.filter(|facts| endpoint.has_attempt(facts))) {
             return self.decide_as_outage(&endpoint, false, now);

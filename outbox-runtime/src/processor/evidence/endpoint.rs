@@ -4,10 +4,17 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::{DateTime, TimeDelta, Utc};
+
 use super::facts::{Facts, Judged, Lane, Refused};
+use crate::clock;
 
 /// After so many refusals of attempts that began after the first one, the world is to blame.
 const ENOUGH: u32 = 4;
+
+/// An attempt that looks for evidence and has no answer for so long has another one beside it. Shorter
+/// than the first pause of a circuit, and longer than most calls.
+const PATIENCE: Duration = Duration::from_millis(750);
 
 /// Two are enough to tell whether anybody else was refused.
 const REFUSED: usize = 2;
@@ -54,6 +61,18 @@ pub(super) struct Doubt {
     /// How many attempts that began after `first` were refused.
     later: u32,
     pub(super) users: BTreeSet<String>,
+    /// Until then others go first: for as long as the last one took that was long in coming, so that
+    /// attempts that hang take at most half of the time of a place that others could use.
+    gives_way_until: DateTime<Utc>,
+}
+
+/// An attempt that may look for evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Search {
+    /// Not before.
+    pub(super) from: DateTime<Utc>,
+    /// Only at a place that nothing else has a use for.
+    pub(super) gives_way: bool,
 }
 
 /// A refusal that waits for a verdict.
@@ -74,16 +93,20 @@ impl Waiting {
 }
 
 impl Doubt {
-    pub(super) fn new(number: u64) -> Self {
+    pub(super) fn new(number: u64, now: DateTime<Utc>) -> Self {
         Self {
             first: number,
             refused: Vec::new(),
             later: 0,
             users: BTreeSet::new(),
+            gives_way_until: now,
         }
     }
 
-    pub(super) fn add(&mut self, refused: Refused, is_own: bool, number: u64) {
+    pub(super) fn add(&mut self, refused: Refused, is_own: bool, number: u64, now: DateTime<Utc>) {
+        if refused.took >= PATIENCE {
+            self.gives_way_until = clock::after(now, refused.took);
+        }
         if refused.facts.number > self.first {
             self.later += 1;
         }
@@ -100,6 +123,38 @@ impl Doubt {
         self.later = 0;
         let last = self.refused.iter().map(|waiting| waiting.number).max();
         self.first = last.unwrap_or(self.first);
+    }
+
+    /// When another attempt may begin to look for evidence, `flight` being what is under way at the
+    /// endpoint: one after the other, unless they take long to be answered, as one that hangs would
+    /// keep everybody waiting. Never more than are evidence enough.
+    pub(super) fn search<'a>(
+        &self,
+        flight: impl Iterator<Item = &'a Facts>,
+        now: DateTime<Utc>,
+    ) -> Option<Search> {
+        let begins = flight
+            .filter(|facts| facts.number > self.first)
+            .map(|facts| facts.began_at);
+        let (count, last) = begins.fold((0, None), |(count, last), begin| {
+            (count + 1, last.max(Some(begin)))
+        });
+        match last {
+            None => Some(Search {
+                from: now,
+                gives_way: now < self.gives_way_until,
+            }),
+            Some(last) if self.later + count < ENOUGH => Some(Search {
+                from: clock::after(last, PATIENCE),
+                gives_way: true,
+            }),
+            Some(_) => None,
+        }
+    }
+
+    /// The clock was set: others go first for as long as they would have.
+    pub(super) fn shift(&mut self, jump: TimeDelta) {
+        self.gives_way_until = clock::shifted(self.gives_way_until, jump);
     }
 
     /// Whether enough was refused to blame the world, `flight` being what is under way at the endpoint.

@@ -38,9 +38,16 @@ impl Facts {
         Lane::of(self.event())
     }
 
-    /// The circuits that this attempt is part of, from the widest to the narrowest.
+    /// The parts of all work that this attempt belongs to whoever the user is, from the widest to the
+    /// narrowest.
     pub(super) fn path(&self) -> [Node; 4] {
         Node::path(self.set, self.event())
+    }
+
+    /// All circuits that this attempt is part of.
+    pub(super) fn parts(&self) -> [Node; 5] {
+        let [all, set, destination, endpoint] = self.path();
+        [all, set, destination, endpoint, self.user_node()]
     }
 
     pub(super) fn endpoint(&self) -> Node {
@@ -57,7 +64,7 @@ impl Facts {
 }
 
 impl Node {
-    pub(super) fn has_attempt(&self, facts: &Facts) -> bool {
+    pub(in crate::processor) fn has_attempt(&self, facts: &Facts) -> bool {
         self.has(facts.set, facts.event())
     }
 

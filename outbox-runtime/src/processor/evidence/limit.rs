@@ -113,6 +113,11 @@ impl Limit {
         self.open_since = self.open_since.map(|since| clock::shifted(since, jump));
     }
 
+    /// Whether the pause ended so long ago that the next burst may try how much there may be.
+    pub(super) fn is_old(&self, now: DateTime<Utc>) -> bool {
+        clock::after(self.until, LONGEST_STEP) <= now
+    }
+
     /// Whether nobody has got through since the pause.
     pub(super) fn is_on_trial(&self) -> bool {
         self.open_since.is_none()

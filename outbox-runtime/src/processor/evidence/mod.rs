@@ -9,10 +9,13 @@
 //!   endpoint, destination or handler set opens, and one probe at a time, each of another event, tells
 //!   when the service is back.
 //! - **In doubt** until one of the two is clear: the event keeps its lease, and meanwhile one attempt at
-//!   a time, of another lane and user, looks for evidence.
+//!   a time, of another lane and user, looks for evidence. One that is long in coming has another one
+//!   beside it, at a place that nothing else has a use for.
 //!
 //! Everything here is in memory. A restart knows none of it; that costs one more refusal, and never a
-//! charge. Nothing here remembers that a probe is out: what is under way is passed in, and counted.
+//! charge. Nor does forgetting: what is known of a user, a destination or an endpoint goes when
+//! nothing is left of it in the store, and what is only compared with is [kept](kept) of so many at
+//! most. Nothing here remembers that a probe is out: what is under way is passed in, and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +26,7 @@ use self::circuit::{Circuit, Open};
 use self::credentials::Credentials;
 use self::endpoint::{Doubt, Record, Waiting};
 use self::facts::Lane;
+use self::kept::Kept;
 use self::limit::Limit;
 use self::memory::Memory;
 use self::users::Streak;
@@ -34,6 +38,7 @@ mod doubting; // a refusal whose fault is not known yet
 mod endpoint; // refusals that wait for a verdict
 mod explaining; // what keeps an event from being sent
 mod facts; // what is known of an attempt, and what is said of one
+mod kept; // of so many at most
 mod limit; // destinations that want a pause
 mod limiting; // a refusal that asks for a pause
 mod memory; // who was refused before
@@ -60,11 +65,11 @@ pub(super) struct Evidence {
     circuits: BTreeMap<Node, Circuit>,
     doubts: BTreeMap<Node, Doubt>,
     limits: BTreeMap<Node, Limit>,
-    streaks: BTreeMap<Node, Streak>,
+    streaks: Kept<Node, Streak>,
     records: BTreeMap<Node, Record>,
     memory: Memory,
     /// Lanes that were rejected in a row, by endpoint and by set.
-    rejected: BTreeMap<Node, BTreeSet<Lane>>,
+    rejected: Kept<Node, BTreeSet<Lane>>,
     /// Users of a set whose refreshed credentials were refused in a row.
     unauthenticated: BTreeMap<HandlerIndex, BTreeSet<String>>,
     pub(super) credentials: Credentials,
@@ -101,6 +106,7 @@ impl Evidence {
 
     /// The number of an attempt that begins now.
     pub(super) fn begin(&mut self) -> u64 {
+        self.forget_records();
         self.number += 1;
         self.number
     }
@@ -110,10 +116,8 @@ impl Evidence {
         if !self.credentials.is_empty() {
             self.credentials.begun(facts.user(), facts.endpoint());
         }
-        for (node, circuit) in &mut self.circuits {
-            if let Circuit::Open(open) = circuit
-                && node.has_attempt(facts)
-            {
+        for node in facts.parts() {
+            if let Some(Circuit::Open(open)) = self.circuits.get_mut(&node) {
                 open.begun(facts);
             }
         }
@@ -141,6 +145,9 @@ impl Evidence {
         for limit in self.limits.values_mut() {
             limit.shift(jump);
         }
+        for doubt in self.doubts.values_mut() {
+            doubt.shift(jump);
+        }
         self.credentials.shift(jump);
     }
 
@@ -156,10 +163,8 @@ impl Evidence {
 
     /// An attempt ended without telling anything about the service: the next probe goes at once.
     pub(super) fn inconclusive(&mut self, facts: &Facts, now: DateTime<Utc>) {
-        for (node, circuit) in &mut self.circuits {
-            if let Circuit::Open(open) = circuit
-                && node.has_attempt(facts)
-            {
+        for node in facts.parts() {
+            if let Some(Circuit::Open(open)) = self.circuits.get_mut(&node) {
                 open.inconclusive(facts.number, now);
             }
         }
@@ -168,11 +173,9 @@ impl Evidence {
     /// Where a circuit is open the refusal is one more of the same. Returns whether one is.
     pub(super) fn refused_as_probe(&mut self, refused: &Refused, now: DateTime<Utc>) -> bool {
         let mut is_probe = false;
-        for (node, circuit) in &mut self.circuits {
-            if let Circuit::Open(open) = circuit
-                && node.has_attempt(&refused.facts)
-            {
-                open.refused(node, refused, now);
+        for node in refused.facts.parts() {
+            if let Some(Circuit::Open(open)) = self.circuits.get_mut(&node) {
+                open.refused(&node, refused, now);
                 is_probe = true;
             }
         }
@@ -201,6 +204,31 @@ impl Evidence {
         judged
     }
 
+    /// Whether something that is part of it is in doubt.
+    pub(super) fn is_in_doubt(&self, node: &Node) -> bool {
+        self.doubts.keys().any(|endpoint| endpoint.overlaps(node))
+    }
+
+    /// Nothing is left of a part of all work. What is known of it is forgotten, as it may never have
+    /// anything to send again; the widest parts are few. Returns whether there was anything.
+    pub(super) fn forget(&mut self, node: &Node, now: DateTime<Utc>) -> bool {
+        match node {
+            Node::All | Node::Set(_) | Node::Destination(_, None) => false,
+            Node::Credentials(user) => self.credentials.forget(user),
+            Node::Destination(_, Some(_)) | Node::Endpoint(..) | Node::User(..) => {
+                self.streaks.remove(node);
+                self.rejected.remove(node);
+                let circuit = self.circuits.remove(node);
+                let limit = self.limits.get(node);
+                let is_old = limit.is_some_and(|limit| limit.is_old(now));
+                if is_old {
+                    self.limits.remove(node);
+                }
+                circuit.is_some() || is_old
+            }
+        }
+    }
+
     /// The lease of an event was lost: whoever holds the newer one decides.
     pub(super) fn lost(&mut self, event_id: uuid::Uuid) {
         self.give_back(|facts| facts.event().id == event_id);
@@ -215,12 +243,25 @@ impl Evidence {
         if is_idle && self.unauthenticated.is_empty() && self.streaks.is_empty() {
             self.records.clear();
         }
-        if self.records.len() > RECORDS {
-            let (memory, circuits, doubts) = (&self.memory, &self.circuits, &self.doubts);
-            self.records.retain(|node, _| {
-                memory.has(node) || circuits.contains_key(node) || doubts.contains_key(node)
-            });
+    }
+
+    /// Forgets what nothing compares with any more, where there is much of it.
+    fn forget_records(&mut self) {
+        if self.records.len() <= RECORDS {
+            return;
         }
+        let Self {
+            memory,
+            circuits,
+            streaks,
+            doubts,
+            ..
+        } = self;
+        self.records.retain(|node, _| {
+            let is_wide = matches!(node, Node::All | Node::Set(_));
+            let is_refused = memory.has(node) || streaks.has(node);
+            is_wide || is_refused || circuits.contains_key(node) || doubts.contains_key(node)
+        });
     }
 }
 

@@ -107,7 +107,7 @@ impl Evidence {
         let set = self.passes(&Node::Set(facts.set));
         let own = self.passes(&user);
         self.records.entry(user.clone()).or_default();
-        let streak = self.streaks.entry(user.clone()).or_default();
+        let streak = self.streaks.refused(user.clone());
         streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
     }
 
@@ -117,7 +117,7 @@ impl Evidence {
         let endpoint = facts.endpoint();
         let all = self.passes(&facts.destination());
         let own = self.passes(&endpoint);
-        let streak = self.streaks.entry(endpoint.clone()).or_default();
+        let streak = self.streaks.refused(endpoint.clone());
         streak.refused(facts.lane(), all.saturating_sub(own))
             && !self.circuits.contains_key(&endpoint)
     }

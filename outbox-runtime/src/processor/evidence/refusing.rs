@@ -73,6 +73,7 @@ impl Evidence {
         if is_probe {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }
+        let makes_way = self.credentials.makes_way(&user_id, now);
         // What is in doubt of this user would otherwise wait for the refresh.
         let mut judged = self.give_back(|facts| facts.user() == user_id);
         let users = self.unauthenticated.entry(refused.facts.set).or_default();
@@ -84,7 +85,7 @@ impl Evidence {
             self.open(&set, &refused, 3, now);
             judged.append(&mut self.give_back(|facts| set.has_attempt(facts)));
         }
-        judged.push(Judged::given_back(refused, Duration::ZERO));
+        judged.push(Judged::given_back(refused, makes_way));
         judged
     }
 
@@ -111,7 +112,7 @@ impl Evidence {
         self.inconclusive(&refused.facts, now);
         let mut judged = Vec::new();
         for node in [refused.facts.endpoint(), Node::Set(refused.facts.set)] {
-            let lanes = self.rejected.entry(node.clone()).or_default();
+            let lanes = self.rejected.refused(node.clone());
             lanes.insert(refused.facts.lane());
             if lanes.len() < REJECTIONS {
                 continue;

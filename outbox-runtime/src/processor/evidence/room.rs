@@ -24,6 +24,9 @@ pub(in crate::processor) struct Restriction {
     last_resort: Vec<Node>,
     /// Whether these are not tried at all by a claim for this.
     is_elsewhere: bool,
+    /// Whether all other claims go first.
+    gives_way: bool,
+    is_for_evidence: bool,
 }
 
 /// Why a node is restricted.
@@ -50,10 +53,15 @@ pub(in crate::processor) struct Want {
     pub(in crate::processor) order: ClaimOrder,
     pub(in crate::processor) avoid: Vec<String>,
     pub(in crate::processor) except: Vec<Node>,
-    /// Whether finding nothing means that an endpoint in doubt has nothing else to try.
+    /// Whether finding nothing means that an endpoint in doubt, or whoever has a second chance, has
+    /// nothing else to try.
     pub(in crate::processor) is_for_evidence: bool,
     /// Whether it is made only where another claim of the same node has brought too little.
     pub(in crate::processor) is_last_resort: bool,
+    /// Whether it leaves out no part of the node that may be tried later.
+    pub(in crate::processor) is_of_all: bool,
+    /// Whether all other claims go first.
+    pub(in crate::processor) gives_way: bool,
 }
 
 impl Want {
@@ -130,8 +138,10 @@ impl Restriction {
             order: self.order,
             avoid: self.avoid.clone(),
             except: except.iter().chain(but).cloned().collect(),
-            is_for_evidence: self.kind == Kind::InDoubt,
+            is_for_evidence: false,
             is_last_resort: false,
+            is_of_all: false,
+            gives_way: self.gives_way,
         };
         let mut wants = Vec::new();
         if !self.last_resort.is_empty() {
@@ -139,7 +149,9 @@ impl Restriction {
         }
         if !self.is_elsewhere {
             wants.push(Want {
+                is_for_evidence: self.is_for_evidence,
                 is_last_resort: !wants.is_empty(),
+                is_of_all: true,
                 ..want(&[])
             });
         }
@@ -190,9 +202,12 @@ impl Evidence {
             all.push(restriction);
         }
         for (node, doubt) in &self.doubts {
-            let is_new = |facts: &&&Facts| facts.number > doubt.first && node.has_attempt(facts);
+            let search = doubt.search(attempts_of(node, flight), now);
+            let search = search.filter(|search| search.from <= now);
             let mut restriction = Restriction::new(node, Kind::InDoubt);
-            restriction.room = usize::from(!flight.iter().any(|facts| is_new(&facts)));
+            restriction.room = usize::from(search.is_some());
+            restriction.is_for_evidence = true;
+            restriction.gives_way = search.is_some_and(|search| search.gives_way);
             restriction.order = ClaimOrder::LeastRecent;
             restriction.avoid = doubt.users.iter().cloned().collect();
             all.push(restriction);
@@ -225,6 +240,7 @@ impl Evidence {
             let taken = flight.iter().filter(heeds).count();
             let mut restriction = Restriction::new(&node, kind);
             restriction.room = most.saturating_sub(taken);
+            restriction.is_for_evidence = restricted.has_second_chance;
             restriction.try_in(restricted.order, None, restricted.last_resort);
             if restricted.allowed == Allowed::Elsewhere {
                 restriction.last_resort = restricted.last_resort.to_vec();
@@ -261,20 +277,34 @@ impl Evidence {
                 except: restrictions.iter().map(|it| it.node.clone()).collect(),
                 is_for_evidence: false,
                 is_last_resort: false,
+                is_of_all: false,
+                gives_way: false,
             });
         }
         wants
     }
 
-    /// When the next pause ends by itself that had not ended at a time.
-    pub(in crate::processor) fn next_end(&self, since: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    /// When the next pause ends by itself that had not ended at a time, `flight` being the attempts
+    /// under way.
+    pub(in crate::processor) fn next_end(
+        &self,
+        flight: &[&Facts],
+        since: DateTime<Utc>,
+    ) -> Option<DateTime<Utc>> {
         let probes = self.circuits.values().filter_map(|circuit| match circuit {
             Circuit::Open(open) => Some(open.probe_at),
             Circuit::HalfOpen { .. } => None,
         });
         let limits = self.limits.values().map(|limit| limit.until);
+        let has_place = flight.len() < self.most;
+        let doubts = self.doubts.iter().filter(|_| has_place);
+        let searches = doubts.filter_map(|(node, doubt)| {
+            let search = doubt.search(attempts_of(node, flight), since)?;
+            Some(search.from)
+        });
         probes
             .chain(limits)
+            .chain(searches)
             .chain(self.credentials.ends())
             .filter(|end| *end > since)
             .min()
@@ -291,8 +321,16 @@ impl Restriction {
             avoid: Vec::new(),
             last_resort: Vec::new(),
             is_elsewhere: false,
+            gives_way: false,
+            is_for_evidence: false,
         }
     }
+}
+
+/// What is under way of a node.
+fn attempts_of<'a>(node: &Node, flight: &[&'a Facts]) -> impl Iterator<Item = &'a Facts> {
+    let attempts = flight.iter().copied();
+    attempts.filter(move |facts| node.has_attempt(facts))
 }
 
 /// One restriction a node: the narrowest, in the order that looks for evidence.

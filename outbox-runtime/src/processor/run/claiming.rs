@@ -12,6 +12,10 @@ use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
 /// The maximum number of claims in one round.
 const MAX_CLAIMS: usize = 64;
 
+/// The maximum number of empty claims in one round after which the store is asked whether anything is
+/// left at all.
+const MAX_LOOKS: usize = 8;
+
 impl Run {
     /// Records outcomes and claims events, in as few requests to the store as possible. Returns
     /// whether there is more to do.
@@ -19,13 +23,20 @@ impl Run {
         self.ended_meanwhile = false;
         self.find_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
+        let (mut looks, mut has_forgotten) = (MAX_LOOKS, false);
         for _ in 0..MAX_CLAIMS {
             let Some(want) = self.next_want(&empty) else {
                 break;
             };
             let claimed = self.record_and_claim_of(&want).await?;
-            if claimed == 0 && want.is_for_evidence {
-                self.nothing_else(&want);
+            if claimed == 0 {
+                if want.is_for_evidence {
+                    self.nothing_else(&want);
+                }
+                if looks > 0 && want.is_of_all {
+                    looks -= 1;
+                    has_forgotten |= self.forget_if_nothing_left(&want).await?;
+                }
             }
             // More to do: an event without a handler must be recorded as given back, and an attempt
             // that ended meanwhile must be recorded or may have ended a pause.
@@ -33,6 +44,9 @@ impl Run {
                 return Ok(true);
             }
             empty.push(want);
+        }
+        if has_forgotten {
+            return Ok(true);
         }
         if empty.is_empty() {
             self.alarms.set_due(None);
@@ -116,18 +130,25 @@ impl Run {
 
     /// The next claim to make, except those that brought less than they asked for.
     ///
-    /// Claims rotate, so that none keeps the others waiting when few handlers are free.
+    /// Claims rotate, so that none keeps the others waiting when few handlers are free. A claim that
+    /// gives way comes after all others.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
+        if wants.is_empty() {
+            // Nobody's turn: where all places are taken after each claim, it would else be that of
+            // the same one whenever there is a place again.
+            return None;
+        }
         let is_new = |want: &&Want| {
             let mut asked = empty.iter().filter(|asked| asked.node == want.node);
             let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
             is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
         };
         self.rotation = self.rotation.wrapping_add(1);
-        let first = self.rotation % wants.len().max(1);
-        let (before, after) = wants.split_at(first);
-        after.iter().chain(before).find(is_new).cloned()
+        let (before, after) = wants.split_at(self.rotation % wants.len());
+        let in_turn = || after.iter().chain(before).filter(is_new);
+        let first = in_turn().find(|want| !want.gives_way);
+        first.or_else(|| in_turn().next()).cloned()
     }
 
     fn wants(&self) -> Vec<Want> {
@@ -176,16 +197,48 @@ impl Run {
         self.jobs.flight().collect()
     }
 
-    /// Tells the evidence that an endpoint in doubt has nothing else to try.
+    /// Tells the evidence that an endpoint in doubt, or a user with a second chance, has nothing else
+    /// to try.
     fn nothing_else(&mut self, want: &Want) {
-        let Some(endpoint) = &want.node else {
-            return;
+        let endpoint = match &want.node {
+            Some(Node::Credentials(user)) => return self.evidence.credentials.nothing_else(user),
+            Some(endpoint) => endpoint,
+            None => return,
         };
         let now = self.now();
         let mut evidence = std::mem::take(&mut self.evidence);
         let judged = evidence.nothing_else(endpoint, &self.flight(), now);
         self.evidence = evidence;
         self.settle_judged(judged);
+    }
+
+    /// Forgets what is known of a claim's target if the claim brought nothing and the store has nothing
+    /// left for it, not even for later. Otherwise users and destinations that never come back would be
+    /// remembered until the run ends. Returns whether anything was forgotten.
+    async fn forget_if_nothing_left(&mut self, want: &Want) -> Result<bool, StoreError> {
+        let Some(node) = &want.node else {
+            return Ok(false);
+        };
+        if self.may_hold_some_of(node) {
+            return Ok(false);
+        }
+        let request = self.request(1, &[]).only(self.shared.routes.selector(node));
+        let queue = Arc::clone(&self.shared.queue);
+        let due_at = self
+            .await_store(async { queue.next_due(&request).await })
+            .await?;
+        if due_at.is_some() || self.may_hold_some_of(node) {
+            return Ok(false);
+        }
+        let now = self.now();
+        Ok(self.evidence.forget(node, now))
+    }
+
+    /// Whether this run may hold events of the node, which the store does not report.
+    fn may_hold_some_of(&self, node: &Node) -> bool {
+        let is_in_flight = || self.flight().iter().any(|facts| node.has_attempt(facts));
+        let has_any = !self.unrecorded.is_empty() || self.waiting.len() > 0;
+        has_any || self.evidence.is_in_doubt(node) || is_in_flight()
     }
 
     pub(super) fn may_claim(&self) -> bool {

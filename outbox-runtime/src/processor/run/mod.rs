@@ -249,7 +249,11 @@ impl Run {
     /// When the next pause ends, counted from the start of the round: one may have ended during a
     /// request to the store.
     fn next_pause_end(&self) -> Option<DateTime<Utc>> {
-        self.evidence.next_end(self.alarms.looked_at())
+        if self.evidence.is_empty() {
+            return None;
+        }
+        self.evidence
+            .next_end(&self.flight(), self.alarms.looked_at())
     }
 
     fn now(&self) -> DateTime<Utc> {
