@@ -1,7 +1,9 @@
-//! Traits and types that applications rarely name: what the derives implement, and what signatures mention.
+//! Traits and types that applications rarely name: those that the derives implement and that
+//! signatures mention.
 //!
-//! An entity without [`derive(OutboxEntity)`](macro@crate::OutboxEntity) implements
-//! [`OutboxEntity`](trait@crate::OutboxEntity) with [`EntityOptions`]; a type of ids implements [`AsEntityId`].
+//! A manual implementation of [`OutboxEntity`](trait@crate::OutboxEntity), without
+//! [`derive(OutboxEntity)`](macro@crate::OutboxEntity), needs [`EntityOptions`]; an id type needs
+//! [`AsEntityId`].
 
 pub use crate::enqueue::EnqueueAll;
 pub use crate::entity::{
