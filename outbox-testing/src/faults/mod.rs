@@ -29,7 +29,7 @@ pub use self::plan::{Fault, FaultRates, Injected};
 /// It wraps any other store and passes on every call for which no fault is planned. Faults are
 /// planned individually with [`fail_next`](Self::fail_next), or occur at random, reproducibly for a
 /// seed ([`with_chance`](Self::with_chance)). It never withholds a wake-up: every store must keep
-/// the promise of [`changed`](OutboxRepository::changed).
+/// the promise of [`changed`](outbox_runtime::store::OutboxQueue::changed).
 ///
 /// Cloning is cheap. All clones share their faults.
 ///

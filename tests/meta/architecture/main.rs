@@ -237,8 +237,8 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
             // They count or bend claims, so that an exchange is to be an outcome and a claim.
             "resting.rs: Insistent settle_and_claim",
             // A store in memory has nothing to gain: what the default asks for are its own methods.
+            "store/memory/queue.rs: MemoryStore settle_and_claim",
             "store/memory/repository.rs: MemoryStore oldest_completed",
-            "store/memory/repository.rs: MemoryStore settle_and_claim",
             "unhandled.rs: Counting settle_and_claim",
         ]
     );
