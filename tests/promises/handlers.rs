@@ -375,7 +375,7 @@ fn a_handler_that_blocks_the_only_thread_past_its_lease_is_fenced_and_logged() {
             .await
             .unwrap()
             .unwrap();
-        assert!(log.contains("a handler blocks its thread"), "{log}");
+        assert!(log.contains("a handler blocked its thread"), "{log}");
         let after = store
             .fetch_events(OutboxStatus::Completed, None, None)
             .await

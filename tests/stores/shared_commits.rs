@@ -285,7 +285,7 @@ const REFUSED: &[(&str, &str)] = &[
     ),
     (
         "CREATE TEMP TABLE x (x); ALTER TABLE x RENAME TO outbox_events",
-        "make it anew",
+        "create it as intended",
     ),
     (
         "CREATE TEMP TRIGGER x AFTER INSERT ON main.outbox_events BEGIN SELECT RAISE(IGNORE); END",
