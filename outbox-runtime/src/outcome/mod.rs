@@ -9,7 +9,7 @@
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
-//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due now |
+//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due |
 //! | refused while others got through | given back, a deferral counted | as before, due later |
 //! | snooze | given back, a snooze counted | as before, due later |
 //! | process died | given back, a crash counted | as before, due when the lease ends |
