@@ -161,12 +161,13 @@ fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} does not describe the events of `lume` as they are:\n\
+            "{} does not match the events of `lume`:\n\
              moodEntry v1: labels[]: {{name: string}} → integer(i64)\n\
              moodEntry v1: note: added, optional string\n  \
-             rows of version 1 may be on devices already: set `version = 2`, keep the struct as it was, and name it in \
-             `upcast(1 = ..)`\n  \
-             if no program with version 1 was ever released, `OUTBOX_LOCK=update cargo test` takes the new shape",
+             devices may already have rows of version 1: set `version = 2`, keep the old struct, \
+             and name it in `upcast(1 = ..)`\n  \
+             if no program with version 1 was ever released, \
+             `OUTBOX_LOCK=update cargo test` accepts the new shape",
             path.display()
         )
     );
@@ -214,7 +215,7 @@ fn an_older_version_must_be_read_as_what_it_was_and_is_never_overwritten() {
         };
         assert_eq!((*version, differences.len()), (1, 2));
         let message = error.to_string();
-        let hint = "the type in `upcast(1 = ..)` must stay as the rows of version 1 are";
+        let hint = "the type in `upcast(1 = ..)` must keep the shape of the rows of version 1";
         assert!(message.contains(hint), "{message}");
     }
     update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
@@ -488,7 +489,7 @@ fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
         .unwrap();
     assert!(!output.status.success());
     let text = text_of(&output);
-    let why = r#"OUTBOX_LOCK is "overwrite"; it may be `update`, or not be set"#;
+    let why = r#"OUTBOX_LOCK is "overwrite"; set it to `update`, or leave it unset"#;
     assert!(text.contains(why), "{text}");
     let (_, place) = text.split_once("panicked at ").unwrap();
     let (file, _) = place.split_once(".rs:").unwrap();
@@ -632,11 +633,11 @@ fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{} does not describe the events of `lume` as they are:\n\
+                "{} does not match the events of `lume`:\n\
                  moodEntry: order: entity → {is}\n  \
-                 rows that wait keep the order `entity`; an event that is enqueued from now on goes by `{is}`, and after \
-                 those of its entity that wait\n  \
-                 if that is meant, `OUTBOX_LOCK=update cargo test` takes the new order",
+                 waiting rows keep the order `entity`; new events use `{is}`, and come after the \
+                 waiting ones of their entity\n  \
+                 if that is intended, `OUTBOX_LOCK=update cargo test` accepts the new order",
                 path.display()
             )
         );
@@ -758,9 +759,9 @@ fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() 
         let message = error.to_string();
         for told in [
             format!("moodEntry: entity id: integer → {is}\n"),
-            "rows that wait keep the id that they have".to_owned(),
+            "waiting rows keep their ids".to_owned(),
             "any other is another entity".to_owned(),
-            "`OUTBOX_LOCK=update cargo test` takes the new type".to_owned(),
+            "`OUTBOX_LOCK=update cargo test` accepts the new type".to_owned(),
         ] {
             assert!(message.contains(&told), "{message}");
         }

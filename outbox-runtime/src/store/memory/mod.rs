@@ -19,6 +19,7 @@ mod editing; // changes by hand
 mod folding; // ids that are known, and what folds
 mod lanes; // which events wait for each other
 mod leases; // leases, and what is reported under them
+mod queue; // the contract of the work queue
 mod ready; // what may be claimed
 mod repository; // the contract
 mod state; // the rows, and the queues that they stand in
