@@ -140,7 +140,7 @@
 //! | feature | default | enables |
 //! |---|---|---|
 //! | `sqlite` | yes | `SqliteStore`, and enqueueing on a `rusqlite` connection |
-//! | `bundled` | yes | builds SQLite from source instead of linking the system's (3.51.3 or newer) |
+//! | `bundled` | yes | builds SQLite instead of linking the system's (3.51.3 or newer) |
 //! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
 //! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |

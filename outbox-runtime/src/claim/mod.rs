@@ -23,7 +23,7 @@ pub use self::selector::{EventTypes, Selector};
 pub struct Claim {
     /// The event, with status `processing`.
     pub event: OutboxEvent,
-    /// The lease, which [`settle`](crate::OutboxRepository::settle) checks.
+    /// The lease, which [`settle`](crate::store::OutboxQueue::settle) checks.
     pub lease: Lease,
 }
 

@@ -9,14 +9,14 @@
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
-//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due now |
+//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due |
 //! | refused while others got through | given back, a deferral counted | as before, due later |
 //! | snooze | given back, a snooze counted | as before, due later |
 //! | process died | given back, a crash counted | as before, due when the lease ends |
 //! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
 //! | lease lost | | nothing is written: the holder of the newer lease decides |
 //!
-//! "As before" is the status before the claim. [`rescue`](crate::OutboxRepository::rescue) detects
+//! "As before" is the status before the claim. [`rescue`](crate::store::OutboxQueue::rescue) detects
 //! that a process died.
 //!
 //! [`CrashLoop`]: DeadReason::CrashLoop
@@ -303,7 +303,7 @@ fn doubled(delay: Duration, times: u32) -> Duration {
 }
 
 /// The error of an attempt without a reported outcome, written by
-/// [`rescue`](crate::OutboxRepository::rescue).
+/// [`rescue`](crate::store::OutboxQueue::rescue).
 pub(crate) const LEASE_EXPIRED: &str =
     "the lease ended without an outcome: the process that held it died or stalled";
 

@@ -42,7 +42,7 @@ pub enum Cause {
     Snooze,
     /// The lease is renewed, under the lease.
     Extend,
-    /// The lease has expired and [`rescue`](crate::OutboxRepository::rescue) runs.
+    /// The lease has expired and [`rescue`](crate::store::OutboxQueue::rescue) runs.
     Rescue,
     /// [`reset_for_retry`](crate::OutboxRepository::reset_for_retry) is called.
     Reset,

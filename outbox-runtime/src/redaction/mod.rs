@@ -73,7 +73,7 @@ pub enum Sensitive {
 /// | the value and its neighbor | | example |
 /// |---|---|---|
 /// | letters of a script with capitals (Latin, Greek, ..) | one word | `a` stays in `cat` |
-/// | a capital after a lowercase letter; lowercase after an acronym | two words | `HIV` is hidden in `HIVpos` |
+/// | a capital after lowercase; lowercase after an acronym | two words | `HIV` is hidden in `HIVpos` |
 /// | digits | one number | `5` stays in `50` |
 /// | a letter and a digit | two words | `42` is hidden in `42kg` |
 /// | a letter of another script (Han, Thai, Arabic, ..) | two words | `癌` is hidden in `肺癌です` |

@@ -61,7 +61,7 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
     /// Makes events whose lease expired claimable again, with the attempt given back and one more of their
-    /// [`crashes`](OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
+    /// [`crashes`](crate::OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
     /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 

@@ -106,5 +106,5 @@ enum Events {
 }
 
 fn main() {
-    let _: fn() = outbox_testing::assert_wire_lock::<Events>;
+    let _: fn() = ::outbox_testing::assert_wire_lock::<Events>;
 }
