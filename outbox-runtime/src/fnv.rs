@@ -1,8 +1,9 @@
-//! FNV-1a: hashes that are the same on every machine and in every version, unlike those of the standard library.
+//! FNV-1a: hashes that are stable across machines and versions, unlike those of the standard
+//! library.
 //!
-//! They find what was lost or changed by mistake. They are no protection against somebody who wants two things to look the same.
+//! They detect accidental loss and change. They do not protect against deliberate collisions.
 
-/// A hasher of one width, with its offset basis and its prime.
+/// Defines a hasher of one width, given its offset basis and prime.
 macro_rules! fnv1a {
     ($(#[$doc:meta])* $name:ident, $word:ty, $basis:literal, $prime:literal) => {
         $(#[$doc])*
@@ -10,26 +11,26 @@ macro_rules! fnv1a {
         pub struct $name($word);
 
         impl $name {
-            /// The hash of nothing.
+            /// The hash of no bytes.
             #[must_use]
             pub const fn new() -> Self {
                 Self($basis)
             }
 
-            /// Goes on from a hash.
+            /// Continues from an earlier hash.
             #[must_use]
             pub const fn after(hash: $word) -> Self {
                 Self(hash)
             }
 
-            /// Takes in these bytes.
+            /// Adds these bytes to the hash.
             pub fn write(&mut self, bytes: &[u8]) {
                 for byte in bytes {
                     self.0 = (self.0 ^ <$word>::from(*byte)).wrapping_mul($prime);
                 }
             }
 
-            /// The hash of all that was taken in.
+            /// The hash of all bytes written.
             #[must_use]
             pub const fn finish(self) -> $word {
                 self.0
@@ -64,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hashes_are_those_of_the_reference() {
+    fn hashes_match_the_reference_vectors() {
         let both = |text: &str| {
             let (mut short, mut long) = (Fnv64::new(), Fnv128::new());
             short.write(text.as_bytes());

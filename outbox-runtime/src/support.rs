@@ -1,7 +1,9 @@
-//! Traits and types that applications rarely name: what the derives implement, and what signatures mention.
+//! Traits and types that applications rarely name: those that the derives implement, and those that
+//! signatures mention.
 //!
 //! An entity without [`derive(OutboxEntity)`](macro@crate::OutboxEntity) implements
-//! [`OutboxEntity`](trait@crate::OutboxEntity) with [`EntityOptions`]; a type of ids implements [`AsEntityId`].
+//! [`OutboxEntity`](trait@crate::OutboxEntity) with [`EntityOptions`]; a custom id type implements
+//! [`AsEntityId`].
 
 pub use crate::enqueue::EnqueueAll;
 pub use crate::entity::{
