@@ -1,9 +1,9 @@
-//! FNV-1a: hashes that are stable across machines and versions, unlike those of the standard
-//! library.
+//! FNV-1a: hashes that, unlike those of the standard library, are the same on every machine and in
+//! every version.
 //!
-//! They detect accidental loss and change. They do not protect against deliberate collisions.
+//! They detect accidental loss or change. They do not protect against deliberate collisions.
 
-/// Defines a hasher of one width, given its offset basis and prime.
+/// Defines a hasher of one width from its offset basis and its prime.
 macro_rules! fnv1a {
     ($(#[$doc:meta])* $name:ident, $word:ty, $basis:literal, $prime:literal) => {
         $(#[$doc])*
@@ -11,26 +11,26 @@ macro_rules! fnv1a {
         pub struct $name($word);
 
         impl $name {
-            /// The hash of no bytes.
+            /// The hash of an empty input.
             #[must_use]
             pub const fn new() -> Self {
                 Self($basis)
             }
 
-            /// Continues from an earlier hash.
+            /// Continues from a hash.
             #[must_use]
             pub const fn after(hash: $word) -> Self {
                 Self(hash)
             }
 
-            /// Adds these bytes to the hash.
+            /// Adds bytes.
             pub fn write(&mut self, bytes: &[u8]) {
                 for byte in bytes {
                     self.0 = (self.0 ^ <$word>::from(*byte)).wrapping_mul($prime);
                 }
             }
 
-            /// The hash of all bytes written.
+            /// The hash of all bytes added so far.
             #[must_use]
             pub const fn finish(self) -> $word {
                 self.0
@@ -46,14 +46,14 @@ macro_rules! fnv1a {
 }
 
 fnv1a!(
-    /// 64 bits.
+    /// The 64-bit hash.
     Fnv64,
     u64,
     0xcbf2_9ce4_8422_2325,
     0x0000_0100_0000_01b3
 );
 fnv1a!(
-    /// 128 bits.
+    /// The 128-bit hash.
     Fnv128,
     u128,
     0x6c62_272e_07bb_0142_62b8_2175_6295_c58d,

@@ -1,8 +1,8 @@
-//! Traits and types that applications rarely name: those that the derives implement, and those that
+//! Traits and types that applications rarely name: those that the derives implement and that
 //! signatures mention.
 //!
-//! An entity without [`derive(OutboxEntity)`](macro@crate::OutboxEntity) implements
-//! [`OutboxEntity`](trait@crate::OutboxEntity) with [`EntityOptions`]; a custom id type implements
+//! A manual implementation of [`OutboxEntity`](trait@crate::OutboxEntity), without
+//! [`derive(OutboxEntity)`](macro@crate::OutboxEntity), needs [`EntityOptions`]; an id type needs
 //! [`AsEntityId`].
 
 pub use crate::enqueue::EnqueueAll;
