@@ -92,7 +92,6 @@ const PHRASES: &[Phrase] = &[
     beginning("what has", 0),
     beginning("what it", 0),
     beginning("who", 0),
-    beginning("whoever", 0),
     beginning("that of", 0),
     beginning("those of", 0),
     anywhere("how many it were", 0),
