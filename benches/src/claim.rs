@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use outbox_runtime::OutboxRepository;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
 use outbox_runtime::store::ClaimRequest;

@@ -16,9 +16,9 @@ use super::report::ImportReport;
 use super::rows::Importing;
 use super::source::Source;
 use super::table::SourceTable;
-use outbox_runtime::OutboxRepository;
 use outbox_runtime::SqliteStore;
 use outbox_runtime::store::BoxError;
+use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{StoreError, StoreErrorKind, TransactionError};
 
 /// An import: from where, which tables, and how. See the [module](super) for what it does.

@@ -296,6 +296,8 @@ pub mod support; // what the derives implement, and what signatures mention
 pub mod prelude {
     #[cfg(feature = "sqlite")]
     pub use crate::SqliteStore;
+    // For its methods, such as `clock`; its name is `store::OutboxQueue`.
+    pub use crate::store::OutboxQueue as _;
     pub use crate::{
         Coalesce, DeliveryError, Enqueue, EnqueueError, EntityId, Event, EventSink, HandlerError,
         HandlerResult, MemoryStore, OnDead, Operation, Order, OutboxEntity, OutboxEvent,

@@ -123,8 +123,7 @@ async fn large_rows_are_claimed_a_few_at_a_time_and_too_large_ones_are_dead_lett
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )
         .unwrap();
-    let told =
-        "column metadata of the row: has 16777217 bytes, more than the 16777216 that are loaded";
+    let told = "column metadata: 16777217 bytes exceed the limit of 16777216";
     let (reason, message, size): (String, String, u32) = dead;
     assert_eq!(reason, DeadReason::Undecodable.as_str());
     assert_eq!(message, told);

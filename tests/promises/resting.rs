@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::{Revision, SqliteStoreBuilder};
 use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{BuildError, Charge, Clock, Processor, RetryPolicy, SignOut, prelude::*};
@@ -76,9 +77,21 @@ struct Insistent {
 }
 
 macro_rules! insistent {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[outbox_runtime::async_trait]
         impl OutboxRepository for Insistent {
+            $(
+                async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                    self.note(stringify!($method));
+                    let answer = self.inner.$method($($arg),*).await;
+                    self.told(stringify!($method), answer)
+                }
+            )+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[outbox_runtime::async_trait]
+        impl OutboxQueue for Insistent {
             $(
                 async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                     self.note(stringify!($method));

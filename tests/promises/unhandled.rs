@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::Revision;
 use outbox_runtime::{Clock, NewEvent, Processor, ProcessorBuilder, prelude::*};
 use outbox_testing::ManualClock;
@@ -24,9 +25,22 @@ struct Counting {
 }
 
 macro_rules! counting {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[outbox_runtime::async_trait]
         impl OutboxRepository for Counting {
+            $(
+                async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                    if stringify!($method) == "claim" {
+                        self.claims.fetch_add(1, Ordering::SeqCst);
+                    }
+                    self.inner.$method($($arg),*).await
+                }
+            )+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[outbox_runtime::async_trait]
+        impl OutboxQueue for Counting {
             $(
                 async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                     if stringify!($method) == "claim" {

@@ -1,6 +1,7 @@
 //! The serde form: what the plan's Swift `Codable` writes is read, and what we write has its keys.
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{
     EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository, OutboxStatus,
 };

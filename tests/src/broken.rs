@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::{
     Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, Rescued, Revision, Settled,
     Settlement, SystemClock,
@@ -342,9 +343,17 @@ impl Broken {
 }
 
 macro_rules! broken {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
         impl OutboxRepository for Broken {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                broken!(@do $method(self, $($arg),*))
+            })+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxQueue for Broken {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                 broken!(@do $method(self, $($arg),*))
             })+

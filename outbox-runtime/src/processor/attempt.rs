@@ -1,4 +1,4 @@
-//! One attempt: a handler with a deadline, and what its end means.
+//! One attempt: runs a handler with a deadline, and reports how it ended.
 
 use std::any::Any;
 use std::future::{Future, poll_fn};
@@ -15,11 +15,11 @@ use crate::handler::{Delivery, OutboxEventHandler, Scope};
 use crate::metadata::RawMetadata;
 use crate::redaction::REDACTED;
 
-/// How an attempt ended, as its task tells it.
+/// How an attempt ended, as reported by its task.
 #[derive(Debug)]
 pub(super) enum Ended {
     Delivered,
-    /// What the handler answered.
+    /// The handler returned an error.
     Failed {
         delivery: Delivery,
         scope: Scope,
@@ -29,8 +29,8 @@ pub(super) enum Ended {
     Panicked(String),
 }
 
-/// Runs the handler until it answers or its time is up. Tells how long that took, too: by a
-/// stopwatch, or by the clock where that says more, as it does where time is virtual.
+/// Runs the handler until it answers or its time is up. Also returns how long that took: by a
+/// stopwatch, or by the clock if that shows more time, as a virtual clock does.
 pub(super) async fn run(
     handler: Arc<dyn OutboxEventHandler>,
     claim: Arc<Claim>,
@@ -42,7 +42,8 @@ pub(super) async fn run(
     let attempt = async {
         match (*handler).handle(&claim.event).await {
             Ok(()) => Ended::Delivered,
-            // Its text and its end are the application's code, so they are part of the attempt.
+            // The error's `Display` and `Drop` are application code, so they run within the
+            // attempt.
             Err(error) => Ended::Failed {
                 delivery: error.delivery(),
                 scope: error.scope().clone(),
@@ -52,23 +53,23 @@ pub(super) async fn run(
     };
     let in_time = async {
         tokio::select! {
-            // An answer that is there counts, however late it was looked at.
+            // An answer that exists counts, even if it is polled late.
             biased;
             ended = caught(attempt) => ended,
             () = clock.sleep(timeout) => Ended::TimedOut(timeout),
         }
     };
-    // What a handler leaves behind at its deadline may panic when it is dropped.
+    // Dropping the handler's future at its deadline may panic.
     let ended = caught(in_time).await;
-    // Should the clock have been set meanwhile, no more than it may have taken.
+    // If the clock was set meanwhile, the timeout bounds the time that it shows.
     let by_clock = (clock.now() - began_at).to_std().unwrap_or_default();
     let took = stopwatch.elapsed().max(by_clock.min(timeout));
     (ended.redacted(&handler, &claim).await, took)
 }
 
-/// A failure's text as it may be stored and logged.
+/// Redacts a failure's text, so that it can be stored and logged.
 ///
-/// It runs code of the application, whose panic must not end the run and must not let the text through.
+/// This runs application code: a panic there must neither end the run nor let the text through.
 fn redact(handler: &dyn OutboxEventHandler, event: &OutboxEvent, text: String) -> String {
     let redacted = catch_unwind(AssertUnwindSafe(|| handler.redact(event, text)));
     redacted.unwrap_or_else(|payload| {
@@ -77,15 +78,15 @@ fn redact(handler: &dyn OutboxEventHandler, event: &OutboxEvent, text: String) -
     })
 }
 
-/// Drops what a panic carried, which may panic once more.
+/// Drops the payload of a panic, which may panic once more.
 fn forget(payload: Box<dyn Any + Send>) {
     if let Err(another) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        // There is no end to this but to leave it where it is.
+        // This could repeat forever, so leak the payload.
         std::mem::forget(another);
     }
 }
 
-/// A panic is an end like others. What it carries stays here: it may panic once more when it is dropped.
+/// Turns a panic into an [`Ended`]. The payload is dropped here, because that may panic once more.
 async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
     let mut attempt = pin!(attempt);
     poll_fn(|context| {
@@ -96,17 +97,18 @@ async fn caught(attempt: impl Future<Output = Ended>) -> Ended {
 }
 
 impl Ended {
-    /// From what a panic carried.
+    /// From the payload of a panic.
     pub(super) fn panicked(payload: Box<dyn Any + Send>) -> Self {
         Self::Panicked(panic_text(payload))
     }
 
-    /// The same end, whose text shows nothing that is sensitive.
+    /// Redacts the sensitive parts of the text.
     ///
-    /// This is done here, in the attempt's own task, because it takes as long as the event is large: the run's loop, which
-    /// renews the leases, must not wait for it. A large event is searched on a thread that may block.
+    /// This runs in the attempt's own task because its cost grows with the size of the event: the
+    /// run's loop, which renews the leases, must not wait for it. A large event is searched on a
+    /// blocking thread.
     async fn redacted(self, handler: &Arc<dyn OutboxEventHandler>, claim: &Arc<Claim>) -> Self {
-        /// What is searched within a fraction of a millisecond.
+        /// Small enough to search within a fraction of a millisecond.
         const SMALL_BYTES: usize = 16 * 1024;
         let text = match &self {
             Self::Delivered | Self::TimedOut(_) => return self,
@@ -120,7 +122,7 @@ impl Ended {
         let (handler, claim) = (Arc::clone(handler), Arc::clone(claim));
         let (fate, text) = self.split_text();
         let searched = tokio::task::spawn_blocking(move || redact(&*handler, &claim.event, text));
-        // It cannot panic; it is canceled only where the runtime ends.
+        // The search cannot panic; it is canceled only when the runtime shuts down.
         let text = searched.await.unwrap_or_else(|_| REDACTED.to_owned());
         fate.map_text(|_| text)
     }
@@ -141,7 +143,7 @@ impl Ended {
         }
     }
 
-    /// The text, and the same end without it.
+    /// Splits off the text.
     fn split_text(self) -> (Self, String) {
         let mut taken = String::new();
         let rest = self.map_text(|text| {
@@ -151,7 +153,7 @@ impl Ended {
         (rest, taken)
     }
 
-    /// Whether the service has the event, or has no need of it.
+    /// Whether the service has the event or no longer needs it.
     pub(super) fn is_pass(&self) -> bool {
         matches!(
             self,
@@ -164,7 +166,7 @@ impl Ended {
     }
 }
 
-/// What a panic carried as a text, usually a string.
+/// The message of a panic, whose payload is usually a string.
 pub(super) fn panic_text(payload: Box<dyn Any + Send>) -> String {
     let text = payload
         .downcast_ref::<&str>()

@@ -1,4 +1,4 @@
-//! How a processor is put together, and what contradicts what.
+//! The builder of a processor, and the checks of its settings against each other.
 
 use std::fmt;
 use std::future::Future;
@@ -17,7 +17,7 @@ use crate::handler::{HandlerError, HandlerFn, HandlerSet, IntoHandlerSet, Outbox
 use crate::repository::OutboxRepository;
 use crate::retry::RetryPolicy;
 
-/// Puts a [`Processor`] together.
+/// Builds a [`Processor`].
 ///
 /// # Default
 ///
@@ -25,14 +25,14 @@ use crate::retry::RetryPolicy;
 /// |---|---|
 /// | [`batch_size`](Self::batch_size) | 100 |
 /// | [`max_concurrency`](Self::max_concurrency) | 3 |
-/// | [`retry`](Self::retry) | 1, 5, 30, 120, 600 s, plus up to a fifth |
+/// | [`retry`](Self::retry) | 1, 5, 30, 120, 600 s, plus up to 20 % jitter |
 /// | [`timeout`](Self::timeout) | 30 s |
 /// | [`lease`](Self::lease) | 60 s |
 /// | [`stop_deadline`](Self::stop_deadline) | 10 s |
 /// | [`keep_completed`](Self::keep_completed) | 24 h |
 /// | [`cleanup_interval`](Self::cleanup_interval) | 300 s |
-/// | [`charge`](Self::charge) | where others get through |
-/// | [`rejections`](Self::rejections) | 20 in a row pause |
+/// | [`charge`](Self::charge) | only on evidence: when other events get through |
+/// | [`rejections`](Self::rejections) | pause after 20 in a row |
 ///
 /// # Examples
 ///
@@ -42,7 +42,11 @@ use crate::retry::RetryPolicy;
 /// # use uuid::Uuid;
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)] id: Uuid,
+/// #     #[outbox(user_id)] user_id: String,
+/// #     #[outbox(metadata)] valence: f64,
+/// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let processor = Processor::builder(MemoryStore::new())
@@ -63,15 +67,15 @@ pub struct ProcessorBuilder {
     settings: Settings,
 }
 
-/// More than any machine has use for. What is asked beyond it is the same as this.
-const MOST: usize = 65_536;
+/// Cap on `batch_size` and `max_concurrency`: larger values mean the same.
+const MAX_COUNT: usize = 65_536;
 
-/// It is renewed a third after it was granted, which is a commit: more often, and a run would do
-/// nothing else.
+/// Each lease is renewed after a third of its duration, and each renewal is a commit. With shorter
+/// leases a run would do nothing but renew.
 const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 
 impl Processor {
-    /// Starts with a store.
+    /// Creates a builder for a processor of this store.
     pub fn builder(repository: impl OutboxRepository) -> ProcessorBuilder {
         ProcessorBuilder::new(repository)
     }
@@ -86,20 +90,23 @@ impl ProcessorBuilder {
         }
     }
 
-    /// Registers the handlers of a set: what `YourEvents::handled_by(..)` returns. A rate limit pauses the whole set.
+    /// Registers a set of handlers, as returned by `YourEvents::handled_by(..)`. A rate limit
+    /// pauses the whole set.
     pub fn handlers(self, set: impl IntoHandlerSet) -> Self {
         self.handler(set.into_handler_set())
     }
 
-    /// Registers a handler for one entity. One that needs a client, or anything else of the program's, has it from
+    /// Registers a handler for one entity. To pass it a client or other state of the program, use
     /// [`handle_with`](Self::handle_with).
     pub fn handle<E: OutboxEntity>(self, handler: impl HandlerFn<E>) -> Self {
         self.handler(HandlerSet::new().with(handler))
     }
 
-    /// Registers a handler for one entity that gets a clone of `state` with each event: a client, a pool, an `Arc` of the app.
+    /// Registers a handler for one entity that receives a clone of `state` with each event, such as
+    /// a client, a pool, or an `Arc` of the app.
     ///
-    /// A closure that captures the client would have to clone it itself, as many deliveries may be under way at once.
+    /// A closure that captures the client would have to clone it itself, because many deliveries
+    /// can be in flight at once.
     ///
     /// # Examples
     ///
@@ -107,12 +114,19 @@ impl ProcessorBuilder {
     /// # use outbox_runtime::prelude::*;
     /// # #[derive(OutboxEntity)]
     /// # #[outbox(event_type = "goal")]
-    /// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String }
+    /// # struct Goal {
+    /// #     #[outbox(entity_id)] id: i64,
+    /// #     #[outbox(user_id)] user_id: String,
+    /// # }
     /// # #[derive(Clone)] struct Client;
-    /// # impl Client { async fn put(&self, _: &EntityId) -> Result<(), HandlerError> { Ok(()) } }
+    /// # impl Client {
+    /// #     async fn put(&self, _: &EntityId) -> Result<(), HandlerError> { Ok(()) }
+    /// # }
     /// # fn build(client: Client) -> Result<Processor, outbox_runtime::BuildError> {
     /// Processor::builder(MemoryStore::new())
-    ///     .handle_with(client, |client, event: Event<Goal>| async move { client.put(&event.entity_id).await })
+    ///     .handle_with(client, |client, event: Event<Goal>| async move {
+    ///         client.put(&event.entity_id).await
+    ///     })
     ///     .build()
     /// # }
     /// ```
@@ -126,54 +140,60 @@ impl ProcessorBuilder {
         self.handle(move |event| handler(state.clone(), event))
     }
 
-    /// Registers an untyped handler. Where two of these can handle a type that neither names in
-    /// [`entities`](OutboxEventHandler::entities), the one registered first gets it.
+    /// Registers an untyped handler. If two of them can handle a type that neither names in
+    /// [`entities`](OutboxEventHandler::entities), the one registered first gets the event.
     pub fn handler(mut self, handler: impl OutboxEventHandler) -> Self {
         self.handlers.push(Arc::new(handler));
         self
     }
 
-    /// At most how many events one claim takes. Default: 100.
+    /// The maximum number of events that one claim takes. Default: 100.
     ///
-    /// No more are claimed than handlers are free, so that what waits stays in the store: in claim order, and without an attempt
-    /// used up should the process die. Handlers that have answered within milliseconds for a while are the exception: for them, at
-    /// most as many events as they start within a few milliseconds are claimed ahead, and this is the most that may be. More than
-    /// 65,536 is the same as that.
+    /// The processor claims no more events than handlers are free, so that waiting events stay in
+    /// the store: they keep their claim order, and use up no attempt if the process dies. The
+    /// exception is handlers that have answered within milliseconds for a while. For them, the
+    /// processor claims ahead as many events as they start within a few milliseconds, limited by
+    /// the batch size. Values above 65,536 mean 65,536.
     #[doc(alias = "prefetch")]
     pub fn batch_size(mut self, batch_size: usize) -> Self {
         self.settings.batch_size = batch_size;
         self
     }
 
-    /// How many handlers run at the same time, each for events that do not wait for each other. Default: 3. More than 65,536, as
-    /// `usize::MAX` for no limit, is the same as that.
+    /// The maximum number of handlers that run at the same time, each for events that do not wait
+    /// for each other. Default: 3. Values above 65,536 mean 65,536, so `usize::MAX` is the way to
+    /// ask for no limit.
     pub fn max_concurrency(mut self, max_concurrency: usize) -> Self {
         self.settings.max_concurrency = max_concurrency;
         self
     }
 
-    /// The delays between attempts, for entities that do not have their own. Default: [`RetryPolicy::default`].
+    /// The delays between attempts, for entities without a schedule of their own. Default:
+    /// [`RetryPolicy::default`].
     pub fn retry(mut self, retry: RetryPolicy) -> Self {
         self.settings.retry = retry;
         self
     }
 
-    /// How long one attempt may take, for entities that do not say. Then its future is dropped, and it counts as a
-    /// failure that is retried. Not zero. Default: 30 s.
+    /// The time limit of one attempt, for entities without their own. When it is over, the
+    /// handler's future is dropped, and the attempt is a failure that is retried. Must not be zero.
+    /// Default: 30 s.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.settings.timeout = timeout;
         self
     }
 
-    /// For how long a claim holds unless it is renewed, which happens every third of it while the
-    /// handler runs: how long the work of a process that died is left alone. Longer than any
-    /// timeout, and at least 10 ms. Entities may have their own. Default: 60 s.
+    /// How long a claim holds unless it is renewed. A lease is renewed every third of its duration
+    /// while the handler runs, so this is how long the work of a process that died waits before
+    /// another process takes it. Must be longer than any timeout, and at least 10 ms. Entities can
+    /// have their own. Default: 60 s.
     pub fn lease(mut self, lease: Duration) -> Self {
         self.settings.lease = lease;
         self
     }
 
-    /// How long [`stop`](super::Running::stop) waits for handlers before it gives their events back. Default: 10 s.
+    /// How long [`stop`](super::Running::stop) waits for handlers before it aborts them and gives
+    /// their events back. Default: 10 s.
     pub fn stop_deadline(mut self, deadline: Duration) -> Self {
         self.settings.stop_deadline = deadline;
         self
@@ -185,37 +205,38 @@ impl ProcessorBuilder {
         self
     }
 
-    /// How often older ones are deleted, while there are any. Default: 300 s.
+    /// The interval at which older delivered events are deleted, while any exist. Default: 300 s.
     pub fn cleanup_interval(mut self, interval: Duration) -> Self {
         self.settings.cleanup_interval = interval;
         self
     }
 
-    /// When a failed attempt counts, for entities that do not say (`#[outbox(charge = "always")]`).
-    /// Default: [`Charge::Evidence`], where others get through.
+    /// When a failed attempt is charged, for entities without `#[outbox(charge = "always")]`.
+    /// Default: [`Charge::Evidence`], only when other events get through.
     pub fn charge(mut self, charge: Charge) -> Self {
         self.settings.charge = charge;
         self
     }
 
-    /// What becomes of events that the service rejects. Default: [`Rejections::Pause`].
+    /// The treatment of events that the service rejects. Default: [`Rejections::Pause`].
     pub fn rejections(mut self, rejections: Rejections) -> Self {
         self.settings.rejections = rejections;
         self
     }
 
-    /// Says that all handler sets reach their services by one network: where one of them finds that it is
-    /// [offline](crate::HandlerError::offline), and nobody gets through, all of them wait for one probe.
-    /// Default: they do not; each finds out for itself.
+    /// Declares that all handler sets reach their services through one network: when one of them
+    /// reports that it is [offline](crate::HandlerError::offline) and no event gets through, all of
+    /// them wait for a single probe. Default: off; each set finds out for itself.
     pub fn share_network(mut self) -> Self {
         self.settings.shares_network = true;
         self
     }
 
-    /// What gets new credentials for a user when a handler answered
-    /// [`unauthenticated`](crate::HandlerError::unauthenticated). One call is in flight at a time; when it succeeds the user's
-    /// work goes on, when it fails it is called again with growing delay. It may take as long as a handler.
-    /// Default: none; the user's work goes on by itself after a growing delay.
+    /// Sets the hook that refreshes a user's credentials after a handler answered
+    /// [`unauthenticated`](crate::HandlerError::unauthenticated). One call is in flight at a time.
+    /// When it succeeds, the user's work resumes; when it fails, it is called again after a growing
+    /// delay. Its time limit is the [`timeout`](Self::timeout). Default: no hook; the user's work
+    /// resumes by itself after a growing delay.
     ///
     /// # Examples
     ///
@@ -236,12 +257,13 @@ impl ProcessorBuilder {
         self
     }
 
-    /// Checks the settings against each other. Runs are spawned on the tokio runtime that this is called in, which must
-    /// have its timers enabled (as that of `#[tokio::main]` has).
+    /// Checks the settings against each other and builds the processor. It spawns its runs on the
+    /// tokio runtime that this is called in, which must have its timers enabled (as
+    /// `#[tokio::main]` does).
     ///
     /// # Errors
     ///
-    /// [`BuildError`], naming what contradicts what.
+    /// [`BuildError`], naming the settings or handlers that contradict each other.
     pub fn build(self) -> Result<Processor, BuildError> {
         let Self {
             repository,
@@ -256,8 +278,8 @@ impl ProcessorBuilder {
                 return Err(BuildError::Zero { setting });
             }
         }
-        settings.batch_size = settings.batch_size.min(MOST);
-        settings.max_concurrency = settings.max_concurrency.min(MOST);
+        settings.batch_size = settings.batch_size.min(MAX_COUNT);
+        settings.max_concurrency = settings.max_concurrency.min(MAX_COUNT);
         let routes = Routes::new(handlers)?;
         let (timeout, lease) = (settings.timeout, settings.lease);
         check_timeout("the processor's timeout", timeout, "the lease", lease)?;

@@ -1,4 +1,4 @@
-//! Waiting for something to happen to the events of a run, for those who look at them again each time.
+//! Waits for changes to the events of a run. Callers look at the events again after each change.
 
 use std::time::Duration;
 
@@ -6,9 +6,10 @@ use tokio::sync::watch;
 
 use super::Running;
 use crate::clock::{self, Sleep};
-use crate::repository::{OutboxRepository, Revision};
+use crate::repository::Revision;
 
-/// What happens until a time is up: by the clock of the store, or by the machine's, as that goes on where the other is moved by hand.
+/// Changes until a deadline, by the store's clock or by the machine's, whichever comes first: the
+/// machine's clock advances even where the store's is moved manually.
 pub(super) struct Changes<'r> {
     running: &'r Running,
     deadline: Sleep,
@@ -18,7 +19,7 @@ pub(super) struct Changes<'r> {
 }
 
 impl Running {
-    /// What happens from now on, for at most `timeout`. The run looks for work at once.
+    /// Changes from now on, for at most `timeout`. Makes the run look for work at once.
     pub(super) fn changes_within(&self, timeout: Duration) -> Changes<'_> {
         let repository = &self.inner.shared.repository;
         let deadline = self.inner.shared.clock.sleep(timeout);
@@ -34,18 +35,18 @@ impl Running {
 }
 
 impl Changes<'_> {
-    /// To be called before looking, so that what happens meanwhile is not missed.
+    /// Call this before looking at the events, so that no change meanwhile is missed.
     pub(super) fn look(&mut self) {
         self.progress.mark_unchanged();
         self.seen = self.running.inner.shared.repository.revision();
     }
 
-    /// Waits for something to have happened since the last look. `false`: the time is up.
+    /// Waits until something has changed since the last look. Returns `false` if the time is up.
     pub(super) async fn next(&mut self) -> bool {
         tokio::select! {
             () = &mut self.deadline => false,
             () = &mut self.patience => false,
-            // What this run records, and what others do to the store.
+            // Outcomes that this run records, and changes that others make to the store.
             _ = self.progress.changed() => true,
             _ = self.running.inner.shared.repository.changed(self.seen) => true,
         }

@@ -1,4 +1,4 @@
-//! What a handle asks of its run.
+//! Commands: requests from a handle to its run.
 
 use std::time::Duration;
 
@@ -9,13 +9,13 @@ use crate::error::StoreError;
 use crate::event::OutboxEvent;
 use crate::statistics::WaitsFor;
 
-/// What a [`Running`](super::Running) handle asks of its run.
+/// A request from a [`Running`](super::Running) handle to its run.
 pub(super) enum Command {
     Explain {
         event: Box<OutboxEvent>,
         reply: oneshot::Sender<Option<WaitsFor>>,
     },
-    /// Ends the work on one user's events. Answered when nothing of the user is under way.
+    /// Ends the work on one user's events. Answered when no attempt for the user is in flight.
     SignOut {
         user_id: String,
         reply: oneshot::Sender<Result<(), StoreError>>,
@@ -23,7 +23,7 @@ pub(super) enum Command {
     SignIn {
         user_id: String,
     },
-    /// Ends all work and closes the store's files. Answered when that is done.
+    /// Ends all work and closes the store's files. Answered when both are done.
     Suspend {
         within: Duration,
         reply: oneshot::Sender<Result<Stopped, StoreError>>,

@@ -1,13 +1,13 @@
-//! How a run ended.
+//! The ending of a run.
 
 use super::health::Health;
 use crate::error::StoreError;
 
-/// What a stop found under way.
+/// The result of a stop: what became of the attempts that were in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Stopped {
-    /// Handlers that answered while it waited for them.
+    /// Handlers that answered while the stop waited for them.
     pub finished: usize,
     /// Handlers that did not answer in time. Their events were given back, without a counted
     /// attempt.
@@ -17,10 +17,9 @@ pub struct Stopped {
 /// How a run ended.
 #[derive(Debug, Clone)]
 pub(super) struct Ending {
-    /// What the handlers came to, or why the last outcomes could not be recorded.
+    /// The result of the stop, or why the last outcomes could not be recorded.
     pub(super) stopped: Result<Stopped, StoreError>,
-    /// The store was closed under the run, or its file is gone, which ended it without being told
-    /// to.
+    /// Set if the run ended by itself because the store was closed or its file is gone.
     pub(super) closed_by: Option<StoreError>,
 }
 
@@ -32,7 +31,7 @@ impl Ending {
         }
     }
 
-    /// The result of a run that nobody may have stopped.
+    /// The result for callers who may not have stopped the run: an error if it ended by itself.
     pub(super) fn into_result(self) -> Result<Stopped, StoreError> {
         match (self.stopped, self.closed_by) {
             (Ok(_), Some(closed)) => Err(closed),

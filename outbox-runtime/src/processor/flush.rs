@@ -1,4 +1,5 @@
-//! Flushing: waiting until something is delivered, or until it is clear that it will not be without help.
+//! Flush: waits until events are delivered, or until it is clear that they will not be without
+//! help.
 
 use std::time::Duration;
 
@@ -13,35 +14,36 @@ use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, WaitsFor};
 use crate::waiting;
 
-/// What became of events by the end of a [`Running::flush`].
+/// The result of a [`Running::flush`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Flushed {
-    /// Every event in question is delivered.
+    /// All the events are delivered.
     Delivered,
-    /// The store has no event in question, for the user of this run: none was ever enqueued, or all of them were delivered and
-    /// cleaned up since, or deleted. Whether it was enqueued, who has what `on` returned knows.
+    /// The store has no such event for the user of this run: none was ever enqueued, or all of them
+    /// were delivered and cleaned up since, or deleted. To tell these apart, keep the value that
+    /// `on` returned: it proves that the event was enqueued.
     NothingThere,
-    /// They will not be without somebody's help: one is dead, or has no handler here.
+    /// Delivery needs help from outside: an event is dead, or has no handler here.
     Blocked(Explanation),
-    /// They are not yet.
+    /// The time ran out before the events were delivered.
     TimedOut(Explanation),
 }
 
 impl Flushed {
-    /// Whether every event in question is delivered, and there was one.
+    /// Whether there was at least one such event, and all of them are delivered.
     #[must_use]
     pub fn is_delivered(&self) -> bool {
         *self == Self::Delivered
     }
 }
 
-/// Which events are in question.
-enum Sought {
-    /// All of an entity, whatever their types.
+/// The events that a flush waits for.
+enum Target {
+    /// All events of an entity, regardless of type.
     Entity(EntityId),
-    /// Those of one type.
+    /// The events of an entity that have this type and user.
     Typed {
         entity_id: EntityId,
         event_type: &'static str,
@@ -50,71 +52,75 @@ enum Sought {
     Event(Uuid),
 }
 
-/// What a look has found.
+/// The state of the target.
 enum Found {
     Settled(Flushed),
     Pending(Explanation),
 }
 
 impl Running {
-    /// Waits until every event of an entity is delivered, until it is clear that somebody must help, or until `timeout`.
+    /// Waits until all events of an entity are delivered, until it is clear that delivery needs
+    /// help, or until `timeout`.
     ///
-    /// An id says nothing about whose it is, nor of what type: of the events of this run's user, all that have it are meant.
-    /// [`flush_entity`](Self::flush_entity) is about one entity of one type and user, [`flush_event`](Self::flush_event) about one event.
+    /// An id alone does not tell the type or the user: this waits for all events of this run's user
+    /// that have the id. Use [`flush_entity`](Self::flush_entity) for one entity of one type and
+    /// user, and [`flush_event`](Self::flush_event) for one event.
     ///
-    /// The timeout ends by the clock of the store or by that of the machine, whichever is first.
+    /// The timeout ends by the store's clock or by the machine's, whichever comes first.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read; `NotAllowedHere` inside a
+    /// If the store cannot be read; `NotAllowedHere` inside a
     /// [`transaction`](crate::SqliteStore::transaction) of a store.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the waiting and nothing else.
+    /// Dropping the future ends the wait and nothing else.
     pub async fn flush(
         &self,
         entity_id: impl Into<EntityId>,
         timeout: Duration,
     ) -> Result<Flushed, StoreError> {
-        self.wait_for(&Sought::Entity(entity_id.into()), timeout)
+        self.wait_for(&Target::Entity(entity_id.into()), timeout)
             .await
     }
 
-    /// [`flush`](Self::flush) for the events of this entity: of its type, its id and its user.
+    /// Like [`flush`](Self::flush), for the events of this entity: those with its type, id, and
+    /// user.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     ///
     /// # Cancel safety
     ///
-    /// As [`flush`](Self::flush).
+    /// As for [`flush`](Self::flush).
     pub async fn flush_entity<E: OutboxEntity>(
         &self,
         entity: &E,
         timeout: Duration,
     ) -> Result<Flushed, StoreError> {
-        let sought = Sought::Typed {
+        let target = Target::Typed {
             entity_id: entity.entity_id(),
             event_type: E::EVENT_TYPE,
             user_id: entity.user_id().into_owned(),
         };
-        self.wait_for(&sought, timeout).await
+        self.wait_for(&target, timeout).await
     }
 
-    /// [`flush`](Self::flush) for one event: what [`on`](crate::Enqueue::on) returned, or an event id.
+    /// Like [`flush`](Self::flush), for one event, given by the value that
+    /// [`on`](crate::Enqueue::on) returned or by an event id.
     ///
-    /// Where the event was folded into another, that one is meant, as long as `on`'s answer is given and not the id alone. A delete
-    /// that cancelled out counts as delivered.
+    /// If the event was folded into another one, this waits for that one, provided that the value
+    /// from `on` is given and not the id alone. A delete that cancelled out counts as delivered.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     ///
     /// # Cancel safety
     ///
-    /// As [`flush`](Self::flush).
+    /// As for [`flush`](Self::flush).
     ///
     /// # Examples
     ///
@@ -123,11 +129,17 @@ impl Running {
     /// # use std::time::Duration;
     /// # #[derive(OutboxEntity)]
     /// # #[outbox(event_type = "moodEntry")]
-    /// # struct MoodEntry { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+    /// # struct MoodEntry {
+    /// #     #[outbox(entity_id)] id: i64,
+    /// #     #[outbox(user_id)] user_id: String,
+    /// #     #[outbox(metadata)] valence: f64,
+    /// # }
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let store = MemoryStore::new();
-    /// # let processor = Processor::builder(store.clone()).handle::<MoodEntry>(|_| async { Ok(()) }).build()?;
+    /// # let processor = Processor::builder(store.clone())
+    /// #     .handle::<MoodEntry>(|_| async { Ok(()) })
+    /// #     .build()?;
     /// # let running = processor.start("user-1");
     /// # let mood = MoodEntry { id: 1, user_id: "user-1".into(), valence: 0.5 };
     /// let enqueued = mood.enqueue_sync().on(&store).await?;
@@ -143,33 +155,33 @@ impl Running {
         timeout: Duration,
     ) -> Result<Flushed, StoreError> {
         let EventRef(id) = event.into();
-        self.wait_for(&Sought::Event(id), timeout).await
+        self.wait_for(&Target::Event(id), timeout).await
     }
 
-    async fn wait_for(&self, sought: &Sought, timeout: Duration) -> Result<Flushed, StoreError> {
+    async fn wait_for(&self, target: &Target, timeout: Duration) -> Result<Flushed, StoreError> {
         waiting::refuse_to_wait_for_a_run("flush")?;
         let mut changes = self.changes_within(timeout);
         loop {
             changes.look();
-            if let Found::Settled(flushed) = self.look_for(sought).await? {
+            if let Found::Settled(flushed) = self.look_for(target).await? {
                 return Ok(flushed);
             }
             if !changes.next().await {
                 break;
             }
         }
-        Ok(match self.look_for(sought).await? {
+        Ok(match self.look_for(target).await? {
             Found::Settled(flushed) => flushed,
             Found::Pending(explanation) => Flushed::TimedOut(explanation),
         })
     }
 
-    async fn look_for(&self, sought: &Sought) -> Result<Found, StoreError> {
+    async fn look_for(&self, target: &Target) -> Result<Found, StoreError> {
         let repository = &self.inner.shared.repository;
         let own = self.inner.user_id.as_deref();
         let is_own = |user: &str| own.is_none_or(|own| own == user);
-        let events = match sought {
-            Sought::Entity(entity_id) => {
+        let events = match target {
+            Target::Entity(entity_id) => {
                 let explanation = self.explain_entity(entity_id, own).await?;
                 if explanation.waits_for != WaitsFor::Nothing {
                     return Ok(Found::of(explanation));
@@ -178,8 +190,8 @@ impl Running {
                     .fetch_events_for_entity(entity_id, None, own)
                     .await?
             }
-            Sought::Typed { user_id, .. } if !is_own(user_id) => Vec::new(),
-            Sought::Typed {
+            Target::Typed { user_id, .. } if !is_own(user_id) => Vec::new(),
+            Target::Typed {
                 entity_id,
                 event_type,
                 user_id,
@@ -188,7 +200,7 @@ impl Running {
                     .fetch_events_for_entity(entity_id, Some(event_type), Some(user_id))
                     .await?
             }
-            Sought::Event(id) => {
+            Target::Event(id) => {
                 let event = repository.fetch_event(*id).await?;
                 event
                     .into_iter()
@@ -232,12 +244,12 @@ impl Found {
     }
 }
 
-/// Which event [`Running::flush_event`] waits for.
+/// The event that [`Running::flush_event`] waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct EventRef(Uuid);
 
 impl From<Enqueued> for EventRef {
-    /// The event that carries what was enqueued.
+    /// The event that carries the enqueued change.
     fn from(enqueued: Enqueued) -> Self {
         Self(enqueued.carried_by())
     }

@@ -1,4 +1,4 @@
-//! How handler sets are told apart.
+//! The identity of a handler set.
 
-/// Which of the registered handlers; what a rate limit pauses.
+/// Index of a registered handler set, the unit that a rate limit pauses.
 pub(super) type HandlerIndex = usize;

@@ -1,4 +1,4 @@
-//! Health: whether a run does its work, and what is wrong where it does not.
+//! Health: whether a run does its work, and its troubles if it does not.
 
 use chrono::{DateTime, Utc};
 
@@ -6,7 +6,7 @@ use crate::error::StoreErrorKind;
 use crate::event::RefusalClass;
 use crate::outage::{Outage, OutageExtent};
 
-/// Whether a run does its work: [`Running::health`](super::Running::health).
+/// The health of a run, as returned by [`Running::health`](super::Running::health).
 ///
 /// # Examples
 ///
@@ -14,10 +14,16 @@ use crate::outage::{Outage, OutageExtent};
 /// # use outbox_runtime::{prelude::*, Health, HandlerSet, MemoryStore, Processor};
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)] id: i64,
+/// #     #[outbox(user_id)] user_id: String,
+/// #     #[outbox(metadata)] valence: f64,
+/// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// # let processor = Processor::builder(MemoryStore::new()).handle::<MoodEntry>(|_| async { Ok(()) }).build()?;
+/// # let processor = Processor::builder(MemoryStore::new())
+/// #     .handle::<MoodEntry>(|_| async { Ok(()) })
+/// #     .build()?;
 /// let running = processor.start("user-1");
 /// match running.health() {
 ///     Health::Healthy => {}
@@ -36,62 +42,62 @@ use crate::outage::{Outage, OutageExtent};
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Health {
-    /// The run knows of nothing that is wrong.
+    /// The run knows of no trouble.
     Healthy,
-    /// The run goes on, and something is wrong that concerns more than single events.
+    /// The run continues, with trouble that concerns more than single events.
     Degraded {
-        /// What, in the order in which it began. Never empty.
+        /// The troubles, in the order in which they began. Never empty.
         troubles: Vec<Trouble>,
     },
     /// The run is [suspended](super::Running::suspend).
     Suspended,
-    /// The run has ended and delivers nothing any more.
+    /// The run has ended and delivers nothing.
     Ended {
-        /// Why, unless it was stopped and has recorded everything.
+        /// The reason; `None` if the run was stopped and recorded everything.
         error: Option<String>,
     },
 }
 
-/// One thing that is wrong with a run.
+/// One trouble of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Trouble {
-    /// What is wrong.
+    /// The kind of trouble.
     pub kind: TroubleKind,
-    /// When it was first met. Successes in between begin it anew.
+    /// When it was first met. A success in between starts it over.
     pub since: DateTime<Utc>,
-    /// How often it was met since.
+    /// How often it was met since then.
     pub times: u64,
     /// The text of the last error.
     pub last_error: String,
-    /// When the run tries again by itself, where that is known.
+    /// When the run tries again by itself, if known.
     pub retry_at: Option<DateTime<Utc>>,
 }
 
-/// What can be wrong with a run.
+/// The kinds of trouble that a run can have.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TroubleKind {
     /// The store fails: nothing is claimed, and outcomes wait to be recorded.
     Store(StoreErrorKind),
-    /// Nobody gets through, and one event at a time is tried ([`Outage`]). `times` is how many attempts
-    /// were refused, `retry_at` when the next one is made.
+    /// No event gets through, and the run probes with one event at a time ([`Outage`]). `times`
+    /// counts the refused attempts; `retry_at` is the time of the next probe.
     Outage {
-        /// How much is down.
+        /// The part of the work that is down.
         extent: OutageExtent,
-        /// What the last refusal was.
+        /// The class of the last refusal.
         class: RefusalClass,
     },
 }
 
 impl Health {
-    /// Whether nothing is wrong.
+    /// Whether the run knows of no trouble.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
         *self == Self::Healthy
     }
 
-    /// What is wrong. Empty unless [`Degraded`](Self::Degraded).
+    /// The troubles. Empty unless [`Degraded`](Self::Degraded).
     #[must_use]
     pub fn troubles(&self) -> &[Trouble] {
         match self {
@@ -100,7 +106,7 @@ impl Health {
         }
     }
 
-    /// Notes that something is wrong, or still is.
+    /// Adds a trouble, or counts it once more if one of its kind is there.
     pub(super) fn add(&mut self, trouble: Trouble) {
         let mut troubles = self.take_troubles();
         let is_same = |known: &&mut Trouble| {
@@ -119,7 +125,7 @@ impl Health {
         *self = Self::Degraded { troubles };
     }
 
-    /// These are the outages of now.
+    /// Replaces the outages among the troubles.
     pub(super) fn set_outages(&mut self, outages: &[Outage]) {
         self.clear(|kind| matches!(kind, TroubleKind::Outage { .. }));
         if outages.is_empty() {
@@ -140,7 +146,7 @@ impl Health {
         *self = Self::Degraded { troubles };
     }
 
-    /// Notes that something is not wrong any more.
+    /// Removes the troubles of the kinds that `which` picks.
     pub(super) fn clear(&mut self, which: impl Fn(&TroubleKind) -> bool) {
         let mut troubles = self.take_troubles();
         troubles.retain(|trouble| !which(&trouble.kind));
@@ -160,7 +166,7 @@ impl Health {
 }
 
 impl Trouble {
-    /// Met for the first time.
+    /// A trouble that is met for the first time.
     pub(super) fn new(
         kind: TroubleKind,
         now: DateTime<Utc>,

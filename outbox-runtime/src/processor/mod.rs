@@ -1,4 +1,4 @@
-//! The processor: carries events from their claim to their outcome. The only place that spawns.
+//! The processor takes each event from its claim to its outcome. Only this module spawns tasks.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, watch};
 use self::ending::Ending;
 use self::nudges::Nudges;
 use self::routes::Routes;
-use self::run::{Run, Wires};
+use self::run::{Controls, Run};
 use self::running::Inner;
 use self::settings::Settings;
 use self::shared::Shared;
@@ -24,18 +24,18 @@ use crate::repository::OutboxRepository;
 mod attempt;
 mod builder;
 mod changes;
-mod command; // what a handle asks of its run
+mod command; // requests from handles to their run
 mod ending;
 mod evidence;
 mod flush;
-mod handler_index; // how handler sets are told apart
+mod handler_index; // identifies a handler set
 mod health;
 mod nudges;
 mod routes;
 mod run;
 mod running;
 mod settings;
-mod shared; // what all runs of a processor have in common
+mod shared; // state shared by all runs of a processor
 mod sign_out;
 
 pub use self::builder::ProcessorBuilder;
@@ -46,13 +46,15 @@ pub use self::running::Running;
 pub use self::settings::Rejections;
 pub use self::sign_out::{SignOut, SignedOut};
 
-/// Delivers what is in a store: claims due events, runs their handlers, records the outcomes.
+/// Delivers the events of a store: claims due events, runs their handlers, and records the
+/// outcomes.
 ///
-/// It keeps up to [`max_concurrency`](ProcessorBuilder::max_concurrency) handlers busy, each with an event that need not wait
-/// for those of the others. It starts on an event as soon as its commit is done, on a retry when that is due, and runs no
-/// query in between.
+/// It keeps up to [`max_concurrency`](ProcessorBuilder::max_concurrency) handlers busy, each with
+/// an event that does not have to wait for the events of the others. The processor starts on an
+/// event as soon as the transaction that enqueued it commits, and on a retry when it is due. It
+/// runs no queries in between.
 ///
-/// Several processors may work on one store, in one process or in several.
+/// Several processors can work on one store, in the same process or in different ones.
 ///
 /// # Examples
 ///
@@ -62,7 +64,11 @@ pub use self::sign_out::{SignOut, SignedOut};
 /// # use uuid::Uuid;
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)] id: Uuid,
+/// #     #[outbox(user_id)] user_id: String,
+/// #     #[outbox(metadata)] valence: f64,
+/// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let store = MemoryStore::new();
@@ -105,7 +111,7 @@ impl Processor {
         }
     }
 
-    /// Starts delivering the events of one user, and of nobody else.
+    /// Starts delivering the events of one user only.
     #[must_use = "dropping the handle stops the run: bind it to a name (not `_`), or `.detach()` it"]
     pub fn start(&self, user_id: impl Into<String>) -> Running {
         self.run(Some(user_id.into()))
@@ -125,7 +131,7 @@ impl Processor {
         let nudges = Arc::new(Nudges::default());
         let stop = Cancel::new();
         let hurry = Cancel::new();
-        let wires = Wires {
+        let controls = Controls {
             inbox,
             nudges: Arc::clone(&nudges),
             stop: stop.clone(),
@@ -134,12 +140,12 @@ impl Processor {
         let run = Run::new(
             Arc::clone(&self.shared),
             user_id.clone(),
-            wires,
+            controls,
             healths,
             progress.clone(),
         );
         self.shared.runtime.spawn(async move {
-            let ending = unpanicked(run.run()).await;
+            let ending = catch_panic(run.run()).await;
             endings.send_replace(Some(ending));
         });
         Running {
@@ -158,14 +164,14 @@ impl Processor {
     }
 }
 
-/// A run that panics has ended, and says so.
-async fn unpanicked(run: impl Future<Output = Ending>) -> Ending {
+/// Turns a panic of the run into an [`Ending`], so that handles learn that the run has ended.
+async fn catch_panic(run: impl Future<Output = Ending>) -> Ending {
     let mut run = pin!(run);
     poll_fn(|context| {
         let polled = catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(context)));
         polled.unwrap_or_else(|payload| {
             let text = attempt::panic_text(payload);
-            tracing::error!(panic = ?text, "the run has panicked and ended");
+            tracing::error!(panic = ?text, "the run panicked and ended");
             let message = format!("the run panicked and ended: {text}");
             let error = StoreError::new(StoreErrorKind::Other, "run", message);
             Poll::Ready(Ending::failed(error))

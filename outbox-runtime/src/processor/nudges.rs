@@ -1,4 +1,5 @@
-//! Nudges: what a run is told without an answer. None is lost, however many come and however busy the run is.
+//! Nudges: signals to a run that need no answer. None is lost, no matter how many arrive or how
+//! busy the run is.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -10,20 +11,20 @@ pub(super) struct Nudges {
     trigger: AtomicBool,
     online: AtomicBool,
     has_begun: AtomicBool,
-    told: Notify,
+    notify: Notify,
 }
 
 impl Nudges {
-    /// Look for work now.
+    /// Tells the run to look for work now.
     pub(super) fn trigger(&self) {
         self.trigger.store(true, Ordering::Release);
-        self.told.notify_one();
+        self.notify.notify_one();
     }
 
-    /// The network is back.
+    /// Tells the run that the network is back.
     pub(super) fn online(&self) {
         self.online.store(true, Ordering::Release);
-        self.told.notify_one();
+        self.notify.notify_one();
     }
 
     pub(super) fn take_trigger(&self) -> bool {
@@ -34,7 +35,7 @@ impl Nudges {
         self.online.swap(false, Ordering::AcqRel)
     }
 
-    /// The run's task was started.
+    /// Notes that the run's task has started.
     pub(super) fn began(&self) {
         self.has_begun.store(true, Ordering::Release);
     }
@@ -43,8 +44,8 @@ impl Nudges {
         self.has_begun.load(Ordering::Acquire)
     }
 
-    /// Resolves when there was a nudge since the last time.
+    /// Resolves once there was a nudge since the last call.
     pub(super) async fn nudged(&self) {
-        self.told.notified().await;
+        self.notify.notified().await;
     }
 }

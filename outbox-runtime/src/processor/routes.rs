@@ -1,4 +1,4 @@
-//! Which handler gets an event, with what retry schedule, timeout and lease.
+//! Routes: the handler for each event, with its retry schedule, timeout, and lease.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,31 +17,34 @@ use crate::retry::RetryPolicy;
 /// The registered handlers.
 pub(super) struct Routes {
     handlers: Vec<Registered>,
-    /// Which handler takes an event type that was met, by the type. An untyped handler's types are known only so.
-    met: Mutex<BTreeMap<String, HandlerIndex>>,
+    /// The handler of each event type seen so far. For untyped handlers, this is the only way to
+    /// know their types.
+    seen: Mutex<BTreeMap<String, HandlerIndex>>,
 }
 
-/// At most so many types are remembered. Of more, a paused handler's events may be claimed and given back.
-const MOST_MET: usize = 1_024;
+/// The maximum number of types to remember. Beyond it, events of a paused handler may be claimed
+/// and given back.
+const MAX_SEEN: usize = 1_024;
 
 struct Registered {
     handler: Arc<dyn OutboxEventHandler>,
     entities: Vec<EntityOptions>,
 }
 
-/// Where an event goes.
+/// The handler for an event, and the settings of its attempts.
 pub(super) struct Route {
     pub(super) index: HandlerIndex,
     pub(super) handler: Arc<dyn OutboxEventHandler>,
     pub(super) retry: RetryPolicy,
     pub(super) timeout: Duration,
-    /// Whether its failures count whatever becomes of others.
+    /// Whether every failure is charged, regardless of evidence.
     pub(super) is_always_charged: bool,
     pub(super) max_snoozes: Option<u32>,
 }
 
 impl Registered {
-    /// Asks the application, whose panic must not end the run: such an event has no handler.
+    /// Whether this handler takes the type. This calls application code, whose panic must not end
+    /// the run; after a panic the event has no handler.
     fn takes(&self, event_type: &str) -> bool {
         catch_unwind(AssertUnwindSafe(|| self.handler.can_handle(event_type))).unwrap_or(false)
     }
@@ -61,7 +64,7 @@ impl Routes {
             .collect();
         let routes = Self {
             handlers,
-            met: Mutex::default(),
+            seen: Mutex::default(),
         };
         let mut seen = HashSet::new();
         for event_type in routes.entities().map(EntityOptions::event_type) {
@@ -89,14 +92,14 @@ impl Routes {
         Ok(routes)
     }
 
-    /// Every event type that some handler names.
+    /// The options of all event types that handlers name.
     pub(super) fn entities(&self) -> impl Iterator<Item = &EntityOptions> {
         self.handlers
             .iter()
             .flat_map(|registered| &registered.entities)
     }
 
-    /// The event types that have leases of their own.
+    /// The event types with leases of their own.
     pub(super) fn own_leases(&self) -> impl Iterator<Item = (&'static str, Duration)> {
         self.entities()
             .filter_map(|options| Some((options.event_type(), options.lease()?)))
@@ -131,18 +134,18 @@ impl Routes {
     }
 
     fn remember(&self, event_type: &str, index: HandlerIndex) {
-        let met = &mut *self.met();
-        if !met.contains_key(event_type) && met.len() < MOST_MET {
-            met.insert(event_type.to_owned(), index);
+        let seen = &mut *self.seen();
+        if !seen.contains_key(event_type) && seen.len() < MAX_SEEN {
+            seen.insert(event_type.to_owned(), index);
         }
     }
 
-    fn met(&self) -> MutexGuard<'_, BTreeMap<String, HandlerIndex>> {
-        // Nothing can panic half way through a change.
-        self.met.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> MutexGuard<'_, BTreeMap<String, HandlerIndex>> {
+        // No change can panic halfway, so a poisoned lock holds valid data.
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The event types of a handler set, as far as they are known: those that it names, and those that were met.
+    /// The known event types of a handler set: those that it names, and those seen so far.
     pub(super) fn known_types(&self, index: HandlerIndex) -> Vec<String> {
         let named = self
             .handlers
@@ -152,25 +155,25 @@ impl Routes {
         let mut types: BTreeSet<String> = named
             .map(|options| options.event_type().to_owned())
             .collect();
-        let met = self.met();
-        let met = met.iter().filter(|(_, taker)| **taker == index);
-        types.extend(met.map(|(event_type, _)| event_type.clone()));
+        let seen = self.seen();
+        let seen = seen.iter().filter(|(_, taker)| **taker == index);
+        types.extend(seen.map(|(event_type, _)| event_type.clone()));
         types.into_iter().collect()
     }
 
-    /// What may be claimed: no type without a handler, and none of `unhandled`.
+    /// The types to claim: those with a handler, except `unhandled`.
     pub(super) fn claimable(&self, unhandled: &BTreeSet<String>) -> EventTypes {
         if self.is_any_untyped() {
             EventTypes::AllExcept(unhandled.iter().cloned().collect())
         } else {
             let mut named = self.names(|_| true);
-            // What a handler names and then does not take would be claimed again and again.
+            // A type that a handler names but does not take would be claimed again and again.
             named.retain(|event_type| !unhandled.contains(event_type));
             EventTypes::Only(named)
         }
     }
 
-    /// Whether some handler does not name the types that it takes.
+    /// Whether some handler does not name its types.
     pub(super) fn is_any_untyped(&self) -> bool {
         self.handlers.iter().any(|it| it.entities.is_empty())
     }
@@ -180,7 +183,7 @@ impl Routes {
         self.handlers.iter().any(|it| it.takes(event_type))
     }
 
-    /// The types that the handlers name that `which` picks.
+    /// The types named by the handlers that `which` picks.
     fn names(&self, which: impl Fn(HandlerIndex) -> bool) -> Vec<String> {
         let handlers = self.handlers.iter().enumerate();
         handlers
@@ -190,11 +193,12 @@ impl Routes {
             .collect()
     }
 
-    /// What one handler set takes.
+    /// The types that a handler set takes.
     fn types_of(&self, set: HandlerIndex) -> EventTypes {
         let is_untyped = |registered: &Registered| registered.entities.is_empty();
         if self.handlers.get(set).is_some_and(is_untyped) {
-            // It takes what it takes: which, is known only when an event is there.
+            // The types of an untyped handler are unknown until an event arrives: exclude those of
+            // the other handlers.
             let others = (0..self.handlers.len()).filter(|index| *index != set);
             EventTypes::AllExcept(others.flat_map(|index| self.known_types(index)).collect())
         } else {
@@ -202,7 +206,7 @@ impl Routes {
         }
     }
 
-    /// Selects a part of all work.
+    /// Selects the events of a node.
     pub(super) fn selector(&self, node: &Node) -> Selector {
         let selector = Selector::new();
         match node {
@@ -219,7 +223,7 @@ impl Routes {
         }
     }
 
-    /// Selects each of these parts, but for users' credentials.
+    /// Selects the events of each of these nodes, except users' credentials.
     pub(super) fn selectors(&self, nodes: &[Node]) -> Vec<Selector> {
         let nodes = nodes
             .iter()

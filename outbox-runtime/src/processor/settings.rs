@@ -9,7 +9,7 @@ use crate::entity::Charge;
 use crate::error::BoxError;
 use crate::retry::RetryPolicy;
 
-/// Settings of a run.
+/// Settings of a processor.
 #[derive(Clone)]
 pub(super) struct Settings {
     pub(super) batch_size: usize,
@@ -26,22 +26,23 @@ pub(super) struct Settings {
     pub(super) shares_network: bool,
 }
 
-/// What becomes of events that the service rejects.
+/// The treatment of events that the service rejects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Rejections {
-    /// Each is a dead letter, but when 20 of different lanes were rejected in a row, and none of
-    /// their neighbors got through, something else is wrong: a deployment, a changed address. Then
-    /// nothing is sent but one probe a minute, and nothing is buried, until one gets through. A
-    /// probe each of whose failures counts ([`Charge::Always`], one attempt) is a dead letter all
-    /// the same: it is not sent twice.
+    /// Each rejected event becomes a dead letter. But when 20 events of different lanes were
+    /// rejected in a row and none of their neighbors got through, the events are not to blame: a
+    /// deployment or a changed address probably is. Delivery then pauses: only one probe a minute
+    /// is sent, and no event becomes a dead letter, until a probe gets through. The exception is a
+    /// probe whose every failure counts ([`Charge::Always`], or a single attempt): when rejected it
+    /// becomes a dead letter, because it is not sent twice.
     #[default]
     Pause,
-    /// Each is a dead letter, however many they are.
+    /// Every rejected event becomes a dead letter, no matter how many there are.
     Always,
 }
 
-/// Gets new credentials for a user.
+/// Refreshes the credentials of a user.
 pub(super) type RefreshHook =
     Arc<dyn Fn(String) -> Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>> + Send + Sync>;
 

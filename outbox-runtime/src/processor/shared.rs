@@ -1,4 +1,4 @@
-//! What all runs of a processor have in common.
+//! State shared by all runs of a processor.
 
 use std::sync::Arc;
 
@@ -9,13 +9,13 @@ use super::settings::Settings;
 use crate::clock::Clock;
 use crate::repository::OutboxRepository;
 
-/// What all runs of a processor have in common.
+/// State shared by all runs of a processor.
 pub(super) struct Shared {
     pub(super) repository: Arc<dyn OutboxRepository>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) routes: Routes,
     pub(super) settings: Settings,
     pub(super) runtime: Handle,
-    /// Held while credentials are refreshed: several refreshes at once revoke each other's tokens.
+    /// Held while credentials are refreshed: concurrent refreshes would revoke each other's tokens.
     pub(super) refresh: tokio::sync::Mutex<()>,
 }

@@ -1,4 +1,4 @@
-//! Signing out: what becomes of a user's events when the user goes.
+//! Sign-out: drains, deletes, or exports the events of a user who leaves.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter};
@@ -15,26 +15,29 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::DeleteUnit;
 use crate::waiting;
 
-/// What becomes of the events of a user who signs out.
+/// The treatment of the events of a user who signs out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SignOut {
-    /// Delivers what can be delivered until `deadline` from now. The rest stays, to go on when the user is back.
+    /// Delivers what can be delivered until `deadline` from now. The rest stays in the store until
+    /// the user signs in again.
     Drain {
-        /// How long to deliver, at most.
+        /// The maximum time to keep delivering.
         deadline: Duration,
     },
-    /// Deletes everything of the user's, delivered or not.
+    /// Deletes all events of the user, delivered or not.
     Abandon,
-    /// Writes what is not delivered to a new file, as JSON, one event a line, and once that is on the medium deletes
-    /// everything of the user's, all at once.
+    /// Writes all undelivered events to a new file, as JSON with one event per line. Once the file
+    /// is on the medium, deletes all events of the user at once.
     ///
-    /// What others change, enqueue or deliver while the file is written stays in the store, together with all events that wait
-    /// for it or that it waits for: [`SignedOut::undelivered`] counts them. The file may have them too, under the same ids.
+    /// Events that others change, enqueue, or deliver while the file is written stay in the store,
+    /// together with all events that wait for them or that they wait for;
+    /// [`SignedOut::undelivered`] counts them. The file may contain them as well, under the same
+    /// ids.
     Export(PathBuf),
 }
 
-/// What a sign-out left behind.
+/// The result of a sign-out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct SignedOut {
@@ -49,22 +52,22 @@ pub struct SignedOut {
 }
 
 impl Running {
-    /// Ends this run's work on a user's events: when it returns, nothing of the user is under way here, and nothing more is
-    /// sent until [`sign_in`](Self::sign_in).
+    /// Ends this run's work on a user's events: when this returns, no attempt for the user is in
+    /// flight here, and none is made until [`sign_in`](Self::sign_in).
     ///
-    /// Other runs and processes on the same store are not affected; sign out there, too. Events that are enqueued for the user
-    /// later wait.
+    /// Other runs and processes on the same store are not affected; sign out there, too. Events
+    /// that are enqueued for the user later wait in the store.
     ///
     /// # Errors
     ///
-    /// [`ExportError`]: the store failed, or the file is there already or cannot be written.
-    /// Nothing is deleted that was not written before. The user is signed out all the same, but
-    /// inside a [`transaction`](crate::SqliteStore::transaction) of a store, where it is refused
-    /// (`NotAllowedHere`) and nothing is done.
+    /// [`ExportError`] if the store failed, or if the file already exists or cannot be written. An
+    /// export deletes no undelivered event before it is written. The user is signed out even so,
+    /// except inside a [`transaction`](crate::SqliteStore::transaction) of a store: there the call
+    /// is refused (`NotAllowedHere`) and does nothing.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves the user signed out or not; call it again.
+    /// Dropping the future may leave the user signed out or not; call it again.
     pub async fn sign_out(
         &self,
         user_id: impl Into<String>,
@@ -96,18 +99,18 @@ impl Running {
         Ok(left)
     }
 
-    /// Takes up a user's work again, with credentials that are taken to be new.
+    /// Resumes work on a user's events. The credentials are assumed to be new.
     #[allow(
         clippy::unused_async,
-        reason = "callers await it, as all that concerns a user's work"
+        reason = "async like all calls that concern a user's work"
     )]
     pub async fn sign_in(&self, user_id: impl Into<String>) {
         let user_id = user_id.into();
-        // A run that has ended has nothing to take up.
+        // A run that has ended has no work to resume.
         let _ = self.inner.commands.send(Command::SignIn { user_id });
     }
 
-    /// Waits until nothing of the user's is left to deliver, or until the deadline.
+    /// Waits until no event of the user is left to deliver, or until the deadline.
     async fn drain(&self, user_id: &str, deadline: Duration) -> Result<(), StoreError> {
         let mut changes = self.changes_within(deadline);
         loop {
@@ -133,11 +136,12 @@ impl Running {
         if self.inner.commands.send(command).is_err() {
             return Ok(());
         }
-        // A run that ends instead of answering has nothing under way either.
+        // A run that ends instead of answering has no attempt in flight either.
         answer.await.unwrap_or(Ok(()))
     }
 
-    /// Nothing is deleted that is not in the file just as it is in the store.
+    /// Exports the undelivered events. Then deletes only events that the store still has exactly as
+    /// they were read, so that no event is lost that is not in the file.
     async fn export_and_delete(
         &self,
         user_id: &str,
@@ -156,10 +160,10 @@ impl Running {
                 _ => undelivered.extend(events),
             }
         }
-        // An event may have moved on from one status to the next between two listings.
+        // An event may change its status between two listings.
         undelivered.sort_by_key(|event| event.seq);
         undelivered.dedup_by_key(|event| event.seq);
-        // Files block, which a task must not.
+        // File I/O blocks, so it runs on a blocking thread.
         let written = tokio::task::spawn_blocking(move || {
             write_file(&path, &undelivered).map(|count| (count, undelivered))
         });
@@ -171,25 +175,26 @@ impl Running {
     }
 }
 
-/// Writes a new file, and returns once it and its name are on the medium. What cannot be written whole is not left behind.
+/// Writes a new file, and returns once its content and its name are on the medium. Removes the file
+/// if it cannot be written completely.
 fn write_file(path: &Path, events: &[OutboxEvent]) -> io::Result<u64> {
-    let told =
+    let with_path =
         |error: io::Error| io::Error::new(error.kind(), format!("{}: {error}", path.display()));
     let file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .open(path)
-        .map_err(told)?;
+        .map_err(with_path)?;
     let written = write_all(&file, events).and_then(|count| {
         sync_folder(path)?;
         Ok(count)
     });
     if written.is_err() {
         drop(file);
-        // Where this fails too, the first error is the one to tell.
+        // If this fails too, the first error is the one to report.
         let _ = fs::remove_file(path);
     }
-    written.map_err(told)
+    written.map_err(with_path)
 }
 
 fn write_all(file: &File, events: &[OutboxEvent]) -> io::Result<u64> {
@@ -200,7 +205,8 @@ fn write_all(file: &File, events: &[OutboxEvent]) -> io::Result<u64> {
     Ok(count)
 }
 
-/// A new file is found after a loss of power only once its folder is on the medium. Windows has no such call, and needs none.
+/// Syncs the file's folder: only then does a new file survive a power loss. Windows has no such
+/// call and needs none.
 fn sync_folder(path: &Path) -> io::Result<()> {
     if cfg!(windows) {
         return Ok(());

@@ -1,25 +1,25 @@
 //! The repository: what a store promises, whatever it stores in.
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::sync::Arc;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use crate::claim::{Claim, ClaimRequest, Lease};
-use crate::clock::Clock;
+use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
-use crate::outcome::{Settled, Settlement};
+use crate::outcome::Settled;
 use crate::statistics::{Explanation, OutboxStatistics};
 
+mod queue; // what a processor asks of a store
 mod shared; // a store behind a pointer
 
-/// Where events are kept: the port that every store implements and the processor works through.
+pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
+
+/// Where events are kept: the port that every store implements. What a processor asks of it is [`OutboxQueue`].
 ///
 /// Applications use a store's own methods and a [`Processor`](crate::Processor); this trait is for those who write a
 /// store, and for tools. `outbox_testing::conformance!` emits one named test per promise below.
@@ -31,7 +31,7 @@ mod shared; // a store behind a pointer
 /// 2. **Idempotent by id.** An event whose id is there with the same content is not written again; with other content
 ///    it is [`EnqueueError::Conflict`] and the first is kept. What counts is what was first enqueued under the id,
 ///    whatever was folded into that event later, or it into another, as long as the event that carries it is there.
-/// 3. **Ordered by lane.** [`claim`](Self::claim) hands out only the first undelivered event of
+/// 3. **Ordered by lane.** [`claim`](OutboxQueue::claim) hands out only the first undelivered event of
 ///    each lane, whatever the priorities. [`Order`](crate::Order) tells which events are one: those
 ///    of an entity of a user, those of a user, or each alone. Events of types with different orders
 ///    do not wait for each other. Where a type has another order than it had, those of an entity
@@ -39,15 +39,15 @@ mod shared; // a store behind a pointer
 ///    dead event holds back those behind it, unless its [`OnDead`](crate::OnDead) says that they go
 ///    on.
 /// 4. **Exclusive.** At most one unexpired lease an event. A claim counts the attempt in the same transaction.
-/// 5. **Fenced.** [`settle`](Self::settle), [`extend`](Self::extend) and the `mark_as_*` pair write only where the lease
+/// 5. **Fenced.** [`settle`](OutboxQueue::settle), [`extend`](OutboxQueue::extend) and the `mark_as_*` pair write only where the lease
 ///    token is the row's. All but `extend` ask besides that the lease has not expired.
-/// 6. **Nothing sticks.** What [`rescue`](Self::rescue) finds with an expired lease can be claimed again, or is dead
+/// 6. **Nothing sticks.** What [`rescue`](OutboxQueue::rescue) finds with an expired lease can be claimed again, or is dead
 ///    when that happened in `max_attempts` attempts in a row. The attempt is given back, and a crash is counted.
 /// 7. **One row's damage is its own.** A row that cannot be read never fails a call that concerns others: `claim` makes
 ///    it a dead letter, and lists show what can be read of it.
 /// 8. **Folded only unseen.** An event that [coalesces](crate::Coalesce) is folded into the newest of its lane where
 ///    [`NewEvent::folded_into`] says so, in the transaction that enqueues it: never into one that was ever claimed.
-/// 9. **Wakes.** After a commit that made work claimable, [`changed`](Self::changed) resolves.
+/// 9. **Wakes.** After a commit that made work claimable, [`changed`](OutboxQueue::changed) resolves.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward is a wrong answer. Those that have one
 /// are merely slower without being forwarded.
@@ -59,7 +59,7 @@ mod shared; // a store behind a pointer
     label = "not an `OutboxRepository`",
     note = "pass a store by value: `store.clone()` is another handle on the same one"
 )]
-pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
+pub trait OutboxRepository: OutboxQueue {
     // Events come in.
 
     /// Enqueues an event in a transaction of its own and returns its row, or that of the event it was folded into.
@@ -252,85 +252,7 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError>;
 
-    // The processor's own.
-
-    /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq; but for
-    /// the places in which [users take turns](ClaimRequest::with_turns), or in
-    /// [another order](ClaimRequest::in_order). It takes only what [matches](ClaimRequest::matches) the request, and of
-    /// [users to be avoided](ClaimRequest::avoiding_users) only what nobody else can fill. Each is held for the
-    /// [lease of its type](ClaimRequest::lease_for). It ends early where its events have
-    /// [much metadata](ClaimRequest::MAX_METADATA_BYTES).
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
-
-    /// Records outcomes, all in one transaction. The answers are in the order of the settlements.
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
-
-    /// [`settle`](Self::settle) and then [`claim`](Self::claim): what ends may let the next event go.
-    ///
-    /// Default: one after the other, each in a transaction of its own. A store that can do both in one commit is asked for
-    /// half as many.
-    async fn settle_and_claim(
-        &self,
-        settlements: Vec<Settlement>,
-        request: &ClaimRequest,
-    ) -> Exchange {
-        let settled = if settlements.is_empty() {
-            Ok(Vec::new())
-        } else {
-            self.settle(settlements).await
-        };
-        Exchange {
-            settled,
-            claimed: self.claim(request).await,
-        }
-    }
-
-    /// Moves the end of leases to `lease` from now. `None` stands where the lease is lost: settled, deleted or claimed by
-    /// somebody else. One that has only ended is its holder's again, as the clock may have been set.
-    async fn extend(
-        &self,
-        leases: &[Lease],
-        lease: std::time::Duration,
-    ) -> Result<Vec<Option<Lease>>, StoreError>;
-
-    /// Makes events whose lease expired claimable again, with the attempt given back and one more of their
-    /// [`crashes`](OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
-    /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
-    async fn rescue(&self) -> Result<Rescued, StoreError>;
-
-    /// [`rescue`](Self::rescue) by a worker that holds leases itself: those are never taken from it. What of them has ended is
-    /// renewed for its duration instead, and told in the order of `held`, as by [`extend`](Self::extend); the others are told as they are.
-    ///
-    /// With `only`, just these leases are taken back, each if it has ended and was not renewed since.
-    ///
-    /// Default: one after the other, each in a transaction of its own; and nothing is taken back with `only`, so that work of the
-    /// dead is taken up later. A store that can do both in one commit takes nothing from its caller that ends in between.
-    async fn rescue_others(
-        &self,
-        held: &[(Lease, std::time::Duration)],
-        only: Option<&[Lease]>,
-    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
-        let now = self.clock().now();
-        let mut renewed = Vec::with_capacity(held.len());
-        for (lease, duration) in held {
-            if lease.expires_at > now {
-                renewed.push(Some(*lease));
-            } else {
-                renewed.append(&mut self.extend(&[*lease], *duration).await?);
-            }
-        }
-        let rescued = match only {
-            None => self.rescue().await?,
-            Some(_) => Rescued::default(),
-        };
-        Ok((renewed, rescued))
-    }
-
-    /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
-    /// nothing is enqueued until then.
-    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
-
-    // Files and waking.
+    // Files.
 
     /// Finishes what was asked before and lets go of every file, so that the operating system may freeze the process. Later
     /// calls are answered with `Suspended`. Suspending twice is once. A store without files
@@ -347,20 +269,6 @@ pub trait OutboxRepository: fmt::Debug + Send + Sync + 'static {
     ///
     /// Those of opening the store.
     async fn resume(&self) -> Result<(), StoreError>;
-
-    /// The clock that due times and leases are compared with.
-    fn clock(&self) -> Arc<dyn Clock>;
-
-    /// The state of the store as of now, for [`changed`](Self::changed). Runs no query.
-    fn revision(&self) -> Revision;
-
-    /// Resolves with the current revision once work may have become claimable after `seen` was taken; at once where
-    /// that is already so. It may resolve without need, and must not miss a commit that this process made.
-    ///
-    /// # Cancel safety
-    ///
-    /// Dropping the future loses nothing: the next call with the same `seen` resolves at once.
-    async fn changed(&self, seen: Revision) -> Revision;
 }
 
 /// What goes or stays together in [`OutboxRepository::delete_seen`].
@@ -421,50 +329,5 @@ impl PendingDelete {
     }
 }
 
-/// A point in a store's history, for [`OutboxRepository::changed`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Revision(u64);
-
-impl Revision {
-    /// A store counts its commits.
-    #[must_use]
-    pub const fn new(count: u64) -> Self {
-        Self(count)
-    }
-
-    /// The count.
-    #[must_use]
-    pub const fn count(self) -> u64 {
-        self.0
-    }
-}
-
-/// The answers of [`OutboxRepository::settle_and_claim`]. One may fail without the other.
-#[derive(Debug)]
-pub struct Exchange {
-    /// What became of the settlements, in their order.
-    pub settled: Result<Vec<Settled>, StoreError>,
-    /// What was claimed.
-    pub claimed: Result<Vec<Claim>, StoreError>,
-}
-
-/// What [`OutboxRepository::rescue`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[non_exhaustive]
-pub struct Rescued {
-    /// Events that can be claimed again.
-    pub requeued: u64,
-    /// Events that crashed as often in a row as they may have attempts.
-    pub buried: u64,
-}
-
-impl Rescued {
-    /// For stores.
-    #[must_use]
-    pub const fn new(requeued: u64, buried: u64) -> Self {
-        Self { requeued, buried }
-    }
-}
-
-/// A trait object must stay possible: a processor holds its store as one.
-const _: fn(&dyn OutboxRepository) = |_| ();
+/// Trait objects must stay possible: a processor holds its store as one.
+const _: fn(&dyn OutboxRepository) -> &dyn OutboxQueue = |repository| repository;

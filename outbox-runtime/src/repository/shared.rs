@@ -6,7 +6,9 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use super::{
+    DeleteUnit, Exchange, OutboxQueue, OutboxRepository, PendingDelete, Rescued, Revision,
+};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::enqueue::NewEvent;
@@ -144,6 +146,17 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self).explain(entity_id, user_id).await
     }
 
+    async fn suspend(&self) -> Result<(), StoreError> {
+        (**self).suspend().await
+    }
+
+    async fn resume(&self) -> Result<(), StoreError> {
+        (**self).resume().await
+    }
+}
+
+#[async_trait]
+impl<R: OutboxQueue + ?Sized> OutboxQueue for Arc<R> {
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
         (**self).claim(request).await
     }
@@ -182,14 +195,6 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         (**self).next_due(request).await
-    }
-
-    async fn suspend(&self) -> Result<(), StoreError> {
-        (**self).suspend().await
-    }
-
-    async fn resume(&self) -> Result<(), StoreError> {
-        (**self).resume().await
     }
 
     fn clock(&self) -> Arc<dyn Clock> {

@@ -2,14 +2,23 @@
 
 use std::fmt;
 
-/// Hands the signature of every method of [`OutboxRepository`](outbox_runtime::OutboxRepository) that asks the store something to the
-/// macro `$then`. `clock`, `revision` and `changed` are left to be written by hand,
-/// and `settle_and_claim` to its default: these two, one after the other.
+/// Hands `$then!` the methods of each trait of a store, in two calls that begin with the trait's name.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_calls {
     ($then:ident) => {
+        $crate::__repository_calls! { $then OutboxRepository: }
+        $crate::__queue_calls! { $then OutboxQueue: }
+    };
+}
+
+/// The methods of `OutboxRepository`, behind what is given.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __repository_calls {
+    ($then:ident $($before:tt)*) => {
         $then! {
+            $($before)*
             CreateEvent: create_event(event: $crate::__runtime::NewEvent) -> $crate::__runtime::OutboxEvent, $crate::__runtime::EnqueueError;
             FetchPendingEvents: fetch_pending_events(user_id: Option<&str>, limit: Option<usize>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             FetchEvents: fetch_events(status: $crate::__runtime::OutboxStatus, user_id: Option<&str>, limit: Option<usize>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
@@ -33,32 +42,51 @@ macro_rules! __store_calls {
             PendingDeletes: pending_deletes(user_id: Option<&str>) -> Vec<$crate::__runtime::store::PendingDelete>, $crate::__runtime::StoreError;
             EventTypes: event_types() -> Vec<String>, $crate::__runtime::StoreError;
             Explain: explain(entity_id: &$crate::__runtime::EntityId, user_id: Option<&str>) -> $crate::__runtime::Explanation, $crate::__runtime::StoreError;
-            Claim: claim(request: &$crate::__runtime::store::ClaimRequest) -> Vec<$crate::__runtime::store::Claim>, $crate::__runtime::StoreError;
-            Settle: settle(settlements: Vec<$crate::__runtime::store::Settlement>) -> Vec<$crate::__runtime::store::Settled>, $crate::__runtime::StoreError;
-            Extend: extend(leases: &[$crate::__runtime::store::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::StoreError;
-            Rescue: rescue() -> $crate::__runtime::store::Rescued, $crate::__runtime::StoreError;
-            RescueOthers: rescue_others(held: &[($crate::__runtime::store::Lease, ::std::time::Duration)], only: Option<&[$crate::__runtime::store::Lease]>) -> (Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::store::Rescued), $crate::__runtime::StoreError;
-            NextDue: next_due(request: &$crate::__runtime::store::ClaimRequest) -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::__runtime::StoreError;
             Suspend: suspend() -> (), $crate::__runtime::StoreError;
             Resume: resume() -> (), $crate::__runtime::StoreError;
         }
     };
 }
 
+/// The methods of `OutboxQueue`, behind what is given.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! __queue_calls {
+    ($then:ident $($before:tt)*) => {
+        $then! {
+            $($before)*
+            Claim: claim(request: &$crate::__runtime::store::ClaimRequest) -> Vec<$crate::__runtime::store::Claim>, $crate::__runtime::StoreError;
+            Settle: settle(settlements: Vec<$crate::__runtime::store::Settlement>) -> Vec<$crate::__runtime::store::Settled>, $crate::__runtime::StoreError;
+            Extend: extend(leases: &[$crate::__runtime::store::Lease], lease: ::std::time::Duration) -> Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::StoreError;
+            Rescue: rescue() -> $crate::__runtime::store::Rescued, $crate::__runtime::StoreError;
+            RescueOthers: rescue_others(held: &[($crate::__runtime::store::Lease, ::std::time::Duration)], only: Option<&[$crate::__runtime::store::Lease]>) -> (Vec<Option<$crate::__runtime::store::Lease>>, $crate::__runtime::store::Rescued), $crate::__runtime::StoreError;
+            NextDue: next_due(request: &$crate::__runtime::store::ClaimRequest) -> Option<::chrono::DateTime<::chrono::Utc>>, $crate::__runtime::StoreError;
+        }
+    };
+}
+
+/// Puts the calls of the queue behind those of the repository.
+macro_rules! all_calls {
+    ($($repository:tt)+) => {
+        __queue_calls! { store_call $($repository)+ }
+    };
+}
+
 macro_rules! store_call {
     ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        /// A method of [`OutboxRepository`](outbox_runtime::OutboxRepository), for [`FaultStore`](super::FaultStore).
+        /// A method of a store, for [`FaultStore`](super::FaultStore): of [`OutboxRepository`](outbox_runtime::OutboxRepository) or
+        /// [`OutboxQueue`](outbox_runtime::store::OutboxQueue).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
         pub enum StoreCall {
             $(
-                #[doc = concat!("[`", stringify!($method), "`](outbox_runtime::OutboxRepository::", stringify!($method), ")")]
+                #[doc = concat!("`", stringify!($method), "`")]
                 $call,
             )+
         }
 
         impl StoreCall {
-            /// Every one, in the order of the trait.
+            /// Every one, in the order of the traits.
             pub const ALL: &'static [Self] = &[$(Self::$call),+];
 
             /// The method's name.
@@ -70,7 +98,7 @@ macro_rules! store_call {
     };
 }
 
-__store_calls!(store_call);
+__repository_calls!(all_calls);
 
 impl StoreCall {
     /// Whether it lists or counts something, which may be a moment old without harm.

@@ -13,6 +13,7 @@ use outbox_runtime::Clock;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::StoreError;
 use outbox_runtime::store::ClaimRequest;
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::Settlement;
 use outbox_runtime::store::{Exchange, Revision};
 
@@ -160,9 +161,23 @@ impl FaultStore {
 }
 
 macro_rules! with_faults {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
         impl OutboxRepository for FaultStore {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                let asked = if StoreCall::$call.is_listing() {
+                    format!("{:?}", ($(&$arg,)*))
+                } else {
+                    String::new()
+                };
+                let fault = self.plan().strike(StoreCall::$call);
+                self.answer(StoreCall::$call, fault, asked, self.inner.$method($($arg),*)).await
+            })+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxQueue for FaultStore {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                 let asked = if StoreCall::$call.is_listing() {
                     format!("{:?}", ($(&$arg,)*))

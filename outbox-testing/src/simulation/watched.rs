@@ -11,6 +11,7 @@ use super::report::Invariant;
 use outbox_runtime::Clock;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::StoreError;
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::{Claim, ClaimRequest};
 use outbox_runtime::store::{Exchange, Revision};
 use outbox_runtime::store::{Settled, Settlement};
@@ -110,9 +111,18 @@ impl Watched {
 }
 
 macro_rules! watched {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
         impl OutboxRepository for Watched {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                let _call = Call::begin(self);
+                watched!(@do $method(self, $($arg),*))
+            })+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxQueue for Watched {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                 let _call = Call::begin(self);
                 watched!(@do $method(self, $($arg),*))

@@ -4,6 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::{ClaimRequest, Exchange, Revision, Settlement};
 use outbox_runtime::{Clock, OutboxRepository, async_trait};
 use tokio::sync::watch;
@@ -45,9 +46,18 @@ impl Drop for Call<'_> {
 }
 
 macro_rules! watched {
-    ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+    (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
         impl OutboxRepository for Watched {
+            $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
+                let _call = Call::begin(self);
+                self.inner.$method($($arg),*).await
+            })+
+        }
+    };
+    (OutboxQueue: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
+        #[async_trait]
+        impl OutboxQueue for Watched {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
                 let _call = Call::begin(self);
                 self.inner.$method($($arg),*).await

@@ -1,14 +1,15 @@
-//! Activity: what a run has done, for its own rounds and for those who wait for progress.
+//! Activity: counts the changes of a run, for its own rounds and for waiters on progress.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
 
 use super::idle::Idle;
 
-/// Counts everything that a round can change, to tell rounds that changed nothing.
+/// Counts everything that a round can change, to detect rounds that change nothing.
 pub(super) struct Activity {
     count: u64,
-    /// Moves whenever an outcome was recorded or a pause began, for those who wait for one.
+    /// Incremented by [`made_progress`](Self::made_progress), which wakes those who wait for
+    /// progress.
     progress: watch::Sender<u64>,
     idle: Idle,
 }
@@ -26,12 +27,12 @@ impl Activity {
         self.count
     }
 
-    /// Something has changed for this run.
+    /// Notes a change that only this run cares about.
     pub(super) fn note(&mut self) {
         self.count += 1;
     }
 
-    /// Something has changed that others wait for.
+    /// Notes a change that others wait for.
     pub(super) fn made_progress(&mut self) {
         self.note();
         self.progress

@@ -1,19 +1,19 @@
-//! Claiming ahead: where handlers are quick, events wait here for them, claimed, so that a handler
-//! need not wait for a commit.
+//! Claiming ahead: with quick handlers, claimed events wait here, so that a handler does not have
+//! to wait for a commit.
 //!
-//! Only as many wait as the handlers are likely to start within a few milliseconds, and only after
-//! they have shown for a while that they are that quick. One that is slow ends it: what waits then
-//! goes back to the store, without an attempt counted. So with handlers that call a service, as
-//! most do, no more is claimed than handlers are free.
+//! Only as many events wait as the handlers are likely to start within a few milliseconds, and only
+//! after the handlers have been that quick for a while. A single slow handler ends it: the waiting
+//! events go back to the store without a counted attempt. So with handlers that call a service, as
+//! most do, the run claims no more events than handlers are free.
 
 use super::Run;
 use super::pace::Pace;
-use super::waiting::Ahead;
+use super::waiting::WaitingEvent;
 use crate::processor::evidence::Restriction;
 
 impl Run {
-    /// Starts what waits while handlers are free. What may not be sent any more, or has waited too
-    /// long, goes back.
+    /// Starts waiting events while handlers are free. Events that are paused by now, or have waited
+    /// too long, go back to the store.
     pub(super) fn start_waiting(&mut self) {
         if self.waiting.len() == 0 {
             return;
@@ -23,8 +23,8 @@ impl Run {
             .next_renewal()
             .is_some_and(|at| at <= self.now())
         {
-            // Leases that are to be renewed may be over by now, as after a freeze; then they are
-            // somebody else's.
+            // Leases that are due for renewal may have expired, as after a freeze, and another
+            // worker may hold the events.
             return;
         }
         if self.evidence.is_empty() {
@@ -47,8 +47,8 @@ impl Run {
         }
     }
 
-    /// Something was refused lately: starts what there is room for. What is paused goes back, and
-    /// the rest waits.
+    /// Starts the waiting events that the restrictions have room for, after recent refusals. Paused
+    /// events go back to the store; the rest keep waiting.
     fn start_those_with_room(&mut self) {
         let mut restrictions = self.restrictions();
         let mut free = self
@@ -78,8 +78,8 @@ impl Run {
         self.waiting.put_back(kept);
     }
 
-    /// Settles what waits, and `which` picks, as not attempted.
-    pub(super) fn hand_back_waiting(&mut self, which: impl Fn(&Ahead) -> bool) {
+    /// Settles the waiting events that `which` picks as not attempted.
+    pub(super) fn hand_back_waiting(&mut self, which: impl Fn(&WaitingEvent) -> bool) {
         for waiting in self.waiting.take(which) {
             self.hand_back(&waiting.claim);
         }

@@ -1,5 +1,4 @@
-//! Alarms: when the run has something to do by itself, and how long it leaves a failing store
-//! alone.
+//! Alarms: when the run has something to do by itself, and the back-off from a failing store.
 
 use std::time::Duration;
 
@@ -7,19 +6,19 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock;
 
-/// After a storage error the store is left alone for this long; doubled up to the longest.
+/// The back-off after the first storage error. It doubles up to the longest.
 pub(super) const FIRST_BACK_OFF: Duration = Duration::from_millis(100);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(30);
 
-/// What is due when.
+/// Due times.
 #[derive(Debug)]
 pub(super) struct Alarms {
-    /// When the store, as far as is known, has something due.
+    /// When the store next has something due, as far as is known.
     due_at: Option<DateTime<Utc>>,
-    /// When delivered events are cleaned up next; `None` while there are none.
+    /// When delivered events are cleaned up next; `None` while the store has none.
     clean_up_at: Option<DateTime<Utc>>,
     back_off: Option<BackOff>,
-    /// When this round began to look: what became due since is for the next one.
+    /// When this round began. Pauses that ended since then are left to the next round.
     looked_at: DateTime<Utc>,
 }
 
@@ -32,7 +31,7 @@ struct BackOff {
 impl Alarms {
     pub(super) fn new(now: DateTime<Utc>, clean_up_at: DateTime<Utc>) -> Self {
         Self {
-            // Whatever died before this run began is found first.
+            // Look at once, to find the work of processes that died before this run began.
             due_at: Some(now),
             clean_up_at: Some(clean_up_at),
             back_off: None,
@@ -40,7 +39,7 @@ impl Alarms {
         }
     }
 
-    /// A round begins.
+    /// Notes that a round begins.
     pub(super) fn begin_round(&mut self, now: DateTime<Utc>) {
         self.looked_at = now;
     }
@@ -50,7 +49,7 @@ impl Alarms {
         self.looked_at
     }
 
-    /// When the store has something due; `None` where nothing is.
+    /// Sets when the store has something due; `None` if nothing is.
     pub(super) fn set_due(&mut self, due_at: Option<DateTime<Utc>>) {
         self.due_at = due_at;
     }
@@ -63,18 +62,18 @@ impl Alarms {
         self.clean_up_at.is_some_and(|at| at <= now)
     }
 
-    /// When to clean up next; `None` where there is nothing to clean up.
+    /// Sets when to clean up next; `None` if there is nothing to clean up.
     pub(super) fn set_clean_up(&mut self, at: Option<DateTime<Utc>>) {
         self.clean_up_at = at;
     }
 
-    /// There is something to clean up by then, if not earlier.
+    /// Schedules a clean-up at this time, unless one is scheduled already.
     pub(super) fn clean_up_by(&mut self, at: DateTime<Utc>) {
         self.clean_up_at.get_or_insert(at);
     }
 
-    /// The store has failed. Returns for how long it is left alone: for less than a lease of
-    /// `shortest_lease`, so that what is held is renewed before others may take it.
+    /// Backs off after a store error. Returns the delay and its end. The delay is shorter than
+    /// `shortest_lease`, so that held leases can be renewed before others may take the events.
     pub(super) fn begin_back_off(
         &mut self,
         shortest_lease: Option<Duration>,
@@ -90,34 +89,34 @@ impl Alarms {
         (wait, until)
     }
 
-    /// The store works, or is another one. Returns whether it had failed.
+    /// Ends the back-off: the store works, or was reopened. Returns whether it had failed.
     pub(super) fn end_back_off(&mut self) -> bool {
         self.back_off.take().is_some()
     }
 
-    /// The store may be asked at once.
+    /// Lets the next request to the store go at once.
     pub(super) fn cut_back_off_short(&mut self, now: DateTime<Utc>) {
         if let Some(back_off) = &mut self.back_off {
             back_off.until = back_off.until.min(now);
         }
     }
 
-    /// The store has failed and did nothing since.
+    /// Whether the store has failed and not worked since.
     pub(super) fn has_failed(&self) -> bool {
         self.back_off.is_some()
     }
 
-    /// The store is left alone for now.
+    /// Whether the back-off has not ended yet.
     pub(super) fn is_backing_off(&self, now: DateTime<Utc>) -> bool {
         self.retry_at().is_some_and(|until| until > now)
     }
 
-    /// When a store that failed is asked again.
+    /// When the back-off ends.
     pub(super) fn retry_at(&self) -> Option<DateTime<Utc>> {
         self.back_off.as_ref().map(|back_off| back_off.until)
     }
 
-    /// The clock was set. What the store has due is due by the wall clock: it is asked again.
+    /// Follows a clock jump. Due times in the store are wall-clock times, so ask the store again.
     pub(super) fn follow_jump(&mut self, jump: TimeDelta, now: DateTime<Utc>) {
         if let Some(back_off) = &mut self.back_off {
             back_off.until = clock::shifted(back_off.until, jump);
@@ -125,7 +124,7 @@ impl Alarms {
         self.due_at = Some(now);
     }
 
-    /// When the store is asked next, for events only where some may be claimed.
+    /// When to ask the store next. Due events count only if the run may claim.
     pub(super) fn next(&self, may_claim: bool) -> Option<DateTime<Utc>> {
         let due = self.due_at.filter(|_| may_claim);
         [due, self.clean_up_at].into_iter().flatten().min()

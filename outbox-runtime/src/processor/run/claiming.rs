@@ -1,4 +1,4 @@
-//! Claiming: how much, of what, and in which order.
+//! Claiming: decides which events to claim, how many, and in which order.
 
 use std::sync::Arc;
 
@@ -9,17 +9,17 @@ use crate::claim::ClaimRequest;
 use crate::error::StoreError;
 use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
 
-/// At most so many claims are made before the run looks around again.
-const CLAIMS: usize = 64;
+/// The maximum number of claims in one round.
+const MAX_CLAIMS: usize = 64;
 
 impl Run {
-    /// Records what has ended and claims what may be claimed, together in as few requests to the
-    /// store as can be. `true`: there is more to do.
+    /// Records outcomes and claims events, in as few requests to the store as possible. Returns
+    /// whether there is more to do.
     pub(super) async fn record_and_claim(&mut self) -> Result<bool, StoreError> {
         self.ended_meanwhile = false;
         self.find_unhandled().await;
         let mut empty: Vec<Want> = Vec::new();
-        for _ in 0..CLAIMS {
+        for _ in 0..MAX_CLAIMS {
             let Some(want) = self.next_want(&empty) else {
                 break;
             };
@@ -27,8 +27,8 @@ impl Run {
             if claimed == 0 && want.is_for_evidence {
                 self.nothing_else(&want);
             }
-            // An event that no handler takes is to be recorded as given back; what has ended
-            // meanwhile, as well, or it has ended a pause.
+            // More to do: an event without a handler must be recorded as given back, and an attempt
+            // that ended meanwhile must be recorded or may have ended a pause.
             if claimed >= want.limit || !self.unrecorded.is_empty() || self.ended_meanwhile {
                 return Ok(true);
             }
@@ -40,11 +40,12 @@ impl Run {
             return Ok(self.ended_meanwhile);
         }
         let restrictions = self.restrictions();
-        // Where there are more claims than a round makes, the next round goes on with what is due.
+        // If there are more claims than one round makes, the next round continues with the due
+        // events.
         let mut asked = self.wants_within(&restrictions);
         asked.append(&mut empty);
-        // What could not be claimed now is not when it is due either, but when something else
-        // happens.
+        // Events that a restriction keeps from being claimed now do not count as due: they wait for
+        // something else to happen.
         let was_asked = |node: &Node| asked.iter().any(|want| want.node.as_ref() == Some(node));
         let without = restrictions
             .iter()
@@ -58,20 +59,20 @@ impl Run {
         let request = self.request(1, &without);
         let repository = Arc::clone(&self.shared.repository);
         let due_at = self
-            .meanwhile(async { repository.next_due(&request).await })
+            .await_store(async { repository.next_due(&request).await })
             .await?;
-        self.alarms.set_due(self.when_it_may_be_taken(due_at));
+        self.alarms.set_due(self.claimable_at(due_at));
         Ok(self.ended_meanwhile)
     }
 
-    /// Records what has ended and makes one claim. Returns how many events it brought.
+    /// Records outcomes and makes one claim. Returns the number of claimed events.
     async fn record_and_claim_of(&mut self, want: &Want) -> Result<usize, StoreError> {
         let request = self.request_of(want);
         let repository = Arc::clone(&self.shared.repository);
         let recording = self.unrecorded.take();
         let settlements = recording.clone();
         let exchange = self
-            .meanwhile(async { repository.settle_and_claim(settlements, &request).await })
+            .await_store(async { repository.settle_and_claim(settlements, &request).await })
             .await;
         let recorded = self.recorded(recording, exchange.settled);
         let claims = match exchange.claimed {
@@ -85,7 +86,7 @@ impl Run {
         if claimed > 0 {
             self.activity.note();
         }
-        // Whatever became of the outcomes: what is claimed here comes to nobody else.
+        // Accept the claims even if recording failed: no other worker gets these events.
         for claim in claims {
             let lease = request.lease_for(&claim.event.event_type);
             self.take_on(claim, lease);
@@ -95,9 +96,9 @@ impl Run {
         Ok(claimed)
     }
 
-    /// Waits for the store, and keeps the handlers going until it answers: what ends meanwhile is
-    /// recorded together.
-    pub(super) async fn meanwhile<T>(&mut self, request: impl Future<Output = T>) -> T {
+    /// Waits for the store, and keeps handlers going until it answers. Attempts that end meanwhile
+    /// are recorded together.
+    pub(super) async fn await_store<T>(&mut self, request: impl Future<Output = T>) -> T {
         tokio::pin!(request);
         loop {
             tokio::select! {
@@ -113,9 +114,9 @@ impl Run {
         }
     }
 
-    /// The claim to be made next, but for those that brought less than they asked for.
+    /// The next claim to make, except those that brought less than they asked for.
     ///
-    /// They take turns, so that with few places none keeps the others waiting.
+    /// Claims rotate, so that none keeps the others waiting when few handlers are free.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
         let is_new = |want: &&Want| {
@@ -123,8 +124,8 @@ impl Run {
             let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
             is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
         };
-        self.turn = self.turn.wrapping_add(1);
-        let first = self.turn % wants.len().max(1);
+        self.rotation = self.rotation.wrapping_add(1);
+        let first = self.rotation % wants.len().max(1);
         let (before, after) = wants.split_at(first);
         after.iter().chain(before).find(is_new).cloned()
     }
@@ -140,7 +141,7 @@ impl Run {
         let ahead = self
             .pace
             .ahead(settings.max_concurrency, settings.batch_size);
-        // Not bit by bit: a claim is a commit.
+        // Claim ahead in bulk, not one by one: each claim is a commit.
         let more = if self.waiting.len() <= ahead {
             ahead
         } else {
@@ -148,7 +149,8 @@ impl Run {
         };
         let mut wants = Evidence::wants(restrictions, free, more);
         if let Some(user) = &self.user_id {
-            // There is nobody else, so nothing is left beside what is restricted.
+            // This run serves one user. If that user's credentials are restricted, nothing
+            // unrestricted is left.
             let own = Node::Credentials(user.clone());
             if let Some(restriction) = restrictions.iter().find(|it| it.node == own) {
                 let room = restriction.room;
@@ -161,7 +163,7 @@ impl Run {
         wants
     }
 
-    /// What may have less under way than there are places, and how much.
+    /// The nodes that may have fewer attempts in flight than there are handlers, and how many.
     pub(super) fn restrictions(&self) -> Vec<Restriction> {
         if self.evidence.is_empty() {
             return Vec::new();
@@ -169,12 +171,12 @@ impl Run {
         self.evidence.restrictions(&self.flight(), self.now())
     }
 
-    /// The attempts under way.
+    /// The attempts in flight.
     pub(super) fn flight(&self) -> Vec<&Facts> {
         self.jobs.flight().collect()
     }
 
-    /// An endpoint in doubt has nothing else to try.
+    /// Tells the evidence that an endpoint in doubt has nothing else to try.
     fn nothing_else(&mut self, want: &Want) {
         let Some(endpoint) = &want.node else {
             return;
@@ -202,7 +204,7 @@ impl Run {
         }
     }
 
-    /// Of everything that this run has handlers for, but for what is part of these nodes.
+    /// A request for all events that this run has handlers for, except those of these nodes.
     fn request(&self, limit: usize, except: &[Node]) -> ClaimRequest {
         let routes = &self.shared.routes;
         let request = ClaimRequest::new(limit, self.shared.settings.lease)
@@ -228,19 +230,19 @@ impl Run {
             .fold(request, ClaimRequest::except)
     }
 
-    /// Finds the other types that no handler takes, once some were met.
+    /// Lists the store's event types to find more without a handler, once some were found.
     async fn find_unhandled(&mut self) {
-        if !self.unhandled.may_be_more() || !self.shared.routes.is_any_untyped() {
+        if !self.unhandled.should_list() || !self.shared.routes.is_any_untyped() {
             return;
         }
-        self.unhandled.begin_look();
+        self.unhandled.begin_listing();
         let repository = Arc::clone(&self.shared.repository);
         let types = match self
-            .meanwhile(async { repository.event_types().await })
+            .await_store(async { repository.event_types().await })
             .await
         {
             Ok(types) => types,
-            // They are met one by one, then, and looked for again.
+            // They are then found one by one, and the list is requested again.
             Err(error) => return debug!(%error, "the event types could not be listed"),
         };
         let mut more = types;

@@ -1,4 +1,4 @@
-//! What handles ask of the run, and what they tell it without an answer.
+//! Handles commands, which are answered, and nudges, which are not.
 
 use super::Run;
 use crate::processor::command::Command;
@@ -7,12 +7,12 @@ use crate::statistics::WaitsFor;
 impl Run {
     pub(super) fn handle_nudges(&mut self) {
         let now = self.now();
-        if self.wires.nudges.take_online() {
+        if self.controls.nudges.take_online() {
             self.activity.note();
             self.evidence.probe_now(true, now);
             self.alarms.set_due(Some(now));
         }
-        if self.wires.nudges.take_trigger() {
+        if self.controls.nudges.take_trigger() {
             self.activity.note();
             self.evidence.probe_now(false, now);
             self.alarms.set_due(Some(now));
@@ -34,10 +34,9 @@ impl Run {
                         event_type: event.event_type,
                     }),
                 };
-                // Whoever asked may have stopped waiting.
+                // The receiver may be gone, here and below: the caller may have stopped waiting.
                 let _ = reply.send(waits_for);
             }
-            // Whoever asked for the following, too.
             Some(Command::SignOut { user_id, reply }) => {
                 let _ = reply.send(self.sign_out(user_id).await);
             }
@@ -49,12 +48,12 @@ impl Run {
             Some(Command::Resume { reply }) => {
                 let _ = reply.send(self.shared.repository.resume().await);
             }
-            // The handle is gone, which has stopped the run as well.
-            None => self.wires.stop.cancel(),
+            // The last handle is gone, which stops the run.
+            None => self.controls.stop.cancel(),
         }
     }
 
-    /// What keeps this run from claiming what it may claim, apart from pauses.
+    /// The reason, apart from pauses, why this run does not claim a claimable event.
     fn explain_idleness(&self) -> Option<WaitsFor> {
         if let Some(retry_at) = self.alarms.retry_at().filter(|_| self.is_backing_off()) {
             return Some(WaitsFor::Store { retry_at });

@@ -1,4 +1,5 @@
-//! Ending: what an attempt brought back, and what that means for its event and for others.
+//! Ending: turns the result of an attempt into an outcome for its event, and into evidence about
+//! others.
 
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use crate::processor::evidence::{Evidence, Finality, Judged, Reach, Refused};
 use crate::processor::settings::Rejections;
 
 impl Run {
-    /// A task has ended: takes in what it brought back, or what its panic left.
+    /// Handles the end of a task: its result, its panic, or that it was aborted.
     pub(super) fn on_task_end(&mut self, end: TaskEnd) {
         self.activity.note();
         match self.jobs.take(end) {
@@ -44,7 +45,7 @@ impl Run {
         }
     }
 
-    /// An attempt has ended: what it means for its event, and for others.
+    /// Decides what the end of an attempt means for its event and for others, and settles that.
     fn ended(&mut self, attempt: Attempt, ended: Ended, took: Duration) {
         let now = self.now();
         let event_id = attempt.facts.claim.event.id;
@@ -53,7 +54,7 @@ impl Run {
         }
         let mut evidence = std::mem::take(&mut self.evidence);
         let decided = if ended.is_pass() && evidence.is_empty() {
-            // Nothing was refused lately, so there is nothing to be decided by it.
+            // No recent refusals, so this delivery decides nothing else.
             Decided::outcome(attempt, Outcome::Delivered)
         } else {
             self.decide(&mut evidence, attempt, ended, took, now)
@@ -65,12 +66,13 @@ impl Run {
             self.settle(&attempt.facts.claim, outcome, &attempt.retry);
         }
         if let Some(event_type) = decided.unhandled {
-            self.unhandled.meet(&event_type);
+            self.unhandled.found(&event_type);
         }
         self.settle_judged(decided.judged);
     }
 
-    /// What the answer says about the event, or what it is evidence of.
+    /// Decides the outcome if the answer is about the event itself; otherwise passes the answer on
+    /// as evidence.
     fn decide(
         &self,
         evidence: &mut Evidence,
@@ -88,7 +90,7 @@ impl Run {
             };
         }
         if attempt.lease_lost {
-            // Whoever holds the newer lease makes the next attempt, and learns the same.
+            // The holder of the newer lease makes the next attempt and learns the same.
             evidence.inconclusive(&attempt.facts, now);
             return Decided::default();
         }
@@ -119,7 +121,7 @@ impl Run {
                     | Delivery::NoHandler
                     | Delivery::Obsolete => {
                         evidence.inconclusive(&attempt.facts, now);
-                        return Decided::own(attempt, delivery, message);
+                        return Decided::event_only(attempt, delivery, message);
                     }
                 };
                 (class, not_before, scope, message)
@@ -164,14 +166,14 @@ impl Run {
     }
 }
 
-/// What an ended attempt means.
+/// The decisions that follow from the end of an attempt.
 #[derive(Default)]
 struct Decided {
-    /// For its own event, where that does not depend on others.
+    /// The outcome of its own event, if that does not depend on others.
     outcome: Option<(Attempt, Outcome)>,
-    /// For refused events, its own perhaps among them.
+    /// Verdicts on refused events, possibly including its own.
     judged: Vec<Judged>,
-    /// An event type that nobody handles here.
+    /// An event type that has no handler here.
     unhandled: Option<String>,
 }
 
@@ -183,8 +185,8 @@ impl Decided {
         }
     }
 
-    /// An answer that says nothing about the service.
-    fn own(attempt: Attempt, delivery: Delivery, message: String) -> Self {
+    /// For an answer that says nothing about the service.
+    fn event_only(attempt: Attempt, delivery: Delivery, message: String) -> Self {
         let outcome = match delivery {
             Delivery::Undecodable => Outcome::Dead {
                 reason: DeadReason::Undecodable,
@@ -208,7 +210,7 @@ impl Decided {
     }
 }
 
-/// Whom a refusal is about.
+/// The extent of a refusal: the user, the destination, or the event alone.
 fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
     let event = &attempt.facts.claim.event;
     match scope {
@@ -216,7 +218,8 @@ fn reach(scope: &Scope, attempt: &Attempt) -> Reach {
         Scope::Named(name) if event.destination.as_ref() != Some(name) => {
             warn!(
                 event_id = %event.id, event_type = ?event.event_type, named = ?name,
-                "the answer is about another destination than the event's; it applies to this event alone"
+                "the handler's error names another destination than the event's; it applies to this \
+                 event only"
             );
             Reach::Event
         }

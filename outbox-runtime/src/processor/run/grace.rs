@@ -1,8 +1,8 @@
-//! Grace: the time after a jump of the clock in which nothing is taken from those who may be alive.
+//! Grace: the time after a clock jump in which nothing is rescued from processes that may be alive.
 //!
-//! A machine that sleeps every half minute makes one jump after the other. The time in which it is
-//! awake counts on: a lease that is seen ended, and was not renewed in one lease's worth of time
-//! awake, is that of somebody who is gone.
+//! A machine that sleeps every half minute jumps again and again, so the grace might never end.
+//! Time awake is therefore counted across jumps: if an expired lease is not renewed within one
+//! lease duration of time awake, its holder is gone.
 
 use std::time::Duration;
 
@@ -11,18 +11,18 @@ use chrono::{DateTime, Utc};
 use crate::claim::Lease;
 use crate::clock;
 
-/// The time after a jump in which nothing is taken from those who may be alive.
+/// The time after a clock jump in which nothing is rescued from processes that may be alive.
 #[derive(Debug)]
 pub(super) struct Grace {
     until: DateTime<Utc>,
-    /// When to look at the leases of others next.
+    /// When to look at the leases of others again.
     look_at: DateTime<Utc>,
-    /// For how long others may be awake without renewing a lease that has ended.
+    /// How long others may be awake without renewing an expired lease.
     patience: Duration,
     suspects: Vec<Suspect>,
 }
 
-/// A lease that has ended and was not renewed since.
+/// An expired lease that was not renewed since.
 #[derive(Debug)]
 struct Suspect {
     lease: Lease,
@@ -31,7 +31,8 @@ struct Suspect {
 }
 
 impl Grace {
-    /// The clock has jumped, and may have done so lately: who is suspected by `last` still is.
+    /// Starts the grace after a jump. The suspects of `last`, the grace after an earlier jump,
+    /// remain suspects.
     pub(super) fn after_jump(last: Option<Self>, patience: Duration, now: DateTime<Utc>) -> Self {
         Self {
             until: clock::after(now, patience),
@@ -41,7 +42,7 @@ impl Grace {
         }
     }
 
-    /// Whether nothing is taken but from those who are known to be gone.
+    /// Whether to rescue only from processes that are known to be gone.
     pub(super) fn is_in_force(&self, now: DateTime<Utc>) -> bool {
         self.until > now
     }
@@ -55,13 +56,14 @@ impl Grace {
         self.until
     }
 
-    /// When it ends, or somebody is known to be gone earlier.
+    /// When to look at the leases of others next: when the grace ends, or when a suspect will have
+    /// had enough time.
     pub(super) fn ends_at(&self) -> DateTime<Utc> {
         self.until.min(self.look_at)
     }
 
-    /// These leases of others have ended. Returns those that were not renewed although there was
-    /// time.
+    /// Notes the expired leases of others. Returns those whose holders are gone: not renewed
+    /// although there was time.
     pub(super) fn suspect(
         &mut self,
         ended: impl Iterator<Item = Lease>,

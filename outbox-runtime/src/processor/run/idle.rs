@@ -1,8 +1,8 @@
-//! Idleness: a round that changed nothing is not repeated at once, whatever it was called for.
+//! Idleness: after many rounds in a row that change nothing, the next ones are delayed, whatever
+//! called for them.
 //!
-//! Nothing should ever call for one. Should a store and a run disagree about what is due, or an
-//! application answer one thing now and another then, the run asks ever less often instead of
-//! spinning.
+//! Such rounds should not happen. But if a store and a run disagree about what is due, or an
+//! application's answers are inconsistent, the run asks less and less often instead of spinning.
 
 use std::time::Duration;
 
@@ -11,20 +11,21 @@ use tracing::warn;
 
 use crate::clock;
 
-/// So many in a row are let pass: a store may take some rounds to find out what is due.
-const FREE: u32 = 64;
-/// Then they are delayed, ever longer.
+/// The number of such rounds that are not delayed: a store may need some rounds to find out what is
+/// due.
+const FREE_ROUNDS: u32 = 64;
+/// The delay of the first round after those. It doubles up to the longest.
 const FIRST_DELAY: Duration = Duration::from_millis(10);
 const LONGEST_DELAY: Duration = Duration::from_secs(60);
 
-/// How often in a row the run was called at once and found nothing to do.
+/// Counts the rounds in a row that were due at once and changed nothing.
 #[derive(Debug, Default)]
 pub(super) struct Idle {
     rounds: u32,
 }
 
 impl Idle {
-    /// Whether to go on at once, and if not, until when to sleep.
+    /// Decides whether to go on at once and, if not, until when to sleep.
     pub(super) fn delayed(
         &mut self,
         is_busy: bool,
@@ -38,11 +39,11 @@ impl Idle {
             return (is_busy, alarm);
         }
         self.rounds = self.rounds.saturating_add(1);
-        let Some(over) = self.rounds.checked_sub(FREE + 1) else {
+        let Some(over) = self.rounds.checked_sub(FREE_ROUNDS + 1) else {
             return (is_busy, alarm);
         };
         if over == 0 {
-            warn!("rounds that change nothing are called for at once; they are delayed");
+            warn!("the run wakes again and again without any change; its next rounds are delayed");
         }
         let delay = FIRST_DELAY.saturating_mul(1 << over.min(16));
         (false, Some(clock::after(now, delay.min(LONGEST_DELAY))))

@@ -1,4 +1,4 @@
-//! The tasks of a run: attempts under way, and a refresh of credentials.
+//! The tasks of a run: attempts in flight, and a refresh of credentials.
 
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
@@ -11,36 +11,36 @@ use crate::processor::attempt::Ended;
 use crate::processor::evidence::Facts;
 use crate::retry::RetryPolicy;
 
-/// What a task brings back.
+/// The result of a task.
 pub(super) enum Done {
-    /// And how long it took.
+    /// How the attempt ended, and how long it took.
     Attempt(Ended, Duration),
     Refresh(Result<(), String>),
 }
 
-/// What a task is about: one that panics cannot tell.
+/// The purpose of a task, kept here because a task that panics cannot return it.
 pub(super) enum Job {
     Attempt(Box<Attempt>),
     Refresh { user_id: String },
 }
 
-/// An attempt under way.
+/// An attempt in flight.
 pub(super) struct Attempt {
     pub(super) facts: Facts,
     pub(super) retry: RetryPolicy,
-    /// Whether its failures count whatever becomes of others.
+    /// Whether every failure is charged, regardless of evidence.
     pub(super) is_always_charged: bool,
     pub(super) max_snoozes: Option<u32>,
-    /// The credentials that it began with.
+    /// The generation of the user's credentials when the attempt began.
     pub(super) credentials: u64,
-    /// Somebody else has the event: whatever the handler answers, nothing is recorded.
+    /// Another worker has the event: no matter what the handler answers, nothing is recorded.
     pub(super) lease_lost: bool,
 }
 
 /// A task that has ended.
 pub(super) struct TaskEnd {
     id: Id,
-    /// What it brought back, or what its panic left; `None` where it was aborted.
+    /// The task's result or panic; `None` if it was aborted.
     done: Option<Done>,
 }
 
@@ -67,15 +67,15 @@ impl TaskEnd {
     }
 }
 
-/// What a task's panic says; `None` where it was aborted.
+/// The result of a task that panicked; `None` if it was aborted.
 fn panic_of(error: JoinError) -> Option<Done> {
     let payload = error.try_into_panic().ok()?;
-    // How long it took, nobody knows: not quick.
+    // The duration is unknown, so count the attempt as slow.
     let took = Duration::MAX;
     Some(Done::Attempt(Ended::panicked(payload), took))
 }
 
-/// All tasks, each with what it is about.
+/// All tasks, each with its purpose.
 #[derive(Default)]
 pub(super) struct Jobs {
     tasks: JoinSet<Done>,
@@ -88,7 +88,7 @@ impl Jobs {
         self.under_way.insert(abort.id(), (job, abort));
     }
 
-    /// Waits for the next task to end; `None` where there is none.
+    /// Waits for the next task to end; `None` if there are no tasks.
     ///
     /// # Cancel safety
     ///
@@ -97,12 +97,12 @@ impl Jobs {
         self.tasks.join_next_with_id().await.map(TaskEnd::of)
     }
 
-    /// The next task that has ended already.
+    /// Returns a task that has ended already, without waiting.
     pub(super) fn next_ended(&mut self) -> Option<TaskEnd> {
         self.tasks.try_join_next_with_id().map(TaskEnd::of)
     }
 
-    /// What an ended task was about, and what it brought back.
+    /// The purpose of an ended task, and its result.
     pub(super) fn take(&mut self, end: TaskEnd) -> Option<(Job, Option<Done>)> {
         let (job, _) = self.under_way.remove(&end.id)?;
         Some((job, end.done))
@@ -112,7 +112,7 @@ impl Jobs {
         self.flight().count()
     }
 
-    /// The attempts under way.
+    /// The attempts in flight.
     pub(super) fn flight(&self) -> impl Iterator<Item = &Facts> {
         self.under_way.values().filter_map(|(job, _)| match job {
             Job::Attempt(attempt) => Some(&attempt.facts),
@@ -125,20 +125,21 @@ impl Jobs {
         self.under_way.values().any(is_refresh)
     }
 
-    /// Somebody else has this event: its handler is stopped where it is.
+    /// Aborts the handler of this event, which another worker has.
     pub(super) fn lose(&mut self, event_id: Uuid) {
         for (job, abort) in self.under_way.values_mut() {
             if let Job::Attempt(attempt) = job
                 && attempt.facts.claim.event.id == event_id
             {
-                warn!(%event_id, "the lease was lost while the handler ran; it is stopped");
+                warn!(%event_id, "the lease was lost; its handler is aborted");
                 attempt.lease_lost = true;
                 abort.abort();
             }
         }
     }
 
-    /// Tells the tasks of the users that `which` picks to stop. Those that had ended may not know.
+    /// Aborts the tasks of the users that `which` picks. A task that has ended by then keeps its
+    /// result.
     pub(super) fn stop(&mut self, which: impl Fn(&str) -> bool) -> HashSet<Id> {
         let mut stopped = HashSet::new();
         for (id, (job, abort)) in &self.under_way {
@@ -154,7 +155,7 @@ impl Jobs {
         stopped
     }
 
-    /// Stops all tasks and waits until none of them runs.
+    /// Aborts all tasks and waits until none of them runs.
     pub(super) async fn shut_down(&mut self) {
         self.tasks.shutdown().await;
     }

@@ -1,8 +1,8 @@
-//! Jumps: the clock was set while the run was at work, or the machine was suspended.
+//! Jumps: the clock was set during the run, or the machine was suspended.
 //!
-//! Leases stand in the store as wall-clock times, for everybody to see. A run judges its own by the
-//! time that has really passed: after a jump it renews them before anything else, and takes nothing
-//! from others until they had the time to do the same.
+//! The store keeps leases as wall-clock times, which all processes share. After a jump, a run
+//! renews its own leases before anything else, and rescues nothing from others until they have had
+//! time to do the same.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
@@ -16,11 +16,11 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::Rescued;
 
 impl Run {
-    /// Whether the clock was set since the last look, and by how much. What the run waits for moves
-    /// along.
+    /// Returns by how much the clock jumped since the last look, and moves the times that the run
+    /// waits for along.
     ///
-    /// A jump that is shorter than the third of a lease by which renewals are ahead does no harm,
-    /// and is none.
+    /// A jump shorter than a third of the shortest lease does no harm, because a lease that is
+    /// renewed on time has more than that left. It counts as none.
     pub(super) fn follow_clock(&mut self) -> TimeDelta {
         let reading = Reading::of(self.shared.clock.as_ref());
         let jump = reading.jump_since(&self.reading);
@@ -47,7 +47,7 @@ impl Run {
         jump
     }
 
-    /// Takes work back from those who died, where it is time to look for it.
+    /// Rescues the work of processes that died, if it is time to look for it.
     pub(super) async fn rescue(&mut self) -> Result<(), StoreError> {
         let now = self.now();
         let rescued = match &self.grace {
@@ -64,14 +64,15 @@ impl Run {
             warn!(
                 requeued = rescued.requeued,
                 dead = rescued.buried,
-                "took events back whose lease had ended"
+                "rescued events whose leases had expired"
             );
             self.activity.made_progress();
         }
         Ok(())
     }
 
-    /// Never takes what this run itself holds: where that has ended, it is renewed.
+    /// Rescues expired leases of others, or only those in `only`. The leases of this run are
+    /// renewed instead, even if they have expired.
     async fn rescue_from_others(&mut self, only: Option<&[Lease]>) -> Result<Rescued, StoreError> {
         let held = self.leases.all();
         let repository = &self.shared.repository;
@@ -81,12 +82,11 @@ impl Run {
                 self.on_renewal(duration, &[lease], vec![renewed]);
             }
         }
-        self.leases.hold_all_anew(self.now());
+        self.leases.reschedule_all(self.now());
         Ok(rescued)
     }
 
-    /// After a jump: looks whose leases have ended, and takes from those who had the time to renew
-    /// them and did not.
+    /// After a jump: rescues only expired leases whose holders had time to renew them and did not.
     async fn rescue_from_suspects(&mut self, now: DateTime<Utc>) -> Result<Rescued, StoreError> {
         let repository = &self.shared.repository;
         let processing = OutboxStatus::Processing;
@@ -107,9 +107,9 @@ impl Run {
         self.rescue_from_others(Some(&gone)).await
     }
 
-    /// What is due although nothing could be claimed is a lease that has ended, which is left alone
-    /// for a while after a jump.
-    pub(super) fn when_it_may_be_taken(&self, due: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
+    /// When the due work can be claimed. If it is due now although nothing could be claimed, it is
+    /// an expired lease, which waits for the end of the grace after a jump.
+    pub(super) fn claimable_at(&self, due: Option<DateTime<Utc>>) -> Option<DateTime<Utc>> {
         let now = self.now();
         match &self.grace {
             Some(grace) if due.is_some_and(|due| due <= now) => due.max(Some(grace.until())),

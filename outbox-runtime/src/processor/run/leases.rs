@@ -1,8 +1,8 @@
-//! Leases: what a run holds, and when it renews it.
+//! Leases: those that a run holds, and when it renews them.
 //!
-//! All leases of one duration are renewed together, a third of their time after the store granted
-//! the oldest of them. A renewal that fails stays due: what counts is when one succeeded, not when
-//! one was tried.
+//! All leases of one duration are renewed together, a third of the duration after the store granted
+//! the oldest of them. A renewal that fails stays due: only a successful one moves the time of the
+//! next.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::claim::Lease;
 use crate::clock;
 
-/// The leases of attempts under way, of claimed events that wait for a handler, and of outcomes
+/// The leases of attempts in flight, of claimed events that wait for a handler, and of outcomes
 /// that are not recorded yet.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
@@ -22,28 +22,28 @@ pub(super) struct Leases {
     renew_at: BTreeMap<Duration, DateTime<Utc>>,
 }
 
-/// A lease, and for how long it is renewed each time.
+/// A lease, and the duration of each renewal.
 #[derive(Debug, Clone, Copy)]
 struct Held {
     lease: Lease,
     duration: Duration,
 }
 
-/// Leases that are to be renewed together.
+/// Leases to renew together.
 #[derive(Debug)]
 pub(super) struct Renewal {
     pub(super) duration: Duration,
-    /// Since when that is due.
+    /// Since when the renewal is due.
     pub(super) due: DateTime<Utc>,
     pub(super) leases: Vec<Lease>,
 }
 
 impl Held {
-    /// When the store granted it, as its end tells.
+    /// When the store granted the lease, derived from its end.
     fn granted_at(&self, now: DateTime<Utc>) -> DateTime<Utc> {
         let ends = self.lease.expires_at;
         if ends >= clock::after(DateTime::<Utc>::MAX_UTC, Duration::ZERO) {
-            // The end was cut off at the last time that can be told, so it tells nothing.
+            // The end is capped at the last representable time, so it says nothing about the start.
             return now;
         }
         clock::before(ends, self.duration).min(now)
@@ -51,7 +51,7 @@ impl Held {
 }
 
 impl Leases {
-    /// Notes a lease that was granted, to be kept until it is released.
+    /// Adds a lease, to be renewed until it is released.
     pub(super) fn hold(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         let held = Held { lease, duration };
         self.held.insert(lease.event_id, held);
@@ -59,8 +59,8 @@ impl Leases {
         self.renew_by(duration, at);
     }
 
-    /// Notes a lease that the store took long to grant: somebody else may have the event where it
-    /// has ended by now, and renewing tells.
+    /// Adds a lease that was just granted. If the store took so long that it has expired already,
+    /// another worker may have the event: it is renewed at once to find out.
     pub(super) fn hold_granted(&mut self, lease: Lease, duration: Duration, now: DateTime<Utc>) {
         self.hold(lease, duration, now);
         if lease.expires_at <= now {
@@ -72,19 +72,19 @@ impl Leases {
         self.held.contains_key(event_id)
     }
 
-    /// Whether the lease is held and has not ended.
+    /// Whether the lease is held and has not expired.
     pub(super) fn is_in_force(&self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
         let held = self.held.get(event_id);
         held.is_some_and(|held| held.lease.expires_at > now)
     }
 
-    /// Gives up a lease: its outcome is recorded, or it is lost.
+    /// Removes a lease whose outcome is recorded, or which is lost.
     pub(super) fn release(&mut self, event_id: &Uuid) {
         self.held.remove(event_id);
     }
 
-    /// The store did not take an outcome under this lease. Where the lease may only have ended it
-    /// is kept, and renewed at once, which tells; otherwise it is lost. Returns whether it is kept.
+    /// Handles a lease under which the store refused an outcome. If it may only have expired, it is
+    /// kept and renewed at once to find out; otherwise it is lost. Returns whether it is kept.
     pub(super) fn keep_if_only_ended(&mut self, event_id: &Uuid, now: DateTime<Utc>) -> bool {
         let held = self.held.remove(event_id);
         let Some(held) = held.filter(|held| held.lease.expires_at <= now) else {
@@ -95,7 +95,7 @@ impl Leases {
         true
     }
 
-    /// All of them, each with its duration, in an order that does not depend on chance.
+    /// All leases with their durations, in a deterministic order.
     pub(super) fn all(&self) -> Vec<(Lease, Duration)> {
         let held = self.sorted(|_| true).into_iter();
         held.map(|held| (held.lease, held.duration)).collect()
@@ -112,20 +112,20 @@ impl Leases {
         held
     }
 
-    /// Has the leases of this duration renewed at this time, unless that is due earlier.
+    /// Schedules the renewal of the leases of this duration at this time, unless it is due earlier.
     fn renew_by(&mut self, duration: Duration, at: DateTime<Utc>) {
         let due = self.renew_at.entry(duration).or_insert(at);
         *due = at.min(*due);
     }
 
-    /// Has all of them renewed at this time.
+    /// Schedules the renewal of all leases at this time.
     pub(super) fn renew_all_at(&mut self, at: DateTime<Utc>) {
         for due in self.renew_at.values_mut() {
             *due = at;
         }
     }
 
-    /// What is to be renewed now, one renewal for each duration.
+    /// The renewals that are due, one for each duration.
     pub(super) fn due(&mut self, now: DateTime<Utc>) -> Vec<Renewal> {
         let due: Vec<(Duration, DateTime<Utc>)> = self
             .renew_at
@@ -150,13 +150,12 @@ impl Leases {
         renewals
     }
 
-    /// When the next ones are to be renewed.
+    /// When the next renewal is due.
     pub(super) fn next_renewal(&self) -> Option<DateTime<Utc>> {
         self.renew_at.values().min().copied()
     }
 
-    /// Takes in what became of leases of one duration that were to be renewed. Returns the events
-    /// whose leases are lost.
+    /// Applies the result of a renewal. Returns the events whose leases are lost.
     pub(super) fn renewed(
         &mut self,
         duration: Duration,
@@ -178,21 +177,21 @@ impl Leases {
         lost
     }
 
-    /// Notes every lease anew: a renewal of some leases of a duration is not one of all.
-    pub(super) fn hold_all_anew(&mut self, now: DateTime<Utc>) {
+    /// Reschedules the renewal of all leases, after only some leases of a duration were renewed.
+    pub(super) fn reschedule_all(&mut self, now: DateTime<Utc>) {
         for (lease, duration) in self.all() {
             self.hold(lease, duration, now);
         }
     }
 
-    /// What is not held any more need not be renewed.
+    /// Drops the renewals of durations that no held lease has.
     pub(super) fn forget_unheld(&mut self) {
         let held = &self.held;
         let is_held = |duration| held.values().any(|held| held.duration == duration);
         self.renew_at.retain(|duration, _| is_held(*duration));
     }
 
-    /// The shortest duration of a lease that is held.
+    /// The shortest duration among the held leases.
     pub(super) fn shortest(&self) -> Option<Duration> {
         self.held.values().map(|held| held.duration).min()
     }

@@ -31,52 +31,52 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::outage::Outage;
 use crate::repository::Revision;
 
-// The parts of a run, which do not know it.
-mod activity; // what has changed, and for whom
-mod alarms; // what is due when, and leaving a failing store alone
-mod grace; // after a clock jump, nothing is rescued from live processes
-mod idle; // rounds that change nothing are not repeated at once
-mod jobs; // the tasks, and what they are about
-mod leases; // what is held, and when it is renewed
-mod pace; // how quick the handlers were lately
-mod reading; // two readings of the clock tell of a jump
-mod report; // what it tells about itself
-mod turns; // no starvation: a share of every claim is round-robin
-mod unhandled; // event types that no handler takes
-mod unrecorded; // outcomes that are kept until they are recorded
-mod waiting; // claimed, and not started
+// Parts of a run that do not know the run.
+mod activity; // counts changes, and tells waiters about progress
+mod alarms; // due times, and the back-off from a failing store
+mod grace; // after a clock jump, rescues nothing from live processes
+mod idle; // delays rounds that change nothing
+mod jobs; // the tasks in flight
+mod leases; // the leases held, and when they are renewed
+mod pace; // how quick handlers have been lately
+mod reading; // clock readings, to detect a jump
+mod report; // the health that handles read
+mod turns; // no starvation: a quarter of every claim is round-robin
+mod unhandled; // event types without a handler
+mod unrecorded; // outcomes not recorded yet
+mod waiting; // claimed events whose handlers have not started
 
-// What the run does.
-mod ahead; // claimed before a handler is free, where handlers are quick
-mod claiming; // how much, of what
-mod commands; // what handles ask
-mod ending; // what an attempt means
-mod jumps; // what a clock that was set must not do
-mod recording; // outcomes, decided and written
-mod starting; // handlers, and refreshes of credentials
-mod stopping; // waiting for handlers, giving back the rest
-mod suspension; // letting go of the files, and taking up work again
-mod upkeep; // keeping leases, cleaning up
+// Steps of a run.
+mod ahead; // claims ahead of free handlers if handlers are quick
+mod claiming; // decides what to claim, and how much
+mod commands; // commands and nudges from handles
+mod ending; // turns the end of an attempt into an outcome
+mod jumps; // follows clock jumps, rescues expired work
+mod recording; // settles attempts and records outcomes
+mod starting; // starts handlers and refreshes of credentials
+mod stopping; // waits for handlers, gives back the rest
+mod suspension; // closes the files, and resumes work later
+mod upkeep; // renews leases, cleans up
 
 pub(super) struct Run {
     shared: Arc<Shared>,
     user_id: Option<String>,
-    wires: Wires,
+    controls: Controls,
     report: Report,
     activity: Activity,
 
     jobs: Jobs,
-    /// Leases to be kept: of attempts under way, and of outcomes that are not recorded yet.
+    /// Leases to renew: those of attempts in flight, of waiting events, and of unrecorded outcomes.
     leases: Leases,
     unrecorded: Unrecorded,
-    /// A task ended during a request to the store, so the answer may be out of date.
+    /// A task ended during a request to the store, so the store's answer may be outdated.
     ended_meanwhile: bool,
-    /// Claimed, and started as soon as a handler is free.
+    /// Claimed events that start as soon as a handler is free.
     waiting: Waiting,
     pace: Pace,
     turns: Turns,
-    /// Which claim goes first among those that may be made.
-    turn: usize,
+    /// Rotates which of the possible claims goes first.
+    rotation: usize,
     evidence: Evidence,
     /// Event types without a handler.
     unhandled: Unhandled,
@@ -87,23 +87,23 @@ pub(super) struct Run {
     grace: Option<Grace>,
 }
 
-/// What ends a sleep.
+/// The reason why a sleep ended.
 enum Woken {
     Ended(TaskEnd),
-    /// By a handle; `None` when the last one is gone.
+    /// A handle sent a command; `None` when the last handle is gone.
     Command(Option<Command>),
-    /// By the store, by the clock, by a nudge, or there is more to do at once: a round does
+    /// The store, the clock, or a nudge woke the run, or more work is ready: the next round does
     /// whatever is due.
     ToWork,
     Stopped,
 }
 
 /// Connects a run to its handles.
-pub(super) struct Wires {
+pub(super) struct Controls {
     pub(super) inbox: mpsc::UnboundedReceiver<Command>,
     pub(super) nudges: Arc<Nudges>,
     pub(super) stop: Cancel,
-    /// Cuts the wait of a stop short.
+    /// Cuts short the wait of a stop.
     pub(super) hurry: Cancel,
 }
 
@@ -111,7 +111,7 @@ impl Run {
     pub(super) fn new(
         shared: Arc<Shared>,
         user_id: Option<String>,
-        wires: Wires,
+        controls: Controls,
         health: watch::Sender<Health>,
         progress: watch::Sender<u64>,
     ) -> Self {
@@ -120,7 +120,7 @@ impl Run {
         let clean_up_at = clock::after(now, settings.cleanup_interval);
         Self {
             user_id,
-            wires,
+            controls,
             report: Report::new(health),
             activity: Activity::new(progress),
             jobs: Jobs::default(),
@@ -130,7 +130,7 @@ impl Run {
             waiting: Waiting::default(),
             pace: Pace::default(),
             turns: Turns::default(),
-            turn: 0,
+            rotation: 0,
             evidence: Evidence::new(settings.max_concurrency, settings.shares_network),
             unhandled: Unhandled::default(),
             alarms: Alarms::new(now, clean_up_at),
@@ -140,22 +140,22 @@ impl Run {
         }
     }
 
-    /// Until stopped: do what there is to do, then sleep until something happens.
+    /// Alternates between work and sleep until the run is stopped.
     pub(super) async fn run(mut self) -> Ending {
         info!(all_users = self.user_id.is_none(), "outbox run started");
-        self.wires.nudges.began();
-        // The store was closed for good, which ends the run.
+        self.controls.nudges.began();
+        // Set when the store is closed for good, which ends the run.
         let mut closed_by = None;
-        while !self.wires.stop.is_cancelled() {
-            // A store that answers without waiting could else keep its thread from everybody else.
+        while !self.controls.stop.is_cancelled() {
+            // Yield now and then: a store that answers without waiting would starve other tasks.
             tokio::task::consume_budget().await;
-            // Taken before looking, so that what is committed while looking is not missed.
+            // Read the revision before looking, so that no commit meanwhile is missed.
             let seen = self.shared.repository.revision();
             let before = self.activity.count();
             let is_busy = match self.work().await {
                 Ok(is_busy) => is_busy,
                 Err(error) if is_final(&error) => {
-                    self.tell_store_is_gone(&error);
+                    self.report_store_gone(&error);
                     closed_by = Some(error);
                     break;
                 }
@@ -187,12 +187,12 @@ impl Run {
         let (is_busy, alarm) = self.activity.delayed(is_busy, alarm, has_changed, now);
         let shared = &self.shared;
         tokio::select! {
-            // Every round does all that is due, whatever woke it, so no branch can starve; and a
-            // simulated run takes the same course each time.
+            // Every round does everything that is due, no matter what woke it, so no branch can
+            // starve. The fixed order makes simulated runs repeatable.
             biased;
-            () = self.wires.stop.cancelled() => Woken::Stopped,
-            command = self.wires.inbox.recv() => Woken::Command(command),
-            () = self.wires.nudges.nudged() => Woken::ToWork,
+            () = self.controls.stop.cancelled() => Woken::Stopped,
+            command = self.controls.inbox.recv() => Woken::Command(command),
+            () = self.controls.nudges.nudged() => Woken::ToWork,
             () = std::future::ready(()), if is_busy => Woken::ToWork,
             Some(end) = self.jobs.next() => Woken::Ended(end),
             _ = shared.repository.changed(seen), if listens => Woken::ToWork,
@@ -200,8 +200,8 @@ impl Run {
         }
     }
 
-    /// One round: rescue, renew, record, claim, clean up, each where it is due. `true`: another one
-    /// has work to do.
+    /// Does one round: renews, rescues, records, claims, and cleans up, each if due. Returns
+    /// whether another round has work to do.
     async fn work(&mut self) -> Result<bool, StoreError> {
         self.handle_nudges();
         self.follow_clock();
@@ -229,7 +229,7 @@ impl Run {
         }
     }
 
-    /// When the next thing is due by itself.
+    /// When the run next has something to do by itself.
     fn alarm(&self) -> Option<DateTime<Utc>> {
         if let Some(retry_at) = self.alarms.retry_at() {
             return Some(retry_at);
@@ -246,7 +246,8 @@ impl Run {
         .min()
     }
 
-    /// When the next pause ends. Not from now on: one may have ended while the store was asked.
+    /// When the next pause ends, counted from the start of the round: one may have ended during a
+    /// request to the store.
     fn next_pause_end(&self) -> Option<DateTime<Utc>> {
         self.evidence.next_end(self.alarms.looked_at())
     }
@@ -256,7 +257,7 @@ impl Run {
     }
 }
 
-/// Whether the store will never do anything again: it was closed, or its file is gone.
+/// Whether the store will never work again: it was closed, or its file is gone.
 fn is_final(error: &StoreError) -> bool {
     let kind = error.kind();
     kind == StoreErrorKind::Closed || kind == StoreErrorKind::FileReplaced

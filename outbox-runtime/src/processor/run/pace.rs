@@ -1,18 +1,18 @@
-//! Pace: how quick the handlers were lately, which tells how many events may wait here for them.
+//! Pace: how quick handlers have been lately, which decides how many events to claim ahead.
 
 use std::time::Duration;
 
-/// What takes longer is not quick; what waits should have begun by then.
+/// An attempt that takes longer is slow. Waiting events should start within this time.
 const QUICK: Duration = Duration::from_millis(5);
-/// After so many quick attempts in a row it is taken that the next ones are quick, too.
+/// After this many quick attempts in a row, the next ones are expected to be quick, too.
 const PROBATION: u32 = 32;
 
-/// How quick the handlers were lately.
+/// How quick handlers have been lately.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Attempts since the last one that was not quick.
+    /// Attempts since the last slow one.
     quick: u32,
-    /// How long one takes: an average in which the latest counts for an eighth.
+    /// The typical duration of an attempt: a moving average that gives the latest a weight of 1/8.
     typical: Duration,
 }
 
@@ -29,7 +29,7 @@ impl Pace {
         self.quick = self.quick.saturating_add(1);
     }
 
-    /// How many events so many handlers are likely to start within [`QUICK`], at most `most`.
+    /// How many events this many handlers are likely to start within [`QUICK`], at most `most`.
     pub(super) fn ahead(&self, handlers: usize, most: usize) -> usize {
         if self.quick < PROBATION {
             return 0;

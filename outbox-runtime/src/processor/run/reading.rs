@@ -1,4 +1,4 @@
-//! Readings of the clock, two of which tell whether it was set in between.
+//! Clock readings: two of them show whether the clock was set in between.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::clock::{self, Clock};
 
-/// What the clock tells at one moment.
+/// The wall-clock time and the uptime at one moment.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Reading {
     pub(super) now: DateTime<Utc>,

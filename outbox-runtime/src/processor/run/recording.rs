@@ -1,4 +1,4 @@
-//! Recording: outcomes of attempts, decided and written to the store.
+//! Recording: settles attempts and writes their outcomes to the store.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::processor::evidence::{Facts, Judged, Refused, Verdict};
 use crate::retry::RetryPolicy;
 
 impl Run {
-    /// Settles refusals of which it is known whose fault they are.
+    /// Settles refused events by their verdicts.
     pub(super) fn settle_judged(&mut self, judged: Vec<Judged>) {
         for Judged { refused, verdict } in judged {
             let Refused {
@@ -55,14 +55,14 @@ impl Run {
         }
     }
 
-    /// Settles what is in doubt of these attempts as not attempted: nobody waits for evidence any
-    /// more.
+    /// Settles those of these attempts that are in doubt as not attempted, without waiting for
+    /// evidence.
     pub(super) fn give_back_doubts(&mut self, which: impl Fn(&Facts) -> bool) {
         let judged = self.evidence.give_back(which);
         self.settle_judged(judged);
     }
 
-    /// Decides what an outcome means and notes it to be recorded.
+    /// Decides what an outcome means for its event, and queues it for recording.
     pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
         let event = &claim.event;
         let settlement = outcome.settle(claim, retry, self.now());
@@ -75,7 +75,8 @@ impl Run {
                 message,
             } => warn!(
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
-                next_attempt_at = %next_attempt_at, error = ?message, "failed; will be tried again"
+                next_attempt_at = %next_attempt_at, error = ?message,
+                "attempt failed; will be retried"
             ),
             Disposition::Bury { reason, message } => error!(
                 event_id = %event.id, event_type = ?event.event_type, attempt = event.attempt_count,
@@ -88,16 +89,18 @@ impl Run {
                 next_attempt_at,
                 refusal,
             } => warn!(
-                event_id = %event.id, event_type = ?event.event_type, deferrals = event.deferrals.saturating_add(1),
+                event_id = %event.id, event_type = ?event.event_type,
+                deferrals = event.deferrals.saturating_add(1),
                 next_attempt_at = %next_attempt_at, refused = refusal.class.as_str(),
-                error = ?refusal.message, "refused while others pass; will be tried again"
+                error = ?refusal.message, "refused while other events get through; will be retried"
             ),
             Disposition::Snooze { next_attempt_at }
                 if event.snoozes.saturating_add(1) >= MANY_SNOOZES =>
             {
                 warn!(
-                    event_id = %event.id, event_type = ?event.event_type, snoozes = event.snoozes.saturating_add(1),
-                    next_attempt_at = %next_attempt_at, "snoozed again and again"
+                    event_id = %event.id, event_type = ?event.event_type,
+                    snoozes = event.snoozes.saturating_add(1),
+                    next_attempt_at = %next_attempt_at, "snoozed many times"
                 );
             }
             Disposition::Snooze { next_attempt_at } => debug!(
@@ -108,10 +111,9 @@ impl Run {
         self.unrecorded.push(settlement);
     }
 
-    /// Records the outcomes that are not recorded yet. On an error they are kept for the next time.
+    /// Records the unrecorded outcomes. On an error they are kept for the next time.
     pub(super) async fn record(&mut self) -> Result<(), StoreError> {
-        // Where a lease has only ended, it is renewed first; should it end while the store is
-        // asked, once more.
+        // Renew first, in case a lease has only expired; try twice, in case one expires meanwhile.
         for _ in 0..2 {
             if self.unrecorded.is_empty() {
                 break;
@@ -121,14 +123,14 @@ impl Run {
             let recording = self.unrecorded.take();
             let settlements = recording.clone();
             let settled = self
-                .meanwhile(async { repository.settle(settlements).await })
+                .await_store(async { repository.settle(settlements).await })
                 .await;
             self.recorded(recording, settled)?;
         }
         Ok(())
     }
 
-    /// Takes in what became of settlements.
+    /// Applies the store's answer to settlements.
     pub(super) fn recorded(
         &mut self,
         recording: Vec<Settlement>,
@@ -156,7 +158,7 @@ impl Run {
             } else if self.leases.keep_if_only_ended(&event_id, now) {
                 self.unrecorded.push(settlement);
             } else {
-                warn!(%event_id, "the lease was lost; the outcome is not recorded");
+                warn!(%event_id, "the lease was lost; the outcome is discarded");
             }
         }
         self.leases.forget_unheld();

@@ -1,4 +1,4 @@
-//! What a run tells about itself: its health, and the outages among its troubles.
+//! Report: the health of a run, as its handles read it.
 
 use chrono::{DateTime, Utc};
 use tokio::sync::watch;
@@ -10,7 +10,7 @@ use crate::processor::health::{Health, Trouble, TroubleKind};
 /// The health that handles read.
 pub(super) struct Report {
     health: watch::Sender<Health>,
-    /// The outages that it tells of.
+    /// The outages last reported.
     outages: Vec<Outage>,
 }
 
@@ -22,7 +22,7 @@ impl Report {
         }
     }
 
-    /// These are the outages of now.
+    /// Replaces the reported outages.
     pub(super) fn set_outages(&mut self, outages: Vec<Outage>) {
         if outages != self.outages {
             self.health

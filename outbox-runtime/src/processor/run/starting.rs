@@ -1,4 +1,4 @@
-//! Starting: the handlers of events that were claimed, and refreshes of credentials.
+//! Starting: handlers of claimed events, and refreshes of credentials.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,14 +15,15 @@ use crate::processor::routes::Route;
 use crate::retry::RetryPolicy;
 
 impl Run {
-    /// Takes on an event that was claimed for so long: its handler starts as soon as it may.
+    /// Accepts a claimed event, with the duration of its lease: its handler starts as soon as
+    /// possible.
     pub(super) fn take_on(&mut self, claim: Claim, lease: Duration) {
         self.leases.hold_granted(claim.lease, lease, self.now());
         let settings = &self.shared.settings;
         match self.shared.routes.route(&claim.event.event_type, settings) {
             Some(route) => self.waiting.push(claim, route, self.now()),
             None => {
-                self.unhandled.meet(&claim.event.event_type);
+                self.unhandled.found(&claim.event.event_type);
                 self.hand_back(&claim);
             }
         }
@@ -32,9 +33,12 @@ impl Run {
     pub(super) fn start(&mut self, claim: Claim, route: Route) {
         let event_id = claim.event.id;
         if !self.leases.is_in_force(&event_id, self.now()) {
-            // Somebody else may have the event, or be past it: begun now it could come out of
-            // order.
-            warn!(%event_id, "the lease ended before the handler could start; the event is left to the next claim");
+            // Another worker may hold the event or have finished it, so starting it now could
+            // deliver it out of order.
+            warn!(
+                %event_id,
+                "the lease expired before the handler could start; the next claim takes the event"
+            );
             self.leases.release(&event_id);
             return;
         }
@@ -67,7 +71,7 @@ impl Run {
             credentials: self.evidence.credentials.generation(&claim.event.user_id),
             facts,
             retry: route.retry,
-            // Where one attempt is all there is, it is not made twice for want of evidence.
+            // An event with a single attempt is not attempted again for lack of evidence.
             is_always_charged: route.is_always_charged || claim.event.max_attempts == 1,
             max_snoozes: route.max_snoozes,
             lease_lost: false,
@@ -84,8 +88,7 @@ impl Run {
         self.settle(claim, outcome, &RetryPolicy::default());
     }
 
-    /// Starts refreshing the credentials of the user who has needed it for longest, unless that is
-    /// being done for somebody.
+    /// Starts a refresh of credentials for the user who has waited longest, unless one is running.
     pub(super) fn start_refresh(&mut self) {
         if self.evidence.is_empty() || self.jobs.is_refreshing() {
             return;
@@ -98,14 +101,16 @@ impl Run {
         let user = user_id.clone();
         let refresh = async move {
             let Some(refresh) = &shared.settings.refresh else {
-                // Without a hook somebody else refreshes them; trying again tells.
+                // Without a hook the application refreshes the credentials itself; the next attempt
+                // tells.
                 return Done::Refresh(Ok(()));
             };
             let _one_at_a_time = shared.refresh.lock().await;
+            let timeout = shared.settings.timeout;
             Done::Refresh(tokio::select! {
                 biased;
                 result = refresh(user) => result.map_err(|error| error.to_string()),
-                () = shared.clock.sleep(shared.settings.timeout) => Err("no answer in time".to_owned()),
+                () = shared.clock.sleep(timeout) => Err(format!("no answer within {timeout:?}")),
             })
         };
         self.jobs.spawn(Job::Refresh { user_id }, refresh);

@@ -1,4 +1,4 @@
-//! Stopping: waiting for handlers, and giving back what does not end in time.
+//! Stopping: waits for handlers, and gives back the events of those that do not end in time.
 
 use std::time::Duration;
 
@@ -12,11 +12,11 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::processor::ending::Stopped;
 
-/// For how long a stop tries to record the last outcomes when its deadline is over.
-const LAST_TRIES: Duration = Duration::from_secs(1);
+/// How long a stop tries to record the last outcomes after its deadline.
+const FINAL_RECORDING_TIME: Duration = Duration::from_secs(1);
 
 impl Run {
-    /// Waits for handlers, then stops them, and records what there is.
+    /// Waits for handlers, aborts the rest, and records the outcomes.
     pub(super) async fn wind_down(mut self) -> Result<Stopped, StoreError> {
         let within = self.shared.settings.stop_deadline;
         let deadline = clock::after(self.now(), within);
@@ -27,19 +27,21 @@ impl Run {
         recorded.map(|()| stopped)
     }
 
-    /// Waits for handlers, keeping their leases and recording their answers. What does not end in
-    /// time is stopped and noted as not attempted, still to be recorded.
+    /// Waits for handlers, renewing their leases and recording their answers. Those that do not end
+    /// in time are aborted and settled as not attempted, which the caller has to record.
     pub(super) async fn finish_attempts(&mut self, within: Duration) -> Stopped {
         self.hand_back_waiting(|_| true);
         self.give_back_doubts(|_| true);
-        // A failure is met again below, or by the caller.
+        // A failure shows up again below or in the caller.
         let _ = self.record().await;
-        let under_way = self.jobs.attempts();
+        let in_flight = self.jobs.attempts();
         let mut deadline = clock::after(self.now(), within);
-        // Whoever stops a run waits in the machine's time, which goes on where the store's clock is
-        // moved by hand.
+        // The wait for a stop also ends by the machine's clock, which advances even where the
+        // store's clock is moved manually.
         let mut patience = std::pin::pin!(clock::pause(within));
-        while self.jobs.attempts() > 0 && self.now() < deadline && !self.wires.hurry.is_cancelled()
+        while self.jobs.attempts() > 0
+            && self.now() < deadline
+            && !self.controls.hurry.is_cancelled()
         {
             deadline = clock::shifted(deadline, self.follow_clock());
             self.renew_while_stopping().await;
@@ -52,7 +54,7 @@ impl Run {
                     self.renew_while_stopping().await;
                     let _ = self.record().await;
                 }
-                () = self.wires.hurry.cancelled() => {}
+                () = self.controls.hurry.cancelled() => {}
                 () = &mut patience => break,
                 () = self.shared.clock.sleep_until(wake) => {}
             }
@@ -60,12 +62,12 @@ impl Run {
         let given_back = self.give_back(|_| true).await;
         self.give_back_doubts(|_| true);
         Stopped {
-            finished: under_way - given_back,
+            finished: in_flight - given_back,
             given_back,
         }
     }
 
-    /// A renewal that fails is tried again after a while, as long as there is anything to wait for.
+    /// Renews leases that are due. A renewal that fails is retried after the back-off.
     async fn renew_while_stopping(&mut self) {
         if self.is_backing_off() {
             return;
@@ -76,18 +78,18 @@ impl Run {
         }
     }
 
-    /// When the next renewal is to be tried.
+    /// When to try the next renewal.
     fn next_upkeep(&self) -> Option<DateTime<Utc>> {
         self.leases.next_renewal().max(self.alarms.retry_at())
     }
 
-    /// Records what is left. A passing fault of the store is waited out until the deadline, and for
-    /// a little while in any case.
+    /// Records the outcomes that are left. Transient store errors are retried until the deadline,
+    /// and for at least [`FINAL_RECORDING_TIME`].
     async fn record_until(&mut self, deadline: DateTime<Utc>) -> Result<(), StoreError> {
         let now = self.now();
-        let deadline = deadline.max(clock::after(now, LAST_TRIES));
-        // As for handlers: the store's clock may be one that nobody moves.
-        let left = (deadline - now).to_std().unwrap_or(LAST_TRIES);
+        let deadline = deadline.max(clock::after(now, FINAL_RECORDING_TIME));
+        // The machine's clock counts, too: the store's clock may stand still.
+        let left = (deadline - now).to_std().unwrap_or(FINAL_RECORDING_TIME);
         let mut patience = std::pin::pin!(clock::pause(left));
         let mut is_last = false;
         let mut delay = FIRST_BACK_OFF;
@@ -99,49 +101,50 @@ impl Run {
             if is_last || !error.is_transient() || again > deadline {
                 return Err(error);
             }
-            // As Debug has it: what a driver says may hold anything.
+            // Logged with Debug, which escapes: a driver's message may contain anything.
             let text = error.to_string();
             warn!(error = ?text, retry_in = ?delay, "the last outcomes could not be recorded");
             tokio::select! {
                 biased;
                 () = self.shared.clock.sleep_until(again) => {}
                 () = &mut patience => is_last = true,
-                () = clock::pause(delay.max(LAST_TRIES)) => {}
+                () = clock::pause(delay.max(FINAL_RECORDING_TIME)) => {}
             }
             delay = delay.saturating_mul(2);
         }
     }
 
-    /// Stops the attempts, and the refresh of credentials, of the users that `which` picks, and
-    /// waits until none of them runs. What has ended by then counts as it ended, whenever anybody
-    /// looks; the others are noted as not attempted. Returns how many attempts these are.
+    /// Aborts the attempts and the refresh of credentials of the users that `which` picks, and
+    /// waits until none of them runs. Tasks that end before the abort takes effect keep their
+    /// results; the other attempts are settled as not attempted. Returns the number of those.
     pub(super) async fn give_back(&mut self, which: impl Fn(&str) -> bool) -> usize {
         self.end_finished_tasks();
         let mut picked = self.jobs.stop(which);
-        let mut stopped = Vec::new();
+        let mut aborted = Vec::new();
         while !picked.is_empty() {
             self.renew_while_stopping().await;
             let upkeep = self.next_upkeep();
             let end = tokio::select! {
                 biased;
                 end = self.jobs.next() => end,
-                // A handler that blocks its thread ends when it pleases.
+                // A handler that blocks its thread cannot be aborted: keep renewing until it
+                // returns.
                 () = super::sleep_until(self.shared.clock.as_ref(), upkeep) => continue,
             };
             let Some(end) = end else { break };
             if picked.remove(&end.id()) && end.is_aborted() {
-                stopped.extend(self.jobs.take(end).map(|(job, _)| job));
+                aborted.extend(self.jobs.take(end).map(|(job, _)| job));
             } else {
                 self.on_task_end(end);
             }
         }
-        self.note_stopped(stopped)
+        self.settle_aborted(aborted)
     }
 
-    fn note_stopped(&mut self, stopped: Vec<Job>) -> usize {
+    fn settle_aborted(&mut self, aborted: Vec<Job>) -> usize {
         let now = self.now();
         let mut attempts = Vec::new();
-        for job in stopped {
+        for job in aborted {
             match job {
                 Job::Attempt(attempt) => attempts.push(attempt),
                 Job::Refresh { user_id } => {
@@ -149,7 +152,7 @@ impl Run {
                 }
             }
         }
-        // The same order each time, for those who look at it.
+        // A deterministic order, so that runs are repeatable.
         attempts.sort_by_key(|attempt| attempt.facts.claim.event.seq);
         for attempt in &attempts {
             if attempt.lease_lost {
@@ -162,16 +165,15 @@ impl Run {
         attempts.len()
     }
 
-    /// Takes in what the tasks that have ended brought back, without waiting for any.
+    /// Handles the tasks that have ended, without waiting for any.
     pub(super) fn end_finished_tasks(&mut self) {
         while let Some(end) = self.jobs.next_ended() {
             self.on_task_end(end);
         }
     }
 
-    /// Stops what is under way of a user, records what became of it, and claims nothing more of
-    /// them. When it returns, no handler runs for the user, and nobody refreshes the user's
-    /// credentials.
+    /// Aborts the user's tasks, records their outcomes, and claims no more events of the user. When
+    /// this returns, no handler and no refresh of credentials runs for the user.
     pub(super) async fn sign_out(&mut self, user_id: String) -> Result<(), StoreError> {
         self.evidence.credentials.signed_out(user_id.clone());
         self.hand_back_waiting(|waiting| waiting.claim.event.user_id == user_id);

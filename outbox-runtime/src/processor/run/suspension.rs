@@ -1,4 +1,4 @@
-//! Suspension: no work and no open file, so that the operating system may freeze the process.
+//! Suspension: no work and no open file, so that the operating system can freeze the process.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use crate::processor::ending::Stopped;
 use crate::statistics::WaitsFor;
 
 impl Run {
-    /// Ends all work, closes the store's files, answers, and waits to be woken.
+    /// Ends all work, closes the store's files, replies, and sleeps until resumed.
     pub(super) async fn suspend(
         &mut self,
         within: Duration,
@@ -23,7 +23,7 @@ impl Run {
         if is_suspended {
             self.report.suspended();
         }
-        // Whoever asked may have stopped waiting; the suspension stands.
+        // The receiver may be gone; the suspension stands even so.
         let _ = reply.send(suspended);
         if is_suspended {
             info!("outbox run suspended");
@@ -31,7 +31,7 @@ impl Run {
         }
     }
 
-    /// Where the outcomes cannot be recorded or the files not be closed, the run goes on as before.
+    /// Ends all work and closes the files. If either fails, the run continues as before.
     async fn end_work(&mut self, within: Duration) -> Result<Stopped, StoreError> {
         let stopped = self.finish_attempts(within).await;
         self.record().await?;
@@ -39,16 +39,16 @@ impl Run {
         Ok(stopped)
     }
 
-    /// Until resumed or stopped. Nothing that is asked meanwhile needs an answer from the store.
+    /// Sleeps until resumed or stopped. Commands meanwhile are answered without the store.
     async fn sleep_suspended(&mut self) {
         loop {
             let command = tokio::select! {
                 biased;
-                () = self.wires.stop.cancelled() => return,
-                command = self.wires.inbox.recv() => command,
+                () = self.controls.stop.cancelled() => return,
+                command = self.controls.inbox.recv() => command,
             };
             match command {
-                None => return self.wires.stop.cancel(),
+                None => return self.controls.stop.cancel(),
                 Some(Command::Resume { reply }) => {
                     let resumed = self.shared.repository.resume().await;
                     let is_resumed = resumed.is_ok();
@@ -56,14 +56,16 @@ impl Run {
                         matches!(&resumed, Err(error) if error.kind() == StoreErrorKind::Closed);
                     let _ = reply.send(resumed);
                     if is_closed {
-                        // For good: the next round is told so, and ends the run.
+                        // The store is closed for good: the next round gets this error and ends the
+                        // run.
                         return;
                     }
                     if is_resumed {
                         info!("outbox run resumed");
                         self.alarms.end_back_off();
                         self.report.resumed();
-                        // Leases may have ended and retries become due; the network may be another.
+                        // Leases may have expired, retries may be due, and the network may have
+                        // changed.
                         self.evidence.probe_now(true, self.now());
                         self.alarms.set_due(Some(self.now()));
                         return;

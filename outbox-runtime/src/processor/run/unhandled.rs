@@ -1,23 +1,23 @@
-//! Event types that no handler takes: they are left alone, however many they are.
+//! Event types without a handler: their events are left alone, however many types there are.
 //!
-//! Handlers that name their types are asked for nothing else. What one without names takes is known
-//! only when it is asked, so the first event of a type that nobody takes is claimed and given back.
-//! Where many such types are there, doing so one claim after the other would take long to come to
-//! what lies behind them: once some were met, the store is asked for all that it has.
+//! For handlers that name their types, the run claims only those. The types of an untyped handler
+//! are known only by asking it, so the first event of a type without a handler is claimed and given
+//! back. With many such types, finding them one claim at a time would delay the events behind them:
+//! after a few, the run lists all event types of the store.
 
 use std::collections::BTreeSet;
 
 use tracing::warn;
 
-/// At most so many types are met one by one before all are asked for again.
-const MOST_MET: usize = 16;
+/// The maximum number of types found one by one before the store's types are listed again.
+const MAX_FOUND: usize = 16;
 
-/// The types that are there and that no handler takes.
+/// The known event types without a handler.
 #[derive(Debug, Default)]
 pub(super) struct Unhandled {
     types: BTreeSet<String>,
-    /// How many of them were met since all were asked for.
-    met: usize,
+    /// How many of them were found one by one since the last listing.
+    found: usize,
 }
 
 impl Unhandled {
@@ -25,29 +25,29 @@ impl Unhandled {
         &self.types
     }
 
-    /// Whether it is worth looking for more. Not for each that is met, as all events are looked
-    /// through for it: somebody may go on making types up.
-    pub(super) fn may_be_more(&self) -> bool {
-        self.met > (self.types.len() / 8).min(MOST_MET)
+    /// Whether to list the store's types now. Not after each type found: a listing reads all
+    /// events, and an application may keep inventing types.
+    pub(super) fn should_list(&self) -> bool {
+        self.found > (self.types.len() / 8).min(MAX_FOUND)
     }
 
-    /// No handler takes events of this type, one of which was met.
-    pub(super) fn meet(&mut self, event_type: &str) {
+    /// Adds a type without a handler, of which an event was claimed.
+    pub(super) fn found(&mut self, event_type: &str) {
         if self.types.insert(event_type.to_owned()) {
-            self.met += 1;
+            self.found += 1;
             warn!(
                 ?event_type,
-                "no handler takes this event type; its events wait"
+                "no handler takes this event type; its events wait until one is registered"
             );
         }
     }
 
-    /// All types are asked for: what was met so far is among them.
-    pub(super) fn begin_look(&mut self) {
-        self.met = 0;
+    /// Notes that the store's types are being listed, which includes those found so far.
+    pub(super) fn begin_listing(&mut self) {
+        self.found = 0;
     }
 
-    /// No handler takes these types either. Some of them may be known.
+    /// Adds types without a handler. Some of them may be known already.
     pub(super) fn add(&mut self, event_types: impl Iterator<Item = String>) {
         let known = self.types.len();
         self.types.extend(event_types);
@@ -55,7 +55,7 @@ impl Unhandled {
         if more > 0 {
             warn!(
                 more,
-                "no handler takes these event types either; their events wait"
+                "more event types without a handler; their events wait until one is registered"
             );
         }
     }

@@ -1,10 +1,10 @@
-//! Outcomes that are decided and not recorded yet: kept, each under its lease, until they are.
+//! Decided outcomes that are not recorded yet. Each is kept under its lease until it is.
 
 use uuid::Uuid;
 
 use crate::outcome::Settlement;
 
-/// In the order in which they were decided.
+/// The outcomes, in the order in which they were decided.
 #[derive(Debug, Default)]
 pub(super) struct Unrecorded(Vec<Settlement>);
 
@@ -17,19 +17,19 @@ impl Unrecorded {
         self.0.is_empty()
     }
 
-    /// Takes all of them to record them. What is not recorded comes back by
+    /// Takes all outcomes to record them. Return those that are not recorded with
     /// [`put_back`](Self::put_back) or [`push`](Self::push).
     pub(super) fn take(&mut self) -> Vec<Settlement> {
         std::mem::take(&mut self.0)
     }
 
-    /// They could not be recorded. They go before what was decided since.
+    /// Returns outcomes that could not be recorded, ahead of those decided since.
     pub(super) fn put_back(&mut self, mut settlements: Vec<Settlement>) {
         settlements.append(&mut self.0);
         self.0 = settlements;
     }
 
-    /// Somebody else has the event, or is past it. Returns how many outcomes are not recorded.
+    /// Drops the outcomes of an event whose lease is lost. Returns how many there were.
     pub(super) fn lose(&mut self, event_id: Uuid) -> usize {
         let before = self.0.len();
         self.0

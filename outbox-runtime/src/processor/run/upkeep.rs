@@ -1,4 +1,4 @@
-//! Upkeep: keeping leases, cleaning up what was delivered, and what a failing store means for both.
+//! Upkeep: renews leases, cleans up delivered events, and backs off from a failing store.
 
 use std::time::Duration;
 
@@ -12,8 +12,8 @@ use crate::clock;
 use crate::error::StoreError;
 
 impl Run {
-    /// Renews leases when a third of their time is over, all of one duration together. What fails
-    /// is due again at once.
+    /// Renews leases after a third of their duration, all of one duration together. A renewal that
+    /// fails stays due.
     pub(super) async fn renew(&mut self) -> Result<(), StoreError> {
         for renewal in self.leases.due(self.now()) {
             let Renewal {
@@ -25,7 +25,7 @@ impl Run {
             if late >= duration / 3 && !self.alarms.has_failed() {
                 warn!(
                     ?late,
-                    "leases are renewed late: a handler blocks its thread, or the machine was asleep"
+                    "leases are renewed late: a handler blocked its thread, or the machine slept"
                 );
             }
             let renewed = self.shared.repository.extend(&leases, duration).await?;
@@ -34,7 +34,7 @@ impl Run {
         Ok(())
     }
 
-    /// Takes in what became of leases that were to be renewed.
+    /// Applies the result of a renewal.
     pub(super) fn on_renewal(
         &mut self,
         duration: Duration,
@@ -50,18 +50,18 @@ impl Run {
         }
     }
 
-    /// Somebody else has the event, or is past it: the handler is stopped where it is, and an
-    /// outcome is not recorded.
+    /// Handles a lost lease, whose event another worker has or has finished: aborts the handler and
+    /// discards an unrecorded outcome.
     fn lose(&mut self, event_id: Uuid) {
         self.waiting.lose(event_id);
         self.evidence.lost(event_id);
         for _ in 0..self.unrecorded.lose(event_id) {
-            warn!(%event_id, "the lease was lost; the outcome is not recorded");
+            warn!(%event_id, "the lease was lost; the outcome is discarded");
         }
         self.jobs.lose(event_id);
     }
 
-    /// Deletes old delivered events, where there are any and it is time.
+    /// Deletes old delivered events, if a clean-up is due.
     pub(super) async fn clean_up(&mut self) -> Result<(), StoreError> {
         let now = self.now();
         if !self.alarms.is_clean_up_due(now) {
@@ -82,18 +82,18 @@ impl Run {
         Ok(())
     }
 
-    /// The store has failed: it is left alone for a while.
+    /// Backs off after a store error.
     pub(super) fn back_off(&mut self, error: &StoreError) {
         let now = self.now();
         let (wait, until) = self.alarms.begin_back_off(self.leases.shortest(), now);
-        // As Debug has it: what a driver says may hold anything.
+        // Logged with Debug, which escapes: a driver's message may contain anything.
         let text = error.to_string();
         warn!(error = ?text, retry_in = ?wait, "the store failed");
         self.report
             .store_failed(error.kind(), text, now, Some(until));
     }
 
-    /// The store has done what it was asked.
+    /// Notes that the store works, which ends a back-off.
     pub(super) fn store_works(&mut self) {
         if self.alarms.end_back_off() {
             info!("the store works again");
@@ -105,9 +105,9 @@ impl Run {
         self.alarms.is_backing_off(self.now())
     }
 
-    /// The store is gone for good. The run ends with it, though not before its handlers.
-    pub(super) fn tell_store_is_gone(&mut self, error: &StoreError) {
-        // As Debug has it: what a driver says may hold anything.
+    /// Reports that the store is gone for good. The run ends once its handlers have.
+    pub(super) fn report_store_gone(&mut self, error: &StoreError) {
+        // Logged with Debug, which escapes: a driver's message may contain anything.
         let text = error.to_string();
         warn!(error = ?text, "the store is gone, and the run ends with it");
         self.report

@@ -1,4 +1,4 @@
-//! Waiting: events that are claimed and whose handlers have not begun.
+//! Waiting: claimed events whose handlers have not started.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,25 +10,25 @@ use crate::claim::Claim;
 use crate::clock;
 use crate::processor::routes::Route;
 
-/// Events that have waited for so long go back.
+/// Events that have waited this long go back to the store.
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// Claimed events that no handler has begun with, in claim order.
+/// Claimed events whose handlers have not started, in claim order.
 #[derive(Default)]
-pub(super) struct Waiting(VecDeque<Ahead>);
+pub(super) struct Waiting(VecDeque<WaitingEvent>);
 
-/// One of them.
-pub(super) struct Ahead {
+/// A claimed event that waits for a handler.
+pub(super) struct WaitingEvent {
     pub(super) claim: Claim,
     pub(super) route: Route,
-    /// When it has waited long enough.
+    /// When it goes back to the store.
     until: DateTime<Utc>,
 }
 
 impl Waiting {
     pub(super) fn push(&mut self, claim: Claim, route: Route, now: DateTime<Utc>) {
         let until = clock::after(now, PATIENCE);
-        self.0.push_back(Ahead {
+        self.0.push_back(WaitingEvent {
             claim,
             route,
             until,
@@ -39,38 +39,38 @@ impl Waiting {
         self.0.len()
     }
 
-    /// The first of them.
-    pub(super) fn pop(&mut self) -> Option<Ahead> {
+    /// Takes the first event.
+    pub(super) fn pop(&mut self) -> Option<WaitingEvent> {
         self.0.pop_front()
     }
 
-    /// Those that `which` picks, in order; the others wait on.
-    pub(super) fn take(&mut self, which: impl Fn(&Ahead) -> bool) -> Vec<Ahead> {
-        let (taken, kept): (Vec<Ahead>, _) =
+    /// Takes the events that `which` picks, in order; the others keep waiting.
+    pub(super) fn take(&mut self, which: impl Fn(&WaitingEvent) -> bool) -> Vec<WaitingEvent> {
+        let (taken, kept): (Vec<WaitingEvent>, _) =
             std::mem::take(&mut self.0).into_iter().partition(which);
         self.0 = kept.into();
         taken
     }
 
-    /// Those that were taken before and wait on, in order.
-    pub(super) fn put_back(&mut self, kept: Vec<Ahead>) {
+    /// Returns events that were taken and keep waiting, ahead of those pushed since.
+    pub(super) fn put_back(&mut self, kept: Vec<WaitingEvent>) {
         let since = std::mem::replace(&mut self.0, kept.into());
         self.0.extend(since);
     }
 
-    /// Somebody else may have the event by now.
+    /// Drops an event whose lease is lost.
     pub(super) fn lose(&mut self, event_id: Uuid) {
         self.0.retain(|waiting| waiting.claim.event.id != event_id);
     }
 
-    /// The clock was set: they wait as long as they would have.
+    /// Follows a clock jump, so that the events wait as long as before.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for waiting in &mut self.0 {
             waiting.until = clock::shifted(waiting.until, jump);
         }
     }
 
-    /// When the first of them has waited long enough.
+    /// When the first event goes back to the store.
     pub(super) fn until(&self) -> Option<DateTime<Utc>> {
         self.0.front().map(|waiting| waiting.until)
     }

@@ -20,8 +20,9 @@ mod editing; // manual changes, clean-up
 mod folding; // known ids and folding
 mod lanes; // which events wait for each other
 mod leases; // leases and their outcomes
+mod queue; // implementation of the work queue
 mod ready; // claimable events
-mod repository; // implementation of the contract
+mod repository; // implementation of the management contract
 mod state; // rows and queues
 
 /// An in-memory outbox. It keeps every promise of [`OutboxRepository`](crate::OutboxRepository)

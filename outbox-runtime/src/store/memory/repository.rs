@@ -1,6 +1,5 @@
 //! The store in memory as an [`OutboxRepository`].
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -9,14 +8,13 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{MemoryStore, is_of};
-use crate::claim::{Claim, ClaimRequest, Lease};
-use crate::clock::Clock;
+use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit};
@@ -275,81 +273,6 @@ impl OutboxRepository for MemoryStore {
         })
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        self.awake("claim")?;
-        let now = self.now();
-        Ok(self.state().claim(request, now))
-    }
-
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        self.awake("settle")?;
-        let now = self.now();
-        let settled = {
-            let state = &mut *self.state();
-            settlements
-                .into_iter()
-                .map(|settlement| state.settle(settlement, now))
-                .collect()
-        };
-        self.shared.signal.raise();
-        Ok(settled)
-    }
-
-    async fn extend(
-        &self,
-        leases: &[Lease],
-        lease: Duration,
-    ) -> Result<Vec<Option<Lease>>, StoreError> {
-        self.awake("extend")?;
-        let now = self.now();
-        let state = &mut *self.state();
-        let extended = leases.iter().map(|held| state.extend(held, now, lease));
-        Ok(extended.collect())
-    }
-
-    async fn rescue(&self) -> Result<Rescued, StoreError> {
-        let (_, rescued) = self.rescue_others(&[], None).await?;
-        Ok(rescued)
-    }
-
-    async fn rescue_others(
-        &self,
-        held: &[(Lease, Duration)],
-        only: Option<&[Lease]>,
-    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
-        self.awake("rescue")?;
-        let now = self.now();
-        let state = &mut *self.state();
-        let renewed = held.iter().map(|(lease, duration)| {
-            if lease.expires_at > now {
-                return Some(*lease);
-            }
-            state.extend(lease, now, *duration)
-        });
-        let renewed = renewed.collect();
-        let rescued = match only {
-            Some(only) => state.rescue_only(now, only),
-            None => state.rescue(now),
-        };
-        if rescued != Rescued::default() {
-            self.shared.signal.raise();
-        }
-        Ok((renewed, rescued))
-    }
-
-    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.awake("next_due")?;
-        let state = self.state();
-        let due = |seq: &i64| {
-            let event = state.rows.get(seq)?;
-            request.matches(event).then_some(event.next_attempt_at)
-        };
-        let ready = state.ready.in_order().find_map(due);
-        let waiting = state.waiting.iter().find_map(|(_, seq)| due(seq));
-        let expiry = state.leased.first().map(|(ends, _)| *ends);
-        Ok([ready, waiting, expiry].into_iter().flatten().min())
-    }
-
     /// It has no files to let go of, and refuses what is asked of it all the same.
     async fn suspend(&self) -> Result<(), StoreError> {
         self.shared.suspended.store(true, Ordering::SeqCst);
@@ -361,17 +284,5 @@ impl OutboxRepository for MemoryStore {
             self.shared.signal.raise();
         }
         Ok(())
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.shared.clock)
-    }
-
-    fn revision(&self) -> Revision {
-        self.shared.signal.revision()
-    }
-
-    async fn changed(&self, seen: Revision) -> Revision {
-        self.shared.signal.changed(seen).await
     }
 }

@@ -1,4 +1,4 @@
-//! Opening a SQLite store, and with what settings.
+//! The builder of a SQLite store, and its settings.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -16,15 +16,17 @@ use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::kit::Signal;
 
-/// How far a commit reaches before it is acknowledged.
+/// How far a commit must get before it is acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Durability {
-    /// To the medium, with every commit: a power failure loses nothing that was acknowledged. The default.
+    /// Every commit waits for the storage device: a power failure loses no acknowledged commit. The
+    /// default.
     #[default]
     Full,
-    /// To the operating system: the last commits may be lost with the power, never with the process. Faster where one
-    /// producer commits event by event, as no commit waits for the medium.
+    /// Commits reach the operating system: a power failure may lose the last ones, a crash of the
+    /// process loses none. Faster where one producer commits event by event, because no commit
+    /// waits for the device.
     Normal,
 }
 
@@ -37,18 +39,18 @@ impl Durability {
     }
 }
 
-/// What SQLite can count: milliseconds in 31 bits.
+/// SQLite counts milliseconds in 31 bits.
 const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 
-/// How a [`SqliteStore`] is opened.
+/// Opens a [`SqliteStore`] with settings other than the defaults.
 ///
 /// # Default
 ///
 /// - durability: [`Full`](Durability::Full)
 /// - busy timeout: 5 seconds
 /// - queue bound: 1,024 requests
-/// - commits of other processes are noticed within half a second
-/// - the machine's clock
+/// - commits of other processes: noticed within half a second
+/// - clock: the machine's
 ///
 /// # Examples
 ///
@@ -71,15 +73,15 @@ const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
 #[must_use = "call `.open()`"]
 pub struct SqliteStoreBuilder {
     path: PathBuf,
-    /// Unless given, the machine's.
+    /// Default: the machine's clock.
     clock: Option<Arc<dyn Clock>>,
     settings: Settings,
 }
 
-/// What a connection of ours is set up with.
+/// Settings of the store and its connections.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
-    /// The folder of a store of a test: removed when the store and its threads have ended.
+    /// The folder of a test store, removed once the store and its threads have ended.
     pub(super) temporary: Option<Arc<TemporaryFolder>>,
     pub(super) durability: Durability,
     pub(super) busy_timeout: Duration,
@@ -89,7 +91,7 @@ pub(super) struct Settings {
     pub(super) on_connect: OnConnect,
 }
 
-/// What the application has to do first on each connection of the store's.
+/// The application's hook for each new connection of the store.
 #[derive(Clone, Default)]
 pub(super) struct OnConnect(Option<Arc<Hook>>);
 
@@ -101,7 +103,7 @@ impl OnConnect {
     }
 }
 
-/// What it does may hold a key.
+/// Hides the hook, which may hold a key.
 impl fmt::Debug for OnConnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
@@ -125,10 +127,10 @@ impl SqliteStoreBuilder {
         }
     }
 
-    /// For a database in a folder of its own.
+    /// Builds a store in a temporary folder of its own.
     pub(super) fn temporary() -> Result<Self, StoreError> {
         let folder = TemporaryFolder::create().map_err(|error| {
-            let message = "the temporary folder for the database could not be made";
+            let message = "cannot create the temporary folder for the database";
             StoreError::new(StoreErrorKind::CannotOpen, "open", message).with_source(error)
         })?;
         let mut builder = Self::new(&folder.path().join("outbox.db"));
@@ -136,48 +138,48 @@ impl SqliteStoreBuilder {
         Ok(builder)
     }
 
-    /// How far a commit reaches before it is acknowledged. Default: [`Durability::Full`].
+    /// Sets how far a commit must get before it is acknowledged. Default: [`Durability::Full`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.settings.durability = durability;
         self
     }
 
-    /// How long to wait for another connection's lock before an operation fails as
+    /// Sets how long an operation waits for another connection's lock before it fails as
     /// [`Unavailable`](StoreErrorKind::Unavailable). Default: 5 seconds. SQLite counts milliseconds
-    /// in 32 bits: what is longer than 24 days is 24 days.
+    /// in 32 bits, so anything longer than 24 days counts as 24 days.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         self.settings.busy_timeout = timeout.min(LONGEST_BUSY_TIMEOUT);
         self
     }
 
-    /// How many requests may wait for the writer, and for the reader, before callers wait for a
-    /// place: at least 1, at most what a channel can hold (2<sup>61</sup> - 1 on 64-bit machines).
+    /// Sets how many requests may queue for the writer, and for the reader, before callers wait for
+    /// a place: at least 1, at most the capacity of a channel (`2^61-1` on 64-bit machines).
     /// Default: 1,024.
     pub fn queue_bound(mut self, bound: usize) -> Self {
         self.settings.queue_bound = bound.clamp(1, Semaphore::MAX_PERMITS);
         self
     }
 
-    /// What must run first on each connection that the store opens, for `PRAGMA key` of an
-    /// encrypted file, pragmas of the app's own, and functions or collations that triggers and
-    /// indices of the app use. Default: nothing.
+    /// Sets a hook that runs first on each connection that the store opens: for `PRAGMA key` of an
+    /// encrypted file, the application's own pragmas, and functions or collations that its triggers
+    /// and indexes use. Default: none.
     ///
-    /// It runs before any statement of the store on the connection that writes and on the one that
-    /// reads, and again whenever one is opened anew: after
-    /// [`resume`](crate::OutboxRepository::resume), and after a commit that failed for the medium.
-    /// What the store sets itself comes afterwards: `journal_mode`, `synchronous`,
+    /// The hook runs before any statement of the store, on the writing and on the reading
+    /// connection, and again whenever one is reopened: after
+    /// [`resume`](crate::OutboxRepository::resume), and after a commit that failed because of the
+    /// storage device. The store then sets its own pragmas: `journal_mode`, `synchronous`,
     /// `wal_autocheckpoint`, `journal_size_limit`, `temp_store` and the busy timeout. The hook runs
-    /// on the store's threads; it must not wait for the store.
+    /// on the store's threads and must not wait for the store.
     ///
-    /// An error of the hook is an error of opening, with the hook's error as its source. Where the
-    /// hook gives a wrong key, opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The
-    /// store keeps no copy of a key beside what the closure holds, and neither
-    /// [`count_statements`](Self::count_statements) nor `Debug` shows what the hook does.
-    /// Connections that the application opens itself need the same of the application.
+    /// If the hook fails, opening fails with the hook's error as its source. If the hook gives a
+    /// wrong key, opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The store copies
+    /// no key out of the closure, and neither [`count_statements`](Self::count_statements) nor
+    /// `Debug` shows what the hook does. Connections that the application opens itself need the
+    /// same setup from the application.
     ///
-    /// `SQLCipher` is a SQLite of its own, which must be 3.51.3 or newer as any other: with
-    /// rusqlite's feature `bundled-sqlcipher` it is from rusqlite 0.40 on. Leave the feature
-    /// `bundled` of this crate out with it.
+    /// `SQLCipher` is a SQLite build of its own and must be 3.51.3 or newer like any other:
+    /// rusqlite's feature `bundled-sqlcipher` provides that from rusqlite 0.40 on. Leave out this
+    /// crate's feature `bundled` with it.
     ///
     /// # Examples
     ///
@@ -203,32 +205,32 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Says that no other process writes to this file, so that nobody needs to look out for its
-    /// commits, and what a process held that was killed is taken up at once by the next, instead of
-    /// when its leases end. Events that are enqueued on the application's own connections are
-    /// noticed all the same; after other statements of its own on the outbox's tables, as a
-    /// `DELETE` that lets the next event of an entity go, call
-    /// [`trigger`](crate::Running::trigger). Default: the file's size and time are looked at twice
-    /// a second while a processor is idle (no statement runs).
+    /// Declares that no other process writes to this file. The store then does not poll for foreign
+    /// commits, and the events of a process that was killed are rescued at once by the next process
+    /// instead of when their leases end. Events enqueued on the application's own connections are
+    /// still noticed. After other statements on the outbox tables, such as a `DELETE` that unblocks
+    /// the next event of an entity, call [`trigger`](crate::Running::trigger). Default: while a
+    /// processor is idle, the store checks the file's size and time twice a second (no statement
+    /// runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
         self
     }
 
-    /// What due times and leases are compared with. Default: the machine's clock.
+    /// Sets the clock that due times and leases are compared with. Default: the machine's clock.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Some(Arc::new(clock));
         self
     }
 
     /// Counts every SQL statement that SQLite starts on the store's connections, for
-    /// [`SqliteStore::statements`]. Default: they are not counted.
+    /// [`SqliteStore::statements`]. Default: statements are not counted.
     pub fn count_statements(mut self) -> Self {
         self.settings.statements = Some(StatementCounter::default());
         self
     }
 
-    /// Opens the database, creating the file and the tables where they are not there.
+    /// Opens the database, creating the file and the tables if they do not exist.
     ///
     /// # Errors
     ///
@@ -243,11 +245,11 @@ impl SqliteStoreBuilder {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "open",
-                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory`, or a MemoryStore",
+                "a SqliteStore needs a file that its connections can share; for a test, use `open_in_memory` or a MemoryStore",
             ));
         }
         let clock = clock.unwrap_or_else(clock::of_this_runtime);
-        // A store that is suspended is opened again, in whatever folder the process then is.
+        // A suspended store is reopened later, when the working directory may have changed.
         let path: Arc<Path> = std::path::absolute(&path).unwrap_or(path).into();
         let signal = Arc::new(Signal::new());
         let Opened {

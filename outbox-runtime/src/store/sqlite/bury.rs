@@ -1,5 +1,5 @@
-//! Dead letters: how a row becomes one. It keeps its place in its lane, and holds what is behind it, unless its entity says that
-//! it is skipped.
+//! Dead letters: how a row becomes one. It keeps its place in its lane and holds back the events
+//! behind it, unless its entity is set to skip dead letters.
 
 /// The `slot` of a dead event.
 macro_rules! buried_slot {
@@ -17,7 +17,7 @@ macro_rules! buried_open {
 }
 pub(super) use buried_open;
 
-/// The beginning of a statement that buries an event for the reason `?2`, with the message `?3`.
+/// The beginning of a statement that buries an event with the reason `?2` and the message `?3`.
 macro_rules! buried {
     () => {
         concat!(

@@ -1,4 +1,4 @@
-//! Claims: which events they take, in which order; and when there will be something to claim.
+//! Claims: which events they take, in which order, and when the next event can be claimed.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, params, params_from_iter};
@@ -11,10 +11,10 @@ use super::turns;
 use crate::claim::{Claim, ClaimOrder, ClaimRequest};
 use crate::store::kit::Load;
 
-/// At most how many events that have become due are moved to the claim's index by one claim.
+/// Limit on the due events that one claim moves to the claim's index.
 const PROMOTED_AT_ONCE: i64 = 1_000;
 
-/// Hands out due events.
+/// Leases due events.
 pub(super) fn claim(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -34,11 +34,11 @@ pub(super) fn claim(
     Ok(claiming.claims)
 }
 
-/// A claim, and what it has so far.
+/// A claim in progress.
 struct Claiming<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
-    /// Places that are not filled.
+    /// Places that are still free.
     left: usize,
     load: Load,
     claims: Vec<Claim>,
@@ -71,8 +71,9 @@ impl Claiming<'_> {
         }
     }
 
-    /// In claim order, but for the places in which users take turns. What was taken in claim order is out of the way of the turns,
-    /// and what these took out of that of the rest.
+    /// Claims in claim order, except for the places reserved for round-robin turns. Three passes:
+    /// claim order, turns, and claim order again for the rest; each skips what the earlier ones
+    /// leased.
     fn in_turn(&mut self, request: &ClaimRequest, filter: &Filter<'_>) -> rusqlite::Result<()> {
         let turns = request.turns().min(self.left);
         let sql = first(filter);
@@ -88,7 +89,7 @@ impl Claiming<'_> {
         self.all(request, filter, &sql, self.left)
     }
 
-    /// What this statement finds, as many as there are places.
+    /// Takes the rows that this statement finds, up to `places`.
     fn all(
         &mut self,
         request: &ClaimRequest,
@@ -118,7 +119,8 @@ impl Claiming<'_> {
     }
 }
 
-/// A `SELECT` of what is ready and asked for, from this index, under this condition, in this order.
+/// A `SELECT` of the ready events that match the filter and `condition`, from `index`, in this
+/// order.
 fn select_ready(filter: &Filter<'_>, index: &str, condition: &str, order: &str) -> String {
     format!(
         "SELECT {} FROM outbox_events {index} WHERE slot = 'ready'{condition}{}
@@ -134,22 +136,22 @@ fn first(filter: &Filter<'_>) -> String {
     select_ready(filter, &index, "", "priority DESC, next_attempt_at, seq")
 }
 
-/// The same of those that were never attempted.
+/// The first never-attempted events in claim order.
 fn first_of_the_new(filter: &Filter<'_>) -> String {
     let index = format!("INDEXED BY {}", filter.ready_index());
     let new = " AND last_attempt_at IS NULL";
     select_ready(filter, &index, new, "priority DESC, next_attempt_at, seq")
 }
 
-/// The newest that was never attempted, if it is among the last rows of the table.
+/// The newest never-attempted event, if it is among the last rows of the table.
 fn newest(filter: &Filter<'_>) -> String {
-    // Of the newest 256 rows, a few pages.
+    // The newest 256 rows: a few pages.
     let new = " AND last_attempt_at IS NULL AND seq >= coalesce(
              (SELECT seq FROM outbox_events NOT INDEXED ORDER BY seq DESC LIMIT 1 OFFSET 255), -9223372036854775808)";
     select_ready(filter, "NOT INDEXED", new, "seq DESC")
 }
 
-/// The last in claim order that was never attempted.
+/// The last never-attempted event in claim order.
 fn last_of_the_new(filter: &Filter<'_>) -> String {
     let index = format!("INDEXED BY {}", filter.ready_index());
     let new = " AND last_attempt_at IS NULL";
@@ -161,7 +163,7 @@ fn last_of_the_new(filter: &Filter<'_>) -> String {
     )
 }
 
-/// Those whose last attempts are longest ago.
+/// The events with the least recent attempts.
 fn longest_ago(filter: &Filter<'_>) -> String {
     let attempted = " AND last_attempt_at IS NOT NULL";
     let index = "INDEXED BY outbox_attempted";
@@ -188,7 +190,8 @@ pub(super) fn claim_one(
     Ok(claims.into_iter().next())
 }
 
-/// Events that have become due move to the claim's index, so that those that have not are never stepped over.
+/// Moves events that have become due to the claim's index, so that a claim never steps over events
+/// that are not due.
 fn promote(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE outbox_events SET slot = 'ready' WHERE seq IN (
@@ -199,14 +202,15 @@ fn promote(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// The earliest time at which a claim with this request, or a rescue, finds something.
+/// The earliest time at which a claim with this request, or a rescue, finds an event.
 pub(super) fn next_due(
     conn: &Connection,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
     let filter = Filter::of(request);
     let values = || params_from_iter(filter.values());
-    // In the order of each queue's index: what is due already is due, whichever of them comes first.
+    // Each queue is read in the order of its index. Among ready events the first is enough: all of
+    // them are due.
     let first = |slot: &str, index: &str, order: &str| {
         if filter.is_for_nothing() {
             return Ok(None);

@@ -1,4 +1,4 @@
-//! Opening the connections of a store, and how they are set up.
+//! Opens and sets up the connections of a store.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ const OLDEST_SQLITE: i32 = 3_051_003;
 
 const OPEN: &str = "open";
 
-/// The connection that writes.
+/// The writing connection.
 pub(super) struct WriterConnection {
     pub(super) conn: Connection,
     pub(super) gate: Arc<Gate>,
@@ -29,7 +29,7 @@ pub(super) struct WriterConnection {
     pub(super) wal: Wal,
 }
 
-/// Opens the connection that writes, and makes sure that the tables are there in our version.
+/// Opens the writing connection and migrates the tables to this program's version.
 pub(super) fn open_writer(
     path: &Arc<Path>,
     settings: &Settings,
@@ -43,8 +43,8 @@ pub(super) fn open_writer(
     set_up_writer(path, flags, settings)
 }
 
-/// Opens the connection that writes anew, while the one before is still there. `identity` is that
-/// of the file that was opened first.
+/// Opens a new writing connection while the previous one is still open. `identity` is that of the
+/// file that the store opened first.
 pub(super) fn reopen_writer(
     path: &Arc<Path>,
     settings: &Settings,
@@ -54,14 +54,13 @@ pub(super) fn reopen_writer(
         let message = gone(path, file);
         Err(StoreError::new(StoreErrorKind::FileReplaced, OPEN, message))
     };
-    // What took the file's place is not to be touched, nor is a file to be made where there is
-    // none.
+    // Leave a file that replaced the original alone, and create none where it is missing.
     if let Some(file) = identity.gone() {
         return replaced(&file);
     }
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let opened = set_up_writer(path, flags, settings)?;
-    if opened.identity.is_that_of(identity) {
+    if opened.identity.is_same_as(identity) {
         Ok(opened)
     } else {
         replaced(path)
@@ -74,15 +73,14 @@ fn set_up_writer(
     settings: &Settings,
 ) -> Result<WriterConnection, StoreError> {
     let mut conn = connect(path, flags, settings)?;
-    // The mode is a property of the file and stays; the level of durability is one of each
-    // connection.
+    // The journal mode is stored in the file; the durability is set per connection.
     let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
     if !mode.eq_ignore_ascii_case("wal") {
         return Err(StoreError::new(
             StoreErrorKind::CannotOpen,
             OPEN,
             format!(
-                "{}: the file stays in journal mode {mode:?} instead of WAL; is it on a network or read-only file system?",
+                "{}: cannot switch journal mode {mode:?} to WAL; check whether the file is on a network or read-only file system",
                 path.display()
             ),
         ));
@@ -90,8 +88,7 @@ fn set_up_writer(
     conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
         .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
         .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
-        // What a savepoint might have to roll back is kept in memory instead of in a temporary
-        // file.
+        // Savepoints keep their rollback data in memory instead of in a temporary file.
         .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
         .map_err(|error| fault(OPEN, path, error))?;
     migrate(&mut conn, path)?;
@@ -107,11 +104,11 @@ fn set_up_writer(
     })
 }
 
-/// Switches to WAL and tells the mode that the file then has.
+/// Switches to WAL and returns the journal mode that the file then has.
 ///
-/// Of several connections that switch a new file at once, all but one are told that it is busy
-/// without any waiting, as they block each other. To wait for the write lock is to wait until
-/// another has switched.
+/// When several connections switch a new file at once, they block each other, and all but one get
+/// `SQLITE_BUSY` at once, without waiting. Waiting for the write lock waits until another
+/// connection has switched.
 fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
     let mut tries = 0..WAL_TRIES;
     loop {
@@ -125,10 +122,10 @@ fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
     }
 }
 
-/// More than there can be processes that open a new file in the same instant.
+/// More than the number of processes that could open a new file at the same instant.
 const WAL_TRIES: usize = 100;
 
-/// Opens a connection that can only read.
+/// Opens a read-only connection.
 pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let mut conn = connect(path, flags, settings)?;
@@ -136,17 +133,18 @@ pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
     Ok(conn)
 }
 
-/// Four times SQLite's default: the 99th percentile of a commit falls by an order of magnitude.
+/// Four times SQLite's default: lowers the 99th percentile of commit times by an order of
+/// magnitude.
 const CHECKPOINT_PAGES: i64 = 4_000;
 
-/// What the log shrinks to, once a reader is gone that kept it from being written back: twice what
-/// it has without one.
+/// The size that the log shrinks to after a reader that blocked checkpoints has ended: twice its
+/// size without such a reader.
 const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
 
-/// More than the store has, so that none is ever prepared twice.
+/// More than the number of the store's statements, so that none is prepared twice.
 const STATEMENTS: usize = 128;
 
-/// Gets `conn` ready for the store's statements.
+/// Prepares `conn` for the store's statements.
 fn prepare(conn: &mut Connection, settings: &Settings) {
     conn.set_prepared_statement_cache_capacity(STATEMENTS);
     if settings.statements.is_some() {
@@ -158,9 +156,9 @@ fn connect(path: &Path, flags: OpenFlags, settings: &Settings) -> Result<Connect
     let opened = || {
         let conn = Connection::open_with_flags(path, flags)?;
         conn.busy_timeout(settings.busy_timeout)?;
-        // Before any statement of ours: the key of an encrypted file must come first.
+        // The hook runs before any other statement: an encrypted file needs its key first.
         settings.on_connect.run(&conn)?;
-        // Otherwise SQLite plans a cached statement anew whenever a bound value might suit another
+        // Without this, SQLite replans a cached statement whenever a bound value might suit another
         // partial index.
         conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         Ok(conn)

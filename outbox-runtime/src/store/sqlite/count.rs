@@ -1,4 +1,4 @@
-//! Statistics, from the counts of blocks and what is in none yet.
+//! Statistics, from block counts and the rows beyond the counted blocks.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
 use crate::store::kit::Class;
 
-/// The counts of undelivered events of a user, from those of all.
+/// Counts a user's undelivered events, reading from the rows of all users.
 macro_rules! count_open {
     ($how:literal) => {
         concat!(
@@ -26,39 +26,39 @@ macro_rules! count_open {
     };
 }
 
-/// The statement that counts those that are snoozed often, and its index, spell the number out.
+/// The counting statement and its index spell this number out.
 const _: () = assert!(OutboxEvent::SNOOZED_OFTEN == 10);
 
-/// All counts from one read transaction, and whether there are blocks to be counted for the next time.
+/// Reads all counts in one read transaction. The flag says whether blocks remain to be counted.
 pub(super) fn statistics(
     conn: &Connection,
     now: DateTime<Utc>,
     user_id: Option<&str>,
 ) -> rusqlite::Result<(OutboxStatistics, bool)> {
     let snapshot = conn.unchecked_transaction()?;
-    let asked = Asked {
+    let query = StatisticsQuery {
         conn: &snapshot,
         user_id,
         stale_before: stale_before(now),
     };
-    let mut found = match asked.blocks()? {
-        Some(blocks) => asked.by_blocks(blocks)?,
-        None => asked.by_index()?,
+    let mut found = match query.blocks()? {
+        Some(blocks) => query.by_blocks(blocks)?,
+        None => query.by_index()?,
     };
     found.newest_completed = match found.completed {
         0 => None,
-        _ => asked.newest_completed()?,
+        _ => query.newest_completed()?,
     };
-    (found.deferred, found.snoozed_often) = asked.noted()?;
-    let cleaned_up = asked.cleaned_up()?;
+    (found.deferred, found.snoozed_often) = query.noted()?;
+    let cleaned_up = query.cleaned_up()?;
     let is_behind = tally::next_block(&snapshot)?.is_some();
     snapshot.finish()?;
     Ok((found.statistics(cleaned_up), is_behind))
 }
 
-/// What was found.
+/// The counts found so far.
 #[derive(Debug, Default)]
-struct Found {
+struct Counts {
     pending: i64,
     failed: i64,
     processing: i64,
@@ -71,7 +71,7 @@ struct Found {
     snoozed_often: i64,
 }
 
-impl Found {
+impl Counts {
     fn statistics(&self, cleaned_up: i64) -> OutboxStatistics {
         let time = |micros: Option<i64>| micros.and_then(DateTime::from_timestamp_micros);
         let mut statistics = OutboxStatistics {
@@ -94,36 +94,36 @@ impl Found {
     }
 }
 
-/// What was counted of a block.
+/// The counts of one block.
 #[derive(Debug)]
 struct Block {
     fresh: i64,
     retrying: i64,
     completed: i64,
     dead: i64,
-    /// No event of the block was enqueued before.
+    /// Lower bound of `created_at`.
     oldest: i64,
-    /// And none after.
+    /// Upper bound of `created_at`.
     newest: i64,
 }
 
-/// The blocks that have what is asked for.
+/// The blocks that hold the requested events.
 #[derive(Debug, Default)]
 struct Blocks {
-    /// Each by its number.
+    /// By block number.
     of: BTreeMap<i64, Block>,
-    /// The last that was counted, whoever's its events are.
+    /// The last counted block, of whichever user.
     last: Option<i64>,
 }
 
-struct Asked<'c> {
+struct StatisticsQuery<'c> {
     conn: &'c Connection,
     user_id: Option<&'c str>,
     stale_before: i64,
 }
 
-impl Asked<'_> {
-    /// `None`: a block has events of the user that is asked for among those of others.
+impl StatisticsQuery<'_> {
+    /// Returns `None` if a block mixes events of the requested user with those of others.
     fn blocks(&self) -> rusqlite::Result<Option<Blocks>> {
         let mut counted = self.conn.prepare_cached(
             "SELECT block, fresh, retrying, completed, dead, oldest, newest,
@@ -157,7 +157,7 @@ impl Asked<'_> {
         Ok(Some(blocks))
     }
 
-    fn by_blocks(&self, mut blocks: Blocks) -> rusqlite::Result<Found> {
+    fn by_blocks(&self, mut blocks: Blocks) -> rusqlite::Result<Counts> {
         let beyond = tally::first_beyond(blocks.last);
         let mut found = self.beyond(beyond)?;
         self.take_leased(&mut blocks, beyond, &mut found)?;
@@ -178,12 +178,13 @@ impl Asked<'_> {
         Ok(found)
     }
 
-    /// What handlers have is counted as what it was before: it is taken out of the blocks.
+    /// Counts leased events as `processing` and subtracts them from the blocks, which count them by
+    /// their class before the lease.
     fn take_leased(
         &self,
         blocks: &mut Blocks,
         beyond: i64,
-        found: &mut Found,
+        found: &mut Counts,
     ) -> rusqlite::Result<()> {
         let mut leased = self.conn.prepare_cached(
             "SELECT seq, attempt_count FROM outbox_events INDEXED BY outbox_leased
@@ -202,8 +203,8 @@ impl Asked<'_> {
         Ok(())
     }
 
-    /// The rows that are in no block that was counted.
-    fn beyond(&self, beyond: i64) -> rusqlite::Result<Found> {
+    /// Counts the rows beyond the counted blocks.
+    fn beyond(&self, beyond: i64) -> rusqlite::Result<Counts> {
         self.conn
             .prepare_cached(
                 "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
@@ -217,7 +218,7 @@ impl Asked<'_> {
             .query_row(
                 named_params! { ":beyond": beyond, ":before": self.stale_before, ":user": self.user_id },
                 |row| {
-                    Ok(Found {
+                    Ok(Counts {
                         pending: row.get(0)?,
                         failed: row.get(1)?,
                         processing: row.get(2)?,
@@ -225,14 +226,14 @@ impl Asked<'_> {
                         dead: row.get(4)?,
                         stale: row.get(5)?,
                         oldest_pending: row.get(6)?,
-                        ..Found::default()
+                        ..Counts::default()
                     })
                 },
             )
     }
 
-    /// When the oldest pending event of all was enqueued, from that of those beyond the blocks. A block is looked into only
-    /// while its events may be older.
+    /// When the oldest pending event was enqueued, given the oldest beyond the blocks. Reads a
+    /// block only while it may hold an older event.
     fn oldest_pending(
         &self,
         blocks: &Blocks,
@@ -254,7 +255,8 @@ impl Asked<'_> {
         Ok(oldest)
     }
 
-    /// How many pending events of a block are stale, and when the oldest of them was enqueued.
+    /// The number of stale pending events in a block, and when its oldest pending event was
+    /// enqueued.
     fn pending_in(&self, block: i64) -> rusqlite::Result<(i64, Option<i64>)> {
         self.conn
             .prepare_cached(
@@ -271,8 +273,9 @@ impl Asked<'_> {
             )
     }
 
-    /// By the indices of undelivered, dead and completed events: in proportion to how many all users have.
-    fn by_index(&self) -> rusqlite::Result<Found> {
+    /// Counts by the indexes of undelivered, dead and completed events: the cost is proportional to
+    /// the events of all users.
+    fn by_index(&self) -> rusqlite::Result<Counts> {
         let mut found = self
             .conn
             .prepare_cached(if is_mostly_open(self.conn)? {
@@ -283,13 +286,13 @@ impl Asked<'_> {
             .query_row(
                 named_params! { ":before": self.stale_before, ":user": self.user_id },
                 |row| {
-                    Ok(Found {
+                    Ok(Counts {
                         pending: row.get(0)?,
                         failed: row.get(1)?,
                         processing: row.get(2)?,
                         stale: row.get(3)?,
                         oldest_pending: row.get(4)?,
-                        ..Found::default()
+                        ..Counts::default()
                     })
                 },
             )?;
@@ -298,7 +301,7 @@ impl Asked<'_> {
                 .prepare_cached(sql)?
                 .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
         };
-        // Dead ones that were skipped are not among the undelivered.
+        // Skipped dead letters are not among the undelivered events.
         found.dead =
             count("SELECT count(*) FROM outbox_events WHERE status = 'dead' AND user_id = :user")?;
         found.completed = count(
@@ -318,7 +321,7 @@ impl Asked<'_> {
             .optional()
     }
 
-    /// How many undelivered events were deferred, and how many snoozed often.
+    /// The number of undelivered events that were deferred, and of those snoozed often.
     fn noted(&self) -> rusqlite::Result<(i64, i64)> {
         self.conn
             .prepare_cached(
@@ -341,8 +344,8 @@ impl Asked<'_> {
     }
 }
 
-/// Whether most rows are undelivered events, and many, as far as they are in blocks that were counted: the table is read faster
-/// from end to end then.
+/// Whether most rows in the counted blocks are undelivered events, and there are many of them: a
+/// full table scan is faster then.
 fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
     let (open, span): (i64, i64) = conn
         .prepare_cached(
@@ -353,5 +356,5 @@ fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
     Ok(open > MANY && open > span / 8)
 }
 
-/// Fewer rows are found by their index soon enough.
+/// Below this, reading by index is fast enough.
 const MANY: i64 = 10_000;

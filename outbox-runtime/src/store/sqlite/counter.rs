@@ -1,4 +1,4 @@
-//! Counting the statements that SQLite starts on the store's connections.
+//! Counts the statements that SQLite starts on the store's connections.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,7 +9,8 @@ use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
 use super::lock;
 
-/// How many SQL statements a store has run, as SQLite itself counts them. Zero unless the store was opened with
+/// The number of SQL statements a store has run, as SQLite itself counts them. Zero unless the
+/// store was opened with
 /// [`SqliteStoreBuilder::count_statements`](crate::store::SqliteStoreBuilder::count_statements).
 ///
 /// # Examples
@@ -40,12 +41,12 @@ impl StatementCounter {
     /// The count so far.
     #[must_use]
     pub fn get(&self) -> u64 {
-        // A count for people: nothing is ordered by it.
+        // Informational: nothing is ordered by this count.
         self.0.count.load(Ordering::Relaxed)
     }
 
-    /// Which statements they were, each once, without the values that were bound to them: what to put after
-    /// `EXPLAIN QUERY PLAN` to see how SQLite finds their rows.
+    /// The distinct statements run so far, without bound values. Put one after `EXPLAIN QUERY PLAN`
+    /// to see how SQLite finds its rows.
     #[must_use]
     pub fn texts(&self) -> Vec<String> {
         lock(&self.0.texts).iter().cloned().collect()
@@ -53,22 +54,23 @@ impl StatementCounter {
 }
 
 thread_local! {
-    /// SQLite's trace hook is a plain function; each of our connections has a thread to itself, which tells it where to count.
+    /// SQLite's trace hook is a plain function. Each connection has its own thread, which stores
+    /// the counter to use.
     static COUNTER: std::cell::RefCell<Option<StatementCounter>> = const { std::cell::RefCell::new(None) };
 }
 
-/// Says where to count what this thread's connection runs.
+/// Sets the counter for the connection of this thread.
 pub(super) fn count_here(counter: Option<StatementCounter>) {
     COUNTER.set(counter);
 }
 
-/// Starts counting what `conn` runs.
+/// Starts counting the statements of `conn`.
 pub(super) fn trace(conn: &mut Connection) {
     // Newer drivers report whether the hook was set; without it the count stays at zero. Older ones
     // return nothing.
     #[allow(
         clippy::let_unit_value,
-        reason = "what it returns depends on the driver"
+        reason = "the return type depends on the driver"
     )]
     let _ = conn.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(count));
 }

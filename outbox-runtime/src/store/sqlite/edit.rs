@@ -1,4 +1,4 @@
-//! Changing and deleting events by hand.
+//! Manual changes and deletions of events.
 
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeSet, HashMap, HashSet};
@@ -17,15 +17,15 @@ use crate::outcome::{Cause, Standing};
 use crate::repository::DeleteUnit;
 use crate::store::kit::{Class, refused_edit, status_after};
 
-/// What became of an edit.
+/// The result of an edit.
 pub(super) enum Edited {
     Done,
     NotFound,
-    /// Why it must not be.
+    /// The reason for the refusal.
     Refused(String),
 }
 
-/// Writes what may be edited, if all else is as it is in the store.
+/// Writes the editable fields, if all others match the stored event.
 pub(super) fn update(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -62,7 +62,7 @@ pub(super) fn update(
     Ok(Edited::Done)
 }
 
-/// Failed and dead events become pending, due now, with all their attempts.
+/// Makes failed and dead events pending, due now, with all their attempts.
 pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusqlite::Result<u64> {
     let now = now.timestamp_micros();
     let mut count = 0;
@@ -95,7 +95,7 @@ pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusq
     Ok(count)
 }
 
-/// Makes all events of one user those of another. `None`: a handler has one of them.
+/// Moves all events of one user to another. Returns `None` if a handler holds one of them.
 pub(super) fn reassign(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -118,7 +118,7 @@ pub(super) fn reassign(
          RETURNING ",
         lane_columns!()
     ))?;
-    // All of them are moved when the first is returned.
+    // SQLite updates all rows before it returns the first.
     let mut rows = statement.query(params![from, to])?;
     let mut count = 0;
     let (mut lined_up, mut kin) = (HashSet::new(), HashSet::new());
@@ -128,7 +128,7 @@ pub(super) fn reassign(
             lane.line_up(conn, now.timestamp_micros())?;
         }
         if kin.insert(lane.kin_key()) {
-            lane.juniors_wait(conn)?;
+            lane.block_juniors(conn)?;
         }
         count += 1;
     }
@@ -140,7 +140,8 @@ pub(super) fn reassign(
     Ok(Some(count))
 }
 
-/// Deletes old completed events, and remembers how many they were. They hold nothing back, so nothing is handed on.
+/// Deletes old completed events and records their number. They block no event, so there is nothing
+/// to unblock.
 pub(super) fn delete_completed(
     conn: &Connection,
     older_than: DateTime<Utc>,
@@ -153,7 +154,7 @@ pub(super) fn delete_completed(
          RETURNING user_id",
     )?;
     let deleted = delete.query_map(params![older_than.timestamp_micros(), at_most], |row| {
-        // Whatever is in there, it is counted under what can be read of it.
+        // A damaged user id is counted under its lossy text.
         Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned())
     })?;
     let mut by_user: HashMap<String, i64> = HashMap::new();
@@ -177,7 +178,7 @@ fn add_cleaned_up(conn: &Connection, user_id: &str, completed: i64) -> rusqlite:
     Ok(())
 }
 
-/// What was remembered of a user, which is forgotten.
+/// Removes and returns the recorded number for a user.
 fn take_cleaned_up(conn: &Connection, user_id: &str) -> rusqlite::Result<Option<i64>> {
     conn.prepare_cached("DELETE FROM outbox_cleaned_up WHERE user_id = ?1 RETURNING completed")?
         .query_row(params![user_id], |row| row.get(0))
@@ -188,7 +189,7 @@ pub(super) fn delete_one(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> 
     Ok(delete(conn, "DELETE FROM outbox_events WHERE id = ?1", params![id])? > 0)
 }
 
-/// Deletes those that are dead.
+/// Deletes events that are dead letters.
 pub(super) fn discard(conn: &Connection, ids: &[Uuid]) -> rusqlite::Result<u64> {
     let mut count = 0;
     for id in ids {
@@ -198,7 +199,8 @@ pub(super) fn discard(conn: &Connection, ids: &[Uuid]) -> rusqlite::Result<u64> 
     Ok(count)
 }
 
-/// Deletes those that are as they were seen; see [`OutboxRepository::delete_seen`](crate::OutboxRepository::delete_seen).
+/// Deletes events that are unchanged since they were seen; see
+/// [`OutboxRepository::delete_seen`](crate::OutboxRepository::delete_seen).
 pub(super) fn delete_seen(
     conn: &Connection,
     seen: &[OutboxEvent],
@@ -227,7 +229,7 @@ pub(super) fn delete_seen(
         }
         doomed.insert(event.seq);
     }
-    // From the last of each lane to its first: there is nobody left to hand on to.
+    // From the last of each lane to its first, so that no deletion unblocks an event.
     let mut count = 0;
     for seq in doomed.iter().rev() {
         count += delete(
@@ -263,7 +265,7 @@ pub(super) fn delete_of_user(conn: &Connection, user_id: &str) -> rusqlite::Resu
     Ok(count)
 }
 
-/// Deletes. A trigger lets go what was behind.
+/// Deletes rows. A trigger unblocks the events behind them.
 fn delete(conn: &Connection, sql: &'static str, values: impl Params) -> rusqlite::Result<u64> {
     let count = conn.prepare_cached(sql)?.execute(values)?;
     Ok(count as u64)

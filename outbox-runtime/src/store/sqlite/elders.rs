@@ -1,23 +1,23 @@
-//! Elders: events that another one waits for although they are not in its lane.
+//! Elders: events in another lane that an event waits for.
 //!
-//! An event keeps the order that it was enqueued with. Where an update of the application changes
-//! the order of a type, events wait in lanes of two orders, so the lanes alone would send a change
-//! beside the one that it builds on. Hence one more rule: an event waits for those of its type,
-//! entity and user that are open and were enqueued before it under another order, its *elders*. It
-//! is one of their *juniors*, and `blocked` as long as there are any. All other lanes of different
-//! orders have nothing to do with each other.
+//! An event keeps the order that it was enqueued with. When an update of the application changes
+//! the order of a type, its events wait in lanes of two orders, so the lanes alone would deliver a
+//! change alongside the one that it builds on. Hence one more rule: an event waits for the open
+//! events of its type, entity and user that were enqueued before it under another order, its
+//! *elders*. It is one of their *juniors*, and stays `blocked` as long as it has elders. All other
+//! lanes of different orders are independent.
 //!
-//! `outbox_reordered` has the events of no lane of an entity. Nearly always it is empty, and
-//! looking there costs next to nothing.
+//! `outbox_reordered` indexes the events that are not in an entity's lane. It is nearly always
+//! empty, and a look-up there costs next to nothing.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::lane::{Lane, goes};
+use super::lane::{Lane, unblocked_slot};
 use super::row::{ReadRow, columns, read};
 use crate::entity::Order;
 
-/// Whether there are elders, which are found in `$lane` by way of `$index`.
+/// Whether there are elders in `$lane`, found through `$index`.
 macro_rules! elder_in {
     ($index:literal, $lane:literal, $entity:literal, $user:literal, $type:literal, $before:expr) => {
         concat!(
@@ -39,8 +39,8 @@ macro_rules! elder_in {
 }
 pub(super) use elder_in;
 
-/// Whether an event of this order has elders: the row of a name, or what is enqueued by the first
-/// parameters of the insert.
+/// Whether an event of this order has elders: either a named row, or the event that the first
+/// parameters of the insert describe.
 macro_rules! has_elders {
     (Entity, $($of:tt)+) => {
         $crate::store::sqlite::elders::elder_in!("outbox_reordered", "elder.lane IS NOT NULL", $($of)+)
@@ -63,7 +63,7 @@ macro_rules! has_elders {
 }
 pub(super) use has_elders;
 
-/// The same for the row of `outbox_events` that a statement is about.
+/// `has_elders!` for the row of `outbox_events` that a statement handles.
 macro_rules! row_has_elders {
     (Any) => {
         concat!(
@@ -88,7 +88,7 @@ macro_rules! row_has_elders {
 }
 pub(super) use row_has_elders;
 
-/// The same for an event that is being enqueued.
+/// `has_elders!` for an event that is being enqueued.
 macro_rules! new_has_elders {
     ($order:ident) => {
         $crate::store::sqlite::elders::has_elders!($order, "?1", "?2", "?4", "")
@@ -96,8 +96,8 @@ macro_rules! new_has_elders {
 }
 pub(super) use new_has_elders;
 
-/// Whether the row `$row` may have elders or juniors: without looking where it is not in the lane
-/// of an entity.
+/// Whether the row `$row` may have elders or juniors. Answers without a look-up for rows outside an
+/// entity's lane.
 macro_rules! has_kin {
     ($row:literal) => {
         concat!(
@@ -117,28 +117,32 @@ macro_rules! has_kin {
 pub(super) use has_kin;
 
 impl Lane<'_> {
-    /// An event of this lane is done, dead and skipped, or deleted: lets those go that waited for
-    /// it alone in the lanes of other orders.
-    pub(super) fn juniors_go(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
-        let mut went = false;
+    /// Called when an event of this lane is done, dead and skipped, or deleted: unblocks the events
+    /// in lanes of other orders that waited only for it.
+    pub(super) fn unblock_juniors(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+    ) -> rusqlite::Result<bool> {
+        let mut unblocked = false;
         for order in [Order::Entity, Order::User, Order::None] {
             if order == self.order {
                 continue;
             }
             let lane = Lane { order, ..*self };
-            went |= match order {
-                Order::None => lane.unordered_go(conn, now_micros)?,
-                _ => lane.leased(conn)?.is_none() && lane.first_goes(conn, now_micros)?,
+            unblocked |= match order {
+                Order::None => lane.unblock_unordered(conn, now_micros)?,
+                _ => lane.leased(conn)?.is_none() && lane.unblock_first(conn, now_micros)?,
             };
         }
-        Ok(went)
+        Ok(unblocked)
     }
 
-    /// Of the events that wait for nobody but their elders, those that have none any more.
-    fn unordered_go(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
+    /// Unblocks those unordered events, which wait only for elders, that have none left.
+    fn unblock_unordered(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
         let sql = concat!(
             "UPDATE outbox_events SET slot = ",
-            goes!("?4"),
+            unblocked_slot!("?4"),
             " WHERE entity_id = ?1 AND user_id = ?2 AND event_type = ?3 AND lane = 'none' AND open IS NOT NULL
                  AND slot = 'blocked' AND NOT ",
             row_has_elders!(Unordered)
@@ -150,9 +154,9 @@ impl Lane<'_> {
         Ok(changed > 0)
     }
 
-    /// Events came in, or became open again, before others: those that have elders now wait, unless
-    /// a handler has them.
-    pub(super) fn juniors_wait(&self, conn: &Connection) -> rusqlite::Result<()> {
+    /// Called when events were inserted, or became open again, before others: blocks the events
+    /// that now have elders, unless a handler holds them.
+    pub(super) fn block_juniors(&self, conn: &Connection) -> rusqlite::Result<()> {
         let sql = concat!(
             "UPDATE outbox_events SET slot = 'blocked'
              WHERE entity_id = ?1 AND user_id = ?2 AND event_type = ?3 AND open IS NOT NULL AND slot IN ('ready', 'waiting')
@@ -165,8 +169,8 @@ impl Lane<'_> {
         Ok(())
     }
 
-    /// The first of the elders that the event `seq` of this lane has. For explanations: it looks at
-    /// all of the entity's.
+    /// The first elder of the event `seq` of this lane. Used for explanations only: it reads all
+    /// events of the entity.
     pub(super) fn first_elder(
         &self,
         conn: &Connection,
@@ -188,8 +192,7 @@ impl Lane<'_> {
             .optional()
     }
 
-    /// Whether an event about the same stands behind the event `seq` of this lane in the lane of
-    /// another order.
+    /// Whether the lane of another order holds a junior of the event `seq` of this lane.
     pub(super) fn has_juniors(&self, conn: &Connection, seq: i64) -> rusqlite::Result<bool> {
         macro_rules! behind {
             ($order:ident) => {
@@ -209,15 +212,15 @@ impl Lane<'_> {
             .query_row(params_from_iter(values), |row| row.get(0))
     }
 
-    /// What elders and juniors have in common, and one more value.
+    /// The values that elders and juniors share, and one more.
     fn about(&self, value: i64) -> [ValueRef<'_>; 4] {
         let value = ValueRef::Integer(value);
         [self.entity_id, self.user_id, self.event_type, value]
     }
 }
 
-/// The event `seq` came back from its handler: it waits if it has elders, as one of them was
-/// retried meanwhile.
+/// Called when the event `seq` came back from its handler: blocks it if it has elders, because one
+/// was retried meanwhile.
 pub(super) fn give_way_to_elders(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     let sql = concat!(
         "UPDATE outbox_events SET slot = 'blocked' WHERE seq = ?1 AND slot IN ('ready', 'waiting') AND ",

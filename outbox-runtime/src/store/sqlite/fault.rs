@@ -1,4 +1,4 @@
-//! From the driver's errors to ours: what kind it is, where it happened, what to do.
+//! Maps the driver's errors to store errors: the kind, the place, and the remedy.
 
 use std::error::Error;
 use std::path::Path;
@@ -9,13 +9,13 @@ use rusqlite::ffi::SQLITE_BUSY_SNAPSHOT;
 use super::watch::database_path;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 
-/// An error of the driver, met by `operation` on the file at `path`.
+/// Wraps a driver error that `operation` met on the file at `path`.
 pub(super) fn fault(operation: &'static str, path: &Path, error: rusqlite::Error) -> StoreError {
     let (kind, message) = describe(path, &error);
     StoreError::new(kind, operation, message).with_source(error)
 }
 
-/// What kind of error it is, and what is said about it.
+/// Returns the kind of an error and its message.
 pub(super) fn describe(path: &Path, error: &rusqlite::Error) -> (StoreErrorKind, String) {
     let (kind, advice) = classify(error);
     let path = path.display();
@@ -27,7 +27,7 @@ pub(super) fn describe(path: &Path, error: &rusqlite::Error) -> (StoreErrorKind,
     (kind, message)
 }
 
-/// The same for a connection that the caller opened.
+/// Like [`fault`], for a connection that the caller opened.
 pub(super) fn fault_on(
     operation: &'static str,
     conn: &rusqlite::Connection,
@@ -37,9 +37,9 @@ pub(super) fn fault_on(
     fault(operation, &path, error)
 }
 
-/// For work on a connection that had a transaction open before: the error, and if that transaction
-/// cannot become one that writes, what helps. It began with reading, so it waits for nobody and can
-/// only be repeated.
+/// Explains an error met in a transaction that the caller had already opened. A transaction that
+/// began by reading cannot wait for the write lock: if it fails to get it, the caller must repeat
+/// the whole transaction.
 pub(super) fn in_callers_transaction(error: EnqueueError) -> EnqueueError {
     let EnqueueError::Store(error) = error else {
         return error;
@@ -55,15 +55,15 @@ pub(super) fn in_callers_transaction(error: EnqueueError) -> EnqueueError {
     })
 }
 
-const STALE_TRANSACTION: &str = "another connection has the write lock, or has committed since this transaction read; roll \
-                                 back and repeat the whole transaction, begun with BEGIN IMMEDIATE";
+const STALE_TRANSACTION: &str = "another connection holds the write lock, or has committed since this transaction read; roll \
+                                 back and repeat the whole transaction, starting with BEGIN IMMEDIATE";
 
-/// The store's file is no longer at its path.
+/// The message for a file that is no longer at the store's path.
 pub(super) fn gone(path: &Path, file: &Path) -> String {
     let (path, file) = (path.display(), file.display());
     format!(
         "{path}: {file} was deleted or replaced since the store opened it; nothing was written. Close the store and open it \
-         again; `suspend` it before its files are exchanged"
+         again; call `suspend` before replacing its files"
     )
 }
 
@@ -79,11 +79,13 @@ fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
             Kind::Unavailable,
             "another connection holds the lock; try again, or set a longer busy timeout",
         ),
-        Some(ErrorCode::SystemIoFailure) => (Kind::Unavailable, "the medium reported a fault"),
-        Some(ErrorCode::DiskFull) => (Kind::StorageFull, "make space and try again"),
+        Some(ErrorCode::SystemIoFailure) => {
+            (Kind::Unavailable, "the storage device reported an error")
+        }
+        Some(ErrorCode::DiskFull) => (Kind::StorageFull, "free some space and try again"),
         Some(ErrorCode::ReadOnly) => (
             Kind::ReadOnly,
-            "the file and its folder must be writable, for the -wal and -shm files beside it too",
+            "make the file and its folder writable, including the -wal and -shm files next to it",
         ),
         Some(
             ErrorCode::CannotOpen
@@ -91,27 +93,27 @@ fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
             | ErrorCode::AuthorizationForStatementDenied,
         ) => (
             Kind::CannotOpen,
-            "does the folder exist, and may this process write to it?",
+            "check that the folder exists and that this process may write to it",
         ),
         Some(ErrorCode::NotADatabase) => (
             Kind::NotADatabase,
-            "the file was left as it is; give another path or move it away (an encrypted one needs its key first: \
-             `SqliteStoreBuilder::on_connect`)",
+            "the file was left unchanged; use another path or move the file away (an encrypted file needs its key \
+             first: `SqliteStoreBuilder::on_connect`)",
         ),
         Some(ErrorCode::DatabaseCorrupt) => (
             Kind::Corrupt,
-            "the file is damaged, or its medium cannot be read: stop writing to it, keep a copy of it with its -wal, and \
-             recover from a backup",
+            "the file is damaged or its storage device cannot be read: stop writing to it, keep a copy with its \
+             -wal, and recover from a backup",
         ),
         _ if is_missing_table(error) => (
             Kind::NotInstalled,
-            "open a `SqliteStore` on this file once before events are enqueued on other connections",
+            "open a `SqliteStore` on this file once before enqueueing on other connections",
         ),
         _ => (Kind::Other, ""),
     }
 }
 
-/// SQLite has no code of its own for it.
+/// SQLite has no error code for a missing table.
 fn is_missing_table(error: &rusqlite::Error) -> bool {
     error.to_string().contains("no such table: outbox_events")
 }
@@ -121,8 +123,8 @@ pub(super) fn outdated_driver(version: &str) -> StoreError {
         StoreErrorKind::DriverTooOld,
         "open",
         format!(
-            "the program is linked with SQLite {version}, which can corrupt a WAL database that several connections \
-             use; 3.51.3 or newer is needed (the feature `bundled` brings one)"
+            "this program is linked with SQLite {version}, which can corrupt a WAL database that several \
+             connections use; link SQLite 3.51.3 or newer (the feature `bundled` includes one)"
         ),
     )
 }

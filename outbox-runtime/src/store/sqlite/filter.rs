@@ -1,4 +1,4 @@
-//! What a claim leaves out, as SQL: only the number of placeholders varies, every value is bound.
+//! The filter of a claim as SQL: only the number of placeholders varies, and every value is bound.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -7,11 +7,12 @@ use rusqlite::ToSql;
 
 use crate::claim::{ClaimRequest, EventTypes, Selector};
 
-/// A longer list is bound as one value: SQLite takes 32,766 placeholders, and each number of them is a statement of its own.
-const LISTED: usize = 100;
+/// A longer list is bound as one value: SQLite allows 32,766 placeholders, and each count of
+/// placeholders makes a separate statement.
+const MAX_LISTED: usize = 100;
 
-/// So many conditions stand in one pair of parentheses: SQLite takes expressions of a depth of 1,000.
-const JOINED: usize = 100;
+/// Conditions per pair of parentheses: SQLite limits the depth of an expression to 1,000.
+const MAX_JOINED: usize = 100;
 
 /// The conditions of a request, and their values.
 pub(super) struct Filter<'r> {
@@ -47,7 +48,7 @@ impl<'r> Filter<'r> {
                 filter.and(|filter| filter.all_of(&excluded));
             }
         }
-        for joined in Excluded::by_all(request.excluded()).chunks(JOINED) {
+        for joined in Excluded::by_all(request.excluded()).chunks(MAX_JOINED) {
             filter.sql.push_str(" AND NOT (");
             for (nth, excluded) in joined.iter().enumerate() {
                 filter.sql.push_str(if nth == 0 { "" } else { " OR " });
@@ -58,18 +59,19 @@ impl<'r> Filter<'r> {
         filter
     }
 
-    /// To go after another condition.
+    /// The SQL to append after another condition.
     pub(super) fn sql(&self) -> &str {
         &self.sql
     }
 
-    /// Nothing matches. SQLite sees that as well, and has then no use for the index that it is told to take.
+    /// Whether nothing can match. SQLite detects that too, and then rejects the index that it is
+    /// told to use.
     pub(super) fn is_for_nothing(&self) -> bool {
         self.is_for_nothing
     }
 
-    /// The claim's index that has the matching events in claim order. Named in the statement, as SQLite would take the one by
-    /// user for any condition on users, and sort.
+    /// The claim index that yields the matching events in claim order. The statement names it,
+    /// because SQLite would choose the index by user for any condition on users, and sort.
     pub(super) fn ready_index(&self) -> &'static str {
         if self.is_of_one_user {
             "outbox_ready_user"
@@ -83,7 +85,7 @@ impl<'r> Filter<'r> {
         condition(self);
     }
 
-    /// Every condition of it.
+    /// Appends all conditions of `excluded`, joined by AND.
     fn all_of(&mut self, excluded: &Excluded<'r>) {
         let Excluded {
             types,
@@ -115,7 +117,8 @@ impl<'r> Filter<'r> {
         }
     }
 
-    /// Never NULL, as `NOT NULL` would be: an event without a destination goes to none of those that are named.
+    /// The condition is never NULL, because `NOT NULL` is NULL too: an event without a destination
+    /// matches none of the named ones.
     fn destinations(&mut self, destinations: &[Option<&'r str>]) {
         let named: Vec<&'r str> = destinations.iter().copied().flatten().collect();
         let with_none = named.len() < destinations.len();
@@ -146,7 +149,7 @@ impl<'r> Filter<'r> {
 
     fn list(&mut self, condition: &str, values: impl ExactSizeIterator<Item = &'r str>) {
         self.sql.push_str(condition);
-        if values.len() > LISTED {
+        if values.len() > MAX_LISTED {
             self.sql.push_str(" (SELECT value FROM json_each(?))");
             let values: Vec<&str> = values.collect();
             self.values
@@ -168,7 +171,7 @@ fn strs(values: &[String]) -> impl ExactSizeIterator<Item = &str> {
     values.iter().map(String::as_str)
 }
 
-/// Events of some types, to some destinations, of some users; an empty list is all of them.
+/// Events of some types, to some destinations, of some users. An empty list means all.
 struct Excluded<'r> {
     types: Option<&'r EventTypes>,
     destinations: Vec<Option<&'r str>>,
@@ -195,8 +198,9 @@ impl<'r> Excluded<'r> {
             && self.users.is_empty()
     }
 
-    /// What any of these selects. Those that differ in the user alone are one, and then those that differ in the destination
-    /// alone, so that a statement is as long as there are kinds of them and not as there are users.
+    /// One entry for all that any of the selectors matches. Selectors that differ only in the user
+    /// are merged, then those that differ only in the destination, so that the length of a
+    /// statement depends on the number of distinct kinds and not on the number of users.
     fn by_all(selectors: &'r [Selector]) -> Vec<Self> {
         let mut by_users = BTreeMap::<_, Vec<&'r str>>::new();
         let mut of_all_users = BTreeMap::<_, Vec<Option<&'r str>>>::new();

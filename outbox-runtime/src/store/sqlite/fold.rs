@@ -1,4 +1,4 @@
-//! Folding on a connection: a newer event takes the place of one that nobody has claimed.
+//! Folding on a connection: a newer event replaces one that was never claimed.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
@@ -15,7 +15,8 @@ use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::store::kit::Class;
 
-/// Folds `event` into the newest of its lane, if that may be. `None`: nothing was written.
+/// Folds `event` into the newest event of its lane, if allowed. Returns `None` if nothing was
+/// written.
 pub(super) fn fold(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -29,7 +30,8 @@ fn fold_in_savepoint(
     now: DateTime<Utc>,
     event: &NewEvent,
 ) -> rusqlite::Result<Option<Enqueued>> {
-    // Changes nothing, but waits for the write lock: what was read before could be outdated by the time it is held.
+    // A no-op that waits for the write lock. Anything read before the lock is held could be
+    // outdated.
     conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
         .execute([])?;
     let known: bool = conn
@@ -70,7 +72,7 @@ fn fold_in_savepoint(
     Ok(Some(Enqueued::carried(event, &folded)))
 }
 
-/// Keeps what was enqueued under an id, unless that is known.
+/// Records the event enqueued under an id, unless the id is known.
 fn remember(conn: &Connection, id: Uuid, into: i64, fingerprint: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO outbox_folded (id, into_seq, fingerprint) VALUES (?1, ?2, ?3) ON CONFLICT (id) DO NOTHING",
@@ -106,7 +108,7 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
     Ok(())
 }
 
-/// The answer to an event whose id is there: a row of its own, or one that it was folded into.
+/// The answer for an event whose id is known: it has its own row, or was folded into another.
 pub(super) fn known(
     conn: &Connection,
     event: &NewEvent,

@@ -1,19 +1,19 @@
-//! Whether the file that is open is still the one at its path.
+//! Whether the open file is still the one at its path.
 //!
-//! A file that was deleted, or in whose place another was put, goes on being written and read by
-//! whoever has it open, and nobody else will ever see that. Device and inode number tell, on Unix:
-//! an inode that is open is not given to another file. Elsewhere nothing is looked at; Windows does
-//! not let an open database be deleted or replaced.
+//! After a file is deleted or replaced, processes that have it open keep writing to it and reading
+//! from it, but no other process sees that. On Unix, the device and inode numbers tell: the inode
+//! of an open file is not reused. Other systems are not checked; Windows does not let an open
+//! database be deleted or replaced.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Which files were opened.
+/// The identity of the opened files.
 #[derive(Debug, Clone)]
 pub(super) struct Identity {
     database: File,
-    /// The log beside it. It is there, and stays the same, as long as any connection to the
-    /// database is open.
+    /// The log next to the database. It exists, and stays the same file, as long as any connection
+    /// to the database is open.
     wal: Option<File>,
 }
 
@@ -24,9 +24,9 @@ struct File {
 }
 
 impl Identity {
-    /// That of the database at `path`, after a connection to it has read something.
+    /// The identity of the database at `path`, taken after a connection has read from it.
     pub(super) fn of(path: &Arc<Path>) -> Self {
-        // SQLite keeps the log beside the file that a symbolic link leads to.
+        // SQLite keeps the log next to the target of a symbolic link.
         let wal = std::fs::canonicalize(path).ok().map(|path| wal_of(&path));
         Self {
             database: File::at(Arc::clone(path)),
@@ -39,13 +39,14 @@ impl Identity {
         self.wal.as_ref().map(|wal| &*wal.path)
     }
 
-    /// Whether both are the same files.
-    pub(super) fn is_that_of(&self, other: &Self) -> bool {
+    /// Whether both name the same files.
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
         let wal = |identity: &Self| identity.wal.as_ref().and_then(|wal| wal.id);
         self.database.id == other.database.id && wal(self) == wal(other)
     }
 
-    /// The file that is no longer where it was opened, if any: two looks at the file system.
+    /// The file that is no longer at the path where it was opened, if any. Makes two file system
+    /// calls.
     pub(super) fn gone(&self) -> Option<Arc<Path>> {
         [Some(&self.database), self.wal.as_ref()]
             .into_iter()
@@ -55,7 +56,7 @@ impl Identity {
     }
 }
 
-/// The log that SQLite keeps beside a database.
+/// The path of the log that SQLite keeps next to a database.
 pub(super) fn wal_of(database: &Path) -> PathBuf {
     let mut wal = database.as_os_str().to_owned();
     wal.push("-wal");
@@ -78,13 +79,13 @@ impl File {
         match look(&self.path) {
             Looked::There(now) => now != opened,
             Looked::Missing => true,
-            // Nobody may look any more, which says nothing about the file.
+            // A lost permission to look says nothing about the file.
             Looked::Unknown => false,
         }
     }
 }
 
-#[cfg_attr(not(unix), allow(dead_code, reason = "nothing is looked at there"))]
+#[cfg_attr(not(unix), allow(dead_code, reason = "other systems are not checked"))]
 enum Looked {
     There(FileId),
     Missing,

@@ -1,7 +1,9 @@
-//! The inbox of one of the store's threads: a bounded queue that closing ends, whoever still holds a handle on it.
+//! The queue of one of the store's threads: bounded, and ended by closing the store, even while
+//! handles exist.
 //!
-//! A future of the store that was polled and is kept holds a handle on the queue, or even a place in it. Nobody waits for that: what
-//! is in the queue when the store is closed is served, and then the thread ends.
+//! A caller may keep a store's future after polling it, and with it a handle on the queue or even a
+//! reserved place. Closing does not wait for it: the thread serves the requests that are in the
+//! queue and ends.
 
 use std::future::Future;
 use std::pin::pin;
@@ -21,13 +23,14 @@ pub(super) struct Inbox<T> {
 
 impl<T> Inbox<T> {
     pub(super) fn new(bound: usize, closing: Cancel) -> (mpsc::Sender<T>, Self) {
-        // More is more than there can be places.
+        // The semaphore of the channel allows no more.
         let bound = bound.clamp(1, tokio::sync::Semaphore::MAX_PERMITS);
         let (sender, queue) = mpsc::channel(bound);
         (sender, Self { queue, closing })
     }
 
-    /// Waits for the next one. `None`: every handle is gone, or the store is closed and everything was served.
+    /// Waits for the next request. Returns `None` when every handle is dropped, or when the store
+    /// is closed and all requests are served.
     pub(super) fn blocking_recv(&mut self) -> Option<T> {
         let Self { queue, closing } = self;
         let next = block_on(async {
@@ -39,12 +42,12 @@ impl<T> Inbox<T> {
         });
         next.unwrap_or_else(|| {
             self.queue.close();
-            // Waiting would be for whoever has a place in the queue and does not use it.
+            // Does not wait: a reserved place may never be used.
             self.queue.try_recv().ok()
         })
     }
 
-    /// The next one, if it is there.
+    /// Returns the next request if one is queued.
     pub(super) fn try_recv(&mut self) -> Result<T, TryRecvError> {
         match self.queue.try_recv() {
             Err(TryRecvError::Empty) if self.closing.is_cancelled() => {
@@ -55,7 +58,7 @@ impl<T> Inbox<T> {
     }
 }
 
-/// Runs a future on this thread, which needs no runtime.
+/// Runs a future on this thread, without a runtime.
 pub(super) fn block_on<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {

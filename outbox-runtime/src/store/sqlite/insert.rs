@@ -1,4 +1,4 @@
-//! Enqueueing, on whatever connection: one statement, unless the event may fold into one that waits.
+//! Enqueueing on any connection: one statement, unless the event may fold into a waiting one.
 
 use std::borrow::Borrow;
 
@@ -17,7 +17,7 @@ use crate::entity::Coalesce;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
 
-/// Enqueues on `conn`, inside whatever transaction is open there.
+/// Enqueues on `conn`, inside the transaction that is open there.
 pub(super) fn insert(
     conn: &Connection,
     clock: &dyn Clock,
@@ -26,7 +26,8 @@ pub(super) fn insert(
     Inserter::new(conn, clock).insert(event)
 }
 
-/// Enqueues events inside whatever transaction is open there. After an error those before it are still written.
+/// Enqueues events inside the transaction that is open on `conn`. After an error, the earlier
+/// events remain written.
 pub(super) fn insert_all(
     conn: &Connection,
     clock: &dyn Clock,
@@ -40,7 +41,7 @@ pub(super) fn insert_all(
     enqueued.collect()
 }
 
-/// Writes events on a connection, and keeps the statement from one to the next.
+/// Writes events on a connection, and reuses the statement from one event to the next.
 pub(super) struct Inserter<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
@@ -88,15 +89,15 @@ impl<'c> Inserter<'c> {
     }
 }
 
-/// One event by its id.
+/// Reads one event by its id.
 pub(super) fn fetch(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<OutboxEvent>> {
     conn.prepare_cached(select_events!("WHERE id = ?1"))?
         .query_row(params![id], |row| Ok(read(row)?.event))
         .optional()
 }
 
-/// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): the row that carries the event, as it now
-/// stands.
+/// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): returns the row that
+/// carries the event, in its current state.
 pub(super) fn create(
     conn: &Connection,
     clock: &dyn Clock,
@@ -108,7 +109,9 @@ pub(super) fn create(
         StoreError::new(
             crate::error::StoreErrorKind::NotFound,
             "create_event",
-            format!("event {id} is gone although it was just written; does a trigger delete it?"),
+            format!(
+                "event {id} was written but no longer exists; check for a trigger that deletes it"
+            ),
         )
         .into()
     })

@@ -1,11 +1,13 @@
-//! Lanes: which events wait for each other, and who of them may go.
+//! Lanes: which events wait for each other, and which of them can be claimed.
 //!
-//! A lane is the undelivered events of one entity of a user, or of a user ([`Order`]). One of them is at its front: `ready`,
-//! `waiting`, `leased` or `held`. All others are `blocked`. The front is the first by seq, but for one case: what was dead
-//! and skipped and is retried stands before an event that a handler may have; it waits until that one is back.
+//! A lane holds the undelivered events of one entity of a user, or of one user ([`Order`]). One of
+//! them is at its front: `ready`, `waiting`, `leased` or `held`. All others are `blocked`. The
+//! front is the first by `seq`, with one exception: a dead letter that was skipped and is retried
+//! may come before an event that a handler holds; it waits until that event comes back.
 //!
-//! Events that wait for nobody are `blocked` only behind their [elders](super::elders), which are
-//! in no lane of theirs: the front of a lane may be, too, and nobody of the lane goes then.
+//! Unordered events are `blocked` only behind their [elders](super::elders), which are in other
+//! lanes. The front of a lane may be blocked by elders too; then no event of the lane can be
+//! claimed.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
@@ -15,19 +17,20 @@ use super::row::{ReadRow, columns, entity_value, read, read_all};
 use crate::entity::Order;
 use crate::event::OutboxEvent;
 
-/// So many steps an explanation goes back: more lanes than anything real is behind.
+/// Limit on the steps of an explanation, larger than any realistic chain of lanes.
 const MOST_STEPS: usize = 16;
 
-/// The lane of an event, borrowed from its row: whatever is in there, it is compared byte for byte.
+/// The lane of an event, borrowed from its row. Values are compared byte for byte, whatever they
+/// are.
 pub(super) struct Lane<'r> {
     pub(super) entity_id: ValueRef<'r>,
     pub(super) user_id: ValueRef<'r>,
     pub(super) order: Order,
-    /// Of the event; those of its lane may be of others.
+    /// The type of this event. Other events of the lane may have other types.
     pub(super) event_type: ValueRef<'r>,
 }
 
-/// The columns that [`Lane::of`] takes, for `RETURNING`.
+/// The columns that [`Lane::of`] reads, for `RETURNING`.
 macro_rules! lane_columns {
     () => {
         "entity_id, user_id, lane, event_type"
@@ -35,9 +38,11 @@ macro_rules! lane_columns {
 }
 pub(super) use lane_columns;
 
-/// The undelivered events of entity `?1` and user `?2` that wait for each other, or, with `Unordered`, do not.
+/// The undelivered events of entity `?1` and user `?2` that wait for each other, or, with
+/// `Unordered`, do not.
 ///
-/// The words are those of the partial indices, which SQLite uses only where it sees them.
+/// The text matches the conditions of the partial indexes: SQLite uses an index only where it
+/// recognizes its condition.
 macro_rules! lane_condition {
     (Entity) => {
         "entity_id = ?1 AND user_id = ?2 AND lane IS NULL AND open IS NOT NULL"
@@ -51,9 +56,8 @@ macro_rules! lane_condition {
 }
 pub(super) use lane_condition;
 
-/// Whether an event of entity `?1` and user `?2` waits behind another, with the order of its
-/// entity. One look tells of most that there is no event that it could wait for; the others are
-/// asked for which.
+/// Whether an event of entity `?1` and user `?2`, ordered by entity, waits behind another. One
+/// look-up answers for most events, which have none to wait for; only the others need the details.
 macro_rules! waits_in_entity {
     () => {
         concat!(
@@ -68,10 +72,10 @@ macro_rules! waits_in_entity {
 }
 pub(super) use waits_in_entity;
 
-/// Who may be with the row `held`: 1 where others may be in its lane, 2 where it may have elders or
-/// juniors, 3 for both. Without looking where that is not the lane of an entity, and with one look
-/// where it is the only event of its entity.
-macro_rules! company {
+/// Whether the row `held` may have others in its lane (1), may have elders or juniors (2), or both
+/// (3). Needs no look-up outside an entity's lane, and one if the row is the only event of its
+/// entity.
+macro_rules! neighbors {
     () => {
         concat!(
             "CASE WHEN held.lane IS NOT NULL THEN 3 WHEN EXISTS (
@@ -87,11 +91,11 @@ macro_rules! company {
         )
     };
 }
-pub(super) use company;
+pub(super) use neighbors;
 
-/// The `slot` of an event whose turn has come, at the time `$now`. What was never attempted nor
-/// delayed is due, whatever the clock was set to since.
-macro_rules! goes {
+/// The `slot` of an event that is no longer blocked, at the time `$now`. An event that was neither
+/// attempted nor delayed is due, even after a clock jump.
+macro_rules! unblocked_slot {
     ($now:literal) => {
         concat!(
             "CASE
@@ -103,9 +107,9 @@ macro_rules! goes {
         )
     };
 }
-pub(super) use goes;
+pub(super) use unblocked_slot;
 
-/// The statement for an order, with its condition in the middle.
+/// The statement for an order, with its lane condition in the middle.
 macro_rules! in_lane {
     ($order:expr, $before:expr, $after:expr) => {
         match $order {
@@ -117,7 +121,7 @@ macro_rules! in_lane {
 }
 
 impl<'r> Lane<'r> {
-    /// From the columns [`lane_columns`], which begin at `column`.
+    /// Reads the [`lane_columns`], which start at `column`.
     pub(super) fn of(row: &'r Row<'_>, column: usize) -> rusqlite::Result<Self> {
         let order = match row.get_ref(column + 2)? {
             ValueRef::Text(b"user") => Order::User,
@@ -132,7 +136,7 @@ impl<'r> Lane<'r> {
         })
     }
 
-    /// That of an event that was read whole.
+    /// The lane of an event that was read as a whole.
     pub(super) fn of_event(event: &'r OutboxEvent) -> Self {
         Self {
             entity_id: entity_value(&event.entity_id),
@@ -142,7 +146,7 @@ impl<'r> Lane<'r> {
         }
     }
 
-    /// The same for events of one user that are in the same lane, or that wait for nobody.
+    /// Equal for events of one user that share a lane, or, if unordered, an entity.
     pub(super) fn key(&self) -> (Order, Vec<u8>) {
         let entity = match self.order {
             Order::User => Vec::new(),
@@ -151,12 +155,12 @@ impl<'r> Lane<'r> {
         (self.order, entity)
     }
 
-    /// The same for events of one user that may be elders or juniors of each other.
+    /// Equal for events of one user that may be elders or juniors of each other.
     pub(super) fn kin_key(&self) -> [Vec<u8>; 2] {
         [self.entity_id, self.event_type].map(key_of)
     }
 
-    /// Runs a statement of [`in_lane`], which may have one more value, `?3`.
+    /// Runs a statement of [`in_lane`], with an optional value `?3`.
     fn execute(&self, conn: &Connection, sql: &str, value: Option<i64>) -> rusqlite::Result<bool> {
         let lane = [self.entity_id, self.user_id].into_iter();
         let values = lane.chain(value.map(ValueRef::Integer));
@@ -166,31 +170,39 @@ impl<'r> Lane<'r> {
         Ok(changed > 0)
     }
 
-    /// Lets those go that were blocked by an event of the lane that is done, dead and skipped, or
-    /// deleted. No other event of the lane may be leased.
-    pub(super) fn hand_on(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
-        let went = self.first_goes(conn, now_micros)?;
-        Ok(self.juniors_go(conn, now_micros)? || went)
+    /// Unblocks the events behind an event of this lane that is done, dead and skipped, or deleted.
+    /// No other event of the lane may be leased.
+    pub(super) fn unblock_next(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+    ) -> rusqlite::Result<bool> {
+        let unblocked = self.unblock_first(conn, now_micros)?;
+        Ok(self.unblock_juniors(conn, now_micros)? || unblocked)
     }
 
-    /// Lets the first event of the lane go, unless it has elders.
-    pub(super) fn first_goes(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<bool> {
-        let goes = match self.order {
+    /// Unblocks the first event of the lane, unless it has elders.
+    pub(super) fn unblock_first(
+        &self,
+        conn: &Connection,
+        now_micros: i64,
+    ) -> rusqlite::Result<bool> {
+        let unblock = match self.order {
             Order::Entity => concat!(
                 "UPDATE outbox_events SET slot = ",
-                goes!("?2"),
+                unblocked_slot!("?2"),
                 " WHERE seq = ?1 AND NOT ",
                 row_has_elders!(Entity)
             ),
             Order::User => concat!(
                 "UPDATE outbox_events SET slot = ",
-                goes!("?2"),
+                unblocked_slot!("?2"),
                 " WHERE seq = ?1 AND NOT ",
                 row_has_elders!(User)
             ),
             Order::None => return Ok(false),
         };
-        // Mostly there is none: looking costs less than an UPDATE that finds nothing.
+        // Usually there is none, and a look-up costs less than an UPDATE that finds nothing.
         let sql = in_lane!(
             self.order,
             "SELECT seq, slot = 'blocked' FROM outbox_events WHERE ",
@@ -206,22 +218,23 @@ impl<'r> Lane<'r> {
         let Some((seq, true)) = first else {
             return Ok(false);
         };
-        let changed = conn.prepare_cached(goes)?.execute([seq, now_micros])?;
+        let changed = conn.prepare_cached(unblock)?.execute([seq, now_micros])?;
         Ok(changed > 0)
     }
 
-    /// The same, also where a handler may have an event of the lane: that one hands on itself.
-    pub(super) fn hand_on_if_idle(
+    /// Like [`unblock_next`](Self::unblock_next), but safe if a handler holds an event of the lane:
+    /// settling that event unblocks the next.
+    pub(super) fn unblock_next_if_idle(
         &self,
         conn: &Connection,
         now_micros: i64,
     ) -> rusqlite::Result<bool> {
-        let went = self.leased(conn)?.is_none() && self.first_goes(conn, now_micros)?;
-        Ok(self.juniors_go(conn, now_micros)? || went)
+        let unblocked = self.leased(conn)?.is_none() && self.unblock_first(conn, now_micros)?;
+        Ok(self.unblock_juniors(conn, now_micros)? || unblocked)
     }
 
-    /// The event `seq` came back from its handler. One of its lane that was retried meanwhile goes
-    /// first, if it was enqueued earlier.
+    /// Called when the event `seq` came back from its handler. An event of its lane that was
+    /// retried meanwhile goes first, if it was enqueued earlier.
     pub(super) fn give_way(
         &self,
         conn: &Connection,
@@ -238,25 +251,26 @@ impl<'r> Lane<'r> {
             ")"
         );
         if self.execute(conn, sql, Some(seq))? {
-            self.first_goes(conn, now_micros)?;
+            self.unblock_first(conn, now_micros)?;
         }
         Ok(())
     }
 
-    /// The event `seq` was finished or dead and is `blocked` now: it goes, or who goes before it.
+    /// Called when the event `seq`, finished or dead before, has become `blocked`: unblocks the
+    /// first event of the lane, which may be this one.
     pub(super) fn join(
         &self,
         conn: &Connection,
         now_micros: i64,
         seq: i64,
     ) -> rusqlite::Result<()> {
-        self.juniors_wait(conn)?;
+        self.block_juniors(conn)?;
         if self.order == Order::None {
-            let goes = concat!(
+            let unblock = concat!(
                 "UPDATE outbox_events SET slot = 'ready' WHERE seq = ?1 AND NOT ",
                 row_has_elders!(Unordered)
             );
-            conn.prepare_cached(goes)?.execute(params![seq])?;
+            conn.prepare_cached(unblock)?.execute(params![seq])?;
             return Ok(());
         }
         if self.leased(conn)?.is_some() {
@@ -269,11 +283,12 @@ impl<'r> Lane<'r> {
             ")"
         );
         self.execute(conn, sql, Some(seq))?;
-        self.first_goes(conn, now_micros)?;
+        self.unblock_first(conn, now_micros)?;
         Ok(())
     }
 
-    /// Events came in from another lane, `blocked`, some of them perhaps before the front of this one.
+    /// Called when `blocked` events came in from another lane, some of them perhaps before the
+    /// front of this one.
     pub(super) fn line_up(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<()> {
         if self.order == Order::None || self.leased(conn)?.is_some() {
             return Ok(());
@@ -284,12 +299,12 @@ impl<'r> Lane<'r> {
             ""
         );
         self.execute(conn, sql, None)?;
-        self.first_goes(conn, now_micros)?;
+        self.unblock_first(conn, now_micros)?;
         Ok(())
     }
 
-    /// What the event `seq` waits behind, where it is blocked: the front of its lane, or an elder
-    /// of that one, or who that waits behind, and so on.
+    /// The event that a blocked event `seq` ultimately waits for: follows the front of its lane, or
+    /// an elder of that front, step by step.
     pub(super) fn waits_behind(
         &self,
         conn: &Connection,
@@ -343,7 +358,7 @@ impl<'r> Lane<'r> {
         self.fetch(conn, sql)
     }
 
-    /// All of them.
+    /// All events of the lane.
     pub(super) fn events(&self, conn: &Connection) -> rusqlite::Result<Vec<ReadRow>> {
         let sql = in_lane!(
             self.order,
@@ -354,7 +369,7 @@ impl<'r> Lane<'r> {
         read_all(conn.prepare_cached(sql)?.query(params_from_iter(values))?)
     }
 
-    /// The newest event.
+    /// The newest event of the lane.
     pub(super) fn newest(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
         let sql = in_lane!(
             self.order,
@@ -368,7 +383,8 @@ impl<'r> Lane<'r> {
         self.fetch(conn, sql)
     }
 
-    /// The event that a handler has. Fewer events are leased than may stand in a lane, hence their index.
+    /// The event of this lane that a handler holds. Uses the index of leases, which has fewer rows
+    /// than a lane may have.
     pub(super) fn leased(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
         let sql = in_lane!(
             self.order,

@@ -1,4 +1,4 @@
-//! Leases: renewing them, and taking events back from workers that were not heard of.
+//! Leases: renewing them, and rescuing events whose lease has ended.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
@@ -15,14 +15,14 @@ use crate::outcome::LEASE_EXPIRED;
 use crate::repository::Rescued;
 use crate::store::kit::Class;
 
-/// Whether with this crash there are as many in a row as the event may have attempts.
+/// Whether this crash makes as many in a row as the event may have attempts.
 macro_rules! last_crash {
     () => {
         concat!(one_more!("crashes"), " >= max_attempts")
     };
 }
 
-/// Moves the end of a lease that nobody else has taken, be it over or not.
+/// Extends a lease that no other worker has taken over, whether it has ended or not.
 pub(super) fn extend(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -32,7 +32,8 @@ pub(super) fn extend(
     let expires_at = clock::after(now, lease);
     let moved = conn
         .prepare_cached(
-            // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+            // After a backward clock jump, the renewed lease starts at the new time, and
+            // `follow_clock` has nothing to correct.
             "UPDATE outbox_events
              SET lease_expires_at = ?1, last_attempt_at = min(last_attempt_at, ?4)
              WHERE id = ?2 AND lease_token = ?3 AND slot = 'leased'",
@@ -49,13 +50,13 @@ pub(super) fn extend(
     }))
 }
 
-/// Takes events back from workers that were not heard of. One statement selects and writes, so nothing that was settled
-/// meanwhile is touched.
+/// Rescues events whose lease has ended. One statement selects and writes, so an event settled
+/// meanwhile is not touched.
 pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
     rescue_ended_by(conn, now, now.timestamp_micros())
 }
 
-/// The same for just these leases, each if it has ended and is as it was.
+/// Rescues only these leases, each if it has ended and is unchanged.
 pub(super) fn rescue_only(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -65,10 +66,10 @@ pub(super) fn rescue_only(
     rescue_ended_by(conn, now, LONG_AGO)
 }
 
-/// Before any lease ends by itself.
+/// Earlier than any lease ends by itself.
 const LONG_AGO: i64 = i64::MIN;
 
-/// Has leases that were not renewed since, and have ended by `now`, end at `at`.
+/// Sets the end of each of these leases to `at`, if it was not renewed and has ended by `now`.
 fn end_leases(
     conn: &Connection,
     leases: &[Lease],
@@ -133,10 +134,10 @@ fn rescue_ended_by(
             let attempts = count_of(row.get(2)?).saturating_add(1);
             let before = Class::of(OutboxStatus::Processing, attempts);
             moves.note(seq, before, Class::Dead);
-            lane.hand_on(conn, now)?;
+            lane.unblock_next(conn, now)?;
             rescued.buried += 1;
         } else {
-            // It is counted as what it was with the handler: pending for the first attempt, failed for a later one.
+            // Its class does not change: pending after a first attempt, failed after a later one.
             lane.give_way(conn, now, seq)?;
             give_way_to_elders(conn, seq)?;
             rescued.requeued += 1;
@@ -146,7 +147,8 @@ fn rescue_ended_by(
     Ok(rescued)
 }
 
-/// A lease that begins later than now was taken before the clock was set back. It would last longer by as much.
+/// Corrects leases that begin in the future: they were taken before the clock was set back, and
+/// would last longer by as much.
 fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "UPDATE outbox_events

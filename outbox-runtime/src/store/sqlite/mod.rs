@@ -1,4 +1,4 @@
-//! The SQLite store: one thread that writes, one that reads, and whatever connections the application has.
+//! The SQLite store: one thread that writes, one that reads, and the application's own connections.
 
 use std::fmt;
 use std::path::Path;
@@ -34,6 +34,7 @@ mod leases;
 mod own_thread;
 mod processes;
 mod query;
+mod queue;
 mod reader;
 mod repository;
 mod restore;
@@ -59,17 +60,17 @@ pub use self::processes::{ProcessState, StoreProcess};
 pub use self::sinks::EnqueueFuture;
 pub use self::statement::{SqlValue, SqliteInsert};
 
-/// The outbox in a SQLite database: usually the very file that holds the application's own tables, so that an entity and
-/// its event are written in one transaction.
+/// An outbox in a SQLite database: usually the file that holds the application's own tables, so
+/// that an entity and its event are written in one transaction.
 ///
-/// Cloning is cheap; all clones are the same store. Its two threads end when the last clone is gone or
-/// [`close`](Self::close) is called.
+/// Cloning is cheap; all clones share one store. Its two threads end when the last clone is dropped
+/// or [`close`](Self::close) is called.
 ///
-/// # What it does to the file
+/// # Changes to the file
 ///
-/// It adds tables whose names begin with `outbox_`, sets the journal mode to WAL (a property of the file), and
-/// writes with `synchronous = FULL` unless told otherwise. Connections that the application opens itself keep their own
-/// pragmas.
+/// The store adds tables whose names begin with `outbox_`, sets the journal mode to WAL (a property
+/// of the file), and writes with `synchronous = FULL` unless told otherwise. Connections that the
+/// application opens itself keep their own pragmas.
 ///
 /// # Examples
 ///
@@ -78,7 +79,11 @@ pub use self::statement::{SqlValue, SqliteInsert};
 /// # use uuid::Uuid;
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)] id: Uuid,
+/// #     #[outbox(user_id)] user_id: String,
+/// #     #[outbox(metadata)] valence: f64,
+/// # }
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// # let folder = tempfile::tempdir()?;
@@ -106,14 +111,14 @@ struct Shared {
     signal: Arc<Signal>,
     watch: Arc<Watch>,
     settings: Settings,
-    /// Read by every call, so never held across a wait.
+    /// Every call takes this lock, so it is never held across a wait.
     state: Mutex<State>,
-    /// Held while the store is closed, suspended or opened again, so that these come one after the other: by a thread, never by a
-    /// future, which somebody might keep.
+    /// Held while the store is closed, suspended or reopened, so that these run one at a time. A
+    /// thread holds the lock, never a future, which a caller might keep without polling it.
     threads: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// Whether the threads are there. They end although clones of the store are about.
+/// The state of the threads, which may end while clones of the store exist.
 enum State {
     Open(Connections),
     Suspended,
@@ -121,32 +126,33 @@ enum State {
 }
 
 impl SqliteStore {
-    /// Opens the database at `path`, creating the file and the tables where they are not there.
+    /// Opens the database at `path`, creating the file and the tables if they do not exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError`], with the path in its text: `CannotOpen`, `ReadOnly`, `NotADatabase`, `Corrupt`, `SchemaTooNew`,
-    /// `Unavailable`. Nothing that is there is ever overwritten or removed.
+    /// [`StoreError`], with the path in its text: `CannotOpen`, `ReadOnly`, `NotADatabase`,
+    /// `Corrupt`, `SchemaTooNew`, `Unavailable`. Existing data is never overwritten or removed.
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).open().await
     }
 
-    /// Opening with other settings than the default ones.
+    /// Opens a store with settings other than the defaults.
     pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
         SqliteStoreBuilder::new(path.as_ref())
     }
 
-    /// Opens a database for a test: empty, of nobody else's, and gone with the last clone.
+    /// Opens a database for a test: empty, private to this store, and removed with the last clone.
     ///
-    /// It is a file in a folder of its own below the system's temporary one, and not SQLite's `:memory:`: a database in
-    /// memory has no WAL, and connections that share one lock each other out in other ways than those on a file, so that a test
-    /// would try another store than the app has. Commits do not wait for the medium. [`path`](Self::path) tells where it
-    /// is, for connections of the test's own; a process that is killed leaves the folder behind. For a test that needs no SQL, a
+    /// It is a file in its own folder below the system's temporary folder, not SQLite's `:memory:`:
+    /// an in-memory database has no WAL, and its connections lock each other differently, so a test
+    /// would exercise a store unlike the application's. Commits do not wait for the storage device.
+    /// [`path`](Self::path) gives its location, for the test's own connections. A process that is
+    /// killed leaves the folder behind. For a test that needs no SQL, a
     /// [`MemoryStore`](crate::MemoryStore) is faster.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] where the temporary folder cannot be written.
+    /// [`StoreError`] if the temporary folder cannot be written.
     ///
     /// # Examples
     ///
@@ -156,7 +162,9 @@ impl SqliteStore {
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// let store = SqliteStore::open_in_memory().await?;
-    /// store.transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?)).await?;
+    /// store
+    ///     .transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?))
+    ///     .await?;
     /// assert_eq!(store.statistics(None).await?.total_events, 0);
     /// # Ok(())
     /// # }
@@ -165,7 +173,8 @@ impl SqliteStore {
         Self::builder_in_memory()?.open().await
     }
 
-    /// Opening such a database with other settings than the default ones, with a clock of the test's for example.
+    /// The builder of a test database like [`open_in_memory`](Self::open_in_memory), with other
+    /// settings, such as a test clock.
     ///
     /// # Errors
     ///
@@ -175,43 +184,50 @@ impl SqliteStore {
         Ok(builder.durability(Durability::Normal).single_process())
     }
 
-    /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it returns `Ok`.
+    /// Runs `work` in a transaction, on the store's own connection and thread, and commits if it
+    /// returns `Ok`.
     ///
-    /// The answer of `.on(tx)` is for `?`: `mood.enqueue_create().on(tx)?`. Where the closure returns it as its value,
-    /// `Ok(mood.enqueue_create().on(tx))`, an event that was refused rolls the transaction back as well.
+    /// Save the entity and enqueue its event in it: afterwards both exist, or neither. Processors
+    /// in this process start on the event as soon as the commit is done.
     ///
-    /// Save the entity and enqueue its event in it: both are there afterwards, or neither. Processors in this
-    /// process start on the event as soon as the commit is done.
+    /// Propagate the result of `.on(tx)` with `?`: `mood.enqueue_create().on(tx)?`. If the closure
+    /// returns it as its value instead, `Ok(mood.enqueue_create().on(tx))`, a refused event rolls
+    /// the transaction back as well.
     ///
-    /// Each transaction has a commit of its own, so that whatever one does concerns nobody else. It
-    /// begins as `IMMEDIATE`. Any error type works with `?`.
+    /// Each transaction has its own commit, so a failure in one does not affect others. It begins
+    /// as `IMMEDIATE`. Any error type works with `?`.
     ///
-    /// The connection is the store's, and lent. Inside the closure these are refused, with an error
-    /// that says what to do instead: `BEGIN`, `COMMIT` and `ROLLBACK` (`SAVEPOINT`, `RELEASE` and
-    /// `ROLLBACK TO` are fine), `ATTACH` and `DETACH`, pragmas that set something for the
-    /// connection ([`on_connect`](SqliteStoreBuilder::on_connect) is the place for them), temporary
-    /// tables, views and triggers that take the place of the outbox's own, and waiting for the same
-    /// store, on whatever handle: that would wait for itself. Pragmas that read are fine, and
-    /// `user_version`, `application_id` and `defer_foreign_keys`, which belong to the file or the
-    /// transaction. What the closure sets by functions of the driver (`create_scalar_function`,
-    /// `set_db_config`) stays on the connection; temporary tables do, too.
+    /// The closure borrows the store's connection. These are refused, with an error that names the
+    /// alternative:
+    ///
+    /// - `BEGIN`, `COMMIT` and `ROLLBACK` (`SAVEPOINT`, `RELEASE` and `ROLLBACK TO` are allowed)
+    /// - `ATTACH` and `DETACH`
+    /// - pragmas that change the connection; set them in
+    ///   [`on_connect`](SqliteStoreBuilder::on_connect)
+    /// - temporary tables, views and triggers that shadow the outbox's own
+    /// - waiting for the same store, through any handle, which would deadlock
+    ///
+    /// Pragmas that only read are allowed, and so are `user_version`, `application_id` and
+    /// `defer_foreign_keys`, which belong to the file or the transaction. Changes made through
+    /// functions of the driver (`create_scalar_function`, `set_db_config`) stay on the connection,
+    /// and so do temporary tables.
     ///
     /// # Errors
     ///
-    /// [`TransactionError::Aborted`] with the closure's own error, after it was rolled back;
-    /// [`TransactionError::Store`] where the transaction could not begin or commit. A constraint
-    /// that is checked at the commit (`DEFERRABLE INITIALLY DEFERRED`) is one of these, of kind
-    /// `Other`, and nothing was written then; `NotAllowedHere` for what is refused; `FileReplaced`
-    /// where the file is no longer at its path. Only where
-    /// [`outcome_unknown`](StoreError::outcome_unknown) says so may it have been committed.
+    /// [`TransactionError::Aborted`] with the closure's own error, after the rollback;
+    /// [`TransactionError::Store`] if the transaction could not begin or commit: of kind `Other`
+    /// for a constraint that is checked at the commit (`DEFERRABLE INITIALLY DEFERRED`), after
+    /// which nothing is written; `NotAllowedHere` for a refused statement; `FileReplaced` if the
+    /// file is no longer at its path. The transaction may have been committed only if
+    /// [`outcome_unknown`](StoreError::outcome_unknown) says so.
     ///
     /// # Panics
     ///
-    /// Where `work` panics, after it was rolled back.
+    /// If `work` panics, after the rollback.
     ///
     /// # Cancel safety
     ///
-    /// Once polled the transaction may commit although the future is dropped.
+    /// Once polled, the transaction may commit even if the future is dropped.
     pub async fn transaction<T, F>(&self, work: F) -> Result<T, TransactionError>
     where
         F: FnOnce(&Savepoint<'_>) -> Result<T, BoxError> + Send + 'static,
@@ -228,47 +244,47 @@ impl SqliteStore {
             .await
     }
 
-    /// Closes the database: what was asked before is done, and no file is open when this returns.
+    /// Closes the database: earlier requests are completed, and no file is open when this returns.
     /// (Inside a [`transaction`](Self::transaction) of the store it returns at once, and the files
-    /// are closed after that.)
+    /// are closed after that transaction.)
     ///
-    /// Later calls on any clone are answered with [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
+    /// Later calls on any clone fail with
+    /// [`StoreErrorKind::Closed`](crate::StoreErrorKind::Closed).
     pub async fn close(&self) {
-        // It fails only where the store is closed already, and where it closes after what is
-        // asking.
+        // Fails only if the store is closed already, or if the calling transaction must end first.
         let _ = self.let_go(State::Closed, "close").await;
     }
 
-    /// Ends the threads, once they have done what was asked before.
+    /// Ends the threads after they have completed earlier requests.
     async fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
         if own_thread::is_writer_of(&self.shared.watch) {
-            // Its own end cannot be waited for. The threads end when the transaction that is asking
-            // has.
+            // The writer cannot wait for its own end. The threads end after the calling
+            // transaction.
             if matches!(next, State::Closed) {
                 self.shared.end(next);
             }
-            return Err(own_thread::waiting(operation));
+            return Err(own_thread::would_deadlock(operation));
         }
         let shared = Arc::clone(&self.shared);
-        threads::apart(move || shared.let_go(next, operation)).await?
+        threads::detached(move || shared.let_go(next, operation)).await?
     }
 
-    /// Opens the connections again, where they are suspended.
+    /// Reopens the connections of a suspended store.
     async fn open_again(&self) -> Result<(), StoreError> {
         if own_thread::is_writer_of(&self.shared.watch) {
-            return Err(own_thread::waiting("resume"));
+            return Err(own_thread::would_deadlock("resume"));
         }
         let shared = Arc::clone(&self.shared);
-        threads::apart(move || shared.open_again()).await?
+        threads::detached(move || shared.open_again()).await?
     }
 
-    /// Where the database is.
+    /// The path of the database.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.shared.path
     }
 
-    /// Counts the SQL statements that the store runs; see [`SqliteStoreBuilder::count_statements`].
+    /// The counter of the store's SQL statements; see [`SqliteStoreBuilder::count_statements`].
     #[must_use]
     pub fn statements(&self) -> StatementCounter {
         self.shared.settings.statements.clone().unwrap_or_default()
@@ -310,18 +326,18 @@ impl Shared {
     fn let_go(&self, next: State, operation: &'static str) -> Result<(), StoreError> {
         let threads = &mut *lock(&self.threads);
         let was_closed = self.end(next);
-        // Whoever closed it before may not have waited.
+        // An earlier caller of `close` may not have waited.
         threads::join(std::mem::take(threads));
         if was_closed {
             return Err(fault::closed(operation));
         }
-        // Runs that sleep learn that there is nothing to wait for.
+        // Wakes sleeping runs, which then notice the closed or suspended store.
         self.signal.raise();
         Ok(())
     }
 
-    /// Has the threads end, once they have done what was asked before. Whether the store was closed
-    /// already.
+    /// Ends the threads after they have completed earlier requests. Returns whether the store was
+    /// closed already.
     fn end(&self, next: State) -> bool {
         let state = &mut *lock(&self.state);
         match state {
@@ -352,7 +368,7 @@ impl Shared {
         let opened = inbox::block_on(threads::open(path, settings, clock, signal, watch))?;
         *threads = opened.threads;
         *lock(&self.state) = State::Open(opened.connections);
-        // Others may have written meanwhile.
+        // Other connections may have written meanwhile.
         self.signal.raise();
         Ok(())
     }
@@ -366,7 +382,7 @@ impl fmt::Debug for SqliteStore {
     }
 }
 
-/// None of these locks guards anything that a panic could leave half-changed.
+/// Ignores poisoning: no lock here guards data that a panic could leave half-changed.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

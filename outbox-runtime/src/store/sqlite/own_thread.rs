@@ -1,4 +1,4 @@
-//! Whose thread this is: what runs on one of a store's own threads must not wait for that thread.
+//! Identifies a store's own threads: code that runs on one must not wait for that thread.
 
 use std::cell::RefCell;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use super::watch::Watch;
 use crate::clock::Clock;
 use crate::error::{StoreError, StoreErrorKind};
 
-/// What the thread does.
+/// The task of a store's thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Role {
     Writer,
@@ -24,7 +24,7 @@ thread_local! {
     static OWN: RefCell<Option<Own>> = const { RefCell::new(None) };
 }
 
-/// Makes the current thread one of the store that `watch` is of.
+/// Marks the current thread as one of the store that `watch` belongs to.
 pub(super) fn set(watch: &Arc<Watch>, role: Role, clock: &Arc<dyn Clock>) {
     OWN.set(Some(Own {
         watch: Arc::clone(watch),
@@ -41,7 +41,7 @@ pub(super) fn writers_clock() -> Option<Arc<dyn Clock>> {
     })
 }
 
-/// Whether this thread is the writer of this very store.
+/// Whether this thread is the writer of this store.
 pub(super) fn is_writer_of(watch: &Arc<Watch>) -> bool {
     OWN.with_borrow(|own| {
         own.as_ref()
@@ -49,8 +49,8 @@ pub(super) fn is_writer_of(watch: &Arc<Watch>) -> bool {
     })
 }
 
-/// Refuses a call that waits for a store's thread of this role where this thread is that, or holds
-/// the write lock that it would wait for: another store on the same file.
+/// Refuses a call that would deadlock: this thread is the store's thread of this role, or holds the
+/// write lock that the call would wait for, as the writer of another store on the same file.
 pub(super) fn refuse_to_wait(
     watch: &Arc<Watch>,
     role: Role,
@@ -60,22 +60,22 @@ pub(super) fn refuse_to_wait(
         own.as_ref().is_some_and(|own| {
             own.role == role
                 && match role {
-                    Role::Writer => own.watch.is_of_the_file_of(watch),
+                    Role::Writer => own.watch.shares_file_with(watch),
                     Role::Reader => Arc::ptr_eq(&own.watch, watch),
                 }
         })
     });
     if waits_for_itself {
-        return Err(waiting(operation));
+        return Err(would_deadlock(operation));
     }
     Ok(())
 }
 
-pub(super) fn waiting(operation: &'static str) -> StoreError {
+pub(super) fn would_deadlock(operation: &'static str) -> StoreError {
     StoreError::new(
         StoreErrorKind::NotAllowedHere,
         operation,
-        "this waits for the store on the store's own thread, inside a transaction of the store, and would never end; \
-         use the transaction's connection (`.on(tx)`), or call it when the transaction has ended",
+        "this call waits for the store on the store's own thread, inside a transaction of the store, and would \
+         deadlock; use the transaction's connection (`.on(tx)`), or make the call after the transaction",
     )
 }

@@ -1,7 +1,9 @@
-//! The processes that claim from a database: who they are, so that the work of one that is gone is taken up at once.
+//! The processes that claim from a database, identified so that the leases of a dead one end at
+//! once.
 //!
-//! A process writes its row with its first claim, and its number is in the tokens of its leases. Whoever looks for work of the
-//! dead ends the leases of those that [are known to be gone](crate::store::process); of all others it waits for the end.
+//! A process writes its row with its first claim, and the tokens of its leases contain its key. A
+//! rescue ends the leases of processes that are [known to be gone](crate::store::process); all
+//! other leases end at their expiry.
 
 use std::collections::HashMap;
 
@@ -14,35 +16,36 @@ use crate::clock;
 use crate::error::StoreError;
 use crate::store::process::{Identity, Life};
 
-/// Rows of processes of which nobody can tell whether they live are kept for so long.
+/// Rows of processes whose state is unknown are kept for this long.
 const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 60 * 60);
 
 /// A process that has claimed from a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct StoreProcess {
-    /// The number that its system gave it. Processes of several machines, or containers, can have one number.
+    /// The process id assigned by its system. Processes on different machines, or in different
+    /// containers, can share one.
     pub process_id: u32,
-    /// When it claimed for the first time, by the clock of its store.
+    /// When it first claimed, by its store's clock.
     pub since: DateTime<Utc>,
-    /// Whether it is known to live, as far as this process can see.
+    /// Whether it is known to be alive, as far as this process can see.
     pub state: ProcessState,
-    /// Whether it is this process.
+    /// Whether it is the current process.
     pub is_this: bool,
-    /// How many events it has now.
+    /// The number of events it currently holds.
     pub leases: u64,
 }
 
-/// Whether a process lives.
+/// Whether a process is alive.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ProcessState {
-    /// It is there. It may be frozen.
+    /// The process exists. It may be frozen.
     Alive,
-    /// It has ended. What it held is taken up by whoever looks next.
+    /// The process has ended. The next rescue takes back its events.
     Gone,
-    /// It cannot be seen from here: it is of another machine, container or boot, or the system does not tell. What it holds is taken up
-    /// when its leases end.
+    /// The process cannot be seen from here: it belongs to another machine, container or boot, or
+    /// the system does not tell. Its events are rescued when their leases end.
     Unknown,
 }
 
@@ -57,12 +60,12 @@ impl From<Life> for ProcessState {
 }
 
 impl SqliteStore {
-    /// The processes that have claimed from this database, as far as they are remembered: those that are gone are forgotten
-    /// once nothing of theirs is left.
+    /// The processes known to have claimed from this database. A process that is gone is forgotten
+    /// once it holds no leases.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// [`StoreError`] if the store cannot be read.
     ///
     /// # Examples
     ///
@@ -119,7 +122,7 @@ impl SqliteStore {
     }
 }
 
-/// Notes this process, where it has claimed something, and forgets others that are gone.
+/// Records this process after a claim that found events, and forgets processes that are gone.
 pub(super) fn register(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -149,7 +152,7 @@ pub(super) fn register(
     Ok(())
 }
 
-/// Forgets processes that are gone and hold nothing, and those that nobody can see and that are long known.
+/// Forgets processes that are gone and hold no leases, and old ones whose state is unknown.
 fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     let leases = leases(conn)?;
     let oldest = clock::before(now, KEPT).timestamp_micros();
@@ -157,10 +160,10 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
         "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes",
     )?;
     let mut rows = rows.query([])?;
-    let mut over = Vec::new();
+    let mut obsolete = Vec::new();
     while let Some(row) = rows.next()? {
         let process = Registered::read(row)?;
-        let is_over = match process.life() {
+        let is_obsolete = match process.life() {
             _ if process.key == ProcessKey::own() || leases.contains_key(&Some(process.key)) => {
                 false
             }
@@ -168,20 +171,21 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
             Life::Gone => true,
             Life::Unknown => row.get::<_, i64>(5)? < oldest,
         };
-        if is_over {
-            over.push(process.key);
+        if is_obsolete {
+            obsolete.push(process.key);
         }
     }
     let mut delete = conn.prepare_cached("DELETE FROM outbox_processes WHERE process = ?1")?;
-    for key in over {
+    for key in obsolete {
         delete.execute([key.as_i64()])?;
     }
     Ok(())
 }
 
-/// Ends the leases of processes that are known to be gone. With `alone`, nobody but this process can hold one.
+/// Ends the leases of processes that are known to be gone. With `alone`, only this process can hold
+/// leases, so unknown processes count as gone.
 ///
-/// Never those of this process: whether one of its other runs has stalled, its leases tell.
+/// Never ends leases of this process: their expiry tells whether one of its other runs has stalled.
 pub(super) fn end_leases_of_the_dead(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -235,7 +239,7 @@ fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life>
     Ok(registered.map_or(Life::Unknown, |process| process.life()))
 }
 
-/// How many events each process has.
+/// The number of leased events by process.
 fn leases(conn: &Connection) -> rusqlite::Result<HashMap<Option<ProcessKey>, u64>> {
     let mut leased =
         conn.prepare_cached("SELECT lease_token FROM outbox_events WHERE slot = 'leased'")?;
@@ -249,14 +253,14 @@ fn leases(conn: &Connection) -> rusqlite::Result<HashMap<Option<ProcessKey>, u64
     Ok(counts)
 }
 
-/// A row of the table.
+/// A row of `outbox_processes`.
 struct Registered {
     key: ProcessKey,
     identity: Identity,
 }
 
 impl Registered {
-    /// From the first five columns. What cannot be read is as if it were not there.
+    /// Reads the first five columns. An unreadable value counts as missing.
     fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
         Ok(Self {
             key: ProcessKey::from_i64(row.get(0)?),

@@ -1,4 +1,4 @@
-//! Reading: listings and explanations, on the reader's connection.
+//! Queries: listings and explanations, on the reading connection.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::PendingDelete;
 use crate::statistics::Explanation;
 
-/// Runs one listing. A row that cannot be read whole is listed as far as it goes.
+/// Runs one listing. A damaged row is listed as far as it can be read.
 fn list(
     conn: &Connection,
     sql: &str,
@@ -24,7 +24,7 @@ fn list(
     Ok(rows.into_iter().map(|row| row.event).collect())
 }
 
-/// SQLite takes a negative limit as none.
+/// SQLite treats a negative limit as none.
 fn limit_value(limit: Option<usize>) -> i64 {
     limit.map_or(-1, |limit| i64::try_from(limit).unwrap_or(i64::MAX))
 }
@@ -51,7 +51,7 @@ pub(super) fn of_status(
     user_id: Option<&str>,
     limit: Option<usize>,
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
-    // Finished events can be many: nobody who asks for others reads them.
+    // Completed events can be numerous: queries for other statuses do not read them.
     let sql = match status {
         OutboxStatus::Pending | OutboxStatus::Failed => select_events!(
             "INDEXED BY outbox_entity
@@ -127,7 +127,7 @@ pub(super) fn pending_deletes(
     conn: &Connection,
     user_id: Option<&str>,
 ) -> rusqlite::Result<Vec<PendingDelete>> {
-    // What is dead and holds nothing back has no slot.
+    // A skipped dead letter has no slot.
     let events = list(
         conn,
         select_events!(
@@ -143,14 +143,14 @@ pub(super) fn pending_deletes(
     Ok(pending.collect())
 }
 
-/// The types of what is open. What is no text is no type: such a row is a dead letter as soon as it
-/// is claimed.
+/// The types of open events. Skips values that are not text: such a row becomes a dead letter when
+/// it is claimed.
 pub(super) fn event_types(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare_cached(
         "SELECT event_type FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL",
     )?;
     let mut rows = statement.query([])?;
-    // Put together here: with DISTINCT, SQLite would fill a temporary table.
+    // Collected here: `DISTINCT` would make SQLite fill a temporary table.
     let mut types = BTreeSet::new();
     while let Some(row) = rows.next()? {
         if let Ok(event_type) = row.get_ref(0)?.as_str()
@@ -166,7 +166,7 @@ pub(super) fn stale_before(now: DateTime<Utc>) -> i64 {
     clock::before(now, OutboxEvent::STALE_AFTER).timestamp_micros()
 }
 
-/// What the first undelivered event of the entity waits for.
+/// Explains what the first undelivered event of the entity waits for.
 pub(super) fn explain(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -200,7 +200,7 @@ fn explain_in(
          WHERE entity_id = :entity AND status = 'dead' AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
     )?;
     let explained = |event| Explanation::new(entity_id.clone(), undelivered, event, now);
-    // With the lane of its own, so that the front of that lane can be looked up where this one is blocked.
+    // Also reads the event's own lane, to look up the front of that lane if the event is blocked.
     let open = conn
         .prepare_cached(concat!(
             "SELECT ",

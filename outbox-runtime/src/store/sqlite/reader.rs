@@ -1,4 +1,4 @@
-//! The thread that reads, on a connection of its own that cannot write: a long listing delays no commit.
+//! The reading thread, with its own read-only connection: a long listing delays no commit.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use crate::error::{StoreError, StoreErrorKind};
 
 pub(super) type Question = Box<dyn FnOnce(&Connection, &Identity) + Send>;
 
-/// A handle on the reader thread, which ends when the last handle is gone.
+/// A handle on the reader thread. The thread ends when the last handle is dropped or the store is
+/// closed.
 #[derive(Debug, Clone)]
 pub(super) struct Reader {
     queue: mpsc::Sender<Question>,
@@ -36,7 +37,7 @@ impl Reader {
         (Self { queue, path, watch }, questions)
     }
 
-    /// Runs `query` on the reader's connection.
+    /// Runs `query` on the reading connection.
     pub(super) async fn run<T, F>(&self, operation: &'static str, query: F) -> Result<T, StoreError>
     where
         F: FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -47,7 +48,7 @@ impl Reader {
         let path = Arc::clone(&self.path);
         let question: Question = Box::new(move |conn, identity| {
             let answer = query(conn);
-            // What was read of a file that nobody else can open any more is no answer.
+            // Data read from a file that nobody else can open anymore is not a valid answer.
             let answer = match identity.gone() {
                 Some(file) => {
                     let message = gone(&path, &file);
@@ -59,7 +60,7 @@ impl Reader {
                 }
                 None => answer.map_err(|error| fault(operation, &path, error)),
             };
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(answer);
         });
         if self.queue.send(question).await.is_err() {
@@ -72,7 +73,7 @@ impl Reader {
     }
 }
 
-/// Serves questions until every handle is gone or the store is closed.
+/// Serves queries until every handle is dropped or the store is closed.
 pub(super) fn serve(conn: &Connection, identity: &Identity, mut questions: Inbox<Question>) {
     while let Some(question) = questions.blocking_recv() {
         question(conn, identity);

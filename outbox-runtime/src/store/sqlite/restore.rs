@@ -1,4 +1,5 @@
-//! Writing an event in the state in which another outbox had it, as if it had been enqueued here and had come that far.
+//! Restores an event in the state that another outbox had it in, as if it had been enqueued and
+//! processed here.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{ToSqlOutput, Value, ValueRef};
@@ -18,7 +19,8 @@ use crate::entity::Order;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 
-/// What enqueueing writes, and the state. A dead event is `held` wherever it stands in its lane: who comes to it waits.
+/// Writes the columns of an enqueued event, and its state. A dead event is `held` wherever it
+/// stands in its lane; the events that reach it wait.
 macro_rules! restore {
     ($($blocked:expr),+) => {
         concat!(
@@ -46,13 +48,15 @@ const RESTORE_BY_USER: &str = restore!(
 const RESTORE_UNORDERED: &str = restore!("WHEN ", new_has_elders!(Unordered), " THEN 'blocked' ");
 
 impl SqliteStore {
-    /// Writes `event` in the state of `row`, which is made of it, inside the transaction that is open on `conn`.
+    /// Writes `event` in the state of `row`, which is derived from it, inside the transaction open
+    /// on `conn`.
     ///
-    /// `false`: it is there already, with the same content. Part of `outbox-import`, not of the public interface.
+    /// Returns `false` if the event exists already, with the same content. Part of `outbox-import`,
+    /// not of the public interface.
     ///
     /// # Errors
     ///
-    /// Those of enqueueing.
+    /// As for enqueueing.
     #[doc(hidden)]
     pub fn restore(
         conn: &Connection,
@@ -65,18 +69,19 @@ impl SqliteStore {
         if !is_folded(conn, event.id()).map_err(storage)?
             && insert(conn, now, event, row).map_err(storage)?
         {
-            // What the other outbox had delivered and forgotten is not known.
-            told::of_any(conn, event.user_id()).map_err(storage)?;
+            // The entities that the other outbox had delivered and forgotten are unknown.
+            told::record_any_entity(conn, event.user_id()).map_err(storage)?;
             return Ok(true);
         }
         fold::known(conn, event).map_err(storage)?.map(|_| false)
     }
 
-    /// The event under this id, as it is written. Part of `outbox-import`, not of the public interface.
+    /// Reads the event with this id as it is stored. Part of `outbox-import`, not of the public
+    /// interface.
     ///
     /// # Errors
     ///
-    /// Where the row cannot be read.
+    /// [`StoreError`] if the row cannot be read.
     #[doc(hidden)]
     pub fn restored(conn: &Connection, id: Uuid) -> Result<Option<OutboxEvent>, StoreError> {
         fetch(conn, id).map_err(|error| fault_on("import", conn, error))
@@ -88,8 +93,8 @@ fn is_folded(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> {
         .query_row(params![id], |row| row.get(0))
 }
 
-/// The time by which it is decided whether the event waits: what was never attempted nor delayed is due, whatever the clock was
-/// set to when it was created.
+/// The time that decides whether the event is due. An event that was neither attempted nor delayed
+/// is due, even if the clock was set back since it was created.
 fn due_by(now: DateTime<Utc>, row: &OutboxEvent) -> DateTime<Utc> {
     if row.last_attempt_at.is_none() && row.next_attempt_at <= row.created_at {
         now.max(row.next_attempt_at)
@@ -133,7 +138,7 @@ fn insert(
     ];
     debug_assert!(
         row.status != OutboxStatus::Processing,
-        "nobody holds it here"
+        "a restored event has no lease"
     );
     let values = insert_values(event, row.created_at, row.next_attempt_at);
     let values = values.map(ToSqlOutput::Borrowed).into_iter().chain(state);

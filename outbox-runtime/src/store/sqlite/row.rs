@@ -1,4 +1,4 @@
-//! From a row to an event, whatever is in the row.
+//! Reads a row into an event, even a damaged row.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
@@ -28,7 +28,7 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// The same for an event that is claimed: of metadata that is too large, its size alone is read.
+/// `columns!` for an event that is claimed: reads only the size of metadata that is too large.
 macro_rules! claimed_columns {
     () => {
         $crate::store::sqlite::row::columns!(
@@ -40,13 +40,13 @@ pub(super) use claimed_columns;
 
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
-/// Where the user stands in them.
+/// The position of the user id in `columns!`.
 pub(super) const USER_COLUMN: usize = 4;
 
-/// How many they are.
+/// The number of `columns!`.
 pub(super) const COLUMNS: usize = 29;
 
-/// `SELECT` of whole events, to be read with [`read`] or [`read_all`].
+/// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
     ($rest:literal) => {
         concat!(
@@ -59,14 +59,15 @@ macro_rules! select_events {
 }
 pub(super) use select_events;
 
-/// An event as far as it can be read, and what could not be.
+/// An event as far as it can be read, and the damage if any.
 pub(super) struct ReadRow {
     pub(super) event: OutboxEvent,
-    /// Why the row is not what this library writes. Such an event can be shown, not delivered.
+    /// Why the row is not one that this library writes. Such an event can be listed, but not
+    /// delivered.
     pub(super) damage: Option<String>,
 }
 
-/// Reads rows until that is as much as a claim may bring.
+/// Reads rows until the load of a claim is full.
 pub(super) fn read_within(mut rows: Rows<'_>, load: &mut Load) -> rusqlite::Result<Vec<ReadRow>> {
     let mut events = Vec::new();
     while !load.is_full()
@@ -79,7 +80,7 @@ pub(super) fn read_within(mut rows: Rows<'_>, load: &mut Load) -> rusqlite::Resu
     Ok(events)
 }
 
-/// Reads all rows; damaged ones as far as they go.
+/// Reads all rows, damaged ones as far as possible.
 pub(super) fn read_all(mut rows: Rows<'_>) -> rusqlite::Result<Vec<ReadRow>> {
     let mut events = Vec::new();
     while let Some(row) = rows.next()? {
@@ -131,7 +132,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
     })
 }
 
-/// One more of a count that fits a `u32`, whatever is in the row: a sum that is too large would be a float, which the column refuses.
+/// A count plus one that fits a `u32`, whatever the row holds: an overflowing sum would become a
+/// float, which the column rejects.
 macro_rules! one_more {
     ($count:literal) => {
         concat!("min(max(ifnull(", $count, ", 0), 0), 4294967294) + 1")
@@ -139,15 +141,15 @@ macro_rules! one_more {
 }
 pub(super) use one_more;
 
-/// A count as it is in a row, where it may be any number.
+/// A count from a row, clamped to the range of a `u32`.
 pub(super) fn count_of(number: i64) -> u32 {
     u32::try_from(number.max(0)).unwrap_or(u32::MAX)
 }
 
-/// What is wrong with bytes where there should be a text.
-const NOT_UTF_8: &str = "it is not UTF-8";
+/// The damage of text that is invalid UTF-8.
+const NOT_UTF_8: &str = "invalid UTF-8";
 
-/// Takes one column after the other and notes the first that is not what it should be.
+/// Reads one column after another and records the first damage.
 struct Columns<'r, 'stmt> {
     row: &'r Row<'stmt>,
     at: usize,
@@ -163,7 +165,7 @@ impl<'r> Columns<'r, '_> {
 
     fn note(&mut self, column: &str, what: impl std::fmt::Display) {
         self.damage
-            .get_or_insert_with(|| format!("column {column} of the row: {what}"));
+            .get_or_insert_with(|| format!("column {column}: {what}"));
     }
 
     fn next<T: FromSql>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T> {
@@ -184,10 +186,10 @@ impl<'r> Columns<'r, '_> {
         let value = self.value()?;
         Ok(match value {
             ValueRef::Text(bytes) | ValueRef::Blob(bytes) => Some(RawMetadata::from_bytes(bytes)),
-            // Its size, as `claimed_columns` has it.
+            // The size of the metadata, read by `claimed_columns`.
             ValueRef::Integer(size) => {
                 let most = ClaimRequest::MAX_METADATA_BYTES;
-                let what = format!("has {size} bytes, more than the {most} that are loaded");
+                let what = format!("{size} bytes exceed the limit of {most}");
                 self.note("metadata", what);
                 None
             }
@@ -207,7 +209,7 @@ impl<'r> Columns<'r, '_> {
 
     fn text(&mut self, column: &str) -> rusqlite::Result<String> {
         Ok(self.some_text(column)?.unwrap_or_else(|| {
-            self.note(column, "it is empty");
+            self.note(column, "it is not text");
             String::new()
         }))
     }
@@ -239,24 +241,24 @@ impl<'r> Columns<'r, '_> {
         Ok(self.some_word(column)?.unwrap_or(otherwise))
     }
 
-    /// A count that nothing of the event itself depends on: whatever is in there, the event can be delivered.
+    /// A count that the event itself does not depend on: any value leaves the event deliverable.
     fn count(&mut self) -> rusqlite::Result<u32> {
         Ok(count_of(self.value()?.as_i64().unwrap_or(0)))
     }
 
-    /// The same for a time.
+    /// A time that the event itself does not depend on.
     fn noted_time(&mut self) -> rusqlite::Result<Option<DateTime<Utc>>> {
         let micros = self.value()?.as_i64().ok();
         Ok(micros.and_then(DateTime::from_timestamp_micros))
     }
 
-    /// The same for the last refusal.
+    /// A refusal that the event itself does not depend on.
     fn refusal(&mut self) -> rusqlite::Result<Option<Refusal>> {
         let text = self.bytes()?.map(String::from_utf8_lossy);
         Ok(text.map(|text| Refusal::from_stored(&text)))
     }
 
-    /// The same for the number that edits compare.
+    /// The revision that edits compare. The event itself does not depend on it.
     fn revision(&mut self) -> rusqlite::Result<u64> {
         Ok(u64::try_from(self.value()?.as_i64().unwrap_or(0)).unwrap_or(0))
     }
@@ -265,7 +267,10 @@ impl<'r> Columns<'r, '_> {
         let micros: Option<i64> = self.next(column, None)?;
         Ok(micros.map(|micros| {
             DateTime::from_timestamp_micros(micros).unwrap_or_else(|| {
-                self.note(column, format_args!("{micros} µs since 1970 is not a date"));
+                self.note(
+                    column,
+                    format_args!("{micros} µs since 1970 is out of range"),
+                );
                 DateTime::UNIX_EPOCH
             })
         }))
@@ -276,7 +281,7 @@ impl<'r> Columns<'r, '_> {
     }
 }
 
-/// An entity id as itself: 16 bytes, an integer or a string.
+/// An entity id in its own SQLite type: 16 bytes, an integer or a string.
 pub(super) fn entity_value(id: &EntityId) -> ValueRef<'_> {
     match id {
         EntityId::Uuid(id) => ValueRef::Blob(id.as_bytes()),
@@ -291,7 +296,7 @@ impl ToSql for EntityId {
     }
 }
 
-/// As text, byte for byte: metadata that was damaged stays what it is when the rest of its row is edited.
+/// As text, byte for byte: damaged metadata stays unchanged when the rest of its row is edited.
 impl ToSql for RawMetadata {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
         Ok(ToSqlOutput::Borrowed(ValueRef::Text(self.as_bytes())))

@@ -1,12 +1,13 @@
-//! A savepoint on whatever connection: all of some work, or nothing of it.
+//! A savepoint on any connection: all of some work is written, or none.
 
 use rusqlite::Connection;
 
-/// Runs `work` so that all of it is written or nothing, also where no transaction is open on the connection, or its owner
-/// commits in spite of an error. `storage` makes an error of the work's own kind of one of the driver.
+/// Runs `work` so that all of it is written or none, even if no transaction is open on the
+/// connection, or its owner commits despite an error. `storage` converts a driver error to the
+/// error type of the work.
 ///
-/// Work may run code of the application, whose panic is an error like others: a savepoint that
-/// stayed open would take in all that is written on the connection later, and commit nothing of it.
+/// Work may run code of the application. A panic there rolls back like an error: an open savepoint
+/// would capture all later writes on the connection, and none of them would be committed.
 pub(super) fn in_savepoint<T, E>(
     conn: &Connection,
     storage: impl Fn(rusqlite::Error) -> E,
@@ -33,7 +34,7 @@ impl<'c> Savepoint<'c> {
         })
     }
 
-    /// Where no transaction was open, this is a commit, which may fail like any other.
+    /// Without an outer transaction, this commits, which may fail like any commit.
     fn release(mut self) -> rusqlite::Result<()> {
         run(self.conn, "RELEASE outbox")?;
         self.is_released = true;
@@ -43,9 +44,9 @@ impl<'c> Savepoint<'c> {
 
 impl Drop for Savepoint<'_> {
     fn drop(&mut self) {
-        // Some errors have rolled the whole transaction back already, and with it the savepoint.
+        // Some errors have already rolled back the whole transaction, including the savepoint.
         if !self.is_released && !self.conn.is_autocommit() {
-            // What went wrong first is what is told.
+            // The first error is the one reported.
             let _ = run(self.conn, "ROLLBACK TO outbox")
                 .and_then(|()| run(self.conn, "RELEASE outbox"));
         }

@@ -11,7 +11,7 @@ use crate::error::{StoreError, StoreErrorKind};
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
 
-/// So many lowercase hexadecimal digits, for `GLOB`.
+/// A `GLOB` pattern of this many lowercase hexadecimal digits.
 macro_rules! hex {
     (4) => {
         "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
@@ -24,48 +24,52 @@ macro_rules! hex {
     };
 }
 
-/// One step a version, applied in order; a released step is never edited.
+/// One step per version, applied in order. A released step is never edited.
 ///
-/// `slot` tells where an undelivered event stands in the queue, and is what the partial indices are on, so that no
-/// query's cost grows with events that are finished or blocked:
+/// `slot` is the place of an undelivered event in the queue. The partial indexes depend on it, so
+/// that no query's cost grows with finished or blocked events:
 ///
-/// - `ready`: due and at the front of its lane; the claim's index holds just these
+/// - `ready`: due and at the front of its lane; the claim's index holds only these
 /// - `waiting`: at the front of its lane, due later
 /// - `blocked`: behind another event of its lane
-/// - `leased`: with a handler
-/// - `held`: dead, holding back what is behind it
+/// - `leased`: held by a handler
+/// - `held`: dead, and holding back the events behind it
 /// - NULL: finished, or dead and skipped
 ///
-/// `entity_id` takes what [`EntityId`](crate::EntityId) is, in its one form: a string that is a UUID or an integer would open a
-/// lane beside that of the UUID or integer.
+/// `entity_id` holds an [`EntityId`](crate::EntityId) in its canonical form: a string that is a
+/// UUID or an integer would open a second lane next to that of the UUID or integer.
 ///
-/// `open` is NULL where `slot` is, and 1 otherwise, for the indices that hold undelivered events: a change of `slot` rewrites
-/// the entry of a row in each index whose condition names it. Every index ends in `seq`, as all of SQLite's do.
+/// `open` is NULL where `slot` is, and 1 otherwise. The indexes of undelivered events use it,
+/// because a change of `slot` rewrites the row's entry in each index whose condition names `slot`.
+/// Every index ends in `seq`, like all of SQLite's.
 ///
-/// The constraints compare one by one instead of with `IN (..)`, for which SQLite builds a table whenever it is asked.
+/// The constraints compare one value at a time: for `IN (..)`, SQLite builds a table on every
+/// check.
 ///
-/// What nearly no event has stands last: an event without it costs a byte for each. `last_refusal` is `class: message`. Nothing uses
-/// `expires_at`, `dedup_key`, `waits_for`, `headers` and `trace_context` yet: they are there so that no file has to be changed for
-/// them.
+/// Rarely used columns stand last: they cost an event one byte each. `last_refusal` is `class:
+/// message`. The columns `expires_at`, `dedup_key`, `waits_for`, `headers` and `trace_context` are
+/// reserved, so that using them needs no change to existing files.
 ///
-/// `outbox_attempted` and `outbox_noted` are empty as a rule: the first is for probes, which look for the event whose last attempt is
-/// longest ago, the second for statistics.
+/// `outbox_attempted` and `outbox_noted` are usually empty. Probes use the first to find the event
+/// with the least recent attempt, and statistics use the second.
 ///
-/// `outbox_reordered` has what is in no lane of an entity, and is empty as a rule; see
-/// [`elders`](super::elders).
+/// `outbox_reordered` indexes the events that are not in an entity's lane, and is usually empty;
+/// see [`elders`](super::elders).
 ///
-/// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one. What nearly all events
-/// have is NULL there, which takes no room: those of one entity, and `hold`.
+/// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one.
+/// The usual values, one lane per entity and `hold`, are stored as NULL, which takes no space.
 ///
-/// `outbox_cleaned_up` has how many completed events of each user were deleted for their age, which costs nothing before.
+/// `outbox_cleaned_up` counts, per user, the completed events that were deleted for their age.
 ///
-/// `outbox_tally` has how many events of a block of rows stand where; see [`tally`](super::tally), which writes it.
+/// `outbox_tally` counts the events of a block of rows by class; see [`tally`](super::tally), which
+/// writes it.
 ///
-/// `outbox_processes` has who claims; see [`processes`](super::processes).
-/// `outbox_told` remembers of which entities the service may know whose events are gone; see [`told`](super::told).
+/// `outbox_processes` lists the processes that claim; see [`processes`](super::processes).
+/// `outbox_told` records the entities that the service may know although their events are gone; see
+/// [`told`](super::told).
 ///
-/// `outbox_folded` remembers, as long as the row `into_seq` is there, what was enqueued under an id before it was folded
-/// into that row, and what the row itself was first.
+/// `outbox_folded` records, as long as the row `into_seq` exists, what was enqueued under an id
+/// before it was folded into that row, and the row's own original content.
 const STEPS: &[&[&str]] = &[&[concat!("
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
@@ -174,11 +178,13 @@ CREATE TABLE outbox_told (
 ) STRICT, WITHOUT ROWID;
 "), TRIGGERS]];
 
-/// Brings the tables to our version in one transaction: a process that dies in it leaves the old version.
+/// Migrates the tables to this program's version in one transaction: if the process dies in it, the
+/// old version remains.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let migrated = |conn: &mut Connection| -> rusqlite::Result<i64> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // A table of our own instead of `user_version`: that pragma belongs to the application.
+        // A separate table instead of `user_version`, because that pragma belongs to the
+        // application.
         tx.execute_batch(
             "CREATE TABLE IF NOT EXISTS outbox_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;",
         )?;
@@ -203,7 +209,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
         Ok(found)
     };
     match read_version(conn) {
-        // The usual start writes nothing.
+        // A normal start writes nothing.
         Ok(Some(VERSION)) => Ok(()),
         Ok(Some(found)) if found > VERSION => Err(too_new(found, path)),
         Ok(_) => match migrated(conn) {
@@ -229,8 +235,8 @@ fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     })
 }
 
-/// What is wrong with the tables where a newer program has changed them since they were opened: an older one that still runs
-/// must not write what it takes for their rules.
+/// Returns an error text if a newer program has migrated the tables since they were opened: this
+/// program must not write by outdated rules.
 pub(super) fn outgrown(conn: &Connection, path: &Path) -> rusqlite::Result<Option<String>> {
     let found: i64 = conn
         .prepare_cached("SELECT max(version) FROM outbox_schema")?
@@ -245,8 +251,8 @@ fn too_new(found: i64, path: &Path) -> StoreError {
 
 fn too_new_message(found: i64, path: &Path) -> String {
     format!(
-        "{}: its outbox tables are of version {found}, this program knows versions up to {VERSION}; \
-         update the program (the file was left as it is)",
+        "{}: the outbox tables have version {found}, but this program supports versions up to {VERSION}; \
+         update the program (the file was left unchanged)",
         path.display()
     )
 }

@@ -1,4 +1,4 @@
-//! Outcomes: what became of claimed events, each written under its lease.
+//! Outcomes of claimed events, each written under its lease.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{CachedStatement, Connection, OptionalExtension, ToSql, params};
@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::bury::buried;
 use super::elders::give_way_to_elders;
-use super::lane::{Lane, company, lane_columns};
+use super::lane::{Lane, lane_columns, neighbors};
 use super::row::{count_of, one_more};
 use super::tally::Moves;
 use crate::claim::Lease;
@@ -43,7 +43,7 @@ pub(super) fn settle(
     Ok(settled)
 }
 
-/// Writes outcomes, and keeps the statements from one to the next.
+/// Writes outcomes, and reuses the statements from one to the next.
 struct Settling<'c> {
     conn: &'c Connection,
     now: i64,
@@ -57,10 +57,10 @@ impl<'c> Settling<'c> {
         Ok(Self {
             conn,
             now: now.timestamp_micros(),
-            // The row must be held under this very lease, and the lease must not have ended.
+            // The row must be held under exactly this lease, and the lease must not have ended.
             held: conn.prepare_cached(concat!(
                 "SELECT seq, attempt_count, ",
-                company!(),
+                neighbors!(),
                 ", ",
                 lane_columns!(),
                 " FROM outbox_events AS held
@@ -76,10 +76,12 @@ impl<'c> Settling<'c> {
         })
     }
 
-    /// Writes one outcome, if the lease still holds. Whether another event became claimable is noted in `wakes`, and what the event
-    /// is now counted as in the moves, which the caller writes when all is settled.
+    /// Writes one outcome, if the lease still holds. Sets `wakes` if another event became
+    /// claimable, and notes the event's change of class in `moves`, which the caller writes after
+    /// the last outcome.
     ///
-    /// First the row is looked up, and its lane read in place; `UPDATE .. RETURNING` would copy it to a temporary table.
+    /// Looks up the row first and reads its lane in place; `UPDATE .. RETURNING` would copy it to a
+    /// temporary table.
     fn settle(&mut self, settlement: &Settlement, wakes: &mut bool) -> rusqlite::Result<Settled> {
         let Self {
             conn,
@@ -95,19 +97,19 @@ impl<'c> Settling<'c> {
         let mut rows = held.query(params![event_id, token.as_uuid(), now])?;
         let Some(row) = rows.next()? else {
             drop(rows);
-            *wakes |= hand_on_behind(conn, now, event_id)?;
+            *wakes |= unblock_behind(conn, now, event_id)?;
             return Ok(Settled::LeaseLost);
         };
         let seq: i64 = row.get(0)?;
         let attempts = count_of(row.get(1)?);
         let (before, after) = classes(attempts, settlement.disposition.cause());
-        let company: i64 = row.get(2)?;
-        let (has_company, has_kin) = (company & 1 != 0, company & 2 != 0);
-        let lane = if has_company || has_kin {
+        let neighbors: i64 = row.get(2)?;
+        let (has_others, has_kin) = (neighbors & 1 != 0, neighbors & 2 != 0);
+        let lane = if has_others || has_kin {
             Some(Lane::of(row, 3)?)
         } else {
-            // There is nobody to hand on to, nor to give way to. As long as the row is looked at, SQLite keeps its place in
-            // everything that is written.
+            // No event to unblock or to give way to. Ends the query: while a row is open, SQLite
+            // maintains the cursor's position through every write.
             drop(rows);
             None
         };
@@ -116,8 +118,8 @@ impl<'c> Settling<'c> {
         match settlement.disposition {
             Disposition::Complete | Disposition::Bury { .. } => {
                 if let Some(lane) = lane {
-                    *wakes |= has_company && lane.first_goes(conn, now)?;
-                    *wakes |= has_kin && lane.juniors_go(conn, now)?;
+                    *wakes |= has_others && lane.unblock_first(conn, now)?;
+                    *wakes |= has_kin && lane.unblock_juniors(conn, now)?;
                 }
             }
             Disposition::Fail { .. }
@@ -137,23 +139,23 @@ impl<'c> Settling<'c> {
     }
 }
 
-/// The lease of this event is lost. Where somebody's own statement has finished it, nobody else hands on: no trigger looks at
-/// what ends while it is leased.
-fn hand_on_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
-    let handed_on = conn
+/// Called when the lease of this event is lost. If a foreign statement has finished the event, this
+/// must unblock the next one: no trigger handles an event that ends while it is leased.
+fn unblock_behind(conn: &Connection, now: i64, id: Uuid) -> rusqlite::Result<bool> {
+    let unblocked = conn
         .prepare_cached(concat!(
             "SELECT ",
             lane_columns!(),
             " FROM outbox_events WHERE id = ?1 AND open IS NULL"
         ))?
         .query_row(params![id], |row| {
-            Lane::of(row, 0)?.hand_on_if_idle(conn, now)
+            Lane::of(row, 0)?.unblock_next_if_idle(conn, now)
         })
         .optional()?;
-    Ok(handed_on.unwrap_or(false))
+    Ok(unblocked.unwrap_or(false))
 }
 
-/// What an event is counted as while a worker has it, and after its report.
+/// The event's class while a worker holds it, and after the worker's report.
 fn classes(attempts: u32, cause: Cause) -> (Class, Class) {
     let before = Class::of(OutboxStatus::Processing, attempts);
     let reported = status_after(Standing::reported(attempts), cause);
@@ -161,7 +163,8 @@ fn classes(attempts: u32, cause: Cause) -> (Class, Class) {
     (before, after)
 }
 
-/// The beginning of a statement that takes the attempt in progress off the count. At `?2` it is due at `?3`, if that is given.
+/// The beginning of a statement that takes the attempt in progress off the count. `?2` is the
+/// current time, and `?3` the new due time, if given.
 macro_rules! given_back {
     () => {
         concat!(

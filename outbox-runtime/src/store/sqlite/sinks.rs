@@ -1,4 +1,5 @@
-//! Enqueueing: on the store, and on connections that the caller opened, inside whatever transaction is open there.
+//! Enqueueing on the store, and on the caller's own connections inside the transaction that is open
+//! there.
 
 use std::fmt;
 use std::future::Future;
@@ -11,11 +12,12 @@ use super::SqliteStore;
 use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
 use super::savepoint::in_savepoint;
-use super::watch::Surroundings;
+use super::watch::StoresOnFile;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::EnqueueError;
 
-/// Resolves once the event is committed, in a transaction of its own that is grouped with others.
+/// Resolves once the event is committed, in the store's own transaction, which may include other
+/// requests.
 impl EventSink<SqliteStore> for &SqliteStore {
     type Output = EnqueueFuture;
 
@@ -24,7 +26,7 @@ impl EventSink<SqliteStore> for &SqliteStore {
     }
 }
 
-/// Resolves once all of the events are committed, in one transaction that may hold others too.
+/// Resolves once all events are committed, in one transaction that may include other requests.
 impl BatchSink<SqliteStore> for &SqliteStore {
     type Output = EnqueueFuture<Vec<Enqueued>>;
 
@@ -39,11 +41,12 @@ impl BatchSink<SqliteStore> for &SqliteStore {
     }
 }
 
-/// What enqueueing on a store returns.
+/// The future of an enqueueing on a store.
 ///
 /// # Cancel safety
 ///
-/// Once polled, the event may be written although the future is dropped. Enqueueing it again under the same id is harmless.
+/// Once polled, the event may be written even if the future is dropped. Enqueueing it again under
+/// the same id is harmless.
 #[must_use = "nothing is enqueued until the future is awaited"]
 pub struct EnqueueFuture<T = Enqueued>(
     Pin<Box<dyn Future<Output = Result<T, EnqueueError>> + Send>>,
@@ -63,40 +66,40 @@ impl<T> fmt::Debug for EnqueueFuture<T> {
     }
 }
 
-/// Enqueues one event, and tells the stores on that file to look out for the commit.
+/// Enqueues one event, and tells the stores on that file to expect a commit.
 fn insert_for_caller(
     conn: &Connection,
     event: Result<NewEvent, EnqueueError>,
 ) -> Result<Enqueued, EnqueueError> {
     let event = event?;
-    let surroundings = Surroundings::of(conn);
-    let transaction = Open::on(conn);
-    let enqueued = insert(conn, surroundings.clock.as_ref(), &event);
+    let stores = StoresOnFile::of(conn);
+    let transaction = InTransaction::on(conn);
+    let enqueued = insert(conn, stores.clock.as_ref(), &event);
     let enqueued = enqueued.map_err(|error| transaction.explain(error))?;
-    surroundings.expect_commit();
+    stores.expect_commit();
     Ok(enqueued)
 }
 
-/// The same for many: all of them or none.
+/// Enqueues many events, all or none, and tells the stores on that file to expect a commit.
 fn insert_all_for_caller(
     conn: &Connection,
     events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
 ) -> Result<Vec<Enqueued>, EnqueueError> {
-    let surroundings = Surroundings::of(conn);
+    let stores = StoresOnFile::of(conn);
     let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
-    let clock = surroundings.clock.as_ref();
-    let transaction = Open::on(conn);
+    let clock = stores.clock.as_ref();
+    let transaction = InTransaction::on(conn);
     let enqueued = in_savepoint(conn, storage, || insert_all(conn, clock, events));
     let enqueued = enqueued.map_err(|error| transaction.explain(error))?;
-    surroundings.expect_commit();
+    stores.expect_commit();
     Ok(enqueued)
 }
 
-/// Whether the caller has a transaction open. Where it has, one that cannot get the write lock is
-/// one that has not got it yet.
-struct Open(bool);
+/// Whether the caller has a transaction open. If so, `SQLITE_BUSY` means that this transaction
+/// could not become a writing one.
+struct InTransaction(bool);
 
-impl Open {
+impl InTransaction {
     fn on(conn: &Connection) -> Self {
         Self(!conn.is_autocommit())
     }
@@ -110,7 +113,7 @@ impl Open {
     }
 }
 
-/// What derefs to a connection takes events as that does.
+/// Implements the sinks for types that deref to a connection.
 macro_rules! sinks {
     ($($sink:ty: $of_one:literal, $of_many:literal;)+) => {$(
         #[doc = $of_one]
@@ -138,22 +141,28 @@ macro_rules! sinks {
 
 sinks! {
     Connection:
-        "Synchronous; the event exists if and only if the transaction open on the connection commits. Without one it is \
-         committed when the call returns. A transaction that reads before it enqueues must begin with `BEGIN IMMEDIATE`: one \
-         that did not, and cannot write any more, is told so \
+        "Synchronous; the event exists if and only if the transaction open on the connection \
+         commits. Without a transaction it is committed when the call returns. A transaction that \
+         reads before it enqueues must begin with `BEGIN IMMEDIATE`: otherwise enqueueing fails \
+         if the transaction can no longer write \
          ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).",
-        "Synchronous, as for a single event, `BEGIN IMMEDIATE` included; an error leaves none of them.";
+        "Synchronous; an error leaves none of the events. A transaction that reads first must \
+         begin with `BEGIN IMMEDIATE`, as for a single event.";
     Transaction<'_>:
-        "Synchronous; the event exists if and only if the transaction commits. One that reads before it enqueues must \
-         begin as [`Immediate`](rusqlite::TransactionBehavior::Immediate): `conn.transaction()` is deferred, and where another \
-         connection commits between its first read and its first write it cannot write any more \
-         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).",
-        "Synchronous; an error leaves none of the events, and the transaction open. It must begin as \
-         [`Immediate`](rusqlite::TransactionBehavior::Immediate) where it reads first, as for a single event.";
+        "Synchronous; the event exists if and only if the transaction commits. A transaction that \
+         reads before it enqueues must begin as \
+         [`Immediate`](rusqlite::TransactionBehavior::Immediate): `conn.transaction()` is \
+         deferred, and can no longer write if another connection commits between its first read \
+         and its first write ([`needs_new_transaction`](EnqueueError::needs_new_transaction)).",
+        "Synchronous; an error leaves none of the events, and the transaction stays open. A \
+         transaction that reads first must begin as \
+         [`Immediate`](rusqlite::TransactionBehavior::Immediate), as for a single event.";
     Savepoint<'_>:
-        "Synchronous; the event exists if and only if the savepoint and the transaction around it commit. An outermost \
-         savepoint is a deferred transaction: one that reads before it enqueues may not be able to write any more \
-         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)); in `SqliteStore::transaction` that does not happen.",
-        "Synchronous; an error leaves none of the events, and the savepoint open. What is said of a transaction that \
-         reads first holds as for a single event.";
+        "Synchronous; the event exists if and only if the savepoint and the transaction around it \
+         commit. An outermost savepoint is a deferred transaction: if it reads before it \
+         enqueues, it may no longer be able to write \
+         ([`needs_new_transaction`](EnqueueError::needs_new_transaction)); this cannot happen in \
+         `SqliteStore::transaction`.",
+        "Synchronous; an error leaves none of the events, and the savepoint stays open. The limit \
+         for a savepoint that reads first applies as for a single event.";
 }

@@ -1,4 +1,5 @@
-//! The statement that enqueues, and its values: for the store itself, and for drivers that it does not know.
+//! The statement that enqueues, and its values: for the store itself, and for drivers unknown to
+//! this library.
 
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
@@ -11,15 +12,17 @@ use crate::enqueue::NewEvent;
 use crate::entity::{OnDead, Order};
 use crate::error::EnqueueError;
 
-/// How many parameters the statement has.
+/// The number of parameters of the statement.
 const PARAMS: usize = 14;
 
-/// Writes one event and decides where it stands in its lane, in one statement, so that it is right on any connection
-/// and inside any transaction: who writes holds the database's only write lock.
+/// Writes one event and decides its place in its lane. This is one statement, so it is right on any
+/// connection and inside any transaction: the writer holds the database's only write lock.
 ///
-/// An id that is there is ignored, and so is one that was folded into another event: its status is NULL then, which the
-/// table refuses. What a driver has made of the entity's id is looked at here: a constraint that it breaks would be ignored as
-/// well, and the event lost without a word, whereas a text in a column of integers fails the statement. With `INSERT .. SELECT .. WHERE NOT EXISTS`, SQLite would go through a temporary table.
+/// An existing id is ignored. So is an id that was folded into another event: its status becomes
+/// NULL, which the table rejects. The statement checks the entity id as the driver bound it: `OR
+/// IGNORE` would also ignore a violated constraint, and the event would be lost silently, whereas
+/// text in an integer column fails the statement. `INSERT .. SELECT .. WHERE NOT EXISTS` would make
+/// SQLite use a temporary table.
 macro_rules! insert {
     ($($blocked:expr),+) => {
         concat!(
@@ -87,7 +90,7 @@ pub(super) fn insert_values(
     ]
 }
 
-/// A value for a driver that this library does not know: see [`SqliteInsert::params`].
+/// A value for a driver unknown to this library: see [`SqliteInsert::params`].
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SqlValue {
@@ -101,23 +104,25 @@ pub enum SqlValue {
     Blob(Vec<u8>),
 }
 
-/// The SQLite statement that enqueues one event, and its values: the way in for any SQLite driver that this library
-/// does not know.
+/// The SQLite statement that enqueues one event, and its values: the entry point for any SQLite
+/// driver unknown to this library.
 ///
-/// Run it in the transaction that changes the entity. It changes no row where the event's id is already there. A
-/// processor in the same process learns of the commit within half a second;
-/// [`trigger`](crate::Running::trigger) tells it at once.
+/// Run it in the transaction that changes the entity. It changes no row if the event's id exists
+/// already. A processor in the same process notices the commit within half a second;
+/// [`trigger`](crate::Running::trigger) wakes it at once.
 ///
-/// Begin a transaction that reads before this with `BEGIN IMMEDIATE`: sqlx's
+/// If the transaction reads before it runs this statement, begin it with `BEGIN IMMEDIATE`: sqlx's
 /// `pool.begin_with("BEGIN IMMEDIATE")`, diesel's `conn.immediate_transaction(..)`. A deferred
-/// one fails with `SQLITE_BUSY` (5), or `SQLITE_BUSY_SNAPSHOT` (517), at once and whatever the
-/// busy timeout, when another connection is writing, or has committed since it read; only the
-/// whole transaction can be repeated then.
+/// transaction fails at once with `SQLITE_BUSY` (5) or `SQLITE_BUSY_SNAPSHOT` (517), whatever the
+/// busy timeout, when another connection is writing or has committed since it read; the only remedy
+/// is to repeat the whole transaction.
 ///
-/// It never folds: one statement cannot. With [`Coalesce::Latest`](crate::Coalesce::Latest) the event is written as
-/// a row of its own, so that each such change is delivered, in order.
+/// The statement never folds: one statement cannot. An event with
+/// [`Coalesce::Latest`](crate::Coalesce::Latest) is written as a row of its own, so that each
+/// change is delivered, in order.
 ///
-/// To write `.on(&tx)` with such a driver, implement [`EventSink`](crate::EventSink) for its connection with this.
+/// To write `.on(&tx)` with such a driver, implement [`EventSink`](crate::EventSink) for its
+/// connection with this type.
 ///
 /// # Examples
 ///
@@ -153,11 +158,12 @@ pub struct SqliteInsert {
 }
 
 impl SqliteInsert {
-    /// The statement for this event. The time of enqueueing is now, on the machine's clock.
+    /// Builds the statement for this event. The time of enqueueing is the current time of the
+    /// machine's clock.
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::Invalid`] where the event breaks a rule of the row.
+    /// [`EnqueueError::Invalid`] if the event breaks a rule of the row.
     pub fn new(event: &NewEvent) -> Result<Self, EnqueueError> {
         event.validate()?;
         let now = SystemClock.now();
@@ -168,14 +174,14 @@ impl SqliteInsert {
                 ValueRef::Integer(number) => SqlValue::Integer(number),
                 ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
                 ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
-                // No column of an event is a float.
+                // An event has no float columns.
                 ValueRef::Null | ValueRef::Real(_) => SqlValue::Null,
             }),
         })
     }
 
-    /// The statement, with numbered parameters `?1` to `?14`. There is one for each [`Order`](crate::Order), so a
-    /// driver that keeps prepared statements by their text prepares it once.
+    /// The statement, with numbered parameters `?1` to `?14`. Each [`Order`](crate::Order) has one
+    /// text, so a driver that caches prepared statements by text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {
         self.sql
@@ -187,7 +193,7 @@ impl SqliteInsert {
         &self.params
     }
 
-    /// The same by value, for a driver that takes its own.
+    /// The values of the parameters, in order, by value.
     #[must_use]
     pub fn into_params(self) -> [SqlValue; PARAMS] {
         self.params

@@ -1,4 +1,4 @@
-//! Leasing rows that a claim has found.
+//! Leases the rows that a claim has found.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
@@ -13,10 +13,12 @@ use crate::event::DeadReason;
 use crate::outcome::{Cause, Transition, bounded};
 use crate::store::kit::Class;
 
-/// Leases the events of these rows, and counts the attempt. Rows that cannot be read become dead letters instead.
+/// Leases the events of these rows, and counts the attempt. Damaged rows become dead letters
+/// instead.
 ///
-/// Who writes holds the database's only write lock, so nothing has changed since they were read. `UPDATE .. RETURNING`
-/// would do both at once, by way of a temporary table, which takes longer.
+/// The writer holds the database's only write lock, so the rows are unchanged since they were read.
+/// `UPDATE .. RETURNING` would read and write in one statement, but through a temporary table,
+/// which is slower.
 pub(super) fn take(
     conn: &Connection,
     now: DateTime<Utc>,
@@ -40,7 +42,7 @@ pub(super) fn take(
             continue;
         }
         let Some(claimed) = Transition::of(&event, Cause::Claim) else {
-            // Nothing that is ready has another status: a constraint of the table.
+            // A table constraint excludes this: only claimable events are `ready`.
             continue;
         };
         claimed.apply(&mut event);
@@ -55,7 +57,8 @@ pub(super) fn take(
             token.as_uuid(),
             expires_at.timestamp_micros()
         ])?;
-        // Mostly the same: it is only another one where the count of attempts is not what this library writes.
+        // Usually the same class. It differs only where the attempt count is not one that this
+        // library writes.
         let after = Class::of(event.status, event.attempt_count);
         moves.note(event.seq, before, after);
         claims.push(Claim {
@@ -84,7 +87,7 @@ fn bury_unreadable(
     ))?
     .query_row(
         params![seq, DeadReason::Undecodable.as_str(), bounded(damage)],
-        |row| Lane::of(row, 0)?.hand_on(conn, now.timestamp_micros()),
+        |row| Lane::of(row, 0)?.unblock_next(conn, now.timestamp_micros()),
     )?;
     Ok(())
 }

@@ -1,16 +1,18 @@
-//! How many events of each block of rows stand where, so that statistics need not look at each row.
+//! Counts of events per block of rows, so that statistics need not read each row.
 //!
-//! A block is the 1,024 rows whose `seq` differs in its last ten bits only. Enqueueing writes nothing here, whoever enqueues,
-//! on whatever connection. Who asks for statistics counts the rows of blocks that were not counted, and has the writer do it,
-//! once and for all, while nothing else is to be done.
-//! From then on every change of a row's [`Class`] is written to its block, in the same transaction.
+//! A block is the 1,024 rows whose `seq` differs only in its last ten bits. Enqueueing writes
+//! nothing here, on any connection. A call for statistics counts the rows of uncounted blocks
+//! itself, and asks the writer to count those blocks permanently when it is idle. From then on,
+//! every change of a row's [`Class`] is written to its block, in the same transaction.
 //!
-//! - A block is counted only when the table has a row beyond it. A new row's `seq` is the highest, so a block that was counted
-//!   gets no new row. Where the highest are deleted, the trigger `outbox_forget` takes the counts back of blocks that a new row
-//!   could come into; it subtracts what is deleted, too, also by hand.
-//! - No row is below the last block that was counted and in none: empty blocks are not kept.
-//! - `created_at` never changes, so the times of a block stay bounds of those in it.
-//! - It can all be counted again: whoever changes a row's status by hand may `DELETE FROM outbox_tally`.
+//! - A block is counted only when the table has a row beyond it. A new row gets the highest `seq`,
+//!   so a counted block gets no new rows. When the highest rows are deleted, the trigger
+//!   `outbox_forget` drops the counts of blocks that a new row could enter. It also subtracts
+//!   deleted rows, including those deleted manually.
+//! - No row below the last counted block is uncounted; only empty blocks are dropped.
+//! - `created_at` never changes, so the times of a block remain bounds of its rows.
+//! - All counts can be rebuilt: after changing a row's status manually, run `DELETE FROM
+//!   outbox_tally`.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +20,7 @@ use rusqlite::{Connection, params};
 
 use crate::store::kit::Class;
 
-/// How many bits of a `seq` tell rows of a block apart.
+/// The number of low bits of a `seq` that distinguish rows of a block.
 macro_rules! bits {
     () => {
         10
@@ -28,7 +30,7 @@ pub(super) use bits;
 
 const BITS: u32 = bits!();
 
-/// The block of a `seq`, in SQL: [`block_of`].
+/// The block of a `seq`, as SQL: see [`block_of`].
 macro_rules! block {
     ($seq:literal) => {
         concat!($seq, " >> ", $crate::store::sqlite::tally::bits!())
@@ -36,7 +38,7 @@ macro_rules! block {
 }
 pub(super) use block;
 
-/// Whether a row is of a class, in SQL: [`Class::of`]. The row is named with the dot behind it.
+/// Whether a row has a class, as SQL: see [`Class::of`]. The row's name includes the trailing dot.
 macro_rules! is_class {
     (Fresh, $row:literal) => {
         concat!(
@@ -67,8 +69,8 @@ macro_rules! is_class {
 }
 pub(super) use is_class;
 
-/// Takes the row `old` out of the counts of its block, and the counts back of blocks that a new row could come into: for the
-/// trigger on deletes.
+/// Subtracts the row `old` from the counts of its block, and drops the counts of blocks that a new
+/// row could enter: for the trigger on deletes.
 macro_rules! forget_deleted {
     () => {
         concat!(
@@ -96,14 +98,15 @@ macro_rules! forget_deleted {
 }
 pub(super) use forget_deleted;
 
-/// At most how many blocks are counted in one transaction, so that nobody waits long for the writer: a few milliseconds.
+/// Limit on the blocks counted in one transaction: keeps it to a few milliseconds, so that requests
+/// do not wait long for the writer.
 const COUNTED_AT_ONCE: usize = 8;
 
-/// Rows that changed their class, gathered so that a block is written once.
+/// Class changes of rows, collected so that each block is written once.
 ///
-/// To be written in the transaction of the change.
+/// Write them in the transaction that makes the changes.
 #[derive(Debug, Default)]
-#[must_use = "what is not written is lost"]
+#[must_use = "unwritten changes are lost"]
 pub(super) struct Moves(BTreeMap<i64, [i64; Class::COUNT]>);
 
 impl Moves {
@@ -116,7 +119,7 @@ impl Moves {
         change[to as usize] += 1;
     }
 
-    /// Blocks that are not counted yet will be as they then are.
+    /// Skips uncounted blocks: they will be counted in their state at that time.
     pub(super) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
         if self.0.is_empty() {
             return Ok(());
@@ -133,21 +136,21 @@ impl Moves {
     }
 }
 
-/// Writes the change of one row.
+/// Writes the class change of one row.
 pub(super) fn note(conn: &Connection, seq: i64, from: Class, to: Class) -> rusqlite::Result<()> {
     let mut moves = Moves::default();
     moves.note(seq, from, to);
     moves.write(conn)
 }
 
-/// All events of one user became those of another.
+/// Moves the blocks of one user to another.
 pub(super) fn reassign(conn: &Connection, from: &str, to: &str) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE outbox_tally SET user_id = ?2 WHERE user_id = ?1")?
         .execute([from, to])?;
     Ok(())
 }
 
-/// The first `seq` that is in no block that was counted.
+/// The first `seq` beyond the counted blocks.
 pub(super) fn first_beyond(last_block: Option<i64>) -> i64 {
     last_block.map_or(i64::MIN, |block| first_of(block.saturating_add(1)))
 }
@@ -160,7 +163,7 @@ pub(super) fn block_of(seq: i64) -> i64 {
     seq >> BITS
 }
 
-/// The next block to be counted, if there is one.
+/// The next block to count, if any.
 pub(super) fn next_block(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     let last: Option<i64> = conn
         .prepare_cached("SELECT max(block) FROM outbox_tally")?
@@ -174,8 +177,8 @@ pub(super) fn next_block(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     Ok(block.filter(|block| highest.is_some_and(|highest| *block < block_of(highest))))
 }
 
-/// Looks at as little of each row as tells its class: what most rows do not have is only counted. That `completed_at` and
-/// `dead_reason` tell completed and dead rows is a constraint of the table.
+/// Reads only as much of each row as its class needs: counts the columns that most rows leave NULL.
+/// A table constraint ties `completed_at` and `dead_reason` to completed and dead rows.
 const COUNT_BLOCK: &str = concat!(
     "
 INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
@@ -191,7 +194,7 @@ FROM (SELECT count(*) AS total,
     WHERE seq >= ?2 AND seq < ?3)"
 );
 
-/// Counts some blocks, in the transaction that is open. `true`: there are more.
+/// Counts some blocks in the open transaction. Returns whether more remain.
 pub(super) fn count_blocks(conn: &Connection) -> rusqlite::Result<bool> {
     for _ in 0..COUNTED_AT_ONCE {
         let Some(block) = next_block(conn)? else {

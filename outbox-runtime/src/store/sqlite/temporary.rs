@@ -1,4 +1,4 @@
-//! The folder of a store whose data nobody keeps.
+//! The folder of a temporary store.
 
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -6,14 +6,15 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// A new folder among the temporary files of the system, readable by its owner alone, and removed with all that is in it
-/// when this is dropped.
+/// A new folder among the system's temporary files, accessible only to its owner, and removed with
+/// its content on drop.
 #[derive(Debug)]
 pub(super) struct TemporaryFolder(PathBuf);
 
 impl TemporaryFolder {
     pub(super) fn create() -> io::Result<Self> {
-        // 122 random bits: nobody can have made the folder before, and `create` refuses one that exists.
+        // 122 random bits: no other process can predict the name, and `create` fails if the folder
+        // exists.
         let name = format!("outbox-{}", Uuid::new_v4().simple());
         let path = std::env::temp_dir().join(name);
         private().create(&path)?;
@@ -42,7 +43,7 @@ fn private() -> DirBuilder {
 
 impl Drop for TemporaryFolder {
     fn drop(&mut self) {
-        // What cannot be removed is left to the system, as a drop has nobody to tell.
+        // A drop cannot report an error; the system cleans up the rest.
         let _ = fs::remove_dir_all(&self.0);
     }
 }

@@ -1,4 +1,4 @@
-//! The store's two threads: opening the connections that live on them, and waiting for their end.
+//! The store's two threads: opens the connections on them, and waits for their end.
 
 use std::convert::Infallible;
 use std::path::Path;
@@ -18,24 +18,25 @@ use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::kit::Signal;
 
-/// Handles on the threads that the store's two connections live on. They end when the last handle is gone, or when they are told to.
+/// Handles on the two threads, each of which owns a connection. The threads end when the last
+/// handle is dropped, or when they are told to.
 #[derive(Clone)]
 pub(super) struct Connections {
-    /// Tells the threads to end, once they have done what was asked before.
+    /// Tells the threads to end after completing earlier requests.
     pub(super) closing: Cancel,
     pub(super) writer: Writer,
     pub(super) reader: Reader,
 }
 
-/// What was opened.
+/// The parts of an opened store.
 pub(super) struct Opened {
     pub(super) connections: Connections,
     pub(super) threads: Vec<JoinHandle<()>>,
-    /// What foreign commits to the file are looked for with.
+    /// Detects foreign commits to the file.
     pub(super) watch: Arc<Watch>,
 }
 
-/// Opens both connections. `watch` is that of an earlier opening of the same store.
+/// Opens both connections. `watch` comes from an earlier opening of the same store.
 pub(super) async fn open(
     path: &Arc<Path>,
     settings: &Settings,
@@ -45,10 +46,10 @@ pub(super) async fn open(
 ) -> Result<Opened, StoreError> {
     let closing = Cancel::new();
     let (ready, opened) = oneshot::channel();
-    // Nothing is ever sent: its sender is gone when the reader's connection is.
+    // Carries no messages: the sender is dropped after the reader's connection is closed.
     let (reading, reader_ended) = std::sync::mpsc::channel::<Infallible>();
 
-    // Opening blocks too, so each connection is opened on the thread that it lives on.
+    // Opening blocks too, so each connection is opened on its own thread.
     let writer_thread = {
         let (path, settings) = (Arc::clone(path), settings.clone());
         let (clock, signal) = (Arc::clone(clock), Arc::clone(signal));
@@ -73,7 +74,8 @@ pub(super) async fn open(
                     );
                     if ready.send(Ok((writer, watch, identity))).is_ok() {
                         thread.serve();
-                        // The connection that closes last moves the `-wal` into the file, which one that only reads cannot.
+                        // The last connection to close checkpoints the `-wal` into the database,
+                        // which a read-only connection cannot do.
                         let _ = reader_ended.recv();
                     }
                 }
@@ -122,7 +124,7 @@ pub(super) async fn open(
     })
 }
 
-/// Waits until the threads have ended, and with them their connections. Blocks.
+/// Waits until the threads have ended and closed their connections. Blocks.
 pub(super) fn join(threads: Vec<JoinHandle<()>>) {
     for thread in threads {
         // A thread that panicked has ended, too.
@@ -130,9 +132,9 @@ pub(super) fn join(threads: Vec<JoinHandle<()>>) {
     }
 }
 
-/// Does what blocks, on a thread of its own that ends by itself: whoever asked may keep the future and never look at it again, and
-/// nobody else waits for that.
-pub(super) async fn apart<T: Send + 'static>(
+/// Runs blocking work on a detached thread. The caller may keep the future without polling it, and
+/// nothing else waits for that.
+pub(super) async fn detached<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
     let (done, answer) = oneshot::channel();
@@ -150,7 +152,7 @@ fn spawn(name: &str, body: impl FnOnce() + Send + 'static) -> Result<JoinHandle<
             StoreError::new(
                 StoreErrorKind::Unavailable,
                 "open",
-                "the store's thread could not be started",
+                "cannot start the store's thread",
             )
             .with_source(error)
         })

@@ -1,19 +1,20 @@
-//! What the remote service may have been told of entities whose events are gone: a creation and its deletion cancel out only
-//! where it cannot know the entity.
+//! Entities that the remote service may know although their events are gone. A creation and its
+//! deletion cancel out only if the service cannot know the entity.
 //!
-//! The events that are there tell themselves. Of those that were attempted and deleted since, by clean-up or by anybody, a
-//! trigger remembers the ends of the two ids in `outbox_told`: four bytes of a string or of a number's digits, two bytes of
-//! a UUID. So the table has at most a few ten thousand small rows for each user, and nobody is known by it. Who finds nothing
-//! there knows; who finds something may have met another entity, and both events are sent, which does no harm.
+//! Existing events answer this themselves. For events that were attempted and then deleted, by
+//! clean-up or otherwise, a trigger records the ends of both ids in `outbox_told`: four bytes of a
+//! string or of a number's digits, two bytes of a UUID. The table thus has at most a few tens of
+//! thousands of small rows per user, and identifies no one. A missing entry is certain. A found
+//! entry may belong to another entity; then both events are sent, which is harmless.
 //!
-//! An empty end of an entity's id stands for every entity of the user: where it cannot be known any more, after an import or
-//! when the user's events became those of another.
+//! An empty end of an entity id stands for every entity of the user. It is used where the entities
+//! cannot be determined: after an import, or after moving a user's events to another user.
 
 use rusqlite::{Connection, params};
 
 use crate::event::OutboxEvent;
 
-/// The end of a user's id that is remembered.
+/// The recorded end of a user id.
 macro_rules! told_user {
     ($user_id:literal) => {
         concat!("substr(CAST(", $user_id, " AS BLOB), -4)")
@@ -21,7 +22,7 @@ macro_rules! told_user {
 }
 pub(super) use told_user;
 
-/// The end of an entity's id that is remembered.
+/// The recorded end of an entity id.
 macro_rules! told_entity {
     ($entity_id:literal) => {
         concat!(
@@ -37,8 +38,9 @@ macro_rules! told_entity {
 }
 pub(super) use told_entity;
 
-/// Whether the service cannot know the entity of this event, nor hear of it from another event that is there. One that was
-/// cancelled out itself was told to nobody: it was never attempted, and the deletion is remembered that it took in.
+/// Whether the service cannot know the entity of this event, nor learn of it from another existing
+/// event. An event that was itself cancelled out does not count: it was never attempted, and
+/// `outbox_folded` records the deletion that it absorbed.
 pub(super) fn was_never_told(conn: &Connection, event: &OutboxEvent) -> rusqlite::Result<bool> {
     conn.prepare_cached(concat!(
         "SELECT NOT EXISTS (SELECT 1 FROM outbox_events
@@ -61,8 +63,8 @@ pub(super) fn was_never_told(conn: &Connection, event: &OutboxEvent) -> rusqlite
     })
 }
 
-/// The service may know any entity of this user.
-pub(super) fn of_any(conn: &Connection, user_id: &str) -> rusqlite::Result<()> {
+/// Records that the service may know any entity of this user.
+pub(super) fn record_any_entity(conn: &Connection, user_id: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(concat!(
         "INSERT INTO outbox_told (user_end, entity_end) VALUES (",
         told_user!("?1"),
@@ -72,8 +74,8 @@ pub(super) fn of_any(conn: &Connection, user_id: &str) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// All events of one user became those of another: so did what the service knows. Which of them it knows as the first
-/// user's cannot be looked up any more.
+/// Copies the records of one user to another, after a move of all events. The entities that the
+/// service knows under the first user's name cannot be determined anymore.
 pub(super) fn reassign(conn: &Connection, from: &str, to: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(concat!(
         "INSERT INTO outbox_told (user_end, entity_end) SELECT ",
@@ -83,5 +85,5 @@ pub(super) fn reassign(conn: &Connection, from: &str, to: &str) -> rusqlite::Res
         " ON CONFLICT DO NOTHING"
     ))?
     .execute([from, to])?;
-    of_any(conn, from)
+    record_any_entity(conn, from)
 }

@@ -1,21 +1,23 @@
-//! The triggers on `outbox_events`: what must hold whoever writes there, also by a statement of the application's own.
+//! The triggers on `outbox_events`: invariants that hold for every writer, including the
+//! application's own statements.
 //!
-//! None fires for an event that is enqueued, claimed, completed or given back. So one thing is not noticed: an `UPDATE` that
-//! completes an event while no handler has it. A trigger for that, also one whose condition is false, makes each completion
-//! half as expensive again.
+//! No trigger fires when an event is enqueued, claimed, completed or given back. So one change goes
+//! unnoticed: an `UPDATE` that completes an event while no handler holds it. A trigger for that
+//! makes each completion half as expensive again, even if its condition is false.
 //!
-//! - `outbox_forget` keeps what is counted and remembered of a deleted row.
-//! - `outbox_gone`, `outbox_left` and `outbox_moved` hand on where the front of a lane, or an
-//!   [elder](super::elders), is deleted, made a dead letter that is skipped, or moved to another
-//!   lane. What ends while it is leased is handed on by who settles it.
+//! - `outbox_forget` updates the counts and records of a deleted row.
+//! - `outbox_gone`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
+//!   lane, or an [elder](super::elders), is deleted, becomes a dead letter that is skipped, or
+//!   moves to another lane. For an event that ends while it is leased, settling unblocks the next
+//!   one.
 
 use super::elders::{has_kin, row_has_elders};
 use super::tally::forget_deleted;
 use super::told::{told_entity, told_user};
 
-/// What a change of the queue begins with: who goes may have to wait for its time, and becomes
-/// `waiting` then. There is no clock here, and the next claim looks.
-macro_rules! let_go {
+/// The beginning of a statement that unblocks events. Triggers have no clock, so an event that may
+/// not be due becomes `waiting`, and the next claim decides.
+macro_rules! unblock {
     () => {
         "
     UPDATE outbox_events
@@ -24,24 +26,24 @@ macro_rules! let_go {
     };
 }
 
-/// Lets those go that waited for the row `old` and for nobody else: the first of its lane, and its
-/// juniors in the lanes of other orders.
-macro_rules! hand_on {
+/// Unblocks the events that waited only for the row `old`: the first of its lane, and its juniors
+/// in the lanes of other orders.
+macro_rules! unblock_next {
     () => {
         concat!(
-            hand_on!(
+            unblock_next!(
                 Entity,
                 "true",
                 "entity_id = old.entity_id AND user_id = old.user_id AND lane IS NULL"
             ),
-            hand_on!(
+            unblock_next!(
                 User,
                 "(old.lane = 'user' OR EXISTS (SELECT 1 FROM outbox_events AS junior INDEXED BY outbox_reordered
             WHERE junior.entity_id = old.entity_id AND junior.user_id = old.user_id AND junior.event_type = old.event_type
                 AND junior.lane = 'user' AND junior.open IS NOT NULL))",
                 "user_id = old.user_id AND lane = 'user'"
             ),
-            let_go!(),
+            unblock!(),
             "entity_id = old.entity_id AND user_id = old.user_id AND event_type = old.event_type AND lane = 'none'
         AND open IS NOT NULL AND slot = 'blocked' AND NOT ",
             row_has_elders!(Unordered),
@@ -50,7 +52,7 @@ macro_rules! hand_on {
     };
     ($order:ident, $condition:literal, $lane:literal) => {
         concat!(
-            let_go!(),
+            unblock!(),
             $condition,
             " AND slot = 'blocked'
         AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
@@ -66,8 +68,8 @@ macro_rules! hand_on {
     };
 }
 
-/// Whether others are in the lane of the row `new`.
-macro_rules! has_company {
+/// Whether other events are in the lane of the row `new`.
+macro_rules! has_others {
     () => {
         "CASE
         WHEN new.lane IS NULL THEN EXISTS (SELECT 1 FROM outbox_events AS other
@@ -79,7 +81,7 @@ macro_rules! has_company {
     };
 }
 
-/// What the first step of the schema ends with.
+/// The last part of the schema's first step.
 pub(super) const TRIGGERS: &str = concat!(
     "
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
@@ -100,7 +102,7 @@ CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
 WHEN old.open IS NOT NULL AND (old.slot <> 'blocked' OR ",
     has_kin!("old"),
     ") BEGIN",
-    hand_on!(),
+    unblock_next!(),
     "
 END;
 
@@ -108,7 +110,7 @@ CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
 WHEN old.slot <> 'leased' AND new.open IS NULL AND (old.slot <> 'blocked' OR ",
     has_kin!("old"),
     ") BEGIN",
-    hand_on!(),
+    unblock_next!(),
     "
 END;
 
@@ -118,18 +120,18 @@ WHEN old.open IS NOT NULL AND (old.entity_id IS NOT new.entity_id OR old.user_id
 BEGIN
     UPDATE outbox_events SET slot = 'blocked'
     WHERE seq = new.seq AND (slot = 'ready' OR slot = 'waiting') AND (",
-    has_company!(),
+    has_others!(),
     " OR ",
     row_has_elders!(Any),
     ");
     UPDATE outbox_events
     SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
     WHERE seq = new.seq AND slot = 'blocked' AND NOT ",
-    has_company!(),
+    has_others!(),
     " AND NOT ",
     row_has_elders!(Any),
     ";",
-    hand_on!(),
+    unblock_next!(),
     "
 END;
 "

@@ -1,7 +1,8 @@
-//! Turns: one event of each user, whatever the backlog of any of them.
+//! Round-robin turns: one event of each user, however large the backlog of any user.
 //!
-//! The index by user has each user's events in claim order, so who comes next with what is one step down from its root: a loose
-//! index scan. No step looks at a second event of a user, unless it is of a type that is not asked for.
+//! The index by user holds each user's events in claim order, so finding the next user and their
+//! first event takes one descent from the root: a loose index scan. No step reads a second event of
+//! a user, unless the first is of a type that does not match.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Connection, Row, ToSql, params_from_iter};
@@ -11,7 +12,8 @@ use super::row::{ReadRow, USER_COLUMN, claimed_columns, read};
 use crate::claim::ClaimRequest;
 use crate::store::kit::Load;
 
-/// The first matching event of each user, beginning where the request says and going around, for as many as there are places.
+/// The first matching event of each user, for at most `places` users, starting after the user that
+/// the request names and wrapping around.
 pub(super) fn first_of_each(
     conn: &Connection,
     request: &ClaimRequest,
@@ -47,35 +49,35 @@ pub(super) fn first_of_each(
     Ok(rows)
 }
 
-/// A user who has something ready.
+/// A user with a ready event.
 struct Next {
     user_id: Vec<u8>,
-    /// Their first event, where one of theirs is asked for.
+    /// The user's first event, if it matches.
     row: Option<ReadRow>,
 }
 
-/// Who comes after this user.
+/// The next user after `last`.
 fn next(
     conn: &Connection,
     request: &ClaimRequest,
     filter: &Filter<'_>,
     last: &[u8],
 ) -> rusqlite::Result<Option<Next>> {
-    // Whatever the bytes of a user's id are, they are compared as they stand in the row.
+    // User ids are compared byte for byte, as stored in the row.
     let last = ToSqlOutput::Borrowed(ValueRef::Text(last));
-    let mut whoever = conn.prepare_cached(concat!(
+    let mut first_after = conn.prepare_cached(concat!(
         "SELECT ",
         claimed_columns!(),
         " FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 'ready' AND user_id > ?
          ORDER BY user_id, priority DESC, next_attempt_at, seq LIMIT 1"
     ))?;
-    let mut rows = whoever.query([&last])?;
+    let mut rows = first_after.query([&last])?;
     let Some(row) = rows.next()? else {
         return Ok(None);
     };
     let user_id = user_of(row)?;
     if request.excludes(&user_id) {
-        // On to the next, without a look at what they have.
+        // Skips this user without reading the event.
         return Ok(Some(Next { user_id, row: None }));
     }
     let first = read(row)?;
@@ -85,7 +87,8 @@ fn next(
             row: Some(first),
         }));
     }
-    // Their first event is not asked for: on to the first one that is, be it theirs or another's.
+    // This user's first event does not match: go to the first event that does, of this user or a
+    // later one.
     let sql = format!(
         "SELECT {} FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 'ready' AND user_id > ?{}
          ORDER BY user_id, priority DESC, next_attempt_at, seq LIMIT 1",
@@ -107,7 +110,7 @@ fn next(
 fn user_of(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
     Ok(match row.get_ref(USER_COLUMN)? {
         ValueRef::Text(id) | ValueRef::Blob(id) => id.to_vec(),
-        // The column takes nothing else.
+        // The column accepts nothing else.
         ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Vec::new(),
     })
 }

@@ -1,12 +1,14 @@
-//! Commits that others make to the same file: the caller's own connections, and other processes.
+//! Detects foreign commits to the store's file, by the caller's own connections and by other
+//! processes.
 //!
-//! SQLite tells nobody. A commit writes to the `-wal` file, though, so its size and time of change are looked at: twice a
-//! second as a rule, and in a short, growing series after an event was enqueued on a connection of the caller's in
-//! this process. No statement runs for it. (The file is never opened here: closing it would drop the locks that SQLite
-//! holds in this process, see sqlite.org/howtocorrupt.html, 2.2.)
+//! SQLite does not report them, but a commit writes to the `-wal` file, so its size and
+//! modification time are checked: twice a second by default, and in a short, growing series after
+//! an event was enqueued on one of the caller's connections in this process. The check runs no
+//! statement. (It never opens the file: closing it would drop the locks that SQLite holds in this
+//! process, see sqlite.org/howtocorrupt.html, 2.2.)
 //!
-//! The same look notices that the files are gone, so that runs that rest look for work, and are
-//! told.
+//! The same check notices that the files are gone, so that idle runs look for work and get the
+//! error.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -21,25 +23,25 @@ use super::{lock, own_thread};
 use crate::clock::{self, Clock, SystemClock};
 use crate::store::kit::Signal;
 
-/// How often the file is looked at when nobody said that a commit is coming.
+/// The interval of checks while no commit is expected.
 const SLOW: Duration = Duration::from_millis(500);
-/// How soon it is looked at when somebody did; doubled from look to look.
+/// The first interval after a commit is announced; doubles with each check.
 const FAST: Duration = Duration::from_millis(1);
-/// Two writes within one tick of the kernel's clock (10 ms at the slowest) have the same time of change.
+/// Two writes within one tick of the kernel's clock (at most 10 ms) share a modification time.
 const TICK: Duration = Duration::from_millis(20);
 
-/// Looks for foreign commits to one database file.
+/// Detects foreign commits to one database file.
 #[derive(Debug)]
 pub(super) struct Watch {
-    /// The database's path as SQLite gives it.
+    /// The database's path as SQLite reports it.
     database: PathBuf,
     wal: PathBuf,
-    /// Which files these are.
+    /// The identity of these files.
     identity: Identity,
     clock: Arc<dyn Clock>,
-    /// Whether the slow look is off.
+    /// Whether the slow check is off.
     alone: bool,
-    /// The latch of the store that looks.
+    /// The latch of the store that owns this watch.
     signal: Arc<Signal>,
     expected: Notify,
     state: Mutex<State>,
@@ -48,24 +50,24 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct State {
     seen: Option<Stamp>,
-    /// Whether it was told that the files are gone.
+    /// Whether the loss of the files was reported.
     is_gone: bool,
-    /// How long to wait for the next look; none is due while this is `None`.
+    /// The pause before the next check. Without one, only the slow check runs.
     wait: Option<Duration>,
 }
 
-/// What a write to the file changes.
+/// The properties of a file that a write changes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Stamp {
     length: u64,
     modified: Option<SystemTime>,
 }
 
-/// The stores that are open in this process, by the database's path as SQLite gives it.
+/// The stores open in this process, by the database's path as SQLite reports it.
 static OPEN: LazyLock<Mutex<HashMap<PathBuf, Vec<Weak<Watch>>>>> = LazyLock::new(Mutex::default);
 
 impl Watch {
-    /// Starts looking at the file of `conn`, and makes it known to connections of the caller's.
+    /// Starts watching the file of `conn`, and registers the watch for the caller's connections.
     pub(super) fn register(
         conn: &Connection,
         clock: Arc<dyn Clock>,
@@ -99,12 +101,13 @@ impl Watch {
         watch
     }
 
-    /// Whether both look at the same file.
-    pub(super) fn is_of_the_file_of(&self, other: &Self) -> bool {
+    /// Whether both watch the same file.
+    pub(super) fn shares_file_with(&self, other: &Self) -> bool {
         self.database == other.database
     }
 
-    /// A commit of this store made work claimable: tells its runs, and those of other stores on the same file in this process.
+    /// Called when a commit of this store made events claimable: wakes its runs, and those of other
+    /// stores on the same file in this process.
     pub(super) fn announce_commit(&self) {
         self.signal.raise();
         let stores = lock(&OPEN);
@@ -116,13 +119,14 @@ impl Watch {
         }
     }
 
-    /// Somebody in this process wrote an event and will commit soon.
+    /// Called when a connection in this process wrote an event and will commit soon.
     fn expect_commit(&self) {
         lock(&self.state).wait = Some(FAST);
         self.expected.notify_one();
     }
 
-    /// Resolves when the file has changed since the last look. It may have been a commit of our own.
+    /// Resolves when the file has changed since the last check. The change may come from the
+    /// store's own commit.
     ///
     /// # Cancel safety
     ///
@@ -149,17 +153,19 @@ impl Watch {
         }
     }
 
-    /// Whether the file has changed since the last look.
+    /// Whether the file has changed since the last check.
     fn look(&self) -> bool {
         let now = Stamp::of(&self.wal);
         let is_gone = self.identity.gone().is_some();
         let state = &mut *lock(&self.state);
         let changed = now != state.seen || is_gone != state.is_gone;
         state.is_gone = is_gone;
-        // What was written within the present tick might be followed by a write that looks the same.
+        // A later write within the current tick would leave the same stamp, so a recent one is not
+        // kept.
         state.seen = now.filter(|stamp| !stamp.is_recent());
         state.wait = match state.wait {
-            // The commit that was announced, or one before it: its sender may still hold the transaction open.
+            // The change may come from an earlier commit: the announced transaction may still be
+            // open.
             Some(wait) if wait < SLOW => Some((wait * 2).min(SLOW)),
             Some(wait) if !changed => Some(wait),
             _ => None,
@@ -182,13 +188,13 @@ impl Stamp {
     }
 }
 
-/// The path of the main database of `conn`, as SQLite gives it; `None` where it is in memory or has
-/// no name.
+/// The path of the main database of `conn`, as SQLite reports it. `None` for an in-memory or
+/// unnamed database.
 pub(super) fn database_path(conn: &Connection) -> Option<PathBuf> {
     match conn.path() {
         Some("") => None,
         Some(path) => Some(path.into()),
-        // The driver gives no path that is not UTF-8.
+        // The driver returns no path that is not UTF-8.
         None => listed_path(conn),
     }
 }
@@ -201,7 +207,7 @@ fn listed_path(conn: &Connection) -> Option<PathBuf> {
     use rusqlite::types::ValueRef;
 
     let mut list = conn.prepare_cached("PRAGMA database_list").ok()?;
-    // The main database is always the first.
+    // The main database always comes first.
     list.query_row([], |row| {
         Ok(match row.get_ref(2)? {
             ValueRef::Text(path) if !path.is_empty() => Some(OsStr::from_bytes(path).into()),
@@ -212,23 +218,23 @@ fn listed_path(conn: &Connection) -> Option<PathBuf> {
     .flatten()
 }
 
-/// Elsewhere every path that SQLite knows is UTF-8.
+/// On other systems every path that SQLite reports is UTF-8.
 #[cfg(not(unix))]
 fn listed_path(_: &Connection) -> Option<PathBuf> {
     None
 }
 
-/// What an event that is written on some connection needs to know of the stores on the same file.
-pub(super) struct Surroundings {
-    /// The clock that the event's due time will be compared with.
+/// The stores on the same file, for an event written on any connection.
+pub(super) struct StoresOnFile {
+    /// The clock that the event's due time is compared with.
     pub(super) clock: Arc<dyn Clock>,
     watches: Vec<Arc<Watch>>,
 }
 
-impl Surroundings {
-    /// Those of the main database of `conn`.
+impl StoresOnFile {
+    /// The stores on the main database of `conn`.
     pub(super) fn of(conn: &Connection) -> Self {
-        // A store announces the commits of its writer itself.
+        // A store announces its writer's commits itself.
         if let Some(clock) = own_thread::writers_clock() {
             return Self {
                 clock,
@@ -251,7 +257,7 @@ impl Surroundings {
         }
     }
 
-    /// The event was written and will be committed soon: the stores look out for it.
+    /// Called after the event is written: tells the stores to expect a commit soon.
     pub(super) fn expect_commit(&self) {
         for watch in &self.watches {
             watch.expect_commit();

@@ -1,5 +1,5 @@
-//! A closure of the user's on the writer's connection: a transaction of its own, which only the
-//! writer ends.
+//! Runs a user's closure on the writing connection, in its own transaction, which only the writer
+//! ends.
 
 use std::error::Error;
 use std::path::Path;
@@ -13,7 +13,7 @@ use crate::waiting::Inside;
 
 const OPERATION: &str = "transaction";
 
-/// Runs `work` in the transaction that is open on `conn`. After an error nothing of it is kept.
+/// Runs `work` in the transaction that is open on `conn`. On error, nothing is kept.
 pub(in crate::store::sqlite) fn run<T>(
     conn: &mut Connection,
     gate: &Gate,
@@ -21,7 +21,7 @@ pub(in crate::store::sqlite) fn run<T>(
     work: impl FnOnce(&Savepoint<'_>) -> Result<T, BoxError>,
 ) -> Result<T, TransactionError> {
     let failed = |error| fault(OPERATION, path, error);
-    // What it wrote is rolled back when the savepoint is dropped.
+    // Dropping the savepoint rolls back its writes.
     let savepoint = conn.savepoint().map_err(failed)?;
     let done = {
         let _closed = gate.close();
@@ -44,7 +44,7 @@ pub(in crate::store::sqlite) fn run<T>(
     }
 }
 
-/// Whether the error is that of the authorizer. A closure may have made a text of it.
+/// Whether the error comes from the authorizer. A closure may have converted it to text.
 fn is_not_authorized(error: &(dyn Error + 'static)) -> bool {
     causes(error).any(|cause| {
         let driver = cause.downcast_ref::<rusqlite::Error>();
@@ -57,18 +57,18 @@ fn is_not_authorized(error: &(dyn Error + 'static)) -> bool {
 fn not_allowed(what: &str, path: &Path, error: BoxError) -> StoreError {
     let path = path.display();
     let instead = if what.starts_with("PRAGMA") {
-        "it would hold for everybody who uses the store's connection; set it where the connection is opened, with \
+        "it would change the store's connection for all its users; set it when the connection is opened, with \
          `SqliteStoreBuilder::on_connect`"
     } else if what.ends_with("TACH") {
-        "an attached database would stay on the store's connection; attach it where the connection is opened, with \
-         `SqliteStoreBuilder::on_connect`, or open a connection of your own"
+        "the database would stay attached to the store's connection; attach it when the connection is opened, \
+         with `SqliteStoreBuilder::on_connect`, or open a connection of your own"
     } else if what.starts_with("ALTER") {
-        "under a new name it could take the place of the outbox's own on the store's connection; make it anew as it is to be"
+        "the new name could shadow the outbox's own on the store's connection; drop it and create it as intended"
     } else if what.starts_with("CREATE") {
-        "it would take the place of the outbox's own on the store's connection; give it another name"
+        "it would shadow the outbox's own on the store's connection; choose another name"
     } else {
-        "the store begins and ends the transaction: return `Ok` to commit and `Err` to roll back; for a part of it, \
-         use SAVEPOINT"
+        "the store begins and ends the transaction: return `Ok` to commit or `Err` to roll back; use SAVEPOINT for \
+         a part of it"
     };
     StoreError::new(
         StoreErrorKind::NotAllowedHere,
@@ -83,8 +83,8 @@ fn rolled_back(path: &Path) -> StoreError {
         StoreErrorKind::Other,
         OPERATION,
         format!(
-            "{}: a statement in the transaction rolled all of it back (ON CONFLICT ROLLBACK, RAISE(ROLLBACK), or a fault of \
-             the medium), and the closure did not return its error; nothing was written",
+            "{}: a statement rolled back the whole transaction (ON CONFLICT ROLLBACK, RAISE(ROLLBACK), or a storage \
+             error), and the closure did not return its error; nothing was written",
             path.display()
         ),
     )

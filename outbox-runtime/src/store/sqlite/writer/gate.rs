@@ -1,8 +1,8 @@
-//! What only the writer itself does on its connection: begin, commit, roll back, and set what holds
-//! for the connection.
+//! Restricts a user's closure on the writing connection: only the writer may begin, commit and roll
+//! back, or change settings of the connection.
 //!
 //! The authorizer and the commit hook are set once. Setting an authorizer makes SQLite prepare
-//! every statement anew, so a flag switches it instead.
+//! every statement again, so a flag switches it instead.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -12,23 +12,22 @@ use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperati
 
 use crate::store::sqlite::lock;
 
-/// Guards one connection. Everything happens on the writer's thread; the hooks must be `Send` all
-/// the same.
+/// Guards one connection. Only the writer's thread uses it, but the hooks must be `Send`.
 #[derive(Debug, Default)]
 pub(in crate::store::sqlite) struct Gate {
-    /// A closure of the user's runs.
+    /// Set while a user's closure runs.
     is_closed: AtomicBool,
-    /// The writer commits.
+    /// Set while the writer commits.
     may_commit: AtomicBool,
-    /// What the closure was not allowed to run first.
+    /// The first statement that was refused in the closure.
     refused: Mutex<Option<String>>,
-    /// A trigger on a table of ours is being made: so many entries of a schema until the one that
-    /// says where.
+    /// Set while a trigger on an outbox table is being created: the number of schema entries up to
+    /// the one that names the trigger's schema.
     entries_of_a_trigger: AtomicU8,
 }
 
 impl Gate {
-    /// Guards `conn` from now on.
+    /// Installs a gate on `conn`.
     pub(in crate::store::sqlite) fn install(conn: &mut Connection) -> rusqlite::Result<Arc<Self>> {
         let gate = Arc::new(Self::default());
         let authorizer = Arc::clone(&gate);
@@ -41,14 +40,14 @@ impl Gate {
         Ok(gate)
     }
 
-    /// Closes the gate until what this returns is dropped.
+    /// Closes the gate until the returned guard is dropped.
     pub(super) fn close(&self) -> Closed<'_> {
         *lock(&self.refused) = None;
         self.is_closed.store(true, Ordering::Relaxed);
         Closed(self)
     }
 
-    /// What was refused while the gate was closed last.
+    /// The first statement refused since the gate was last closed.
     pub(super) fn take_refused(&self) -> Option<String> {
         lock(&self.refused).take()
     }
@@ -79,8 +78,9 @@ impl Gate {
 }
 
 impl Gate {
-    /// `CREATE TRIGGER temp.x ON main.y` is told as a trigger in `main`, then its two entries: that
-    /// of its table's schema, which is none, and its own.
+    /// For `CREATE TRIGGER temp.x ON main.y`, the authorizer sees a trigger in `main`, then two
+    /// schema entries: first that of the table's schema, which stays unused, then that of the
+    /// trigger's own.
     fn refusal_of_a_trigger(&self, action: &AuthAction<'_>) -> Option<String> {
         let ahead = &self.entries_of_a_trigger;
         match *action {
@@ -92,7 +92,7 @@ impl Gate {
                 let left = ahead.load(Ordering::Relaxed);
                 ahead.store(left.saturating_sub(1), Ordering::Relaxed);
                 (left == 1 && table_name.eq_ignore_ascii_case("sqlite_temp_master"))
-                    .then(|| "CREATE TRIGGER temp.x ON a table of the outbox".to_owned())
+                    .then(|| "CREATE TRIGGER temp.x ON an outbox table".to_owned())
             }
             _ => {
                 ahead.store(0, Ordering::Relaxed);
@@ -102,7 +102,7 @@ impl Gate {
     }
 }
 
-/// The gate is closed as long as this is there, also through a panic.
+/// Keeps the gate closed until dropped, including by a panic.
 #[derive(Debug)]
 pub(super) struct Closed<'g>(&'g Gate);
 
@@ -112,7 +112,7 @@ impl Drop for Closed<'_> {
     }
 }
 
-/// What a closure may not run, in words; `None`: it may.
+/// Names what the closure may not run; `None` if it is allowed.
 fn refusal(context: &AuthContext<'_>) -> Option<String> {
     let in_temp = context.database_name.is_some_and(is_temp);
     match context.action {
@@ -132,8 +132,8 @@ fn refusal(context: &AuthContext<'_>) -> Option<String> {
         } if !leaves_the_connection_alone(pragma_name) => {
             Some(format!("PRAGMA {}", pragma_name.to_ascii_lowercase()))
         }
-        // It would take the place of ours in every later statement of this connection. `CREATE
-        // TABLE temp.x` is told as that of a table in a database, unlike `CREATE TEMP TABLE x`.
+        // It would shadow the outbox's own in every later statement of this connection. `CREATE
+        // TABLE temp.x` is reported as a table in a database, unlike `CREATE TEMP TABLE x`.
         AuthAction::CreateTempTable { table_name } if is_ours(table_name) => {
             Some(format!("CREATE TEMP TABLE {table_name}"))
         }
@@ -152,7 +152,7 @@ fn refusal(context: &AuthContext<'_>) -> Option<String> {
         AuthAction::CreateVtable { table_name, .. } if in_temp && is_ours(table_name) => {
             Some(format!("CREATE VIRTUAL TABLE temp.{table_name}"))
         }
-        // What it is to be called is not told.
+        // The authorizer does not see the new name.
         AuthAction::AlterTable {
             database_name,
             table_name,
@@ -170,9 +170,9 @@ fn is_ours(name: &str) -> bool {
         .is_some_and(|start| start.eq_ignore_ascii_case("outbox_"))
 }
 
-/// Pragmas whose argument says what to read, or that belong to the file or to the transaction, so
-/// that a rollback undoes them and a commit ends them. Without an argument no pragma changes a
-/// connection.
+/// Whether a pragma leaves the connection unchanged: its argument selects what to read, or it
+/// belongs to the file or the transaction, so that a rollback undoes it and a commit ends it.
+/// Without an argument, no pragma changes a connection.
 fn leaves_the_connection_alone(pragma: &str) -> bool {
     const READ: &[&str] = &[
         "foreign_key_check",

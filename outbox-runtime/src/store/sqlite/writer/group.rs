@@ -1,9 +1,9 @@
 //! One transaction for requests that share it, in which each fails alone.
 //!
-//! A request that fails is rolled back to its savepoint. Where that is not enough, the transaction
-//! is given up and the others are done again without the one: when SQLite rolled back everything
-//! (`ON CONFLICT ROLLBACK`, a fault of the medium), when an insert without a savepoint failed after
-//! it may have written, and when a constraint is violated at the commit.
+//! A failed request is rolled back to its savepoint. If that is not enough, the transaction is
+//! rolled back, and the other requests run again without the failed one: when SQLite rolled back
+//! everything (`ON CONFLICT ROLLBACK`, a storage fault), when an insert without a savepoint failed
+//! after it may have written, and when the commit violates a constraint.
 
 use rusqlite::ErrorCode;
 
@@ -19,19 +19,19 @@ use crate::store::sqlite::schema;
 
 /// Why a transaction did not commit.
 enum Trouble {
-    /// It could not, whoever took part.
+    /// The failure concerns all requests.
     All(Failure),
-    /// The request at this place took it along.
+    /// The request at this index broke the transaction.
     One { index: usize, is_gone: bool },
-    /// Somebody violated a constraint that is checked at the commit.
-    Somebody(Failure),
+    /// Some request violated a constraint that is checked at the commit.
+    Constraint(Failure),
 }
 
 impl WriterThread {
-    /// Does all of `requests`, in one commit where nothing goes wrong. Their answers are ready
-    /// then, and not yet sent.
+    /// Runs all `requests`, in one commit if nothing fails. Afterwards their answers are ready, but
+    /// not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
-        // What is still to be done, the last part first.
+        // The parts still to run, the last one first.
         let mut parts = vec![requests];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
@@ -47,7 +47,7 @@ impl WriterThread {
                         self.reopen();
                     }
                 }
-                Err(Trouble::Somebody(mut failure)) => match part {
+                Err(Trouble::Constraint(mut failure)) => match part {
                     [one] => one.fail(&mut failure),
                     several => {
                         let (first, second) = several.split_at_mut(several.len() / 2);
@@ -69,7 +69,7 @@ impl WriterThread {
         }
     }
 
-    /// One transaction for `requests`.
+    /// Runs `requests` in one transaction.
     fn attempt(&mut self, requests: &mut [Request]) -> Result<(), Trouble> {
         let WriterConnection {
             conn,
@@ -79,7 +79,7 @@ impl WriterThread {
         } = &mut self.connection;
         let path = &self.path;
         let failed = |error: rusqlite::Error| match identity.gone() {
-            // It explains whatever else went wrong.
+            // A replaced file explains every other error.
             Some(file) => Failure::new(StoreErrorKind::FileReplaced, gone(path, &file)),
             None => {
                 let (kind, message) = describe(path, &error);
@@ -97,7 +97,7 @@ impl WriterThread {
             let failure = Failure::new(StoreErrorKind::SchemaTooNew, message);
             return Err(Trouble::All(failure));
         }
-        // Who is alone in the transaction can be rolled back with it.
+        // A single request needs no savepoint: the transaction is rolled back with it.
         let is_alone = requests.len() == 1;
         let mut has_work = false;
         let mut requests = requests.iter_mut().enumerate().peekable();
@@ -141,7 +141,8 @@ impl WriterThread {
                 }
                 Request::Closure(call) => {
                     let ran = call.run(tx.conn, &mut effects);
-                    // It can be set by a function of the driver, which no authorizer sees.
+                    // The closure can change it through a function of the driver, which the
+                    // authorizer does not see.
                     tx.conn.busy_timeout(busy_timeout).map_err(all)?;
                     let is_gone = tx.is_gone();
                     if is_gone {
@@ -152,10 +153,10 @@ impl WriterThread {
             }
         }
         if !has_work {
-            // Nobody wrote anything that is to be kept.
+            // No request wrote anything to keep.
             return tx.roll_back().map_err(all);
         }
-        // Before the commit, so that nothing was written when it is told.
+        // Checked before the commit, so that nothing is written when this fails.
         if let Some(file) = identity.gone() {
             let failure = Failure::new(StoreErrorKind::FileReplaced, gone(path, &file));
             return Err(Trouble::All(failure));
@@ -164,8 +165,8 @@ impl WriterThread {
             let code = error.sqlite_error_code();
             let failure = failed(error);
             match code {
-                // Nothing was written, and the transaction was rolled back as `tx` was dropped.
-                Some(ErrorCode::ConstraintViolation) => Trouble::Somebody(failure),
+                // Nothing was written: dropping `tx` rolled back the transaction.
+                Some(ErrorCode::ConstraintViolation) => Trouble::Constraint(failure),
                 Some(ErrorCode::DatabaseBusy) => Trouble::All(failure),
                 _ => Trouble::All(failure.unknown()),
             }
@@ -175,13 +176,13 @@ impl WriterThread {
     }
 }
 
-/// For a request that took the transaction along and reports success: its statement's error went
-/// nowhere.
+/// The failure of a request that broke the transaction but reports success: it discarded its
+/// statement's error.
 fn swallowed(path: &std::path::Path) -> Failure {
     Failure::new(
         StoreErrorKind::Other,
         format!(
-            "{}: the transaction was rolled back by a statement in it; nothing was written",
+            "{}: a statement rolled back the whole transaction; nothing was written",
             path.display()
         ),
     )

@@ -1,4 +1,4 @@
-//! The handle on the thread that writes.
+//! The handle on the writing thread.
 
 use std::error::Error;
 use std::panic::resume_unwind;
@@ -26,7 +26,7 @@ pub(super) mod wal;
 
 pub(super) use self::thread::WriterThread;
 
-/// A handle on the writer thread. The thread ends when the last handle is gone or the store is
+/// A handle on the writer thread. The thread ends when the last handle is dropped or the store is
 /// closed.
 #[derive(Debug, Clone)]
 pub(super) struct Writer {
@@ -36,33 +36,32 @@ pub(super) struct Writer {
 
 enum Message {
     Do(Request),
-    /// There are blocks that were not counted.
+    /// Some blocks are not counted.
     Count,
 }
 
-/// What a request tells about itself besides its answer, and what it may use besides the
-/// connection.
+/// A request's means besides the connection, and its results besides the answer.
 #[derive(Debug)]
 pub(super) struct Effects {
-    /// Once committed, something may be claimable that was not.
+    /// Set if the commit may make an event claimable.
     pub(super) wakes: bool,
     /// Guards the connection.
     pub(super) gate: Arc<Gate>,
 }
 
 impl Writer {
-    /// Has blocks counted, once nothing else is to be done.
+    /// Asks the writer to count blocks when it is idle.
     pub(super) fn count_soon(&self) {
-        // While there is too much to do for this to fit in, the next to ask will say it again.
+        // If the queue is full, a later call asks again.
         let _ = self.queue.try_send(Message::Count);
     }
 
-    /// Runs `work` in the next transaction, which others may share, and answers once that has
-    /// committed.
+    /// Runs `work` in the next transaction, which other requests may share, and returns after it
+    /// has committed.
     ///
-    /// Where `work` returns an error, what it wrote is rolled back and others in the same
-    /// transaction are not touched. It runs again where another request took the transaction with
-    /// it. A panic of `work` is passed on to the caller.
+    /// If `work` fails, its writes are rolled back, and other requests in the same transaction are
+    /// not affected. `work` runs again if another request broke the transaction. A panic of `work`
+    /// is propagated to the caller.
     pub(super) async fn run<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnMut(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,
@@ -74,7 +73,7 @@ impl Writer {
         self.send(operation, Request::Call(call), answered).await
     }
 
-    /// Runs `work`, once, in a transaction that nobody shares, and answers once that has committed.
+    /// Runs `work` once, in an unshared transaction, and returns after it has committed.
     pub(super) async fn run_alone<T, E, F>(&self, operation: &'static str, work: F) -> Result<T, E>
     where
         F: FnOnce(&mut Connection, &mut Effects) -> Result<T, E> + Send + 'static,
@@ -91,7 +90,7 @@ impl Writer {
         self.send(operation, Request::Closure(call), answered).await
     }
 
-    /// Enqueues an event in the next transaction, and answers once that has committed.
+    /// Enqueues an event in the next transaction, and returns after it has committed.
     pub(super) async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
         const ENQUEUE: &str = "enqueue";
         let (answer, answered) = Self::answer(ENQUEUE);

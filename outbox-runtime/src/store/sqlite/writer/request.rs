@@ -1,4 +1,4 @@
-//! What the writer is asked to do, and who waits for the answer.
+//! Requests to the writer, and their answers.
 
 use std::error::Error;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,37 +12,37 @@ use crate::error::{EnqueueError, StoreError, StoreErrorKind, causes};
 use crate::store::sqlite::fault::closed;
 use crate::store::sqlite::insert::Inserter;
 
-/// What the writer is asked to do.
+/// A request to the writer.
 pub(super) enum Request {
-    /// Write one event: as there may be many in a row, they share a statement.
+    /// Writes one event. Several in a row share a statement.
     Enqueue(Box<Enqueueing>),
-    /// Something that the library does. It may be done again where its transaction did not commit.
+    /// An operation of the library. It may run again if its transaction did not commit.
     Call(Box<dyn AnyCall>),
-    /// A closure of the user's, which runs once, in a transaction of its own.
+    /// A user's closure, which runs once, in its own transaction.
     Closure(Box<dyn AnyCall>),
 }
 
-/// How a request went, before the commit.
+/// The result of a request before the commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Ran {
-    /// What it wrote is to be kept.
+    /// Its writes are to be kept.
     Kept,
     /// It was refused before it wrote anything.
     Refused,
-    /// It failed, and may have left something behind.
+    /// It failed, and may have left writes behind.
     Broken,
 }
 
 /// A call, without the types of its answer.
 pub(super) trait AnyCall: Send {
-    /// Does the work, for the first time or again.
+    /// Runs the work, for the first time or again.
     fn run(&mut self, conn: &mut Connection, effects: &mut Effects) -> Ran;
     /// The call's own error.
     fn error(&self) -> Option<&(dyn Error + 'static)>;
-    /// Makes a success the failure of the transaction. What was rolled back on its own has its own
-    /// answer.
+    /// Replaces a success with the failure of the transaction. A request that failed alone keeps
+    /// its own answer.
     fn fail(&mut self, failure: &mut Failure);
-    /// Gives the answer to whoever waits for it.
+    /// Sends the answer to the caller.
     fn send(&mut self);
 }
 
@@ -52,8 +52,8 @@ impl Request {
         !matches!(self, Self::Closure(_))
     }
 
-    /// Whether the request's own error is the violation of a constraint (a trigger's `RAISE` is one
-    /// too), after which the connection is as good as before.
+    /// Whether the request failed by violating a constraint (including a trigger's `RAISE`), which
+    /// leaves the connection sound.
     pub(super) fn broke_a_constraint(&self) -> bool {
         let error = match self {
             Self::Enqueue(enqueueing) => enqueueing.answer.error(),
@@ -69,7 +69,7 @@ impl Request {
         })
     }
 
-    /// Makes a success the failure of the transaction.
+    /// Replaces a success with the failure of the transaction.
     pub(super) fn fail(&mut self, failure: &mut Failure) {
         match self {
             Self::Enqueue(enqueueing) => enqueueing.answer.fail(failure),
@@ -77,7 +77,7 @@ impl Request {
         }
     }
 
-    /// Gives the answer to whoever waits for it.
+    /// Sends the answer to the caller.
     pub(super) fn send(&mut self) {
         match self {
             Self::Enqueue(enqueueing) => enqueueing.answer.send(),
@@ -88,10 +88,10 @@ impl Request {
 
 pub(super) type Panic = Box<dyn std::any::Any + Send>;
 
-/// What the work returned, or what its panic left.
+/// The result of the work, or the payload of its panic.
 pub(super) type Answered<T, E> = Result<Result<T, E>, Panic>;
 
-/// The answer to a request, and who waits for it.
+/// The answer to a request, and the channel of its caller.
 pub(super) struct Answer<T, E> {
     operation: &'static str,
     answer: Option<Answered<T, E>>,
@@ -108,8 +108,8 @@ impl<T, E: From<StoreError> + Error + 'static> Answer<T, E> {
     }
 
     fn take_from(&mut self, work: impl FnOnce() -> Result<T, E>) -> &Answered<T, E> {
-        // What a panic leaves behind is rolled back; the connection's state is SQLite's, not
-        // half-changed memory.
+        // The transaction of a panicked request is rolled back; the connection's state is SQLite's,
+        // not half-changed memory.
         self.answer.insert(catch_unwind(AssertUnwindSafe(work)))
     }
 
@@ -129,7 +129,7 @@ impl<T, E: From<StoreError> + Error + 'static> Answer<T, E> {
     fn send(&mut self) {
         if let Some(reply) = self.reply.take() {
             let nothing = || Ok(Err(closed(self.operation).into()));
-            // Whoever asked may have stopped waiting.
+            // The caller may have stopped waiting.
             let _ = reply.send(self.answer.take().unwrap_or_else(nothing));
         }
     }
@@ -153,7 +153,7 @@ impl Enqueueing {
     }
 }
 
-/// Anything else.
+/// Any other call.
 pub(super) struct Call<T, E, F> {
     pub(super) work: F,
     pub(super) answer: Answer<T, E>,
@@ -186,12 +186,12 @@ where
     }
 }
 
-/// Why a transaction did not commit; told to each of its requests that had succeeded.
+/// Why a transaction did not commit. Reported to each of its requests that had succeeded.
 pub(super) struct Failure {
     kind: StoreErrorKind,
     message: String,
     outcome_unknown: bool,
-    /// Told to the first who asks: the driver's errors cannot be cloned.
+    /// Reported to the first request only: the driver's errors cannot be cloned.
     source: Option<rusqlite::Error>,
 }
 

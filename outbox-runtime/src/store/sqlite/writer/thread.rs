@@ -1,4 +1,4 @@
-//! The thread that writes: it takes what waits, and counts blocks while nothing does.
+//! The thread that writes: it serves queued requests, and counts blocks when idle.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,11 +20,10 @@ use crate::store::sqlite::inbox::Inbox;
 use crate::store::sqlite::tally;
 use crate::store::sqlite::watch::Watch;
 
-/// At most how many requests are taken at once, so that the first of them does not wait for ever
-/// for its commit.
+/// Limit on the requests taken at once, which bounds the wait of the first for its commit.
 const BATCH: usize = 512;
 
-/// The writer's side: its connection and what waits for it.
+/// The writer's connection and its queue.
 pub(in crate::store::sqlite) struct WriterThread {
     pub(super) connection: WriterConnection,
     pub(super) path: Arc<Path>,
@@ -32,9 +31,9 @@ pub(in crate::store::sqlite) struct WriterThread {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) watch: Arc<Watch>,
     queue: Inbox<Message>,
-    /// Blocks are to be counted while nothing else is to be done.
+    /// Blocks remain to be counted when the writer is idle.
     is_behind: bool,
-    /// What was committed made something claimable.
+    /// A commit made an event claimable.
     pub(super) wakes: bool,
 }
 
@@ -65,7 +64,7 @@ impl WriterThread {
         (writer, thread)
     }
 
-    /// Serves requests until every handle is gone or the store is closed.
+    /// Serves requests until every handle is dropped or the store is closed.
     pub(in crate::store::sqlite) fn serve(&mut self) {
         while let Some(first) = self.next() {
             let mut batch = Vec::new();
@@ -84,26 +83,26 @@ impl WriterThread {
         }
     }
 
-    /// Does what waits, in the order in which it came, and answers. Only neighbors share a commit;
-    /// where there are several commits, they reach the medium together.
+    /// Runs the queued requests in order, and sends their answers. Only neighbors share a commit;
+    /// several commits are flushed to the storage device together.
     fn commit_all(&mut self, batch: &mut [Request]) {
         let groups = || |one: &Request, next: &Request| one.shares() && next.shares();
         let is_one = batch.chunk_by(groups()).nth(1).is_none();
         let wal = &mut self.connection.wal;
         if !is_one && self.settings.durability == Durability::Full {
-            wal.put_off(&self.connection.conn);
+            wal.defer_sync(&self.connection.conn);
         }
         for group in batch.chunk_by_mut(groups()) {
             self.commit(group);
-            if !self.connection.wal.is_put_off() {
+            if !self.connection.wal.is_sync_deferred() {
                 self.announce();
                 group.iter_mut().for_each(Request::send);
             }
         }
         let wal = &mut self.connection.wal;
-        if let Err(error) = wal.catch_up(&self.connection.conn) {
+        if let Err(error) = wal.sync(&self.connection.conn) {
             let message = format!(
-                "{}: {error}; the medium reported a fault",
+                "{}: {error}; the storage device reported an error",
                 self.path.display()
             );
             let mut failure = Failure::new(StoreErrorKind::Unavailable, message).unknown();
@@ -112,24 +111,24 @@ impl WriterThread {
                 .for_each(|request| request.fail(&mut failure));
             self.reopen();
             let WriterConnection { conn, wal, .. } = &mut self.connection;
-            if let Err(error) = wal.start_over(conn) {
+            if let Err(error) = wal.restart(conn) {
                 let error = error.to_string();
-                tracing::warn!(?error, "the -wal file could not be begun anew");
+                tracing::warn!(?error, "cannot restart the -wal file");
             }
         }
         self.announce();
         batch.iter_mut().for_each(Request::send);
     }
 
-    /// Tells runs of what was committed: before anybody is answered, who may look at the revision
-    /// then.
+    /// Wakes the runs after a commit. Precedes the answers, because a caller may check the revision
+    /// as soon as it has its answer.
     fn announce(&mut self) {
         if std::mem::take(&mut self.wakes) {
             self.watch.announce_commit();
         }
     }
 
-    /// The next message. Until there is one, blocks are counted.
+    /// The next message. Counts blocks until one arrives.
     fn next(&mut self) -> Option<Message> {
         while self.is_behind {
             match self.queue.try_recv() {
@@ -141,14 +140,15 @@ impl WriterThread {
         self.queue.blocking_recv()
     }
 
-    /// Counts some blocks, and notes whether there are more.
+    /// Counts some blocks, and notes whether more remain.
     fn count(&mut self) {
         let counted = self.count_blocks();
-        // Statistics are right without; the next to ask for them brings it up again.
+        // Statistics are correct without these counts; the next call for statistics requests them
+        // again.
         self.is_behind = counted.unwrap_or_else(|error| {
             let is_busy = error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy);
             let error = fault("count", &self.path, error).to_string();
-            tracing::debug!(?error, "events were not counted for statistics");
+            tracing::debug!(?error, "cannot count events for statistics");
             if !is_busy {
                 self.reopen();
             }
@@ -161,7 +161,7 @@ impl WriterThread {
         if tally::next_block(conn)?.is_none() {
             return Ok(false);
         }
-        // Nobody waits for this, so it waits for nobody who writes.
+        // Counting is background work, so it does not wait for other writers.
         conn.busy_timeout(Duration::ZERO)?;
         let counted = Transaction::begin(conn, gate).and_then(|tx| {
             let is_behind = tally::count_blocks(tx.conn)?;
@@ -172,20 +172,17 @@ impl WriterThread {
         counted
     }
 
-    /// Opens the file again: after a failed commit the pages that SQLite holds may not be those of
-    /// the file.
+    /// Reopens the file: after a failed commit, the pages in SQLite's cache may differ from the
+    /// file.
     pub(super) fn reopen(&mut self) {
         match connect::reopen_writer(&self.path, &self.settings, &self.connection.identity) {
             Ok(mut connection) => {
-                connection.wal.succeed(&self.connection.wal);
+                connection.wal.take_over(&self.connection.wal);
                 self.connection = connection;
             }
             Err(error) => {
                 let error = error.to_string();
-                tracing::warn!(
-                    ?error,
-                    "the database could not be opened again after a failed commit"
-                );
+                tracing::warn!(?error, "cannot reopen the database after a failed commit");
             }
         }
     }

@@ -4,8 +4,8 @@ use rusqlite::Connection;
 
 use super::gate::Gate;
 
-/// The write lock and an open transaction, by statements that are prepared once. Rolled back unless
-/// committed.
+/// An open transaction with the write lock, run by statements that are prepared once. Rolled back
+/// unless committed.
 pub(super) struct Transaction<'c> {
     pub(super) conn: &'c mut Connection,
     gate: &'c Gate,
@@ -28,9 +28,9 @@ impl<'c> Transaction<'c> {
         self.conn.prepare_cached(sql)?.execute([]).map(drop)
     }
 
-    /// Whether there is nothing left to commit or roll back: SQLite rolls the whole transaction
-    /// back on some errors (a full disk, a failed write), and where a constraint or a trigger says
-    /// so (`ON CONFLICT ROLLBACK`).
+    /// Whether there is nothing left to commit or roll back: SQLite rolls back the whole
+    /// transaction on some errors (a full disk, a failed write), and when a constraint or a trigger
+    /// demands it (`ON CONFLICT ROLLBACK`).
     pub(super) fn is_gone(&self) -> bool {
         self.conn.is_autocommit()
     }
@@ -50,7 +50,7 @@ impl<'c> Transaction<'c> {
 impl Drop for Transaction<'_> {
     fn drop(&mut self) {
         if self.is_open && !self.conn.is_autocommit() {
-            // Whoever dropped it has an error to tell already.
+            // The code that dropped it already has an error to report.
             let _ = self.run("ROLLBACK");
         }
     }

@@ -1,10 +1,10 @@
-//! Several commits that reach the medium together.
+//! Flushes several commits to the storage device together.
 //!
-//! With `synchronous = FULL`, SQLite waits for the medium with each commit. Where many closures
-//! wait, each with a commit of its own, that would take as many waits. A commit is in the `-wal`
-//! file before SQLite waits, though, and to wait once after the last of them is to wait for all:
-//! whoever asked is answered only then. Until then a commit is as with `NORMAL`: others see it, and
-//! a power failure may undo it together with all that came after it.
+//! With `synchronous = FULL`, SQLite waits for the device on each commit. Many queued closures,
+//! each with its own commit, would take as many waits. But a commit is in the `-wal` file before
+//! SQLite waits, so one wait after the last commit covers all of them, and callers get their
+//! answers only after it. Until then a commit is as with `NORMAL`: other connections see it, and a
+//! power failure may undo it together with all later ones.
 
 use std::fs::File;
 use std::io;
@@ -12,13 +12,13 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-/// The log of the writer's connection, and whether the medium has all of it.
+/// The log of the writing connection, and whether all of it was flushed.
 #[derive(Debug)]
 pub(in crate::store::sqlite) struct Wal {
-    /// SQLite's locks are on other files, so opening and closing this one drops none of them.
+    /// SQLite locks other files, so opening and closing this one drops no locks.
     file: Option<File>,
-    /// Commits were not waited for.
-    is_put_off: bool,
+    /// Whether some commits were not flushed.
+    is_sync_deferred: bool,
 }
 
 impl Wal {
@@ -26,50 +26,50 @@ impl Wal {
         let file = path.and_then(|path| File::options().write(true).open(path).ok());
         Self {
             file,
-            is_put_off: false,
+            is_sync_deferred: false,
         }
     }
 
-    /// From now on commits do not wait for the medium, until [`catch_up`](Self::catch_up). Where
-    /// that cannot be, each waits as before.
-    pub(super) fn put_off(&mut self, conn: &Connection) {
+    /// Stops commits from waiting for the device, until [`sync`](Self::sync). If that
+    /// fails, each commit waits as before.
+    pub(super) fn defer_sync(&mut self, conn: &Connection) {
         if self.file.is_some() && set(conn, "NORMAL").is_ok() {
-            self.is_put_off = true;
+            self.is_sync_deferred = true;
         }
     }
 
-    pub(super) fn is_put_off(&self) -> bool {
-        self.is_put_off
+    pub(super) fn is_sync_deferred(&self) -> bool {
+        self.is_sync_deferred
     }
 
-    /// Takes over from the connection before this one, where its commits were not waited for.
-    pub(super) fn succeed(&mut self, before: &Self) {
-        self.is_put_off = before.is_put_off;
+    /// Takes over the unflushed commits of the previous connection.
+    pub(super) fn take_over(&mut self, before: &Self) {
+        self.is_sync_deferred = before.is_sync_deferred;
     }
 
-    /// Waits until the medium has what was committed meanwhile.
-    pub(super) fn catch_up(&mut self, conn: &Connection) -> io::Result<()> {
-        if !self.is_put_off {
+    /// Waits until the device has all earlier commits.
+    pub(super) fn sync(&mut self, conn: &Connection) -> io::Result<()> {
+        if !self.is_sync_deferred {
             return Ok(());
         }
         let file = self.file.as_ref();
-        let file = file.ok_or_else(|| io::Error::other("the -wal file could not be opened"))?;
+        let file = file.ok_or_else(|| io::Error::other("cannot open the -wal file"))?;
         file.sync_data()?;
-        // Should that fail, the next commit is waited for here as well.
-        self.is_put_off = set(conn, "FULL").is_err();
+        // If this fails, the next commit is flushed here as well.
+        self.is_sync_deferred = set(conn, "FULL").is_err();
         Ok(())
     }
 
-    /// After the medium refused: later commits would build on what it may not have, so all of it
-    /// goes into the database itself, and the log begins anew.
-    pub(super) fn start_over(&mut self, conn: &Connection) -> rusqlite::Result<()> {
+    /// Called after the device reported an error: later commits would build on a log that may be
+    /// incomplete, so all of it is moved into the database, and the log starts over.
+    pub(super) fn restart(&mut self, conn: &Connection) -> rusqlite::Result<()> {
         set(conn, "FULL")?;
-        self.is_put_off = false;
+        self.is_sync_deferred = false;
         conn.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
     }
 }
 
-/// A pragma takes effect while it is prepared, so no statement is kept for it.
+/// A pragma takes effect when it is prepared, so its statement is not cached.
 fn set(conn: &Connection, synchronous: &str) -> rusqlite::Result<()> {
     conn.pragma_update(None, "synchronous", synchronous)
 }

@@ -1,0 +1,130 @@
+//! The work queue: claiming, recording outcomes, keeping leases, waking up.
+
+use super::{SqliteStore, claiming, leases, processes, settling};
+use crate::claim::{Claim, ClaimRequest, Lease};
+use crate::clock::Clock;
+use crate::error::StoreError;
+use crate::outcome::{Settled, Settlement};
+use crate::repository::{Exchange, OutboxQueue, Rescued, Revision};
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use std::sync::Arc;
+use std::time::Duration;
+
+#[async_trait]
+impl OutboxQueue for SqliteStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
+        let request = request.clone();
+        self.write("claim", move |conn, now, _| {
+            let claims = claiming::claim(conn, now, &request)?;
+            processes::register(conn, now, &claims)?;
+            Ok(claims)
+        })
+        .await
+    }
+
+    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
+        self.write("settle", move |conn, now, effects| {
+            settling::settle_all(conn, now, &settlements, &mut effects.wakes)
+        })
+        .await
+    }
+
+    async fn settle_and_claim(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        let request = request.clone();
+        let both = self
+            .write("settle and claim", move |conn, now, effects| {
+                let settled = settling::settle_all(conn, now, &settlements, &mut effects.wakes)?;
+                let claims = claiming::claim(conn, now, &request)?;
+                processes::register(conn, now, &claims)?;
+                Ok((settled, claims))
+            })
+            .await;
+        match both {
+            Ok((settled, claims)) => Exchange {
+                settled: Ok(settled),
+                claimed: Ok(claims),
+            },
+            Err(error) => Exchange {
+                settled: Err(error),
+                claimed: Ok(Vec::new()),
+            },
+        }
+    }
+
+    async fn extend(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError> {
+        let leases = leases.to_vec();
+        self.write("extend", move |conn, now, _| {
+            leases
+                .iter()
+                .map(|held| leases::extend(conn, now, held, lease))
+                .collect()
+        })
+        .await
+    }
+
+    async fn rescue(&self) -> Result<Rescued, StoreError> {
+        let (_, rescued) = self.rescue_others(&[], None).await?;
+        Ok(rescued)
+    }
+
+    async fn rescue_others(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        let held = held.to_vec();
+        let only = only.map(<[Lease]>::to_vec);
+        let alone = self.shared.settings.single_process;
+        self.write("rescue", move |conn, now, effects| {
+            let renewed = held.iter().map(|(lease, duration)| {
+                if lease.expires_at > now {
+                    return Ok(Some(*lease));
+                }
+                leases::extend(conn, now, lease, *duration)
+            });
+            let renewed = renewed.collect::<rusqlite::Result<_>>()?;
+            let rescued = match &only {
+                Some(only) => leases::rescue_only(conn, now, only)?,
+                None => {
+                    processes::end_leases_of_the_dead(conn, now, alone)?;
+                    leases::rescue(conn, now)?
+                }
+            };
+            effects.wakes |= rescued != Rescued::default();
+            Ok((renewed, rescued))
+        })
+        .await
+    }
+
+    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
+        let request = request.clone();
+        self.read("next_due", move |conn| claiming::next_due(conn, &request))
+            .await
+    }
+
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.shared.clock)
+    }
+
+    fn revision(&self) -> Revision {
+        self.shared.signal.revision()
+    }
+
+    async fn changed(&self, seen: Revision) -> Revision {
+        loop {
+            tokio::select! {
+                revision = self.shared.signal.changed(seen) => return revision,
+                () = self.shared.watch.foreign_commit() => self.shared.signal.raise(),
+            }
+        }
+    }
+}
