@@ -12,10 +12,12 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The maximum width of a comment line, in characters.
 const WIDTH: usize = 100;
 
-/// Folders and files that are not edited yet. They are counted, and may break every rule here.
+/// Folders and files that are not edited yet: counted, but exempt from the rules.
 const NOT_EDITED_YET: &[&str] = &[
-    // Its comments change along with the SQL that is to be rewritten.
-    "outbox-runtime/src/store/sqlite/",
+    // Changes to these are in progress.
+    "tests/outages/",
+    "outbox-runtime/src/processor/evidence/",
+    "outbox-runtime/src/repository/",
     // Remove these once the editing of the other folders is merged.
     "examples/",
     "outbox-import/",
@@ -34,12 +36,9 @@ const NOT_EDITED_YET: &[&str] = &[
     "outbox-runtime/src/outage.rs",
     "outbox-runtime/src/outcome/",
     "outbox-runtime/src/private/",
-    "outbox-runtime/src/processor/",
     "outbox-runtime/src/redaction/",
-    "outbox-runtime/src/repository/",
     "outbox-runtime/src/retry.rs",
     "outbox-runtime/src/statistics/",
-    "outbox-runtime/src/store/memory/repository.rs",
     "outbox-runtime/src/waiting.rs",
     "outbox-runtime/src/wire.rs",
     "outbox-testing/",
@@ -47,8 +46,6 @@ const NOT_EDITED_YET: &[&str] = &[
     "tests/import/",
     "tests/macros/",
     "tests/meta/guarantees.rs",
-    "tests/meta/readme.rs",
-    "tests/outages/",
     "tests/promises/",
     "tests/rename/",
     "tests/rival/",

@@ -1,4 +1,4 @@
-//! A processor at work: what can be asked of it, and stopping it.
+//! Handles on a run: questions, nudges, suspension, and stopping.
 
 use std::fmt;
 use std::future::Future;
@@ -20,21 +20,22 @@ use crate::repository::OutboxRepository;
 use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 use crate::waiting;
 
-/// A handle on a processor at work.
+/// A handle on a run of a processor.
 ///
-/// Cloning is cheap; all clones are the same run.
+/// Cloning is cheap; all clones refer to the same run.
 ///
 /// # Drop
 ///
-/// Dropping the last clone begins a [`stop`](Self::stop) that nobody waits for. So `let _ = processor.start(..)` stops the run before
-/// it has begun, as `_` keeps nothing: bind the handle to a name, or [`detach`](Self::detach) it.
+/// Dropping the last clone begins a [`stop`](Self::stop) without waiting for it. So
+/// `let _ = processor.start(..)` stops the run before it begins, because `_` drops the handle at
+/// once: bind the handle to a name, or [`detach`](Self::detach) it.
 #[must_use = "dropping this stops the processor: bind it to a name (not `_`), or `.detach()` it"]
 #[derive(Clone)]
 pub struct Running {
     pub(super) inner: Arc<Inner>,
 }
 
-/// What all clones of a handle share.
+/// The state that all clones of a handle share.
 pub(super) struct Inner {
     pub(super) shared: Arc<Shared>,
     pub(super) user_id: Option<String>,
@@ -42,39 +43,40 @@ pub(super) struct Inner {
     pub(super) nudges: Arc<Nudges>,
     pub(super) progress: watch::Sender<u64>,
     pub(super) health: watch::Receiver<Health>,
-    /// How the run ended, once it has.
+    /// How the run ended; `None` until then.
     pub(super) ending: watch::Receiver<Option<Ending>>,
     pub(super) stop: Cancel,
     pub(super) hurry: Cancel,
 }
 
 impl Running {
-    /// Looks for work now, and probes now where the network was gone. Needed only after writing to the file by means that
-    /// this process cannot notice.
+    /// Looks for work now, and probes now where an outage is waiting for its next probe. Needed
+    /// only after writing to the file in a way that this process cannot notice.
     pub fn trigger(&self) {
         self.inner.nudges.trigger();
     }
 
-    /// Says that the network is back: what was paused for its sake goes on at once.
+    /// Tells the run that the network is back: work that was paused because of it resumes at once.
     pub fn online(&self) {
         self.inner.nudges.online();
     }
 
-    /// How many events of this run's user (or of all) stand where.
+    /// Counts the events of this run's user (or of all users) by status.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn statistics(&self) -> Result<OutboxStatistics, StoreError> {
         let repository = &self.inner.shared.repository;
         repository.statistics(self.inner.user_id.as_deref()).await
     }
 
-    /// Why an entity is not delivered, as far as this run and its store know.
+    /// Explains why the events of an entity are not delivered, as far as this run and its store
+    /// know.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// If the store cannot be read.
     pub async fn explain(&self, entity_id: impl Into<EntityId>) -> Result<Explanation, StoreError> {
         let user_id = self.inner.user_id.as_deref();
         self.explain_entity(&entity_id.into(), user_id).await
@@ -88,14 +90,14 @@ impl Running {
         let repository = &self.inner.shared.repository;
         let mut explanation = repository.explain(entity_id, user_id).await?;
         let is_free = explanation.waits_for == WaitsFor::Worker;
-        // A handler may be done with an event that is in doubt.
+        // The handler of an event in doubt may be done already; only the run knows.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
-        // What it waits for beside its due time may take longer than that.
+        // A pause that the run knows of may last longer than the due time.
         let due_at = match explanation.waits_for {
             WaitsFor::DueTime { at, .. } => Some(at),
             _ => None,
         };
-        // Inside a transaction of the store, what the run knows cannot be waited for.
+        // Inside a transaction of the store, waiting for the run's answer would deadlock.
         let may_ask = waiting::refuse_to_wait_for_a_run("explain").is_ok();
         if may_ask
             && (is_free || may_be_in_doubt || due_at.is_some())
@@ -118,29 +120,32 @@ impl Running {
                 }
                 Ok(_) => {}
                 Err(_) if due_at.is_some() => {}
-                // It ended instead of answering.
+                // The run ended instead of answering.
                 Err(_) => explanation.waits_for = WaitsFor::Start,
             }
         }
         Ok(explanation)
     }
 
-    /// Whether the run does its work, as of now. Asks nobody: a run that sleeps has noticed nothing since it fell asleep.
+    /// The health of the run as last reported. This does not query the store: a sleeping run has
+    /// noticed nothing since it fell asleep.
     #[must_use]
     pub fn health(&self) -> Health {
         let ending = self.inner.ending.borrow();
         match &*ending {
             Some(ending) => ending.as_health(),
-            None if self.inner.ending.has_changed().is_err() => Ending::failed(lost()).as_health(),
+            None if self.inner.ending.has_changed().is_err() => {
+                Ending::failed(runtime_gone()).as_health()
+            }
             None => self.inner.health.borrow().clone(),
         }
     }
 
-    /// Resolves once the health differs from `seen`, with what it is then.
+    /// Resolves once the health differs from `seen`, with the new health.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the waiting and nothing else.
+    /// Dropping the future ends the wait and nothing else.
     pub fn health_changed(&self, seen: Health) -> impl Future<Output = Health> + Send + use<> {
         let mut health = self.inner.health.clone();
         let ended = self.ending();
@@ -149,7 +154,7 @@ impl Running {
                 let changed = health.wait_for(|health| *health != seen).await;
                 match changed.ok().map(|health| health.clone()) {
                     Some(health) => health,
-                    // The run has ended, which is told by the other branch.
+                    // The run has ended; the other branch reports that.
                     None => std::future::pending().await,
                 }
             };
@@ -161,16 +166,16 @@ impl Running {
         }
     }
 
-    /// Resolves when the run has ended: because somebody stopped it, its store was closed, the
-    /// store's file was deleted or replaced, or its runtime shut down.
+    /// Resolves when the run has ended: because it was stopped, its store was closed, the store's
+    /// file was deleted or replaced, or its runtime was shut down.
     ///
     /// # Errors
     ///
-    /// As [`stop`](Self::stop); and where nobody stopped the run, why it ended.
+    /// As for [`stop`](Self::stop); if the run was not stopped, the reason why it ended.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future stops the waiting and nothing else.
+    /// Dropping the future ends the wait and nothing else.
     pub fn ended(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
         let ended = self.ending();
         async move { ended.await.into_result() }
@@ -181,37 +186,39 @@ impl Running {
         async move {
             let ended = ending.wait_for(Option::is_some).await;
             let ended = ended.ok().and_then(|ending| ending.clone());
-            ended.unwrap_or_else(|| Ending::failed(lost()))
+            ended.unwrap_or_else(|| Ending::failed(runtime_gone()))
         }
     }
 
-    /// Ends all work and closes the store's files, so that the operating system may freeze the process: handlers have `within`
-    /// to answer, and what does not end in time is given back, without a counted attempt. When this returns, no store work
-    /// runs and no file of the store is open.
+    /// Ends all work and closes the store's files, so that the operating system can freeze the
+    /// process. Handlers have `within` to answer; the events of those that do not are given back
+    /// without a counted attempt. When this returns, no store work runs and no file of the store is
+    /// open.
     ///
-    /// The store is suspended for everybody: calls on it, and other runs, are answered with
-    /// [`Suspended`](StoreErrorKind::Suspended) until [`resume`](Self::resume). Suspend the other runs on it first.
-    /// Connections that the application opened itself are its own to close.
+    /// The store is suspended for all its users: calls on it, including those of other runs, fail
+    /// with [`Suspended`](StoreErrorKind::Suspended) until [`resume`](Self::resume). Suspend the
+    /// other runs on it first. The application closes the connections that it opened itself.
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded; the run goes on then. `NotAllowedHere` inside
-    /// a [`transaction`](crate::SqliteStore::transaction) of a store, where nothing is suspended.
+    /// If the last outcomes could not be recorded or the files could not be closed; the run then
+    /// continues as before. `NotAllowedHere` inside a
+    /// [`transaction`](crate::SqliteStore::transaction) of a store; nothing is suspended then.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future does not undo the suspension; it only stops waiting for it.
+    /// Dropping the future does not undo the suspension; it only ends the wait.
     pub async fn suspend(&self, within: Duration) -> Result<Stopped, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask("suspend", Command::Suspend { within, reply }, answer)
             .await
     }
 
-    /// Opens the store's files again and takes up work where [`suspend`](Self::suspend) ended it.
+    /// Reopens the store's files and resumes work after a [`suspend`](Self::suspend).
     ///
     /// # Errors
     ///
-    /// Those of opening the store. The run stays suspended then.
+    /// The errors of opening the store; the run then stays suspended.
     pub async fn resume(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask("resume", Command::Resume { reply }, answer).await
@@ -229,34 +236,38 @@ impl Running {
         answer.await.unwrap_or_else(|_| Err(ended()))
     }
 
-    /// Stops claiming, waits for the handlers that are under way, gives back what does not end in time, and returns when no
-    /// work of this run is left. May be called several times, on any clone: all are told the same.
+    /// Stops claiming, waits for the handlers in flight, gives back the events of those that do not
+    /// answer in time, and returns when no work of this run is left. Can be called several times,
+    /// on any clone; every call gets the same result.
     ///
     /// The future does not borrow the handle, so it can be spawned.
     ///
     /// # Errors
     ///
-    /// Where the last outcomes could not be recorded, although a passing fault was waited out until
-    /// the deadline. Their events are delivered again, under the same keys, once their leases have
-    /// ended. `NotAllowedHere` inside a [`transaction`](crate::SqliteStore::transaction) of a
-    /// store: the stop has begun, and cannot be waited for there.
+    /// If the last outcomes could not be recorded; transient store errors are retried until the
+    /// deadline. The affected events are delivered again, under the same idempotency keys, once
+    /// their leases expire. `NotAllowedHere` inside a
+    /// [`transaction`](crate::SqliteStore::transaction) of a store: the stop has begun, but waiting
+    /// for it there is not possible.
     ///
     /// # Cancel safety
     ///
-    /// Nothing is stopped before the first poll. Dropping the future later does not undo the stop; it only stops waiting for it.
+    /// Nothing is stopped before the first poll. Dropping the future later does not undo the stop;
+    /// it only ends the wait.
     pub fn stop(&self) -> impl Future<Output = Result<Stopped, StoreError>> + Send + use<> {
         self.stop_unless(std::future::pending())
     }
 
-    /// The same, but what is under way is given back at once when `hurry` resolves, as for a second signal to end.
+    /// Like [`stop`](Self::stop), but aborts the handlers in flight and gives their events back as
+    /// soon as `hurry` resolves, for example on a second termination signal.
     ///
     /// # Errors
     ///
-    /// As [`stop`](Self::stop).
+    /// As for [`stop`](Self::stop).
     ///
     /// # Cancel safety
     ///
-    /// As [`stop`](Self::stop).
+    /// As for [`stop`](Self::stop).
     ///
     /// # Examples
     ///
@@ -294,17 +305,17 @@ impl Running {
         }
     }
 
-    /// Lets the run go on until its runtime ends, or its store is closed, although no handle is kept.
+    /// Lets the run continue without a handle, until its runtime shuts down or its store is closed.
     ///
-    /// Where a clone is kept, the run can still be stopped.
+    /// Any other clone can still stop the run.
     pub fn detach(self) {
-        // A run ends with its last handle, and this one never goes.
+        // A run ends when its last handle is dropped, and this one never is.
         std::mem::forget(self);
     }
 }
 
-/// A run whose task is gone without having said how it ended.
-fn lost() -> StoreError {
+/// The error for a run whose task is gone without having reported how it ended.
+fn runtime_gone() -> StoreError {
     let message = "the run ended before it could record its outcomes: its runtime was shut down";
     StoreError::new(StoreErrorKind::Closed, "stop", message)
 }
@@ -313,8 +324,8 @@ impl Drop for Inner {
     fn drop(&mut self) {
         if !self.stop.is_cancelled() && !self.nudges.has_begun() {
             warn!(
-                "a run was stopped before it began, as its handle was dropped; `let _ = ..` keeps nothing, \
-                 so bind the handle to a name or detach it"
+                "a run was stopped before it began because its handle was dropped; `let _ = ..` drops \
+                 it at once, so bind the handle to a name or detach it"
             );
         }
         self.stop.cancel();

@@ -11,28 +11,30 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{
-    SqliteStore, State, claiming, count, edit, insert, leases, processes, query, settling,
-};
-use crate::claim::{Claim, ClaimRequest, Lease};
-use crate::clock::Clock;
+use super::{SqliteStore, State, claiming, count, edit, insert, processes, query, settling};
+use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{DeleteUnit, Exchange, OutboxRepository, PendingDelete, Rescued, Revision};
+use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable};
 
-/// At most how many finished events one transaction deletes, so that nobody waits long for the writer.
+/// The maximum number of finished events that one transaction deletes, so that no one waits long
+/// for the writer.
 const DELETED_AT_ONCE: i64 = 1_000;
 
 impl SqliteStore {
-    /// Runs `work` on the writer's connection, in a transaction that it shares with whatever else waits.
-    /// It runs again where another request took that transaction with it.
-    async fn write<T, F>(&self, operation: &'static str, mut work: F) -> Result<T, StoreError>
+    /// Runs `work` on the connection of the writer, in a transaction that it may share with other
+    /// requests. `work` runs again if another request rolled back that transaction.
+    pub(super) async fn write<T, F>(
+        &self,
+        operation: &'static str,
+        mut work: F,
+    ) -> Result<T, StoreError>
     where
         F: FnMut(&Connection, DateTime<Utc>, &mut Effects) -> rusqlite::Result<T> + Send + 'static,
         T: Send + 'static,
@@ -274,7 +276,8 @@ impl OutboxRepository for SqliteStore {
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
         let user_id = user_id.to_owned();
         self.write("delete_all_events_for_user", move |conn, _, effects| {
-            // With the order of events changed by hand, somebody else's may have waited for them.
+            // If the order of events was changed manually, events of other users may have waited
+            // for the deleted ones.
             effects.wakes = true;
             edit::delete_of_user(conn, &user_id)
         })
@@ -333,126 +336,11 @@ impl OutboxRepository for SqliteStore {
         .await
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        let request = request.clone();
-        self.write("claim", move |conn, now, _| {
-            let claims = claiming::claim(conn, now, &request)?;
-            processes::register(conn, now, &claims)?;
-            Ok(claims)
-        })
-        .await
-    }
-
-    async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
-        self.write("settle", move |conn, now, effects| {
-            settling::settle_all(conn, now, &settlements, &mut effects.wakes)
-        })
-        .await
-    }
-
-    async fn settle_and_claim(
-        &self,
-        settlements: Vec<Settlement>,
-        request: &ClaimRequest,
-    ) -> Exchange {
-        let request = request.clone();
-        let both = self
-            .write("settle and claim", move |conn, now, effects| {
-                let settled = settling::settle_all(conn, now, &settlements, &mut effects.wakes)?;
-                let claims = claiming::claim(conn, now, &request)?;
-                processes::register(conn, now, &claims)?;
-                Ok((settled, claims))
-            })
-            .await;
-        match both {
-            Ok((settled, claims)) => Exchange {
-                settled: Ok(settled),
-                claimed: Ok(claims),
-            },
-            Err(error) => Exchange {
-                settled: Err(error),
-                claimed: Ok(Vec::new()),
-            },
-        }
-    }
-
-    async fn extend(
-        &self,
-        leases: &[Lease],
-        lease: Duration,
-    ) -> Result<Vec<Option<Lease>>, StoreError> {
-        let leases = leases.to_vec();
-        self.write("extend", move |conn, now, _| {
-            leases
-                .iter()
-                .map(|held| leases::extend(conn, now, held, lease))
-                .collect()
-        })
-        .await
-    }
-
-    async fn rescue(&self) -> Result<Rescued, StoreError> {
-        let (_, rescued) = self.rescue_others(&[], None).await?;
-        Ok(rescued)
-    }
-
-    async fn rescue_others(
-        &self,
-        held: &[(Lease, Duration)],
-        only: Option<&[Lease]>,
-    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
-        let held = held.to_vec();
-        let only = only.map(<[Lease]>::to_vec);
-        let alone = self.shared.settings.single_process;
-        self.write("rescue", move |conn, now, effects| {
-            let renewed = held.iter().map(|(lease, duration)| {
-                if lease.expires_at > now {
-                    return Ok(Some(*lease));
-                }
-                leases::extend(conn, now, lease, *duration)
-            });
-            let renewed = renewed.collect::<rusqlite::Result<_>>()?;
-            let rescued = match &only {
-                Some(only) => leases::rescue_only(conn, now, only)?,
-                None => {
-                    processes::end_leases_of_the_dead(conn, now, alone)?;
-                    leases::rescue(conn, now)?
-                }
-            };
-            effects.wakes |= rescued != Rescued::default();
-            Ok((renewed, rescued))
-        })
-        .await
-    }
-
-    async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
-        let request = request.clone();
-        self.read("next_due", move |conn| claiming::next_due(conn, &request))
-            .await
-    }
-
     async fn suspend(&self) -> Result<(), StoreError> {
         self.let_go(State::Suspended, "suspend").await
     }
 
     async fn resume(&self) -> Result<(), StoreError> {
         self.open_again().await
-    }
-
-    fn clock(&self) -> Arc<dyn Clock> {
-        Arc::clone(&self.shared.clock)
-    }
-
-    fn revision(&self) -> Revision {
-        self.shared.signal.revision()
-    }
-
-    async fn changed(&self, seen: Revision) -> Revision {
-        loop {
-            tokio::select! {
-                revision = self.shared.signal.changed(seen) => return revision,
-                () = self.shared.watch.foreign_commit() => self.shared.signal.raise(),
-            }
-        }
     }
 }
