@@ -1,4 +1,4 @@
-//! A claim of 100 with its commit, among few rows and among many.
+//! Claiming 100 events and committing, with few rows and with many.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
 use crate::stopwatch::Stopwatch;
 
-/// How many events a claim takes.
+/// Events per claim.
 const CLAIM: usize = 100;
 
 pub(crate) async fn measure(
@@ -78,8 +78,9 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// How long claims took, in milliseconds: those of a store on a copy of each template, then those of the floor on one of the first.
-/// They take turns claim by claim, so that what else the machine does meets all of them.
+/// Durations of claims, in milliseconds: of a store on a copy of each template, then of the floor
+/// on a copy of the first. They alternate claim by claim, so that other load on the machine affects
+/// all of them equally.
 async fn in_turns(
     scenes: &Scenes,
     templates: &[Scene],

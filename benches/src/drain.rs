@@ -15,7 +15,7 @@ use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
 use crate::stopwatch::Stopwatch;
 
-/// Who is measured.
+/// The measured implementation.
 #[derive(Debug, Clone, Copy)]
 enum Side {
     Floor(Kind),
@@ -30,7 +30,7 @@ const SIDES: [Side; 4] = [
     Side::Ours,
 ];
 
-/// How much the drain of a backlog with 16 handlers must be of the floor's.
+/// Minimum ratio to the floor when 16 handlers drain a backlog.
 const TARGET: Target = Target::AtLeast(0.75);
 
 pub(crate) async fn measure(
@@ -42,7 +42,7 @@ pub(crate) async fn measure(
         let content = Content::pending(backlog);
         let template = scenes.with(content).await?;
         for concurrency in [1, 16] {
-            // One handler after the other waits for nothing but itself: the small backlog says it all.
+            // With one handler at a time, a small backlog tells everything.
             if concurrency == 1 && backlog > scale.few {
                 continue;
             }
@@ -59,7 +59,7 @@ pub(crate) async fn measure(
             completed: 0,
         })
         .await?;
-    let what = format!("drain {}, 5 an entity, 16 at once", in_words(few));
+    let what = format!("drain {}, 5 per entity, 16 at once", in_words(few));
     compare(scale, scenes, report, &template, 16, &what, None).await?;
 
     let template = scenes
@@ -99,7 +99,7 @@ async fn compare(
     Ok(())
 }
 
-/// Counts calls, and tells when it was the last one.
+/// Counts calls and signals the last one.
 #[derive(Debug)]
 struct Countdown {
     left: AtomicUsize,
@@ -151,7 +151,7 @@ async fn floor(
     Ok(rate)
 }
 
-/// Until a stop has recorded the last outcome.
+/// Until stopping has recorded the last outcome.
 async fn ours(scene: &Scene, backlog: usize, concurrency: usize) -> anyhow::Result<f64> {
     let store = SqliteStore::open(scene.path()).await?;
     let before = scene.count("completed")?;
@@ -166,7 +166,7 @@ async fn ours(scene: &Scene, backlog: usize, concurrency: usize) -> anyhow::Resu
     Ok(rate)
 }
 
-/// Delivers so many events and stops.
+/// Delivers this many events and stops.
 pub(crate) async fn drain(
     store: &SqliteStore,
     backlog: usize,

@@ -1,4 +1,5 @@
-//! Enqueueing: on the application's own transaction, one by one by many at once, and in batches.
+//! Enqueueing: in the application's own transaction, one by one from many producers, and in
+//! batches.
 
 use std::sync::Arc;
 
@@ -15,7 +16,7 @@ use crate::scale::{Scale, in_words};
 use crate::scene::Scenes;
 use crate::stopwatch::Stopwatch;
 
-/// Who is measured.
+/// The measured implementation.
 #[derive(Debug, Clone, Copy)]
 enum Side {
     Floor(Kind),
@@ -40,7 +41,7 @@ pub(crate) async fn measure(
         own_transaction(scenes, side, scale.single_events).await
     })
     .await?;
-    let what = "enqueue on the caller's own transaction, one event a commit";
+    let what = "enqueue on the caller's own transaction, one event per commit";
     add(report, what, &samples, 0.90);
 
     for (producers, target) in [(1, Some(0.90)), (8, None), (64, Some(0.85)), (256, None)] {
@@ -75,13 +76,15 @@ fn add(report: &mut Report, what: &str, samples: &[Vec<f64>], target: impl Into<
     report.add_beside_floors(what, samples, target);
 }
 
-/// One event a commit, on a connection that the application opened, while the store has the file open too.
+/// One event per commit, on a connection that the application opened, while the store has the file
+/// open too.
 async fn own_transaction(scenes: &Scenes, side: Side, events: usize) -> anyhow::Result<f64> {
     let scene = scenes.empty().await?;
     let moods = MoodEntry::many(events);
     let rate = match side {
         Side::Floor(kind) => {
-            // Takes away what this kind of floor does without, and keeps the file open as the store does.
+            // Drops what this kind of floor does without, and keeps the file open as
+            // the store does.
             let floor = Floor::open(&scene, kind)?;
             let mut conn = scene.connect()?;
             let watch = Stopwatch::start();

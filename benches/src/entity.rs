@@ -1,10 +1,10 @@
-//! What is enqueued, and the columns that the floor writes for it.
+//! The enqueued entity, and the columns that the floor writes for it.
 
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The entity of every measurement. With its indices one event is about 320 bytes on disk.
+/// The entity of every measurement. One event takes about 320 bytes on disk, indices included.
 #[derive(Debug, Clone, OutboxEntity)]
 #[outbox(event_type = "moodEntry", priority = 5)]
 pub(crate) struct MoodEntry {
@@ -19,7 +19,7 @@ pub(crate) struct MoodEntry {
 }
 
 impl MoodEntry {
-    /// A new entity, with an id as an application's own table would have it.
+    /// A new entity, with an id like those in an application's own table.
     pub(crate) fn new(number: usize) -> Self {
         Self {
             id: Uuid::new_v4(),
@@ -41,7 +41,7 @@ struct Body<L> {
     labels: L,
 }
 
-/// What the floor binds for one event.
+/// The values that the floor binds for one event.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
     pub(crate) id: Uuid,
@@ -65,7 +65,7 @@ impl Row {
     }
 }
 
-/// What the floor's handler gets.
+/// The event as the floor's handler receives it.
 #[derive(Debug)]
 pub(crate) struct Claimed {
     pub(crate) seq: i64,
@@ -76,7 +76,7 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Whether a handler could send it: its keys are there, and its payload is what was written.
+    /// Whether a handler could send it: it has its keys, and the payload that was written.
     pub(crate) fn is_whole(&self) -> bool {
         let body: Result<Body<Vec<String>>, _> = serde_json::from_str(&self.metadata);
         let is_keyed = !self.id.is_nil() && !self.entity_id.is_nil() && !self.user_id.is_empty();

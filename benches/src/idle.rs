@@ -1,4 +1,4 @@
-//! What a processor that has nothing to do costs: statements and CPU.
+//! Cost of an idle processor: statements and CPU.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::scale::Scale;
 use crate::scene::Scenes;
 use crate::stopwatch::pause;
 
-/// Until a processor has looked once and fallen idle.
+/// Time for a processor to look once and fall idle.
 const SETTLING: Duration = Duration::from_millis(300);
 
 pub(crate) async fn measure(
@@ -20,8 +20,8 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     for (shared, name, most) in [
-        (false, "a file of one process", 0.0),
-        (true, "a file that others may write to", 2.0),
+        (false, "file used by one process", 0.0),
+        (true, "file shared with other processes", 2.0),
     ] {
         let scene = scenes.empty().await?;
         let builder = SqliteStore::builder(scene.path()).count_statements();
@@ -64,7 +64,7 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// What all threads of this process have used so far, as the scheduler counts it: user and system, in nanoseconds.
+/// CPU time of all threads of this process so far, user and system, in nanoseconds.
 fn cpu_time() -> anyhow::Result<Duration> {
     let mut total = 0;
     for task in std::fs::read_dir("/proc/self/task")? {

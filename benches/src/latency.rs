@@ -1,4 +1,4 @@
-//! From the call that enqueues to the start of the handler, on a processor that has nothing to do.
+//! From the call that enqueues to the start of the handler, on an idle processor.
 
 use std::time::Duration;
 
@@ -15,19 +15,19 @@ use crate::scale::Scale;
 use crate::scene::Scenes;
 use crate::stopwatch::{Stopwatch, pause};
 
-/// Who is measured.
+/// The measured way to enqueue.
 #[derive(Debug, Clone, Copy)]
 enum Side {
     Floor,
     /// `store.transaction(..)`.
     Transaction,
-    /// A connection of the application's own; from its commit.
+    /// A connection of the application; measured from its commit.
     OwnConnection,
 }
 
 const SIDES: [Side; 3] = [Side::Floor, Side::Transaction, Side::OwnConnection];
 
-/// Long enough for a processor to record its last outcome and to fall idle.
+/// Long enough for a processor to record its last outcome and fall idle.
 const REST: Duration = Duration::from_millis(5);
 
 pub(crate) async fn measure(
@@ -63,7 +63,7 @@ pub(crate) async fn measure(
             Some(Target::AtMost(1.3)),
         );
         let what = format!("latency {share}, commit on the caller's own connection to handler");
-        // What must be seen within 5 ms is the usual commit.
+        // The target of 5 ms is for the usual commit.
         let target = (share == "p50").then_some(Target::Absolute(5.0));
         report.add(what, Unit::Milliseconds, own, None, target);
     }
@@ -90,7 +90,7 @@ async fn floor(scenes: &Scenes, count: usize) -> anyhow::Result<Vec<f64>> {
     Ok(times)
 }
 
-/// A store with a processor at rest, and when its handlers start.
+/// A store with an idle processor, and the start times of its handlers.
 fn idle_processor(
     store: &SqliteStore,
 ) -> anyhow::Result<(outbox_runtime::Running, mpsc::UnboundedReceiver<Stopwatch>)> {
@@ -142,7 +142,7 @@ async fn own_connection(scenes: &Scenes, count: usize) -> anyhow::Result<Vec<f64
     Ok(times)
 }
 
-/// Milliseconds until the next handler started, which may have been before this is asked.
+/// Milliseconds until the next handler started, possibly before this call.
 async fn time_to(
     starts: &mut mpsc::UnboundedReceiver<Stopwatch>,
     since: Stopwatch,
@@ -150,6 +150,6 @@ async fn time_to(
     let start = starts
         .recv()
         .await
-        .ok_or_else(|| anyhow::anyhow!("the handlers have ended"))?;
+        .ok_or_else(|| anyhow::anyhow!("the handlers have stopped"))?;
     Ok(start.since(since).as_secs_f64() * 1e3)
 }

@@ -1,12 +1,13 @@
-//! How fast the outbox is, beside a hand-written program on the same driver in the same run.
+//! Speed of the outbox, compared with a hand-written program on the same driver in the same run.
 //!
 //! ```sh
 //! cargo run --release -p outbox-benches             # everything, a quarter of an hour
 //! cargo run --release -p outbox-benches -- --quick  # smaller, under a minute
 //! ```
 //!
-//! Absolute figures are those of a machine and an hour; the ratios are what counts. Each is the median over rounds in
-//! which the floor and the store take turns. `docs/performance.md` has a full run and says what is not measured.
+//! Absolute figures hold for one machine at one time; the ratios are what counts. Each is the
+//! median over rounds in which the floor and the store alternate. `docs/performance.md` has a full
+//! run and says what is not measured.
 
 use std::path::PathBuf;
 
@@ -16,52 +17,53 @@ use clap::Parser;
 use crate::report::Report;
 use crate::scale::Scale;
 
-mod entity; // what is enqueued, and the columns that the floor writes for it
+mod entity; // the enqueued entity, and the floor's columns for it
 mod floor; // the hand-written program
-mod rounds; // taking turns
-mod scale; // how much of everything
-mod scene; // databases to work on, and taking them away again
-mod stopwatch; // the only place that asks for the time
+mod rounds; // alternating rounds
+mod scale; // sizes of a run
+mod scene; // databases to measure on
+mod stopwatch; // the only module that reads the time
 
 mod claim; // a claim among many rows
 mod drain; // from a backlog to the last recorded outcome
-mod enqueue; // one by one, by many at once, in batches
-mod idle; // what it costs to wait
+mod enqueue; // one by one, from many producers, in batches
+mod idle; // cost of an idle processor
 mod latency; // from enqueueing to the start of the handler
-mod memory;
-mod redaction; // how long a text is searched for what is sensitive
-mod statistics; // counting many rows // draining much needs no more than draining little
+mod memory; // peak memory of a large drain and of a small one
+mod redaction; // cost of redacting sensitive values
+mod statistics; // counting many rows
 
-mod report; // the table, the targets, the JSON
+mod report; // table, targets, JSON
 
-/// Measures the outbox beside a floor: the same rows written by hand on the same driver, in the same run.
+/// Compares the outbox with a floor: the same rows, written by a hand-written program on the same
+/// driver.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Args {
-    /// Less of everything: under a minute.
+    /// Smaller sizes: under a minute.
     #[arg(long)]
     quick: bool,
-    /// How many rows the large cases have. Default: 1,000,000, with --quick 100,000.
+    /// Number of rows in the large cases. Default: 1,000,000, with --quick 100,000.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(20_000..=10_000_000))]
     rows: Option<u64>,
-    /// How often floor and store take turns. Default: 5, with --quick 3.
+    /// Number of rounds, in which floor and store alternate. Default: 5, with --quick 3.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: Option<u64>,
-    /// Only these: enqueue, drain, claim, latency, statistics, idle, memory, redaction.
+    /// Run only these: enqueue, drain, claim, latency, statistics, idle, memory, redaction.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<Measured>,
-    /// Writes the figures to this file too.
+    /// Also write the figures to this file.
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
-    /// Where the databases are while they are measured. Default: the folder for temporary files.
+    /// Directory for the databases. Default: the directory for temporary files.
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// What a process of its own does when memory is measured: drains this database.
+    /// Internal, for the memory measurement: drain this database in a process of its own.
     #[arg(long, value_name = "FILE", hide = true)]
     drain_and_tell_memory: Option<PathBuf>,
 }
 
-/// What can be measured, in the order of the table.
+/// The measurements, in the order of the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Measured {
     Enqueue,
@@ -111,7 +113,7 @@ async fn main() -> anyhow::Result<()> {
     println!("{report}");
     if let Some(file) = &args.json {
         std::fs::write(file, report.to_json()?)
-            .with_context(|| format!("{} could not be written", file.display()))?;
+            .with_context(|| format!("cannot write {}", file.display()))?;
     }
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! The most memory that a process takes while it drains little and while it drains much.
+//! Peak memory of a process that drains a small backlog, and of one that drains a large one.
 
 use std::path::Path;
 use std::process::Command;
@@ -35,7 +35,7 @@ pub(crate) async fn measure(
         name: &name,
         samples: at_few,
     };
-    let what = format!("memory at most, draining {}", in_words(rows));
+    let what = format!("peak memory, draining {}", in_words(rows));
     report.add(
         what,
         Unit::Mebibytes,
@@ -54,7 +54,7 @@ fn in_a_process_of_its_own(scene: &Scene) -> anyhow::Result<f64> {
         .output()?;
     anyhow::ensure!(
         child.status.success(),
-        "the process that drains ended with {}: {}",
+        "the draining process exited with {}: {}",
         child.status,
         String::from_utf8_lossy(&child.stderr)
     );
@@ -62,7 +62,7 @@ fn in_a_process_of_its_own(scene: &Scene) -> anyhow::Result<f64> {
     Ok(kibibytes / 1024.0)
 }
 
-/// What that process does.
+/// Body of the measured process.
 pub(crate) async fn drain_and_tell(database: &Path) -> anyhow::Result<()> {
     let store = SqliteStore::open(database).await?;
     let backlog = store.statistics(None).await?.pending_count;
@@ -72,10 +72,10 @@ pub(crate) async fn drain_and_tell(database: &Path) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The high-water mark of this process's resident memory, in kibibytes.
+/// Peak resident memory of this process, in kibibytes.
 fn peak() -> anyhow::Result<u64> {
     let status = std::fs::read_to_string("/proc/self/status")?;
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let text = line.context("the kernel does not tell the high-water mark")?;
+    let text = line.context("the kernel does not report the peak memory")?;
     Ok(text.trim().trim_end_matches(" kB").trim().parse()?)
 }

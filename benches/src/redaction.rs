@@ -1,4 +1,5 @@
-//! What taking sensitive values out of a text costs: how long it is searched, and for how long the run's thread is held.
+//! Cost of redacting sensitive values in a text: the time to search it, and how long that blocks
+//! the run's thread.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,10 +12,10 @@ use crate::report::{Report, Target, Unit};
 use crate::scale::Scale;
 use crate::stopwatch::{Stopwatch, thread_time};
 
-/// So many values, of some forty bytes each, which is about as much metadata as there may be.
+/// Number of values, of some forty bytes each, which together are close to the metadata limit.
 const VALUES: usize = 20_000;
 const TEXT_BYTES: usize = 1_000_000;
-/// For so long nothing else may wait.
+/// Limit for blocking the thread.
 const MOST_MILLISECONDS: f64 = 5.0;
 
 #[derive(Serialize, Deserialize, OutboxEntity)]
@@ -34,7 +35,7 @@ fn entries() -> Vec<String> {
         .collect()
 }
 
-/// A service that repeats everything.
+/// A service that echoes everything.
 fn text(entries: &[String]) -> String {
     let mut text = entries.join(", ");
     text.truncate(TEXT_BYTES);
@@ -53,9 +54,12 @@ pub(crate) async fn measure(scale: &Scale, report: &mut Report) -> anyhow::Resul
         redaction.hide(&entries);
         let redacted = redaction.apply(text);
         searched.push(stopwatch.elapsed().as_secs_f64() * 1e3);
-        anyhow::ensure!(!redacted.contains("I wrote"), "a value is told");
+        anyhow::ensure!(
+            !redacted.contains("I wrote"),
+            "the text still shows a value"
+        );
     }
-    let what = "redaction of 20,000 values x 1 MB, wherever that is".to_owned();
+    let what = "redaction of 20,000 values x 1 MB, on any thread".to_owned();
     report.add(what, Unit::Milliseconds, &searched, None, None);
 
     let (mut held, mut waited) = (Vec::new(), Vec::new());
@@ -65,24 +69,24 @@ pub(crate) async fn measure(scale: &Scale, report: &mut Report) -> anyhow::Resul
         held.push(longest.held.as_secs_f64() * 1e3);
         waited.push(longest.waited.as_secs_f64() * 1e3);
     }
-    let what = "the same: for how long the run's only thread is at it".to_owned();
+    let what = "the same: CPU time that blocks the run's only thread".to_owned();
     let most = Some(Target::Absolute(MOST_MILLISECONDS));
     report.add(what, Unit::Milliseconds, &held, None, most);
-    let what = "the same by the clock, with whatever else the machine does".to_owned();
+    let what = "the same in wall-clock time, other load included".to_owned();
     report.add(what, Unit::Milliseconds, &waited, None, None);
     Ok(())
 }
 
-/// How long something else had to wait at most.
+/// Longest time for which other work had to wait.
 #[derive(Debug, Default)]
 struct Longest {
-    /// While the thread was working.
+    /// CPU time of the thread.
     held: Duration,
-    /// By the clock.
+    /// Wall-clock time.
     waited: Duration,
 }
 
-/// A moment, by both.
+/// A point in time, on both clocks.
 #[derive(Clone, Copy)]
 struct Moment {
     worked: Duration,
@@ -104,8 +108,8 @@ async fn on_a_thread<T: Send + 'static>(
     Ok(tokio::task::spawn_blocking(work).await?)
 }
 
-/// How long a task that is always ready waits for its turn at most, from the answer of a handler to
-/// the recorded outcome.
+/// Longest wait of an always-ready task for its turn, from a handler's answer to the recorded
+/// outcome.
 fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<Longest> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -135,7 +139,7 @@ fn longest_wait(entries: Vec<String>, text: String) -> anyhow::Result<Longest> {
             tokio::select! {
                 biased;
                 ended = &mut flushed => {
-                    anyhow::ensure!(!ended?.is_delivered(), "it was refused");
+                    anyhow::ensure!(!ended?.is_delivered(), "the event was delivered instead of refused");
                     break;
                 }
                 () = tokio::task::yield_now() => {}

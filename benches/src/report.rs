@@ -1,4 +1,4 @@
-//! The table, the targets, the JSON.
+//! The table, the targets and the JSON.
 
 use std::fmt::{self, Display};
 
@@ -17,24 +17,24 @@ pub(crate) struct Report {
     lines: Vec<Line>,
 }
 
-/// One thing that was measured.
+/// One measurement.
 #[derive(Debug, Serialize)]
 pub(crate) struct Line {
     what: String,
     unit: Unit,
-    /// What it is compared with.
+    /// Name of the baseline.
     against: String,
-    /// The median of that.
+    /// Median of the baseline.
     baseline: Option<f64>,
     /// Our median.
     ours: f64,
-    /// Ours divided by the other: the median over the rounds.
+    /// Our figure divided by the baseline's: the median over the rounds.
     ratio: Option<f64>,
     target: Option<Target>,
     met: Option<bool>,
 }
 
-/// What a figure counts.
+/// Unit of a figure.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Unit {
@@ -44,19 +44,19 @@ pub(crate) enum Unit {
     StatementsPerSecond,
 }
 
-/// What must be reached.
+/// Required result.
 #[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Target {
-    /// Of the ratio.
+    /// Minimum of the ratio.
     AtLeast(f64),
-    /// Of the ratio.
+    /// Maximum of the ratio.
     AtMost(f64),
-    /// Of the figure itself.
+    /// Maximum of the figure itself.
     Absolute(f64),
 }
 
-/// With what our samples are compared, round by round.
+/// Samples that ours are compared with, round by round.
 pub(crate) struct Baseline<'a> {
     pub(crate) name: &'a str,
     pub(crate) samples: &'a [f64],
@@ -70,7 +70,7 @@ impl Report {
         }
     }
 
-    /// Adds a line, and shows it: a run takes its time.
+    /// Adds a line, and prints it at once because a run takes long.
     pub(crate) fn add(
         &mut self,
         what: impl Into<String>,
@@ -101,7 +101,8 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds a line for each kind of floor. The samples are those of the floors, then ours; the target is of the first ratio.
+    /// Adds a line for each kind of floor. The samples are those of the floors, then ours; the
+    /// target applies to the first ratio.
     pub(crate) fn add_beside_floors(
         &mut self,
         what: &str,
@@ -157,7 +158,7 @@ impl Unit {
     }
 }
 
-/// `72200.3` as `72,200`: three digits say all that such a figure is worth.
+/// `72200.3` as `72,200`: three significant digits are enough.
 fn in_thousands(value: f64) -> String {
     let digits = value.abs().max(1.0).log10().floor() as i32;
     let step = 10_f64.powi((digits - 2).max(0));
@@ -231,7 +232,7 @@ impl Display for Report {
         let targets = self.lines.iter().filter(|line| line.met.is_some()).count();
         write!(
             f,
-            "medians of {} rounds in turns; {} of {targets} targets met",
+            "medians of {} alternating rounds; {} of {targets} targets met",
             self.rounds,
             targets - missed
         )

@@ -1,4 +1,4 @@
-//! Taking turns, so that what else the machine does meets everybody alike.
+//! Alternating rounds, so that other load on the machine affects all sides equally.
 
 /// Measures each side once a round. The samples are in the order of the sides.
 pub(crate) async fn interleaved<S: Copy>(
@@ -15,8 +15,9 @@ pub(crate) async fn interleaved<S: Copy>(
     Ok(samples)
 }
 
-/// Who comes after whom in a round: over the rounds each side begins, and follows each other one, equally often (a Williams
-/// design), as who comes after another finds the disk as that one left it.
+/// Order of the sides in a round (a Williams design): over the rounds, each side comes first, and
+/// follows each other side, equally often, because each side finds the disk as the one before left
+/// it.
 pub(crate) fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
     let is_mirrored = sides % 2 == 1 && (round / sides) % 2 == 1;
     (0..sides).map(move |turn| {
@@ -30,7 +31,7 @@ pub(crate) fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
     })
 }
 
-/// The middle value; of an even number of them, the mean of the two in the middle.
+/// The median; of an even number of values, the mean of the two in the middle.
 pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -41,7 +42,7 @@ pub(crate) fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// The value that this share of all does not exceed.
+/// The value that this share of all values does not exceed.
 pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

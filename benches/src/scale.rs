@@ -1,27 +1,28 @@
-//! How much of everything.
+//! Sizes of a run.
 
 use std::time::Duration;
 
 /// The sizes of a run.
 #[derive(Debug, Clone)]
 pub(crate) struct Scale {
-    /// How often floor and store take turns.
+    /// Number of rounds, in which floor and store alternate.
     pub(crate) rounds: usize,
     /// The large size: of a backlog, or of the finished rows beside a small one.
     pub(crate) rows: usize,
-    /// The size that the large one is compared with.
+    /// The small size, for comparison.
     pub(crate) few: usize,
-    /// Backlogs that are drained.
+    /// Sizes of the drained backlogs.
     pub(crate) backlogs: Vec<usize>,
-    /// Events that many producers, or batches, write in a round.
+    /// Events per round with many producers or batches.
     pub(crate) events: usize,
-    /// Events that are committed one by one in a round.
+    /// Events per round that are committed one by one.
     pub(crate) single_events: usize,
-    /// Events whose latency is taken in a round.
+    /// Latency samples per round.
     pub(crate) latencies: usize,
-    /// Turns a round where each event is a commit: what else writes to the disk comes and goes, so turns are short.
+    /// Turns per round where each event is a commit. Turns are short because other disk load
+    /// varies.
     pub(crate) turns: usize,
-    /// Calls of which the median is taken in a round, where a call is the unit.
+    /// Calls per round whose median is taken, where a call is the unit.
     pub(crate) calls: usize,
     /// How long to watch an idle processor.
     pub(crate) idle: Duration,

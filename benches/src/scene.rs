@@ -1,4 +1,4 @@
-//! Databases to work on. Each is a file in a folder of its own, and gone with it.
+//! Databases to measure on. Each is a file in its own directory, and is removed with it.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use crate::entity::MoodEntry;
 
-/// The folder in which all databases of a run are.
+/// The directory of all databases of a run.
 #[derive(Debug)]
 pub(crate) struct Scenes {
     folder: TempDir,
@@ -21,17 +21,17 @@ pub(crate) struct Scenes {
 #[derive(Debug)]
 pub(crate) struct Scene(PathBuf);
 
-/// What is in a database before the measurement begins.
+/// Content of a database before the measurement.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Content {
     pub(crate) pending: usize,
     pub(crate) completed: usize,
-    /// How many of the pending events each entity has; 0 counts as 1.
+    /// Pending events per entity; 0 counts as 1.
     pub(crate) per_entity: usize,
 }
 
 impl Content {
-    /// So many pending events, each of an entity of its own, and nothing else.
+    /// This many pending events, each of its own entity, and nothing else.
     pub(crate) fn pending(pending: usize) -> Self {
         Self {
             pending,
@@ -41,7 +41,7 @@ impl Content {
     }
 }
 
-/// How many events are written in one transaction while a database is filled.
+/// Events per transaction when filling a database.
 const FILLED_AT_ONCE: usize = 20_000;
 
 impl Scenes {
@@ -51,7 +51,7 @@ impl Scenes {
             None => tempfile::tempdir(),
         };
         Ok(Self {
-            folder: folder.context("there is no folder for the databases")?,
+            folder: folder.context("cannot create the directory for the databases")?,
             made: AtomicUsize::new(0),
         })
     }
@@ -63,7 +63,7 @@ impl Scenes {
         Ok(Scene(folder.join("outbox.db")))
     }
 
-    /// A database with our tables and no row.
+    /// A database with the outbox tables and no rows.
     pub(crate) async fn empty(&self) -> anyhow::Result<Scene> {
         let scene = self.place()?;
         SqliteStore::open(scene.path()).await?.close().await;
@@ -74,7 +74,7 @@ impl Scenes {
     pub(crate) async fn with(&self, content: Content) -> anyhow::Result<Scene> {
         let scene = self.empty().await?;
         let mut conn = scene.connect()?;
-        // Nobody measures this, and what it writes can be made again.
+        // Setup is not measured, and its data can be made again.
         conn.execute_batch("PRAGMA synchronous = OFF")?;
         fill(&mut conn, content.completed, 1)?;
         conn.execute_batch(
@@ -88,7 +88,7 @@ impl Scenes {
         Ok(scene)
     }
 
-    /// The same database again, to be used up.
+    /// A copy of the database, to be used up.
     pub(crate) fn copy(&self, template: &Scene) -> anyhow::Result<Scene> {
         let scene = self.place()?;
         std::fs::copy(template.path(), scene.path())?;
@@ -118,18 +118,18 @@ impl Scene {
         &self.0
     }
 
-    /// A connection of the application's own.
+    /// A connection of the application.
     pub(crate) fn connect(&self) -> anyhow::Result<Connection> {
         Ok(Connection::open(&self.0)?)
     }
 
-    /// Everything is written, so that no measurement pays for how its database came to be.
+    /// Writes everything back, so that no measurement pays for the setup.
     fn synchronise(&self) -> anyhow::Result<()> {
         std::fs::File::open(&self.0)?.sync_all()?;
         Ok(())
     }
 
-    /// How many events have this status: what a measurement checks that its work was done.
+    /// Number of events with this status: measurements check with it that their work was done.
     pub(crate) fn count(&self, status: &str) -> anyhow::Result<usize> {
         let count: i64 = self.connect()?.query_row(
             "SELECT count(*) FROM outbox_events WHERE status = ?1",
@@ -142,7 +142,7 @@ impl Scene {
 
 impl Drop for Scene {
     fn drop(&mut self) {
-        // What cannot be removed here goes with the folder around it.
+        // Leftovers are removed with the surrounding directory.
         if let Some(folder) = self.0.parent() {
             let _ = std::fs::remove_dir_all(folder);
         }

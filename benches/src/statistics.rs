@@ -1,4 +1,4 @@
-//! `statistics()` on few rows and on many.
+//! `statistics()` with few rows and with many.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
 use crate::stopwatch::Stopwatch;
 
-/// After this no more calls are made in a round.
+/// Time limit for the calls of a round.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);
 
 pub(crate) async fn measure(
@@ -62,7 +62,7 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-/// The median of some calls, in milliseconds; of fewer where they take long.
+/// Median of several calls, in milliseconds; of fewer calls where they take long.
 async fn ask(scene: &Scene, calls: usize) -> anyhow::Result<f64> {
     let store = SqliteStore::open(scene.path()).await?;
     let mut times = Vec::with_capacity(calls);
@@ -71,7 +71,7 @@ async fn ask(scene: &Scene, calls: usize) -> anyhow::Result<f64> {
         let watch = Stopwatch::start();
         let statistics = store.statistics(None).await?;
         times.push(watch.elapsed().as_secs_f64() * 1e3);
-        anyhow::ensure!(statistics.total_events > 0, "nothing was counted");
+        anyhow::ensure!(statistics.total_events > 0, "the statistics are empty");
         if begun.elapsed() > LONG_ENOUGH {
             break;
         }

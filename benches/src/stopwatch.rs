@@ -1,13 +1,13 @@
-//! The only place that asks for the time, and that waits for it to pass.
+//! The only module that reads the time and waits for it to pass.
 
 use std::time::{Duration, Instant};
 
-/// A moment from which time is taken.
+/// A start time.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch(Instant);
 
 impl Stopwatch {
-    #[allow(clippy::disallowed_methods, reason = "what is measured is real time")]
+    #[allow(clippy::disallowed_methods, reason = "benchmarks measure real time")]
     pub(crate) fn start() -> Self {
         Self(Instant::now())
     }
@@ -16,19 +16,18 @@ impl Stopwatch {
         self.0.elapsed()
     }
 
-    /// From `earlier` to this; nothing where that is later.
+    /// Time from `earlier` to `self`; zero if `earlier` is later.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         self.0.saturating_duration_since(earlier.0)
     }
 
-    /// How many of `count` things that would have been a second.
+    /// Rate at which `count` things were done since the start.
     pub(crate) fn per_second(self, count: usize) -> f64 {
         count as f64 / self.elapsed().as_secs_f64()
     }
 }
 
-/// How much of a processor this thread has had so far: what others on the machine do does not
-/// count.
+/// CPU time of this thread so far; other load on the machine does not count.
 #[cfg(unix)]
 pub(crate) fn thread_time() -> Duration {
     use rustix::time::{ClockId, clock_gettime};
@@ -37,17 +36,17 @@ pub(crate) fn thread_time() -> Duration {
     Duration::new(seconds, u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Elsewhere, how much time has passed.
+/// Fallback for other systems: elapsed time.
 #[cfg(not(unix))]
 pub(crate) fn thread_time() -> Duration {
     static FIRST: std::sync::OnceLock<Stopwatch> = std::sync::OnceLock::new();
     FIRST.get_or_init(Stopwatch::start).elapsed()
 }
 
-/// Lets time pass, so that a processor falls idle.
+/// Waits, so that a processor falls idle.
 #[allow(
     clippy::disallowed_methods,
-    reason = "nothing tells that something is idle"
+    reason = "no event signals that a processor is idle"
 )]
 pub(crate) async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;

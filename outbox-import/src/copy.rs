@@ -1,4 +1,5 @@
-//! Copying a database that may be in use, without touching it: not a byte, not a time, no file beside it.
+//! Copies a database that may be in use without touching it: no byte or timestamp changes, and no
+//! file is created beside it.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -9,22 +10,23 @@ use tempfile::TempDir;
 
 use super::error::ImportError;
 
-/// What belongs to a database. The `-shm` does not: SQLite makes it anew.
+/// The files of a database. The `-shm` is left out: SQLite recreates it.
 const SUFFIXES: [&str; 3] = ["", "-wal", "-journal"];
 
-/// How often a copy is begun anew because the file changed.
+/// The number of times to try the copy when the file changes.
 const TRIES: usize = 5;
 
-/// A copy in a folder of its own, which is removed with it.
+/// A copy in its own folder, which is removed on drop.
 #[derive(Debug)]
 pub(super) struct StoreCopy {
-    /// Where the copy is. The original is never opened by SQLite, which would write its `-wal` back and delete it.
+    /// The path of the copy. SQLite never opens the original: it would checkpoint and delete the
+    /// `-wal`.
     pub(super) path: PathBuf,
     _folder: TempDir,
 }
 
 impl StoreCopy {
-    /// Copies the database at `original` with what is beside it into a new folder in `into`.
+    /// Copies the database at `original` and its companion files into a new folder in `into`.
     pub(super) fn of(original: &Path, into: Option<&Path>) -> Result<Self, ImportError> {
         let cannot_copy = |path: &Path| {
             let path = path.to_owned();
@@ -39,7 +41,7 @@ impl StoreCopy {
             Err(error) => return Err(cannot_copy(original)(error)),
         };
         if !there.is_file() {
-            let error = io::Error::new(io::ErrorKind::InvalidInput, "it is not a file");
+            let error = io::Error::new(io::ErrorKind::InvalidInput, "not a file");
             return Err(cannot_copy(original)(error));
         }
         if there.len() == 0 {
@@ -65,16 +67,18 @@ impl StoreCopy {
     }
 }
 
-/// Whether the copy is what the files were at one moment: that they are all the same after the last was copied.
+/// Copies the files once. Returns whether the copy is consistent: after the last file is copied,
+/// all originals still equal their copies.
 ///
-/// Times of change alone do not tell, as two writes within a tick of the kernel's clock have the same.
+/// Modification times alone are not enough: two writes within one tick of the kernel's clock have
+/// the same.
 fn copy_once(original: &Path, copy: &Path) -> io::Result<bool> {
     let before = stamps(original)?;
     for (suffix, stamp) in SUFFIXES.iter().zip(&before) {
         let (from, to) = (beside(original, suffix), beside(copy, suffix));
         match stamp {
             Some(_) => {
-                // Only the bytes: permissions of the original may keep a copy from being read.
+                // Copies only the bytes: the original's permissions could make a copy unreadable.
                 let mut from = match File::open(from) {
                     Ok(from) => from,
                     Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
@@ -82,7 +86,7 @@ fn copy_once(original: &Path, copy: &Path) -> io::Result<bool> {
                 };
                 io::copy(&mut from, &mut File::create(to)?)?;
             }
-            // A try before this one may have left it.
+            // A previous try may have left it.
             None if to.exists() => std::fs::remove_file(to)?,
             None => {}
         }
@@ -95,7 +99,7 @@ fn copy_once(original: &Path, copy: &Path) -> io::Result<bool> {
     Ok(stamps(original)? == before)
 }
 
-/// Size and time of change, where the file is there.
+/// The size and the modification time of a file, if it exists.
 type Stamp = Option<(u64, Option<SystemTime>)>;
 
 fn stamps(path: &Path) -> io::Result<Vec<Stamp>> {
@@ -147,7 +151,7 @@ fn beside(path: &Path, suffix: &str) -> PathBuf {
     PathBuf::from(name)
 }
 
-/// Whether both paths lead to one file, whatever they look like.
+/// Whether both paths lead to the same file.
 pub(super) fn is_one_file(one: &Path, other: &Path) -> bool {
     if let (Ok(one), Ok(other)) = (one.canonicalize(), other.canonicalize())
         && one == other

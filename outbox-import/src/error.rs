@@ -1,4 +1,4 @@
-//! Why an import did not take place. Whatever it is, nothing was written and the source is as it was.
+//! Import errors. Whatever the error, nothing was written and the source is unchanged.
 
 use std::path::PathBuf;
 
@@ -7,192 +7,197 @@ use thiserror::Error;
 use outbox_runtime::StoreError;
 use outbox_runtime::store::BoxError;
 
-/// An import did not take place. Nothing was written, and the source is as it was, unless the store's error says that its
-/// [outcome is unknown](StoreError::outcome_unknown): running the import again settles that.
+/// The import failed. Nothing was written and the source is unchanged, unless the store's error
+/// says that its [outcome is unknown](StoreError::outcome_unknown): running the import again
+/// settles that.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ImportError {
-    /// There is no file at the path. It was not created.
-    #[error("{}: there is no such file; the path of an existing store is needed (nothing was created)", path.display())]
+    /// The path has no file. None was created.
+    #[error("{}: there is no such file; give the path of an existing store (nothing was created)", path.display())]
     SourceMissing {
-        /// Where it was looked for.
+        /// The path that was searched.
         path: PathBuf,
     },
-    /// The file has no bytes, so it never was a store, or was lost.
+    /// The file is empty: it never was a store, or its content was lost.
     #[error(
-        "{}: the file is empty; is it the right one, and was it copied as a whole? (nothing was imported)", path.display()
+        "{}: the file is empty; check that the path is right and that the whole file was copied \
+         (nothing was imported)",
+        path.display()
     )]
     SourceEmpty {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
     /// The file cannot be read or copied.
-    #[error("{}: it cannot be copied to be read", path.display())]
+    #[error("{}: cannot copy the source", path.display())]
     CannotCopy {
-        /// Which file or folder.
+        /// The file or folder.
         path: PathBuf,
-        /// What the operating system said.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// The file changed each time that it was copied.
-    #[error("{}: it is being written to; end the application that has it open, and run the import again", path.display())]
+    /// The file changed during every attempt to copy it.
+    #[error("{}: the file is being written to; close the application that has it open, and run the import again", path.display())]
     SourceChanging {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The file is no SQLite database.
-    #[error("{}: this is not a SQLite database; give the path of the store itself (it was left as it is)", path.display())]
+    /// The file is not a SQLite database.
+    #[error("{}: not a SQLite database; give the path of the store itself (the file was not changed)", path.display())]
     NotADatabase {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The database is damaged, so that what is read of it may not be all of it.
+    /// The database is damaged, so reading it might miss rows.
     #[error(
-        "{}: the database is damaged ({finding}); recover it or take a backup, and import that (it was left as it is)",
+        "{}: the database is damaged ({finding}); recover it or import a backup (the file was not changed)",
         path.display()
     )]
     SourceDamaged {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What SQLite found first.
+        /// The first fault that SQLite reported.
         finding: String,
     },
-    /// Source and destination are one file.
-    #[error("{}: this is the file that the outbox itself is in; an import needs another source", path.display())]
+    /// The source and the destination are the same file.
+    #[error("{}: the source is the file of the outbox itself; import from another file", path.display())]
     SourceIsDestination {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// The table is not there. It is no empty table: perhaps it is the wrong file.
+    /// The table does not exist. A missing table does not count as empty: the file may be the wrong
+    /// one.
     #[error(
-        "{}: there is no table {table} (there are: {}); is it the right file, and is the name right?",
+        "{}: no table {table} (tables: {}); check the file and the name",
         path.display(), list(there)
     )]
     TableMissing {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What was looked for.
+        /// The table that was searched.
         table: String,
-        /// The tables that there are.
+        /// The tables that exist.
         there: Vec<String>,
     },
-    /// A column that is needed is not there.
+    /// A required column does not exist.
     #[error(
-        "{}: table {table} has no column {column} (it has: {}); it is of another layout than this import reads",
+        "{}: table {table} has no column {column} (columns: {}); this import does not read its layout",
         path.display(), list(there)
     )]
     ColumnMissing {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which table.
+        /// The table.
         table: String,
-        /// What was looked for.
+        /// The column that was searched.
         column: String,
-        /// The columns that there are.
+        /// The columns that exist.
         there: Vec<String>,
     },
-    /// Several entities share a table, and the rows of one have values in several columns that an attribute may be in.
+    /// Several entities share a table, and one entity's rows have values in several columns that
+    /// could hold the attribute.
     #[error(
-        "{}: {attribute} of {entity} may be any of the columns {} of {table}, as its rows have values in all of them; \
-         name the column itself instead of the attribute",
+        "{}: {attribute} of {entity} could be any of the columns {} of {table}: the entity's rows have values in all \
+         of them; name the column instead of the attribute",
         path.display(), list(columns)
     )]
     AmbiguousColumn {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which table.
+        /// The table.
         table: String,
-        /// Whose rows.
+        /// The entity.
         entity: String,
-        /// What was looked for.
+        /// The attribute that was searched.
         attribute: String,
-        /// Where it may be.
+        /// The columns that could hold it.
         columns: Vec<String>,
     },
-    /// The column that rows are ordered by is NULL in all of them, so that their order would be lost.
+    /// The column to order by is NULL in every row, so the order would be lost.
     #[error(
-        "{}: {column} is NULL in all {rows} rows of {table}, so that it orders nothing; \
-         order by the column that has the time of creation, or by none",
+        "{}: {column} is NULL in all {rows} rows of {table} and orders nothing; \
+         order by the column with the creation time, or by none",
         path.display()
     )]
     EmptyOrder {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which table.
+        /// The table.
         table: String,
-        /// What the rows were to be ordered by.
+        /// The column to order by.
         column: String,
-        /// How many rows there are.
+        /// The number of rows.
         rows: u64,
     },
-    /// A column is there that only a newer layout has.
+    /// The table has a column that only a newer layout has.
     #[error(
-        "{}: table {table} has the column {column}, so it is of a newer layout than this import reads; update the program",
+        "{}: table {table} has the column {column} of a newer layout, which this import does not read; update the program",
         path.display()
     )]
     NewerLayout {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which table.
+        /// The table.
         table: String,
-        /// What gives it away.
+        /// The column that only the newer layout has.
         column: String,
     },
-    /// The rows of a table cannot be told apart: it is a view, or was made `WITHOUT ROWID`.
-    #[error("{}: the rows of {table} have no rowid to tell them apart by; copy them into an ordinary table first", path.display())]
+    /// The table's rows have no rowid to identify them: it is a view or a `WITHOUT ROWID` table.
+    #[error("{}: the rows of {table} have no rowid to identify them; copy them into an ordinary table first", path.display())]
     NoRowid {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which table.
+        /// The table.
         table: String,
     },
-    /// The import names no table, so that it would do nothing and report success.
+    /// The import names no table: it would do nothing and report success.
     #[error("the import of {} names no table; add `.table(..)`", path.display())]
     NoTable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
     },
-    /// What was counted or read back is not what was written. Everything was rolled back.
-    #[error("{table}: {what} should be {expected} and is {found}; everything was rolled back")]
+    /// The verification found a count or checksum that differs. Everything was rolled back.
+    #[error("{table}: {what} is {found}, expected {expected}; everything was rolled back")]
     NotVerified {
-        /// Which table of the source.
+        /// The table of the source.
         table: String,
-        /// What was compared.
+        /// The compared figure.
         what: &'static str,
-        /// What it should be.
+        /// The expected value.
         expected: String,
-        /// What it is.
+        /// The value that was found.
         found: String,
     },
-    /// The destination's ledger was written by a newer version of this library.
+    /// A newer version of this library wrote the destination's ledger.
     #[error(
-        "the ledger of imports is of version {found}, this program knows versions up to {known}; update the program"
+        "the ledger of imports has version {found}, and this program supports up to {known}; update the program"
     )]
     LedgerTooNew {
-        /// The version that is there.
+        /// The version found.
         found: i64,
-        /// The newest that is known.
+        /// The newest supported version.
         known: i64,
     },
     /// SQLite could not read the copy of the source.
     #[error("{}: {doing} failed", path.display())]
     Source {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What was being done.
+        /// The operation that failed.
         doing: String,
         /// The driver's error.
         source: rusqlite::Error,
     },
     /// SQLite could not write to the outbox's database.
-    #[error("the outbox's database could not be written")]
+    #[error("cannot write to the outbox's database")]
     Destination(#[from] rusqlite::Error),
     /// The application's mapper ended the import.
     #[error("{at}: the application ended the import; everything was rolled back")]
     Mapper {
-        /// Where it was: a row, before the first or after the last.
+        /// The position: a row, before the first row or after the last.
         at: String,
-        /// What the application said.
+        /// The application's error.
         source: BoxError,
     },
     /// The outbox's store could not begin or commit the transaction.

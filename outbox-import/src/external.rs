@@ -1,19 +1,21 @@
-//! Attributes with external storage: Core Data keeps small values in the row and large ones in files of their own.
+//! Attributes with external storage: Core Data keeps small values in the row and large ones in
+//! separate files.
 //!
-//! The first byte of the column says which: `01` is followed by the value, `02` by the name of a file, a UUID as text, in
-//! `.<store>_SUPPORT/_EXTERNAL_DATA/` beside the store. A changed value gets a new file, so a file never changes.
+//! The first byte of the column distinguishes them: the value follows `01`; the name of a file, a
+//! UUID as text, follows `02`. The files are in `.<store>_SUPPORT/_EXTERNAL_DATA/` beside the
+//! store. A changed value gets a new file, so a file never changes.
 
 use std::io;
 use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use super::mapper::{Reject, RejectReason};
+use super::reject::{Reject, RejectReason};
 
 const INLINE: u8 = 1;
 const REFERENCE: u8 = 2;
 
-/// Whether these bytes are a reference to a file, beyond doubt.
+/// Whether these bytes are certainly a reference to a file.
 pub(super) fn is_reference(bytes: &[u8]) -> bool {
     matches!(bytes, [REFERENCE, name @ ..] if file_name(name).is_some())
 }
@@ -22,7 +24,7 @@ pub(super) fn is_reference(bytes: &[u8]) -> bool {
 fn file_name(bytes: &[u8]) -> Option<&str> {
     let name = bytes.strip_suffix(&[0]).unwrap_or(bytes);
     let name = std::str::from_utf8(name).ok()?;
-    // Nothing else is ever made a path of.
+    // Only a UUID may become part of a path.
     (name.len() == 36 && Uuid::try_parse(name).is_ok()).then_some(name)
 }
 
@@ -52,8 +54,8 @@ pub(super) fn read(store: &Path, column: &str, bytes: &[u8]) -> Result<Vec<u8>, 
                 column: column.to_owned(),
             },
             format!(
-                "a blob of {} bytes that is neither 01 and a value nor 02 and the name of a file; \
-                 `bytes` reads an attribute without external storage",
+                "a blob of {} bytes that starts neither with 01 and a value nor with 02 and a file name; \
+                 use `bytes` for an attribute without external storage",
                 bytes.len()
             ),
         )),
@@ -65,7 +67,7 @@ fn read_file(path: &Path) -> io::Result<Vec<u8>> {
     let name = path.file_name().and_then(|name| name.to_str());
     match (read, name) {
         (Err(error), Some(name)) if error.kind() == io::ErrorKind::NotFound => {
-            // A store that was copied through another system may have its names in the other case.
+            // The names may have the other case if the store was copied through another system.
             [name.to_uppercase(), name.to_lowercase()]
                 .iter()
                 .map(|name| std::fs::read(path.with_file_name(name)))

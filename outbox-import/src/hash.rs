@@ -1,11 +1,12 @@
-//! Checksums: what a row had, in 128 bits that are the same on every machine and in every version.
+//! Checksums of 128 bits that are the same on every machine and in every version.
 
 use outbox_runtime::store::kit::Fnv128;
 use outbox_runtime::{EntityId, OutboxEvent};
 
-/// 128-bit FNV-1a over parts, each with its length, so that no two lists of parts are one row of bytes.
+/// 128-bit FNV-1a over parts, each with its length, so that different lists of parts never hash the
+/// same bytes.
 ///
-/// It finds what was lost or changed by mistake; it is no protection against somebody who wants two rows to look the same.
+/// It detects accidental loss and change. It does not protect against deliberate collisions.
 #[derive(Debug, Clone)]
 pub(super) struct Hasher(Fnv128);
 
@@ -25,7 +26,7 @@ impl Hasher {
     }
 }
 
-/// A checksum of one thing.
+/// The checksum of one thing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Hash(pub(super) u128);
 
@@ -38,7 +39,7 @@ impl Hash {
         Self(u128::from_be_bytes(bytes))
     }
 
-    /// Of two things together.
+    /// The checksum of both together.
     pub(super) fn with(self, other: Self) -> Self {
         let mut hasher = Hasher(Fnv128::after(self.0));
         hasher.part(b"with", &other.to_bytes());
@@ -52,7 +53,7 @@ impl Hash {
     }
 }
 
-/// A checksum of many things, whatever their order: their sum, as equal ones must not cancel each other out.
+/// The checksum of many things in any order. It is their sum, so equal ones do not cancel out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(super) struct Sum {
     pub(super) count: u64,
@@ -66,7 +67,8 @@ impl Sum {
     }
 }
 
-/// What makes two events the same change: see [`NewEvent::is_same_event`](outbox_runtime::NewEvent::is_same_event).
+/// The content that makes two events the same change: see
+/// [`NewEvent::is_same_event`](outbox_runtime::NewEvent::is_same_event).
 pub(super) fn content(event: &OutboxEvent) -> Hash {
     content_hasher(event).finish()
 }

@@ -1,8 +1,9 @@
-//! Which source of the ledger a store is.
+//! Identifies which source of the ledger a store is.
 //!
-//! Core Data gives a store a UUID when it makes it, so that it is known wherever it moves. But an app may make its stores by
-//! copying a template, UUID and all, for one account after the other. So a store with a UUID that is known is held against what the
-//! ledger has: rows keep their key, their id and their time of creation for good, and other stores have other rows under a key.
+//! Core Data gives each new store a UUID, which identifies it wherever it moves. But an app may
+//! create its stores by copying a template, including the UUID, for each account. Therefore a store
+//! with a known UUID is compared with the ledger: rows never change their key, id and creation
+//! time, and a different store has different rows under the same keys.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ use super::row::SourceRow;
 use super::source::Source;
 use super::table::SourceTable;
 
-/// The name under which the ledger knows the source, or will know it.
+/// The name of the source in the ledger, existing or new.
 pub(super) fn known_as(
     conn: &Connection,
     source: &Source,
@@ -28,7 +29,7 @@ pub(super) fn known_as(
         return Ok(identity.to_owned());
     }
     let mut candidates = candidates(conn, identity)?;
-    // Where the same file was imported before, that one comes first.
+    // The source that was last imported from the same file comes first.
     candidates.sort_by_key(|candidate| !candidate.is_at(source.path()));
     for candidate in &candidates {
         if candidate.is(conn, source, tables)? {
@@ -44,7 +45,7 @@ pub(super) fn known_as(
     if !candidates.is_empty() {
         tracing::info!(
             path = %source.path().display(), source = %name,
-            "another store with this UUID was imported before; the two are told apart by their rows"
+            "an earlier import read another store with this UUID; their rows tell them apart"
         );
     }
     Ok(name)
@@ -53,7 +54,7 @@ pub(super) fn known_as(
 /// A source of the ledger with the same UUID.
 struct Candidate {
     name: String,
-    /// Where it was when it was last imported.
+    /// Its path at its last import.
     path: Option<PathBuf>,
 }
 
@@ -81,23 +82,24 @@ fn candidates(conn: &Connection, identity: &str) -> rusqlite::Result<Vec<Candida
     Ok(candidates)
 }
 
-/// How many of the ledger's rows are in the source under their key.
+/// How many rows of the ledger the source has under their keys, by how they compare.
 #[derive(Debug, Default)]
 struct Found {
-    /// How many the ledger has.
+    /// All keys of the ledger.
     recorded: u64,
-    /// As they were.
+    /// Unchanged rows.
     equal: u64,
-    /// Changed, with the id and the time of creation that they had.
+    /// Changed rows with the same id and creation time.
     changed: u64,
-    /// With another id or time of creation. Of those that were put aside: something in them may have been mended.
+    /// Rows with another id or creation time.
     other: u64,
+    /// The same for rows that were put aside, whose values may have been repaired.
     other_rejects: u64,
-    /// Changed, without anything to know them by.
+    /// Changed rows without an id and creation time to recognize them by.
     unknown: u64,
 }
 
-/// A row as the ledger has it.
+/// A row as the ledger records it.
 struct Recorded {
     hash: Hash,
     anchor: Option<Hash>,
@@ -111,7 +113,7 @@ impl Candidate {
             .is_some_and(|known| is_one_file(known, path))
     }
 
-    /// Whether the source is this one.
+    /// Whether the source is this candidate.
     fn is(
         &self,
         conn: &Connection,
@@ -131,13 +133,13 @@ impl Candidate {
         Ok(if found.recorded == 0 {
             true
         } else if self.is_at(source.path()) {
-            // Unless the app has made a new store in its place.
+            // Unless the app has created a new store in its place.
             found.other <= found.equal + found.changed
         } else if is_elsewhere() {
-            // A copy of it at most.
+            // It can only be a copy.
             found.equal > 0 && found.equal == found.comparable()
         } else {
-            // It was moved, and the app may have gone on with it.
+            // The store was moved, and the app may have continued to use it.
             let known = found.equal + found.changed;
             known > 0 && found.other + found.other_rejects == 0 && known >= found.unknown
         })

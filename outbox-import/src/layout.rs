@@ -1,13 +1,16 @@
-//! Which tables and columns the source has, and what it is known by.
+//! The tables and columns of the source, and its identity.
 
 use std::sync::Arc;
 
 use rusqlite::OptionalExtension;
 
 use super::error::ImportError;
+use super::numbered::Numbered;
 use super::path_text::text_of;
-use super::source::{Source, quoted};
-use super::table::{Column, Shape, SourceTable};
+use super::schema::{columns, quoted};
+use super::shape::Shape;
+use super::source::Source;
+use super::table::SourceTable;
 
 impl Source {
     pub(super) fn shape(&self, table: &SourceTable) -> Result<Arc<Shape>, ImportError> {
@@ -23,8 +26,7 @@ impl Source {
 
     fn find_shape(&self, table: &SourceTable) -> Result<Shape, ImportError> {
         let (name, only) = self.find_table(table)?;
-        let columns = self
-            .columns(&name)
+        let columns = columns(&self.conn, &name)
             .map_err(|error| self.fault(&format!("reading the columns of {name}"), error))?;
         let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
         let key = self.find_key(&name, &names)?;
@@ -38,7 +40,7 @@ impl Source {
             return Err(shape.missing("Z_ENT"));
         }
         if has_number && table.is_entity && self.is_shared(&shape) {
-            shape.numbered = Some(self.find_numbered(&shape)?);
+            shape.numbered = Some(self.numbered(&shape)?);
         }
         for column in table.requires.iter().chain(&table.order) {
             shape.expression(column)?;
@@ -56,7 +58,7 @@ impl Source {
         Ok(shape)
     }
 
-    /// The name of the table, and which entities' rows of it are meant where it is that of their root.
+    /// The table's name, and the entities to read if it is the table of their root entity.
     fn find_table(&self, table: &SourceTable) -> Result<(String, Option<Vec<i64>>), ImportError> {
         let there = self.tables()?;
         let find = |wanted: &str| {
@@ -89,7 +91,16 @@ impl Source {
         })
     }
 
-    /// Whether rows of more than one entity are in the table.
+    /// Reads which columns the entities use.
+    fn numbered(&self, shape: &Shape) -> Result<Numbered, ImportError> {
+        let condition = shape.condition("WHERE");
+        Numbered::read(&self.conn, &shape.name, &shape.columns, &condition).map_err(|error| {
+            let doing = format!("reading which columns of {} are used", shape.name);
+            self.fault(&doing, error)
+        })
+    }
+
+    /// Whether the table holds rows of more than one entity.
     fn is_shared(&self, shape: &Shape) -> bool {
         let number = self.entities.number(&shape.table.name);
         number.is_some_and(|number| {
@@ -98,7 +109,7 @@ impl Source {
         })
     }
 
-    /// Whether the column that the rows are ordered by says anything about their order.
+    /// Checks that the column to order by orders the rows.
     fn check_order(&self, shape: &Shape) -> Result<(), ImportError> {
         let Some(order) = &shape.table.order else {
             return Ok(());
@@ -113,7 +124,7 @@ impl Source {
             .conn
             .query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .map_err(|error| self.fault(&format!("reading {order} of {}", shape.name), error))?;
-        // One row is in order whatever it has.
+        // A single row needs no order.
         if rows > 1 && dated == 0 {
             return Err(ImportError::EmptyOrder {
                 path: self.original.clone(),
@@ -125,21 +136,7 @@ impl Source {
         Ok(())
     }
 
-    pub(super) fn columns(&self, table: &str) -> rusqlite::Result<Vec<Column>> {
-        // With the generated ones, but without what a virtual table hides.
-        let mut columns = self
-            .conn
-            .prepare("SELECT name, type FROM pragma_table_xinfo(?1) WHERE hidden <> 1")?;
-        let columns = columns.query_map([table], |row| {
-            Ok(Column {
-                name: row.get(0)?,
-                declared: row.get(1)?,
-            })
-        })?;
-        columns.collect()
-    }
-
-    /// A name of the rowid that no column has taken. `Z_PK` is one: an `INTEGER PRIMARY KEY`.
+    /// A name of the rowid that no column uses. `Z_PK` is an alias of it: an `INTEGER PRIMARY KEY`.
     fn find_key(&self, table: &str, columns: &[&str]) -> Result<String, ImportError> {
         let is_column = |name: &str| {
             columns
@@ -160,7 +157,7 @@ impl Source {
                 [table],
                 |row| row.get(0),
             )
-            .map_err(|error| self.fault("looking at the tables", error))?;
+            .map_err(|error| self.fault("reading the schema", error))?;
         let sql = format!("SELECT {rowid} FROM {} LIMIT 0", quoted(table));
         if !is_table || self.conn.prepare(&sql).is_err() {
             return Err(no_rowid());
@@ -168,7 +165,7 @@ impl Source {
         Ok(rowid.to_owned())
     }
 
-    /// The UUID that Core Data gave the store, if it is one of its.
+    /// The UUID that Core Data gave the store, if it is a Core Data store.
     pub(super) fn find_uuid(&self) -> Result<Option<String>, ImportError> {
         if !self.tables()?.iter().any(|name| name == "Z_METADATA") {
             return Ok(None);

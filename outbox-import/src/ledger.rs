@@ -1,13 +1,15 @@
-//! The ledger: tables beside the outbox that remember which rows were taken, and keep those that were not.
+//! The ledger: tables beside the outbox that record which rows were taken, and keep the rejected
+//! ones.
 //!
 //! | table | one row for |
 //! |---|---|
 //! | `outbox_import_tables` | each table of each source |
-//! | `outbox_import_runs` | each import of a table: its counts, and the checksum over all rows that were read |
-//! | `outbox_import_rows` | each row that was taken, with its checksum, the event that it became, and its raw payload |
-//! | `outbox_import_rejects` | each row that was put aside, whole, with the reason; `resolved_run` when a later import took it |
+//! | `outbox_import_runs` | each import of a table: its counts, and the checksum of all rows read |
+//! | `outbox_import_rows` | each row taken: its checksum, its event, and its raw payload |
+//! | `outbox_import_rejects` | each row put aside, whole and with the reason |
 //!
-//! They are made by the first import, in its transaction. Nothing is ever deleted from them.
+//! A rejected row has a `resolved_run` if a later import took it. The first import creates them in
+//! its transaction. Nothing is ever deleted from them.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
@@ -15,16 +17,16 @@ use uuid::Uuid;
 
 use super::error::ImportError;
 use super::hash::{Hash, Hasher};
-use super::mapper::RejectReason;
 use super::path_text::text_of;
+use super::reject::RejectReason;
 use super::report::TableReport;
 use super::row::SourceRow;
 use super::source::Source;
 
-/// The version of these tables that this program writes.
+/// The schema version that this program writes.
 const VERSION: i64 = 2;
 
-/// One step a version, applied in order; a released step is never edited.
+/// One step per version, applied in order. A released step is never edited.
 const STEPS: &[&str] = &["
 CREATE TABLE outbox_import_tables (
     id     INTEGER PRIMARY KEY,
@@ -81,7 +83,7 @@ ALTER TABLE outbox_import_rows ADD COLUMN row_anchor BLOB;
 ALTER TABLE outbox_import_rejects ADD COLUMN row_anchor BLOB;
 "];
 
-/// Makes sure that the tables are there in our version.
+/// Creates the tables or upgrades them to the current version.
 pub(super) fn install(conn: &Connection) -> Result<(), ImportError> {
     conn.execute_batch(
         "CREATE TABLE IF NOT EXISTS outbox_import_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT",
@@ -116,11 +118,11 @@ pub(super) struct Run<'c> {
     run: i64,
     /// The last row of the ledger before this run.
     after: i64,
-    /// Whether rows of an earlier run are put aside, which this one may take.
+    /// Whether earlier runs left rejected rows that this run may take.
     has_rejects: bool,
 }
 
-/// What a taken row became.
+/// The result for a row that was taken.
 pub(super) enum Taken<'m> {
     Event {
         id: Uuid,
@@ -128,7 +130,7 @@ pub(super) enum Taken<'m> {
         written: Hash,
         raw_payload: Option<&'m [u8]>,
     },
-    /// Its event was there already.
+    /// Its event was already there.
     Duplicate {
         id: Uuid,
     },
@@ -138,7 +140,7 @@ pub(super) enum Taken<'m> {
 
 /// An event that an import wrote.
 pub(super) struct Imported {
-    /// Whether it was made of another row of the same table.
+    /// Whether it came from another row of the same table.
     pub(super) is_of_another_row: bool,
     pub(super) content: Hash,
     pub(super) written: Hash,
@@ -180,7 +182,7 @@ impl<'c> Run<'c> {
         })
     }
 
-    /// Whether the row was taken by an earlier run as it is now.
+    /// Whether an earlier run took the row in its current state.
     pub(super) fn knows(&self, row: &SourceRow, hash: Hash) -> rusqlite::Result<bool> {
         self.conn
             .prepare_cached(
@@ -189,7 +191,7 @@ impl<'c> Run<'c> {
             .query_row(params![self.table_id, row.key(), hash.to_bytes()], |row| row.get(0))
     }
 
-    /// The event with this id, if any import wrote it.
+    /// The event with this id, if an import wrote it.
     pub(super) fn imported(&self, row: &SourceRow, id: Uuid) -> rusqlite::Result<Option<Imported>> {
         self.conn
             .prepare_cached(
@@ -206,8 +208,8 @@ impl<'c> Run<'c> {
             .optional()
     }
 
-    /// The id of the event that a row becomes where the mapper gives none: the same in each run, whatever else of the row has
-    /// changed. A key may be used again by another row, which then has another time of creation.
+    /// The id of a row's event if the mapper gives none. It is the same in each run, whatever else
+    /// changes in the row. If another row reuses the key, its creation time differs.
     pub(super) fn id_of(&self, row: &SourceRow, created_at: DateTime<Utc>) -> Uuid {
         let mut hasher = Hasher::new();
         hasher.part(b"source", self.identity.as_bytes());
@@ -297,8 +299,8 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// Calls `each` for every row that this run has taken, as the ledger now has it: its checksum, and of an event its id and raw
-    /// payload.
+    /// Calls `each` for every row that this run has taken, as the ledger now stores it: its
+    /// checksum and, for an event, its id and raw payload.
     pub(super) fn read_back<E: From<rusqlite::Error>>(
         &self,
         mut each: impl FnMut(Hash, Option<(Uuid, Option<&[u8]>)>) -> Result<(), E>,
@@ -319,7 +321,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// The same for every row that this run has put aside: its checksum and the raw row.
+    /// Calls `each` for every row that this run has put aside: its checksum and the raw row.
     pub(super) fn read_back_rejects(
         &self,
         mut each: impl FnMut(Hash, &[u8]),
@@ -335,7 +337,7 @@ impl<'c> Run<'c> {
         Ok(())
     }
 
-    /// Writes down what became of the rows.
+    /// Records the counts of the run.
     pub(super) fn finish(&self, report: &TableReport) -> rusqlite::Result<()> {
         let count = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         self.conn.execute(

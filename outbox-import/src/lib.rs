@@ -1,26 +1,33 @@
-//! Importing the outbox of another program: a Core Data or SwiftData store, or any table of a SQLite file.
+//! Imports another program's outbox: a Core Data or SwiftData store, or any table of a SQLite file.
 //!
-//! An [`Import`] reads a **copy** of the source, so that the original is never written, not even its `-wal`. Each row of its tables
-//! goes to a [`RowMapper`] of the application, which makes it an [`ImportedEvent`], writes what the application itself keeps
-//! of it, or rejects it. All of that is **one transaction** of the store: it is there as a whole, verified, or not at all. Nothing is
-//! ever deleted, and where something is not as it should be the import refuses instead of starting empty.
+//! An [`Import`] reads a **copy** of the source, so the original is never written, not even its
+//! `-wal`. The application's [`RowMapper`] turns each row into an [`ImportedEvent`], writes
+//! whatever the application itself keeps of the row, or rejects it. The import is **one
+//! transaction** of the store: after verification it commits as a whole, or not at all. It never
+//! deletes anything, and when the source is not as expected it returns an error instead of starting
+//! empty.
 //!
-//! - *Nothing vanishes.* Every row that is read becomes an event, is there already, was delivered, or is put aside into the table
-//!   `outbox_import_rejects`, whole and with the reason. The numbers add up to the row, and what was written is read back and compared by
-//!   count and checksum before it is committed.
-//! - *It can be run again*, after a crash, or when the source has grown: the table `outbox_import_rows` knows what was taken. A row
-//!   that was rejected is tried again, and so is one that has changed since; an event that was imported once is never imported
-//!   again under the same id.
-//! - *Order.* Rows enter the outbox in the order of their creation, [`SourceTable::ordered_by`], so that the events of each entity are
-//!   delivered in that order, behind what the outbox already had.
-//! - *Ids* are kept, and so the idempotency keys. Of two rows with one id the first counts; the second is there already if it has the
-//!   same content and state, and rejected otherwise.
+//! - *Nothing is lost.* Every row that is read becomes an event, is already there, was already
+//!   delivered, or is put aside, whole and with the reason, in the table `outbox_import_rejects`.
+//!   The counts add up to the number of rows, and everything written is read back and compared by
+//!   count and checksum before the commit.
+//! - *An import can be repeated*, after a crash or when the source has grown: the table
+//!   `outbox_import_rows` records which rows were taken. A rejected row is tried again, and so is a
+//!   row that has changed since; an event that was imported once is never imported again under the
+//!   same id.
+//! - *Order is kept.* Rows enter the outbox in the order of their creation,
+//!   [`SourceTable::ordered_by`], so each entity's events are delivered in that order, after the
+//!   events that the outbox already had.
+//! - *Ids are kept*, and with them the idempotency keys. When two rows share an id, the first one
+//!   counts; the second counts as already there if it has the same content and state, and is
+//!   rejected otherwise.
 //!
 //! # Examples
 //!
 //! ```
 //! use outbox_import::{Import, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable};
-//! use outbox_runtime::{DeadReason, NewEvent, Operation, OutboxRepository, RawMetadata, SqliteStore};
+//! use outbox_runtime::{DeadReason, NewEvent, Operation, OutboxRepository};
+//! use outbox_runtime::{RawMetadata, SqliteStore};
 //!
 //! fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
 //!     let operation = match row.text("eventType")?.as_str() {
@@ -34,8 +41,8 @@
 //!         user_id: String,
 //!     }
 //!     let payload = row.bytes("payload")?;
-//!     let mood: Payload =
-//!         serde_json::from_slice(&payload).map_err(|error| Reject::new("payload is no mood", error.to_string()))?;
+//!     let mood: Payload = serde_json::from_slice(&payload)
+//!         .map_err(|error| Reject::new("payload is not a mood", error.to_string()))?;
 //!     let event = NewEvent::new("moodEntry", mood.id, mood.user_id, operation)
 //!         .with_id(row.uuid("id")?)
 //!         .with_metadata(RawMetadata::from_bytes(payload.clone()));
@@ -56,11 +63,14 @@
 //! # let folder = tempfile::tempdir()?;
 //! # let path = folder.path().join("default.store");
 //! # outbox_runtime::rusqlite::Connection::open(&path)?.execute_batch(r#"
-//! #     CREATE TABLE ZSDOUTBOXEVENT (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER, ZRETRYCOUNT INTEGER,
-//! #         ZCREATEDAT TIMESTAMP, ZLASTATTEMPTAT TIMESTAMP, ZEVENTTYPE VARCHAR, ZSTATUS VARCHAR, ZID BLOB, ZPAYLOAD BLOB);
+//! #     CREATE TABLE ZSDOUTBOXEVENT (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER,
+//! #         ZRETRYCOUNT INTEGER, ZCREATEDAT TIMESTAMP, ZLASTATTEMPTAT TIMESTAMP,
+//! #         ZEVENTTYPE VARCHAR, ZSTATUS VARCHAR, ZID BLOB, ZPAYLOAD BLOB);
 //! #     INSERT INTO ZSDOUTBOXEVENT VALUES (1, 9, 1, 2, 758550600, NULL, 'mood.created', 'pending',
-//! #         x'0190b5e27b1c4cc38f4e3d1a0a6c9e11', '{"id":"7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10","user_id":"user-1"}');
-//! #     INSERT INTO ZSDOUTBOXEVENT VALUES (2, 9, 1, 0, 758550601.5, NULL, 'mood.renamed', 'pending', NULL, NULL);"#)?;
+//! #         x'0190b5e27b1c4cc38f4e3d1a0a6c9e11',
+//! #         '{"id":"7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10","user_id":"user-1"}');
+//! #     INSERT INTO ZSDOUTBOXEVENT VALUES
+//! #         (2, 9, 1, 0, 758550601.5, NULL, 'mood.renamed', 'pending', NULL, NULL);"#)?;
 //! let store = SqliteStore::open(folder.path().join("app.db")).await?;
 //! let events = SourceTable::entity("SDOutboxEvent").ordered_by("createdAt");
 //! let report = Import::new(&path).table(events.clone()).run(&store, map).await?;
@@ -74,32 +84,41 @@
 //! # }
 //! ```
 
-mod copy; // the source's files, as they are at one moment
-mod entities; // what a Core Data store says about its entities
+mod copy; // a consistent copy of the source's files
+mod entities; // the entities of a Core Data store
 mod error;
-mod external; // values that Core Data keeps in files of their own
-mod hash; // checksums
-mod identity; // which source of the ledger it is
-mod layout; // which tables and columns it has
-mod ledger; // what was taken, and what was not
-mod lookup; // rows by what is in them
-mod mapper; // what the application makes of a row
-mod numbered; // columns of a table that entities share
-mod path_text; // where it is, as the ledger has it
-mod report; // the numbers
-mod row; // one row, whatever is in it
-mod rows; // each of them, taken or put aside
-mod run; // all of them, in one transaction
-mod source; // the copy, opened
-mod table; // which table, and how its columns are named
-mod verify; // whether what was written is there
+mod external; // values that Core Data keeps in separate files
+mod hash; // checksums of rows and events
+mod identity; // which source of the ledger a store is
+mod imported; // events of another outbox
+mod key; // values to look up rows by
+mod layout; // the tables and columns of the source
+mod ledger; // which rows were taken or put aside
+mod lookup; // finding rows by a column's value
+mod mapper; // the application's mapping from rows to events
+mod numbered; // numbered columns of a table that entities share
+mod path_text; // paths as text in the ledger
+mod progress; // progress reports
+mod reject; // reasons to put a row aside
+mod report; // the counts of an import
+mod row; // one row and its typed getters
+mod rows; // taking or putting aside each row of a table
+mod run; // the import: all rows in one transaction
+mod schema; // names and columns in SQL
+mod shape; // a table that was found
+mod source; // the opened copy
+mod table; // the description of a source table
+mod verify; // comparing what was written with what is there
 
 pub use self::error::ImportError;
-pub use self::lookup::SourceKey;
-pub use self::mapper::{ImportedEvent, Mapped, Reject, RejectReason, RowMapper};
+pub use self::imported::ImportedEvent;
+pub use self::key::SourceKey;
+pub use self::mapper::{Mapped, RowMapper};
+pub use self::progress::ImportProgress;
+pub use self::reject::{Reject, RejectReason};
 pub use self::report::{ImportReport, TableReport};
 pub use self::row::{SourceRow, SourceValue};
-pub use self::run::{Import, ImportProgress};
+pub use self::run::Import;
 pub use self::source::Source;
 pub use self::table::{SourceDates, SourceTable};
 

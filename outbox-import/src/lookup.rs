@@ -1,74 +1,22 @@
-//! Looking rows of the source up by what is in a column.
-
-use std::collections::HashMap;
-
-use rusqlite::types::ValueRef;
-use uuid::Uuid;
+//! Looks up rows of the source by the value of a column.
 
 use super::error::ImportError;
+use super::key::{Index, SourceKey};
 use super::row::SourceRow;
-use super::source::{Source, quoted};
+use super::schema::quoted;
+use super::source::Source;
 use super::table::SourceTable;
 
-/// Which rows have a value in a column.
-pub(super) type Index = HashMap<SourceKey, Vec<i64>>;
-
-/// What rows are looked up by: [`Source::find`]. A UUID is found in whatever form the column has it: 16 bytes, or text in either
-/// case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct SourceKey(Key);
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Key {
-    Uuid(Uuid),
-    Integer(i64),
-    Text(String),
-}
-
-impl From<Uuid> for SourceKey {
-    fn from(id: Uuid) -> Self {
-        Self(Key::Uuid(id))
-    }
-}
-
-impl From<i64> for SourceKey {
-    fn from(id: i64) -> Self {
-        Self(Key::Integer(id))
-    }
-}
-
-impl From<&str> for SourceKey {
-    fn from(text: &str) -> Self {
-        Self(Uuid::try_parse(text).map_or_else(|_| Key::Text(text.to_owned()), Key::Uuid))
-    }
-}
-
-impl From<String> for SourceKey {
-    fn from(text: String) -> Self {
-        Self::from(text.as_str())
-    }
-}
-
-impl SourceKey {
-    fn of(value: ValueRef<'_>) -> Option<Self> {
-        match value {
-            ValueRef::Integer(id) => Some(Self::from(id)),
-            ValueRef::Text(text) => Some(Self::from(std::str::from_utf8(text).ok()?)),
-            ValueRef::Blob(bytes) => Some(Self::from(Uuid::from_slice(bytes).ok()?)),
-            ValueRef::Null | ValueRef::Real(_) => None,
-        }
-    }
-}
-
 impl Source {
-    /// The first row, by its key, with this value in this column, if any.
+    /// The first row, by key, with this value in this column, if any.
     ///
-    /// The first search in a column reads it once and remembers which rows have which value (some 100 bytes a row), so that each
-    /// search after that is quick. By `Z_PK`, [`get`](Self::get) finds a row without.
+    /// The first search in a column reads it once and builds an index (about 100 bytes a row), so
+    /// later searches are fast. To find a row by `Z_PK`, use [`get`](Self::get), which needs no
+    /// index.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table or the column is not there.
+    /// [`ImportError`] if the table or the column does not exist.
     pub fn find(
         &self,
         table: &SourceTable,
@@ -79,11 +27,11 @@ impl Source {
         keys.first().map_or(Ok(None), |key| self.get(table, *key))
     }
 
-    /// All rows with this value in this column, by their keys. See [`find`](Self::find).
+    /// All rows with this value in this column, ordered by key. See [`find`](Self::find).
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table or the column is not there.
+    /// [`ImportError`] if the table or the column does not exist.
     pub fn find_all(
         &self,
         table: &SourceTable,

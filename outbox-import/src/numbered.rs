@@ -1,37 +1,80 @@
-//! Which column an attribute is in, where several entities share a table.
+//! Finds the column of an attribute when several entities share a table.
 //!
-//! Where two of them have an attribute `title`, Core Data makes the columns `ZTITLE` and `ZTITLE1`, and gives the numbers anew in
-//! each version of the model. Which entity has which one is written nowhere that can be read; but the rows of an entity have
-//! values in its own column only.
+//! If two of them have an attribute `title`, Core Data creates the columns `ZTITLE` and `ZTITLE1`,
+//! and renumbers them in each version of the model. No readable metadata says which entity uses
+//! which column, but an entity's rows have values only in its own column.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::error::ImportError;
-use super::source::{Source, quoted};
-use super::table::Shape;
+use rusqlite::Connection;
 
-/// For each entity with rows in a shared table, which of the columns that differ in nothing but a number have values.
+use super::schema::quoted;
+
+/// For each entity with rows in a shared table: which of the columns that differ only by a number
+/// have values.
 #[derive(Debug, Default)]
 pub(super) struct Numbered {
     by_entity: BTreeMap<i64, BTreeSet<usize>>,
 }
 
-/// Where an attribute of an entity is.
+/// The place of an entity's attribute.
 #[derive(Debug, PartialEq)]
 pub(super) enum Place {
     At(usize),
-    /// Several columns have values, so that the attribute may be in any of them.
+    /// Several columns have values, so the attribute could be any of them.
     Any(Vec<usize>),
     Nowhere,
 }
 
 impl Numbered {
+    /// Reads all rows of the table that fulfill the condition, once.
+    pub(super) fn read(
+        conn: &Connection,
+        table: &str,
+        columns: &[String],
+        condition: &str,
+    ) -> rusqlite::Result<Self> {
+        let has_number = |at: &usize| {
+            let column = columns[*at].to_uppercase();
+            let stem = column.trim_end_matches(|c: char| c.is_ascii_digit());
+            let others = columns.iter().any(|other| {
+                other.to_uppercase() != column && is_numbered(&other.to_uppercase(), stem)
+            });
+            others || stem != column
+        };
+        let numbered: Vec<usize> = (0..columns.len()).filter(has_number).collect();
+        let has_values: String = numbered
+            .iter()
+            .map(|at| format!(", max({} IS NOT NULL)", quoted(&columns[*at])))
+            .collect();
+        let sql = format!(
+            "SELECT Z_ENT{has_values} FROM {}{condition} GROUP BY Z_ENT",
+            quoted(table)
+        );
+        let mut by_entity = BTreeMap::new();
+        let mut statement = conn.prepare(&sql)?;
+        let mut rows = statement.query([])?;
+        while let Some(row) = rows.next()? {
+            let Ok(entity) = row.get_ref(0)?.as_i64() else {
+                continue;
+            };
+            let mut filled = BTreeSet::new();
+            for (place, at) in numbered.iter().enumerate() {
+                if row.get(place + 1)? {
+                    filled.insert(*at);
+                }
+            }
+            by_entity.insert(entity, filled);
+        }
+        Ok(Self { by_entity })
+    }
+
     /// The entities with rows in the table.
     pub(super) fn entities(&self) -> impl Iterator<Item = i64> + '_ {
         self.by_entity.keys().copied()
     }
 
-    /// Where the attribute with this column name, without a number, is in rows of the entity.
+    /// The place of an attribute in rows of the entity, by its column name without a number.
     pub(super) fn place(&self, columns: &[String], stem: &str, entity: Option<i64>) -> Place {
         let family: Vec<usize> = (0..columns.len())
             .filter(|at| is_numbered(&columns[*at].to_uppercase(), stem))
@@ -43,7 +86,7 @@ impl Numbered {
         let filled = |at: &usize| filled.is_some_and(|filled| filled.contains(at));
         let with_values: Vec<usize> = family.iter().copied().filter(filled).collect();
         match with_values[..] {
-            // Whichever it is, it is NULL in all of these rows. The one without a number, if there is one.
+            // Every candidate is NULL in all these rows. Prefer the one without a number.
             [] => {
                 let plain = |at: &&usize| columns[**at].to_uppercase() == stem;
                 Place::At(family.iter().find(plain).copied().unwrap_or(first))
@@ -63,52 +106,4 @@ fn is_numbered(column: &str, stem: &str) -> bool {
     column
         .strip_prefix(stem)
         .is_some_and(|rest| rest.bytes().all(|byte| byte.is_ascii_digit()))
-}
-
-impl Source {
-    /// Looks at all rows of the entities of `shape`, once.
-    pub(super) fn find_numbered(&self, shape: &Shape) -> Result<Numbered, ImportError> {
-        let has_number = |at: &usize| {
-            let column = shape.columns[*at].to_uppercase();
-            let stem = column.trim_end_matches(|c: char| c.is_ascii_digit());
-            let others = shape.columns.iter().any(|other| {
-                other.to_uppercase() != column && is_numbered(&other.to_uppercase(), stem)
-            });
-            others || stem != column
-        };
-        let columns: Vec<usize> = (0..shape.columns.len()).filter(has_number).collect();
-        let has_values: String = columns
-            .iter()
-            .map(|at| format!(", max({} IS NOT NULL)", quoted(&shape.columns[*at])))
-            .collect();
-        let sql = format!(
-            "SELECT Z_ENT{has_values} FROM {}{} GROUP BY Z_ENT",
-            quoted(&shape.name),
-            shape.condition("WHERE"),
-        );
-        let read = || {
-            let mut by_entity = BTreeMap::new();
-            let mut statement = self.conn.prepare(&sql)?;
-            let mut rows = statement.query([])?;
-            while let Some(row) = rows.next()? {
-                let Ok(entity) = row.get_ref(0)?.as_i64() else {
-                    continue;
-                };
-                let mut filled = BTreeSet::new();
-                for (place, at) in columns.iter().enumerate() {
-                    if row.get(place + 1)? {
-                        filled.insert(*at);
-                    }
-                }
-                by_entity.insert(entity, filled);
-            }
-            Ok(Numbered { by_entity })
-        };
-        read().map_err(|error| {
-            self.fault(
-                &format!("reading which columns of {} are used", shape.name),
-                error,
-            )
-        })
-    }
 }

@@ -1,15 +1,14 @@
-//! Paths in the ledger, whose columns are text: each as a text of its own, from which the path can
-//! be had back.
+//! Paths as text in the ledger, convertible back.
 //!
-//! A path that is UTF-8 is written as it is. On Unix a path is bytes, and what is no UTF-8 is
-//! written in hexadecimal: replaced characters would make one path of two.
+//! A UTF-8 path is written unchanged. A Unix path that is not UTF-8 is written in hexadecimal:
+//! replacement characters would give two paths the same text.
 
 #[cfg(unix)]
 use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// What no absolute path begins with.
+/// A prefix that no absolute path has.
 const BYTES: &str = "bytes:";
 
 pub(super) fn text_of(path: &Path) -> String {
@@ -24,7 +23,7 @@ pub(super) fn text_of(path: &Path) -> String {
     text
 }
 
-/// The path of a text; where the system cannot have one of these bytes, none that there is.
+/// The path for a text. If the platform cannot represent the bytes, a path that does not exist.
 pub(super) fn path_of(text: &str) -> PathBuf {
     let digits = text.strip_prefix(BYTES).filter(|digits| !digits.is_empty());
     let bytes = digits.and_then(from_hexadecimal);
@@ -48,7 +47,7 @@ fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     Some(OsString::from_vec(bytes).into())
 }
 
-/// Elsewhere there is no safe way back from what `as_encoded_bytes` gave.
+/// Other platforms have no safe way back from the bytes of `as_encoded_bytes`.
 #[cfg(not(unix))]
 fn path_of_bytes(bytes: Vec<u8>) -> Option<PathBuf> {
     String::from_utf8(bytes).ok().map(PathBuf::from)
@@ -59,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_path_that_is_text_is_written_as_it_is() {
+    fn a_utf_8_path_is_written_unchanged() {
         for path in ["/home/anna/default.store", "/tmp/café", ""] {
             assert_eq!(text_of(Path::new(path)), path);
             assert_eq!(path_of(path), Path::new(path));
@@ -67,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn what_only_looks_like_bytes_is_a_path_of_its_own() {
+    fn text_that_only_resembles_bytes_is_a_path() {
         for text in ["bytes:", "bytes:6", "bytes:zz", "bytes: 61"] {
             assert_eq!(path_of(text), Path::new(text));
         }
@@ -75,7 +74,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn any_bytes_are_had_back() {
+    fn a_path_of_any_bytes_round_trips() {
         use std::ffi::OsStr;
         use std::os::unix::ffi::OsStrExt;
         for bytes in [b"/caf\xe8".as_slice(), b"/caf\xe9", b"\xff\x00\x0a"] {

@@ -1,52 +1,54 @@
-//! What an import did, in numbers that add up.
+//! The report of an import.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-/// What an import did. `Display` is a table for people.
+/// The result of an import. `Display` prints a table.
 ///
-/// Every row that was read is counted once: `read` is the sum of the others.
+/// Every row that was read is counted once: `read` is the sum of the other counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ImportReport {
-    /// Where the source is.
+    /// The path of the source.
     pub source: PathBuf,
-    /// Whether everything was rolled back in the end, as [`dry_run`](super::Import::dry_run) asks for.
+    /// Whether everything was rolled back, as [`dry_run`](crate::Import::dry_run) requests.
     pub is_dry_run: bool,
-    /// One entry a table, in the order in which they were imported.
+    /// One entry per table, in import order.
     pub tables: Vec<TableReport>,
 }
 
-/// What became of the rows of one table.
+/// The counts of one table.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct TableReport {
     /// The name that the table was given.
     pub table: String,
-    /// How many rows there are.
+    /// The number of rows read.
     pub read: u64,
-    /// How many became events, by event type, or, under the table's name, rows of the application's own.
+    /// Rows that became events, by event type, or, under the table's name, rows of the
+    /// application's own.
     pub migrated: BTreeMap<String, u64>,
-    /// How many were there already: taken by an earlier import, or a second row with the same id and content.
+    /// Rows that were already there: taken by an earlier import, or a second row with the same id
+    /// and content.
     pub already_there: u64,
-    /// How many need not be delivered, as the mapper says.
+    /// Rows that need no delivery, as the mapper says.
     pub already_delivered: u64,
-    /// How many were put aside into `outbox_import_rejects`, by reason.
+    /// Rows that were put aside in `outbox_import_rejects`, by reason.
     pub rejected: BTreeMap<String, u64>,
-    /// Over all rows that were read, whatever became of them: their sum, so that their order does not count. The same rows
-    /// have the same checksum.
+    /// The checksum of all rows that were read, whatever their result. It is a sum, so the order
+    /// does not matter: the same rows have the same checksum.
     pub checksum: u128,
 }
 
 impl TableReport {
-    /// How many rows became events, or rows of the application's own.
+    /// The number of rows that became events or rows of the application's own.
     #[must_use]
     pub fn migrated_total(&self) -> u64 {
         self.migrated.values().sum()
     }
 
-    /// How many rows were put aside.
+    /// The number of rows that were put aside.
     #[must_use]
     pub fn rejected_total(&self) -> u64 {
         self.rejected.values().sum()
@@ -58,37 +60,37 @@ impl TableReport {
 }
 
 impl ImportReport {
-    /// What became of the rows of one table, by the name that it was given.
+    /// The counts of one table, by the name that it was given.
     #[must_use]
     pub fn table(&self, name: &str) -> Option<&TableReport> {
         self.tables.iter().find(|table| table.table == name)
     }
 
-    /// How many rows there are in all tables.
+    /// The number of rows read in all tables.
     #[must_use]
     pub fn read(&self) -> u64 {
         self.sum(|table| table.read)
     }
 
-    /// How many became events, or rows of the application's own.
+    /// The number of rows that became events or rows of the application's own.
     #[must_use]
     pub fn migrated(&self) -> u64 {
         self.sum(TableReport::migrated_total)
     }
 
-    /// How many were there already.
+    /// The number of rows that were already there.
     #[must_use]
     pub fn already_there(&self) -> u64 {
         self.sum(|table| table.already_there)
     }
 
-    /// How many need not be delivered.
+    /// The number of rows that need no delivery.
     #[must_use]
     pub fn already_delivered(&self) -> u64 {
         self.sum(|table| table.already_delivered)
     }
 
-    /// How many were put aside.
+    /// The number of rows that were put aside.
     #[must_use]
     pub fn rejected(&self) -> u64 {
         self.sum(TableReport::rejected_total)

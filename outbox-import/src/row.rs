@@ -1,4 +1,4 @@
-//! One row of the source, whatever is in it, and reading its columns as what they should be.
+//! One row of the source, and typed getters for its columns.
 
 use std::fmt::{self, Write as _};
 use std::sync::Arc;
@@ -9,10 +9,12 @@ use uuid::Uuid;
 
 use super::external;
 use super::hash::{Hash, Hasher};
-use super::mapper::{Reject, RejectReason};
-use super::table::{Shape, SourceDates};
+use super::reject::{Reject, RejectReason};
+use super::shape::Shape;
+use super::table::SourceDates;
 
-/// What a column holds, as SQLite stores it. `Debug` shows the type and the length, never the content.
+/// The value of a column, as SQLite stores it. `Debug` shows the type and the length, never the
+/// content.
 #[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum SourceValue {
@@ -22,14 +24,14 @@ pub enum SourceValue {
     Integer(i64),
     /// A floating-point number.
     Real(f64),
-    /// Text, which need not be UTF-8.
+    /// Text, which may be invalid UTF-8.
     Text(Vec<u8>),
     /// Bytes.
     Blob(Vec<u8>),
 }
 
 impl SourceValue {
-    /// The type and the length, for people: never the content.
+    /// The type and the length, for messages. Never the content.
     fn kind(&self) -> String {
         match self {
             Self::Null => "NULL".to_owned(),
@@ -53,8 +55,8 @@ impl SourceValue {
         }
     }
 
-    /// For people and tools: blobs as `{"hex": ".."}`, text that is not UTF-8 as `{"text_hex": ".."}`, and numbers that JSON
-    /// does not have as `{"real": ".."}`.
+    /// JSON for people and tools: blobs as `{"hex": ".."}`, text that is not UTF-8 as `{"text_hex":
+    /// ".."}`, and numbers that JSON cannot express as `{"real": ".."}`.
     fn to_json(&self) -> Value {
         let tagged = |tag: &str, text: String| {
             Value::Object(Map::from_iter([(tag.to_owned(), text.into())]))
@@ -91,9 +93,9 @@ fn hex(bytes: &[u8]) -> String {
 
 /// One row of the source.
 ///
-/// The getters read a column as what it should be. A value that is missing or damaged is a [`Reject`] with the column's name, so
-/// that `?` in a [`RowMapper`](super::RowMapper) puts the row aside and the import goes on; a column that the table does not
-/// have at all ends the import. `Debug` shows no content.
+/// Each getter reads a column as one type. A missing or damaged value yields a [`Reject`] with the
+/// column's name, so `?` in a [`RowMapper`](crate::RowMapper) puts the row aside and the import
+/// continues. A column that the table does not have ends the import. `Debug` shows no content.
 #[derive(Debug, Clone)]
 pub struct SourceRow {
     pub(super) shape: Arc<Shape>,
@@ -105,7 +107,7 @@ fn missing(column: &str) -> Reject {
     let column = column.to_owned();
     Reject::new(
         RejectReason::Missing { column },
-        "it is NULL and must not be",
+        "the column is NULL and must have a value",
     )
 }
 
@@ -114,23 +116,23 @@ fn damaged(column: &str, detail: &str) -> Reject {
     Reject::new(RejectReason::Damaged { column }, detail)
 }
 
-/// A getter for what must be there, and one for what may be NULL.
+/// Defines two getters for each type: one for required values, one for values that may be NULL.
 macro_rules! getters {
     ($($what:literal: $must:ident, $may:ident -> $type:ty, $read:expr;)+) => {$(
-        #[doc = concat!("The column as ", $what, ", which must be there.")]
+        #[doc = concat!("The column as ", $what, ". It must have a value.")]
         ///
         /// # Errors
         ///
-        /// [`Reject`] where it is NULL or something else.
+        /// [`Reject`] if the column is NULL or holds another type.
         pub fn $must(&self, column: &str) -> Result<$type, Reject> {
             self.$may(column)?.ok_or_else(|| missing(column))
         }
 
-        #[doc = concat!("The column as ", $what, ", or `None` where it is NULL.")]
+        #[doc = concat!("The column as ", $what, ", or `None` if it is NULL.")]
         ///
         /// # Errors
         ///
-        /// [`Reject`] where it is something else.
+        /// [`Reject`] if the column holds another type.
         pub fn $may(&self, column: &str) -> Result<Option<$type>, Reject> {
             let at = self.place(column)?;
             let value = &self.values[at];
@@ -140,29 +142,30 @@ macro_rules! getters {
             let read: fn(&Shape, usize, &SourceValue) -> Option<$type> = $read;
             match read(&self.shape, at, value) {
                 Some(read) => Ok(Some(read)),
-                None => Err(damaged(column, &format!(concat!("{} where ", $what, " should be"), value.kind()))),
+                None => Err(damaged(column, &format!(concat!("expected ", $what, ", found {}"), value.kind()))),
             }
         }
     )+};
 }
 
 impl SourceRow {
-    /// The table's name as it was given: that of the entity, or of the table.
+    /// The table's name as it was given: the name of the entity or of the table.
     #[must_use]
     pub fn table(&self) -> &str {
         &self.shape.table.name
     }
 
-    /// What tells the rows of the table apart: `Z_PK`, or `rowid`.
+    /// The key that identifies the row in its table: `Z_PK`, or `rowid`.
     #[must_use]
     pub fn key(&self) -> i64 {
         self.key
     }
 
-    /// The entity that the row is of, as `Z_PRIMARYKEY` names it. `None` for a row of no Core Data entity.
+    /// The row's entity, as `Z_PRIMARYKEY` names it. `None` if the row belongs to no Core Data
+    /// entity.
     ///
-    /// Several entities may have rows in one table. Ask this, and never compare `Z_ENT` with a number: numbers change with
-    /// each version of the app's model.
+    /// Several entities may have rows in one table. Use this method, and never compare `Z_ENT` with
+    /// a number: the numbers change with each version of the app's model.
     #[must_use]
     pub fn entity(&self) -> Option<&str> {
         self.entity_number()
@@ -189,11 +192,12 @@ impl SourceRow {
         Ok(self.shape.must_have(column, kind)?)
     }
 
-    /// What the column holds, whatever it is.
+    /// The raw value of the column.
     ///
     /// # Errors
     ///
-    /// A [`Reject`] that ends the import, where the table has no such column, or where it cannot be told which one it is.
+    /// A [`Reject`] that ends the import if the table has no such column, or if several columns
+    /// could be meant.
     pub fn value(&self, column: &str) -> Result<&SourceValue, Reject> {
         Ok(&self.values[self.place(column)?])
     }
@@ -204,32 +208,35 @@ impl SourceRow {
         self.place(column).is_ok()
     }
 
-    /// The value of a binary attribute with external storage (`.externalStorage`, "Allows External Storage"), which must be there:
-    /// from the row, where Core Data kept it there behind a marker, or from its file in `.<store>_SUPPORT/_EXTERNAL_DATA/` beside
-    /// the store. [`bytes`](Self::bytes) is for attributes without.
+    /// The value of a binary attribute with external storage (`.externalStorage`, "Allows External
+    /// Storage"). It must have a value. Core Data keeps small values in the row behind a marker and
+    /// large ones in files in `.<store>_SUPPORT/_EXTERNAL_DATA/` beside the store; this getter
+    /// reads both. For attributes without external storage use [`bytes`](Self::bytes).
     ///
-    /// The file is read where the original is, as it is now: it is not copied with the store.
+    /// The file is read at its original place, in its current state: it is not copied with the
+    /// store.
     ///
     /// # Errors
     ///
-    /// [`Reject`] where it is NULL or something else, or where the file cannot be read, with its path.
+    /// [`Reject`] if the column is NULL or holds another type, or, with the path, if the file
+    /// cannot be read.
     pub fn external_bytes(&self, column: &str) -> Result<Vec<u8>, Reject> {
         self.opt_external_bytes(column)?
             .ok_or_else(|| missing(column))
     }
 
-    /// The same, or `None` where it is NULL.
+    /// Like [`external_bytes`](Self::external_bytes), or `None` if the column is NULL.
     ///
     /// # Errors
     ///
-    /// [`Reject`] where it is something else, or where the file cannot be read, with its path.
+    /// [`Reject`] if the column holds another type, or, with the path, if the file cannot be read.
     pub fn opt_external_bytes(&self, column: &str) -> Result<Option<Vec<u8>>, Reject> {
         match self.value(column)? {
             SourceValue::Null => Ok(None),
             SourceValue::Blob(bytes) => external::read(&self.shape.path, column, bytes).map(Some),
             other => Err(damaged(
                 column,
-                &format!("{} where a blob should be", other.kind()),
+                &format!("expected a blob, found {}", other.kind()),
             )),
         }
     }
@@ -240,13 +247,13 @@ impl SourceRow {
             SourceValue::Text(text) => Uuid::try_parse_ascii(text).ok(),
             _ => None,
         };
-        "text (of a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
+        "text (for a DECIMAL column, its number as text)": text, opt_text -> String, |shape, at, value| match value {
             SourceValue::Text(text) => String::from_utf8(text.clone()).ok(),
             _ if shape.decimals[at] => decimal(value),
             _ => None,
         };
         "bytes (a blob, or text as its bytes; `external_bytes` reads a reference to a file)": bytes, opt_bytes -> Vec<u8>, |_, _, value| match value {
-            // It would be taken for the value, and die as the payload of an event later.
+            // As a plain value, the reference would become an event's payload and die there later.
             SourceValue::Blob(bytes) if external::is_reference(bytes) => None,
             SourceValue::Blob(bytes) | SourceValue::Text(bytes) => Some(bytes.clone()),
             _ => None,
@@ -261,9 +268,9 @@ impl SourceRow {
             SourceValue::Real(number) => Some(*number),
             _ => None,
         };
-        "a decimal number (an integer, a real number, or text), as the shortest text": decimal, opt_decimal -> String,
+        "a decimal number (an integer, a real number, or text), as its shortest text": decimal, opt_decimal -> String,
             |_, _, value| decimal(value);
-        "a truth value (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
+        "a boolean (0 or 1)": boolean, opt_boolean -> bool, |_, _, value| match value {
             SourceValue::Integer(0) => Some(false),
             SourceValue::Integer(1) => Some(true),
             _ => None,
@@ -271,8 +278,8 @@ impl SourceRow {
         "a date": date, opt_date -> DateTime<Utc>, |shape, _, value| date(value, shape.table.dates);
     }
 
-    /// The whole row as JSON, as it stands in the table of what was rejected. Nothing is lost: blobs are `{"hex": ".."}`, text
-    /// that is not UTF-8 is `{"text_hex": ".."}`.
+    /// The whole row as JSON, as in the table of rejected rows. No content is lost: blobs are
+    /// `{"hex": ".."}`, text that is not UTF-8 is `{"text_hex": ".."}`.
     #[must_use]
     pub fn to_json(&self) -> Value {
         let columns = self.shape.columns.iter().zip(&self.values);
@@ -283,7 +290,7 @@ impl SourceRow {
         )
     }
 
-    /// Which row it is and what is in it.
+    /// The hash of the row's key and content.
     pub(super) fn hash(&self) -> Hash {
         let mut hasher = Hasher::new();
         hasher.part(b"key", &self.key.to_be_bytes());
@@ -294,7 +301,8 @@ impl SourceRow {
         hasher.finish()
     }
 
-    /// What stays while the row changes: the time of creation that it is ordered by, and its id. `None` where it has neither.
+    /// The hash of what stays the same when the row changes: the creation time that orders it, and
+    /// its id. `None` if it has neither.
     pub(super) fn anchor(&self) -> Option<Hash> {
         let mut hasher = Hasher::new();
         let mut has_any = false;
@@ -313,13 +321,14 @@ impl SourceRow {
     }
 }
 
-/// The integer that a real number is, if it is one that both can hold.
+/// The integer that a real number equals, if both types represent it exactly.
 fn whole(number: f64) -> Option<i64> {
     const LIMIT: f64 = 9_007_199_254_740_992.0;
     (number.fract() == 0.0 && number.abs() <= LIMIT).then_some(number as i64)
 }
 
-/// A decimal number as text: the shortest that is the same number. SQLite keeps a DECIMAL as an integer or a real number.
+/// A decimal number as its shortest exact text. SQLite stores a DECIMAL as an integer or a real
+/// number.
 fn decimal(value: &SourceValue) -> Option<String> {
     match value {
         SourceValue::Integer(number) => Some(number.to_string()),
@@ -348,7 +357,7 @@ fn date(value: &SourceValue, dates: SourceDates) -> Option<DateTime<Utc>> {
     let micros = match value {
         SourceValue::Integer(number) => number.checked_mul(micros_each)?,
         SourceValue::Real(number) => {
-            // Apart from its whole part, so that the fraction of a far date is not rounded away.
+            // The whole part is converted separately so that a date far away keeps its fraction.
             let fraction = number.fract() * micros_each as f64;
             let whole = whole(number.trunc())?.checked_mul(micros_each)?;
             whole.checked_add(fraction.round() as i64)?

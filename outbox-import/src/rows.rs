@@ -1,25 +1,27 @@
-//! The rows: each is known already, taken, or put aside, and is counted once.
+//! The rows of a table. Each is already known, taken, or put aside, and is counted once.
 
 use chrono::{DateTime, Utc};
 use rusqlite::Connection;
 
 use super::error::ImportError;
 use super::hash::{self, Hash, Sum};
+use super::imported::ImportedEvent;
 use super::ledger::{Run, Taken};
-use super::mapper::{ImportedEvent, Mapped, Reject, RejectReason, Rejected, RowMapper};
+use super::mapper::{Mapped, RowMapper};
+use super::progress::{ImportProgress, OnProgress};
+use super::reject::{Reject, RejectReason, Rejected};
 use super::report::TableReport;
 use super::row::SourceRow;
-use super::run::{ImportProgress, OnProgress};
 use super::source::Source;
 use super::table::SourceTable;
 use super::verify::{Sums, check, with_payload};
 use outbox_runtime::EnqueueError;
 use outbox_runtime::SqliteStore;
 
-/// So often progress is told, in rows.
+/// The number of rows between progress reports.
 const PROGRESS_EVERY: u64 = 100;
 
-/// An import under way.
+/// An import in progress.
 pub(super) struct Importing<'i, M> {
     pub(super) source: &'i Source,
     pub(super) identity: &'i str,
@@ -31,7 +33,7 @@ pub(super) struct Importing<'i, M> {
     pub(super) total: u64,
 }
 
-/// What became of one row.
+/// The result for one row.
 enum Fate {
     /// It became an event of this type, with this checksum.
     Event(String, Hash),
@@ -76,7 +78,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         check(table.name(), "the count of rows read", &count, &report.read)?;
         check(
             table.name(),
-            "the sum of what became of the rows",
+            "the sum of the counts by outcome",
             &report.read,
             &report.accounted(),
         )?;
@@ -96,7 +98,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
             .prepare_cached("SAVEPOINT outbox_import_row")?
             .execute([])?;
         let fate = match self.take(run, row, hash) {
-            // Everything is rolled back then, which SQLite may have done itself.
+            // The caller rolls everything back; SQLite may have done so itself.
             Err(Reject(Rejected::Import(error))) => return Err(*error),
             Err(Reject(Rejected::Fatal(source))) => {
                 let at = format!("row {} of {}", row.key(), row.table());
@@ -164,7 +166,7 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         Ok(fate)
     }
 
-    /// Writes the event, unless it is there. Its checksum, where it was written.
+    /// Writes the event unless it is there. Returns its checksum if it was written.
     fn event(
         &self,
         run: &Run<'_>,
@@ -176,18 +178,19 @@ impl<'i, M: RowMapper> Importing<'i, M> {
         let id = stored.id;
         let (content, written) = (hash::content(&stored), hash::written(&stored));
         let is_there = match run.imported(row, id)? {
-            // Two rows, and each tells how far the event came: where they differ, somebody has to look.
+            // Both rows state how far the event came. If they differ, a person has to decide.
             Some(first) if first.is_of_another_row && first.written != written => {
-                let detail = "another row has the same id, and other content or another state; that one was taken";
+                let detail = "another row has this id with other content or another state; that row was taken";
                 return Err(Reject::new(RejectReason::DuplicateId, detail));
             }
-            // The row itself, which has changed since. Its event may have been delivered meanwhile, and cleaned up.
+            // The same row, changed since. Its event may have been delivered and cleaned up in the
+            // meantime.
             Some(first) if first.content != content => {
                 let detail = if event.has_own_id() {
                     "an earlier import took an event with this id and other content"
                 } else {
                     "an earlier import made an event of this row when it had other content; \
-                     give events ids of their own where a row may become another one"
+                     give events their own ids if rows can change"
                 };
                 return Err(Reject::new(RejectReason::DuplicateId, detail));
             }

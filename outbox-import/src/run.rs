@@ -1,4 +1,4 @@
-//! The import itself: every row of every table, in one transaction that is verified before it commits.
+//! The import: every row of every table, in one transaction that is verified before it commits.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -12,6 +12,7 @@ use super::error::ImportError;
 use super::identity;
 use super::ledger;
 use super::mapper::RowMapper;
+use super::progress::{ImportProgress, OnProgress};
 use super::report::ImportReport;
 use super::rows::Importing;
 use super::source::Source;
@@ -21,13 +22,14 @@ use outbox_runtime::store::BoxError;
 use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{StoreError, StoreErrorKind, TransactionError};
 
-/// An import: from where, which tables, and how. See the [module](super) for what it does.
+/// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
+/// what it does.
 ///
 /// # Default
 ///
-/// - no table: at least one is needed
-/// - it commits
-/// - the copy is made below the system's temporary folder
+/// - no tables; at least one is required
+/// - the import commits
+/// - the copy goes to the system's temporary folder
 #[must_use = "call `.run(..)`"]
 pub struct Import {
     path: PathBuf,
@@ -38,22 +40,8 @@ pub struct Import {
     progress: Option<OnProgress>,
 }
 
-/// How far an import is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct ImportProgress {
-    /// The table that is being read, by the name that it was given.
-    pub table: String,
-    /// How many rows were read, of all tables together.
-    pub read: u64,
-    /// How many there are.
-    pub total: u64,
-}
-
-pub(super) type OnProgress = Box<dyn FnMut(&ImportProgress) + Send>;
-
 impl Import {
-    /// An import from the store at `path`.
+    /// Creates an import from the store at `path`.
     pub fn new(path: impl AsRef<Path>) -> Self {
         Self {
             path: path.as_ref().to_owned(),
@@ -65,58 +53,59 @@ impl Import {
         }
     }
 
-    /// A table to import. Several are imported one after the other, in this order, in one transaction.
+    /// Adds a table. Several tables are imported in this order, in one transaction.
     pub fn table(mut self, table: SourceTable) -> Self {
         self.tables.push(table);
         self
     }
 
-    /// Does everything, verifies it, and rolls it back: the report is that of the import that could be made.
+    /// Runs the whole import, verifies it, and rolls it back. The report is that of a real import.
     pub fn dry_run(mut self) -> Self {
         self.is_dry_run = true;
         self
     }
 
-    /// Under which name the source is known when it is imported again. Default: [`Source::identity`].
+    /// Sets the name that identifies the source in later imports. Default: [`Source::identity`].
     ///
-    /// Needed for a file without a Core Data UUID that will have moved by then. Of stores that share a UUID, as those made from one
-    /// template do, those with other rows under a key are other sources; where their rows do not tell them apart (all are the
-    /// template's, or they have neither an id nor a time of creation), a name does.
+    /// Set it for a file without a Core Data UUID that may move between imports. Stores that share
+    /// a UUID, such as those made from one template, are told apart by their rows: a store with
+    /// other rows under the same keys is another source. Set a name if the rows cannot tell them
+    /// apart, because all rows come from the template or have neither an id nor a creation time.
     pub fn source_name(mut self, name: impl Into<String>) -> Self {
         self.identity = Some(name.into());
         self
     }
 
-    /// In which folder the copy's own folder is made: one with room for the source.
+    /// Sets the folder in which the copy's own folder is created. It needs room for the source.
     pub fn copy_into(mut self, folder: impl AsRef<Path>) -> Self {
         self.copy_into = Some(folder.as_ref().to_owned());
         self
     }
 
-    /// Called every 100 rows and after the last, on the store's thread.
+    /// Sets a callback that runs every 100 rows and after the last one, on the store's thread.
     pub fn on_progress(mut self, progress: impl FnMut(&ImportProgress) + Send + 'static) -> Self {
         self.progress = Some(Box::new(progress));
         self
     }
 
-    /// Imports, and returns what became of the rows once that is committed.
+    /// Runs the import and, once it is committed, returns the report.
     ///
-    /// Running it again is harmless, also after an error or a crash: what was taken is known and left alone, what was rejected is
-    /// tried again.
+    /// Running it again is harmless, even after an error or a crash: rows that were taken are
+    /// recognized and left alone, rows that were rejected are tried again.
     ///
-    /// Other writers of the store wait meanwhile.
+    /// Other writers of the store wait while the import runs.
     ///
     /// # Errors
     ///
-    /// [`ImportError`]. Nothing was written then.
+    /// [`ImportError`]. Nothing was written.
     ///
     /// # Panics
     ///
-    /// Where the mapper panics, after everything was rolled back.
+    /// If the mapper panics, after everything was rolled back.
     ///
     /// # Cancel safety
     ///
-    /// Once polled the import may commit although the future is dropped.
+    /// Once polled, the import may commit even if the future is dropped.
     pub async fn run(
         self,
         store: &SqliteStore,
@@ -162,7 +151,7 @@ impl Import {
         mut mapper: impl RowMapper,
     ) -> Result<ImportReport, BoxError> {
         let tables = std::mem::take(&mut self.tables);
-        // Whether all of it can be read is known before anything is written.
+        // Fails on unreadable tables before anything is written.
         let counts = tables.iter().map(|table| source.count(table));
         let counts: Vec<u64> = counts.collect::<Result<_, ImportError>>()?;
         ledger::install(conn)?;
@@ -224,7 +213,7 @@ impl fmt::Debug for Import {
     }
 }
 
-/// Rolls a transaction back that went well.
+/// Rolls back a transaction that succeeded.
 #[derive(Debug)]
 struct DryRun(ImportReport);
 
@@ -236,7 +225,7 @@ impl fmt::Display for DryRun {
 
 impl std::error::Error for DryRun {}
 
-/// Copying blocks, which a task must not.
+/// Runs blocking work on its own thread: copying would block an async task.
 async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, StoreError> {
@@ -246,9 +235,9 @@ async fn on_a_thread<T: Send + 'static>(
         .name("outbox-import".to_owned())
         .spawn(move || drop(done.send(work())))
         .map_err(|error| {
-            failed("the thread that copies could not be started").with_source(error)
+            failed("cannot start the thread that copies the source").with_source(error)
         })?;
     ended
         .await
-        .map_err(|_| failed("the thread that copies has ended"))
+        .map_err(|_| failed("the thread that copies the source ended early"))
 }

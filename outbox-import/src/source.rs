@@ -1,4 +1,4 @@
-//! The source: a copy of the store, and reading rows of its tables.
+//! The source: a copy of the store, and access to the rows of its tables.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -12,17 +12,20 @@ use rusqlite::{Connection, ErrorCode, OpenFlags, Row, Rows};
 use super::copy::StoreCopy;
 use super::entities::Entities;
 use super::error::ImportError;
-use super::lookup::Index;
+use super::key::Index;
 use super::row::{SourceRow, SourceValue};
-use super::table::{Shape, SourceTable};
+use super::schema::quoted;
+use super::shape::Shape;
+use super::table::SourceTable;
 
-/// A foreign store, opened to be read: a copy of the file and of what is in its `-wal`.
+/// Another program's store, opened for reading: a copy of the file and of its `-wal`.
 ///
-/// The original is never written, not even its `-wal`, and no file is made beside it. The copy is in a folder of its own and
-/// goes with the value.
+/// The original is never written, not even its `-wal`, and no file is created beside it. The copy
+/// is in its own folder, which is removed when this value is dropped.
 ///
-/// The application that the store belongs to may have it open, in another process. In **this process** nothing else must: on
-/// Unix, the locks that SQLite holds on a file are gone once anybody in the process closes that file.
+/// The application that owns the store may have it open, in another process. **This process** must
+/// not have it open: on Unix, closing any handle to a file releases all locks that SQLite holds on
+/// it in the same process.
 ///
 /// # Examples
 ///
@@ -34,7 +37,8 @@ use super::table::{Shape, SourceTable};
 /// # let folder = tempfile::tempdir()?;
 /// # let path = folder.path().join("default.store");
 /// # Connection::open(&path)?.execute_batch(
-/// #     "CREATE TABLE ZSDGOAL (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER, ZTITLE VARCHAR, ZCREATEDAT TIMESTAMP);
+/// #     "CREATE TABLE ZSDGOAL (Z_PK INTEGER PRIMARY KEY, Z_ENT INTEGER, Z_OPT INTEGER,
+/// #          ZTITLE VARCHAR, ZCREATEDAT TIMESTAMP);
 /// #      INSERT INTO ZSDGOAL VALUES (1, 6, 1, 'Swim', -86400.5)")?;
 /// let source = Source::open(&path)?;
 /// let goals = SourceTable::entity("SDGoal");
@@ -52,37 +56,40 @@ pub struct Source {
     pub(super) original: PathBuf,
     pub(super) conn: Connection,
     pub(super) identity: String,
-    /// Whether that is a UUID of Core Data, and no path.
+    /// Whether `identity` is a Core Data UUID rather than a path.
     pub(super) has_uuid: bool,
     pub(super) shapes: RefCell<HashMap<SourceTable, Arc<Shape>>>,
     pub(super) indices: RefCell<HashMap<String, Index>>,
     pub(super) entities: Arc<Entities>,
-    // Last, as the connection must be closed before the folder goes.
+    // Last: the connection must close before the folder is removed.
     _copy: StoreCopy,
 }
 
 impl Source {
-    /// Copies the store at `path`, with its `-wal`, into a folder below the system's temporary one, and opens the copy.
+    /// Copies the store at `path`, with its `-wal`, into a new folder in the system's temporary
+    /// folder, and opens the copy.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where there is no such file, it is empty, no database, damaged, or being written to all the while.
+    /// [`ImportError`] if the file does not exist, is empty, is not a database, is damaged, or
+    /// keeps being written to.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, ImportError> {
         Self::open_in(path, None)
     }
 
-    /// The same, with the copy in a new folder below `folder`: one with room for the file.
+    /// Like [`open`](Self::open), with the copy in a new folder inside `folder`, which needs room
+    /// for the file.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// Like [`open`](Self::open).
     pub fn open_in<'p>(
         path: impl AsRef<Path>,
         folder: impl Into<Option<&'p Path>>,
     ) -> Result<Self, ImportError> {
         let original = path.as_ref().to_owned();
         let copy = StoreCopy::of(&original, folder.into())?;
-        // Able to write, as SQLite moves what is in the copied `-wal`; nothing that runs here does.
+        // Writable, because SQLite checkpoints the copied `-wal`; no statement here writes.
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let opened = Connection::open_with_flags(&copy.path, flags).and_then(|conn| {
             conn.pragma_update(None, "query_only", true)?;
@@ -109,23 +116,26 @@ impl Source {
             entities: Arc::default(),
             _copy: copy,
         };
-        source.entities = Arc::new(source.read_entities()?);
+        let entities = Entities::read(&source.conn);
+        source.entities =
+            Arc::new(entities.map_err(|error| source.fault("reading Z_PRIMARYKEY", error))?);
         let uuid = source.find_uuid()?;
         source.has_uuid = uuid.is_some();
         source.identity = uuid.unwrap_or_else(|| source.canonical_path());
         Ok(source)
     }
 
-    /// Where the original is.
+    /// The path of the original.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.original
     }
 
-    /// What an import that is run again knows the source by: the UUID in the metadata of a Core Data store, otherwise the path.
+    /// The identity by which a repeated import recognizes the source: the UUID in the metadata of a
+    /// Core Data store, or otherwise the path.
     ///
-    /// Stores that were copied from one template have one UUID. An import tells them apart by their rows: see
-    /// [`Import::source_name`](super::Import::source_name).
+    /// Stores that were copied from one template share a UUID. An import tells them apart by their
+    /// rows: see [`Import::source_name`](crate::Import::source_name).
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -135,7 +145,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the copy cannot be read.
+    /// [`ImportError`] if the copy cannot be read.
     pub fn tables(&self) -> Result<Vec<String>, ImportError> {
         let read = || {
             let mut tables = self.conn.prepare(
@@ -148,11 +158,11 @@ impl Source {
         read().map_err(|error| self.fault("listing the tables", error))
     }
 
-    /// How many rows the table has.
+    /// The number of rows in the table.
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table is not there or not as it should be.
+    /// [`ImportError`] if the table does not exist or fails its [check](Self::check).
     pub fn count(&self, table: &SourceTable) -> Result<u64, ImportError> {
         let shape = self.shape(table)?;
         let name = &shape.name;
@@ -164,12 +174,12 @@ impl Source {
             .map_err(|error| self.fault(&format!("counting the rows of {name}"), error))
     }
 
-    /// Calls `each` with every row, in the table's [order](SourceTable::ordered_by), until it returns an error. One row is in memory
-    /// at a time.
+    /// Calls `each` with every row, in the table's [order](SourceTable::ordered_by), until it
+    /// returns an error. Only one row is in memory at a time.
     ///
     /// # Errors
     ///
-    /// That of `each`, or an [`ImportError`].
+    /// The error of `each`, or an [`ImportError`].
     pub fn for_each<E: From<ImportError>>(
         &self,
         table: &SourceTable,
@@ -191,7 +201,7 @@ impl Source {
     ///
     /// # Errors
     ///
-    /// [`ImportError`] where the table is not there.
+    /// [`ImportError`] if the table does not exist or fails its [check](Self::check).
     pub fn get(&self, table: &SourceTable, key: i64) -> Result<Option<SourceRow>, ImportError> {
         let shape = self.shape(table)?;
         let condition = shape.condition("AND");
@@ -204,7 +214,8 @@ impl Source {
         read().map_err(|error| self.fault(&format!("looking up a row of {}", shape.name), error))
     }
 
-    /// Whether the table is there with the columns that it should have, and none that it should not.
+    /// Checks that the table exists, has every required column, and has no column of a newer
+    /// layout.
     ///
     /// # Errors
     ///
@@ -213,6 +224,51 @@ impl Source {
     /// [`NewerLayout`](ImportError::NewerLayout), [`NoRowid`](ImportError::NoRowid).
     pub fn check(&self, table: &SourceTable) -> Result<(), ImportError> {
         self.shape(table).map(drop)
+    }
+
+    /// The store's number for an entity: the value of `Z_ENT`, and the number in the names of
+    /// relationship columns (`Z3_BOOK`) and join tables (`Z_3ITEMS`). `None` if the store has no
+    /// such entity.
+    ///
+    /// The number can change with any version of the app's model: never hard-code it.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_import::{Source, SourceTable};
+    /// use outbox_runtime::rusqlite::Connection;
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let folder = tempfile::tempdir()?;
+    /// # let path = folder.path().join("default.store");
+    /// # Connection::open(&path)?.execute_batch(
+    /// #     "CREATE TABLE Z_PRIMARYKEY
+    /// #          (Z_ENT INTEGER PRIMARY KEY, Z_NAME VARCHAR, Z_SUPER INTEGER, Z_MAX INTEGER);
+    /// #      INSERT INTO Z_PRIMARYKEY VALUES (1, 'Item', 0, 1), (2, 'Order', 0, 1);
+    /// #      CREATE TABLE Z_2ITEMS
+    /// #          (Z_2ORDERS INTEGER, Z_1ITEMS INTEGER, PRIMARY KEY (Z_2ORDERS, Z_1ITEMS));
+    /// #      INSERT INTO Z_2ITEMS VALUES (7, 4), (7, 5)")?;
+    /// let source = Source::open(&path)?;
+    /// let order = source.entity_number("Order").ok_or("no orders")?;
+    /// let item = source.entity_number("Item").ok_or("no items")?;
+    /// // The join table of `Order.items`, whose inverse is `Item.orders`.
+    /// let links = SourceTable::plain(format!("Z_{order}ITEMS"));
+    /// let items = source.find_all(&links, &format!("Z_{order}ORDERS"), 7)?;
+    /// let items = items.iter().map(|link| link.integer(&format!("Z_{item}ITEMS")));
+    /// assert_eq!(items.collect::<Result<Vec<i64>, _>>()?, [4, 5]);
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn entity_number(&self, name: &str) -> Option<i64> {
+        self.entities.number(name)
+    }
+
+    /// The name of the entity with this number, if any: for a relationship column that holds a
+    /// number (`Z3_BOOK`).
+    #[must_use]
+    pub fn entity_name(&self, number: i64) -> Option<&str> {
+        self.entities.name(number)
     }
 
     fn next(shape: &Arc<Shape>, rows: &mut Rows<'_>) -> rusqlite::Result<Option<SourceRow>> {
@@ -256,11 +312,6 @@ fn value(row: &Row<'_>, at: usize) -> rusqlite::Result<SourceValue> {
         ValueRef::Text(text) => SourceValue::Text(text.to_owned()),
         ValueRef::Blob(bytes) => SourceValue::Blob(bytes.to_owned()),
     })
-}
-
-/// A name as SQL takes it, whatever is in it.
-pub(super) fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 impl fmt::Debug for Source {

@@ -1,4 +1,4 @@
-//! What was written, read back before it is committed: by count and by checksum.
+//! Verification before the commit: reads back what was written and compares counts and checksums.
 
 use std::fmt;
 
@@ -10,12 +10,12 @@ use super::ledger::Run;
 use super::report::TableReport;
 use outbox_runtime::SqliteStore;
 
-/// The checksum of an event, and of what the ledger keeps of its row.
+/// The checksum of an event and of the payload that the ledger keeps.
 pub(super) fn with_payload(written: Hash, payload: Option<&[u8]>) -> Hash {
     payload.map_or(written, |payload| written.with(Hash::of_bytes(payload)))
 }
 
-/// What was written, to be compared with what is there in the end.
+/// The checksums of what was written, to compare with what is stored.
 #[derive(Debug, Default)]
 pub(super) struct Sums {
     pub(super) taken: Sum,
@@ -24,7 +24,7 @@ pub(super) struct Sums {
 }
 
 impl Sums {
-    /// Reads back what the run has written, and compares.
+    /// Reads back what the run wrote and compares.
     pub(super) fn verify(
         &self,
         conn: &Connection,
@@ -72,7 +72,7 @@ impl Sums {
     }
 }
 
-/// A checksum, for people.
+/// A checksum in hexadecimal.
 #[derive(PartialEq)]
 struct Hex(u128);
 

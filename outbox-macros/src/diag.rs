@@ -1,15 +1,15 @@
-//! All errors of one input, reported together, and how they are worded.
+//! The errors of one input, reported together, and their wording.
 //!
-//! Nothing here returns early: a reader of attributes records what is wrong and goes on, so that one run of the
-//! compiler shows every mistake. The only way to get at a [`Diagnostics`] is [`collect`], which looks at it
-//! afterwards; an error that was recorded cannot be forgotten.
+//! Nothing here returns early: a reader of attributes records an error and goes on, so that one run
+//! of the compiler shows every mistake. [`collect`] is the only way to get a [`Diagnostics`] and
+//! inspects it afterwards, so no recorded error is lost.
 
 use std::fmt::Display;
 
 use proc_macro2::Span;
 use syn::Error;
 
-/// Runs a reader, and tells beside what it read everything that it recorded.
+/// Runs a reader and returns its result with all recorded errors.
 pub(crate) fn collect<T>(read: impl FnOnce(&mut Diagnostics) -> T) -> (T, Result<(), Error>) {
     let mut diag = Diagnostics {
         errors: None,
@@ -20,19 +20,19 @@ pub(crate) fn collect<T>(read: impl FnOnce(&mut Diagnostics) -> T) -> (T, Result
     (source, diag.errors.map_or(Ok(()), Err))
 }
 
-/// For what the rules should have refused.
+/// The error for input that should have broken a rule.
 pub(crate) fn bug() -> Error {
     Error::new(
         Span::call_site(),
-        "this input was refused without a reason, which is a bug in outbox-macros; please report it",
+        "this input was refused without an error message; this is a bug in outbox-macros, please report it",
     )
 }
 
-/// What is wrong with one input.
+/// The errors of one input.
 pub(crate) struct Diagnostics {
     errors: Option<Error>,
     recorded: usize,
-    /// Keys that somebody meant to set and got wrong.
+    /// Keys that were attempted with a mistake.
     attempted: Vec<String>,
 }
 
@@ -46,12 +46,12 @@ impl Diagnostics {
         }
     }
 
-    /// Records an error at a place.
+    /// Records an error at a span.
     pub(crate) fn error(&mut self, span: Span, message: impl Display) {
         self.push(Error::new(span, message));
     }
 
-    /// Records an error with a last line that reads like the compiler's own help.
+    /// Records an error whose last line reads like the compiler's own help.
     pub(crate) fn error_with_help(
         &mut self,
         span: Span,
@@ -61,28 +61,29 @@ impl Diagnostics {
         self.error(span, format_args!("{message}\n= help: {help}"));
     }
 
-    /// Records something said twice, pointing at both.
+    /// Records a duplicate, pointing at both places.
     pub(crate) fn duplicate(&mut self, span: Span, first: Span, message: impl Display) {
         self.error(span, message);
         self.error(first, "first one here");
     }
 
-    /// How many errors were recorded so far; more after reading something say that there was a mistake in it.
+    /// The number of recorded errors; an increase after a read means that there was a mistake in
+    /// it.
     pub(crate) fn recorded(&self) -> usize {
         self.recorded
     }
 
-    /// Notes that `key` was meant to be set, so that it is not reported as missing as well.
+    /// Marks `key` as attempted, so that it is not reported as missing as well.
     pub(crate) fn attempted(&mut self, key: &str) {
         self.attempted.push(key.to_owned());
     }
 
-    /// Whether what was meant by `key` has been reported already.
+    /// Whether a mistake about `key` was already reported.
     pub(crate) fn is_attempted(&self, key: &str) -> bool {
         self.attempted.iter().any(|attempt| attempt == key)
     }
 
-    /// Records that `key` is missing, unless what was meant by it has been reported already.
+    /// Records that `key` is missing, unless a mistake about it was already reported.
     pub(crate) fn missing(
         &mut self,
         key: &str,
@@ -106,9 +107,9 @@ pub(crate) fn list(words: &[&str]) -> String {
     }
 }
 
-/// The candidate that `word` was probably meant to be.
+/// The candidate that `word` most likely misspells.
 pub(crate) fn did_you_mean<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a str> {
-    // One slip in a short word, two or three in a long one; more is another word.
+    // Allow one typo in a short word, two or three in a long one.
     let tolerance = (word.chars().count() / 3).clamp(1, 3);
     candidates
         .iter()
@@ -118,7 +119,7 @@ pub(crate) fn did_you_mean<'a>(word: &str, candidates: &[&'a str]) -> Option<&'a
         .map(|(_, candidate)| candidate)
 }
 
-/// How many letters must be added, removed or replaced to make `b` of `a`.
+/// The number of letters to add, remove or replace to turn `a` into `b`.
 ///
 /// Row by row: `row` holds the distances of every prefix of `b` to the part of `a` read so far.
 fn edit_distance(a: &str, b: &str) -> usize {

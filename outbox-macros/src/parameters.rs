@@ -5,7 +5,7 @@ use quote::ToTokens;
 use syn::punctuated::Punctuated;
 use syn::{GenericParam, Generics, Ident, Type, WherePredicate};
 
-/// The parameters that the fields of these types use, with what is asked of them; the others are left out.
+/// The parameters that fields of these types use, with their bounds; the others are left out.
 ///
 /// ```text
 /// struct Tagged<T: Clone, U> where U: Ord { tag: Vec<T>, .. }     with the field `tag` alone: <T: Clone>
@@ -16,7 +16,7 @@ pub(crate) fn used_by(generics: &Generics, types: &[&Type]) -> Generics {
         .iter()
         .partition(|param| types.iter().any(|ty| mentions(*ty, &[name(param)])));
     let unused: Vec<&Ident> = unused.into_iter().map(name).collect();
-    // What is asked in terms of a parameter that is not there cannot be asked.
+    // A bound cannot mention a missing parameter.
     let params = used.into_iter().map(|param| without(param, &unused));
     let predicates = generics
         .where_clause
@@ -38,10 +38,12 @@ pub(crate) fn used_by(generics: &Generics, types: &[&Type]) -> Generics {
     kept
 }
 
-/// What has to be written and read for a field to be, as far as the field's type leaves that to the parameters.
+/// The types that must be serializable for a field to be, as far as its type leaves that to the
+/// parameters.
 ///
-/// `Vec<T>` needs that of `T`; of `Vec<T::Id>` nothing is known but that all of it needs it.
-pub(crate) fn left_open<'a>(generics: &'a Generics, types: &[&'a Type]) -> Vec<TokenStream> {
+/// `Vec<T>` requires it of `T`. `Vec<T::Id>` requires it of the whole type, because nothing else is
+/// known.
+pub(crate) fn required_by<'a>(generics: &'a Generics, types: &[&'a Type]) -> Vec<TokenStream> {
     let names: Vec<&Ident> = generics.type_params().map(|param| &param.ident).collect();
     let mut open: Vec<TokenStream> = Vec::new();
     let mut add = |tokens: TokenStream| {
@@ -65,12 +67,13 @@ pub(crate) fn left_open<'a>(generics: &'a Generics, types: &[&'a Type]) -> Vec<T
     open
 }
 
-/// Whether any of the parameters stands in `tokens`. In `other::T` there is none: that is somebody else's `T`.
+/// Whether `tokens` mention any of the parameters. `other::T` does not: that is another crate's
+/// `T`.
 pub(crate) fn mentions(tokens: impl ToTokens, names: &[&Ident]) -> bool {
     any_mention(tokens.to_token_stream(), names, &|_| true)
 }
 
-/// Whether a type is named by way of a parameter: `T::Id`, `<T as Entity>::Id`.
+/// Whether a type is a projection of a parameter: `T::Id`, `<T as Entity>::Id`.
 fn has_projection(tokens: TokenStream, names: &[&Ident]) -> bool {
     any_mention(tokens, names, &|next| match next {
         Some(TokenTree::Punct(punct)) => punct.as_char() == ':',
@@ -79,7 +82,7 @@ fn has_projection(tokens: TokenStream, names: &[&Ident]) -> bool {
     })
 }
 
-/// Whether any of `names` is in `tokens` with something `fitting` after it.
+/// Whether `tokens` contain any of `names` followed by a token that is `fitting`.
 fn any_mention(
     tokens: TokenStream,
     names: &[&Ident],
@@ -104,7 +107,7 @@ fn any_mention(
     false
 }
 
-/// The name as it is written where the parameter is used.
+/// The name by which the parameter is used.
 fn name(param: &GenericParam) -> &Ident {
     match param {
         GenericParam::Type(param) => &param.ident,
@@ -113,7 +116,7 @@ fn name(param: &GenericParam) -> &Ident {
     }
 }
 
-/// A parameter without what it says about others that are not there.
+/// A parameter without bounds and defaults that mention missing parameters.
 fn without(param: &GenericParam, unused: &[&Ident]) -> GenericParam {
     let mut param = param.clone();
     match &mut param {
@@ -172,7 +175,7 @@ mod tests {
             struct Tagged<T, U>;
         );
         let open = |ty| -> Vec<String> {
-            let open = left_open(&input.generics, &[&ty]);
+            let open = required_by(&input.generics, &[&ty]);
             open.into_iter().map(text).collect()
         };
         assert_eq!(open(parse_quote!(HashMap<U, Vec<T>>)), ["T", "U"]);

@@ -9,7 +9,7 @@ pub(crate) fn title(name: &Ident) -> String {
     split(&name.unraw().to_string()).join(" ")
 }
 
-/// `HTTPLog` → "httpLog", the way event types are usually spelt.
+/// `HTTPLog` → "httpLog", the usual spelling of event types.
 pub(crate) fn lower_camel(name: &Ident) -> String {
     let name = name.unraw().to_string();
     let mut words = split(&name).into_iter();
@@ -24,7 +24,7 @@ pub(crate) fn method_name(name: &Ident, span: Span) -> Ident {
     let word = match snake.as_str() {
         // The keywords that cannot be raw identifiers.
         "crate" | "self" | "super" => format!("{snake}_"),
-        // A keyword since the 2024 edition only, so that not every parser knows it.
+        // A keyword only since the 2024 edition, which not every parser knows.
         "gen" => format!("r#{snake}"),
         _ if syn::parse_str::<Ident>(&snake).is_err() => format!("r#{snake}"),
         _ => snake,
@@ -38,7 +38,8 @@ pub(crate) fn method_name(name: &Ident, span: Span) -> Ident {
     }
 }
 
-/// A word begins at a capital after a small letter or a digit, and at the last capital of a run before a small letter.
+/// A word begins at a capital after a lowercase letter or a digit, and at the last capital of a run
+/// before a lowercase letter.
 fn split(name: &str) -> Vec<String> {
     let letters: Vec<char> = name.chars().collect();
     let mut words: Vec<String> = Vec::new();

@@ -1,10 +1,11 @@
-//! A flag that is set once and awaited by many.
+//! A one-shot cancellation flag.
 
 use tokio::sync::watch;
 
-/// Tells tasks and threads to end. Clones share one flag.
+/// A cancellation signal for tasks and threads. Clones share one flag.
 ///
-/// It stands for the type of that purpose in `tokio-util`, which brings four crates for these lines.
+/// Replaces `tokio_util::sync::CancellationToken`, which would add four crates to the dependency
+/// tree.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cancel(watch::Sender<bool>);
 
@@ -13,7 +14,7 @@ impl Cancel {
         Self::default()
     }
 
-    /// Sets the flag, for good.
+    /// Sets the flag. It cannot be cleared.
     pub(crate) fn cancel(&self) {
         self.0.send_replace(true);
     }
@@ -22,13 +23,13 @@ impl Cancel {
         *self.0.borrow()
     }
 
-    /// Resolves when the flag is set, at once if it is.
+    /// Waits until the flag is set; returns immediately if it already is.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future changes nothing.
     pub(crate) async fn cancelled(&self) {
-        // The sender is `self`, so it outlives the wait, and the wait cannot fail.
+        // `self` holds the sender, so the channel cannot close during the wait.
         let _ = self.0.subscribe().wait_for(|is_set| *is_set).await;
     }
 }

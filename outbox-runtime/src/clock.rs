@@ -1,7 +1,7 @@
-//! Time, asked and slept in one place.
+//! The clock: the only module that reads the time or sleeps.
 //!
-//! Everything that needs the time asks a [`Clock`]; a test gives the store a manual one
-//! and moves it by hand, so that a retry schedule is checked to the millisecond without waiting.
+//! All code takes the time from a [`Clock`]. A test gives the store a manual clock and advances it,
+//! which checks a retry schedule to the millisecond without waiting.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,59 +12,60 @@ use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// A future that resolves when a [`Clock`] has reached an instant.
+/// A future that resolves when a [`Clock`] reaches an instant.
 pub type Sleep = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// Where the outbox gets its time from.
+/// The source of time for a store and the processors on it.
 ///
-/// A store owns the clock (its builder takes one) and a processor uses that of its store, so that
-/// a due time is always compared with the clock that wrote it.
+/// A store owns its clock (the builder accepts one) and a processor uses its store's clock, so a
+/// due time is always compared with the clock that wrote it.
 ///
-/// # Writing one
+/// # Implementing
 ///
-/// `now` may go backwards, as the wall clock does. `sleep_until` must resolve once `now` has reached
-/// the deadline, also when the clock jumped over it, and must resolve at once for a deadline in the past. It may resolve
-/// earlier where the clock was set back meanwhile. A clock that can be set besides going on by itself gives its own
-/// `uptime` and `sleep`.
+/// `now` may go backward, like the wall clock. `sleep_until` must resolve once `now` reaches the
+/// deadline, even if the clock jumps over it, and must resolve immediately for a deadline in the
+/// past. It may resolve early if the clock is set back during the sleep. A clock that both advances
+/// on its own and can be set must override `uptime` and `sleep`.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a clock",
-    label = "neither tells the time nor waits for it",
-    note = "use `SystemClock`, or `outbox_testing::ManualClock` in tests, by value; a clock of your own implements `outbox_runtime::Clock`"
+    label = "`Clock` is not implemented for this type",
+    note = "pass a clock by value: `SystemClock`, `outbox_testing::ManualClock` in tests, or your own implementation of `outbox_runtime::Clock`"
 )]
 pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
-    /// The current time, to the microsecond (what the stores keep).
+    /// The current time in whole microseconds, the precision that stores keep.
     fn now(&self) -> DateTime<Utc>;
 
-    /// Resolves when [`now`](Clock::now) has reached `deadline`.
+    /// Resolves when [`now`](Clock::now) reaches `deadline`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the wait and nothing else.
+    /// Dropping the future cancels the wait and has no other effect.
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep;
 
-    /// How much time has passed since some moment; setting the clock does not change it. What a live process holds under
-    /// a lease is judged by it. Default: what [`now`](Clock::now) tells.
+    /// The time elapsed since a fixed instant, unaffected by setting the clock. A run measures its
+    /// own leases with it. Default: derived from [`now`](Clock::now).
     fn uptime(&self) -> Duration {
-        // Since the earliest time that can be told, so that it passes before 1970 too.
+        // Measured from the earliest representable time, so that it also advances before 1970.
         let since = self.now() - DateTime::<Utc>::MIN_UTC;
         since.to_std().unwrap_or_default()
     }
 
-    /// Resolves when `duration` has passed, whatever the clock was set to meanwhile. Default: sleeps until `now` has
-    /// advanced by it.
+    /// Resolves when `duration` has elapsed, even if the clock is set in the meantime. Default:
+    /// sleeps until `now` has advanced by `duration`.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future forgets the wait and nothing else.
+    /// Dropping the future cancels the wait and has no other effect.
     fn sleep(&self, duration: Duration) -> Sleep {
         self.sleep_until(after(self.now(), duration))
     }
 }
 
-/// The machine's own clock; the default of every store.
+/// The system clock, the default of every store.
 ///
-/// In a tokio runtime whose time is paused, as by `#[tokio::test(start_paused = true)]`, it tells that time, which jumps ahead whenever
-/// all tasks wait. A store must be made there for it: one that was opened before the pause goes by the machine's time.
+/// In a tokio runtime with paused time (such as `#[tokio::test(start_paused = true)]`) it follows
+/// the runtime's time, which jumps ahead whenever all tasks are waiting. Open the store inside that
+/// runtime, after the pause: a store that was opened earlier follows the system time.
 ///
 /// # Examples
 ///
@@ -77,8 +78,8 @@ pub trait Clock: std::fmt::Debug + Send + Sync + 'static {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct SystemClock;
 
-/// The longest single sleep. A laptop that was suspended does not count the suspended time on the
-/// monotonic clock that timers use, so a long wait looks at the wall clock now and then.
+/// The longest single sleep. Timers use the monotonic clock, which does not advance while a laptop
+/// is suspended, so a long wait checks the wall clock periodically.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 
 impl Clock for SystemClock {
@@ -87,7 +88,7 @@ impl Clock for SystemClock {
         reason = "this is the one place that asks for the time"
     )]
     fn now(&self) -> DateTime<Utc> {
-        if !tokio_is_off() {
+        if !runtime_time_differs() {
             return to_micros(Utc::now());
         }
         let (began, begin) = *BEGIN;
@@ -98,7 +99,7 @@ impl Clock for SystemClock {
         to_micros(shifted(began, passed(told, begin) - passed(begin, told)))
     }
 
-    /// A clock that is set back does not prolong the sleep.
+    /// Setting the clock back does not prolong the sleep.
     fn sleep_until(&self, deadline: DateTime<Utc>) -> Sleep {
         Box::pin(async move {
             let left = |now: DateTime<Utc>| (deadline - now).to_std().unwrap_or_default();
@@ -129,34 +130,35 @@ impl Clock for SystemClock {
     }
 }
 
-/// One moment by both clocks, from which uptime is told.
+/// The same instant on both clocks; uptime is measured from it.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
 static BEGIN: LazyLock<(DateTime<Utc>, Instant)> = LazyLock::new(|| (Utc::now(), Instant::now()));
 
-/// Whether the time of the tokio runtime around is another than that of the machine, as it is or was paused.
+/// Whether the current tokio runtime's time differs from the system's, because it is or was paused.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
 )]
-fn tokio_is_off() -> bool {
+fn runtime_time_differs() -> bool {
     let before = Instant::now();
     let told = tokio::time::Instant::now().into_std();
     !(before..=Instant::now()).contains(&told)
 }
 
-/// The clock of a store that is made here: that of the machine, unless the time of the tokio runtime around is paused.
+/// The clock for a store opened here: the system's, unless the current tokio runtime's time is
+/// paused.
 #[cfg(feature = "sqlite")]
 pub(crate) fn of_this_runtime() -> Arc<dyn Clock> {
     match tokio::runtime::Handle::try_current() {
-        Ok(runtime) if tokio_is_off() => Arc::new(RuntimeClock(runtime)),
+        Ok(runtime) if runtime_time_differs() => Arc::new(RuntimeClock(runtime)),
         _ => Arc::new(SystemClock),
     }
 }
 
-/// The time of a tokio runtime, for threads that are not in it.
+/// A tokio runtime's time, for threads outside that runtime.
 #[cfg(feature = "sqlite")]
 #[derive(Debug)]
 struct RuntimeClock(tokio::runtime::Handle);
@@ -182,24 +184,25 @@ impl Clock for RuntimeClock {
     }
 }
 
-/// Waits for the answer of a thread; `None` where it ended without one.
+/// Waits for a thread's reply; `None` if the thread ended without one.
 ///
-/// Paused time jumps ahead as soon as all tasks wait. For a thread that works for one of them it has to stand still.
+/// Paused time jumps ahead as soon as all tasks are waiting. It must stand still while a thread
+/// works on behalf of a task, which the blocking task here ensures.
 #[cfg(feature = "sqlite")]
 pub(crate) async fn awaited<T: Send + 'static>(
     answer: tokio::sync::oneshot::Receiver<T>,
 ) -> Option<T> {
-    if tokio::runtime::Handle::try_current().is_err() || !tokio_is_off() {
+    if tokio::runtime::Handle::try_current().is_err() || !runtime_time_differs() {
         return answer.await.ok();
     }
     let answer = tokio::task::spawn_blocking(move || answer.blocking_recv());
     answer.await.ok()?.ok()
 }
 
-/// Waits on the machine's timer, whatever clock the store was given.
+/// Sleeps on the system timer, whichever clock the store has.
 ///
-/// For waiting on the world outside the program (another process that writes to the file), which
-/// no manual clock moves.
+/// For waiting on something outside the program (such as another process that writes to the file),
+/// which a manual clock does not control.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that sleeps"
@@ -208,7 +211,8 @@ pub async fn pause(duration: Duration) {
     tokio::time::sleep(duration).await;
 }
 
-/// What durations are measured with, whatever clock the store was given: no manual clock tells how quick a handler is.
+/// Measures elapsed time, such as how long a handler takes, on the system's monotonic clock rather
+/// than the store's.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stopwatch(std::time::Instant);
 
@@ -226,7 +230,7 @@ impl Stopwatch {
     }
 }
 
-/// Whether `at`, a time of the file system, is less than `span` ago on the machine's clock, or ahead of it by less.
+/// Whether `at`, a file system timestamp, is within `span` of the system time, before or after it.
 #[allow(
     clippy::disallowed_methods,
     reason = "this is the one place that asks for the time"
@@ -238,8 +242,8 @@ pub(crate) fn is_recent(at: std::time::SystemTime, span: Duration) -> bool {
     distance.unwrap_or_else(|ahead| ahead.duration()) < span
 }
 
-/// `time` plus `duration`, or the latest time that can be told where that overflows. It is the first whole microsecond that is
-/// not earlier: whoever waits for it has waited for the duration.
+/// `time` plus `duration`, saturating at the latest representable time. Rounds up to a whole
+/// microsecond, so a wait until the result lasts at least `duration`.
 #[must_use]
 pub fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     let after = TimeDelta::from_std(duration)
@@ -248,7 +252,8 @@ pub fn after(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     up_to_micros(after.unwrap_or(DateTime::<Utc>::MAX_UTC))
 }
 
-/// `time` minus `duration`, to the microsecond, or the earliest time that can be told where that overflows.
+/// `time` minus `duration`, truncated to a microsecond, saturating at the earliest representable
+/// time.
 #[must_use]
 pub fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
     TimeDelta::from_std(duration)
@@ -257,7 +262,7 @@ pub fn before(time: DateTime<Utc>, duration: Duration) -> DateTime<Utc> {
         .map_or(DateTime::<Utc>::MIN_UTC, to_micros)
 }
 
-/// `time` plus `delta`, which may be negative, or the farthest time that can be told where that overflows.
+/// `time` plus `delta`, which may be negative, saturating at the limits of the representable range.
 #[must_use]
 pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
     let farthest = if delta < TimeDelta::zero() {
@@ -268,20 +273,20 @@ pub fn shifted(time: DateTime<Utc>, delta: TimeDelta) -> DateTime<Utc> {
     time.checked_add_signed(delta).unwrap_or(farthest)
 }
 
-/// Cut to whole microseconds, so that a time is the same before and after it was stored.
+/// Truncates to whole microseconds, so that a time is equal before and after being stored.
 #[must_use]
 pub fn to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     DateTime::from_timestamp_micros(time.timestamp_micros()).unwrap_or(time)
 }
 
-/// Moved up to the next whole microsecond where it is none, so that a clock that tells microseconds reaches it.
+/// Rounds up to a whole microsecond, so that a clock with microsecond precision reaches the time.
 #[must_use]
 pub fn up_to_micros(time: DateTime<Utc>) -> DateTime<Utc> {
     let cut = to_micros(time);
     if cut == time {
         return cut;
     }
-    // Beyond the last microsecond that can be told nothing is reached.
+    // Saturates at the last representable microsecond.
     cut.checked_add_signed(TimeDelta::microseconds(1))
         .unwrap_or(cut)
 }

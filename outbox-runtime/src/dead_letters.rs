@@ -1,4 +1,4 @@
-//! Dead letters: what was given up, to be listed, exported, tried again or discarded.
+//! Dead letters: list, export, retry or discard the events that were given up.
 
 use std::fmt;
 use std::io::{self, Write};
@@ -13,7 +13,7 @@ use crate::error::{StoreError, StoreErrorKind};
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
 use crate::repository::{DeleteUnit, OutboxRepository};
 
-/// The dead letters of a store, or those of them that a filter lets through.
+/// The dead letters of a store, optionally filtered.
 ///
 /// # Examples
 ///
@@ -48,21 +48,21 @@ pub struct DeadLetters {
     reason: Option<DeadReason>,
 }
 
-/// Dead letters that are about to be deleted for good, which [`confirm`](Self::confirm) does.
+/// Dead letters selected for permanent deletion by [`confirm`](Self::confirm).
 #[must_use = "nothing is discarded until you call `confirm`"]
 pub struct Discard {
     repository: Arc<dyn OutboxRepository>,
     events: Vec<OutboxEvent>,
 }
 
-/// Events could not be exported.
+/// An export of events failed.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ExportError {
-    /// They could not be read.
+    /// The events could not be read from the store.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// They could not be written.
+    /// The events could not be written.
     #[error("the events could not be written: {0}")]
     Write(#[from] io::Error),
 }
@@ -79,69 +79,71 @@ impl DeadLetters {
         }
     }
 
-    /// Only those of this user. Default: of all.
+    /// Only events of this user. Default: all users.
     pub fn of_user(mut self, user_id: impl Into<String>) -> Self {
         self.user_id = Some(user_id.into());
         self
     }
 
-    /// Only those of this event type. Default: of all.
+    /// Only events of this type. Default: all types.
     pub fn of_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
     }
 
-    /// Only those about this entity. Default: about all.
+    /// Only events about this entity. Default: all entities.
     pub fn of_entity(mut self, entity_id: impl Into<EntityId>) -> Self {
         self.entity_id = Some(entity_id.into());
         self
     }
 
-    /// Only those that died of this. Default: of anything.
+    /// Only events that are dead for this reason. Default: any reason.
     pub fn with_reason(mut self, reason: DeadReason) -> Self {
         self.reason = Some(reason);
         self
     }
 
-    /// The dead letters, in the order in which they were enqueued.
+    /// The dead letters, in the order they were enqueued.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Returns an error if the store cannot be read.
     pub async fn list(&self) -> Result<Vec<OutboxEvent>, StoreError> {
         let user_id = self.user_id.as_deref();
         let dead = OutboxStatus::Dead;
         let mut events = self.repository.fetch_events(dead, user_id, None).await?;
-        events.retain(|event| self.lets_through(event));
+        events.retain(|event| self.matches(event));
         Ok(events)
     }
 
-    /// Makes them pending again, due now, with all their attempts and under the same ids. Returns how many it were.
+    /// Resets the events to pending: due now, with all attempts available and the same ids. Returns
+    /// the number of events.
     ///
-    /// They have as many attempts as when they were enqueued: a row keeps its `max_attempts` when the program raises that
-    /// of its type. [`retry_with_attempts`](Self::retry_with_attempts) gives them more.
+    /// An event gets the number of attempts it was enqueued with: a row keeps its `max_attempts`
+    /// even if the program has raised the limit of the type since. To grant more, use
+    /// [`retry_with_attempts`](Self::retry_with_attempts).
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read or written.
+    /// Returns an error if the store cannot be read or written.
     pub async fn retry(&self) -> Result<u64, StoreError> {
         let retried = self
             .repository
             .reset_for_retry(&ids(&self.list().await?))
             .await?;
-        info!(count = retried, "dead letters are tried again");
+        info!(count = retried, "dead letters reset for retry");
         Ok(retried)
     }
 
-    /// The same as [`retry`](Self::retry), with `max_attempts` attempts for each from now on, more or fewer than it had.
-    /// Returns how many it were.
+    /// Like [`retry`](Self::retry), and sets `max_attempts` of each event, to more or fewer than it
+    /// had. Returns the number of events.
     ///
-    /// What changes while this goes on stays a dead letter; call it again.
+    /// An event that changes while this runs stays a dead letter; call it again.
     ///
     /// # Errors
     ///
-    /// `InvalidArgument` where `max_attempts` is 0, and where the store cannot be read or written. Those that were written
-    /// before stay so: dead letters with another number of attempts.
+    /// `InvalidArgument` if `max_attempts` is 0, and any error of the store. Events written before
+    /// an error remain dead letters with the new `max_attempts`.
     ///
     /// # Examples
     ///
@@ -161,7 +163,7 @@ impl DeadLetters {
             return Err(StoreError::new(
                 StoreErrorKind::InvalidArgument,
                 "retry_with_attempts",
-                "max_attempts is 0; at least 1 is needed",
+                "`max_attempts` is 0; it must be at least 1",
             ));
         }
         let mut ready = Vec::new();
@@ -169,7 +171,7 @@ impl DeadLetters {
             event.max_attempts = max_attempts;
             match self.repository.update_event(&event).await {
                 Ok(()) => ready.push(event.id),
-                // Somebody else has changed or deleted it meanwhile.
+                // The event was changed or deleted concurrently.
                 Err(error)
                     if matches!(
                         error.kind(),
@@ -181,16 +183,16 @@ impl DeadLetters {
         let retried = self.repository.reset_for_retry(&ready).await?;
         info!(
             count = retried,
-            max_attempts, "dead letters are tried again"
+            max_attempts, "dead letters reset for retry"
         );
         Ok(retried)
     }
 
-    /// Looks up what there is to discard. Nothing is deleted before [`Discard::confirm`].
+    /// Selects the events to discard. Nothing is deleted until [`Discard::confirm`].
     ///
     /// # Errors
     ///
-    /// Where the store cannot be read.
+    /// Returns an error if the store cannot be read.
     pub async fn prepare_discard(&self) -> Result<Discard, StoreError> {
         Ok(Discard {
             repository: Arc::clone(&self.repository),
@@ -198,17 +200,17 @@ impl DeadLetters {
         })
     }
 
-    /// Writes them as JSON, one a line, in the serde form of [`OutboxEvent`]; what is damaged is written as far as it can be
-    /// read. They stay in the store. Returns how many it were.
+    /// Writes the events as JSON Lines, in the serde form of [`OutboxEvent`]; the readable parts of
+    /// a damaged event are written. The events stay in the store. Returns the number of events.
     ///
     /// # Errors
     ///
-    /// [`ExportError`]: the store could not be read, or the writer failed.
+    /// [`ExportError`] if the store cannot be read or the writer fails.
     pub async fn export(&self, writer: &mut (dyn Write + Send)) -> Result<u64, ExportError> {
         Ok(write_lines(&self.list().await?, writer)?)
     }
 
-    fn lets_through(&self, event: &OutboxEvent) -> bool {
+    fn matches(&self, event: &OutboxEvent) -> bool {
         let of_type = |wanted: &String| *wanted == event.event_type;
         let of_entity = |wanted: &EntityId| *wanted == event.entity_id;
         self.event_type.as_ref().is_none_or(of_type)
@@ -218,32 +220,33 @@ impl DeadLetters {
 }
 
 impl Discard {
-    /// What will be gone.
+    /// The events that [`confirm`](Self::confirm) deletes.
     #[must_use]
     pub fn events(&self) -> &[OutboxEvent] {
         &self.events
     }
 
-    /// Writes them as [`DeadLetters::export`] does: just what [`confirm`](Self::confirm) deletes, or less. Returns how many it
-    /// were.
+    /// Writes the events as [`DeadLetters::export`] does. [`confirm`](Self::confirm) deletes these
+    /// events or fewer. Returns the number of events.
     ///
     /// # Errors
     ///
-    /// [`ExportError`]: the writer failed.
+    /// [`ExportError`] if the writer fails.
     pub fn export(&self, writer: &mut (dyn Write + Send)) -> Result<u64, ExportError> {
         Ok(write_lines(&self.events, writer)?)
     }
 
-    /// Deletes them for good, in one transaction. What was tried again, edited or deleted since they were looked up is left
-    /// alone, and what waited behind them goes on. Returns how many it were.
+    /// Deletes the events permanently, in one transaction. An event that was retried, edited or
+    /// deleted since it was selected is left alone. Events that waited behind a deleted one
+    /// proceed. Returns the number of deleted events.
     ///
     /// # Errors
     ///
-    /// Where the store cannot be written.
+    /// Returns an error if the store cannot be written.
     pub async fn confirm(self) -> Result<u64, StoreError> {
         let seen = &self.events;
         let discarded = self.repository.delete_seen(seen, DeleteUnit::Event).await?;
-        info!(count = discarded, "dead letters were discarded");
+        info!(count = discarded, "dead letters discarded");
         Ok(discarded)
     }
 }
@@ -258,7 +261,7 @@ fn ids(events: &[OutboxEvent]) -> Vec<Uuid> {
     events.iter().map(|event| event.id).collect()
 }
 
-/// One JSON object a line (jsonlines.org).
+/// Writes one JSON object per line (jsonlines.org).
 pub(crate) fn write_lines(events: &[OutboxEvent], writer: &mut dyn Write) -> io::Result<u64> {
     let mut count = 0;
     for event in events {

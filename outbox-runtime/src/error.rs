@@ -1,7 +1,8 @@
-//! What can go wrong, and what to do about it.
+//! The errors of this library.
 //!
-//! Storage errors carry a kind, the operation that met them and the driver's own error as their source; they never
-//! carry a payload. What a handler answers is not an error of ours: see [`HandlerError`](crate::HandlerError).
+//! A storage error carries its kind, the operation that failed and the driver's error as its
+//! source; it never carries a payload. A handler's answer is a
+//! [`HandlerError`](crate::HandlerError), not one of these.
 
 use std::error::Error;
 use std::fmt;
@@ -10,10 +11,10 @@ use std::sync::Arc;
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Any error that an application wants to pass through.
+/// Any error of an application.
 pub type BoxError = Box<dyn Error + Send + Sync + 'static>;
 
-/// Takes the URL out of an error of an HTTP client: it may hold a secret.
+/// Removes the URL from an HTTP client's error, as it may contain a secret.
 pub(crate) fn without_url(error: BoxError) -> BoxError {
     #[cfg(feature = "reqwest")]
     let error = match error.downcast::<reqwest::Error>() {
@@ -23,21 +24,21 @@ pub(crate) fn without_url(error: BoxError) -> BoxError {
     error
 }
 
-/// At most so many causes of an error are told: somebody's may be a circle.
-const MOST_CAUSES: usize = 16;
+/// The maximum number of causes that are followed: a chain of sources may be circular.
+const MAX_CAUSES: usize = 16;
 
-/// An error and what it was caused by.
+/// An error and its chain of sources.
 pub(crate) fn causes<'e>(
     error: &'e (dyn Error + 'static),
 ) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |error| (*error).source()).take(MOST_CAUSES)
+    std::iter::successors(Some(error), |error| (*error).source()).take(MAX_CAUSES)
 }
 
-/// What reqwest's connector says to an `https` URL where no TLS was built in.
+/// The error of reqwest's connector for an `https` URL when no TLS backend is built in.
 #[cfg(feature = "reqwest")]
 pub(crate) const LACKS_TLS: &str = "invalid URL, scheme is not http";
 
-/// An error and what it was caused by on one line, without the URLs of HTTP clients among them.
+/// An error and its sources on one line, without the URLs of HTTP clients' errors.
 pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     let texts: Vec<String> = causes(error).map(ToString::to_string).collect();
     let text = texts.join(": ");
@@ -57,7 +58,7 @@ pub(crate) fn one_line(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// A store could not do what it was asked.
+/// A storage operation failed.
 ///
 /// # Examples
 ///
@@ -83,64 +84,68 @@ pub struct StoreError {
     source: Option<Arc<dyn Error + Send + Sync + 'static>>,
 }
 
-/// What kind of storage error it was, and so what helps.
+/// The kind of a storage error, which determines the remedy.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StoreErrorKind {
-    /// Another connection holds the lock, or the medium answered with a passing fault. Trying again MAY help.
+    /// Another connection holds the lock, or the medium reported a transient fault. Retrying may
+    /// succeed.
     Unavailable,
-    /// No space is left. Trying again helps once space was made; nothing that was acknowledged is lost.
+    /// No disk space is left. Retrying succeeds once space is available. No acknowledged data is
+    /// lost.
     StorageFull,
-    /// The file or its folder cannot be written. Nothing helps but other permissions.
+    /// The file or its directory is not writable. Change the permissions.
     ReadOnly,
-    /// The file cannot be opened or created: no such folder, no permission, a folder of that name.
+    /// The file cannot be opened or created: the directory is missing, permission is denied, or the
+    /// path is a directory.
     CannotOpen,
-    /// The file is not a database. It was left as it is.
+    /// The file is not a database. It was not modified.
     NotADatabase,
-    /// The database is damaged, or the medium cannot read a page of it, which SQLite does not tell apart. Stop writing to it
-    /// and recover it from a copy.
+    /// The database is damaged or the medium cannot read one of its pages; SQLite does not
+    /// distinguish the two. Stop writing to it and recover it from a backup.
     Corrupt,
-    /// A newer version of this library wrote the outbox tables. They were left as they are.
+    /// A newer version of this library wrote the outbox tables. They were not modified.
     SchemaTooNew,
-    /// The file, or the `-wal` beside it, was deleted or replaced while the store had it open. What
-    /// the store would write or read now is in no file that anybody else can open, so nothing was
-    /// written and nothing is told. Close the store and open it again; runs on it end. To exchange
-    /// files, [`suspend`](crate::OutboxRepository::suspend) the store first. (Noticed on Unix;
-    /// Windows does not let an open database be deleted or replaced.)
+    /// The file, or its `-wal`, was deleted or replaced while the store had it open. The store no
+    /// longer has a file that others can open, so it wrote nothing and returns no data. Close the
+    /// store and open it again; runs on it end. To exchange files,
+    /// [`suspend`](crate::OutboxRepository::suspend) the store first. (Detected on Unix; Windows
+    /// does not allow an open database to be deleted or replaced.)
     FileReplaced,
-    /// What was asked is not possible inside
+    /// The call is not allowed inside
     /// [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement that begins or
-    /// ends the transaction, or that sets something for the whole connection; or waiting, on the
-    /// store's own thread, for the store. Nothing was written; the text says what to do instead.
+    /// ends the transaction or changes the whole connection's state, or a call that waits for the
+    /// store on the store's own thread. Nothing was written. The message gives the alternative.
     NotAllowedHere,
-    /// The caller's own transaction cannot write any more: it began with reading, without
-    /// `IMMEDIATE`, and meanwhile another connection has committed (`SQLITE_BUSY_SNAPSHOT`) or has
-    /// the write lock. Neither trying again in that transaction nor a longer busy timeout helps;
-    /// repeating the whole transaction, begun with `BEGIN IMMEDIATE`, does. See
+    /// The caller's transaction can no longer write: it began with a read, without `IMMEDIATE`, and
+    /// another connection has since committed (`SQLITE_BUSY_SNAPSHOT`) or holds the write lock.
+    /// Neither retrying inside that transaction nor a longer busy timeout helps. Repeat the whole
+    /// transaction, started with `BEGIN IMMEDIATE`. See
     /// [`needs_new_transaction`](StoreError::needs_new_transaction).
     StaleTransaction,
-    /// The SQLite that the program is linked with has a fault that could destroy data.
+    /// The linked SQLite version has a bug that can corrupt data.
     DriverTooOld,
-    /// The database has no outbox tables: it was never opened as a store.
+    /// The database has no outbox tables because it was never opened as a store.
     NotInstalled,
-    /// The event is not there, or no longer.
+    /// The event does not exist, or no longer exists.
     NotFound,
-    /// The event is in a state that forbids the operation.
+    /// The event's state does not allow the operation.
     Conflict,
-    /// The store was closed, or its thread has ended.
+    /// The store is closed, or its thread has ended.
     Closed,
-    /// The store is suspended; [`resume`](crate::OutboxRepository::resume) opens it again.
+    /// The store is suspended; [`resume`](crate::OutboxRepository::resume) reopens it.
     Suspended,
-    /// The call itself made no sense.
+    /// An argument of the call is invalid.
     InvalidArgument,
-    /// None of the above; the source has the driver's words.
+    /// Any other error; the source is the driver's error.
     Other,
 }
 
 impl StoreError {
-    /// An error for an implementation of [`OutboxRepository`](crate::OutboxRepository) to return.
+    /// Creates an error, for implementations of [`OutboxRepository`](crate::OutboxRepository).
     ///
-    /// `operation` is the name of the operation, `message` says what, where and what to do.
+    /// `operation` names the operation; `message` describes the problem, its location and the
+    /// remedy.
     #[must_use]
     pub fn new(kind: StoreErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         Self {
@@ -152,28 +157,28 @@ impl StoreError {
         }
     }
 
-    /// The same error with the driver's own error as its source.
+    /// Sets the driver's error as the source.
     #[must_use]
     pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
         self.source = Some(Arc::from(source.into()));
         self
     }
 
-    /// The same error, met while committing: what was asked may have been done all the same.
+    /// Marks the outcome as unknown: the commit failed but may have taken effect.
     #[must_use]
     pub fn with_unknown_outcome(mut self) -> Self {
         self.outcome_unknown = true;
         self
     }
 
-    /// The answer where there is no event with this id.
+    /// Creates the error for an event that does not exist.
     #[must_use]
     pub fn not_found(operation: &'static str, id: Uuid) -> Self {
-        let message = format!("there is no event {id}");
+        let message = format!("event {id} does not exist");
         Self::new(StoreErrorKind::NotFound, operation, message)
     }
 
-    /// The answer of a suspended store.
+    /// Creates the error of a suspended store.
     #[must_use]
     pub fn suspended(operation: &'static str) -> Self {
         Self::new(
@@ -183,19 +188,19 @@ impl StoreError {
         )
     }
 
-    /// What kind of error it is.
+    /// The kind of the error.
     #[must_use]
     pub fn kind(&self) -> StoreErrorKind {
         self.kind
     }
 
-    /// The operation that met it.
+    /// The operation that failed.
     #[must_use]
     pub fn operation(&self) -> &'static str {
         self.operation
     }
 
-    /// The same error with another kind, and what helps at the end of its text.
+    /// Changes the kind, and replaces the advice at the end of the message.
     #[cfg(feature = "sqlite")]
     pub(crate) fn explained(mut self, kind: StoreErrorKind, advice: &str) -> Self {
         self.kind = kind;
@@ -206,9 +211,8 @@ impl StoreError {
         self
     }
 
-    /// Whether trying again later may succeed without anybody's help: the same call, or where
-    /// [`needs_new_transaction`](Self::needs_new_transaction) says so, the caller's whole
-    /// transaction.
+    /// Whether a later retry may succeed without intervention. Retry the same call, or the caller's
+    /// whole transaction if [`needs_new_transaction`](Self::needs_new_transaction) returns true.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(
@@ -219,12 +223,12 @@ impl StoreError {
         )
     }
 
-    /// Whether the caller's own transaction must be rolled back and repeated from its beginning:
-    /// trying again inside it cannot succeed.
+    /// Whether the caller must roll back its transaction and repeat it from the beginning: retrying
+    /// inside it cannot succeed.
     ///
-    /// It happens to a transaction that reads before it writes, as SQLite's `BEGIN` is `BEGIN
-    /// DEFERRED`. One that begins with `IMMEDIATE` waits for the write lock at its beginning, for
-    /// as long as the busy timeout says:
+    /// This happens to a transaction that reads before it writes, because SQLite's `BEGIN` is
+    /// `BEGIN DEFERRED`. A transaction that begins with `IMMEDIATE` waits for the write lock at its
+    /// start, up to the busy timeout:
     ///
     /// ```text
     /// rusqlite  conn.transaction_with_behavior(TransactionBehavior::Immediate)?
@@ -235,20 +239,23 @@ impl StoreError {
     /// # Examples
     ///
     /// ```
-    /// # use outbox_runtime::{StoreError, StoreErrorKind};
-    /// let error = StoreError::new(StoreErrorKind::StaleTransaction, "enqueue", "app.db: database is locked");
-    /// assert!(error.is_transient() && error.needs_new_transaction());
-    /// let error = StoreError::new(StoreErrorKind::Unavailable, "enqueue", "app.db: database is locked");
-    /// assert!(error.is_transient() && !error.needs_new_transaction());
+    /// use outbox_runtime::{StoreError, StoreErrorKind};
+    ///
+    /// let error = |kind| StoreError::new(kind, "enqueue", "app.db: database is locked");
+    /// let stale = error(StoreErrorKind::StaleTransaction);
+    /// assert!(stale.is_transient() && stale.needs_new_transaction());
+    /// let locked = error(StoreErrorKind::Unavailable);
+    /// assert!(locked.is_transient() && !locked.needs_new_transaction());
     /// ```
     #[must_use]
     pub fn needs_new_transaction(&self) -> bool {
         self.kind == StoreErrorKind::StaleTransaction
     }
 
-    /// Whether the operation may have taken effect although it reports an error.
+    /// Whether the operation may have taken effect despite the error.
     ///
-    /// A commit that fails leaves that open. Enqueueing again with the same event id is harmless then.
+    /// A failed commit has an unknown outcome. Enqueueing again with the same event id is then
+    /// harmless.
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
         self.outcome_unknown
@@ -259,7 +266,7 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.operation, self.message)?;
         if self.outcome_unknown {
-            f.write_str(" (it may have been done all the same)")?;
+            f.write_str(" (outcome unknown: it may have taken effect)")?;
         }
         Ok(())
     }
@@ -274,66 +281,70 @@ impl Error for StoreError {
     }
 }
 
-/// An event could not be enqueued. Nothing was written, unless [`outcome_unknown`](EnqueueError::outcome_unknown).
+/// An event could not be enqueued. Nothing was written, unless
+/// [`outcome_unknown`](EnqueueError::outcome_unknown) returns true.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EnqueueError {
-    /// A value of the event breaks a rule of the row.
+    /// A value of the event is invalid.
     #[error("{field} of a {event_type:?} event {reason}")]
     Invalid {
-        /// The event type, as the entity declares it.
+        /// The event type, as declared by the entity.
         event_type: String,
-        /// Which field of the event: `user_id`, `entity_id`, …
+        /// The field of the event: `user_id`, `entity_id`, …
         field: &'static str,
-        /// What is wrong with it and what to do.
+        /// The problem and the remedy.
         reason: String,
     },
-    /// The metadata cannot be written as JSON.
-    #[error("the metadata of a {event_type:?} event cannot be written as JSON")]
+    /// The metadata cannot be serialized as JSON.
+    #[error("the metadata of a {event_type:?} event cannot be serialized as JSON")]
     Metadata {
-        /// The event type, as the entity declares it.
+        /// The event type, as declared by the entity.
         event_type: String,
-        /// What the serializer said.
+        /// The serializer's error.
         source: serde_json::Error,
     },
-    /// The metadata was written as JSON that its own type cannot read back, so that no handler could ever have it. Told by debug
-    /// builds and with the feature `testing`; other builds write the event, and it becomes a dead letter.
+    /// The metadata was serialized, but its own type cannot deserialize it, so no handler could
+    /// ever receive it. Reported by debug builds and with the `testing` feature; other builds write
+    /// the event, and it becomes a dead letter.
     #[error(
-        "the metadata of a {event_type:?} event{} could be written and cannot be read back: {reason}",
+        "the metadata of a {event_type:?} event{} can be serialized but not deserialized: {reason}",
         path.as_ref().map(|path| format!(", at {path:?},")).unwrap_or_default()
     )]
     Unreadable {
-        /// The event type, as the entity declares it.
+        /// The event type, as declared by the entity.
         event_type: String,
-        /// Where in the JSON, keys and indices separated by dots; `None` where it is not known.
+        /// The path in the JSON, keys and indices separated by dots; `None` if unknown.
         path: Option<String>,
-        /// What the type said, without the value that was found.
+        /// The deserializer's error, without the value it found.
         reason: String,
     },
-    /// Another event with the same id but other content is there. It was kept; this one was not written.
+    /// An event with the same id and different content exists. It was kept; the new one was not
+    /// written.
     #[error(
-        "event {event_id} is already enqueued with other content; a new change needs a new event id"
+        "event {event_id} is already enqueued with different content; use a new event id for a new change"
     )]
     Conflict {
-        /// The id that both events have.
+        /// The id of both events.
         event_id: Uuid,
     },
-    /// One of many that were enqueued at once. None of them was written.
+    /// An event of a batch is invalid. No event of the batch was written.
     #[error("event {index} of the batch (counted from 0)")]
     InBatch {
-        /// Which of them it was, counted from 0.
+        /// The index of the event, counted from 0.
         index: usize,
-        /// What was wrong with it.
+        /// The error of that event.
         source: Box<EnqueueError>,
     },
-    /// The store could not write it.
+    /// The store could not write the event.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
 impl EnqueueError {
-    /// For [`BatchSink`](crate::store::BatchSink)s: the error of the event at this place, counted from 0. What is wrong with the
-    /// store is not the event's.
+    /// Adds the index of the event in the batch, counted from 0; for implementations of
+    /// [`BatchSink`](crate::store::BatchSink). A store error is returned unchanged, as it does not
+    /// concern one event.
     #[must_use]
     pub fn at(self, index: usize) -> Self {
         match self {
@@ -345,106 +356,105 @@ impl EnqueueError {
         }
     }
 
-    /// Whether the event may be there although this error was reported.
+    /// Whether the event may have been enqueued despite the error.
     ///
-    /// Enqueueing again with the same id settles it: see [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
+    /// Enqueueing again with the same id resolves it: see
+    /// [`Enqueue::with_event_id`](crate::Enqueue::with_event_id).
     #[must_use]
     pub fn outcome_unknown(&self) -> bool {
         matches!(self, Self::Store(error) if error.outcome_unknown())
     }
 
-    /// Whether trying again later may succeed without anybody's help: see
-    /// [`StoreError::is_transient`].
+    /// Whether a later retry may succeed without intervention: see [`StoreError::is_transient`].
     #[must_use]
     pub fn is_transient(&self) -> bool {
         matches!(self, Self::Store(error) if error.is_transient())
     }
 
-    /// Whether the caller's own transaction must be rolled back and repeated from its beginning:
-    /// see [`StoreError::needs_new_transaction`].
+    /// Whether the caller must roll back its transaction and repeat it from the beginning: see
+    /// [`StoreError::needs_new_transaction`].
     #[must_use]
     pub fn needs_new_transaction(&self) -> bool {
         matches!(self, Self::Store(error) if error.needs_new_transaction())
     }
 }
 
-/// A transaction of [`SqliteStore::transaction`](crate::SqliteStore::transaction) did not commit.
+/// A transaction run by [`SqliteStore::transaction`](crate::SqliteStore::transaction) did not
+/// commit.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TransactionError {
-    /// The closure returned an error. Everything it did was rolled back.
+    /// The closure returned an error. All its changes were rolled back.
     #[error("the transaction was rolled back")]
     Aborted(#[source] BoxError),
-    /// The store could not begin or commit it.
+    /// The store could not begin or commit the transaction.
     #[error(transparent)]
     Store(#[from] StoreError),
 }
 
-/// Settings of a processor that contradict each other, found before anything runs.
+/// The settings of a processor are contradictory. Detected before anything runs.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum BuildError {
-    /// No handler was registered, so nothing could ever be delivered.
+    /// No handler is registered, so nothing could be delivered.
     #[error(
         "no handler is registered; add `.handlers(..)`, `.handle::<Entity>(..)` or `.handler(..)`"
     )]
     NoHandler,
-    /// Two handlers claim the same event type.
-    #[error(
-        "two handlers are registered for event type {event_type:?}; an event is delivered by exactly one"
-    )]
+    /// Two handlers are registered for the same event type.
+    #[error("two handlers are registered for event type {event_type:?}; register exactly one")]
     DuplicateHandler {
-        /// The event type in question.
+        /// The event type.
         event_type: String,
     },
-    /// A handler names an event type in [`entities`](crate::OutboxEventHandler::entities) and denies it in
-    /// [`can_handle`](crate::OutboxEventHandler::can_handle), so nobody would ever take its events.
+    /// A handler lists an event type in [`entities`](crate::OutboxEventHandler::entities) and
+    /// rejects it in [`can_handle`](crate::OutboxEventHandler::can_handle), so its events would
+    /// never be delivered.
     #[error(
-        "a handler names event type {event_type:?} in `entities` and denies it in `can_handle`; make both say the same"
+        "a handler lists event type {event_type:?} in `entities` but rejects it in `can_handle`; make the two agree"
     )]
     DeniedByItsHandler {
-        /// The event type in question.
+        /// The event type.
         event_type: String,
     },
-    /// A number that must be at least one is zero.
-    #[error("{setting} is 0; at least 1 is needed for anything to be delivered")]
+    /// A setting that must be at least 1 is 0.
+    #[error("{setting} is 0; it must be at least 1")]
     Zero {
-        /// The builder's method.
+        /// The builder method.
         setting: &'static str,
     },
-    /// A handler may run for as long as its lease or longer, so another worker could start beside it.
+    /// A timeout is not shorter than its lease, so a second worker could start while the handler
+    /// still runs.
     #[error(
         "{what} ({timeout:?}) is not shorter than {of_lease} ({lease:?}); shorten the timeout or lengthen the lease"
     )]
     TimeoutNotShorterThanLease {
-        /// Whose timeout: the processor's, or that of one entity.
+        /// The owner of the timeout: the processor or an entity.
         what: String,
         /// The timeout.
         timeout: std::time::Duration,
-        /// Which lease: the processor's, or that of one entity.
+        /// The owner of the lease: the processor or an entity.
         of_lease: String,
         /// The lease.
         lease: std::time::Duration,
     },
-    /// A timeout in which nothing can be answered.
-    #[error("{what} is 0, in which nothing can be answered; make it as long as an answer may take")]
+    /// A timeout is zero.
+    #[error("{what} is 0; set it to the longest time that an answer may take")]
     NoTime {
-        /// Whose timeout: the processor's, or that of one entity.
+        /// The owner of the timeout: the processor or an entity.
         what: String,
     },
-    /// A lease that ends before it could be renewed, so that a run would do nothing else.
-    #[error(
-        "{what} ({lease:?}) is shorter than {least:?}, too short to be renewed in time; make it longer"
-    )]
+    /// A lease is too short to be renewed in time.
+    #[error("{what} ({lease:?}) is too short to be renewed in time; make it at least {least:?}")]
     LeaseTooShort {
-        /// Which lease: the processor's, or that of one entity.
+        /// The owner of the lease: the processor or an entity.
         what: String,
         /// The lease.
         lease: std::time::Duration,
-        /// The shortest one there may be.
+        /// The minimum.
         least: std::time::Duration,
     },
-    /// Nothing can be spawned.
-    #[error("there is no tokio runtime here; build the processor inside one")]
+    /// `build` was called outside a tokio runtime, so no task can be spawned.
+    #[error("no tokio runtime is running; build the processor inside one")]
     NoRuntime,
 }

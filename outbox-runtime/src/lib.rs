@@ -1,11 +1,38 @@
-//! A typed outbox: every local change reaches the remote service, in order, however often the network, the process
-//! or the service fails.
+//! # outbox-runtime
 //!
-//! An app saves an entity and enqueues the event of its change **in one transaction of its own database**. A
-//! [`Processor`] delivers the events: by priority, in order per entity, under one idempotency key, with leases, retries and
-//! dead letters.
+//! A typed transactional outbox: every local change reaches the remote service, in order per
+//! entity, however often the network, the process or the service fails.
+//!
+//! An application saves an entity and enqueues an event about the change **in one transaction of
+//! its own database**. A [`Processor`] delivers the events in the background, with leases, retries
+//! and dead letters, and sends each under one idempotency key. It is made for offline-first apps on
+//! the desktop, mobile and the edge, and for services that need an outbox next to their tables.
+//!
+//! # Highlights
+//!
+//! 1. **Atomic**: an event exists if and only if the transaction that enqueued it committed.
+//!
+//! 2. **At least once, under one key**: every attempt carries the same idempotency key, and an
+//!    event is completed only if its handler succeeded under a valid lease. (With coalescing, a
+//!    create and a delete may cancel out before either is sent.)
+//!
+//! 3. **In order per user and entity**, whatever the priorities. A poisoned entity never blocks
+//!    another, and a processor that serves all users gives each of them a turn.
+//!
+//! 4. **Outages create no dead letters**: while nothing gets through, failed attempts are given
+//!    back, and a circuit breaker sends one probe at a time.
+//!
+//! 5. **Checked by the compiler**: derives generate the events and their handler trait. A missing
+//!    handler, or an error without a delivery class, does not compile.
+//!
+//! 6. **Observable**: [`Running::explain`] tells what an entity waits for, and [`DeadLetters`]
+//!    lists, exports, retries and discards the events that were given up.
+//!
+//! 7. **Never idle-spinning**: no query runs while there is nothing to do.
 //!
 //! # Examples
+//!
+//! Annotate a type, register a handler and enqueue a change:
 //!
 //! ```
 //! use outbox_runtime::prelude::*;
@@ -26,23 +53,117 @@
 //! let store = MemoryStore::new(); // or SqliteStore::open("app.db").await?
 //! let running = Processor::builder(store.clone())
 //!     .handle::<Goal>(|event| async move {
-//!         println!("sending {:?}", event.metadata().title);
+//!         println!("PUT {:?}, key {}", event.metadata().title, event.idempotency_key());
 //!         Ok(())
 //!     })
 //!     .build()?
 //!     .start("user-1");
 //!
 //! let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
-//! goal.enqueue_sync().on(&store).await?;
+//! goal.enqueue_create().on(&store).await?;
 //! assert!(running.flush(7, std::time::Duration::from_secs(5)).await?.is_delivered());
 //! running.stop().await?;
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! # Layout
+//! # Your transaction
 //!
-//! The modules in the order in which an event flows through them:
+//! Save the entity and enqueue its event together: both are committed, or neither.
+//!
+//! ```
+//! # #[cfg(feature = "sqlite")]
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use outbox_runtime::prelude::*;
+//! # #[derive(OutboxEntity)]
+//! # #[outbox(event_type = "goal")]
+//! # struct Goal {
+//! #     #[outbox(entity_id)]
+//! #     id: i64,
+//! #     #[outbox(user_id)]
+//! #     user_id: String,
+//! #     #[outbox(metadata)]
+//! #     title: String,
+//! # }
+//! # let goal = Goal { id: 7, user_id: "user-1".into(), title: "Swim".into() };
+//! # let store = SqliteStore::open_in_memory().await?;
+//! # store
+//! #     .transaction(|tx| Ok(tx.execute_batch("CREATE TABLE goal (id INTEGER, title TEXT)")?))
+//! #     .await?;
+//! store
+//!     .transaction(move |tx| {
+//!         tx.execute("INSERT INTO goal VALUES (?1, ?2)", (goal.id, &goal.title))?;
+//!         Ok(goal.enqueue_create().on(tx)?)
+//!     })
+//!     .await?;
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "sqlite"))]
+//! # fn main() {}
+//! ```
+//!
+//! An application with a connection of its own passes its `rusqlite` transaction, savepoint or
+//! connection to [`Enqueue::on`] instead. For another driver, implement [`EventSink`].
+//!
+//! # Answers of a handler
+//!
+//! A handler that fails also says what to do about it: retry, give up, wait for the network or for
+//! new credentials, pause for a rate limit. See [`HandlerError`] for all answers, and
+//! [`derive(DeliveryError)`](macro@DeliveryError) to classify your own error type.
+//!
+//! ```
+//! use std::time::Duration;
+//! use outbox_runtime::HandlerError;
+//!
+//! fn classify(status: u16) -> Result<(), HandlerError> {
+//!     match status {
+//!         200..=299 => Ok(()),
+//!         401 => Err(HandlerError::unauthenticated()),
+//!         429 => Err(HandlerError::rate_limited(Duration::from_secs(30))),
+//!         502..=504 => Err(HandlerError::unavailable(format!("HTTP {status}"))),
+//!         500..=599 => Err(HandlerError::retry(format!("HTTP {status}"))),
+//!         _ => Err(HandlerError::permanent(format!("HTTP {status}"))),
+//!     }
+//! }
+//! # assert!(classify(503).is_err());
+//! ```
+//!
+//! # Available stores
+//!
+//! * SQLite: `SqliteStore`, in the file that holds the application's own tables
+//! * Memory: [`MemoryStore`], for tests
+//! * Your own: implement [`OutboxRepository`]; `outbox_testing::conformance!` tests it
+//!
+//! # Features
+//!
+//! | feature | default | enables |
+//! |---|---|---|
+//! | `sqlite` | yes | `SqliteStore`, and enqueueing on a `rusqlite` connection |
+//! | `bundled` | yes | builds SQLite from source instead of linking the system's (3.51.3 or newer) |
+//! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
+//! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
+//! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
+//!
+//! # Where to find what
+//!
+//! | task | API |
+//! |---|---|
+//! | annotate a type | [`derive(OutboxEntity)`](macro@OutboxEntity) |
+//! | define the set of all events | [`derive(OutboxEvents)`](macro@OutboxEvents) |
+//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete`; [`Enqueue::on`] |
+//! | enqueue a batch | [`enqueue_all`] |
+//! | deliver | [`Processor`], [`Running`] |
+//! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
+//! | change the metadata of an entity | `version` and `upcast` of the derive |
+//! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`] |
+//! | clean up | [`DeadLetters`] |
+//!
+//! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
+//! suite and the wire lock, which detects an unversioned change of metadata. `outbox-import`
+//! migrates Core Data, SwiftData and plain-table outboxes.
+//!
+//! # How an event flows
 //!
 //! ```text
 //!  your struct ── entity ── metadata ── enqueue ──▶ [ your transaction ]
@@ -54,45 +175,33 @@
 //!                                                          ▼                │ settle
 //!                                                      processor ──▶ handler ──▶ outcome
 //! ```
-//!
-//! | to | use |
-//! |---|---|
-//! | annotate what is sent | [`derive(OutboxEntity)`](macro@OutboxEntity), [`derive(OutboxEvents)`](macro@OutboxEvents) |
-//! | enqueue | `enqueue_create`, `enqueue_update`, `enqueue_delete` and [`Enqueue::on`]: a store, or your own connection; [`enqueue_all`]: many at once |
-//! | store | `SqliteStore` (feature `sqlite`), [`MemoryStore`], or anything that is an [`OutboxRepository`] |
-//! | deliver | [`Processor`], and a [`Running`] handle |
-//! | answer | [`HandlerError`]: what to do about a delivery that failed; [`derive(DeliveryError)`](macro@DeliveryError) |
-//! | change what events carry | `version` and `upcast` of the derive, and the wire lock of `outbox-testing` that reminds of them |
-//! | look | [`OutboxStatistics`], [`Running::explain`], [`OutboxRepository`]'s listings |
-//! | move in from another outbox | the crate `outbox-import`: Core Data and SwiftData stores, plain tables |
-//! | tidy up | [`DeadLetters`]: list, export, try again, discard |
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
-// The nouns, in the order of the data's flow.
-mod claim; // one worker's hold on one event
-mod enqueue; // the door in: an event on its way into a transaction
-mod entity; // a thing whose every change must be told
-mod event; // the event, a row as a value
-mod handler; // who delivers, and what they may answer
-mod metadata; // what an event carries, typed
-mod outage; // what is not sent because nobody gets through
-mod outcome; // what becomes of an attempt: the state machine
-mod repository; // what every store promises
-mod statistics; // what is in the outbox, and why
+// The domain, in the order of the data flow.
+mod claim; // a worker's lease on an event
+mod enqueue; // from an entity to an event in a transaction
+mod entity; // application types whose changes are delivered
+mod event; // a row of the outbox as a value
+mod handler; // delivery code of the application, and its answers
+mod metadata; // the typed payload of an event
+mod outage; // open circuit breakers
+mod outcome; // the state machine of an event
+mod repository; // the contract of a store
+mod statistics; // counts and explanations
 
 // The machinery.
-mod dead_letters; // what was given up
-mod processor; // carries a row from claim to outcome
-pub mod store; // memory, SQLite; what authors of stores need
+mod dead_letters; // listing, retrying and discarding
+mod processor; // from a claim to an outcome
+pub mod store; // memory, SQLite, and the items for authors of stores
 
-// What all of them use.
-mod cancel; // a flag that is set once
+// Shared by all.
+mod cancel; // a one-shot cancellation flag
 mod clock;
 mod error;
 mod fnv; // hashes that stores keep
-mod redaction; // what nobody is to see
-mod retry;
-mod waiting; // where nobody may wait
+mod redaction; // removal of sensitive values from messages
+mod retry; // the back-off between attempts
+mod waiting; // deadlock prevention inside a store's transaction
 mod wire; // the serde form of an event
 
 #[doc(hidden)]
@@ -170,13 +279,13 @@ pub use async_trait::async_trait;
 /// assert_eq!(send().unwrap_err().delivery(), Delivery::Unauthenticated);
 /// ```
 ///
-/// A variant that does not say what to do does not compile:
+/// A variant without a delivery class does not compile:
 ///
 /// ```compile_fail
 /// #[derive(Debug, thiserror::Error, outbox_runtime::DeliveryError)]
 /// enum SyncError {
 ///     #[error("server said {0}")]
-///     Server(u16), // `Server` does not say what to do about a delivery that failed so
+///     Server(u16), // error: `Server` has no delivery class
 /// }
 /// ```
 pub use outbox_macros::DeliveryError;
@@ -200,12 +309,13 @@ pub use outbox_macros::DeliveryError;
 /// let mood = MoodEntry { id: 7, user_id: "user-1".into(), valence: 0.5, notes: None };
 /// let event = mood.enqueue_update().priority(9).into_event()?;
 /// assert_eq!(event.metadata().and_then(|json| json.as_str()), Some(r#"{"valence":0.5}"#));
-/// let metadata = MoodEntryMetadata { valence: 0.5 }; // what a handler gets
+/// let metadata = MoodEntryMetadata { valence: 0.5 }; // the type that a handler receives
 /// # drop(metadata);
 /// # Ok::<(), EnqueueError>(())
 /// ```
 ///
-/// Metadata that changes its shape gets the next version, and keeps the struct of each version before:
+/// If the shape of the metadata changes, increment the version and keep the struct of each older
+/// version:
 ///
 /// ```
 /// use outbox_runtime::prelude::*;
@@ -239,10 +349,22 @@ pub use outbox_macros::OutboxEntity;
 ///
 /// ```
 /// use outbox_runtime::prelude::*;
-/// # #[derive(OutboxEntity)] #[outbox(event_type = "moodEntry")]
-/// # pub struct MoodEntry { #[outbox(entity_id)] pub id: i64, #[outbox(user_id)] pub user_id: String }
-/// # #[derive(OutboxEntity)] #[outbox(event_type = "goal")]
-/// # pub struct Goal { #[outbox(entity_id)] pub id: i64, #[outbox(user_id)] pub user_id: String }
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "moodEntry")]
+/// # pub struct MoodEntry {
+/// #     #[outbox(entity_id)]
+/// #     pub id: i64,
+/// #     #[outbox(user_id)]
+/// #     pub user_id: String,
+/// # }
+/// # #[derive(OutboxEntity)]
+/// # #[outbox(event_type = "goal")]
+/// # pub struct Goal {
+/// #     #[outbox(entity_id)]
+/// #     pub id: i64,
+/// #     #[outbox(user_id)]
+/// #     pub user_id: String,
+/// # }
 ///
 /// #[derive(OutboxEvents)]
 /// pub enum LumeEvent {
@@ -269,7 +391,7 @@ pub use outbox_macros::OutboxEntity;
 /// assert!(handlers.can_handle("goal"));
 /// ```
 pub use outbox_macros::OutboxEvents;
-/// The driver of [`SqliteStore`], for applications that have no version of their own.
+/// The driver of [`SqliteStore`], re-exported for applications that do not depend on it directly.
 #[cfg(feature = "sqlite")]
 pub use rusqlite;
 
@@ -277,7 +399,7 @@ pub use rusqlite;
 pub mod http;
 pub mod support; // what the derives implement, and what signatures mention
 
-/// What an application that uses the derives needs in scope.
+/// The imports of an application that uses the derives.
 ///
 /// # Examples
 ///
@@ -306,16 +428,16 @@ pub mod prelude {
     };
 }
 
-/// The README's code compiles and runs.
+// The README's code compiles and runs.
 #[cfg(all(doctest, feature = "sqlite"))]
 #[doc = include_str!("../../README.md")]
 struct Readme;
 
+// The guides' code.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/field-types.md")]
 struct FieldTypes;
 
-/// So does that of the guide.
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;

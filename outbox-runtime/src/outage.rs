@@ -1,4 +1,4 @@
-//! Outages: what is not sent at the moment because nobody gets through.
+//! Outages: open circuit breakers.
 
 use std::fmt;
 
@@ -7,53 +7,55 @@ use serde::Serialize;
 
 use crate::event::RefusalClass;
 
-/// A circuit that is open: nobody gets through, so nothing is sent but one probe at a time.
+/// An open circuit breaker: no request gets through, so the runtime sends nothing except one probe
+/// at a time.
 ///
-/// No attempt is charged to any event meanwhile. Probes come after 1, 2, 4 .. 60 seconds, or when the
-/// service asked for, where that is later; [`online`](crate::Running::online) and
-/// [`trigger`](crate::Running::trigger) make one at once.
+/// No attempt is charged to any event during an outage. Probes follow after 1, 2, 4 .. 60 seconds,
+/// or at the time the service asked for if that is later; [`online`](crate::Running::online) and
+/// [`trigger`](crate::Running::trigger) send one immediately.
 ///
-/// It is what [`WaitsFor::Outage`](crate::WaitsFor) tells of an event that waits for it.
+/// [`WaitsFor::Outage`](crate::WaitsFor) contains it for an event that waits for the outage to end.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Outage {
-    /// How much is down, as far as is known.
+    /// The known extent of the outage.
     pub extent: OutageExtent,
-    /// What the last refusal was, or [`Rejected`](RefusalClass::Rejected) where everything is.
+    /// The class of the last refusal, or [`Rejected`](RefusalClass::Rejected) if the service
+    /// rejects everything.
     pub class: RefusalClass,
-    /// When it was noticed.
+    /// When the outage was detected.
     pub since: DateTime<Utc>,
-    /// How many attempts were refused since then, those that told of it included.
+    /// The number of refused attempts since then, including those that revealed the outage.
     pub refusals: u32,
-    /// What the last of them said.
+    /// The message of the last refusal.
     pub last_error: String,
-    /// When the next probe may be made.
+    /// When the next probe may be sent.
     pub probe_at: DateTime<Utc>,
 }
 
-/// How much an [`Outage`] is of.
+/// The extent of an [`Outage`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub enum OutageExtent {
-    /// Every handler set, as they [share a network](crate::ProcessorBuilder::share_network).
+    /// Every handler set, because they [share a network](crate::ProcessorBuilder::share_network).
     Everything,
-    /// All that one handler set sends.
+    /// Everything that one handler set sends.
     HandlerSet,
-    /// All that one handler set sends to a destination.
+    /// Everything that one handler set sends to a destination.
     Destination {
-        /// The destination, as events name it.
+        /// The destination, as named by the events.
         destination: String,
     },
     /// One event type, at the destination if one is named.
     EventType {
-        /// Which type.
+        /// The event type.
         event_type: String,
-        /// The destination, where events name one.
+        /// The destination, if the events name one.
         destination: Option<String>,
     },
-    /// All that one handler set sends for one user.
+    /// Everything that one handler set sends for one user.
     User,
 }
 
@@ -71,7 +73,7 @@ impl fmt::Display for OutageExtent {
                 event_type,
                 destination: Some(destination),
             } => write!(f, "the endpoint for {event_type:?} at {destination:?}"),
-            Self::User => f.write_str("the service, which refuses this user's events"),
+            Self::User => f.write_str("the service, for this user"),
         }
     }
 }
@@ -93,7 +95,7 @@ impl fmt::Display for Outage {
         write!(
             f,
             ": {class} since {since}, {refusals} attempts were refused, the last one with: \
-             {last_error}; the next one is at {probe_at}"
+             {last_error}; the next probe is at {probe_at}"
         )
     }
 }

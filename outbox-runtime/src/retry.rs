@@ -1,17 +1,18 @@
-//! When a failed attempt is made again.
+//! The back-off between attempts.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-/// The delays between attempts, and how far they may be stretched.
+/// The delays between attempts, with optional jitter.
 ///
-/// The delay after the n-th counted failure is `schedule[min(n, len) - 1]`; jitter then lengthens it by up
-/// to a fifth, so that what failed together does not come back together. It never shortens a delay.
+/// The delay after the n-th counted failure is `schedule[min(n, len) - 1]`. Jitter lengthens it by
+/// up to a fifth, so that events that failed together do not retry together. It never shortens a
+/// delay.
 ///
-/// The jitter of an attempt is computed from the event's id and the attempt's number
-/// (`SplitMix64`, Steele, Lea and Flood, OOPSLA 2014), so it is the same wherever and whenever it is asked for.
+/// The jitter is computed from the event id and the attempt number (`SplitMix64`, Steele, Lea and
+/// Flood, OOPSLA 2014), so it is deterministic for each attempt.
 ///
 /// # Default
 ///
@@ -35,7 +36,7 @@ pub struct RetryPolicy {
     jitter: bool,
 }
 
-/// The plan's delays.
+/// The default delays.
 const DEFAULT_SCHEDULE: &[Duration] = &[
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -44,13 +45,13 @@ const DEFAULT_SCHEDULE: &[Duration] = &[
     Duration::from_secs(600),
 ];
 
-/// Jitter adds at most this share of the delay.
+/// The maximum jitter, as a fraction of the delay.
 const MAX_JITTER: f64 = 0.2;
 
 impl RetryPolicy {
-    /// A policy with this schedule, and with jitter.
+    /// Creates a policy with this schedule and jitter.
     ///
-    /// An empty schedule means: again at once.
+    /// An empty schedule retries immediately.
     #[must_use]
     pub fn new(schedule: impl Into<Vec<Duration>>) -> Self {
         Self {
@@ -59,7 +60,7 @@ impl RetryPolicy {
         }
     }
 
-    /// A policy with a schedule that is known when the program is compiled, and with jitter.
+    /// Creates a policy with a static schedule and jitter; usable in constants.
     #[must_use]
     pub const fn from_static(schedule: &'static [Duration]) -> Self {
         Self {
@@ -68,14 +69,14 @@ impl RetryPolicy {
         }
     }
 
-    /// The same schedule, to the millisecond.
+    /// Disables jitter, so that delays are exact.
     #[must_use]
     pub fn without_jitter(mut self) -> Self {
         self.jitter = false;
         self
     }
 
-    /// How long to wait after the `failures`-th counted failure (from 1) of the event `id`.
+    /// The delay after counted failure number `failures` (from 1) of the event `id`.
     #[must_use]
     pub fn delay(&self, failures: u32, id: Uuid) -> Duration {
         let place = usize::try_from(failures.saturating_sub(1)).unwrap_or(usize::MAX);
@@ -96,7 +97,7 @@ impl RetryPolicy {
         &self.schedule
     }
 
-    /// The same jitter on another schedule.
+    /// Replaces the schedule and keeps the jitter setting.
     pub(crate) fn with_schedule(&self, schedule: &'static [Duration]) -> Self {
         Self {
             schedule: Cow::Borrowed(schedule),
@@ -111,16 +112,16 @@ impl Default for RetryPolicy {
     }
 }
 
-/// A number in `0.0..1.0` that depends on the event and the attempt alone.
+/// A number in `0.0..1.0` that depends only on the event and the attempt.
 fn fraction(id: Uuid, attempt: u32) -> f64 {
     let (high, low) = id.as_u64_pair();
     let word =
         mix(high ^ low.rotate_left(32) ^ u64::from(attempt).wrapping_mul(0x9E37_79B9_7F4A_7C15));
-    // 53 bits fill the mantissa of an f64 exactly.
+    // 53 bits exactly fill the mantissa of an `f64`.
     (word >> 11) as f64 / (1_u64 << 53) as f64
 }
 
-/// Stirs the bits of a word until each depends on all of them (the finalizer of `SplitMix64`).
+/// Mixes the bits of a word (the finalizer of `SplitMix64`).
 #[must_use]
 pub fn mix(mut word: u64) -> u64 {
     word = (word ^ (word >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);

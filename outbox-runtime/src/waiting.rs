@@ -1,8 +1,8 @@
-//! Where nobody may wait: inside a transaction that a store runs on its own thread.
+//! Deadlock prevention inside a transaction that a store runs on its own thread.
 //!
-//! Whoever waits there for what waits for the store waits for ever, and so does everybody else who
-//! writes. That is the store itself, and a run on it, which records what it is asked about. Another
-//! thread that the closure starts and waits for is not known here.
+//! A call that waits for the store, or for a run on it, would wait forever there and block all
+//! other writers: the run must write to the store before it can answer. A wait on another thread
+//! that the closure starts is not detected.
 
 use std::cell::Cell;
 
@@ -12,7 +12,7 @@ thread_local! {
     static IS_INSIDE: Cell<bool> = const { Cell::new(false) };
 }
 
-/// This thread runs a transaction of a store's as long as this is there, also through a panic.
+/// Marks this thread as running a store's transaction until dropped, also on unwind.
 #[cfg(feature = "sqlite")]
 #[derive(Debug)]
 pub(crate) struct Inside(());
@@ -32,14 +32,14 @@ impl Drop for Inside {
     }
 }
 
-/// Refuses to wait for a run where this thread is inside a transaction of a store.
+/// Returns an error if this thread is inside a store's transaction.
 pub(crate) fn refuse_to_wait_for_a_run(operation: &'static str) -> Result<(), StoreError> {
     if IS_INSIDE.get() {
         return Err(StoreError::new(
             StoreErrorKind::NotAllowedHere,
             operation,
-            "this waits for a run inside a transaction of a store; the run may wait for that store, and neither would \
-             ever end; call it when the transaction has ended",
+            "waiting for a run inside a store's transaction would deadlock, because the run may wait for the store; \
+             call it after the transaction",
         ));
     }
     Ok(())

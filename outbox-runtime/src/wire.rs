@@ -1,4 +1,5 @@
-//! The serde form of an event: the keys of the plan's Swift `Codable`, and ours beside them.
+//! The serde form of an event: the keys of the Swift `Codable` it is compatible with, and
+//! additional keys.
 
 use std::borrow::Cow;
 
@@ -13,7 +14,8 @@ use crate::entity::{DEFAULT_MAX_ATTEMPTS, EntityId, OnDead, Order};
 use crate::event::{DeadReason, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 use crate::metadata::RawMetadata;
 
-/// An event as it is written. One struct for both directions would need a default for what we always write.
+/// The serialized form of an event. A struct shared by both directions would need defaults for
+/// fields that are always written.
 #[derive(serde::Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Written<'a> {
@@ -81,7 +83,7 @@ struct Written<'a> {
     revision: u64,
 }
 
-/// What nearly every event has is not written.
+/// A counter at zero, which nearly every event has, is omitted.
 fn is_zero<N: Default + PartialEq>(count: &N) -> bool {
     *count == N::default()
 }
@@ -125,7 +127,7 @@ impl Serialize for OutboxEvent {
     }
 }
 
-/// An event as it may be read: what Swift writes, or what we write.
+/// The deserialized form of an event, as written by Swift or by this library.
 #[derive(serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Read {
@@ -176,7 +178,8 @@ impl<'de> Deserialize<'de> for OutboxEvent {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let read = Read::deserialize(deserializer)?;
         let entity_id = match (read.entity_id_type.as_deref(), read.entity_id) {
-            // A string of capitals that merely looks like a UUID stays the string that its entity has.
+            // An upper-case string that looks like a UUID stays a string if the entity has a text
+            // id.
             (Some("text"), Id::Text(id)) => id.into(),
             (_, id) => id.into(),
         };
@@ -187,7 +190,7 @@ impl<'de> Deserialize<'de> for OutboxEvent {
             (None, None) => return Err(D::Error::missing_field("isNewRecord")),
         };
         let metadata = match (read.metadata, read.metadata_version) {
-            // Only Swift writes no version, and only Swift tags.
+            // Only Swift omits the version, and only Swift tags metadata.
             (Some(raw), None) => Some(untagged(raw, &read.event_type)),
             (metadata, _) => metadata,
         };
@@ -225,7 +228,8 @@ impl<'de> Deserialize<'de> for OutboxEvent {
     }
 }
 
-/// `{"moodEntry": {..}}` → `{..}` and `{"generic": {"_0": {..}}}` → `{..}`; anything else stays as it is.
+/// `{"moodEntry": {..}}` → `{..}` and `{"generic": {"_0": {..}}}` → `{..}`; anything else is
+/// unchanged.
 fn untagged(raw: RawMetadata, event_type: &str) -> RawMetadata {
     let only = |json: &[u8], key: &str| -> Option<RawMetadata> {
         let object: serde_json::Map<String, serde_json::Value> =
@@ -233,7 +237,7 @@ fn untagged(raw: RawMetadata, event_type: &str) -> RawMetadata {
         if object.len() != 1 || !object.contains_key(key) {
             return None;
         }
-        // Parsed again, raw: the inner text stays byte for byte.
+        // Parsed again as raw values, so that the inner text stays byte for byte.
         let mut fields: std::collections::BTreeMap<Cow<'_, str>, Box<RawValue>> =
             serde_json::from_slice(json).ok()?;
         let inner = fields.remove(key)?;
@@ -268,13 +272,13 @@ impl Serialize for EntityId {
 }
 
 impl<'de> Deserialize<'de> for EntityId {
-    /// A string in the hyphenated form of a UUID, whatever its case, is a UUID.
+    /// A string in the hyphenated form of a UUID, in any case, is a UUID.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Id::deserialize(deserializer).map(Self::from)
     }
 }
 
-/// An id as JSON has it.
+/// An entity id in JSON.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 enum Id {
@@ -298,7 +302,8 @@ impl From<Id> for EntityId {
 #[derive(Clone, Copy)]
 struct Time(DateTime<Utc>);
 
-/// 2001-01-01T00:00:00Z in seconds since 1970 (Apple, `NSDate.timeIntervalBetween1970AndReferenceDate`).
+/// 2001-01-01T00:00:00Z in seconds since 1970 (Apple,
+/// `NSDate.timeIntervalBetween1970AndReferenceDate`).
 const SWIFT_EPOCH: i64 = 978_307_200;
 
 impl<'de> Deserialize<'de> for Time {
@@ -313,7 +318,8 @@ impl<'de> Deserialize<'de> for Time {
             Form::Swift(seconds) => from_swift(seconds).map(Self).ok_or_else(|| {
                 D::Error::custom(format_args!("{seconds} s since 2001 is not a date"))
             }),
-            // A year of more than four digits, as of a delay without end, is written with a sign, which RFC 3339 has not.
+            // chrono writes a year of more than four digits with a sign, which RFC 3339 does not
+            // allow. Such a time results from a saturated delay.
             Form::Rfc3339(text) if text.starts_with(['+', '-']) => text
                 .parse()
                 .map(|time| Self(crate::clock::to_micros(time)))
@@ -328,7 +334,7 @@ impl<'de> Deserialize<'de> for Time {
 }
 
 fn from_swift(seconds: f64) -> Option<DateTime<Utc>> {
-    // The largest f64 below which every microsecond count fits an i64.
+    // The largest `f64` below which every microsecond count fits an `i64`.
     const LIMIT: f64 = 9.0e12;
     if !seconds.is_finite() || seconds.abs() > LIMIT {
         return None;
@@ -351,7 +357,7 @@ fn some_rfc3339<S: Serializer>(
     }
 }
 
-/// The serde form of a stored word is the word.
+/// Serializes a stored word as the word itself.
 macro_rules! serde_as_word {
     ($($type:ident),+) => {$(
         impl Serialize for $type {

@@ -1,4 +1,4 @@
-//! The contract of [`OutboxRepository`] as tests that any store can be put to.
+//! The contract of [`OutboxRepository`] as tests for any store.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use outbox_runtime::OutboxRepository;
 
 /// Emits one `#[test]` for each promise of [`OutboxRepository`](outbox_runtime::OutboxRepository).
 ///
-/// Takes an `async fn(ManualClock) -> (impl OutboxRepository, impl Sized)`: an empty store on that clock, and whatever must
-/// outlive it (a temporary folder, or `()`).
+/// Takes an `async fn(ManualClock) -> (impl OutboxRepository, impl Sized)` that returns an empty
+/// store on that clock, and a guard that must outlive it (such as a temporary folder, or `()`).
 ///
 /// # Examples
 ///
@@ -28,7 +28,7 @@ use outbox_runtime::OutboxRepository;
 #[macro_export]
 #[doc(hidden)]
 macro_rules! conformance {
-    // The names of the cases that a store fails: for tests of this suite.
+    // The names of the cases that a store fails, for tests of the suite itself.
     (failed_by $make_store:ident) => {
         $crate::conformance! { @list @failed_by $make_store }
     };
@@ -159,6 +159,12 @@ macro_rules! conformance {
             a_store_tells_the_clock_that_due_times_and_leases_go_by,
         }
     };
+    // Public functions for the tests that this macro emits in other crates.
+    (@export (): $($case:ident,)+) => {$(
+        pub async fn $case(store: &dyn $crate::__runtime::OutboxRepository, clock: &$crate::ManualClock) {
+            super::$case(store, clock).await;
+        }
+    )+};
     (@names (): $($case:ident,)+) => {
         [$(::std::stringify!($case)),+]
     };
@@ -167,7 +173,7 @@ macro_rules! conformance {
         $(
             let holds = ::std::panic::catch_unwind(::std::panic::AssertUnwindSafe(|| {
                 $crate::run_case($make_store, |store, clock| {
-                    ::std::boxed::Box::pin($crate::cases::$case(store, clock))
+                    ::std::boxed::Box::pin($crate::cases::all::$case(store, clock))
                 });
             }));
             if holds.is_err() {
@@ -180,17 +186,17 @@ macro_rules! conformance {
         #[test]
         fn $case() {
             $crate::run_case($make_store, |store, clock| {
-                ::std::boxed::Box::pin($crate::cases::$case(store, clock))
+                ::std::boxed::Box::pin($crate::cases::all::$case(store, clock))
             });
         }
     )+};
 }
 
-/// Runs one case on a new store, on a runtime of its own.
+/// Runs one case on a new store, in its own tokio runtime.
 ///
 /// # Panics
 ///
-/// Where the case fails.
+/// If the case fails.
 #[doc(hidden)]
 #[allow(clippy::expect_used, reason = "a failed test panics")]
 pub fn run_case<S, G, M, F, C>(make_store: M, case: C)

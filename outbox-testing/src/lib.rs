@@ -1,10 +1,10 @@
-//! The test kit of [`outbox_runtime`]: a dev-dependency for applications, and for authors of stores.
+//! The test kit of [`outbox_runtime`]: a dev-dependency for applications and for authors of stores.
 //!
 //! | to | use |
 //! |---|---|
-//! | move time by hand | [`ManualClock`] |
-//! | notice that the wire format changed without its version | [`assert_wire_lock`], [`wire_lock`] |
-//! | try handlers and settings under faults that repeat themselves | [`simulate`], [`Simulation`] |
+//! | move time manually | [`ManualClock`] |
+//! | detect a wire format that changed without its version | [`assert_wire_lock`], [`wire_lock`] |
+//! | test handlers and settings under reproducible faults | [`simulate`], [`Simulation`] |
 //! | make a store fail | [`FaultStore`] |
 //! | hold a store to its contract | [`conformance!`] |
 //!
@@ -19,28 +19,29 @@
 //! let clock = ManualClock::new();
 //! let store = MemoryStore::with_clock(clock.clone());
 //! let before = clock.now();
-//! clock.advance(Duration::from_secs(60)); // whatever is due within a minute is due now
+//! clock.advance(Duration::from_secs(60)); // events that fall due within a minute are due now
 //! assert_eq!((clock.now() - before).num_seconds(), 60);
 //! # drop(store);
 //! ```
 //!
 //! # Versions
 //!
-//! Semantic versioning covers everything but the names of the conformance cases and what only authors of stores need:
-//! a new case is added whenever a store is found to break a promise that no case holds yet.
+//! Semantic versioning covers everything except the names of the conformance cases and the items
+//! that only authors of stores need. When a store turns out to break a promise that no case tests
+//! yet, a new case is added.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 #[doc(hidden)]
 pub use outbox_runtime as __runtime;
 
 #[doc(hidden)]
-pub mod cases; // what the conformance suite checks, a function a promise
+pub mod cases; // the cases of the conformance suite, one function per promise
 mod conformance;
-mod faults; // a store that fails as it is told to
+mod faults; // a store with injected faults
 mod manual_clock;
-mod seeded_rng; // randomness that repeats itself
-mod simulation; // the real processor under faults that repeat themselves
-pub mod wire_lock; // what metadata looks like changes only with its version
+mod seeded_rng; // reproducible randomness
+mod simulation; // the real processor under reproducible faults
+pub mod wire_lock; // the shape of metadata changes only with its version
 
 #[doc(hidden)]
 pub use self::conformance::run_case;

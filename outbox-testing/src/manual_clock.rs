@@ -15,9 +15,11 @@ use outbox_runtime::__private::clock;
 use outbox_runtime::Clock;
 use outbox_runtime::store::Sleep;
 
-/// A [`Clock`] that a test moves by hand. It begins at 2026-01-01T00:00:00Z; clones are the same clock.
+/// A [`Clock`] that a test moves manually. It starts at 2026-01-01T00:00:00Z. Clones share the same
+/// time.
 ///
-/// Those who sleep are woken in the order of their deadlines, and those with the same one in the order in which they fell asleep.
+/// Sleepers wake in the order of their deadlines; sleepers with equal deadlines wake in the order
+/// in which they fell asleep.
 ///
 /// # Examples
 ///
@@ -38,16 +40,16 @@ pub struct ManualClock(Arc<Shared>);
 
 struct Shared {
     state: Mutex<State>,
-    /// Moves whenever somebody falls asleep, for [`ManualClock::until_asleep`].
-    bedtime: watch::Sender<u64>,
+    /// Changes whenever a sleeper falls asleep, for [`ManualClock::until_asleep`].
+    sleeps: watch::Sender<u64>,
 }
 
 struct State {
-    /// To the nanosecond, so that steps of less than a microsecond add up. What is told and compared is cut.
+    /// In nanoseconds, so that steps below a microsecond add up. Reads and comparisons truncate it.
     exact: DateTime<Utc>,
-    /// Who sleeps until when, in the order in which they are woken.
-    sleepers: BTreeMap<Bed, Waker>,
-    fallen_asleep: u64,
+    /// The sleepers by deadline, in the order in which they wake.
+    sleepers: BTreeMap<SleeperKey, Waker>,
+    sleeper_count: u64,
 }
 
 impl State {
@@ -56,42 +58,42 @@ impl State {
     }
 }
 
-/// A deadline in whole microseconds, and a number that no other sleeper has.
-type Bed = (DateTime<Utc>, u64);
+/// A deadline in whole microseconds, and a number unique to the sleeper.
+type SleeperKey = (DateTime<Utc>, u64);
 
 /// 2026-01-01T00:00:00Z, in seconds since 1970.
 const BEGIN: i64 = 1_767_225_600;
 
 impl ManualClock {
-    /// A clock at 2026-01-01T00:00:00Z.
+    /// Creates a clock at 2026-01-01T00:00:00Z.
     #[must_use]
     pub fn new() -> Self {
         Self(Arc::new(Shared {
             state: Mutex::new(State {
                 exact: DateTime::from_timestamp(BEGIN, 0).unwrap_or(DateTime::UNIX_EPOCH),
                 sleepers: BTreeMap::new(),
-                fallen_asleep: 0,
+                sleeper_count: 0,
             }),
-            bedtime: watch::Sender::new(0),
+            sleeps: watch::Sender::new(0),
         }))
     }
 
-    /// Moves the clock forward, and wakes whoever slept until then. Threads that advance it at the same time all count: the
-    /// clock moves by the sum. Steps of less than a microsecond add up.
+    /// Moves the clock forward and wakes all sleepers that are due. If several threads advance the
+    /// clock at once, it moves by the sum of their steps. Steps below a microsecond add up.
     pub fn advance(&self, duration: Duration) {
-        self.turn(|now| {
+        self.update(|now| {
             let step = TimeDelta::from_std(duration).unwrap_or(TimeDelta::MAX);
             clock::shifted(now, step)
         });
     }
 
-    /// Sets the clock, backwards too, and wakes whoever slept until then.
+    /// Sets the clock, forward or backward, and wakes all sleepers that are due.
     pub fn set(&self, now: DateTime<Utc>) {
-        self.turn(|_| now);
+        self.update(|_| now);
     }
 
-    /// Reads and moves it in one step: nobody moves it in between.
-    fn turn(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
+    /// Reads and moves the clock atomically.
+    fn update(&self, to: impl FnOnce(DateTime<Utc>) -> DateTime<Utc>) {
         let mut state = self.state();
         state.exact = to(state.exact);
         let now = state.now();
@@ -101,29 +103,30 @@ impl ManualClock {
         woken.into_values().for_each(Waker::wake);
     }
 
-    /// Resolves once somebody sleeps until exactly `deadline`, to the microsecond: what they had to do before it is done.
+    /// Completes once something sleeps until exactly `deadline`, to the microsecond: everything
+    /// that it does before is done.
     pub async fn until_asleep(&self, deadline: DateTime<Utc>) {
         let deadline = clock::up_to_micros(deadline);
-        let mut bedtime = self.0.bedtime.subscribe();
+        let mut sleeps = self.0.sleeps.subscribe();
         let asleep = |_: &u64| {
             let state = self.state();
-            let mut until_then = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
-            until_then.next().is_some()
+            let mut matching = state.sleepers.range((deadline, 0)..=(deadline, u64::MAX));
+            matching.next().is_some()
         };
-        // The sender is `self`, so it cannot be gone.
-        let _ = bedtime.wait_for(asleep).await;
+        // Cannot fail: the sender belongs to `self`.
+        let _ = sleeps.wait_for(asleep).await;
     }
 
-    /// The earliest time that somebody sleeps until: what a test that has nothing else to wait for sets the clock to, which
-    /// wakes them. A deadline between two microseconds is reached with the later one.
+    /// The earliest deadline of all sleepers. A test with nothing else to wait for sets the clock
+    /// to it, which wakes them. A deadline between two microseconds is rounded up.
     #[must_use]
     pub fn next_deadline(&self) -> Option<DateTime<Utc>> {
         let state = self.state();
-        state.sleepers.first_key_value().map(|(bed, _)| bed.0)
+        state.sleepers.first_key_value().map(|(key, _)| key.0)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Nothing below can panic half way through a change.
+        // Nothing that holds the lock can panic in the middle of a change.
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -149,7 +152,7 @@ impl Clock for ManualClock {
         Box::pin(Sleeper {
             clock: self.clone(),
             deadline: clock::up_to_micros(deadline),
-            bed: None,
+            key: None,
         })
     }
 }
@@ -157,8 +160,8 @@ impl Clock for ManualClock {
 struct Sleeper {
     clock: ManualClock,
     deadline: DateTime<Utc>,
-    /// From the first poll on.
-    bed: Option<Bed>,
+    /// Set on the first poll.
+    key: Option<SleeperKey>,
 }
 
 impl Future for Sleeper {
@@ -171,19 +174,19 @@ impl Future for Sleeper {
             return Poll::Ready(());
         }
         let deadline = self.deadline;
-        let bed = *self.bed.get_or_insert_with(|| {
-            state.fallen_asleep += 1;
-            (deadline, state.fallen_asleep)
+        let key = *self.key.get_or_insert_with(|| {
+            state.sleeper_count += 1;
+            (deadline, state.sleeper_count)
         });
         let fallen_asleep = state
             .sleepers
-            .insert(bed, context.waker().clone())
+            .insert(key, context.waker().clone())
             .is_none();
         drop(state);
         if fallen_asleep {
             clock
                 .0
-                .bedtime
+                .sleeps
                 .send_modify(|count| *count = count.wrapping_add(1));
         }
         Poll::Pending
@@ -192,8 +195,8 @@ impl Future for Sleeper {
 
 impl Drop for Sleeper {
     fn drop(&mut self) {
-        if let Some(bed) = self.bed {
-            self.clock.state().sleepers.remove(&bed);
+        if let Some(key) = self.key {
+            self.clock.state().sleepers.remove(&key);
         }
     }
 }

@@ -1,10 +1,12 @@
-//! Chance that repeats itself.
+//! Reproducible randomness.
 
 use outbox_runtime::__private::mix;
 
-/// A row of numbers that look random and are the same for the same seed, on every machine and in every version.
+/// A sequence of pseudo-random numbers that is the same for the same seed, on every machine and in
+/// every version.
 ///
-/// (`SplitMix64`, Steele, Lea and Flood, OOPSLA 2014.) For tests, not for secrets.
+/// The algorithm is `SplitMix64` (Steele, Lea and Flood, OOPSLA 2014). It is meant for tests, not
+/// for secrets.
 ///
 /// # Examples
 ///
@@ -19,39 +21,39 @@ use outbox_runtime::__private::mix;
 pub struct SeededRng(u64);
 
 impl SeededRng {
-    /// The row of this seed.
+    /// Creates the sequence of this seed.
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    /// The next number, of all 64 bits.
+    /// The next number, over all 64 bits.
     pub fn word(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         mix(self.0)
     }
 
-    /// A number from 0 up to but without `end`; 0 where `end` is 0.
+    /// A number from 0 to `end`, exclusive; 0 if `end` is 0.
     pub fn below(&mut self, end: u64) -> u64 {
-        // The high half of the product: as even as the word, but for a bias that no test can see.
+        // The high half of the product: uniform but for a bias that no test can observe.
         ((u128::from(self.word()) * u128::from(end)) >> 64) as u64
     }
 
-    /// Whether something happens that happens so many times in a thousand.
+    /// Returns `true` with a probability of `in_a_thousand` / 1000.
     pub fn chance(&mut self, in_a_thousand: u32) -> bool {
         self.below(1_000) < u64::from(in_a_thousand)
     }
 
-    /// One of them.
+    /// Picks one of the elements.
     ///
     /// # Panics
     ///
-    /// Where there is none.
+    /// If `from` is empty.
     pub fn pick<'a, T>(&mut self, from: &'a [T]) -> &'a T {
         &from[self.below(from.len() as u64) as usize]
     }
 
-    /// A row of its own, so that what is drawn from one does not change the other.
+    /// Starts an independent sequence: drawing from one does not change the other.
     #[must_use]
     pub fn fork(&mut self) -> Self {
         Self(self.word())

@@ -1,4 +1,4 @@
-//! Imports that follow another, and events that are there already.
+//! Repeated imports, and events that already exist.
 
 use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
@@ -11,7 +11,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, entity_id, event_id};
 use crate::{events, import, map, numbers, rejects};
 
 #[tokio::test]
-async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
+async fn a_second_import_takes_only_new_rows() {
     let source = CoreData::with([
         OldEvent::new(1),
         OldEvent::new(2).with_status("completed", 0),
@@ -24,7 +24,7 @@ async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
     assert_eq!(numbers(&again), [2, 0, 2, 0, 0]);
     assert_eq!(again.tables[0].checksum, first.tables[0].checksum);
 
-    // What was imported may have been delivered and cleaned up since.
+    // The imported event may have been delivered and cleaned up since.
     store.delete_event(event_id(1)).await.unwrap();
     source.add([OldEvent::new(3)]);
     let grown = import(&source, store).await;
@@ -35,7 +35,7 @@ async fn a_second_import_takes_nothing_and_a_grown_source_only_what_is_new() {
 }
 
 #[tokio::test]
-async fn a_row_that_changed_since_does_not_bring_its_event_back() {
+async fn a_row_changed_after_its_import_does_not_bring_its_event_back() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -59,7 +59,7 @@ async fn a_row_that_changed_since_does_not_bring_its_event_back() {
 }
 
 #[tokio::test]
-async fn of_two_rows_with_one_id_the_first_counts_and_nothing_vanishes() {
+async fn of_several_rows_with_one_id_the_first_counts_and_none_vanishes() {
     let other = OldEvent {
         id: OldEvent::new(1).id,
         ..OldEvent::new(2)
@@ -82,11 +82,11 @@ async fn of_two_rows_with_one_id_the_first_counts_and_nothing_vanishes() {
         numbers(&import(&source, &temporary.store).await),
         [5, 0, 3, 0, 2]
     );
-    assert_eq!(rejects(&conn).len(), 2, "once each");
+    assert_eq!(rejects(&conn).len(), 2, "one reject per row");
 }
 
 #[tokio::test]
-async fn an_event_that_the_outbox_has_already_is_left_as_it_is() {
+async fn an_event_already_in_the_outbox_is_left_as_it_is() {
     let temporary = Temporary::open().await;
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let Value::Blob(payload) = OldEvent::new(1).payload else {
@@ -105,7 +105,7 @@ async fn an_event_that_the_outbox_has_already_is_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn what_was_rejected_is_taken_once_the_mapper_can_read_it() {
+async fn a_rejected_row_is_imported_once_the_mapper_can_read_it() {
     let renamed = OldEvent {
         event_type: Value::Text("mood.renamed".into()),
         ..OldEvent::new(1)
@@ -137,10 +137,10 @@ async fn what_was_rejected_is_taken_once_the_mapper_can_read_it() {
             |row| row.get(0),
         )
         .unwrap();
-    assert!(resolved, "it is kept, and marked");
+    assert!(resolved, "the reject is kept and marked as resolved");
 }
 
-/// A plain table of another outbox, and a mapper that gives no ids.
+/// A plain table of another outbox; its mapper sets no ids.
 fn queue(folder: &std::path::Path) -> (std::path::PathBuf, Connection) {
     let path = folder.join("old.db");
     let old = Connection::open(&path).unwrap();
@@ -163,7 +163,7 @@ async fn import_queue(path: &std::path::Path, store: &SqliteStore) -> [u64; 5] {
 }
 
 #[tokio::test]
-async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() {
+async fn a_changed_row_is_not_imported_twice_even_without_ids_from_the_mapper() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = queue(folder.path());
     let temporary = Temporary::open().await;
@@ -172,27 +172,27 @@ async fn a_changed_row_is_not_imported_twice_although_its_mapper_gives_no_ids() 
     old.execute_batch("UPDATE queue SET tries = tries + 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
-    // Nor is it where its event was delivered and cleaned up since.
+    // The same holds after its event was delivered and cleaned up.
     let events = store.fetch_pending_events(None, None).await.unwrap();
     store.delete_event(events[0].id).await.unwrap();
     old.execute_batch("UPDATE queue SET tries = tries + 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 2, 0, 0]);
     assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
-    // Another change under the same key is put aside, and told.
+    // Other content under the same key is rejected and reported.
     old.execute_batch("UPDATE queue SET body = '{}' WHERE id = 1")
         .unwrap();
     assert_eq!(import_queue(&path, store).await, [2, 0, 1, 0, 1]);
 }
 
 #[tokio::test]
-async fn a_key_that_is_used_again_is_another_event() {
+async fn a_reused_key_is_a_new_event() {
     let folder = tempfile::tempdir().unwrap();
     let (path, old) = queue(folder.path());
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     import_queue(&path, store).await;
-    // As a queue does: what is delivered goes, and the next row gets its key.
+    // Like a queue: a delivered row is deleted, and the next row reuses its key.
     old.execute_batch(
         "DELETE FROM queue WHERE id = 2;
          INSERT INTO queue (entity, body, created_at, tries) VALUES (7, '{\"n\":2}', 300, 0)",

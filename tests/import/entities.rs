@@ -1,4 +1,4 @@
-//! Entities that share a table, attributes whose columns are numbered, and relationships.
+//! Entities that share a table, attributes in numbered columns, and relationships.
 
 use std::path::{Path, PathBuf};
 
@@ -13,8 +13,9 @@ use outbox_tests::Temporary;
 
 use crate::{LEASE, numbers};
 
-/// A store as Core Data writes it for a model in which Note, Folder and Attachment inherit from the abstract SyncingObject, and
-/// Photo from Attachment. All are in one table, and title and creationDate are attributes of Note and Folder, each for itself.
+/// A store as Core Data writes it for a model in which Note, Folder and Attachment inherit from the
+/// abstract SyncingObject, and Photo from Attachment. All share one table, and Note and Folder each
+/// have their own attributes title and creationDate.
 fn notes(folder: &Path) -> PathBuf {
     let path = folder.join("NoteStore.sqlite");
     let store = Connection::open(&path).unwrap();
@@ -53,7 +54,7 @@ fn texts(source: &Source, table: &SourceTable, column: &str) -> Vec<String> {
 }
 
 #[test]
-fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
+fn an_entity_without_a_table_is_read_from_the_table_of_its_root() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let entity = SourceTable::entity;
@@ -63,7 +64,7 @@ fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
         ("note", 3),
         ("Folder", 1),
         ("Photo", 1),
-        // With what inherits from it.
+        // Including sub-entities.
         ("Attachment", 2),
         ("Tag", 2),
     ] {
@@ -91,7 +92,7 @@ fn an_entity_without_a_table_is_read_from_that_of_its_root_by_its_name() {
 }
 
 #[test]
-fn what_an_inherited_entity_lacks_is_told_with_the_table_that_it_lives_in() {
+fn a_missing_attribute_of_a_sub_entity_is_reported_with_its_table() {
     let folder = tempfile::tempdir().unwrap();
     let path = notes(folder.path());
     let source = Source::open(&path).unwrap();
@@ -122,7 +123,7 @@ fn what_an_inherited_entity_lacks_is_told_with_the_table_that_it_lives_in() {
 }
 
 #[test]
-fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use() {
+fn an_attribute_is_read_from_the_numbered_column_of_its_entity() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let note = SourceTable::entity("Note").requires(["title", "creationDate"]);
@@ -132,7 +133,8 @@ fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use(
         texts(&source, &SourceTable::entity("Folder"), "title"),
         ["Errands"]
     );
-    // Each row of a table that is read as a whole has the title of its own entity, and is found by it.
+    // Reading the whole table, each row has the title of its own entity, and can be looked up by
+    // it.
     let all = SourceTable::entity("SyncingObject").ordered_by("creationDate");
     assert_eq!(
         texts(&source, &all, "title"),
@@ -150,13 +152,13 @@ fn an_attribute_is_found_in_the_numbered_column_that_the_rows_of_its_entity_use(
         source.find(&all, "title", "first").unwrap().unwrap().key(),
         3
     );
-    // The column itself is meant where it is named.
+    // A column name selects the column itself.
     assert_eq!(texts(&source, &note, "ZTITLE2"), [""; 0]);
     assert_eq!(texts(&source, &note, "ZTITLE1"), ["second", "first"]);
 }
 
 #[test]
-fn an_attribute_that_may_be_in_several_columns_is_refused_with_their_names() {
+fn an_attribute_with_several_possible_columns_is_refused_with_their_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = notes(folder.path());
     Connection::open(&path)
@@ -175,12 +177,15 @@ fn an_attribute_that_may_be_in_several_columns_is_refused_with_their_names() {
     let note = SourceTable::entity("Note");
     let row = source.get(&note, 2).unwrap().unwrap();
     let reject = row.text("title").unwrap_err();
-    assert!(reject.reason().is_none(), "it ends the import: {reject}");
+    assert!(
+        reject.reason().is_none(),
+        "the error ends the import: {reject}"
+    );
     source.check(&note.requires(["ZTITLE1"])).unwrap();
 }
 
 #[test]
-fn an_order_that_is_null_in_all_rows_is_refused_and_that_of_one_row_is_not() {
+fn an_order_column_that_is_null_in_all_of_several_rows_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("old.db");
     let store = Connection::open(&path).unwrap();
@@ -207,7 +212,7 @@ fn an_order_that_is_null_in_all_rows_is_refused_and_that_of_one_row_is_not() {
 }
 
 #[test]
-fn relationships_are_read_by_their_columns_and_join_tables() {
+fn relationships_are_read_from_their_columns_and_join_tables() {
     let folder = tempfile::tempdir().unwrap();
     let source = Source::open(notes(folder.path())).unwrap();
     let number = |name| source.entity_number(name).unwrap();
@@ -215,7 +220,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
         .get(&SourceTable::entity("Note"), 2)
         .unwrap()
         .unwrap();
-    // To one: the key, and, as folders share a table, the entity.
+    // To-one: the key, and, because folders share a table, the entity.
     assert_eq!(note.integer("folder").unwrap(), 1);
     let kind = note
         .integer(&format!("Z{}_FOLDER", number("Folder")))
@@ -226,7 +231,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
         .unwrap()
         .unwrap();
     assert_eq!(folder.text("title").unwrap(), "Errands");
-    // Many to many.
+    // Many-to-many.
     let links = SourceTable::plain(format!("Z_{}TAGS", number("Note")));
     let mine = format!("Z_{}NOTES", number("Note"));
     let theirs = format!("Z_{}TAGS", number("Tag"));
@@ -244,7 +249,7 @@ fn relationships_are_read_by_their_columns_and_join_tables() {
 }
 
 #[test]
-fn decimals_are_read_as_text_whether_they_are_whole_or_not() {
+fn decimals_are_read_as_text_whole_or_not() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("shop.store");
     Connection::open(&path)
@@ -265,10 +270,14 @@ fn decimals_are_read_as_text_whether_they_are_whole_or_not() {
         (4, "100000000000000000000"),
     ] {
         assert_eq!(item(key).decimal("price").unwrap(), price);
-        assert_eq!(item(key).text("price").unwrap(), price, "as text, too");
+        assert_eq!(
+            item(key).text("price").unwrap(),
+            price,
+            "readable as text too"
+        );
     }
     assert_eq!(item(1).decimal("weight").unwrap(), "0.1");
-    assert!(item(1).text("weight").is_err(), "a FLOAT is no decimal");
+    assert!(item(1).text("weight").is_err(), "a FLOAT is not a decimal");
     assert_eq!(item(1).decimal("code").unwrap(), "0.10");
     assert_eq!(item(3).decimal("code").unwrap(), "-3");
     for key in [2, 4] {

@@ -1,4 +1,4 @@
-//! Values that Core Data keeps in files beside the store.
+//! Values that Core Data stores in files beside the database.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn inline(value: &[u8]) -> Vec<u8> {
     [&[1], value].concat()
 }
 
-/// As Core Data writes it: the name, and a NUL.
+/// The form that Core Data writes: the name and a NUL.
 fn reference(name: &str) -> Vec<u8> {
     [&[2], name.as_bytes(), &[0]].concat()
 }
@@ -47,11 +47,11 @@ fn map(row: &SourceRow, _: &Source) -> Result<Mapped, Reject> {
 }
 
 #[tokio::test]
-async fn a_value_with_external_storage_is_read_from_the_row_or_its_file() {
+async fn an_externally_stored_value_is_read_from_the_row_or_its_file() {
     let source = CoreData::with([
         with_payload(1, inline(b"{\"small\":1}")),
         with_payload(2, reference(FILE)),
-        // Without the NUL.
+        // The NUL is missing.
         with_payload(3, reference(FILE)[..37].to_vec()),
         with_payload(4, reference("11111111-2222-4333-8444-555555555555")),
         with_payload(5, b"{\"plain\":1}".to_vec()),
@@ -89,7 +89,7 @@ async fn a_value_with_external_storage_is_read_from_the_row_or_its_file() {
     assert!(detail.contains(missing.to_str().unwrap()), "{detail}");
     assert_eq!(rejects(&conn).len(), 4);
 
-    // Once the file is there, the row is taken.
+    // Once the file exists, the row is imported.
     put(&source.path, "11111111-2222-4333-8444-555555555555", b"{}");
     assert_eq!(
         numbers(&import().run(store, map).await.unwrap()),
@@ -98,7 +98,7 @@ async fn a_value_with_external_storage_is_read_from_the_row_or_its_file() {
 }
 
 #[tokio::test]
-async fn a_marker_or_a_reference_is_never_imported_as_the_value() {
+async fn a_storage_marker_or_reference_is_never_imported_as_the_value() {
     let source = CoreData::with([
         with_payload(1, inline(b"{\"small\":1}")),
         with_payload(2, reference(FILE)),
@@ -121,7 +121,7 @@ async fn a_marker_or_a_reference_is_never_imported_as_the_value() {
 }
 
 #[test]
-fn what_may_be_null_is_none_and_what_is_no_blob_is_put_aside() {
+fn an_external_value_may_be_null_and_is_rejected_if_not_a_blob() {
     let null = OldEvent {
         payload: Value::Null,
         ..OldEvent::new(1)

@@ -1,4 +1,4 @@
-//! F64 to F66: an import that is killed, two at once, and rows with anything in them.
+//! F64 to F66: an import that is killed, two concurrent imports, and rows with arbitrary values.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Command, Stdio};
@@ -52,7 +52,7 @@ fn map(row: &SourceRow) -> Result<Mapped, Reject> {
     })
 }
 
-/// Says how far it is and waits to be killed.
+/// Reports progress and waits for the kill.
 struct Doomed {
     point: String,
     rows: u64,
@@ -61,13 +61,13 @@ struct Doomed {
 impl Doomed {
     fn reach(&self, point: &str) {
         if self.point == point {
-            // Not `println!`, which the test harness captures.
+            // The test harness would capture `println!`.
             let mut out = std::io::stdout();
             writeln!(out, "\nreached {point}").unwrap();
             out.flush().unwrap();
-            // Nobody ever writes there.
+            // This read never returns.
             let _ = std::io::stdin().read_line(&mut String::new());
-            unreachable!("it should have been killed");
+            unreachable!("the child must be killed here");
         }
     }
 }
@@ -96,9 +96,8 @@ impl RowMapper for Doomed {
 }
 
 #[tokio::test]
-async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes_all() {
-    const NAME: &str =
-        "an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes_all";
+async fn an_import_killed_anywhere_leaves_nothing_and_the_next_one_takes_all() {
+    const NAME: &str = "an_import_killed_anywhere_leaves_nothing_and_the_next_one_takes_all";
     const CHILD: &str = "OUTBOX_TEST_IMPORT_CHILD";
     if let Ok(task) = std::env::var(CHILD) {
         let [source, store, point] = task.split('|').collect::<Vec<_>>().try_into().unwrap();
@@ -131,7 +130,7 @@ async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let reached = lines.any(|line| line.unwrap() == format!("reached {point}"));
-        assert!(reached, "the child came to {point}");
+        assert!(reached, "the child never reached {point}");
         child.kill().unwrap();
         assert!(!child.wait().unwrap().success());
         assert_eq!(source.files(), before, "{point}");
@@ -157,7 +156,7 @@ async fn an_import_that_is_killed_anywhere_leaves_nothing_and_a_second_one_takes
 }
 
 #[tokio::test]
-async fn of_two_imports_at_once_one_takes_the_rows_and_the_other_finds_them() {
+async fn of_two_concurrent_imports_one_takes_the_rows_and_the_other_finds_them() {
     let source = CoreData::with((1..=u128::from(ROWS)).map(OldEvent::new));
     let temporary = Temporary::open().await;
     let other = SqliteStore::open(&temporary.path).await.unwrap();
@@ -177,7 +176,7 @@ async fn of_two_imports_at_once_one_takes_the_rows_and_the_other_finds_them() {
     assert_eq!(one.already_there() + two.already_there(), ROWS);
 }
 
-/// Anything that a column may hold. Text that is not UTF-8 comes by `CAST`.
+/// A value that a column may hold. Text that is not UTF-8 is written by `CAST`.
 #[derive(Debug, Clone)]
 enum Cell {
     Good,
@@ -246,7 +245,7 @@ fn put(conn: &Connection, (n, status, cells): &Row) {
         .unwrap();
 }
 
-fn adds_up(report: &ImportReport) -> bool {
+fn totals_add_up(report: &ImportReport) -> bool {
     let [read, parts @ ..] = [
         report.read(),
         report.migrated(),
@@ -257,7 +256,7 @@ fn adds_up(report: &ImportReport) -> bool {
     read == parts.iter().sum::<u64>()
 }
 
-async fn whatever_is_in_the_rows(rows: Vec<Row>) {
+async fn import_arbitrary_rows(rows: Vec<Row>) {
     let source = CoreData::with([]);
     let conn = source.connect();
     for row in &rows {
@@ -270,12 +269,12 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         import.run(&temporary.store, |row: &SourceRow, _: &Source| map(row))
     };
     let first = match import().await {
-        // All of several dates of creation happen to be NULL.
+        // By chance, all of several creation dates are NULL.
         Err(ImportError::EmptyOrder { rows: 2.., .. }) => return,
         first => first.unwrap(),
     };
     assert_eq!(first.read(), rows.len() as u64);
-    assert!(adds_up(&first), "{first}");
+    assert!(totals_add_up(&first), "{first}");
     let count = |sql: &str| -> u64 {
         let count: i64 = temporary
             .connect()
@@ -291,7 +290,7 @@ async fn whatever_is_in_the_rows(rows: Vec<Row>) {
         first.rejected()
     );
     let again = import().await.unwrap();
-    assert!(adds_up(&again), "{again}");
+    assert!(totals_add_up(&again), "{again}");
     assert_eq!(again.migrated(), 0);
     assert_eq!(again.already_delivered(), 0);
     assert_eq!(again.tables[0].rejected, first.tables[0].rejected);
@@ -307,12 +306,12 @@ proptest! {
     })]
 
     #[test]
-    fn whatever_is_in_a_column_no_row_is_lost_and_the_totals_add_up(
+    fn no_row_is_lost_and_the_totals_add_up_whatever_the_values(
         rows in prop::collection::vec((0..8_u128, 0..4_usize, prop::array::uniform9(cell())), 0..24)
     ) {
         tokio::runtime::Builder::new_current_thread()
             .build()
             .unwrap()
-            .block_on(whatever_is_in_the_rows(rows));
+            .block_on(import_arbitrary_rows(rows));
     }
 }

@@ -1,4 +1,4 @@
-//! Issue 6.4: a source that is not as it should be is refused, said why, and left as it is.
+//! An invalid source is refused with the reason, and left unchanged.
 
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
@@ -31,17 +31,17 @@ async fn refused(path: &Path, table: SourceTable) -> ImportError {
             |row| row.get(0),
         )
         .unwrap();
-    assert_eq!(tables, 0, "nothing was written: {error}");
+    assert_eq!(tables, 0, "the failed import wrote tables: {error}");
     let text = error.to_string();
     assert!(
         text.contains(path.to_str().unwrap()),
-        "the path is named: {text}"
+        "the error must name the path: {text}"
     );
     error
 }
 
 #[tokio::test]
-async fn a_missing_empty_or_foreign_file_is_refused_and_nothing_is_made_of_it() {
+async fn a_missing_empty_or_foreign_source_is_refused_and_nothing_is_created() {
     let folder = tempfile::tempdir().unwrap();
     let path = |name: &str| folder.path().join(name);
     std::fs::write(path("empty"), "").unwrap();
@@ -70,7 +70,7 @@ async fn a_missing_empty_or_foreign_file_is_refused_and_nothing_is_made_of_it() 
 }
 
 #[tokio::test]
-async fn a_damaged_database_is_refused_whatever_can_still_be_read_of_it() {
+async fn a_damaged_source_is_refused_even_if_partly_readable() {
     let source = CoreData::with((1..=500).map(OldEvent::new));
     let mut bytes = std::fs::read(&source.path).unwrap();
     let pages = bytes.len() / 4096;
@@ -87,7 +87,7 @@ async fn a_damaged_database_is_refused_whatever_can_still_be_read_of_it() {
 }
 
 #[tokio::test]
-async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
+async fn a_missing_table_or_column_is_reported_with_the_existing_ones() {
     let source = CoreData::with([]);
     let error = refused(&source.path, SourceTable::entity("SDOutbox")).await;
     let text = error.to_string();
@@ -109,7 +109,7 @@ async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
         "{error}"
     );
 
-    // What only the mapper asks for ends the import too, instead of rejecting every row.
+    // A column that only the mapper reads also ends the import, instead of rejecting every row.
     source.add([OldEvent::new(1)]);
     let temporary = Temporary::open().await;
     let asks = |row: &SourceRow, _: &Source| row.text("metadata").map(|_| Mapped::Entity);
@@ -122,7 +122,7 @@ async fn a_missing_table_or_column_is_told_with_those_that_there_are() {
 }
 
 #[tokio::test]
-async fn an_empty_table_is_nothing_read_and_a_newer_layout_is_refused() {
+async fn an_empty_table_imports_nothing_and_a_newer_layout_is_refused() {
     let source = CoreData::with([]);
     let temporary = Temporary::open().await;
     let import = Import::new(&source.path).table(events().newer_with(["metadata"]));
@@ -138,7 +138,7 @@ async fn an_empty_table_is_nothing_read_and_a_newer_layout_is_refused() {
 }
 
 #[tokio::test]
-async fn an_import_from_the_outbox_s_own_file_or_of_no_table_is_refused() {
+async fn an_import_from_the_outbox_file_itself_or_without_tables_is_refused() {
     let temporary = Temporary::open().await;
     let link = temporary.path.with_extension("link");
     std::fs::hard_link(&temporary.path, &link).unwrap();
@@ -159,7 +159,7 @@ async fn an_import_from_the_outbox_s_own_file_or_of_no_table_is_refused() {
 }
 
 #[tokio::test]
-async fn rows_that_cannot_be_told_apart_are_refused() {
+async fn a_table_without_row_keys_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("v6.db");
     let conn = Connection::open(&path).unwrap();
@@ -176,14 +176,14 @@ async fn rows_that_cannot_be_told_apart_are_refused() {
             "{table}: {error}"
         );
     }
-    // A column of that name hides only the name.
+    // A column named `rowid` hides only that name.
     let source = Source::open(&path).unwrap();
     let row = source.find(&SourceTable::plain("c"), "rowid", "x").unwrap();
     assert_eq!(row.unwrap().key(), 1);
 }
 
 #[tokio::test]
-async fn a_ledger_of_a_newer_version_is_left_alone() {
+async fn an_import_ledger_of_a_newer_version_is_left_alone() {
     let source = CoreData::with([OldEvent::new(1)]);
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
@@ -207,10 +207,10 @@ async fn a_ledger_of_a_newer_version_is_left_alone() {
 }
 
 #[test]
-fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
+fn a_copy_is_a_consistent_snapshot_or_an_error() {
     let source = CoreData::with([OldEvent::new(1)]);
     let app = source.connect();
-    // Something that takes a while to copy.
+    // Large enough that copying takes a while.
     app.execute_batch(
         "PRAGMA journal_mode = DELETE; CREATE TABLE big (n INTEGER, content BLOB); INSERT INTO big VALUES (0, zeroblob(8000000))",
     )
@@ -224,7 +224,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
             let mut count = 0_u64;
             while writes.load(Ordering::Relaxed) {
                 count += 1;
-                // Within the blob, so that what is copied is a database at any moment.
+                // Inside the blob, so that the copy is a valid database at any time.
                 file.seek(SeekFrom::End(-64)).unwrap();
                 file.write_all(&count.to_be_bytes()).unwrap();
             }
@@ -245,7 +245,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
     });
     writes.store(false, Ordering::Relaxed);
     writer.join().unwrap();
-    assert!(changing, "somebody writes all the while");
+    assert!(changing, "the source never counted as changing");
     assert_eq!(
         Source::open(&source.path)
             .unwrap()
@@ -256,7 +256,7 @@ fn a_copy_is_what_the_file_was_at_one_moment_or_there_is_none() {
 }
 
 #[test]
-fn rows_are_found_by_any_column_and_ids_in_any_form() {
+fn rows_are_found_by_any_column_and_by_ids_in_any_form() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let app = source.connect();
     app.execute(
@@ -319,7 +319,7 @@ async fn a_source_in_another_journal_mode_is_read_as_well() {
     let source = CoreData::with([OldEvent::new(1)]);
     let mut app = source.connect();
     app.execute_batch("PRAGMA journal_mode = DELETE").unwrap();
-    // The app is in the middle of a transaction, whose changes are in the file and not committed.
+    // The app has an open transaction, whose changes are in the file but not committed.
     app.execute_batch("PRAGMA cache_size = 1").unwrap();
     let tx = app.transaction().unwrap();
     tx.execute_batch(
@@ -337,7 +337,7 @@ async fn a_source_in_another_journal_mode_is_read_as_well() {
     assert_eq!(
         report.already_delivered(),
         1,
-        "what was not committed did not happen"
+        "uncommitted changes are not imported"
     );
     assert_eq!(files(source.path.parent().unwrap()), before);
     drop(tx);

@@ -1,4 +1,4 @@
-//! Issue 6.4, F64 to F66: what another program's outbox held is here afterwards, row by row, or it is said where it is.
+//! F64 to F66: each row of another program's outbox is imported, or the report says where it is.
 
 use outbox_import::{
     Import, ImportReport, ImportedEvent, Mapped, Reject, Source, SourceRow, SourceTable,
@@ -9,15 +9,15 @@ use outbox_runtime::{DeadReason, NewEvent, RawMetadata};
 use outbox_tests::core_data::CoreData;
 use uuid::Uuid;
 
-mod again; // one import after another
+mod again; // repeated imports
 mod entities; // entities that share a table, numbered columns, relationships
 mod external; // values in files beside the store
-mod mappers; // what apps make of rows
-mod order; // who goes first
-mod paths; // where a source is
-mod report; // what is told
-mod rows; // what is in a row
-mod source; // what is read
+mod mappers; // custom mappers of apps
+mod order; // delivery order of imported events
+mod paths; // paths of sources
+mod report; // reports and progress
+mod rows; // values of a row
+mod source; // reading the source
 mod template; // stores that share a UUID
 
 pub(crate) const LEASE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -29,7 +29,7 @@ pub(crate) fn events() -> SourceTable {
         .newer_with(["metadata"])
 }
 
-/// What an app's mapper looks like.
+/// A typical mapper.
 pub(crate) fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
     #[derive(serde::Deserialize)]
     struct Payload {
@@ -43,8 +43,8 @@ pub(crate) fn map(row: &SourceRow, _source: &Source) -> Result<Mapped, Reject> {
         _ => return Err(Reject::new("unknown event type", "")),
     };
     let payload = row.bytes("payload")?;
-    let mood: Payload = serde_json::from_slice(&payload)
-        .map_err(|_| Reject::new("payload is no JSON of a mood", ""))?;
+    let mood: Payload =
+        serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is not a mood", ""))?;
     let event = NewEvent::new("moodEntry", mood.id, mood.user_id, operation)
         .with_id(row.uuid("id")?)
         .with_metadata(RawMetadata::from_bytes(payload.clone()));
@@ -74,7 +74,7 @@ pub(crate) async fn import(source: &CoreData, store: &SqliteStore) -> ImportRepo
     import.run(store, map).await.unwrap()
 }
 
-/// Read, migrated, already there, already delivered, rejected.
+/// Read, migrated, already present, already delivered, rejected.
 pub(crate) fn numbers(report: &ImportReport) -> [u64; 5] {
     let numbers = [
         report.read(),

@@ -1,4 +1,4 @@
-//! Mappers that look other rows up, write of their own, do harm or give up.
+//! Mappers that look up other rows, write data, corrupt the import, or abort it.
 
 use outbox_import::{
     Import, ImportError, ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow, SourceTable,
@@ -12,7 +12,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, entity_id, event_id};
 
 use crate::{events, import, map, numbers, tables};
 
-/// Looks owners up, and keeps the moods themselves.
+/// Looks up owners, and stores the moods itself.
 #[derive(Default)]
 struct WithMoods;
 
@@ -35,11 +35,14 @@ impl RowMapper for WithMoods {
         }
         let payload = row.bytes("payload")?;
         let payload: serde_json::Value =
-            serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is no JSON", ""))?;
+            serde_json::from_slice(&payload).map_err(|_| Reject::new("payload is not JSON", ""))?;
         let id = payload["local_id"].as_str().unwrap_or_default();
         let moods = SourceTable::entity("SDMoodEntry");
         let mood = source.find(&moods, "id", id)?.ok_or_else(|| {
-            Reject::new("no owner", "neither the payload nor the entity names one")
+            Reject::new(
+                "no owner",
+                "neither the payload nor the entity names an owner",
+            )
         })?;
         let event = NewEvent::new(
             "moodEntry",
@@ -63,7 +66,7 @@ impl RowMapper for WithMoods {
             if row.opt_real("valence")?.is_none() {
                 return Err(Reject::new(
                     "valence is missing",
-                    "found out after it was written",
+                    "noticed after the row was written",
                 ));
             }
         }
@@ -119,17 +122,13 @@ async fn other_entities_are_looked_up_and_imported_in_the_same_transaction() {
         conn.query_row("SELECT count(*) FROM mood", [], |row| row.get(0))
             .unwrap()
     };
-    assert_eq!(
-        moods(),
-        1,
-        "what was written for a rejected row is taken back"
-    );
+    assert_eq!(moods(), 1, "writes for a rejected row are rolled back");
     let again = import().run(&temporary.store, WithMoods).await.unwrap();
     assert_eq!(numbers(&again), [4, 0, 2, 0, 2]);
     assert_eq!(moods(), 1);
 }
 
-/// Does harm in `finish`, or ends the import there.
+/// Corrupts data in `finish`, or aborts the import there.
 struct Harmful(&'static str);
 
 impl RowMapper for Harmful {
@@ -143,8 +142,8 @@ impl RowMapper for Harmful {
         conn: &Connection,
     ) -> Result<(), outbox_runtime::store::BoxError> {
         match self.0 {
-            "" => return Err("the app says no".into()),
-            "panic" => panic!("the app has a fault"),
+            "" => return Err("aborted by the app".into()),
+            "panic" => panic!("a bug in the app"),
             sql => conn.execute(sql, [])?,
         };
         Ok(())
@@ -159,7 +158,7 @@ async fn assert_nothing_was_imported(temporary: &Temporary) {
 }
 
 #[tokio::test]
-async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back() {
+async fn rows_lost_or_changed_before_the_commit_are_noticed_and_rolled_back() {
     let source = CoreData::with([
         OldEvent::new(1),
         OldEvent::new(2),
@@ -212,7 +211,7 @@ async fn what_is_lost_or_changed_before_the_commit_is_found_out_and_rolled_back(
 }
 
 #[tokio::test]
-async fn an_import_that_the_app_ends_or_panics_in_leaves_nothing_and_can_be_run_again() {
+async fn an_aborted_or_panicking_import_leaves_nothing_and_can_be_repeated() {
     let source = CoreData::with((1..=50).map(OldEvent::new));
     let temporary = Temporary::open().await;
     let before = source.files();

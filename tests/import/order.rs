@@ -1,4 +1,4 @@
-//! In which order imported events are delivered, and what they wait for.
+//! Delivery order of imported events, and what they wait for.
 
 use outbox_import::{Import, ImportedEvent, Source, SourceRow};
 use outbox_runtime::prelude::*;
@@ -20,7 +20,7 @@ async fn events_of_an_entity_are_delivered_in_the_order_of_creation() {
         ),
         ..OldEvent::new(n)
     };
-    // Neither in the order of their keys nor of their ids.
+    // Neither the order of their keys nor that of their ids.
     let source = CoreData::with([
         of_one(3, 30.5, "mood.deleted", "user-1"),
         of_one(1, 10.0, "mood.created", "user-1"),
@@ -35,7 +35,7 @@ async fn events_of_an_entity_are_delivered_in_the_order_of_creation() {
         let request = ClaimRequest::new(10, LEASE).with_user("user-1");
         let claims = store.claim(&request).await.unwrap();
         let Some(claim) = claims.first() else { break };
-        assert_eq!(claims.len(), 1, "one of an entity at a time");
+        assert_eq!(claims.len(), 1, "one event per entity at a time");
         delivered.push(claim.event.id);
         store.mark_as_completed(&claim.lease).await.unwrap();
     }
@@ -72,7 +72,7 @@ async fn a_dead_event_holds_back_the_later_ones_of_its_entity() {
     assert_eq!(order, [event_id(1), event_id(2)]);
     assert!(
         store.claim(&request).await.unwrap().is_empty(),
-        "behind the third"
+        "event 4 is blocked by event 3"
     );
     store.discard(&[event_id(3)]).await.unwrap();
     let claims = store.claim(&request).await.unwrap();
@@ -80,7 +80,7 @@ async fn a_dead_event_holds_back_the_later_ones_of_its_entity() {
 }
 
 #[tokio::test]
-async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been_enqueued() {
+async fn imported_events_of_other_orders_wait_as_if_they_had_been_enqueued() {
     let source = CoreData::with((1..=8).map(OldEvent::new));
     let mapper = |row: &SourceRow, _: &Source| {
         // Two events of each kind, the first of them dead or not due.
@@ -112,13 +112,14 @@ async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been
     assert_eq!(
         numbers(&report),
         [8, 8, 0, 0, 0],
-        "none was folded into another"
+        "no event is folded into another"
     );
     let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
     let mut claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
     claimed.sort();
     assert_eq!(claimed, [event_id(2), event_id(6)]);
-    // What is behind a dead one goes when that is discarded, and what is behind one that is not due does not.
+    // Discarding a dead event unblocks its successor; a successor of an event that is not due stays
+    // blocked.
     store.discard(&[event_id(3)]).await.unwrap();
     let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
     let claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
@@ -126,14 +127,14 @@ async fn other_orders_and_dead_events_that_are_skipped_stand_as_if_they_had_been
 }
 
 #[tokio::test]
-async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
+async fn rows_dated_in_the_future_do_not_wait_for_their_date() {
     let ahead = |n: u128| OldEvent {
         created_at: Value::Integer(CREATED + 10_000_000_000 + i64::try_from(n).unwrap()),
         ..OldEvent::new(n)
     };
     let source = CoreData::with([
         ahead(1),
-        // Behind the first in its lane.
+        // Behind the first event in its lane.
         OldEvent {
             payload: OldEvent::new(1).payload,
             ..ahead(2)
@@ -147,7 +148,7 @@ async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     assert_eq!(numbers(&import(&source, store).await), [4, 4, 0, 0, 0]);
-    // Nor does an edit of something else make one wait.
+    // An edit of another field does not make an event wait either.
     let mut first = store.fetch_event(event_id(1)).await.unwrap().unwrap();
     first.max_attempts = 7;
     store.update_event(&first).await.unwrap();
@@ -163,7 +164,7 @@ async fn rows_that_are_dated_ahead_do_not_wait_for_their_date() {
 }
 
 #[tokio::test]
-async fn what_was_delayed_waits_although_it_is_dated_ahead() {
+async fn delayed_rows_wait_for_their_due_time_even_if_dated_in_the_future() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let soon = SystemClock.now() + chrono::TimeDelta::days(1);
     let mapper = move |row: &SourceRow, _: &Source| {

@@ -1,5 +1,5 @@
-//! Folders whose names are not UTF-8: on Unix a path is bytes, and two of them may look alike as
-//! text.
+//! Directories whose names are not UTF-8: on Unix a path is bytes, and two different paths may look
+//! alike as text.
 #![cfg(unix)]
 
 use std::ffi::OsStr;
@@ -15,7 +15,7 @@ use outbox_tests::core_data::{CoreData, OldEvent};
 
 use crate::{events, numbers};
 
-/// As text both are `caf\u{fffd}`.
+/// Both are `caf\u{fffd}` as text.
 const NAMES: [&[u8]; 2] = [b"caf\xe8", b"caf\xe9"];
 
 fn folder_in(folder: &Path, name: &[u8]) -> PathBuf {
@@ -40,7 +40,7 @@ fn sources(temporary: &Temporary) -> i64 {
 }
 
 #[tokio::test]
-async fn stores_in_folders_whose_names_differ_in_bytes_that_are_no_text_are_two_sources() {
+async fn paths_that_differ_only_in_non_utf8_bytes_are_two_sources() {
     let folder = tempfile::tempdir().unwrap();
     let temporary = Temporary::open().await;
     let paths = NAMES.map(|name| folder_in(folder.path(), name).join("default.store"));
@@ -67,7 +67,7 @@ async fn stores_in_folders_whose_names_differ_in_bytes_that_are_no_text_are_two_
 }
 
 #[tokio::test]
-async fn a_store_is_found_again_where_it_was_whatever_the_bytes_of_its_path() {
+async fn a_source_is_recognized_by_its_path_whatever_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
     for name in [NAMES[0], b"cafe", "café".as_bytes()] {
         let temporary = Temporary::open().await;
@@ -77,7 +77,8 @@ async fn a_store_is_found_again_where_it_was_whatever_the_bytes_of_its_path() {
         drop(made);
         let first = import_all(&path, events(), &temporary.store).await;
         assert_eq!(first, [2, 2, 0, 0, 0], "{path:?}");
-        // The app has put another row under a key: elsewhere that would be another store.
+        // The app has put another row under a key; at another path this would be a different
+        // source.
         let other = CoreData::with([OldEvent::new(1), OldEvent::new(7)]);
         std::fs::copy(&other.path, &path).unwrap();
         import_all(&path, events(), &temporary.store).await;

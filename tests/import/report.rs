@@ -1,4 +1,4 @@
-//! What an import tells: before, meanwhile and afterwards.
+//! Dry runs, progress and reports.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,7 +10,7 @@ use outbox_tests::core_data::{CoreData, OldEvent};
 use crate::{events, import, map, numbers, tables};
 
 #[tokio::test]
-async fn a_dry_run_tells_the_same_numbers_and_writes_nothing() {
+async fn a_dry_run_reports_the_same_numbers_and_writes_nothing() {
     let source = CoreData::with([
         OldEvent::new(1),
         OldEvent::new(2).with_status("?", 0),
@@ -55,7 +55,7 @@ async fn the_report_prints_as_a_table() {
 }
 
 #[tokio::test]
-async fn progress_is_told_up_to_the_last_row() {
+async fn progress_is_reported_up_to_the_last_row() {
     let source = CoreData::with((1..=250).map(OldEvent::new));
     let temporary = Temporary::open().await;
     let told = Arc::new(Mutex::new(Vec::new()));

@@ -1,4 +1,4 @@
-//! What a row becomes, whatever is in it.
+//! Mapping of rows, whatever their values.
 
 use outbox_import::{Import, ImportedEvent, Source, SourceRow, SourceTable};
 use outbox_runtime::prelude::*;
@@ -56,7 +56,7 @@ async fn rows_of_a_core_data_store_become_events_as_they_were() {
         four.completed_at.unwrap().to_rfc3339(),
         "2025-01-14T12:31:00+00:00"
     );
-    // What somebody had when the app ended is claimable again.
+    // Rows in progress when the app ended are claimable again.
     let claims = store.claim(&ClaimRequest::new(10, LEASE)).await.unwrap();
     let claimed: Vec<_> = claims.iter().map(|claim| claim.event.id).collect();
     assert_eq!(claimed, [event_id(1), event_id(2), event_id(5)]);
@@ -64,7 +64,7 @@ async fn rows_of_a_core_data_store_become_events_as_they_were() {
 }
 
 #[tokio::test]
-async fn dates_are_read_whole_or_not_before_2001_or_never_and_wrong_ones_put_aside() {
+async fn dates_of_every_valid_form_are_read_and_invalid_ones_rejected() {
     let at = |n, created_at| OldEvent {
         created_at,
         ..OldEvent::new(n)
@@ -73,7 +73,7 @@ async fn dates_are_read_whole_or_not_before_2001_or_never_and_wrong_ones_put_asi
         at(1, Value::Integer(-541_232_580)),
         at(2, Value::Real(-0.5)),
         at(3, Value::Real(CREATED as f64 + 0.25)),
-        // `Date.distantPast`: the first day of the year 1, as the Julian calendar has it.
+        // `Date.distantPast`: the first day of the year 1 in the Julian calendar.
         at(4, Value::Integer(-63_114_076_800)),
         at(5, Value::Null),
         at(6, Value::Text("yesterday".into())),
@@ -104,7 +104,7 @@ async fn dates_are_read_whole_or_not_before_2001_or_never_and_wrong_ones_put_asi
 }
 
 #[tokio::test]
-async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
+async fn an_invalid_row_is_kept_whole_among_the_rejects_with_its_reason() {
     let bad = |n: u128, change: fn(&mut OldEvent)| {
         let mut event = OldEvent::new(n);
         change(&mut event);
@@ -121,7 +121,7 @@ async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
         bad(6, |event| event.status = Value::Null),
         bad(7, |event| event.retry_count = Value::Text("two".into())),
         bad(8, |event| event.payload = Value::Blob(Vec::new())),
-        // Breaks a rule of the outbox.
+        // Violates a rule of the outbox.
         bad(9, |event| {
             let payload = format!(r#"{{"id":"{}","user_id":""}}"#, entity_id(9));
             event.payload = Value::Blob(payload.into_bytes());
@@ -143,7 +143,7 @@ async fn whatever_is_wrong_with_a_row_it_is_put_aside_whole_with_the_reason() {
             (&"id is missing".to_owned(), &1),
             (&"invalid attempts".to_owned(), &1),
             (&"invalid user_id".to_owned(), &1),
-            (&"payload is no JSON of a mood".to_owned(), &3),
+            (&"payload is not a mood".to_owned(), &3),
             (&"retryCount is damaged".to_owned(), &1),
             (&"status is missing".to_owned(), &1),
             (&"unknown event type".to_owned(), &1),
@@ -218,7 +218,7 @@ async fn a_plain_table_is_read_by_its_own_names_and_dates() {
     assert_eq!(
         ids,
         [event_id(2), event_id(1)],
-        "half a second later is later, also as text"
+        "text dates keep fractions of a second"
     );
     let retried = events[0].last_attempt_at.unwrap();
     assert_eq!(retried.to_rfc3339(), "2023-11-14T22:13:20.500+00:00");

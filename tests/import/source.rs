@@ -1,4 +1,4 @@
-//! What of the source is read, and what it notices.
+//! Reading a source without affecting it.
 
 use outbox_import::Import;
 use outbox_runtime::OutboxStatus;
@@ -9,7 +9,7 @@ use outbox_tests::core_data::{CoreData, OldEvent, event_id, files};
 use crate::{events, import, map, numbers};
 
 #[tokio::test]
-async fn what_is_only_in_the_wal_is_read_and_the_original_stays_as_it_is() {
+async fn rows_only_in_the_wal_are_read_and_the_source_is_unchanged() {
     let source =
         CoreData::with([OldEvent::new(1)]).crashed_with([OldEvent::new(2), OldEvent::new(3)]);
     let before = source.files();
@@ -17,7 +17,7 @@ async fn what_is_only_in_the_wal_is_read_and_the_original_stays_as_it_is() {
     assert_eq!(
         names,
         ["default.store", "default.store-wal"],
-        "as an app leaves it that died"
+        "the files of an app that crashed"
     );
     let temporary = Temporary::open().await;
     let copies = tempfile::tempdir().unwrap();
@@ -29,9 +29,9 @@ async fn what_is_only_in_the_wal_is_read_and_the_original_stays_as_it_is() {
     assert_eq!(
         source.files(),
         before,
-        "content, times and no file beside it"
+        "content and times are unchanged, and no file is added"
     );
-    assert_eq!(files(copies.path()), [], "the copy is gone");
+    assert_eq!(files(copies.path()), [], "the copy is deleted");
 }
 
 #[tokio::test]
@@ -44,7 +44,7 @@ async fn an_app_that_has_the_store_open_does_not_notice_the_import() {
     let temporary = Temporary::open().await;
     let report = import(&source, &temporary.store).await;
     assert_eq!(numbers(&report), [1, 1, 0, 0, 0]);
-    // What the app had not committed is not there, and it can commit.
+    // Uncommitted changes of the app are not visible, and the app can still commit them.
     let event = temporary.store.fetch_event(event_id(1)).await.unwrap();
     assert_eq!(event.unwrap().status, OutboxStatus::Pending);
     tx.commit().unwrap();

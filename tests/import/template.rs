@@ -1,4 +1,4 @@
-//! Stores that were made from one template have one UUID, and are different sources all the same.
+//! Stores copied from one template share a UUID, but are different sources.
 
 use std::path::Path;
 
@@ -13,7 +13,7 @@ use outbox_tests::core_data::{CoreData, OldEvent};
 
 use crate::{events, import, numbers};
 
-/// An event that the mapper cannot read.
+/// An event that the mapper rejects.
 fn renamed(n: u128) -> OldEvent {
     OldEvent {
         event_type: Value::Text("mood.renamed".into()),
@@ -37,7 +37,7 @@ fn sources(temporary: &Temporary) -> i64 {
         .unwrap()
 }
 
-/// An importer that gives no ids.
+/// A mapper that sets no ids.
 fn without_ids(row: &SourceRow, _: &Source) -> Result<Mapped, Reject> {
     let event = NewEvent::new("mood", row.key(), "user-1", Operation::Create);
     Ok(ImportedEvent::new(event, row.date("createdAt")?).into())
@@ -49,7 +49,7 @@ async fn import_without_ids(path: &Path, store: &SqliteStore) -> ImportReport {
 }
 
 #[tokio::test]
-async fn an_import_of_the_second_store_resolves_nothing_of_the_first() {
+async fn importing_a_second_store_resolves_no_rejects_of_the_first() {
     for second in [OldEvent::new(2), OldEvent::new(1)] {
         let one = CoreData::with([renamed(1), OldEvent::new(7)]);
         let two = CoreData::with([second, OldEvent::new(8)]);
@@ -63,7 +63,7 @@ async fn an_import_of_the_second_store_resolves_nothing_of_the_first() {
             [2, 2, 0, 0, 0]
         );
         assert_eq!((unresolved(&temporary), sources(&temporary)), (1, 2));
-        // Both are known from now on.
+        // Both sources are known from now on.
         assert_eq!(
             numbers(&import(&one, &temporary.store).await),
             [2, 0, 1, 0, 1]
@@ -77,8 +77,8 @@ async fn an_import_of_the_second_store_resolves_nothing_of_the_first() {
 }
 
 #[tokio::test]
-async fn rows_of_the_template_are_rows_of_each_store() {
-    // The first row of each is the template's.
+async fn rows_of_a_template_are_imported_from_each_store() {
+    // The first row of each comes from the template.
     let one = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let two = CoreData::with([OldEvent::new(1), OldEvent::new(3)]);
     let temporary = Temporary::open().await;
@@ -95,7 +95,7 @@ async fn rows_of_the_template_are_rows_of_each_store() {
 }
 
 #[tokio::test]
-async fn a_store_that_moved_is_the_same_although_its_app_went_on_with_it() {
+async fn a_moved_store_is_the_same_source_even_after_further_changes() {
     let source = CoreData::with([OldEvent::new(1), OldEvent::new(2), renamed(3)]);
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -126,7 +126,7 @@ async fn a_copy_of_a_store_is_the_same_source() {
 }
 
 #[tokio::test]
-async fn a_store_that_is_made_anew_in_the_place_of_another_is_another_source() {
+async fn a_new_store_at_the_path_of_another_is_another_source() {
     let one = CoreData::with([OldEvent::new(1), OldEvent::new(2)]);
     let two = CoreData::with([OldEvent::new(3), OldEvent::new(4)]);
     let temporary = Temporary::open().await;
@@ -138,7 +138,7 @@ async fn a_store_that_is_made_anew_in_the_place_of_another_is_another_source() {
 }
 
 #[tokio::test]
-async fn a_row_that_was_put_aside_and_is_mended_is_resolved() {
+async fn a_rejected_row_that_is_fixed_is_resolved() {
     let damaged = OldEvent {
         id: Value::Blob(vec![7; 15]),
         ..OldEvent::new(1)
@@ -165,7 +165,7 @@ async fn a_row_that_was_put_aside_and_is_mended_is_resolved() {
 }
 
 #[tokio::test]
-async fn a_name_tells_stores_apart_whose_rows_do_not() {
+async fn a_name_distinguishes_stores_with_equal_rows() {
     let one = CoreData::with([OldEvent::new(1)]);
     let two = CoreData::with([OldEvent::new(1)]);
     let temporary = Temporary::open().await;

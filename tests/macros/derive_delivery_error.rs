@@ -1,5 +1,5 @@
-//! What `#[derive(DeliveryError)]` promises.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promises of `#[derive(DeliveryError)]`.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::time::Duration;
 
@@ -51,7 +51,7 @@ struct LoginError {
 }
 
 #[test]
-fn every_variant_is_answered_as_its_class_says() {
+fn every_variant_has_the_answer_of_its_class() {
     let retry = |after| Delivery::Retry { after };
     for (error, expected) in [
         (SyncError::NoConnection, Delivery::Offline),
@@ -65,7 +65,7 @@ fn every_variant_is_answered_as_its_class_says() {
 }
 
 #[test]
-fn the_wait_is_what_the_named_field_says() {
+fn the_delay_comes_from_the_named_field() {
     let throttled = SyncError::Throttled {
         limit: 3,
         wait: WAIT,
@@ -104,7 +104,7 @@ fn a_question_mark_in_a_handler_keeps_the_answer_and_the_words() {
     assert_eq!(error.to_string(), "rejected: no title");
 }
 
-/// The answer of a struct may be in a field, too.
+/// A struct may take its delay from a field, too.
 #[derive(Debug, Error, DeliveryError)]
 #[error("too many requests")]
 #[outbox(rate_limited(after = 0), crate = ::outbox_runtime)]
@@ -145,7 +145,7 @@ fn a_generic_error_answers_where_its_parameter_does() {
 }
 
 #[test]
-fn a_boxed_error_answers_what_is_in_the_box() {
+fn a_boxed_error_answers_like_its_content() {
     assert_eq!(
         Boxed::from(Box::new(SyncError::Gone)).delivery(),
         Delivery::Obsolete
@@ -187,7 +187,7 @@ enum Outage {
 }
 
 #[test]
-fn an_outage_is_unavailable_until_the_time_that_the_field_says() {
+fn an_outage_is_unavailable_until_the_time_in_the_field() {
     let unavailable = |after| Delivery::Unavailable { after };
     for (error, after) in [
         (Outage::Down, None),
@@ -200,7 +200,7 @@ fn an_outage_is_unavailable_until_the_time_that_the_field_says() {
 }
 
 #[test]
-fn the_scope_is_what_the_variant_says_and_the_destination_otherwise() {
+fn the_scope_comes_from_the_variant_and_defaults_to_the_destination() {
     let named = |name: &str| Scope::Named(name.to_owned());
     let host = "api.example.com".to_owned();
     for (error, expected) in [
@@ -223,7 +223,11 @@ fn the_scope_is_what_the_variant_says_and_the_destination_otherwise() {
     ] {
         assert_eq!(error.scope(), expected, "{error}");
         let answer = HandlerError::from(error);
-        assert_eq!(*answer.scope(), expected, "a question mark keeps it");
+        assert_eq!(
+            *answer.scope(),
+            expected,
+            "the question mark keeps the scope"
+        );
     }
     assert_eq!(SyncError::NoConnection.scope(), Scope::Destination);
 }

@@ -1,5 +1,5 @@
-//! What `#[derive(OutboxEntity)]` promises.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promises of `#[derive(OutboxEntity)]`.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::borrow::Cow;
 use std::sync::Mutex;
@@ -39,7 +39,7 @@ fn mood() -> MoodEntry {
     }
 }
 
-/// The JSON that an event would carry.
+/// The JSON that the event carries.
 fn sent(event: Enqueue) -> String {
     let event = event.into_event().unwrap();
     let json = event.metadata().and_then(|json| json.as_str());
@@ -89,7 +89,7 @@ fn integers_of_any_size_are_read_as_they_were_written() {
 }
 
 #[test]
-fn an_absent_option_is_none_and_what_is_unknown_is_ignored() {
+fn an_absent_option_is_none_and_unknown_fields_are_ignored() {
     let json = r#"{"labels":[],"valence":1,"colour":"red"}"#;
     let metadata: MoodEntryMetadata = serde_json::from_str(json).unwrap();
     assert_eq!(metadata.note, None);
@@ -144,7 +144,7 @@ fn each_method_has_its_operation() {
 }
 
 #[test]
-fn an_event_reaches_the_sink_with_what_the_call_changed() {
+fn an_event_reaches_the_sink_with_the_options_of_the_call() {
     #[derive(Default)]
     struct Outgoing(Mutex<Vec<NewEvent>>);
 
@@ -166,7 +166,7 @@ fn an_event_reaches_the_sink_with_what_the_call_changed() {
 }
 
 #[test]
-fn the_display_name_is_the_struct_s_name_in_words() {
+fn the_display_name_is_the_struct_name_in_words() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "httpLog")]
     struct HTTPLogEntry {
@@ -274,7 +274,7 @@ fn a_snapshot_sends_the_whole_entity() {
     assert_eq!(metadata, goal);
 }
 
-/// A temperature that is sent as text.
+/// Serializes a temperature as text.
 mod celsius {
     use serde::{Deserialize, Deserializer, Serializer, de::Error};
 
@@ -310,7 +310,7 @@ struct Measurement {
     #[outbox(metadata)]
     #[serde(default, skip_serializing_if = "Option::is_none")]
     device_name: Option<String>,
-    /// Not metadata, and of a type that could not be.
+    /// Not metadata; its type could not be.
     #[serde(skip)]
     _cache: Vec<*const u8>,
 }
@@ -394,7 +394,7 @@ fn a_field_that_cannot_be_written_is_an_error_of_the_enqueue() {
 }
 
 #[test]
-fn ids_may_be_types_of_the_user_s() {
+fn ids_may_have_types_of_the_application() {
     #[derive(Clone)]
     struct GoalId(i64);
 

@@ -1,5 +1,5 @@
-//! What `#[derive(OutboxEvents)]` promises.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promises of `#[derive(OutboxEvents)]`.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -39,7 +39,7 @@ enum LumeEvent {
     Goal(Event<Goal>),
 }
 
-/// A row as a store would give it.
+/// A row as a store returns it.
 fn row(event_type: &str, metadata: &serde_json::Value) -> OutboxEvent {
     serde_json::from_value(json!({
         "id": "0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11",
@@ -61,11 +61,11 @@ fn mood_row() -> OutboxEvent {
     row("moodEntry", &json!({ "moodEntry": { "valence": 0.5 } }))
 }
 
-/// Drives a future that never waits.
+/// Polls a future that never waits.
 fn ready<T>(future: impl Future<Output = T>) -> T {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => value,
-        Poll::Pending => panic!("nothing here waits"),
+        Poll::Pending => panic!("the future must not wait"),
     }
 }
 
@@ -77,7 +77,7 @@ fn the_event_types_are_in_the_order_of_the_variants() {
 #[test]
 fn a_row_is_decoded_as_the_variant_of_its_type() {
     let LumeEvent::MoodEntry(event) = LumeEvent::decode(mood_row()).unwrap() else {
-        panic!("a mood")
+        panic!("not a mood")
     };
     assert!((event.metadata().valence - 0.5).abs() < f64::EPSILON);
 }
@@ -103,7 +103,7 @@ fn damaged_metadata_is_refused_without_showing_it() {
     assert!(!error.to_string().contains("secret"), "{error}");
 }
 
-/// Notes what it is given.
+/// Records the events that it receives.
 #[derive(Clone, Default)]
 struct Recorder(Arc<Mutex<Vec<String>>>);
 
@@ -155,7 +155,7 @@ fn metadata_outside_of_the_set_is_generic() {
     let json = serde_json::to_string(&metadata).unwrap();
     assert_eq!(json, r#"{"generic":{"_0":{"unit":"kg"}}}"#);
     let LumeEventMetadata::Generic(read) = serde_json::from_str(&json).unwrap() else {
-        panic!("generic metadata")
+        panic!("not generic metadata")
     };
     assert_eq!(read, BTreeMap::from([("unit".to_owned(), "kg".to_owned())]));
 }

@@ -1,4 +1,4 @@
-//! What `#[derive(OutboxEntity)]` promises for structs with parameters.
+//! Promises of `#[derive(OutboxEntity)]` for generic structs.
 
 use std::collections::BTreeMap;
 use std::fmt::Debug;
@@ -7,7 +7,7 @@ use outbox_runtime::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-/// A thing with a tag of any type, and a parameter that is not sent.
+/// An entity with a tag of any type, and a parameter that is not sent.
 #[derive(OutboxEntity)]
 #[outbox(event_type = "tagged")]
 struct Tagged<T, Local = ()>
@@ -70,7 +70,7 @@ fn a_program_may_be_generic_over_the_entity_s_parameter() {
 }
 
 #[test]
-fn a_parameter_that_is_not_sent_need_not_be_serializable() {
+fn a_type_parameter_of_unsent_fields_need_not_be_serializable() {
     struct Cache;
 
     let entity = Tagged {
@@ -83,7 +83,7 @@ fn a_parameter_that_is_not_sent_need_not_be_serializable() {
     assert_eq!(json(&entity), r#"{"tag":1,"earlier":[]}"#);
 }
 
-/// The set names the types.
+/// The set names the concrete types.
 #[derive(OutboxEvents)]
 enum LumeEvent {
     Tagged(Event<Tagged<Mood>>),
@@ -109,7 +109,7 @@ async fn a_set_holds_an_entity_with_its_parameters() {
     running.stop().await.unwrap();
 }
 
-/// A type that has to do with others.
+/// A type with associated types.
 trait Family {
     type Member;
 }
@@ -139,7 +139,7 @@ struct Shapes<F: Family, Key, const N: usize> {
 struct Grid<const N: usize>(Vec<u8>);
 
 #[test]
-fn associated_types_constants_and_generic_ids_are_followed() {
+fn associated_types_constants_and_generic_ids_work() {
     let shapes = Shapes::<Numbers, String, 3> {
         id: "shapes:1".to_owned(),
         user_id: "u1".to_owned(),
@@ -156,7 +156,7 @@ fn associated_types_constants_and_generic_ids_are_followed() {
     assert_eq!(metadata.members["one"], 1);
 }
 
-/// Serde's derives decide about its form.
+/// Serde's derives decide its form.
 #[derive(Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "renamed")]
 #[serde(rename_all = "camelCase")]
@@ -181,7 +181,7 @@ fn the_metadata_of_a_generic_entity_follows_serde() {
     assert_eq!(metadata.last_value, Mood::Calm);
 }
 
-/// All of it is sent, and a part of it shown to nobody.
+/// A snapshot: all of it is sent, and a part is sensitive.
 #[derive(Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "whole", snapshot)]
 struct Whole<T: Debug> {

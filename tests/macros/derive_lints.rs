@@ -1,4 +1,5 @@
-//! Generated code is silent under the lints that a strict crate denies, whether all of it is used or not.
+//! Generated code is silent under the lints that a strict crate denies, whether or not all of it is
+//! used.
 #![deny(
     warnings,
     future_incompatible,
@@ -106,10 +107,10 @@ pub mod generated {
         /// The user.
         #[outbox(user_id)]
         pub user_id: String,
-        /// What it is tagged with.
+        /// The tags.
         #[outbox(metadata)]
         pub tags: Vec<T>,
-        /// What stays here.
+        /// Not sent.
         pub local: U,
     }
 
@@ -121,10 +122,10 @@ pub mod generated {
         /// The id, which is the user's.
         #[outbox(entity_id, user_id)]
         pub id: String,
-        /// What was last.
+        /// The last value.
         #[outbox(metadata)]
         pub last_value: T,
-        /// What stays here.
+        /// Not sent.
         #[serde(skip)]
         pub local: Option<U>,
     }
@@ -145,8 +146,8 @@ pub mod generated {
     }
 }
 
-/// Errors with an answer.
-#[allow(missing_copy_implementations, reason = "errors are moved")]
+/// Errors with a delivery class.
+#[allow(missing_copy_implementations, reason = "errors are moved, not copied")]
 pub mod errors {
     use std::time::Duration;
 
@@ -181,7 +182,7 @@ pub mod errors {
     pub struct LoginError;
 }
 
-/// Everything that can be out of use, which concerns who uses it and not what was generated for it.
+/// Deprecated items: the warning is for their users, not for generated code.
 pub mod out_of_use {
     use std::time::Duration;
 
@@ -189,22 +190,22 @@ pub mod out_of_use {
     use serde::{Deserialize, Serialize};
 
     /// An entity, and its fields.
-    #[deprecated = "nobody weighs any more"]
+    #[deprecated = "use another entity"]
     #[derive(Debug, OutboxEntity)]
     #[outbox(event_type = "weight")]
     pub struct Weight {
         /// The id, which is the user's.
-        #[deprecated = "nobody is called so"]
+        #[deprecated = "use another field"]
         #[outbox(entity_id, user_id)]
         pub id: String,
-        /// What was measured.
-        #[deprecated = "not in kilograms"]
+        /// The measured weight.
+        #[deprecated = "use another field"]
         #[outbox(metadata)]
         pub kilograms: f64,
     }
 
     /// An entity with serde's derives.
-    #[deprecated = "nobody walks any more"]
+    #[deprecated = "use another entity"]
     #[derive(Debug, OutboxEntity)]
     #[outbox(event_type = "steps")]
     pub struct Steps {
@@ -212,7 +213,7 @@ pub mod out_of_use {
         #[outbox(entity_id, user_id)]
         pub id: String,
         /// How many.
-        #[deprecated = "nobody counts"]
+        #[deprecated = "use another field"]
         #[outbox(metadata)]
         #[serde(rename = "steps")]
         pub count: u64,
@@ -221,7 +222,7 @@ pub mod out_of_use {
     /// The type of a field.
     #[deprecated = "use words"]
     #[derive(Debug, Clone, Serialize, Deserialize)]
-    pub struct Colour(String);
+    pub struct Color(String);
 
     /// An entity with a field of such a type.
     #[derive(Debug, OutboxEntity)]
@@ -232,8 +233,8 @@ pub mod out_of_use {
         pub id: String,
         /// How it looks.
         #[outbox(metadata)]
-        #[allow(deprecated, reason = "it is still stored")]
-        pub colour: Colour,
+        #[allow(deprecated, reason = "rows of this type are still stored")]
+        pub color: Color,
     }
 
     /// A set, its variants and what they hold.
@@ -241,17 +242,17 @@ pub mod out_of_use {
     #[derive(Debug, OutboxEvents)]
     pub enum OldEvent {
         /// A weight.
-        #[deprecated = "nobody weighs any more"]
-        Weight(#[allow(deprecated, reason = "it is still sent")] Event<Weight>),
+        #[deprecated = "use another variant"]
+        Weight(#[allow(deprecated, reason = "events of this type are still sent")] Event<Weight>),
         /// Steps.
-        Steps(#[allow(deprecated, reason = "it is still sent")] Event<Steps>),
+        Steps(#[allow(deprecated, reason = "events of this type are still sent")] Event<Steps>),
         /// A mood.
-        #[deprecated = "nobody has moods any more"]
+        #[deprecated = "use another variant"]
         Mood(Event<Mood>),
     }
 
     /// An error, its variants and its fields.
-    #[deprecated = "nothing fails any more"]
+    #[deprecated = "use another error"]
     #[derive(Debug, thiserror::Error, DeliveryError)]
     pub enum OldError {
         /// No longer made.
@@ -262,18 +263,22 @@ pub mod out_of_use {
             /// Why.
             cause: String,
             /// For how long.
-            #[deprecated = "nobody waits any more"]
+            #[deprecated = "use another field"]
             wait: Duration,
         },
     }
 }
 
-/// What clippy says of a type is said where the user wrote it, and allowed there; not once more of what was generated.
+/// Clippy's lints about a type apply where the user wrote it, and are allowed there; generated code
+/// must not repeat them.
 pub mod said_once {
     use outbox_runtime::{Event, OutboxEntity, OutboxEvents};
 
     /// Large, and with many check boxes.
-    #[allow(clippy::struct_excessive_bools, reason = "it is a form")]
+    #[allow(
+        clippy::struct_excessive_bools,
+        reason = "the form has many check boxes"
+    )]
     #[derive(Debug, OutboxEntity)]
     #[outbox(event_type = "form")]
     pub struct Form {
@@ -307,7 +312,7 @@ pub mod said_once {
     }
 
     /// The set, with variants of all sizes.
-    #[allow(clippy::large_enum_variant, reason = "nobody holds many of them")]
+    #[allow(clippy::large_enum_variant, reason = "few values exist at a time")]
     #[derive(Debug, OutboxEvents)]
     pub enum PaperEvent {
         /// A form.
@@ -317,7 +322,7 @@ pub mod said_once {
     }
 }
 
-/// An entity of which nothing is used that was generated.
+/// An entity whose generated items are all unused.
 #[derive(Debug, outbox_runtime::OutboxEntity)]
 #[outbox(event_type = "weight")]
 struct Weight {

@@ -1,7 +1,7 @@
-//! What the derives accept and refuse, and the words in which they refuse it.
+//! What the derives accept and reject, and the wording of the errors.
 //!
-//! The folders of `ui/fail` are classes of errors. `TRYBUILD=overwrite cargo test -p outbox-tests --test ui` writes what the compiler
-//! says; read it before it is committed.
+//! The directories of `ui/fail` are classes of errors. `TRYBUILD=overwrite cargo test -p
+//! outbox-tests --test ui` writes the compiler's output; review it before committing.
 
 #[test]
 fn the_derives_accept() {

@@ -1,6 +1,7 @@
-//! Promise 9, the other half: a shape that changes without its version fails a test before it is released.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
-#![allow(dead_code, reason = "the entities are looked at, not enqueued")]
+//! Promise 9, the other half: a shape that changes without a new version fails a test before the
+//! release.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
+#![allow(dead_code, reason = "the entities are inspected, not enqueued")]
 
 use std::borrow::Cow;
 use std::fs;
@@ -16,7 +17,7 @@ use outbox_testing::wire_lock::{
 use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 
-/// An entity with chosen metadata, in a module of its own.
+/// An entity with the given metadata, in its own module.
 macro_rules! entity {
     ($module:ident: $event_type:literal, [$($options:tt)*], { $($field:ident: $type:ty),* $(,)? }) => {
         mod $module {
@@ -35,7 +36,7 @@ macro_rules! entity {
     };
 }
 
-/// What each label of a mood is.
+/// A label of a mood.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Label {
     name: String,
@@ -48,7 +49,7 @@ entity!(raised: "moodEntry", [version = 2, upcast(1 = mood::EntityMetadata)], { 
 entity!(raised_wrongly: "moodEntry", [version = 2, upcast(1 = changed::EntityMetadata)], { mark: f64 });
 entity!(goal: "goal", [], { title: String });
 
-/// The same as a label, under another name.
+/// The same shape under another type name.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Tag {
     name: String,
@@ -94,7 +95,7 @@ fn only(error: &WireLockError) -> &Finding {
 }
 
 #[test]
-fn without_a_file_the_command_that_writes_it_is_told() {
+fn a_missing_lock_file_error_names_the_command_that_writes_it() {
     let folder = folder();
     let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
     assert_eq!(
@@ -143,13 +144,13 @@ fn the_file_is_readable_text_that_stays_the_same_for_the_same_shapes() {
     assert_eq!(text(&folder), expected);
     check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
     update(&folder, "lume", &shapes::<renamed_types::Entity>()).unwrap();
-    assert_eq!(text(&folder), expected, "types have no names in it");
+    assert_eq!(text(&folder), expected, "type names are left out");
     let left: Vec<_> = fs::read_dir(&folder).unwrap().collect();
-    assert_eq!(left.len(), 1, "nothing is left beside it");
+    assert_eq!(left.len(), 1, "no temporary file is left");
 }
 
 #[test]
-fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
+fn a_change_without_a_new_version_is_reported_by_path_with_the_remedy() {
     let folder = locked();
     let error = check(&folder, "lume", &shapes::<changed::Entity>()).unwrap_err();
     let Finding::Changed { differences, .. } = only(&error) else {
@@ -161,12 +162,13 @@ fn a_change_under_the_same_version_is_told_path_by_path_with_the_way_out() {
     assert_eq!(
         error.to_string(),
         format!(
-            "{} does not describe the events of `lume` as they are:\n\
+            "{} does not match the events of `lume`:\n\
              moodEntry v1: labels[]: {{name: string}} → integer(i64)\n\
              moodEntry v1: note: added, optional string\n  \
-             rows of version 1 may be on devices already: set `version = 2`, keep the struct as it was, and name it in \
-             `upcast(1 = ..)`\n  \
-             if no program with version 1 was ever released, `OUTBOX_LOCK=update cargo test` takes the new shape",
+             devices may already have rows of version 1: set `version = 2`, keep the old struct, \
+             and name it in `upcast(1 = ..)`\n  \
+             if no program with version 1 was ever released, \
+             `OUTBOX_LOCK=update cargo test` accepts the new shape",
             path.display()
         )
     );
@@ -214,14 +216,14 @@ fn an_older_version_must_be_read_as_what_it_was_and_is_never_overwritten() {
         };
         assert_eq!((*version, differences.len()), (1, 2));
         let message = error.to_string();
-        let hint = "the type in `upcast(1 = ..)` must stay as the rows of version 1 are";
+        let hint = "the type in `upcast(1 = ..)` must keep the shape of the rows of version 1";
         assert!(message.contains(hint), "{message}");
     }
     update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
 }
 
 #[test]
-fn a_version_that_goes_back_is_noticed() {
+fn a_lower_version_is_noticed() {
     let folder = folder();
     update(&folder, "lume", &shapes::<raised::Entity>()).unwrap();
     let error = check(&folder, "lume", &shapes::<mood::Entity>()).unwrap_err();
@@ -237,7 +239,7 @@ fn a_version_that_goes_back_is_noticed() {
     check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
 }
 
-/// An entity by hand, with a second version and nothing to read the first with.
+/// A manual impl with a second version and no decoder for the first.
 #[derive(Debug)]
 struct ByHand;
 
@@ -260,7 +262,7 @@ impl OutboxEntity for ByHand {
 }
 
 #[test]
-fn a_recorded_version_that_is_not_read_any_more_is_noticed() {
+fn a_recorded_version_without_a_decoder_is_noticed() {
     let folder = locked();
     let by_hand = shapes::<ByHand>();
     let error = check(&folder, "lume", &by_hand).unwrap_err();
@@ -271,7 +273,7 @@ fn a_recorded_version_that_is_not_read_any_more_is_noticed() {
 }
 
 #[test]
-fn an_event_type_that_vanished_from_its_set_is_reported_and_forgotten_by_an_update() {
+fn an_event_type_removed_from_its_set_is_reported_until_an_update() {
     let folder = locked();
     let both = [
         EventShapes::of::<mood::Entity>(),
@@ -299,7 +301,7 @@ fn sets_share_a_file_and_leave_each_other_alone() {
 }
 
 #[test]
-fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
+fn a_damaged_lock_file_is_reported_by_path_and_left_as_it_is() {
     let shapes = shapes::<mood::Entity>();
     let good = text(&locked());
     let conflict = good.replacen("  \"format\"", "<<<<<<< HEAD\n  \"format\"", 1);
@@ -334,7 +336,7 @@ fn a_damaged_file_is_told_by_its_path_and_left_as_it_is() {
 }
 
 #[test]
-fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
+fn a_lock_file_of_a_newer_library_is_left_as_it_is() {
     let folder = folder();
     let later = r#"{"format":4,"shapes":{}}"#;
     fs::write(folder.path().join(FILE_NAME), later).unwrap();
@@ -354,7 +356,7 @@ fn a_file_of_a_later_version_of_the_library_is_left_as_it_is() {
 }
 
 #[test]
-fn what_cannot_be_written_is_told_and_what_was_there_stays() {
+fn a_failed_write_is_reported_and_keeps_the_old_lock_file() {
     let folder = locked();
     let before = text(&folder);
     let raised = shapes::<raised::Entity>();
@@ -363,14 +365,14 @@ fn what_cannot_be_written_is_told_and_what_was_there_stays() {
         error => panic!("{error}"),
     };
 
-    // Something is where the new file would be written.
+    // Something is in the way of the temporary file.
     fs::create_dir(folder.path().join("outbox.lock.new")).unwrap();
     let (action, path) = io_error(update(&folder, "lume", &raised));
     assert_eq!((action, path), ("write", folder.path().join(FILE_NAME)));
     assert_eq!(text(&folder), before);
     fs::remove_dir(folder.path().join("outbox.lock.new")).unwrap();
 
-    // A directory is where the file would be.
+    // A directory is in the place of the lock file.
     let other = tempfile::tempdir().unwrap();
     fs::create_dir(other.path().join(FILE_NAME)).unwrap();
     assert_eq!(io_error(check(&other, "lume", &raised)).0, "read");
@@ -383,7 +385,7 @@ fn what_cannot_be_written_is_told_and_what_was_there_stays() {
 }
 
 #[test]
-fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() {
+fn a_lock_in_a_read_only_folder_can_be_checked_but_not_changed() {
     let folder = locked();
     let mood = shapes::<mood::Entity>();
     let writable = fs::metadata(&folder).unwrap().permissions();
@@ -393,7 +395,8 @@ fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() 
     let checked = check(&folder, "lume", &mood);
     let unchanged = update(&folder, "lume", &mood);
     let changed = update(&folder, "lume", &shapes::<raised::Entity>());
-    // Some may write wherever they are not allowed to: the superuser, and whoever is on a system without permissions.
+    // Some may write even to a read-only folder: the superuser, and everyone on a system without
+    // permissions.
     let is_privileged = fs::write(folder.path().join("probe"), "").is_ok();
     fs::set_permissions(&folder, writable).unwrap();
     checked.unwrap();
@@ -413,7 +416,7 @@ fn a_read_only_folder_can_be_checked_and_is_told_when_it_would_have_to_change() 
     }
 }
 
-/// Runs one test of this file in a process of its own.
+/// Runs one test of this file in its own process.
 fn run_alone(test: &str, folder: &Path, mode: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command
@@ -427,7 +430,7 @@ fn run_alone(test: &str, folder: &Path, mode: &str) -> Command {
 const FOLDER: &str = "OUTBOX_TEST_WIRE_LOCK_FOLDER";
 const WRITERS: usize = 8;
 
-/// Sets of one event each, written by the threads of a process at once.
+/// Sets of one event each, written concurrently by the threads of a process.
 fn write_many_sets(folder: &Path) {
     let process = std::process::id();
     std::thread::scope(|scope| {
@@ -441,8 +444,8 @@ fn write_many_sets(folder: &Path) {
 }
 
 #[test]
-fn writers_at_once_in_several_processes_do_not_lose_each_other_s_entries() {
-    const NAME: &str = "writers_at_once_in_several_processes_do_not_lose_each_other_s_entries";
+fn concurrent_writers_do_not_lose_entries_of_each_other() {
+    const NAME: &str = "concurrent_writers_do_not_lose_entries_of_each_other";
     const PROCESSES: usize = 4;
     if let Some(folder) = std::env::var_os(FOLDER) {
         return write_many_sets(&PathBuf::from(folder));
@@ -475,32 +478,32 @@ fn text_of(output: &Output) -> String {
 }
 
 #[test]
-fn the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest() {
+fn the_generated_assertion_checks_the_file_next_to_the_manifest() {
     outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]
 fn the_generated_assertion_panics_where_it_was_called_and_says_why() {
-    const NAME: &str = "the_generated_assertion_holds_the_set_to_the_file_beside_its_manifest";
+    const NAME: &str = "the_generated_assertion_checks_the_file_next_to_the_manifest";
     let folder = folder();
     let output = run_alone(NAME, folder.path(), "overwrite")
         .output()
         .unwrap();
     assert!(!output.status.success());
     let text = text_of(&output);
-    let why = r#"OUTBOX_LOCK is "overwrite"; it may be `update`, or not be set"#;
+    let why = r#"OUTBOX_LOCK is "overwrite"; set it to `update`, or leave it unset"#;
     assert!(text.contains(why), "{text}");
     let (_, place) = text.split_once("panicked at ").unwrap();
     let (file, _) = place.split_once(".rs:").unwrap();
     assert!(
         file.ends_with("wire_lock"),
-        "the caller's line, not ours: {text}"
+        "the panic's location must be the caller's: {text}"
     );
 }
 
 #[test]
-fn the_environment_chooses_between_looking_and_writing() {
-    const NAME: &str = "the_environment_chooses_between_looking_and_writing";
+fn the_environment_chooses_between_checking_and_writing() {
+    const NAME: &str = "the_environment_chooses_between_checking_and_writing";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = PathBuf::from(folder);
         return wire_lock::check_or_update(folder, "lume", &shapes::<mood::Entity>()).unwrap();
@@ -510,9 +513,9 @@ fn the_environment_chooses_between_looking_and_writing() {
         let output = run_alone(NAME, folder.path(), mode).output().unwrap();
         output.status.success()
     };
-    assert!(!succeeds(""), "there is no file");
+    assert!(!succeeds(""), "a missing file is an error");
     assert!(succeeds("update"));
-    assert!(succeeds(""), "not set is the same as empty");
+    assert!(succeeds(""), "an empty variable counts as unset");
 }
 
 #[test]
@@ -528,7 +531,8 @@ fn two_sets_may_have_one_event_type_with_different_metadata() {
     assert!(error.findings().iter().all(is_new), "{error}");
 }
 
-/// A folder whose lock file another program wrote, with the first mood in the set `app::Old`.
+/// A folder whose lock file was written by another program, with the first mood in the set
+/// `app::Old`.
 fn locked_by_another() -> TempDir {
     let folder = folder();
     let old = text(&locked()).replace("\"lume\"", "\"app::Old\"");
@@ -537,7 +541,7 @@ fn locked_by_another() -> TempDir {
 }
 
 #[test]
-fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
+fn a_renamed_set_is_recognized_and_an_update_drops_the_old_name() {
     for (name, shapes_now) in [
         ("app::New", shapes::<mood::Entity>()),
         ("app::sync::Old", shapes::<mood::Entity>()),
@@ -553,13 +557,13 @@ fn a_set_that_was_renamed_is_known_and_an_update_forgets_its_earlier_name() {
 }
 
 #[test]
-fn a_set_takes_the_place_of_no_other_set() {
+fn only_a_renamed_set_replaces_another() {
     let folder = locked_by_another();
-    // It is asked about, so that it is there.
+    // A set that is still checked still exists.
     check(&folder, "app::Old", &shapes::<mood::Entity>()).unwrap();
     update(&folder, "app::New", &shapes::<mood::Entity>()).unwrap();
     assert!(text(&folder).contains("app::Old"));
-    // It has other metadata or other events, or is somewhere else under another name.
+    // Not a rename: the set has other metadata or other events, or another path and name.
     for (name, shapes_now) in [
         ("app::New", shapes::<changed::Entity>()),
         ("app::New", shapes::<goal::Entity>()),
@@ -573,7 +577,7 @@ fn a_set_takes_the_place_of_no_other_set() {
 }
 
 #[test]
-fn files_of_older_formats_are_read_and_written_anew() {
+fn lock_files_of_older_formats_are_read_and_converted() {
     let mood = r#""moodEntry":{"1":{"object":{"labels":{"list":{"object":{"name":"string"}}},"valence":"float(f64)"}}}"#;
     for older in [
         format!(
@@ -589,7 +593,7 @@ fn files_of_older_formats_are_read_and_written_anew() {
         update(&folder, "watch", &shapes::<changed::Entity>()).unwrap();
         check(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
         assert!(text(&folder).contains("\"format\": 3"));
-        // What keeps events in order is not known until the set is written.
+        // The recorded order is unknown until the set is written again.
         check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap();
         update(&folder, "lume", &shapes::<mood::Entity>()).unwrap();
         check(&folder, "lume", &shapes::<by_user::Entity>()).unwrap_err();
@@ -597,8 +601,8 @@ fn files_of_older_formats_are_read_and_written_anew() {
 }
 
 #[test]
-fn the_generated_assertion_warns_where_the_file_does_not_have_the_order() {
-    const NAME: &str = "the_generated_assertion_warns_where_the_file_does_not_have_the_order";
+fn the_generated_assertion_warns_about_an_unrecorded_order() {
+    const NAME: &str = "the_generated_assertion_warns_about_an_unrecorded_order";
     if let Some(folder) = std::env::var_os(FOLDER) {
         let folder = folder.into_string().unwrap();
         return wire_lock::assert_in(folder, "lume", &shapes::<goal::Entity>());
@@ -621,7 +625,7 @@ entity!(by_user: "moodEntry", [order = "user"], { valence: f64, labels: Vec<Labe
 entity!(unordered: "moodEntry", [order = "none"], { valence: f64, labels: Vec<Label> });
 
 #[test]
-fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
+fn a_change_of_order_is_reported_with_its_effect_on_waiting_rows() {
     let folder = locked();
     for (shapes_now, is) in [
         (shapes::<by_user::Entity>(), "user"),
@@ -632,11 +636,11 @@ fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
         assert_eq!(
             error.to_string(),
             format!(
-                "{} does not describe the events of `lume` as they are:\n\
+                "{} does not match the events of `lume`:\n\
                  moodEntry: order: entity → {is}\n  \
-                 rows that wait keep the order `entity`; an event that is enqueued from now on goes by `{is}`, and after \
-                 those of its entity that wait\n  \
-                 if that is meant, `OUTBOX_LOCK=update cargo test` takes the new order",
+                 waiting rows keep the order `entity`; new events use `{is}`, and come after the \
+                 waiting ones of their entity\n  \
+                 if that is intended, `OUTBOX_LOCK=update cargo test` accepts the new order",
                 path.display()
             )
         );
@@ -651,7 +655,7 @@ fn a_change_of_order_is_told_with_what_becomes_of_rows_that_wait() {
     }
 }
 
-/// A mood whose id is of another type.
+/// A mood with an id of another type.
 macro_rules! mood_with_id {
     ($module:ident: $type:ty) => {
         mod $module {
@@ -673,7 +677,7 @@ macro_rules! mood_with_id {
     };
 }
 
-/// An id of the application's own, `$read` by serde or not.
+/// An id of the application's own type, with or without `Deserialize`.
 macro_rules! own_id {
     ($name:ident($type:ty) $(, $read:ident)?) => {
         #[derive(Debug, Clone $(, $read)?)]
@@ -703,7 +707,7 @@ mood_with_id!(of_own_text: MoodText);
 mood_with_id!(of_opaque: Opaque);
 
 #[test]
-fn the_type_of_an_id_is_known_whatever_it_is_called() {
+fn the_type_of_an_id_is_recognized_whatever_its_name() {
     let id_of = |[shapes]: [EventShapes; 1]| shapes.entity_id_type().to_string();
     for (id, is) in [
         (id_of(shapes::<of_i32::Entity>()), "integer"),
@@ -732,7 +736,7 @@ fn the_type_of_an_id_is_known_whatever_it_is_called() {
 }
 
 #[test]
-fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() {
+fn a_change_of_the_id_type_is_reported_with_its_effect_on_waiting_rows() {
     let folder = locked();
     for same in [
         shapes::<of_i32::Entity>(),
@@ -758,9 +762,9 @@ fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() 
         let message = error.to_string();
         for told in [
             format!("moodEntry: entity id: integer → {is}\n"),
-            "rows that wait keep the id that they have".to_owned(),
+            "waiting rows keep their ids".to_owned(),
             "any other is another entity".to_owned(),
-            "`OUTBOX_LOCK=update cargo test` takes the new type".to_owned(),
+            "`OUTBOX_LOCK=update cargo test` accepts the new type".to_owned(),
         ] {
             assert!(message.contains(&told), "{message}");
         }
@@ -771,7 +775,7 @@ fn a_change_of_the_type_of_the_id_is_told_with_what_becomes_of_rows_that_wait() 
     }
 }
 
-/// Panics whenever it is read.
+/// Panics whenever it is deserialized.
 #[derive(Debug, Clone, Serialize)]
 struct Explosive;
 
@@ -784,7 +788,7 @@ impl<'de> Deserialize<'de> for Explosive {
 entity!(explosive: "explosive", [], { charge: Explosive });
 
 #[test]
-fn metadata_that_panics_when_it_is_read_is_told_by_its_event_and_version() {
+fn metadata_whose_decoder_panics_is_reported_by_event_and_version() {
     let panic = std::panic::catch_unwind(shapes::<explosive::Entity>).unwrap_err();
     let text = panic.downcast_ref::<String>().unwrap();
     assert!(
@@ -793,7 +797,7 @@ fn metadata_that_panics_when_it_is_read_is_told_by_its_event_and_version() {
     );
 }
 
-/// Takes texts of a form that nobody tries.
+/// Accepts only texts that no sample matches.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Code(String);
@@ -803,7 +807,7 @@ impl TryFrom<String> for Code {
 
     fn try_from(text: String) -> Result<Self, &'static str> {
         let is_code = text.starts_with("code-");
-        is_code.then_some(Self(text)).ok_or("no code")
+        is_code.then_some(Self(text)).ok_or("not a code")
     }
 }
 
@@ -829,7 +833,7 @@ entity!(coded: "coded", [], {
 });
 
 #[test]
-fn what_cannot_be_looked_at_is_told_by_its_path() {
+fn parts_that_the_lock_cannot_see_are_reported_by_path() {
     assert_eq!(
         EventShapes::of::<coded::Entity>().unseen(),
         [
@@ -847,8 +851,8 @@ enum CodedEvent {
 }
 
 #[test]
-fn the_generated_assertion_warns_of_what_it_does_not_see() {
-    const NAME: &str = "the_generated_assertion_warns_of_what_it_does_not_see";
+fn the_generated_assertion_warns_about_parts_that_it_cannot_see() {
+    const NAME: &str = "the_generated_assertion_warns_about_parts_that_it_cannot_see";
     if std::env::var_os(FOLDER).is_some() {
         return outbox_testing::assert_wire_lock::<CodedEvent>();
     }

@@ -1,5 +1,6 @@
-//! What the wire lock sees of a type: everything that can be told from how it is read, and nothing of its name.
-#![allow(dead_code, reason = "the types are looked at, not used")]
+//! The shape that the wire lock sees of a type: everything that its deserialization reveals, but
+//! not its name.
+#![allow(dead_code, reason = "the types are inspected, not used")]
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::{IpAddr, Ipv4Addr};
@@ -20,11 +21,11 @@ fn assert_shape<T: DeserializeOwned>(expected: &str) {
     assert_eq!(shape.to_string(), expected);
     let json = serde_json::to_string_pretty(&shape).unwrap();
     let read: Shape = serde_json::from_str(&json).unwrap();
-    assert_eq!(read, shape, "as it is in the file: {json}");
+    assert_eq!(read, shape, "the shape must round-trip: {json}");
 }
 
 #[test]
-fn numbers_are_told_apart_by_width_and_sign() {
+fn numbers_are_distinguished_by_width_and_sign() {
     assert_shape::<bool>("bool");
     assert_shape::<i8>("integer(i8)");
     assert_shape::<u16>("integer(u16)");
@@ -39,7 +40,7 @@ fn numbers_are_told_apart_by_width_and_sign() {
     assert_shape::<()>("null");
 }
 
-/// A string with rules of its own.
+/// A string with validation.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Slug(String);
@@ -50,12 +51,12 @@ impl TryFrom<String> for Slug {
     fn try_from(text: String) -> Result<Self, &'static str> {
         match text.chars().all(|letter| letter.is_ascii_lowercase()) {
             true => Ok(Self(text)),
-            false => Err("only small letters"),
+            false => Err("only lowercase letters"),
         }
     }
 }
 
-/// A string that none of the samples is.
+/// A string that no sample matches.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct Password(String);
@@ -69,7 +70,7 @@ impl TryFrom<String> for Password {
 }
 
 #[test]
-fn strings_are_told_apart_by_what_they_take() {
+fn strings_are_distinguished_by_the_values_that_they_accept() {
     assert_shape::<String>("string");
     assert_shape::<Box<str>>("string");
     assert_shape::<Uuid>("string(uuid)");
@@ -85,10 +86,10 @@ fn strings_are_told_apart_by_what_they_take() {
 }
 
 #[test]
-fn what_holds_others_shows_them() {
+fn containers_show_their_content_types() {
     assert_shape::<Option<String>>("optional string");
     assert_shape::<Vec<Option<i32>>>("[optional integer(i32)]");
-    // `null` is the only way to write that something is not there.
+    // `null` is the only way to write an absent value.
     assert_shape::<Option<Option<String>>>("optional string");
     assert_shape::<Vec<Option<Option<Option<i32>>>>>("[optional integer(i32)]");
     assert_shape::<BTreeSet<Uuid>>("[string(uuid)]");
@@ -121,7 +122,7 @@ struct Label {
 }
 
 #[test]
-fn an_object_has_its_names_as_they_are_serialized_whatever_their_values_are() {
+fn an_object_has_the_serialized_names_of_its_fields() {
     assert_shape::<Mood>(
         "{entryId: string(uuid), \
          labels: [{name: string(constrained), weight: optional integer(u8)}], \
@@ -154,7 +155,7 @@ fn given<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<i32>, D::E
 }
 
 #[test]
-fn whether_a_field_may_be_absent_is_seen_and_an_alias_is_no_field() {
+fn optional_fields_are_recognized_and_aliases_are_not_fields() {
     assert_shape::<Presence>(
         "{color: string, default: integer(i32) with a default, given: integer(i32) or null, \
          option: optional integer(i32), required: string}",
@@ -280,7 +281,7 @@ struct Flat {
 }
 
 #[test]
-fn a_flattened_struct_shows_the_fields_that_it_needs() {
+fn a_flattened_struct_shows_its_required_fields() {
     assert_shape::<Flat>("{id: string(uuid), title: string(constrained), ..}");
 }
 
@@ -350,7 +351,7 @@ fn renaming_a_type_changes_nothing() {
 }
 
 #[test]
-fn an_entity_s_metadata_has_the_shape_of_its_fields() {
+fn metadata_has_the_shape_of_the_entity_fields() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "moodEntry")]
     struct Entry {
@@ -394,15 +395,15 @@ fn an_entity_s_metadata_has_the_shape_of_its_fields() {
     assert_shape::<Goal>("{id: integer(i64), user_id: string}");
 }
 
-/// What the second type differs in from the first.
+/// The differences from the first type to the second.
 fn differences<A: DeserializeOwned, B: DeserializeOwned>() -> Vec<String> {
     let differences = Shape::of::<A>().differences(&Shape::of::<B>());
     differences.iter().map(ToString::to_string).collect()
 }
 
 #[test]
-fn each_kind_of_change_is_seen_and_told_by_its_path() {
-    /// Two structs with one field each, and what the change from one to the other reads like.
+fn each_kind_of_change_is_reported_by_path() {
+    /// Two structs with one field each, and the expected description of the change.
     macro_rules! change {
         ($($(#[$was_attr:meta])* $was:ident: $was_type:ty => $(#[$is_attr:meta])* $is:ident: $is_type:ty, $expected:expr;)+) => {$({
             #[derive(Deserialize)]
@@ -462,7 +463,7 @@ fn each_kind_of_change_is_seen_and_told_by_its_path() {
 }
 
 #[test]
-fn an_option_of_an_option_changes_nothing_on_the_wire_within_a_type_that_contains_itself_either() {
+fn a_nested_option_has_the_shape_of_an_option_in_a_recursive_type_too() {
     #[derive(Deserialize)]
     struct Once {
         _next: Option<Vec<Once>>,
@@ -473,7 +474,7 @@ fn an_option_of_an_option_changes_nothing_on_the_wire_within_a_type_that_contain
     }
     let differences = Shape::of::<Twice>().differences(&Shape::of::<Once>());
     assert!(differences.is_empty(), "{differences:?}");
-    // Nor where an earlier version of the library recorded both.
+    // The same holds if an earlier version of the library recorded both levels.
     let recorded = r#"{"object":{"note":{"optional":{"optional":"string"}}}}"#;
     let recorded: Shape = serde_json::from_str(recorded).unwrap();
     let now: Shape = serde_json::from_str(r#"{"object":{"note":{"optional":"string"}}}"#).unwrap();

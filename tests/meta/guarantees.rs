@@ -1,4 +1,4 @@
-//! What `docs/GUARANTEES.md` says is there: every test that it names, and a row for every fault and failure.
+//! `docs/GUARANTEES.md` names only tests that exist, and has a row for every fault and failure.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -14,12 +14,13 @@ fn guarantees() -> String {
     std::fs::read_to_string(root().join("docs/GUARANTEES.md")).unwrap()
 }
 
-/// What stands between backticks.
+/// The texts between backticks.
 fn names(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
 }
 
-/// The folders in which a test may be whose name begins so, and what is left of the name. `None`: it is no test's name.
+/// The folders that may hold a test with this prefix, and the rest of its name. `None`: not the
+/// name of a test.
 fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
     let (first, rest) = name.split_once("::")?;
     let is_code = name.contains(|c: char| c.is_uppercase() || "()[]{} ".contains(c));
@@ -49,7 +50,7 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
     }
 }
 
-/// The Rust files below a folder whose name, or whose folder's name, is this.
+/// The Rust files under this folder whose name, or whose folder's name, matches.
 fn files(folder: &Path, stem: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in std::fs::read_dir(folder).unwrap() {
@@ -69,7 +70,7 @@ fn files(folder: &Path, stem: &str) -> Vec<PathBuf> {
 fn exists(folders: &[&str], file: &str, test: &str) -> bool {
     let is_in = |path: PathBuf| {
         let code = std::fs::read_to_string(path).unwrap();
-        // A case of `conformance!` stands in its list.
+        // Cases of `conformance!` are names in a list.
         code.contains(&format!("fn {test}(")) || code.contains(&format!("{test},"))
     };
     let all = folders.iter().map(|folder| root().join(folder));
@@ -77,7 +78,7 @@ fn exists(folders: &[&str], file: &str, test: &str) -> bool {
 }
 
 #[test]
-fn every_test_that_the_guarantees_name_exists() {
+fn every_test_named_in_the_guarantees_exists() {
     let text = guarantees();
     let mut count = 0;
     for name in names(&text) {
@@ -95,11 +96,11 @@ fn every_test_that_the_guarantees_name_exists() {
         let test = test.rsplit("::").next().unwrap();
         assert!(
             exists(&folders, file, test),
-            "docs/GUARANTEES.md names {name}, which is not there"
+            "docs/GUARANTEES.md names {name}, which does not exist"
         );
         count += 1;
     }
-    assert!(count > 300, "{count} tests are named");
+    assert!(count > 300, "only {count} tests are named");
     assert!(!exists(
         &["tests/meta"],
         "guarantees",
@@ -107,7 +108,7 @@ fn every_test_that_the_guarantees_name_exists() {
     ));
 }
 
-/// The rows of a table whose first cell is this, each without that cell.
+/// The rows of a table whose first cell matches, without that cell.
 fn rows<'t>(text: &'t str, cell: &str) -> Vec<&'t str> {
     let start = format!("| {cell} | ");
     let rows = text.lines().filter_map(|line| line.strip_prefix(&start));
@@ -115,7 +116,7 @@ fn rows<'t>(text: &'t str, cell: &str) -> Vec<&'t str> {
 }
 
 #[test]
-fn every_fault_and_every_failure_has_its_test_or_the_reason_why_there_is_none() {
+fn every_fault_and_failure_has_a_test_or_a_reason_for_none() {
     let text = guarantees();
     let faults = (1..=72).map(|number| format!("F{number:02}"));
     let failures = (1..=55).map(|number| number.to_string());
@@ -124,7 +125,10 @@ fn every_fault_and_every_failure_has_its_test_or_the_reason_why_there_is_none() 
         assert_eq!(rows.len(), 1, "{cell} has {} rows", rows.len());
         let (what, test) = rows[0].split_once(" | ").unwrap();
         let test = test.trim_end_matches('|').trim();
-        assert!(!what.is_empty() && !test.is_empty(), "{cell} says nothing");
+        assert!(
+            !what.is_empty() && !test.is_empty(),
+            "{cell} has an empty cell"
+        );
     }
     assert!(rows(&text, "F99").is_empty());
 }

@@ -1,11 +1,9 @@
-//! What a newcomer sees first works as it stands.
+//! The first program of the README runs as it stands.
 
-use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use outbox_runtime::rusqlite::Connection;
-use rustix::process::{Pid, Signal, kill_process};
 
 fn file(name: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(name);
@@ -13,7 +11,7 @@ fn file(name: &str) -> String {
 }
 
 #[test]
-fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
+fn the_first_program_of_the_readme_is_the_tested_one() {
     let readme = file("../README.md");
     let (_, block) = readme.split_once("```rust,no_run\n").unwrap();
     let (program, _) = block.split_once("```").unwrap();
@@ -25,21 +23,21 @@ fn the_first_program_of_the_readme_is_the_one_that_is_run_here() {
 }
 
 #[test]
-fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_ends_when_asked() {
+fn the_first_program_of_the_readme_runs_in_an_empty_folder_and_delivers() {
     let folder = tempfile::tempdir().unwrap();
     // Twice, as a newcomer runs it again.
-    for run in 1..=2 {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_readme"))
+    for run in 1..=2_i64 {
+        let output = Command::new(env!("CARGO_BIN_EXE_readme"))
             .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
+            .output()
             .unwrap();
-        let mut lines = BufReader::new(program.stdout.take().unwrap()).lines();
-        let line = lines.next().expect("it ended without a delivery").unwrap();
-        assert!(line.starts_with("PUT 0.5 under key "), "{line}");
-        kill_process(Pid::from_child(&program), Signal::INT).unwrap();
-        assert!(program.wait().unwrap().success());
-        let moods: i64 = Connection::open(folder.path().join("lume.db"))
+        assert!(output.status.success(), "{output:?}");
+        let lines = String::from_utf8(output.stdout).unwrap();
+        let lines: Vec<_> = lines.lines().collect();
+        assert_eq!(lines.len(), 2, "{lines:?}");
+        assert!(lines[0].contains("outage of the network"), "{lines:?}");
+        assert_eq!(lines[1], format!("PUT /moods/{run} 0.5"));
+        let moods: i64 = Connection::open(folder.path().join("app.db"))
             .unwrap()
             .query_row("SELECT count(*) FROM mood", [], |row| row.get(0))
             .unwrap();

@@ -1,4 +1,5 @@
-//! Claiming ahead: quick handlers have events waiting for them, and whatever ends that costs no event an attempt.
+//! Claiming ahead: quick handlers have events waiting for them, and however that ends, no event
+//! loses an attempt.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,13 +13,13 @@ use tokio::sync::Semaphore;
 const SOON: Duration = Duration::from_secs(30);
 const EVENTS: i64 = 400;
 
-/// A handler that answers at once, until it is told to stall.
+/// A handler that answers at once, until the test makes it stall.
 #[derive(Clone)]
 struct Service {
     calls: Arc<AtomicUsize>,
     stall_at: Arc<AtomicUsize>,
     stalled: Arc<Semaphore>,
-    go_on: Arc<Semaphore>,
+    release: Arc<Semaphore>,
     offline: bool,
 }
 
@@ -28,12 +29,12 @@ impl Service {
             calls: Arc::default(),
             stall_at: Arc::new(AtomicUsize::new(call)),
             stalled: Arc::new(Semaphore::new(0)),
-            go_on: Arc::new(Semaphore::new(0)),
+            release: Arc::new(Semaphore::new(0)),
             offline: false,
         }
     }
 
-    /// One handler at a time, so that events can wait only where they are claimed ahead.
+    /// One handler at a time, so that only events claimed ahead can wait.
     fn start(&self, store: &Arc<dyn OutboxRepository>) -> Running {
         let service = self.clone();
         let set = HandlerSet::new().with::<Note>(move |_| {
@@ -44,7 +45,7 @@ impl Service {
                     return Ok(());
                 }
                 service.stalled.add_permits(1);
-                service.go_on.acquire().await.unwrap().forget();
+                service.release.acquire().await.unwrap().forget();
                 if service.offline {
                     return Err(HandlerError::offline());
                 }
@@ -63,10 +64,10 @@ impl Service {
         within(self.stalled.acquire()).await.unwrap().forget();
     }
 
-    /// Answers the call that stalls; the next one to do so comes so many calls later.
-    fn go_on_for(&self, calls: usize) {
+    /// Answers the stalled call; the next call to stall comes after this many.
+    fn release_for(&self, calls: usize) {
         self.stall_at.fetch_add(calls, Ordering::SeqCst);
-        self.go_on.add_permits(1);
+        self.release.add_permits(1);
     }
 }
 
@@ -76,25 +77,25 @@ async fn enqueue_all(store: &dyn OutboxRepository) {
     }
 }
 
-async fn with_a_handler(store: &dyn OutboxRepository) -> u64 {
+async fn processing_count_of(store: &dyn OutboxRepository) -> u64 {
     store.statistics(None).await.unwrap().processing_count
 }
 
-/// Stalls now and then, until events are seen waiting behind a call that stalls.
+/// Stalls now and then, until events wait behind a stalled call.
 async fn stall_with_events_waiting(service: &Service, store: &dyn OutboxRepository) {
     loop {
         service.stalled().await;
-        if with_a_handler(store).await > 1 {
+        if processing_count_of(store).await > 1 {
             return;
         }
         let calls = service.calls.load(Ordering::SeqCst);
         assert!(calls + 40 < EVENTS as usize, "nothing is claimed ahead");
-        service.go_on_for(40);
+        service.release_for(40);
     }
 }
 
 async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
-    assert_eq!(with_a_handler(store).await, 0);
+    assert_eq!(processing_count_of(store).await, 0);
     let pending = store
         .fetch_events(OutboxStatus::Pending, None, None)
         .await
@@ -103,9 +104,9 @@ async fn assert_nothing_counted(store: &dyn OutboxRepository, left: usize) {
     assert!(pending.iter().all(|event| event.attempt_count == 0));
 }
 
-/// Where time is virtual, a handler that sleeps by the store's clock is as slow as that says.
+/// With virtual time, a handler that sleeps on the store's clock is as slow as that clock says.
 #[test]
-fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
+fn no_events_are_claimed_ahead_for_a_slow_handler() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let slow = clock.clone();
@@ -124,7 +125,7 @@ fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
         let running = builder.max_concurrency(1).build().unwrap().start("u1");
         for call in 1..=100 {
             within(begun.acquire()).await.unwrap().forget();
-            assert_eq!(with_a_handler(&*store).await, 1, "call {call}");
+            assert_eq!(processing_count_of(&*store).await, 1, "call {call}");
             let ends = clock.now() + Duration::from_millis(50);
             within(clock.until_asleep(ends)).await;
             clock.set(ends);
@@ -135,18 +136,18 @@ fn a_handler_that_takes_long_by_the_clock_has_nothing_waiting_for_it() {
 }
 
 #[test]
-fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
+fn events_waiting_for_a_handler_that_became_slow_are_given_back_uncounted() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let service = Service::stalling_at(100);
         let running = service.start(&store);
         stall_with_events_waiting(&service, &*store).await;
-        // Of the leases that are held, the first renewal is later than this.
+        // The first lease renewal is later than this.
         let patience = clock.now() + Duration::from_millis(100);
         within(clock.until_asleep(patience)).await;
         clock.set(patience);
         let mut seen = store.revision();
-        while with_a_handler(&*store).await > 1 {
+        while processing_count_of(&*store).await > 1 {
             seen = within(store.changed(seen)).await;
         }
         let pending = store
@@ -154,7 +155,7 @@ fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
             .await
             .unwrap();
         assert!(pending.iter().all(|event| event.attempt_count == 0));
-        service.go_on_for(EVENTS as usize);
+        service.release_for(EVENTS as usize);
         for id in 0..EVENTS {
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
@@ -169,7 +170,7 @@ fn what_waits_for_a_handler_that_became_slow_goes_back_uncounted() {
 }
 
 #[test]
-fn what_waits_when_the_network_goes_goes_back_uncounted() {
+fn events_waiting_when_the_network_goes_down_are_given_back_uncounted() {
     on_each_store(|store, clock: ManualClock| async move {
         enqueue_all(&*store).await;
         let mut service = Service::stalling_at(100);
@@ -177,12 +178,12 @@ fn what_waits_when_the_network_goes_goes_back_uncounted() {
         let running = service.start(&store);
         service.stalled().await;
         let sent = service.calls.load(Ordering::SeqCst) - 1;
-        // One may be refused for itself. Four more tell that it is the network.
+        // One refusal may be the event's own fault. Four more show that the network is down.
         for _ in 0..4 {
-            service.go_on_for(1);
+            service.release_for(1);
             service.stalled().await;
         }
-        service.go_on_for(1);
+        service.release_for(1);
         let first_probe = clock.now() + Duration::from_secs(1);
         within(clock.until_asleep(first_probe)).await;
         assert_nothing_counted(&*store, EVENTS as usize - sent).await;
@@ -191,7 +192,7 @@ fn what_waits_when_the_network_goes_goes_back_uncounted() {
 }
 
 #[test]
-fn what_waits_when_the_run_is_stopped_goes_back_uncounted() {
+fn events_waiting_when_the_run_stops_are_given_back_uncounted() {
     on_each_store(|store, _| async move {
         enqueue_all(&*store).await;
         let service = Service::stalling_at(100);
@@ -199,7 +200,7 @@ fn what_waits_when_the_run_is_stopped_goes_back_uncounted() {
         stall_with_events_waiting(&service, &*store).await;
         let stop = tokio::spawn(running.stop());
         tokio::task::yield_now().await;
-        service.go_on_for(EVENTS as usize);
+        service.release_for(EVENTS as usize);
         assert_eq!(stop.await.unwrap().unwrap().given_back, 0);
         let sent = service.calls.load(Ordering::SeqCst);
         assert_nothing_counted(&*store, EVENTS as usize - sent).await;

@@ -1,5 +1,6 @@
-//! What a handler has answered counts, whenever the run looks: at a sign-out, a stop, a suspension, and after a lease has ended.
-//! What goes on is ended before these return, also what gets new credentials.
+//! A handler's answer counts, even if the run has not processed it yet: at a sign-out, a stop, a
+//! suspension, and after a lease has ended. Before they return, these operations also end all work
+//! in progress, credential refreshes included.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,7 +15,7 @@ use tokio::sync::watch;
 const LEASE: Duration = Duration::from_secs(60);
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 
-/// The event is delivered, with its one attempt.
+/// The event is delivered, with one attempt.
 async fn assert_delivered(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent) {
     let event = store.fetch_event(event.id).await.unwrap().unwrap();
     assert_eq!(
@@ -24,14 +25,15 @@ async fn assert_delivered(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent
 }
 
 #[test]
-fn what_was_answered_before_a_sign_out_is_delivered_and_not_exported() {
+fn an_event_answered_before_a_sign_out_is_delivered_and_not_exported() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
         let call = remote.next().await;
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("rest.jsonl");
-        // One thread: the handler hears the answer first, and the run has not looked when it is told.
+        // One thread: the handler gets the answer first, and the run has not seen it before the
+        // sign-out.
         call.ok();
         let left = running.sign_out("u1", SignOut::Export(file)).await.unwrap();
         assert_eq!((left.exported, left.undelivered), (0, 0));
@@ -40,7 +42,7 @@ fn what_was_answered_before_a_sign_out_is_delivered_and_not_exported() {
 }
 
 #[test]
-fn what_was_answered_before_a_hurried_stop_is_delivered() {
+fn an_event_answered_before_a_hurried_stop_is_delivered() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -53,7 +55,7 @@ fn what_was_answered_before_a_hurried_stop_is_delivered() {
 }
 
 #[test]
-fn what_was_answered_before_a_suspension_without_patience_is_delivered() {
+fn an_event_answered_before_an_immediate_suspension_is_delivered() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -67,9 +69,9 @@ fn what_was_answered_before_a_suspension_without_patience_is_delivered() {
     });
 }
 
-/// A handler that is being polled cannot be stopped there: it answers, or it comes to an await.
+/// A handler cannot be stopped while it is being polled: it answers, or reaches an await.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
+async fn a_sign_out_waits_until_no_handler_of_the_user_is_polled() {
     let store = MemoryStore::new();
     let (started, begun) = tokio::sync::oneshot::channel();
     let (go, gone) = std::sync::mpsc::channel::<()>();
@@ -85,7 +87,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
             );
             async move {
                 let _ = started.map(|started| started.send(()));
-                // Blocks its thread, as code that knows nothing of async does.
+                // Blocks its thread, like code that knows nothing of async.
                 let _ = gone.lock().unwrap().recv();
                 ended.store(true, Ordering::SeqCst);
                 Ok(())
@@ -101,7 +103,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
         let left = leaving.sign_out("u1", SignOut::Abandon).await;
         (left.unwrap(), has_ended.load(Ordering::SeqCst))
     });
-    // Until the run is at it, or past it.
+    // Wait until the run has started the sign-out.
     let explained = tokio::spawn({
         let running = running.clone();
         async move { running.explain(1).await }
@@ -117,7 +119,7 @@ async fn a_sign_out_returns_when_no_handler_of_the_user_is_polled_any_more() {
 }
 
 #[test]
-fn a_run_renews_what_it_holds_before_it_takes_from_others() {
+fn a_run_renews_its_leases_before_it_rescues_from_others() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -133,19 +135,19 @@ fn a_run_renews_what_it_holds_before_it_takes_from_others() {
         within(clock.until_asleep(began + back_off)).await;
         clock.set(began + LEASE - back_off);
         within(clock.until_asleep(clock.now() + back_off * 2)).await;
-        assert!(faulty.injected().failures > 0, "a renewal failed");
+        assert!(faulty.injected().failures > 0, "no renewal failed");
         faulty.heal();
         clock.set(began + LEASE + back_off);
         let flushed = within(running.flush(1, LEASE / 10)).await.unwrap();
         assert!(flushed.is_delivered(), "{flushed:?} {:?}", running.health());
         assert_delivered(&store, &event).await;
-        assert!(remote.is_quiet(), "it was sent once");
+        assert!(remote.is_quiet(), "the event was sent twice");
         running.stop().await.unwrap();
     });
 }
 
 #[test]
-fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
+fn a_stop_records_an_outcome_whose_lease_ended_but_was_not_reclaimed() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start_with(&faulty, |builder| builder.max_concurrency(1));
@@ -155,7 +157,7 @@ fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
         let back_off = clock.now() + Duration::from_millis(100);
         call.ok();
         within(clock.until_asleep(back_off)).await;
-        // Nobody looks for a while, and the lease ends.
+        // The run is not polled for a while, and the lease ends.
         clock.set(clock.now() + LEASE * 2);
         faulty.heal();
         running.stop().await.unwrap();
@@ -164,7 +166,7 @@ fn an_outcome_whose_lease_has_only_ended_is_recorded_by_a_stop() {
 }
 
 #[test]
-fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_failed() {
+fn leases_are_renewed_after_a_third_and_at_once_after_a_failed_renewal() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -191,13 +193,13 @@ fn leases_are_renewed_a_third_after_they_were_granted_and_at_once_when_that_fail
     });
 }
 
-/// A hook that gets credentials and says how many of its calls are under way. None of them ever
-/// ends by itself.
+/// A hook that requests credentials, and a count of its calls in progress. None of them ever
+/// completes.
 fn hanging_refresh() -> (
     watch::Receiver<usize>,
     impl Fn(String) -> BoxFuture + Send + Sync + 'static,
 ) {
-    /// A call that is under way as long as this is there.
+    /// Counts as a call in progress until dropped.
     struct UnderWay(watch::Sender<usize>);
     impl Drop for UnderWay {
         fn drop(&mut self) {
@@ -216,7 +218,7 @@ fn hanging_refresh() -> (
     (under_way, hook)
 }
 
-/// A run with an event whose credentials were refused, and which is getting others.
+/// A run with an event whose credentials were refused, during the refresh.
 async fn at_a_hanging_refresh(
     store: &Arc<dyn OutboxRepository>,
 ) -> (watch::Receiver<usize>, Remote, Running) {
@@ -233,7 +235,7 @@ async fn at_a_hanging_refresh(
 type BoxFuture = std::pin::Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
 
 #[test]
-fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
+fn a_sign_out_ends_the_credential_refresh_of_its_user() {
     on_each_store(|store, clock| async move {
         let (under_way, mut remote, running) = at_a_hanging_refresh(&store).await;
         let drain = SignOut::Drain {
@@ -241,7 +243,7 @@ fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
         };
         running.sign_out("u1", drain).await.unwrap();
         assert_eq!(*under_way.borrow(), 0);
-        // Nor does anybody begin with it while the user is gone.
+        // No refresh starts while the user is signed out.
         clock.advance(Duration::from_secs(3_600));
         running.trigger();
         running.explain(1).await.unwrap();
@@ -259,7 +261,7 @@ fn a_sign_out_returns_when_nobody_gets_credentials_for_the_user_any_more() {
 }
 
 #[test]
-fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_again() {
+fn a_suspension_ends_credential_refreshes_and_a_resumption_restarts_them() {
     on_each_store(|store, _| async move {
         let (mut under_way, _remote, running) = at_a_hanging_refresh(&store).await;
         running.suspend(Duration::ZERO).await.unwrap();
@@ -274,7 +276,7 @@ fn a_suspension_returns_when_nobody_gets_credentials_and_a_resumption_begins_aga
 }
 
 #[test]
-fn what_came_of_older_credentials_says_nothing_about_those_of_a_sign_in() {
+fn a_refresh_from_before_a_sign_in_does_not_affect_the_new_credentials() {
     on_each_store(|store, _| async move {
         let (asked, mut asks) = tokio::sync::mpsc::unbounded_channel();
         let (mut remote, running) = start_with(&store, |builder| {
@@ -294,7 +296,7 @@ fn what_came_of_older_credentials_says_nothing_about_those_of_a_sign_in() {
         running.sign_in("u1").await;
         let call = remote.next().await;
         answer.send(()).unwrap();
-        // The run has heard of the refresh before it hears of this.
+        // The run processes the refresh before this query.
         running.explain(1).await.unwrap();
         enqueue(&store, note(2).enqueue_sync()).await;
         call.ok();

@@ -1,13 +1,13 @@
-//! What a handler can answer, and in which words.
+//! The answers of a handler, and their wording.
 
 use std::time::Duration;
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::{Delivery, Scope};
 
-/// A pause tells what was wrong, so every answer can carry it.
+/// Every answer can carry a cause, which a pause reports.
 #[test]
-fn every_answer_can_say_what_it_was_caused_by() {
+fn every_answer_can_carry_its_cause() {
     let answers = [
         HandlerError::retry("first"),
         HandlerError::permanent("first"),
@@ -38,7 +38,7 @@ fn every_answer_can_say_what_it_was_caused_by() {
 }
 
 #[test]
-fn an_answer_is_about_the_destination_unless_it_names_a_user_or_another_one() {
+fn an_answer_is_about_the_destination_unless_it_names_another_scope() {
     let offline = HandlerError::offline();
     assert_eq!(*offline.scope(), Scope::Destination);
     assert_eq!(*offline.for_user().scope(), Scope::User);

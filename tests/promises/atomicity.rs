@@ -30,7 +30,11 @@ async fn a_committed_transaction_of_the_caller_leaves_exactly_one_event() {
     let change = note(1).enqueue_sync();
     let id = change.event_id();
     assert_eq!(change.on(&tx).unwrap(), Enqueued::New(id));
-    assert_eq!(count(&temporary.store).await, 0, "nobody sees it yet");
+    assert_eq!(
+        count(&temporary.store).await,
+        0,
+        "the event is invisible before the commit"
+    );
     tx.commit().unwrap();
     assert_eq!(count(&temporary.store).await, 1);
     let event = temporary.store.fetch_event(id).await.unwrap().unwrap();
@@ -54,7 +58,7 @@ async fn a_rolled_back_transaction_of_the_caller_leaves_no_event() {
 }
 
 #[tokio::test]
-async fn a_rolled_back_savepoint_takes_its_event_and_leaves_the_others() {
+async fn a_rolled_back_savepoint_removes_only_its_own_event() {
     let temporary = Temporary::open().await;
     let mut conn = temporary.connect();
     let mut tx = conn.transaction().unwrap();
@@ -129,7 +133,7 @@ async fn transactions_that_wait_together_fail_alone() {
         .transaction(|tx| Ok(tx.execute_batch(TABLE)?))
         .await
         .unwrap();
-    // Holds the writer until all others wait.
+    // Keeps the writer busy until all others wait.
     let gate = temporary.connect();
     gate.execute_batch("BEGIN IMMEDIATE").unwrap();
     let requests: Vec<_> = (0..20)
@@ -166,18 +170,21 @@ async fn a_panic_in_a_transaction_is_rolled_back_and_passed_on() {
         store
             .transaction::<(), _>(|tx| {
                 note(1).enqueue_sync().on(tx)?;
-                panic!("the closure's own");
+                panic!("a bug in the closure");
             })
             .await
     });
     let payload = panicked.await.unwrap_err().into_panic();
-    assert_eq!(payload.downcast_ref::<&str>(), Some(&"the closure's own"));
+    assert_eq!(
+        payload.downcast_ref::<&str>(),
+        Some(&"a bug in the closure")
+    );
     assert_eq!(count(&temporary.store).await, 0);
     note(2).enqueue_sync().on(&temporary.store).await.unwrap();
-    assert_eq!(count(&temporary.store).await, 1, "the store goes on");
+    assert_eq!(count(&temporary.store).await, 1, "the store still works");
 }
 
-/// The test runs itself in a child process, which dies at the point that the variable names.
+/// The test runs itself in a child process, which dies at the point that this variable names.
 const DIE_AT: &str = "OUTBOX_TEST_DIE_AT";
 
 #[test]
@@ -197,10 +204,7 @@ fn a_crash_between_the_two_writes_or_before_the_commit_leaves_neither() {
             .env("OUTBOX_TEST_DB", &path)
             .output()
             .unwrap();
-        assert!(
-            !child.status.success(),
-            "{point}: the child should have died"
-        );
+        assert!(!child.status.success(), "{point}: the child did not die");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         runtime.block_on(async {
             let store = SqliteStore::open(&path).await.unwrap();
@@ -249,7 +253,7 @@ async fn enqueueing_again_after_an_unknown_outcome_is_harmless() {
 }
 
 #[tokio::test]
-async fn an_event_has_the_time_of_its_stores_clock_however_it_was_enqueued() {
+async fn an_event_has_the_time_of_the_store_clock_on_every_way_to_enqueue() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let in_transaction = note(1).enqueue_sync();

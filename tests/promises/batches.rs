@@ -1,4 +1,4 @@
-//! Enqueueing many at once: all of them or none, in their order, on every sink.
+//! Enqueueing in batches: all events or none, in order, on every sink.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -19,7 +19,7 @@ async fn entities(store: &dyn OutboxRepository) -> Vec<i64> {
         .collect()
 }
 
-/// The third of five breaks a rule.
+/// The third of five violates a rule.
 fn one_bad() -> Vec<Note> {
     let mut notes = notes(5);
     notes[2] = note_of("", 2);
@@ -55,7 +55,7 @@ where
     let of_the_last = store.fetch_event(enqueued[99].event_id()).await.unwrap();
     assert_eq!(of_the_last.unwrap().entity_id, 99.into());
 
-    // An id that is there with other content, in the middle: none of the others is written.
+    // The id in the middle exists with other content: none of the other events is written.
     let taken = enqueued[7].event_id();
     let id_of = |note: &Note| {
         if note.id == 201 {
@@ -73,7 +73,7 @@ where
     );
     assert_eq!(entities(&store).await.len(), 100);
 
-    // The same again, with the same ids, is harmless.
+    // Repeating the batch with the same ids is harmless.
     let ids: Vec<Uuid> = enqueued.iter().map(|event| event.event_id()).collect();
     let same = notes(100);
     let again = enqueue_all(&same).with_event_id(|note| ids[note.id as usize]);
@@ -98,16 +98,16 @@ async fn a_connection_takes_all_of_a_batch_or_none() {
     let temporary = Temporary::open().await;
     let mut conn = temporary.connect();
     assert_names_the_third(enqueue_all(&one_bad()).on(&conn));
-    assert!(conn.is_autocommit(), "nothing stays open");
+    assert!(conn.is_autocommit(), "no transaction is left open");
     assert!(entities(&temporary.store).await.is_empty());
     enqueue_all(&notes(10)).on(&conn).unwrap();
     assert_eq!(
         entities(&temporary.store).await.len(),
         10,
-        "it is committed"
+        "the batch is committed"
     );
 
-    // In a transaction the error leaves what was there before, and the transaction.
+    // In a transaction, the error keeps the transaction and everything written before.
     let rows = |conn: &Connection| -> i64 {
         conn.query_row("SELECT count(*) FROM outbox_events", [], |row| row.get(0))
             .unwrap()
@@ -150,7 +150,7 @@ async fn a_batch_that_shares_a_commit_fails_alone() {
 }
 
 #[tokio::test]
-async fn options_of_a_batch_are_those_of_its_events_and_order_is_kept() {
+async fn a_batch_applies_its_options_to_every_event_and_keeps_the_order() {
     let temporary = Temporary::open().await;
     let (mut remote, running) = start(&temporary.store);
     let twice = [note(1), note(1)];
@@ -174,7 +174,7 @@ async fn options_of_a_batch_are_those_of_its_events_and_order_is_kept() {
     running.stop().await.unwrap();
 }
 
-/// Metadata whose second event cannot even be made.
+/// Metadata whose second event panics during serialization.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "draft")]
 struct Draft {
@@ -191,14 +191,14 @@ struct Text(bool);
 
 impl serde::Serialize for Text {
     fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        assert!(self.0, "a fault of the application's own");
+        assert!(self.0, "a bug in the application");
         serializer.serialize_bool(self.0)
     }
 }
 
-/// A savepoint that stayed open would take in what is enqueued later, and commit nothing of it.
+/// A savepoint left open would swallow later enqueues, and never commit them.
 #[tokio::test]
-async fn a_batch_that_panics_half_way_leaves_nothing_behind_on_the_callers_connection() {
+async fn a_batch_that_panics_half_way_leaves_nothing_on_the_callers_connection() {
     let drafts = [1, 2].map(|id| Draft {
         id,
         user_id: "u1".to_owned(),

@@ -1,4 +1,4 @@
-//! Bounds: what is very large, or comes all at once, is refused, taken in parts, or waits for its turn.
+//! Bounds: very large values and sudden load are refused, split, or queued.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(60);
 const HOUR: Duration = Duration::from_secs(60 * 60);
 
-/// What a refusal must say: what it is about, how large it is, how large it may be, and what to do.
+/// A refusal must name the value, its size, the limit, and the remedy.
 fn assert_told(refused: &EnqueueError) {
     let EnqueueError::Invalid {
         event_type,
@@ -39,7 +39,7 @@ fn assert_told(refused: &EnqueueError) {
 }
 
 #[tokio::test]
-async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
+async fn too_large_metadata_is_refused_on_every_way_to_enqueue() {
     let large = Note {
         text: "x".repeat(NewEvent::MAX_METADATA_BYTES),
         ..note(1)
@@ -65,7 +65,7 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
             other => panic!("{other:?}"),
         }
     }
-    // By hand, as relays and drivers that are not known here do it.
+    // Manually, like relays and unsupported drivers.
     let metadata = large.metadata_json().unwrap();
     let event = NewEvent::new("note", 1, "u1", Operation::Create).with_metadata(metadata);
     assert_told(&SqliteInsert::new(&event).unwrap_err());
@@ -73,7 +73,7 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
     assert_told(&memory.create_event(event).await.unwrap_err());
     assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
     assert_eq!(memory.statistics(None).await.unwrap().total_events, 0);
-    // The largest that may be.
+    // The largest permitted size.
     let most = "x".repeat(NewEvent::MAX_METADATA_BYTES - r#"{"text":""}"#.len());
     let largest = Note {
         text: most,
@@ -82,9 +82,9 @@ async fn metadata_that_is_too_large_is_refused_on_every_way_in() {
     largest.enqueue_sync().on(store).await.unwrap();
 }
 
-/// Rows that somebody else has written with SQL are as large as they are.
+/// Rows that others have written with SQL may exceed the limits.
 #[tokio::test]
-async fn large_rows_are_claimed_a_few_at_a_time_and_too_large_ones_are_dead_letters_unread() {
+async fn large_rows_are_claimed_in_small_batches_and_too_large_ones_die_unread() {
     const MIB: usize = 1 << 20;
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -130,11 +130,12 @@ async fn large_rows_are_claimed_a_few_at_a_time_and_too_large_ones_are_dead_lett
     assert_eq!(
         usize::try_from(size).unwrap(),
         ClaimRequest::MAX_METADATA_BYTES + 1,
-        "nothing is lost"
+        "no event is lost"
     );
 }
 
-/// A lock that nobody releases: whoever waits for a place in the queue, and whoever has one, is told in the end.
+/// A lock that is never released: callers that wait for a place in the queue, and callers in the
+/// queue, all get an answer in the end.
 #[tokio::test]
 async fn ten_thousand_producers_on_a_locked_file_are_all_answered() {
     const PRODUCERS: i64 = 10_000;
@@ -175,7 +176,7 @@ async fn ten_thousand_producers_on_a_locked_file_are_all_answered() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn refused_credentials_of_many_users_are_refreshed_one_after_the_other() {
+async fn refused_credentials_of_many_users_are_refreshed_one_at_a_time() {
     const USERS: usize = 300;
     let store = MemoryStore::with_clock(ManualClock::new());
     let refreshed = Arc::new(Mutex::new(BTreeSet::new()));
@@ -200,7 +201,7 @@ async fn refused_credentials_of_many_users_are_refreshed_one_after_the_other() {
             let (permits, hook) = (permits.clone(), hook.clone());
             async move {
                 permits.acquire().await.unwrap().forget();
-                assert!(hook.lock().unwrap().insert(user), "each once");
+                assert!(hook.lock().unwrap().insert(user), "one refresh per user");
                 Ok(())
             }
         })
@@ -216,7 +217,7 @@ async fn refused_credentials_of_many_users_are_refreshed_one_after_the_other() {
     while refused.load(Ordering::SeqCst) < USERS {
         seen = within(store.changed(seen)).await;
     }
-    // The run, its handlers, and one refresh for all who wait for theirs.
+    // The run, its handlers, and one refresh for all waiting events.
     let tasks = tokio::runtime::Handle::current()
         .metrics()
         .num_alive_tasks();
@@ -231,7 +232,7 @@ async fn refused_credentials_of_many_users_are_refreshed_one_after_the_other() {
     within(running.stop()).await.unwrap();
 }
 
-/// A service that is down for a while, and whether too many ask it at once.
+/// A service that is down for a while, and whether too many call it at once.
 #[derive(Default)]
 struct Service {
     is_up: std::sync::atomic::AtomicBool,
@@ -269,7 +270,7 @@ impl Service {
                 Down::Refusing => Charge::Always,
                 Down::Unreachable => Charge::Evidence,
             })
-            // So that whoever sleeps in this hour waits for a probe.
+            // So that only probes have deadlines within this hour.
             .cleanup_interval(2 * HOUR)
             .build()
             .unwrap()
@@ -296,7 +297,7 @@ enum Down {
 }
 
 #[test]
-fn what_failed_together_comes_back_spread_out_and_no_more_at_once_than_may() {
+fn events_that_fail_together_are_retried_spread_out_and_within_the_limit() {
     on_each_store(|store, clock| async move {
         for id in 0..EVENTS {
             enqueue(&store, note(id).enqueue_sync()).await;
@@ -340,8 +341,8 @@ fn a_service_that_cannot_be_reached_for_an_hour_is_asked_by_one_probe_at_a_time(
             let probe_at = clock.now() + Duration::from_secs(delay);
             within(clock.until_asleep(probe_at)).await;
             let calls = service.calls.load(Ordering::SeqCst);
-            // Those that were under way, and four that told that it is not the events.
-            assert_eq!(calls, CONCURRENCY + 4 + probes, "one each time");
+            // The calls in progress, and four that showed that the events are not at fault.
+            assert_eq!(calls, CONCURRENCY + 4 + probes, "one call per probe");
             clock.set(probe_at);
             delay = (2 * delay).min(60);
             probes += 1;
@@ -358,7 +359,7 @@ fn a_service_that_cannot_be_reached_for_an_hour_is_asked_by_one_probe_at_a_time(
 
 /// Ten thousand long leases, older than the few that have ended.
 #[tokio::test]
-async fn a_rescue_reaches_what_is_behind_many_leases_that_have_not_ended() {
+async fn a_rescue_reaches_expired_leases_behind_many_live_ones() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;
@@ -373,7 +374,8 @@ async fn a_rescue_reaches_what_is_behind_many_leases_that_have_not_ended() {
     assert_eq!((rescued.requeued, rescued.buried), (3, 0));
     assert_eq!(store.rescue().await.unwrap(), Rescued::default());
 
-    // The same for a clean-up: what is too young is younger than all that is not, and more than one batch is old.
+    // The same for clean-up: the young events are newer than the old ones, which fill more than one
+    // batch.
     let complete = |claims: &[outbox_runtime::store::Claim]| {
         let settlements = claims.iter().map(|claim| Settlement {
             lease: claim.lease,
@@ -394,11 +396,11 @@ async fn a_rescue_reaches_what_is_behind_many_leases_that_have_not_ended() {
     );
 }
 
-/// A text is cut between two characters, and tells that it was.
+/// A text is cut between two characters, and marked as cut.
 #[test]
 fn an_error_text_is_cut_at_a_character_and_fits() {
     on_each_store(|store, _| async move {
-        // One byte more or less in front, so that the limit falls on each byte of a character.
+        // Shifted by one byte each, so that the limit falls on each byte of a character.
         for shift in 0..4 {
             let created = enqueue(&store, note(shift).enqueue_sync()).await;
             let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
@@ -415,7 +417,7 @@ fn an_error_text_is_cut_at_a_character_and_fits() {
 }
 
 #[test]
-fn an_error_text_that_just_fits_is_kept_whole() {
+fn an_error_text_at_the_limit_is_kept_whole() {
     on_each_store(|store, _| async move {
         let created = enqueue(&store, note(1).enqueue_sync()).await;
         let claim = store.mark_as_processing(created.id, LEASE).await.unwrap();
@@ -426,7 +428,7 @@ fn an_error_text_that_just_fits_is_kept_whole() {
     });
 }
 
-/// Whatever the metadata of a row is, it is told by its length alone.
+/// Errors about metadata report only its length.
 #[test]
 fn a_refusal_for_size_shows_nothing_of_the_content() {
     let secret = "s3cr3t".repeat(NewEvent::MAX_METADATA_BYTES);

@@ -1,4 +1,5 @@
-//! Futures that are dropped at any await: what they were doing is done or not done, and whoever comes next finds all in order.
+//! Futures dropped at any await: their operation is done or not done, and the next caller finds a
+//! consistent state.
 
 use std::future::Future;
 use std::pin::pin;
@@ -13,8 +14,9 @@ use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, within};
 const LEASE: Duration = Duration::from_secs(60);
 const SOON: Duration = Duration::from_secs(30);
 
-/// Polls a future so many times, as often as it asks for it, and then drops it. `None`: it was not done.
-async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
+/// Polls a future up to this many times, whenever it is woken, and then drops it. `None`: it was
+/// not done.
+async fn poll_up_to<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = pin!(future);
     let mut left = times;
     std::future::poll_fn(|context| {
@@ -24,7 +26,7 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
         left -= 1;
         match future.as_mut().poll(context) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
-            // It was dropped before it could be woken.
+            // The last poll: it is dropped before it could be woken.
             Poll::Pending if left == 0 => Poll::Ready(None),
             Poll::Pending => Poll::Pending,
         }
@@ -32,26 +34,30 @@ async fn polled<T>(times: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Drops what `begin` begins after 0, 1, 2 … polls, until it is done in time, and looks at the store each time.
-async fn dropped_everywhere<T, F, C>(begin: impl Fn() -> F, after: impl Fn() -> C)
+/// Drops the future of `begin` after 0, 1, 2 … polls, until it completes in time, and checks the
+/// store each time.
+async fn drop_at_every_poll<T, F, C>(begin: impl Fn() -> F, after: impl Fn() -> C)
 where
     F: Future<Output = T>,
     C: Future<Output = ()>,
 {
     for times in 0..100 {
-        let done = within(polled(times, begin())).await.is_some();
+        let done = within(poll_up_to(times, begin())).await.is_some();
         within(after()).await;
         if done {
-            assert!(times > 0, "it was never dropped");
+            assert!(
+                times > 0,
+                "the future completed at once, and was never dropped"
+            );
             return;
         }
     }
-    panic!("it is never done");
+    panic!("the future never completes");
 }
 
-/// Once the leases are over everything can be claimed and delivered.
-async fn assert_that_nothing_sticks(store: &dyn OutboxRepository, clock: &ManualClock) {
-    // Answered after whatever was asked before and not waited for.
+/// After the leases have ended, everything can be claimed and delivered.
+async fn assert_nothing_is_stuck(store: &dyn OutboxRepository, clock: &ManualClock) {
+    // Requests are answered in order: this one after all abandoned ones.
     let _ = store.rescue().await.unwrap();
     clock.advance(LEASE);
     let _ = store.rescue().await.unwrap();
@@ -72,11 +78,11 @@ async fn assert_that_nothing_sticks(store: &dyn OutboxRepository, clock: &Manual
 }
 
 #[test]
-fn an_enqueueing_that_is_dropped_is_done_or_not_and_doing_it_again_is_harmless() {
+fn a_dropped_enqueue_is_done_or_not_and_can_be_repeated() {
     on_each_store(|store, _| async move {
         let event = note(1).enqueue_sync().into_event().unwrap();
         let begin = || store.create_event(event.clone());
-        dropped_everywhere(begin, || async {
+        drop_at_every_poll(begin, || async {
             store.create_event(event.clone()).await.unwrap();
             assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
         })
@@ -85,24 +91,24 @@ fn an_enqueueing_that_is_dropped_is_done_or_not_and_doing_it_again_is_harmless()
 }
 
 #[test]
-fn a_claim_that_is_dropped_holds_nothing_for_longer_than_its_lease() {
+fn a_dropped_claim_holds_nothing_longer_than_its_lease() {
     on_each_store(|store, clock| async move {
         let request = ClaimRequest::new(9, LEASE);
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_sync()).await;
                 store.claim(&request).await
             },
-            || assert_that_nothing_sticks(store.as_ref(), &clock),
+            || assert_nothing_is_stuck(store.as_ref(), &clock),
         )
         .await;
     });
 }
 
 #[test]
-fn an_outcome_whose_recording_is_dropped_is_recorded_or_not() {
+fn a_dropped_settlement_is_recorded_or_not() {
     on_each_store(|store, clock| async move {
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_sync()).await;
                 let claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
@@ -110,14 +116,14 @@ fn an_outcome_whose_recording_is_dropped_is_recorded_or_not() {
                 let disposition = Disposition::Complete;
                 store.settle(vec![Settlement { lease, disposition }]).await
             },
-            || assert_that_nothing_sticks(store.as_ref(), &clock),
+            || assert_nothing_is_stuck(store.as_ref(), &clock),
         )
         .await;
     });
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_transaction_that_is_dropped_leaves_none_open() {
+async fn a_dropped_transaction_leaves_none_open() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let begin = || {
@@ -127,8 +133,8 @@ async fn a_transaction_that_is_dropped_leaves_none_open() {
             Ok(())
         })
     };
-    dropped_everywhere(begin, || async {
-        // Both or neither; and the next one finds the writer as it should be.
+    drop_at_every_poll(begin, || async {
+        // Both or neither, and the writer stays usable.
         let after = store.transaction(|tx| {
             let count = "SELECT count(*) FROM outbox_events";
             Ok(tx.query_row(count, [], |row| row.get::<_, i64>(0))?)
@@ -154,7 +160,7 @@ fn slow(awaits: usize) -> HandlerSet {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
+async fn an_event_whose_handler_is_stopped_at_any_await_is_given_back_or_done() {
     const AWAITS: usize = 12;
     let (mut given_back, mut done) = (0, 0);
     for turns in 0..3 * AWAITS {
@@ -178,7 +184,7 @@ async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
             _ => done += statistics.completed_count,
         }
         assert!(matches!(open, (1, 0) | (0, 1)), "{statistics:?}");
-        // Whoever comes next goes on from there, with all attempts.
+        // The next run continues, with all attempts left.
         let next = Processor::builder(store.clone()).handlers(slow(0)).build();
         let next = next.unwrap().start("u1");
         assert!(next.flush(1, SOON).await.unwrap().is_delivered());
@@ -195,18 +201,18 @@ async fn a_handler_that_is_stopped_at_any_await_is_given_back_or_done() {
 }
 
 #[test]
-fn waiting_for_a_run_may_be_given_up_at_any_await() {
+fn waiting_for_a_run_may_be_dropped_at_any_await() {
     on_each_store(|store, _| async move {
         let processor = Processor::builder(store.clone()).handlers(slow(1)).build();
         let running = processor.unwrap().start("u1");
-        dropped_everywhere(
+        drop_at_every_poll(
             || async {
                 enqueue(&store, note(1).enqueue_update()).await;
                 running.flush(1, SOON).await
             },
             || async {
                 let flushed = running.flush(1, SOON).await.unwrap();
-                // Given up before it was enqueued, there is nothing.
+                // If the enqueue was dropped too early, there is no event.
                 let is_settled = flushed.is_delivered() || flushed == Flushed::NothingThere;
                 assert!(is_settled, "{flushed:?}");
             },

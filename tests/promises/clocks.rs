@@ -1,6 +1,7 @@
-//! Promises 3 and 5 when the wall clock is set: what is under way is judged by the time that has really passed.
+//! Promises 3 and 5 when the wall clock is set: work in progress is measured by the time that has
+//! really passed.
 //!
-//! The crash tests do the same to real processes.
+//! The crash tests do the same with real processes.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -13,7 +14,7 @@ use outbox_tests::{Temporary, enqueue, note, start, start_with, unknown, within}
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// A clock that goes on when it is advanced, and can be set besides, which takes no time.
+/// A clock that advances on demand, and can also be set, which takes no time.
 #[derive(Debug, Clone, Default)]
 struct WallClock {
     steady: ManualClock,
@@ -48,9 +49,10 @@ impl Clock for WallClock {
     }
 }
 
-/// Two runs have an event each while the clock is set, and others come after: each is sent once, and its outcome recorded.
-async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
-    // The first one has no handler free, and so no reason to look at the clock before its renewal.
+/// Two runs have an event each while the clock is set, and more events follow: each is sent once,
+/// and its outcome recorded.
+async fn jump_during_work(store: Arc<dyn OutboxRepository>, clock: WallClock, jump: TimeDelta) {
+    // The first run has no free handler, and so no reason to read the clock before its renewal.
     let (mut busy_remote, busy) = start_with(&store, |builder| builder.max_concurrency(1));
     let first = enqueue(&store, note(1).enqueue_sync()).await;
     let second = enqueue(&store, note(1).enqueue_update()).await;
@@ -61,7 +63,7 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
     clock.set_by(jump);
     let fourth = enqueue(&store, note(4).enqueue_sync()).await;
     let call = remote.next().await;
-    assert_eq!(call.event.id, fourth.id, "nothing was taken back");
+    assert_eq!(call.event.id, fourth.id, "no leased event is rescued");
     assert!(!of_busy.is_abandoned() && !of_other.is_abandoned());
     for call in [call, of_other, of_busy] {
         call.ok();
@@ -78,7 +80,7 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
     }
     assert!(
         busy_remote.is_quiet() && remote.is_quiet(),
-        "each was sent once"
+        "each event is sent once"
     );
     for event in [first, second, third, fourth] {
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
@@ -91,24 +93,24 @@ async fn set_while_under_way(store: Arc<dyn OutboxRepository>, clock: WallClock,
 async fn on_each_store(jump: TimeDelta) {
     let clock = WallClock::default();
     let memory = MemoryStore::with_clock(clock.clone());
-    set_while_under_way(Arc::new(memory), clock, jump).await;
+    jump_during_work(Arc::new(memory), clock, jump).await;
     let clock = WallClock::default();
     let sqlite = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
-    set_while_under_way(Arc::new(sqlite.store.clone()), clock, jump).await;
+    jump_during_work(Arc::new(sqlite.store.clone()), clock, jump).await;
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_forward_takes_nothing_from_a_run() {
+async fn a_clock_set_forward_takes_no_work_from_a_run() {
     on_each_store(TimeDelta::days(1)).await;
 }
 
 #[tokio::test]
-async fn a_clock_that_is_set_back_holds_nothing_up_in_a_run() {
+async fn a_clock_set_back_delays_nothing_in_a_run() {
     on_each_store(TimeDelta::hours(-1)).await;
 }
 
 #[tokio::test]
-async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
+async fn work_of_a_dead_process_is_rescued_one_lease_after_the_clock_was_set_back() {
     const LEASE: Duration = Duration::from_secs(60);
     let clock = WallClock::default();
     let store: Arc<dyn OutboxRepository> = Arc::new(MemoryStore::with_clock(clock.clone()));
@@ -128,7 +130,7 @@ async fn work_of_the_dead_is_taken_up_a_lease_after_the_clock_was_set_back() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
+async fn a_run_sleeps_while_it_spares_leases_that_ended_in_a_clock_jump() {
     let clock = WallClock::default();
     let store = MemoryStore::with_clock(clock.clone());
     let lease = Duration::from_secs(60);
@@ -138,7 +140,7 @@ async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
     within(clock.steady.until_asleep(clock.steady.now() + lease)).await;
     clock.set_by(TimeDelta::hours(1));
     running.trigger();
-    // It asks the store for nothing until the holder had the time to renew.
+    // The run rescues nothing until the owner had time to renew.
     let from = clock.steady.now() + lease;
     within(clock.steady.until_asleep(from)).await;
     for _ in 0..100 {
@@ -147,7 +149,7 @@ async fn a_run_rests_while_it_leaves_leases_alone_that_ended_in_a_jump() {
     assert_eq!(
         clock.steady.next_deadline(),
         Some(from),
-        "it sleeps until then"
+        "the run sleeps until the lease has ended"
     );
     clock.steady.set(from);
     remote.next().await.ok();
@@ -171,7 +173,7 @@ fn a_manual_clock_that_several_threads_advance_moves_by_the_sum() {
 }
 
 #[test]
-fn steps_of_a_manual_clock_below_a_microsecond_add_up() {
+fn a_manual_clock_adds_up_steps_below_a_microsecond() {
     let clock = ManualClock::new();
     let begin = clock.now();
     for _ in 0..2_500 {
@@ -182,7 +184,7 @@ fn steps_of_a_manual_clock_below_a_microsecond_add_up() {
 }
 
 #[tokio::test]
-async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then() {
+async fn a_manual_clock_set_to_its_next_deadline_wakes_its_sleepers() {
     let clock = ManualClock::new();
     for nanoseconds in [1_i64, 400, 999, 1_000, 1_001, 1_999_999, 5_000_000_001] {
         for how in ["until", "for"] {
@@ -190,14 +192,14 @@ async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then
                 "until" => clock.sleep_until(clock.now() + TimeDelta::nanoseconds(nanoseconds)),
                 _ => clock.sleep(Duration::from_nanos(nanoseconds.unsigned_abs())),
             };
-            // On a clock that stands between two microseconds, too.
+            // Also on a clock between two microseconds.
             clock.advance(Duration::from_nanos(300));
             let begin = clock.now();
             tokio::select! {
                 biased;
                 () = &mut sleep => assert!(nanoseconds < 10_000, "{how} {nanoseconds} ns"),
                 () = async {} => {
-                    let next = clock.next_deadline().expect("somebody sleeps");
+                    let next = clock.next_deadline().expect("a task sleeps");
                     assert!(next > begin, "{how} {nanoseconds} ns");
                     clock.set(next);
                     within(sleep).await;
@@ -209,7 +211,7 @@ async fn a_manual_clock_set_to_its_next_deadline_wakes_whoever_sleeps_until_then
 }
 
 #[tokio::test]
-async fn nobody_is_woken_before_the_time_has_come() {
+async fn no_sleeper_is_woken_early() {
     let clock = ManualClock::new();
     let deadline = clock.now() + TimeDelta::nanoseconds(1_500);
     let sleeper = tokio::spawn(clock.sleep_until(deadline));
@@ -222,7 +224,7 @@ async fn nobody_is_woken_before_the_time_has_come() {
 }
 
 #[test]
-fn uptime_passes_whatever_the_year() {
+fn uptime_advances_in_any_year() {
     let clock = ManualClock::new();
     for year in [-200_000, 1, 1969, 1970, 2026, 9999, 200_000] {
         let begin = chrono::NaiveDate::from_ymd_opt(year, 12, 31).unwrap();
@@ -233,9 +235,9 @@ fn uptime_passes_whatever_the_year() {
     }
 }
 
-/// Each nap is a jump. What the machine is awake adds up.
+/// Each nap is a jump; the machine's time awake adds up.
 #[test]
-fn work_of_the_dead_is_taken_up_on_a_machine_that_naps_and_of_the_living_is_not() {
+fn only_work_of_dead_processes_is_rescued_on_a_machine_that_naps() {
     for awake in [5, 15, 30] {
         for lives in [false, true] {
             naps(awake, lives);
@@ -259,16 +261,16 @@ async fn naps(awake: u64, lives: bool) {
             for _ in 0..awake {
                 clock.steady.advance(Duration::from_secs(1));
                 running.trigger();
-                // Answered by the run, when it has looked.
+                // The run answers after it has looked for work.
                 running.explain(2).await.unwrap();
                 running.explain(2).await.unwrap();
             }
             if lives && cycle % (20 / awake.min(20)) == 0 {
-                // It renews in a third of its lease awake.
+                // The owner renews after a third of the lease awake.
                 let renewed = store.extend(&[held.lease], LEASE).await.unwrap();
                 assert!(
                     renewed[0].is_some(),
-                    "taken from the living in cycle {cycle}"
+                    "taken from a live process in cycle {cycle}"
                 );
             }
             running.explain(2).await.unwrap();
@@ -281,7 +283,7 @@ async fn naps(awake: u64, lives: bool) {
         if lives {
             assert_eq!(rescued_after, None, "awake for {awake} s at a time");
         } else {
-            let after = rescued_after.expect("it is taken up");
+            let after = rescued_after.expect("the event is rescued");
             assert!(after <= 180, "after {after} s awake, {awake} s at a time");
         }
         running.stop().await.unwrap();

@@ -1,5 +1,6 @@
-//! Promises 1 to 3 for what coalesces: many changes of one entity that nobody has sent are one request, folding is part of the
-//! transaction that enqueues, and it never touches what the remote service may have seen.
+//! Promises 1 to 3 for coalescing events: many unsent changes of one entity become one request,
+//! folding is part of the enqueueing transaction, and it never changes what the remote service may
+//! have seen.
 
 use std::borrow::Cow;
 use std::sync::mpsc;
@@ -17,7 +18,7 @@ use outbox_tests::{Remote, Temporary, enqueue, foreign_insert, on_each_store};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// An entity of which only the latest state is worth sending.
+/// An entity of which only the latest state matters.
 #[derive(Debug, Clone)]
 struct Draft {
     id: i64,
@@ -70,11 +71,14 @@ fn two_hundred_offline_edits_of_one_entity_become_one_request() {
         let processor = Processor::builder(store.clone()).handlers(handlers);
         let running = processor.build().unwrap().start("u1");
         let call = remote.next().await;
-        assert_eq!(call.event.id, first.id, "one idempotency key");
+        assert_eq!(
+            call.event.id, first.id,
+            "the idempotency key is that of the first event"
+        );
         assert_eq!(call.event.operation, Operation::Create);
         let text: String = call.event.metadata.as_ref().unwrap().decode().unwrap();
         assert_eq!(text, "200");
-        // What changes while the request is under way is a request of its own, and one again.
+        // Changes during the request become one further request.
         for edit in 201..=210 {
             enqueue(&store, update(edit)).await;
         }
@@ -94,7 +98,7 @@ fn two_hundred_offline_edits_of_one_entity_become_one_request() {
 }
 
 #[test]
-fn what_is_created_and_deleted_before_the_first_attempt_is_never_sent() {
+fn an_entity_created_and_deleted_before_the_first_attempt_is_never_sent() {
     on_each_store(|store, _| async move {
         enqueue(&store, change(Operation::Create, "a")).await;
         enqueue(&store, update("b")).await;
@@ -111,7 +115,7 @@ fn what_is_created_and_deleted_before_the_first_attempt_is_never_sent() {
 }
 
 #[test]
-fn an_attempt_that_was_given_back_keeps_the_content_of_its_key() {
+fn an_event_given_back_keeps_its_content_under_its_key() {
     on_each_store(|store, clock| async move {
         enqueue(&store, update("sent")).await;
         let (mut remote, handlers) = Remote::of::<Draft>();
@@ -158,7 +162,7 @@ async fn two_hundred_edits_in_the_callers_transactions_are_one_event() {
     }
     let store = &temporary.store;
     assert_eq!(texts(store).await, ["200"]);
-    // The same in transactions of the store, on the store, and on a connection without a transaction.
+    // The same in store transactions, on the store, and on a connection without a transaction.
     store
         .transaction(|tx| Ok(update("transaction").on(tx)?))
         .await
@@ -189,7 +193,7 @@ async fn a_transaction_that_is_rolled_back_folds_nothing() {
     drop(savepoint);
     tx.commit().unwrap();
     assert_eq!(texts(store).await, ["kept"]);
-    // Nobody remembers the event that was rolled back either: the same id may carry something else.
+    // The rolled-back event leaves no trace: its id may be used for other content.
     let again = update("again").with_event_id(event_id).on(&conn).unwrap();
     assert!(matches!(again, Enqueued::Folded { .. }), "{again:?}");
     assert_eq!(texts(store).await, ["again"]);
@@ -203,7 +207,7 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     enqueue(store, update("kept")).await;
     conn.execute_batch(
         "CREATE TRIGGER no_edits BEFORE UPDATE OF metadata ON outbox_events
-         BEGIN SELECT RAISE(FAIL, 'a fault of the test'); END",
+         BEGIN SELECT RAISE(FAIL, 'injected by the test'); END",
     )
     .unwrap();
     let newer = update("newer");
@@ -211,10 +215,10 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     let tx = conn.transaction().unwrap();
     let refused = newer.on(&tx).unwrap_err();
     assert!(
-        refused.to_string().contains("a fault of the test"),
+        refused.to_string().contains("injected by the test"),
         "{refused}"
     );
-    // A caller that goes on regardless commits none of it.
+    // A caller that ignores the error commits none of it.
     tx.commit().unwrap();
     update("newer")
         .with_event_id(event_id)
@@ -227,10 +231,10 @@ async fn a_fold_that_fails_half_way_leaves_the_waiting_event_as_it_was() {
     assert_eq!(texts(store).await, ["newer"]);
 }
 
-/// Told by a connection that waits for the lock.
+/// Signaled by a connection that waits for the lock.
 static WAITS: OnceLock<Mutex<mpsc::Sender<()>>> = OnceLock::new();
 
-fn tell_that_it_waits(_: i32) -> bool {
+fn signal_wait(_: i32) -> bool {
     if let Some(sender) = WAITS.get() {
         let _ = sender.lock().unwrap().send(());
     }
@@ -238,14 +242,14 @@ fn tell_that_it_waits(_: i32) -> bool {
 }
 
 #[tokio::test]
-async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
+async fn a_fold_sees_what_another_connection_committed_during_the_wait() {
     let temporary = Temporary::open().await;
     let (sender, waits) = mpsc::channel();
     WAITS.set(Mutex::new(sender)).unwrap();
     let first = temporary.connect();
     first.execute_batch("BEGIN IMMEDIATE").unwrap();
     let mut second = temporary.connect();
-    second.busy_handler(Some(tell_that_it_waits)).unwrap();
+    second.busy_handler(Some(signal_wait)).unwrap();
     let second = std::thread::spawn(move || update("second").on(&second).unwrap());
     waits.recv_timeout(SOON).unwrap();
     update("first").on(&first).unwrap();
@@ -255,7 +259,7 @@ async fn what_another_connection_commits_while_this_one_waits_is_folded_into() {
     assert_eq!(texts(&temporary.store).await, ["second"]);
 }
 
-/// What a creation of draft 1 and then its deletion leave to be sent, and the answer to the deletion.
+/// Operations left to send after draft 1 is created, changed and deleted.
 async fn recreated_and_deleted(store: &dyn OutboxRepository) -> Vec<Operation> {
     enqueue(store, change(Operation::Create, "again")).await;
     enqueue(store, change(Operation::Update, "and changed")).await;
@@ -278,7 +282,7 @@ async fn settle(store: &dyn OutboxRepository, claim: &Claim, disposition: Dispos
 }
 
 #[test]
-fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
+fn a_deletion_is_sent_after_a_delivered_creation() {
     on_each_store(|store, _| async move {
         enqueue(&*store, change(Operation::Create, "first")).await;
         let claim = claim_one(&*store).await;
@@ -288,7 +292,7 @@ fn a_deletion_is_sent_where_an_earlier_creation_was_delivered() {
 }
 
 #[test]
-fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
+fn a_deletion_is_sent_after_the_delivered_creation_was_cleaned_up_or_deleted() {
     for cleaned_up in [true, false] {
         on_each_store(|store, clock| async move {
             let first = enqueue(&*store, change(Operation::Create, "first")).await;
@@ -306,7 +310,7 @@ fn and_where_what_was_delivered_is_cleaned_up_or_deleted_since() {
 }
 
 #[test]
-fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
+fn a_deletion_is_sent_after_the_events_were_deleted_or_reassigned() {
     for reassigned in [true, false] {
         on_each_store(|store, _| async move {
             enqueue(&*store, change(Operation::Create, "first")).await;
@@ -323,7 +327,7 @@ fn and_where_the_users_events_were_all_deleted_or_became_anothers() {
 }
 
 #[test]
-fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
+fn a_deletion_is_sent_for_the_new_owner_of_delivered_events() {
     on_each_store(|store, _| async move {
         let of_other =
             |operation| NewEvent::new("draft", 1, "u0", operation).with_coalesce(Coalesce::Latest);
@@ -340,7 +344,7 @@ fn and_for_the_user_who_was_given_the_events_that_were_delivered() {
 }
 
 #[test]
-fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
+fn a_deletion_is_sent_while_an_earlier_creation_is_leased_dead_or_waiting() {
     let dead = |reason| Disposition::Bury {
         reason,
         message: "no".to_owned(),
@@ -368,12 +372,12 @@ fn and_where_a_handler_has_or_gave_up_an_earlier_creation_or_it_still_waits() {
 }
 
 #[test]
-fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
+fn a_creation_and_its_deletion_cancel_out_repeatedly() {
     on_each_store(|store, _| async move {
         for _ in 0..3 {
             assert_eq!(recreated_and_deleted(&*store).await, []);
         }
-        // What others have had delivered and cleaned up is theirs.
+        // Events of other users, delivered and cleaned up, have no effect.
         let other = NewEvent::new("draft", 1, "somebody", Operation::Create);
         let other = store.create_event(other).await.unwrap();
         let claim = claim_one(&*store).await;
@@ -384,7 +388,7 @@ fn a_creation_and_its_deletion_cancel_out_again_after_they_did_before() {
 }
 
 #[tokio::test]
-async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
+async fn a_deletion_is_sent_after_sql_deleted_the_delivered_creation() {
     let made = Temporary::open().await;
     enqueue(&made.store, change(Operation::Create, "first")).await;
     let claim = claim_one(&made.store).await;
@@ -396,7 +400,7 @@ async fn a_deletion_is_sent_where_sql_deleted_what_was_delivered() {
 }
 
 #[tokio::test]
-async fn a_cancelled_creation_says_so_and_again_when_it_is_enqueued_again() {
+async fn repeating_a_cancelled_creation_or_its_deletion_reports_the_same_result() {
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
     let create = change(Operation::Create, "a").on(&conn).unwrap().event_id();
@@ -426,7 +430,7 @@ async fn the_insert_for_unknown_drivers_folds_nothing_and_loses_nothing() {
     folded.on(&conn).unwrap();
     assert_eq!(run_by_an_unknown_driver(&conn, update("c")), 1);
     assert_eq!(texts(&temporary.store).await, ["b", "c"]);
-    // An event that was folded before is not brought back.
+    // An event folded earlier does not come back.
     let again = update("b").with_event_id(event_id);
     assert_eq!(run_by_an_unknown_driver(&conn, again), 0);
     assert_eq!(texts(&temporary.store).await, ["b", "c"]);

@@ -1,5 +1,4 @@
-//! What is in metadata arrives as it was, or is refused when it is enqueued; and what says the same
-//! is the same event.
+//! Metadata arrives unchanged, or is refused at enqueue; events with equal meaning are equal.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
@@ -67,7 +66,7 @@ fn refusal(sample: &Sample) -> String {
 }
 
 #[test]
-fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
+fn a_non_finite_float_is_refused_with_its_path() {
     let nested = |values| BTreeMap::from([("2026-11-01".to_owned(), Nested { values })]);
     let with = |change: &dyn Fn(&mut Sample)| {
         let mut sample = Sample {
@@ -119,7 +118,7 @@ fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
     for (expected, told) in cases {
         assert!(told.contains(expected), "{expected}: {told}");
     }
-    // What is a number, or nothing, is none of it.
+    // Finite numbers and absent values are accepted.
     let sample = Sample {
         user_id: "u1".to_owned(),
         ..Sample::default()
@@ -127,7 +126,7 @@ fn a_float_that_is_no_number_is_refused_with_its_path_wherever_it_is() {
     let _ = sample.enqueue_sync().into_event().unwrap();
 }
 
-/// An entity that is its own metadata, and one whose JSON serde's derives decide about.
+/// An entity that is its own metadata, and one whose JSON is defined by serde's derives.
 #[derive(Debug, Clone, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "whole", snapshot)]
 struct Whole {
@@ -151,7 +150,7 @@ struct Renamed {
 }
 
 #[test]
-fn every_way_to_write_metadata_refuses_it() {
+fn every_way_to_write_metadata_refuses_non_finite_floats() {
     on_each_store(|store, _| async move {
         let user_id = || "u1".to_owned();
         let whole = |id, rate| Whole {
@@ -180,7 +179,7 @@ fn every_way_to_write_metadata_refuses_it() {
 }
 
 #[tokio::test]
-async fn one_of_a_batch_refuses_all_and_says_which() {
+async fn one_invalid_event_refuses_its_batch_and_is_named() {
     let made = Temporary::open().await;
     let whole = |id, rate| Whole {
         id,
@@ -198,7 +197,7 @@ async fn one_of_a_batch_refuses_all_and_says_which() {
 }
 
 #[test]
-fn a_float_is_read_bit_for_bit_as_it_was_written() {
+fn a_float_is_read_back_bit_for_bit() {
     // xorshift64: the same floats each time, of every magnitude.
     let mut word = 0x2545_f491_4f6c_dd1d_u64;
     let mut next = move || {
@@ -249,7 +248,7 @@ impl OutboxEntity for Tagged {
     }
 }
 
-/// The same tags in a map with another order.
+/// The same tags in a map with another iteration order.
 fn tagged(value: i64) -> Tagged {
     let tags = (0..16).map(|tag| (format!("tag {tag}"), tag * value));
     Tagged {
@@ -258,7 +257,7 @@ fn tagged(value: i64) -> Tagged {
 }
 
 #[test]
-fn an_entity_that_is_rebuilt_with_a_hash_map_is_the_same_event() {
+fn an_entity_rebuilt_with_a_hash_map_is_the_same_event() {
     on_each_store(|store, _| async move {
         let enqueue = async |id: Uuid, value| {
             let event = tagged(value).enqueue(Operation::Update).with_event_id(id);
@@ -267,7 +266,7 @@ fn an_entity_that_is_rebuilt_with_a_hash_map_is_the_same_event() {
         let [first, second] = [Uuid::now_v7(), Uuid::now_v7()];
         let stored = enqueue(first, 1).await.unwrap();
         assert_eq!(enqueue(first, 1).await.unwrap(), stored);
-        // And when another was folded into it: what is compared then is a fingerprint.
+        // Also after folding, when fingerprints are compared.
         let folded = enqueue(second, 2).await.unwrap();
         assert_eq!(folded.id, first);
         for (id, value) in [(first, 1), (second, 2)] {
@@ -281,7 +280,7 @@ fn an_entity_that_is_rebuilt_with_a_hash_map_is_the_same_event() {
     });
 }
 
-/// `enqueue` of any operation.
+/// `enqueue` for any operation.
 trait EnqueueAny: OutboxEntity + Sized {
     fn enqueue(&self, operation: Operation) -> Enqueue {
         Enqueue::new(self, operation)
@@ -291,7 +290,7 @@ trait EnqueueAny: OutboxEntity + Sized {
 impl<E: OutboxEntity> EnqueueAny for E {}
 
 #[tokio::test]
-async fn content_is_compared_by_what_it_says_on_a_connection_too() {
+async fn content_is_compared_by_meaning_on_a_connection_too() {
     let made = Temporary::open().await;
     let own = made.connect();
     let id = Uuid::now_v7();

@@ -1,4 +1,4 @@
-//! Dead letters: listed by what they are, exported whole, tried again, and discarded only on a second word.
+//! Dead letters: filtered, exported in full, retried, and discarded only after a preview.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -62,7 +62,7 @@ fn dead_letters_are_filtered_by_user_type_entity_and_reason() {
 }
 
 #[test]
-fn a_retry_takes_just_what_the_filter_lets_through() {
+fn a_retry_affects_only_events_that_match_the_filter() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let second = dead(&store, event(2, "u1"), DeadReason::AttemptsExhausted).await;
@@ -79,7 +79,7 @@ fn a_retry_takes_just_what_the_filter_lets_through() {
 }
 
 #[test]
-fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
+fn a_discard_has_a_preview_and_spares_retried_events() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let second = dead(&store, event(2, "u1"), DeadReason::Rejected).await;
@@ -89,7 +89,7 @@ fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
         assert_eq!(
             letters.list().await.unwrap().len(),
             2,
-            "nothing is gone yet"
+            "a preview discards nothing"
         );
         store.reset_for_retry(&[second.id]).await.unwrap();
         assert_eq!(discard.confirm().await.unwrap(), 1);
@@ -100,7 +100,7 @@ fn a_discard_is_looked_at_before_it_happens_and_spares_what_was_tried_again() {
 }
 
 #[test]
-fn a_discard_spares_what_changed_since_it_was_looked_at() {
+fn a_discard_spares_events_changed_since_its_preview() {
     on_each_store(|store, _| async move {
         let mut events = Vec::new();
         for entity in 1..=4 {
@@ -108,7 +108,7 @@ fn a_discard_spares_what_changed_since_it_was_looked_at() {
         }
         let letters = DeadLetters::of(store.clone());
         let discard = letters.prepare_discard().await.unwrap();
-        // One was mended, one tried again and given up again for another reason, and one came later.
+        // One was edited, one was retried and died again for another reason, and one came later.
         let mut mended = events[1].clone();
         mended.metadata = Some(RawMetadata::from_bytes(r#"{"text":"mended"}"#));
         store.update_event(&mended).await.unwrap();
@@ -157,12 +157,12 @@ fn a_retry_may_give_more_attempts_than_the_event_had() {
         );
         assert_eq!(event.attempt_count, 0);
         let event = store.fetch_event(rejected.id).await.unwrap().unwrap();
-        assert_eq!(event, rejected, "another reason");
+        assert_eq!(event, rejected, "dead for another reason");
     });
 }
 
 #[test]
-fn an_export_has_every_dead_letter_whole_and_one_a_line() {
+fn an_export_has_every_dead_letter_complete_and_one_per_line() {
     on_each_store(|store, _| async move {
         let first = dead(&store, event(1, "u1"), DeadReason::Rejected).await;
         let damaged = event(2, "u1").with_metadata(RawMetadata::from_bytes("{\n not JSON"));
@@ -182,12 +182,12 @@ fn an_export_has_every_dead_letter_whole_and_one_a_line() {
         assert_eq!(
             letters.list().await.unwrap().len(),
             2,
-            "an export takes nothing away"
+            "an export removes nothing"
         );
     });
 }
 
-/// A disk without room.
+/// A full disk.
 struct Full;
 
 impl std::io::Write for Full {

@@ -1,4 +1,5 @@
-//! Work of a process that is known to be gone is taken up at once; of one that may live, when its lease ends and not before.
+//! Work of a dead process is rescued at once; work of a process that may be alive, only when its
+//! lease ends.
 
 use std::io::{Read, Write};
 use std::path::Path;
@@ -16,7 +17,7 @@ const NAME: &str = "a_holder";
 /// Far longer than any test.
 const LEASE: Duration = Duration::from_secs(3_600);
 
-/// Not a test of its own: in a process of its own it claims what there is, says so, and waits for its end.
+/// Not a test: in a process of its own, claims everything, reports it, and waits for its end.
 #[test]
 fn a_holder() {
     let Some(database) = std::env::var_os(DATABASE) else {
@@ -32,7 +33,7 @@ fn a_holder() {
     });
 }
 
-/// A process that holds the events of a database, until it is killed.
+/// A process that holds the events of a database until it is killed.
 struct Holder(Child);
 
 impl Holder {
@@ -54,7 +55,7 @@ impl Holder {
         Self(child)
     }
 
-    /// With a signal that cannot be caught.
+    /// With SIGKILL.
     fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -101,7 +102,7 @@ impl Scene {
         builder.open().await.unwrap()
     }
 
-    /// Changes what the holder wrote about itself.
+    /// Edits the process record of the holder.
     fn edit(&self, change: &str) {
         let conn = Connection::open(&self.database).unwrap();
         let sql = format!("UPDATE outbox_processes SET {change}");
@@ -109,7 +110,7 @@ impl Scene {
     }
 }
 
-/// Whether this system tells who is gone.
+/// Whether this system can tell if a process is alive.
 async fn can_tell(store: &SqliteStore) -> bool {
     let processes = store.processes().await.unwrap();
     processes[0].state != ProcessState::Unknown
@@ -137,7 +138,7 @@ async fn work_of_a_killed_process_is_delivered_at_once() {
 }
 
 #[tokio::test]
-async fn work_of_a_live_process_is_left_alone_also_while_it_is_frozen() {
+async fn work_of_a_live_process_is_left_alone_even_while_it_is_frozen() {
     let scene = Scene::new().await;
     for alone in [false, true] {
         let store = scene.store(alone).await;
@@ -158,9 +159,9 @@ async fn work_of_a_live_process_is_left_alone_also_while_it_is_frozen() {
     scene.holder.kill();
 }
 
-/// What is not of this boot and this namespace cannot be seen from here, be it there or not.
+/// A process of another boot or namespace is invisible from here, alive or not.
 #[tokio::test]
-async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
+async fn work_of_an_invisible_process_is_left_to_its_lease() {
     for change in [
         "boot = 'another'",
         "boot = NULL",
@@ -182,7 +183,7 @@ async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
             "{change}"
         );
         store.close().await;
-        // Where nobody else can hold one, nothing need be seen.
+        // With `single_process`, no check is necessary: nobody else can hold a lease.
         let builder = SqliteStore::builder(&database).single_process();
         let store = builder.open().await.unwrap();
         assert_ne!(
@@ -193,9 +194,9 @@ async fn work_of_a_process_that_cannot_be_seen_is_left_to_its_lease() {
     }
 }
 
-/// A number that is given again is another process.
+/// A reused process id is another process.
 #[tokio::test]
-async fn a_process_with_the_number_of_a_dead_one_holds_nothing_of_it() {
+async fn a_process_with_a_reused_id_does_not_hold_the_leases_of_the_dead_one() {
     let scene = Scene::new().await;
     let store = scene.store(false).await;
     if !can_tell(&store).await {
@@ -237,7 +238,7 @@ async fn a_store_never_takes_from_its_own_process() {
 }
 
 #[tokio::test]
-async fn processes_that_are_gone_and_hold_nothing_are_forgotten() {
+async fn dead_processes_without_leases_are_forgotten() {
     let scene = Scene::new().await;
     let store = scene.store(false).await;
     if !can_tell(&store).await {
@@ -255,7 +256,7 @@ async fn processes_that_are_gone_and_hold_nothing_are_forgotten() {
 }
 
 #[test]
-fn tokens_tell_their_process_and_are_never_equal() {
+fn tokens_identify_their_process_and_are_never_equal() {
     let tokens: std::collections::HashSet<LeaseToken> =
         (0..10_000).map(|_| LeaseToken::random()).collect();
     assert_eq!(tokens.len(), 10_000);

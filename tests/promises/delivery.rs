@@ -1,4 +1,5 @@
-//! Promises 3, 6, 7 and 8: what is enqueued is delivered, at once, to the right handler, and nothing runs in between.
+//! Promises 3, 6, 7 and 8: each event is delivered at once to the right handler, and an idle
+//! processor does nothing.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -45,7 +46,7 @@ fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
 
 #[tokio::test]
 async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
-    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
+    let (temporary, clock) = on_a_stopped_clock(|builder| builder).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     for id in 1..=20 {
@@ -61,7 +62,7 @@ async fn a_commit_through_the_store_starts_the_handler_without_a_trigger() {
 
 #[tokio::test]
 async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
-    // Said to be alone, so that nobody looks at the file: only the other store itself can tell.
+    // `single_process` turns the file watch off: only the other store itself can wake the run.
     let temporary =
         Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::single_process).await;
     let other = SqliteStore::builder(&temporary.path).single_process();
@@ -75,9 +76,10 @@ async fn a_commit_of_another_store_on_the_same_file_is_noticed() {
 }
 
 #[tokio::test]
-async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
-    // Said to be alone, and its clock stands, so that nobody looks at the file: only what wrote the outcome can tell.
-    let (temporary, _clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
+async fn an_outcome_wakes_waiters_for_the_event_that_it_unblocks() {
+    // `single_process` and a stopped clock turn the file watch off: only the outcome itself can
+    // wake the waiter.
+    let (temporary, _clock) = on_a_stopped_clock(SqliteStoreBuilder::single_process).await;
     let store = &temporary.store;
     for _ in 0..2 {
         note(1).enqueue_update().on(store).await.unwrap();
@@ -101,7 +103,7 @@ async fn an_outcome_tells_whoever_waits_what_it_made_claimable() {
 
 #[tokio::test]
 async fn a_commit_on_the_callers_own_connection_is_noticed() {
-    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::single_process).await;
+    let (temporary, clock) = on_a_stopped_clock(SqliteStoreBuilder::single_process).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
     let mut conn = temporary.connect();
@@ -114,10 +116,10 @@ async fn a_commit_on_the_callers_own_connection_is_noticed() {
 
 #[tokio::test]
 async fn a_commit_of_another_process_is_noticed() {
-    let (temporary, clock) = on_a_standing_clock(|builder| builder).await;
+    let (temporary, clock) = on_a_stopped_clock(|builder| builder).await;
     let (mut remote, running) = start(&temporary.store);
     asleep(&clock).await;
-    // Written by SQL alone, as another process would: nothing in this one is told.
+    // Written by plain SQL, as by another process: nothing in this process is notified.
     let event = note(1).enqueue_sync().into_event().unwrap();
     let (sql, values) = foreign_insert(&event);
     temporary.connect().execute(sql, values).unwrap();
@@ -125,8 +127,9 @@ async fn a_commit_of_another_process_is_noticed() {
     running.stop().await.unwrap();
 }
 
-/// A store whose clock stands still, so that a run that is asleep can be told by what it sleeps until: the next clean-up.
-async fn on_a_standing_clock(
+/// A store with a stopped clock: an idle run sleeps until the next clean-up, which the test can
+/// observe.
+async fn on_a_stopped_clock(
     configure: impl FnOnce(SqliteStoreBuilder) -> SqliteStoreBuilder,
 ) -> (Temporary, ManualClock) {
     let clock = ManualClock::new();
@@ -141,11 +144,11 @@ async fn asleep(clock: &ManualClock) {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "idling is what is observed here; nothing is waited for"
+    reason = "the test observes an idle run; it waits for nothing"
 )]
 #[tokio::test]
 async fn an_idle_processor_runs_no_query() {
-    let (temporary, clock) = on_a_standing_clock(SqliteStoreBuilder::count_statements).await;
+    let (temporary, clock) = on_a_stopped_clock(SqliteStoreBuilder::count_statements).await;
     let (mut remote, running) = start_all_users(&temporary.store, |builder| builder);
     let statements = temporary.store.statements();
     asleep(&clock).await;
@@ -160,10 +163,7 @@ async fn an_idle_processor_runs_no_query() {
     enqueue(&temporary.store, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
-    assert!(
-        statements.get() > before,
-        "statements are not counted at all"
-    );
+    assert!(statements.get() > before, "statements are not counted");
     running.stop().await.unwrap();
 }
 
@@ -190,7 +190,7 @@ fn all_slots_are_kept_busy_and_no_more() {
             (statistics.processing_count, statistics.pending_count),
             (3, 7)
         );
-        // As soon as one is done the next one starts, however long the others take.
+        // As soon as one ends the next one starts, however long the others take.
         for _ in 3..10 {
             calls.pop().unwrap().ok();
             calls.push(remote.next().await);
@@ -274,7 +274,7 @@ fn an_unknown_event_type_is_left_alone_and_explained() {
     });
 }
 
-/// A relay that takes whatever begins with `mood.`, and names nothing in advance.
+/// A relay that handles every type starting with `mood.`, without naming them in advance.
 struct Relay(mpsc::UnboundedSender<OutboxEvent>);
 
 #[async_trait]
@@ -289,7 +289,7 @@ impl OutboxEventHandler for Relay {
 }
 
 #[test]
-fn an_untyped_handler_gets_what_it_can_handle_and_the_rest_waits_with_all_its_attempts() {
+fn an_untyped_handler_gets_only_what_it_handles_and_the_rest_loses_no_attempt() {
     on_each_store(|store, _| async move {
         let (sender, mut relayed) = mpsc::unbounded_channel();
         let (mut remote, handlers) = Remote::new();
@@ -340,7 +340,7 @@ async fn two_handlers_for_one_event_type_are_refused() {
 }
 
 #[tokio::test]
-async fn settings_that_contradict_each_other_are_refused_by_name() {
+async fn contradictory_settings_are_refused_by_name() {
     let builder = || Processor::builder(MemoryStore::new()).handle::<Note>(|_| async { Ok(()) });
     let message = |result: Result<Processor, BuildError>| result.unwrap_err().to_string();
     assert!(message(Processor::builder(MemoryStore::new()).build()).contains("no handler"));
@@ -353,10 +353,10 @@ async fn settings_that_contradict_each_other_are_refused_by_name() {
     );
 }
 
-/// An entity that says how long it takes and how long it is held.
+/// An entity with its own timeout and lease.
 struct Timed<const TIMEOUT: u64, const LEASE: u64>;
 
-/// Zero is unsaid.
+/// Zero means default.
 const fn timed(timeout: u64, lease: u64) -> EntityOptions {
     let mut options = EntityOptions::new("timed");
     if timeout > 0 {
@@ -388,7 +388,7 @@ impl<const TIMEOUT: u64, const LEASE: u64> OutboxEntity for Timed<TIMEOUT, LEASE
 }
 
 #[tokio::test]
-async fn a_timeout_that_is_not_shorter_than_the_lease_in_effect_is_refused_for_each_entity() {
+async fn a_timeout_not_shorter_than_its_lease_is_refused_for_each_entity() {
     fn build<const TIMEOUT: u64, const LEASE: u64>() -> Result<Processor, BuildError> {
         Processor::builder(MemoryStore::new())
             .handle::<Timed<TIMEOUT, LEASE>>(|_| async { Ok(()) })
@@ -441,7 +441,7 @@ fn a_handler_may_enqueue_and_use_the_store() {
                 let (store, done) = (inner.clone(), done.clone());
                 async move {
                     if event.is_new_record() {
-                        // Of the same entity: it comes after this one.
+                        // For the same entity, so it comes after the current event.
                         enqueue(&store, note(1).enqueue_update()).await;
                     }
                     done.send(event.operation).or_permanent()
@@ -522,6 +522,6 @@ async fn sixty_four_producers_and_two_processors_deliver_everything_exactly_once
     }
     first.stop().await.unwrap();
     second.stop().await.unwrap();
-    assert!(delivered.try_recv().is_err(), "nothing came twice");
+    assert!(delivered.try_recv().is_err(), "no event is delivered twice");
     assert_eq!(store.statistics(None).await.unwrap().completed_count, 640);
 }

@@ -1,4 +1,5 @@
-//! Where events go, and what a row notes of an event: on every way in, and whatever is in the columns.
+//! Destinations and other notes in a row: on every way to enqueue, and whatever the columns
+//! contain.
 
 use std::time::Duration;
 
@@ -13,7 +14,7 @@ use outbox_tests::{Temporary, enqueue, note, on_each_store};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// An entity that knows where it lives.
+/// An entity with its own destination.
 #[derive(OutboxEntity)]
 #[outbox(event_type = "photo", destination = self.host)]
 struct Photo {
@@ -37,7 +38,7 @@ fn claim_all() -> ClaimRequest {
 }
 
 #[test]
-fn an_event_goes_where_its_entity_its_builder_or_its_batch_says() {
+fn an_event_has_the_destination_of_its_entity_builder_or_batch() {
     on_each_store(|store, _| async move {
         let at_a = photo(1, Some("a"));
         let event = enqueue(&store, at_a.enqueue_sync()).await;
@@ -50,7 +51,7 @@ fn an_event_goes_where_its_entity_its_builder_or_its_batch_says() {
         assert_eq!(event.destination.as_deref(), Some("c"));
         let event = enqueue(&store, note(4).enqueue_sync()).await;
         assert_eq!(event.destination, None);
-        // The handler sees it, and a claim can ask for it.
+        // The handler sees the destination, and a claim can filter by it.
         let to_c = claim_all().only(Selector::new().destination(Some("c")));
         let claims = store.claim(&to_c).await.unwrap();
         assert_eq!(claims.len(), 1);
@@ -79,7 +80,7 @@ async fn a_batch_and_a_transaction_of_the_caller_keep_the_destination() {
     assert_eq!(to, [Some("a"), None, Some("b"), Some("b"), Some("a")]);
 }
 
-/// Whether this names the destination and says what is wrong with it.
+/// Asserts that the error names the destination and this reason.
 fn is_refused<T: std::fmt::Debug>(outcome: Result<T, EnqueueError>, reason: &str) {
     let error = match outcome.unwrap_err() {
         EnqueueError::InBatch { index: 0, source } => *source,
@@ -96,7 +97,7 @@ fn is_refused<T: std::fmt::Debug>(outcome: Result<T, EnqueueError>, reason: &str
 }
 
 #[tokio::test]
-async fn a_destination_that_may_not_be_is_refused_by_name_on_every_way_in() {
+async fn an_invalid_destination_is_refused_by_name_on_every_way_to_enqueue() {
     let temporary = Temporary::open().await;
     let memory = MemoryStore::new();
     let long = "x".repeat(256);
@@ -164,7 +165,7 @@ async fn rows_of_other_programs_without_the_new_columns_are_delivered() {
 }
 
 #[tokio::test]
-async fn what_is_noted_in_a_row_never_costs_its_event() {
+async fn unreadable_notes_in_a_row_never_cost_its_event() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;
@@ -226,7 +227,7 @@ async fn what_is_noted_in_a_row_never_costs_its_event() {
         assert_eq!(settled, Settled::Recorded);
         store.statistics(None).await.unwrap();
     }
-    // So many crashes are too many, whatever the number.
+    // This is above any limit on crashes.
     let event = enqueue(store, note(50).enqueue_sync()).await;
     drop(store.claim(&claim_all()).await.unwrap());
     conn.execute(
@@ -236,7 +237,7 @@ async fn what_is_noted_in_a_row_never_costs_its_event() {
     .unwrap();
     clock.advance(LEASE);
     assert_eq!(store.rescue().await.unwrap(), Rescued::new(0, 1));
-    // Where to is no note: what cannot be read there cannot be delivered.
+    // A destination is no note: an event with an unreadable destination cannot be delivered.
     let damaged = enqueue(store, note(51).enqueue_sync()).await;
     let beside = enqueue(store, note(52).enqueue_sync()).await;
     conn.execute(

@@ -1,4 +1,4 @@
-//! Evidence: whose fault a refusal is, where the order of answers decides it.
+//! Evidence: whether a refusal is the event's fault, where that depends on the order of answers.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,10 @@ async fn stored(store: &Arc<dyn OutboxRepository>, event: &OutboxEvent) -> Outbo
     store.fetch_event(event.id).await.unwrap().unwrap()
 }
 
-/// Event 1 fails, others get through, and event 1 is refused again for another reason, then fails
-/// once more: nobody got through between the last two, so that says nothing about whose fault the
-/// last one is.
+/// Event 1 fails, others get through, event 1 is refused for another reason, and then fails again:
+/// nothing got through between the last two, so the last failure is no evidence against the event.
 #[test]
-fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
+fn a_refusal_of_another_class_resets_the_evidence_against_an_event() {
     for (other, wait) in [
         (HandlerError::rate_limited as fn(_) -> _, 3),
         (|_| HandlerError::unauthenticated(), 0),
@@ -68,10 +67,10 @@ fn a_refusal_for_another_reason_is_one_since_which_somebody_must_get_through() {
     }
 }
 
-/// The credentials are good, as others of the user's events get through with them, and so is each
+/// The credentials are good, because other events of the user get through with them, and so is each
 /// event.
 #[test]
-fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobody() {
+fn credentials_refused_by_one_destination_delay_nothing_else_and_charge_no_event() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let mut refused = Vec::new();
@@ -95,7 +94,7 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
                     break call.ok();
                 }
                 calls_of_north += 1;
-                assert!(calls_of_north <= 2, "north is called again and again");
+                assert!(calls_of_north <= 2, "north is called repeatedly");
                 call.fail(HandlerError::unauthenticated());
             }
         }
@@ -124,10 +123,10 @@ fn credentials_that_one_destination_refuses_hold_up_nothing_else_and_charge_nobo
     });
 }
 
-/// They wait for a refresh that has not helped before, and a newcomer at an endpoint that has not
-/// refused them does not.
+/// The refused events wait for a refresh, which has not helped before; a new event for an endpoint
+/// that has not refused the credentials does not wait.
 #[test]
-fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
+fn credentials_refused_elsewhere_are_tried_at_once() {
     for is_for_all in [true, false] {
         on_each_store(|store, clock| async move {
             let (mut remote, handlers) = Remote::new();
@@ -154,7 +153,7 @@ fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
             let call = remote.next().await;
             assert_eq!(call.id(), 2);
             call.ok();
-            // They are good as they are.
+            // The credentials work as they are.
             let call = remote.next().await;
             assert_eq!(call.id(), 1);
             call.ok();
@@ -164,10 +163,9 @@ fn refused_credentials_are_tried_at_once_where_they_were_not_refused() {
     }
 }
 
-/// Neither that its user was just refused nor that its endpoint was makes a newcomer wait for
-/// longer.
+/// A new event does not wait longer because its user or its endpoint was just refused.
 #[test]
-fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
+fn a_new_event_is_probed_within_two_probes() {
     for newcomer_of in ["u1", "u2"] {
         on_each_store(|store, clock| async move {
             let (mut remote, handlers) = Remote::new();
@@ -208,10 +206,10 @@ fn a_newcomer_is_probed_within_two_probes_whoever_was_refused_before() {
     }
 }
 
-/// A destination that has just come back, one attempt at a time, meets a rate limit: what is tried
-/// after the pause is another event, as after any.
+/// A recovering destination, limited to one attempt at a time, answers with a rate limit: after the
+/// pause, another event is tried, as after any pause.
 #[test]
-fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes_too() {
+fn half_open_another_event_is_tried_after_a_rate_limit() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let builder = Processor::builder(store.clone()).handlers(handlers);
@@ -222,7 +220,7 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
         let probe_at = clock.now() + SECOND;
         within(clock.until_asleep(probe_at)).await;
         clock.set(probe_at);
-        // One attempt at a time from here on.
+        // Half-open: one attempt at a time from here on.
         remote.next().await.ok();
         assert!(running.flush(1, SECOND * 30).await.unwrap().is_delivered());
         enqueue(&store, note(2).enqueue_sync().priority(100)).await;
@@ -235,7 +233,7 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
             within(clock.until_asleep(until)).await;
             clock.set(until);
             let call = remote.next().await;
-            assert_eq!(call.id(), 3, "the same event is tried again and again");
+            assert_eq!(call.id(), 3, "the same event is tried repeatedly");
             call.ok();
             if !is_last {
                 enqueue(&store, note(3).enqueue_sync()).await;
@@ -246,10 +244,10 @@ fn after_the_pause_of_a_rate_limit_another_event_is_tried_while_a_circuit_closes
     });
 }
 
-/// A lone event that is refused again and again never dies of it; who looks is told since when, how
-/// often, why, and when it is tried next.
+/// A lone event that is refused repeatedly never dies of it; the explanation has the first refusal,
+/// the count, the reason, and the next attempt.
 #[test]
-fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() {
+fn a_lone_refused_event_is_reported_by_explain_and_health() {
     on_each_store(|store, clock| async move {
         let (mut remote, handlers) = Remote::new();
         let running = Processor::builder(store.clone())
@@ -318,9 +316,9 @@ fn what_is_refused_alone_is_explained_and_told_by_health_whatever_the_refusal() 
     });
 }
 
-/// What it is asked for when the probe becomes due takes it longer than that.
+/// A store call that is in progress when the probe becomes due takes longer than that.
 #[test]
-fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
+fn a_probe_that_becomes_due_during_a_store_call_is_made() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let (mut remote, handlers) = Remote::new();
@@ -341,10 +339,11 @@ fn a_probe_that_becomes_due_while_the_store_is_asked_is_made() {
     });
 }
 
-/// That others get through after the last attempt failed says nothing of then, as the service may
-/// just have come back. Where it fails once more, and others do before and after, it is the event.
+/// Other events getting through after the last attempt are no evidence against it, because the
+/// service may just have recovered. If the event fails again while others succeed before and after,
+/// it is at fault.
 #[test]
-fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
+fn the_last_attempt_buries_no_event_without_evidence() {
     on_each_store(|store, clock| async move {
         let start = || {
             let (remote, handlers) = Remote::new();
@@ -364,7 +363,7 @@ fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
         within(clock.until_asleep(due)).await;
         running.stop().await.unwrap();
 
-        // A process that knows nothing of that.
+        // A new process without that knowledge.
         clock.set(due);
         let (mut remote, running) = start();
         let last = remote.next().await;
@@ -382,7 +381,7 @@ fn the_last_attempt_buries_nothing_that_was_not_told_apart_before() {
         again.fail(failure());
         neighbor(5).await;
         let passing = remote.next().await;
-        // It began before that, so it does not tell.
+        // This attempt began before the failure, so it is no evidence.
         slow.ok();
         assert!(running.flush(3, SECOND * 30).await.unwrap().is_delivered());
         assert_ne!(stored(&store, &event).await.status, OutboxStatus::Dead);

@@ -1,4 +1,5 @@
-//! Nobody waits for the backlog of somebody else, however large and urgent that is. Counted in deliveries, not in time.
+//! No starvation: the largest and most urgent backlog of one user delays nobody else. Measured in
+//! deliveries, not in time.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,15 +17,15 @@ use tokio::sync::{Notify, watch};
 const BATCH: usize = 100;
 const CONCURRENCY: usize = 16;
 const SOON: Duration = Duration::from_secs(30);
-/// In the middle of the others, by name.
-const GIANT: &str = "user 5 has very much";
+/// Sorts between the other users.
+const GIANT: &str = "user 5 with the backlog";
 const URGENT: i32 = 9;
 
 fn small(number: i64) -> Note {
     note_of(&format!("user {number}"), number)
 }
 
-/// After how many deliveries each user had the first one.
+/// Number of deliveries until the first one of each user.
 #[derive(Default)]
 struct Deliveries {
     count: usize,
@@ -32,7 +33,7 @@ struct Deliveries {
     first: HashMap<String, usize>,
 }
 
-/// Delivers until all these users had an event delivered, or so many were.
+/// Delivers until each of these users had a delivery, or up to a limit.
 async fn deliver(store: &Arc<dyn OutboxRepository>, users: usize, most: usize) -> Deliveries {
     let deliveries = Arc::new(Mutex::new(Deliveries::default()));
     let over = Arc::new(Notify::new());
@@ -59,25 +60,25 @@ async fn deliver(store: &Arc<dyn OutboxRepository>, users: usize, most: usize) -
     std::mem::take(&mut *deliveries.lock().unwrap())
 }
 
-/// How long the one waited who waited longest, and how many of the deliveries until then were those in claim order.
+/// Checks the longest wait, and the share of deliveries in claim order until then.
 fn assert_fair(deliveries: &Deliveries, users: usize) {
-    assert_eq!(deliveries.first.len(), users, "everybody had his turn");
+    assert_eq!(deliveries.first.len(), users, "every user must have a turn");
     let longest = deliveries.first.values().max().unwrap();
-    // One in four, and what was claimed at once with the last of them.
+    // One turn in four claims, and the batch of the last one.
     let bound = 4 * users + 2 * BATCH;
     assert!(*longest <= bound, "{longest} deliveries, not {bound}");
     let urgent = deliveries.of_giant * 4;
     assert!(
         urgent >= deliveries.count * 3 - 4 * BATCH,
-        "what is urgent has three quarters: {urgent} / 4 of {}",
+        "claim order must have three quarters: {urgent} / 4 of {}",
         deliveries.count
     );
 }
 
-/// Ten thousand users with an event each, and one with a hundred thousand that are older and more urgent. Without
-/// optimization a quarter of it, to keep the test short.
+/// Ten thousand users with one event each, and one with a hundred thousand that are older and more
+/// urgent. Without optimization a quarter of it, to keep the test short.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_backlog_of_one_user_holds_up_nobody_else() {
+async fn the_backlog_of_one_user_delays_nobody_else() {
     let scale = if cfg!(debug_assertions) { 4 } else { 1 };
     let (users, backlog) = (10_000 / scale, 100_000 / i64::from(scale));
     let temporary = Temporary::open_with(|builder| builder.durability(Durability::Normal)).await;
@@ -103,7 +104,7 @@ async fn unequal(store: &Arc<dyn OutboxRepository>, users: i64, backlog: i64) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_store_that_knows_no_turns_is_found_out() {
+async fn a_store_without_turns_is_caught() {
     for (flaw, is_fair) in [(Flaw::None, true), (Flaw::IgnoresTurns, false)] {
         let store: Arc<dyn OutboxRepository> = Arc::new(Broken::new(flaw, ManualClock::new()));
         unequal(&store, 100, 2_000).await;
@@ -115,8 +116,7 @@ async fn a_store_that_knows_no_turns_is_found_out() {
     }
 }
 
-/// Who arrives while others are at it is served in the same bound, although everybody has more than enough.
-/// A note with much in it, of somebody who has many of them.
+/// A large note of the user with the large backlog.
 fn large(id: i64) -> NewEvent {
     let text = "x".repeat(NewEvent::MAX_METADATA_BYTES - 2);
     NewEvent::new("note", id, GIANT, Operation::Create)
@@ -147,7 +147,7 @@ fn large_metadata_takes_no_turns_away() {
             .filter_map(|claim| Some(claim.event.metadata.as_ref()?.len()))
             .sum();
         assert!(bytes <= ClaimRequest::MAX_METADATA_BYTES + NewEvent::MAX_METADATA_BYTES);
-        // Where everybody else has had a turn, the rest is the giant's again.
+        // After everybody else had a turn, the rest belongs to the giant again.
         let after = claims
             .last()
             .map_or(String::new(), |claim| claim.event.user_id.clone());
@@ -158,8 +158,9 @@ fn large_metadata_takes_no_turns_away() {
     });
 }
 
+/// A new user is served within the same bound, although all others have more than enough.
 #[test]
-fn users_who_arrive_later_have_their_turn_as_well() {
+fn users_who_arrive_later_get_their_turn_too() {
     outbox_tests::on_each_store(|store, _| async move {
         for number in 0..20 {
             for id in 0..60 {
@@ -208,9 +209,9 @@ fn users_who_arrive_later_have_their_turn_as_well() {
     });
 }
 
-/// Users of whom nothing may be sent have no turn, and keep nobody from theirs.
+/// Users whose events may not be sent get no turn, and take no turn from others.
 #[test]
-fn a_turn_passes_over_whoever_is_paused() {
+fn turns_skip_paused_users() {
     outbox_tests::on_each_store(|store, _| async move {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let seen = sent.clone();
@@ -240,7 +241,7 @@ fn a_turn_passes_over_whoever_is_paused() {
     });
 }
 
-/// Users whose quota is used up, until it is not.
+/// Users whose quota is used up, until it is lifted.
 struct Quotas {
     running: Running,
     calls: watch::Receiver<usize>,
@@ -249,7 +250,7 @@ struct Quotas {
 }
 
 impl Quotas {
-    /// Each of these users has an event that was refused.
+    /// Each of these users has a refused event.
     async fn used_up(store: &(impl OutboxRepository + Clone), users: std::ops::Range<i64>) -> Self {
         let (call, calls) = watch::channel(0);
         let (deliver, delivered) = watch::channel(0);
@@ -281,9 +282,9 @@ impl Quotas {
     }
 }
 
-/// What is paused is compared with what is paused only where something of it may be tried.
+/// Pauses are compared with each other only where a probe may be due.
 #[tokio::test]
-async fn many_users_who_are_refused_hold_nobody_up() {
+async fn many_refused_users_delay_nobody_else() {
     let clock = ManualClock::new();
     let made = Temporary::open_with(|builder| {
         let builder = builder.clock(clock);
@@ -301,9 +302,9 @@ async fn many_users_who_are_refused_hold_nobody_up() {
     quotas.running.stop().await.unwrap();
 }
 
-/// A round makes so many claims, and no more.
+/// A round of probes makes a limited number of claims.
 #[tokio::test]
-async fn a_probe_is_made_however_many_others_have_nothing_to_try() {
+async fn a_probe_is_made_although_many_others_have_no_events() {
     const USERS: usize = 100;
     for last in [0, 33, 66, 99] {
         let clock = ManualClock::new();
@@ -312,7 +313,7 @@ async fn a_probe_is_made_however_many_others_have_nothing_to_try() {
         within(quotas.calls.wait_for(|count| *count == USERS))
             .await
             .unwrap();
-        // The run has heard of it.
+        // The run has processed the refusals.
         let explained = quotas.running.explain(99).await.unwrap();
         assert!(matches!(explained.waits_for, WaitsFor::Outage(_)));
         for user in (0..100).filter(|user| *user != last) {
@@ -321,7 +322,7 @@ async fn a_probe_is_made_however_many_others_have_nothing_to_try() {
             assert_eq!(gone.await.unwrap(), 1);
         }
         quotas.is_over.store(true, Ordering::SeqCst);
-        // It sleeps again, and is woken by nothing but the end of the pauses.
+        // The run sleeps again, and only the end of the pauses wakes it.
         quotas.running.explain(last).await.unwrap();
         clock.advance(Duration::from_secs(60));
         within(quotas.delivered.wait_for(|count| *count == 1))

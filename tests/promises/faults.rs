@@ -1,4 +1,5 @@
-//! The fault store: it fails as it is told to, counts what it did, and is else the store that it wraps.
+//! The fault store: fails as instructed, counts its faults, and otherwise behaves like the wrapped
+//! store.
 
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use outbox_tests::{enqueue, note, on_each_store, within};
 const LEASE: Duration = Duration::from_secs(60);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Without faults it keeps the contract, whatever it wraps.
+/// Without faults it keeps the contract, whatever store it wraps.
 mod healthy {
     use outbox_runtime::MemoryStore;
     use outbox_testing::{FaultStore, ManualClock, conformance};
@@ -34,7 +35,7 @@ fn a_call_that_fails_does_nothing() {
         assert_eq!(
             error.to_string(),
             "create_event: an injected fault",
-            "the operation is named"
+            "the error names the operation"
         );
         assert_eq!(store.statistics(None).await.unwrap().total_events, 0);
         faulty.create_event(event).await.unwrap();
@@ -43,7 +44,7 @@ fn a_call_that_fails_does_nothing() {
 }
 
 #[test]
-fn a_call_that_fails_after_the_commit_is_done_and_says_that_it_may_be() {
+fn a_call_that_fails_after_the_commit_reports_an_unknown_outcome() {
     on_each_store(|store, _| async move {
         let faulty = FaultStore::new(store.clone());
         let event = enqueue(&faulty, note(1).enqueue_sync()).await;
@@ -86,7 +87,7 @@ fn a_delay_is_before_the_call_or_after_it() {
 }
 
 #[test]
-fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
+fn a_stale_listing_repeats_the_previous_one_and_only_listings_are_stale() {
     on_each_store(|store, _| async move {
         let faulty = FaultStore::new(store.clone());
         let event = enqueue(&faulty, note(1).enqueue_sync()).await;
@@ -100,16 +101,12 @@ fn a_stale_listing_is_that_of_the_last_time_and_nothing_else_is_ever_stale() {
         );
         faulty.fail_next(StoreCall::Rescue, Fault::Stale);
         let _ = faulty.rescue().await.unwrap();
-        assert_eq!(
-            faulty.injected().stale,
-            1,
-            "what did not come is not counted"
-        );
+        assert_eq!(faulty.injected().stale, 1, "only injected faults count");
     });
 }
 
 #[test]
-fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
+fn a_rescue_is_forwarded_to_the_store_and_meets_faults() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         for id in 1..=3 {
@@ -124,7 +121,7 @@ fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
         );
         let failed = faulty.rescue_others(&held, Some(&only)).await;
         assert_eq!(failed.unwrap_err().kind(), StoreErrorKind::Unavailable);
-        // As the store does it itself: the default of the trait would take nothing back.
+        // Forwarded to the wrapped store; the trait's default method would take nothing back.
         let (renewed, rescued) = faulty.rescue_others(&held, Some(&only)).await.unwrap();
         assert!(renewed[0].is_some_and(|lease| lease.expires_at == clock.now() + LEASE));
         assert_eq!(rescued.requeued, 1);
@@ -137,7 +134,7 @@ fn what_a_run_takes_back_is_taken_back_by_the_store_and_meets_faults() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn the_same_seed_brings_the_same_faults_until_it_is_healed() {
+async fn the_same_seed_injects_the_same_faults_until_healed() {
     let course = |seed| async move {
         let rates = FaultRates::default()
             .with_failures(200)

@@ -1,4 +1,4 @@
-//! What a newcomer does in the first hour does what it looks like.
+//! The first steps of a newcomer work as they look.
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::{TransactionError, enqueue_all};
@@ -24,7 +24,7 @@ fn note(id: u32, text: &str) -> Note {
     }
 }
 
-/// More than an event may carry.
+/// Larger than the metadata limit.
 fn too_large() -> Note {
     note(1, &"x".repeat(2 << 20))
 }
@@ -53,10 +53,10 @@ async fn with_notes() -> Temporary {
 const INSERT: &str = "INSERT INTO note VALUES (1)";
 
 #[tokio::test]
-async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entity_with_it() {
+async fn a_refused_event_returned_by_a_transaction_rolls_back_the_entity() {
     fn refused<T>(saved: Result<T, TransactionError>) {
         let Err(TransactionError::Aborted(error)) = saved else {
-            panic!("it was committed");
+            panic!("the transaction was committed");
         };
         let error = error.downcast::<EnqueueError>().unwrap();
         let text = format!("{error}: {:?}", std::error::Error::source(&error));
@@ -139,7 +139,7 @@ async fn a_refused_event_that_a_transaction_returns_as_its_value_takes_the_entit
 }
 
 #[tokio::test]
-async fn an_answer_that_a_transaction_returns_is_handed_on_where_the_event_was_taken() {
+async fn other_results_returned_by_a_transaction_commit_and_are_passed_on() {
     let temporary = with_notes().await;
     let saved = temporary
         .store
@@ -151,7 +151,7 @@ async fn an_answer_that_a_transaction_returns_is_handed_on_where_the_event_was_t
     let answer = saved.unwrap();
     assert!(answer.is_ok());
     assert_eq!(notes(&temporary).await, (1, 1));
-    // A result of the app's own is its own business.
+    // Other `Err` values that a transaction returns are ordinary values.
     let saved = temporary
         .store
         .transaction(|tx| {
@@ -164,7 +164,7 @@ async fn an_answer_that_a_transaction_returns_is_handed_on_where_the_event_was_t
 }
 
 #[test]
-fn an_entity_that_is_new_is_enqueued_under_either_name() {
+fn a_new_entity_is_enqueued_under_either_name() {
     let note = note(7, "a");
     for change in [note.enqueue_create(), note.enqueue_sync()] {
         let event = change.into_event().unwrap();
@@ -174,7 +174,7 @@ fn an_entity_that_is_new_is_enqueued_under_either_name() {
 }
 
 #[tokio::test]
-async fn an_id_of_any_integer_type_is_the_id_that_it_was() {
+async fn an_id_of_any_integer_type_keeps_its_value() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "counter")]
     struct Counter {
@@ -240,7 +240,7 @@ async fn a_handler_gets_the_client_that_it_is_registered_with() {
 }
 
 #[tokio::test]
-async fn a_store_of_a_test_is_empty_its_own_and_gone_with_it() {
+async fn a_test_store_is_empty_private_and_temporary() {
     let one = SqliteStore::open_in_memory().await.unwrap();
     let two = SqliteStore::open_in_memory().await.unwrap();
     let sent = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
@@ -252,7 +252,7 @@ async fn a_store_of_a_test_is_empty_its_own_and_gone_with_it() {
         .build()
         .unwrap()
         .start("user-1");
-    // The writer, the reader, and a connection of the test's own see the same.
+    // The writer, the reader, and a connection of the test see the same database.
     let enqueued = note(1, "a").enqueue_create().on(&one).await.unwrap();
     let flushed = running.flush(1, std::time::Duration::from_secs(30)).await;
     assert!(flushed.unwrap().is_delivered());

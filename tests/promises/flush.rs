@@ -1,4 +1,4 @@
-//! A flush answers for what was asked, and says so where there is nothing to answer for.
+//! A flush answers exactly for the given entity, and reports when there is nothing to answer for.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use uuid::Uuid;
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn of_an_entity_that_was_never_enqueued_nothing_is_there() {
+fn an_entity_that_was_never_enqueued_has_nothing_to_flush() {
     on_each_store(|store, _| async move {
         let (_remote, running) = start(&store);
         let flushed = running.flush(1, SOON).await.unwrap();
@@ -27,7 +27,7 @@ fn of_an_entity_that_was_never_enqueued_nothing_is_there() {
 }
 
 #[test]
-fn an_id_of_another_kind_type_or_user_is_not_the_one_that_was_delivered() {
+fn an_id_of_another_kind_type_or_user_is_another_entity() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -58,7 +58,7 @@ fn an_id_of_another_kind_type_or_user_is_not_the_one_that_was_delivered() {
 }
 
 #[test]
-fn after_clean_up_nothing_is_there() {
+fn after_clean_up_there_is_nothing_to_flush() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -74,14 +74,14 @@ fn after_clean_up_nothing_is_there() {
 }
 
 #[tokio::test]
-async fn what_on_returned_can_be_waited_for_wherever_it_was_folded() {
+async fn a_returned_event_id_can_be_flushed_even_after_folding() {
     let store = MemoryStore::new();
     let (mut remote, running) = start_all_users(&store, |builder| builder);
     let enqueued = note(1).enqueue_sync().on(&store).await.unwrap();
     let again = note(1).enqueue_update().on(&store).await.unwrap();
     remote.next().await.ok();
     let flushed = running.flush_event(enqueued, SOON).await.unwrap();
-    assert_eq!(flushed, Flushed::Delivered, "not: and all that came later");
+    assert_eq!(flushed, Flushed::Delivered, "later events do not count");
     let call = remote.next().await;
     let flush = running.flush_event(again, SOON);
     let (flushed, ()) = tokio::join!(flush, async { call.ok() });
@@ -90,7 +90,7 @@ async fn what_on_returned_can_be_waited_for_wherever_it_was_folded() {
 }
 
 #[test]
-fn one_event_that_is_dead_or_has_no_handler_is_blocked() {
+fn a_flush_of_a_dead_or_unhandled_event_is_blocked() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -110,9 +110,9 @@ fn one_event_that_is_dead_or_has_no_handler_is_blocked() {
     });
 }
 
-/// Whoever waits has a patience of his own, which no manual clock moves.
+/// The timeout of a wait runs in real time, whatever the store's clock does.
 #[test]
-fn a_flush_returns_under_a_clock_that_nobody_moves() {
+fn a_flush_times_out_on_a_stopped_clock() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -127,7 +127,7 @@ fn a_flush_returns_under_a_clock_that_nobody_moves() {
 }
 
 #[test]
-fn a_stop_returns_under_a_clock_that_nobody_moves_while_the_store_fails() {
+fn a_stop_of_a_failing_store_times_out_on_a_stopped_clock() {
     on_each_store(|store, _| async move {
         for faults in [1, 100] {
             let faulty = FaultStore::new(store.clone());
@@ -150,7 +150,7 @@ fn a_stop_returns_under_a_clock_that_nobody_moves_while_the_store_fails() {
 }
 
 #[test]
-fn a_stop_a_suspension_and_a_drain_return_under_a_clock_that_nobody_moves() {
+fn stops_suspensions_and_drains_time_out_on_a_stopped_clock() {
     on_each_store(|store, _| async move {
         let moment = Duration::from_millis(1);
         let (mut remote, running) = outbox_tests::start_with(&store, |builder| {

@@ -1,4 +1,4 @@
-//! Handlers that misbehave: whatever they do, their own event pays for it and nobody else's.
+//! Misbehaving handlers: only their own event is affected.
 
 use std::error::Error;
 use std::fmt;
@@ -19,7 +19,7 @@ async fn stored(store: &dyn OutboxRepository, event: &OutboxEvent) -> OutboxEven
     store.fetch_event(event.id).await.unwrap().unwrap()
 }
 
-/// What a failure of note 1 leaves in its row, while note 2 is delivered by the same run.
+/// The failure stored for note 1, while the same run delivers note 2.
 async fn failure_of<F>(store: &Arc<dyn OutboxRepository>, fail: F) -> String
 where
     F: Fn() -> Result<(), HandlerError> + Send + Sync + Clone + 'static,
@@ -43,7 +43,7 @@ where
     let failing = enqueue(store, note(1).enqueue_sync()).await;
     enqueue(store, note(2).enqueue_sync()).await;
     let flushed = within(running.flush(2, SOON)).await;
-    assert!(flushed.unwrap().is_delivered(), "the run goes on");
+    assert!(flushed.unwrap().is_delivered(), "the run continues");
     within(running.stop()).await.unwrap();
     let failed = stored(store, &failing).await;
     assert_eq!(
@@ -53,13 +53,13 @@ where
     failed.error_message.unwrap()
 }
 
-/// A panic may carry anything, also something that panics when it is dropped.
+/// A panic may have any payload, even one that panics when dropped.
 struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            panic!("and once more");
+            panic!("a panic in drop");
         }
     }
 }
@@ -77,23 +77,23 @@ fn a_panic_with_any_payload_is_a_counted_failure_and_the_run_goes_on() {
     });
 }
 
-/// An error that cannot be told.
+/// An error that cannot be displayed.
 #[derive(Debug)]
-enum Untellable {
-    /// Its text panics.
+enum Undisplayable {
+    /// Its `Display` panics.
     Panics,
-    /// Its text is an error itself.
+    /// Its `Display` returns an error.
     Fails,
-    /// Its causes never end.
+    /// Its chain of causes is infinite.
     CausedByItself,
-    /// Its text is none.
+    /// Its text is empty.
     NotUtf8,
 }
 
-impl fmt::Display for Untellable {
+impl fmt::Display for Undisplayable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Panics => panic!("no words"),
+            Self::Panics => panic!("a panic in Display"),
             Self::Fails => Err(fmt::Error),
             Self::CausedByItself => f.write_str("again"),
             Self::NotUtf8 => f.write_str(&String::from_utf8_lossy(b"\xff\xfe cut \xe2\x82")),
@@ -101,24 +101,24 @@ impl fmt::Display for Untellable {
     }
 }
 
-impl Error for Untellable {
+impl Error for Undisplayable {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         matches!(self, Self::CausedByItself).then_some(self)
     }
 }
 
 #[test]
-fn an_error_that_cannot_be_told_is_a_counted_failure_and_the_run_goes_on() {
+fn an_error_that_cannot_be_displayed_is_a_counted_failure_and_the_run_goes_on() {
     on_each_store(|store, _| async move {
-        let retry = |error: fn() -> Untellable| move || Err(HandlerError::retry(error()));
-        let message = failure_of(&store, retry(|| Untellable::Panics)).await;
-        assert_eq!(message, "the handler panicked: no words");
-        let message = failure_of(&store, retry(|| Untellable::Fails)).await;
+        let retry = |error: fn() -> Undisplayable| move || Err(HandlerError::retry(error()));
+        let message = failure_of(&store, retry(|| Undisplayable::Panics)).await;
+        assert_eq!(message, "the handler panicked: a panic in Display");
+        let message = failure_of(&store, retry(|| Undisplayable::Fails)).await;
         assert!(message.starts_with("the handler panicked: "), "{message}");
-        let message = failure_of(&store, retry(|| Untellable::CausedByItself)).await;
+        let message = failure_of(&store, retry(|| Undisplayable::CausedByItself)).await;
         assert!(message.starts_with("again: again: "), "{message}");
         assert!(message.len() < MAX_MESSAGE_BYTES);
-        let message = failure_of(&store, retry(|| Untellable::NotUtf8)).await;
+        let message = failure_of(&store, retry(|| Undisplayable::NotUtf8)).await;
         assert_eq!(message, "\u{fffd}\u{fffd} cut \u{fffd}");
         let bytes = || {
             Err(HandlerError::retry(
@@ -130,7 +130,7 @@ fn an_error_that_cannot_be_told_is_a_counted_failure_and_the_run_goes_on() {
     });
 }
 
-/// What somebody might want to put on an operator's screen.
+/// A text that attacks an operator's terminal.
 const HOSTILE: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\0\r\nFORGED line\n\u{202e}\u{2028}";
 
 #[tokio::test(flavor = "current_thread")]
@@ -153,7 +153,7 @@ async fn an_error_text_of_any_size_and_kind_is_kept_in_part_and_logged_escaped()
     assert_clean(&log);
 }
 
-/// Nothing in it moves a cursor, or looks like a line that it is not.
+/// No text moves a cursor, or forges a log line.
 fn assert_clean(log: &Log) {
     let text = log.text();
     assert!(text.contains("FORGED"), "it is told: {text}");
@@ -168,13 +168,13 @@ fn assert_clean(log: &Log) {
 async fn an_error_text_of_a_store_is_logged_escaped() {
     let (log, _guard) = Log::of_this_thread();
     let clock = ManualClock::new();
-    let store = Broken::new(Flaw::SpeaksInTongues(HOSTILE), clock.clone());
+    let store = Broken::new(Flaw::FailsClaims(HOSTILE), clock.clone());
     let running = Processor::builder(store)
         .handle::<Note>(|_| async { Ok(()) })
         .build()
         .unwrap()
         .start("u1");
-    // It backs off.
+    // The run backs off.
     within(clock.until_asleep(clock.now() + Duration::from_millis(100))).await;
     running.stop().await.unwrap();
     assert_clean(&log);
@@ -185,7 +185,7 @@ struct Picky;
 #[async_trait]
 impl OutboxEventHandler for Picky {
     fn can_handle(&self, event_type: &str) -> bool {
-        assert!(event_type != "task", "not this one");
+        assert!(event_type != "task", "a bug in can_handle");
         true
     }
 
@@ -195,7 +195,7 @@ impl OutboxEventHandler for Picky {
 }
 
 #[test]
-fn a_handler_that_panics_when_asked_what_it_handles_does_not_get_that() {
+fn a_handler_that_panics_in_can_handle_does_not_get_the_event() {
     on_each_store(|store, _| async move {
         let task = outbox_tests::Task {
             id: 1,
@@ -206,7 +206,7 @@ fn a_handler_that_panics_when_asked_what_it_handles_does_not_get_that() {
         let processor = Processor::builder(store.clone()).handler(Picky).build();
         let running = processor.unwrap().start("u1");
         let flushed = within(running.flush(2, SOON)).await;
-        assert!(flushed.unwrap().is_delivered(), "the run goes on");
+        assert!(flushed.unwrap().is_delivered(), "the run continues");
         within(running.stop()).await.unwrap();
         let waiting = stored(&store, &waiting).await;
         assert_eq!(
@@ -217,7 +217,7 @@ fn a_handler_that_panics_when_asked_what_it_handles_does_not_get_that() {
 }
 
 #[test]
-fn what_a_handler_enqueues_comes_after_its_own_event() {
+fn events_enqueued_by_a_handler_come_after_its_own_event() {
     on_each_store(|store, _| async move {
         let sent = Arc::new(Mutex::new(Vec::new()));
         let (inside, seen) = (store.clone(), sent.clone());
@@ -247,7 +247,7 @@ fn what_a_handler_enqueues_comes_after_its_own_event() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn a_handler_may_use_a_transaction_of_the_store_that_delivers_to_it() {
+async fn a_handler_may_use_a_transaction_of_its_own_store() {
     let temporary = Temporary::open().await;
     let store = temporary.store.clone();
     let processor = Processor::builder(store.clone())
@@ -260,7 +260,7 @@ async fn a_handler_may_use_a_transaction_of_the_store_that_delivers_to_it() {
                         Ok(())
                     });
                     enqueued.await.or_permanent()?;
-                    // All of these wait for the same writer, and none for the other.
+                    // All of these share the writer, and none waits for another.
                     note(2).enqueue_update().on(&store).await.or_permanent()?;
                     store.statistics(None).await.or_permanent()?;
                 }
@@ -281,7 +281,7 @@ async fn a_handler_may_use_a_transaction_of_the_store_that_delivers_to_it() {
     assert_eq!(statistics.completed_count, 3);
 }
 
-/// Handlers of note 1 that block their thread until they are let go.
+/// Handlers that block their thread for note 1 until released.
 fn blocking() -> (mpsc::Sender<()>, mpsc::Receiver<()>, HandlerSet) {
     let (let_go, wait) = mpsc::channel();
     let (begin, begun) = mpsc::channel();
@@ -297,7 +297,7 @@ fn blocking() -> (mpsc::Sender<()>, mpsc::Receiver<()>, HandlerSet) {
 }
 
 #[test]
-fn a_handler_that_blocks_one_thread_of_several_holds_up_nobody_else() {
+fn a_handler_that_blocks_one_of_several_threads_delays_nobody_else() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_time()
@@ -325,9 +325,9 @@ fn a_handler_that_blocks_one_thread_of_several_holds_up_nobody_else() {
     });
 }
 
-/// The worst case: a runtime of one thread, which a handler keeps for itself for longer than its lease.
+/// The worst case: a runtime with one thread, which a handler blocks for longer than its lease.
 #[test]
-fn a_handler_that_blocks_the_only_thread_past_its_lease_changes_nothing_and_is_warned_of() {
+fn a_handler_that_blocks_the_only_thread_past_its_lease_is_fenced_and_logged() {
     let clock = ManualClock::new();
     let store = MemoryStore::with_clock(clock.clone());
     let (let_go, begun, handlers) = blocking();
@@ -355,7 +355,7 @@ fn a_handler_that_blocks_the_only_thread_past_its_lease_changes_nothing_and_is_w
         .enable_time()
         .build();
     runtime.unwrap().block_on(async {
-        // Another process takes the event over.
+        // Another process takes over the event.
         let processor = Processor::builder(store.clone())
             .handle::<Note>(|_| async { Ok(()) })
             .build();

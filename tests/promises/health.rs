@@ -1,4 +1,4 @@
-//! A run tells whether it does its work, why not, and that it has ended.
+//! A run reports whether it works, why not, and whether it has ended.
 
 use std::time::Duration;
 
@@ -65,14 +65,18 @@ fn a_trigger_does_not_wait_for_the_end_of_a_back_off() {
 }
 
 #[test]
-fn a_run_that_was_stopped_has_ended_for_everybody_who_asks() {
+fn a_stopped_run_has_ended_for_every_handle() {
     on_each_store(|store, _| async move {
         let (_remote, running) = start(&store);
         let ended = tokio::spawn(running.ended());
         let other = running.clone();
         let stopped = within(running.stop()).await.unwrap();
         assert_eq!(within(ended).await.unwrap().unwrap(), stopped);
-        assert_eq!(within(other.stop()).await.unwrap(), stopped, "told again");
+        assert_eq!(
+            within(other.stop()).await.unwrap(),
+            stopped,
+            "the same result again"
+        );
         assert_eq!(other.health(), Health::Ended { error: None });
         enqueue(&store, note(1).enqueue_sync()).await;
         let explanation = other.explain(1).await.unwrap();
@@ -110,7 +114,7 @@ async fn a_run_whose_store_was_closed_ends_and_says_why() {
     };
     assert!(why.contains("closed"), "{why}");
     let stopped = within(running.stop()).await.unwrap();
-    assert_eq!(stopped.given_back, 0, "nothing was under way");
+    assert_eq!(stopped.given_back, 0, "no event was in flight");
 }
 
 #[tokio::test]
@@ -143,7 +147,7 @@ async fn a_run_whose_table_was_dropped_is_degraded() {
 }
 
 #[test]
-fn a_runtime_that_ends_ends_its_runs() {
+fn a_run_ends_with_its_runtime() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let running = runtime.block_on(async { start(&MemoryStore::new()).1 });
     drop(runtime);
@@ -182,7 +186,7 @@ fn a_detached_run_needs_no_handle() {
 }
 
 #[test]
-fn a_handle_that_is_dropped_at_once_is_warned_of() {
+fn a_handle_dropped_at_once_is_logged() {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -200,7 +204,7 @@ fn a_handle_that_is_dropped_at_once_is_warned_of() {
 }
 
 #[test]
-fn an_explanation_never_says_more_than_is_known() {
+fn an_explanation_never_claims_more_than_is_known() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start_with(&store, |builder| builder.max_concurrency(1));
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -212,7 +216,7 @@ fn an_explanation_never_says_more_than_is_known() {
         assert_eq!(of_store.waits_for, WaitsFor::Worker);
         assert!(of_store.to_string().contains("does not know"), "{of_store}");
         call.fail(HandlerError::offline());
-        // Whether that is about the first one alone, the second one tells.
+        // The second failure shows whether the first one was only the event's fault.
         remote.next().await.fail(HandlerError::offline());
         within(async {
             while !matches!(
@@ -227,22 +231,22 @@ fn an_explanation_never_says_more_than_is_known() {
         assert_eq!(
             of_store.waits_for,
             WaitsFor::Worker,
-            "it does not know more"
+            "the explanation claims more than is known"
         );
         running.stop().await.unwrap();
     });
 }
 
-/// Whatever else a run is asked, and however long it does not look.
+/// Whatever other commands a run receives meanwhile.
 #[test]
-fn no_nudge_is_lost_to_other_commands() {
+fn no_wake_up_is_lost_to_other_commands() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
         remote.next().await.fail(HandlerError::offline());
         within(clock.until_asleep(clock.now() + Duration::from_secs(1))).await;
         for user in 0..100 {
-            // One thread: the run has no time to look.
+            // One thread: the run cannot process anything in between.
             let mut told = Box::pin(running.sign_in(format!("other-{user}")));
             tokio::select! { biased; () = &mut told => {}, () = std::future::ready(()) => {} }
         }

@@ -1,6 +1,6 @@
-//! What an HTTP answer means for a delivery, by RFC 9110. What it means that there is none, and whose answer it is, stands in
-//! `http_client.rs`.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Meaning of an HTTP answer for a delivery, by RFC 9110. `http_client.rs` covers missing answers
+//! and answers of other URLs.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::time::Duration;
 
@@ -46,7 +46,7 @@ fn every_2xx_is_a_success() {
 struct Row {
     statuses: std::ops::RangeInclusive<u16>,
     name: String,
-    /// On a create, an update and a delete.
+    /// Answers for a create, an update and a delete.
     meanings: [String; 3],
     with_retry_after: String,
 }
@@ -71,7 +71,7 @@ fn guide() -> Vec<Row> {
     guide.lines().filter_map(row).collect()
 }
 
-/// What the guide calls it.
+/// The guide's name of an answer.
 fn told(answer: Result<(), HttpError>) -> &'static str {
     let Err(error) = answer else {
         return "delivered";
@@ -101,13 +101,13 @@ fn the_status_decides() {
 }
 
 #[test]
-fn the_guide_tells_each_status_once_and_each_registered_one_by_name() {
+fn the_guide_lists_each_status_once_and_registered_ones_by_name() {
     let rows = guide();
     for status in 100..=999 {
         let count = rows.iter().filter(|row| row.statuses.contains(&status));
         assert_eq!(count.count(), 1, "{status}");
     }
-    // The registry of IANA, and those that are in common use without being in it.
+    // The IANA registry, and common unregistered codes.
     let registered = [
         100..=104,
         200..=208,
@@ -134,9 +134,9 @@ fn the_guide_tells_each_status_once_and_each_registered_one_by_name() {
     }
 }
 
-/// Written down once more, so that the guide and the code do not go wrong together.
+/// An independent copy of the table, so that the guide and the code cannot be wrong together.
 #[test]
-fn who_is_to_blame_for_the_statuses_that_matter_most() {
+fn the_most_important_statuses_have_the_right_delivery_class() {
     use Operation::{Create, Delete, Update};
     let unavailable = Delivery::Unavailable { after: None };
     let after = DEFAULT_PAUSE;
@@ -170,7 +170,7 @@ fn who_is_to_blame_for_the_statuses_that_matter_most() {
 }
 
 #[test]
-fn retry_after_is_the_length_of_a_pause_and_the_earliest_time_of_all_else() {
+fn retry_after_sets_the_pause_or_the_earliest_retry() {
     let headers = asking_for("7");
     let after = 7 * SECOND;
     for row in guide() {
@@ -198,7 +198,7 @@ fn retry_after_is_the_length_of_a_pause_and_the_earliest_time_of_all_else() {
 }
 
 #[test]
-fn a_refusal_that_says_when_to_come_back_is_not_for_good() {
+fn a_refusal_with_retry_after_is_not_permanent() {
     for (status, value, after) in [
         (413, "7", Some(7 * SECOND)),
         (403, "7", Some(7 * SECOND)),
@@ -228,7 +228,7 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
         ("Sun, 06 Nov 1994 08:49:37 GMT", Some(Duration::ZERO)),
         ("Sunday, 06-Nov-94 08:49:37 GMT", Some(Duration::ZERO)),
         ("Wed, 21 Oct 2026 07:27:60 GMT", Some(30 * SECOND)),
-        // Two digits of a year are at most 50 years ahead.
+        // Two-digit years are at most 50 years ahead.
         ("Wednesday, 21-Oct-76 07:27:30 GMT", Some(LONGEST_WAIT)),
         ("Thursday, 21-Oct-77 07:27:30 GMT", Some(Duration::ZERO)),
         // A fraction is rounded up.
@@ -236,7 +236,7 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
         ("0.001", Some(SECOND)),
         ("2.0", Some(2 * SECOND)),
         ("0.0", Some(Duration::ZERO)),
-        // Of a list the longest wait counts, and a date has a comma of its own.
+        // The longest wait of a list counts; a date contains a comma of its own.
         ("5, 6", Some(6 * SECOND)),
         ("7,6", Some(7 * SECOND)),
         ("soon, 6", Some(6 * SECOND)),
@@ -252,7 +252,7 @@ fn retry_after_is_read_as_seconds_or_as_a_date_in_any_of_the_three_forms() {
 }
 
 #[test]
-fn retry_after_that_makes_no_sense_counts_as_absent() {
+fn a_malformed_retry_after_counts_as_absent() {
     for value in [
         "",
         " ",
@@ -297,7 +297,7 @@ fn of_several_headers_the_longest_wait_counts() {
 }
 
 #[test]
-fn nobody_waits_for_more_than_a_day() {
+fn no_wait_exceeds_a_day() {
     for value in [
         "86401",
         "99999999999999999999999999",
@@ -332,7 +332,7 @@ fn a_wait_of_zero_asks_for_no_pause_and_a_rate_limit_never_spins() {
 }
 
 #[test]
-fn a_date_is_compared_with_the_clock_that_wrote_it() {
+fn a_date_is_compared_with_the_clock_of_the_service() {
     let mut headers = asking_for("Thu, 01 Jan 2026 00:00:05 GMT");
     assert_eq!(retry_after(&headers, now()), Some(Duration::ZERO));
     headers.insert(DATE, "Thu, 01 Jan 2026 00:00:00 GMT".parse().unwrap());
@@ -357,28 +357,28 @@ fn a_question_mark_in_a_handler_keeps_the_answer_and_names_the_status() {
 }
 
 #[test]
-fn the_error_tells_its_status() {
+fn the_error_has_its_status() {
     let error = answer(503, &HeaderMap::new(), Operation::Create).unwrap_err();
     assert_eq!(error.status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
 #[test]
-fn the_text_says_what_is_not_the_service_that_answers() {
+fn the_text_names_proxies_and_networks_that_answer_for_the_service() {
     for (status, text) in [
-        (302, "302 Found: a redirect, which delivers nothing"),
+        (302, "302 Found: a redirect; nothing was delivered"),
         (304, "304 Not Modified"),
         (
             407,
-            "407 Proxy Authentication Required: a proxy on the way wants credentials",
+            "407 Proxy Authentication Required: a proxy requires credentials",
         ),
         (
             511,
-            "511 Network Authentication Required: the network wants a sign-in first",
+            "511 Network Authentication Required: the network requires a sign-in",
         ),
     ] {
         let error = answer(status, &HeaderMap::new(), Operation::Create).unwrap_err();
         assert_eq!(error.to_string(), format!("the service answered {text}"));
-        assert!(!error.is_redirected(), "nothing was followed");
+        assert!(!error.is_redirected(), "no redirect was followed");
     }
 }
 
@@ -420,12 +420,12 @@ fn a_policy_changes_a_row_by_status_and_operation_and_no_other() {
     assert_eq!(
         found,
         Some(Delivery::Unauthenticated),
-        "the later call wins"
+        "the last setting wins"
     );
 }
 
 #[test]
-fn a_row_of_a_policy_counts_whatever_retry_after_says() {
+fn a_policy_row_applies_whatever_retry_after_says() {
     let policy = Policy::new()
         .means([413], Meaning::Permanent)
         .means([403], Meaning::RateLimited);
@@ -443,7 +443,7 @@ fn with(name: &'static str, value: &str) -> HeaderMap {
 }
 
 #[test]
-fn milliseconds_are_read_only_by_a_policy_and_count_before_seconds() {
+fn milliseconds_are_read_only_by_policy_and_win_over_seconds() {
     let reads = Policy::new().read_retry_after_ms();
     let millis = |millis| Delivery::RateLimited {
         after: Duration::from_millis(millis),
@@ -472,7 +472,7 @@ fn milliseconds_are_read_only_by_a_policy_and_count_before_seconds() {
 }
 
 #[test]
-fn the_rate_limit_of_the_draft_is_read_only_by_a_policy_and_counts_after_retry_after() {
+fn the_draft_rate_limit_header_is_read_only_by_policy_and_yields_to_retry_after() {
     let reads = Policy::new().read_rate_limit();
     let limited = |after| Some(Delivery::RateLimited { after });
     for (value, after) in [

@@ -1,5 +1,6 @@
-//! What reqwest tells about a delivery: who answered, and what it means that nobody did. The servers are real, on loopback.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Deliveries with reqwest: who answered, and what a missing answer means. The servers are real, on
+//! loopback.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -19,14 +20,14 @@ const RETRY: Delivery = Delivery::Retry { after: None };
 const UNAVAILABLE: Delivery = Delivery::Unavailable { after: None };
 const PATIENCE: Duration = Duration::from_millis(100);
 
-/// A service that answers each request by its first line, `POST /goals HTTP/1.1`, and tells what was asked.
+/// A service that answers by the request line, `POST /goals HTTP/1.1`, and records the requests.
 struct Service {
     address: SocketAddr,
     asked: UnboundedReceiver<String>,
 }
 
 impl Service {
-    /// An answer that is `None` is a connection that ends without one.
+    /// `None` closes the connection without an answer.
     fn start(answer: impl Fn(&str) -> Option<String> + Send + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
@@ -36,7 +37,7 @@ impl Service {
                 let mut stream = stream.unwrap();
                 let line = request_line(&mut stream);
                 let answer = answer(&line);
-                // Before the answer, so that whoever has it knows what was asked.
+                // Recorded before the answer, so that it is visible once the answer arrives.
                 if tell.send(line).is_err() {
                     return;
                 }
@@ -48,7 +49,8 @@ impl Service {
         Self { address, asked }
     }
 
-    /// Redirects `/goals` to `target` with `status`, and accepts whatever else is asked, as a page would.
+    /// Redirects `/goals` to `target` with `status`, and answers all other requests with 200, like
+    /// a web page.
     fn redirecting(status: u16, target: &str) -> Self {
         let redirect = format!(
             "HTTP/1.1 {status} Elsewhere\r\nlocation: {target}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
@@ -72,7 +74,7 @@ fn page(status: u16) -> String {
     format!("HTTP/1.1 {status} Page\r\ncontent-length: 5\r\nconnection: close\r\n\r\nlogin")
 }
 
-/// Reads a request to its end.
+/// Reads a request completely.
 fn request_line(stream: &mut TcpStream) -> String {
     let mut reader = BufReader::new(stream);
     let mut first = String::new();
@@ -98,7 +100,7 @@ fn builder() -> ClientBuilder {
     Client::builder().no_proxy()
 }
 
-/// As reqwest is by default.
+/// With reqwest's defaults.
 fn following() -> Client {
     builder().build().unwrap()
 }
@@ -118,7 +120,7 @@ const OPERATIONS: [(Method, Operation); 4] = [
 ];
 
 #[tokio::test]
-async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200() {
+async fn a_followed_redirect_is_not_a_delivery_even_with_status_200() {
     let portal = Service::start(|_| Some(page(200)));
     for status in [301, 302, 303, 307, 308] {
         for target in ["/login".to_owned(), portal.url("/portal").to_string()] {
@@ -131,7 +133,7 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
                 let response = request().send().await.unwrap();
                 assert_eq!(response.status(), 200, "{context}");
                 check(response.status(), response.headers(), operation)
-                    .expect("the positive control: it looks like a success");
+                    .expect("the positive control: the redirect looks like a success");
                 let error = check_response(&response, &method, &url, operation).unwrap_err();
                 assert_eq!(error.delivery(), UNAVAILABLE, "{context}");
                 assert!(error.is_redirected(), "{context}");
@@ -145,7 +147,7 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
                     false => portal.address.to_string(),
                 };
                 let expected = format!(
-                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK: nothing was delivered"
+                    "{method} to {sent_to} was redirected, and {answered_by} answered 200 OK; nothing was delivered"
                 );
                 assert!(text.starts_with(&expected), "{text}");
                 assert!(text.contains("redirect::Policy::none()"), "{text}");
@@ -154,9 +156,9 @@ async fn a_redirect_that_was_followed_is_not_delivered_though_a_page_answers_200
     }
 }
 
-/// A page that is not there says nothing about the event: not that it is gone, nor that it is refused.
+/// A missing page says nothing about the event, neither that it is gone nor that it is rejected.
 #[tokio::test]
-async fn what_another_url_answers_is_not_about_the_event() {
+async fn an_answer_of_another_url_is_not_about_the_event() {
     for status in [400, 401, 404, 410, 422, 429, 500] {
         let target = Service::start(move |_| Some(page(status)));
         let service = Service::redirecting(302, target.url("/login").as_str());
@@ -169,7 +171,7 @@ async fn what_another_url_answers_is_not_about_the_event() {
 }
 
 #[tokio::test]
-async fn a_redirect_that_was_not_followed_is_an_answer_and_nobody_else_is_asked() {
+async fn an_unfollowed_redirect_is_the_answer_and_no_other_server_is_called() {
     for status in [301, 302, 303, 307, 308] {
         let mut service = Service::redirecting(status, "/login");
         let request = careful().post(service.url("/goals")).body("{}");
@@ -177,14 +179,14 @@ async fn a_redirect_that_was_not_followed_is_an_answer_and_nobody_else_is_asked(
         assert_eq!(error.delivery(), UNAVAILABLE, "{status}");
         let text = error.to_string();
         assert!(
-            text.ends_with(": a redirect, which delivers nothing"),
+            text.ends_with(": a redirect; nothing was delivered"),
             "{text}"
         );
         assert_eq!(service.asked(), ["POST /goals HTTP/1.1"], "{status}");
     }
 }
 
-/// After the fact nobody can tell; before it, the client does not follow.
+/// A redirect cannot be detected afterwards; the careful client does not follow it.
 #[tokio::test]
 async fn a_redirect_to_the_same_url_is_noticed_where_none_is_followed() {
     let see_other = |line: &str| {
@@ -203,7 +205,7 @@ async fn a_redirect_to_the_same_url_is_noticed_where_none_is_followed() {
 }
 
 #[tokio::test]
-async fn what_a_server_does_not_see_of_a_url_makes_no_difference() {
+async fn url_parts_that_the_server_does_not_see_make_no_difference() {
     let service = Service::start(|_| Some(page(201)));
     let address = service.address;
     for url in [
@@ -223,12 +225,12 @@ async fn what_a_server_does_not_see_of_a_url_makes_no_difference() {
     assert_eq!(
         response.text().await.unwrap(),
         "login",
-        "the body is left to be read"
+        "the body is still unread"
     );
 }
 
 #[test]
-fn a_response_that_was_made_from_parts_has_no_url_to_compare() {
+fn a_response_made_from_parts_has_no_url_to_compare() {
     let response = Response::builder().status(204).body("").unwrap();
     let response = reqwest::Response::from(response);
     let url = "http://api.example.com/goals".parse().unwrap();
@@ -250,7 +252,7 @@ async fn the_path_and_the_query_of_a_redirect_are_in_no_message() {
 }
 
 #[tokio::test]
-async fn a_policy_is_asked_about_the_answer_of_the_url_that_was_sent_to() {
+async fn a_policy_applies_to_the_answer_of_the_requested_url() {
     let policy = Policy::new().means([404, 200], Meaning::Delivered);
     let service = Service::start(|_| Some(page(404)));
     let request = following().put(service.url("/goals"));
@@ -262,7 +264,7 @@ async fn a_policy_is_asked_about_the_answer_of_the_url_that_was_sent_to() {
 }
 
 #[tokio::test]
-async fn an_event_whose_request_was_redirected_stays_in_the_outbox() {
+async fn an_event_with_a_redirected_request_stays_in_the_outbox() {
     let mut service = Service::redirecting(302, "/login");
     let url = service.url("/goals");
     let store = MemoryStore::new();
@@ -291,12 +293,12 @@ async fn an_event_whose_request_was_redirected_stays_in_the_outbox() {
     assert!(row.status != OutboxStatus::Dead, "{:?}", row.status);
 }
 
-/// A client that does not wait for long.
+/// A client with short timeouts.
 fn client() -> Client {
     builder().timeout(PATIENCE).build().unwrap()
 }
 
-/// The error of a request to a server that does not exist.
+/// Error of a request to a server that does not exist.
 async fn refused() -> reqwest::Error {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -310,7 +312,7 @@ async fn no_connection_is_offline() {
     assert_eq!(refused().await.delivery(), Delivery::Offline);
 }
 
-/// A name service that never answers, or that knows no name.
+/// A name service that never answers, or that finds no name.
 struct Names {
     answers: bool,
 }
@@ -332,7 +334,7 @@ fn without_names(answers: bool) -> ClientBuilder {
 }
 
 #[tokio::test]
-async fn a_network_that_swallows_packets_is_known_only_where_connect_timeout_ended_the_wait() {
+async fn a_network_that_drops_packets_is_offline_only_after_connect_timeout() {
     let silent = || without_names(false);
     for (client, expected) in [
         (silent().connect_timeout(PATIENCE), Delivery::Offline),
@@ -348,8 +350,8 @@ async fn a_network_that_swallows_packets_is_known_only_where_connect_timeout_end
 }
 
 #[tokio::test]
-async fn no_answer_in_time_is_unavailable() {
-    // It accepts, by the system's queue, and says nothing.
+async fn a_timeout_after_connecting_is_unavailable() {
+    // Accepts connections through the system's backlog, and never answers.
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/", listener.local_addr().unwrap());
     for client in [
@@ -425,7 +427,7 @@ async fn https_without_tls_is_permanent_and_says_what_to_enable() {
     let chosen = request().send().await.unwrap_err();
     assert!(
         direct.is_connect(),
-        "which alone would be offline: {direct}"
+        "a connect error that would count as offline: {direct}"
     );
     let sent = send(request(), Operation::Create).await.unwrap_err();
     assert_eq!(sent.delivery(), Delivery::Permanent);
@@ -459,9 +461,9 @@ fn error_for_status_means_what_the_status_means() {
     }
 }
 
-/// Why the guide says not to use it.
+/// The reason why the guide advises against it.
 #[test]
-fn what_error_for_status_lets_pass_is_not_delivered_by_check() {
+fn check_does_not_accept_every_status_that_error_for_status_accepts() {
     for status in [101, 302, 304, 600, 999] {
         let response = Response::builder().status(status).body("").unwrap();
         let response = reqwest::Response::from(response);

@@ -1,4 +1,5 @@
-//! Promises 3 and 5: at most one valid lease an event, outcomes are fenced by it, and nothing sticks.
+//! Promises 3 and 5: an event has at most one valid lease, outcomes are fenced by it, and nothing
+//! gets stuck.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -16,7 +17,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 const SOON: Duration = Duration::from_secs(30);
 const UNAVAILABLE: Fault = Fault::Fail(StoreErrorKind::Unavailable);
 
-/// With leases of a minute, and handlers that may take nearly as long.
+/// With leases of a minute, and timeouts nearly as long.
 fn start(store: &Arc<dyn OutboxRepository>) -> (Remote, Running) {
     start_with(store, |builder| {
         builder.lease(LEASE).timeout(LEASE - Duration::from_secs(1))
@@ -48,7 +49,7 @@ fn a_lease_is_renewed_while_its_handler_runs() {
     });
 }
 
-/// An entity that takes long to send.
+/// An entity with slow deliveries.
 struct Upload;
 
 impl OutboxEntity for Upload {
@@ -73,7 +74,7 @@ impl OutboxEntity for Upload {
 }
 
 #[test]
-fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
+fn an_entity_with_its_own_lease_is_renewed_in_thirds_of_it() {
     on_each_store(|store, clock| async move {
         let (mut uploads, upload_handlers) = Remote::of::<Upload>();
         let (mut notes, running) = start_with(&store, |builder| {
@@ -91,7 +92,7 @@ fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
         let begun = clock.now();
         assert_eq!(ends(&upload).await, begun + own);
         assert_eq!(ends(&note).await, begun + LEASE);
-        // The other's is renewed first, and alone.
+        // The other lease is renewed first, and alone.
         asleep_until(&clock, begun + LEASE / 3).await;
         clock.set(begun + LEASE / 3);
         asleep_until(&clock, begun + LEASE / 3 * 2).await;
@@ -110,10 +111,10 @@ fn a_lease_of_an_entitys_own_is_renewed_in_thirds_of_its_own() {
 }
 
 #[test]
-fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_before() {
+fn work_of_a_dead_process_is_claimed_again_when_its_lease_ends_and_not_before() {
     on_each_store(|store, clock| async move {
         let event = enqueue(&store, note(1).enqueue_sync()).await;
-        // A worker that claims and is never heard of again.
+        // A worker that claims and then disappears.
         let dead = store.mark_as_processing(event.id, LEASE).await.unwrap();
         let (mut remote, running) = start(&store);
         let ends = dead.lease.expires_at;
@@ -133,7 +134,7 @@ fn work_of_a_process_that_died_is_claimed_again_when_its_lease_ends_and_not_befo
 }
 
 #[test]
-fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
+fn an_event_that_always_kills_its_process_becomes_a_dead_letter() {
     on_each_store(|store, clock| async move {
         let event = enqueue(&store, note(1).enqueue_sync().max_attempts(3)).await;
         enqueue(&store, note(2).enqueue_sync().priority(-1)).await;
@@ -144,7 +145,7 @@ fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
         }
         let (mut remote, running) = start(&store);
         let call = remote.next().await;
-        assert_eq!(call.id(), 2, "others go on");
+        assert_eq!(call.id(), 2, "other events go on");
         call.ok();
         let blocked = running.flush(1, SOON).await.unwrap();
         assert!(!blocked.is_delivered());
@@ -157,7 +158,7 @@ fn an_event_that_kills_its_process_every_time_ends_among_the_dead_letters() {
 }
 
 #[test]
-fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_does() {
+fn a_worker_frozen_past_its_lease_cannot_overwrite_the_next_attempt() {
     on_each_store(|store, clock| async move {
         // The first processor claims and is then frozen: its clock never wakes it.
         let (mut frozen_remote, frozen_handlers) = Remote::new();
@@ -173,8 +174,8 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let late = frozen_remote.next().await;
         asleep_until(&frozen_clock, frozen_clock.now() + LEASE / 3).await;
-        // What others do wakes it all the same, as its clock alone is frozen: it renews nothing
-        // then.
+        // Changes of others still wake it, because only its clock is frozen; make its renewals
+        // fail.
         for call in [StoreCall::RescueOthers, StoreCall::Extend] {
             frozen_store.fail_next_times(1_000, call, UNAVAILABLE);
         }
@@ -184,7 +185,7 @@ fn a_worker_that_was_frozen_past_its_lease_cannot_overwrite_what_the_next_one_do
         let call = remote.next().await;
         assert_eq!((call.event.id, call.event.crashes), (event.id, 1));
 
-        // The frozen one wakes and reports success, while the other is still at it.
+        // The frozen processor wakes and reports success while the other one still works.
         frozen_store.heal();
         late.ok();
         frozen.stop().await.unwrap();
@@ -207,7 +208,7 @@ fn a_handler_whose_lease_is_lost_is_stopped_and_its_answer_ignored() {
         let (mut remote, running) = start(&store);
         let event = enqueue(&store, note(1).enqueue_sync()).await;
         let mut call = remote.next().await;
-        // Somebody deletes the event while it is in flight.
+        // The event is deleted while it is in flight.
         assert!(store.delete_event(event.id).await.unwrap());
         let renewal = clock.now() + LEASE / 3;
         asleep_until(&clock, renewal).await;
@@ -217,7 +218,7 @@ fn a_handler_whose_lease_is_lost_is_stopped_and_its_answer_ignored() {
         assert_eq!(
             store.statistics(None).await.unwrap().total_events,
             0,
-            "no resurrection"
+            "a deleted event stays deleted"
         );
         running.stop().await.unwrap();
     });
@@ -262,7 +263,7 @@ fn a_handler_that_never_answers_times_out_and_frees_its_slot() {
         let call = remote.next().await;
         assert_eq!(call.id(), 2);
         call.ok();
-        // Whose fault the first one was is known when the second got through.
+        // The second success shows that the first failure is the event's own.
         assert!(running.flush(2, SOON).await.unwrap().is_delivered());
         let failed = store.fetch_event(stuck.event.id).await.unwrap().unwrap();
         assert_eq!(
@@ -294,7 +295,7 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
         let unavailable = Fault::Fail(StoreErrorKind::Unavailable);
         faulty.fail_next_times(2, StoreCall::Settle, unavailable);
         first.ok();
-        // Claimed in the very round in which the outcome of the first could not be recorded.
+        // Claimed in the same round in which recording the first outcome failed.
         let second = remote.next().await;
         assert_eq!(second.id(), 2);
         for back_off in [100, 200] {
@@ -307,18 +308,18 @@ fn an_outcome_that_could_not_be_recorded_is_recorded_later_and_holds_nothing_up(
             assert!(running.flush(id, SOON).await.unwrap().is_delivered());
         }
         running.stop().await.unwrap();
-        assert_eq!(faulty.injected().failures, 2, "the fault really was there");
+        assert_eq!(faulty.injected().failures, 2, "the fault was injected");
         let statistics = store.statistics(None).await.unwrap();
         assert_eq!(
             (statistics.completed_count, statistics.total_events),
             (2, 2)
         );
-        assert!(remote.is_quiet(), "nothing was sent twice");
+        assert!(remote.is_quiet(), "no event is sent twice");
     });
 }
 
 #[test]
-fn a_claim_that_is_answered_after_its_lease_has_ended_is_renewed_or_starts_no_handler() {
+fn a_claim_answered_after_its_lease_ended_is_renewed_or_starts_no_handler() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let event = enqueue(&store, note(1).enqueue_sync()).await;
@@ -327,7 +328,7 @@ fn a_claim_that_is_answered_after_its_lease_has_ended_is_renewed_or_starts_no_ha
         let (mut remote, running) = start_with(&slow, |builder| builder.lease(LEASE));
         asleep_until(&clock, answered_at).await;
         clock.set(answered_at);
-        // Nobody has taken it: it is sent under a lease that holds.
+        // The event was not taken: it is sent under a renewed lease.
         let call = remote.next().await;
         assert_eq!(call.event.attempt_count, 1);
         let stored = store.fetch_event(event.id).await.unwrap().unwrap();
@@ -335,7 +336,7 @@ fn a_claim_that_is_answered_after_its_lease_has_ended_is_renewed_or_starts_no_ha
         call.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
 
-        // It is nobody's any more: nothing of it is sent.
+        // The event was taken: nothing is sent.
         slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(LEASE));
         let answered_at = clock.now() + LEASE;
         let gone = enqueue(&store, note(2).enqueue_sync()).await;

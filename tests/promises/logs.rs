@@ -1,4 +1,4 @@
-//! What the library says: spans and events of `tracing`, with ids and types, and never a payload or a user.
+//! Logging: spans and events of `tracing` with ids and types, never with a payload or a user.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,7 +15,7 @@ const SOON: Duration = Duration::from_secs(30);
 const CANARY: &str = "sk_live_CANARY";
 
 #[tokio::test(flavor = "current_thread")]
-async fn an_event_with_another_order_than_its_type_has_now_is_told() {
+async fn an_event_with_an_older_order_than_its_type_is_logged() {
     let (log, _guard) = Log::of_this_thread();
     let temporary = Temporary::open().await;
     let now = enqueue(&temporary.store, note(1).enqueue_sync()).await;
@@ -40,7 +40,7 @@ async fn an_event_with_another_order_than_its_type_has_now_is_told() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
+async fn attempts_are_logged_by_id_and_type_without_payloads_and_users() {
     let (log, _guard) = Log::of_this_thread();
 
     let temporary = Temporary::open().await;
@@ -83,7 +83,7 @@ async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
     for line in of_the_library {
         assert!(!line.contains(CANARY), "{line}");
     }
-    // The event's own Debug names its user, but never shows what it carries.
+    // The event's own `Debug` names its user, but never its payload.
     assert!(!text.contains(&format!("text-{CANARY}")), "{text}");
     let stored = temporary
         .store
@@ -95,7 +95,7 @@ async fn attempts_are_told_by_id_and_type_and_payloads_and_users_are_not() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_is_not_sent_after_all_is_told_with_the_reason() {
+async fn cancelled_events_are_logged_with_the_reason() {
     let (log, _guard) = Log::of_this_thread();
     let temporary = Temporary::open().await;
     let conn = temporary.connect();
@@ -111,23 +111,24 @@ async fn what_is_not_sent_after_all_is_told_with_the_reason() {
     }
     let text = log.text();
     let line = text.lines().find(|line| line.contains("neither is sent"));
-    let line = line.expect("it is told");
+    let line = line.expect("the message is logged");
     assert!(
         line.contains("INFO"),
-        "at a level that is on by default: {line}"
+        "the level must be on by default: {line}"
     );
     for told in [&ids[0].to_string(), &ids[1].to_string(), "draft"] {
-        assert!(line.contains(told), "{told:?} is not told: {line}");
+        assert!(line.contains(told), "{told:?} is missing: {line}");
     }
     assert!(!text.contains(CANARY), "{text}");
 }
 
-/// In keys, where control characters are refused: what turns lines around, and what some take for their end.
+/// In keys, where control characters are refused: direction overrides, and characters that some
+/// take for a line break.
 const IN_KEYS: &str = "\u{202e}a\u{2028}FORGED\u{2029}\u{feff}";
-/// In what a handler, a driver or a hook says of a failure: anything.
+/// In texts of handlers, drivers and hooks: anything.
 const IN_WORDS: &str = "\u{1b}[2J\u{1b}]0;owned\u{7}\0\r\nFORGED level=ERROR\n{\"level\":\"ERROR\"}\u{202e}\u{2028}\u{9b}31m";
 
-/// Fails in every way there is, by the entity's number.
+/// Fails in every way, by the entity's number.
 struct Failing;
 
 #[async_trait]
@@ -149,9 +150,10 @@ impl OutboxEventHandler for Failing {
     }
 }
 
-/// Everything that is said about events, users, failures and stores with such names and words.
+/// Triggers every log message about events, users, failures and stores, with hostile names and
+/// texts.
 async fn everything_goes_wrong(log: &Log) {
-    // A type with a name of that kind that nobody handles, and events that fail, fold, die and are tried again.
+    // A hostile type without a handler, and events that fail, fold, die and are retried.
     let store = MemoryStore::new();
     let event = |event_type: &str, id: i64| {
         let metadata = RawMetadata::encode(IN_WORDS).unwrap();
@@ -200,7 +202,7 @@ async fn everything_goes_wrong(log: &Log) {
         .await
         .unwrap();
 
-    // A handler's own type in the set, with words that its metadata is not.
+    // A known type in the set, with metadata that does not match.
     let (mut remote, running) = start_all_users(&store, |builder| builder);
     store.create_event(event("note", 9)).await.unwrap();
     store
@@ -210,15 +212,12 @@ async fn everything_goes_wrong(log: &Log) {
     remote.next().await.ok();
     running.stop().await.unwrap();
 
-    // A store that fails at claiming, and one that fails at recording and still when the run stops.
-    for flaw in [
-        Flaw::SpeaksInTongues(IN_WORDS),
-        Flaw::TripsOverOutcomes(IN_WORDS),
-    ] {
+    // A store that fails to claim, and one that fails to record, even during the stop.
+    for flaw in [Flaw::FailsClaims(IN_WORDS), Flaw::FailsOutcomes(IN_WORDS)] {
         let broken: Arc<dyn OutboxRepository> = Arc::new(Broken::new(flaw, SystemClock));
         enqueue(&*broken, note(1).enqueue_sync()).await;
         let (mut remote, running) = start(&broken);
-        if let Flaw::TripsOverOutcomes(_) = flaw {
+        if let Flaw::FailsOutcomes(_) = flaw {
             remote.next().await.ok();
         }
         let told = || log.text().matches("the store failed").count();
@@ -233,11 +232,11 @@ async fn everything_goes_wrong(log: &Log) {
     }
 }
 
-/// What is said of a user's strings is one line, and nothing in it moves a cursor or looks like what it is not.
+/// User-controlled strings stay on one line, move no cursor, and forge no message.
 fn assert_nothing_is_forged(log: &Log) {
     let text = log.text();
     let told = text.matches("FORGED").count();
-    assert!(told >= 8, "it is told, {told} times:\n{text}");
+    assert!(told >= 8, "logged only {told} times:\n{text}");
     for line in text.lines() {
         assert!(!line.trim_start().starts_with("FORGED"), "{line:?}");
         let hidden = |c: char| {
@@ -248,7 +247,7 @@ fn assert_nothing_is_forged(log: &Log) {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_a_user_can_influence_is_escaped_in_a_log_of_lines() {
+async fn user_controlled_text_is_escaped_in_a_log_of_lines() {
     let (log, _guard) = Log::of_this_thread();
     everything_goes_wrong(&log).await;
     assert_nothing_is_forged(&log);
@@ -262,7 +261,7 @@ async fn what_a_user_can_influence_is_escaped_in_a_log_of_lines() {
 }
 
 #[tokio::test(flavor = "current_thread")]
-async fn what_a_user_can_influence_is_escaped_in_a_log_of_json() {
+async fn user_controlled_text_is_escaped_in_a_log_of_json() {
     let (log, _guard) = Log::of_this_thread_as_json();
     everything_goes_wrong(&log).await;
     assert_nothing_is_forged(&log);

@@ -1,4 +1,5 @@
-//! Promise 4: in order per (user, entity), whatever the priorities; one poisoned entity never stops another.
+//! Promise 4: in order per (user, entity), whatever the priorities; a poisoned entity never stops
+//! another one.
 
 use std::time::Duration;
 
@@ -61,7 +62,7 @@ fn a_retry_holds_back_its_entity_and_no_other() {
         let call = remote.next().await;
         assert_eq!(call.event.user_id, "u2");
         call.ok();
-        // The failure is the event's own, as the other one got through.
+        // The failure is the event's own, because the other one got through.
         let mut seen = store.revision();
         while store.statistics(None).await.unwrap().failed_count == 0 {
             seen = within(store.changed(seen)).await;
@@ -113,14 +114,14 @@ fn a_dead_event_holds_back_its_entity_until_it_is_retried_and_no_other() {
     });
 }
 
-/// A change of a note of `user` whose type has another order than notes have.
+/// A change of a note of `user` by a type with another order than notes.
 fn ordered(user: &str, id: i64, order: Order) -> NewEvent {
     let event = note_of(user, id).enqueue_update().into_event().unwrap();
     event.with_order(order)
 }
 
 #[test]
-fn events_ordered_by_user_are_delivered_one_after_the_other_and_hold_up_no_other_user() {
+fn events_ordered_by_user_are_delivered_one_at_a_time_and_delay_no_other_user() {
     on_each_store(|store, _| async move {
         for (user, id, priority) in [("u1", 1, 0), ("u1", 2, 9), ("u2", 3, -1), ("u1", 4, 9)] {
             let event = ordered(user, id, Order::User).with_priority(priority);
@@ -167,7 +168,7 @@ fn unordered_events_of_one_entity_are_delivered_side_by_side() {
 }
 
 #[test]
-fn what_waits_from_before_an_update_that_changed_the_order_is_delivered_first() {
+fn events_from_before_a_change_of_order_are_delivered_first() {
     on_each_store(|store, _| async move {
         let orders = [Order::Entity, Order::User, Order::None];
         for (id, was) in (1..).zip(orders) {
@@ -192,7 +193,7 @@ fn what_waits_from_before_an_update_that_changed_the_order_is_delivered_first() 
 }
 
 #[test]
-fn a_dead_event_that_is_skipped_holds_nothing_back_and_is_not_forgotten() {
+fn a_skipped_dead_event_holds_nothing_back_and_is_kept() {
     on_each_store(|store, _| async move {
         let skippable = note(1).enqueue_sync().into_event().unwrap();
         let first = store
@@ -205,7 +206,7 @@ fn a_dead_event_that_is_skipped_holds_nothing_back_and_is_not_forgotten() {
         let call = remote.next().await;
         assert_eq!(call.event.operation, Operation::Update);
         call.ok();
-        // Not everything about the entity was delivered.
+        // The events of the entity were not all delivered.
         match running.flush(1, SOON).await.unwrap() {
             Flushed::Blocked(why) => assert!(
                 matches!(&why.waits_for, WaitsFor::Decision { event_id, .. } if *event_id == first.id)

@@ -1,4 +1,4 @@
-//! The outcome table: what each answer of a handler does to its event, and to others.
+//! The outcome table: the effect of each answer on its event and on others.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -122,7 +122,7 @@ fn snooze_gives_the_attempt_back_and_comes_again_later() {
 }
 
 #[test]
-fn offline_pauses_the_whole_run_uses_up_no_attempt_and_probes_with_growing_delay() {
+fn offline_pauses_the_run_costs_no_attempt_and_probes_with_growing_delay() {
     on_each_store(|store, clock| async move {
         let (mut remote, builder) = processor(&store);
         let running = builder.build().unwrap().start_all_users();
@@ -133,7 +133,7 @@ fn offline_pauses_the_whole_run_uses_up_no_attempt_and_probes_with_growing_delay
         for id in 2..20 {
             enqueue(&store, note_of("u2", id).enqueue_sync()).await;
         }
-        // One event is the probe, though many wait; each that fails doubles the delay, up to a minute.
+        // Many wait, and one is the probe; each failed probe doubles the delay, up to a minute.
         for delay in [1, 2, 4, 8, 16, 32, 60, 60] {
             let probe_at = begun + Duration::from_secs(delay);
             within(clock.until_asleep(probe_at)).await;
@@ -151,7 +151,7 @@ fn offline_pauses_the_whole_run_uses_up_no_attempt_and_probes_with_growing_delay
             assert!(remote.is_quiet());
             probe.fail(HandlerError::offline());
         }
-        // Told that the network is back, it sends at once.
+        // Told that the network is back, the run sends at once.
         let given_back = begun + Duration::from_secs(60);
         within(clock.until_asleep(given_back)).await;
         assert_eq!(stored(&store, &first).await.attempt_count, 0);
@@ -172,7 +172,7 @@ fn a_probe_that_succeeds_ends_the_pause() {
         for id in 1..=3 {
             enqueue(&store, note(id).enqueue_sync()).await;
         }
-        // All three were under way when the network went.
+        // All three were in flight when the network went down.
         let calls = [
             remote.next().await,
             remote.next().await,
@@ -184,7 +184,7 @@ fn a_probe_that_succeeds_ends_the_pause() {
         let probe_at = clock.now() + Duration::from_secs(1);
         within(clock.until_asleep(probe_at)).await;
         clock.set(probe_at);
-        // The first one comes alone, and then twice as many after each that got through.
+        // The first one comes alone, and each success doubles the number.
         remote.next().await.ok();
         let second = remote.next().await;
         assert!(remote.is_quiet());
@@ -239,7 +239,7 @@ fn refused_credentials_pause_their_user_alone_until_one_refresh_succeeds() {
         enqueue(&store, note_of("u1", 4).enqueue_sync().priority(100)).await;
         enqueue(&store, note_of("u2", 5).enqueue_sync()).await;
         let other = remote.next().await;
-        assert_eq!(other.event.user_id, "u2", "others go on");
+        assert_eq!(other.event.user_id, "u2", "other users' events go on");
         other.ok();
         let waits_for = running.explain(4).await.unwrap().waits_for;
         assert!(
@@ -247,7 +247,7 @@ fn refused_credentials_pause_their_user_alone_until_one_refresh_succeeds() {
             "{waits_for}"
         );
         answer.send(true).unwrap();
-        // What was refused under the old credentials says nothing about the new ones.
+        // A refusal of the old credentials says nothing about the new ones.
         let resumed = remote.next().await;
         assert_eq!((resumed.event.user_id.as_str(), resumed.id()), ("u1", 4));
         c.fail(HandlerError::unauthenticated());
@@ -266,7 +266,7 @@ fn refused_credentials_pause_their_user_alone_until_one_refresh_succeeds() {
 }
 
 #[test]
-fn a_refresh_that_succeeds_while_the_store_is_asked_resumes_the_user() {
+fn a_refresh_that_succeeds_during_a_store_call_resumes_the_user() {
     on_each_store(|store, clock| async move {
         let slow = FaultStore::new(store.clone());
         let (mut remote, handlers) = Remote::new();
@@ -282,7 +282,7 @@ fn a_refresh_that_succeeds_while_the_store_is_asked_resumes_the_user() {
         let delay = Duration::from_secs(3);
         slow.fail_next(StoreCall::Claim, Fault::DelayAnswer(delay));
         clock.set(again);
-        // The store is asked for the work of all others, and has not answered when the credentials are there.
+        // The store is still claiming for all other users when the credentials arrive.
         let (_, answer) = within(refreshes.recv()).await.unwrap();
         let answered_at = clock.now() + delay;
         within(clock.until_asleep(answered_at)).await;
@@ -303,7 +303,7 @@ fn a_refresh_that_fails_is_tried_again_with_growing_delay() {
     on_each_store(|store, clock| async move {
         let (mut remote, builder) = processor(&store);
         let (mut refreshes, builder) = with_refresh(builder);
-        // Not one of the delays, so that whoever sleeps until one of them is the run.
+        // Not one of the delays, so that only the run sleeps until one of them.
         let builder = builder.timeout(Duration::from_secs(29));
         let running = builder.build().unwrap().start("u1");
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -380,7 +380,7 @@ fn a_rate_limit_pauses_its_handler_set_and_no_other() {
 }
 
 #[test]
-fn a_damaged_row_is_a_dead_letter_alone_with_its_bytes() {
+fn only_a_damaged_row_becomes_a_dead_letter_with_its_bytes() {
     on_each_store(|store, _| async move {
         let broken = NewEvent::new("note", 1, "u1", Operation::Create)
             .with_metadata(RawMetadata::from_bytes(r#"{"text": "#));
@@ -435,7 +435,7 @@ impl DeliveryError for SyncError {
 }
 
 #[test]
-fn the_question_mark_carries_what_an_error_says_to_do() {
+fn the_question_mark_carries_the_delivery_of_an_error() {
     fn sync(error: SyncError) -> Result<(), HandlerError> {
         Err(error)?
     }

@@ -1,4 +1,4 @@
-//! What happens to one event at the same time: two who enqueue it, complete it, rescue it, delete it, edit it.
+//! Concurrent operations on one event: two callers enqueue, complete, rescue, delete or edit it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +18,7 @@ fn completion(claim: &Claim) -> Vec<Settlement> {
     }]
 }
 
-/// Two stores on one file, as two processes have them, and one in memory that both sides use.
+/// Two stores on one file, like two processes, and one in-memory store for both sides.
 async fn pairs(clock: &ManualClock) -> (Vec<[Arc<dyn OutboxRepository>; 2]>, Temporary) {
     let memory = MemoryStore::with_clock(clock.clone());
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
@@ -35,7 +35,7 @@ async fn pairs(clock: &ManualClock) -> (Vec<[Arc<dyn OutboxRepository>; 2]>, Tem
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_of_two_who_take_an_event_over_completes_it_and_no_rescue_brings_it_back() {
+async fn one_of_two_owners_completes_an_event_and_no_rescue_brings_it_back() {
     let clock = ManualClock::new();
     let (pairs, _temporary) = pairs(&clock).await;
     for [first, second] in pairs {
@@ -43,7 +43,8 @@ async fn one_of_two_who_take_an_event_over_completes_it_and_no_rescue_brings_it_
             let event = enqueue(&first, note(id).enqueue_sync()).await;
             let claim = first.mark_as_processing(event.id, LEASE).await.unwrap();
             clock.advance(LEASE);
-            // The lease is over: the rescuer, who claims it next, and the one who comes late, all at once.
+            // The lease is over: the rescuer, which claims the event next, and the late owner run
+            // concurrently.
             let second = Arc::clone(&second);
             let taker = tokio::spawn(async move {
                 let rescued = second.rescue().await.unwrap();
@@ -55,12 +56,12 @@ async fn one_of_two_who_take_an_event_over_completes_it_and_no_rescue_brings_it_
             let late = first.settle(completion(&claim)).await.unwrap();
             let extended = first.rescue().await.unwrap();
             let (back, rescued, again, settled) = taker.await.unwrap();
-            assert_eq!(late, [Settled::LeaseLost], "it was over");
+            assert_eq!(late, [Settled::LeaseLost], "the lease had ended");
             assert_eq!(rescued.requeued + extended.requeued + again.requeued, 1);
             assert_eq!(
                 settled,
                 [Settled::Recorded],
-                "the new attempt is not touched"
+                "the new attempt is unaffected"
             );
             assert_eq!(back.rescue().await.unwrap().requeued, 0);
             let stored = first.fetch_event(event.id).await.unwrap().unwrap();
@@ -82,13 +83,13 @@ fn an_event_that_is_deleted_while_its_handler_runs_stays_deleted() {
         assert!(store.delete_event(event.id).await.unwrap());
         call.ok();
         let call = remote.next().await;
-        assert_eq!(call.event.id, behind.id, "the next one goes");
+        assert_eq!(call.event.id, behind.id, "the next event goes out");
         call.ok();
         assert!(within(running.flush(1, SOON)).await.unwrap().is_delivered());
         running.stop().await.unwrap();
         assert_eq!(store.fetch_event(event.id).await.unwrap(), None);
         let completed = store.statistics(None).await.unwrap().completed_count;
-        assert_eq!(completed, 1, "its outcome is recorded nowhere");
+        assert_eq!(completed, 1, "the deleted event's outcome is discarded");
     });
 }
 
@@ -112,7 +113,7 @@ fn an_event_with_a_handler_can_neither_be_edited_nor_reset() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_many_enqueue_at_once_is_there_once() {
+async fn an_event_enqueued_many_times_at_once_is_stored_once() {
     let (pairs, _temporary) = pairs(&ManualClock::new()).await;
     for sides in pairs {
         let same = NewEvent::new("note", 1, "u1", Operation::Create);
@@ -120,7 +121,7 @@ async fn an_event_that_many_enqueue_at_once_is_there_once() {
         let tasks: Vec<_> = (0..16)
             .map(|number: usize| {
                 let store = Arc::clone(&sides[number % 2]);
-                // Half of them know other content under the same id.
+                // Half of them enqueue other content under the same id.
                 let event = if number % 4 < 2 { &same } else { &other }.clone();
                 tokio::spawn(async move { (number % 4 < 2, store.create_event(event).await) })
             })
@@ -137,7 +138,7 @@ async fn an_event_that_many_enqueue_at_once_is_there_once() {
         assert_eq!(
             written.len(),
             8,
-            "all with one content, and none with the other"
+            "all callers with one content succeed, and none with the other"
         );
         assert!(
             written.iter().all(|(is_same, event)| {

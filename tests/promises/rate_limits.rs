@@ -1,4 +1,4 @@
-//! Rate limits: a service that allows so many calls a second is asked at that pace by an app that sets none of its own.
+//! Rate limits: an app without a limiter of its own adapts to the rate that the service allows.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,23 +11,23 @@ use outbox_tests::{Call, Note, Remote, Task, enqueue, note, note_of, on_each_sto
 const SOON: Duration = Duration::from_secs(30);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A service with a bucket of tokens, one for each call, which answers after a while.
+/// A service with a token bucket, one token per call, which answers after a delay.
 #[derive(Clone)]
 struct Service {
     clock: ManualClock,
     takes: Duration,
-    /// How long a token takes to come, and how many the bucket holds.
+    /// Refill time of a token, and size of the bucket.
     each: Duration,
     burst: u32,
-    /// What it asks for is a whole number of these.
+    /// Requested waits are multiples of this.
     unit: Duration,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
-    /// Up to when tokens were taken, as if they came one by one.
+    /// Time up to which tokens were taken, as if taken one by one.
     taken_until: DateTime<Utc>,
-    /// What was answered, in the order of the calls: whether the call was let through.
+    /// Answers in the order of the calls: whether the call was allowed.
     answers: Vec<bool>,
     under_way: usize,
     most_under_way: usize,
@@ -96,7 +96,7 @@ impl Service {
         std::mem::take(&mut self.state.lock().unwrap().most_under_way)
     }
 
-    /// How many refusals came in a row, each time that there were some.
+    /// Lengths of the series of consecutive refusals.
     fn refusals(&self) -> Vec<usize> {
         let state = self.state.lock().unwrap();
         let rows = state.answers.split(|allowed| *allowed).map(<[bool]>::len);
@@ -117,7 +117,8 @@ async fn assert_each_took_one_attempt(store: &dyn OutboxRepository, count: usize
     assert!(completed.iter().all(|event| event.attempt_count == 1));
 }
 
-/// Moves the clock from one deadline to the next until so many calls were let through. For stores without threads.
+/// Moves the clock from deadline to deadline until this many calls were allowed. For stores without
+/// threads.
 async fn let_time_pass_until(service: &Service, let_through: usize) {
     loop {
         settled().await;
@@ -130,7 +131,7 @@ async fn let_time_pass_until(service: &Service, let_through: usize) {
     settled().await;
 }
 
-/// Everybody has done what there is to do; on one thread, for whoever waits for none.
+/// All tasks are idle; for one thread, where no task waits for another thread.
 async fn settled() {
     for _ in 0..100 {
         tokio::task::yield_now().await;
@@ -149,8 +150,8 @@ fn on_memory<F: Future<Output = ()>>(
 }
 
 #[test]
-fn a_service_that_allows_two_calls_a_second_never_refuses_two_in_a_row_once_it_is_known() {
-    // It says when the next call may be made, to the second or to the hundredth of one.
+fn a_known_rate_limit_of_two_calls_a_second_never_refuses_two_in_a_row() {
+    // It states when the next call is allowed, rounded up to a second or to 10 ms.
     for (slots, unit) in [(3, 1000), (3, 10), (16, 1000), (16, 10)] {
         on_memory(|store, clock| async move {
             let mut service = Service::new(&clock, 2, 2);
@@ -167,7 +168,7 @@ fn a_service_that_allows_two_calls_a_second_never_refuses_two_in_a_row_once_it_i
             let took = (clock.now() - begin).as_seconds_f64();
             assert!(300.0 / took >= 1.6, "{took} s");
             let refusals = service.refusals();
-            // Two tokens are there at first: whatever else was under way by then is refused.
+            // Two tokens are available at first: other calls in flight are refused.
             assert_eq!(refusals[0], slots - 2);
             assert!(refusals.len() > 100, "{refusals:?}");
             assert!(refusals[1..].iter().all(|row| *row == 1), "{refusals:?}");
@@ -178,7 +179,7 @@ fn a_service_that_allows_two_calls_a_second_never_refuses_two_in_a_row_once_it_i
 }
 
 #[test]
-fn nor_does_one_that_takes_its_time_to_answer() {
+fn a_slow_service_with_a_known_rate_limit_never_refuses_two_in_a_row() {
     on_memory(|store, clock| async move {
         for takes in [1, 50, 200, 400] {
             let mut service = Service::new(&clock, 2, 2);
@@ -207,9 +208,9 @@ fn nor_does_one_that_takes_its_time_to_answer() {
 }
 
 #[test]
-fn a_set_comes_back_to_all_its_slots_one_by_one() {
+fn a_handler_set_regains_its_slots_one_by_one() {
     on_memory(|store, clock| async move {
-        // No call is refused but three of the first six.
+        // Only three of the first six calls are refused.
         let mut service = Service::new(&clock, 1000, 1000);
         service.state.lock().unwrap().taken_until = clock.now() - service.each * 3;
         service.takes = Duration::from_millis(100);
@@ -241,7 +242,7 @@ fn a_set_comes_back_to_all_its_slots_one_by_one() {
     });
 }
 
-/// Notes and tasks, each with a handler set of their own, for all users.
+/// Notes and tasks, each with its own handler set, for all users.
 struct Scene {
     store: Arc<dyn OutboxRepository>,
     clock: ManualClock,
@@ -278,7 +279,7 @@ impl Scene {
         }
     }
 
-    /// Half-open: three notes were refused, and one of them is tried again.
+    /// Half-open: three notes were refused, and one of them is retried.
     async fn half_open(store: Arc<dyn OutboxRepository>, clock: ManualClock) -> (Self, Call) {
         let mut scene = Self::with_notes(store, clock, 3).await;
         for _ in 0..3 {
@@ -293,14 +294,14 @@ impl Scene {
         (scene, probe)
     }
 
-    /// Lets so much time pass, until when the run, or a handler's time limit, is to sleep.
+    /// Advances the clock, once the run, or a handler's timeout, sleeps until then.
     async fn pass(&self, time: Duration) {
         let until = self.clock.now() + time;
         within(self.clock.until_asleep(until)).await;
         self.clock.set(until);
     }
 
-    /// No note is sent, although whatever may be sent is: as tasks are.
+    /// No note is sent, while other types such as tasks are.
     async fn assert_only_tasks_are_sent(&mut self) {
         for id in 100..102 {
             let task = Task {
@@ -322,7 +323,7 @@ fn after_a_pause_one_event_is_tried_alone_and_other_sets_go_on() {
         let (mut scene, probe) = Scene::half_open(store, clock).await;
         scene.assert_only_tasks_are_sent().await;
         probe.ok();
-        // At first one after the other, as the service may have no more than one call to give.
+        // First one by one, because the service may allow only one call.
         let next = scene.notes.next().await;
         scene.assert_only_tasks_are_sent().await;
         next.ok();
@@ -336,17 +337,17 @@ fn after_a_pause_one_event_is_tried_alone_and_other_sets_go_on() {
 }
 
 #[test]
-fn a_pause_that_was_not_enough_grows_unless_the_service_asks_for_another() {
+fn a_repeated_pause_doubles_unless_the_service_asks_for_a_longer_one() {
     on_each_store(|store, clock| async move {
         let (mut scene, mut probe) = Scene::half_open(store, clock).await;
-        // It asks for this, and pauses that long: the same again is doubled, up to a minute.
+        // Requested pause and resulting pause: repetitions are doubled, up to a minute.
         let pauses = [
             (1, 2),
             (1, 4),
             (1, 8),
             (0, 16),
             (0, 32),
-            // After so many in a row a minute is the shortest.
+            // After this many in a row, a minute is the minimum.
             (9, 60),
             (90, 90),
             (3, 60),
@@ -360,7 +361,7 @@ fn a_pause_that_was_not_enough_grows_unless_the_service_asks_for_another() {
             probe = scene.notes.next().await;
         }
         probe.ok();
-        // After a delivery it is no repetition.
+        // After a delivery, a rate limit is not a repetition.
         for asked in [3, 0] {
             let call = scene.notes.next().await;
             call.fail(HandlerError::rate_limited(asked * SECOND));
@@ -376,7 +377,7 @@ fn a_pause_that_was_not_enough_grows_unless_the_service_asks_for_another() {
 }
 
 #[test]
-fn what_was_under_way_when_the_pause_began_does_not_shorten_or_double_it() {
+fn calls_in_flight_when_a_pause_begins_do_not_shorten_or_double_it() {
     on_each_store(|store, clock| async move {
         let mut scene = Scene::with_notes(store, clock, 4).await;
         let first = scene.notes.next().await;
@@ -386,7 +387,7 @@ fn what_was_under_way_when_the_pause_began_does_not_shorten_or_double_it() {
         second.fail(HandlerError::rate_limited(SECOND));
         scene.pass(5 * SECOND).await;
         let probe = scene.notes.next().await;
-        // It began before the pause: nothing is known by it, but that it is not to be sent before.
+        // It began before the pause: its answer only adds its own pause.
         third.fail(HandlerError::rate_limited(2 * SECOND));
         scene.assert_only_tasks_are_sent().await;
         probe.ok();
@@ -404,7 +405,7 @@ fn what_was_under_way_when_the_pause_began_does_not_shorten_or_double_it() {
 }
 
 #[test]
-fn an_attempt_that_hangs_since_before_the_pause_does_not_keep_the_set_half_open() {
+fn an_attempt_hanging_since_before_the_pause_does_not_keep_the_set_half_open() {
     on_each_store(|store, clock| async move {
         let mut scene = Scene::with_notes(store, clock, 3).await;
         let hangs = scene.notes.next().await;
@@ -427,7 +428,7 @@ fn an_attempt_that_hangs_since_before_the_pause_does_not_keep_the_set_half_open(
     });
 }
 
-/// What can become of the one event that is tried.
+/// Possible outcomes of the one retried event.
 #[derive(Debug, Clone, Copy)]
 enum End {
     Retried,
@@ -441,7 +442,7 @@ enum End {
 }
 
 #[test]
-fn whatever_becomes_of_the_one_event_that_is_tried_another_one_follows() {
+fn another_event_follows_the_half_open_one_whatever_its_outcome() {
     let ends = [
         End::Retried,
         End::Dead,
@@ -483,7 +484,7 @@ fn whatever_becomes_of_the_one_event_that_is_tried_another_one_follows() {
 }
 
 #[test]
-fn a_suspension_and_a_stop_give_the_one_event_that_is_tried_back_uncounted() {
+fn a_suspension_and_a_stop_give_the_half_open_event_back_uncounted() {
     on_each_store(|store, clock| async move {
         let (mut scene, probe) = Scene::half_open(store, clock).await;
         let suspended = scene.running.suspend(Duration::ZERO).await.unwrap();

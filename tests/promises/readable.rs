@@ -1,4 +1,5 @@
-//! Metadata that could be written and never read is refused when it is enqueued, with the place of the fault.
+//! Metadata that can be serialized but not deserialized is refused at enqueue, with the path of the
+//! fault.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -6,7 +7,7 @@ use outbox_runtime::enqueue_all;
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 
-/// Where the fault is and what it is.
+/// Path and description of the fault.
 async fn refused<E: OutboxEntity>(
     entity: E,
     enqueue: fn(&E) -> Enqueue,
@@ -126,7 +127,7 @@ async fn a_field_that_is_skipped_and_has_no_default_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_wrong_deep_inside_is_told_with_its_path_and_without_its_value() {
+async fn a_nested_fault_is_reported_with_its_path_and_without_its_value() {
     #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
     struct Dose {
         #[serde(serialize_with = "as_text")]

@@ -1,5 +1,5 @@
-//! Rejected for good: a `permanent` answer is final whichever failures count, and a deployment in
-//! which everything is rejected pauses.
+//! Rejections: `permanent` is final whichever failures are charged, and a deployment that rejects
+//! everything pauses.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,7 +72,7 @@ fn permanent_is_final_where_the_entity_counts_every_failure() {
 }
 
 #[test]
-fn permanent_is_the_reason_where_one_attempt_is_all_there_is() {
+fn permanent_is_the_reason_even_with_a_single_attempt() {
     rejected_once::<Note>(|| note(1).enqueue_sync().max_attempts(1), |builder| builder);
 }
 
@@ -101,13 +101,13 @@ async fn reach_probe(clock: &ManualClock, remote: &mut Remote) {
     clock.set(probe_at);
 }
 
-/// A deployment in which everything is rejected: 20 events are, and the pause begins. The next
-/// event is the first probe, is rejected, and is a dead letter, or not. Either way the pause goes
-/// on until a probe gets through.
-fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
+/// A deployment that rejects everything: 20 events are rejected, and the pause begins. The next
+/// event is the first probe and is rejected too; it becomes a dead letter or not. Either way the
+/// pause continues until a probe succeeds.
+fn reject_the_first_probe(charge: Charge, max_attempts: u32, is_dead: bool) {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
-            // Not the minute between probes, so that whoever sleeps until one of them is the run.
+            // Not the minute between probes, so that only the run sleeps until one of them.
             builder.charge(charge).timeout(Duration::from_secs(59))
         });
         let events = reject_all(&store, &mut remote, 20).await;
@@ -122,8 +122,7 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
         let call = remote.next().await;
         assert_eq!((call.id(), call.event.attempt_count), (21, 1));
         call.fail(HandlerError::permanent("HTTP 422"));
-        // Enqueued later, and never tried: the next probe is this one, whatever became of the
-        // other.
+        // Enqueued later, and never tried: this is the next probe, whatever happened to the first.
         enqueue(&store, note(22).enqueue_sync()).await;
         reach_probe(&clock, &mut remote).await;
         if is_dead {
@@ -148,12 +147,12 @@ fn a_probe_that_is_rejected(charge: Charge, max_attempts: u32, is_dead: bool) {
 }
 
 #[test]
-fn where_everything_is_rejected_a_probe_is_given_back() {
-    a_probe_that_is_rejected(Charge::Evidence, 5, false);
+fn when_everything_is_rejected_a_probe_is_given_back() {
+    reject_the_first_probe(Charge::Evidence, 5, false);
 }
 
 #[test]
-fn where_everything_is_rejected_an_event_whose_every_failure_counts_is_sent_no_more_often() {
-    a_probe_that_is_rejected(Charge::Always, 5, true);
-    a_probe_that_is_rejected(Charge::Evidence, 1, true);
+fn when_everything_is_rejected_charged_events_are_sent_no_more_often() {
+    reject_the_first_probe(Charge::Always, 5, true);
+    reject_the_first_probe(Charge::Evidence, 1, true);
 }

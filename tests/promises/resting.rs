@@ -1,4 +1,4 @@
-//! A run rests while there is nothing to do, whatever handlers, settings, files and stores say.
+//! An idle run rests, whatever handlers, settings, files and stores do.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -15,7 +15,7 @@ use outbox_tests::{Note, Temporary, enqueue, note, start, start_with, within};
 const SOON: Duration = Duration::from_secs(30);
 const CLEAN_UP: Duration = Duration::from_secs(300);
 
-/// Names notes, and takes them or not.
+/// Names notes, but handles them only sometimes.
 struct Fickle(Arc<AtomicBool>);
 
 #[outbox_runtime::async_trait]
@@ -34,7 +34,7 @@ impl OutboxEventHandler for Fickle {
 }
 
 #[tokio::test]
-async fn a_handler_that_denies_what_it_names_is_refused() {
+async fn a_handler_that_names_types_it_cannot_handle_is_refused() {
     let takes = Arc::new(AtomicBool::new(false));
     let builder = Processor::builder(MemoryStore::new()).handler(Fickle(Arc::clone(&takes)));
     let error = builder.build().unwrap_err();
@@ -49,7 +49,7 @@ async fn a_handler_that_denies_what_it_names_is_refused() {
 }
 
 #[tokio::test]
-async fn a_handler_that_changes_its_mind_is_not_asked_again_and_again() {
+async fn a_handler_that_changes_its_mind_does_not_make_a_run_spin() {
     let clock = ManualClock::new();
     let temporary =
         Temporary::open_with(|builder| builder.clock(clock.clone()).count_statements()).await;
@@ -65,11 +65,11 @@ async fn a_handler_that_changes_its_mind_is_not_asked_again_and_again() {
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    assert_eq!(store.statements().get(), before, "it rests");
+    assert_eq!(store.statements().get(), before, "the run is idle");
     running.stop().await.unwrap();
 }
 
-/// A store that says that something is due, and never hands it out.
+/// A store that reports due work, but never hands it out.
 #[derive(Debug)]
 struct Insistent {
     inner: MemoryStore,
@@ -134,7 +134,7 @@ impl Insistent {
 }
 
 #[tokio::test]
-async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often() {
+async fn a_store_that_reports_due_work_in_vain_is_polled_ever_less_often() {
     let clock = ManualClock::new();
     let claims = Arc::new(AtomicUsize::new(0));
     let store = Arc::new(Insistent {
@@ -142,7 +142,7 @@ async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often
         claims: Arc::clone(&claims),
     });
     let (mut remote, running) = start(&store);
-    // The clock stands: who sleeps at all has stopped asking.
+    // The clock stands still: a run that sleeps has stopped polling.
     within(clock.until_asleep(clock.now() + Duration::from_millis(10))).await;
     let at_first = claims.load(Ordering::SeqCst);
     assert!(at_first < 100, "{at_first} claims");
@@ -155,7 +155,7 @@ async fn a_store_that_calls_for_nothing_again_and_again_is_asked_ever_less_often
     }
     let in_an_hour = claims.load(Ordering::SeqCst) - at_first;
     assert!(in_an_hour < 100, "{in_an_hour} claims");
-    // What really happens is noticed at once.
+    // A real change is noticed at once.
     enqueue(&store.inner, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     running.stop().await.unwrap();
@@ -201,7 +201,7 @@ async fn settings_without_a_limit_deliver_everything_and_overflow_nothing() {
     }
 }
 
-/// Takes what begins with its letter; answers with a rate limit.
+/// Handles types that start with its letter; answers with a rate limit.
 struct Untyped(&'static str, Arc<AtomicUsize>);
 
 #[outbox_runtime::async_trait]
@@ -220,7 +220,7 @@ impl OutboxEventHandler for Untyped {
 }
 
 #[tokio::test]
-async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back_in_turn() {
+async fn events_of_a_paused_untyped_handler_are_not_claimed_and_given_back_repeatedly() {
     let clock = ManualClock::new();
     let temporary =
         Temporary::open_with(|builder| builder.clock(clock.clone()).count_statements()).await;
@@ -247,7 +247,7 @@ async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back
     );
     assert_eq!(free.load(Ordering::SeqCst), 1);
     within(async {
-        // Until two looks in a row see the same.
+        // Until two looks in a row find the same count.
         let mut before = 0;
         while before != store.statements().get() {
             before = store.statements().get();
@@ -257,13 +257,13 @@ async fn events_of_an_untyped_handler_that_pauses_are_not_claimed_and_given_back
         }
     })
     .await;
-    assert!(limited.load(Ordering::SeqCst) <= 3, "what was under way");
+    assert!(limited.load(Ordering::SeqCst) <= 3, "only calls in flight");
     running.stop().await.unwrap();
 }
 
-/// A machine whose clock was set back has files that are dated ahead.
+/// On a machine whose clock was set back, files are dated ahead.
 #[tokio::test(start_paused = true)]
-async fn a_log_that_is_dated_ahead_makes_no_run_look_for_work() {
+async fn a_wal_dated_in_the_future_makes_no_run_look_for_work() {
     let temporary = Temporary::open_with(SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
@@ -287,14 +287,14 @@ async fn a_log_that_is_dated_ahead_makes_no_run_look_for_work() {
         before,
         "statements in an idle minute"
     );
-    // The positive control: a commit of somebody else is noticed all the same.
+    // The positive control: a commit by another process is still noticed.
     let own = temporary.connect();
     note(2).enqueue_sync().on(&own).unwrap();
     assert_eq!(remote.next().await.id(), 2);
     running.stop().await.unwrap();
 }
 
-/// Hours of retries pass at once where tokio's time is paused.
+/// With tokio's time paused, hours of retries pass at once.
 #[tokio::test(start_paused = true)]
 async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     let temporary = Temporary::open().await;
@@ -311,7 +311,7 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
         let began = clock.now();
         enqueue(&store, note(1).enqueue_sync()).await;
         remote.next().await.fail(HandlerError::retry("later"));
-        let call = remote.next_ever().await;
+        let call = remote.next_eventually().await;
         let passed = (clock.now() - began).num_minutes();
         assert!((60..62).contains(&passed), "{passed} minutes");
         call.ok();
@@ -320,14 +320,13 @@ async fn retries_and_timeouts_follow_the_paused_time_of_tokio() {
     }
 }
 
-/// What waits for a thread of the store is no time that passes: nothing that is waited for with a
-/// timeout runs out.
+/// While a task waits for a thread of the store, paused time does not advance: no timeout expires.
 #[tokio::test(start_paused = true)]
 #[allow(
     clippy::disallowed_methods,
-    reason = "timeouts of the application's own are what is tested"
+    reason = "the test is about the application's own timeouts"
 )]
-async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_paused() {
+async fn files_open_and_close_without_timeouts_while_tokio_time_is_paused() {
     use tokio::time::timeout;
     let folder = tempfile::tempdir().unwrap();
     let opening = SqliteStore::open(folder.path().join("app.db"));
@@ -336,7 +335,7 @@ async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_pause
     timeout(SOON, store.resume()).await.unwrap().unwrap();
     let (mut remote, running) = start(&store);
     enqueue(&store, note(1).enqueue_sync()).await;
-    remote.next_ever().await.ok();
+    remote.next_eventually().await.ok();
     let flushed = timeout(SOON, running.flush(1, SOON)).await.unwrap();
     assert!(flushed.unwrap().is_delivered());
     timeout(SOON, running.suspend(SOON)).await.unwrap().unwrap();
@@ -351,7 +350,7 @@ async fn files_are_opened_and_closed_in_no_time_while_the_time_of_tokio_is_pause
 }
 
 #[tokio::test]
-async fn a_lease_that_is_over_before_it_is_renewed_and_a_timeout_of_nothing_are_refused() {
+async fn a_lease_too_short_to_renew_and_a_zero_timeout_are_refused() {
     let build = |timeout: Duration, lease: Duration| {
         let builder = Processor::builder(MemoryStore::new());
         let builder = builder.handle::<Note>(|_| async { Ok(()) });

@@ -1,4 +1,4 @@
-//! The retry schedule, to the millisecond; it survives a restart because it is in the row.
+//! The retry schedule, exact to the millisecond; it survives a restart because the row stores it.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,17 +11,17 @@ use uuid::Uuid;
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn start(store: &Arc<dyn OutboxRepository>, retry: RetryPolicy) -> (Remote, Running) {
-    // The timeout is none of the delays below, so that whoever sleeps until one of them is the run.
+    // The timeout is none of the delays below, so that only the run sleeps until one of them.
     start_with(store, |builder| {
-        // Where nothing is there to compare it with, a failure would be nobody's.
+        // Without other events to compare with, a failure would not be charged.
         let builder = builder.charge(Charge::Always);
         builder.retry(retry).timeout(Duration::from_secs(59))
     })
 }
 
-/// Moves the clock to one millisecond before `due`, sees that nothing happens, then to `due`.
+/// Moves the clock to one millisecond before `due`, checks that nothing happens, then to `due`.
 async fn reach(clock: &ManualClock, remote: &mut Remote, due: chrono::DateTime<chrono::Utc>) {
-    // Only a processor that sleeps until just then has nothing else to do.
+    // A processor that sleeps until exactly then has nothing else to do.
     within(clock.until_asleep(due)).await;
     clock.set(due - MILLISECOND);
     within(clock.until_asleep(due)).await;
@@ -82,7 +82,7 @@ fn the_last_delay_is_used_again_when_there_are_more_attempts_than_delays() {
 }
 
 #[test]
-fn an_entity_with_its_own_schedule_and_attempts_has_them() {
+fn an_entity_uses_its_own_schedule_and_attempts() {
     use outbox_runtime::OutboxEntity;
 
     #[derive(OutboxEntity)]
@@ -158,11 +158,14 @@ fn jitter_lengthens_by_at_most_a_fifth_and_is_the_same_for_the_same_attempt() {
             longest = longest.max(ratio);
         }
     }
-    assert!(longest > 1.19, "it spreads over the whole fifth: {longest}");
+    assert!(
+        longest > 1.19,
+        "the jitter must use its whole range: {longest}"
+    );
 }
 
 #[test]
-fn a_restart_in_the_middle_of_a_delay_changes_nothing_about_it() {
+fn a_restart_during_a_delay_does_not_change_it() {
     on_each_store(|store, clock| async move {
         enqueue(&store, note(1).enqueue_sync()).await;
         let (mut remote, running) = start(&store, RetryPolicy::default().without_jitter());
@@ -179,7 +182,7 @@ fn a_restart_in_the_middle_of_a_delay_changes_nothing_about_it() {
 }
 
 #[test]
-fn a_delayed_event_is_sent_when_its_time_has_come() {
+fn a_delayed_event_is_sent_when_it_is_due() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store, RetryPolicy::default());
         let delay = Duration::from_secs(5);

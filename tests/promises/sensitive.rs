@@ -1,4 +1,5 @@
-//! What is sensitive is shown nowhere: not by `Debug`, not in logs, not in the reason that is stored with a failure.
+//! Sensitive data is shown nowhere: not by `Debug`, not in logs, not in the stored reason of a
+//! failure.
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// No text may show any of these, in whatever way it quotes them.
+/// No text may show any of these, however it is quoted.
 const CANARIES: [&str; 4] = [
     "CANARY-text",
     "CANARY \"quoted\"\nline",
@@ -20,7 +21,7 @@ const CANARIES: [&str; 4] = [
     "4915",
 ];
 
-/// The same data, kept out of sight.
+/// The same data, marked sensitive.
 #[derive(OutboxEntity)]
 #[outbox(event_type = "diary", max_attempts = 2)]
 struct Diary {
@@ -59,7 +60,7 @@ struct Page {
     phone: u64,
 }
 
-/// The positive control: nothing of it is sensitive.
+/// The positive control: nothing is sensitive.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "open", max_attempts = 2)]
 struct Open {
@@ -110,13 +111,13 @@ fn open(id: i64) -> Open {
     }
 }
 
-/// A remote service that repeats what it refuses, as they do.
+/// A remote service that echoes what it refuses.
 fn echo() -> String {
     let [text, quoted, label, phone] = CANARIES;
     format!("HTTP 400: {text:?}, {quoted} or {quoted:?} with [{label}] of +{phone}1")
 }
 
-/// Fails in the way that the entity's id asks for.
+/// Fails in the way that the entity's id selects.
 async fn refuse<E: OutboxEntity>(event: Event<E>) -> Result<(), HandlerError> {
     match event.entity_id.as_integer() {
         Some(1) => Err(HandlerError::retry(echo())),
@@ -143,8 +144,9 @@ fn shows_a_canary(text: &str) -> Option<&'static str> {
         .map(|(canary, _)| canary)
 }
 
-/// Delivers events of ids 1 to 4, in vain, and returns everything that anybody could read about it.
-async fn everything_said<E: OutboxEntity>(
+/// Delivers events with ids 1 to 4, which fail, and returns all text that anyone could read about
+/// them.
+async fn all_visible_text<E: OutboxEntity>(
     store: Arc<dyn OutboxRepository>,
     entity: impl Fn(i64) -> E,
 ) -> String {
@@ -190,28 +192,28 @@ fn assert_kept_out_of_sight(said: &str) {
 #[test]
 fn sensitive_metadata_is_in_no_message_log_or_debug() {
     on_each_store(|store, _| async move {
-        assert_kept_out_of_sight(&everything_said(store, diary).await);
+        assert_kept_out_of_sight(&all_visible_text(store, diary).await);
     });
 }
 
 #[test]
 fn sensitive_fields_of_a_snapshot_are_in_no_message_log_or_debug() {
     on_each_store(|store, _| async move {
-        assert_kept_out_of_sight(&everything_said(store, page).await);
+        assert_kept_out_of_sight(&all_visible_text(store, page).await);
     });
 }
 
 #[test]
-fn what_is_not_sensitive_is_told_as_it_is() {
+fn data_that_is_not_sensitive_is_shown_unchanged() {
     on_each_store(|store, _| async move {
-        let said = everything_said(store, open).await;
+        let said = all_visible_text(store, open).await;
         assert_eq!(shows_a_canary(&said), Some(CANARIES[0]), "{said}");
         assert!(!said.contains("[redacted]"), "{said}");
     });
 }
 
 #[test]
-fn a_row_that_cannot_be_decoded_does_not_show_what_it_holds() {
+fn a_row_that_cannot_be_decoded_does_not_show_its_content() {
     on_each_store(|store, _| async move {
         let (log, _guard) = Log::of_this_thread();
         let metadata = format!(r#"{{"valence":{:?},"text":7}}"#, CANARIES[0]);
@@ -255,7 +257,7 @@ fn debug_shows_the_rest_of_the_metadata() {
     assert_eq!(shows_a_canary(&shown), None);
 }
 
-/// Fails to be written as JSON.
+/// Fails to serialize.
 struct Unwritable;
 
 impl Serialize for Unwritable {
@@ -291,7 +293,7 @@ fn a_value_within_another_is_hidden_with_it() {
     assert_eq!(redaction.apply(text), "my [redacted] are [redacted]");
 }
 
-/// `text` after `value` was hidden.
+/// `text` after redacting `value`.
 fn hiding<T: Serialize + ?Sized>(value: &T, text: &str) -> String {
     let mut redaction = Redaction::default();
     redaction.hide(value);
@@ -351,14 +353,14 @@ fn a_number_is_hidden_in_its_usual_spellings() {
 }
 
 #[test]
-fn another_number_is_told_as_it_is() {
+fn other_numbers_are_shown_unchanged() {
     for text in ["72.5", "724", "12", "1200", "1,20", "v12.0", "0.12", "5120"] {
         let hidden = hiding(&[72.4, 120.0], text);
         assert_eq!(hidden, text);
     }
 }
 
-/// Values of several types in one table.
+/// Lets a table hold values of several types.
 mod erased {
     use super::{Serialize, hiding};
 
@@ -374,10 +376,10 @@ mod erased {
 }
 
 #[test]
-fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
-    // The value, the text, and the text without it.
+fn a_short_value_is_hidden_only_as_a_whole_word_of_its_script() {
+    // The value, the text, and the redacted text.
     let table = [
-        // Letters of a script with capitals.
+        // Scripts with capital letters.
         ("a", "a cat", "[redacted] cat"),
         ("HIV", "HIV. hiv", "[redacted]. hiv"),
         (
@@ -393,7 +395,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ("ΑΙ", "ΑΙμα ΑΙΜΑ", "[redacted]μα ΑΙΜΑ"),
         ("u", "fu\u{308}r u", "fu\u{308}r [redacted]"),
         ("é", "été é", "été [redacted]"),
-        // Digits and what they count.
+        // Digits and their units.
         (
             "42",
             "42kg, kg42, 42 kg, 420, 142",
@@ -401,7 +403,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ),
         ("kg", "42kg, kgs", "42[redacted], kgs"),
         ("5", "50 V5.2", "50 V[redacted].2"),
-        // Scripts without spaces between words, or with particles attached to them.
+        // Scripts without spaces between words, or with attached particles.
         ("癌", "肺癌です", "肺[redacted]です"),
         ("がん", "肺がんと診断", "肺[redacted]と診断"),
         ("ガン", "肺ガンと診断", "肺[redacted]と診断"),
@@ -415,7 +417,7 @@ fn a_short_value_is_hidden_where_no_word_of_its_script_goes_on() {
         ("😢", "so😢sad", "so[redacted]sad"),
         ("-", "a-b - c", "a-b [redacted] c"),
         ("A+", "type A+, A+b", "type [redacted], [redacted]b"),
-        // From four characters on there is no such rule.
+        // From four characters on, this rule does not apply.
         ("ache", "headaches", "head[redacted]s"),
         ("1234", "x912345", "x9[redacted]5"),
     ];
@@ -429,7 +431,7 @@ fn a_value_is_hidden_however_a_language_escapes_it() {
     let value = "Müller/Söhne \"€\" <😢>\tEnde\\";
     for escaped in [
         value,
-        // On one line, as a row keeps it.
+        // On one line, as a row stores it.
         "Müller/Söhne \"€\" <😢> Ende\\",
         // Rust's `Debug` and `escape_default`, JavaScript's JSON.
         r#"Müller/Söhne \"€\" <😢>\tEnde\\"#,
@@ -458,7 +460,7 @@ fn a_value_is_hidden_however_a_language_escapes_it() {
             "{thrice}"
         );
     }
-    // What is no escape is left as it is.
+    // Text that is not an escape is unchanged.
     assert_eq!(
         hiding("secret", r"C:\users\u00 \u{ \x"),
         r"C:\users\u00 \u{ \x"
@@ -473,12 +475,12 @@ fn a_value_is_hidden_in_urls_html_and_bytes() {
         "M%C3%BCller%20%26%20S%C3%B6hne%20%3C%F0%9F%98%A2%3E%20%22100%25%22",
         "M%c3%bcller+%26+S%c3%b6hne+%3c%f0%9f%98%a2%3e+%22100%25%22",
         "Müller+%26+Söhne+<😢>+\"100%25\"",
-        // Pages that tell of an error.
+        // HTML error pages.
         "Müller &amp; Söhne &lt;😢&gt; &quot;100%&quot;",
         "M&#252;ller &#38; S&#xF6;hne &#x3c;&#128546;&#x3e; &#34;100%&#34;",
         // Bytes as Python and Rust show them.
         r#"M\xc3\xbcller & S\xc3\xb6hne <\xf0\x9f\x98\xa2> \"100%\""#,
-        // One within the other.
+        // Nested escapes.
         r"M\u00fcller &amp; S\u00f6hne &lt;\ud83d\ude22&gt; &quot;100%&quot;",
     ] {
         let text = format!("refused: '{escaped}'!");
@@ -495,7 +497,7 @@ fn a_value_is_hidden_in_urls_html_and_bytes() {
         assert_eq!(hiding(lines, told), "[redacted]", "{told:?}");
         assert_eq!(hiding("first\nsecond", told), "[redacted]", "{told:?}");
     }
-    // What is no escape is left as it is.
+    // Text that is not an escape is unchanged.
     let text = "100% sure & 5%; %zz %C3 &; &bogus; &#x110000; é";
     assert_eq!(hiding("secret", text), text);
 }
@@ -546,7 +548,7 @@ fn a_variant_is_hidden_in_the_usual_spellings_of_names() {
 }
 
 #[test]
-fn a_time_is_hidden_as_programs_show_it() {
+fn a_time_is_hidden_in_the_usual_formats() {
     let time: chrono::DateTime<chrono::Utc> = "2026-01-02T03:04:05.25Z".parse().unwrap();
     let text = format!(
         "{time}, {time:?}, {}, {}",
@@ -574,7 +576,7 @@ fn values_that_overlap_are_hidden_whole() {
 }
 
 #[test]
-fn a_long_value_is_hidden_as_far_as_it_is_told() {
+fn a_long_value_is_hidden_even_when_cut() {
     let value = "My day was long and I could not sleep at night. ".repeat(40);
     let value = value.trim_end().to_owned();
     let told = &value[..100];
@@ -606,17 +608,17 @@ fn a_long_text_is_searched_in_part_and_the_rest_is_left_out() {
         "{}",
         kept.len()
     );
-    // A value that goes on behind the end is not told in part.
+    // A value that continues past the cut is not shown in part.
     let value = "secret of mine".repeat(100);
     for before in [most - 10, most - 1, most - value.len() + 1] {
         let kept = hiding(&value, &format!("{}{value}", "x".repeat(before)));
         assert!(kept.ends_with("x[redacted]…"), "{before}");
     }
-    // Nothing to hide, nothing to leave out.
+    // Without values to hide, nothing is left out.
     assert_eq!(Redaction::default().apply(long.clone()), long);
 }
 
-/// As others write numbers and bytes.
+/// Hexadecimal, as other programs write numbers and bytes.
 mod hex {
     use serde::{Deserialize, Deserializer, Serializer};
 
@@ -630,7 +632,7 @@ mod hex {
     }
 }
 
-/// A type of another crate, which knows nothing of serde.
+/// A type of another crate without serde support.
 #[derive(Debug, Clone, Copy)]
 struct Foreign(i64);
 
@@ -687,7 +689,7 @@ struct EncodedPage<T> {
 }
 
 #[test]
-fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
+fn a_value_is_hidden_in_its_stored_form() {
     let mut redaction = Redaction::default();
     let metadata = EncodedMetadata {
         shown_text: "shown".to_owned(),
@@ -714,7 +716,7 @@ fn a_value_is_hidden_in_the_form_in_which_it_is_stored() {
     );
 }
 
-/// Refuses what it reads, and says what that was.
+/// Its deserializer fails with an error that quotes the input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 struct Dose(String);
@@ -725,7 +727,7 @@ impl TryFrom<String> for Dose {
     fn try_from(text: String) -> Result<Self, String> {
         match text.ends_with("mg") {
             true => Ok(Self(text)),
-            false => Err(format!("{text} is no dose")),
+            false => Err(format!("{text} is not a dose")),
         }
     }
 }
@@ -748,8 +750,11 @@ struct Medication {
     intakes: std::collections::BTreeMap<String, Vec<Intake>>,
 }
 
-/// What is stored and logged of an event whose metadata is this.
-async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str) -> String {
+/// Everything stored and logged about an event with this metadata.
+async fn stored_and_logged<E: OutboxEntity>(
+    store: &Arc<dyn OutboxRepository>,
+    json: &str,
+) -> String {
     let (log, _guard) = Log::of_this_thread();
     let event = NewEvent::new(E::EVENT_TYPE, 1, "u1", Operation::Create)
         .with_metadata(RawMetadata::from_bytes(json));
@@ -764,11 +769,11 @@ async fn said_of<E: OutboxEntity>(store: &Arc<dyn OutboxRepository>, json: &str)
 }
 
 #[test]
-fn where_a_row_cannot_be_decoded_is_told_and_not_what_the_application_says_about_it() {
+fn a_decode_error_shows_the_position_but_no_text_of_the_application() {
     on_each_store(|store, _| async move {
         let json = "{\"name\":\"1mg\",\n\"intakes\":{\"CANARY-day\":[{\"dose\":\"2mg\"},{\"dose\":\"CANARY-text\"}]}}";
-        let said = said_of::<Medication>(&store, json).await;
-        let place = "`intakes.*[1].*` is of another form, at line 2 column";
+        let said = stored_and_logged::<Medication>(&store, json).await;
+        let place = "`intakes.*[1].*` has another shape, at line 2 column";
         assert!(said.contains(place), "{said}");
         assert!(!said.contains("CANARY") && !said.contains("dose"), "{said}");
     });
@@ -795,15 +800,15 @@ impl<'de> Deserialize<'de> for Unwilling {
     }
 }
 
-/// Everything that an error tells whoever prints it.
-fn all_of(error: &dyn std::error::Error) -> String {
+/// Everything that an error shows when printed.
+fn full_text(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| cause.source());
     let causes: Vec<String> = causes.map(ToString::to_string).collect();
     format!("{error} {causes:?} {error:?}")
 }
 
 #[test]
-fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
+fn serialization_errors_show_no_keys_and_values() {
     #[derive(OutboxEntity)]
     #[outbox(event_type = "lab")]
     struct Lab {
@@ -838,7 +843,7 @@ fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
             unwilling: Unwilling::Fine,
         };
         change(&mut lab);
-        let said = all_of(&lab.enqueue_create().into_event().unwrap_err());
+        let said = full_text(&lab.enqueue_create().into_event().unwrap_err());
         assert!(!said.contains("CANARY"), "{said}");
         said
     };
@@ -848,13 +853,13 @@ fn what_cannot_be_written_or_read_back_is_told_without_its_keys_and_values() {
         lab.doses
             .insert("CANARY-key".to_owned(), Odd { milligrams: 5 });
     });
-    assert!(said.contains("`doses.*.*` is of another form"), "{said}");
+    assert!(said.contains("`doses.*.*` has another shape"), "{said}");
     let said = refused(|lab| lab.unwilling = Unwilling::Refused);
-    assert!(said.contains("could not be written"), "{said}");
+    assert!(said.contains("a value cannot be serialized"), "{said}");
 }
 
 #[test]
-fn keys_of_a_flattened_map_are_told_by_nobody() {
+fn keys_of_a_flattened_map_are_never_shown() {
     #[derive(Serialize, Deserialize, OutboxEntity)]
     #[outbox(event_type = "flat", snapshot)]
     struct Flat {
@@ -873,7 +878,7 @@ fn keys_of_a_flattened_map_are_told_by_nobody() {
         title: "a title".to_owned(),
         findings: [("CANARY-key".to_owned(), f64::NAN)].into(),
     };
-    let said = all_of(&flat.enqueue_create().into_event().unwrap_err());
+    let said = full_text(&flat.enqueue_create().into_event().unwrap_err());
     assert!(said.contains("NaN") && !said.contains("CANARY"), "{said}");
     flat.findings = [("CANARY-key".to_owned(), 0.5)].into();
     assert!(flat.enqueue_create().into_event().is_ok());
@@ -885,14 +890,14 @@ fn keys_of_a_flattened_map_are_told_by_nobody() {
     );
     on_each_store(|store, _| async move {
         let json = r#"{"id":1,"user_id":"u1","title":"a title","CANARY-key":"CANARY-text"}"#;
-        let said = said_of::<Flat>(&store, json).await;
+        let said = stored_and_logged::<Flat>(&store, json).await;
         assert!(said.contains("cannot be decoded"), "{said}");
         assert!(!said.contains("CANARY"), "{said}");
     });
 }
 
 #[test]
-fn the_tagged_form_of_a_sensitive_entity_is_refused_without_what_it_held() {
+fn a_refused_tagged_form_of_a_sensitive_entity_shows_no_content() {
     let json = r#"{"medication":{"name":"CANARY-text","intakes":{}}}"#;
     let error = serde_json::from_str::<PharmacyMetadata>(json).unwrap_err();
     assert!(!error.to_string().contains("CANARY"), "{error}");
@@ -903,7 +908,7 @@ enum Pharmacy {
     Medication(Event<Medication>),
 }
 
-/// What version 1 of a note was.
+/// Version 1 of a note.
 #[derive(Deserialize)]
 struct NoteV1 {
     secret_of_then: String,
@@ -932,7 +937,7 @@ impl From<NoteV1> for NoteMetadata {
 }
 
 #[test]
-fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
+fn values_of_an_older_version_are_hidden_in_old_and_new_form() {
     on_each_store(|store, _| async move {
         let stored = r#"{"secret_of_then":"my secret"}"#;
         let event = NewEvent::new("note", 1, "u1", Operation::Create)
@@ -947,7 +952,7 @@ fn what_an_older_program_stored_is_hidden_as_it_was_and_as_it_is() {
 }
 
 #[test]
-fn debug_of_an_entity_leaves_out_what_is_sensitive() {
+fn debug_of_an_entity_leaves_out_sensitive_fields() {
     let shown = format!("{:?}", diary(7));
     assert_eq!(
         shown,
@@ -955,7 +960,7 @@ fn debug_of_an_entity_leaves_out_what_is_sensitive() {
     );
 }
 
-/// Refuses `large` events with a text that takes until `small` ones were delivered to be redacted.
+/// Refuses a `large` event with a text whose redaction lasts until a `small` event was delivered.
 struct Refusing {
     begun: Arc<tokio::sync::Notify>,
     delivered: std::sync::Mutex<std::sync::mpsc::Receiver<()>>,
@@ -978,7 +983,7 @@ impl outbox_runtime::OutboxEventHandler for Refusing {
     }
 }
 
-/// Delivers `small` events once that of a `large` one is being redacted.
+/// Delivers a `small` event while the text of a `large` one is being redacted.
 struct Waiting {
     begun: Arc<tokio::sync::Notify>,
     delivered: std::sync::mpsc::Sender<()>,
@@ -997,8 +1002,8 @@ impl outbox_runtime::OutboxEventHandler for Waiting {
 }
 
 #[test]
-fn a_large_event_is_redacted_while_others_go_on() {
-    // The runtime has one thread, which a redaction of its own would hold.
+fn a_large_redaction_does_not_block_other_events() {
+    // The runtime has one thread; a redaction on it would block all other work.
     on_each_store(|store, _| async move {
         let begun = Arc::new(tokio::sync::Notify::new());
         let (sender, receiver) = std::sync::mpsc::channel();

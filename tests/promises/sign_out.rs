@@ -1,4 +1,5 @@
-//! Signing out: nothing of a user who has gone is sent, and what is left is kept, exported or deleted as was asked.
+//! Sign-out: no event of a departed user is sent, and the remaining ones are kept, exported or
+//! deleted, as requested.
 
 use std::time::Duration;
 
@@ -11,7 +12,7 @@ use outbox_tests::{
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn a_drain_delivers_what_there_is_and_then_sends_nothing_until_the_user_is_back() {
+fn a_drain_delivers_the_backlog_and_then_nothing_until_the_user_returns() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         enqueue(&*store, note(1).enqueue_sync()).await;
@@ -39,7 +40,7 @@ fn a_drain_delivers_what_there_is_and_then_sends_nothing_until_the_user_is_back(
 }
 
 #[test]
-fn what_a_drain_does_not_deliver_in_time_is_given_back_and_kept() {
+fn events_that_a_drain_does_not_deliver_in_time_are_given_back_and_kept() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         let event = enqueue(&*store, note(1).enqueue_sync()).await;
@@ -89,7 +90,7 @@ fn abandoning_deletes_everything_of_the_user_and_nothing_of_another() {
 }
 
 #[test]
-fn an_export_writes_what_is_not_delivered_before_it_deletes() {
+fn an_export_writes_undelivered_events_before_it_deletes_them() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start(&store);
         let dead = enqueue(&*store, note(1).enqueue_sync()).await;
@@ -147,14 +148,14 @@ fn an_export_that_cannot_delete_keeps_every_event() {
         assert_eq!(
             file.lines().count(),
             3,
-            "the file is whole, and the events are there"
+            "the file is complete, and the events still exist"
         );
         running.stop().await.unwrap();
     });
 }
 
 #[tokio::test]
-async fn a_file_that_cannot_be_written_is_not_left_behind_and_nothing_is_deleted() {
+async fn a_failed_export_leaves_no_file_and_deletes_nothing() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     enqueue(&temporary.store, note_of("u2", 1).enqueue_sync()).await;
@@ -174,7 +175,7 @@ async fn a_file_that_cannot_be_written_is_not_left_behind_and_nothing_is_deleted
 }
 
 #[tokio::test]
-async fn a_file_that_is_there_already_is_left_alone_and_nothing_is_deleted() {
+async fn an_export_leaves_an_existing_file_alone_and_deletes_nothing() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     enqueue(&temporary.store, note_of("u2", 1).enqueue_sync()).await;
@@ -198,7 +199,7 @@ fn a_sign_out_in_the_middle_of_a_probe_does_not_end_the_probing() {
         let (mut remote, running) = start_all_users(&store, |builder| builder.max_concurrency(1));
         enqueue(&*store, note(1).enqueue_sync().priority(9)).await;
         enqueue(&*store, note_of("u2", 2).enqueue_sync()).await;
-        // Both are refused, so it is nobody's fault.
+        // Both are refused, so neither event is at fault.
         remote.next().await.fail(HandlerError::offline());
         remote.next().await.fail(HandlerError::offline());
         let probe_at = clock.now() + Duration::from_secs(1);

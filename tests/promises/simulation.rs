@@ -1,4 +1,5 @@
-//! All promises at once: the real processor in a world where everything fails that can, in the same way for the same seed.
+//! All promises at once: the real processor in a world with every kind of fault, deterministic by
+//! seed.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -11,7 +12,7 @@ use outbox_testing::{FaultRates, Invariant, Remote, Report, Simulation, simulate
 use outbox_tests::{Broken, Flaw, Note, note_of};
 use uuid::Uuid;
 
-/// A simulation that met none of the faults would prove nothing.
+/// A simulation without any of the faults would prove nothing.
 fn assert_that_everything_happened(report: &Report) {
     println!("{report}");
     let Report {
@@ -53,7 +54,7 @@ fn assert_that_everything_happened(report: &Report) {
     }
 }
 
-/// Two thousand seeds, in parts that run side by side.
+/// Two thousand seeds, in parts that run in parallel.
 fn every_promise_holds(seeds: Range<u64>) {
     let report = simulate(seeds, |simulation| simulation);
     assert_that_everything_happened(&report);
@@ -79,7 +80,7 @@ fn every_promise_holds_for_seeds_1500_to_1999() {
     every_promise_holds(1_500..2_000);
 }
 
-/// Typed handlers that enqueue, as an application's do.
+/// Typed handlers that enqueue, like those of an application.
 fn with_entities(simulation: Simulation) -> Simulation {
     simulation
         .users(["ada", "ben", "eve"])
@@ -121,7 +122,7 @@ fn every_promise_holds_on_sqlite() {
 }
 
 #[test]
-fn the_same_seed_takes_the_same_course() {
+fn the_same_seed_replays_the_same_run() {
     let course = |seed| Simulation::new(seed).run().unwrap();
     for seed in 0..50 {
         assert_eq!(course(seed), course(seed), "seed {seed}");
@@ -137,14 +138,14 @@ fn without_faults_nothing_is_sent_twice_unless_the_remote_makes_it_so() {
     assert_eq!(report.recovered, 0);
 }
 
-/// By what a store with this flaw is found out, within so many seeds.
-fn found_out(flaw: Flaw, seeds: u64) -> Option<Invariant> {
+/// The invariant that exposes a store with this flaw, within this many seeds.
+fn first_violation(flaw: Flaw, seeds: u64) -> Option<Invariant> {
     (0..seeds).find_map(|seed| {
         let simulation = Simulation::new(seed);
         let broken = simulation.store(move |clock| async move { (Broken::new(flaw, clock), ()) });
         let failure = broken.run().err()?;
         println!(
-            "{flaw:?} is found by seed {}: {}",
+            "seed {} exposes {flaw:?}: {}",
             failure.seed(),
             failure.invariant()
         );
@@ -155,7 +156,7 @@ fn found_out(flaw: Flaw, seeds: u64) -> Option<Invariant> {
 }
 
 #[test]
-fn a_store_that_breaks_a_promise_is_found_out() {
+fn a_store_that_breaks_a_promise_is_caught() {
     let found_by: [(Flaw, &[Invariant]); 10] = [
         (Flaw::IgnoresTheToken, &[Invariant::OneLease]),
         (Flaw::ForgetsToCount, &[Invariant::AttemptsCounted]),
@@ -181,13 +182,14 @@ fn a_store_that_breaks_a_promise_is_found_out() {
         (Flaw::IgnoresUsers, &[Invariant::OneUser]),
     ];
     for (flaw, invariants) in found_by {
-        let found = found_out(flaw, 300).unwrap_or_else(|| panic!("{flaw:?} was not found"));
+        let found =
+            first_violation(flaw, 300).unwrap_or_else(|| panic!("no seed exposes {flaw:?}"));
         assert!(invariants.contains(&found), "{flaw:?}: {found:?}");
     }
-    assert_eq!(found_out(Flaw::None, 50), None);
+    assert_eq!(first_violation(Flaw::None, 50), None);
 }
 
-/// A handler that says of an event what is not true.
+/// A handler that misreports deliveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bad {
     SendsNothing,
@@ -259,7 +261,7 @@ impl OutboxEventHandler for BadHandler {
             }
             Bad::FailsAfterwards => {
                 remote.send(&event).await?;
-                return Err(HandlerError::retry("the answer could not be read"));
+                return Err(HandlerError::retry("cannot parse the answer"));
             }
             Bad::SnoozesAfterwards => {
                 remote.send(&event).await?;
@@ -267,7 +269,7 @@ impl OutboxEventHandler for BadHandler {
             }
             Bad::PanicsAfterwards => {
                 remote.send(&event).await?;
-                std::panic::resume_unwind(Box::new("the answer could not be read"));
+                std::panic::resume_unwind(Box::new("cannot parse the answer"));
             }
             Bad::SleepsByTheMachinesClock => sleep_by_the_machines_clock().await,
             Bad::SleepsByTheMachinesClockAfterwards => {
@@ -282,14 +284,14 @@ impl OutboxEventHandler for BadHandler {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "what a handler should not do in a simulation"
+    reason = "the mistake under test: real time in a simulation"
 )]
 async fn sleep_by_the_machines_clock() {
     tokio::time::sleep(std::time::Duration::from_secs(3_600)).await;
 }
 
 #[test]
-fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
+fn a_handler_that_misreports_deliveries_is_caught_with_the_reason() {
     use Invariant::*;
     let found_by: [(Bad, &[Invariant], &str); 17] = [
         (
@@ -384,7 +386,7 @@ fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
             });
             simulation.run().err()
         });
-        let failure = failure.unwrap_or_else(|| panic!("{bad:?} was not found"));
+        let failure = failure.unwrap_or_else(|| panic!("no seed exposes {bad:?}"));
         let told = failure.to_string();
         let last = told.lines().last().unwrap_or_default();
         println!("{bad:?}: {last}");
@@ -394,13 +396,13 @@ fn a_handler_that_does_not_deliver_is_found_out_and_told_why() {
 }
 
 #[test]
-fn delivered_is_what_the_remote_service_has_accepted() {
+fn delivered_means_accepted_by_the_remote_service() {
     let report = simulate(0..50, |simulation| simulation);
     let accepted = |line: &&String| line.contains(": Complete, Recorded");
     for seed in 0..20 {
         let report = Simulation::new(seed).run().unwrap();
         let completed = report.trace.iter().filter(accepted).count() as u64;
-        // Some are completed without an attempt: a create and its delete that cancel each other.
+        // Some are completed without an attempt: a create and a delete that cancel out.
         assert!(report.delivered + report.obsolete >= completed, "{report}");
     }
     assert!(report.delivered > 10 * report.obsolete, "{report}");
@@ -408,7 +410,8 @@ fn delivered_is_what_the_remote_service_has_accepted() {
     assert_eq!(report.unanswered, 0, "{report}");
 }
 
-/// Outages of everything, of a type, a destination, a user and an event, in the middle of all other faults.
+/// Outages of everything, of a type, a destination, a user and an event, along with all other
+/// faults.
 fn no_outage_is_charged(seeds: impl IntoIterator<Item = u64>) {
     let report = simulate(seeds, Simulation::outages);
     println!("{report}");
@@ -417,19 +420,19 @@ fn no_outage_is_charged(seeds: impl IntoIterator<Item = u64>) {
 }
 
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_0_to_999() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_0_to_999() {
     no_outage_is_charged(0..1_000);
 }
 
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_1000_to_1999() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_1000_to_1999() {
     no_outage_is_charged(1_000..2_000);
 }
 
-/// What was found by ten thousand seeds and more: refusals of several classes in a row, and parts
-/// that are paused at times that never meet.
+/// Found by more than ten thousand seeds: several classes of refusals in a row, and partial pauses
+/// that never overlap.
 #[test]
-fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_failed() {
+fn an_outage_charges_no_event_and_a_refusal_stops_no_other_for_seeds_that_once_failed() {
     no_outage_is_charged([
         1_456, 1_829, 2_573, 2_617, 3_547, 3_613, 3_928, 6_443, 6_504, 6_608, 6_731, 7_253, 8_736,
         8_997, 9_163, 15_842, 23_107, 25_044, 37_446, 39_059, 44_964, 49_016, 52_328,
@@ -437,12 +440,12 @@ fn an_outage_charges_nobody_and_a_refusal_stops_nobody_else_for_seeds_that_once_
 }
 
 #[test]
-fn a_processor_that_charges_every_failure_is_found_out() {
+fn a_processor_that_charges_every_failure_is_caught() {
     let failure = (0..20).find_map(|seed| {
         let simulation = Simulation::new(seed).outages();
         let charging = simulation.processor(|builder| builder.charge(Charge::Always));
         charging.run().err()
     });
-    let failure = failure.expect("it charges outages");
+    let failure = failure.expect("a processor that charges outages must fail");
     assert_eq!(failure.invariant(), Invariant::OwnFault, "{failure}");
 }

@@ -1,6 +1,7 @@
-//! A day at work, hour by hour on a clock that is moved: what is kept in memory, in tasks and in rows does not grow with what was done.
+//! A day of work, hour by hour on a manual clock: memory, tasks and rows do not grow with the work
+//! done.
 //!
-//! In a binary of its own, as it looks at the memory of its process.
+//! In a binary of its own, because it measures the memory of its process.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -11,7 +12,7 @@ use outbox_testing::ManualClock;
 use outbox_tests::{Note, Temporary, note_of, within};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
-/// Of each hour, each from a user of its own who never comes again.
+/// Events per hour, each of a new user who never returns.
 const EVENTS: i64 = 200;
 
 /// Resident memory of this process, in kibibytes.
@@ -28,7 +29,8 @@ fn tasks() -> usize {
         .num_alive_tasks()
 }
 
-/// Delivers; but of every five events one is refused for its user's credentials the first time, and one fails.
+/// Delivers; but of every five events, one is refused once for its user's credentials, and one
+/// fails.
 fn start(store: &SqliteStore) -> Running {
     let (known, met) = (
         Arc::new(Mutex::new(HashSet::new())),
@@ -62,7 +64,7 @@ fn start(store: &SqliteStore) -> Running {
         .start_all_users()
 }
 
-/// Looks until as many are failed, and nothing else is to be done now.
+/// Waits until this many events have failed, and no other work is left for now.
 async fn until_failed(store: &SqliteStore, failed: i64) {
     within(async {
         loop {
@@ -95,7 +97,7 @@ async fn a_day_at_work_leaves_nothing_behind_in_memory() {
         until_failed(store, EVENTS / 5).await;
         clock.advance(Duration::from_secs(2));
         until_failed(store, 0).await;
-        assert_eq!(tasks(), 1, "the run, and nothing that it has started");
+        assert_eq!(tasks(), 1, "only the run's own task is left");
         clock.advance(HOUR);
         let rows = store.statistics(None).await.unwrap();
         assert!(rows.total_events <= 4 * EVENTS.unsigned_abs(), "{rows:?}");

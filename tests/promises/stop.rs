@@ -1,4 +1,5 @@
-//! Stopping: no more claims, handlers finish or their events are given back, and nothing is lost with the store's handle.
+//! Stopping: no more claims; handlers finish or their events are given back; dropping the handle
+//! loses nothing.
 
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ fn a_stop_waits_for_handlers_and_records_their_answers() {
         call.ok();
         let stopped = stop.await.unwrap().unwrap();
         assert_eq!(stopped.given_back, 0);
-        assert!(remote.is_quiet(), "nothing new was claimed");
+        assert!(remote.is_quiet(), "no further event is claimed");
         let statistics = store.statistics(None).await.unwrap();
         assert_eq!(
             (statistics.completed_count, statistics.pending_count),
@@ -31,7 +32,7 @@ fn a_stop_waits_for_handlers_and_records_their_answers() {
 }
 
 #[test]
-fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
+fn an_event_unfinished_at_the_deadline_is_given_back_with_its_attempt() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start_with(&store, |builder| {
             builder.stop_deadline(Duration::from_secs(3))
@@ -49,7 +50,7 @@ fn what_does_not_end_before_the_deadline_is_given_back_with_its_attempt() {
             (event.status, event.attempt_count),
             (OutboxStatus::Pending, 0)
         );
-        assert_eq!(event.lease_token, None, "it can be claimed at once");
+        assert_eq!(event.lease_token, None, "the event is claimable at once");
     });
 }
 
@@ -63,12 +64,12 @@ fn a_stop_that_is_hurried_gives_back_at_once() {
         let (hurry, hurried) = tokio::sync::oneshot::channel::<()>();
         let stop = tokio::spawn(running.stop_unless(async { drop(hurried.await) }));
         within(clock.until_asleep(began + Duration::from_secs(10))).await;
-        assert!(!call.is_abandoned(), "it waits for the handler");
+        assert!(!call.is_abandoned(), "the stop waits for the handler");
         hurry.send(()).unwrap();
         call.abandoned().await;
         let stopped = within(stop).await.unwrap().unwrap();
         assert_eq!((stopped.finished, stopped.given_back), (0, 1));
-        assert_eq!(clock.now(), began, "no time had to pass");
+        assert_eq!(clock.now(), began, "no time passes");
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(
             (event.status, event.attempt_count),
@@ -78,7 +79,7 @@ fn a_stop_that_is_hurried_gives_back_at_once() {
 }
 
 #[test]
-fn a_stop_waits_out_a_passing_fault_of_the_store() {
+fn a_stop_waits_out_a_transient_fault_of_the_store() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) = start(&faulty);
@@ -95,14 +96,14 @@ fn a_stop_waits_out_a_passing_fault_of_the_store() {
         }
         let stopped = within(stop).await.unwrap().unwrap();
         assert_eq!((stopped.finished, stopped.given_back), (1, 0));
-        assert_eq!(faulty.injected().failures, 3, "the fault really was there");
+        assert_eq!(faulty.injected().failures, 3, "the fault was injected");
         let event = store.fetch_event(event.id).await.unwrap().unwrap();
         assert_eq!(event.status, OutboxStatus::Completed);
     });
 }
 
 #[test]
-fn a_stop_tells_of_a_fault_that_does_not_pass() {
+fn a_stop_reports_a_persistent_fault_of_the_store() {
     on_each_store(|store, clock| async move {
         let faulty = FaultStore::new(store.clone());
         let (mut remote, running) =
@@ -130,7 +131,7 @@ fn dropping_the_handle_stops_the_run() {
         let call = remote.next().await;
         drop(running);
         call.ok();
-        // A second run finds what the first one recorded on its way out.
+        // A second run sees the outcome that the first one recorded on its way out.
         let (_remote, running) = start(&store);
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
@@ -138,7 +139,7 @@ fn dropping_the_handle_stops_the_run() {
 }
 
 #[tokio::test]
-async fn a_runtime_that_ends_under_a_run_loses_nothing() {
+async fn a_runtime_that_shuts_down_under_a_run_loses_nothing() {
     let temporary = Temporary::open_with(|builder| builder).await;
     let store = temporary.store.clone();
     let (remote, event) = std::thread::spawn(move || {
@@ -164,7 +165,7 @@ async fn a_runtime_that_ends_under_a_run_loses_nothing() {
 }
 
 #[tokio::test]
-async fn a_closed_store_answers_that_it_is_closed_and_can_be_opened_again() {
+async fn a_closed_store_says_so_and_can_be_reopened() {
     let temporary = Temporary::open().await;
     enqueue(&temporary.store, note(1).enqueue_sync()).await;
     temporary.store.close().await;
@@ -190,7 +191,7 @@ async fn a_run_whose_store_is_closed_backs_off_and_still_stops() {
 }
 
 #[test]
-fn a_flush_tells_when_its_time_is_up() {
+fn a_flush_reports_its_timeout() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -208,7 +209,7 @@ fn a_flush_tells_when_its_time_is_up() {
 }
 
 #[test]
-fn what_is_asked_of_a_run_can_be_awaited_in_a_task_of_its_own() {
+fn futures_of_a_run_can_be_spawned() {
     fn can_be_spawned(_: impl Future + Send) {}
     fn of(running: &Running) {
         can_be_spawned(running.flush(1, SOON));
@@ -219,7 +220,7 @@ fn what_is_asked_of_a_run_can_be_awaited_in_a_task_of_its_own() {
     let _ = of;
 }
 
-/// The last thing that a handler should do, and it happens: an app that quits on an answer.
+/// A bad idea that happens: an app quits from inside a handler.
 #[test]
 fn a_runtime_that_a_handler_shuts_down_loses_nothing() {
     let store = MemoryStore::new();
@@ -260,7 +261,7 @@ fn a_runtime_that_a_handler_shuts_down_loses_nothing() {
     };
     let event = elsewhere().block_on(enqueue(&store, note(1).enqueue_sync()));
     ended.recv_timeout(SOON).unwrap();
-    // The handle of a run that was killed answers, and can be dropped.
+    // The handle of a killed run answers, and can be dropped.
     elsewhere().block_on(async {
         let ended = within(running.stop()).await.unwrap_err();
         assert_eq!(ended.kind(), StoreErrorKind::Closed);
@@ -268,13 +269,13 @@ fn a_runtime_that_a_handler_shuts_down_loses_nothing() {
         assert_ne!(
             stored.status,
             OutboxStatus::Completed,
-            "it stays to be done"
+            "the event stays pending"
         );
         assert_eq!(stored.attempt_count, 1);
     });
 }
 
-/// What needs a thread has one of its own, so that nothing depends on who waits.
+/// The store's work runs on its own threads, and does not depend on the caller's runtime.
 #[test]
 fn enqueueing_needs_no_runtime_and_no_run() {
     struct Unpark(std::thread::Thread);
@@ -296,13 +297,13 @@ fn enqueueing_needs_no_runtime_and_no_run() {
     }
     assert!(tokio::runtime::Handle::try_current().is_err());
     let temporary = block_on(Temporary::open());
-    // On the app's own connection, without anything asynchronous.
+    // On the application's own connection, without async.
     let conn = temporary.connect();
     note(1).enqueue_sync().on(&conn).unwrap();
     // On the store, from any executor.
     block_on(async { note(2).enqueue_sync().on(&temporary.store).await }).unwrap();
     block_on(async {
-        // On the app's own connection inside of a future: it is done when the call returns.
+        // On the application's own connection inside a future: complete when the call returns.
         note(3).enqueue_sync().on(&conn).unwrap();
     });
     let statistics = block_on(temporary.store.statistics(None)).unwrap();
@@ -310,7 +311,7 @@ fn enqueueing_needs_no_runtime_and_no_run() {
 }
 
 #[tokio::test]
-async fn what_is_enqueued_after_a_run_has_stopped_waits_for_the_next() {
+async fn events_enqueued_after_a_stop_wait_for_the_next_run() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     running.stop().await.unwrap();

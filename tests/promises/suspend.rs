@@ -1,4 +1,5 @@
-//! Suspension: no work and no open file while the operating system may freeze the process, and on with it afterwards.
+//! Suspension: no work and no open file while the operating system may freeze the process;
+//! afterwards work continues.
 
 use std::path::Path;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use outbox_tests::{Temporary, enqueue, note, on_each_store, start, start_with, w
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// How many files of a folder this process has open, as the kernel tells it.
+/// Number of open files of this process in a folder, according to the kernel.
 fn open_files_in(folder: &Path) -> usize {
     let descriptors = std::fs::read_dir("/proc/self/fd").unwrap();
     descriptors
@@ -26,7 +27,7 @@ async fn a_suspended_store_has_no_file_open_and_a_resumed_run_goes_on() {
     enqueue(&temporary.store, note(1).enqueue_sync()).await;
     remote.next().await.ok();
     assert!(running.flush(1, SOON).await.unwrap().is_delivered());
-    assert!(open_files_in(folder) >= 2, "the check sees what is open");
+    assert!(open_files_in(folder) >= 2, "the check must see open files");
 
     running.suspend(SOON).await.unwrap();
     assert_eq!(open_files_in(folder), 0);
@@ -42,7 +43,7 @@ async fn a_suspended_store_has_no_file_open_and_a_resumed_run_goes_on() {
 }
 
 #[tokio::test]
-async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
+async fn requests_to_a_suspended_store_are_refused_and_nothing_is_lost() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
@@ -56,7 +57,7 @@ async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
     assert_eq!(refused.kind(), StoreErrorKind::Suspended);
     assert!(refused.to_string().contains("resume"), "{refused}");
 
-    // The application's own connection is its own affair.
+    // The application's own connection is not affected.
     let conn = temporary.connect();
     note(2).enqueue_sync().on(&conn).unwrap();
     drop(conn);
@@ -69,7 +70,7 @@ async fn what_is_asked_of_a_suspended_store_is_refused_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
+fn a_suspension_waits_for_handlers_and_gives_back_unfinished_events() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         enqueue(&store, note(1).enqueue_sync()).await;
@@ -90,7 +91,10 @@ fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         let call = remote.next().await;
         assert_eq!(call.event.id, slow.id);
-        assert_eq!(call.event.attempt_count, 1, "the first one did not count");
+        assert_eq!(
+            call.event.attempt_count, 1,
+            "the first attempt was given back"
+        );
         call.ok();
         assert!(running.flush(2, SOON).await.unwrap().is_delivered());
         running.stop().await.unwrap();
@@ -98,7 +102,7 @@ fn a_suspension_waits_for_handlers_and_gives_back_what_does_not_end_in_time() {
 }
 
 #[tokio::test]
-async fn a_suspended_run_can_be_stopped_and_a_closed_store_not_be_resumed() {
+async fn a_suspended_run_can_be_stopped_but_a_closed_store_cannot_be_resumed() {
     let temporary = Temporary::open().await;
     let (_remote, running) = start(&temporary.store);
     running.suspend(SOON).await.unwrap();
@@ -110,7 +114,8 @@ async fn a_suspended_run_can_be_stopped_and_a_closed_store_not_be_resumed() {
 
 #[tokio::test]
 async fn a_relative_path_means_the_same_file_after_a_suspension() {
-    // The working folder is the process's, so it is not changed here: the path that is told is absolute.
+    // The test must not change the working directory of the process, so it checks that the reported
+    // path is absolute.
     let folder = tempfile::tempdir_in(".").unwrap();
     let name = folder.path().file_name().unwrap();
     let store = SqliteStore::open(Path::new(name).join("app.db"))
@@ -121,7 +126,7 @@ async fn a_relative_path_means_the_same_file_after_a_suspension() {
 }
 
 #[test]
-fn an_outcome_that_cannot_be_recorded_keeps_the_run_from_being_suspended() {
+fn a_run_is_not_suspended_while_an_outcome_cannot_be_recorded() {
     on_each_store(|store, clock| async move {
         let store = FaultStore::new(store);
         let (mut remote, running) = start_with(&store, |builder| builder);
@@ -132,7 +137,7 @@ fn an_outcome_that_cannot_be_recorded_keeps_the_run_from_being_suspended() {
         let (suspended, ()) = tokio::join!(running.suspend(SOON), async { call.ok() });
         assert_eq!(suspended.unwrap_err().kind(), StoreErrorKind::Unavailable);
         assert_eq!(store.injected().failures, 2);
-        // It goes on, and records the answer after its back-off at the latest.
+        // The run continues, and records the answer after its back-off at the latest.
         clock.advance(SOON);
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
         running.suspend(SOON).await.unwrap();

@@ -1,4 +1,4 @@
-//! Events of types that no handler takes are in nobody's way, however many they are.
+//! Events without a handler delay no other events, however many there are.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -13,11 +13,12 @@ use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};
 use tokio::task::JoinSet;
 
 const MANY: i64 = 10_000;
-/// So many claims may be made until what is behind them is delivered, however many they are.
+/// Maximum number of claims until an event behind the unhandled ones is delivered, however many
+/// they are.
 const FEW: usize = 12;
 const CLEAN_UP: Duration = Duration::from_secs(300);
 
-/// Counts the claims of a run.
+/// Counts a run's claims.
 #[derive(Debug)]
 struct Counting {
     inner: Arc<dyn OutboxRepository>,
@@ -66,7 +67,7 @@ macro_rules! counting {
 }
 outbox_testing::__store_calls!(counting);
 
-/// Takes notes alone, and says so only when it is asked.
+/// Handles only notes, and reveals that only when asked about a type.
 struct Untyped<H>(H);
 
 #[outbox_runtime::async_trait]
@@ -80,14 +81,14 @@ impl<H: OutboxEventHandler> OutboxEventHandler for Untyped<H> {
     }
 }
 
-/// How many types the events have that no handler takes.
+/// Number of distinct types among the unhandled events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Types {
     One,
     AsManyAsEvents,
 }
 
-/// Urgent events of unknown types, all at once.
+/// Urgent events of unknown types, in one batch.
 async fn enqueue_unknown(store: &Arc<dyn OutboxRepository>, types: Types, ids: Range<i64>) {
     let mut enqueueing = JoinSet::new();
     for id in ids {
@@ -102,19 +103,19 @@ async fn enqueue_unknown(store: &Arc<dyn OutboxRepository>, types: Types, ids: R
     enqueueing.join_all().await;
 }
 
-async fn a_note_behind_many(store: Arc<dyn OutboxRepository>, clock: ManualClock) {
+async fn check_note_behind_many(store: Arc<dyn OutboxRepository>, clock: ManualClock) {
     for types in [Types::One, Types::AsManyAsEvents] {
         enqueue_unknown(&store, types, 0..MANY).await;
         for is_typed in [true, false] {
             for all_users in [true, false] {
-                a_note_is_delivered(&store, &clock, types, is_typed, all_users).await;
+                check_note_is_delivered(&store, &clock, types, is_typed, all_users).await;
             }
         }
         store.delete_all_events_for_user("u1").await.unwrap();
     }
 }
 
-async fn a_note_is_delivered(
+async fn check_note_is_delivered(
     store: &Arc<dyn OutboxRepository>,
     clock: &ManualClock,
     types: Types,
@@ -143,16 +144,16 @@ async fn a_note_is_delivered(
     within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
     let at_first = claims();
     assert!(at_first <= FEW, "{at_first} claims: {what}");
-    // None of them is left under a lease, or has an attempt less.
+    // No event keeps a lease or loses an attempt.
     let left = store.fetch_events(OutboxStatus::Processing, None, None);
     assert_eq!(left.await.unwrap(), [], "{what}");
-    // The next one is as near.
+    // The next note needs as few claims.
     enqueue(store.as_ref(), note(20_001).enqueue_sync()).await;
     remote.next().await.ok();
     within(clock.until_asleep(clock.now() + CLEAN_UP)).await;
     let then = claims() - at_first;
     assert!(then <= FEW, "{then} claims: {what}");
-    // A type that comes later is noticed, and left alone as well.
+    // A type that appears later is noticed and skipped too.
     enqueue_unknown(&store.inner, Types::AsManyAsEvents, 30_000..30_100).await;
     enqueue(store.as_ref(), note(20_002).enqueue_sync()).await;
     remote.next().await.ok();
@@ -171,12 +172,12 @@ async fn a_note_is_delivered(
 }
 
 #[test]
-fn a_note_behind_ten_thousand_events_of_unknown_types_takes_a_few_claims() {
-    on_each_store(a_note_behind_many);
+fn an_event_behind_ten_thousand_unhandled_ones_takes_a_few_claims() {
+    on_each_store(check_note_behind_many);
 }
 
 #[tokio::test]
-async fn and_as_few_statements() {
+async fn an_event_behind_ten_thousand_unhandled_ones_takes_a_few_statements() {
     for (types, is_typed, most) in [
         (Types::One, true, 60),
         (Types::One, false, 120),

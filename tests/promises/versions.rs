@@ -1,5 +1,6 @@
-//! Promise 9: rows that older programs wrote are delivered by newer ones, and what a newer program wrote is not lost.
-#![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
+//! Promise 9: rows of older programs are delivered by newer ones, and rows of a newer program are
+//! not lost.
+#![allow(clippy::unwrap_used, reason = "test helpers are test code too")]
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -13,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tokio::sync::mpsc;
 
-/// The program as it was released first.
+/// The first release of the program.
 mod first {
     use super::*;
 
@@ -54,7 +55,7 @@ mod second {
     }
 }
 
-/// The newest one: with labels.
+/// The newest version: with labels.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "mood", version = 3)]
 #[outbox(upcast(1 = first::MoodMetadata, 2 = second::MoodMetadata))]
@@ -120,7 +121,8 @@ fn mood(id: i64, valence: f64) -> Mood {
     }
 }
 
-/// A processor of the newest program, and what its handler gets: entity, version in the row, metadata.
+/// A processor of the newest program, and the entity, stored version and metadata that its handler
+/// receives.
 type Delivered = mpsc::UnboundedReceiver<(i64, u32, f64, usize)>;
 
 fn newest(store: &Arc<dyn OutboxRepository>) -> (Running, Delivered) {
@@ -134,7 +136,7 @@ fn newest(store: &Arc<dyn OutboxRepository>) -> (Running, Delivered) {
     (processor.build().unwrap().start("u1"), delivered)
 }
 
-/// A row in the form of the plan's Swift app, or of ours where it has a version.
+/// A row in the form of the Swift app, or in ours if it has a version.
 fn row(version: Option<u32>, metadata: &serde_json::Value) -> OutboxEvent {
     let mut row = json!({
         "id": "0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11", "eventType": "mood", "entityID": 1, "userID": "u1",
@@ -153,7 +155,10 @@ fn rows_of_every_older_program_are_delivered_by_the_newest() {
         enqueue(&store, written_by_the_first(1, 50).enqueue_sync()).await;
         enqueue(&store, written_by_the_second(1, -0.25).enqueue_update()).await;
         let last = enqueue(&store, mood(1, 0.75).enqueue_update()).await;
-        assert_eq!(last.metadata_version, 3, "each row says who wrote it");
+        assert_eq!(
+            last.metadata_version, 3,
+            "each row has the version that wrote it"
+        );
         let (running, mut delivered) = newest(&store);
         let mut order = Vec::new();
         for _ in 0..3 {
@@ -162,14 +167,14 @@ fn rows_of_every_older_program_are_delivered_by_the_newest() {
         assert_eq!(
             order,
             [(1, 1, 0.5, 0), (1, 2, -0.25, 0), (1, 3, 0.75, 1)],
-            "in order, each as the newest"
+            "in order, each as the newest version"
         );
         running.stop().await.unwrap();
     });
 }
 
 #[test]
-fn a_row_of_a_newer_program_is_a_dead_letter_alone_until_this_one_is_updated() {
+fn a_row_of_a_newer_program_is_a_dead_letter_until_this_one_is_updated() {
     on_each_store(|store, _| async move {
         let newer = enqueue(&store, mood(1, 0.75).enqueue_sync()).await;
         let other = enqueue(&store, written_by_the_second(2, 0.5).enqueue_sync()).await;
@@ -224,7 +229,7 @@ fn a_damaged_row_of_an_older_version_is_refused_without_showing_it() {
 }
 
 #[test]
-fn a_row_without_a_version_is_of_the_first() {
+fn a_row_without_a_version_is_of_version_1() {
     let swift = row(None, &json!({ "mood": { "score": 50 } }));
     assert_eq!(swift.metadata_version, 1);
     let event = Event::<Mood>::decode(swift).unwrap();
@@ -232,7 +237,7 @@ fn a_row_without_a_version_is_of_the_first() {
 }
 
 #[test]
-fn an_event_and_the_metadata_of_its_set_are_read_alike() {
+fn an_event_and_the_metadata_of_its_set_are_upgraded_alike() {
     for (version, metadata, expected) in [
         (1, json!({ "score": -50 }), "-0.5"),
         (2, json!({ "rawValence": -0.5 }), "-0.5"),
@@ -240,7 +245,7 @@ fn an_event_and_the_metadata_of_its_set_are_read_alike() {
     ] {
         let row = row(Some(version), &metadata);
         let EventsMetadata::Mood(read) = EventsMetadata::decode(&row).unwrap() else {
-            panic!("a mood")
+            panic!("not a mood")
         };
         assert_eq!(read.valence.to_string(), expected);
         let Events::Mood(event) = Events::decode(row).unwrap();
@@ -259,7 +264,7 @@ fn an_event_and_the_metadata_of_its_set_are_read_alike() {
 }
 
 #[test]
-fn a_snapshot_is_made_of_its_older_form() {
+fn a_snapshot_is_upgraded_from_its_older_form() {
     #[derive(Deserialize)]
     struct GoalV1 {
         id: i64,
@@ -291,7 +296,7 @@ fn a_snapshot_is_made_of_its_older_form() {
     assert_eq!(event.metadata().title, "Swim");
 }
 
-/// An entity by hand that says nothing of versions but the number of its own.
+/// A manual impl that declares only its current version.
 #[derive(Debug)]
 struct ByHand;
 
@@ -314,7 +319,7 @@ impl OutboxEntity for ByHand {
 }
 
 #[test]
-fn an_older_version_that_nobody_reads_is_refused_and_not_guessed_at() {
+fn an_older_version_without_a_decoder_is_refused() {
     assert_eq!(
         *Event::<ByHand>::decode(row(Some(2), &json!(7)))
             .unwrap()

@@ -1,4 +1,5 @@
-//! No wake-up is lost: every interleaving of the latch that stores and processors share, up to a bound, in a model.
+//! No lost wake-up: a model checks every interleaving of the latch between stores and processors,
+//! up to a bound.
 
 use std::process::Command;
 use std::sync::Arc;
@@ -10,13 +11,14 @@ use outbox_runtime::store::Revision;
 
 use self::signal::Signal;
 
-/// The runtime's own file. It takes its mutex from here, where it is the model's.
+/// The runtime's own source file, with the model's mutex.
 #[path = "../../outbox-runtime/src/store/kit/signal.rs"]
 mod signal;
 
-/// A store that commits so many times, each time making one more event claimable, and a processor that takes them.
+/// A store that makes one more event claimable with each of its commits, and a processor that takes
+/// them.
 ///
-/// The model reports a deadlock where the processor sleeps although there is work.
+/// The model reports a deadlock if the processor sleeps although there is work.
 fn model(commits: usize, revision_first: bool) {
     let mut builder = loom::model::Builder::new();
     builder.preemption_bound = Some(3);
@@ -53,20 +55,21 @@ fn model(commits: usize, revision_first: bool) {
 }
 
 #[test]
-fn a_commit_while_the_processor_looks_is_not_missed() {
+fn a_commit_during_a_claim_is_not_missed() {
     model(1, true);
     model(2, true);
 }
 
-/// Not a test of ours: what `the_model_sees_a_wake_up_that_is_lost` runs, in a process of its own, as it ends that.
+/// Not a test of ours: `the_model_detects_a_lost_wake_up` runs it in a child process, because
+/// it aborts.
 #[test]
-#[ignore = "it is there to fail"]
+#[ignore = "fails on purpose; run by another test"]
 fn a_processor_that_looks_before_it_takes_the_revision() {
     model(1, false);
 }
 
 #[test]
-fn the_model_sees_a_wake_up_that_is_lost() {
+fn the_model_detects_a_lost_wake_up() {
     let child = Command::new(std::env::current_exe().unwrap())
         .args(["--ignored", "--nocapture", "--exact"])
         .arg("a_processor_that_looks_before_it_takes_the_revision")

@@ -1,4 +1,4 @@
-//! The serde form: what the plan's Swift `Codable` writes is read, and what we write has its keys.
+//! The serde form: reads events of the Swift `Codable` struct, and writes the same keys.
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::OutboxQueue as _;
@@ -18,8 +18,8 @@ fn time(text: &str) -> DateTime<Utc> {
     text.parse().unwrap()
 }
 
-/// As `JSONEncoder()` with its default strategies writes the plan's struct: dates are numbers, UUIDs upper case, absent
-/// optionals are left out, the metadata enum is tagged with its case.
+/// As `JSONEncoder()` with default strategies writes the Swift struct: dates are numbers, UUIDs are
+/// uppercase, absent optionals are omitted, and the metadata enum is tagged with its case.
 const SWIFT: &str = r#"{
     "id": "7B1CE7C3-0190-4C3F-8F4E-3D1A0A6C9E11",
     "eventType": "moodEntry",
@@ -37,7 +37,7 @@ const SWIFT: &str = r#"{
 }"#;
 
 #[test]
-fn what_swift_writes_is_read() {
+fn events_written_by_swift_are_read() {
     let event = read(SWIFT);
     assert_eq!(
         event.id,
@@ -104,7 +104,7 @@ fn a_minimal_event_is_read_and_its_absent_keys_have_their_defaults() {
 }
 
 #[tokio::test]
-async fn what_we_write_has_swifts_keys_and_ours_beside_them() {
+async fn written_events_have_the_swift_keys_and_our_own() {
     let store = MemoryStore::with_clock(ManualClock::new());
     let id = Uuid::parse_str("0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11").unwrap();
     let entity = Uuid::parse_str("7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10").unwrap();
@@ -139,7 +139,7 @@ async fn what_we_write_has_swifts_keys_and_ours_beside_them() {
 }
 
 #[tokio::test]
-async fn every_event_is_the_same_after_it_was_written_and_read() {
+async fn every_event_survives_a_round_trip() {
     let clock = ManualClock::new();
     let store = MemoryStore::with_clock(clock.clone());
     let looks_like_a_uuid = "7d1c3b8e-51f0-4e5a-9c77-0b9e1c0c2f10";
@@ -167,7 +167,7 @@ async fn every_event_is_the_same_after_it_was_written_and_read() {
 }
 
 #[test]
-fn what_was_noted_of_an_event_is_written_and_read_back() {
+fn notes_of_an_event_survive_a_round_trip() {
     let mut json: Value = serde_json::from_str(SWIFT).unwrap();
     let noted = json!({
         "destination": "eu.example.org",
@@ -205,7 +205,7 @@ fn damaged_metadata_is_written_as_a_string_instead_of_breaking_the_export() {
 }
 
 #[test]
-fn what_is_not_an_event_is_refused_with_the_reason() {
+fn invalid_events_are_refused_with_the_reason() {
     let refused = |json: &str| {
         serde_json::from_str::<OutboxEvent>(json)
             .unwrap_err()
@@ -225,7 +225,7 @@ fn what_is_not_an_event_is_refused_with_the_reason() {
 }
 
 #[test]
-fn the_words_of_the_plan_keep_their_spelling_names_and_signs() {
+fn statuses_and_operations_keep_their_names_and_symbols() {
     let all: Vec<_> = OutboxStatus::ALL
         .iter()
         .map(|status| (status.as_str(), status.display_name(), status.emoji()))
@@ -250,9 +250,9 @@ fn the_words_of_the_plan_keep_their_spelling_names_and_signs() {
     assert!("PENDING".parse::<OutboxStatus>().is_err());
 }
 
-/// A delay without end is a year of six digits, which RFC 3339 has no form for.
+/// An unbounded delay has a six-digit year, which RFC 3339 cannot express.
 #[test]
-fn a_time_after_the_year_9999_is_read_as_it_was_written() {
+fn a_time_after_the_year_9999_survives_a_round_trip() {
     for year in [
         "+12000-01-01T00:00:00Z",
         "+262142-12-31T23:59:59.999999Z",

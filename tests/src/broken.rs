@@ -1,4 +1,4 @@
-//! Stores that break a promise: what checks a promise must find them, or it finds nothing.
+//! Stores that break a promise: positive controls for everything that checks promises.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -15,72 +15,72 @@ use outbox_runtime::{
     OutboxStatus, StoreError, StoreErrorKind, async_trait,
 };
 
-/// What a [`Broken`] store does wrong.
+/// The flaw of a [`Broken`] store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Flaw {
-    /// Nothing: what is found here is found by mistake.
+    /// No flaw: a finding would be a false positive.
     None,
-    /// Records an outcome under whatever lease there is.
+    /// Records an outcome under any lease.
     IgnoresTheToken,
     /// A claim does not count as an attempt.
     ForgetsToCount,
-    /// Hands out what somebody has already.
+    /// Hands out events that are already leased.
     HandsOutTwice,
-    /// Says that it has recorded an outcome, and has not.
+    /// Reports an outcome as recorded without recording it.
     ForgetsAnOutcome,
-    /// Takes a failure for a delivery.
+    /// Treats a failure as a delivery.
     CompletesFailures,
-    /// Hands out what comes later in the order first.
+    /// Hands out later events of a lane first.
     IgnoresOrder,
-    /// Says that it has taken an event, and has not.
+    /// Acknowledges an event without storing it.
     LosesAnEvent,
-    /// Never takes back what a process died with.
+    /// Never rescues the work of dead processes.
     NeverRescues,
-    /// Does not know when what is not due yet will be.
+    /// Does not know the next due time.
     ForgetsDueTimes,
     /// Hands out events of all users.
     IgnoresUsers,
-    /// Knows no turns: who has much goes first.
+    /// Ignores turns: the user with the largest backlog goes first.
     IgnoresTurns,
-    /// Takes one pending event too many into its statistics.
+    /// Counts one pending event too many in its statistics.
     Miscounts,
-    /// Lists all events, whatever the limit.
+    /// Ignores the limit of a listing.
     IgnoresLimits,
-    /// Keeps a failure that is marked by hand without its text.
+    /// Loses the message of `mark_as_failed`.
     DropsTexts,
-    /// Does not know when anything was completed.
+    /// Does not know the oldest completion.
     ForgetsCompletions,
-    /// Answers the last outcome first.
+    /// Answers settlements in reverse order.
     AnswersInReverse,
     /// In an exchange, claims before it settles.
     ClaimsFirst,
-    /// In an exchange, settles and does not claim.
+    /// In an exchange, settles without claiming.
     NeverClaims,
-    /// Goes on as before when it is suspended.
+    /// Continues to work while suspended.
     NeverSuspends,
-    /// Tells a clock that it does not go by.
+    /// Returns a clock that it does not use.
     TellsAnotherClock,
-    /// Hands events out without saying where they go.
+    /// Hands events out without their destination.
     DropsDestinations,
-    /// Says that a delivery marked by hand is recorded, whoever has the lease.
+    /// Reports `mark_as_completed` as recorded, whatever the lease.
     MarksForAnybody,
-    /// Lists as pending only what is due and never failed.
+    /// Lists as pending only events that are due and never failed.
     ListsWhatIsDue,
-    /// Tells of an entity only what is undelivered.
+    /// Lists only the undelivered events of an entity.
     HidesWhatIsDone,
     /// Discards one dead letter at a time.
     DiscardsOne,
-    /// Keeps the version of metadata that is edited.
+    /// Keeps the old version of edited metadata.
     KeepsTheVersion,
-    /// Tells the newest of the stale events first.
+    /// Lists the newest stale event first.
     ListsTheNewestFirst,
-    /// Hands out nothing, and says so in these words.
-    SpeaksInTongues(&'static str),
-    /// Records outcomes only when asked for the fourth time, and says why in these words.
-    TripsOverOutcomes(&'static str),
+    /// Fails every claim, with this message.
+    FailsClaims(&'static str),
+    /// Records outcomes only at the fourth try, and fails before with this message.
+    FailsOutcomes(&'static str),
 }
 
-/// A store in memory with a flaw.
+/// An in-memory store with a flaw.
 #[derive(Debug)]
 pub struct Broken {
     inner: MemoryStore,
@@ -90,7 +90,7 @@ pub struct Broken {
 }
 
 impl Broken {
-    /// With this flaw.
+    /// A store with this flaw.
     pub fn new(flaw: Flaw, clock: impl Clock) -> Self {
         Self {
             inner: MemoryStore::with_clock(clock),
@@ -100,7 +100,7 @@ impl Broken {
         }
     }
 
-    /// Now and then, for flaws that would else be too plain.
+    /// True for every fifth call, for flaws that would otherwise be too obvious.
     fn now_and_then(&self) -> bool {
         self.calls.fetch_add(1, Ordering::SeqCst) % 5 == 4
     }
@@ -118,7 +118,7 @@ impl Broken {
     }
 
     async fn hand_out(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError> {
-        if let Flaw::SpeaksInTongues(words) = self.flaw {
+        if let Flaw::FailsClaims(words) = self.flaw {
             return Err(StoreError::new(StoreErrorKind::Other, "claim", words));
         }
         let of_all = ClaimRequest::new(request.limit(), request.lease())
@@ -154,7 +154,7 @@ impl Broken {
 
     async fn record(&self, mut settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         match self.flaw {
-            Flaw::TripsOverOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
+            Flaw::FailsOutcomes(words) if self.calls.fetch_add(1, Ordering::SeqCst) < 3 => {
                 let kind = StoreErrorKind::Unavailable;
                 return Err(StoreError::new(kind, "settle", words));
             }
@@ -281,7 +281,7 @@ impl Broken {
                 settled: self.record(settlements).await,
                 claimed: Ok(Vec::new()),
             },
-            // As the default does it.
+            // Like the trait's default method.
             _ => Exchange {
                 settled: if settlements.is_empty() {
                     Ok(Vec::new())

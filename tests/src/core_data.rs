@@ -1,4 +1,5 @@
-//! Stores as Core Data and SwiftData write them: tables `Z..`, whole seconds as integers, UUIDs as 16 bytes, no constraint.
+//! Stores in the format of Core Data and SwiftData: tables `Z..`, whole seconds as integers, UUIDs
+//! as 16 bytes, no constraints.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 /// A store with the entities SDOutboxEvent and SDMoodEntry, in a folder of its own.
 #[derive(Debug)]
 pub struct CoreData {
-    /// Where it is.
+    /// Path of the store.
     pub path: PathBuf,
     folder: TempDir,
 }
@@ -42,7 +43,8 @@ pub struct OldEvent {
 pub const CREATED: i64 = 758_550_600;
 
 impl OldEvent {
-    /// A pending `mood.created` of user-1 with an id and an entity that follow from `n`, `n` seconds after [`CREATED`].
+    /// A pending `mood.created` of user-1, with id and entity derived from `n`, created `n` seconds
+    /// after [`CREATED`].
     pub fn new(n: u128) -> Self {
         let payload = format!(
             r#"{{"id":"{}","user_id":"user-1","n":{n}}}"#,
@@ -70,18 +72,18 @@ impl OldEvent {
     }
 }
 
-/// The id of the `n`-th old event.
+/// Id of the `n`-th old event.
 pub fn event_id(n: u128) -> Uuid {
     Uuid::from_u128(0xe000_0000_0000_4000_8000_0000_0000_0000 + n)
 }
 
-/// The entity of the `n`-th old event.
+/// Entity of the `n`-th old event.
 pub fn entity_id(n: u128) -> Uuid {
     Uuid::from_u128(0xa000_0000_0000_4000_8000_0000_0000_0000 + n)
 }
 
 impl CoreData {
-    /// A store with these events, closed: a single file in WAL mode.
+    /// A closed store with these events: a single file in WAL mode.
     pub fn with(events: impl IntoIterator<Item = OldEvent>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("default.store");
@@ -107,7 +109,7 @@ impl CoreData {
         store
     }
 
-    /// What the app does that owns the store.
+    /// A connection like that of the store's app.
     pub fn connect(&self) -> Connection {
         Connection::open(&self.path).unwrap()
     }
@@ -117,7 +119,7 @@ impl CoreData {
         insert(&mut self.connect(), events);
     }
 
-    /// The same store after its app died: what these events are in is the `-wal`, and only that.
+    /// The same store after a crash of its app: these events are only in the `-wal`.
     #[must_use]
     pub fn crashed_with(self, events: impl IntoIterator<Item = OldEvent>) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -132,13 +134,13 @@ impl CoreData {
         Self { path, folder }
     }
 
-    /// Every file of the store's folder: name, content and time of change.
+    /// Name, content and modification time of every file in the store's folder.
     pub fn files(&self) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
         files(self.folder.path())
     }
 }
 
-/// Every file of a folder: name, content and time of change.
+/// Name, content and modification time of every file in a folder.
 pub fn files(folder: &Path) -> Vec<(String, Vec<u8>, std::time::SystemTime)> {
     let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
     let mut files: Vec<_> = entries

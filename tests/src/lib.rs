@@ -1,6 +1,6 @@
-//! What the tests have in common: two entities, a remote service that the test answers for, and stores to run on.
+//! Shared by the tests: two entities, a remote service answered by the test, and stores to run on.
 //!
-//! The tests themselves are in `tests/`, one file per guarantee, through the public API only.
+//! The tests use only the public API, one file per guarantee.
 
 mod broken;
 pub mod core_data;
@@ -30,10 +30,10 @@ pub struct Note {
     /// Its key in the app's table.
     #[outbox(entity_id)]
     pub id: i64,
-    /// Whose it is.
+    /// Its user.
     #[outbox(user_id)]
     pub user_id: String,
-    /// What travels.
+    /// The metadata.
     #[outbox(metadata)]
     pub text: String,
 }
@@ -45,7 +45,7 @@ pub struct Task {
     /// Its key.
     #[outbox(entity_id)]
     pub id: i64,
-    /// Whose it is.
+    /// Its user.
     #[outbox(user_id)]
     pub user_id: String,
 }
@@ -72,12 +72,12 @@ pub async fn enqueue(store: &dyn OutboxRepository, change: Enqueue) -> OutboxEve
         .unwrap()
 }
 
-/// An event of a type that no handler of these tests takes.
+/// An event of a type without a handler in these tests.
 pub fn unknown(id: i64) -> NewEvent {
     NewEvent::new("mood.created", id, "u1", Operation::Create)
 }
 
-/// The far end of the handlers: every attempt comes here, and the test answers it.
+/// The remote service: every attempt arrives here, and the test answers it.
 #[derive(Debug)]
 pub struct Remote {
     calls: mpsc::UnboundedReceiver<Call>,
@@ -86,7 +86,7 @@ pub struct Remote {
 /// One attempt, waiting for its answer.
 #[derive(Debug)]
 pub struct Call {
-    /// What was to be delivered.
+    /// The event to deliver.
     pub event: OutboxEvent,
     answer: oneshot::Sender<Result<(), HandlerError>>,
 }
@@ -121,12 +121,13 @@ impl Remote {
             .expect("the processor is running")
     }
 
-    /// The next attempt, however long that takes: where time is paused, days pass at once.
-    pub async fn next_ever(&mut self) -> Call {
+    /// The next attempt, without a time limit: with paused time, days pass at once.
+    pub async fn next_eventually(&mut self) -> Call {
         self.calls.recv().await.expect("the processor is running")
     }
 
-    /// Whether no attempt has come that was not looked at. Says something only once the processor is known to sleep.
+    /// Whether no unseen attempt has arrived. Meaningful only while the processor is known to
+    /// sleep.
     pub fn is_quiet(&mut self) -> bool {
         self.calls.try_recv().is_err()
     }
@@ -138,12 +139,12 @@ impl Call {
         self.event.entity_id.as_integer().unwrap()
     }
 
-    /// Delivered.
+    /// Answers that it was delivered.
     pub fn ok(self) {
         let _ = self.answer.send(Ok(()));
     }
 
-    /// Not delivered.
+    /// Answers with an error.
     pub fn fail(self, error: HandlerError) {
         let _ = self.answer.send(Err(error));
     }
@@ -159,7 +160,7 @@ impl Call {
     }
 }
 
-/// Starts delivering notes of user u1 from `store` to a remote service, with default settings.
+/// Delivers notes of user u1 from `store` to a remote service, with default settings.
 pub fn start(store: &(impl OutboxRepository + Clone)) -> (Remote, Running) {
     start_with(store, |builder| builder)
 }
@@ -191,19 +192,19 @@ fn processor(
     (remote, configure(builder).build().unwrap())
 }
 
-/// A test that hangs fails instead. Nothing is ever measured with this.
+/// Makes a test that hangs fail instead. Never used for measuring.
 #[allow(
     clippy::disallowed_methods,
-    reason = "the guard against a hanging test must not depend on what is tested"
+    reason = "the guard against a hanging test must not depend on the clock under test"
 )]
 pub async fn within<T>(future: impl Future<Output = T>) -> T {
     tokio::time::timeout(Duration::from_secs(60), future)
         .await
-        .expect("it should have happened long ago")
+        .expect("the test hangs")
 }
 
-/// The [`SqliteInsert`] of an event, with its values for a driver that the library does not know,
-/// which rusqlite stands for.
+/// The [`SqliteInsert`] of an event, with its values for an unsupported driver; rusqlite stands in
+/// for it.
 pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 14]) {
     let insert = SqliteInsert::new(event).unwrap();
     let sql = insert.sql();
@@ -221,13 +222,13 @@ pub fn foreign_insert(event: &NewEvent) -> (&'static str, [Value; 14]) {
 pub struct Temporary {
     /// The store.
     pub store: SqliteStore,
-    /// Where it is.
+    /// Its path.
     pub path: PathBuf,
     _folder: TempDir,
 }
 
 impl Temporary {
-    /// On the machine's clock.
+    /// On the system clock.
     pub async fn open() -> Self {
         Self::open_with(|builder| builder).await
     }
@@ -252,7 +253,7 @@ impl Temporary {
     }
 }
 
-/// Runs a case on each store of ours, with a clock that the case moves.
+/// Runs a case on each of our stores, with a manual clock.
 pub fn on_each_store<F>(case: impl Fn(Arc<dyn OutboxRepository>, ManualClock) -> F)
 where
     F: Future<Output = ()>,

@@ -1,4 +1,4 @@
-//! What was logged, to be looked through.
+//! Captured logs, for inspection.
 
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use tracing::subscriber::DefaultGuard;
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Everything that was logged on one thread, at every level.
+/// All log output of one thread, at every level.
 #[derive(Debug, Clone, Default)]
 pub struct Log(Arc<Mutex<Vec<u8>>>);
 
 impl Log {
-    /// Logs what this thread says, until the guard is dropped.
+    /// Captures this thread's log until the guard is dropped.
     pub fn of_this_thread() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
@@ -22,7 +22,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// The same as JSON, one object a line.
+    /// The same as JSON, one object per line.
     pub fn of_this_thread_as_json() -> (Self, DefaultGuard) {
         let log = Self::default();
         let subscriber = tracing_subscriber::fmt()
@@ -33,7 +33,7 @@ impl Log {
         (log, tracing::subscriber::set_default(subscriber))
     }
 
-    /// All of it.
+    /// All output so far.
     pub fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }

@@ -1,5 +1,5 @@
-//! Rows that nobody in their right mind writes: times of 1970, of 9999 and beyond, zeros where nothing is zero. Whatever is asked about
-//! them is answered, and what is beside them is delivered.
+//! Absurd rows: times in 1970, in 9999 and beyond, zeros where nothing is zero. Every query about
+//! them is answered, and other events are delivered.
 
 use std::time::Duration;
 
@@ -13,8 +13,8 @@ use outbox_tests::{Note, Temporary, enqueue, note, on_each_store, start, start_a
 const SOON: Duration = Duration::from_secs(30);
 const LEASE: Duration = Duration::from_secs(60);
 
-/// In microseconds since 1970: the beginning, before it, the last second of 9999, what `chrono` just cannot tell any more, and
-/// what SQLite just can.
+/// In microseconds since 1970: the epoch, earlier times, the last second of 9999, the first time
+/// that `chrono` cannot express, and SQLite's limits.
 const TIMES: [i64; 9] = [
     0,
     -1,
@@ -27,7 +27,7 @@ const TIMES: [i64; 9] = [
     i64::MIN,
 ];
 
-/// Everything that is asked of a store while it works, and by people.
+/// Every query, by the processor and by people.
 async fn everything_is_answered(store: &SqliteStore) {
     store.statistics(None).await.unwrap();
     store.stale_events(None).await.unwrap();
@@ -50,7 +50,7 @@ async fn everything_is_answered(store: &SqliteStore) {
 }
 
 #[tokio::test]
-async fn rows_with_absurd_times_are_answered_for_and_hold_nobody_up() {
+async fn rows_with_absurd_times_are_readable_and_delay_no_other_events() {
     for column in ["created_at", "next_attempt_at", "last_attempt_at"] {
         let temporary = Temporary::open().await;
         let store = &temporary.store;
@@ -63,7 +63,7 @@ async fn rows_with_absurd_times_are_answered_for_and_hold_nobody_up() {
         everything_is_answered(store).await;
         enqueue(store, note(1_000).enqueue_sync()).await;
         let (mut remote, running) = start_all_users(store, |builder| builder.max_concurrency(1));
-        // Those that can be read are delivered or wait for their time; the others are dead letters.
+        // Readable ones are delivered or wait for their time; the others become dead letters.
         loop {
             let call = remote.next().await;
             let id = call.id();
@@ -81,14 +81,14 @@ async fn rows_with_absurd_times_are_answered_for_and_hold_nobody_up() {
         running.stop().await.unwrap();
         everything_is_answered(store).await;
         let dead = store.statistics(None).await.unwrap().dead_count;
-        // What is far in the future is not due, and nobody has looked at it.
+        // Events in the far future are not due, and nobody has read them.
         let expected = if column == "next_attempt_at" { 1 } else { 3 };
-        assert_eq!(dead, expected, "{column}: what is no date is dead");
+        assert_eq!(dead, expected, "{column}: rows with invalid dates are dead");
     }
 }
 
 #[tokio::test]
-async fn leases_with_absurd_ends_are_rescued_or_left_and_stop_no_rescue() {
+async fn leases_with_absurd_ends_stop_no_rescue() {
     let clock = ManualClock::new();
     let temporary = Temporary::open_with(|builder| builder.clock(clock.clone())).await;
     let store = &temporary.store;
@@ -111,7 +111,7 @@ async fn leases_with_absurd_ends_are_rescued_or_left_and_stop_no_rescue() {
     assert_eq!(
         rescued.status,
         OutboxStatus::Pending,
-        "what is beside them is rescued"
+        "sound rows are rescued"
     );
 }
 
@@ -150,9 +150,10 @@ fn absurd_delays_and_clocks_overflow_nothing() {
     });
 }
 
-/// JSON has no raw control characters, and a text in PostgreSQL no NUL: what one store refuses, all do, before anything is written.
+/// JSON has no raw control characters, and PostgreSQL's text has no NUL: all stores refuse the same
+/// texts, before writing anything.
 #[test]
-fn a_nul_is_the_same_in_every_store() {
+fn a_nul_is_treated_the_same_by_every_store() {
     on_each_store(|store, _| async move {
         let with_metadata = |json: &str| {
             NewEvent::new("note", 1, "u1", Operation::Create)
@@ -173,7 +174,7 @@ fn a_nul_is_the_same_in_every_store() {
         let refused = store.create_event(refused).await.unwrap_err();
         assert!(refused.to_string().contains("user_id"), "{refused}");
 
-        // Escaped it is a character like any other.
+        // Escaped, it is an ordinary character.
         let json = r#"{"text":"a\u0000b"}"#;
         let event = store.create_event(with_metadata(json)).await.unwrap();
         let stored = store.fetch_event(event.id).await.unwrap().unwrap();
@@ -186,7 +187,7 @@ fn a_nul_is_the_same_in_every_store() {
             "a\0b"
         );
 
-        // In what is told about a failure it is a space, so that the failure can be recorded anywhere.
+        // In failure messages it becomes a space, so that the failure can be recorded anywhere.
         let claim = store.mark_as_processing(event.id, LEASE).await.unwrap();
         let outcome = Outcome::Dead {
             reason: outbox_runtime::DeadReason::Rejected,
@@ -206,9 +207,9 @@ fn stored_at() -> chrono::DateTime<chrono::Utc> {
     chrono::DateTime::UNIX_EPOCH
 }
 
-/// What happens to an event is counted in its row; a count at its end stays there.
+/// Counters in a row saturate at their maximum.
 #[tokio::test]
-async fn counts_at_their_end_cost_no_event_and_no_run() {
+async fn counters_at_their_maximum_cost_no_event_and_no_run() {
     const END: [i64; 3] = [u32::MAX as i64 - 1, u32::MAX as i64, i64::MAX];
     for column in ["snoozes", "deferrals", "crashes", "revision"] {
         for end in END {

@@ -1,4 +1,5 @@
-//! Promise 6, and errors that say what, where and what to do: damaged files, foreign schemas, damaged rows.
+//! Promise 6, with errors that say what, where and what to do: damaged files, foreign schemas,
+//! damaged rows.
 
 use std::path::Path;
 use std::time::Duration;
@@ -14,13 +15,13 @@ async fn refused(path: &Path) -> StoreError {
     let text = error.to_string();
     assert!(
         text.contains(path.to_str().unwrap()),
-        "the path is named: {text}"
+        "the error must name the path: {text}"
     );
     error
 }
 
 #[tokio::test]
-async fn a_file_that_is_no_database_is_refused_and_left_as_it_is() {
+async fn a_file_that_is_not_a_database_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("letter.txt");
     let letter = "Dear database, you are not one.\n".repeat(100);
@@ -51,7 +52,7 @@ async fn a_truncated_database_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_folder_that_is_not_there_or_a_folder_instead_of_a_file_is_refused() {
+async fn a_missing_folder_or_a_folder_as_the_database_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let error = refused(&folder.path().join("no/such/folder/app.db")).await;
     assert_eq!(error.kind(), StoreErrorKind::CannotOpen);
@@ -62,7 +63,7 @@ async fn a_folder_that_is_not_there_or_a_folder_instead_of_a_file_is_refused() {
     assert!(error.to_string().contains("MemoryStore"), "{error}");
 }
 
-/// Root may write everywhere, so the test runs itself in a child process as a user who may not.
+/// Root may write everywhere, so the test runs itself in a child process as an unprivileged user.
 #[cfg(unix)]
 #[test]
 fn a_folder_or_a_file_without_write_permission_is_refused() {
@@ -103,7 +104,7 @@ fn a_folder_or_a_file_without_write_permission_is_refused() {
     };
     set_mode(&folder.path().join("there.db"), 0o444);
     set_mode(folder.path(), 0o555);
-    // The test binary itself may lie where only root may read.
+    // The test binary itself may be in a folder that only root can read.
     let binary = tempfile::tempdir().unwrap();
     set_mode(binary.path(), 0o755);
     let copy = binary.path().join("child");
@@ -141,7 +142,7 @@ async fn a_schema_newer_than_the_program_is_refused_and_left_as_it_is() {
     let text = error.to_string();
     assert!(
         text.contains("version 99") && text.contains("up to 1"),
-        "both versions: {text}"
+        "the error must name both versions: {text}"
     );
     let columns: i64 = conn
         .query_row(
@@ -154,7 +155,7 @@ async fn a_schema_newer_than_the_program_is_refused_and_left_as_it_is() {
 }
 
 #[tokio::test]
-async fn opening_creates_the_tables_beside_the_apps_own_and_opening_again_keeps_everything() {
+async fn opening_adds_our_tables_to_an_app_database_and_reopening_keeps_everything() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let conn = Connection::open(&path).unwrap();
@@ -181,7 +182,7 @@ async fn opening_creates_the_tables_beside_the_apps_own_and_opening_again_keeps_
 }
 
 #[tokio::test]
-async fn a_lock_held_by_another_connection_is_waited_for_and_then_reported_as_passing() {
+async fn a_lock_of_another_connection_is_waited_for_and_then_reported_as_transient() {
     let temporary =
         Temporary::open_with(|builder| builder.busy_timeout(Duration::from_millis(50))).await;
     let other = temporary.connect();
@@ -199,7 +200,7 @@ async fn a_lock_held_by_another_connection_is_waited_for_and_then_reported_as_pa
         error.is_transient() && !error.outcome_unknown(),
         "{error:?}"
     );
-    // Reading goes on meanwhile.
+    // Reading continues meanwhile.
     assert_eq!(
         temporary.store.statistics(None).await.unwrap().total_events,
         0
@@ -209,7 +210,7 @@ async fn a_lock_held_by_another_connection_is_waited_for_and_then_reported_as_pa
 }
 
 #[tokio::test]
-async fn rows_damaged_behind_our_back_are_dead_letters_alone_and_everything_else_goes_on() {
+async fn damaged_rows_become_dead_letters_and_all_others_are_delivered() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for id in 1..=6 {
@@ -230,7 +231,7 @@ async fn rows_damaged_behind_our_back_are_dead_letters_alone_and_everything_else
     );
     let (mut remote, running) = start_all_users(store, |builder| builder);
     let call = remote.next().await;
-    assert_eq!(call.id(), 6, "the sound one is delivered");
+    assert_eq!(call.id(), 6, "the sound row is delivered");
     call.ok();
     assert!(running.flush(6, SOON).await.unwrap().is_delivered());
     for id in 1..=5 {
@@ -294,7 +295,7 @@ async fn editing_a_damaged_row_keeps_its_bytes() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
+async fn a_damaged_row_claimed_by_id_is_a_dead_letter_too() {
     let temporary = Temporary::open().await;
     let event = enqueue(&temporary.store, note(1).enqueue_sync()).await;
     let sql = "UPDATE outbox_events SET user_id = CAST(x'ff80fe' AS TEXT)";
@@ -311,7 +312,7 @@ async fn a_damaged_row_that_is_claimed_by_hand_is_a_dead_letter_too() {
 }
 
 #[tokio::test]
-async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
+async fn a_skipped_damaged_row_unblocks_its_lane() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let skippable = note(1).enqueue_sync().into_event().unwrap();
@@ -324,7 +325,7 @@ async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
     let call = remote.next().await;
     assert_eq!(call.event.id, behind.id);
     call.ok();
-    // Nothing but the damaged row is undelivered.
+    // Only the damaged row is undelivered.
     assert!(!running.flush(1, SOON).await.unwrap().is_delivered());
     let why = running.explain(1).await.unwrap();
     assert_eq!((why.undelivered, why.first.unwrap().id), (1, damaged.id));
@@ -332,7 +333,7 @@ async fn a_damaged_row_that_is_skipped_lets_those_behind_it_go() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn several_may_open_a_new_file_at_once() {
+async fn several_processes_may_open_a_new_file_at_once() {
     for _ in 0..20 {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.db");
@@ -345,9 +346,9 @@ async fn several_may_open_a_new_file_at_once() {
     }
 }
 
-/// An app was updated while an older copy of it still runs: what that knows of the tables is not what they are.
+/// An app was updated while an older copy of it still runs, with outdated knowledge of the tables.
 #[tokio::test]
-async fn a_running_program_stops_writing_once_a_newer_one_has_changed_the_schema() {
+async fn a_running_program_stops_writing_after_a_newer_one_changed_the_schema() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     enqueue(store, note(1).enqueue_sync()).await;
@@ -361,7 +362,7 @@ async fn a_running_program_stops_writing_once_a_newer_one_has_changed_the_schema
     let text = refused.to_string();
     assert!(
         text.contains("version 99") && text.contains("up to 1"),
-        "both versions: {text}"
+        "the error must name both versions: {text}"
     );
     let refused = note(2).enqueue_sync().on(store).await.unwrap_err();
     let EnqueueError::Store(refused) = refused else {
@@ -385,5 +386,5 @@ async fn a_running_program_stops_writing_once_a_newer_one_has_changed_the_schema
             |row| Ok((row.get(0)?, row.get(1)?)),
         )
         .unwrap();
-    assert_eq!((claimed, events), (0, 1), "everything is as it was");
+    assert_eq!((claimed, events), (0, 1), "nothing has changed");
 }

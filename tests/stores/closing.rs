@@ -1,4 +1,4 @@
-//! A store closes and suspends when it is told to, whatever futures of it are kept.
+//! A store closes and suspends when told to, even if its futures are kept unpolled.
 
 use std::future::Future;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use outbox_tests::{Temporary, enqueue, note, start, within};
 
 const SOON: Duration = Duration::from_secs(30);
 
-/// Polls a future once, as a `select!` does that then goes on with something else.
+/// Polls a future once, like a `select!` that then continues with another branch.
 async fn polled_once<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
     let mut future = Box::pin(future);
     tokio::select! { biased; _ = &mut future => {}, () = std::future::ready(()) => {} }
@@ -16,7 +16,7 @@ async fn polled_once<F: Future>(future: F) -> std::pin::Pin<Box<F>> {
 }
 
 #[tokio::test]
-async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
+async fn a_close_does_not_wait_for_unpolled_futures() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let one = note(1);
@@ -30,7 +30,7 @@ async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
     let change = polled_once(store.changed(store.revision())).await;
     within(store.close()).await;
     drop((change, listing));
-    // What was asked before the close was done.
+    // Requests from before the close were executed.
     transaction.await.unwrap();
     enqueueing.await.unwrap();
     let error = store.statistics(None).await.unwrap_err();
@@ -38,7 +38,7 @@ async fn a_close_does_not_wait_for_futures_that_nobody_polls() {
 }
 
 #[tokio::test]
-async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
+async fn a_close_does_not_wait_for_unpolled_futures_in_a_full_queue() {
     let temporary = Temporary::open_with(|builder| builder.queue_bound(1)).await;
     let store = temporary.store.clone();
     let (go, gone) = std::sync::mpsc::channel::<()>();
@@ -68,7 +68,7 @@ async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
     within(blocking).await.unwrap().unwrap();
     within(close).await.unwrap();
     for kept in kept {
-        // Done, or refused as the store is closed; but answered.
+        // Either done, or refused because the store is closed; but answered.
         let answered = within(kept).await;
         assert!(
             answered.is_ok() || answered.is_err_and(|error| error.to_string().contains("closed"))
@@ -77,7 +77,7 @@ async fn nor_for_those_that_wait_for_a_place_in_the_queue() {
 }
 
 #[tokio::test]
-async fn nor_for_another_close_suspension_or_resumption_that_is_kept() {
+async fn a_close_does_not_wait_for_an_unpolled_close_suspension_or_resumption() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let suspension = polled_once(OutboxRepository::suspend(store)).await;
@@ -93,7 +93,7 @@ async fn nor_for_another_close_suspension_or_resumption_that_is_kept() {
 }
 
 #[tokio::test]
-async fn a_run_is_suspended_and_resumed_whatever_futures_are_kept() {
+async fn a_run_is_suspended_and_resumed_despite_unpolled_futures() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let (mut remote, running) = start(store);
@@ -106,7 +106,7 @@ async fn a_run_is_suspended_and_resumed_whatever_futures_are_kept() {
     let asked = polled_once(running.explain(1)).await;
     within(running.suspend(Duration::ZERO)).await.unwrap();
     within(running.resume()).await.unwrap();
-    // What the suspension found under way comes again.
+    // Events in flight during the suspension are delivered again.
     tokio::spawn(async move {
         loop {
             remote.next().await.ok();

@@ -1,4 +1,4 @@
-//! Every store of ours keeps the storage contract.
+//! Each of our stores keeps the storage contract.
 
 mod memory {
     use outbox_runtime::MemoryStore;
@@ -42,7 +42,7 @@ mod of_the_suite_itself {
     }
 
     #[test]
-    fn a_store_that_breaks_a_promise_fails_the_case_of_that_promise() {
+    fn a_store_with_a_flaw_fails_the_case_for_it() {
         let found_by = [
             (Flaw::IgnoresLimits, "listings_stop_at_their_limit"),
             (
@@ -125,13 +125,16 @@ mod of_the_suite_itself {
         for (flaw, case) in found_by {
             let failed = failed_by(flaw);
             println!("{flaw:?} fails {failed:?}");
-            assert!(failed.contains(&case), "{flaw:?} fails only {failed:?}");
+            assert!(
+                failed.contains(&case),
+                "{flaw:?} must fail {case}, but fails {failed:?}"
+            );
         }
         assert_eq!(failed_by(Flaw::None), [""; 0]);
     }
 
-    /// The sentences of the contract in one file: of the numbered list on the trait, where it has one, and of each of its
-    /// methods.
+    /// The sentences of the contract in one file: those of the numbered list on the trait, if it has
+    /// one, and those of each method.
     fn sentences(source: &str) -> Vec<(String, String)> {
         let trait_begins = source.find("pub trait Outbox").expect("the trait");
         let begin = source.find("/// # Contract").unwrap_or(trait_begins);
@@ -178,7 +181,7 @@ mod of_the_suite_itself {
         sentences
     }
 
-    /// By method and sentence, the cases that hold it, or the reason why there is none.
+    /// By method and sentence: the cases that check it, or the reason why none does.
     fn held(list: &str) -> BTreeMap<(String, String), Vec<String>> {
         let mut held = BTreeMap::new();
         let (mut method, mut sentence) = (String::new(), String::new());
@@ -199,7 +202,7 @@ mod of_the_suite_itself {
     }
 
     #[test]
-    fn every_sentence_of_the_contract_has_its_case_or_the_reason_why_there_is_none() {
+    fn every_sentence_of_the_contract_has_a_case_or_a_reason_for_none() {
         let mut sentences = sentences(include_str!("../../outbox-runtime/src/repository/mod.rs"));
         sentences.extend(self::sentences(include_str!(
             "../../outbox-runtime/src/repository/queue.rs"
@@ -216,16 +219,16 @@ mod of_the_suite_itself {
             assert!(!cases.is_empty(), "{method}: no case for: {sentence}");
             for case in cases.iter().filter(|case| !case.starts_with("none: ")) {
                 let known = names.get(case.as_str());
-                named.insert(*known.unwrap_or_else(|| panic!("{case} is no case of the suite")));
+                named.insert(*known.unwrap_or_else(|| panic!("{case} is not a case of the suite")));
             }
         }
         assert!(held.is_empty(), "no longer in the contract: {held:#?}");
         let spare: Vec<_> = names.difference(&named).collect();
-        assert!(spare.is_empty(), "they hold no sentence: {spare:#?}");
+        assert!(spare.is_empty(), "cases without a sentence: {spare:#?}");
     }
 
     #[test]
-    fn a_sentence_that_is_added_to_the_contract_is_seen() {
+    fn a_new_sentence_of_the_contract_is_noticed() {
         let source = "/// # Contract\n///\n/// 1. **One.** First.\n/// Second [of](them). `Third`.\n\
             pub trait OutboxRepository {\n/// Asks. Returns\n/// `None`.\n///\n/// # Errors\n///\n/// `Gone`.\n\
             fn ask();\n}\n/// Something else. Entirely.\nfn other();";

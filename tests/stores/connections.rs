@@ -1,5 +1,5 @@
-//! How the store opens its connections: what the application says must run first does, settings
-//! without bounds do no harm, and a path that is not UTF-8 is as good as any.
+//! How the store opens its connections: the application's `on_connect` runs first, unbounded
+//! settings do no harm, and a path need not be UTF-8.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,8 +12,8 @@ use outbox_runtime::store::SqliteStoreBuilder;
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 use outbox_tests::{Temporary, foreign_insert, note, start, within};
 
-/// Sees to it that what it counts ran on the connection, and when: a temporary table is there only
-/// once.
+/// An `on_connect` hook that counts connections, and fails if it runs twice on one: a temporary
+/// table must be new.
 fn mark(conn: &Connection, opened: &AtomicUsize) -> outbox_runtime::rusqlite::Result<()> {
     conn.execute_batch("PRAGMA cache_size = 77; CREATE TEMP TABLE marked (x)")?;
     opened.fetch_add(1, Ordering::Relaxed);
@@ -28,13 +28,13 @@ async fn cache_size(store: &SqliteStore) -> i64 {
 }
 
 #[tokio::test]
-async fn what_must_run_first_runs_on_every_connection_of_the_store() {
+async fn on_connect_runs_on_every_connection_of_the_store() {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
     let temporary =
         Temporary::open_with(|builder| builder.on_connect(move |conn| mark(conn, &counted))).await;
     let store = &temporary.store;
-    assert_eq!(opened.load(Ordering::Relaxed), 2, "one writes, one reads");
+    assert_eq!(opened.load(Ordering::Relaxed), 2, "a writer and a reader");
     assert_eq!(cache_size(store).await, 77);
     store.suspend().await.unwrap();
     store.resume().await.unwrap();
@@ -43,10 +43,10 @@ async fn what_must_run_first_runs_on_every_connection_of_the_store() {
 }
 
 #[tokio::test]
-async fn what_must_run_first_runs_again_when_a_connection_is_opened_anew_after_a_failure() {
+async fn on_connect_runs_again_when_a_connection_is_reopened_after_a_failure() {
     let opened = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&opened);
-    // As on a full disk, each connection of the store may make the file so large and no larger.
+    // Simulates a full disk: each connection of the store limits the size of the file.
     let temporary = Temporary::open_with(|builder| {
         builder.on_connect(move |conn| {
             mark(conn, &counted)?;
@@ -66,13 +66,13 @@ async fn what_must_run_first_runs_again_when_a_connection_is_opened_anew_after_a
     note(2).enqueue_sync().on(store).await.unwrap();
     assert_eq!(cache_size(store).await, 77);
     let before = opened.load(Ordering::Relaxed);
-    assert_eq!(before, 3, "the writer's again");
-    // The limit is there again as well.
+    assert_eq!(before, 3, "the writer reconnected");
+    // The new connection has the limit again.
     large.enqueue_sync().on(store).await.unwrap_err();
 }
 
 #[tokio::test]
-async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
+async fn an_error_of_on_connect_is_an_error_of_opening() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
     let refused = SqliteStore::builder(&path)
@@ -85,7 +85,7 @@ async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
         "{refused}"
     );
     assert!(refused.to_string().contains("app.db"), "{refused}");
-    // The reader's, too.
+    // Including the reader's.
     let count = AtomicUsize::new(0);
     let refused = SqliteStore::builder(&path)
         .on_connect(move |conn| match count.fetch_add(1, Ordering::Relaxed) {
@@ -102,7 +102,7 @@ async fn an_error_of_what_must_run_first_is_an_error_of_opening() {
 }
 
 #[tokio::test]
-async fn what_must_run_first_is_shown_nowhere() {
+async fn the_content_of_on_connect_is_never_shown() {
     let builder = SqliteStore::builder("app.db")
         .on_connect(|conn| conn.pragma_update(None, "cache_size", 4_711));
     assert!(!format!("{builder:?}").contains("4711"));
@@ -118,7 +118,7 @@ async fn what_must_run_first_is_shown_nowhere() {
 }
 
 #[tokio::test]
-async fn settings_without_bounds_are_as_large_as_can_be() {
+async fn settings_of_any_size_work() {
     for (bound, timeout) in [
         (usize::MAX, Duration::MAX),
         (usize::MAX - 1, Duration::from_secs(u64::MAX)),
@@ -138,7 +138,7 @@ async fn settings_without_bounds_are_as_large_as_can_be() {
     }
 }
 
-/// A folder for a database, whose name is not UTF-8; `None` where the file system takes no such
+/// A folder for a database, with a name that is not UTF-8; `None` if the file system refuses the
 /// name.
 #[cfg(unix)]
 fn strange_folder(inside: &tempfile::TempDir) -> Option<PathBuf> {
@@ -154,13 +154,14 @@ fn strange_folder(_: &tempfile::TempDir) -> Option<PathBuf> {
 }
 
 #[tokio::test]
-async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
+async fn commits_of_others_are_noticed_in_a_non_utf8_folder() {
     let outside = tempfile::tempdir().unwrap();
     let Some(folder) = strange_folder(&outside) else {
         return;
     };
     let path = folder.join("app.db");
-    // Nobody looks at the file unless an event was written on a connection of this process.
+    // `single_process` turns the file watch off, except for events enqueued on other connections of
+    // this process.
     let store = SqliteStore::builder(&path)
         .single_process()
         .open()
@@ -177,7 +178,7 @@ async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
     running.stop().await.unwrap();
     store.close().await;
 
-    // What another program writes is noticed by the log.
+    // Writes of other programs are noticed by the log file.
     let store = SqliteStore::open(&path).await.unwrap();
     let (mut remote, running) = start(&store);
     assert!(remote.is_quiet());
@@ -191,7 +192,7 @@ async fn commits_of_others_are_noticed_in_a_folder_whose_name_is_not_utf_8() {
 }
 
 #[tokio::test]
-async fn stores_in_folders_whose_names_are_not_utf_8_are_told_apart() {
+async fn stores_in_non_utf8_folders_are_distinguished() {
     let outside = tempfile::tempdir().unwrap();
     let Some(folder) = strange_folder(&outside) else {
         return;
@@ -199,7 +200,7 @@ async fn stores_in_folders_whose_names_are_not_utf_8_are_told_apart() {
     let one = SqliteStore::open(folder.join("one.db")).await.unwrap();
     let two = SqliteStore::open(folder.join("two.db")).await.unwrap();
     let handle = tokio::runtime::Handle::current();
-    // Waiting for another store inside a transaction is none of this one's business.
+    // Waiting for another store inside a transaction is allowed.
     let inner = two.clone();
     let outer = one.transaction(move |tx| {
         handle.block_on(note(1).enqueue_sync().on(&inner))?;

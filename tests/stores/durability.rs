@@ -3,7 +3,7 @@
 use outbox_runtime::{Durability, enqueue_all, prelude::*};
 use outbox_tests::{Temporary, note};
 
-/// What the store's own connection is set to, asked on that very connection.
+/// The settings of the store's own connection, queried on that connection.
 async fn pragmas(store: &SqliteStore) -> (String, i64) {
     store
         .transaction(|tx| {
@@ -16,7 +16,7 @@ async fn pragmas(store: &SqliteStore) -> (String, i64) {
 }
 
 #[tokio::test]
-async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise() {
+async fn a_store_uses_wal_and_full_synchronization_by_default() {
     const FULL: i64 = 2;
     const NORMAL: i64 = 1;
     let temporary = Temporary::open().await;
@@ -26,7 +26,7 @@ async fn a_store_writes_with_wal_and_full_synchronisation_unless_told_otherwise(
 }
 
 #[tokio::test]
-async fn a_store_that_was_closed_is_one_whole_file() {
+async fn a_closed_store_is_one_complete_file() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     store
@@ -41,12 +41,12 @@ async fn a_store_that_was_closed_is_one_whole_file() {
     let wal = temporary.path.with_extension("db-wal");
     assert!(
         wal.exists(),
-        "the control: it is there while the store is open"
+        "the control: the log exists while the store is open"
     );
-    // The connection that reads has enough to do to be the last one.
+    // The reader is busy long enough to close last.
     let (listed, ()) = tokio::join!(store.fetch_pending_events(None, None), store.close());
     assert_eq!(listed.unwrap().len(), 3_000);
-    assert!(!wal.exists(), "the file can be copied alone");
+    assert!(!wal.exists(), "the file is complete without its log");
 }
 
 #[tokio::test]
@@ -69,8 +69,8 @@ async fn the_pragmas_of_the_callers_own_connection_are_left_alone() {
 }
 
 #[tokio::test]
-async fn the_log_that_a_long_reader_held_up_shrinks_again() {
-    // Twice the pages after which the log is written back.
+async fn the_wal_shrinks_again_after_a_long_reader() {
+    // Twice the number of pages after which the log is checkpointed.
     const LIMIT: u64 = 2 * 4_000 * 4_096;
     let temporary = Temporary::open().await;
     let store = &temporary.store;
@@ -87,7 +87,7 @@ async fn the_log_that_a_long_reader_held_up_shrinks_again() {
     let held_up = length();
     conn.execute_batch("COMMIT").unwrap();
 
-    // One commit after which everything is written back, one that begins the log anew.
+    // One commit to checkpoint everything, one that restarts the log.
     for id in 0..2 {
         note(id).enqueue_update().on(store).await.unwrap();
     }

@@ -1,5 +1,5 @@
-//! What fuzzing found, and what it covered on its way, once more: `fuzz/corpus` has the inputs, `outbox_tests::fuzzed` what is
-//! done with each.
+//! Replays the fuzzing corpus: `fuzz/corpus` has the inputs, and `outbox_tests::fuzzed` the
+//! targets.
 
 use std::path::{Path, PathBuf};
 
@@ -27,27 +27,27 @@ fn replay(target: &str) {
 }
 
 #[test]
-fn a_text_is_a_duration_or_refused() {
+fn a_text_is_a_valid_duration_or_refused() {
     replay("duration");
 }
 
 #[test]
-fn a_filter_lets_through_what_is_equal() {
+fn a_filter_matches_exactly_the_equal_events() {
     replay("filter");
 }
 
 #[test]
-fn an_answer_of_any_kind_makes_nobody_wait_for_more_than_a_day() {
+fn no_http_answer_causes_a_wait_of_more_than_a_day() {
     replay("http");
 }
 
 #[test]
-fn a_row_with_anything_in_it_stops_nothing_else() {
+fn an_arbitrary_row_stops_no_other() {
     replay("row");
 }
 
 #[test]
-fn an_event_that_was_read_is_written_and_read_as_the_same() {
+fn an_event_that_was_read_survives_a_round_trip() {
     replay("wire");
 }
 

@@ -1,5 +1,5 @@
-//! Every string that somebody else can influence is a value and nothing more: in every parameter that takes one, it either
-//! comes back as it was or is refused by name, and what is beside it is untouched.
+//! Every string under outside influence is only a value: every parameter either returns it
+//! unchanged or refuses it by name, and neighboring data is untouched.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -22,7 +22,7 @@ use proptest::test_runner::{Config, RngSeed, TestRunner};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// What may stand in a key.
+/// Strings that are valid keys.
 const ALLOWED: [&str; 14] = [
     "'; DROP TABLE outbox_events; --",
     "\" OR 1 = 1 --",
@@ -40,7 +40,8 @@ const ALLOWED: [&str; 14] = [
     "${jndi:ldap://127.0.0.1/}",
 ];
 
-/// What may not: control characters, which would break lines of logs, and what no row has room for.
+/// Invalid keys: control characters, which would break log lines, and strings that are too long for
+/// a row.
 fn refused() -> Vec<String> {
     let controls = [
         "",
@@ -59,14 +60,14 @@ fn event(event_type: &str, entity: &str, user: &str) -> NewEvent {
     NewEvent::new(event_type.to_owned(), entity, user, Operation::Update)
 }
 
-/// Stands beside every hostile one and must stay as it is.
+/// An event next to every hostile one, which must not change.
 async fn bystander(store: &Arc<dyn OutboxRepository>) -> OutboxEvent {
     let beside = event("plain", "beside", "innocent");
     store.create_event(beside).await.unwrap()
 }
 
 #[test]
-fn a_key_that_may_be_comes_back_as_it_was() {
+fn a_valid_key_comes_back_unchanged() {
     on_each_store(|store, _| async move {
         let beside = bystander(&store).await;
         for hostile in ALLOWED {
@@ -85,7 +86,7 @@ fn a_key_that_may_be_comes_back_as_it_was() {
 }
 
 #[test]
-fn a_key_that_may_not_be_is_refused_by_name() {
+fn an_invalid_key_is_refused_by_name() {
     on_each_store(|store, _| async move {
         for hostile in refused() {
             let tries = [
@@ -107,7 +108,7 @@ fn a_key_that_may_not_be_is_refused_by_name() {
 }
 
 #[test]
-fn a_filter_is_compared_and_never_read_as_a_statement_or_a_pattern() {
+fn a_filter_is_a_value_and_never_a_statement_or_a_pattern() {
     on_each_store(|store, _| async move {
         let beside = bystander(&store).await;
         let hostile: Vec<OutboxEvent> = {
@@ -188,7 +189,7 @@ fn texts_of_failures_and_payloads_are_stored_as_values() {
 }
 
 #[test]
-fn a_deletion_or_a_new_owner_takes_just_what_was_named() {
+fn deletions_and_reassignments_affect_exactly_the_named_events() {
     on_each_store(|store, _| async move {
         for text in ALLOWED {
             let beside = bystander(&store).await;
@@ -211,7 +212,7 @@ fn a_deletion_or_a_new_owner_takes_just_what_was_named() {
     });
 }
 
-/// Of statements, paths and terminals.
+/// Attacks on statements, paths and terminals.
 const PIECES: [&str; 28] = [
     "'",
     "\"",
@@ -243,27 +244,27 @@ const PIECES: [&str; 28] = [
     "user_id",
 ];
 
-/// What somebody might hand over as a key: known tricks, pieces of statements in any order, and any text at all.
+/// Possible keys: known attacks, fragments of statements in any order, and any text at all.
 fn key() -> impl Strategy<Value = String> {
     prop_oneof![
         select(&ALLOWED[..]).prop_map(str::to_owned),
         proptest::collection::vec(select(&PIECES[..]), 1..6).prop_map(|some| some.concat()),
         "\\PC{1,40}",
-        // Longer than any row has room for, now and then.
+        // Sometimes longer than a row allows.
         "[ä'-]{100,140}",
-        // With control characters, now and then.
+        // Sometimes with control characters.
         "(?s).{1,12}",
     ]
 }
 
-/// What a handler may say of a failure, and what may be metadata.
+/// Failure messages of handlers, and metadata.
 fn text() -> impl Strategy<Value = String> {
     prop_oneof![key(), "(?s).{0,200}"]
 }
 
-/// Everything that is asked of a store, with these strings wherever one is taken. What a statement could have done by mistake is
-/// compared with `beside`.
-async fn ask_everything(
+/// Runs every store operation with these strings as arguments. Compares a bystander to notice what
+/// a statement could have changed by mistake.
+async fn run_everything(
     store: &Arc<dyn OutboxRepository>,
     [event_type, entity, user]: [&str; 3],
     [message, payload]: [&str; 2],
@@ -289,7 +290,7 @@ async fn ask_everything(
     assert_eq!(stored.user_id, user);
     assert_eq!(stored.entity_id.to_string(), entity);
     assert_eq!(stored.metadata.as_ref(), Some(&metadata));
-    // The same again, and one that folds into it.
+    // The same event again, and one that folds into it.
     assert_eq!(store.create_event(new).await.unwrap().id, stored.id);
     let newer = event(event_type, entity, user)
         .with_metadata(metadata.clone())
@@ -351,7 +352,7 @@ async fn ask_everything(
         .of_entity(entity);
     let dead = letters.list().await.unwrap();
     assert_eq!(dead.len(), 1);
-    // The runtime bounds and cleans what handlers say before a store gets it; a store keeps what it gets.
+    // The runtime bounds and sanitizes messages of handlers; a store keeps them as they are.
     assert_eq!(dead[0].error_message.as_ref(), Some(&message));
     let mut exported = Vec::new();
     assert_eq!(letters.export(&mut exported).await.unwrap(), 1);
@@ -360,7 +361,7 @@ async fn ask_everything(
     assert_eq!(
         exported.iter().filter(|byte| **byte == b'\n').count(),
         1,
-        "one line"
+        "one event per line"
     );
     assert_eq!(letters.retry().await.unwrap(), 1);
 
@@ -376,7 +377,7 @@ async fn ask_everything(
     assert_eq!(store.delete_all_events_for_user(user).await.unwrap(), 0);
     let left = store.fetch_events(OutboxStatus::Pending, None, None).await;
     let untouched = std::slice::from_ref(&beside);
-    assert_eq!(left.unwrap(), untouched, "nothing else was touched");
+    assert_eq!(left.unwrap(), untouched, "other events are untouched");
     store.delete_event(beside.id).await.unwrap();
 }
 
@@ -387,25 +388,25 @@ fn on_this_thread<T>(future: impl Future<Output = T>) -> T {
     runtime.unwrap().block_on(future)
 }
 
-/// The statements of a store that was asked everything, with strings that nobody could object to.
+/// The texts of all statements that the store has run.
 fn statements(temporary: &Temporary) -> BTreeSet<String> {
     temporary.store.statements().texts().into_iter().collect()
 }
 
 #[test]
-fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_the_same() {
+fn strings_are_stored_unchanged_and_never_change_a_statement() {
     let store = MemoryStore::with_clock(ManualClock::new());
     let memory: Arc<dyn OutboxRepository> = Arc::new(store);
     let counted = || on_this_thread(Temporary::open_with(SqliteStoreBuilder::count_statements));
     let plain = counted();
     let of_plain: Arc<dyn OutboxRepository> = Arc::new(plain.store.clone());
-    on_this_thread(ask_everything(
+    on_this_thread(run_everything(
         &of_plain,
         ["type", "entity", "user"],
         ["no", "payload"],
     ));
     let expected = statements(&plain);
-    assert!(expected.len() > 20, "the control: they are seen");
+    assert!(expected.len() > 20, "the control: statements are counted");
 
     let sqlite = counted();
     let of_sqlite: Arc<dyn OutboxRepository> = Arc::new(sqlite.store.clone());
@@ -418,23 +419,20 @@ fn whatever_the_strings_what_is_stored_is_what_was_given_and_every_statement_is_
     let strings = (key(), key(), key(), text(), text());
     let ran =
         TestRunner::new(config).run(&strings, |(event_type, entity, user, message, payload)| {
-            // Their own row beside them is of these.
+            // The bystander uses these two.
             prop_assume!(user != "innocent" && user != "taker");
             for store in [&memory, &of_sqlite] {
                 let keys = [event_type.as_str(), &entity, &user];
-                on_this_thread(ask_everything(store, keys, [&message, &payload]));
+                on_this_thread(run_everything(store, keys, [&message, &payload]));
             }
             Ok(())
         });
     ran.unwrap_or_else(|error| panic!("{error}"));
     let more: Vec<_> = statements(&sqlite).difference(&expected).cloned().collect();
-    assert!(
-        more.is_empty(),
-        "a string of somebody's made another statement: {more:#?}"
-    );
+    assert!(more.is_empty(), "a string changed a statement: {more:#?}");
 }
 
-/// Names of files that mean something to somebody: to a shell, to SQLite, to a terminal.
+/// File names with a meaning to a shell, to SQLite, or to a terminal.
 const FILES: [&str; 9] = [
     "'; DROP TABLE outbox_events; --",
     "file:app.db?mode=memory",
@@ -454,7 +452,7 @@ fn files_in(folder: &Path) -> BTreeSet<String> {
 }
 
 #[tokio::test]
-async fn a_path_is_the_file_of_that_name_and_no_other() {
+async fn a_path_names_exactly_that_file() {
     for name in FILES {
         // As a database.
         let folder = tempfile::tempdir().unwrap();
@@ -485,10 +483,10 @@ async fn a_path_is_the_file_of_that_name_and_no_other() {
     }
 }
 
-/// Where the path leads elsewhere nothing is written there.
+/// Nothing is written through a symbolic link.
 #[cfg(unix)]
 #[tokio::test]
-async fn an_export_follows_no_link_and_a_path_that_cannot_be_is_told() {
+async fn an_export_follows_no_link_and_reports_an_invalid_path() {
     let store = MemoryStore::new();
     let (_remote, running) = start(&store);
     store.create_event(event("t", "e", "u")).await.unwrap();

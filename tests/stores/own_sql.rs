@@ -1,4 +1,5 @@
-//! Statements of the application's own on the outbox table cannot stop what waits for each other, nor write what does not.
+//! The application's own statements on the outbox table cannot block a lane, and cannot write
+//! invalid ids.
 
 use std::time::Duration;
 
@@ -12,14 +13,14 @@ use uuid::Uuid;
 const LEASE: Duration = Duration::from_secs(60);
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
 
-/// What takes the row with a `seq` out of the queue while nobody has it.
+/// Statements that remove a row from the queue while it is not leased.
 const TAKES_OUT: [&str; 2] = ["DELETE FROM outbox_events WHERE seq = ?1", DIES];
 
 const DIES: &str =
     "UPDATE outbox_events SET status = 'dead', dead_reason = 'rejected', slot = NULL, open = NULL,
     lease_token = NULL, lease_expires_at = NULL, completed_at = NULL WHERE seq = ?1";
 
-/// What does so while a handler has it.
+/// Statements that do so while a handler has it.
 const FINISHES: [&str; 3] = [
     TAKES_OUT[0],
     DIES,
@@ -47,7 +48,7 @@ async fn claimed(store: &SqliteStore) -> Vec<i64> {
 }
 
 #[tokio::test]
-async fn the_first_of_a_lane_that_is_taken_out_by_sql_lets_the_next_one_go() {
+async fn removing_the_first_of_a_lane_by_sql_unblocks_the_next() {
     for sql in TAKES_OUT {
         for order in ORDERS {
             let (made, clock) = scene().await;
@@ -85,7 +86,7 @@ async fn the_first_of_a_lane_that_is_taken_out_by_sql_lets_the_next_one_go() {
 }
 
 #[tokio::test]
-async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_others() {
+async fn removing_a_middle_event_by_sql_does_not_affect_the_others() {
     for sql in TAKES_OUT {
         for order in [Order::Entity, Order::User] {
             let (made, _) = scene().await;
@@ -96,7 +97,7 @@ async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_othe
             assert_eq!(claimed(&made.store).await, [first], "{order:?}: {sql}");
             assert!(
                 claimed(&made.store).await.is_empty(),
-                "the first is under way"
+                "the first is in flight"
             );
             made.connect().execute(sql, [first]).unwrap();
             if sql.starts_with("DELETE") {
@@ -107,7 +108,7 @@ async fn one_in_the_middle_that_is_taken_out_by_sql_changes_nothing_for_the_othe
 }
 
 #[tokio::test]
-async fn what_a_handler_has_and_sql_finishes_lets_the_next_one_go_when_the_handler_ends() {
+async fn finishing_a_leased_event_by_sql_unblocks_the_next_when_its_handler_ends() {
     for sql in FINISHES {
         let (made, _) = scene().await;
         let first = change(&made.store, Order::Entity, 0).await;
@@ -127,7 +128,7 @@ async fn what_a_handler_has_and_sql_finishes_lets_the_next_one_go_when_the_handl
 }
 
 #[tokio::test]
-async fn many_lanes_at_once_are_handed_on_by_one_statement() {
+async fn one_statement_can_unblock_many_lanes() {
     let (made, _) = scene().await;
     let mut seconds = Vec::new();
     for entity in 0..50 {
@@ -156,7 +157,7 @@ async fn many_lanes_at_once_are_handed_on_by_one_statement() {
 }
 
 #[tokio::test]
-async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
+async fn moving_an_event_to_another_lane_by_sql_leaves_neither_lane_stuck() {
     for column in ["user_id = 'u2'", "entity_id = 2"] {
         let (made, _) = scene().await;
         let first = change(&made.store, Order::Entity, 3_600).await;
@@ -172,7 +173,7 @@ async fn what_is_moved_to_another_lane_by_sql_leaves_neither_without_a_first() {
 }
 
 #[tokio::test]
-async fn what_gets_another_order_by_sql_goes_when_those_before_it_are_gone() {
+async fn an_event_given_another_order_by_sql_goes_after_its_elders() {
     for order in ["'user'", "'none'"] {
         let (made, clock) = scene().await;
         let [first, second, third, fourth] = [
@@ -199,7 +200,7 @@ async fn what_gets_another_order_by_sql_goes_when_those_before_it_are_gone() {
 }
 
 #[tokio::test]
-async fn a_type_that_is_renamed_by_sql_keeps_what_waits_for_each_other_and_stops_nothing() {
+async fn renaming_a_type_by_sql_keeps_its_lanes_and_stops_nothing() {
     for (was, is) in [
         (Order::Entity, Order::User),
         (Order::User, Order::None),
@@ -218,7 +219,7 @@ async fn a_type_that_is_renamed_by_sql_keeps_what_waits_for_each_other_and_stops
     }
 }
 
-/// What another program may take for an entity's id.
+/// Values that another program may use as an entity id.
 const NO_IDS: [&str; 8] = [
     "7.5",
     "7.0",
@@ -231,7 +232,7 @@ const NO_IDS: [&str; 8] = [
 ];
 
 #[tokio::test]
-async fn an_entity_id_that_would_open_another_lane_or_cannot_be_read_is_refused_at_enqueue() {
+async fn a_noncanonical_or_unreadable_entity_id_is_refused_at_enqueue() {
     let (made, _) = scene().await;
     let own = made.connect();
     let insert = |id: &str| {
@@ -265,12 +266,12 @@ async fn an_entity_id_that_would_open_another_lane_or_cannot_be_read_is_refused_
     assert_eq!(
         claims.unwrap().len(),
         ids.len(),
-        "each is readable, and first of a lane of its own"
+        "each is readable, and first of its own lane"
     );
 }
 
 #[tokio::test]
-async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_of_the_id() {
+async fn the_insert_for_other_drivers_fails_if_a_driver_changes_the_id_type() {
     let (made, _) = scene().await;
     let own = made.connect();
     let event = NewEvent::new("note", 7, "u1", Operation::Create);
@@ -290,7 +291,7 @@ async fn the_statement_for_other_drivers_fails_where_a_driver_changes_the_type_o
 }
 
 #[test]
-fn one_id_has_one_lane_whatever_type_the_application_keeps_it_in() {
+fn one_id_has_one_lane_whatever_its_type_in_the_application() {
     on_each_store(|store, _| async move {
         let uuid = Uuid::now_v7();
         let pairs: [(EntityId, EntityId); 4] = [

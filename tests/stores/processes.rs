@@ -1,4 +1,5 @@
-//! Promises 3, 4 and 5 between processes: several work on one file, one is killed, and nothing is lost or out of order.
+//! Promises 3, 4 and 5 across processes: several work on one file, one is killed, and nothing is
+//! lost or out of order.
 
 use std::collections::HashMap;
 use std::fs::OpenOptions;
@@ -15,7 +16,7 @@ const DATABASE: &str = "OUTBOX_TEST_PROCESSES_DB";
 const NAME: &str = "three_processes_deliver_everything_in_order_although_one_is_killed";
 const ENTITIES: i64 = 20;
 
-/// Delivers to a ledger: a file of its own, one write a record.
+/// Delivers to a ledger: a separate file, with one write per record.
 fn start(store: &SqliteStore, ledger: &Path) -> Running {
     let ledger = OpenOptions::new()
         .append(true)
@@ -32,7 +33,7 @@ fn start(store: &SqliteStore, ledger: &Path) -> Running {
                 ledger.as_ref().write_all(record.as_bytes()).or_retry()
             }
         })
-        // Short, so that the killed one's work is taken up soon.
+        // Short, so that the killed worker's events are rescued soon.
         .lease(Duration::from_secs(2))
         .timeout(Duration::from_secs(1))
         .build()
@@ -40,7 +41,7 @@ fn start(store: &SqliteStore, ledger: &Path) -> Running {
         .start_all_users()
 }
 
-/// A worker, until its standard input ends.
+/// A worker that runs until its standard input ends.
 fn work(database: &Path) {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
@@ -87,7 +88,7 @@ fn three_processes_deliver_everything_in_order_although_one_is_killed() {
             let event = enqueue(&store, note(entity).enqueue_update()).await;
             enqueued.entry(entity).or_default().push(event.seq);
             if last.is_none() && has_delivered(&killed) && has_delivered(&other) {
-                // In the middle of its work, and of that of the others.
+                // While it and the others are working.
                 killed.kill().unwrap();
                 last = Some(count + 300);
             }
@@ -104,7 +105,10 @@ fn three_processes_deliver_everything_in_order_although_one_is_killed() {
             assert!(flushed.is_delivered(), "{flushed:?}");
         }
         running.stop().await.unwrap();
-        assert!(!killed.wait().unwrap().success(), "it was killed at work");
+        assert!(
+            !killed.wait().unwrap().success(),
+            "the worker exited before its kill"
+        );
         drop(other.stdin.take());
         assert!(other.wait().unwrap().success());
         store.statistics(None).await.unwrap()
@@ -119,14 +123,14 @@ fn three_processes_deliver_everything_in_order_although_one_is_killed() {
         let mut number = || fields.next().unwrap().parse::<i64>().unwrap();
         let (entity, seq) = (number(), number());
         let seqs = delivered.entry(entity).or_default();
-        // What was in flight in the killed process may come again; nothing comes after what follows it.
+        // Events in flight in the killed process may be repeated, but never after their successors.
         if seqs.last() != Some(&seq) {
             seqs.push(seq);
         }
     }
     assert_eq!(
         delivered, enqueued,
-        "nothing lost, nothing else, each entity in order"
+        "exactly the enqueued events, each entity in order"
     );
     let conn = outbox_runtime::rusqlite::Connection::open(&database).unwrap();
     let sound: String = conn

@@ -1,5 +1,5 @@
-//! What the store asks, SQLite answers from its indices: no statement on the way of an event reads rows that are none of its
-//! business, and none sorts.
+//! SQLite answers from its indices: no statement on an event's path reads unrelated rows, and none
+//! sorts.
 
 use std::time::Duration;
 
@@ -16,15 +16,15 @@ use outbox_tests::{Temporary, note, note_of};
 
 const LEASE: Duration = Duration::from_secs(60);
 
-/// How SQLite would find the rows of a statement, step by step.
+/// SQLite's plan for a statement, step by step.
 fn plan(conn: &Connection, sql: &str) -> Vec<String> {
     let mut explained = conn.prepare(&format!("EXPLAIN QUERY PLAN {sql}")).unwrap();
-    // Without values for its parameters, which the plan does not depend on.
+    // Without parameter values, which the plan does not depend on.
     let steps = explained.raw_query().mapped(|row| row.get(3));
     steps.map(Result::unwrap).collect()
 }
 
-/// Steps that read the whole table, row by row.
+/// Steps that scan the whole table.
 fn table_scans(plan: &[String]) -> Vec<&String> {
     let is_scan =
         |step: &&String| step.starts_with("SCAN outbox_events") && !step.contains(" USING ");
@@ -36,26 +36,27 @@ fn sorts(plan: &[String]) -> Vec<&String> {
     plan.iter().filter(is_sort).collect()
 }
 
-/// What is asked now and then, by people and tools, and may sort what it lists.
+/// Occasional listings, for people and tools, which may sort.
 fn is_listing(sql: &str) -> bool {
     sql.contains("LIMIT :limit")
         || sql.ends_with("ORDER BY seq")
         || sql.contains("entity_id = :entity")
 }
 
-/// The listings that read the whole table, each for its reason.
+/// The statements that may scan the whole table, each for its reason.
 fn may_scan(sql: &str) -> bool {
-    // An entity's history, finished events included: an index for it would cost every event, and few ever ask.
+    // An entity's history, finished events included: an index would cost every event, and few ever
+    // ask.
     sql.contains("WHERE entity_id = :entity AND (:user")
-        // Takes the write lock and looks at no row.
+        // Takes the write lock and reads no row.
         || sql.ends_with("WHERE false")
-        // All deletes that are pending, at a restore: among all that is open or dead.
+        // All pending deletes, at a restore: among all open and dead events.
         || sql.contains("operation = 'delete'")
         || sql.starts_with("DELETE FROM outbox_events WHERE user_id")
         || sql.starts_with("DELETE FROM outbox_events WHERE entity_id")
-        // From the end of the table 256 rows back, and no further.
+        // The last 256 rows, and no more.
         || sql.contains("ORDER BY seq DESC LIMIT 1 OFFSET 255")
-        // In seq order, whatever the limit: the table's own.
+        // In seq order, whatever the limit: the table's own order.
         || (is_listing(sql) && sql.contains("completed_at IS NOT NULL"))
 }
 
@@ -91,7 +92,7 @@ fn again(refusal: Option<Refusal>) -> Disposition {
     }
 }
 
-/// What a claim leaves out while circuits are open, and what a probe of one of them is for.
+/// Excludes what a claim skips while circuits are open, and selects what a probe is for.
 fn selecting(request: ClaimRequest) -> ClaimRequest {
     let notes = EventTypes::Only(vec!["note".into()]);
     let selector = Selector::new().event_types(notes);
@@ -108,7 +109,7 @@ fn selecting(request: ClaimRequest) -> ClaimRequest {
     })
 }
 
-/// Asks the store everything that it can be asked.
+/// Runs every query of a store.
 async fn exercise(store: &SqliteStore) {
     let notes: Vec<_> = (0..200).map(note).collect();
     enqueue_all(&notes).on(store).await.unwrap();
@@ -145,7 +146,7 @@ async fn exercise(store: &SqliteStore) {
         all.clone()
             .without_users((0..1_000).map(|n| format!("v{n}")).collect()),
         all.clone().with_turns(3, "u1"),
-        // Of user u3 another type comes first.
+        // The first event of user u3 has another type.
         all.clone()
             .with_event_types(EventTypes::Only(vec!["note".into()]))
             .without_users(vec!["u9".into()])
@@ -165,7 +166,7 @@ async fn exercise(store: &SqliteStore) {
             all.clone().with_user("u1"),
             selecting(all.clone()),
         ] {
-            // What is given back is looked for as what was attempted.
+            // Events that were given back are found among the attempted ones.
             let request = request.in_order(order).avoiding_users(vec!["u1".into()]);
             let refusal = Some(Refusal::new(RefusalClass::Timeout, "30 s"));
             settle(store, || again(refusal.clone()), &request).await;
@@ -265,9 +266,9 @@ async fn import(store: &SqliteStore) {
     assert_eq!(report.unwrap().migrated(), 3);
 }
 
-/// Who comes next with what is one step down from the root of an index, whatever stands between one user and the next.
+/// Each turn is one seek in an index, however many events lie between one user and the next.
 #[tokio::test]
-async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
+async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
     let temporary =
         Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
     let store = &temporary.store;
@@ -292,7 +293,7 @@ async fn a_turn_is_a_seek_for_each_user_and_no_scan_of_a_backlog() {
 }
 
 #[tokio::test]
-async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sorts() {
+async fn no_statement_scans_the_table_and_none_on_the_path_of_an_event_sorts() {
     let temporary =
         Temporary::open_with(outbox_runtime::store::SqliteStoreBuilder::count_statements).await;
     exercise(&temporary.store).await;
@@ -301,7 +302,7 @@ async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sort
     let asked: Vec<&String> = texts
         .iter()
         .filter(|sql| sql.contains("outbox_events") && !sql.starts_with("CREATE"))
-        // What a trigger runs is told as a comment.
+        // SQLite reports statements of triggers as comments.
         .filter(|sql| !sql.starts_with("--"))
         .collect();
     assert!(
@@ -319,7 +320,7 @@ async fn no_statement_reads_the_whole_table_and_none_on_the_way_of_an_event_sort
         }
     }
     assert!(bad.is_empty(), "{}", bad.join("\n\n"));
-    // The check sees what it is there for.
+    // The positive controls: the check recognizes a scan and a sort.
     let scanned = plan(
         &conn,
         "SELECT 1 FROM outbox_events WHERE error_message = 'x'",

@@ -1,5 +1,5 @@
-//! What is acknowledged is in the file at the store's path: where that was deleted or replaced,
-//! nothing is acknowledged and nothing is told, until the store is opened again.
+//! Acknowledged data is in the file at the store's path: after that file is deleted or replaced,
+//! nothing is acknowledged and nothing is read, until the store is reopened.
 #![cfg(unix)]
 
 use std::ffi::OsString;
@@ -29,7 +29,7 @@ fn pending(path: &Path) -> i64 {
         .unwrap()
 }
 
-/// Everything that can be asked is refused, and it is known that nothing was done.
+/// Every operation is refused, and is known to have had no effect.
 async fn assert_gone(store: &SqliteStore, what: &str) {
     let enqueued = note(90).enqueue_sync().on(store).await;
     let many = enqueue_all(&[note(91), note(92)]).on(store).await;
@@ -68,7 +68,7 @@ async fn assert_gone(store: &SqliteStore, what: &str) {
 }
 
 #[tokio::test]
-async fn a_file_that_was_deleted_takes_no_commit_and_tells_nothing() {
+async fn a_deleted_file_accepts_no_commit_and_answers_nothing() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -76,7 +76,7 @@ async fn a_file_that_was_deleted_takes_no_commit_and_tells_nothing() {
         std::fs::remove_file(beside(&temporary.path, end)).unwrap();
     }
     assert_gone(store, "deleted").await;
-    assert!(!temporary.path.exists(), "nor is one made in its place");
+    assert!(!temporary.path.exists(), "no new file is created");
     store.close().await;
     let again = SqliteStore::open(&temporary.path).await.unwrap();
     note(2).enqueue_sync().on(&again).await.unwrap();
@@ -84,7 +84,7 @@ async fn a_file_that_was_deleted_takes_no_commit_and_tells_nothing() {
 }
 
 #[tokio::test]
-async fn a_file_in_whose_place_another_was_put_takes_no_commit_and_the_other_is_left_alone() {
+async fn a_replaced_file_accepts_no_commit_and_the_new_one_is_left_alone() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -103,17 +103,13 @@ async fn a_file_in_whose_place_another_was_put_takes_no_commit_and_the_other_is_
     assert_gone(store, "replaced").await;
     store.close().await;
     note(4).enqueue_sync().on(&other).await.unwrap();
-    assert_eq!(
-        pending(&temporary.path),
-        3,
-        "the copy has 1, then came 3 and 4"
-    );
+    assert_eq!(pending(&temporary.path), 3, "1 from the copy, then 3 and 4");
     other.close().await;
     assert_eq!(pending(&temporary.path), 3);
 }
 
 #[tokio::test]
-async fn a_log_that_was_deleted_takes_no_commit_and_what_was_in_it_is_not_lost() {
+async fn a_store_with_a_deleted_wal_accepts_no_commit_and_loses_none() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(1).enqueue_sync().on(store).await.unwrap();
@@ -126,7 +122,7 @@ async fn a_log_that_was_deleted_takes_no_commit_and_what_was_in_it_is_not_lost()
 }
 
 #[tokio::test]
-async fn a_folder_that_was_moved_takes_no_commit_until_it_is_back() {
+async fn a_moved_folder_accepts_no_commit_until_it_is_back() {
     let folder = tempfile::tempdir().unwrap();
     let (here, away) = (folder.path().join("here"), folder.path().join("away"));
     std::fs::create_dir(&here).unwrap();
@@ -142,13 +138,13 @@ async fn a_folder_that_was_moved_takes_no_commit_until_it_is_back() {
 }
 
 #[tokio::test]
-async fn a_link_that_leads_to_another_file_takes_no_commit() {
+async fn a_link_redirected_to_another_file_accepts_no_commit() {
     let folder = tempfile::tempdir().unwrap();
     let link = folder.path().join("app.db");
     std::os::unix::fs::symlink(folder.path().join("one.db"), &link).unwrap();
     let store = SqliteStore::open(&link).await.unwrap();
     note(1).enqueue_sync().on(&store).await.unwrap();
-    assert_eq!(pending(&link), 1, "a link is as good as a file");
+    assert_eq!(pending(&link), 1, "a link works like a file");
     std::fs::remove_file(&link).unwrap();
     std::os::unix::fs::symlink(folder.path().join("two.db"), &link).unwrap();
     assert_gone(&store, "led elsewhere").await;
@@ -156,7 +152,7 @@ async fn a_link_that_leads_to_another_file_takes_no_commit() {
 }
 
 #[tokio::test]
-async fn files_may_be_exchanged_while_the_store_is_suspended() {
+async fn files_may_be_replaced_while_the_store_is_suspended() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for id in [1, 2] {
@@ -174,7 +170,7 @@ async fn files_may_be_exchanged_while_the_store_is_suspended() {
     assert_eq!(store.statistics(None).await.unwrap().total_events, 2);
     note(4).enqueue_sync().on(store).await.unwrap();
     assert_eq!(pending(&temporary.path), 3);
-    // What was noticed before ends with a suspension, too.
+    // A suspension also clears a loss that was noticed before.
     for end in ["", "-wal", "-shm"] {
         std::fs::remove_file(beside(&temporary.path, end)).unwrap();
     }
@@ -186,8 +182,8 @@ async fn files_may_be_exchanged_while_the_store_is_suspended() {
     assert_eq!(pending(&temporary.path), 1);
 }
 
-/// Ways to take its file from an open store, without a word to anybody.
-fn take_away(path: &Path, how: &str) {
+/// Ways to remove the file of an open store without notice.
+fn remove_file_of(path: &Path, how: &str) {
     match how {
         "deleted" => {
             for end in ["", "-wal", "-shm"] {
@@ -225,20 +221,20 @@ async fn a_run_whose_file_is_gone_ends_and_says_so() {
         let (mut remote, running) = start(&temporary.store);
         remote.next().await.ok();
         assert!(running.flush(1, SOON).await.unwrap().is_delivered());
-        // It has nothing to do, and nobody asks the store anything.
-        take_away(&temporary.path, what);
+        // The run is idle, and nobody queries the store.
+        remove_file_of(&temporary.path, what);
         assert_ended(&running, what).await;
         let stopped = running.stop().await.unwrap();
-        assert_eq!(stopped.given_back, 0, "nothing was under way");
+        assert_eq!(stopped.given_back, 0, "no event was in flight");
     }
 }
 
 #[tokio::test]
-async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
+async fn a_single_process_run_without_its_file_ends_at_its_next_request() {
     for what in ["deleted", "without its log", "replaced"] {
         let temporary = Temporary::open_with(SqliteStoreBuilder::single_process).await;
         let (_remote, running) = start(&temporary.store);
-        take_away(&temporary.path, what);
+        remove_file_of(&temporary.path, what);
         note(1)
             .enqueue_sync()
             .on(&temporary.store)
@@ -250,12 +246,12 @@ async fn a_run_that_alone_has_the_file_ends_with_what_it_asks_next() {
 }
 
 #[tokio::test]
-async fn a_run_tells_that_its_file_is_gone_while_it_waits_for_its_handlers() {
+async fn a_run_reports_a_missing_file_while_its_handlers_run() {
     let temporary = Temporary::open().await;
     note(1).enqueue_sync().on(&temporary.store).await.unwrap();
     let (mut remote, running) = start(&temporary.store);
     let call = remote.next().await;
-    take_away(&temporary.path, "deleted");
+    remove_file_of(&temporary.path, "deleted");
     let health = within(running.health_changed(Health::Healthy)).await;
     let [trouble] = health.troubles() else {
         panic!("{health:?}");
@@ -266,9 +262,9 @@ async fn a_run_tells_that_its_file_is_gone_while_it_waits_for_its_handlers() {
     assert_ended(&running, "deleted").await;
 }
 
-/// The control: none of this is taken for another file.
+/// The control: none of this counts as a replaced file.
 #[tokio::test]
-async fn what_others_may_do_to_an_open_file_is_no_replacement() {
+async fn maintenance_by_others_is_not_a_replacement_of_the_file() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for (id, sql) in (1..).zip([

@@ -1,6 +1,5 @@
-//! Whatever one request does, nobody who waits beside it fails with it: the library's requests
-//! share commits, a closure of the application's has its own, and the store's connection stays as
-//! it was.
+//! Requests that share a commit do not affect each other: a failing request fails alone, a closure
+//! of the application has its own commit, and the store's connection keeps its state.
 
 use std::future::Future;
 use std::time::Duration;
@@ -17,7 +16,7 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
-/// Keeps the writer at work, so that what is asked meanwhile waits together.
+/// Keeps the writer busy, so that later requests wait together.
 struct Busy {
     release: std::sync::mpsc::Sender<()>,
     done: JoinHandle<Result<(), TransactionError>>,
@@ -41,17 +40,17 @@ impl Busy {
         Self { release, done }
     }
 
-    /// Lets the writer go on with all that was spawned.
+    /// Lets the writer continue with all waiting requests.
     async fn go(self) {
-        // Each task is polled once, and waits in the queue then: there is one thread.
+        // There is one thread: each task is polled once, and then waits in the queue.
         tokio::task::yield_now().await;
         self.release.send(()).unwrap();
         within(self.done).await.unwrap().unwrap();
     }
 }
 
-/// Starts something that asks the store.
-fn ask<T, F>(store: &SqliteStore, what: impl FnOnce(SqliteStore) -> F) -> JoinHandle<T>
+/// Spawns a request to the store.
+fn spawn_request<T, F>(store: &SqliteStore, what: impl FnOnce(SqliteStore) -> F) -> JoinHandle<T>
 where
     F: Future<Output = T> + Send + 'static,
     T: Send + 'static,
@@ -60,7 +59,7 @@ where
 }
 
 fn enqueue(store: &SqliteStore, id: i64) -> JoinHandle<Result<(), EnqueueError>> {
-    ask(store, async move |store| {
+    spawn_request(store, async move |store| {
         note(id).enqueue_sync().on(&store).await.map(drop)
     })
 }
@@ -71,8 +70,8 @@ async fn sql(store: &SqliteStore, sql: &'static str) -> Result<(), TransactionEr
         .await
 }
 
-/// The ids of the notes whose events are there.
-fn there(conn: &Connection) -> Vec<i64> {
+/// Ids of the notes that have an event.
+fn stored_notes(conn: &Connection) -> Vec<i64> {
     conn.prepare("SELECT entity_id FROM outbox_events ORDER BY entity_id")
         .unwrap()
         .query_map([], |row| row.get(0))
@@ -93,13 +92,13 @@ const PARENT_AND_CHILD: &str = "
     CREATE TABLE child (parent INTEGER REFERENCES parent (id) DEFERRABLE INITIALLY DEFERRED);";
 
 #[tokio::test]
-async fn a_constraint_that_is_checked_at_the_commit_fails_its_own_transaction_alone() {
+async fn a_deferred_constraint_fails_only_its_own_transaction() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, PARENT_AND_CHILD).await.unwrap();
     let busy = Busy::keep(store).await;
     let mut sound: Vec<_> = (0..10).map(|id| enqueue(store, id)).collect();
-    let orphan = ask(store, async move |store| {
+    let orphan = spawn_request(store, async move |store| {
         sql(&store, "INSERT INTO child VALUES (99)").await
     });
     sound.extend((10..20).map(|id| enqueue(store, id)));
@@ -109,37 +108,40 @@ async fn a_constraint_that_is_checked_at_the_commit_fails_its_own_transaction_al
     }
     let error = store_error(within(orphan).await.unwrap().unwrap_err());
     assert_eq!(error.kind(), StoreErrorKind::Other);
-    assert!(!error.outcome_unknown(), "it is known: {error}");
+    assert!(!error.outcome_unknown(), "the outcome is known: {error}");
     assert!(error.to_string().contains("FOREIGN KEY"), "{error}");
-    assert_eq!(there(&temporary.connect()), (0..20).collect::<Vec<_>>());
+    assert_eq!(
+        stored_notes(&temporary.connect()),
+        (0..20).collect::<Vec<_>>()
+    );
 }
 
-/// What a trigger of the application's does to the event of note 7, in words and in SQL.
+/// Effects of an application's trigger on the event of note 7, in words and in SQL.
 const OFFENDERS: &[(&str, &str)] = &[
     (
         "rolls everything back",
         "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
     ),
     (
-        "rolls everything back before it",
+        "rolls everything back before the insert",
         "BEFORE INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
     ),
     (
-        "fails and leaves what was done",
+        "fails without undoing the insert",
         "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(FAIL, 'no sevens'); END",
     ),
     (
-        "fails and undoes it",
+        "fails and undoes the insert",
         "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ABORT, 'no sevens'); END",
     ),
     (
-        "violates what the commit checks",
+        "violates a deferred constraint",
         "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN INSERT INTO child VALUES (99); END",
     ),
 ];
 
 #[tokio::test]
-async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
+async fn requests_that_share_a_commit_fail_alone_whatever_a_trigger_does() {
     for &(what, trigger) in OFFENDERS {
         let temporary = Temporary::open().await;
         let store = &temporary.store;
@@ -157,16 +159,16 @@ async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigg
         let event_id = seven.event_id();
         let busy = Busy::keep(store).await;
         let single: Vec<_> = (0..7).map(|id| enqueue(store, id)).collect();
-        let claimed = ask(store, async |store| {
+        let claimed = spawn_request(store, async |store| {
             let request = ClaimRequest::new(2, Duration::from_secs(60));
             store.claim(&request).await.map(|claims| claims.len())
         });
-        let offender = ask(store, async move |store| seven.on(&store).await);
-        let batch = ask(store, async |store| {
+        let offender = spawn_request(store, async move |store| seven.on(&store).await);
+        let batch = spawn_request(store, async |store| {
             let notes: Vec<_> = (20..25).map(note).collect();
             enqueue_all(&notes).on(&store).await.map(|done| done.len())
         });
-        let bad_batch = ask(store, async |store| {
+        let bad_batch = spawn_request(store, async |store| {
             let notes: Vec<_> = (6..9).map(|id| note(id % 8)).collect();
             enqueue_all(&notes).on(&store).await.map(|done| done.len())
         });
@@ -187,11 +189,11 @@ async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigg
         }
         assert_eq!(store.fetch_event(event_id).await.unwrap(), None, "{what}");
         let expected: Vec<i64> = (0..7).chain(20..25).chain(30..40).chain(100..103).collect();
-        assert_eq!(there(&temporary.connect()), expected, "{what}");
-        // And alone, without anybody beside it.
+        assert_eq!(stored_notes(&temporary.connect()), expected, "{what}");
+        // The same without other requests.
         let error = note(7).enqueue_sync().on(store).await.unwrap_err();
         assert!(!error.outcome_unknown(), "{what}: {error}");
-        assert_eq!(there(&temporary.connect()), expected, "{what}");
+        assert_eq!(stored_notes(&temporary.connect()), expected, "{what}");
         assert_eq!(
             store.statistics(None).await.unwrap().total_events,
             expected.len() as u64,
@@ -201,7 +203,7 @@ async fn requests_of_the_library_that_share_a_commit_fail_alone_whatever_a_trigg
 }
 
 #[tokio::test]
-async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
+async fn a_closure_rolled_back_by_a_statement_leaves_nothing_and_says_so() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, "CREATE TABLE note (id INTEGER PRIMARY KEY ON CONFLICT ROLLBACK); INSERT INTO note VALUES (1)")
@@ -209,7 +211,7 @@ async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so
         .unwrap();
     let busy = Busy::keep(store).await;
     let before = enqueue(store, 1);
-    let told = ask(store, async |store| {
+    let told = spawn_request(store, async |store| {
         store
             .transaction(|tx| {
                 note(2).enqueue_sync().on(tx)?;
@@ -218,13 +220,12 @@ async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so
             })
             .await
     });
-    let swallowed = ask(store, async |store| {
+    let swallowed = spawn_request(store, async |store| {
         store
             .transaction(|tx| {
                 note(3).enqueue_sync().on(tx)?;
                 let _ = tx.execute("INSERT INTO note VALUES (1)", []);
-                // No transaction is open any more: what follows must not be committed statement by
-                // statement.
+                // The transaction is gone: later statements must not be committed one by one.
                 let _ = tx.execute("INSERT INTO note VALUES (2)", []);
                 let _ = note(4).enqueue_sync().on(tx);
                 Ok(())
@@ -241,14 +242,14 @@ async fn a_closure_that_is_rolled_back_by_a_statement_leaves_nothing_and_says_so
     assert!(!swallowed.outcome_unknown(), "{swallowed}");
     assert!(swallowed.to_string().contains("rolled"), "{swallowed}");
     let conn = temporary.connect();
-    assert_eq!(there(&conn), [1, 5]);
+    assert_eq!(stored_notes(&conn), [1, 5]);
     let notes: i64 = conn
         .query_row("SELECT count(*) FROM note", [], |row| row.get(0))
         .unwrap();
     assert_eq!(notes, 1);
 }
 
-/// What no closure may run, and a word of what the error says to do instead.
+/// Statements that no closure may run, and a word of the remedy in the error.
 const REFUSED: &[(&str, &str)] = &[
     ("BEGIN", "SAVEPOINT"),
     ("BEGIN IMMEDIATE", "SAVEPOINT"),
@@ -297,7 +298,7 @@ const REFUSED: &[(&str, &str)] = &[
 ];
 
 #[tokio::test]
-async fn what_would_concern_others_is_refused_in_a_closure_with_what_to_do_instead() {
+async fn statements_that_affect_others_are_refused_in_a_closure_with_the_remedy() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     for (id, (statement, instead)) in (0..).zip(REFUSED) {
@@ -313,7 +314,7 @@ async fn what_would_concern_others_is_refused_in_a_closure_with_what_to_do_inste
         assert_eq!(error.kind(), StoreErrorKind::NotAllowedHere, "{statement}");
         assert!(!error.outcome_unknown() && !error.is_transient());
         assert!(error.to_string().contains(instead), "{statement}: {error}");
-        // The error of the statement itself may have become a text on its way.
+        // The closure may have turned the statement's error into a text.
         let error = store
             .transaction(move |tx| {
                 let done = tx.execute_batch(statement);
@@ -326,18 +327,18 @@ async fn what_would_concern_others_is_refused_in_a_closure_with_what_to_do_inste
             StoreErrorKind::NotAllowedHere,
             "{statement}"
         );
-        // Nothing of it stays.
+        // Nothing is left of it.
         note(1_000 + id).enqueue_sync().on(store).await.unwrap();
     }
     let count = i64::try_from(REFUSED.len()).unwrap();
     assert_eq!(
-        there(&temporary.connect()),
+        stored_notes(&temporary.connect()),
         (1_000..1_000 + count).collect::<Vec<_>>()
     );
 }
 
 #[tokio::test]
-async fn a_statement_that_the_store_keeps_for_itself_does_not_end_a_closures_transaction() {
+async fn a_cached_statement_cannot_end_the_transaction_of_a_closure() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     note(0).enqueue_sync().on(store).await.unwrap();
@@ -345,7 +346,7 @@ async fn a_statement_that_the_store_keeps_for_itself_does_not_end_a_closures_tra
         tx.prepare_cached(sql)?.execute([])?;
         Ok(())
     };
-    // These very texts are in the connection's cache, prepared before the closure.
+    // These exact statements are in the connection's cache, prepared before the closure.
     for statements in [
         &["COMMIT"][..],
         &["ROLLBACK"],
@@ -370,15 +371,15 @@ async fn a_statement_that_the_store_keeps_for_itself_does_not_end_a_closures_tra
             if let TransactionError::Store(error) = &error {
                 assert!(!error.outcome_unknown(), "{statements:?}: {error}");
             }
-            assert_eq!(there(&temporary.connect()), [0], "{statements:?}");
+            assert_eq!(stored_notes(&temporary.connect()), [0], "{statements:?}");
         }
     }
     note(3).enqueue_sync().on(store).await.unwrap();
-    assert_eq!(there(&temporary.connect()), [0, 3]);
+    assert_eq!(stored_notes(&temporary.connect()), [0, 3]);
 }
 
 #[tokio::test]
-async fn what_reads_and_what_a_rollback_undoes_is_allowed_in_a_closure() {
+async fn reads_and_reversible_writes_are_allowed_in_a_closure() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     sql(store, PARENT_AND_CHILD).await.unwrap();
@@ -430,7 +431,7 @@ async fn what_reads_and_what_a_rollback_undoes_is_allowed_in_a_closure() {
 }
 
 #[tokio::test]
-async fn tables_and_triggers_of_the_applications_own_are_its_own_whatever_they_are_called() {
+async fn tables_and_triggers_of_the_application_are_allowed_under_any_name() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let made = store.transaction(|tx| {
@@ -451,7 +452,7 @@ async fn tables_and_triggers_of_the_applications_own_are_its_own_whatever_they_a
 }
 
 #[tokio::test]
-async fn a_refused_statement_whose_error_is_dealt_with_is_no_error_of_the_transaction() {
+async fn a_refused_statement_with_a_handled_error_does_not_fail_the_transaction() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let done = store
@@ -469,15 +470,15 @@ async fn a_refused_statement_whose_error_is_dealt_with_is_no_error_of_the_transa
     let own = store
         .transaction::<(), _>(|tx| {
             let _ = tx.execute_batch("COMMIT");
-            Err("the app's own reason".into())
+            Err("aborted by the app".into())
         })
         .await;
     assert!(matches!(own, Err(TransactionError::Aborted(_))), "{own:?}");
-    assert_eq!(there(&temporary.connect()), [1]);
+    assert_eq!(stored_notes(&temporary.connect()), [1]);
 }
 
 #[tokio::test]
-async fn a_wait_set_by_a_closure_does_not_stay() {
+async fn a_busy_timeout_set_by_a_closure_does_not_stay() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     store
@@ -488,8 +489,8 @@ async fn a_wait_set_by_a_closure_does_not_stay() {
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let waiting = enqueue(store, 1);
     tokio::task::yield_now().await;
-    // Without any patience the writer would have given up at once, and the next to ask is answered
-    // by the reader after that.
+    // Without a busy timeout the writer would have failed by the time that the reader answers these
+    // queries.
     for _ in 0..100 {
         store.fetch_event(uuid::Uuid::nil()).await.unwrap();
     }
@@ -517,7 +518,7 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> StoreErrorKind {
 async fn waiting_for_the_store_inside_its_own_transaction_is_refused_instead_of_hanging() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
-    // Another store on the same file would wait for the write lock that this one holds.
+    // Another store on the same file would wait for the write lock of this transaction.
     let sibling = SqliteStore::open(&temporary.path).await.unwrap();
     for inner in [store.clone(), sibling.clone()] {
         let handle = Handle::current();
@@ -542,11 +543,11 @@ async fn waiting_for_the_store_inside_its_own_transaction_is_refused_instead_of_
     let handle = Handle::current();
     let outer = store.transaction(move |tx| {
         note(3).enqueue_sync().on(tx)?;
-        // Reading has a thread of its own, and sees what was committed.
+        // The reader has its own thread, and sees committed data.
         let seen = handle.block_on(inner.statistics(None))?.total_events;
         let suspended = handle.block_on(inner.suspend()).unwrap_err().kind();
         let resumed = handle.block_on(inner.resume()).unwrap_err().kind();
-        // As it is refused, its error is that of the transaction.
+        // The refusal becomes the error of the transaction.
         handle.block_on(inner.enqueue_again())?;
         Ok((seen, suspended, resumed))
     });
@@ -554,11 +555,11 @@ async fn waiting_for_the_store_inside_its_own_transaction_is_refused_instead_of_
     assert!(matches!(&error, TransactionError::Aborted(_)), "{error:?}");
     assert_eq!(refused(&error), StoreErrorKind::NotAllowedHere);
     note(4).enqueue_sync().on(store).await.unwrap();
-    assert_eq!(there(&temporary.connect()), [4]);
+    assert_eq!(stored_notes(&temporary.connect()), [4]);
     sibling.close().await;
 }
 
-/// What a helper of the application's might do, which knows nothing of the transaction around it.
+/// A helper of the application, unaware of the transaction around it.
 trait EnqueueAgain {
     async fn enqueue_again(&self) -> Result<(), EnqueueError>;
 }
@@ -569,7 +570,7 @@ impl EnqueueAgain for SqliteStore {
     }
 }
 
-/// The run may wait for the very writer that runs the closure.
+/// The run may be waiting for the writer, which runs the closure.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn waiting_for_a_run_inside_a_transaction_of_its_store_is_refused_instead_of_hanging() {
     const HOUR: Duration = Duration::from_secs(3_600);
@@ -587,9 +588,9 @@ async fn waiting_for_a_run_inside_a_transaction_of_its_store_is_refused_instead_
         let Err(ExportError::Store(signed_out)) =
             handle.block_on(inner.sign_out("u1", SignOut::Abandon))
         else {
-            return Err("it is to be refused".into());
+            return Err("the calls must be refused".into());
         };
-        // What is read does not wait for the writer.
+        // Reads do not wait for the writer.
         handle.block_on(inner.explain(1))?;
         let seen = handle.block_on(inner.statistics())?.total_events;
         let refused = [flushed, suspended, resumed, signed_out];
@@ -603,12 +604,12 @@ async fn waiting_for_a_run_inside_a_transaction_of_its_store_is_refused_instead_
     let (inner, handle) = (running.clone(), Handle::current());
     let outer = store.transaction(move |_| Ok(handle.block_on(inner.stop()).unwrap_err().kind()));
     assert_eq!(within(outer).await.unwrap(), StoreErrorKind::NotAllowedHere);
-    // It has begun all the same.
+    // The stop has begun nevertheless.
     within(running.ended()).await.unwrap();
 }
 
 #[tokio::test]
-async fn closing_suspending_and_resuming_inside_a_transaction_do_not_wait_for_it() {
+async fn closing_suspending_and_resuming_in_a_transaction_do_not_wait_for_it() {
     let temporary = Temporary::open().await;
     let store = &temporary.store;
     let inner = store.clone();
@@ -624,14 +625,14 @@ async fn closing_suspending_and_resuming_inside_a_transaction_do_not_wait_for_it
     assert_eq!(kinds, [StoreErrorKind::NotAllowedHere; 2]);
     let closed = store.statistics(None).await.unwrap_err();
     assert_eq!(closed.kind(), StoreErrorKind::Closed);
-    // What was asked before is done, and this waits for the files.
+    // Earlier requests are executed, and this waits for the files.
     within(store.close()).await;
     assert!(!temporary.path.with_file_name("app.db-wal").exists());
-    assert_eq!(there(&temporary.connect()), [1]);
+    assert_eq!(stored_notes(&temporary.connect()), [1]);
 }
 
 #[tokio::test]
-async fn after_commits_that_reached_the_medium_together_each_waits_for_it_again() {
+async fn full_synchronization_returns_after_a_group_commit() {
     const FULL: i64 = 2;
     const NORMAL: i64 = 1;
     for (durability, alone, together) in [
@@ -651,14 +652,17 @@ async fn after_commits_that_reached_the_medium_together_each_waits_for_it_again(
         assert_eq!(synchronous(store.clone(), 0).await.unwrap(), alone);
         let busy = Busy::keep(store).await;
         let several: Vec<_> = (1..10)
-            .map(|id| ask(store, move |store| synchronous(store, id)))
+            .map(|id| spawn_request(store, move |store| synchronous(store, id)))
             .collect();
         busy.go().await;
         for one in several {
-            // The medium is waited for before this is answered, once for all of them.
+            // Answered after one sync, shared by the whole group.
             assert_eq!(within(one).await.unwrap().unwrap(), together);
         }
         assert_eq!(synchronous(store.clone(), 10).await.unwrap(), alone);
-        assert_eq!(there(&temporary.connect()), (0..=10).collect::<Vec<_>>());
+        assert_eq!(
+            stored_notes(&temporary.connect()),
+            (0..=10).collect::<Vec<_>>()
+        );
     }
 }

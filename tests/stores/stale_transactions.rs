@@ -1,5 +1,5 @@
-//! A transaction of the caller's that read before it wrote, and cannot write any more, says what
-//! helps: to repeat all of it, begun with BEGIN IMMEDIATE.
+//! A caller's transaction that read before it wrote, and can no longer write, gets an error with
+//! the remedy: repeat it from the start with BEGIN IMMEDIATE.
 
 use std::time::Duration;
 
@@ -25,7 +25,7 @@ fn draft(id: i64) -> Draft {
     }
 }
 
-/// Every way to enqueue on a connection of the caller's.
+/// Every way to enqueue on a caller's connection.
 type Way = fn(&Connection) -> Result<(), EnqueueError>;
 const WAYS: &[(&str, Way)] = &[
     ("one", |conn| note(1).enqueue_sync().on(conn).map(drop)),
@@ -59,7 +59,7 @@ fn assert_stale(error: &EnqueueError, what: &str) {
 }
 
 #[tokio::test]
-async fn a_transaction_that_read_what_has_changed_since_must_be_repeated_as_an_immediate_one() {
+async fn a_stale_transaction_must_be_repeated_with_begin_immediate() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let mut conn = temporary.connect();
@@ -83,7 +83,7 @@ async fn a_transaction_that_read_what_has_changed_since_must_be_repeated_as_an_i
 }
 
 #[tokio::test]
-async fn a_transaction_that_read_while_another_writes_must_be_repeated_too() {
+async fn a_transaction_that_read_during_another_write_must_be_repeated_too() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let other = temporary.connect();
@@ -101,9 +101,9 @@ async fn a_transaction_that_read_while_another_writes_must_be_repeated_too() {
     }
 }
 
-/// The control: where no transaction of the caller's is open, waiting longer does help.
+/// The control: without a transaction of the caller, waiting longer helps.
 #[tokio::test]
-async fn without_a_transaction_of_the_callers_a_lock_is_a_matter_of_waiting() {
+async fn without_a_callers_transaction_waiting_for_the_lock_helps() {
     for (what, enqueue) in WAYS {
         let temporary = Temporary::open().await;
         let other = temporary.connect();

@@ -8,7 +8,7 @@ use outbox_tests::{enqueue, note, note_of, on_each_store, start, start_all_users
 const SOON: Duration = Duration::from_secs(30);
 
 #[test]
-fn an_empty_outbox_is_all_success_and_has_no_issues() {
+fn an_empty_outbox_has_full_success_and_no_issues() {
     on_each_store(|store, _| async move {
         let statistics = store.statistics(None).await.unwrap();
         assert_eq!(statistics, OutboxStatistics::default());
@@ -22,7 +22,7 @@ fn an_empty_outbox_is_all_success_and_has_no_issues() {
 }
 
 #[test]
-fn the_success_rate_is_completed_of_all() {
+fn the_success_rate_is_the_completed_share_of_all() {
     on_each_store(|store, _| async move {
         let (mut remote, running) = start_all_users(&store, |builder| builder);
         for id in 1..=3 {
@@ -59,7 +59,7 @@ fn failures_stale_events_and_more_than_twenty_pending_are_issues() {
         assert_eq!(
             store.statistics(None).await.unwrap().stale_count,
             0,
-            "after 300 s, not at"
+            "stale only after 300 s, not at"
         );
         clock.advance(Duration::from_micros(1));
         let statistics = store.statistics(None).await.unwrap();
@@ -69,7 +69,7 @@ fn failures_stale_events_and_more_than_twenty_pending_are_issues() {
 }
 
 #[test]
-fn delivered_events_are_cleaned_up_after_a_day_and_nothing_else_is() {
+fn only_delivered_events_are_cleaned_up_after_a_day() {
     on_each_store(|store, clock| async move {
         let (mut remote, running) = start(&store);
         let delivered = enqueue(&store, note(1).enqueue_sync()).await;
@@ -83,7 +83,7 @@ fn delivered_events_are_cleaned_up_after_a_day_and_nothing_else_is() {
         let first = begun + Duration::from_secs(300);
         within(clock.until_asleep(first)).await;
         clock.set(first);
-        // Nothing is old enough; it comes back when the oldest will be.
+        // Nothing is old enough; clean-up returns when the oldest event will be.
         let day = begun + Duration::from_secs(24 * 60 * 60);
         within(clock.until_asleep(day)).await;
         assert!(store.fetch_event(delivered.id).await.unwrap().is_some());

@@ -1,5 +1,5 @@
-//! Statistics of many events, which the SQLite store counts by blocks: they are what counting each row gives, whoever
-//! writes, and whatever is rolled back.
+//! Statistics of many events, which the SQLite store counts in blocks: they equal a count of every
+//! row, regardless of the writer and of rollbacks.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const LEASE: Duration = Duration::from_secs(60);
 /// More than two blocks.
 const MANY: i64 = 3_000;
 
-/// A store, the application's own connection, and a clock.
+/// A store, a connection of the application, and a clock.
 struct Scene {
     made: Temporary,
     own: Connection,
@@ -38,7 +38,7 @@ impl Scene {
         }
     }
 
-    /// With events that were counted, some of them stale by now.
+    /// With counted events, some of them stale.
     async fn filled() -> Self {
         let scene = Self::new().await;
         scene.enqueue(0..MANY / 2).await;
@@ -61,7 +61,7 @@ impl Scene {
         self.number("SELECT count(*) FROM outbox_tally")
     }
 
-    /// Waits until all blocks are counted that can be.
+    /// Waits until all complete blocks are counted.
     async fn counted(&self) {
         let store = &self.made.store;
         for _ in 0..1_000 {
@@ -72,10 +72,10 @@ impl Scene {
             }
             tokio::task::yield_now().await;
         }
-        panic!("the blocks were not counted");
+        panic!("the blocks are not counted");
     }
 
-    /// Row by row.
+    /// Statistics counted row by row.
     fn recounted(&self, user: Option<&str>) -> OutboxStatistics {
         let before = self.clock.now().timestamp_micros() - 300_000_000;
         let sql = "SELECT count(*), sum(status = 'pending'), sum(status = 'processing'), sum(status = 'completed'),
@@ -150,7 +150,7 @@ async fn every_change_of_status_is_counted() {
         refusal: None,
     };
     scene.settle(50, given_back).await;
-    // Claimed a second time, and completed, failed again or left to its end.
+    // Claimed again, and then completed, failed, or left until the lease ends.
     scene.settle(10, failed).await;
     scene.settle(15, Disposition::Complete).await;
     store.claim(&ClaimRequest::new(20, LEASE)).await.unwrap();
@@ -170,7 +170,7 @@ async fn every_change_of_status_is_counted() {
     scene.compare().await;
 }
 
-/// As an import writes them where the other outbox counts no attempts.
+/// Like an import from an outbox that does not count attempts.
 #[tokio::test]
 async fn failed_events_without_attempts_are_counted_as_failed() {
     let scene = Scene::new().await;
@@ -198,7 +198,7 @@ async fn failed_events_without_attempts_are_counted_as_failed() {
 }
 
 #[tokio::test]
-async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
+async fn events_of_other_writers_are_counted_and_rolled_back_ones_are_not() {
     let scene = Scene::filled().await;
     let mut own = scene.made.connect();
     let tx = own.transaction().unwrap();
@@ -221,13 +221,13 @@ async fn events_from_elsewhere_are_counted_and_those_rolled_back_are_not() {
     assert_eq!(scene.blocks(), 4);
     scene.compare().await;
 
-    // A driver that this library does not know.
+    // An unsupported driver.
     let event = NewEvent::new("note", 1, "u3", Operation::Create);
     let (sql, params) = foreign_insert(&event);
     own.execute(sql, params).unwrap();
     scene.compare().await;
 
-    // Another store on the same file, as another process has it.
+    // Another store on the same file, like another process.
     let other = SqliteStore::builder(&scene.made.path).clock(scene.clock.clone());
     let other = other.open().await.unwrap();
     let claims = other.claim(&ClaimRequest::new(500, LEASE)).await.unwrap();
@@ -249,7 +249,7 @@ async fn an_event_that_folds_into_a_counted_one_is_counted() {
     store.create_event(draft(Operation::Create)).await.unwrap();
     scene.enqueue(100..MANY).await;
     scene.counted().await;
-    // Created and deleted before anybody was told: it is done.
+    // Created and deleted before the first attempt: completed.
     let tx = scene.own.unchecked_transaction().unwrap();
     outbox_runtime::EventSink::enqueue(&tx, Ok(draft(Operation::Delete))).unwrap();
     tx.commit().unwrap();
@@ -258,7 +258,7 @@ async fn an_event_that_folds_into_a_counted_one_is_counted() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_by_hand_is_not_counted_and_new_events_in_its_place_are() {
+async fn rows_deleted_by_sql_are_not_counted_and_new_ones_are() {
     let scene = Scene::filled().await;
     let delete = |from, to| {
         scene
@@ -271,7 +271,7 @@ async fn what_is_deleted_by_hand_is_not_counted_and_new_events_in_its_place_are(
     };
     delete(500, 1_500);
     scene.compare().await;
-    // The last go, and new ones come into blocks that were counted.
+    // The last rows are deleted, and new ones enter counted blocks.
     delete(1_700, MANY);
     assert_eq!(scene.blocks(), 1);
     scene.compare().await;
@@ -287,14 +287,14 @@ async fn what_is_deleted_by_hand_is_not_counted_and_new_events_in_its_place_are(
 }
 
 #[tokio::test]
-async fn events_of_several_users_are_each_users_own() {
+async fn events_are_counted_for_each_user_separately() {
     let scene = Scene::new().await;
     let store = &scene.made.store;
     for user in ["u1", "u2"] {
         let notes: Vec<Note> = (0..2_000).map(|id| note_of(user, id)).collect();
         enqueue_all(&notes).on(store).await.unwrap();
     }
-    // The middle block is of both, so that it says nothing of either.
+    // The middle block has events of both users, and so is of use to neither.
     scene.counted().await;
     scene.compare().await;
     scene.settle(1_500, Disposition::Complete).await;
@@ -307,7 +307,7 @@ async fn events_of_several_users_are_each_users_own() {
 }
 
 #[tokio::test]
-async fn clocks_that_went_back_and_forth_do_not_mislead_it() {
+async fn a_clock_that_jumps_does_not_mislead_the_counts() {
     let scene = Scene::new().await;
     let now = scene.clock.now();
     for (batch, minutes) in [0_i64, 30, -40, 10, 4, -3].into_iter().enumerate() {
@@ -324,16 +324,16 @@ async fn clocks_that_went_back_and_forth_do_not_mislead_it() {
     scene.settle(2_500, Disposition::Complete).await;
 }
 
-/// The comparison sees a count that is wrong, so blocks are what the answers come from.
+/// The comparison notices a wrong count, which proves that the answers come from blocks.
 #[tokio::test]
-async fn a_count_that_is_off_is_seen() {
+async fn a_wrong_count_is_noticed() {
     for column in ["fresh", "retrying", "completed", "dead"] {
         let scene = Scene::filled().await;
         let off = format!("UPDATE outbox_tally SET {column} = {column} + 1 WHERE block = 1");
         scene.own.execute_batch(&off).unwrap();
         let told = scene.made.store.statistics(None).await.unwrap();
         assert_ne!(told, scene.recounted(None), "{column}");
-        // What is counted anew is right again.
+        // A recount corrects it.
         scene.own.execute_batch("DELETE FROM outbox_tally").unwrap();
         scene.compare().await;
         scene.counted().await;

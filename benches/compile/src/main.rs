@@ -1,15 +1,18 @@
-//! What `#[derive(OutboxEntity)]` costs the compiler, beside serde's two derives on the same structs.
+//! Compile-time cost of `#[derive(OutboxEntity)]`, compared with serde's two derives on the same
+//! structs.
 //!
 //! ```text
-//! cargo run --release -p outbox-compile-cost -- [--entities 200] [--rounds 9] [--json report.json] [--at-most 0.3]
+//! cargo run --release -p outbox-compile-cost -- \
+//!     [--entities 200] [--rounds 9] [--json report.json] [--at-most 0.3]
 //! ```
 //!
-//! Generates one crate with plain structs, one with `Serialize` and `Deserialize` on them and one with `OutboxEntity`,
-//! builds their dependencies, and then runs `cargo check` on the three in turn, so that a busy machine slows all of
-//! them alike. The figure is `(OutboxEntity - plain) / (serde - plain)`.
+//! Generates one crate of plain structs, one with `Serialize` and `Deserialize`, and one with
+//! `OutboxEntity`, builds their dependencies, and then runs `cargo check` on the three in turn, so
+//! that other load on the machine slows all of them equally. The figure is `(OutboxEntity - plain)
+//! / (serde - plain)`.
 
-mod measure; // the watch
-mod report; // medians, the ratio, the table and the JSON
+mod measure; // runs and times cargo
+mod report; // medians, ratio, table, JSON
 mod sources; // the generated crates
 
 use std::error::Error;
@@ -60,7 +63,7 @@ fn run() -> Result<ExitCode, Box<dyn Error>> {
     })
 }
 
-/// Every other round goes backwards, so that no variant always runs after the same one.
+/// Every other round runs in reverse order, so that no variant always follows the same one.
 fn order_of(round: usize) -> Vec<Variant> {
     let mut order = Variant::ALL.to_vec();
     if round.is_multiple_of(2) {
@@ -69,7 +72,7 @@ fn order_of(round: usize) -> Vec<Variant> {
     order
 }
 
-/// What the command line says.
+/// Command-line options.
 struct Options {
     entities: usize,
     rounds: usize,
@@ -95,12 +98,12 @@ impl Options {
                 "--json" => options.json = Some(value.into()),
                 "--at-most" => options.at_most = Some(value.parse()?),
                 _ => {
-                    return Err(format!("there is no option {name}; see the top of main.rs").into());
+                    return Err(format!("unknown option {name}; see the top of main.rs").into());
                 }
             }
         }
         if options.rounds == 0 || options.entities == 0 {
-            return Err("--rounds and --entities are at least 1".into());
+            return Err("--rounds and --entities must be at least 1".into());
         }
         Ok(options)
     }

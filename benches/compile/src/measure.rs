@@ -1,4 +1,4 @@
-//! Runs cargo, and says how long that took.
+//! Runs and times cargo.
 
 use std::error::Error;
 use std::fs;
@@ -8,27 +8,31 @@ use std::time::{Duration, Instant};
 
 use crate::sources::Variant;
 
-/// How long one `cargo check` took.
+/// Duration of one `cargo check`.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sample {
-    /// By the clock on the wall.
+    /// Wall-clock time.
     pub(crate) wall: Duration,
-    /// What the processors worked for it, which other programs disturb less. `None` where the system does not tell.
+    /// CPU time, which other load disturbs less. `None` where the system does not report it.
     pub(crate) cpu: Option<Duration>,
 }
 
-/// Cargo, with a target folder that all crates share.
+/// Cargo, with a target directory shared by all crates.
 pub(crate) struct Cargo {
     program: PathBuf,
     target: PathBuf,
 }
 
 impl Cargo {
-    /// The cargo that runs this program, and the target folder that the program is in.
+    /// The cargo that runs this program, and this program's target directory.
     pub(crate) fn beside_this_program() -> Result<Self, Box<dyn Error>> {
         let program = std::env::var_os("CARGO").map_or_else(|| "cargo".into(), PathBuf::from);
         let exe = std::env::current_exe()?;
-        let target = exe.ancestors().nth(2).ok_or("no target folder")?.to_owned();
+        let target = exe
+            .ancestors()
+            .nth(2)
+            .ok_or("this program is not in a target directory")?
+            .to_owned();
         Ok(Self { program, target })
     }
 
@@ -36,8 +40,8 @@ impl Cargo {
         &self.target
     }
 
-    /// Checks a crate and waits for the end of it.
-    #[allow(clippy::disallowed_methods, reason = "this is the watch")]
+    /// Checks a crate and waits for cargo to finish.
+    #[allow(clippy::disallowed_methods, reason = "this measures wall-clock time")]
     pub(crate) fn check(&self, folder: &Path, variant: Variant) -> Result<Sample, Box<dyn Error>> {
         let cpu_before = cpu_of_children();
         let begin = Instant::now();
@@ -45,7 +49,7 @@ impl Cargo {
             .args(["check", "--quiet", "--offline", "--package", variant.name()])
             .current_dir(folder)
             .env("CARGO_TARGET_DIR", &self.target)
-            // A touched file that did not change would be looked up instead of compiled.
+            // Touch the file: cargo skips an unchanged one instead of compiling it.
             .env("CARGO_INCREMENTAL", "0")
             .output()?;
         let wall = begin.elapsed();
@@ -60,13 +64,13 @@ impl Cargo {
     }
 }
 
-/// The processor time of all children that have ended, in steps of 10 ms; Linux tells it in `/proc`.
+/// CPU time of all children that have exited, in steps of 10 ms; read from Linux's `/proc`.
 fn cpu_of_children() -> Option<Duration> {
     const TICK: Duration = Duration::from_millis(10);
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, in brackets, may have spaces.
+    // The program name, in parentheses, may contain spaces.
     let (_, fields) = stat.rsplit_once(')')?;
-    // proc(5) counts cutime and cstime as the fields 16 and 17; the first one after the name is the third.
+    // proc(5): fields 16 and 17 are cutime and cstime; the first field after the name is the third.
     let mut ticks = fields.split_whitespace().skip(13).take(2);
     let user: u32 = ticks.next()?.parse().ok()?;
     let system: u32 = ticks.next()?.parse().ok()?;

@@ -1,4 +1,4 @@
-//! What the samples say.
+//! Summaries of the samples.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,23 +6,23 @@ use std::time::Duration;
 use crate::measure::Sample;
 use crate::sources::Variant;
 
-/// The samples of every variant, in rounds.
+/// Samples of every variant, by round.
 pub(crate) struct Report {
     entities: usize,
     samples: Vec<(Variant, Sample)>,
 }
 
-/// What one kind of time says.
+/// Summary of one kind of time.
 struct Figures {
-    /// Of each variant, in the order of [`Variant::ALL`].
+    /// One per variant, in the order of [`Variant::ALL`].
     spreads: [Spread; 3],
-    /// Of the medians.
+    /// Ratio of the medians.
     ratio: f64,
-    /// Of each round alone.
+    /// Ratio of each round.
     ratios: Spread,
 }
 
-/// The middle and the ends of a series.
+/// Median and extremes of a series.
 #[derive(Clone, Copy)]
 struct Spread {
     min: f64,
@@ -42,7 +42,7 @@ impl Report {
         self.samples.push((variant, sample));
     }
 
-    /// `(OutboxEntity - plain) / (serde - plain)` of the medians, by the clock on the wall.
+    /// `(OutboxEntity - plain) / (serde - plain)` of the medians, in wall-clock time.
     pub(crate) fn ratio(&self) -> f64 {
         self.by_wall().ratio
     }
@@ -67,7 +67,7 @@ impl Report {
             .collect()
     }
 
-    /// The same figures for programs.
+    /// The same figures, machine-readable.
     pub(crate) fn to_json(&self) -> String {
         let rounds = self.samples.len() / Variant::ALL.len();
         let cpu = self
@@ -133,9 +133,9 @@ impl Spread {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "cargo check of {} structs of 6 fields", self.entities)?;
-        writeln!(f, "\nby the clock:\n{}", self.by_wall())?;
+        writeln!(f, "\nby wall-clock time:\n{}", self.by_wall())?;
         match self.by_cpu() {
-            Some(figures) => write!(f, "\nby processor time:\n{figures}"),
+            Some(figures) => write!(f, "\nby CPU time:\n{figures}"),
             None => Ok(()),
         }
     }

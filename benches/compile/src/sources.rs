@@ -1,4 +1,4 @@
-//! The crates that are compiled: the same structs, with and without derives.
+//! The crates to compile: the same structs, with and without derives.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 /// A crate of structs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Variant {
-    /// Nothing is derived.
+    /// No derives.
     Plain,
     /// `Serialize` and `Deserialize`.
     Serde,
@@ -19,7 +19,7 @@ pub(crate) enum Variant {
 impl Variant {
     pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Serde, Self::Outbox];
 
-    /// The name of the crate.
+    /// The crate's name.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Plain => "plain",
@@ -28,7 +28,7 @@ impl Variant {
         }
     }
 
-    /// What people read.
+    /// The name for display.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Plain => "plain structs",
@@ -57,7 +57,7 @@ impl Variant {
     }
 }
 
-/// What metadata usually consists of; each entity has four of them, and its neighbour four others.
+/// Typical metadata fields; each entity has four of them, and the next entity another four.
 const TYPES: [&str; 8] = [
     "f64",
     "Vec<String>",
@@ -81,7 +81,7 @@ pub(crate) fn write(folder: &Path, entities: usize) -> io::Result<()> {
             members.join(", ")
         ),
     )?;
-    // The same versions as everywhere else, and none that would have to be downloaded.
+    // The workspace's own lock file: the same versions, and nothing to download.
     fs::copy(root.join("Cargo.lock"), folder.join("Cargo.lock"))?;
     for variant in Variant::ALL {
         let source = source_of(folder, variant);

@@ -1,9 +1,10 @@
-//! The floor: the program that somebody who knows SQLite would write by hand for just this workload.
+//! The floor: a hand-written SQLite program for exactly this workload.
 //!
-//! One thread has the only connection. It commits together whatever inserts wait, and writes the completions that have
-//! come in together with the next claim, which is one `UPDATE .. RETURNING`. All handlers run in one task. It fences and
-//! counts attempts, as the row has the columns for it, and leaves everything else out: retries, dead letters, timeouts,
-//! panics, pauses, damaged rows, users, enqueueing twice, several processes.
+//! One thread has the only connection. It commits all waiting inserts together, and writes the
+//! pending completions together with the next claim, which is one `UPDATE .. RETURNING`. All
+//! handlers run in one task. It fences and counts attempts, since the row has the columns for it,
+//! and leaves out everything else: retries, dead letters, timeouts, panics, pauses, damaged rows,
+//! users, repeated enqueueing, several processes.
 
 use std::sync::mpsc;
 use std::thread::JoinHandle;
@@ -16,18 +17,18 @@ use self::sql::{Connected, Done};
 use crate::entity::{Claimed, Row};
 use crate::scene::Scene;
 
-mod sql; // its statements
+mod sql; // the floor's statements
 
 pub(crate) use self::sql::{claim, insert_alone};
 
-/// Which promises a floor keeps.
+/// The ordering and indices that a floor provides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Any order, and no index that it does not use itself.
+    /// Any order, and only the indices that it uses itself.
     Bare,
-    /// Any order, with the row and the indices of the store: what the targets are ratios of.
+    /// Any order, with the row and the indices of the store: the baseline of the targets.
     Plain,
-    /// The same, in order per user and entity.
+    /// Like `Plain`, in order per user and entity.
     Ordered,
 }
 
@@ -43,9 +44,9 @@ impl Kind {
     }
 }
 
-/// At most how many inserts share a commit, as in the store.
+/// Maximum number of inserts per commit, as in the store.
 const INSERTS: usize = 512;
-/// How many events a claim takes. No more than two claims are with the handlers.
+/// Events per claim. At most two claims are with the handlers.
 const CLAIM: usize = 100;
 
 /// A handle on the floor's thread.
@@ -57,10 +58,10 @@ pub(crate) struct Floor {
 
 enum Message {
     Insert(Vec<Row>, oneshot::Sender<()>),
-    /// Claims are wanted from now on.
+    /// Start claiming.
     Work(tokio_mpsc::UnboundedSender<Claimed>),
     Done(Done),
-    /// To be answered when everything before it is committed.
+    /// Answer once everything before it is committed.
     Flush(oneshot::Sender<()>),
     Close,
 }
@@ -77,10 +78,10 @@ impl Floor {
     pub(crate) async fn insert(&self, rows: Vec<Row>) -> anyhow::Result<()> {
         let (reply, committed) = oneshot::channel();
         self.queue.send(Message::Insert(rows, reply))?;
-        committed.await.context("the floor has ended")
+        committed.await.context("the floor has stopped")
     }
 
-    /// Runs handlers for whatever is claimed, so many at the same time, until the floor is closed.
+    /// Runs `concurrency` handlers at a time for all claimed events, until the floor is closed.
     pub(crate) fn work<H, F>(&self, concurrency: usize, handler: H) -> anyhow::Result<()>
     where
         H: Fn(&Claimed) -> F + Send + Sync + 'static,
@@ -105,11 +106,11 @@ impl Floor {
         Ok(())
     }
 
-    /// Resolves once everything that was sent before is committed.
+    /// Resolves once everything sent before is committed.
     pub(crate) async fn flush(&self) -> anyhow::Result<()> {
         let (reply, flushed) = oneshot::channel();
         self.queue.send(Message::Flush(reply))?;
-        flushed.await.context("the floor has ended")
+        flushed.await.context("the floor has stopped")
     }
 
     pub(crate) fn close(self) -> anyhow::Result<()> {
@@ -122,7 +123,7 @@ impl Floor {
     }
 }
 
-/// The thread.
+/// Body of the floor's thread.
 fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::Result<()> {
     let mut work: Option<tokio_mpsc::UnboundedSender<Claimed>> = None;
     let mut with_handlers = 0;
@@ -146,7 +147,7 @@ fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::R
         if !inserts.is_empty() {
             connected.insert(inserts.iter().flat_map(|(rows, _)| rows))?;
             for (_, reply) in inserts {
-                // Whoever inserted may have stopped waiting.
+                // The caller may have stopped waiting.
                 let _ = reply.send(());
             }
         }
@@ -157,7 +158,7 @@ fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::R
         {
             for event in connected.complete_and_claim(&done, room)? {
                 with_handlers += 1;
-                handlers.send(event).context("the handlers have ended")?;
+                handlers.send(event).context("the handlers have stopped")?;
             }
         }
         for reply in flushes {

@@ -1,4 +1,5 @@
-//! The floor's statements, on the tables that the store made: the same row, in the same file format.
+//! The floor's statements, on the tables that the store made: the same row, in the same file
+//! format.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,7 +16,7 @@ pub(super) struct Done {
     pub(super) seq: i64,
 }
 
-/// The floor's connection, and what its rows are fenced with.
+/// The floor's connection and its fencing token.
 #[derive(Debug)]
 pub(super) struct Connected {
     conn: Connection,
@@ -50,19 +51,19 @@ UPDATE outbox_events
 SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, lease_token = NULL, lease_expires_at = NULL
 WHERE seq = ?1 AND lease_token = ?3";
 
-const HAND_ON: &str = "\
+const UNBLOCK_NEXT: &str = "\
 UPDATE outbox_events SET slot = 'ready'
 WHERE slot = 'blocked' AND seq = (
     SELECT min(seq) FROM outbox_events
     WHERE open IS NOT NULL AND lane IS NULL
         AND (entity_id, user_id) = (SELECT entity_id, user_id FROM outbox_events WHERE seq = ?1))";
 
-/// Events that the store has put behind others of their lane may go.
+/// The floor ignores lanes: events that the store has blocked are claimable here.
 const WITHOUT_ORDER: &str = "\
 UPDATE outbox_events SET slot = 'ready' WHERE slot = 'blocked';
 PRAGMA wal_checkpoint(TRUNCATE);";
 
-/// What only order, users, dead letters and clean-up need.
+/// Indices that only ordering, users, dead letters and clean-up need.
 const WITHOUT_INDICES: &str = "\
 DROP INDEX outbox_ready_user;
 DROP INDEX outbox_entity;
@@ -98,7 +99,7 @@ impl Connected {
         self.commit()
     }
 
-    /// Writes completions and claims so many events, in one transaction.
+    /// Writes completions and claims up to `limit` events, in one transaction.
     pub(super) fn complete_and_claim(
         &self,
         done: &[Done],
@@ -107,11 +108,11 @@ impl Connected {
         self.begin()?;
         let now = now();
         let mut complete = self.conn.prepare_cached(COMPLETE)?;
-        let mut hand_on = self.conn.prepare_cached(HAND_ON)?;
+        let mut unblock_next = self.conn.prepare_cached(UNBLOCK_NEXT)?;
         for event in done {
             complete.execute(params![event.seq, now, self.token])?;
             if self.kind == Kind::Ordered {
-                hand_on.execute([event.seq])?;
+                unblock_next.execute([event.seq])?;
             }
         }
         let claimed = claim(&self.conn, self.token, limit)?;
@@ -130,7 +131,7 @@ impl Connected {
     }
 }
 
-/// One insert in whatever transaction is open.
+/// One insert in the current transaction.
 fn insert(conn: &Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
     let sql = match kind {
         Kind::Bare | Kind::Plain => INSERT_PLAIN,
@@ -142,7 +143,7 @@ fn insert(conn: &Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// One insert in a transaction of its own, on a connection of the application's.
+/// One insert in its own transaction, on a connection of the application.
 pub(crate) fn insert_alone(conn: &mut Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
     insert(&tx, kind, row)?;
@@ -150,7 +151,7 @@ pub(crate) fn insert_alone(conn: &mut Connection, kind: Kind, row: &Row) -> anyh
     Ok(())
 }
 
-/// One claim in whatever transaction is open.
+/// One claim in the current transaction.
 pub(crate) fn claim(conn: &Connection, token: Uuid, limit: usize) -> anyhow::Result<Vec<Claimed>> {
     if limit == 0 {
         return Ok(Vec::new());
@@ -171,11 +172,8 @@ pub(crate) fn claim(conn: &Connection, token: Uuid, limit: usize) -> anyhow::Res
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Microseconds since 1970, as the columns have them.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the floor has no clock but the machine's"
-)]
+/// Microseconds since 1970, as in the columns.
+#[allow(clippy::disallowed_methods, reason = "the floor uses the system clock")]
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {

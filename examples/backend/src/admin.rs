@@ -1,4 +1,4 @@
-//! What can be switched and asked while it runs: `/admin`.
+//! Settings and queries at run time: `/admin`.
 
 use std::sync::Arc;
 
@@ -21,12 +21,12 @@ pub(crate) fn router(control: &Arc<Control>) -> Router {
         .with_state(Arc::clone(control))
 }
 
-/// What is left out stays as it is.
+/// Absent keys change nothing.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Switches {
     offline: Option<bool>,
-    /// In place of those that there were, written as on the command line.
+    /// Replaces the current rules; the syntax is that of the command line.
     rules: Option<Vec<String>>,
     #[serde(default)]
     expire_tokens: bool,
@@ -34,7 +34,7 @@ struct Switches {
     revoke_sessions: bool,
 }
 
-/// What is switched now.
+/// The current settings.
 #[derive(Debug, Serialize)]
 struct Switched {
     offline: bool,
@@ -73,7 +73,7 @@ async fn switch(State(control): State<Arc<Control>>, Json(switches): Json<Switch
         control.service.revoke_sessions();
     }
     match switches.offline {
-        // Who asks for this where the endpoints are gets no answer any more.
+        // A caller on the endpoints' own port gets no answer any more.
         Some(true) => control.go_offline().await,
         Some(false) => {
             if let Err(error) = control.go_online().await {

@@ -1,4 +1,4 @@
-//! What an endpoint says, and the envelopes it goes out in.
+//! Answers of endpoints, and their envelopes.
 
 use std::time::Duration;
 
@@ -8,38 +8,38 @@ use axum::http::{HeaderValue, Response, StatusCode};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-/// How a family of endpoints wraps what it says.
+/// The envelope of a family of endpoints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Envelope {
     /// `{"data":{..}}`, `{"error":{"message":"..","code":".."}}`
     Plain,
     /// `{"success":true,"data":{..}}`, `{"success":false,"data":null,"error":{"message":".."}}`
     Goals,
-    /// `{"success":true,"data":{..}}`, `{"success":false,"error":".."}`; its 404 is as that of all others.
+    /// `{"success":true,"data":{..}}`, `{"success":false,"error":".."}`; its 404 is the common one.
     Consultations,
 }
 
-/// What an endpoint says when it has done what it was asked to.
+/// A success.
 #[derive(Debug)]
 pub(crate) struct Done {
     pub(crate) status: StatusCode,
     /// `None`: no body.
     pub(crate) data: Option<Value>,
-    /// The id of what was made or addressed.
+    /// The id of the created or addressed entity.
     pub(crate) entity: Option<String>,
 }
 
-/// What an endpoint says when it has not.
+/// A failure.
 #[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
     pub(crate) message: String,
-    /// Takes the place of the message in the envelope of consultations.
+    /// Replaces the message in the envelope of consultations.
     pub(crate) details: Option<Value>,
     pub(crate) retry_after: Option<Duration>,
 }
 
-/// An answer as it goes out.
+/// An answer as sent.
 #[derive(Debug, Clone)]
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -48,7 +48,7 @@ pub(crate) struct Answer {
 }
 
 impl Done {
-    /// A status with what there is to say. What cannot be JSON is said as `null`: no entity is such.
+    /// A status with a body. Values without a JSON form become `null`; no entity has any.
     pub(crate) fn new(status: StatusCode, data: impl Serialize) -> Self {
         let data = serde_json::to_value(data).unwrap_or(Value::Null);
         Self {
@@ -90,7 +90,7 @@ impl Refusal {
         }
     }
 
-    /// A request that is not as it must be.
+    /// An invalid request.
     pub(crate) fn invalid(problem: impl std::fmt::Display) -> Self {
         Self::new(
             StatusCode::BAD_REQUEST,
@@ -168,7 +168,7 @@ impl Envelope {
 }
 
 impl Answer {
-    /// The same, but its body ends in the middle. `None` where there is none that could, or where it tells of an error.
+    /// The same with a truncated body. `None` if there is no body, or for an error.
     pub(crate) fn garbled(&self) -> Option<Self> {
         let body = self.body.as_ref().filter(|_| self.status.is_success())?;
         let middle = (0..=body.len() / 2)

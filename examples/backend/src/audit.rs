@@ -1,4 +1,4 @@
-//! What is held and what was called, for those who check.
+//! The stored entities and the received calls, for checks.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,82 +7,84 @@ use serde_json::Value;
 
 use crate::faults::Fault;
 
-/// Everything that the service holds, and every call in the order in which they took effect.
+/// All entities of the service, and all calls in order of effect.
 ///
-/// It is what `GET /admin/audit` answers, as JSON.
+/// The JSON answer of `GET /admin/audit`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Audit {
-    /// What is held, by collection: `mood-entries`, `journal`, `goals`, `consultations`, `messages`, `progress`, `sleep`, `meal-logs`,
-    /// `workouts`, `workout-templates`, `activity-snapshots`, `profiles`.
+    /// The stored entities by collection: `mood-entries`, `journal`, `goals`, `consultations`,
+    /// `messages`, `progress`, `sleep`, `meal-logs`, `workouts`, `workout-templates`,
+    /// `activity-snapshots`, `profiles`.
     pub collections: BTreeMap<String, Vec<Held>>,
     /// The calls, oldest first.
     pub calls: Vec<Call>,
-    /// How many older calls are not in `calls` any more, as there were more than
-    /// [`Settings::audit_capacity`](crate::Settings::audit_capacity). The counters below include them.
+    /// The number of older calls missing from `calls` because of
+    /// [`Settings::audit_capacity`](crate::Settings::audit_capacity). The counters below include
+    /// them.
     pub forgotten_calls: u64,
     /// How often each fault fired, by its name.
     pub faults: BTreeMap<String, u64>,
-    /// How many calls got the first answer of their key again.
+    /// The number of calls answered by replaying the first answer of their key.
     pub replays: u64,
 }
 
-/// A call that was answered, or would have been.
+/// A call, answered or not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Call {
-    /// Its place in the order, from 1.
+    /// Its position, from 1.
     pub seq: u64,
     /// `POST`, for example.
     pub method: String,
-    /// The path as it was called.
+    /// The requested path.
     pub path: String,
-    /// The endpoint, as `POST /api/v1/goals/{id}/complete`; `None` where there is none such.
+    /// The endpoint, such as `POST /api/v1/goals/{id}/complete`; `None` if unknown.
     pub route: Option<String>,
-    /// The id of the user, where the token was good.
+    /// The user's id, if the token was valid.
     pub user: Option<String>,
     /// The header `Idempotency-Key`.
     pub idempotency_key: Option<String>,
-    /// The status of the answer. The caller has not seen it where `fault` is [`Fault::Drop`].
+    /// The status of the answer, which the caller never saw if `fault` is [`Fault::Drop`].
     pub status: u16,
-    /// The entity that was made or addressed.
+    /// The created or addressed entity.
     pub entity: Option<String>,
-    /// What went wrong on purpose.
+    /// The injected fault.
     pub fault: Option<Fault>,
-    /// Whether this was the first answer of its key again, without a second effect.
+    /// Whether the first answer of its key was replayed, without a second effect.
     pub replay: bool,
 }
 
-/// An entity that the service holds.
+/// A stored entity.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct Held {
-    /// The id that the service gave it.
+    /// The id assigned by the service.
     pub id: String,
-    /// The id of the user whose it is.
+    /// The owner's id.
     pub owner: String,
-    /// The idempotency key of the call that made it.
+    /// The idempotency key of the call that created it.
     pub key: Option<String>,
-    /// The call that made it.
+    /// The call that created it.
     pub created_by: u64,
     /// The entity as the service sends it.
     pub entity: Value,
 }
 
 impl Audit {
-    /// What a collection holds, in the order in which it was made. Nothing for a name that is no collection.
+    /// The entities of a collection in order of creation; none for an unknown collection.
     pub fn held(&self, collection: &str) -> impl Iterator<Item = &Held> {
         self.collections.get(collection).into_iter().flatten()
     }
 
-    /// The calls of an endpoint, as `POST /api/v1/goals/{id}/complete`.
+    /// The calls of an endpoint, such as `POST /api/v1/goals/{id}/complete`.
     pub fn calls_of(&self, route: &str) -> impl Iterator<Item = &Call> {
         self.calls
             .iter()
             .filter(move |call| call.route.as_deref() == Some(route))
     }
 
-    /// How often a fault fired; slow answers count together, however slow they were.
+    /// How often a fault fired; slow answers count together.
     #[must_use]
     pub fn fired(&self, fault: Fault) -> u64 {
         self.faults.get(fault.name()).copied().unwrap_or(0)
@@ -95,7 +97,7 @@ impl Audit {
     }
 }
 
-/// The name under which outages are counted: what meets a closed port is no call.
+/// The counter of outages, because a closed port receives no calls.
 const OFFLINE: &str = "offline";
 
 /// The calls so far.
@@ -121,7 +123,7 @@ impl Log {
         }
     }
 
-    /// The place in the order that the next call has.
+    /// The position of the next call.
     pub(crate) fn next_seq(&self) -> u64 {
         self.last_seq + 1
     }
@@ -143,7 +145,7 @@ impl Log {
         self.count(OFFLINE);
     }
 
-    /// Forgets calls and counters. The order goes on.
+    /// Clears calls and counters. Positions continue.
     pub(crate) fn reset(&mut self) {
         *self = Self {
             last_seq: self.last_seq,

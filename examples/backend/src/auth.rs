@@ -1,4 +1,4 @@
-//! Accounts, access tokens that live briefly, and refresh tokens that can be used once.
+//! Accounts, short-lived access tokens, and single-use refresh tokens.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::time::Duration;
@@ -6,22 +6,22 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-/// Refresh tokens that were used or revoked are remembered up to this number; what is older is as any token that was never given.
+/// The number of used or revoked refresh tokens to remember; older ones count as unknown.
 const REMEMBERED: usize = 10_000;
 
-/// Who can log in.
+/// The accounts that can log in.
 ///
-/// A user's id comes of the e-mail address alone, in lower case: it is the same in every run.
+/// A user's id is derived from the lower-case e-mail address, so it is the same in every run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Accounts {
     /// Any address with an `@`, with any password that is not empty.
     Any,
-    /// These, as password by e-mail address.
+    /// These, as passwords by e-mail address.
     Listed(BTreeMap<String, String>),
 }
 
 impl Accounts {
-    /// The id of the user who logs in with this address.
+    /// The user id of an address.
     ///
     /// ```
     /// use backend::Accounts;
@@ -53,12 +53,12 @@ pub(crate) struct Tokens {
     pub(crate) refresh: String,
 }
 
-/// Why a refresh token gets no new pair.
+/// The reason why a refresh token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoRefresh {
     /// It was used before, or its session was revoked.
     Revoked,
-    /// Nobody was given it.
+    /// It was never issued.
     Unknown,
 }
 
@@ -69,7 +69,7 @@ pub(crate) struct Sessions {
     ttl: Duration,
     access: HashMap<String, Access>,
     refresh: HashMap<String, Refresh>,
-    /// Refresh tokens that are good no more, the oldest first.
+    /// Invalid refresh tokens, the oldest first.
     revoked: VecDeque<String>,
     emails: HashMap<String, String>,
 }
@@ -77,7 +77,7 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 struct Access {
     user: String,
-    /// `None` where it never ends.
+    /// `None` if it never expires.
     ends: Option<DateTime<Utc>>,
 }
 
@@ -99,7 +99,7 @@ impl Sessions {
         }
     }
 
-    /// A pair for an account, where the password is right.
+    /// A pair for an account with a correct password.
     pub(crate) fn log_in(
         &mut self,
         email: &str,
@@ -114,7 +114,7 @@ impl Sessions {
         })
     }
 
-    /// The next pair; the token is used up by it.
+    /// The next pair; it uses the token up.
     pub(crate) fn refresh(&mut self, token: &str, now: DateTime<Utc>) -> Result<Tokens, NoRefresh> {
         match self.refresh.get_mut(token) {
             None => Err(NoRefresh::Unknown),
@@ -130,24 +130,24 @@ impl Sessions {
         }
     }
 
-    /// Whose access token it is, if it is still good.
+    /// The user of an access token that is still valid.
     pub(crate) fn user_of(&self, token: &str, now: DateTime<Utc>) -> Option<&str> {
         let access = self.access.get(token)?;
         let good = access.ends.is_none_or(|ends| now < ends);
         good.then_some(access.user.as_str())
     }
 
-    /// The address that a user logged in with.
+    /// The address of a user's login.
     pub(crate) fn email_of(&self, user: &str) -> Option<&str> {
         self.emails.get(user).map(String::as_str)
     }
 
-    /// Ends all access tokens. Refresh tokens stay good.
+    /// Expires all access tokens. Refresh tokens stay valid.
     pub(crate) fn expire_access(&mut self) {
         self.access.clear();
     }
 
-    /// Ends all sessions: nothing helps but logging in.
+    /// Ends all sessions: only a new login helps.
     pub(crate) fn revoke(&mut self) {
         self.access.clear();
         let good: Vec<String> = self

@@ -22,7 +22,7 @@ pub struct Backend {
     stop: DropGuard,
 }
 
-/// What can be done to a running service, by its handle and by `/admin`.
+/// The controls of a running service, for its handle and `/admin`.
 #[derive(Debug)]
 pub(crate) struct Control {
     pub(crate) service: Arc<Service>,
@@ -42,7 +42,7 @@ impl Backend {
     ///
     /// # Errors
     ///
-    /// [`StartError`] where a port cannot be had.
+    /// [`StartError`] if a port is unavailable.
     ///
     /// # Panics
     ///
@@ -50,7 +50,7 @@ impl Backend {
     ///
     /// # Cancel safety
     ///
-    /// Nothing stays behind where the future is dropped.
+    /// Dropping the future leaves nothing behind.
     pub async fn start(settings: Settings) -> Result<Self, StartError> {
         let stop = CancellationToken::new();
         let guard = stop.clone().drop_guard();
@@ -71,77 +71,78 @@ impl Backend {
         })
     }
 
-    /// Where the endpoints are: `http://127.0.0.1:4000`, without a slash at the end. `/admin` is here too.
+    /// The base URL of the endpoints and of `/admin`: `http://127.0.0.1:4000`, without a trailing
+    /// slash.
     #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.control.gate.address())
     }
 
-    /// Where `/admin` is also while the service is offline.
+    /// The URL of `/admin` that stays available while the service is offline.
     #[must_use]
     pub fn admin_url(&self) -> String {
         format!("http://{}", self.admin.address())
     }
 
-    /// What the service holds, and every call in order.
+    /// The stored entities, and every call in order.
     #[must_use]
     pub fn audit(&self) -> Audit {
         self.control.service.audit()
     }
 
-    /// Forgets the calls and the counters, not what the service holds. The calls' numbers go on.
+    /// Clears the calls and the counters, not the entities. Call numbers continue.
     pub fn reset_audit(&self) {
         self.control.service.reset_audit();
     }
 
-    /// The service's time, which can be moved.
+    /// The service's clock, which can be moved.
     #[must_use]
     pub fn clock(&self) -> &Clock {
         self.control.service.clock()
     }
 
-    /// Breaks all connections and refuses new ones, until [`go_online`](Self::go_online).
+    /// Breaks all connections and refuses new ones until [`go_online`](Self::go_online).
     ///
     /// # Cancel safety
     ///
-    /// The service is offline soon after the future was dropped, if it was polled.
+    /// If the future was polled, the service goes offline even if it is dropped.
     pub async fn go_offline(&self) {
         self.control.go_offline().await;
     }
 
-    /// Lets connections in again, at the same address.
+    /// Accepts connections again, at the same address.
     ///
     /// # Errors
     ///
-    /// [`StartError`] where the port cannot be opened.
+    /// [`StartError`] if the port cannot be opened.
     ///
     /// # Cancel safety
     ///
-    /// It is online or it is not; call it again.
+    /// The service is online or not; call it again.
     pub async fn go_online(&self) -> Result<(), StartError> {
         self.control.go_online().await
     }
 
-    /// Other faults than those of the settings. Calls are counted from 1 again.
+    /// Replaces the faults of the settings. Calls are counted from 1 again.
     pub fn set_faults(&self, rules: impl IntoIterator<Item = FaultRule>) {
         self.control.service.set_faults(rules.into_iter().collect());
     }
 
-    /// Ends every access token: 401, until the app refreshes.
+    /// Expires every access token: 401 until the app refreshes.
     pub fn expire_tokens(&self) {
         self.control.service.expire_tokens();
     }
 
-    /// Ends every session: 401 also for a refresh, until the user logs in.
+    /// Ends every session: 401 even for a refresh, until the user logs in.
     pub fn revoke_sessions(&self) {
         self.control.service.revoke_sessions();
     }
 
-    /// Answers what is being asked, for at most five seconds, and ends.
+    /// Answers pending requests for at most five seconds, and ends.
     ///
     /// # Cancel safety
     ///
-    /// The service ends also where the future is dropped.
+    /// The service ends even if the future is dropped.
     pub async fn stop(self) {
         drop(self.stop);
         tokio::join!(self.control.gate.drain(), self.admin.drain());

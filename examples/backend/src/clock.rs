@@ -1,13 +1,13 @@
-//! What time the service has.
+//! The service's clock.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-/// The service's time: that of the machine, or one that tests move. Clones share it.
+/// The service's clock: the machine's, or one that tests move. Clones share it.
 ///
-/// Tokens end, rates recover and entities are dated by it. Delays of answers take real time.
+/// It dates entities, expires tokens and refills rates. Delays of answers take real time.
 ///
 /// ```
 /// use std::time::Duration;
@@ -23,25 +23,25 @@ pub struct Clock(Arc<Mutex<Time>>);
 
 #[derive(Debug)]
 enum Time {
-    /// The machine's time, and how much was added to it.
+    /// The machine's time plus an offset.
     System(TimeDelta),
     Manual(DateTime<Utc>),
 }
 
 impl Clock {
-    /// The time of the machine.
+    /// The machine's time.
     #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(Mutex::new(Time::System(TimeDelta::zero()))))
     }
 
-    /// A time that stands still but for [`advance`](Self::advance).
+    /// A clock that only [`advance`](Self::advance) moves.
     #[must_use]
     pub fn manual(now: DateTime<Utc>) -> Self {
         Self(Arc::new(Mutex::new(Time::Manual(now))))
     }
 
-    /// Lets time pass; on a clock of the system, beyond what really passes.
+    /// Advances time; on a system clock, in addition to real time.
     pub fn advance(&self, by: Duration) {
         let by = TimeDelta::from_std(by).unwrap_or(TimeDelta::MAX);
         match &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
@@ -50,7 +50,7 @@ impl Clock {
         }
     }
 
-    /// The time that it is.
+    /// The current time.
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
@@ -69,7 +69,7 @@ fn later(time: DateTime<Utc>, by: TimeDelta) -> DateTime<Utc> {
         .unwrap_or(DateTime::<Utc>::MAX_UTC)
 }
 
-/// As a rate limiter wants it: time since a fixed point.
+/// For the rate limiter: the time since a fixed point.
 impl governor::clock::Clock for Clock {
     type Instant = Duration;
 

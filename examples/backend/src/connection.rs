@@ -1,4 +1,4 @@
-//! Listening on loopback, refusing to, and cutting connections.
+//! Listening on loopback, refusing, and cutting connections.
 
 use std::convert::Infallible;
 use std::io;
@@ -19,15 +19,15 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// How long connections have to end by themselves when the service stops.
+/// The time for connections to end when the service stops.
 const GRACE: Duration = Duration::from_secs(5);
 const BACKLOG: u32 = 1024;
 
-/// A port of this machine's that can be closed and opened again, and stays ours meanwhile.
+/// A port that can be closed and reopened, and stays reserved meanwhile.
 #[derive(Debug)]
 pub(crate) struct Gate {
     address: SocketAddr,
-    /// Bound and never listening: nobody else is given the port while it is closed.
+    /// Bound but never listening, so that no one else gets the port while it is closed.
     _anchor: TcpSocket,
     /// `None` while closed.
     phase: Mutex<Option<Phase>>,
@@ -47,10 +47,10 @@ struct Phase {
 pub(crate) struct Line(CancellationToken);
 
 impl Gate {
-    /// A port that is ours, and closed. When `stop` is cancelled it closes for good.
+    /// Reserves a closed port. Cancelling `stop` closes it for good.
     pub(crate) async fn bind(port: u16, stop: CancellationToken) -> io::Result<Self> {
         if port != 0 {
-            // Sockets that share a port would share it with another service of the same user too, and nobody would know.
+            // A shared port could silently be shared with another service of the same user.
             TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await?;
         }
         let anchor = socket(port)?;
@@ -67,7 +67,7 @@ impl Gate {
         self.address
     }
 
-    /// Lets connections in. Nothing happens where it is open.
+    /// Opens the port, unless it is open.
     pub(crate) async fn open(&self, router: Router) -> io::Result<()> {
         let mut phase = self.phase.lock().await;
         if phase.is_none() {
@@ -88,13 +88,14 @@ impl Gate {
         Ok(())
     }
 
-    /// Breaks all connections, and refuses new ones from when it returns. `false` where it was closed already.
+    /// Breaks all connections, and refuses new ones when it returns. `false` if it was closed
+    /// already.
     pub(crate) async fn close(&self) -> bool {
         let Some(phase) = self.phase.lock().await.take() else {
             return false;
         };
         phase.cut.cancel();
-        // It ends by the token, and has nothing to tell.
+        // The token ends it; it has no result.
         let _ = phase.accepting.await;
         true
     }
@@ -103,7 +104,7 @@ impl Gate {
         self.phase.lock().await.is_some()
     }
 
-    /// Waits for connections to end after `stop` was cancelled, and cuts those that do not.
+    /// Waits for connections to end after `stop` was cancelled, and cuts the rest.
     pub(crate) async fn drain(&self) {
         self.connections.close();
         if bounded(self.connections.wait()).await.is_none() {
@@ -113,7 +114,7 @@ impl Gate {
 }
 
 impl Line {
-    /// Closes the connection without a word: nothing of an answer is sent. It never returns, as its caller goes with it.
+    /// Closes the connection without an answer. It never returns, because its caller ends with it.
     pub(crate) async fn cut(&self) -> ! {
         self.0.cancel();
         match std::future::pending::<Infallible>().await {}
@@ -142,7 +143,7 @@ async fn accept(
             () = stop.cancelled() => return,
             accepted = listener.accept() => accepted,
         };
-        // A connection that failed before it was ours is its caller's matter.
+        // Ignore a connection that failed before it was accepted.
         if let Ok((stream, _)) = accepted {
             let line = Line(cut.child_token());
             connections.spawn(converse(stream, router.clone(), line, stop.clone()));
@@ -152,7 +153,7 @@ async fn accept(
 
 /// One connection, until its end or until it is cut.
 async fn converse(stream: TcpStream, router: Router, line: Line, stop: CancellationToken) {
-    // Small answers go out at once. Where that cannot be had they go out all the same.
+    // Send small answers at once, if possible.
     let _ = stream.set_nodelay(true);
     let cut = line.0.clone();
     let router = TowerToHyperService::new(router);
@@ -169,7 +170,7 @@ async fn converse(stream: TcpStream, router: Router, line: Line, stop: Cancellat
     loop {
         tokio::select! {
             () = cut.cancelled() => return,
-            // What fails here is the connection: there is nobody left to tell.
+            // A failed connection has no one to report to.
             _ = connection.as_mut() => return,
             () = stop.cancelled(), if !stopping => {
                 stopping = true;

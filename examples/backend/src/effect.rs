@@ -1,4 +1,4 @@
-//! What a call that was let in leads to: a fault, a first answer that is given again, or an effect on what is held.
+//! The effect of an authorized call: a fault, a replayed first answer, or a change of the store.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::store::Store;
 
 pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// What all calls read and change, one after the other.
+/// The state that all calls share, one at a time.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) sessions: Sessions,
@@ -32,7 +32,7 @@ pub(crate) struct State {
     pub(crate) chance: fastrand::Rng,
 }
 
-/// A request that was read.
+/// A parsed request.
 #[derive(Debug)]
 pub(crate) struct Incoming {
     pub(crate) parts: Parts,
@@ -41,7 +41,7 @@ pub(crate) struct Incoming {
     pub(crate) body: Bytes,
 }
 
-/// What a call led to.
+/// The result of a call.
 #[derive(Debug)]
 pub(crate) struct Outcome {
     pub(crate) answer: Answer,
@@ -52,7 +52,7 @@ pub(crate) struct Outcome {
 }
 
 impl State {
-    /// From the fault that may come instead of the effect to the one that may come instead of the answer.
+    /// Runs a call: a fault instead of the effect, the effect, a fault instead of the answer.
     pub(crate) fn act(
         &mut self,
         route: &'static Route,
@@ -147,7 +147,7 @@ impl State {
 }
 
 impl Route {
-    /// Who is not let in is told so in the same words everywhere.
+    /// Refused callers get the same message everywhere.
     pub(crate) fn refused(&self, refusal: &Refusal, with_code: bool) -> Answer {
         let envelope = match refusal.status {
             StatusCode::UNAUTHORIZED => Envelope::Plain,
@@ -157,7 +157,7 @@ impl Route {
     }
 }
 
-/// What a key belongs to.
+/// The scope of a key.
 fn slot(route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> {
     let key = header(&incoming.parts, &IDEMPOTENCY_KEY)?;
     let path = incoming.parts.uri.path();
@@ -169,7 +169,7 @@ fn slot(route: &Route, incoming: &Incoming, user: Option<&str>) -> Option<Slot> 
     ))
 }
 
-/// What a fault answers that comes instead of the effect.
+/// The answer of a fault that replaces the effect.
 fn refusal_of(fault: Fault) -> Option<Refusal> {
     match fault {
         Fault::InternalError => Some(Refusal::new(

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose, and when.
+//! Injected faults and their rules.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-/// What goes wrong with a call.
+/// A fault of a call.
 ///
-/// It is written as in [`FaultRule`]: `500`, `503`, `429`, `drop`, `garble`, `slow=2s`.
+/// Written as in [`FaultRule`]: `500`, `503`, `429`, `drop`, `garble`, `slow=2s`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(into = "String", try_from = "String")]
 #[non_exhaustive]
@@ -23,13 +23,13 @@ pub enum Fault {
     TooManyRequests,
     /// The call takes effect, and the connection is closed without an answer.
     Drop,
-    /// The call takes effect, and the body of a 2xx ends in the middle. It does not fire where there is no body.
+    /// The call takes effect, and the body of a 2xx is truncated. It does not fire without a body.
     Garble,
-    /// The call takes effect, and the answer comes so much later.
+    /// The call takes effect, and the answer is delayed.
     Slow(Duration),
 }
 
-/// When a fault fires: at certain calls, or by chance; on one endpoint, or on all but those of `auth`.
+/// The rule of a fault: at certain calls or by chance; on one endpoint, or on all except `auth`.
 ///
 /// ```
 /// use backend::{Fault, FaultRule};
@@ -49,7 +49,7 @@ pub enum Fault {
 pub struct FaultRule {
     fault: Fault,
     when: When,
-    /// `None`: all but those of `auth`.
+    /// `None`: all except `auth`.
     route: Option<String>,
 }
 
@@ -61,7 +61,7 @@ enum When {
     Chance(f64),
 }
 
-/// A fault or a rule that is not written as it must be.
+/// A malformed fault or rule.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "`{text}` is no fault: {problem}; write `drop@3`, `503@1..2` or `500%2.5`, then perhaps `POST /api/v1/goals`"
@@ -72,7 +72,7 @@ pub struct FaultSyntaxError {
 }
 
 impl Fault {
-    /// Under what it is counted in [`Audit::faults`](crate::Audit::faults).
+    /// The key in [`Audit::faults`](crate::Audit::faults).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -113,7 +113,8 @@ impl FaultRule {
         }
     }
 
-    /// On this endpoint only, written as `POST /api/v1/goals/{id}/complete`. Endpoints of `auth` have to be named.
+    /// On this endpoint only, written as `POST /api/v1/goals/{id}/complete`. Endpoints of `auth`
+    /// have to be named.
     #[must_use]
     pub fn on(mut self, route: impl Into<String>) -> Self {
         self.route = Some(route.into());
@@ -257,12 +258,13 @@ impl Plan {
         &self.rules
     }
 
-    /// Other rules; calls are counted from 1 again.
+    /// Replaces the rules; calls are counted from 1 again.
     pub(crate) fn replace(&mut self, rules: Vec<FaultRule>) {
         *self = Self::new(rules);
     }
 
-    /// What goes wrong with the next call of an endpoint. Every chance is drawn, so that what one rule does moves no other.
+    /// The fault of the next call of an endpoint. Every chance is drawn, so that one rule does not
+    /// shift another.
     pub(crate) fn next(
         &mut self,
         route: &'static str,

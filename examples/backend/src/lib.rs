@@ -1,4 +1,5 @@
-//! The service that FitIQ and Lume sync with, on loopback: its endpoints, envelopes and quirks, and faults to order.
+//! The service that FitIQ and Lume sync with, on loopback: its endpoints, envelopes and quirks, and
+//! faults on demand.
 //!
 //! ```
 //! use backend::{Backend, Fault, FaultRule, Idempotency, Settings};
@@ -6,7 +7,7 @@
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let settings = Settings::new()
-//!     .idempotency(Idempotency::Honoured)
+//!     .idempotency(Idempotency::Honored)
 //!     .fault(FaultRule::nth(Fault::Drop, 3).on("POST /api/v1/progress"));
 //! let backend = Backend::start(settings).await?;
 //! println!("{}", backend.url());
@@ -19,28 +20,28 @@
 //!
 //! # Layout
 //!
-//! A request goes through [`Backend`]'s `connection` to `service`, which takes the steps of an answer in order: key, token, rate,
-//! what `effect` makes of it (a fault, an answer given again, a change), record. What an endpoint does is in `routes`, a file a
-//! family, on what `store` holds.
+//! A request passes through `connection` to `service`, which takes the steps of an answer in order:
+//! API key, token, rate, `effect` (a fault, a replayed answer, a change), record. The endpoints are
+//! in `routes`, one file per family, on the data in `store`.
 
 mod backend; // the running service, as a handle
-mod settings; // what can be switched before it starts
+mod settings; // the settings
 
-mod admin; // what can be switched and asked while it runs
+mod admin; // settings and queries at run time
 mod connection; // listening, refusing and cutting connections
-mod effect; // what a call leads to that was let in
-mod service; // who is let in, and the record of it
+mod effect; // the effect of an authorized call
+mod service; // authorization and recording
 
-mod answer; // what an endpoint says, and the envelopes it goes out in
-mod audit; // what is held and what was called
+mod answer; // answers and their envelopes
+mod audit; // stored entities and received calls
 mod auth; // accounts, tokens, refresh
-mod clock; // what time the service has
-mod faults; // what goes wrong, and when
-mod limits; // how many calls a user may make
+mod clock; // the clock
+mod faults; // faults and their rules
+mod limits; // rate limits
 mod replay; // first answers by idempotency key
-mod routes; // the endpoints, a file a family
-mod rules; // what a request must be like
-mod store; // what is held, by user
+mod routes; // the endpoints, one file per family
+mod rules; // validation rules
+mod store; // stored entities by user
 
 pub use audit::{Audit, Call, Held};
 pub use auth::Accounts;

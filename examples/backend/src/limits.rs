@@ -1,4 +1,4 @@
-//! How many calls a user may make.
+//! Rate limits of users.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ pub(crate) struct Limits {
 }
 
 impl Limits {
-    /// `None` where the rate is so low that it is no number of nanoseconds between two calls.
+    /// `None` if the rate is too low for an interval in nanoseconds.
     pub(crate) fn new(rate: Rate, clock: Clock) -> Option<Self> {
         let period = Duration::try_from_secs_f64(1.0 / rate.per_second).ok()?;
         let quota = Quota::with_period(period.max(Duration::from_nanos(1)))?;
@@ -26,7 +26,7 @@ impl Limits {
         Some(Self { clock, buckets })
     }
 
-    /// Takes one call from the user's bucket, or tells how long to wait for the next.
+    /// Takes one call from the user's bucket, or returns the wait for the next.
     pub(crate) fn admit(&self, user: &str) -> Result<(), Duration> {
         self.buckets
             .check_key(&user.to_owned())

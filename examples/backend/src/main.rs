@@ -10,59 +10,59 @@ use std::time::Duration;
 use backend::{Accounts, Backend, ErrorCodes, FaultRule, Idempotency, Settings};
 use clap::{Parser, ValueEnum};
 
-/// The service that FitIQ and Lume sync with, on 127.0.0.1. Its address is the first line that it prints.
+/// The service that FitIQ and Lume sync with, on 127.0.0.1. It prints its address first.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
-    /// Where the endpoints are; 0 is any port that is free
+    /// The port of the endpoints; 0 is any free port
     #[arg(long, default_value_t = 0)]
     port: u16,
 
-    /// Where /admin also is, and stays while the service is offline; 0 is any port that is free
+    /// The extra port of /admin, which stays open while the service is offline; 0 is any free port
     #[arg(long, default_value_t = 0)]
     admin_port: u16,
 
-    /// What the header X-API-Key must be
+    /// The required X-API-Key header
     #[arg(long, value_name = "KEY", default_value = Settings::API_KEY)]
     api_key: String,
 
-    /// Who can log in; may be given often [default: any address, with any password]
+    /// An account; may be repeated [default: any address, with any password]
     #[arg(long = "account", value_name = "EMAIL=PASSWORD", value_parser = account)]
     accounts: Vec<(String, String)>,
 
-    /// How long an access token is good
+    /// The lifetime of an access token
     #[arg(long, value_name = "DURATION", default_value = "15m", value_parser = humantime::parse_duration)]
     token_ttl: Duration,
 
-    /// How many calls a user may make per second [default: as many as they like]
+    /// Calls per second and user [default: no limit]
     #[arg(long, value_name = "CALLS", value_parser = rate)]
     rate: Option<f64>,
 
-    /// How many calls a user may make at once
+    /// The burst of calls per user
     #[arg(long, value_name = "CALLS", default_value_t = 1, requires = "rate", value_parser = clap::value_parser!(u32).range(1..))]
     burst: u32,
 
-    /// Answer a call that is repeated under its Idempotency-Key as the first time, without a second effect
+    /// Replay the first answer for a repeated Idempotency-Key, without a second effect
     #[arg(long)]
-    honour_keys: bool,
+    honor_keys: bool,
 
     /// Whether error bodies have a code
     #[arg(long, value_name = "WHEN", default_value = "absent")]
     error_codes: Codes,
 
-    /// How long a call takes, as 50ms..200ms or 100ms [default: no time]
+    /// The duration of a call, as 50ms..200ms or 100ms [default: none]
     #[arg(long, value_name = "DURATION", value_parser = latency)]
     latency: Option<RangeInclusive<Duration>>,
 
-    /// What goes wrong, as "drop@3 POST /api/v1/goals" or 500%2.5; may be given often
+    /// A fault, as "drop@3 POST /api/v1/goals" or 500%2.5; may be repeated
     #[arg(long = "fault", value_name = "RULE")]
     faults: Vec<FaultRule>,
 
-    /// What chances and latencies are drawn from
+    /// The seed of chances and latencies
     #[arg(long, default_value_t = 0)]
     seed: u64,
 
-    /// How many calls the audit keeps
+    /// The number of calls that the audit keeps
     #[arg(long, value_name = "CALLS", default_value_t = 200_000)]
     audit_calls: usize,
 }
@@ -94,8 +94,8 @@ impl Arguments {
         if let Some(rate) = self.rate {
             settings = settings.rate(rate, self.burst);
         }
-        if self.honour_keys {
-            settings = settings.idempotency(Idempotency::Honoured);
+        if self.honor_keys {
+            settings = settings.idempotency(Idempotency::Honored);
         }
         if let Some(latency) = self.latency {
             settings = settings.latency(latency);
@@ -151,7 +151,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
-    // Before the address is told: who knows it may also want it to end.
+    // Before the address is printed, because its reader may stop the service at once.
     let stop = stopped()?;
     let backend = Backend::start(settings).await?;
     say(&backend.url())?;
@@ -161,7 +161,7 @@ async fn run(settings: Settings) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// One line on stdout. Nobody has to read it.
+/// Prints a line. A closed stdout is ignored.
 fn say(line: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     match writeln!(out, "{line}").and_then(|()| out.flush()) {

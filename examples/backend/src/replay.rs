@@ -4,10 +4,10 @@ use std::collections::{HashMap, VecDeque};
 
 use crate::answer::Answer;
 
-/// What makes two calls the same: user, endpoint, path and key.
+/// The identity of a call: user, endpoint, path and key.
 pub(crate) type Slot = (String, &'static str, String, String);
 
-/// The first answers that were a success. What was refused has had no effect, and is asked again.
+/// Successful first answers. Refused calls had no effect and run again.
 #[derive(Debug)]
 pub(crate) struct Replays {
     capacity: usize,
@@ -23,13 +23,13 @@ struct First {
     entity: Option<String>,
 }
 
-/// What is known of a key.
+/// The state of a key.
 #[derive(Debug)]
 pub(crate) enum Seen {
     Never,
-    /// With the same body: the first answer and what it was about.
+    /// The same body: the first answer and its entity.
     Before(Answer, Option<String>),
-    /// With another body.
+    /// Another body.
     OtherBody,
 }
 
@@ -75,7 +75,7 @@ impl Replays {
     }
 }
 
-/// The order of keys in an object says nothing.
+/// The order of keys in an object is irrelevant.
 fn same(one: &[u8], other: &[u8]) -> bool {
     let parse = |body| serde_json::from_slice::<serde_json::Value>(body).ok();
     one == other || parse(one).is_some_and(|one| Some(one) == parse(other))

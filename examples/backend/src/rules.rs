@@ -1,4 +1,4 @@
-//! What a request must be like: one rule a function, each with the text of its refusal.
+//! Validation: one function per rule, each with its error message.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -10,7 +10,7 @@ use crate::answer::Refusal;
 
 pub(crate) type Checked<T = ()> = Result<T, Refusal>;
 
-/// How many characters a text has.
+/// The length of a text in characters.
 pub(crate) fn length(field: &str, text: &str, allowed: RangeInclusive<usize>) -> Checked {
     if allowed.contains(&text.chars().count()) {
         return Ok(());
@@ -21,12 +21,12 @@ pub(crate) fn length(field: &str, text: &str, allowed: RangeInclusive<usize>) ->
     )))
 }
 
-/// The same, where there is a text.
+/// The same for an optional text.
 pub(crate) fn optional_length(field: &str, text: Option<&str>, most: usize) -> Checked {
     text.map_or(Ok(()), |text| length(field, text, 0..=most))
 }
 
-/// How many elements a list has.
+/// The length of a list.
 pub(crate) fn count<T>(field: &str, list: &[T], allowed: RangeInclusive<usize>) -> Checked {
     if allowed.contains(&list.len()) {
         return Ok(());
@@ -48,7 +48,7 @@ pub(crate) fn range(field: &str, number: f64, allowed: RangeInclusive<f64>) -> C
     )))
 }
 
-/// No number below zero.
+/// A number of at least zero.
 pub(crate) fn not_negative(field: &str, number: Option<f64>) -> Checked {
     match number {
         Some(number) if number.is_nan() || number < 0.0 => Err(Refusal::invalid(format_args!(
@@ -69,7 +69,7 @@ pub(crate) fn one_of(field: &str, text: &str, allowed: &[&str]) -> Checked {
     )))
 }
 
-/// An id as the service writes them: lower case, with hyphens.
+/// An id in the service's form: lower case, with hyphens.
 pub(crate) fn remote_id(field: &str, text: Option<&str>) -> Checked {
     match text {
         Some(text) if !is_remote_id(text) => Err(Refusal::invalid(format_args!(
@@ -79,7 +79,7 @@ pub(crate) fn remote_id(field: &str, text: Option<&str>) -> Checked {
     }
 }
 
-/// A point in time, RFC 3339, with a fraction or without.
+/// A time, RFC 3339, with or without a fraction.
 pub(crate) fn time(field: &str, text: &str) -> Checked<DateTime<Utc>> {
     DateTime::parse_from_rfc3339(text)
         .map(|time| time.to_utc())
@@ -90,7 +90,7 @@ pub(crate) fn time(field: &str, text: &str) -> Checked<DateTime<Utc>> {
         })
 }
 
-/// The same, where there is one; otherwise the time that it is.
+/// The same if present, otherwise the current time.
 pub(crate) fn time_or_now(
     field: &str,
     text: Option<&str>,
@@ -99,7 +99,7 @@ pub(crate) fn time_or_now(
     text.map_or(Ok(now), |text| time(field, text))
 }
 
-/// A point in time without a fraction of a second, not even `.000`.
+/// A time without a fraction of a second, not even `.000`.
 pub(crate) fn whole_time(field: &str, text: &str) -> Checked<DateTime<Utc>> {
     let time = time(field, text)?;
     if text.contains('.') || time.nanosecond() != 0 {
@@ -112,14 +112,14 @@ pub(crate) fn whole_time(field: &str, text: &str) -> Checked<DateTime<Utc>> {
 
 /// A day.
 pub(crate) fn day(field: &str, text: &str) -> Checked<NaiveDate> {
-    // chrono alone would take `2025-1-2`.
+    // chrono alone would accept `2025-1-2`.
     (text.len() == 10)
         .then(|| NaiveDate::parse_from_str(text, "%Y-%m-%d").ok())
         .flatten()
         .ok_or_else(|| Refusal::invalid(format_args!("{field} must be a day as 2025-11-17")))
 }
 
-/// That one thing does not come after the other.
+/// Two times in order.
 pub(crate) fn in_order<T: PartialOrd + Copy>(first: (&str, T), second: (&str, T)) -> Checked {
     if first.1 <= second.1 {
         return Ok(());
@@ -130,12 +130,12 @@ pub(crate) fn in_order<T: PartialOrd + Copy>(first: (&str, T), second: (&str, T)
     )))
 }
 
-/// A time as most endpoints send it.
+/// The time format of most endpoints.
 pub(crate) fn seconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
-/// A time as goals have it.
+/// The time format of goals.
 pub(crate) fn nanoseconds(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Nanos, true)
 }
@@ -144,5 +144,5 @@ fn is_remote_id(text: &str) -> bool {
     Uuid::parse_str(text).is_ok_and(|id| id.hyphenated().to_string() == text)
 }
 
-/// What a request has beyond what is known; it is kept as it came.
+/// Unknown fields of a request, stored as received.
 pub(crate) type Extra = BTreeMap<String, serde_json::Value>;

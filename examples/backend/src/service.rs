@@ -1,5 +1,5 @@
-//! The steps of an answer: key, token, rate, effect, record. All of a call's happen under one lock, so that the order of the audit
-//! is the order of the effects.
+//! The steps of an answer: API key, token, rate, effect, record. All steps of a call run under one
+//! lock, so that the order of the audit is the order of effects.
 
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,10 +28,10 @@ use crate::settings::{ErrorCodes, Idempotency, Settings};
 use crate::store::Store;
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
-/// What a body may have, in bytes: a batch of meals as long as they may be, in characters of four bytes.
+/// The largest body in bytes: a full batch of meals with four bytes per character.
 const LONGEST_BODY: usize = 1024 * 1024;
 
-/// What all calls share.
+/// The state shared by all calls.
 #[derive(Debug)]
 pub(crate) struct Service {
     api_key: String,
@@ -51,7 +51,7 @@ impl Service {
                 .rate
                 .and_then(|rate| Limits::new(rate, clock.clone())),
             faults: Plan::new(settings.faults),
-            replays: (settings.idempotency == Idempotency::Honoured)
+            replays: (settings.idempotency == Idempotency::Honored)
                 .then(|| Replays::new(settings.audit_capacity)),
             log: Log::new(settings.audit_capacity),
             chance: fastrand::Rng::with_seed(settings.seed),
@@ -65,12 +65,12 @@ impl Service {
         }
     }
 
-    /// The endpoints of the table, and an answer for what is not in it.
+    /// The endpoints of the table, and an answer for everything else.
     pub(crate) fn router(self: &Arc<Self>) -> Router {
         let mut router = Router::new();
         for route in routes::all() {
             let (method, path) = route.method_and_path();
-            // The methods of the table are among those that axum knows.
+            // axum knows all methods of the table.
             let Ok(method) = MethodFilter::try_from(method) else {
                 continue;
             };
@@ -164,7 +164,7 @@ impl Service {
         }
     }
 
-    /// Lets a call have its effect, and writes it into the audit.
+    /// Applies a call, and records it in the audit.
     fn take(&self, route: &'static Route, incoming: &Incoming) -> (Answer, Option<Fault>) {
         let now = self.clock.now();
         let mut inner = self.inner();
@@ -190,7 +190,7 @@ impl Service {
         (outcome.answer, outcome.fault)
     }
 
-    /// Who it is, or why not: `None` where the endpoint is for anybody.
+    /// The user or the refusal; `None` for open endpoints.
     fn admit(
         &self,
         inner: &State,
@@ -214,7 +214,7 @@ impl Service {
         }
     }
 
-    /// The answer to what no endpoint is there for.
+    /// The answer for unknown endpoints.
     fn refuse(&self, refusal: &Refusal, parts: &Parts) -> Response<Body> {
         let mut inner = self.inner();
         let seq = inner.log.next_seq();

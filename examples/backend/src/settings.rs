@@ -1,4 +1,4 @@
-//! What can be switched before the service starts.
+//! Settings of the service.
 
 use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
@@ -8,7 +8,7 @@ use crate::auth::Accounts;
 use crate::clock::Clock;
 use crate::faults::FaultRule;
 
-/// How the service is to behave. The defaults are a service without faults, delays or limits of rate.
+/// Settings of the service. The default is a service without faults, delays or rate limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -46,19 +46,19 @@ pub(crate) struct Rate {
     pub(crate) burst: NonZeroU32,
 }
 
-/// What becomes of the header `Idempotency-Key`.
+/// The treatment of the `Idempotency-Key` header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Idempotency {
-    /// A call that is repeated under its key gets the first answer again, if that was a success, and has no second effect.
-    Honoured,
-    /// The key is written into the audit, and that is all.
+    /// Repeating a successful call under its key replays the first answer, without a second effect.
+    Honored,
+    /// The key is only recorded in the audit.
     Ignored,
 }
 
 /// Whether `{"error":{..}}` has a `code` beside its `message`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ErrorCodes {
-    /// As most answers that were seen.
+    /// The usual form.
     Absent,
     /// `{"error":{"message":"goal not found","code":"NOT_FOUND"}}`
     Present,
@@ -67,10 +67,10 @@ pub enum ErrorCodes {
 }
 
 impl Settings {
-    /// The key that a service expects that was told of none.
+    /// The default API key.
     pub const API_KEY: &str = "loopback";
 
-    /// All defaults.
+    /// The defaults.
     pub fn new() -> Self {
         Self {
             port: 0,
@@ -89,38 +89,39 @@ impl Settings {
         }
     }
 
-    /// Where the apps connect, on 127.0.0.1. Default: 0, any that is free.
+    /// The port for the apps, on 127.0.0.1. Default: 0, any free port.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// Where `/admin` also is, and stays while the service is offline. Default: 0, any that is free.
+    /// The extra port of `/admin`, which stays open while the service is offline. Default: 0, any
+    /// free port.
     pub fn admin_port(mut self, port: u16) -> Self {
         self.admin_port = port;
         self
     }
 
-    /// What the header `X-API-Key` must be. Default: [`Settings::API_KEY`].
+    /// The required `X-API-Key` header. Default: [`Settings::API_KEY`].
     pub fn api_key(mut self, key: impl Into<String>) -> Self {
         self.api_key = key.into();
         self
     }
 
-    /// Who can log in. Default: [`Accounts::Any`].
+    /// The accounts. Default: [`Accounts::Any`].
     pub fn accounts(mut self, accounts: Accounts) -> Self {
         self.accounts = accounts;
         self
     }
 
-    /// How long an access token is good. Default: 15 minutes.
+    /// The lifetime of an access token. Default: 15 minutes.
     pub fn token_ttl(mut self, ttl: Duration) -> Self {
         self.token_ttl = ttl;
         self
     }
 
-    /// How many calls a user may make per second in the long run, and how many at once; 429 beyond. A rate that is not
-    /// above zero is no limit. Default: no limit.
+    /// The rate of a user's calls per second, and the burst; 429 beyond. A rate of zero or less is
+    /// no limit. Default: no limit.
     pub fn rate(mut self, per_second: f64, burst: u32) -> Self {
         self.rate = NonZeroU32::new(burst.max(1))
             .filter(|_| per_second > 0.0)
@@ -128,7 +129,7 @@ impl Settings {
         self
     }
 
-    /// What becomes of idempotency keys. Default: [`Idempotency::Ignored`].
+    /// The treatment of idempotency keys. Default: [`Idempotency::Ignored`].
     pub fn idempotency(mut self, idempotency: Idempotency) -> Self {
         self.idempotency = idempotency;
         self
@@ -140,31 +141,31 @@ impl Settings {
         self
     }
 
-    /// How long a call takes before it has any effect. Default: no time.
+    /// The delay before a call takes effect. Default: none.
     pub fn latency(mut self, latency: RangeInclusive<Duration>) -> Self {
         self.latency = latency;
         self
     }
 
-    /// One more thing that goes wrong; of several that would, the first does. Default: nothing.
+    /// Adds a fault; the first matching one fires. Default: none.
     pub fn fault(mut self, rule: FaultRule) -> Self {
         self.faults.push(rule);
         self
     }
 
-    /// What chances and latencies are drawn from. Default: 0.
+    /// The seed of chances and latencies. Default: 0.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
     }
 
-    /// The service's time. Default: [`Clock::system`].
+    /// The service's clock. Default: [`Clock::system`].
     pub fn clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
         self
     }
 
-    /// How many calls the audit keeps, and how many first answers are kept for their keys. Default: 200,000.
+    /// The number of calls in the audit, and of first answers kept for replay. Default: 200,000.
     pub fn audit_capacity(mut self, calls: usize) -> Self {
         self.audit_capacity = calls.max(1);
         self

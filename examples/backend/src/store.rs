@@ -1,4 +1,4 @@
-//! What the service holds: a collection for each kind of entity, each entity with its owner.
+//! The stored entities: a collection per kind, each entity with its owner.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,20 +15,20 @@ use crate::routes::{
     progress::ProgressEntry, sleep::SleepSession, template::WorkoutTemplate, workout::Workout,
 };
 
-/// A kind of thing that is held.
+/// A kind of stored entity.
 pub(crate) trait Entity: Serialize + Sized {
-    /// What its collection is called in the audit.
+    /// The name of its collection in the audit.
     const COLLECTION: &'static str;
-    /// What one is called in errors.
+    /// The name in errors.
     const NOUN: &'static str;
-    /// What somebody is told who asks for that of another user.
+    /// The answer to a user who requests another user's entity.
     const STRANGER: Stranger;
 
-    /// Its collection.
+    /// The collection.
     fn collection(store: &mut Store) -> &mut Collection<Self>;
 }
 
-/// What somebody is told who asks for what another user owns.
+/// The answer to a request for another user's entity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stranger {
     /// 403
@@ -54,7 +54,7 @@ pub(crate) struct Store {
     pub(crate) profiles: Collection<Profile>,
 }
 
-/// The entities of one kind, in the order in which they were made.
+/// The entities of one kind in order of creation.
 #[derive(Debug)]
 pub(crate) struct Collection<E> {
     records: BTreeMap<u64, Record<E>>,
@@ -81,13 +81,13 @@ impl<E> Default for Collection<E> {
     }
 }
 
-/// An id for something new: a UUID in lower case.
+/// A new id: a UUID in lower case.
 pub(crate) fn new_id() -> String {
     Uuid::new_v4().hyphenated().to_string()
 }
 
 impl<E: Entity> Collection<E> {
-    /// Takes in what a call has made.
+    /// Stores a new entity.
     pub(crate) fn insert(&mut self, id: String, entity: E, visit: &Visit<'_>) {
         let place = self.next;
         self.next += 1;
@@ -102,7 +102,7 @@ impl<E: Entity> Collection<E> {
         self.records.insert(place, record);
     }
 
-    /// One entity, by the id exactly as the service wrote it.
+    /// An entity by the exact id of the service.
     pub(crate) fn get(&self, user: &str, id: &str) -> Result<&E, Refusal> {
         let place = self.place(user, id)?;
         let record = self.records.get(&place);
@@ -111,7 +111,7 @@ impl<E: Entity> Collection<E> {
             .ok_or_else(|| Refusal::not_found(E::NOUN))
     }
 
-    /// The same, to change it.
+    /// The same, mutable.
     pub(crate) fn get_mut(&mut self, user: &str, id: &str) -> Result<&mut E, Refusal> {
         let place = self.place(user, id)?;
         let record = self.records.get_mut(&place);
@@ -127,14 +127,14 @@ impl<E: Entity> Collection<E> {
         Ok(())
     }
 
-    /// Drops what belonged to something that is gone.
+    /// Removes the dependents of a deleted entity.
     pub(crate) fn retain(&mut self, keep: impl Fn(&E) -> bool) {
         self.records.retain(|_, record| keep(&record.entity));
         self.places
             .retain(|_, place| self.records.contains_key(place));
     }
 
-    /// Those of a user.
+    /// The entities of a user.
     pub(crate) fn of<'a>(&'a self, user: &'a str) -> impl Iterator<Item = &'a E> {
         let records = self
             .records
@@ -171,7 +171,7 @@ impl<E: Entity> Collection<E> {
 }
 
 impl Store {
-    /// Everything, by collection.
+    /// All entities by collection.
     pub(crate) fn held(&self) -> BTreeMap<String, Vec<Held>> {
         BTreeMap::from([
             self.moods.held(),

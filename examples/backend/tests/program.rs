@@ -1,4 +1,4 @@
-//! The service as somebody runs it.
+//! The service as a user runs it.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::io::{BufRead, BufReader, Lines};
@@ -30,7 +30,7 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It may have ended already.
+        // Ignore a service that has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
@@ -39,7 +39,7 @@ impl Drop for Program {
 #[tokio::test]
 async fn flags_are_settings_and_the_first_line_is_the_address() {
     let mut program = Program::start(&[
-        "--honour-keys",
+        "--honor-keys",
         "--api-key=ours",
         "--account=ada@example.org=secret",
         "--error-codes=present",
@@ -93,7 +93,7 @@ async fn flags_are_settings_and_the_first_line_is_the_address() {
 
 #[cfg(unix)]
 #[test]
-fn a_signal_to_end_is_followed() {
+fn a_termination_signal_ends_the_program() {
     for signal in ["TERM", "INT"] {
         let mut program = Program::start(&[]);
         program.line();
@@ -110,7 +110,7 @@ fn a_signal_to_end_is_followed() {
 }
 
 #[test]
-fn what_cannot_be_is_said_before_it_starts() {
+fn impossible_settings_are_refused_before_the_start() {
     for (arguments, said) in [
         (["--fault", "drop"], "it does not say when"),
         (["--fault", "burn@1"], "it is not one of 500"),

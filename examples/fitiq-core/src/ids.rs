@@ -1,4 +1,4 @@
-//! Ids that cannot be taken for one another: an entity's own, the service's for it, and whose it is.
+//! Ids that cannot be confused: an entity's own, the service's id of it, and its owner.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,9 +12,9 @@ use serde::{Deserialize, Deserializer, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
-/// Which entity it is on this device: made here, before the service has heard of it.
+/// The id of an entity on this device, made before the service knows the entity.
 ///
-/// It never becomes a [`RemoteId`]:
+/// It cannot become a [`RemoteId`]:
 ///
 /// ```compile_fail
 /// use fitiq_core::{LocalId, RemoteId};
@@ -27,14 +27,15 @@ use uuid::Uuid;
 #[serde(transparent)]
 pub struct LocalId(Uuid);
 
-/// Which entity it is at the service. It comes out of an answer of the service, or out of where one was kept.
+/// The id of an entity at the service. It comes from a response of the service, or from where one
+/// was stored.
 ///
-/// UUIDs are kept in lower case, as the service compares them letter by letter.
+/// UUIDs are kept in lower case, because the service compares them byte by byte.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RemoteId(String);
 
-/// Whose something is: the id of the account, from the one session that there is.
+/// The id of an account, from the only session.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
 pub struct UserId(String);
@@ -51,18 +52,18 @@ pub struct InvalidId {
 impl LocalId {
     /// A new one.
     #[must_use]
-    #[allow(clippy::new_without_default, reason = "every call makes another one")]
+    #[allow(clippy::new_without_default, reason = "every call makes a new one")]
     pub fn new() -> Self {
         Self(Uuid::now_v7())
     }
 
-    /// One that was made before: by an older app, on another device, from a seed.
+    /// An existing one: of an older app, another device or a seed.
     #[must_use]
     pub const fn from_uuid(id: Uuid) -> Self {
         Self(id)
     }
 
-    /// As what it is stored.
+    /// The stored form.
     #[must_use]
     pub const fn as_uuid(self) -> Uuid {
         self.0
@@ -70,19 +71,19 @@ impl LocalId {
 }
 
 impl RemoteId {
-    /// An id as the service wrote it, or as an older app kept it.
+    /// An id as written by the service or stored by an older app.
     ///
     /// # Errors
     ///
-    /// [`InvalidId`] where it cannot have come from the service: empty, longer than 255 bytes, with control characters,
-    /// or one of the words that apps wrote where they had none (`none`, `null`, `nil`).
+    /// [`InvalidId`] if it cannot be an id of the service: empty, longer than 255 bytes, with
+    /// control characters, or a placeholder that apps wrote (`none`, `null`, `nil`).
     pub fn recorded(text: &str) -> Result<Self, InvalidId> {
         let text = checked("an id of the service", text)?;
         if ["none", "null", "nil"].contains(&text.to_ascii_lowercase().as_str()) {
             return Err(InvalidId {
                 what: "an id of the service",
                 text: text.to_owned(),
-                reason: "it stands for the absence of one",
+                reason: "it is a placeholder for a missing id",
             });
         }
         Ok(Self(match Uuid::try_parse(text) {
@@ -91,7 +92,7 @@ impl RemoteId {
         }))
     }
 
-    /// As the service spells it.
+    /// The service's spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -99,16 +100,16 @@ impl RemoteId {
 }
 
 impl UserId {
-    /// The id of an account, as the service or an older app wrote it.
+    /// The id of an account, as written by the service or an older app.
     ///
     /// # Errors
     ///
-    /// [`InvalidId`] where it is empty, longer than 255 bytes, or has control characters.
+    /// [`InvalidId`] if it is empty, longer than 255 bytes, or has control characters.
     pub fn new(text: &str) -> Result<Self, InvalidId> {
         Ok(Self(checked("a user id", text)?.to_owned()))
     }
 
-    /// As the service spells it.
+    /// The service's spelling.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -195,7 +196,7 @@ macro_rules! stored_as_text {
 stored_as_text!(RemoteId by RemoteId::recorded, UserId by UserId::new);
 
 impl<'de> Deserialize<'de> for RemoteId {
-    /// A string, or a number as some services write their ids.
+    /// A string, or a number, as some services write ids.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         #[derive(Deserialize)]
         #[serde(untagged)]
@@ -223,14 +224,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_stands_for_no_remote_id_is_none() {
+    fn a_placeholder_is_no_remote_id() {
         for text in ["", "  ", "none", "None", "null", "nil", "a\nb"] {
             assert!(RemoteId::recorded(text).is_err(), "{text:?}");
         }
     }
 
     #[test]
-    fn a_remote_uuid_is_spelt_as_the_service_spells_it() {
+    fn a_remote_uuid_has_the_spelling_of_the_service() {
         let upper = "7D1C3B8E-51F0-4E5A-9C77-0B9E1C0C2F10";
         let id = RemoteId::recorded(upper).unwrap();
         assert_eq!(id.as_str(), upper.to_lowercase());

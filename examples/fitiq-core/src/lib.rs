@@ -1,21 +1,21 @@
-//! What the apps FitIQ and Lume share besides the outbox.
+//! The parts that the apps FitIQ and Lume share besides the outbox.
 //!
-//! | | |
+//! | item | purpose |
 //! |---|---|
-//! | [`LocalId`], [`RemoteId`], [`UserId`] | three kinds of ids that cannot stand in for each other |
+//! | [`LocalId`], [`RemoteId`], [`UserId`] | three kinds of ids that do not mix |
 //! | [`Session`] | signing in, tokens on disk, one refresh at a time |
-//! | [`Api`], [`Call`], [`Answer`] | one request to the service under the event's key, and what came back |
-//! | [`ApiError`] | what the outbox does about an answer that is none of the good ones |
-//! | [`Pace`] | so many requests a second, of one's own accord |
-//! | [`cli`] | the commands that both apps have: `sign-in`, `sync`, `status`, `explain`, `sign-out` |
+//! | [`Api`], [`Call`], [`Answer`] | one request under the event's key, and its result |
+//! | [`ApiError`] | the delivery class of every failure |
+//! | [`Pace`] | a self-imposed limit of calls per second |
+//! | [`cli`] | the shared commands: `sign-in`, `sync`, `status`, `explain`, `sign-out` |
 //!
-//! There is no queue, no retry and no timer here: that is all `outbox_runtime`'s.
+//! There is no queue, no retry and no timer here: all of that is in `outbox_runtime`.
 
-mod api; // a call and its answer
-mod ids; // whose, which, and which there
-mod session; // who is signed in
+mod api; // calls to the service
+mod ids; // local, remote and user ids
+mod session; // the session
 
-pub mod cli; // what is typed, and what is told
+pub mod cli; // the command line
 
 pub use crate::api::{
     Answer, Api, ApiError, Call, Pace, Said, Service, ServiceError, ServiceUrl, Unread,

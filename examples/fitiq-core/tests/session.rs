@@ -1,4 +1,4 @@
-//! The one session: what ends it, what does not, and that one refresh token is used once.
+//! The session: what ends it, what does not, and that a refresh token is used only once.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests, too")]
 
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-/// A service whose refresh tokens are numbers: the last one that it gave is good, all others are revoked.
+/// A service whose refresh tokens are numbers: only the last one is valid.
 #[derive(Default)]
 struct Tokens {
     given: AtomicUsize,
@@ -88,7 +88,7 @@ impl Scene {
         }
     }
 
-    /// The session as a process finds it.
+    /// The session as a new process opens it.
     async fn session(&self) -> Session {
         let store = SqliteStore::open(self.folder.path().join("app.db"))
             .await
@@ -122,7 +122,7 @@ async fn many_refused_calls_use_one_refresh_token_once() {
         refresh.await.unwrap().unwrap();
     }
     assert!(session.user().is_some(), "no refresh was refused");
-    // On a runtime of one thread all of them ask before the first one is answered.
+    // On a single-threaded runtime all of them ask before the first answer.
     assert_eq!(scene.asked(), 1);
 }
 
@@ -137,7 +137,7 @@ async fn a_new_pair_is_on_disk_and_the_next_process_goes_on_with_it() {
 }
 
 #[tokio::test]
-async fn what_another_process_got_is_taken_over() {
+async fn tokens_of_another_process_are_used() {
     let scene = Scene::new().await;
     let (first, second) = (scene.signed_in().await, scene.session().await);
     first.refresh("user-1").await.unwrap();
@@ -147,7 +147,7 @@ async fn what_another_process_got_is_taken_over() {
 
 /// Failure 21: any error of a refresh, being offline too, deleted the token.
 #[tokio::test]
-async fn a_service_that_cannot_be_asked_ends_no_session() {
+async fn an_unreachable_service_ends_no_session() {
     let scene = Scene::new().await;
     let session = scene.signed_in().await;
     scene.tokens.down.store(true, Ordering::SeqCst);
@@ -180,7 +180,7 @@ async fn a_revoked_session_ends_and_is_not_asked_about_again() {
 }
 
 #[tokio::test]
-async fn nobody_gets_the_token_of_somebody_else() {
+async fn no_user_gets_the_token_of_another() {
     let scene = Scene::new().await;
     let session = scene.signed_in().await;
     let error = session.refresh("user-2").await.unwrap_err();

@@ -1,4 +1,4 @@
-//! The app, put together: what it is made of is passed in, and what it can do is here.
+//! The app, assembled: its parts are passed in, and its operations are here.
 
 use std::path::Path;
 
@@ -24,11 +24,11 @@ pub struct App {
 }
 
 impl App {
-    /// On what every command stands on; makes the app's table where it is not there.
+    /// Builds on the base of every command, and creates the app's table if missing.
     ///
     /// # Errors
     ///
-    /// Those of the database.
+    /// Database errors.
     pub async fn open(ground: Ground) -> Result<Self, TransactionError> {
         let made = ground
             .store()
@@ -37,81 +37,81 @@ impl App {
         Ok(Self { ground })
     }
 
-    /// What it stands on.
+    /// The base.
     #[must_use]
     pub fn ground(&self) -> &Ground {
         &self.ground
     }
 
-    /// Its database.
+    /// The database.
     #[must_use]
     pub fn store(&self) -> &SqliteStore {
         self.ground.store()
     }
 
-    /// What delivers its events.
+    /// The processor of its events.
     ///
     /// # Errors
     ///
-    /// [`BuildError`], naming what contradicts what.
+    /// [`BuildError`], naming the contradiction.
     pub fn processor(&self) -> Result<Processor, BuildError> {
         let handlers = FitiqEvent::handled_by(FitiqSync::new(&self.ground));
         self.ground.processor(handlers)
     }
 
-    /// Saves something, and enqueues what that means for the service, in one transaction.
+    /// Saves an entity and enqueues its event in one transaction.
     ///
     /// # Errors
     ///
-    /// Those of the database.
+    /// Database errors.
     pub async fn save<E: Record>(&self, entity: E) -> Result<Saved, TransactionError> {
         self.write(move |conn| repository::save(conn, &entity))
             .await
     }
 
-    /// Changes something, likewise.
+    /// Changes an entity likewise.
     ///
     /// # Errors
     ///
-    /// [`ChangeError`](repository::ChangeError), and those of the database.
+    /// [`ChangeError`](repository::ChangeError), and database errors.
     pub async fn edit<E: Record>(&self, entity: E) -> Result<(), TransactionError> {
         self.write(move |conn| repository::edit(conn, &entity))
             .await
     }
 
-    /// Deletes something, likewise.
+    /// Deletes an entity likewise.
     ///
     /// # Errors
     ///
-    /// [`ChangeError`](repository::ChangeError), and those of the database.
+    /// [`ChangeError`](repository::ChangeError), and database errors.
     pub async fn delete<E: Record>(&self, id: LocalId) -> Result<E, TransactionError> {
         self.write(move |conn| repository::delete::<E>(conn, id))
             .await
     }
 
-    /// What is there.
+    /// Reads an entity.
     ///
     /// # Errors
     ///
-    /// Those of the database.
+    /// Database errors.
     pub async fn load<E: Record>(&self, id: LocalId) -> Result<Option<E>, TransactionError> {
         self.write(move |conn| repository::load(conn, id)).await
     }
 
-    /// Writes the data of so many days, with all events, in one transaction.
+    /// Writes the seed data with all events in one transaction.
     ///
     /// # Errors
     ///
-    /// Those of the database, one of which is that the data is there already.
+    /// Database errors, such as the data existing already.
     pub async fn seed(&self, seed: Seed) -> Result<Seeded, TransactionError> {
         self.write(move |conn| seed.write(conn)).await
     }
 
-    /// Takes over the outbox of the app's older version.
+    /// Imports the outbox of the app's older version.
     ///
     /// # Errors
     ///
-    /// [`ImportError`](outbox_import::ImportError). Nothing was written then.
+    /// [`ImportError`](outbox_import::ImportError). Then nothing was written.
     pub async fn migrate(
         &self,
         store: &Path,
@@ -120,23 +120,24 @@ impl App {
         migrate::run(self.store(), store, dry_run).await
     }
 
-    /// Brings in what the service has and this device does not.
+    /// Restores the entities that the service has and this device lacks.
     ///
     /// # Errors
     ///
-    /// Those of the service and of the database.
+    /// Errors of the service and the database.
     pub async fn restore(&self, user: &UserId) -> anyhow::Result<Restored> {
         restore::run(self, user).await
     }
 
-    /// Makes everything of one user, events included, that of another: of an account, for one who began without.
+    /// Gives everything of one user, including events, to another: to an account, for a user who
+    /// began without one.
     ///
     /// # Errors
     ///
-    /// Those of the database, and a conflict where a handler has one of the events; call it again then.
+    /// Database errors, and a conflict if a handler has one of the events; call it again then.
     pub async fn reassign(&self, from: &UserId, to: &UserId) -> anyhow::Result<u64> {
         let (rows_of, rows_to) = (from.clone(), to.clone());
-        // First, as this is what may be refused: the account may have the same things already.
+        // First, because this may fail: the account may have the same entities already.
         self.write(move |conn| Ok(repository::reassign(conn, &rows_of, &rows_to)?))
             .await?;
         let store = self.store();
@@ -148,7 +149,7 @@ impl App {
     ///
     /// # Errors
     ///
-    /// That of `work`, or those of the database.
+    /// The error of `work`, or database errors.
     pub async fn write<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Connection) -> Result<T, BoxError> + Send + 'static,

@@ -1,4 +1,4 @@
-//! What can be typed.
+//! The command line.
 
 use std::path::PathBuf;
 
@@ -21,73 +21,73 @@ use crate::seed::Seed;
 #[derive(Debug, Parser)]
 #[command(version, mut_arg("db", |db| db.default_value("fitiq.db").env("FITIQ_DB")))]
 pub struct Arguments {
-    /// Where everything is.
+    /// The settings.
     #[command(flatten)]
     pub settings: Settings,
 
-    /// What to do.
+    /// The command.
     #[command(subcommand)]
     pub command: Command,
 }
 
-/// What to do.
+/// The command.
 #[derive(Debug, Subcommand)]
 #[non_exhaustive]
 pub enum Command {
     /// Sign in to an account
     SignIn(SignIn),
-    /// Sign out, with a word about what is not delivered
+    /// Sign out, and decide about undelivered events
     SignOut(SignOutArguments),
-    /// Write a year of made-up data, with all its events, in one transaction
+    /// Write generated data, with all its events, in one transaction
     Seed {
-        /// How many days
+        /// The number of days
         #[arg(long, default_value_t = 365)]
         days: u16,
         /// The last of them
         #[arg(long, default_value = "2025-11-17")]
         until: NaiveDate,
-        /// The same number makes the same data
+        /// The seed; the same number makes the same data
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Save something: `add workout activity_type=running started_at=2025-11-17T18:00:00Z`
+    /// Save an entity: `add workout activity_type=running started_at=2025-11-17T18:00:00Z`
     Add {
         /// progress, attribute, activity, profile, physique, sleep, meal, workout or template
         kind: Kind,
-        /// Its fields, as FIELD=VALUE; a value that is JSON is taken as such
+        /// Its fields, as FIELD=VALUE; JSON values are recognized
         #[arg(value_parser = field)]
         fields: Vec<(String, Value)>,
     },
-    /// Change something
+    /// Change an entity
     Edit {
-        /// Which one, as `add` told
+        /// The id that `add` printed
         id: Uuid,
         /// The fields that change
         #[arg(required = true, value_parser = field)]
         fields: Vec<(String, Value)>,
     },
-    /// Delete something
+    /// Delete an entity
     Delete {
-        /// Which one, as `add` told
+        /// The id that `add` printed
         id: Uuid,
     },
     /// Deliver, until Ctrl-C or once
     Sync(SyncArguments),
-    /// Bring in what the service has and this device does not
+    /// Restore the entities that the service has and this device lacks
     Restore,
-    /// What is in the outbox
+    /// Show the status of the outbox
     Status,
-    /// Why something is not delivered
+    /// Show why an entity is not delivered
     Explain {
-        /// Which one
+        /// The id
         id: Uuid,
     },
-    /// Take over the outbox of the app's older version
+    /// Import the outbox of the app's older version
     Migrate {
-        /// Its Core Data store
+        /// The Core Data store
         #[arg(long, value_name = "STORE", value_parser = PathBufValueParser::new().try_map(cli::existing_file))]
         from: PathBuf,
-        /// Do everything, verify it, and roll it back
+        /// Run and verify the import, then roll it back
         #[arg(long)]
         dry_run: bool,
     },
@@ -100,11 +100,11 @@ fn field(text: &str) -> Result<(String, Value), String> {
     Ok((name.to_owned(), value))
 }
 
-/// Whether the command did what it was for.
+/// Whether the command is fully done.
 ///
 /// # Errors
 ///
-/// Whatever kept it from it, for people.
+/// A message about the failure.
 pub async fn run(arguments: Arguments) -> anyhow::Result<bool> {
     let app = App::open(arguments.settings.open().await?).await?;
     let done = command(&app, arguments.command).await;
@@ -122,7 +122,7 @@ async fn command(app: &App, command: Command) -> anyhow::Result<bool> {
         Command::SignOut(arguments) => {
             let left = cli::sign_out(ground, &app.processor()?, &arguments).await?;
             say(format_args!(
-                "signed out; {} undelivered and {} dead stay, {} were exported, {} deleted",
+                "signed out; {} undelivered and {} dead stay, {} exported, {} deleted",
                 left.undelivered, left.dead, left.exported, left.deleted
             ));
         }
@@ -193,17 +193,17 @@ async fn kind_of(app: &App, id: LocalId) -> anyhow::Result<Kind> {
         .write(move |conn| Ok(repository::standing(conn, id)?))
         .await?;
     let standing = standing.filter(|standing| !standing.deleted);
-    let standing = standing.with_context(|| format!("there is no {id}"))?;
+    let standing = standing.with_context(|| format!("{id} does not exist"))?;
     Ok(standing.kind.parse()?)
 }
 
-/// Work for a transaction.
+/// Work inside a transaction.
 type Work<T> = Box<
     dyn FnOnce(&outbox_runtime::rusqlite::Connection) -> Result<T, outbox_runtime::store::BoxError>
         + Send,
 >;
 
-/// Saves an entity of the kind, made of fields.
+/// Saves an entity of the kind from its fields.
 struct Add {
     user: UserId,
     fields: Vec<(String, Value)>,
@@ -247,7 +247,7 @@ impl Visitor for Change {
                 .into());
             };
             let Value::Object(mut value) = serde_json::to_value(&entity)? else {
-                return Err("an entity is an object".into());
+                return Err("an entity must be an object".into());
             };
             value.extend(self.fields);
             repository::edit(conn, &record::<E>(value)?)
@@ -268,12 +268,12 @@ impl Visitor for Remove {
     }
 }
 
-/// Reads an entity of typed fields; one that it does not have is a mistake.
+/// Deserializes an entity from typed fields; an unknown field is an error.
 fn record<E: Record>(value: Map<String, Value>) -> anyhow::Result<E> {
     let names: Vec<String> = value.keys().cloned().collect();
     let kind = E::KIND.display_name();
     let entity: E = serde_json::from_value(Value::Object(value))
-        .with_context(|| format!("that is no {kind}"))?;
+        .with_context(|| format!("not a valid {kind}"))?;
     if let Value::Object(known) = serde_json::to_value(&entity)?
         && let Some(unknown) = names.iter().find(|name| !known.contains_key(*name))
     {

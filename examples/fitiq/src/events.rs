@@ -1,4 +1,4 @@
-//! Everything that this app sends.
+//! The events of this app.
 
 use outbox_runtime::prelude::*;
 
@@ -14,11 +14,11 @@ pub enum FitiqEvent {
     ProgressEntry(Event<ProgressEntry>),
     /// An attribute of the body.
     PhysicalAttribute(Event<PhysicalAttribute>),
-    /// What a day was like so far.
+    /// The activity of a day so far.
     ActivitySnapshot(Event<ActivitySnapshot>),
-    /// What the user says of themselves.
+    /// The user's profile.
     ProfileMetadata(Event<ProfileMetadata>),
-    /// What the user's body is like.
+    /// The user's physique.
     ProfilePhysical(Event<ProfilePhysical>),
     /// A night.
     SleepSession(Event<SleepSession>),
@@ -34,10 +34,10 @@ pub enum FitiqEvent {
 mod tests {
     use super::*;
 
-    /// `outbox.lock` beside `Cargo.toml` has the shape of what is sent. A device may still have rows of it when the
-    /// program is updated, so that a change needs a new `version`. Failures 35 and 36.
+    /// `outbox.lock` beside `Cargo.toml` has the shape of the events. A device may still have rows
+    /// of that shape after an update, so a change needs a new `version`. Failures 35 and 36.
     #[test]
-    fn what_is_sent_changes_only_with_its_version() {
+    fn event_shapes_change_only_with_their_version() {
         outbox_testing::assert_wire_lock::<FitiqEvent>();
     }
 }

@@ -1,24 +1,24 @@
-//! A fitness app that writes locally and delivers everything by way of the outbox.
+//! A fitness app that writes locally and delivers everything through the outbox.
 //!
-//! The modules in the order in which a change goes through them:
+//! The modules in the order in which a change passes through them:
 //!
 //! ```text
 //!  entities ── repository ──▶ [ one transaction: entity + event ] ──▶ sync ──▶ the service
 //!     seed, migrate, commands ──┘                                       └── remote ids ──▶ repository
 //! ```
 
-pub mod entities; // what the app is about
-pub mod repository; // an entity and its event are written together
+pub mod entities; // the entities
+pub mod repository; // writes an entity and its event together
 
-pub mod migrate; // from the app's older version
-pub mod restore; // from the service
-pub mod seed; // from nowhere: a year of data
+pub mod migrate; // the import from the older version
+pub mod restore; // the restore from the service
+pub mod seed; // generated data
 
-mod events; // the closed set of what is sent
+mod events; // the event set
 mod sync; // the handlers
 
-mod app; // all of that, put together
-pub mod commands; // what can be typed
+mod app; // the assembled app
+pub mod commands; // the command line
 
 pub use app::App;
 pub use events::{FitiqEvent, FitiqEventHandler};

@@ -1,4 +1,5 @@
-//! The app's own table, and the one way to change it: an entity and the event of its change are written together.
+//! The app's own table, and the only way to change it: an entity and its event are written
+//! together.
 
 use fitiq_core::{LocalId, RemoteId, UserId};
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension};
@@ -8,19 +9,19 @@ use thiserror::Error;
 
 use crate::entities::{Delete, Edit, Kind, Record};
 
-/// What became of something that was saved.
+/// The result of a save.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Saved {
-    /// It is new.
+    /// A creation.
     Created(LocalId),
-    /// It was there with other content, and has this one now.
+    /// It existed with other content, and is updated.
     Updated(LocalId),
-    /// It was there just like that; nothing was written and nothing is sent.
+    /// It existed with the same content; nothing is written or sent.
     Unchanged(LocalId),
 }
 
 impl Saved {
-    /// Which one it is: the one that was there first.
+    /// The id of the entity that existed first.
     #[must_use]
     pub fn id(self) -> LocalId {
         match self {
@@ -29,18 +30,18 @@ impl Saved {
     }
 }
 
-/// Where an entity stands.
+/// The state of an entity.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Standing {
-    /// Which kind it is.
+    /// The kind.
     pub kind: String,
-    /// Whose it is.
+    /// The owner.
     pub user: UserId,
-    /// What the service calls it, once it said so.
+    /// The remote id, once known.
     pub remote_id: Option<RemoteId>,
-    /// Whether the service took it, by whatever name.
+    /// Whether the service accepted it, under any id.
     pub accepted: bool,
-    /// Whether the user deleted it, and the service may not know yet.
+    /// Whether the user deleted it; the service may not know yet.
     pub deleted: bool,
 }
 
@@ -48,37 +49,38 @@ pub struct Standing {
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ChangeError {
-    /// There is none such.
-    #[error("there is no {kind} {id}")]
+    /// The entity does not exist.
+    #[error("{kind} {id} does not exist")]
     Missing {
-        /// Which kind it should be.
+        /// The expected kind.
         kind: Kind,
-        /// Which one.
+        /// The id.
         id: LocalId,
     },
-    /// The service cannot learn of it.
-    #[error("the service has no way to change a {kind}; delete it and add another")]
+    /// The service has no call for it.
+    #[error("the service cannot change a {kind}; delete it and add another")]
     NotEditable {
-        /// Which kind.
+        /// The kind.
         kind: Kind,
     },
-    /// It would become the same as another.
-    #[error("there is a {kind} like that already: {id}")]
+    /// It would equal another entity.
+    #[error("an equal {kind} exists already: {id}")]
     Taken {
-        /// Which kind.
+        /// The kind.
         kind: Kind,
-        /// The other one.
+        /// The other entity.
         id: LocalId,
     },
 }
 
-/// Makes the table, where it is not there.
+/// Creates the table if it does not exist.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn create_table(conn: &Connection) -> rusqlite::Result<()> {
-    // One of a kind by its natural key, among those that are not deleted: the database itself keeps doubles out.
+    // Unique by natural key among entities that are not deleted: the database itself prevents
+    // duplicates.
     conn.execute_batch(
         "CREATE TABLE IF NOT EXISTS entities (
             id          BLOB PRIMARY KEY,
@@ -96,11 +98,11 @@ pub fn create_table(conn: &Connection) -> rusqlite::Result<()> {
     )
 }
 
-/// Saves what may be there already: by its id or, seen twice, by its natural key. Enqueues what that means for the service.
+/// Saves an entity that may exist already, by its id or its natural key, and enqueues its event.
 ///
 /// # Errors
 ///
-/// Those of SQLite and of the outbox. The caller's transaction has to be rolled back then.
+/// Errors of the database and the outbox. Roll the caller's transaction back then.
 pub fn save<E: Record>(conn: &Connection, entity: &E) -> Result<Saved, BoxError> {
     let body = serde_json::to_string(entity)?;
     let Some(same) = twin(conn, entity)? else {
@@ -117,11 +119,11 @@ pub fn save<E: Record>(conn: &Connection, entity: &E) -> Result<Saved, BoxError>
     Ok(Saved::Updated(same))
 }
 
-/// Saves many that are known to be new, and enqueues them in one go.
+/// Saves many new entities, and enqueues their events as a batch.
 ///
 /// # Errors
 ///
-/// Those of SQLite, one of which is that something is there already, and of the outbox.
+/// Errors of the database (something exists already, for example) and the outbox.
 pub fn save_new<E: Record>(conn: &Connection, entities: &[E]) -> Result<usize, BoxError> {
     for entity in entities {
         insert(conn, entity, &serde_json::to_string(entity)?)?;
@@ -130,11 +132,11 @@ pub fn save_new<E: Record>(conn: &Connection, entities: &[E]) -> Result<usize, B
     Ok(entities.len())
 }
 
-/// Changes what is there.
+/// Changes an existing entity.
 ///
 /// # Errors
 ///
-/// [`ChangeError`], and those of SQLite and of the outbox.
+/// [`ChangeError`], and errors of the database and the outbox.
 pub fn edit<E: Record>(conn: &Connection, entity: &E) -> Result<(), BoxError> {
     let (kind, id) = (E::KIND, entity.id());
     if standing(conn, id)?
@@ -153,11 +155,12 @@ pub fn edit<E: Record>(conn: &Connection, entity: &E) -> Result<(), BoxError> {
     Ok(())
 }
 
-/// Deletes what is there. It stays as a tombstone until the service knows, so that nothing brings it back.
+/// Deletes an existing entity. A tombstone stays until the service knows, so that nothing restores
+/// it.
 ///
 /// # Errors
 ///
-/// [`ChangeError`], and those of SQLite and of the outbox.
+/// [`ChangeError`], and errors of the database and the outbox.
 pub fn delete<E: Record>(conn: &Connection, id: LocalId) -> Result<E, BoxError> {
     let missing = || ChangeError::Missing { kind: E::KIND, id };
     let entity = load::<E>(conn, id)?.ok_or_else(missing)?;
@@ -168,11 +171,11 @@ pub fn delete<E: Record>(conn: &Connection, id: LocalId) -> Result<E, BoxError> 
     Ok(entity)
 }
 
-/// What is there, unless it is deleted or of another kind.
+/// The entity, unless it is deleted or of another kind.
 ///
 /// # Errors
 ///
-/// Those of SQLite, and of a body that cannot be read.
+/// Database errors, and an unreadable body.
 pub fn load<E: Record>(conn: &Connection, id: LocalId) -> Result<Option<E>, BoxError> {
     let body: Option<String> = conn
         .prepare_cached("SELECT body FROM entities WHERE id = ?1 AND kind = ?2 AND deleted = 0")?
@@ -181,11 +184,11 @@ pub fn load<E: Record>(conn: &Connection, id: LocalId) -> Result<Option<E>, BoxE
     Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
 }
 
-/// Where an entity stands, whatever kind it is.
+/// The state of an entity of any kind.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn standing(conn: &Connection, id: LocalId) -> rusqlite::Result<Option<Standing>> {
     conn.prepare_cached(
         "SELECT kind, user_id, remote_id, accepted, deleted FROM entities WHERE id = ?1",
@@ -202,11 +205,11 @@ pub fn standing(conn: &Connection, id: LocalId) -> rusqlite::Result<Option<Stand
     .optional()
 }
 
-/// Notes that the service took it, and what it calls it if it said so.
+/// Records that the service accepted it, with its remote id if known.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn accepted(
     conn: &Connection,
     id: LocalId,
@@ -219,33 +222,33 @@ pub fn accepted(
     .map(drop)
 }
 
-/// Notes that the service has none such any more.
+/// Records that the service no longer has it.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn unknown_there(conn: &Connection, id: LocalId) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE entities SET accepted = 0, remote_id = NULL WHERE id = ?1")?
         .execute([id])
         .map(drop)
 }
 
-/// Removes the tombstone of what both sides have deleted.
+/// Removes the tombstone of an entity that both sides have deleted.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn bury(conn: &Connection, id: LocalId) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM entities WHERE id = ?1 AND deleted = 1")?
         .execute([id])
         .map(drop)
 }
 
-/// Writes an entity that the service has already: from a restore or an older app. Enqueues nothing.
+/// Writes an entity that the service has already, from a restore or an older app. Enqueues nothing.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn insert<E: Record>(conn: &Connection, entity: &E, body: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO entities (id, kind, user_id, natural_key, body) VALUES (?1, ?2, ?3, ?4, ?5)",
@@ -260,11 +263,12 @@ pub fn insert<E: Record>(conn: &Connection, entity: &E, body: &str) -> rusqlite:
     .map(drop)
 }
 
-/// Writes an entity of the older app. Where another is the same thing by its natural key, both stay: each has its own events.
+/// Writes an entity of the older app. If another has the same natural key, both stay, each with its
+/// own events.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub(crate) fn insert_old<E: Record>(
     conn: &Connection,
     entity: &E,
@@ -281,11 +285,11 @@ pub(crate) fn insert_old<E: Record>(
     .map(drop)
 }
 
-/// Gives an entity of the older app the content of a later event.
+/// Updates an entity of the older app from a later event.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub(crate) fn overwrite_old<E: Record>(
     conn: &Connection,
     id: LocalId,
@@ -296,22 +300,22 @@ pub(crate) fn overwrite_old<E: Record>(
         .map(drop)
 }
 
-/// Makes it a tombstone.
+/// Turns it into a tombstone.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub(crate) fn mark_deleted(conn: &Connection, id: LocalId) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE entities SET deleted = 1 WHERE id = ?1")?
         .execute([id])
         .map(drop)
 }
 
-/// Makes everything of one user that of another, as the outbox does with its events (`reassign_user`).
+/// Gives all entities of one user to another, as the outbox does with its events (`reassign_user`).
 ///
 /// # Errors
 ///
-/// Those of SQLite, one of which is that the other user has the same thing.
+/// Database errors, such as the other user having the same entity.
 pub fn reassign(conn: &Connection, from: &UserId, to: &UserId) -> rusqlite::Result<usize> {
     conn.execute(
         "UPDATE entities SET user_id = ?2, body = json_set(body, '$.user', ?2) WHERE user_id = ?1",
@@ -319,11 +323,11 @@ pub fn reassign(conn: &Connection, from: &UserId, to: &UserId) -> rusqlite::Resu
     )
 }
 
-/// Which entity is the same thing.
+/// The entity with the same natural key.
 ///
 /// # Errors
 ///
-/// Those of SQLite.
+/// Database errors.
 pub fn twin<E: Record>(conn: &Connection, entity: &E) -> rusqlite::Result<Option<LocalId>> {
     let by_key = conn
         .prepare_cached(
@@ -360,7 +364,7 @@ fn with_id<E: Record>(entity: &E, id: LocalId) -> Result<E, serde_json::Error> {
     serde_json::from_value(value)
 }
 
-/// What two records say, compared as they are stored.
+/// Compares the stored content of two records.
 trait SameContent {
     fn equals(&self, other: &Self) -> bool;
 }

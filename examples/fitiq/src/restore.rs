@@ -1,4 +1,5 @@
-//! Bringing in what the service has and this device does not: after a new installation, or from another device.
+//! Restores the entities that the service has and this device lacks: after a new installation, or
+//! from another device.
 
 use std::collections::HashSet;
 
@@ -14,14 +15,14 @@ use crate::App;
 use crate::entities::{Kind, MealLog, MealType, Metric, ProgressEntry, Record};
 use crate::repository;
 
-/// What a restore found.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Restored {
     /// New on this device.
     pub restored: u64,
-    /// Known here.
+    /// Already on this device.
     pub known: u64,
-    /// Deleted here, which the service does not know yet.
+    /// Deleted here, unknown to the service.
     pub deleted: u64,
 }
 
@@ -51,7 +52,7 @@ struct RemoteMeal {
 pub(crate) async fn run(app: &App, user: &UserId) -> anyhow::Result<Restored> {
     let progress: Vec<RemoteProgress> = list(app, user, ProgressEntry::PATH).await?;
     let meals: Vec<RemoteMeal> = list(app, user, MealLog::PATH).await?;
-    // Asked after the lists: what is deleted from now on deletes what is restored here.
+    // Read after the lists: a later deletion also deletes the restored entity.
     let deletes = app.store().pending_deletes(Some(user.as_str())).await?;
     let deleted: HashSet<LocalId> = deletes
         .iter()
@@ -71,7 +72,7 @@ pub(crate) async fn run(app: &App, user: &UserId) -> anyhow::Result<Restored> {
                 time: Some(remote.date.time()),
                 notes: remote.notes,
             };
-            // A value of a whole day comes back with the time at which the day begins.
+            // A value of a whole day comes back with the start of the day as its time.
             let whole_day = ProgressEntry {
                 time: None,
                 ..entry.clone()
@@ -103,7 +104,7 @@ async fn list<T: DeserializeOwned>(app: &App, user: &UserId, path: &str) -> anyh
     Ok(answer?.into_body()?.items)
 }
 
-/// Takes something in, unless it is here, or its deletion is on its way to the service.
+/// Restores an entity, unless it is here or its deletion is on the way to the service.
 fn take<E: Record>(
     conn: &Connection,
     entity: &E,
@@ -125,7 +126,7 @@ fn take<E: Record>(
     Ok(())
 }
 
-/// Attributes of the body and values are of one kind at the service, so that the kind does not count.
+/// Body attributes and values are one kind at the service, so the kind is ignored.
 fn by_remote_id(
     conn: &Connection,
     user: &UserId,
@@ -158,7 +159,7 @@ fn same_key(
         .optional()
 }
 
-/// A meal that the service has, while this device does not know yet that it has.
+/// A meal of this device that the service has without this device knowing.
 fn same_meal(conn: &Connection, meal: &MealLog) -> Result<Option<LocalId>, BoxError> {
     let mut select = conn.prepare_cached(
         "SELECT id FROM entities WHERE kind = ?1 AND user_id = ?2 AND remote_id IS NULL

@@ -1,4 +1,4 @@
-//! A year of data from nowhere, the same for the same number.
+//! Generated data, the same for the same seed.
 
 use std::fmt;
 
@@ -16,34 +16,34 @@ use crate::entities::{
 };
 use crate::repository::save_new;
 
-/// Data of so many days, up to one.
+/// Generated data for a number of days, up to a last one.
 #[derive(Debug, Clone)]
 pub struct Seed {
-    /// Whose.
+    /// The owner.
     pub user: UserId,
-    /// How many days.
+    /// The number of days.
     pub days: u16,
     /// The last of them.
     pub until: NaiveDate,
-    /// What chance is drawn from.
+    /// The seed.
     pub number: u64,
 }
 
-/// How much was written.
+/// The amount of written data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seeded {
-    /// Values of single hours: two a day and hour.
+    /// Hourly values, two per hour.
     pub progress: usize,
     /// Everything else.
     pub others: usize,
 }
 
 impl Seed {
-    /// Writes everything, entities and events, into the caller's transaction.
+    /// Writes all entities and events in the caller's transaction.
     ///
     /// # Errors
     ///
-    /// Those of the database, one of which is that the data is there already.
+    /// Database errors, such as the data existing already.
     pub fn write(&self, conn: &Connection) -> Result<Seeded, BoxError> {
         let mut maker = Maker {
             user: self.user.clone(),

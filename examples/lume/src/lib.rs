@@ -1,5 +1,5 @@
-//! Lume, a mood journal that works offline: its entities and its outbox are in one SQLite file, so that a change and its
-//! event are there together or not at all.
+//! Lume, a mood journal that works offline: entities and outbox share one SQLite file, so that a
+//! change and its event exist together or not at all.
 //!
 //! | | |
 //! |---|---|
@@ -20,7 +20,7 @@ pub mod sync;
 pub mod migrate;
 pub mod v6;
 
-// To try things with.
+// To try things out.
 mod make_v6;
 pub mod seed;
 

@@ -1,4 +1,5 @@
-//! Some days of a life: moods with what they had to do with, journal entries about them, goals that move on, and a chat.
+//! Generated data: moods with their causes, journal entries about them, goals with progress, and a
+//! chat.
 
 use chrono::{DateTime, Days, TimeDelta, Utc};
 use fastrand::Rng;
@@ -8,7 +9,7 @@ use outbox_runtime::TransactionError;
 use crate::db::Repository;
 use crate::entities::{Conversation, Goal, GoalStatus, JournalEntry, MoodEntry, Persona};
 
-/// How much was written down.
+/// The amount of generated data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Seeded {
     /// Moods.
@@ -21,7 +22,7 @@ pub struct Seeded {
     pub messages: usize,
 }
 
-/// A feeling, how pleasant it is, and what it often has to do with.
+/// A feeling, its valence, and a frequent cause.
 const FEELINGS: [(&str, f64, &str); 8] = [
     ("content", 0.5, "family"),
     ("stressed", -0.5, "work"),
@@ -57,11 +58,12 @@ const GOALS: [(&str, &str, f64, &str); 4] = [
     ("Keep a budget", "general", 30.0, "days"),
 ];
 
-/// Writes down `days` days that end now: two moods a day, an entry on most days, a goal a week. The same seed tells the same life.
+/// Writes `days` days that end now: two moods a day, an entry on most days, a goal a week. The same
+/// seed makes the same data.
 ///
 /// # Errors
 ///
-/// [`TransactionError`]; what was written before stays.
+/// [`TransactionError`]; earlier writes stay.
 pub async fn seed(
     repository: &Repository,
     user_id: &str,

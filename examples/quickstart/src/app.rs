@@ -1,37 +1,39 @@
-//! The app: its entity, the table that it lives in, and the set of events that it sends.
+//! The app: its entity, its table, and its event set.
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, Row, types::Type};
 use outbox_runtime::store::BoxError;
 use uuid::Uuid;
 
-/// How somebody felt at a moment.
+/// The mood of a user at a point in time.
 #[derive(Debug, Clone, PartialEq, OutboxEntity)]
 #[outbox(event_type = "moodEntry", priority = 5)]
 pub(crate) struct MoodEntry {
-    /// The same here and on the server.
+    /// The id, here and on the server.
     #[outbox(entity_id)]
     pub(crate) id: Uuid,
-    /// Whose entry it is.
+    /// The owner.
     #[outbox(user_id)]
     pub(crate) user_id: String,
-    /// From -1, unpleasant, to 1, pleasant. The server refuses anything else; the app, to show that, does not.
+    /// From -1, unpleasant, to 1, pleasant. The server refuses anything else; the app does not, to
+    /// show what happens.
     #[outbox(metadata)]
     pub(crate) valence: f64,
     /// The feelings by name.
     #[outbox(metadata)]
     pub(crate) labels: Vec<String>,
-    /// The moment, RFC 3339.
+    /// The time, RFC 3339.
     #[outbox(metadata)]
     pub(crate) logged_at: String,
-    /// The line of the input that made this change: how the ledger of the server is compared with the file.
+    /// The line of the input behind this change, by which the server's ledger is compared with the
+    /// file.
     #[outbox(metadata)]
     pub(crate) line: u64,
-    /// Stays on this device: only metadata travels.
+    /// Stays on this device: only metadata is sent.
     pub(crate) notes: Option<String>,
 }
 
-/// Everything that this app sends.
+/// The events of this app.
 #[derive(Debug, OutboxEvents)]
 pub(crate) enum LumeEvent {
     /// A mood entry was created, changed or deleted.
@@ -39,7 +41,7 @@ pub(crate) enum LumeEvent {
 }
 
 impl MoodEntry {
-    /// Makes the table, where it is not there.
+    /// Creates the table if it does not exist.
     pub(crate) fn create_table(conn: &Connection) -> rusqlite::Result<()> {
         conn.execute_batch(
             "CREATE TABLE IF NOT EXISTS mood_entries (
@@ -54,7 +56,7 @@ impl MoodEntry {
         )
     }
 
-    /// Writes the entry as it is now.
+    /// Writes the current state of the entry.
     pub(crate) fn save(&self, conn: &Connection) -> Result<(), BoxError> {
         let labels = serde_json::to_string(&self.labels)?;
         let mut upsert = conn.prepare_cached(
@@ -73,7 +75,7 @@ impl MoodEntry {
         Ok(())
     }
 
-    /// Reads an entry, if it is there.
+    /// Reads an entry, if it exists.
     pub(crate) fn load(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<Self>> {
         let mut select = conn.prepare_cached(
             "SELECT id, user_id, valence, labels, logged_at, line, notes FROM mood_entries WHERE id = ?1",
@@ -107,10 +109,10 @@ impl MoodEntry {
 mod tests {
     use super::*;
 
-    /// `outbox.lock` beside `Cargo.toml` has the shape of what is sent. A device may still have rows of it when the
-    /// program is updated, so that a change needs a new `version`.
+    /// `outbox.lock` beside `Cargo.toml` has the shape of the events. A device may still have rows
+    /// of that shape after an update, so a change needs a new `version`.
     #[test]
-    fn what_is_sent_changes_only_with_its_version() {
+    fn event_shapes_change_only_with_their_version() {
         outbox_testing::assert_wire_lock::<LumeEvent>();
     }
 }

@@ -1,4 +1,4 @@
-//! Delivering: how the processor is put together, when its work is done, and the bar that shows how far it is.
+//! Delivery: building the processor, waiting for the end of its work, and the progress bar.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -14,17 +14,17 @@ use crate::feed::Feed;
 use crate::sync::LumeSync;
 use crate::tokens::Tokens;
 
-/// An entry that takes longer than this is not waited for. The longest pause before an event's last attempt is shorter.
+/// The longest wait for an entry. It exceeds the longest pause before an event's last attempt.
 const PATIENCE: Duration = Duration::from_secs(180);
 
-/// Puts the processor together for the service at `base_url`.
+/// Builds the processor for the service at `base_url`.
 pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<Processor> {
     let http = reqwest::Client::builder()
-        // The service is on this very machine: a proxy of the environment must not get between.
+        // The service is on this machine: ignore a proxy of the environment.
         .no_proxy()
-        // What ends this wait is known to be the network; a slow service is told apart by it.
+        // Only a connect timeout tells a dead network from a slow service.
         .connect_timeout(Duration::from_secs(2))
-        // What a login page answers is no delivery.
+        // The answer of a login page is not a delivery.
         .redirect(reqwest::redirect::Policy::none())
         .build()?;
     let tokens = Arc::new(Tokens::new(http.clone(), base_url));
@@ -36,15 +36,16 @@ pub(crate) fn processor(store: &SqliteStore, base_url: &str) -> anyhow::Result<P
             async move { Ok(tokens.renew(&user).await?) }
         })
         .max_concurrency(16)
-        // Short, so that what a killed run had in hand is taken up again after seconds instead of a minute.
+        // A short lease, so that the events of a killed run are claimed again after seconds instead
+        // of a minute.
         .lease(Duration::from_secs(5))
         .timeout(Duration::from_secs(4))
         .build()?;
     Ok(processor)
 }
 
-/// Waits until every entry of the feed is delivered, or blocked by a dead letter. What does not get there in time is left
-/// for the report to find.
+/// Waits until every entry of the feed is delivered, or blocked by a dead letter. The report finds
+/// whatever is late.
 pub(crate) async fn finish(running: &Running, feed: &Feed) -> anyhow::Result<()> {
     let mut seen = HashSet::new();
     for line in &feed.lines {
@@ -58,14 +59,14 @@ pub(crate) async fn finish(running: &Running, feed: &Feed) -> anyhow::Result<()>
     Ok(())
 }
 
-/// Shows how far the delivery is, until it is dropped.
+/// Shows the progress of the delivery until dropped.
 pub(crate) async fn show(store: &SqliteStore, feed: &Feed, mut taken: watch::Receiver<usize>) {
     let bar = ProgressBar::new(feed.lines.len() as u64).with_style(style());
     let mut tick = tokio::time::interval(Duration::from_millis(100));
     tick.set_missed_tick_behavior(MissedTickBehavior::Skip);
     loop {
         tick.tick().await;
-        // A bar is not worth failing for: whatever is wrong with the store, the work meets it too.
+        // Ignore errors of the bar: a faulty store fails the work itself, too.
         let Ok(statistics) = store.statistics(None).await else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! The input: mood entries as JSON lines, read whole and checked before anything is done with them.
+//! The input: mood entries as JSON lines, read and checked as a whole before use.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,101 +13,101 @@ use crate::hash::fnv1a;
 /// A file of changes, in the order in which they happened.
 #[derive(Debug)]
 pub(crate) struct Feed {
-    /// Where it was read from.
+    /// The path of the file.
     pub(crate) path: PathBuf,
-    /// Tells this content from any other.
+    /// A hash of the content.
     pub(crate) checksum: String,
     /// The changes.
     pub(crate) lines: Vec<Line>,
 }
 
-/// One change of one entry.
+/// A change of an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Line {
-    /// Where it stands in the file, from 1.
+    /// The line number, from 1.
     pub(crate) number: u64,
-    /// Which entry.
+    /// The entry.
     pub(crate) id: Uuid,
-    /// Whose it is.
+    /// The owner.
     pub(crate) user: String,
-    /// What happened to it.
+    /// The change.
     pub(crate) change: Change,
 }
 
-/// What happened to an entry.
+/// A kind of change.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) enum Change {
-    /// It is new.
+    /// A creation.
     Create(Content),
-    /// It is different now.
+    /// An update.
     Update(Content),
-    /// It is gone.
+    /// A deletion.
     Delete,
 }
 
-/// What an entry says.
+/// The content of an entry.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Content {
-    /// How pleasant it was.
+    /// The valence.
     pub(crate) valence: f64,
     /// The feelings by name.
     pub(crate) labels: Vec<String>,
-    /// When, RFC 3339.
+    /// The time, RFC 3339.
     pub(crate) logged_at: String,
-    /// For nobody else.
+    /// Private notes.
     pub(crate) notes: Option<String>,
 }
 
-/// The input cannot be used. Nothing was done with any of its lines.
+/// The input is unusable. None of its lines had an effect.
 #[derive(Debug, Error)]
 pub(crate) enum FeedError {
-    /// The file is not there, or cannot be read.
+    /// The file is missing or unreadable.
     #[error("cannot read the input {}", path.display())]
     Unreadable {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A line is not one of ours.
+    /// A line is malformed.
     #[error("{}, line {line}: not a change of a mood entry: {reason}", path.display())]
     Malformed {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The line, from 1.
         line: u64,
-        /// What the parser said.
+        /// The parser's error.
         reason: String,
     },
-    /// A line is well-formed and cannot have happened.
+    /// A line is well-formed but impossible.
     #[error("{}, line {line}: {fault}", path.display())]
     Impossible {
-        /// Which file.
+        /// The file.
         path: PathBuf,
-        /// Which line, from 1.
+        /// The line, from 1.
         line: u64,
-        /// Why not.
+        /// The reason.
         fault: Fault,
     },
 }
 
-/// Why a change cannot have happened.
+/// The reason why a change is impossible.
 #[derive(Debug, PartialEq, Eq, Error)]
 pub(crate) enum Fault {
-    /// A create of what is there.
+    /// A creation of an existing entry.
     #[error("entry {0} is created although it exists already")]
     Exists(Uuid),
-    /// An update or delete of what is not there.
+    /// An update or deletion of a missing entry.
     #[error("entry {0} is changed although no earlier line created it, or one deleted it")]
     Missing(Uuid),
-    /// A change by somebody else.
+    /// A change by another user.
     #[error("entry {id} belongs to {owner:?}, not to {user:?}")]
     NotTheirs {
-        /// Which entry.
+        /// The entry.
         id: Uuid,
-        /// Who created it.
+        /// The user who created it.
         owner: String,
-        /// Who changes it.
+        /// The user who changes it.
         user: String,
     },
 }
@@ -127,7 +127,7 @@ impl Feed {
     }
 }
 
-/// A line as it is written.
+/// The format of a line.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "lowercase")]
 enum Written {
@@ -177,7 +177,7 @@ fn lines(path: &Path, bytes: &[u8]) -> Result<Vec<Line>, FeedError> {
     Ok(lines)
 }
 
-/// The parser saw one line and calls it the first; only its column says something.
+/// The parser saw a single line, so only the column of its error is meaningful.
 fn reason(error: &serde_json::Error) -> String {
     let (text, column) = (error.to_string(), error.column());
     let place = format!(" at line {} column {column}", error.line());
@@ -217,7 +217,7 @@ impl Whole {
     }
 }
 
-/// Who owns which entry, and whether it exists, from line to line.
+/// The owners and the existence of entries, line by line.
 #[derive(Default)]
 struct Lives(HashMap<Uuid, Life>);
 
@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn reads_a_life_and_skips_blank_lines() {
+    fn reads_changes_and_skips_blank_lines() {
         let text = format!("{}\n\n{}\n", create("ada"), delete("ada"));
         let lines = parse(&text).unwrap();
         assert_eq!(lines.len(), 2);
@@ -288,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_is_named_with_its_file_and_line() {
+    fn a_malformed_line_is_named_with_its_file_and_line() {
         let renamed = create("ada").replace("\"create\"", "\"merge\"");
         let misspelt = create("ada").replace("valence", "valance");
         let extra = delete("ada").replace("}", ",\"why\":1}");
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_have_happened_is_refused() {
+    fn impossible_changes_are_refused() {
         let id = ID.parse().unwrap();
         assert_eq!(fault(&delete("ada")), (1, Fault::Missing(id)));
         let twice = format!("{}\n{}", create("ada"), create("ada"));

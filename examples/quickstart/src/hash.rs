@@ -1,4 +1,4 @@
-//! A hash that is the same in every run and on every machine, unlike the standard library's.
+//! A hash that is stable across runs and machines, unlike the standard library's.
 
 /// FNV-1a with 64 bits.
 pub(crate) fn fnv1a(bytes: &[u8]) -> u64 {
@@ -12,7 +12,7 @@ mod tests {
     use super::fnv1a;
 
     #[test]
-    fn hashes_what_the_reference_hashes() {
+    fn hashes_match_the_reference() {
         assert_eq!(fnv1a(b""), 0xcbf2_9ce4_8422_2325);
         assert_eq!(fnv1a(b"foobar"), 0x8594_4171_f739_67e8);
     }

@@ -1,4 +1,4 @@
-//! From the file into the app: each line is saved, enqueued and ticked off in one transaction.
+//! Intake: each line is saved, enqueued and checked off in one transaction.
 
 use anyhow::{Context, bail};
 use outbox_runtime::SqliteStore;
@@ -10,25 +10,25 @@ use tokio::sync::watch;
 use crate::app::MoodEntry;
 use crate::feed::{Change, Content, Feed, Line};
 
-/// Takes in a feed, every line exactly once, however many runs that takes.
+/// Takes in a feed, every line exactly once, over any number of runs.
 #[derive(Debug)]
 pub(crate) struct Intake {
     store: SqliteStore,
-    /// The last line that was taken in.
+    /// The last line taken in.
     done: u64,
 }
 
-/// Why a line cannot be taken in.
+/// The reason why a line is refused.
 #[derive(Debug, Error)]
 enum IntakeError {
-    #[error("somebody else has taken it in meanwhile")]
+    #[error("another process has taken it in")]
     NotNext,
     #[error("the entry is not in the app's table")]
     Missing,
 }
 
 impl Intake {
-    /// Finds out how far earlier runs came with this feed.
+    /// Reads the progress of earlier runs with this feed.
     pub(crate) async fn open(store: &SqliteStore, feed: &Feed) -> anyhow::Result<Self> {
         let beginning = Progress {
             input: feed.path.to_string_lossy().into_owned(),
@@ -41,7 +41,7 @@ impl Intake {
                 Ok(Progress::open(tx, beginning)?)
             })
             .await?;
-        // Where the file lies does not matter: what it says does.
+        // The content identifies the file, not its path.
         if progress.checksum != feed.checksum {
             bail!(
                 "this folder was filled from another input ({}, as it was then); give that --input again, take another \
@@ -55,12 +55,12 @@ impl Intake {
         })
     }
 
-    /// The last line that was taken in; 0 before the first.
+    /// The last line taken in; 0 before the first.
     pub(crate) fn done(&self) -> u64 {
         self.done
     }
 
-    /// Takes in what is left, and tells `taken` the number of lines that are.
+    /// Takes in the remaining lines, and reports the count to `taken`.
     pub(crate) async fn run(self, feed: &Feed, taken: &watch::Sender<usize>) -> anyhow::Result<()> {
         let mut done = self.done;
         for (count, line) in (1..).zip(&feed.lines) {
@@ -78,8 +78,8 @@ impl Intake {
     }
 }
 
-/// The heart of the example: the entity, its event and the progress are in one transaction, so a process that is killed
-/// here leaves all three behind, or none.
+/// The heart of the example: the entity, its event and the progress share one transaction, so a
+/// process that is killed here leaves all three or none.
 fn apply_line(tx: &Connection, line: &Line, previous: u64) -> Result<(), BoxError> {
     match &line.change {
         Change::Create(content) => {
@@ -117,7 +117,7 @@ fn entry(line: &Line, content: &Content) -> MoodEntry {
     }
 }
 
-/// How far which feed was taken in: the one row of its table.
+/// The progress of a feed: the only row of its table.
 #[derive(Debug)]
 struct Progress {
     input: String,
@@ -126,7 +126,7 @@ struct Progress {
 }
 
 impl Progress {
-    /// Reads the row, after it was made from `beginning` where it was not there.
+    /// Reads the row, and creates it from `beginning` if missing.
     fn open(tx: &Connection, beginning: Self) -> rusqlite::Result<Self> {
         tx.execute_batch(
             "CREATE TABLE IF NOT EXISTS feed_progress (
@@ -154,7 +154,7 @@ impl Progress {
     }
 }
 
-/// Compares before it sets: where somebody else took in the line, this transaction must not.
+/// Compares and sets: if another process took in the line, this transaction must fail.
 fn tick_off(tx: &Connection, line: u64, previous: u64) -> Result<(), BoxError> {
     let mut update = tx.prepare_cached("UPDATE feed_progress SET line = ?1 WHERE line = ?2")?;
     match update.execute((i64::try_from(line)?, i64::try_from(previous)?))? {
@@ -206,7 +206,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn notes_do_not_travel() {
+    async fn notes_stay_on_the_device() {
         let folder = tempfile::tempdir().unwrap();
         let store = store(folder.path()).await;
         take_in_all(&store, &feed(folder.path(), &[CREATE])).await;

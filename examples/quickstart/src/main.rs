@@ -1,5 +1,6 @@
-//! Mood entries from a file, by way of an app and its outbox, to a server that misbehaves; and a proof at the end that
-//! all of them arrived, once and in order. See README.md beside this package's Cargo.toml.
+//! Delivers mood entries from a file, through an app and its outbox, to a server that misbehaves,
+//! and proves that all of them arrive once and in order. See README.md beside this package's
+//! Cargo.toml.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -17,7 +18,7 @@ use crate::report::Report;
 use crate::server::{Server, ledger};
 use crate::workdir::Workdir;
 
-// The app, in the order in which a change goes through it.
+// The app, in the order in which a change passes through it.
 mod app; // the entity, its table, the set of events
 mod delivery; // the processor and its progress
 mod feed; // the input
@@ -28,15 +29,16 @@ mod tokens; // credentials
 // The other side.
 mod server; // a service that misbehaves
 
-// What is told about both.
+// The report about both.
 mod report; // statistics, dead letters, checks
 mod verdict; // the checks
 
-// What all of them use.
+// Shared.
 mod hash;
-mod workdir; // the folder with everything in it
+mod workdir; // the working folder
 
-/// Delivers mood entries from a file to a misbehaving server on this machine, and proves that all of them arrived.
+/// Delivers mood entries from a file to a misbehaving server on this machine, and proves that all
+/// of them arrived.
 #[derive(Debug, Parser)]
 #[command(version)]
 struct Arguments {
@@ -44,7 +46,8 @@ struct Arguments {
     #[arg(long, value_name = "FILE")]
     input: Option<PathBuf>,
 
-    /// Where everything is kept, for the next run to take up [default: outbox-quickstart in the temporary folder]
+    /// The folder that the next run continues from [default: outbox-quickstart in the temporary
+    /// folder]
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 
@@ -64,7 +67,7 @@ impl Arguments {
     }
 }
 
-/// 0: server and file agree. 1: they differ. 2: it did not come to that.
+/// 0: server and file agree. 1: they differ. 2: the comparison was not reached.
 #[tokio::main]
 async fn main() -> ExitCode {
     tracing_subscriber::fmt()
@@ -84,7 +87,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
-    // First of all, so that an input that cannot be used costs nothing that is there.
+    // Read first, so that an unusable input does no harm.
     let feed = Feed::read(&arguments.input())?;
     let workdir = Workdir::open(&arguments.dir())?;
     if arguments.fresh {
@@ -104,7 +107,8 @@ async fn run(arguments: &Arguments) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Takes in what is left of the feed and delivers it meanwhile, until all is delivered or somebody presses Ctrl-C.
+/// Takes in the rest of the feed while delivering, until everything is delivered or the user
+/// presses Ctrl-C.
 async fn deliver(
     store: &SqliteStore,
     feed: &Feed,
@@ -120,7 +124,7 @@ async fn deliver(
     let done = tokio::select! {
         done = work => done,
         () = delivery::show(store, feed, taken_so_far) => Ok(()),
-        Ok(()) = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; run it again to go on")),
+        Ok(()) = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted; run it again to continue")),
     };
     running.stop().await?;
     done
@@ -139,7 +143,7 @@ fn opening(feed: &Feed, workdir: &Workdir, done: u64) -> String {
     format!("{count} changes from {input}{so_far}\nEverything is kept in {root}\n")
 }
 
-/// A reader that has gone away changes nothing about the work.
+/// Ignore a closed stdout.
 fn say(text: &impl Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,4 +1,5 @@
-//! What is told at the end: the statistics, the dead letters with their reasons, and whether server and file agree.
+//! The final report: statistics, dead letters with their reasons, and whether server and file
+//! agree.
 
 use std::fmt::{self, Display};
 
@@ -11,10 +12,10 @@ use crate::feed::Feed;
 use crate::server::ledger::{Accepted, Received};
 use crate::verdict::{self, Check, DeadLetter, Evidence};
 
-/// At most so many differences are shown.
+/// The most differences that are shown.
 const SHOWN: usize = 20;
 
-/// The end of a run, for people.
+/// The report of a run.
 #[derive(Debug)]
 pub(crate) struct Report {
     statistics: OutboxStatistics,
@@ -25,7 +26,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// Looks at everything as it is now.
+    /// Collects the current state.
     pub(crate) async fn of(
         feed: &Feed,
         store: &SqliteStore,

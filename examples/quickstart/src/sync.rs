@@ -1,5 +1,5 @@
-//! The handler: how a mood entry gets to the server. What each answer means for the event, and that there is none, is the
-//! library's to say: `send`.
+//! The handler: sends mood entries to the server. `send` of the library decides what each response,
+//! or its absence, means for the event.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::app::{LumeEventHandler, MoodEntry, MoodEntryMetadata};
 use crate::tokens::Tokens;
 
-/// Sends what happened on this device to the service.
+/// Sends the changes of this device to the service.
 #[derive(Debug)]
 pub(crate) struct LumeSync {
     http: Client,
@@ -20,7 +20,7 @@ pub(crate) struct LumeSync {
     tokens: Arc<Tokens>,
 }
 
-/// A new entry, for the service.
+/// The request body of a new entry.
 #[derive(Serialize)]
 struct NewEntry<'a> {
     id: String,
@@ -66,8 +66,8 @@ impl LumeEventHandler for LumeSync {
             .bearer_auth(token)
             .header("Idempotency-Key", key.to_string());
         let response = send(request, event.operation).await?;
-        // A connection that breaks in the middle of the answer leaves open what the server did, and the same key asked
-        // again tells.
+        // A connection that breaks during the response leaves the outcome unknown; a retry with the
+        // same key resolves it.
         response.bytes().await?;
         Ok(())
     }

@@ -1,4 +1,5 @@
-//! Access tokens: one pair a user, got by logging in and kept fresh by a refresh token that can be used once.
+//! Access tokens: one pair per user, obtained by a login and renewed with a single-use refresh
+//! token.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,7 +9,7 @@ use outbox_runtime::http::{SendError, send};
 use reqwest::{Client, Response, StatusCode};
 use serde::{Deserialize, Serialize};
 
-/// What every user of this device is let in with.
+/// The tokens of all users of this device.
 #[derive(Debug)]
 pub(crate) struct Tokens {
     http: Client,
@@ -33,7 +34,7 @@ struct Refresh {
 }
 
 impl Tokens {
-    /// No tokens yet; `base_url` is where the service is.
+    /// No tokens yet, for the service at `base_url`.
     pub(crate) fn new(http: Client, base_url: &str) -> Self {
         Self {
             http,
@@ -42,14 +43,14 @@ impl Tokens {
         }
     }
 
-    /// The user's access token, if there is one. Whether the server still takes it only the server knows.
+    /// The user's access token, if any. Only the server knows whether it is still valid.
     pub(crate) fn access(&self, user: &str) -> Option<String> {
         self.held().get(user).map(|pair| pair.access_token.clone())
     }
 
-    /// Gets a new pair: what the processor calls, once at a time, when a request was refused.
+    /// Gets a new pair. The processor calls it, one call at a time, when a request was refused.
     pub(crate) async fn renew(&self, user: &str) -> Result<(), SendError> {
-        // Taken out, because it can be used once: if the answer to it is lost, the next call logs in.
+        // Removed, because it is single-use: if its response is lost, the next call logs in.
         let spent = self.held().remove(user);
         let refreshed = match spent {
             Some(pair) => self.refresh(pair.refresh_token).await?,
@@ -63,7 +64,7 @@ impl Tokens {
         Ok(())
     }
 
-    /// `None` where the server does not take the refresh token.
+    /// `None` if the server refuses the refresh token.
     async fn refresh(&self, refresh_token: String) -> Result<Option<Pair>, SendError> {
         let refresh = Refresh { refresh_token };
         match self.post("/api/v1/auth/refresh", &refresh).await {
@@ -85,7 +86,7 @@ impl Tokens {
         send(self.http.post(url).json(body), Operation::Create).await
     }
 
-    /// Nothing that this guards can be left half-changed by a panic.
+    /// A panic cannot leave the guarded state half-changed.
     fn held(&self) -> MutexGuard<'_, HashMap<String, Pair>> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -95,7 +96,7 @@ async fn read(response: Response) -> Result<Pair, SendError> {
     response.json().await.map_err(SendError::Unanswered)
 }
 
-/// Tokens do not belong in logs.
+/// Keeps tokens out of logs.
 impl std::fmt::Debug for Pair {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Pair").finish_non_exhaustive()

@@ -1,4 +1,4 @@
-//! The folder that holds everything of a run, so that the next one can take up where it ended.
+//! The folder with all data of a run, from which the next run continues.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io;
@@ -6,15 +6,15 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-/// A folder that is ours alone for as long as this lives.
+/// A folder that this process owns exclusively while this value lives.
 #[derive(Debug)]
 pub(crate) struct Workdir {
     root: PathBuf,
-    /// The system takes the lock back when the process ends, however it ends.
+    /// The system releases the lock however the process ends.
     _lock: File,
 }
 
-/// All that this program makes in the folder, but for the lock.
+/// All files of this program in the folder, except the lock.
 const FILES: [&str; 5] = [DATABASE, "lume.db-wal", "lume.db-shm", RECEIVED, ACCEPTED];
 const DATABASE: &str = "lume.db";
 const RECEIVED: &str = "received.jsonl";
@@ -22,12 +22,12 @@ const ACCEPTED: &str = "accepted.jsonl";
 const LOCK: &str = "quickstart.lock";
 
 impl Workdir {
-    /// Where the files are, unless somebody says otherwise: the same place in every run.
+    /// The default folder, which is the same in every run.
     pub(crate) fn default_root() -> PathBuf {
         std::env::temp_dir().join("outbox-quickstart")
     }
 
-    /// Makes the folder where it is not there, and takes it for this process.
+    /// Creates the folder if missing, and locks it for this process.
     pub(crate) fn open(root: &Path) -> anyhow::Result<Self> {
         std::fs::create_dir_all(root)
             .with_context(|| format!("cannot make the folder {}", root.display()))?;
@@ -54,7 +54,7 @@ impl Workdir {
         })
     }
 
-    /// Deletes what earlier runs made here, and nothing else.
+    /// Deletes the files of earlier runs, and nothing else.
     pub(crate) fn empty(&self) -> anyhow::Result<()> {
         for name in FILES {
             let path = self.root.join(name);
@@ -78,12 +78,12 @@ impl Workdir {
         self.root.join(DATABASE)
     }
 
-    /// What the server was asked.
+    /// The requests that the server received.
     pub(crate) fn received(&self) -> PathBuf {
         self.root.join(RECEIVED)
     }
 
-    /// What the server accepted.
+    /// The changes that the server accepted.
     pub(crate) fn accepted(&self) -> PathBuf {
         self.root.join(ACCEPTED)
     }
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn emptying_leaves_what_is_not_ours() {
+    fn emptying_leaves_other_files() {
         let folder = tempfile::tempdir().unwrap();
         let workdir = Workdir::open(folder.path()).unwrap();
         let theirs = folder.path().join("holiday.jpg");

@@ -1,5 +1,5 @@
-//! The program as somebody runs it: what it answers, with which exit code, and that it survives being killed.
-#![allow(clippy::unwrap_used, reason = "a x")]
+//! The program as a user runs it: its output, its exit code, and that it survives being killed.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 const FIRST: &str = "12fe8eac-1130-48cd-bf82-970d0e592c48";
 const SECOND: &str = "bf7a8a0f-21bc-4dc2-b916-ac45c9fce80c";
 
-/// A folder with an input and room for the files of the runs.
+/// A folder with an input, for the files of the runs.
 struct Bench(TempDir);
 
 impl Bench {
@@ -56,7 +56,7 @@ fn assert_answer(output: &Output, code: i32, text: &str) {
 }
 
 #[test]
-fn what_waits_behind_a_dead_letter_is_expected_to() {
+fn changes_behind_a_dead_letter_are_expected_to_wait() {
     let input = [
         save("create", FIRST, 0.5),
         save("update", FIRST, 7.0),
@@ -78,12 +78,12 @@ fn a_difference_is_shown_and_is_exit_code_1() {
     let forged = bench.accepted().replace("0.5", "0.6");
     fs::write(bench.0.path().join("work/accepted.jsonl"), forged).unwrap();
     let output = bench.run();
-    assert_answer(&output, 1, "FAILED  every entry is on the server");
+    assert_answer(&output, 1, "FAILED  every entry on the server");
     assert_answer(&output, 1, FIRST);
 }
 
 #[test]
-fn an_input_that_cannot_be_used_is_exit_code_2_and_touches_nothing() {
+fn an_unusable_input_is_exit_code_2_and_touches_nothing() {
     let bench = Bench::new(&format!("{}\n{{\"op\":", save("create", FIRST, 0.5)));
     assert_answer(&bench.run(), 2, "moods.jsonl, line 2");
     assert!(!bench.0.path().join("work").exists());
@@ -107,7 +107,7 @@ fn a_folder_is_for_one_input_until_fresh() {
     clippy::disallowed_methods,
     reason = "waits for another process, which knows no clock of ours"
 )]
-fn killed_in_the_middle_it_finishes_the_same_work() {
+fn a_killed_run_is_completed_by_the_next_one() {
     let ids = (0..300_u128).map(|n| format!("{:08x}-0000-4000-8000-000000000000", n + 1));
     let lives = ids.map(|id| {
         [

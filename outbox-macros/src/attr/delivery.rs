@@ -1,4 +1,4 @@
-//! What `#[derive(DeliveryError)]` reads: the class of each variant of an enum, or of a struct.
+//! The input of `#[derive(DeliveryError)]`: the class of each variant, or of the struct.
 
 use syn::parse::ParseStream;
 use syn::{Attribute, Data, DeriveInput, Fields, Ident, Path};
@@ -9,40 +9,40 @@ use super::{EnumAttrs, Key, Keyed, each_key, value};
 use crate::check;
 use crate::diag::Diagnostics;
 
-/// What an error says about its delivery.
+/// The delivery class of an error.
 pub(crate) enum Class {
     Retry(Details),
     Permanent,
     Unavailable(Details),
     Offline(Details),
     Unauthenticated,
-    /// With an `after`.
+    /// Has an `after`.
     RateLimited(Details),
     Obsolete,
-    /// With an `after`.
+    /// Has an `after`.
     Snooze(Details),
     Transparent,
 }
 
-/// An error type with everything that is written on it, right or wrong.
+/// An error type with all its attributes, valid or not.
 pub(crate) struct ErrorSource<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) krate: Option<Keyed<Path>>,
-    /// The variants of an enum, the one case of a struct.
+    /// The variants of an enum, or the struct as the only case.
     pub(crate) cases: Vec<CaseSource<'a>>,
 }
 
-/// A variant, or a struct, with what is written on it.
+/// A variant or a struct with its attributes.
 pub(crate) struct CaseSource<'a> {
     pub(crate) place: Place<'a>,
     pub(crate) fields: &'a Fields,
-    /// One, if it is right.
+    /// Exactly one if valid.
     pub(crate) classes: Vec<Keyed<Class>>,
-    /// An error was recorded about its attributes: what looks missing may only be misspelt.
+    /// An error about its attributes was recorded: an absent one may just be misspelled.
     pub(crate) is_faulty: bool,
 }
 
-/// What a class stands on.
+/// The item that has a class.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'a> {
     Struct(&'a Ident),
@@ -50,7 +50,7 @@ pub(crate) enum Place<'a> {
 }
 
 impl Class {
-    /// What stands in its parentheses.
+    /// The contents of its parentheses.
     pub(crate) fn details(&self) -> Option<&Details> {
         match self {
             Self::Retry(details)
@@ -102,7 +102,7 @@ impl<'a> ErrorSource<'a> {
 }
 
 impl<'a> CaseSource<'a> {
-    /// `krate` is where the path of the runtime goes, on what can have it.
+    /// `krate` receives the path of the runtime, where an item can have one.
     fn read(
         place: Place<'a>,
         attrs: &[Attribute],
@@ -141,7 +141,7 @@ impl<'a> Place<'a> {
         }
     }
 
-    /// Of the attributes on it, and on its fields.
+    /// The levels of its attributes and of its fields.
     fn levels(self) -> (Level, Level) {
         match self {
             Self::Struct(_) => (Level::ErrorStruct, Level::ErrorStructField),
@@ -150,7 +150,7 @@ impl<'a> Place<'a> {
     }
 }
 
-/// Reads a class. Whether there is one already is for the rules to say: two of them contradict each other.
+/// Reads a class. The rules report a second one, which contradicts the first.
 fn class(
     key: Key,
     classes: &mut Vec<Keyed<Class>>,

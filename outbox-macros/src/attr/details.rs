@@ -1,4 +1,4 @@
-//! `(after = wait, scope = "user")`: for how long an answer holds, and whom it is about.
+//! `(after = wait, scope = "user")`: the duration and the scope of an answer.
 
 use proc_macro2::TokenStream;
 use syn::ext::IdentExt;
@@ -9,16 +9,16 @@ use super::value::{self, Choice, Constant};
 use super::{Key, Keyed};
 use crate::diag::{did_you_mean, list};
 
-/// What stands in the parentheses of a class.
+/// The contents of the parentheses of a class.
 #[derive(Default)]
 pub(crate) struct Details {
-    /// The field that says for how long.
+    /// The field with the duration.
     pub(crate) after: Option<Member>,
-    /// Whom the answer is about; the event's destination where nothing is said.
+    /// The scope of the answer; the event's destination by default.
     pub(crate) about: Option<About>,
 }
 
-/// Whom an answer is about.
+/// The scope of an answer.
 pub(crate) enum About {
     /// `scope = "user"`.
     Scope(Constant<Choice>),
@@ -26,14 +26,14 @@ pub(crate) enum About {
     Destination(Member),
 }
 
-/// What a class takes in parentheses.
+/// The keys that a class takes in parentheses.
 pub(super) struct Takes {
     pub(super) after: After,
     /// `scope` or `destination`.
     pub(super) about: bool,
 }
 
-/// Whether a class takes the field that says for how long.
+/// Whether a class takes a duration field.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum After {
     No,
@@ -50,18 +50,18 @@ impl Takes {
         }
     }
 
-    /// What is missing where nothing stands in the parentheses, or where there are none.
+    /// The error for empty or absent parentheses.
     fn missing(&self, key: &Key) -> String {
         let name = &key.name;
         match self.after {
-            After::No => format!("takes whom it is about: `{name}(scope = \"user\")`"),
+            After::No => format!("takes a scope: `{name}(scope = \"user\")`"),
             After::Optional | After::Required => {
-                format!("takes the field that says for how long: `{name}(after = wait)`")
+                format!("takes a field with the duration: `{name}(after = wait)`")
             }
         }
     }
 
-    /// What to write instead of what is no key, for the end of a message.
+    /// The end of a message about an unknown key.
     fn help(&self, key: &Key) -> String {
         let name = &key.name;
         match self.keys() {
@@ -86,7 +86,7 @@ pub(super) fn details(key: &Key, input: ParseStream<'_>, takes: &Takes) -> Resul
         true => Err(key.error(&takes.missing(key))),
         false => in_parentheses(key, &content, takes),
     };
-    // What a mistake left unread would be one more error.
+    // The rest after a mistake would cause another error.
     content.parse::<TokenStream>()?;
     details
 }
@@ -103,7 +103,7 @@ fn in_parentheses(key: &Key, content: ParseStream<'_>, takes: &Takes) -> Result<
                     key.name
                 );
                 let field = field(&inner, content, &takes)?;
-                no_second(after.as_ref(), &inner)?;
+                refuse_second(after.as_ref(), &inner)?;
                 after = Some(inner.with(field));
             }
             "destination" => {
@@ -112,12 +112,12 @@ fn in_parentheses(key: &Key, content: ParseStream<'_>, takes: &Takes) -> Result<
                     key.name
                 );
                 let field = field(&inner, content, &takes)?;
-                no_second(about.as_ref(), &inner)?;
+                refuse_second(about.as_ref(), &inner)?;
                 about = Some(inner.with(About::Destination(field)));
             }
             _ => {
                 let scope = value::scope(&inner, content)?;
-                no_second(about.as_ref(), &inner)?;
+                refuse_second(about.as_ref(), &inner)?;
                 about = Some(inner.with(About::Scope(scope)));
             }
         }
@@ -125,7 +125,7 @@ fn in_parentheses(key: &Key, content: ParseStream<'_>, takes: &Takes) -> Result<
             break;
         }
         if !content.peek(Token![,]) {
-            return Err(content.error(takes_nothing_but(key, takes)));
+            return Err(content.error(takes_only(key, takes)));
         }
         content.parse::<Token![,]>()?;
         if content.is_empty() {
@@ -141,12 +141,12 @@ fn in_parentheses(key: &Key, content: ParseStream<'_>, takes: &Takes) -> Result<
     })
 }
 
-/// The next key within the parentheses, which the class knows.
+/// The next key in the parentheses, which the class knows.
 fn inner_key(key: &Key, content: ParseStream<'_>, takes: &Takes, is_later: bool) -> Result<Key> {
     let name = &key.name;
     let ident = content.call(Ident::parse_any).map_err(|error| {
         let message = match is_later {
-            true => takes_nothing_but(key, takes),
+            true => takes_only(key, takes),
             false => takes.help(key),
         };
         Error::new(error.span(), message)
@@ -159,7 +159,7 @@ fn inner_key(key: &Key, content: ParseStream<'_>, takes: &Takes, is_later: bool)
     let help = match (did_you_mean(&word, keys), word.as_str()) {
         (Some(meant), _) => format!("did you mean `{meant}`?"),
         (None, "scope" | "destination") => format!(
-            "{} can be about more than the event; `{name}` is about the event alone",
+            "only {} have a scope; `{name}` applies to the event alone",
             list(&["rate_limited", "unavailable", "offline"])
         ),
         (None, _) => takes.help(key),
@@ -181,14 +181,14 @@ fn field(key: &Key, content: ParseStream<'_>, takes: &str) -> Result<Member> {
     Member::parse(content).map_err(|_| Error::new(span, takes))
 }
 
-fn no_second<T>(first: Option<&Keyed<T>>, second: &Key) -> Result<()> {
+fn refuse_second<T>(first: Option<&Keyed<T>>, second: &Key) -> Result<()> {
     let Some(Keyed { key: first, .. }) = first else {
         return Ok(());
     };
     let message = match *first == second.ident {
         true => format!("`{first}` is given twice"),
         false => format!(
-            "`{}` contradicts `{first}`: an answer is about one of them",
+            "`{}` conflicts with `{first}`: an answer has one scope",
             second.name
         ),
     };
@@ -197,6 +197,6 @@ fn no_second<T>(first: Option<&Keyed<T>>, second: &Key) -> Result<()> {
     Err(error)
 }
 
-fn takes_nothing_but(key: &Key, takes: &Takes) -> String {
-    format!("`{}` takes nothing but {}", key.name, list(takes.keys()))
+fn takes_only(key: &Key, takes: &Takes) -> String {
+    format!("`{}` takes only {}", key.name, list(takes.keys()))
 }

@@ -1,4 +1,5 @@
-//! `"30s"` and what it means: nothing but text in and a duration out, so that the fuzz targets can have it too.
+//! The parser of durations such as `"30s"`: text in, a duration out, so that the fuzz targets can
+//! include the file.
 
 use std::time::Duration;
 

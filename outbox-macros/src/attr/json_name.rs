@@ -1,4 +1,4 @@
-//! What serde calls a field in JSON.
+//! The JSON name of a field.
 
 use syn::ext::IdentExt;
 use syn::parse::Parser;
@@ -7,7 +7,7 @@ use syn::{Attribute, Expr, ExprLit, Ident, Lit, Meta, MetaNameValue, Token};
 
 use super::serde_keys;
 
-/// The name under which a field is written. `None` where it has none of its own, or one that is not known here.
+/// The name under which a field is serialized. `None` if it has none of its own, or an unknown one.
 pub(crate) fn json_name(
     ident: &Ident,
     attrs: &[Attribute],
@@ -52,7 +52,7 @@ fn text(pair: &MetaNameValue) -> Option<String> {
     }
 }
 
-/// A field's name by a rule of serde, for names in snake case, as fields have them.
+/// A snake-case field name under one of serde's `rename_all` rules.
 fn renamed(name: &str, rule: &str) -> Option<String> {
     let pascal = || {
         let words = name.split('_').map(|word| {

@@ -1,10 +1,10 @@
-//! Where an attribute stands, which keys are known there, and what to say about one that is not.
+//! The places of an attribute, the keys known there, and the error for an unknown one.
 
 use proc_macro2::Span;
 
 use crate::diag::{Diagnostics, did_you_mean, list};
 
-/// Where an attribute stands.
+/// The place of an attribute.
 #[derive(Clone, Copy)]
 pub(super) enum Level {
     // #[derive(OutboxEntity)]
@@ -43,7 +43,7 @@ const STRUCT_KEYS: [&str; 18] = [
 const FIELD_KEYS: [&str; 4] = ["entity_id", "user_id", "metadata", "sensitive"];
 const ENUM_KEYS: [&str; 1] = ["crate"];
 
-/// What an error can say about its delivery.
+/// The delivery classes of an error.
 pub(crate) const CLASSES: [&str; 9] = [
     "retry",
     "permanent",
@@ -83,8 +83,8 @@ impl Level {
         }
     }
 
-    /// The level on which `key` would have been right.
-    fn that_knows(self, key: &str) -> Option<Self> {
+    /// The level that knows `key`.
+    fn level_of(self, key: &str) -> Option<Self> {
         let mut others = self.others().iter().copied();
         others.find(|level| level.keys().contains(&key))
     }
@@ -93,13 +93,13 @@ impl Level {
         match self {
             Self::Struct | Self::ErrorStruct => "the struct",
             Self::Field | Self::ErrorVariantField | Self::ErrorStructField => "a field",
-            Self::Enum => "the enum of events",
+            Self::Enum => "the event set",
             Self::ErrorEnum => "the enum",
             Self::ErrorVariant => "a variant",
         }
     }
 
-    /// What can be written here, for the end of a message.
+    /// The valid keys, for the end of a message.
     pub(super) fn help(self) -> String {
         match self.keys() {
             [] => format!("{} takes no `#[outbox(..)]`", self.place()),
@@ -108,9 +108,9 @@ impl Level {
     }
 }
 
-/// Says about a key that is not known here where it belongs, or what it was meant to be.
+/// Reports an unknown key: the level it belongs on, or the key it misspells.
 pub(super) fn unknown(name: &str, span: Span, level: Level, diag: &mut Diagnostics) {
-    if let Some(right) = level.that_knows(name) {
+    if let Some(right) = level.level_of(name) {
         diag.attempted(name);
         let (right, wrong) = (right.place(), level.place());
         diag.error(

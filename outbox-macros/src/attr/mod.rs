@@ -1,16 +1,16 @@
 //! The grammar of `#[outbox(..)]`: nothing else parses.
 //!
-//! No function returns early on a mistake: it is recorded, the rest of that key is skipped, and reading goes on with
-//! the next key. What a key's value must be on its own is checked in [`value`]; what keys have to do with each other,
-//! in [`check`].
+//! No function returns early: a mistake is recorded, the rest of that key is skipped, and reading
+//! goes on with the next key. [`value`] checks each value on its own; [`check`] checks keys against
+//! each other.
 
 mod delivery; // what #[derive(DeliveryError)] reads
 mod details; // for how long an answer holds, and whom it is about
-mod duration; // what is written for how long
-mod json_name; // what serde calls a field
-mod level; // where an attribute stands, and what is known there
-mod value; // what each key takes
-mod versions; // what version and upcast take
+mod duration; // syntax of durations
+mod json_name; // the name of a field in JSON
+mod level; // the position of an attribute, and the keys allowed there
+mod value; // the value of each key
+mod versions; // the values of version and upcast
 
 use std::time::Duration;
 
@@ -30,13 +30,13 @@ pub(crate) use self::versions::Older;
 use crate::check;
 use crate::diag::Diagnostics;
 
-/// A value, and the key it was given under, to point at.
+/// A value and its key, for error spans.
 pub(crate) struct Keyed<T> {
     pub(crate) key: Ident,
     pub(crate) value: T,
 }
 
-/// What `#[outbox(..)]` on a struct says.
+/// The attributes of a struct.
 #[derive(Default)]
 pub(crate) struct EntityAttrs {
     pub(crate) event_type: Option<Keyed<Constant<String>>>,
@@ -59,7 +59,7 @@ pub(crate) struct EntityAttrs {
     pub(crate) krate: Option<Keyed<Path>>,
 }
 
-/// What `#[outbox(..)]` on a field says.
+/// The attributes of a field.
 #[derive(Default)]
 pub(crate) struct FieldAttrs {
     pub(crate) entity_id: Option<Keyed<()>>,
@@ -68,30 +68,30 @@ pub(crate) struct FieldAttrs {
     pub(crate) sensitive: Option<Keyed<()>>,
 }
 
-/// What `#[outbox(..)]` on an enum says.
+/// The attributes of an enum.
 #[derive(Default)]
 pub(crate) struct EnumAttrs {
     pub(crate) krate: Option<Keyed<Path>>,
 }
 
-/// A struct with everything that is written on it, right or wrong.
+/// A struct with all its attributes, valid or not.
 pub(crate) struct EntitySource<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) attrs: EntityAttrs,
     pub(crate) fields: Vec<FieldSource<'a>>,
 }
 
-/// A named field with everything that is written on it.
+/// A named field with all its attributes.
 pub(crate) struct FieldSource<'a> {
     pub(crate) field: &'a Field,
     pub(crate) ident: &'a Ident,
     pub(crate) attrs: FieldAttrs,
-    /// An error was recorded about its attributes: what looks missing may only be misspelt.
+    /// An error about its attributes was recorded: an absent one may just be misspelled.
     pub(crate) is_faulty: bool,
 }
 
 impl<'a> EntitySource<'a> {
-    /// Reads a struct. Anything else is recorded, and read as a struct without fields.
+    /// Reads a struct. Any other item is recorded, and read as a struct without fields.
     pub(crate) fn read(input: &'a DeriveInput, diag: &mut Diagnostics) -> Self {
         let attrs = EntityAttrs::read(&input.attrs, diag);
         let fields = check::named_fields(input, diag)
@@ -190,7 +190,7 @@ impl FieldAttrs {
 }
 
 impl EnumAttrs {
-    /// Reads what is written on an enum of events.
+    /// Reads the attributes of an enum of events.
     pub(crate) fn read(attrs: &[Attribute], diag: &mut Diagnostics) -> Self {
         Self::read_at(Level::Enum, attrs, diag)
     }
@@ -209,14 +209,14 @@ impl EnumAttrs {
     }
 }
 
-/// Whether an attribute is ours.
+/// Whether an attribute is `#[outbox(..)]`.
 pub(crate) fn is_outbox(attr: &Attribute) -> bool {
     attr.path().is_ident("outbox")
 }
 
-/// The `rename_all` of a struct's `#[serde(..)]`, which its metadata follows.
+/// The `rename_all` of a struct's `#[serde(..)]`, which applies to its metadata.
 ///
-/// Anything that serde would not understand is left to serde to report.
+/// Input that serde would reject is left for serde to report.
 pub(crate) fn serde_rename_all(attrs: &[Attribute]) -> Option<Meta> {
     serde_keys(attrs).find(|meta| meta.path().is_ident("rename_all"))
 }
@@ -226,13 +226,13 @@ pub(crate) fn serde_default(attrs: &[Attribute]) -> Option<Meta> {
     serde_keys(attrs).find(|meta| meta.path().is_ident("default"))
 }
 
-/// Whether a field's `#[serde(..)]` keeps it out of what is written.
+/// Whether a field's `#[serde(..)]` keeps it from being serialized.
 pub(crate) fn is_skipped_by_serde(attrs: &[Attribute]) -> bool {
     serde_keys(attrs)
         .any(|meta| meta.path().is_ident("skip") || meta.path().is_ident("skip_serializing"))
 }
 
-/// What the `#[serde(..)]` attributes say, as far as it can be read.
+/// The readable contents of the `#[serde(..)]` attributes.
 fn serde_keys(attrs: &[Attribute]) -> impl Iterator<Item = Meta> {
     attrs
         .iter()
@@ -256,7 +256,7 @@ struct Key {
 }
 
 impl Key {
-    /// Stores the value, unless there is one already or it cannot be read.
+    /// Stores the value, unless it is a duplicate or unreadable.
     fn set<T>(
         self,
         slot: &mut Option<Keyed<T>>,
@@ -295,7 +295,8 @@ impl Key {
     }
 }
 
-/// Reads the keys of every `#[outbox(..)]` in `attrs`. `known` answers whether it knows a key, and reads its value.
+/// Reads the keys of every `#[outbox(..)]` in `attrs`. `known` reads the value of a key and returns
+/// whether it knows the key.
 fn each_key(
     attrs: &[Attribute],
     level: Level,
@@ -319,7 +320,7 @@ fn each_key(
     }
 }
 
-/// Reads one key and its value, and stops before the comma after it whatever was found.
+/// Reads one key and its value, and stops before the comma after it in any case.
 fn one_key(
     input: ParseStream<'_>,
     level: Level,
@@ -341,13 +342,13 @@ fn one_key(
             }
         }
         Err(error) => {
-            // It may be the value of any key whose name was forgotten.
+            // It may be the value of a key whose name is missing.
             level.keys().iter().for_each(|key| diag.attempted(key));
             diag.error_with_help(error.span(), "expected a key", level.help());
         }
     }
     while !input.is_empty() && !input.peek(Token![,]) {
-        // Any token tree parses; an error would mean the end, which the condition sees.
+        // Any token tree parses; an error would mean the end, which the condition excludes.
         if input.parse::<TokenTree>().is_err() {
             break;
         }

@@ -1,4 +1,4 @@
-//! What each key takes: the functions read a value and say what to write where they cannot.
+//! The values of keys: each function reads one, or says what to write instead.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use syn::{
 use super::{Key, duration};
 use crate::diag::{did_you_mean, list};
 
-/// A value that is known here, or the path of a constant, which the compiler knows later.
+/// A known value, or the path of a constant that only the compiler can evaluate.
 #[derive(Clone)]
 pub(crate) enum Constant<T> {
     Known(T),
@@ -23,7 +23,7 @@ pub(crate) enum Constant<T> {
 /// The delays between attempts: a list, or a constant that is one.
 pub(crate) type Delays = Constant<Vec<Constant<Duration>>>;
 
-/// One of a few words, and the variant of the runtime's enum that it stands for.
+/// One of a few words, with its variant of the runtime's enum.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Choice {
     word: &'static str,
@@ -67,38 +67,35 @@ pub(super) fn flag(key: &Key, input: ParseStream<'_>) -> Result<()> {
     Err(key.error("takes no value"))
 }
 
-/// The name of the type in rows: non-empty, at most as long as a row has room for, and printable.
+/// The stored name of the type: non-empty, printable, and within the size limit.
 ///
-/// The runtime's `EntityOptions` has the same rules for what a constant says.
+/// The runtime's `EntityOptions` applies the same rules to constants.
 pub(super) fn event_type(key: &Key, input: ParseStream<'_>) -> Result<Constant<String>> {
     text(key, input, "\"moodEntry\"", |name| match name {
-        "generic" => {
-            Some("this event type is the tag of metadata whose type is in no set".to_owned())
-        }
+        "generic" => Some("`generic` is a reserved event type".to_owned()),
         _ => column_fault("event type", name),
     })
 }
 
 /// The name of a struct.
 pub(super) fn type_name(key: &Key, input: ParseStream<'_>) -> Result<Ident> {
-    let kind =
-        "the name of the struct to be generated; the mark without a value belongs on a field";
+    let kind = "the name of the generated struct here (without a value it belongs on a field)";
     let literal = value(key, input, kind, "\"MoodChange\"", |input| {
         input.parse::<LitStr>()
     })?;
     literal.parse::<Ident>().map_err(|_| {
-        let message = format!("{:?} cannot be the name of a struct", literal.value());
+        let message = format!("{:?} is not a valid struct name", literal.value());
         Error::new(literal.span(), message)
     })
 }
 
-/// Why a row has no room for a string that is not empty.
+/// The reason why a column cannot store a non-empty string.
 fn column_fault(what: &str, text: &str) -> Option<String> {
     /// The runtime's `NewEvent::MAX_KEY_BYTES`.
     const MAX_BYTES: usize = 255;
     match text.len() {
         bytes if bytes > MAX_BYTES => Some(format!(
-            "this {what} has {bytes} bytes, more than {MAX_BYTES}"
+            "this {what} has {bytes} bytes; the limit is {MAX_BYTES}"
         )),
         _ if text.chars().any(char::is_control) => {
             Some(format!("this {what} has a control character"))
@@ -107,12 +104,12 @@ fn column_fault(what: &str, text: &str) -> Option<String> {
     }
 }
 
-/// An expression; what it says is known when a change is enqueued, unless it is a literal.
+/// An expression, evaluated at enqueue unless it is a literal.
 pub(super) fn destination(key: &Key, input: ParseStream<'_>) -> Result<Expr> {
     let kind = "an expression on `self` or a string";
     value(key, input, kind, "self.host", |input| {
         let mut expression: Expr = input.parse()?;
-        // A parameter of a `macro_rules!` is in a group that nobody sees.
+        // A parameter of a `macro_rules!` arrives in an invisible group.
         while let Expr::Group(group) = expression {
             expression = *group.expr;
         }
@@ -122,12 +119,12 @@ pub(super) fn destination(key: &Key, input: ParseStream<'_>) -> Result<Expr> {
                 ..
             }) => match literal.value() {
                 text if text.is_empty() => Some(
-                    "a destination is not empty; without `destination` events go where all of their handler set go"
+                    "a destination cannot be empty; omit `destination` for the default of the handler set"
                         .to_owned(),
                 ),
                 text => column_fault("destination", &text),
             },
-            Expr::Lit(_) => return Err(key.error("is no string")),
+            Expr::Lit(_) => return Err(key.error("is not a string")),
             _ => None,
         };
         Ok(match fault {
@@ -151,7 +148,7 @@ pub(super) fn priority(key: &Key, input: ParseStream<'_>) -> Result<Constant<i32
         let number = format!("{sign}{}", literal.base10_digits()).parse();
         Ok(number.map_err(|_| {
             let (min, max) = (i32::MIN, i32::MAX);
-            let message = format!("a priority is a whole number from {min} to {max}");
+            let message = format!("a priority must be a whole number from {min} to {max}");
             Error::new(literal.span(), message)
         }))
     })
@@ -159,22 +156,27 @@ pub(super) fn priority(key: &Key, input: ParseStream<'_>) -> Result<Constant<i32
 
 /// A whole number from 1.
 pub(super) fn max_attempts(key: &Key, input: ParseStream<'_>) -> Result<Constant<u32>> {
-    from_one(key, input, "5", "an event needs at least 1 attempt")
+    at_least_one(key, input, "5", "an event needs at least 1 attempt")
 }
 
 /// A whole number from 1.
 pub(super) fn max_snoozes(key: &Key, input: ParseStream<'_>) -> Result<Constant<u32>> {
-    let fault = "`max_snoozes` is at least 1; an event that is never snoozed needs no limit";
-    from_one(key, input, "20", fault)
+    let fault = "`max_snoozes` must be at least 1";
+    at_least_one(key, input, "20", fault)
 }
 
-fn from_one(key: &Key, input: ParseStream<'_>, example: &str, none: &str) -> Result<Constant<u32>> {
+fn at_least_one(
+    key: &Key,
+    input: ParseStream<'_>,
+    example: &str,
+    none: &str,
+) -> Result<Constant<u32>> {
     constant(key, input, "a whole number", example, |input| {
         let literal: LitInt = input.parse()?;
         let fault = match literal.base10_parse() {
             Ok(count) if count > 0 => return Ok(Ok(count)),
             Err(_) if !literal.base10_digits().starts_with('-') => {
-                format!("`{}` is at most {}", key.name, u32::MAX)
+                format!("`{}` must be at most {}", key.name, u32::MAX)
             }
             Ok(_) | Err(_) => none.to_owned(),
         };
@@ -182,24 +184,24 @@ fn from_one(key: &Key, input: ParseStream<'_>, example: &str, none: &str) -> Res
     })
 }
 
-/// Which failures count against an event.
+/// The failures that count against an event.
 pub(super) fn charge(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &CHARGES)
 }
 
-/// A duration in which something can be delivered.
+/// The timeout of an attempt.
 pub(super) fn timeout(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
-    let fault = "a timeout is longer than zero: nothing can be delivered in no time";
+    let fault = "a timeout must be longer than zero";
     longer_than_zero(key, input, "\"30s\"", fault)
 }
 
-/// A duration for which something can be held.
+/// The duration of a lease.
 pub(super) fn lease(key: &Key, input: ParseStream<'_>) -> Result<Constant<Duration>> {
-    let fault = "a lease is longer than zero: it would have ended before it began";
+    let fault = "a lease must be longer than zero";
     longer_than_zero(key, input, "\"2m\"", fault)
 }
 
-/// A list of at least one duration; what is wrong with each is told at once.
+/// A list of at least one duration; all its errors are reported together.
 pub(super) fn retry(key: &Key, input: ParseStream<'_>) -> Result<Delays> {
     let example = "[\"1s\", \"5s\", \"2m\"]";
     constant(key, input, "a list of durations", example, |input| {
@@ -223,27 +225,27 @@ pub(super) fn retry(key: &Key, input: ParseStream<'_>) -> Result<Delays> {
     })
 }
 
-/// Which events wait for each other.
+/// The events that wait for each other.
 pub(super) fn order(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &ORDERS)
 }
 
-/// What a dead letter means for the events behind it.
+/// The effect of a dead letter on its successors.
 pub(super) fn on_dead(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &ON_DEAD)
 }
 
-/// Whether a newer event takes the place of an older one.
+/// Whether a newer event replaces an older one.
 pub(super) fn coalesce(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &COALESCE)
 }
 
-/// Whom an answer is about.
+/// The scope of an answer.
 pub(super) fn scope(key: &Key, input: ParseStream<'_>) -> Result<Constant<Choice>> {
     one_of(key, input, &SCOPES)
 }
 
-/// A path that means the same wherever the generated code stands.
+/// A path that resolves alike wherever the generated code stands.
 pub(super) fn crate_path(key: &Key, input: ParseStream<'_>) -> Result<Path> {
     let path = value(
         key,
@@ -270,13 +272,13 @@ pub(super) fn crate_path(key: &Key, input: ParseStream<'_>) -> Result<Path> {
     Err(Error::new_spanned(
         path,
         format!(
-            "a relative path would mean something else in the generated code\n\
+            "a relative path resolves differently in the generated code\n\
              = help: write `crate = ::{written}` for a dependency, `crate = crate::{written}` for a module"
         ),
     ))
 }
 
-/// The `=` between a key and its value. `kind` and `example` say what to write.
+/// The `=` and the value of a key. `kind` and `example` describe the value.
 pub(super) fn value<T>(
     key: &Key,
     input: ParseStream<'_>,
@@ -296,8 +298,8 @@ pub(super) fn value<T>(
     read(input).map_err(|_| Error::new(span, format!("`{}` {takes}", key.name)))
 }
 
-/// A value, or the path of a constant. What `read` cannot parse is of the wrong kind; the inner error is about a value of
-/// the right kind.
+/// A value, or the path of a constant. A parse error of `read` means the wrong kind of value; the
+/// inner error is about a value of the right kind.
 fn constant<T>(
     key: &Key,
     input: ParseStream<'_>,
@@ -314,7 +316,7 @@ fn constant<T>(
     })?
 }
 
-/// Whether a path stands here that can be that of a constant. A lone word with small letters more likely lacks quotes.
+/// Whether a path of a constant follows. A single lowercase word more likely lacks its quotes.
 fn names_constant(input: ParseStream<'_>) -> bool {
     let ahead = input.fork();
     ahead.parse::<TypePath>().is_ok_and(|path| {
@@ -352,7 +354,7 @@ fn one_of(key: &Key, input: ParseStream<'_>, choices: &[Choice]) -> Result<Const
             let help = match (did_you_mean(&written, &words), words.as_slice()) {
                 (Some(meant), _) => format!("did you mean `\"{meant}\"`?"),
                 (None, [only]) => {
-                    format!("the only choice is `\"{only}\"`; without the key it is off")
+                    format!("the only value is `\"{only}\"`; omit the key to turn it off")
                 }
                 (None, words) => format!("choose from {}", list(words)),
             };

@@ -1,4 +1,4 @@
-//! `version` and `upcast(..)`: which version of the metadata is written, and as what the older ones are read.
+//! `version` and `upcast(..)`: the version that is written, and the types of older ones.
 
 use proc_macro2::{Span, TokenStream};
 use syn::parse::{Parse, ParseStream};
@@ -8,11 +8,11 @@ use super::{Key, value};
 
 const EXAMPLE: &str = "upcast(1 = MoodEntryMetadataV1)";
 
-/// A version before the newest, and the type as which its rows are read.
+/// An older version and the type of its rows.
 #[derive(Clone)]
 pub(crate) struct Older {
     pub(crate) version: u32,
-    /// Where the version is written.
+    /// The span of the version number.
     pub(crate) span: Span,
     pub(crate) ty: Type,
 }
@@ -34,7 +34,7 @@ pub(super) fn upcast(key: &Key, input: ParseStream<'_>) -> Result<Vec<Older>> {
         return Err(takes(key.ident.span()));
     }
     let older = content.parse_terminated(Older::parse, Token![,]);
-    // What a mistake left unread would be one more error.
+    // The rest after a mistake would cause another error.
     content.parse::<TokenStream>()?;
     older.map(|older| older.into_iter().collect())
 }

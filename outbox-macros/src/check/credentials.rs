@@ -1,7 +1,8 @@
-//! The lint `outbox::credentials_in_metadata`: what opens an account is in no row.
+//! The lint `outbox::credentials_in_metadata`: no row contains credentials.
 //!
-//! A token in a row outlives the session, is in every backup and export, and is old when the event is delivered. Types that
-//! say by their name that they hold such a thing are refused wherever they would be stored.
+//! A token in a row outlives the session, is in every backup and export, and has expired when the
+//! event is delivered. Types whose name says that they hold a secret are refused wherever they
+//! would be stored.
 
 use proc_macro2::{Ident, TokenStream, TokenTree};
 use quote::ToTokens;
@@ -10,7 +11,7 @@ use super::entity::is_id;
 use crate::attr::{EntitySource, is_skipped_by_serde};
 use crate::diag::Diagnostics;
 
-/// Of the crates secrecy (whatever its version), zeroize and those that are like them.
+/// Types of secrecy (any version), zeroize and similar crates.
 const NAMES: [&str; 7] = [
     "Secret",
     "SecretBox",
@@ -21,16 +22,16 @@ const NAMES: [&str; 7] = [
     "Zeroizing",
 ];
 
-/// Metadata and ids are columns; of a snapshot all fields are metadata that serde does not skip.
-pub(super) fn no_column_holds_any(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// Metadata and ids are columns; all fields of a snapshot are metadata unless serde skips them.
+pub(super) fn no_column_holds_credentials(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let is_snapshot = source.attrs.snapshot.is_some();
     for field in &source.fields {
         let help = if is_id(field) {
-            "use an id that opens nothing, such as a UUID"
+            "use an id that grants no access, such as a UUID"
         } else if field.attrs.metadata.is_some() {
-            "remove `metadata` here, and take it from your session in the handler"
+            "remove `metadata` here, and let the handler take it from the session"
         } else if is_snapshot && !is_skipped_by_serde(&field.field.attrs) {
-            "keep it out of the snapshot with `#[serde(skip)]`, and take it from your session in the handler"
+            "skip it with `#[serde(skip)]`, and let the handler take it from the session"
         } else {
             continue;
         };
@@ -38,7 +39,7 @@ pub(super) fn no_column_holds_any(source: &EntitySource<'_>, diag: &mut Diagnost
             diag.error_with_help(
                 name.span(),
                 format_args!(
-                    "credentials are not stored in the outbox: a `{name}` would stay readable in its row, exports and backups \
+                    "credentials do not belong in the outbox: a `{name}` stays readable in rows, exports and backups \
                      (lint `outbox::credentials_in_metadata`)"
                 ),
                 help,
@@ -47,7 +48,7 @@ pub(super) fn no_column_holds_any(source: &EntitySource<'_>, diag: &mut Diagnost
     }
 }
 
-/// The first such type that `ty` is or is made of. What is a segment of a path that goes on is a module.
+/// The first of these types in `ty`. A path segment that is followed by another is a module.
 fn named_in(ty: TokenStream) -> Option<Ident> {
     let mut tokens = ty.into_iter();
     while let Some(token) = tokens.next() {

@@ -7,24 +7,24 @@ use syn::{DeriveInput, Member};
 use crate::attr::{About, CLASSES, CaseSource, Class, ErrorSource, Keyed, Place};
 use crate::diag::{Diagnostics, did_you_mean, list};
 
-/// Every one of them.
+/// Applies every rule.
 pub(crate) fn error(source: &ErrorSource<'_>, diag: &mut Diagnostics) {
     for case in &source.cases {
         one_class_is_given(case, diag);
         details_name_fields(case, diag);
-        transparent_is_about_one_field(case, diag);
+        transparent_has_one_field(case, diag);
     }
 }
 
-/// Which field of a union is there, nobody knows.
+/// A union does not know which field is valid.
 pub(crate) fn no_union(input: &DeriveInput, diag: &mut Diagnostics) {
     diag.error(
         input.ident.span(),
-        "an error that says what to do about it is an enum or a struct; this is a union",
+        "`DeliveryError` needs an enum or a struct; this is a union",
     );
 }
 
-/// What the runtime does about an error is never guessed, and two answers contradict each other.
+/// The class of an error is never guessed, and two classes contradict each other.
 fn one_class_is_given(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     let Some((first, others)) = case.classes.split_first() else {
         if !case.is_faulty {
@@ -40,7 +40,7 @@ fn one_class_is_given(case: &CaseSource<'_>, diag: &mut Diagnostics) {
             let choices = list(&choices.each_ref().map(String::as_str));
             diag.error_with_help(
                 name.span(),
-                format_args!("`{name}` does not say what to do about a delivery that failed so"),
+                format_args!("`{name}` has no delivery class"),
                 format_args!("mark {place} with `#[outbox(..)]` and one of {choices}"),
             );
         }
@@ -49,7 +49,9 @@ fn one_class_is_given(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     for other in others {
         let message = match (&first.key, &other.key) {
             (first, other) if first == other => format!("`{other}` is given twice"),
-            (first, other) => format!("`{other}` contradicts `{first}`: an error has one answer"),
+            (first, other) => {
+                format!("`{other}` conflicts with `{first}`: an error has one delivery class")
+            }
         };
         diag.duplicate(other.key.span(), first.key.span(), message);
     }
@@ -92,8 +94,8 @@ fn details_name_fields(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     }
 }
 
-/// What is forwarded to must be the only thing there is.
-fn transparent_is_about_one_field(case: &CaseSource<'_>, diag: &mut Diagnostics) {
+/// A forwarding case has exactly one field to forward to.
+fn transparent_has_one_field(case: &CaseSource<'_>, diag: &mut Diagnostics) {
     let fields = case.fields.len();
     let is_transparent = |class: &&Keyed<Class>| matches!(class.value, Class::Transparent);
     let forwarding = case.classes.iter().filter(is_transparent);
@@ -101,21 +103,20 @@ fn transparent_is_about_one_field(case: &CaseSource<'_>, diag: &mut Diagnostics)
         let name = case.place.ident();
         let (found, help) = match fields {
             0 => (
-                "no field".to_owned(),
-                "wrap the error that knows the answer, or choose another one",
+                "none".to_owned(),
+                "wrap another `DeliveryError`, or choose another class",
             ),
             _ => (
                 format!("{fields} fields"),
-                "where one of several fields knows the answer, implement `DeliveryError` by hand",
+                "implement `DeliveryError` by hand to forward to one of several fields",
             ),
         };
-        let message =
-            format_args!("`transparent` answers as the only field does; `{name}` has {found}");
+        let message = format_args!("`transparent` needs exactly one field; `{name}` has {found}");
         diag.error_with_help(class.key.span(), message, help);
     }
 }
 
-/// A field as its owner's author calls it.
+/// A field by the name that its author uses.
 fn name_of(member: &Member) -> String {
     match member {
         Member::Named(ident) => ident.unraw().to_string(),

@@ -9,7 +9,7 @@ use crate::attr::{EntitySource, FieldAttrs, FieldSource, Keyed};
 use crate::diag::Diagnostics;
 use crate::words;
 
-/// Every one of them.
+/// Applies every rule.
 pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     event_type_is_given(source, diag);
     super::other_macros::check(source, diag);
@@ -19,14 +19,14 @@ pub(crate) fn entity(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     metadata_borrows_nothing(source, diag);
     a_timeout_is_shorter_than_the_lease(source, diag);
     only_snapshots_coalesce(source, diag);
-    something_waits_behind_a_dead_letter(source, diag);
-    what_is_sensitive_is_metadata(source, diag);
+    on_dead_needs_an_order(source, diag);
+    sensitive_fields_are_metadata(source, diag);
     no_id_is_sensitive(source, diag);
     a_destination_reads_fields_of_self(source, diag);
     no_destination_is_sensitive(source, diag);
-    credentials::no_column_holds_any(source, diag);
+    credentials::no_column_holds_credentials(source, diag);
     versions::check(source, diag);
-    nothing_is_borrowed(source, diag);
+    an_entity_is_static(source, diag);
 }
 
 /// An entity is a struct with named fields.
@@ -45,15 +45,15 @@ pub(crate) fn named_fields<'a>(
     };
     diag.error(
         input.ident.span(),
-        format_args!("an outbox entity is a struct with named fields; {found}"),
+        format_args!("an outbox entity must be a struct with named fields; {found}"),
     );
-    // It has no fields that could be marked.
+    // Without fields nothing can be marked.
     diag.attempted("entity_id");
     diag.attempted("user_id");
     None
 }
 
-/// The event type is part of what is stored, so it is never guessed from the struct's name.
+/// The event type is stored, so it is never derived from the struct's name.
 fn event_type_is_given(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     if source.attrs.event_type.is_none() {
         let name = &source.input.ident;
@@ -61,19 +61,19 @@ fn event_type_is_given(source: &EntitySource<'_>, diag: &mut Diagnostics) {
         diag.missing(
             "event_type",
             name.span(),
-            format_args!("`{name}` has no event type, the name under which its events are stored"),
+            format_args!("`{name}` has no event type"),
             format_args!("add `#[outbox(event_type = \"{suggestion}\")]` to the struct"),
         );
     }
 }
 
 fn one_field_is_the_entity_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let meaning = "the field that says which entity it is";
+    let meaning = "the field that identifies the entity";
     exactly_one_field(source, diag, "entity_id", meaning, |attrs| &attrs.entity_id);
 }
 
 fn one_field_is_the_user_id(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    let meaning = "the field that says whose it is";
+    let meaning = "the field that identifies the user";
     exactly_one_field(source, diag, "user_id", meaning, |attrs| &attrs.user_id);
 }
 
@@ -106,7 +106,7 @@ fn exactly_one_field(
     }
 }
 
-/// With `snapshot` the entity is the metadata, so there is nothing left for a field to be chosen for.
+/// With `snapshot` the entity is the metadata, so no field can be chosen.
 fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     if source.attrs.snapshot.is_none() {
         return;
@@ -118,39 +118,39 @@ fn a_snapshot_has_no_metadata_fields(source: &EntitySource<'_>, diag: &mut Diagn
     {
         diag.error_with_help(
             mark.key.span(),
-            "with `snapshot` every field is part of the metadata already",
+            "with `snapshot` every field is metadata already",
             "remove `metadata` here, or `snapshot` from the struct",
         );
     }
     if let Some(name) = &source.attrs.metadata {
         diag.error_with_help(
             name.key.span(),
-            "with `snapshot` the entity is the metadata, and no struct is generated that could have a name",
+            "`snapshot` generates no metadata struct that could have a name",
             "remove `metadata` here, or `snapshot`",
         );
     }
 }
 
-/// Whoever holds an event must still hold it when the handler is stopped.
+/// A worker must still hold the lease when its handler times out.
 fn a_timeout_is_shorter_than_the_lease(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let (Some(timeout), Some(lease)) = (&source.attrs.timeout, &source.attrs.lease) else {
         return;
     };
-    // What a constant says is asked by the generated code.
+    // The generated code checks constants.
     let (Some(longest), Some(held)) = (timeout.value.known(), lease.value.known()) else {
         return;
     };
     if longest >= held {
         diag.error_with_help(
             timeout.key.span(),
-            "the timeout must be shorter than the lease: the event would go to another worker while the handler runs",
+            "the timeout must be shorter than the lease, or another worker gets the event while the handler runs",
             "make this shorter, or the lease longer",
         );
         diag.error(lease.key.span(), "the lease is here");
     }
 }
 
-/// Metadata of chosen fields may be a change, and the latest of two changes is not both of them.
+/// Chosen fields may describe a change, and the latest of two changes does not replace both.
 fn only_snapshots_coalesce(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     if let Some(coalesce) = &source.attrs.coalesce
         && source.attrs.snapshot.is_none()
@@ -158,28 +158,28 @@ fn only_snapshots_coalesce(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     {
         diag.error_with_help(
             coalesce.key.span(),
-            "`coalesce` needs `snapshot`: only an event that carries the whole entity can stand for an earlier one",
+            "`coalesce` needs `snapshot`: only an event with the whole entity can replace an earlier one",
             "add `snapshot`, or remove `coalesce`",
         );
     }
 }
 
-/// Where nothing is ordered nothing waits, so that there is nothing to hold.
-fn something_waits_behind_a_dead_letter(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// Without an order nothing waits, so there is nothing to hold.
+fn on_dead_needs_an_order(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let (Some(order), Some(on_dead)) = (&source.attrs.order, &source.attrs.on_dead) else {
         return;
     };
     if order.value.known().is_some_and(|order| order.is("none")) {
         diag.error_with_help(
             on_dead.key.span(),
-            "with `order = \"none\"` no event waits for another, so `on_dead` has no meaning",
+            "with `order = \"none\"` no event waits for another, so `on_dead` has no effect",
             "remove `on_dead`",
         );
     }
 }
 
-/// What is in no event is shown by none.
-fn what_is_sensitive_is_metadata(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// A field that is not part of the event needs no hiding.
+fn sensitive_fields_are_metadata(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let carried = source.attrs.snapshot.is_some() || diag.is_attempted("snapshot");
     for field in source.fields.iter().filter(|_| !carried) {
         if let Some(sensitive) = &field.attrs.sensitive
@@ -189,21 +189,21 @@ fn what_is_sensitive_is_metadata(source: &EntitySource<'_>, diag: &mut Diagnosti
         {
             diag.error_with_help(
                 sensitive.key.span(),
-                "this field is in no event, so that there is nothing to keep out of sight",
+                "`sensitive` has no effect: this field is not part of the event",
                 "add `metadata` beside `sensitive`, or remove it",
             );
         }
     }
 }
 
-/// Ids are columns of the row, in logs and in messages: they are how an event is talked about.
+/// Ids are columns of the row and appear in logs and messages.
 fn no_id_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     for field in source.fields.iter().filter(|field| is_id(field)) {
         if let Some(sensitive) = &field.attrs.sensitive {
             diag.error_with_help(
                 sensitive.key.span(),
-                "an id cannot be sensitive: it is how rows, logs and messages name an event",
-                "use an id that tells nothing, such as a UUID, and keep what is sensitive in a field of its own",
+                "an id cannot be sensitive: rows, logs and messages contain it",
+                "use an id that reveals nothing, such as a UUID, and move the sensitive data to another field",
             );
         }
     }
@@ -213,7 +213,7 @@ pub(super) fn is_id(field: &FieldSource<'_>) -> bool {
     field.attrs.entity_id.is_some() || field.attrs.user_id.is_some()
 }
 
-/// A field alone is a name that is not there: an expression reads it of `self`.
+/// A bare field name is not in scope; the expression must read it from `self`.
 fn a_destination_reads_fields_of_self(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let Some(destination) = &source.attrs.destination else {
         return;
@@ -230,7 +230,7 @@ fn a_destination_reads_fields_of_self(source: &EntitySource<'_>, diag: &mut Diag
     }
 }
 
-/// A destination is a column, in logs and in messages.
+/// A destination is a column and appears in logs and messages.
 fn no_destination_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let Some(destination) = &source.attrs.destination else {
         return;
@@ -244,8 +244,8 @@ fn no_destination_is_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics
         if let Some(read) = read.iter().find(|read| *read == field.ident) {
             diag.error_with_help(
                 read.span(),
-                "a destination cannot be sensitive: rows, logs and messages name it",
-                "name the destination by something that tells nothing, such as a key of your configuration",
+                "a destination cannot be sensitive: rows, logs and messages contain it",
+                "use a destination name that reveals nothing, such as a key of your configuration",
             );
         }
     }
@@ -272,22 +272,22 @@ fn fields_of_self(tokens: TokenStream) -> Vec<Ident> {
     fields
 }
 
-/// What is read from a row owns what it holds: there is nothing that it could borrow from.
+/// Metadata that is deserialized from a row has nothing to borrow from.
 fn metadata_borrows_nothing(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let fields = source.fields.iter();
     for field in fields.filter(|field| field.attrs.metadata.is_some()) {
         if let Some(borrow) = reference_in(field.field.ty.to_token_stream()) {
             diag.error_with_help(
                 borrow,
-                "metadata is read from a row, and cannot borrow what it holds",
-                "use a type that owns it, such as `String` for `&str` and `Vec<T>` for `&[T]`",
+                "metadata cannot borrow: it is deserialized from a row",
+                "use an owned type, such as `String` for `&str` and `Vec<T>` for `&[T]`",
             );
         }
     }
 }
 
-/// Where a type is a reference, or is made of one. What is in brackets may be the length of an array, where `&` is an
-/// operator.
+/// The span of the first reference in a type. Brackets are skipped, because `&` in an array length
+/// is an operator.
 fn reference_in(ty: TokenStream) -> Option<Span> {
     ty.into_iter().find_map(|token| match token {
         TokenTree::Punct(punct) if punct.as_char() == '&' => Some(punct.span()),
@@ -298,14 +298,14 @@ fn reference_in(ty: TokenStream) -> Option<Span> {
     })
 }
 
-/// An event outlives the entity that it is about, and may be read by another process.
-fn nothing_is_borrowed(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// An event outlives its entity and may be read by another process.
+fn an_entity_is_static(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     for parameter in source.input.generics.lifetimes() {
         let name = &source.input.ident;
         let lifetime = &parameter.lifetime;
         diag.error_with_help(
             lifetime.span(),
-            format_args!("an outbox entity is `'static`; `{name}` borrows for `{lifetime}`"),
+            format_args!("an outbox entity must be `'static`; `{name}` borrows for `{lifetime}`"),
             "own the data: `String` for a `&str`, `Vec<T>` for a `&[T]`, or an `Arc`",
         );
     }

@@ -7,7 +7,7 @@ use crate::attr::is_outbox;
 use crate::diag::Diagnostics;
 use crate::model::{EventSet, Variant};
 
-/// Every one that concerns the whole set.
+/// Applies every rule that concerns the whole set.
 pub(crate) fn events(set: &EventSet<'_>, diag: &mut Diagnostics) {
     no_variant_is_generic(&set.variants, diag);
     methods_are_distinct(&set.variants, diag);
@@ -25,26 +25,26 @@ pub(crate) fn is_enum<'a>(input: &'a DeriveInput, diag: &mut Diagnostics) -> Opt
     };
     diag.error_with_help(
         input.ident.span(),
-        format_args!("a set of outbox events is an enum with {fault}"),
+        format_args!("a set of outbox events must be an enum with {fault}"),
         "write `enum YourEvents { MoodEntry(Event<MoodEntry>) }`",
     );
     None
 }
 
-/// `#[outbox(..)]` says nothing about a variant or what it holds.
+/// `#[outbox(..)]` has no meaning on a variant or its contents.
 pub(crate) fn no_attributes(variant: &syn::Variant, diag: &mut Diagnostics) {
     let of_fields = variant.fields.iter().flat_map(|field| &field.attrs);
     let attrs = variant.attrs.iter().chain(of_fields);
     for attr in attrs.filter(|attr| is_outbox(attr)) {
         diag.error_with_help(
             attr.path().span(),
-            "`#[outbox(..)]` is not expected on a variant of an enum of events",
-            "what concerns one entity belongs on its struct",
+            "`#[outbox(..)]` is not allowed on a variant of an event set",
+            "put it on the entity's struct",
         );
     }
 }
 
-/// An application has one set of events, and the metadata of any of them is one type.
+/// An application has one set of events, and their metadata is one type.
 fn no_parameters(set: &EventSet<'_>, diag: &mut Diagnostics) {
     if let Some(parameter) = set.input.generics.params.first() {
         diag.error_with_help(
@@ -55,18 +55,18 @@ fn no_parameters(set: &EventSet<'_>, diag: &mut Diagnostics) {
     }
 }
 
-/// The metadata of a set has a variant of its own for what is outside of the set.
+/// The metadata enum of a set has its own variant for events outside of the set.
 fn no_variant_is_generic(variants: &[Variant<'_>], diag: &mut Diagnostics) {
     for variant in variants.iter().filter(|variant| variant.ident == "Generic") {
         diag.error_with_help(
             variant.ident.span(),
-            "`Generic` is the variant for metadata whose type is in no set",
-            "give this variant another name; the event type of its entity stays as it is",
+            "`Generic` is a reserved variant, for event types outside of the set",
+            "rename this variant; the event type of its entity stays the same",
         );
     }
 }
 
-/// Two variants may differ in letters that their methods' names do not have.
+/// Variants may differ only in characters that method names lack.
 fn methods_are_distinct(variants: &[Variant<'_>], diag: &mut Diagnostics) {
     each_later_pair(variants, |first, second| {
         if first.method == second.method && first.ident != second.ident {
@@ -74,26 +74,26 @@ fn methods_are_distinct(variants: &[Variant<'_>], diag: &mut Diagnostics) {
             diag.duplicate(
                 second.ident.span(),
                 first.ident.span(),
-                format_args!("two variants would have the handler method `{method}`"),
+                format_args!("two variants have the handler method `{method}`"),
             );
         }
     });
 }
 
-/// An event of an entity could be either of two variants.
+/// An event of an entity must belong to one variant.
 fn entities_are_distinct(variants: &[Variant<'_>], diag: &mut Diagnostics) {
     each_later_pair(variants, |first, second| {
         if first.entity_name() == second.entity_name() {
             diag.duplicate(
                 second.entity.span(),
                 first.entity.span(),
-                "each entity has one variant",
+                "this entity already has a variant",
             );
         }
     });
 }
 
-/// Calls `pair` with every variant and the first one that comes before it and matches, in order of declaration.
+/// Calls `pair` with every variant and each earlier one, in order of declaration.
 fn each_later_pair<'a>(
     variants: &'a [Variant<'a>],
     mut pair: impl FnMut(&Variant<'a>, &Variant<'a>),

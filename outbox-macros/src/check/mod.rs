@@ -1,13 +1,13 @@
-//! The rules that concern more than one key, or the shape of the input: one function a rule.
+//! Rules that concern several keys, or the shape of the input: one function per rule.
 //!
-//! What a single value must be is checked where it is parsed, in [`attr`](crate::attr). Each rule here has a case in
-//! `tests/ui/fail` that breaks it and nothing else.
+//! Single values are checked where they are parsed, in [`attr`](crate::attr). Each rule here has a
+//! case in `tests/ui/fail` that breaks it and nothing else.
 
-mod credentials; // what is never stored
+mod credentials; // types that are never stored
 mod delivery; // the rules of #[derive(DeliveryError)]
 mod entity; // the rules of #[derive(OutboxEntity)]
 mod events; // the rules of #[derive(OutboxEvents)]
-mod other_macros; // the rules of getting along with other crates' macros
+mod other_macros; // the rules for macros of other crates
 mod versions; // the rules between version and upcast
 
 pub(crate) use self::delivery::{error, no_union};

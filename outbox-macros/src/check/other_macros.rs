@@ -1,4 +1,4 @@
-//! The rules of getting along with macros of other crates.
+//! The rules for macros of other crates.
 
 use quote::ToTokens;
 use syn::spanned::Spanned;
@@ -7,19 +7,19 @@ use syn::{Attribute, Path};
 use crate::attr::{EntitySource, FieldSource, serde_default};
 use crate::diag::Diagnostics;
 
-/// Every one of them.
+/// Applies every rule.
 pub(super) fn check(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    what_changes_fields_comes_first(source, diag);
-    a_default_is_that_of_a_field(source, diag);
-    prost_shows_nothing_sensitive(source, diag);
+    field_changing_macros_come_first(source, diag);
+    defaults_are_on_fields(source, diag);
+    prost_hides_sensitive_fields(source, diag);
 }
 
-/// Attributes that change the fields or what is said to serde about them.
+/// Attributes that change the fields or their serde attributes.
 const CHANGING: [&str; 4] = ["serde_as", "skip_serializing_none", "apply", "serde_alias"];
 
-/// Below the derive, they change what the derive has read already: fields would be written as if
-/// they were not there.
-fn what_changes_fields_comes_first(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// Below the derive they change fields that the derive has already read: the fields would be
+/// serialized without them.
+fn field_changing_macros_come_first(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let on_fields = source.fields.iter().flat_map(|field| &field.field.attrs);
     let on_fields = on_fields.filter(|attr| is_last_segment(attr.path(), "serde_as"));
     let on_struct = source.input.attrs.iter();
@@ -28,7 +28,7 @@ fn what_changes_fields_comes_first(source: &EntitySource<'_>, diag: &mut Diagnos
             .iter()
             .any(|name| is_last_segment(attr.path(), name))
     });
-    // One error: the struct's attribute, which is the one to move, or the first of a field.
+    // Report one error: the struct's attribute, which must move, or the first one of a field.
     if let Some(attr) = on_struct.chain(on_fields).next()
         && let Some(name) = attr.path().segments.last()
     {
@@ -36,15 +36,15 @@ fn what_changes_fields_comes_first(source: &EntitySource<'_>, diag: &mut Diagnos
         diag.error_with_help(
             attr.path().span(),
             format_args!(
-                "`{name}` is below the derive, which has read the fields by then, so that another form would be written"
+                "`{name}` has no effect below the derive, which has already read the fields"
             ),
             format_args!("put `#[{name}]` above every `#[derive(..)]` of the struct"),
         );
     }
 }
 
-/// The metadata of chosen fields is another struct than the one that serde would take a default of.
-fn a_default_is_that_of_a_field(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// The metadata struct of chosen fields is not the struct that serde takes the default from.
+fn defaults_are_on_fields(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let is_chosen = |field: &FieldSource<'_>| field.attrs.metadata.is_some();
     if source.attrs.snapshot.is_some() || !source.fields.iter().any(is_chosen) {
         return;
@@ -52,14 +52,14 @@ fn a_default_is_that_of_a_field(source: &EntitySource<'_>, diag: &mut Diagnostic
     if let Some(default) = serde_default(&source.input.attrs) {
         diag.error_with_help(
             default.path().span(),
-            "`default` of the struct does not count for its metadata: a row without one of the fields would be a dead letter",
+            "`default` on the struct does not apply to its metadata: a row without one of the fields becomes a dead letter",
             "put `#[serde(default)]` on each `metadata` field that may be missing",
         );
     }
 }
 
-/// `prost::Message` writes a `Debug` of its own, which shows everything.
-fn prost_shows_nothing_sensitive(source: &EntitySource<'_>, diag: &mut Diagnostics) {
+/// `prost::Message` derives a `Debug` that shows everything.
+fn prost_hides_sensitive_fields(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let is_prost = |attr: &&Attribute| attr.path().is_ident("prost");
     let of_fields = source.fields.iter().flat_map(|field| &field.field.attrs);
     let is_message = of_fields.clone().any(|attr| is_prost(&attr));
@@ -76,7 +76,7 @@ fn prost_shows_nothing_sensitive(source: &EntitySource<'_>, diag: &mut Diagnosti
     if let (true, false, Some(sensitive)) = (is_message, skips_debug, sensitive) {
         diag.error_with_help(
             sensitive.key.span(),
-            "`prost::Message` writes a `Debug` that shows this field, beside the one that leaves it out",
+            "`prost::Message` derives a `Debug` that shows this sensitive field",
             "add `#[prost(skip_debug)]` to the struct",
         );
     }

@@ -1,9 +1,9 @@
-//! The rules between `version` and `upcast(..)`: rows of every older version can be read.
+//! The rules between `version` and `upcast(..)`: every older version is readable.
 
 use crate::attr::{EntitySource, Older};
 use crate::diag::Diagnostics;
 
-/// Every one of them.
+/// Applies every rule.
 pub(super) fn check(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     each_older_version_is_read_as_one_type(source, diag);
     only_older_versions_are_upcast(source, diag);
@@ -21,7 +21,7 @@ fn each_older_version_is_read_as_one_type(source: &EntitySource<'_>, diag: &mut 
     }
 }
 
-/// What this program writes itself, or a newer one will, is not made from anything older.
+/// The current version and newer ones are not made from an older one.
 fn only_older_versions_are_upcast(source: &EntitySource<'_>, diag: &mut Diagnostics) {
     let Some(upcast) = &source.attrs.upcast else {
         return;
@@ -32,7 +32,7 @@ fn only_older_versions_are_upcast(source: &EntitySource<'_>, diag: &mut Diagnost
         return diag.missing(
             "version",
             upcast.key.span(),
-            "`upcast` is about older versions, and `version` does not say which one this is",
+            "`upcast` needs `version`, the current version of the metadata",
             format_args!("add `version = {next}`"),
         );
     };
@@ -42,14 +42,14 @@ fn only_older_versions_are_upcast(source: &EntitySource<'_>, diag: &mut Diagnost
         diag.error_with_help(
             older.span,
             format_args!("version {version} is not older than {current}"),
-            "`upcast` names the versions before `version`, which are made into it",
+            "`upcast` lists the versions before `version`",
         );
     }
 }
 
-/// A version that was left out would make dead letters of the rows that its programs wrote.
+/// A missing version would turn the rows of its programs into dead letters.
 fn no_older_version_is_left_out(source: &EntitySource<'_>, diag: &mut Diagnostics) {
-    /// More than these are not listed.
+    /// The most versions that a message lists.
     const LISTED: usize = 3;
     let Some(current) = &source.attrs.version else {
         return;
@@ -76,9 +76,9 @@ fn no_older_version_is_left_out(source: &EntitySource<'_>, diag: &mut Diagnostic
     let name = &source.input.ident;
     diag.error_with_help(
         current.key.span(),
-        format_args!("rows of {versions} could not be read"),
+        format_args!("rows of {versions} cannot be read"),
         format_args!(
-            "keep the struct of each older version, and name it: `upcast({first} = {name}MetadataV{first})`"
+            "keep the metadata struct of each older version and list it: `upcast({first} = {name}MetadataV{first})`"
         ),
     );
 }

@@ -13,7 +13,7 @@ use crate::model::{Answer, Case, ErrorType, Scope, Source};
 pub(super) fn expand(error: &ErrorType<'_>) -> TokenStream {
     let arms: Vec<TokenStream> = error.cases.iter().map(answer).collect();
     let body = match arms.as_slice() {
-        // A reference to a type without values is not known to have none.
+        // A reference to an uninhabited type does not count as uninhabited.
         [] => quote!(match *self {}),
         arms => quote!(match self { #(#arms,)* }),
     };
@@ -45,7 +45,8 @@ pub(super) fn trait_impl(
     let (impl_generics, type_generics, where_clause) = input.generics.split_for_impl();
     let predicates = where_clause.map(|clause| clause.predicates.iter());
     let predicates = predicates.into_iter().flatten();
-    // What a generic error is depends on its parameters. That a plain one is no error is for the compiler to say.
+    // The bounds of a generic error depend on its parameters. For a plain one the compiler reports
+    // a missing `Error` impl.
     let is_error = (!input.generics.params.is_empty()).then(|| {
         quote! {
             Self: ::core::error::Error + ::core::marker::Send + ::core::marker::Sync + 'static
@@ -78,7 +79,7 @@ pub(super) fn trait_impl(
     }
 }
 
-/// What the runtime does about a case.
+/// The delivery class of a case.
 fn answer(case: &Case<'_>) -> TokenStream {
     let (field, answer) = match &case.answer {
         Answer::Retry(None) => (None, without_wait("Retry")),
@@ -101,11 +102,12 @@ fn answer(case: &Case<'_>) -> TokenStream {
     };
     // Output:
     //     Self::Rejected { .. } => _outbox::Delivery::Permanent
-    //     Self::Throttled { wait: __field, .. } => _outbox::__private::rate_limited::<Duration>(__field)
+    //     Self::Throttled { wait: __field, .. } =>
+    //         _outbox::__private::rate_limited::<Duration>(__field)
     arm(case, field, &answer)
 }
 
-/// Whom the answer to a case is about.
+/// The scope of a case.
 fn scope(case: &Case<'_>) -> TokenStream {
     let (field, scope) = match &case.scope {
         Scope::Usual => (None, quote!(_outbox::Scope::Destination)),
@@ -126,7 +128,7 @@ fn scope(case: &Case<'_>) -> TokenStream {
     arm(case, field, &scope)
 }
 
-/// One arm of a match, in which a field is bound if it is needed.
+/// One arm of a match, which binds a field if needed.
 fn arm(case: &Case<'_>, field: Option<&Source<'_>>, value: &TokenStream) -> TokenStream {
     let path = match case.variant {
         Some(variant) => quote!(Self::#variant),
@@ -139,13 +141,13 @@ fn arm(case: &Case<'_>, field: Option<&Source<'_>>, value: &TokenStream) -> Toke
     quote!(#path { #binding .. } => #value)
 }
 
-/// An answer that may have a wait and has none.
+/// An answer whose optional duration is absent.
 fn without_wait(variant: &str) -> TokenStream {
     let variant = format_ident!("{variant}");
     quote!(_outbox::Delivery::#variant { after: ::core::option::Option::None })
 }
 
-/// A call that names the field's type, so that a wrong one is underlined where it stands.
+/// A call that names the field's type, so that the compiler underlines a wrong type itself.
 fn call(function: &str, field: &Source<'_>) -> TokenStream {
     let ty = field.ty;
     let span = at(ty.span());

@@ -1,4 +1,4 @@
-//! `OutboxEntity::destination`: an expression of the user's, evaluated when a change is enqueued.
+//! `OutboxEntity::destination`: an expression of the user's, evaluated at enqueue.
 
 use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote, quote_spanned};
@@ -8,16 +8,16 @@ use syn::spanned::Spanned;
 use super::at;
 use crate::model::Entity;
 
-/// The method, where the entity says where its events go; the trait's own says nothing.
+/// The method, if the entity has a destination; the trait's default has none.
 pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
     let expression = entity.destination.as_ref()?;
     let value = of_the_receiver(expression.to_token_stream());
-    // Parentheses that need not be there are a lint.
+    // Unnecessary parentheses trigger a lint.
     let value = match expression {
         Expr::Binary(_) | Expr::Cast(_) | Expr::Unary(_) => quote!((#value)),
         _ => value,
     };
-    // Spanned so that a value that is no string is underlined itself.
+    // Spanned so that the compiler underlines a value that is not a string.
     let converted =
         quote_spanned!(at(expression.span())=> _outbox::__private::destination(&#value));
     // Output:
@@ -29,7 +29,8 @@ pub(super) fn method(entity: &Entity<'_>) -> Option<TokenStream> {
     })
 }
 
-/// The same tokens, with the `self` of the method for theirs: that of a `macro_rules!` which wrote the attribute would be another.
+/// The same tokens with the method's own `self`: in an attribute written by a `macro_rules!`,
+/// `self` has another hygiene.
 fn of_the_receiver(tokens: TokenStream) -> TokenStream {
     let tokens = tokens.into_iter().map(|token| match token {
         TokenTree::Ident(mut word) if word == "self" => {

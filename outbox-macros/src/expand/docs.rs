@@ -1,11 +1,11 @@
-//! Links of generated documentation to the runtime, under the name that it has for the user.
+//! Links from generated documentation to the runtime, under the name that the user knows.
 
 use quote::ToTokens;
 use syn::Path;
 
 /// Makes links.
 pub(super) struct Links {
-    /// `None` where `$crate` is a part of it: documentation cannot say that.
+    /// `None` if the path contains `$crate`, which documentation cannot express.
     runtime: Option<String>,
 }
 

@@ -6,7 +6,7 @@ use quote::{format_ident, quote};
 use super::docs::Links;
 use crate::model::Entity;
 
-/// The three ways in which an entity changes, and the other name of the first.
+/// The three changes of an entity, and the second name of the first.
 pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
     let name = entity.name;
     let (impl_generics, type_generics, where_clause) = entity.generics.split_for_impl();
@@ -16,7 +16,7 @@ pub(super) fn methods(entity: &Entity<'_>) -> TokenStream {
             entity,
             "enqueue_sync",
             "Create",
-            "is new: another name of `enqueue_create`",
+            "is new; another name for `enqueue_create`",
         ),
         method(entity, "enqueue_update", "Update", "has changed"),
         method(entity, "enqueue_delete", "Delete", "is gone"),
@@ -45,11 +45,11 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
     let on = links.to("Enqueue::on");
     let options = links.to("OutboxEntity::OPTIONS");
     let details = format!(
-        "Nothing is stored before {on}, which joins the transaction that it is given. Priority and attempts are those of \
-         {options} unless they are changed before."
+        "Nothing is stored until {on}, which joins the given transaction. Priority and attempts default to \
+         {options}."
     );
-    // Asked of the method, so that the compiler says which parameter is in the way; for the impl it says that there is
-    // no such method.
+    // A bound on the method lets the compiler name the parameter at fault; a bound on the impl
+    // would hide the method.
     let is_entity = entity
         .generics
         .type_params()

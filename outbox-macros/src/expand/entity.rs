@@ -1,4 +1,4 @@
-//! `impl OutboxEntity`, and what is emitted beside it.
+//! `impl OutboxEntity`, and the items beside it.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -47,14 +47,19 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     //     impl _outbox::OutboxEntity for MoodEntry {
     //         type Metadata = MoodEntryMetadata;
     //         const EVENT_TYPE: &'static str = "moodEntry";
-    //         const OPTIONS: _outbox::support::EntityOptions = _outbox::support::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
+    //         const OPTIONS: _outbox::support::EntityOptions =
+    //             _outbox::support::EntityOptions::new(Self::EVENT_TYPE).with_priority(5);
     //         const SENSITIVE: _outbox::support::Sensitive = _outbox::support::Sensitive::Nothing;
-    //         fn entity_id(&self) -> _outbox::EntityId { <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id) }
+    //         fn entity_id(&self) -> _outbox::EntityId {
+    //             <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id) }
     //         fn inspect_id_type<__I: InspectIdType>(__inspect: __I) -> __I::Output { .. }
-    //         fn user_id(&self) -> Cow<'_, str> { <String as _outbox::support::AsUserId>::as_user_id(&self.user_id) }
-    //         fn destination(&self) -> Option<String> { _outbox::__private::destination(&self.host) }
+    //         fn user_id(&self) -> Cow<'_, str> {
+    //             <String as _outbox::support::AsUserId>::as_user_id(&self.user_id) }
+    //         fn destination(&self) -> Option<String> {
+    //             _outbox::__private::destination(&self.host) }
     //         fn metadata_json(&self) -> Result<_outbox::RawMetadata, JsonError> { .. }
-    //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R) -> Option<__R::Output> { .. }
+    //         fn upcast<__R: ReadVersion<Self::Metadata>>(version: u32, read: __R)
+    //             -> Option<__R::Output> { .. }
     //     }
     quote! {
         #[automatically_derived]
@@ -92,7 +97,7 @@ fn trait_impl(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// Shows the type of the ids: as one that serde reads where it can, and else as an opaque one.
+/// Shows the type of the ids: as one that serde reads if possible, otherwise as an opaque one.
 fn inspect_id(field: &Member<'_>) -> TokenStream {
     let ty = field.ty;
     // Output:
@@ -104,7 +109,8 @@ fn inspect_id(field: &Member<'_>) -> TokenStream {
     }
 }
 
-/// A field through a conversion trait, spanned so that a type without the conversion is underlined itself.
+/// A field through a conversion trait, spanned so that the compiler underlines a type without the
+/// conversion.
 fn converted(field: &Member<'_>, conversion: &TokenStream, method: &TokenStream) -> TokenStream {
     let Member { ident, ty, .. } = field;
     // Output: <Uuid as _outbox::support::AsEntityId>::as_entity_id(&self.id)

@@ -1,4 +1,4 @@
-//! The impl of `EventSet`: what tools such as the wire lock read of a set.
+//! The impl of `EventSet`, which tools such as the wire lock read.
 
 use proc_macro2::TokenStream;
 use quote::quote;

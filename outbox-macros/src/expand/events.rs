@@ -19,7 +19,7 @@ pub(super) fn expand(set: &EventSet<'_>) -> TokenStream {
     quote!(#items #assertions)
 }
 
-/// What a program can use, without the compile-time checks.
+/// The items for programs, without the compile-time checks.
 pub(super) fn items(set: &EventSet<'_>) -> TokenStream {
     let runtime = runtime(set.krate.as_ref());
     let handler_trait = handler::trait_item(set, &runtime);
@@ -50,7 +50,8 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
     //     use _outbox::__private::NotAMember as _;
     //     impl LumeEvent {
     //         pub const EVENT_TYPES: &'static [&'static str] = &[Member::<MoodEntry>::EVENT_TYPE];
-    //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> { .. }
+    //         pub fn decode(record: _outbox::OutboxEvent) -> Result<Self,
+    //             _outbox::DecodeError> { .. }
     //         pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet { .. }
     //     }
     quote! {
@@ -72,11 +73,11 @@ fn inherent_impl(set: &EventSet<'_>) -> TokenStream {
 fn decode(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let summary = format!(
-        "Reads a row as the event of [`{}`](Self) that it is.",
+        "Decodes a row into its variant of [`{}`](Self).",
         set.input.ident
     );
     let errors = format!(
-        "{} where its type is not in the set, or its metadata is missing, damaged or of another shape.",
+        "{} if its type is not in the set, or its metadata is missing, damaged or of another shape.",
         Links::new(set.krate.as_ref()).to("DecodeError")
     );
     let arms = set.variants.iter().map(|variant| {
@@ -87,8 +88,10 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     // Output:
     //     pub fn decode(record: _outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
     //         match &*record.event_type {
-    //             Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::event(record, Self::MoodEntry),
-    //             _ => Err(_outbox::DecodeError::UnknownEventType { event_type: record.event_type, known: .. }),
+    //             Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::event(record,
+    //                 Self::MoodEntry),
+    //             _ => Err(_outbox::DecodeError::UnknownEventType {
+    //                 event_type: record.event_type, known: .. }),
     //         }
     //     }
     quote! {
@@ -111,7 +114,7 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
     }
 }
 
-/// Keeps the compiler from warning about a set that is only handled: nobody builds or reads its variants then.
+/// Silences the warning about a set that is only handled, whose variants nobody builds or reads.
 fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let (impl_generics, type_generics, where_clause) = set.input.generics.split_for_impl();
@@ -138,12 +141,12 @@ fn use_of_variants(set: &EventSet<'_>) -> TokenStream {
     }
 }
 
-/// Two entities may have one event type only if they are in no set together. Each of them is told of the other.
+/// Entities of one set need distinct event types. The error names the other entity at each.
 fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
     let name = &set.input.ident;
     let messages = set.variants.iter().map(|variant| {
         let other = variant.ident;
-        format!("the event type of this entity is that of `{other}` too, which is in the same set")
+        format!("this entity has the same event type as `{other}`, which is in the same set")
     });
     let assertions = set.variants.iter().enumerate().map(|(index, variant)| {
         quote_spanned! {at(variant.entity.span())=>
@@ -152,8 +155,10 @@ fn event_types_are_distinct(set: &EventSet<'_>) -> TokenStream {
         }
     });
     // Output:
-    //     const __MESSAGES: &[&str] = &["the event type of this entity is that of `MoodEntry` too, ..", ..];
-    //     const _: () = _outbox::__private::assert_event_type(LumeEvent::EVENT_TYPES, __MESSAGES, 0usize);
+    //     const __MESSAGES: &[&str] = &["this entity has the same event type as `MoodEntry`, ..",
+    //         ..];
+    //     const _: () = _outbox::__private::assert_event_type(LumeEvent::EVENT_TYPES, __MESSAGES,
+    //         0usize);
     quote! {
         const __MESSAGES: &[&::core::primitive::str] = &[#(#messages),*];
         #(#assertions)*
@@ -166,7 +171,7 @@ pub(super) fn event_type(variant: &Variant<'_>) -> TokenStream {
     member(variant, "EVENT_TYPE")
 }
 
-/// What the runtime does with the variant's entity.
+/// A runtime function for the variant's entity.
 pub(super) fn member(variant: &Variant<'_>, item: &str) -> TokenStream {
     let entity = variant.entity;
     let span = at(entity.span());

@@ -1,5 +1,5 @@
-//! What stands in for code that could not be generated, so that one mistake is one error: everything that the rest of
-//! the program may name exists, with the right types wherever they are known.
+//! Stand-ins for code that could not be generated, so that one mistake is one error: every name
+//! that the rest of the program may use exists, with the right types if known.
 
 use proc_macro2::TokenStream;
 use quote::{format_ident, quote};
@@ -10,7 +10,8 @@ use super::{events, generics, in_const, runtime};
 use crate::attr::{EntitySource, ErrorSource};
 use crate::model::{EventSet, Metadata, MetadataFields};
 
-/// The errors of an entity, and an impl whose functions cannot be reached, as the program is not built.
+/// The errors of an entity, and an impl with unreachable bodies, because the program does not
+/// build.
 pub(super) fn entity(source: &EntitySource<'_>, errors: &Error) -> TokenStream {
     let errors = errors.to_compile_error();
     let runtime = runtime(source.attrs.krate.as_ref().map(|krate| &krate.value));
@@ -26,7 +27,7 @@ pub(super) fn entity(source: &EntitySource<'_>, errors: &Error) -> TokenStream {
     quote!(#errors #metadata #hidden)
 }
 
-/// The errors of a set, and what can be generated for its well-formed variants.
+/// The errors of a set, and the code of its well-formed variants.
 pub(super) fn events(mut set: EventSet<'_>, errors: &Error) -> TokenStream {
     let errors = errors.to_compile_error();
     set.retain_expandable();
@@ -34,7 +35,7 @@ pub(super) fn events(mut set: EventSet<'_>, errors: &Error) -> TokenStream {
     quote!(#errors #items)
 }
 
-/// The errors of an error type, and an impl that cannot be reached, so that `?` in handlers still finds one.
+/// The errors of an error type, and an unreachable impl, so that `?` in handlers still finds one.
 pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenStream {
     let errors = errors.to_compile_error();
     let runtime = runtime(source.krate.as_ref().map(|krate| &krate.value));
@@ -44,12 +45,12 @@ pub(super) fn delivery_error(source: &ErrorSource<'_>, errors: &Error) -> TokenS
     quote!(#errors #hidden)
 }
 
-/// Whether the entity itself would have been the metadata.
+/// Whether the entity itself is the metadata.
 fn is_snapshot(source: &EntitySource<'_>) -> bool {
     matches!(Metadata::from_source(source), Metadata::Snapshot(_))
 }
 
-/// What is known of the metadata's fields.
+/// The known fields of the metadata.
 fn metadata_fields<'a>(source: &EntitySource<'a>) -> MetadataFields<'a> {
     let borrows = source.input.generics.lifetimes().next().is_some();
     match Metadata::from_source(source) {
@@ -62,7 +63,7 @@ fn metadata_fields<'a>(source: &EntitySource<'a>) -> MetadataFields<'a> {
     }
 }
 
-/// The metadata's type, to be named where `Self` is not it.
+/// The metadata's type, for code outside of its impl.
 fn metadata_type(source: &EntitySource<'_>) -> TokenStream {
     let name = metadata_name(source);
     let metadata = metadata_fields(source);
@@ -100,7 +101,7 @@ fn metadata_struct(source: &EntitySource<'_>) -> TokenStream {
 fn trait_impl(source: &EntitySource<'_>) -> TokenStream {
     let name = &source.input.ident;
     let (impl_generics, type_generics, _) = source.input.generics.split_for_impl();
-    // Two entities with mistakes are still two entities of a set.
+    // Two faulty entities of a set must stay distinct.
     let event_type = name.to_string();
     let metadata_type = if is_snapshot(source) {
         quote!(Self)
@@ -176,7 +177,8 @@ fn serde_impls(source: &EntitySource<'_>) -> TokenStream {
     let params = generics::without_defaults(&metadata.generics);
     // Output:
     //     impl Serialize for MoodEntryMetadata { fn serialize<..>(..) -> .. { unreachable!() } }
-    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<..>(..) -> .. { unreachable!() } }
+    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<..>(..) -> .. {
+    //         unreachable!() } }
     quote! {
         #[automatically_derived]
         impl #impl_generics _outbox::__private::serde::Serialize for #type_path #where_clause {

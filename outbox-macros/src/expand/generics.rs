@@ -1,4 +1,4 @@
-//! What is asked of the parameters of a generic entity, in the impls that are generated for it.
+//! The bounds on the parameters of a generic entity in its generated impls.
 
 use proc_macro2::TokenStream;
 use quote::{ToTokens, quote};
@@ -7,7 +7,8 @@ use syn::{GenericParam, Generics, Ident, Type};
 use crate::model::{Entity, Member, Metadata, MetadataFields};
 use crate::parameters;
 
-/// The `where` of `impl OutboxEntity`: an event is sent from any thread, at any time, and by another process.
+/// The `where` of `impl OutboxEntity`: an event is sent from any thread, at any time, and by
+/// another process.
 pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     let generics = entity.generics;
     let names: Vec<&Ident> = generics.type_params().map(|param| &param.ident).collect();
@@ -19,7 +20,7 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
             Vec::new(),
             Some(quote!(Self: _outbox::support::MetadataValue)),
         ),
-        Metadata::Fields(metadata) => (left_open(metadata, generics), None),
+        Metadata::Fields(metadata) => (required_by(metadata, generics), None),
     };
     let is_open = |name: &Ident| open.iter().any(|ty| *name == ty.to_string());
     let others = names.iter().filter(|name| !is_open(name));
@@ -41,17 +42,17 @@ pub(super) fn of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     where_clause(generics, more.collect())
 }
 
-/// The `where` of what writes and reads the metadata struct.
+/// The `where` of the serialization of the metadata struct.
 pub(super) fn of_metadata(metadata: &MetadataFields<'_>) -> Option<TokenStream> {
     of_metadata_in(metadata, &metadata.generics)
 }
 
-/// The same for what has all parameters of the entity.
+/// The same for items with all parameters of the entity.
 pub(super) fn of_metadata_in(
     metadata: &MetadataFields<'_>,
     generics: &Generics,
 ) -> Option<TokenStream> {
-    let open = left_open(metadata, generics);
+    let open = required_by(metadata, generics);
     // Output: where T: _outbox::support::MetadataValue
     let more = open
         .iter()
@@ -59,7 +60,7 @@ pub(super) fn of_metadata_in(
     where_clause(generics, more.collect())
 }
 
-/// The `where` of an impl that asks `bound` of some of the fields.
+/// The `where` of an impl that requires `bound` of some of the fields.
 pub(super) fn of_fields<'a>(
     generics: &Generics,
     fields: impl Iterator<Item = &'a Member<'a>>,
@@ -73,7 +74,7 @@ pub(super) fn of_fields<'a>(
     where_clause(generics, types.map(|ty| quote!(#ty: #bound)).collect())
 }
 
-/// What the struct itself asks for, and more.
+/// The struct's own bounds, and more.
 pub(super) fn where_clause(generics: &Generics, more: Vec<TokenStream>) -> Option<TokenStream> {
     let written = generics.where_clause.iter();
     let mut predicates: Vec<TokenStream> = written
@@ -98,7 +99,7 @@ pub(super) fn without_bounds(generics: &Generics) -> Option<TokenStream> {
     (!params.is_empty()).then(|| quote!(<#params>))
 }
 
-/// A field that uses every type parameter and is neither written nor read, where there are any.
+/// A field that uses every type parameter and is never serialized, if there are any.
 pub(super) fn marker(generics: &Generics) -> Option<TokenStream> {
     let mut names = generics.type_params().map(|param| &param.ident).peekable();
     names.peek()?;
@@ -121,13 +122,13 @@ pub(super) fn without_defaults(generics: &Generics) -> impl Iterator<Item = Gene
     })
 }
 
-/// The id's type must be one, where that depends on a parameter.
+/// Requires that the id's type is an id, if that depends on a parameter.
 fn id(field: &Member<'_>, names: &[&Ident], conversion: &TokenStream) -> Option<TokenStream> {
     let ty = field.ty;
     parameters::mentions(ty, names).then(|| quote!(#ty: _outbox::support::#conversion))
 }
 
-fn left_open(metadata: &MetadataFields<'_>, generics: &Generics) -> Vec<TokenStream> {
+fn required_by(metadata: &MetadataFields<'_>, generics: &Generics) -> Vec<TokenStream> {
     let types: Vec<&Type> = metadata.fields.iter().map(|field| field.ty).collect();
-    parameters::left_open(generics, &types)
+    parameters::required_by(generics, &types)
 }

@@ -8,7 +8,8 @@ use super::events::member;
 use super::{at, derived_name, style};
 use crate::model::{EventSet, Variant};
 
-/// The trait with one method a variant. None has a body, so that the compiler names the ones that were left out.
+/// The trait with one method per variant. None has a default body, so that the compiler names
+/// missing ones.
 pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStream {
     let name = &set.input.ident;
     let vis = &set.input.vis;
@@ -16,7 +17,7 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
     let summary = format!("Delivers every event of [`{name}`], each in a method of its own.");
     let links = Links::new(set.krate.as_ref());
     let details = format!(
-        "Implement the methods with plain `async fn`. The same event may come more than once: send its {} along. The \
+        "Implement the methods with plain `async fn`. The same event may arrive more than once, so send its {} along. The \
          future may be dropped at any await.",
         links.to("Event::idempotency_key")
     );
@@ -26,10 +27,11 @@ pub(super) fn trait_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStre
         .map(|variant| method(set, variant, runtime));
     let methods_named = set.variants.iter().map(|variant| &variant.method);
     let silence = style::silence([&trait_name], methods_named);
-    // No `#[diagnostic::on_unimplemented]`: where the user says `no_implicit_prelude` it is not found.
+    // No `#[diagnostic::on_unimplemented]`, which `no_implicit_prelude` hides.
     // Output:
     //     pub trait LumeEventHandler: Send + Sync + 'static {
-    //         fn mood_entry(&self, event: Event<MoodEntry>) -> impl Future<Output = Result<(), HandlerError>> + Send;
+    //         fn mood_entry(&self, event: Event<MoodEntry>) -> impl Future<Output = Result<(),
+    //             HandlerError>> + Send;
     //     }
     quote! {
         #[doc = #summary]
@@ -55,7 +57,7 @@ fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> T
         set.input.ident
     );
     let errors = format!(
-        "What the runtime should do about it: see {}.",
+        "The delivery class of the failure: see {}.",
         Links::new(set.krate.as_ref()).to("HandlerError")
     );
     // Output:
@@ -78,7 +80,7 @@ fn method(set: &EventSet<'_>, variant: &Variant<'_>, runtime: &TokenStream) -> T
     }
 }
 
-/// What shares a handler is one.
+/// A shared handler is a handler.
 pub(super) fn shared_impl(set: &EventSet<'_>) -> TokenStream {
     let trait_name = derived_name(&set.input.ident, "Handler");
     let methods = set.variants.iter().map(|variant| {
@@ -108,7 +110,7 @@ pub(super) fn shared_impl(set: &EventSet<'_>) -> TokenStream {
     }
 }
 
-/// From a handler to what a processor takes.
+/// Converts a handler into the handler set of a processor.
 pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
     let vis = &set.input.vis;
     let trait_name = derived_name(&set.input.ident, "Handler");
@@ -125,14 +127,15 @@ pub(super) fn handled_by(set: &EventSet<'_>) -> TokenStream {
         }
     });
     let summary = format!(
-        "Delivers every event of [`{}`](Self) with one handler: what {} takes.",
+        "Delivers every event of [`{}`](Self) with one handler, for {}.",
         set.input.ident,
         Links::new(set.krate.as_ref()).to("ProcessorBuilder::handlers")
     );
     // Output:
     //     pub fn handled_by(handler: impl LumeEventHandler) -> _outbox::HandlerSet {
     //         let __handlers = _outbox::__private::SharedHandlers::new(handler);
-    //         let __handlers = Member::<MoodEntry>::route(__handlers, |__handler, __event| async move { .. });
+    //         let __handlers = Member::<MoodEntry>::route(__handlers, |__handler,
+    //             __event| async move { .. });
     //         __handlers.build()
     //     }
     quote! {

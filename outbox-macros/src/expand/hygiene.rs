@@ -1,12 +1,12 @@
-//! Holds every expansion to the rule that what it binds begins with `__`: any other name is a pattern where the user
-//! has a constant or a static that is called so.
+//! Checks that every expansion binds only names that begin with `__`: any other name would be a
+//! pattern where the user has a constant or a static of that name.
 
 use std::iter::Peekable;
 
 use proc_macro2::{Delimiter, Group, TokenStream, TokenTree, token_stream};
 use syn::{DeriveInput, parse_quote};
 
-/// Names that the runtime hides the user's with: see `names` there.
+/// Names that the runtime shadows: see its `names`.
 const HIDDEN: [&str; 2] = ["handler", "record"];
 
 #[test]
@@ -78,7 +78,7 @@ fn what_is_bound_is_found() {
     assert_eq!(bound, ["a", "b", "c", "d", "e", "f", "g"]);
 }
 
-/// The names that functions, closures, `let` and arms bind, in their order.
+/// The names bound by functions, closures, `let` and match arms, in order.
 fn bound_in(tokens: TokenStream) -> Vec<String> {
     let mut bound = Vec::new();
     collect(tokens, &mut bound);
@@ -106,7 +106,7 @@ fn collect(tokens: TokenStream, bound: &mut Vec<String>) {
 
 type Tokens = Peekable<token_stream::IntoIter>;
 
-/// Up to and without the body, which a function must have to bind anything.
+/// Up to the body, without which a function binds nothing.
 fn parameters(tokens: &mut Tokens, bound: &mut Vec<String>) {
     let mut list = None;
     while let Some(token) = tokens.peek() {
@@ -163,7 +163,7 @@ fn closure(tokens: &mut Tokens, bound: &mut Vec<String>) {
     }
 }
 
-/// The name after `let`, where it is a single one.
+/// The name after `let`, if it is a single one.
 fn first_name(tokens: &mut Tokens) -> Option<String> {
     let name = tokens
         .next()
@@ -180,7 +180,7 @@ fn is_arm(tokens: &mut Tokens) -> bool {
     is('=') && is('>')
 }
 
-/// The names within a pattern: those in small letters that no `:` follows.
+/// The names in a pattern: lowercase words that no `:` follows.
 fn pattern(group: &Group, bound: &mut Vec<String>) {
     let mut tokens = group.stream().into_iter().peekable();
     while let Some(token) = tokens.next() {

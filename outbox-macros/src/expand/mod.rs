@@ -1,8 +1,9 @@
 //! The generated code: the only place with `quote!`.
 //!
-//! What a user can name (the metadata struct, the handler trait) is emitted as an item; everything else stands in one
-//! `const _` that knows the runtime as `_outbox`, so that no generated name meets a name of the user's. Code that is
-//! spanned at the user's tokens is only what must be underlined when the compiler refuses it.
+//! Items that a user can name (the metadata struct, the handler trait) are emitted as items;
+//! everything else is in one `const _` that knows the runtime as `_outbox`, so that no generated
+//! name can collide with the user's. Only code that the compiler should underline in its errors has
+//! the user's spans.
 
 mod delivery_error; // impl DeliveryError
 mod destination; // where the events of an entity go
@@ -12,14 +13,14 @@ mod entity; // impl OutboxEntity
 mod event_set; // what tools read of a set
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
-mod generics; // what is asked of a generic entity's parameters
+mod generics; // bounds on the parameters of a generic entity
 mod handler; // trait <Set>Handler, handled_by
 #[cfg(test)]
-mod hygiene; // what generated code may bind
+mod hygiene; // names that generated code may bind
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
 mod receiver; // `Self` in the types of fields
-mod sensitive; // what nobody is to see
+mod sensitive; // redaction of sensitive fields
 mod set_metadata; // enum <Set>Metadata, its JSON
 mod style; // names that a lint objects to
 mod versions; // rows of older versions
@@ -82,9 +83,9 @@ fn runtime(krate: Option<&Path>) -> TokenStream {
     krate.map_or_else(|| quote!(::outbox_runtime), ToTokens::to_token_stream)
 }
 
-/// Items that see the runtime as `_outbox` and that nobody outside can name.
+/// Items that know the runtime as `_outbox` and that nobody outside can name.
 fn in_const(runtime: &TokenStream, items: &[TokenStream]) -> TokenStream {
-    // The user's types may be deprecated, which their author was told about where they were written.
+    // The user's types may be deprecated, which the compiler already reports at their use.
     // Output:
     //     #[allow(deprecated)]
     //     const _: () = {
@@ -100,17 +101,18 @@ fn in_const(runtime: &TokenStream, items: &[TokenStream]) -> TokenStream {
     }
 }
 
-/// `MoodEntry` and `Metadata` → `MoodEntryMetadata`, at the place of the first and with the lints of generated code.
+/// `MoodEntry` and `Metadata` → `MoodEntryMetadata`, at the place of the first and with the lints
+/// of generated code.
 fn derived_name(name: &Ident, suffix: &str) -> Ident {
     format_ident!("{name}{suffix}", span = at(name.span()))
 }
 
-/// The place of the user's token, with the hygiene and the silence of generated code.
+/// The span of the user's token, with the hygiene and the silence of generated code.
 fn at(span: Span) -> Span {
     Span::call_site().located_at(span)
 }
 
-/// The user's name where it stands, as a part of generated code.
+/// The user's name with its span, as part of generated code.
 fn of_generated_code(name: &Ident) -> Ident {
     let mut name = name.clone();
     name.set_span(at(name.span()));

@@ -1,4 +1,4 @@
-//! `OPTIONS`: what `#[outbox(..)]` says about an entity type.
+//! `OPTIONS`: the `#[outbox(..)]` options of an entity type.
 
 use std::time::Duration;
 
@@ -14,7 +14,8 @@ pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     if has_assertion(entity) || entity.options.first_path().is_none() {
         return options;
     }
-    // Output: { let options = _outbox::support::EntityOptions::new(..); _outbox::__private::assert_options(&options); options }
+    // Output: { let options = _outbox::support::EntityOptions::new(..);
+    //         _outbox::__private::assert_options(&options); options }
     quote!({
         let options = #options;
         _outbox::__private::assert_options(&options);
@@ -44,7 +45,7 @@ fn builder(options: &Options) -> TokenStream {
         }),
         call("with_retry", &options.retry, |delays| {
             let delays = delays.iter().map(|delay| constant(delay, duration));
-            // A const block, because the delays must be 'static and a call is not promoted to that.
+            // A const block, because the delays must be 'static and calls are not promoted.
             quote!(const { &[#(#delays),*] })
         }),
         call("with_timeout", &options.timeout, duration),
@@ -76,7 +77,7 @@ fn builder(options: &Options) -> TokenStream {
     }
 }
 
-/// Holds what the constants say to the rules that a literal was held to when it was parsed.
+/// Applies to constants the rules that literals met when they were parsed.
 pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
     let Some(path) = entity
         .options
@@ -87,24 +88,25 @@ pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
     };
     let name = entity.name;
     let span = super::at(syn::spanned::Spanned::span(path));
-    // Output: const _: () = _outbox::__private::assert_options(&<MoodEntry as _outbox::OutboxEntity>::OPTIONS);
+    // Output: const _: () =
+    //         _outbox::__private::assert_options(&<MoodEntry as _outbox::OutboxEntity>::OPTIONS);
     quote::quote_spanned! {span=>
         const _: () = _outbox::__private::assert_options(&<#name as _outbox::OutboxEntity>::OPTIONS);
     }
 }
 
-/// Whether the constants can be looked at by themselves. Those of a generic entity may depend on its parameters, and are
-/// looked at where it is used.
+/// Whether the constants can be checked on their own. The constants of a generic entity may depend
+/// on its parameters, and are checked at its use.
 fn has_assertion(entity: &Entity<'_>) -> bool {
     entity.generics.params.is_empty()
 }
 
-/// A string, or the constant that is one.
+/// A string, or a constant string.
 pub(super) fn text(text: &Constant<String>) -> TokenStream {
     constant(text, |known| quote!(#known))
 }
 
-/// One call of the builder, where the option is given.
+/// One call of the builder, if the option is given.
 fn call<T>(
     method: &str,
     option: &Option<Constant<T>>,

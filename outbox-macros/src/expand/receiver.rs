@@ -1,4 +1,4 @@
-//! `Self` in the type of a field, spelt out: the type is copied to places where `Self` is something else.
+//! Spells out `Self` in field types, which are copied to places where `Self` is another type.
 
 use std::borrow::Cow;
 
@@ -6,7 +6,7 @@ use proc_macro2::{Group, TokenStream, TokenTree};
 use quote::{ToTokens, quote_spanned};
 use syn::{Data, DeriveInput, Type};
 
-/// The same input, with its own name for `Self` in the types of its fields.
+/// The same input with its own name for `Self` in the types of its fields.
 pub(crate) fn spell_out(input: &DeriveInput) -> Cow<'_, DeriveInput> {
     let Data::Struct(data) = &input.data else {
         return Cow::Borrowed(input);

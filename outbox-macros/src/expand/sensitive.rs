@@ -1,4 +1,4 @@
-//! What `#[outbox(sensitive)]` keeps out of `Debug` and out of messages.
+//! Hides `#[outbox(sensitive)]` fields from `Debug` and from messages.
 
 use proc_macro2::{Span, TokenStream};
 use quote::{quote, quote_spanned};
@@ -8,9 +8,10 @@ use syn::spanned::Spanned;
 use super::{at, generics, metadata};
 use crate::model::{Entity, Member, Metadata};
 
-/// `Debug` of the metadata, under the name that the user knows.
+/// `Debug` of the metadata, under its public name.
 ///
-/// For a snapshot it is the user's own, but where it has sensitive fields: the user then cannot derive it.
+/// A snapshot has the user's own `Debug`, unless it has sensitive fields, in which case the user
+/// cannot derive it.
 pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     let sensitive = entity.metadata.sensitive();
     if sensitive.is_none() && matches!(entity.metadata, Metadata::Snapshot(_)) {
@@ -42,14 +43,15 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     //     }
     let body = quote! {
         fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
-            // A reference, so that a trait of the user's with a method `field` for every type has none for this.
+            // A reference, so that a blanket trait of the user's with a method `field` does not
+            // apply.
             let __debug = &mut __f.debug_struct(#name);
             __debug
                 #(#fields)*
                 .finish()
         }
     };
-    // Where the user derives `Debug` for a snapshot too, this is where the compiler says so.
+    // If the user also derives `Debug` for a snapshot, the compiler points here.
     let place = at(sensitive.unwrap_or_else(Span::call_site));
     Some(quote_spanned! {place=>
         #[automatically_derived]
@@ -59,10 +61,11 @@ pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     })
 }
 
-/// `Debug` of an entity with sensitive fields that is not its own metadata: what an event carries of it, without them.
+/// `Debug` of an entity with sensitive fields that is not its own metadata: the metadata fields,
+/// without the sensitive ones.
 ///
-/// A derive cannot see what else is derived. But two impls of one trait do not compile, so that nobody derives a `Debug` that shows
-/// what is sensitive.
+/// A derive cannot see other derives. But two impls of one trait do not compile, so nobody derives
+/// a `Debug` that shows sensitive fields.
 pub(super) fn debug_of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     let sensitive = entity.metadata.sensitive()?;
     let Metadata::Fields(carried) = &entity.metadata else {
@@ -103,7 +106,7 @@ pub(super) fn debug_of_entity(entity: &Entity<'_>) -> Option<TokenStream> {
     })
 }
 
-/// The fields as a `Debug` shows them.
+/// The fields as shown by `Debug`.
 fn shown_fields<'a>(fields: &'a [Member<'_>]) -> impl Iterator<Item = TokenStream> + 'a {
     fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
@@ -115,9 +118,10 @@ fn shown_fields<'a>(fields: &'a [Member<'_>]) -> impl Iterator<Item = TokenStrea
     })
 }
 
-/// What of the metadata is sensitive, by its names in JSON.
+/// The sensitive metadata fields, by their JSON names.
 ///
-/// It is told by what is not, so that a name that serde gives in a way that is not known here is hidden.
+/// It lists the fields that are not sensitive, so that a field whose JSON name is unknown here is
+/// hidden.
 pub(super) fn value(entity: &Entity<'_>) -> TokenStream {
     if entity.metadata.sensitive().is_none() {
         return quote!(_outbox::support::Sensitive::Nothing);

@@ -1,4 +1,4 @@
-//! The enum `<Set>Metadata`: the metadata of any event, for what works on events of every type.
+//! The enum `<Set>Metadata`: the metadata of any event, for code that handles events of every type.
 
 use proc_macro2::TokenStream;
 use quote::{quote, quote_spanned};
@@ -9,7 +9,7 @@ use super::events::{event_type, member};
 use super::{at, derived_name, style};
 use crate::model::{EventSet, Variant};
 
-/// The enum, with `Generic` for types outside of the set.
+/// The enum, with `Generic` for event types outside of the set.
 pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStream {
     let name = &set.input.ident;
     let vis = &set.input.vis;
@@ -33,8 +33,9 @@ pub(super) fn enum_item(set: &EventSet<'_>, runtime: &TokenStream) -> TokenStrea
     quote! {
         #[doc = #summary]
         ///
-        /// In JSON it is tagged with the event type and of the newest version; rows, which say their version, are read by
-        /// `decode`. `Debug` shows the variant alone: payloads do not belong in logs.
+        /// In JSON it is tagged with the event type and has the newest version; rows, which record
+        /// their version, are read by `decode`. `Debug` shows only the variant: payloads do not
+        /// belong in logs.
         #[allow(deprecated)]
         #silence
         #vis enum #enum_name {
@@ -61,18 +62,19 @@ fn decode(set: &EventSet<'_>) -> TokenStream {
         quote_spanned!(at(entity.span())=> #event_type => #metadata(record, Self::#ident))
     });
     let summary = format!(
-        "Reads the metadata of a row; what is outside of [`{}`] is [`Generic`](Self::Generic).",
+        "Decodes the metadata of a row; a type outside of [`{}`] is [`Generic`](Self::Generic).",
         set.input.ident
     );
     let errors = format!(
-        "{} where the metadata is missing, damaged or of another shape.",
+        "{} if the metadata is missing, damaged or of another shape.",
         Links::new(set.krate.as_ref()).to("DecodeError")
     );
     // Output:
     //     impl LumeEventMetadata {
     //         pub fn decode(record: &_outbox::OutboxEvent) -> Result<Self, _outbox::DecodeError> {
     //             match &*record.event_type {
-    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record, Self::MoodEntry),
+    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::metadata(record,
+    //                     Self::MoodEntry),
     //                 _ => generic_metadata(record).map(Self::Generic),
     //             }
     //         }
@@ -106,7 +108,8 @@ fn debug(set: &EventSet<'_>) -> TokenStream {
     // Output:
     //     impl Debug for LumeEventMetadata {
     //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
-    //             __f.write_str(match self { Self::MoodEntry(_) => "MoodEntry", Self::Generic(_) => "Generic" })
+    //             __f.write_str(match self { Self::MoodEntry(_) => "MoodEntry",
+    //                 Self::Generic(_) => "Generic" })
     //         }
     //     }
     quote! {
@@ -133,9 +136,11 @@ fn serialize(set: &EventSet<'_>) -> TokenStream {
     });
     // Output:
     //     impl Serialize for LumeEventMetadata {
-    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok,
+    //             __S::Error> {
     //             match self {
-    //                 Self::MoodEntry(__metadata) => Member::<MoodEntry>::serialize(__serializer, __metadata),
+    //                 Self::MoodEntry(__metadata) => Member::<MoodEntry>::serialize(__serializer,
+    //                     __metadata),
     //                 Self::Generic(__metadata) => serialize_generic(__serializer, __metadata),
     //             }
     //         }
@@ -167,10 +172,12 @@ fn deserialize(set: &EventSet<'_>) -> TokenStream {
     });
     // Output:
     //     impl<'de> Deserialize<'de> for LumeEventMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self,
+    //             __D::Error> {
     //             let __tagged = Tagged::read(__deserializer)?;
     //             match &*__tagged.tag {
-    //                 Member::<MoodEntry>::EVENT_TYPE => Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
+    //                 Member::<MoodEntry>::EVENT_TYPE =>
+    //                     Member::<MoodEntry>::deserialize(__tagged, Self::MoodEntry),
     //                 _ => __tagged.into_generic().map(Self::Generic),
     //             }
     //         }

@@ -1,13 +1,12 @@
-//! Names that a lint objects to, as those of another language: the user was told, or said that it
-//! is meant so.
+//! Names in an unusual style: the user was warned, or has allowed them.
 
 use proc_macro2::TokenStream;
 use quote::quote;
 use syn::Ident;
 use syn::ext::IdentExt;
 
-/// Silences the lints about names where one of the fields, or of the types and variants, is not
-/// named as usual. Elsewhere there is nothing to allow, which a crate might forbid.
+/// Silences the naming lints if one of the fields, types or variants has an unusual name. Otherwise
+/// nothing is allowed, because a crate might forbid it.
 pub(super) fn silence<'a>(
     types: impl IntoIterator<Item = &'a Ident>,
     fields: impl IntoIterator<Item = &'a Ident>,

@@ -1,6 +1,7 @@
-//! What is generated, as a person would read it. A change of it is a change of a file in `snapshots/`.
+//! Snapshots of the generated code. Changing it changes a file in `snapshots/`.
 //!
-//! `INSTA_UPDATE=always cargo test -p outbox-macros` writes them; read the difference before it is committed.
+//! `INSTA_UPDATE=always cargo test -p outbox-macros` writes them; read the difference before you
+//! commit it.
 #![allow(clippy::expect_used, reason = "these are tests")]
 
 use proc_macro2::TokenStream;
@@ -8,7 +9,7 @@ use syn::parse_quote;
 
 use super::{delivery_error, outbox_entity, outbox_events};
 
-/// The generated code, formatted, which it cannot be unless it is Rust.
+/// The generated code, formatted, which fails unless it is Rust.
 fn pretty(generated: TokenStream) -> String {
     let file = syn::parse2(generated).expect("generated code is Rust");
     prettyplease::unparse(&file)

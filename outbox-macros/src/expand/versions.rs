@@ -8,18 +8,19 @@ use super::at;
 use crate::attr::Older;
 use crate::model::Entity;
 
-/// The method, where there are older versions; the trait's own knows none.
+/// The method, if there are older versions; the trait's default knows none.
 pub(super) fn upcast(entity: &Entity<'_>) -> Option<TokenStream> {
     if entity.older.is_empty() {
         return None;
     }
     let arms = entity.older.iter().map(|Older { version, ty, .. }| {
-        // Spanned so that a type that is not read, or of which the metadata is not made, is underlined itself.
+        // Spanned so that the compiler underlines a type that cannot be read or converted.
         let read = quote_spanned!(at(ty.span())=> __read.through::<#ty>());
         quote!(#version => ::core::option::Option::Some(#read))
     });
     // Output:
-    //     fn upcast<__R: _outbox::support::ReadVersion<Self::Metadata>>(__version: u32, __read: __R) -> Option<__R::Output> {
+    //     fn upcast<__R: _outbox::support::ReadVersion<Self::Metadata>>(__version: u32,
+    //         __read: __R) -> Option<__R::Output> {
     //         match __version {
     //             1u32 => Some(__read.through::<MoodEntryMetadataV1>()),
     //             _ => None,

@@ -1,4 +1,4 @@
-//! What a valid error type is.
+//! A valid error type.
 
 use syn::{DeriveInput, Fields, Ident, Path, Type};
 
@@ -6,7 +6,7 @@ use super::given;
 use crate::attr::{About, CaseSource, Choice, Class, Constant, ErrorSource, Place};
 use crate::parameters;
 
-/// An error type whose every case says what the runtime does about it.
+/// An error type with a delivery class for every case.
 pub(crate) struct ErrorType<'a> {
     pub(crate) input: &'a DeriveInput,
     pub(crate) krate: Option<Path>,
@@ -21,7 +21,7 @@ pub(crate) struct Case<'a> {
     pub(crate) scope: Scope<'a>,
 }
 
-/// What the runtime does about a case.
+/// The delivery class of a case.
 pub(crate) enum Answer<'a> {
     Retry(Option<Source<'a>>),
     Permanent,
@@ -31,28 +31,28 @@ pub(crate) enum Answer<'a> {
     RateLimited(Source<'a>),
     Obsolete,
     Snooze(Source<'a>),
-    /// What the wrapped error answers.
+    /// The answer of the wrapped error.
     Forward(Source<'a>),
 }
 
-/// Whom the answer is about.
+/// The scope of the answer.
 pub(crate) enum Scope<'a> {
-    /// The event's destination: nothing is said.
+    /// The event's destination, the default.
     Usual,
     Given(Constant<Choice>),
     Named(Source<'a>),
-    /// What the wrapped error says.
+    /// The scope of the wrapped error.
     Forward(Source<'a>),
 }
 
-/// A field that knows a part of the answer, or all of it.
+/// A field that provides the answer or a part of it.
 pub(crate) struct Source<'a> {
     pub(crate) member: syn::Member,
     pub(crate) ty: &'a Type,
 }
 
 impl<'a> ErrorType<'a> {
-    /// The error that the source describes. `None` where a rule is broken.
+    /// The error type of a source. `None` if a rule is broken.
     pub(crate) fn from_source(source: &ErrorSource<'a>) -> Option<Self> {
         let cases: Option<Vec<_>> = source.cases.iter().map(Case::from_source).collect();
         Some(Self {
@@ -62,7 +62,8 @@ impl<'a> ErrorType<'a> {
         })
     }
 
-    /// The wrapped types that only the user of a generic error knows, so that it is theirs to have an answer.
+    /// The wrapped types that depend on a parameter, so that the user of the generic error must
+    /// provide their answer.
     pub(crate) fn generic_sources(&self) -> impl Iterator<Item = &'a Type> {
         let names: Vec<&Ident> = self
             .input

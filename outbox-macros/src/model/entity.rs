@@ -1,4 +1,4 @@
-//! What a valid entity is.
+//! A valid entity.
 
 use std::time::Duration;
 
@@ -18,15 +18,15 @@ pub(crate) struct Entity<'a> {
     pub(crate) name: &'a Ident,
     pub(crate) vis: &'a Visibility,
     pub(crate) generics: &'a Generics,
-    /// Where the runtime is, if `crate = ..` says so.
+    /// The path of the runtime, if `crate = ..` gives one.
     pub(crate) krate: Option<Path>,
     pub(crate) options: Options,
-    /// Where its events go, if `destination = ..` says so.
+    /// The destination of its events, if `destination = ..` gives one.
     pub(crate) destination: Option<Expr>,
     pub(crate) entity_id: Member<'a>,
     pub(crate) user_id: Member<'a>,
     pub(crate) metadata: Metadata<'a>,
-    /// What the metadata struct is called, if `metadata = ".."` says so.
+    /// The name of the metadata struct, if `metadata = ".."` gives one.
     pub(crate) metadata_name: Option<Ident>,
     /// The struct's `rename_all`.
     pub(crate) rename_all: Option<Meta>,
@@ -34,7 +34,7 @@ pub(crate) struct Entity<'a> {
     pub(crate) older: Vec<Older>,
 }
 
-/// What the entity says about its events.
+/// The options of the entity's events.
 pub(crate) struct Options {
     pub(crate) event_type: Constant<String>,
     pub(crate) display_name: Constant<String>,
@@ -51,7 +51,7 @@ pub(crate) struct Options {
     pub(crate) version: Option<u32>,
 }
 
-/// What an event of the entity carries.
+/// The metadata of the entity's events.
 pub(crate) enum Metadata<'a> {
     /// The entity itself, with all its fields.
     Snapshot(Vec<Member<'a>>),
@@ -73,13 +73,13 @@ pub(crate) struct Member<'a> {
     pub(crate) ident: &'a Ident,
     pub(crate) vis: &'a Visibility,
     pub(crate) ty: &'a Type,
-    /// Where it says that it is shown to nobody.
+    /// The span of its `sensitive` mark.
     pub(crate) sensitive: Option<Span>,
     attrs: &'a [Attribute],
 }
 
 impl<'a> Entity<'a> {
-    /// The entity that the source describes. `None` where a rule is broken.
+    /// The entity of a source. `None` if a rule is broken.
     pub(crate) fn from_source(source: &EntitySource<'a>) -> Option<Self> {
         let input = source.input;
         let marked = |mark: fn(&FieldSource<'_>) -> bool| {
@@ -128,7 +128,7 @@ impl Options {
 }
 
 impl Options {
-    /// A constant that the compiler knows and this program does not.
+    /// The first constant that only the compiler can evaluate.
     pub(crate) fn first_path(&self) -> Option<&TypePath> {
         fn of<T>(option: Option<&Constant<T>>) -> Option<&TypePath> {
             match option? {
@@ -160,7 +160,7 @@ impl Options {
 }
 
 impl<'a> Metadata<'a> {
-    /// The chosen fields; where there are none and `snapshot` is given, the entity.
+    /// The chosen fields, or the entity if there are none and `snapshot` is given.
     pub(crate) fn from_source(source: &EntitySource<'a>) -> Self {
         let is_chosen = |field: &&FieldSource<'_>| field.attrs.metadata.is_some();
         if source.attrs.snapshot.is_some() && !source.fields.iter().any(|field| is_chosen(&field)) {
@@ -178,7 +178,7 @@ impl<'a> Metadata<'a> {
 }
 
 impl<'a> Metadata<'a> {
-    /// Everything that an event carries.
+    /// The fields of the metadata.
     pub(crate) fn fields(&self) -> &[Member<'a>] {
         match self {
             Self::Snapshot(fields) => fields,
@@ -186,20 +186,20 @@ impl<'a> Metadata<'a> {
         }
     }
 
-    /// Where it first says that something of it is shown to nobody.
+    /// The span of the first `sensitive` mark.
     pub(crate) fn sensitive(&self) -> Option<Span> {
         self.fields().iter().find_map(|field| field.sensitive)
     }
 }
 
 impl MetadataFields<'_> {
-    /// The runtime's helpers are written out for so many fields.
-    const MOST_OF_HELPERS: usize = 16;
+    /// The largest number of fields that the runtime's helpers support.
+    const MAX_HELPER_FIELDS: usize = 16;
 
-    /// Whether serde's derives write and read the fields: the user's `#[serde(..)]` decides about their names and forms,
-    /// or they are too many for the runtime's helpers.
-    pub(crate) fn is_left_to_serde(&self) -> bool {
-        self.fields.len() > Self::MOST_OF_HELPERS
+    /// Whether serde's derives serialize the fields: the user's `#[serde(..)]` decides about their
+    /// names and forms, or they are too many for the runtime's helpers.
+    pub(crate) fn uses_serde_derives(&self) -> bool {
+        self.fields.len() > Self::MAX_HELPER_FIELDS
             || self.rename_all.is_some()
             || self
                 .fields
@@ -220,17 +220,17 @@ impl<'a> Member<'a> {
         }
     }
 
-    /// What the user documented about the field.
+    /// The user's documentation of the field.
     pub(crate) fn docs(&self) -> impl Iterator<Item = &'a Attribute> {
         self.attrs_named("doc")
     }
 
-    /// What serde calls the field, where that can be known.
+    /// The JSON name of the field, if known.
     pub(crate) fn json_name(&self, rename_all: Option<&Meta>) -> Option<String> {
         json_name(self.ident, self.attrs, rename_all)
     }
 
-    /// What the field tells serde.
+    /// The `#[serde(..)]` attributes of the field.
     pub(crate) fn serde(&self) -> impl Iterator<Item = &'a Attribute> {
         self.attrs_named("serde")
     }

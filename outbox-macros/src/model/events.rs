@@ -1,4 +1,4 @@
-//! What a valid set of events is.
+//! A valid set of events.
 
 use proc_macro2::Span;
 use quote::ToTokens;
@@ -20,7 +20,7 @@ pub(crate) struct EventSet<'a> {
 /// A variant of the set: `MoodEntry(Event<MoodEntry>)`.
 pub(crate) struct Variant<'a> {
     pub(crate) ident: &'a Ident,
-    /// `Event<MoodEntry>`, as it is written.
+    /// `Event<MoodEntry>`, as written.
     pub(crate) event: &'a Type,
     /// `MoodEntry`.
     pub(crate) entity: &'a Type,
@@ -29,7 +29,7 @@ pub(crate) struct Variant<'a> {
 }
 
 impl<'a> EventSet<'a> {
-    /// Reads an enum. What is not well-formed is recorded and left out.
+    /// Reads an enum. A malformed variant is recorded and left out.
     pub(crate) fn read(input: &'a DeriveInput, diag: &mut Diagnostics) -> Self {
         let attrs = EnumAttrs::read(&input.attrs, diag);
         let declared = check::is_enum(input, diag).map(|data| data.variants.iter());
@@ -47,7 +47,7 @@ impl<'a> EventSet<'a> {
 }
 
 impl EventSet<'_> {
-    /// Leaves out the variants for which no code could be generated beside the others.
+    /// Drops the variants whose code would conflict with that of others.
     pub(crate) fn retain_expandable(&mut self) {
         let is_generic = !self.input.generics.params.is_empty();
         let mut methods = Vec::new();
@@ -73,7 +73,7 @@ impl<'a> Variant<'a> {
             );
             return None;
         };
-        // Generated names stand where the variant stands, and the compiler's lints leave them alone.
+        // Generated names have the span of the variant, and the compiler's lints ignore them.
         let span = Span::call_site().located_at(ident.span());
         Some(Self {
             ident,
@@ -83,7 +83,7 @@ impl<'a> Variant<'a> {
         })
     }
 
-    /// The entity as it is written, to compare it.
+    /// The entity as written, for comparison.
     pub(crate) fn entity_name(&self) -> String {
         self.entity.to_token_stream().to_string()
     }
@@ -101,7 +101,7 @@ fn only_field(fields: &Fields) -> Option<&Field> {
 fn entity_of(ty: &Type) -> Option<&Type> {
     let path = match ty {
         Type::Path(path) => &path.path,
-        // What a macro passed on as `$ty:ty` is a group.
+        // A `$ty:ty` of a macro is a group.
         Type::Group(group) => return entity_of(&group.elem),
         _ => return None,
     };

@@ -1,8 +1,8 @@
-//! What a valid input is, borrowed from syn.
+//! Valid input, borrowed from syn.
 //!
-//! An [`Entity`] has everything that its expansion needs; nothing in it is optional that the expansion would have to
-//! be afraid of. An [`EventSet`] holds the variants that are well-formed, which are all of them unless errors were
-//! recorded. An [`ErrorType`] has one answer for each of its cases.
+//! An [`Entity`] has everything that its expansion needs, without optional parts that the expansion
+//! would have to check. An [`EventSet`] holds the well-formed variants, which are all of them
+//! unless errors were recorded. An [`ErrorType`] has one answer per case.
 
 mod delivery; // an error type
 mod entity; // an entity

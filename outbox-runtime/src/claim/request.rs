@@ -1,11 +1,11 @@
-//! The claim's request: how many events, which, and in what order.
+//! The claim request: the number of events, the filter and the order.
 
 use std::time::Duration;
 
 use super::{EventTypes, Selector};
 use crate::event::OutboxEvent;
 
-/// What a worker asks for.
+/// A worker's request for events.
 ///
 /// # Examples
 ///
@@ -26,45 +26,47 @@ pub struct ClaimRequest {
     lease: Duration,
     own_leases: Vec<(String, Duration)>,
     user_id: Option<String>,
-    /// In ascending order.
+    /// Sorted.
     event_types: EventTypes,
-    /// In ascending order.
+    /// Sorted.
     without_users: Vec<String>,
     turns: usize,
     turns_after: String,
     only: Vec<Selector>,
     except: Vec<Selector>,
-    /// In ascending order.
+    /// Sorted.
     avoided_users: Vec<String>,
     order: ClaimOrder,
 }
 
-/// In what order a claim takes events. All but the usual one are for a probe, a claim of a single event that finds out whether
-/// anything gets through.
+/// The order in which a claim takes events. Every order except the usual one is for a probe: a
+/// claim of a single event that finds out whether the service is reachable.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ClaimOrder {
-    /// Higher priority first, then earlier due, then smaller seq.
+    /// Highest priority first, then earliest due time, then smallest `seq`.
     #[default]
     Usual,
-    /// The newest of those that were never attempted; where there is none, the one whose last attempt is longest ago.
+    /// The newest event that was never attempted; if there is none, the event with the oldest last
+    /// attempt.
     ///
-    /// A store looks at the newest 256 rows at least. Where none of them is claimable and was never attempted, it may take the
-    /// last one in the usual order for the newest.
+    /// A store looks at the newest 256 rows at least. If none of them is claimable and never
+    /// attempted, it may substitute the last such event in the usual order.
     Newest,
-    /// Those that were never attempted, in the usual order; where there is none, the one whose last attempt is longest ago.
+    /// Events that were never attempted, in the usual order; if there are none, the event with the
+    /// oldest last attempt.
     LeastRecent,
 }
 
 impl ClaimRequest {
-    /// How much metadata one claim brings, in bytes (16 MiB): it ends with the event that makes it as much, and the next claim
-    /// goes on from there.
+    /// The amount of metadata in one claim, in bytes (16 MiB). A claim ends with the event that
+    /// reaches it, and the next claim continues from there.
     ///
-    /// A row with more than that was not [enqueued](crate::NewEvent::MAX_METADATA_BYTES) by this library. It is not loaded, and is
-    /// a dead letter.
+    /// A row with more metadata was not [enqueued](crate::NewEvent::MAX_METADATA_BYTES) by this
+    /// library. It is not loaded and becomes a dead letter.
     pub const MAX_METADATA_BYTES: usize = 16 << 20;
 
-    /// At most `limit` events of any user and type, each held for `lease`.
+    /// Requests at most `limit` events of any user and type, each leased for `lease`.
     pub fn new(limit: usize, lease: Duration) -> Self {
         Self {
             limit,
@@ -82,7 +84,7 @@ impl ClaimRequest {
         }
     }
 
-    /// Events of this type are held for `lease` instead. Default: each is held as long as the others.
+    /// Leases events of this type for `lease` instead. Default: the lease of the request.
     pub fn with_lease_for(mut self, event_type: impl Into<String>, lease: Duration) -> Self {
         let event_type = event_type.into();
         self.own_leases.retain(|(other, _)| *other != event_type);
@@ -90,13 +92,13 @@ impl ClaimRequest {
         self
     }
 
-    /// Only events of this user. Default: of all.
+    /// Only events of this user. Default: all users.
     pub fn with_user(mut self, user_id: impl Into<String>) -> Self {
         self.user_id = Some(user_id.into());
         self
     }
 
-    /// Only events of these types. Default: of all.
+    /// Only events of these types. Default: all types.
     pub fn with_event_types(mut self, mut event_types: EventTypes) -> Self {
         let (EventTypes::Only(types) | EventTypes::AllExcept(types)) = &mut event_types;
         types.sort_unstable();
@@ -104,89 +106,95 @@ impl ClaimRequest {
         self
     }
 
-    /// No events of these users. Default: none is left out.
+    /// No events of these users. Default: no user is excluded.
     pub fn without_users(mut self, mut users: Vec<String>) -> Self {
         users.sort_unstable();
         self.without_users = users;
         self
     }
 
-    /// Only events that this selects; given several times, those that each of them selects. Default: every event.
+    /// Only events that match this selector. Several calls are combined with AND. Default: every
+    /// event.
     pub fn only(mut self, selector: Selector) -> Self {
         self.only.push(selector);
         self
     }
 
-    /// No events that this selects; given several times, none that any of them does. Default: none is left out.
+    /// No events that match this selector. An event that matches any of several selectors is
+    /// excluded. Default: none.
     pub fn except(mut self, selector: Selector) -> Self {
         self.except.push(selector);
         self
     }
 
-    /// Events of these users only where there are no others that can be claimed, whatever the order. Default: no user is avoided.
+    /// Takes events of these users only if no other events are claimable, regardless of the order.
+    /// Default: no user is avoided.
     pub fn avoiding_users(mut self, mut users: Vec<String>) -> Self {
         users.sort_unstable();
         self.avoided_users = users;
         self
     }
 
-    /// In what order. Default: [`ClaimOrder::Usual`]. In any other there are no [turns](Self::with_turns).
+    /// Sets the order. Default: [`ClaimOrder::Usual`]. Other orders have no
+    /// [turns](Self::with_turns).
     pub fn in_order(mut self, order: ClaimOrder) -> Self {
         self.order = order;
         self
     }
 
-    /// In so many of the places users take turns: one event of each, their first in claim order, beginning with the user whose
-    /// id comes next after this one, by its bytes, and going around. `""` begins with the first of them. Default: none; all places
-    /// are filled in claim order.
+    /// Fills this many of the places round-robin by user: one event per user, the first in claim
+    /// order, starting with the user id that follows `after` in byte order, and wrapping around.
+    /// `""` starts with the first user. Default: 0; all places are filled in claim order.
     ///
-    /// So nobody's event waits for the backlog of somebody else, however large and urgent that is. The claims in claim order come
-    /// first, then those in turn, so that the next request goes on after the user of the last claim; then, where everybody had a
-    /// turn and places are left, more in claim order. In a claim [of one user](Self::with_user) there are no turns.
+    /// Turns prevent starvation: no user waits behind the backlog of another, however large and
+    /// urgent. The result lists the events in claim order first and the turns after them, so the
+    /// next request continues after the user of the last claim. If every user had a turn and places
+    /// remain, more events in claim order follow. A claim [of one user](Self::with_user) has no
+    /// turns.
     pub fn with_turns(mut self, places: usize, after: impl Into<String>) -> Self {
         self.turns = places;
         self.turns_after = after.into();
         self
     }
 
-    /// At most how many events.
+    /// The maximum number of events.
     #[must_use]
     pub fn limit(&self) -> usize {
         self.limit
     }
 
-    /// For how long, unless their type has a lease of its own.
+    /// The lease, unless an event's type has its own.
     #[must_use]
     pub fn lease(&self) -> Duration {
         self.lease
     }
 
-    /// The event types that have leases of their own.
+    /// The event types with their own leases.
     #[must_use]
     pub fn own_leases(&self) -> &[(String, Duration)] {
         &self.own_leases
     }
 
-    /// For how long an event of this type is held.
+    /// The lease for an event of this type.
     #[must_use]
     pub fn lease_for(&self, event_type: &str) -> Duration {
         let own = self.own_leases.iter().find(|(own, _)| own == event_type);
         own.map_or(self.lease, |(_, lease)| *lease)
     }
 
-    /// Of which user; `None` is all.
+    /// The only user; `None` means all users.
     #[must_use]
     pub fn user_id(&self) -> Option<&str> {
         self.user_id.as_deref()
     }
 
-    /// Of which types, in ascending order.
+    /// The event types, sorted.
     #[must_use]
     pub fn event_types(&self) -> &EventTypes {
         &self.event_types
     }
 
-    /// In how many of the places users take turns.
+    /// The number of places that are filled round-robin by user.
     #[must_use]
     pub fn turns(&self) -> usize {
         match (self.one_user(), self.order) {
@@ -195,48 +203,48 @@ impl ClaimRequest {
         }
     }
 
-    /// After whom they do.
+    /// The user id after which the turns start.
     #[must_use]
     pub fn turns_after(&self) -> &str {
         &self.turns_after
     }
 
-    /// Of which users not, in ascending order.
+    /// The excluded users, sorted.
     #[must_use]
     pub fn excluded_users(&self) -> &[String] {
         &self.without_users
     }
 
-    /// Whether this is one of the [`excluded_users`](Self::excluded_users).
+    /// Whether `user_id` is one of the [`excluded_users`](Self::excluded_users).
     pub(crate) fn excludes(&self, user_id: &[u8]) -> bool {
         let order = |user: &String| user.as_bytes().cmp(user_id);
         self.without_users.binary_search_by(order).is_ok()
     }
 
-    /// What an event must be, each of them.
+    /// The selectors that an event must match, all of them.
     pub fn included(&self) -> &[Selector] {
         &self.only
     }
 
-    /// What an event must not be, any of them.
+    /// The selectors that an event must not match, any of them.
     pub fn excluded(&self) -> &[Selector] {
         &self.except
     }
 
-    /// Of which users only where there are no others, in ascending order.
+    /// The users whose events are taken only if there are no others, sorted.
     #[must_use]
     pub fn avoided_users(&self) -> &[String] {
         &self.avoided_users
     }
 
-    /// In what order.
+    /// The order.
     #[must_use]
     pub fn order(&self) -> ClaimOrder {
         self.order
     }
 
-    /// Whether events of this type are asked for; there may be many types.
-    fn is_for_type(&self, event_type: &str) -> bool {
+    /// Whether the request includes this event type. A binary search, as there may be many types.
+    fn includes_type(&self, event_type: &str) -> bool {
         let has = |types: &[String]| {
             let order = |one: &String| one.as_str().cmp(event_type);
             types.binary_search_by(order).is_ok()
@@ -247,13 +255,13 @@ impl ClaimRequest {
         }
     }
 
-    /// A user whose events alone can be asked for, whoever says so.
+    /// The only user whose events can match, by `user_id` or by a selector.
     pub(crate) fn one_user(&self) -> Option<&str> {
         let of_selectors = || self.only.iter().find_map(Selector::of_user);
         self.user_id.as_deref().or_else(of_selectors)
     }
 
-    /// Whether no event can be asked for.
+    /// Whether no event can match.
     #[cfg(feature = "sqlite")]
     pub(crate) fn is_for_nothing(&self) -> bool {
         self.event_types.is_nothing()
@@ -261,8 +269,8 @@ impl ClaimRequest {
             || self.except.iter().any(Selector::is_everything)
     }
 
-    /// The same request in two parts, the second for the places that the first leaves: without those users who are to be avoided,
-    /// and with them. One part where none is.
+    /// Splits the request in two, the second for the places that the first leaves: without the
+    /// avoided users, and with them. One part if no user is avoided.
     pub(crate) fn parts(&self) -> Vec<Self> {
         if self.avoided_users.is_empty() {
             return vec![self.clone()];
@@ -275,13 +283,13 @@ impl ClaimRequest {
         vec![others, all]
     }
 
-    /// Whether this event is asked for, be it claimable or not.
+    /// Whether the event matches, claimable or not.
     #[must_use]
     pub fn matches(&self, event: &OutboxEvent) -> bool {
         let user_id = event.user_id.as_str();
         self.user_id.as_deref().is_none_or(|user| user == user_id)
             && !self.excludes(user_id.as_bytes())
-            && self.is_for_type(&event.event_type)
+            && self.includes_type(&event.event_type)
             && self.only.iter().all(|selector| selector.selects(event))
             && !self.except.iter().any(|selector| selector.selects(event))
     }

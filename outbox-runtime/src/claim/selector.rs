@@ -1,18 +1,18 @@
-//! The selector: which events a condition of a claim is about.
+//! The selector: a filter for events.
 
 use crate::event::OutboxEvent;
 
-/// Which event types a worker has handlers for.
+/// The event types that a worker has handlers for.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventTypes {
-    /// Just these.
+    /// Only these types.
     Only(Vec<String>),
-    /// Any but these.
+    /// All types except these.
     AllExcept(Vec<String>),
 }
 
 impl EventTypes {
-    /// Whether `event_type` is among them.
+    /// Whether the set contains `event_type`.
     #[must_use]
     pub fn contains(&self, event_type: &str) -> bool {
         match self {
@@ -21,23 +21,24 @@ impl EventTypes {
         }
     }
 
-    /// Whether no type is.
+    /// Whether the set is empty.
     #[cfg(feature = "sqlite")]
     pub(crate) fn is_nothing(&self) -> bool {
         matches!(self, Self::Only(types) if types.is_empty())
     }
 
-    /// Whether each is.
+    /// Whether the set contains every type.
     #[cfg(feature = "sqlite")]
     pub(crate) fn is_everything(&self) -> bool {
         matches!(self, Self::AllExcept(types) if types.is_empty())
     }
 }
 
-/// Which events are meant, by what they are, where they go and whose they are. An event must meet each condition that is given;
-/// a new selector has none, and selects every event.
+/// A filter for events by type, destination and user. An event must meet every condition; a new
+/// selector has none and matches every event.
 ///
-/// For [`ClaimRequest::only`](crate::store::ClaimRequest::only) and [`ClaimRequest::except`](crate::store::ClaimRequest::except).
+/// For [`ClaimRequest::only`](crate::store::ClaimRequest::only) and
+/// [`ClaimRequest::except`](crate::store::ClaimRequest::except).
 ///
 /// # Examples
 ///
@@ -47,7 +48,8 @@ impl EventTypes {
 ///
 /// # #[tokio::main(flavor = "current_thread")]
 /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-/// let event = NewEvent::new("note", 7, "user-1", Operation::Update).with_destination("eu.example.org");
+/// let event = NewEvent::new("note", 7, "user-1", Operation::Update);
+/// let event = event.with_destination("eu.example.org");
 /// let event = MemoryStore::new().create_event(event).await?;
 ///
 /// let notes = Selector::new().event_types(EventTypes::Only(vec!["note".into()]));
@@ -67,35 +69,37 @@ pub struct Selector {
 }
 
 impl Selector {
-    /// Every event.
+    /// Matches every event.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Only events of these types. Default: of all.
+    /// Only events of these types. Default: all types.
     pub fn event_types(mut self, event_types: EventTypes) -> Self {
         self.event_types = Some(event_types);
         self
     }
 
-    /// Only events to this destination; with `None`, those that name none. Default: to all.
+    /// Only events to this destination; `None` means events without a destination. Default: all
+    /// destinations.
     pub fn destination(self, destination: Option<&str>) -> Self {
         self.destinations(vec![destination.map(str::to_owned)])
     }
 
-    /// Only events to one of these destinations, where `None` is those that name none. Default: to all.
+    /// Only events to one of these destinations; `None` means events without a destination.
+    /// Default: all destinations.
     pub fn destinations(mut self, destinations: Vec<Option<String>>) -> Self {
         self.destinations = Some(destinations);
         self
     }
 
-    /// Only events of this user. Default: of all.
+    /// Only events of this user. Default: all users.
     pub fn user(mut self, user_id: &str) -> Self {
         self.user_id = Some(user_id.to_owned());
         self
     }
 
-    /// Whether this event is meant.
+    /// Whether the event matches.
     #[must_use]
     pub fn selects(&self, event: &OutboxEvent) -> bool {
         let of_type = |types: &EventTypes| types.contains(&event.event_type);
@@ -106,25 +110,26 @@ impl Selector {
             && self.user_id.as_ref().is_none_or(of_user)
     }
 
-    /// Of which types, where it says so. For stores.
+    /// The event types, if restricted. For stores.
     #[must_use]
     pub fn of_event_types(&self) -> Option<&EventTypes> {
         self.event_types.as_ref()
     }
 
-    /// To which destinations, where it says so; `None` among them is those that name none. For stores.
+    /// The destinations, if restricted; `None` among them means events without a destination. For
+    /// stores.
     #[must_use]
     pub fn of_destinations(&self) -> Option<&[Option<String>]> {
         self.destinations.as_deref()
     }
 
-    /// Of which user, where it says so. For stores.
+    /// The user, if restricted. For stores.
     #[must_use]
     pub fn of_user(&self) -> Option<&str> {
         self.user_id.as_deref()
     }
 
-    /// Whether no event can be meant.
+    /// Whether no event can match.
     #[cfg(feature = "sqlite")]
     pub(crate) fn is_nothing(&self) -> bool {
         let of_no_type = self.event_types.as_ref();
@@ -132,7 +137,7 @@ impl Selector {
             || self.destinations.as_ref().is_some_and(Vec::is_empty)
     }
 
-    /// Whether every event is.
+    /// Whether every event matches.
     #[cfg(feature = "sqlite")]
     pub(crate) fn is_everything(&self) -> bool {
         let all_types = self

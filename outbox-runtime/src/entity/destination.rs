@@ -1,9 +1,10 @@
-//! The destination: where a change is delivered to.
+//! The destination of an event.
 
 use std::borrow::Cow;
 use std::sync::Arc;
 
-/// What `#[outbox(destination = ..)]` may evaluate to: a string, or an `Option` of one, where `None` is no destination of its own.
+/// A value that `#[outbox(destination = ..)]` accepts: a string, or an `Option` of a string, where
+/// `None` means no destination of its own.
 ///
 /// # Examples
 ///
@@ -28,7 +29,7 @@ use std::sync::Arc;
     note = "for a type of your own, implement `outbox_runtime::support::AsDestination`"
 )]
 pub trait AsDestination {
-    /// The destination as the outbox stores it: not empty, at most 255 bytes, without control characters.
+    /// The destination as stored: not empty, at most 255 bytes, without control characters.
     fn as_destination(&self) -> Option<Cow<'_, str>>;
 }
 

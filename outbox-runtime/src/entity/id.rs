@@ -1,4 +1,4 @@
-//! Which entity an event is about, and whose it is.
+//! The ids of entities and users.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -7,20 +7,22 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-/// Which entity an event is about: a UUID, an integer or a string, stored as itself.
+/// The id of an entity: a UUID, an integer or a string, each stored as such.
 ///
-/// Together with the user id it is the key of delivery order, **whatever the event type**: events of two types about
-/// one id are delivered one after the other. Integers that are unique only within a table are better made unique,
-/// `format!("goal:{id}")`, or events of unrelated entities wait for each other.
+/// The id and the user id together determine the delivery order, **whatever the event type**:
+/// events of two types with the same id are delivered one at a time. If integers are unique only
+/// within a table, make them globally unique (`format!("goal:{id}")`); otherwise events of
+/// unrelated entities wait for each other.
 ///
-/// One id has one form, whatever type the application keeps it in: a string that is just what a UUID or an integer is
-/// written as (lowercase with hyphens; decimal without leading zeros) becomes that UUID or integer. So an update of the
-/// application that keeps its ids as strings instead, or no longer does, leaves the events of an entity in order. Whoever
-/// needs the string takes `to_string()`, which is the same for both.
+/// An id has one canonical form, whatever type the application keeps it in. A string that is
+/// exactly the canonical text of a UUID (lowercase, hyphenated) or an integer (decimal, no leading
+/// zeros) becomes that UUID or integer. The events of an entity therefore stay in order when an
+/// update of the application starts or stops keeping its ids as strings. `to_string()` returns the
+/// same text for both.
 ///
-/// A UUID that is written in another way, such as in upper case (`uuidString` in Swift) or in
-/// braces, is a string of its own, as the service may tell the two apart: an application that has
-/// both forms makes them one before it enqueues.
+/// A UUID in another notation, such as upper case (`uuidString` in Swift) or braces, stays a string
+/// of its own, because the service may distinguish the two. An application that has both notations
+/// must normalize them before it enqueues.
 ///
 /// # Examples
 ///
@@ -42,13 +44,14 @@ pub enum EntityId {
     Uuid(Uuid),
     /// An integer, such as a row id.
     Integer(i64),
-    /// A string of 1 to 255 bytes without control characters. `From` makes it, which makes a [`Uuid`](Self::Uuid) or an
-    /// [`Integer`](Self::Integer) of a string that is one.
+    /// A string of 1 to 255 bytes without control characters. Create it with `From`, which converts
+    /// a string that is a UUID or an integer into [`Uuid`](Self::Uuid) or
+    /// [`Integer`](Self::Integer).
     Text(String),
 }
 
 impl EntityId {
-    /// The UUID, where it is one.
+    /// Returns the UUID, if the id is one.
     #[must_use]
     pub fn as_uuid(&self) -> Option<Uuid> {
         match self {
@@ -57,7 +60,7 @@ impl EntityId {
         }
     }
 
-    /// The integer, where it is one.
+    /// Returns the integer, if the id is one.
     #[must_use]
     pub fn as_integer(&self) -> Option<i64> {
         match self {
@@ -66,7 +69,8 @@ impl EntityId {
         }
     }
 
-    /// The string, where it is one that is neither a UUID nor an integer; `to_string()` has those, too.
+    /// Returns the string, if the id is neither a UUID nor an integer. `to_string()` works for
+    /// every id.
     #[must_use]
     pub fn as_text(&self) -> Option<&str> {
         match self {
@@ -77,7 +81,7 @@ impl EntityId {
 }
 
 impl EntityId {
-    /// The one form of an id: see [`EntityId`].
+    /// Converts to the canonical form: see [`EntityId`].
     pub(crate) fn in_one_form(self) -> Self {
         match self {
             Self::Text(id) => id.into(),
@@ -85,14 +89,14 @@ impl EntityId {
         }
     }
 
-    /// What a string is, where that is written as just this string.
-    fn other_than_text(id: &str) -> Option<Self> {
+    /// Parses a string that is the canonical text of a UUID or an integer.
+    fn parse_canonical(id: &str) -> Option<Self> {
         let mut buffer = Uuid::encode_buffer();
         if id.len() == uuid::fmt::Hyphenated::LENGTH {
             let uuid = Uuid::try_parse(id).ok()?;
             return (uuid.hyphenated().encode_lower(&mut buffer) == id).then_some(Self::Uuid(uuid));
         }
-        // Twenty bytes are the longest integer; most strings begin with another character.
+        // The longest integer has 20 bytes; most strings start with another character.
         let may_be_integer =
             id.len() <= 20 && id.starts_with(|c: char| c == '-' || c.is_ascii_digit());
         let integer: i64 = may_be_integer.then(|| id.parse().ok())??;
@@ -124,13 +128,13 @@ impl From<i64> for EntityId {
 
 impl From<String> for EntityId {
     fn from(id: String) -> Self {
-        Self::other_than_text(&id).unwrap_or(Self::Text(id))
+        Self::parse_canonical(&id).unwrap_or(Self::Text(id))
     }
 }
 
 impl From<&str> for EntityId {
     fn from(id: &str) -> Self {
-        Self::other_than_text(id).unwrap_or_else(|| Self::Text(id.to_owned()))
+        Self::parse_canonical(id).unwrap_or_else(|| Self::Text(id.to_owned()))
     }
 }
 
@@ -152,7 +156,7 @@ impl From<&EntityId> for EntityId {
     }
 }
 
-/// What the type of an `#[outbox(entity_id)]` field must be: anything that clones into an [`EntityId`].
+/// The type of an `#[outbox(entity_id)]` field: any type that clones into an [`EntityId`].
 ///
 /// For a newtype of your own, implement `From<YourId> for EntityId`.
 #[diagnostic::on_unimplemented(
@@ -161,7 +165,7 @@ impl From<&EntityId> for EntityId {
     note = "for a type of your own, implement `Clone` and `From<{Self}> for outbox_runtime::EntityId`"
 )]
 pub trait AsEntityId {
-    /// The id as the outbox stores it.
+    /// Returns the id as stored.
     fn as_entity_id(&self) -> EntityId;
 }
 
@@ -172,8 +176,8 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
     }
 }
 
-/// What the type of an `#[outbox(user_id)]` field must be: a string, a UUID, an integer, or a type
-/// that says how to be one.
+/// The type of an `#[outbox(user_id)]` field: a string, a UUID, an integer, or a type that
+/// implements this trait.
 ///
 /// # Examples
 ///
@@ -195,7 +199,7 @@ impl<T: Clone + Into<EntityId>> AsEntityId for T {
     note = "for a type of your own, implement `outbox_runtime::support::AsUserId`"
 )]
 pub trait AsUserId {
-    /// The id as the outbox stores it.
+    /// Returns the id as stored.
     fn as_user_id(&self) -> Cow<'_, str>;
 }
 

@@ -1,18 +1,19 @@
-//! The type of an entity's ids, shown to tools such as the wire lock.
+//! Inspection of an entity's id type, for tools such as the wire lock.
 
 use serde::de::DeserializeOwned;
 
-/// What [`OutboxEntity::inspect_id_type`](crate::OutboxEntity::inspect_id_type) shows the type of an entity's ids to.
+/// A visitor for the type of an entity's ids: see
+/// [`OutboxEntity::inspect_id_type`](crate::OutboxEntity::inspect_id_type).
 pub trait InspectIdType {
-    /// What comes of it.
+    /// The result of the inspection.
     type Output;
 
-    /// The ids are of a type that serde reads.
+    /// The id type is deserializable with serde.
     fn readable<T: DeserializeOwned + 'static>(self) -> Self::Output;
 
-    /// The ids are of a type that serde does not read.
+    /// The id type is not deserializable with serde.
     fn opaque<T: 'static>(self) -> Self::Output;
 
-    /// The entity does not tell.
+    /// The entity does not reveal its id type.
     fn unknown(self) -> Self::Output;
 }

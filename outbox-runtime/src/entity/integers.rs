@@ -1,4 +1,4 @@
-//! Ids of every integer type.
+//! Conversions of integers to ids.
 
 use std::borrow::Cow;
 use std::num::NonZero;
@@ -19,8 +19,8 @@ from_smaller_integers!(i8 i16 i32 u8 u16 u32);
 
 macro_rules! from_larger_integers {
     ($($integer:ty)+) => {$(
-        /// An integer as far as `i64` goes, and its digits as text beyond: no database has a larger
-        /// integer, and no id is lost or becomes another.
+        /// An integer if it fits an `i64`, otherwise its digits as text: no database has a larger
+        /// integer type, and every id stays distinct.
         ///
         /// # Examples
         ///
@@ -48,14 +48,14 @@ macro_rules! of_each_integer {
             }
         }
 
-        /// Its digits.
+        /// The decimal digits.
         impl AsUserId for $integer {
             fn as_user_id(&self) -> Cow<'_, str> {
                 Cow::Owned(self.to_string())
             }
         }
 
-        /// Its digits.
+        /// The decimal digits.
         impl AsUserId for NonZero<$integer> {
             fn as_user_id(&self) -> Cow<'_, str> {
                 Cow::Owned(self.to_string())

@@ -1,14 +1,14 @@
-//! What `#[outbox(..)]` on the struct says about an entity type.
+//! The options of an entity type, set by `#[outbox(..)]` on the struct.
 
 use std::time::Duration;
 
-/// With how many attempts an event becomes a dead letter, unless its entity says otherwise.
+/// The default number of attempts after which an event becomes a dead letter.
 pub(crate) const DEFAULT_MAX_ATTEMPTS: u32 = 5;
 
-/// The longest user id, entity id, event type and destination, in bytes.
+/// The maximum length of a user id, entity id, event type or destination, in bytes.
 pub(crate) const MAX_KEY_BYTES: usize = 255;
 
-/// What `#[outbox(..)]` says about an entity type.
+/// The options of an entity type, set by `#[outbox(..)]`.
 ///
 /// # Examples
 ///
@@ -36,55 +36,59 @@ pub struct EntityOptions {
     max_snoozes: Option<u32>,
 }
 
-/// Which failures count against an event: `#[outbox(charge = "..")]`.
+/// Which failures count as attempts of an event: `#[outbox(charge = "..")]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Charge {
-    /// Those for which there is evidence that they are its own: others like it get through. While nobody gets through, attempts
-    /// are given back, so that an outage makes no dead letters.
+    /// Failures with evidence that the event is to blame, because others like it get through. While
+    /// nothing gets through, attempts are given back, so that an outage creates no dead letters.
     #[default]
     Evidence,
-    /// Each. For a type whose events must not be tried more often than `max_attempts` says,
-    /// whatever the service's state. What is [rejected](crate::HandlerError::permanent) is a dead
-    /// letter at once, as ever, also while all that is sent is rejected.
+    /// Every failure. For a type whose events must not be attempted more than `max_attempts` times,
+    /// whatever the state of the service. A [rejected](crate::HandlerError::permanent) event
+    /// becomes a dead letter immediately, as always, even while the service rejects everything.
     Always,
 }
 
 /// Which events wait for each other: `#[outbox(order = "..")]`.
 ///
-/// Those that do stand in one *lane*, and go one at a time, as they were enqueued. Events of types with different orders
-/// do not wait for each other, whatever they are about.
+/// Events that wait for each other form a *lane* and are delivered one at a time, in the order they
+/// were enqueued. Events of types with different orders do not wait for each other, whatever their
+/// entities.
 ///
-/// An event keeps the order that it was enqueued with. Where an update of the application changes
-/// the order of a type, an event that is enqueued after it waits for those of its type and entity
-/// that wait from before, and goes by the new order otherwise: with `"user"`, an older event of
-/// another entity may still be sent after it. A warning in the log tells when one of the older is
-/// delivered, and the wire lock of `outbox-testing` when the order changes.
+/// An event keeps the order that it was enqueued with. If an update of the application changes the
+/// order of a type, an event enqueued afterward waits for earlier events of its type and entity,
+/// and otherwise follows the new order: with `"user"`, an older event of another entity may still
+/// be sent after it. A warning is logged when such an older event is delivered, and the wire lock
+/// of `outbox-testing` reports the change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Order {
-    /// Those about one entity of one user are delivered one after the other, as they were enqueued.
+    /// Events about the same entity and user are delivered one at a time, in the order they were
+    /// enqueued.
     #[default]
     Entity,
-    /// Those of one user are, whatever entities they are about.
+    /// Events of the same user are delivered one at a time, whatever their entities.
     User,
-    /// None: each is delivered as soon as it can be, beside others about the same entity and out of order after a retry.
+    /// No ordering: each event is delivered as soon as possible, concurrently with others about the
+    /// same entity, and out of order after a retry.
     None,
 }
 
-/// What a dead letter means for the events that come after it in its order: `#[outbox(on_dead = "..")]`.
+/// How a dead letter affects the later events in its order: `#[outbox(on_dead = "..")]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum OnDead {
-    /// They wait until it is retried or discarded.
+    /// Later events wait until the dead letter is retried or discarded.
     #[default]
     Hold,
-    /// They go on without it. When it is retried later, it is sent out of order: before those that still wait behind it,
-    /// and never beside one that a handler has.
+    /// Later events proceed without it. If the dead letter is retried, it is sent out of order:
+    /// ahead of the events that still wait, and never concurrently with one that a handler is
+    /// processing.
     Skip,
 }
 
-/// Whether a newer event about an entity takes the place of one that nobody has tried to deliver:
+/// Whether a newer event about an entity replaces one that has never been attempted:
 /// `#[outbox(coalesce = "..")]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
@@ -92,37 +96,41 @@ pub enum Coalesce {
     /// Every change is delivered.
     #[default]
     Never,
-    /// Only the latest state is: a change folds into the newest event of its type about the entity, unless that was
-    /// claimed before.
+    /// Only the latest state is delivered: a change folds into the newest event of its type about
+    /// the entity, unless that event was claimed before.
     ///
-    /// | waiting | and then | becomes |
+    /// | waiting event | new change | result |
     /// |---|---|---|
     /// | create | update | create with the new content |
-    /// | create | delete | nothing, where the remote service cannot know it; else two events |
+    /// | create | delete | nothing, if the service cannot know the entity; otherwise two events |
     /// | update | update | update with the new content |
     /// | update | delete | delete |
     ///
-    /// Any other pair is two events: what is created again after a delete is created again.
+    /// Any other pair results in two events: an entity that is created again after a delete gets
+    /// its own create.
     ///
-    /// A creation and its deletion cancel out only where the store knows that no event about the entity was ever attempted
-    /// and that none is left to be sent: an application may enqueue a second creation of what the service has. What was
-    /// attempted and cleaned up since is remembered. In doubt (after an import, or for a user whose events became those of
-    /// another) both are sent.
+    /// A create and a delete cancel out only if the store knows that no event about the entity was
+    /// ever attempted and that no other undelivered event about it exists, since an application may
+    /// enqueue a second create of an entity that the service has. The store remembers attempts of
+    /// events that clean-up has deleted. In doubt (after an import, or for a user whose events were
+    /// reassigned to another) both events are sent.
     ///
-    /// The waiting event keeps its id, and so its idempotency key, its place and its time of enqueueing; it has the higher
-    /// priority, the earlier due time and the larger number of attempts of the two. Nothing is folded over an event
-    /// that stands between the two in their [order](Order), of whatever type, as that would change the order, nothing into
-    /// an event with another destination, and nothing into one that was ever claimed, even if it was given back: the remote service may have seen it under its key.
+    /// The waiting event keeps its id, and therefore its idempotency key, its place and its enqueue
+    /// time. It gets the higher priority, the earlier due time and the larger `max_attempts` of the
+    /// two. A change never folds past an event of any type that stands between the two in their
+    /// [order](Order), because that would reorder them; never into an event with another
+    /// destination; and never into an event that was claimed, even if the attempt was given back,
+    /// because the remote service may have seen its key.
     ///
-    /// Enqueueing an event again after an unknown outcome stays harmless: the store remembers what was enqueued under
-    /// each id, as long as it has the event that carries it.
+    /// Enqueueing an event again after an unknown outcome stays harmless: the store remembers the
+    /// content enqueued under each id for as long as it has the event that carries that content.
     ///
-    /// The metadata must be the entity's whole state, as `#[outbox(snapshot)]` guarantees.
+    /// The metadata must be the complete state of the entity, as `#[outbox(snapshot)]` guarantees.
     Latest,
 }
 
 impl EntityOptions {
-    /// The defaults for an event type.
+    /// The default options for an event type.
     pub const fn new(event_type: &'static str) -> Self {
         Self {
             event_type,
@@ -141,74 +149,76 @@ impl EntityOptions {
         }
     }
 
-    /// What people call such an entity. Default: the event type; the derive's default is the struct's name in words.
+    /// Sets the name shown to users. Default: the event type; the derive defaults to the struct's
+    /// name as words.
     pub const fn with_display_name(mut self, display_name: &'static str) -> Self {
         self.display_name = display_name;
         self
     }
 
-    /// Higher goes first. Default: 0.
+    /// Sets the priority; higher goes first. Default: 0.
     pub const fn with_priority(mut self, priority: i32) -> Self {
         self.priority = priority;
         self
     }
 
-    /// With how many attempts an event becomes a dead letter. Default: 5.
+    /// Sets the number of attempts after which an event becomes a dead letter. Default: 5.
     pub const fn with_max_attempts(mut self, max_attempts: u32) -> Self {
         self.max_attempts = max_attempts;
         self
     }
 
-    /// The delays between attempts. Default: the processor's.
+    /// Sets the delays between attempts. Default: the processor's.
     pub const fn with_retry(mut self, retry: &'static [Duration]) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// How long one attempt may take. Default: the processor's.
+    /// Sets the timeout of one attempt. Default: the processor's.
     pub const fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = Some(timeout);
         self
     }
 
-    /// How long a worker holds an event of this type without being heard of. Default: the processor's.
+    /// Sets how long a worker holds an event of this type without renewing the lease. Default: the
+    /// processor's.
     pub const fn with_lease(mut self, lease: Duration) -> Self {
         self.lease = Some(lease);
         self
     }
 
-    /// Which events wait for each other. Default: [`Order::Entity`].
+    /// Sets which events wait for each other. Default: [`Order::Entity`].
     pub const fn with_order(mut self, order: Order) -> Self {
         self.order = order;
         self
     }
 
-    /// What a dead letter means for the events behind it. Default: [`OnDead::Hold`].
+    /// Sets how a dead letter affects the events behind it. Default: [`OnDead::Hold`].
     pub const fn with_on_dead(mut self, on_dead: OnDead) -> Self {
         self.on_dead = on_dead;
         self
     }
 
-    /// Whether a newer event takes the place of an older one. Default: [`Coalesce::Never`].
+    /// Sets whether a newer event replaces an older one. Default: [`Coalesce::Never`].
     pub const fn with_coalesce(mut self, coalesce: Coalesce) -> Self {
         self.coalesce = coalesce;
         self
     }
 
-    /// Which version of the metadata's shape this program writes, from 1. Default: 1.
+    /// Sets the version of the metadata's shape that this program writes, from 1. Default: 1.
     pub const fn with_metadata_version(mut self, version: u32) -> Self {
         self.metadata_version = version;
         self
     }
 
-    /// Which failures count against an event. Default: [`Charge::Evidence`].
+    /// Sets which failures count as attempts. Default: [`Charge::Evidence`].
     pub const fn with_charge(mut self, charge: Charge) -> Self {
         self.charge = charge;
         self
     }
 
-    /// How often an event may be snoozed, at least once: the next snooze after so many makes it a dead letter. Default: as often
-    /// as its handler likes.
+    /// Sets the maximum number of snoozes of an event, at least 1; the next one makes it a dead
+    /// letter. Default: unlimited.
     pub const fn with_max_snoozes(mut self, max_snoozes: u32) -> Self {
         self.max_snoozes = Some(max_snoozes);
         self
@@ -220,37 +230,37 @@ impl EntityOptions {
         self.event_type
     }
 
-    /// What people call such an entity.
+    /// The name shown to users.
     #[must_use]
     pub const fn display_name(&self) -> &'static str {
         self.display_name
     }
 
-    /// Higher goes first.
+    /// The priority; higher goes first.
     #[must_use]
     pub const fn priority(&self) -> i32 {
         self.priority
     }
 
-    /// With how many attempts an event becomes a dead letter.
+    /// The number of attempts after which an event becomes a dead letter.
     #[must_use]
     pub const fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// The delays between attempts, where the entity has its own.
+    /// The delays between attempts, if set.
     #[must_use]
     pub const fn retry(&self) -> Option<&'static [Duration]> {
         self.retry
     }
 
-    /// How long one attempt may take, where the entity says so.
+    /// The timeout of one attempt, if set.
     #[must_use]
     pub const fn timeout(&self) -> Option<Duration> {
         self.timeout
     }
 
-    /// How long a worker holds an event without being heard of, where the entity says so.
+    /// How long a worker holds an event without renewing the lease, if set.
     #[must_use]
     pub const fn lease(&self) -> Option<Duration> {
         self.lease
@@ -262,38 +272,38 @@ impl EntityOptions {
         self.order
     }
 
-    /// What a dead letter means for the events behind it.
+    /// How a dead letter affects the events behind it.
     #[must_use]
     pub const fn on_dead(&self) -> OnDead {
         self.on_dead
     }
 
-    /// Whether a newer event takes the place of an older one.
+    /// Whether a newer event replaces an older one.
     #[must_use]
     pub const fn coalesce(&self) -> Coalesce {
         self.coalesce
     }
 
-    /// Which version of the metadata's shape this program writes.
+    /// The version of the metadata's shape that this program writes.
     #[must_use]
     pub const fn metadata_version(&self) -> u32 {
         self.metadata_version
     }
 
-    /// Which failures count against an event.
+    /// Which failures count as attempts.
     #[must_use]
     pub const fn charge(&self) -> Charge {
         self.charge
     }
 
-    /// How often an event may be snoozed; `None` is as often as its handler likes.
+    /// The maximum number of snoozes; `None` means unlimited.
     #[must_use]
     pub const fn max_snoozes(&self) -> Option<u32> {
         self.max_snoozes
     }
 
-    /// Which rule the options break, if any. The derive holds literals to the same rules as it reads them; this is for
-    /// what only the compiler knows.
+    /// The first rule that the options violate, if any. The derive checks literals when it parses
+    /// them; this checks values that only the compiler knows.
     pub(crate) const fn fault(&self) -> Option<&'static str> {
         const fn is(duration: Option<Duration>, limit: Duration) -> bool {
             matches!(duration, Some(duration) if duration.as_nanos() <= limit.as_nanos())
@@ -302,13 +312,17 @@ impl EntityOptions {
             return Some(fault);
         }
         match (self.timeout, self.lease, self.retry) {
-            _ if self.max_attempts == 0 => Some("an event needs at least 1 attempt"),
+            _ if self.max_attempts == 0 => Some("`max_attempts` must be at least 1"),
             _ if matches!(self.max_snoozes, Some(0)) => {
-                Some("`max_snoozes` is at least 1; an event that is never snoozed needs no limit")
+                Some("`max_snoozes` must be at least 1; omit it if events are never snoozed")
             }
             (_, _, Some([])) => Some("`retry` needs at least one delay"),
-            (timeout, _, _) if is(timeout, Duration::ZERO) => Some("a timeout is longer than zero"),
-            (_, lease, _) if is(lease, Duration::ZERO) => Some("a lease is longer than zero"),
+            (timeout, _, _) if is(timeout, Duration::ZERO) => {
+                Some("the timeout must be longer than zero")
+            }
+            (_, lease, _) if is(lease, Duration::ZERO) => {
+                Some("the lease must be longer than zero")
+            }
             (Some(timeout), lease, _) if is(lease, timeout) => {
                 Some("the timeout must be shorter than the lease")
             }
@@ -320,13 +334,14 @@ impl EntityOptions {
 const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
     match name {
         [] => return Some("the event type is empty"),
-        b"generic" => return Some("`generic` is the tag of metadata whose type is in no set"),
+        b"generic" => return Some("`generic` is a reserved event type"),
         _ if name.len() > MAX_KEY_BYTES => {
-            return Some("an event type has at most 255 bytes");
+            return Some("an event type must have at most 255 bytes");
         }
         _ => {}
     }
-    // No iterators in constants. In UTF-8 the control characters are these, and C2 80 to C2 9F.
+    // Iterators are not available in constants. In UTF-8, the control characters are these and C2
+    // 80 to C2 9F.
     let mut rest = name;
     while let [first, after @ ..] = rest {
         let control = match (first, after) {
@@ -335,7 +350,7 @@ const fn event_type_fault(name: &[u8]) -> Option<&'static str> {
             _ => false,
         };
         if control {
-            return Some("the event type has a control character");
+            return Some("the event type contains a control character");
         }
         rest = after;
     }

@@ -1,9 +1,9 @@
-//! A set of events and its entities, shown to tools such as the wire lock.
+//! An event set and its entities, for tools such as the wire lock.
 
 use super::OutboxEntity;
 
-/// A closed set of events, as [`derive(OutboxEvents)`](macro@crate::OutboxEvents) implements it: which entities it has, and
-/// where it is defined. The wire lock of `outbox-testing` reads it.
+/// A closed set of events, implemented by [`derive(OutboxEvents)`](macro@crate::OutboxEvents): its
+/// entities and where it is defined. Used by the wire lock of `outbox-testing`.
 ///
 /// # Examples
 ///
@@ -42,18 +42,19 @@ use super::OutboxEntity;
     note = "annotate an enum whose variants hold `Event<Entity>`: `#[derive(OutboxEvents)]`"
 )]
 pub trait EventSet {
-    /// The path of the enum: `lume::sync::LumeEvent`.
+    /// The path of the enum, such as `lume::sync::LumeEvent`.
     const PATH: &'static str;
 
-    /// The folder of the `Cargo.toml` of the crate that defines the set; `None` where the crate was not built by Cargo.
+    /// The directory with the `Cargo.toml` of the defining crate; `None` if the crate was not built
+    /// by Cargo.
     const MANIFEST_DIR: Option<&'static str>;
 
-    /// Shows the entity of each variant, in the order of the variants.
+    /// Visits the entity of each variant, in declaration order.
     fn visit_entities(visitor: &mut impl VisitEntities);
 }
 
-/// What [`EventSet::visit_entities`] shows entities to.
+/// A visitor for [`EventSet::visit_entities`].
 pub trait VisitEntities {
-    /// Takes one entity.
+    /// Visits one entity.
     fn visit<E: OutboxEntity>(&mut self);
 }

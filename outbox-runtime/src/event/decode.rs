@@ -1,15 +1,16 @@
-//! From a row to typed metadata: the only way, whatever version wrote it.
+//! Decoding of a row's metadata, whatever version wrote it.
 
 use super::OutboxEvent;
 use crate::entity::OutboxEntity;
 use crate::metadata::{DecodeError, OlderMetadata, RawMetadata, ReadVersion, Sight, UpcastTo};
 
-/// Reads the metadata of a row that is known to be of this entity, and leaves the row to be
-/// dead-lettered if need be.
+/// Decodes the metadata of a row that is known to belong to this entity. The row is not consumed,
+/// so that the caller can make it a dead letter.
 ///
 /// # Errors
 ///
-/// [`DecodeError`] where it is missing, damaged, of another shape or of a version that this program does not read.
+/// [`DecodeError`] if the metadata is missing, damaged, of another shape or of a version that this
+/// program does not read.
 pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadata, DecodeError> {
     let event_type = || record.event_type.clone();
     let raw = record
@@ -39,7 +40,7 @@ pub(crate) fn decode<E: OutboxEntity>(record: &OutboxEvent) -> Result<E::Metadat
     })
 }
 
-/// Reads a row as what its version was, and makes the newest of it.
+/// Reads a row as its version's type and upcasts it to the newest.
 struct Upcasting<'a>(&'a RawMetadata);
 
 impl<M> ReadVersion<M> for Upcasting<'_> {

@@ -1,9 +1,9 @@
-//! In what two readings of one event differ.
+//! The differences between two readings of an event.
 
 use super::OutboxEvent;
 
 impl OutboxEvent {
-    /// What of this stored event is different in one that was read before, without its content.
+    /// The differences between this stored event and an earlier reading, without payloads.
     pub(crate) fn differences_from(&self, read: &Self) -> String {
         let mut differences = Vec::new();
         macro_rules! compare {
@@ -35,7 +35,7 @@ impl OutboxEvent {
             order,
             on_dead
         );
-        // Texts and tokens do not belong in messages.
+        // Texts and tokens must not appear in messages.
         for (field, is_same) in [
             ("last_refusal", self.last_refusal == read.last_refusal),
             ("error_message", self.error_message == read.error_message),

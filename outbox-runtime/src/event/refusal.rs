@@ -1,15 +1,15 @@
-//! The refusal: what a delivery was answered that did not count as a failure of its event.
+//! The refusal: an answer that did not count as an attempt of the event.
 
 use std::fmt;
 use std::str::FromStr;
 
 use super::word::stored_word;
 
-/// What an attempt was answered that was then given back or deferred instead of counted: see
+/// The answer to an attempt that was given back or deferred instead of counted: see
 /// [`OutboxEvent::last_refusal`](super::OutboxEvent::last_refusal).
 ///
-/// A store that keeps it in one column keeps its [`Display`](fmt::Display) form, `class: message`, and reads it with
-/// [`Refusal::from_stored`].
+/// A store with a single column for it stores the [`Display`](fmt::Display) form, `class: message`,
+/// and reads it with [`Refusal::from_stored`].
 ///
 /// # Examples
 ///
@@ -23,15 +23,15 @@ use super::word::stored_word;
 #[derive(Debug, Clone, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Refusal {
-    /// What kind of answer it was.
+    /// The class of the answer.
     pub class: RefusalClass,
-    /// What the answer said, for people.
+    /// The message, for people.
     pub message: String,
 }
 
 impl Refusal {
-    /// A refusal. The message is kept as it is given; whoever makes it of an answer bounds it first, as it does the text of a
-    /// failure ([`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES)).
+    /// Creates a refusal. The message is kept as given; the caller bounds it first, like the
+    /// message of a failure ([`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES)).
     #[must_use]
     pub fn new(class: RefusalClass, message: impl Into<String>) -> Self {
         Self {
@@ -40,8 +40,9 @@ impl Refusal {
         }
     }
 
-    /// Reads the form in which it is stored, `class: message`. A text without a known class, as somebody else may have written
-    /// it, is the message of a [`Retry`](RefusalClass::Retry): a note that nothing is decided by must not make its row unreadable.
+    /// Parses the stored form, `class: message`. A text without a known class, which another
+    /// program may have written, becomes the message of a [`Retry`](RefusalClass::Retry): the
+    /// refusal is informational and must not make its row unreadable.
     #[must_use]
     pub fn from_stored(text: &str) -> Self {
         let known = text.split_once(": ").and_then(|(class, message)| {
@@ -58,25 +59,25 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// What kind of answer a [`Refusal`] was.
+/// The class of a [`Refusal`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum RefusalClass {
     /// The service failed.
     Retry,
-    /// The handler did not end in time.
+    /// The handler timed out.
     Timeout,
     /// The handler panicked.
     Panic,
-    /// The service cannot be used now.
+    /// The service is unavailable.
     Unavailable,
-    /// The network cannot be used now.
+    /// The network is unavailable.
     Offline,
-    /// The credentials of the user are not accepted.
+    /// The service does not accept the user's credentials.
     Unauthenticated,
-    /// The service wants fewer requests.
+    /// The service asks for fewer requests.
     RateLimited,
-    /// The service understood the event and refused it.
+    /// The service understood and rejected the event.
     Rejected,
 }
 
@@ -92,9 +93,9 @@ stored_word!(RefusalClass, "refusal class", {
 });
 
 impl RefusalClass {
-    /// Whether an attempt counts that is refused so, where the event is to blame. One that does not
-    /// count is a [deferral](crate::OutboxEvent::deferrals), or, where it is a rejection, final:
-    /// what counts attempts has no say in it.
+    /// Whether such an attempt counts if the event is to blame. If not, it is a
+    /// [deferral](crate::OutboxEvent::deferrals), or, for a rejection, final whatever the attempt
+    /// count.
     pub(crate) fn is_charged(self) -> bool {
         match self {
             Self::Retry | Self::Timeout | Self::Panic => true,

@@ -10,9 +10,9 @@ use super::decode::decode;
 use crate::entity::OutboxEntity;
 use crate::metadata::DecodeError;
 
-/// What a handler gets: the event, with its metadata as the entity's own type.
+/// An event as passed to a handler, with its metadata as the entity's own type.
 ///
-/// It derefs to [`OutboxEvent`].
+/// Dereferences to [`OutboxEvent`].
 ///
 /// # Examples
 ///
@@ -21,27 +21,36 @@ use crate::metadata::DecodeError;
 /// # use uuid::Uuid;
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)]
+/// #     id: Uuid,
+/// #     #[outbox(user_id)]
+/// #     user_id: String,
+/// #     #[outbox(metadata)]
+/// #     valence: f64,
+/// # }
 /// async fn send(event: Event<MoodEntry>) -> Result<(), HandlerError> {
 ///     let valence: f64 = event.metadata().valence;
-///     println!("{} of {}: {valence}, key {}", event.operation, event.entity_id, event.idempotency_key());
+///     let key = event.idempotency_key();
+///     println!("{} of {}: {valence}, key {key}", event.operation, event.entity_id);
 ///     Ok(())
 /// }
 /// ```
 pub struct Event<E: OutboxEntity> {
     metadata: E::Metadata,
-    // The last one, because the compiler asks for its size alone, and would otherwise say of an `E` that is no entity
-    // that it is none wherever an event is passed on, and not only where it is named.
+    // The last field, because `Event<E>: Sized` depends only on the last field. With
+    // `E::Metadata` last, an `E` that is not an entity would be reported wherever an event is
+    // passed on, and not only where the type is named.
     record: OutboxEvent,
 }
 
 impl<E: OutboxEntity> Event<E> {
-    /// Reads a row as an event of `E`.
+    /// Decodes a row as an event of `E`.
     ///
     /// # Errors
     ///
-    /// [`DecodeError`] where the row is of another type, or its metadata is missing, damaged, of another shape or of a
-    /// version that this program does not read.
+    /// [`DecodeError`] if the row has another type, or its metadata is missing, damaged, of another
+    /// shape, or of a version that this program does not read.
     pub fn decode(record: OutboxEvent) -> Result<Self, DecodeError> {
         if record.event_type != E::EVENT_TYPE {
             return Err(DecodeError::OtherEventType {
@@ -57,19 +66,19 @@ impl<E: OutboxEntity> Event<E> {
         Self { metadata, record }
     }
 
-    /// The metadata that the entity had when the event was enqueued.
+    /// The metadata of the entity at the time the event was enqueued.
     #[must_use]
     pub fn metadata(&self) -> &E::Metadata {
         &self.metadata
     }
 
-    /// The key under which the remote service can tell a repetition: the event's id, the same on every attempt.
+    /// The idempotency key: the event id, the same for every attempt.
     #[must_use]
     pub fn idempotency_key(&self) -> Uuid {
         self.record.id
     }
 
-    /// The row, by value.
+    /// Returns the row.
     #[must_use]
     pub fn into_record(self) -> OutboxEvent {
         self.record

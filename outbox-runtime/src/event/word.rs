@@ -1,13 +1,13 @@
-//! Enums that are stored as a word.
+//! Enums stored as a word.
 
-/// Declares an enum that is stored as a word: `ALL`, `as_str`, `Display`, `FromStr`.
+/// Implements `ALL`, `as_str`, `Display` and `FromStr` for an enum that is stored as a word.
 macro_rules! stored_word {
     ($type:ident, $what:literal, { $($variant:ident = $word:literal),+ $(,)? }) => {
         impl $type {
-            /// Every value, in the order of declaration.
+            /// Every value, in declaration order.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word that is stored and serialized.
+            /// The word as stored and serialized.
             #[must_use]
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word),+ }
@@ -34,7 +34,7 @@ macro_rules! stored_word {
 }
 pub(super) use stored_word;
 
-/// A stored word that this version does not know.
+/// A stored word that this version of the library does not know.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("unknown {what} {word:?}")]
 pub struct UnknownWord {

@@ -1,4 +1,4 @@
-//! What a handler may answer: not just that it failed, but what to do about it.
+//! A handler's answer to a failed delivery: what the runtime does about it.
 
 use std::error::Error;
 use std::fmt;
@@ -8,24 +8,34 @@ use std::time::Duration;
 use crate::error::{BoxError, one_line, without_url};
 use crate::metadata::DecodeError;
 
-/// What a handler answers when it did not deliver: not just that it failed, but what to do about it.
+/// A handler's answer to a delivery that did not succeed: what the runtime does about it.
 ///
-/// `?` turns any [`DeliveryError`] into it; [`or_retry`](HandlerResult::or_retry) and
-/// [`or_permanent`](HandlerResult::or_permanent) turn any other error.
+/// `?` converts any [`DeliveryError`] into it; [`or_retry`](HandlerResult::or_retry) and
+/// [`or_permanent`](HandlerResult::or_permanent) convert any other error.
 ///
 /// | | the attempt | then |
 /// |---|---|---|
-/// | [`retry`](Self::retry) | counts | again, after the retry schedule's delay |
-/// | [`permanent`](Self::permanent) | counts | dead letter |
-/// | [`unavailable`](Self::unavailable) | is given back | the destination pauses and is probed |
-/// | [`offline`](Self::offline) | is given back | the destination pauses and is probed |
-/// | [`unauthenticated`](Self::unauthenticated) | is given back | the user's work pauses until credentials were refreshed |
-/// | [`rate_limited`](Self::rate_limited) | is given back | the destination pauses for that long, then tries one event alone |
-/// | [`obsolete`](Self::obsolete) | counts | completed: the remote service does not want it any more |
-/// | [`snooze`](Self::snooze) | is given back | again after that long |
+/// | [`retry`] | counts | retried after the delay of the retry schedule |
+/// | [`permanent`] | counts | dead letter |
+/// | [`unavailable`] | is given back | the destination pauses and is probed |
+/// | [`offline`] | is given back | the destination pauses and is probed |
+/// | [`unauthenticated`] | is given back | the user's work pauses until credentials are refreshed |
+/// | [`rate_limited`] | is given back | the destination pauses, then sends one event as a probe |
+/// | [`obsolete`] | counts | completed: the remote service no longer wants the event |
+/// | [`snooze`] | is given back | attempted again after the given time |
 ///
-/// [`because`](Self::because) adds what an answer was caused by. [`for_user`](Self::for_user) and
-/// [`for_destination`](Self::for_destination) tell whom `unavailable`, `offline` and `rate_limited` are about.
+/// [`because`](Self::because) adds a cause. [`for_user`](Self::for_user) and
+/// [`for_destination`](Self::for_destination) set the scope of `unavailable`, `offline` and
+/// `rate_limited`.
+///
+/// [`retry`]: Self::retry
+/// [`permanent`]: Self::permanent
+/// [`unavailable`]: Self::unavailable
+/// [`offline`]: Self::offline
+/// [`unauthenticated`]: Self::unauthenticated
+/// [`rate_limited`]: Self::rate_limited
+/// [`obsolete`]: Self::obsolete
+/// [`snooze`]: Self::snooze
 ///
 /// # Examples
 ///
@@ -58,46 +68,48 @@ pub struct HandlerError {
     cause: Option<BoxError>,
 }
 
-/// What the runtime does about a delivery that failed.
+/// The runtime's reaction to a failed delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Delivery {
-    /// Again, after the retry schedule's delay, or after `after` where the service asked for longer.
+    /// Retry after the delay of the retry schedule, or after `after` if that is longer.
     Retry {
-        /// What the service asked for (`Retry-After`), from now.
+        /// The delay that the service asked for (`Retry-After`), from now.
         after: Option<Duration>,
     },
-    /// Never again.
+    /// Do not retry.
     Permanent,
-    /// The row cannot be read; never again.
+    /// The row cannot be decoded; do not retry.
     Undecodable,
-    /// The service cannot answer for now, whatever the event is: it is given back, and the destination is probed.
+    /// The service is unavailable, whatever the event: the event is given back, and the destination
+    /// is probed.
     Unavailable {
-        /// What the service asked for (`Retry-After`), from now.
+        /// The delay that the service asked for (`Retry-After`), from now.
         after: Option<Duration>,
     },
-    /// There is no network: the event is given back, and the destination is probed.
+    /// The network is unavailable: the event is given back, and the destination is probed.
     Offline,
-    /// The credentials are refused: nothing of this user is sent until they were refreshed.
+    /// The credentials were refused: nothing is sent for this user until they are refreshed.
     Unauthenticated,
-    /// The service wants a pause.
+    /// The service asks for a pause.
     RateLimited {
-        /// For how long, from now.
+        /// The length of the pause, from now.
         after: Duration,
     },
-    /// As good as delivered.
+    /// Treat the event as delivered.
     Obsolete,
-    /// Not now.
+    /// Attempt the event again later.
     Snooze {
-        /// For how long, from now.
+        /// The delay, from now.
         duration: Duration,
     },
-    /// Nobody handles this event type here.
+    /// No handler is registered for this event type.
     NoHandler,
 }
 
-/// Whom an answer is about that concerns more than its event: [`Unavailable`](Delivery::Unavailable),
-/// [`Offline`](Delivery::Offline) and [`RateLimited`](Delivery::RateLimited). Other answers have no scope.
+/// The scope of an answer that concerns more than its event:
+/// [`Unavailable`](Delivery::Unavailable), [`Offline`](Delivery::Offline) and
+/// [`RateLimited`](Delivery::RateLimited). Other answers have no scope.
 ///
 /// # Examples
 ///
@@ -112,34 +124,35 @@ pub enum Delivery {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Scope {
-    /// Everything that goes where the event goes.
+    /// Everything sent to the event's destination.
     #[default]
     Destination,
-    /// The event's user alone, at the event's handler set: a quota that each user has.
+    /// Only the event's user, at the event's handler set, such as a quota per user.
     User,
-    /// A destination that is not the event's own. The answer applies to this event alone, since the runtime cannot know
-    /// what else goes there.
+    /// A destination other than the event's. The answer applies to this event only, because the
+    /// runtime does not know which other events are sent there.
     Named(String),
 }
 
 impl HandlerError {
-    /// It may go better next time: a 500 answer, an answer that cannot be read.
+    /// A later attempt may succeed: a 500 response, a response that cannot be read.
     pub fn retry(cause: impl Into<BoxError>) -> Self {
         Self::plain(Delivery::Retry { after: None }).because(cause)
     }
 
-    /// No repetition can help: the service understood and refused. The event becomes a dead letter.
+    /// No later attempt can succeed: the service understood and rejected the event. It becomes a
+    /// dead letter.
     pub fn permanent(cause: impl Into<BoxError>) -> Self {
         Self::plain(Delivery::Permanent).because(cause)
     }
 
-    /// The service cannot answer for now, and the event is not to blame: a 502, 503 or 504, a timeout, a connection that
-    /// ended without an answer. No attempt is used up while that lasts.
+    /// The service is unavailable and the event is not to blame: a 502, 503 or 504, a timeout, a
+    /// connection that ended without a response. No attempt is used up during an outage.
     pub fn unavailable(cause: impl Into<BoxError>) -> Self {
         Self::plain(Delivery::Unavailable { after: None }).because(cause)
     }
 
-    /// There is no network. No attempt is used up while that lasts.
+    /// The network is unavailable. No attempt is used up during an outage.
     pub fn offline() -> Self {
         Self::plain(Delivery::Offline)
     }
@@ -149,28 +162,32 @@ impl HandlerError {
         Self::plain(Delivery::Unauthenticated)
     }
 
-    /// The service wants to be left alone for `after` (429).
+    /// The service asks for a pause of `after` (429).
     ///
-    /// The event's destination pauses. Then one event is tried alone, and the others one after the other, until no limit was met for
-    /// eight times as long as the pause was; then two at once may be under way, and so on up to
-    /// [`max_concurrency`](crate::ProcessorBuilder::max_concurrency). Where `after` is zero the pause is a second; where it is
-    /// zero or the same for the event that is tried alone, twice what it was, up to a minute.
+    /// The event's destination pauses. After the pause, one event is sent as a probe, and then
+    /// events are sent one at a time until no limit was met for eight times the length of the
+    /// pause. Then two may be in flight, and so on up to
+    /// [`max_concurrency`](crate::ProcessorBuilder::max_concurrency). If `after` is zero, the pause
+    /// is one second. If the probe is answered with zero or the same pause, the pause doubles, up
+    /// to a minute.
     pub fn rate_limited(after: Duration) -> Self {
         Self::plain(Delivery::RateLimited { after })
     }
 
-    /// The service does not need it any more (404 on a delete). Counts as delivered.
+    /// The service no longer needs the event (404 on a delete). Counts as delivered.
     pub fn obsolete() -> Self {
         Self::plain(Delivery::Obsolete)
     }
 
-    /// Not yet: something it depends on is not there. The same event comes again after `duration`.
+    /// Not yet: a dependency of the event is missing. The event is attempted again after
+    /// `duration`.
     pub fn snooze(duration: Duration) -> Self {
         Self::plain(Delivery::Snooze { duration })
     }
 
-    /// For a [`retry`](Self::retry) and for [`unavailable`](Self::unavailable): not before `after` from now. The longer
-    /// of this and the delay that is due anyway wins. Other answers stay as they are.
+    /// Sets the earliest time of the next attempt, from now, for [`retry`](Self::retry) and
+    /// [`unavailable`](Self::unavailable). The longer of this and the regular delay applies. Other
+    /// answers are unchanged.
     pub fn with_retry_after(mut self, after: Duration) -> Self {
         if let Delivery::Retry { after: not_before } | Delivery::Unavailable { after: not_before } =
             &mut self.delivery
@@ -180,8 +197,8 @@ impl HandlerError {
         self
     }
 
-    /// Adds what the answer was caused by, in place of what was there: the text that the row keeps and
-    /// [`explain`](crate::OutboxRepository::explain) tells. The URL of a `reqwest::Error` is taken out.
+    /// Sets the cause, replacing an earlier one. Its text is stored in the row and reported by
+    /// [`explain`](crate::OutboxRepository::explain). The URL of a `reqwest::Error` is removed.
     ///
     /// # Examples
     ///
@@ -197,25 +214,26 @@ impl HandlerError {
         self
     }
 
-    /// Narrows the answer to the event's user: others go on ([`Scope::User`]).
+    /// Limits the answer to the event's user; the events of others proceed ([`Scope::User`]).
     pub fn for_user(mut self) -> Self {
         self.scope = Scope::User;
         self
     }
 
-    /// The answer is about another destination than the event's: others go on ([`Scope::Named`]).
+    /// Attributes the answer to a destination other than the event's; other events proceed
+    /// ([`Scope::Named`]).
     pub fn for_destination(mut self, name: impl Into<String>) -> Self {
         self.scope = Scope::Named(name.into());
         self
     }
 
-    /// What the runtime will do.
+    /// The runtime's reaction.
     #[must_use]
     pub fn delivery(&self) -> Delivery {
         self.delivery
     }
 
-    /// Whom the answer is about. Default: the event's destination.
+    /// The scope of the answer. Default: the event's destination.
     #[must_use]
     pub fn scope(&self) -> &Scope {
         &self.scope
@@ -235,7 +253,7 @@ impl HandlerError {
 }
 
 impl fmt::Display for HandlerError {
-    /// The cause and what it was caused by, on one line: this is what the row keeps as its error message.
+    /// The cause and its sources on one line, as stored in the row's error message.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Some(cause) = &self.cause else {
             return f.write_str(match self.delivery {
@@ -261,9 +279,10 @@ impl Error for HandlerError {
     }
 }
 
-/// An application's own error that says what the runtime should do about it, so that `?` works in handlers.
+/// An application error that determines the runtime's reaction, so that `?` works in handlers.
 ///
-/// [Derive](derive@crate::DeliveryError) it, or implement it where the answer depends on more than the variant.
+/// [Derive](derive@crate::DeliveryError) it, or implement it if the answer depends on more than the
+/// variant.
 ///
 /// # Examples
 ///
@@ -298,15 +317,16 @@ impl Error for HandlerError {
 /// }
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what to do about a failed delivery",
-    label = "whether to try again is not known: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
-    note = "`HandlerResult` has `or_retry` and `or_permanent`, for any error; `DeliveryError` is for your own"
+    message = "`{Self}` has no delivery class",
+    label = "the runtime cannot tell whether to retry: choose with `.or_retry()` or `.or_permanent()`, or derive `DeliveryError`",
+    note = "`HandlerResult` provides `or_retry` and `or_permanent` for any error; `DeliveryError` is for your own error types"
 )]
 pub trait DeliveryError: Error + Send + Sync + 'static {
-    /// What the runtime does about this error.
+    /// The runtime's reaction to this error.
     fn delivery(&self) -> Delivery;
 
-    /// Whom the answer is about, for the classes that concern more than the event. Default: the event's destination.
+    /// The scope of the answer, for answers that concern more than the event. Default: the event's
+    /// destination.
     fn scope(&self) -> Scope {
         Scope::Destination
     }
@@ -349,7 +369,7 @@ impl<E: DeliveryError + ?Sized> DeliveryError for Arc<E> {
 
 macro_rules! by_box {
     ($($error:ty),+) => {$(
-        /// The standard library says so of a box whose error has a size.
+        /// The standard library implements this only for a box of a sized error.
         impl Error for Box<$error> {
             fn source(&self) -> Option<&(dyn Error + 'static)> {
                 (**self).source()
@@ -368,7 +388,7 @@ macro_rules! by_box {
     )+};
 }
 
-// Each is a type of its own, though all say the same: every `DeliveryError` is sent and shared.
+// Distinct types with the same meaning, because every `DeliveryError` is `Send` and `Sync`.
 by_box!(
     dyn DeliveryError,
     dyn DeliveryError + Send,
@@ -376,20 +396,20 @@ by_box!(
     dyn DeliveryError + Send + Sync
 );
 
-/// `?` for errors that do not say what to do about them.
+/// Conversions for errors that do not implement [`DeliveryError`], so that `?` works on them.
 pub trait HandlerResult<T> {
-    /// The error means: [try again](HandlerError::retry).
+    /// Answers an error with [retry](HandlerError::retry).
     ///
     /// # Errors
     ///
-    /// The error itself, as a [`HandlerError`].
+    /// The error, converted to a [`HandlerError`].
     fn or_retry(self) -> Result<T, HandlerError>;
 
-    /// The error means: [never again](HandlerError::permanent).
+    /// Answers an error with [permanent](HandlerError::permanent): no retry.
     ///
     /// # Errors
     ///
-    /// The error itself, as a [`HandlerError`].
+    /// The error, converted to a [`HandlerError`].
     fn or_permanent(self) -> Result<T, HandlerError>;
 }
 

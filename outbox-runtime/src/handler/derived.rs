@@ -1,20 +1,20 @@
-//! What `#[derive(DeliveryError)]` generates calls of. No part of it is public API.
+//! Functions called by the code that `#[derive(DeliveryError)]` generates. Not public API.
 //!
-//! Each function is called with the type of a field of the user's, so that the compiler underlines that type where it
-//! is a wrong one.
+//! Each function is generic over the type of a user's field, so that the compiler underlines that
+//! type if it is wrong.
 
 use std::time::Duration;
 
 use super::answer::{Delivery, DeliveryError, Scope};
 
-/// How long to wait, as the field that `after = ..` names must say it.
+/// The type of a field named by a required `after = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how long to wait",
-    label = "`after = ..` names this field, which is no `Duration`",
+    message = "`{Self}` is not a delay",
+    label = "`after = ..` names this field, which is not a `Duration`",
     note = "its type must be `std::time::Duration`"
 )]
 pub trait Wait {
-    /// From now.
+    /// The delay, from now.
     fn wait(&self) -> Duration;
 }
 
@@ -24,14 +24,14 @@ impl Wait for Duration {
     }
 }
 
-/// How long to wait at least, if anybody said so.
+/// The type of a field named by an optional `after = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say how long to wait before a retry",
-    label = "`after = ..` names this field, which is no `Duration`",
+    message = "`{Self}` is not an optional delay",
+    label = "`after = ..` names this field, which is not a `Duration`",
     note = "its type must be `std::time::Duration` or an `Option` of it"
 )]
 pub trait OptionalWait {
-    /// From now.
+    /// The delay, from now.
     fn wait(&self) -> Option<Duration>;
 }
 
@@ -75,14 +75,14 @@ pub fn snooze<T: Wait>(field: &T) -> Delivery {
     }
 }
 
-/// The name of a destination, as the field that `destination = ..` names must say it.
+/// The type of a field named by `destination = ..`.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not name a destination",
-    label = "`destination = ..` names this field, which is no string",
+    message = "`{Self}` is not a destination name",
+    label = "`destination = ..` names this field, which is not a string",
     note = "its type must be a string: `String`, `&'static str`, or any other `AsRef<str>`"
 )]
 pub trait Name {
-    /// Which one.
+    /// The name of the destination.
     fn name(&self) -> String;
 }
 
@@ -98,18 +98,18 @@ pub fn named<T: Name>(field: &T) -> Scope {
     Scope::Named(field.name())
 }
 
-/// What an error must be that a transparent one wraps.
+/// The type of the field of a transparent error.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` does not say what to do about a failed delivery",
-    label = "`transparent` answers as this field does, which has no answer",
-    note = "derive or implement `DeliveryError` for it, or choose the answer here instead of `transparent`"
+    message = "`{Self}` has no delivery class",
+    label = "`transparent` uses the delivery class of this field, which has none",
+    note = "derive or implement `DeliveryError` for it, or name a delivery class here instead of `transparent`"
 )]
 pub trait Answer: DeliveryError {}
 
 #[diagnostic::do_not_recommend]
 impl<E: DeliveryError> Answer for E {}
 
-/// `#[outbox(transparent)]`: who answers.
+/// `#[outbox(transparent)]`: the error that answers.
 pub fn forward<T: Answer>(field: &T) -> &dyn DeliveryError {
     field
 }

@@ -1,4 +1,4 @@
-//! Handlers: who delivers an event, and how it is routed to them.
+//! Handlers, and the routing of events to them.
 
 use std::fmt;
 use std::future::Future;
@@ -11,26 +11,28 @@ use crate::entity::{EntityOptions, OutboxEntity};
 use crate::event::{Event, OutboxEvent, decode};
 use crate::redaction::{Redaction, Sensitive};
 
-mod answer; // what a handler may answer
-pub(crate) mod derived; // what #[derive(DeliveryError)] calls
+mod answer; // a handler's answer
+pub(crate) mod derived; // the runtime part of #[derive(DeliveryError)]
 
 pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Scope};
 
-/// Delivers events of the types it can handle, untyped: for relays and bridges.
+/// A handler of untyped events, for relays and bridges.
 ///
-/// An application usually derives [`OutboxEvents`](crate::OutboxEvents) and implements the generated trait instead;
-/// what its `handled_by` returns is one of these too.
+/// Applications usually derive [`OutboxEvents`](crate::OutboxEvents) and implement the generated
+/// trait; the value that `handled_by` returns implements this trait too.
 ///
 /// # Contract
 ///
-/// - Delivery is **at least once**: the same event may come again after a crash, a timeout or a lost lease. Send
-///   [`id`](OutboxEvent::id) as the idempotency key.
-/// - Events of one entity come one after the other, in the order in which they were enqueued, unless their type has another
-///   [`Order`](crate::Order).
-/// - The future may be dropped at any await: at its timeout, when its lease is lost, when the processor stops.
-/// - It must not block its thread: nobody can stop it then, and on a runtime of one thread everything waits for it, the
-///   renewal of leases too. Work that blocks belongs into `tokio::task::spawn_blocking`.
-/// - A panic, also in the text of an error, is a failure like others, and is tried again.
+/// - Delivery is **at least once**: an event may be delivered again after a crash, a timeout or a
+///   lost lease. Send [`id`](OutboxEvent::id) as the idempotency key.
+/// - Events of an entity are delivered one at a time, in the order they were enqueued, unless their
+///   type has another [`Order`](crate::Order).
+/// - The future may be dropped at any await point: at its timeout, when its lease is lost, when the
+///   processor stops.
+/// - The future must not block its thread. A blocked future cannot be stopped, and on a
+///   single-threaded runtime it blocks everything else, including the renewal of leases. Use
+///   `tokio::task::spawn_blocking` for blocking work.
+/// - A panic, including one in an error's `Display`, is a failure and is retried.
 ///
 /// # Examples
 ///
@@ -58,35 +60,36 @@ pub use self::answer::{Delivery, DeliveryError, HandlerError, HandlerResult, Sco
     note = "for a set of entities: `YourEvents::handled_by(your_handler)`; for any event type: implement `OutboxEventHandler`"
 )]
 pub trait OutboxEventHandler: Send + Sync + 'static {
-    /// Whether events of this type come here. Must always answer the same.
+    /// Whether this handler accepts events of this type. Must be constant for each type.
     fn can_handle(&self, event_type: &str) -> bool;
 
-    /// Delivers one event.
+    /// Delivers an event.
     ///
     /// # Errors
     ///
-    /// What the runtime should do about it: see [`HandlerError`].
-    // The compiler quotes this line where the attribute is missing.
+    /// A [`HandlerError`], which determines the runtime's reaction.
+    // The compiler quotes the next line if the attribute is missing.
     async fn handle(&self, event: &OutboxEvent) -> Result<(), HandlerError>; // above the `impl`: #[async_trait]
 
-    /// The event types that it names one by one, with their own retry schedules, timeouts and leases.
+    /// The entity types that this handler lists, with their retry schedules, timeouts and leases.
     ///
-    /// Default: none; every type is asked of [`can_handle`](Self::can_handle) and has the processor's settings.
+    /// Default: none; only [`can_handle`](Self::can_handle) is consulted, and every type has the
+    /// processor's settings.
     fn entities(&self) -> Vec<EntityOptions> {
         Vec::new()
     }
 
-    /// The text of a failure of `event`, without what must not be stored or logged.
+    /// Removes everything from an error message about `event` that must not be stored or logged.
     ///
-    /// Default: the text as it is. [`HandlerSet`] takes out the values of `#[outbox(sensitive)]` fields; a handler that wraps
-    /// another must pass this on.
+    /// Default: the message is unchanged. [`HandlerSet`] removes the values of
+    /// `#[outbox(sensitive)]` fields. A handler that wraps another must forward this call.
     fn redact(&self, event: &OutboxEvent, text: String) -> String {
         let _ = event;
         text
     }
 }
 
-/// What owns or shares a handler is one.
+/// Implements the trait for smart pointers to handlers.
 macro_rules! by_pointer {
     ($($pointer:ident),*) => {$(
         #[async_trait]
@@ -112,9 +115,10 @@ macro_rules! by_pointer {
 
 by_pointer!(Arc, Box);
 
-/// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send` future of the answer.
+/// A function that delivers the events of one entity: any `Fn(Event<E>)` that returns a `Send`
+/// future of the answer.
 ///
-/// It is implemented for all of them and for nothing else.
+/// Implemented for all such functions and nothing else.
 ///
 /// # Examples
 ///
@@ -134,14 +138,14 @@ by_pointer!(Arc, Box);
 /// let by_async_closure = HandlerSet::new().with(async |event: Event<Goal>| send(event).await);
 /// ```
 #[diagnostic::on_unimplemented(
-    message = "this does not handle events of `{E}`",
+    message = "this is not a handler for `{E}` events",
     label = "not a function from `Event<{E}>` to a future",
     note = "a handler is a `Fn(Event<{E}>)` that returns a `Send` future of `Result<(), HandlerError>`"
 )]
 pub trait HandlerFn<E: OutboxEntity>:
     Fn(Event<E>) -> <Self as HandlerFn<E>>::Answer + Send + Sync + 'static
 {
-    /// The future that it returns.
+    /// The future that the function returns.
     type Answer: Future<Output = Result<(), HandlerError>> + Send + 'static;
 }
 
@@ -154,16 +158,16 @@ where
     type Answer = Fut;
 }
 
-/// What [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers) takes: a [`HandlerSet`], as `handled_by` of a set of events
-/// returns it.
+/// The argument of [`ProcessorBuilder::handlers`](crate::ProcessorBuilder::handlers): a
+/// [`HandlerSet`], as returned by `handled_by` of an event set.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a set of handlers",
-    label = "not what `handled_by` returns",
+    label = "expected a `HandlerSet`, as `handled_by` returns it",
     note = "for a type that implements the handler trait of a set of events: `.handlers(YourEvents::handled_by(your_handler))`",
     note = "for a type that implements `OutboxEventHandler`: `.handler(your_handler)`; for a function or a closure: `.handle(..)`"
 )]
 pub trait IntoHandlerSet {
-    /// The set.
+    /// Converts to the set.
     fn into_handler_set(self) -> HandlerSet;
 }
 
@@ -175,25 +179,33 @@ impl IntoHandlerSet for HandlerSet {
 
 type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), HandlerError>> + Send>>;
 
-/// Where the events of one entity go.
+/// The handler of one entity's events.
 struct Route {
     options: EntityOptions,
     deliver: Box<dyn Fn(&OutboxEvent) -> HandlerFuture + Send + Sync>,
     redact: fn(&OutboxEvent, String) -> String,
 }
 
-/// Typed handlers, one an entity: what `handled_by` of an [`OutboxEvents`](crate::OutboxEvents) set returns.
+/// Typed handlers, one per entity, as returned by `handled_by` of an
+/// [`OutboxEvents`](crate::OutboxEvents) set.
 ///
 /// # Examples
 ///
-/// By hand, for one entity:
+/// Built manually, for one entity:
 ///
 /// ```
 /// # use outbox_runtime::prelude::*;
 /// # use uuid::Uuid;
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "moodEntry")]
-/// # struct MoodEntry { #[outbox(entity_id)] id: Uuid, #[outbox(user_id)] user_id: String, #[outbox(metadata)] valence: f64 }
+/// # struct MoodEntry {
+/// #     #[outbox(entity_id)]
+/// #     id: Uuid,
+/// #     #[outbox(user_id)]
+/// #     user_id: String,
+/// #     #[outbox(metadata)]
+/// #     valence: f64,
+/// # }
 /// use outbox_runtime::{HandlerSet, OutboxEventHandler};
 ///
 /// let set = HandlerSet::new().with::<MoodEntry>(|event| async move {
@@ -209,12 +221,12 @@ pub struct HandlerSet {
 }
 
 impl HandlerSet {
-    /// A set without any handler.
+    /// Creates an empty set.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The same set, with `handler` for the entity `E`.
+    /// Adds a handler for the entity `E`.
     pub fn with<E: OutboxEntity>(mut self, handler: impl HandlerFn<E>) -> Self {
         self.routes.push(Route {
             options: E::OPTIONS,
@@ -223,8 +235,8 @@ impl HandlerSet {
                 if was != is {
                     tracing::warn!(
                         event_id = %record.id, event_type = E::EVENT_TYPE, order = was.as_str(), order_now = is.as_str(),
-                        "the event was enqueued with another order than its type has now: it keeps that, and newer events of \
-                         its entity wait for it"
+                        "the event was enqueued with another order than its type has now; it keeps that order, and newer \
+                         events of its entity wait for it"
                     );
                 }
                 match decode::<E>(record) {
@@ -244,12 +256,13 @@ impl HandlerSet {
     }
 }
 
-/// What [`OutboxEntity::hide_sensitive`] names is taken out of `text`.
+/// Removes the values registered by [`OutboxEntity::hide_sensitive`] from `text`.
 fn redact<E: OutboxEntity>(event: &OutboxEvent, text: String) -> String {
     if E::SENSITIVE == Sensitive::Nothing {
         return text;
     }
-    // What cannot be decoded was given to no handler, and the reason quotes no value.
+    // An event that cannot be decoded never reached a handler, and the decode error quotes no
+    // value.
     match (decode::<E>(event), &event.metadata) {
         (Ok(metadata), Some(stored)) => {
             let mut redaction = Redaction::default();
@@ -294,7 +307,8 @@ impl fmt::Debug for HandlerSet {
     }
 }
 
-/// Routes every entity of a set to one handler value; the derive's `handled_by` is written with it.
+/// Routes every entity of a set to one handler value; used by the `handled_by` that the derive
+/// generates.
 #[doc(hidden)]
 #[must_use]
 pub struct SharedHandlers<H> {

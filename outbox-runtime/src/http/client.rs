@@ -1,4 +1,5 @@
-//! What there is to know from reqwest: whether somebody else answered, and what it means that nobody did.
+//! Responses and errors of reqwest: detection of followed redirects, and the meaning of a missing
+//! response.
 
 use reqwest::{Method, RequestBuilder, Response, Url};
 use thiserror::Error;
@@ -8,20 +9,21 @@ use crate::error::LACKS_TLS;
 use crate::event::Operation;
 use crate::handler::{Delivery, DeliveryError, Scope};
 
-/// As [`check`](super::check), for an answer of reqwest; and whether it is an answer to what was sent. `method` and `url` are
-/// those of the request.
+/// Like [`check`](super::check), for a reqwest response, and also checks that it answers the
+/// request that was sent. `method` and `url` are those of the request.
 ///
-/// A client that follows redirects, as reqwest's does unless it is told otherwise, answers a `POST` with what a `GET` of a
-/// login page was answered, or with the page of a hotel's network: a success, and nothing was delivered. So an answer from
-/// another URL is [`Unavailable`](Delivery::Unavailable), whatever its status, and says so. Fragments and credentials in a
-/// URL make no difference.
+/// A client that follows redirects, reqwest's default, answers a `POST` with the response to a
+/// `GET` of a login page or of a captive portal: a success although nothing was delivered. A
+/// response from another URL is therefore [`Unavailable`](Delivery::Unavailable), whatever its
+/// status, and the error says so. Fragments and credentials in URLs are ignored.
 ///
-/// What this cannot see is a redirect to the URL that was asked, which turns the `POST` into a `GET` of the same: reqwest
-/// does not tell. Build the client with `redirect::Policy::none()`; then each redirect is an answer of its own.
+/// A redirect to the same URL, which turns the `POST` into a `GET`, is not detected because reqwest
+/// does not report it. Build the client with `redirect::Policy::none()`; each redirect is then a
+/// response of its own.
 ///
 /// # Errors
 ///
-/// [`HttpError`], which says what the runtime does about it.
+/// [`HttpError`], which determines the runtime's reaction.
 ///
 /// # Examples
 ///
@@ -45,16 +47,17 @@ pub fn check_response(
     Policy::new().check_response(response, method, url, operation)
 }
 
-/// Sends a request and [checks](check_response) the answer: the response is there only where it is a success, and one to this
-/// request.
+/// Sends a request and [checks](check_response) the response. Returns the response only if it is a
+/// success and answers this request.
 ///
 /// # Errors
 ///
-/// [`SendError`], which says what the runtime does about it.
+/// [`SendError`], which determines the runtime's reaction.
 ///
 /// # Cancel safety
 ///
-/// Dropping the future leaves open whether the service took the request; the same idempotency key, asked again, tells.
+/// If the future is dropped, the service may or may not have received the request; sending it again
+/// with the same idempotency key is safe.
 ///
 /// # Examples
 ///
@@ -72,24 +75,25 @@ pub async fn send(request: RequestBuilder, operation: Operation) -> Result<Respo
     Policy::new().send(request, operation).await
 }
 
-/// A request that was not accepted.
+/// A request that the service did not accept.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// There is no answer. The URL, which may hold secrets, is taken out of the error.
-    #[error("the request was not answered")]
+    /// No response arrived. The URL is removed from the error because it may contain secrets.
+    #[error("no response to the request")]
     Unanswered(#[source] reqwest::Error),
-    /// The answer is no success.
+    /// The response is not a success.
     #[error(transparent)]
     Refused(HttpError),
 }
 
 impl Policy {
-    /// As the function [`check_response`], by this policy. That an answer is another URL's comes before what its status means.
+    /// Like the function [`check_response`], with this policy. A response from another URL is
+    /// reported before its status is considered.
     ///
     /// # Errors
     ///
-    /// As of [`check_response`].
+    /// See [`check_response`].
     pub fn check_response(
         &self,
         response: &Response,
@@ -98,22 +102,22 @@ impl Policy {
         operation: Operation,
     ) -> Result<(), HttpError> {
         let status = response.status();
-        if has_url(response) && bare(response.url()) != bare(url) {
+        if has_url(response) && as_sent(response.url()) != as_sent(url) {
             let (sent_to, answered_by) = (host_of(url), host_of(response.url()));
             return Err(HttpError::redirected(status, method, sent_to, answered_by));
         }
         self.check(status, response.headers(), operation)
     }
 
-    /// As the function [`send`], by this policy.
+    /// Like the function [`send`], with this policy.
     ///
     /// # Errors
     ///
-    /// As of [`send`].
+    /// See [`send`].
     ///
     /// # Cancel safety
     ///
-    /// As of [`send`].
+    /// See [`send`].
     pub async fn send(
         &self,
         request: RequestBuilder,
@@ -130,22 +134,22 @@ impl Policy {
     }
 }
 
-/// The URL as far as a server sees it.
-fn bare(url: &Url) -> Url {
+/// The URL as the server sees it.
+fn as_sent(url: &Url) -> Url {
     let mut url = url.clone();
     url.set_fragment(None);
-    // These fail for URLs that cannot have them, and so have none.
+    // These fail for URLs that cannot have credentials, which therefore have none.
     let _ = url.set_username("");
     let _ = url.set_password(None);
     url
 }
 
-/// Whether anybody knows which URL answered: a response that was made from parts has a host that does not exist.
+/// Whether the URL that answered is known. A response built from parts has a placeholder host.
 fn has_url(response: &Response) -> bool {
     response.url().host_str() != Some("no.url.provided.local")
 }
 
-/// The host as it is told in messages, with a port that is not the usual one.
+/// The host as shown in messages, with the port unless it is the default.
 fn host_of(url: &Url) -> String {
     let host = url.host_str().unwrap_or("no host");
     match url.port() {
@@ -170,35 +174,42 @@ impl DeliveryError for SendError {
     }
 }
 
-/// What it means that there is no answer, or that it is of no use.
+/// The reaction to a missing or unusable response.
 ///
-/// | | |
+/// | failure | delivery |
 /// |---|---|
-/// | no connection: no route, no name, refused, a TLS handshake that failed, `connect_timeout` | [`Offline`](Delivery::Offline) |
-/// | no answer in time: `timeout`, `read_timeout` | [`Unavailable`](Delivery::Unavailable) |
-/// | a connection that ended before or within the answer | [`Unavailable`](Delivery::Unavailable) |
-/// | too many redirects | [`Unavailable`](Delivery::Unavailable) |
-/// | `error_for_status` | as [`check`](super::check) says, without headers and as of an update |
-/// | an answer that came and cannot be read | [`Retry`](Delivery::Retry): the service may have accepted the delivery, and the same idempotency key, asked again, tells |
-/// | the request could not be built | [`Permanent`](Delivery::Permanent): the next one would be the same |
-/// | `https`, and reqwest was built without TLS | [`Permanent`](Delivery::Permanent) |
+/// | no route, unknown host, refused, failed TLS handshake, `connect_timeout` | [`Offline`] |
+/// | no response in time: `timeout`, `read_timeout` | [`Unavailable`] |
+/// | the connection ended before or within the response | [`Unavailable`] |
+/// | too many redirects | [`Unavailable`] |
+/// | `error_for_status` | as [`check`](super::check), without headers, for an update |
+/// | the response arrived and cannot be decoded | [`Retry`]; the service may have accepted it |
+/// | the request could not be built | [`Permanent`]: the next one would fail, too |
+/// | `https`, and reqwest is built without TLS | [`Permanent`] |
+///
+/// [`Offline`]: Delivery::Offline
+/// [`Unavailable`]: Delivery::Unavailable
+/// [`Retry`]: Delivery::Retry
+/// [`Permanent`]: Delivery::Permanent
 ///
 /// # Set a `connect_timeout`
 ///
-/// A network that swallows packets is known to be gone only where `connect_timeout` ended the wait. With `timeout` alone,
-/// nobody can tell a connection that did not come about from a service that is slow; the answer is `Unavailable` then, not
-/// `Offline`. Neither uses up an attempt while nothing else gets through.
+/// A network that drops packets is recognized as offline only if `connect_timeout` ends the wait.
+/// With `timeout` alone, a connection that was never established cannot be told from a slow
+/// service, and the result is `Unavailable` instead of `Offline`. Neither uses up an attempt while
+/// nothing else gets through.
 ///
-/// # `error_for_status` knows too little
+/// # Avoid `error_for_status`
 ///
-/// It counts as a success what is neither 4xx nor 5xx: a 302, a 304, a 101, a 999. Use [`send`] or
-/// [`check_response`] in its place.
+/// It treats every status except 4xx and 5xx as a success: a 302, a 304, a 101, a 999. Use [`send`]
+/// or [`check_response`] instead.
 ///
-/// # The URL
+/// # Secrets in URLs
 ///
-/// may hold secrets. A [`HandlerError`](crate::HandlerError) takes it out of the error that it is made of, and leaves it
-/// out of the text of the errors that caused it. What an error of the application writes into its own text is its
-/// own: with thiserror's `#[error(transparent)]` or `{0}`, wrap `error.without_url()`.
+/// A URL may contain secrets. A [`HandlerError`](crate::HandlerError) removes it from its cause and
+/// from the text of the cause's sources. It cannot remove a URL that an application's error writes
+/// into its own text: with thiserror's `#[error(transparent)]` or `{0}`, wrap
+/// `error.without_url()`.
 impl DeliveryError for reqwest::Error {
     fn delivery(&self) -> Delivery {
         if self.is_connect() {
@@ -207,13 +218,17 @@ impl DeliveryError for reqwest::Error {
                 false => Delivery::Offline,
             }
         } else if let Some(status) = self.status() {
-            // A success is no error; whoever made one of it wants to see it again.
+            // A success is not an error. If the application made one of it, retry.
             let meaning = Meaning::of(status, Operation::Update, false);
             let again = Delivery::Retry { after: None };
             meaning.delivery(None).unwrap_or(again)
         } else if self.is_builder() {
             Delivery::Permanent
-        } else if self.is_timeout() || self.is_request() || self.is_redirect() || broke(self) {
+        } else if self.is_timeout()
+            || self.is_request()
+            || self.is_redirect()
+            || connection_broke(self)
+        {
             Delivery::Unavailable { after: None }
         } else {
             Delivery::Retry { after: None }
@@ -221,9 +236,9 @@ impl DeliveryError for reqwest::Error {
     }
 }
 
-/// The connection ended while the answer was read. What came whole and is not what was expected is something else: JSON of
-/// another form, or a compression that is none.
-fn broke(error: &reqwest::Error) -> bool {
+/// Whether the connection ended while the response was read. A complete response that cannot be
+/// decoded (JSON of another shape, invalid compression) is a different error.
+fn connection_broke(error: &reqwest::Error) -> bool {
     let is_unreadable = |cause: &(dyn std::error::Error + 'static)| {
         let io = cause.downcast_ref::<std::io::Error>();
         cause.is::<serde_json::Error>()
@@ -232,7 +247,7 @@ fn broke(error: &reqwest::Error) -> bool {
     error.is_body() || error.is_decode() && !causes(error).any(is_unreadable)
 }
 
-/// The client was asked for `https` and has nothing to speak it with. It says so in words alone.
+/// Whether `https` was requested from a client without TLS. Only the text of the error says so.
 fn lacks_tls(error: &reqwest::Error) -> bool {
     causes(error).any(|cause| cause.to_string() == LACKS_TLS)
 }

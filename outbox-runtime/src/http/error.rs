@@ -1,4 +1,4 @@
-//! An answer that is no success.
+//! The error of an unsuccessful response.
 
 use std::fmt;
 
@@ -7,10 +7,10 @@ use ::http::status::StatusCode;
 use super::statuses::remark;
 use crate::handler::{Delivery, DeliveryError};
 
-/// An answer that is not a success.
+/// A response that is not a success.
 ///
-/// Its text names the status, and where a redirect was followed the hosts; bodies, paths and queries may hold what must not be
-/// in a log.
+/// The message contains the status, and the hosts if a redirect was followed. It contains no body,
+/// path or query, because these may hold data that must not be logged.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HttpError {
     status: StatusCode,
@@ -18,7 +18,7 @@ pub struct HttpError {
     redirected: Option<Redirected>,
 }
 
-/// Something else answered than what was asked.
+/// A followed redirect: the request and the host that answered it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Redirected {
     method: String,
@@ -35,7 +35,7 @@ impl HttpError {
         }
     }
 
-    /// What `answered_by` says to `status` is not about the event, whatever it is.
+    /// Creates the error of a response from another URL. Its status says nothing about the event.
     #[cfg(feature = "reqwest")]
     pub(super) fn redirected(
         status: StatusCode,
@@ -54,13 +54,14 @@ impl HttpError {
         }
     }
 
-    /// The status of the answer.
+    /// The status of the response.
     #[must_use]
     pub fn status(&self) -> StatusCode {
         self.status
     }
 
-    /// Whether the client followed a redirect, so that the answer is another URL's, and its status may well be a success.
+    /// Whether the client followed a redirect, so that the response comes from another URL and its
+    /// status may be a success.
     #[must_use]
     pub fn is_redirected(&self) -> bool {
         self.redirected.is_some()
@@ -84,7 +85,7 @@ impl fmt::Display for HttpError {
             false => write!(f, "{answered_by} answered {status}")?,
         }
         f.write_str(
-            ": nothing was delivered; the client must not follow redirects (`redirect::Policy::none()`)",
+            "; nothing was delivered; disable redirects in the client (`redirect::Policy::none()`)",
         )
     }
 }

@@ -1,10 +1,10 @@
-//! What an HTTP answer means for a delivery.
+//! The meaning of HTTP responses for deliveries.
 //!
-//! The status decides, then `Retry-After`; the body never does. The table of every status is in `docs/guide/http.md`;
-//! [`Policy`] changes a row of it.
+//! The status and `Retry-After` decide; the body is never read. `docs/guide/http.md` lists every
+//! status; [`Policy`] changes the meaning of a status.
 //!
-//! With the feature `reqwest`, `send` makes a request and checks the answer, and `check_response` checks an answer that is
-//! there already. Both notice a redirect that the client followed.
+//! With the `reqwest` feature, `send` makes a request and checks the response, and `check_response`
+//! checks an existing response. Both detect a redirect that the client followed.
 //!
 //! # Examples
 //!
@@ -24,11 +24,11 @@
 //! ```
 
 #[cfg(feature = "reqwest")]
-mod client; // what there is to know from reqwest
-mod error; // an answer that is no success
-mod policy; // rows of an application's own
-mod retry_after; // how long a service wants to be left alone
-mod statuses; // what each status means
+mod client; // sending and checking with reqwest
+mod error; // the error of an unsuccessful response
+mod policy; // an application's own meanings of statuses
+mod retry_after; // parsing of Retry-After and similar headers
+mod statuses; // the meaning of each status
 
 use ::http::header::HeaderMap;
 use ::http::status::StatusCode;
@@ -42,39 +42,49 @@ pub use self::retry_after::{LONGEST_WAIT, retry_after};
 pub use self::statuses::{DEFAULT_PAUSE, Meaning};
 use crate::event::Operation;
 
-/// Whether the service accepted the delivery, and what to do if it did not.
+/// Checks whether the service accepted the delivery.
 ///
-/// The classes follow [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110):
+/// The meaning of a status follows [RFC 9110](https://www.rfc-editor.org/rfc/rfc9110):
 ///
-/// | status | |
+/// | status | meaning |
 /// |---|---|
 /// | 2xx | accepted |
-/// | 3xx, except 304 | [`Unavailable`](crate::Delivery::Unavailable): a redirect that the client did not follow |
-/// | 401; 419, 440, 498 | [`Unauthenticated`](crate::Delivery::Unauthenticated) |
-/// | 404 and 410 on a delete | [`Obsolete`](crate::Delivery::Obsolete): what was to be gone is gone |
-/// | 403, 413 with `Retry-After` | [`Retry`](crate::Delivery::Retry) |
-/// | 407, 511 | [`Offline`](crate::Delivery::Offline): a proxy or the network wants credentials of its own |
-/// | 408, 409, 423, 425; 449, 499 | [`Retry`](crate::Delivery::Retry) |
-/// | 429 | [`RateLimited`](crate::Delivery::RateLimited) |
-/// | 421, 502, 503, 504; 520 to 524, 527, 530 | [`Unavailable`](crate::Delivery::Unavailable) |
-/// | other 5xx, and what is no status (600 and above) | [`Retry`](crate::Delivery::Retry) |
-/// | any other | [`Permanent`](crate::Delivery::Permanent) |
+/// | 3xx, except 304 | [`Unavailable`]: a redirect that the client did not follow |
+/// | 401; 419, 440, 498 | [`Unauthenticated`] |
+/// | 404 and 410 on a delete | [`Obsolete`]: the resource is already gone |
+/// | 403, 413 with `Retry-After` | [`Retry`] |
+/// | 407, 511 | [`Offline`]: a proxy or the network requires credentials of its own |
+/// | 408, 409, 423, 425; 449, 499 | [`Retry`] |
+/// | 429 | [`RateLimited`] |
+/// | 421, 502, 503, 504; 520 to 524, 527, 530 | [`Unavailable`] |
+/// | other 5xx, and invalid statuses (600 and above) | [`Retry`] |
+/// | any other | [`Permanent`] |
 ///
-/// A 409 is a retry because a service answers it while a request with the same idempotency key is still at work, as after a
-/// timeout; a dead letter would be wrong then. Where 409 means something else, [`Policy`] says so.
+/// [`Obsolete`]: crate::Delivery::Obsolete
+/// [`Offline`]: crate::Delivery::Offline
+/// [`Permanent`]: crate::Delivery::Permanent
+/// [`RateLimited`]: crate::Delivery::RateLimited
+/// [`Retry`]: crate::Delivery::Retry
+/// [`Unauthenticated`]: crate::Delivery::Unauthenticated
+/// [`Unavailable`]: crate::Delivery::Unavailable
 ///
-/// A redirect that the client *did* follow cannot be seen here: use `send` or `check_response` of the feature `reqwest`, or a
-/// client that follows none.
+/// A 409 is a retry because services return it while a request with the same idempotency key is
+/// still in progress, such as after a timeout; a dead letter would be wrong then. If 409 has
+/// another meaning, set it in a [`Policy`].
+///
+/// A redirect that the client *did* follow cannot be detected here: use `send` or `check_response`
+/// of the `reqwest` feature, or a client that does not follow redirects.
 ///
 /// # `Retry-After`
 ///
-/// A `Retry` and an `Unavailable` are not tried before it, and a `RateLimited` lasts so long; how it is read is on
-/// [`retry_after`]. Zero asks for no pause; a 429 pauses for [`DEFAULT_PAUSE`] then.
+/// A `Retry` or `Unavailable` is not attempted again before the given time, and a `RateLimited`
+/// pause lasts until then; see [`retry_after`] for the accepted forms. Zero means no delay, except
+/// that a 429 pauses for [`DEFAULT_PAUSE`].
 ///
 /// # Errors
 ///
-/// [`HttpError`], which says what the runtime does about it. `?` makes a
-/// [`HandlerError`](crate::HandlerError) of it.
+/// [`HttpError`], which determines the runtime's reaction. `?` converts it to a
+/// [`HandlerError`](crate::HandlerError).
 pub fn check(
     status: StatusCode,
     headers: &HeaderMap,
@@ -83,11 +93,11 @@ pub fn check(
     Policy::new().check(status, headers, operation)
 }
 
-/// As [`check`], on a clock of your own.
+/// Like [`check`], with the current time as an argument.
 ///
 /// # Errors
 ///
-/// As of [`check`].
+/// See [`check`].
 ///
 /// # Examples
 ///

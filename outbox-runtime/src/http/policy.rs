@@ -1,4 +1,4 @@
-//! What the statuses of one service mean, where that is something else than usual.
+//! The policy: the meanings of statuses for one service.
 
 use std::time::Duration;
 
@@ -11,11 +11,12 @@ use super::{HttpError, Meaning};
 use crate::clock::{Clock, SystemClock};
 use crate::event::Operation;
 
-/// What the statuses of one service mean: the usual table with rows of the application's own.
+/// The meanings of statuses for one service: the default table with changes by the application.
 ///
 /// # Examples
 ///
-/// A service that answers 409 to a create of what it has, and 404 to an update of what somebody else deleted:
+/// A service that answers 409 to the creation of an existing entity, and 404 to the update of an
+/// entity that someone else deleted:
 ///
 /// ```
 /// use http::{HeaderMap, StatusCode};
@@ -34,7 +35,7 @@ use crate::event::Operation;
 #[derive(Debug, Clone, Default)]
 #[must_use]
 pub struct Policy {
-    /// The last one that fits counts.
+    /// The last matching row applies.
     rows: Vec<Row>,
     reads_retry_after_ms: bool,
     reads_rate_limit: bool,
@@ -43,13 +44,13 @@ pub struct Policy {
 #[derive(Debug, Clone, Copy)]
 struct Row {
     status: u16,
-    /// `None`: any.
+    /// `None`: any operation.
     operation: Option<Operation>,
     meaning: Meaning,
 }
 
 impl Policy {
-    /// The usual table.
+    /// The default table.
     pub const fn new() -> Self {
         Self {
             rows: Vec::new(),
@@ -58,13 +59,14 @@ impl Policy {
         }
     }
 
-    /// The statuses mean this, on any operation: `[409]`, `520..=530`. A later call wins over an earlier one.
+    /// Sets the meaning of statuses on any operation: `[409]`, `520..=530`. A later call overrides
+    /// an earlier one.
     pub fn means(mut self, statuses: impl IntoIterator<Item = u16>, meaning: Meaning) -> Self {
         self.add(None, statuses, meaning);
         self
     }
 
-    /// The statuses mean this on one operation.
+    /// Sets the meaning of statuses on one operation.
     pub fn means_on(
         mut self,
         operation: Operation,
@@ -75,25 +77,25 @@ impl Policy {
         self
     }
 
-    /// Reads `retry-after-ms` and `x-ms-retry-after-ms`, too, which tell the wait in milliseconds. Where one of them is there
-    /// it counts, and `Retry-After` does not. Default: not read.
+    /// Also reads `retry-after-ms` and `x-ms-retry-after-ms`, which give the delay in milliseconds
+    /// and take precedence over `Retry-After`. Default: not read.
     pub fn read_retry_after_ms(mut self) -> Self {
         self.reads_retry_after_ms = true;
         self
     }
 
-    /// Reads `RateLimit`, too, in the form of the draft: the longest time until a quota that is used up is there again
-    /// (`"default";r=0;t=30`) counts where there is no `Retry-After`. Default: not read.
+    /// Also reads `RateLimit`, in the form of the draft, if there is no `Retry-After`: the longest
+    /// time until an exhausted quota resets (`"default";r=0;t=30`). Default: not read.
     pub fn read_rate_limit(mut self) -> Self {
         self.reads_rate_limit = true;
         self
     }
 
-    /// As the function [`check`](super::check), by this policy.
+    /// Like the function [`check`](super::check), with this policy.
     ///
     /// # Errors
     ///
-    /// [`HttpError`], which says what the runtime does about it.
+    /// [`HttpError`], which determines the runtime's reaction.
     pub fn check(
         &self,
         status: StatusCode,
@@ -103,11 +105,11 @@ impl Policy {
         self.check_at(status, headers, operation, SystemClock.now())
     }
 
-    /// As [`check`](Self::check), on a clock of your own.
+    /// Like [`check`](Self::check), with the current time as an argument.
     ///
     /// # Errors
     ///
-    /// As of [`check`](Self::check).
+    /// See [`check`](Self::check).
     pub fn check_at(
         &self,
         status: StatusCode,
@@ -125,7 +127,7 @@ impl Policy {
         }
     }
 
-    /// How long the service wants to be left alone.
+    /// The delay that the service asks for.
     fn wait(&self, headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> {
         let millis = self
             .reads_retry_after_ms

@@ -1,21 +1,21 @@
-//! How long a service wants to be left alone.
+//! Parsing of `Retry-After` and similar headers.
 
 use std::time::Duration;
 
 use ::http::header::{DATE, HeaderMap, HeaderName, RETRY_AFTER};
 use chrono::{DateTime, Datelike, NaiveDateTime, TimeDelta, Utc, Weekday};
 
-/// The longest wait that a service can ask for. Whoever asks for more is asked again after that.
+/// The longest delay that a service can ask for; a longer one is reduced to it.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long the service wants to be left alone, if `Retry-After` says so.
+/// The delay that the service asks for in `Retry-After`, if any.
 ///
-/// - It is a number of seconds or a date. A fraction is rounded up to whole seconds.
-/// - A date is compared with the answer's own `Date`, so that it means the same on a machine whose clock is wrong, and with
-///   `now` where there is none. A date in the past is no wait.
-/// - Where several values stand there, in a list or in several headers, the longest wait counts.
-/// - What is neither a number nor a date counts as absent.
-/// - More than [`LONGEST_WAIT`] is that.
+/// - The value is a number of seconds or a date. A fraction is rounded up to whole seconds.
+/// - A date is compared with the response's own `Date`, so that the delay is correct on a machine
+///   whose clock is wrong, or with `now` if there is none. A date in the past means no delay.
+/// - Of several values, in a list or in several headers, the longest delay applies.
+/// - A value that is neither a number nor a date is ignored.
+/// - The delay is at most [`LONGEST_WAIT`].
 ///
 /// # Examples
 ///
@@ -44,7 +44,7 @@ pub fn retry_after(headers: &HeaderMap, now: DateTime<Utc>) -> Option<Duration> 
         .map(|wait| wait.min(LONGEST_WAIT))
 }
 
-/// The same in milliseconds, as some services tell it beside `Retry-After`.
+/// The delay in milliseconds that some services send in addition to `Retry-After`.
 pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<Duration> {
     const NAMES: [HeaderName; 2] = [
         HeaderName::from_static("retry-after-ms"),
@@ -58,9 +58,9 @@ pub(super) fn retry_after_ms(headers: &HeaderMap) -> Option<Duration> {
         .map(|millis| Duration::from_millis(millis).min(LONGEST_WAIT))
 }
 
-/// The time until a quota that is used up is there again: `RateLimit: "default";r=0;t=30`.
+/// The time until an exhausted quota resets: `RateLimit: "default";r=0;t=30`.
 ///
-/// That is the form of the drafts since 2024 (`draft-ietf-httpapi-ratelimit-headers`).
+/// The form of the drafts since 2024 (`draft-ietf-httpapi-ratelimit-headers`).
 pub(super) fn rate_limit(headers: &HeaderMap) -> Option<Duration> {
     const NAME: HeaderName = HeaderName::from_static("ratelimit");
     let used_up = |quota: &str| {
@@ -81,7 +81,7 @@ pub(super) fn rate_limit(headers: &HeaderMap) -> Option<Duration> {
         .map(|seconds| Duration::from_secs(seconds).min(LONGEST_WAIT))
 }
 
-/// The values of a header without the space around them, as far as they are text and not empty.
+/// The values of a header that are non-empty text, trimmed.
 fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = &'a str> {
     headers
         .get_all(name)
@@ -91,7 +91,7 @@ fn texts<'a>(headers: &'a HeaderMap, name: &HeaderName) -> impl Iterator<Item = 
         .filter(|value| !value.is_empty())
 }
 
-/// The members of a list, in which the comma after a weekday is a part of its date.
+/// Splits a list. A comma after a weekday is part of a date.
 fn members(list: &str) -> Vec<String> {
     let mut members: Vec<String> = Vec::new();
     let mut weekday = None;
@@ -105,7 +105,7 @@ fn members(list: &str) -> Vec<String> {
     members
 }
 
-/// The parts of a text between `separator`s that stand outside of quotes.
+/// Splits a text at `separator`s outside quotes.
 fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     let mut is_quoted = false;
     text.split(move |c| {
@@ -114,7 +114,8 @@ fn unquoted(text: &str, separator: char) -> impl Iterator<Item = &str> {
     })
 }
 
-/// A decimal number, rounded up. More digits than fit are more than the longest wait, too.
+/// Parses a decimal number, rounding up. A number with too many digits saturates; it exceeds the
+/// longest delay anyway.
 fn rounded_up(text: &str) -> Option<u64> {
     let Some((whole, fraction)) = text.split_once('.') else {
         return digits(text);
@@ -129,12 +130,12 @@ fn digits(text: &str) -> Option<u64> {
     is_number.then(|| text.parse().unwrap_or(u64::MAX))
 }
 
-/// A date in any of the three forms that a recipient must accept (RFC 9110, section 5.6.7).
+/// Parses a date in any of the three forms that a recipient must accept (RFC 9110, section 5.6.7).
 fn http_date(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     const CURRENT: &str = "%d %b %Y %H:%M:%S GMT";
     const RFC_850: &str = "%d-%b-%y %H:%M:%S GMT";
     const ASCTIME: &str = "%b %d %H:%M:%S %Y";
-    // Each begins with a weekday, which says nothing that the rest does not.
+    // Each form begins with a weekday, which is redundant.
     let (weekday, date) = text.split_once(' ')?;
     weekday.trim_end_matches(',').parse::<Weekday>().ok()?;
     let parse = |form| NaiveDateTime::parse_from_str(date.trim_start(), form).ok();
@@ -144,7 +145,7 @@ fn http_date(text: &str, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         .map(|date| date.and_utc())
 }
 
-/// Two digits of a year mean the latest such year that is at most 50 years ahead.
+/// A two-digit year is the latest matching year that is at most 50 years ahead.
 fn in_this_century(date: NaiveDateTime, now: DateTime<Utc>) -> Option<NaiveDateTime> {
     let year = now.year() - now.year().rem_euclid(100) + date.year().rem_euclid(100);
     let too_far = now

@@ -1,4 +1,4 @@
-//! What each status means, on which operation.
+//! The meaning of each status, by operation.
 
 use std::time::Duration;
 
@@ -7,17 +7,16 @@ use ::http::status::StatusCode;
 use crate::event::Operation;
 use crate::handler::Delivery;
 
-/// How long a rate limit without a time lasts: a 429 without `Retry-After`, or with one that says
-/// zero.
+/// The pause of a rate limit without a duration: a 429 without `Retry-After`, or with a zero.
 pub const DEFAULT_PAUSE: Duration = Duration::from_secs(1);
 
-/// What a status means for a delivery.
+/// The meaning of a status for a delivery.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Meaning {
-    /// The service has it.
+    /// The service accepted the event.
     Delivered,
-    /// The service does not need it any more: [`Delivery::Obsolete`].
+    /// The service no longer needs the event: [`Delivery::Obsolete`].
     Obsolete,
     /// [`Delivery::Retry`], not before `Retry-After`.
     Retry,
@@ -27,37 +26,41 @@ pub enum Meaning {
     Offline,
     /// [`Delivery::Unauthenticated`].
     Unauthenticated,
-    /// [`Delivery::RateLimited`], for as long as `Retry-After` says, and for [`DEFAULT_PAUSE`] where it says nothing or zero.
+    /// [`Delivery::RateLimited`], for the time in `Retry-After`, or [`DEFAULT_PAUSE`] if that is
+    /// missing or zero.
     RateLimited,
-    /// [`Delivery::Permanent`], whatever `Retry-After` says.
+    /// [`Delivery::Permanent`], regardless of `Retry-After`.
     Permanent,
 }
 
 impl Meaning {
-    /// The table of `docs/guide/http.md`. `asked`: there is a `Retry-After`, be it zero.
+    /// Looks up the table of `docs/guide/http.md`. `asked`: a `Retry-After` is present, even if
+    /// zero.
     pub(super) fn of(status: StatusCode, operation: Operation, asked: bool) -> Self {
         match status.as_u16() {
             200..=299 => Self::Delivered,
-            // Whoever sent it keeps what it has; no request of ours is conditional.
+            // The server kept its resource, although no request of ours is conditional.
             304 => Self::Permanent,
             401 | 419 | 440 | 498 => Self::Unauthenticated,
-            // Only a delete wants nothing more than that: an update of what is not there would be lost.
+            // Only for a delete is that the desired state; an update would be lost.
             404 | 410 if operation == Operation::Delete => Self::Obsolete,
-            // The service says when to come back, so that it does not refuse for good.
+            // The service says when to try again, so the refusal is not final.
             403 | 413 if asked => Self::Retry,
             407 | 511 => Self::Offline,
             429 => Self::RateLimited,
-            // What answers is not what was asked (a portal, an address that has moved, another server), or has nobody
-            // behind it. 421 is about the connection, whatever the event is.
+            // The responder is not the requested service (a portal, a moved address, another
+            // server), or has no backend. 421 concerns the connection, whatever the event.
             300..=399 | 421 | 502..=504 | 520..=524 | 527 | 530 => Self::Unavailable,
-            // 409: the same key is still at work, as after a timeout; a true conflict is dead after a few attempts. What is
-            // no status counts as a fault of the server (RFC 9110, section 15).
+            // 409: a request with the same key is still in progress, such as after a timeout; a
+            // real conflict becomes a dead letter after a few attempts. An invalid status counts as
+            // a server error (RFC 9110, section 15).
             408 | 409 | 423 | 425 | 449 | 499 | 500.. => Self::Retry,
             _ => Self::Permanent,
         }
     }
 
-    /// What the runtime does about it; `None` where it was delivered. `wait` is what the service asked for.
+    /// The reaction of the runtime; `None` if the event was delivered. `wait` is the delay that the
+    /// service asked for.
     pub(super) fn delivery(self, wait: Option<Duration>) -> Option<Delivery> {
         let after = wait.filter(|wait| !wait.is_zero());
         Some(match self {
@@ -75,12 +78,12 @@ impl Meaning {
     }
 }
 
-/// What there is to say about an answer besides its status.
+/// An explanation of the status for the error message.
 pub(super) fn remark(status: StatusCode) -> &'static str {
     match status.as_u16() {
-        300..=303 | 305..=399 => ": a redirect, which delivers nothing",
-        407 => ": a proxy on the way wants credentials",
-        511 => ": the network wants a sign-in first",
+        300..=303 | 305..=399 => ": a redirect; nothing was delivered",
+        407 => ": a proxy requires credentials",
+        511 => ": the network requires a sign-in",
         _ => "",
     }
 }

@@ -1,4 +1,4 @@
-//! Why a row cannot be read as its type, without the value that was found.
+//! The error of a row that cannot be decoded, without the value that was found.
 
 use serde::de::DeserializeOwned;
 use thiserror::Error;
@@ -7,71 +7,75 @@ use super::field_names::field_names;
 use super::raw::RawMetadata;
 use crate::redaction::{Sensitive, path_at};
 
-/// A row could not be read as the entity's event.
+/// A row cannot be decoded as its entity's event.
 ///
-/// The processor makes such a row a dead letter, alone, with this as its reason.
+/// The processor makes such a row a dead letter with this error as the reason; other rows are
+/// unaffected.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DecodeError {
     /// The set has no entity with this event type.
     #[error("event type {event_type:?} is not one of {known:?}")]
     UnknownEventType {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The types that the set knows.
+        /// The event types of the set.
         known: &'static [&'static str],
     },
-    /// The row is of another event type than the entity asked for.
-    #[error("the event is a {found:?}, not a {expected:?}")]
+    /// The row has another event type than the requested entity.
+    #[error("the event type is {found:?}, not {expected:?}")]
     OtherEventType {
-        /// The type in the row.
+        /// The event type of the row.
         found: String,
-        /// The type of the entity.
+        /// The event type of the entity.
         expected: &'static str,
     },
-    /// The row has no metadata although its type needs some.
+    /// The row has no metadata, although its type requires some.
     #[error("a {event_type:?} event has no metadata")]
     Missing {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
     },
-    /// A newer program wrote the row. Its bytes are kept, and once this program is as new the event can be retried.
+    /// A newer program wrote the row. Its bytes are kept; once this program is updated, the event
+    /// can be retried.
     #[error(
         "the metadata of a {event_type:?} event has version {found}, and this program knows versions up to {known}: \
          update it, then retry the event"
     )]
     NewerVersion {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The version in the row.
+        /// The version of the row.
         found: u32,
         /// The version that this program writes.
         known: u32,
     },
-    /// The row is of an older version, and the entity does not say how that is read. An entity with the derive always does.
+    /// The row has an older version that the entity has no type for. Cannot happen with a derived
+    /// entity.
     #[error(
-        "the metadata of a {event_type:?} event has version {found}, which this program does not read any more: \
-         name a type for it in `OutboxEntity::upcast`, then retry the event"
+        "the metadata of a {event_type:?} event has version {found}, which this program no longer reads: \
+         declare its type in `OutboxEntity::upcast`, then retry the event"
     )]
     UnknownVersion {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// The version in the row.
+        /// The version of the row.
         found: u32,
     },
     /// The metadata is not JSON, or not of the entity's shape.
     #[error("the metadata of a {event_type:?} event cannot be decoded: {reason}")]
     Metadata {
-        /// The type in the row.
+        /// The event type of the row.
         event_type: String,
-        /// Where and why, without the value that was found. Only where, as path, line and column, if the entity has sensitive
-        /// fields.
+        /// The location and the reason, without the value. If the entity has sensitive fields, only
+        /// the location: path, line and column.
         reason: String,
     },
 }
 
 impl DecodeError {
-    /// The serializer's error without the value it quotes: payloads do not belong in messages and logs.
+    /// Creates the error from the serializer's error, without the value that it quotes: payloads
+    /// must not appear in messages and logs.
     pub(crate) fn metadata(
         event_type: &str,
         raw: &RawMetadata,
@@ -88,30 +92,31 @@ impl DecodeError {
     }
 }
 
-/// Why a value is not of an entity's shape, without the value.
+/// The reason why a value does not have an entity's shape, without the value.
 pub(crate) fn reason(error: &serde_json::Error, sensitive: Sensitive) -> String {
     match sensitive {
         Sensitive::Nothing => without_value(&error.to_string()),
-        Sensitive::AllBut(_) | Sensitive::ByHand => "it is of another form".to_owned(),
+        Sensitive::AllBut(_) | Sensitive::ByHand => "it has another shape".to_owned(),
     }
 }
 
-/// What an error about metadata may show.
+/// How much an error about metadata may reveal.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Sight {
-    /// What serde says, without the value that it found.
+    /// The text of serde's error, without the value it found.
     All,
-    /// Where it is. Why, is a text that code of the application may have made of the value.
+    /// Only the location. The reason is a text that the application's code may have derived from
+    /// the value.
     Places {
-        /// The fields of the outermost object within which keys are shown.
+        /// The fields of the outermost object whose inner keys may be shown.
         shown: &'static [&'static str],
-        /// The fields that have a name. Other keys may be those of a flattened map.
+        /// The names of the fields. Other keys may belong to a flattened map.
         named: &'static [&'static str],
     },
 }
 
 impl Sight {
-    /// What errors about metadata of this type may show, of which `sensitive` is hidden.
+    /// How much an error about metadata of this type may reveal.
     pub(crate) fn of<M: DeserializeOwned>(sensitive: Sensitive) -> Self {
         let shown: &[&str] = match sensitive {
             Sensitive::Nothing => return Self::All,
@@ -122,7 +127,7 @@ impl Sight {
         Self::Places { shown, named }
     }
 
-    /// Whether it may show a key of the outermost object.
+    /// Whether a key of the outermost object may be shown.
     pub(crate) fn shows_key(self, key: &str) -> bool {
         match self {
             Self::All => true,
@@ -130,7 +135,7 @@ impl Sight {
         }
     }
 
-    /// Where reading failed, as a path.
+    /// The path at which decoding failed.
     pub(crate) fn path(self, json: &[u8], error: &serde_json::Error) -> String {
         let (line, column) = (error.line(), error.column());
         let before: usize = json
@@ -140,8 +145,8 @@ impl Sight {
             .sum();
         let end = before.saturating_add(column).min(json.len());
         let read = json.get(..end).unwrap_or(json).trim_ascii_end();
-        // After an error in the last field of an object the end of the object is read as well. A
-        // field that is missing is missed at that end.
+        // After an error in the last field of an object, the end of the object has been read as
+        // well. A missing field is detected at that end.
         let is_missing = error.to_string().contains("missing field `");
         let read = match read {
             [within @ .., b'}' | b']'] if !is_missing => within,
@@ -157,13 +162,14 @@ impl Sight {
     fn place(self, json: &[u8], error: &serde_json::Error) -> String {
         let (line, column) = (error.line(), error.column());
         match self.path(json, error).as_str() {
-            "" => format!("it is of another form, at line {line} column {column}"),
-            path => format!("`{path}` is of another form, at line {line} column {column}"),
+            "" => format!("it has another shape, at line {line} column {column}"),
+            path => format!("`{path}` has another shape, at line {line} column {column}"),
         }
     }
 }
 
-/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at ..`.
+/// `invalid type: string "secret", expected f64 at ..` → `invalid type: string, expected f64 at
+/// ..`.
 fn without_value(message: &str) -> String {
     const QUOTING: [&str; 3] = ["invalid type: ", "invalid value: ", "unknown variant "];
     let quoted = || {

@@ -1,42 +1,44 @@
-//! What the fields of a type are called, as the type itself tells whoever reads it.
+//! The field names of a struct, obtained from its `Deserialize` implementation.
 
 use std::fmt;
 
 use serde::de::{self, DeserializeOwned, Deserializer, Visitor};
 use serde::forward_to_deserialize_any;
 
-/// The names of a struct's fields. `None` where it does not name them one by one, as with something
-/// flattened: any key may be one of a map then.
+/// The field names of a struct. `None` if the type does not list them, such as with a flattened
+/// field: any key may then belong to a map.
 pub(crate) fn field_names<T: DeserializeOwned>() -> Option<&'static [&'static str]> {
-    T::deserialize(Asked).err().and_then(|answer| answer.0)
+    T::deserialize(FieldRecorder)
+        .err()
+        .and_then(|requested| requested.0)
 }
 
-/// A deserializer that is asked for a struct and gives none.
-struct Asked;
+/// A deserializer that records the requested fields and provides none.
+struct FieldRecorder;
 
-/// What it was asked for.
+/// The requested fields.
 #[derive(Debug)]
-struct Answer(Option<&'static [&'static str]>);
+struct Requested(Option<&'static [&'static str]>);
 
-impl fmt::Display for Answer {
+impl fmt::Display for Requested {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("there is nothing to read")
+        f.write_str("only the field names are requested")
     }
 }
 
-impl std::error::Error for Answer {}
+impl std::error::Error for Requested {}
 
-impl de::Error for Answer {
+impl de::Error for Requested {
     fn custom<T: fmt::Display>(_: T) -> Self {
         Self(None)
     }
 }
 
-impl<'de> Deserializer<'de> for Asked {
-    type Error = Answer;
+impl<'de> Deserializer<'de> for FieldRecorder {
+    type Error = Requested;
 
-    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Answer> {
-        Err(Answer(None))
+    fn deserialize_any<V: Visitor<'de>>(self, _: V) -> Result<V::Value, Requested> {
+        Err(Requested(None))
     }
 
     fn deserialize_struct<V: Visitor<'de>>(
@@ -44,15 +46,15 @@ impl<'de> Deserializer<'de> for Asked {
         _: &'static str,
         fields: &'static [&'static str],
         _: V,
-    ) -> Result<V::Value, Answer> {
-        Err(Answer(Some(fields)))
+    ) -> Result<V::Value, Requested> {
+        Err(Requested(Some(fields)))
     }
 
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
         visitor: V,
-    ) -> Result<V::Value, Answer> {
+    ) -> Result<V::Value, Requested> {
         visitor.visit_newtype_struct(self)
     }
 

@@ -1,9 +1,9 @@
-//! Refusing what JSON cannot say: a float that is not a number, or infinite.
+//! Rejection of floats that JSON cannot represent: NaN and infinity.
 //!
-//! `serde_json` writes such a float as `null`, which is no number when it is read again, and `None` where the field is an
-//! `Option`. [`Finite`] stands in front of a serializer, passes everything on, and refuses such floats wherever they are:
-//! in a field, a list, a map, an enum or a flattened struct. It learns the path on the way back from the fault, so that a
-//! value without one pays for a comparison a float.
+//! `serde_json` writes such a float as `null`, which is read back as an error, or as `None` if the
+//! field is an `Option`. [`Finite`] wraps a serializer and rejects such floats wherever they occur:
+//! in a field, a list, a map, an enum or a flattened struct. The path is collected while the error
+//! propagates, so that a valid value costs only one comparison per float.
 
 use std::cell::RefCell;
 use std::fmt::{Display, Write as _};
@@ -13,14 +13,14 @@ use serde::ser::{
     SerializeTuple, SerializeTupleStruct, SerializeTupleVariant, Serializer,
 };
 
-/// What was refused, and where: the steps from the inside out.
+/// The rejected float and its path, innermost step first.
 #[derive(Debug)]
 struct Fault {
     what: &'static str,
     path: Vec<Step>,
 }
 
-/// One step of a path.
+/// A step of a path.
 #[derive(Debug)]
 enum Step {
     Field(&'static str),
@@ -28,7 +28,7 @@ enum Step {
     Key(String),
 }
 
-/// Where the fault is noted, once.
+/// The fault of a serialization, recorded once.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(RefCell<Option<Fault>>);
 
@@ -48,35 +48,35 @@ impl Faults {
         E::custom(what)
     }
 
-    /// Adds a step where the error that is on its way out is that of a float.
+    /// Adds a step to the path if the propagating error is that of a float.
     fn step(&self, step: impl FnOnce() -> Step) {
         if let Some(fault) = &mut *self.0.borrow_mut() {
             fault.path.push(step());
         }
     }
 
-    /// What to tell instead of the error that came out.
-    pub(crate) fn told(self, error: serde_json::Error) -> serde_json::Error {
+    /// The error to report: the recorded fault, if there is one, instead of `error`.
+    pub(crate) fn into_error(self, error: serde_json::Error) -> serde_json::Error {
         let Some(fault) = self.0.into_inner() else {
             return error;
         };
-        serde_json::Error::custom(cannot_say(&fault.path(), fault.what))
+        serde_json::Error::custom(float_message(&fault.path(), fault.what))
     }
 }
 
-/// What is told of a float.
-fn cannot_say(path: &str, what: &str) -> String {
+/// The message about a float.
+fn float_message(path: &str, what: &str) -> String {
     let (quote, named) = match path {
         "" => ("", "the value"),
         path => ("`", path),
     };
     format!(
-        "{quote}{named}{quote} is {what}, which JSON cannot say; make it an `Option` and `None`, or leave it out"
+        "{quote}{named}{quote} is {what}, which JSON cannot represent; make the field an `Option` that is `None`, or omit it"
     )
 }
 
-/// The error without what may be a value: a key of a map, or the text of a `Serialize` of the
-/// application's own.
+/// The error without possible values: a key of a map, or the text of an application's `Serialize`
+/// implementation.
 pub(crate) fn without_values(error: &serde_json::Error) -> serde_json::Error {
     let text = error.to_string();
     let float = ["NaN", "infinity", "-infinity"]
@@ -86,26 +86,26 @@ pub(crate) fn without_values(error: &serde_json::Error) -> serde_json::Error {
             let path = subject
                 .strip_prefix('`')
                 .and_then(|path| path.strip_suffix('`'));
-            // From the first bracket on, an index looks like a key.
+            // From the first bracket on, an index cannot be told from a key.
             let path = path.map(|path| match path.find('[') {
                 Some(at) => format!("{}[*]", path.get(..at).unwrap_or_default()),
                 None => path.to_owned(),
             });
-            let told = cannot_say(path.as_deref().unwrap_or_default(), what);
+            let message = float_message(path.as_deref().unwrap_or_default(), what);
             let is_ours = text
-                == cannot_say(
+                == float_message(
                     path.as_ref().map_or("", |_| subject.trim_matches('`')),
                     what,
                 );
-            is_ours.then_some(told)
+            is_ours.then_some(message)
         });
     serde_json::Error::custom(float.unwrap_or_else(|| {
-        "a value could not be written; which one and why is left out, as the entity has sensitive fields".to_owned()
+        "a value cannot be serialized; the details are omitted because the entity has sensitive fields".to_owned()
     }))
 }
 
 impl Fault {
-    /// As Rust would write it: `samples[3].rate`, `by_day["2026-11-01"]`.
+    /// The path in Rust notation: `samples[3].rate`, `by_day["2026-11-01"]`.
     fn path(&self) -> String {
         let mut path = String::new();
         for step in self.path.iter().rev() {
@@ -115,23 +115,23 @@ impl Fault {
                 Step::Index(index) => write!(path, "[{index}]"),
                 Step::Key(key) => write!(path, "[{key}]"),
             };
-            // A `String` takes everything.
+            // Writing to a `String` cannot fail.
             debug_assert!(written.is_ok());
         }
         path
     }
 }
 
-/// A serializer in front of another.
+/// A serializer that wraps another one.
 #[derive(Debug)]
 pub struct Finite<'f, S> {
     inner: S,
     faults: &'f Faults,
-    /// Of a list: where it is.
+    /// For a list: the current index.
     index: usize,
-    /// Of a map whose keys come apart from their values: the last one.
+    /// For a map whose keys and values are serialized separately: the last key.
     key: Option<String>,
-    /// Of a variant: its name.
+    /// For a variant: its name.
     variant: Option<&'static str>,
 }
 
@@ -154,7 +154,7 @@ impl<'f, S> Finite<'f, S> {
     }
 }
 
-/// A value that is to be written by such a serializer, whoever asks for it.
+/// Serializes the inner value through [`Finite`], whatever the serializer.
 struct Value<'v, T: ?Sized>(&'v T, &'v Faults);
 
 impl<T: Serialize + ?Sized> Serialize for Value<'_, T> {
@@ -163,7 +163,7 @@ impl<T: Serialize + ?Sized> Serialize for Value<'_, T> {
     }
 }
 
-/// The key as JSON has it, for a message.
+/// The key as JSON, for a message.
 fn key_text<T: Serialize + ?Sized>(key: &T) -> String {
     serde_json::to_string(key).unwrap_or_else(|_| "?".to_owned())
 }

@@ -1,8 +1,9 @@
-//! What JSON says, however it is written: the order of an object's keys, white space, escapes and the notation of a number
-//! do not count.
+//! Comparison of JSON by meaning: the order of an object's keys, white space, escapes and the
+//! notation of numbers are ignored.
 //!
-//! Two writings of one value have one canonical form. What a reader could tell apart stays apart: integers of any size,
-//! decimals that one float stands for, the order of a list, and keys that stand twice in an object.
+//! Two texts with the same meaning have the same canonical form. Differences that a reader could
+//! observe are kept: integers of any size, decimals that round to the same float, the order of a
+//! list, and duplicate keys of an object.
 
 use std::fmt;
 
@@ -11,15 +12,15 @@ use serde_json::value::RawValue;
 
 use super::raw::RawMetadata;
 
-/// What is nested deeper is compared byte for byte.
+/// JSON nested deeper than this is compared byte for byte.
 const DEPTH: usize = 128;
 
-/// Whether both say the same. What is not JSON says what its bytes are.
+/// Whether both texts have the same meaning. Invalid JSON is compared byte for byte.
 pub(crate) fn means_the_same(one: &RawMetadata, other: &RawMetadata) -> bool {
     one == other || meaning(one).is_some_and(|one| meaning(other) == Some(one))
 }
 
-/// The canonical form; `None` where it is not JSON, or nested too deeply.
+/// The canonical form; `None` if the text is not JSON or is nested too deeply.
 pub(crate) fn meaning(raw: &RawMetadata) -> Option<Vec<u8>> {
     let json: &RawValue = serde_json::from_slice(raw.as_bytes()).ok()?;
     let mut canonical = Vec::with_capacity(raw.len());
@@ -32,7 +33,7 @@ fn write(json: &str, depth: usize, canonical: &mut Vec<u8>) -> Option<()> {
     match json.as_bytes().first()? {
         b'{' => {
             let Entries(mut entries) = serde_json::from_str(json).ok()?;
-            // Stable: which of two equal keys comes last may tell which of them counts.
+            // The sort is stable, because a reader may use the first or the last of two equal keys.
             entries.sort_by(|(one, _), (other, _)| one.cmp(other));
             canonical.push(b'{');
             for (key, value) in entries {
@@ -63,7 +64,7 @@ fn write_text(text: &str, canonical: &mut Vec<u8>) -> Option<()> {
     serde_json::to_writer(canonical, text).ok()
 }
 
-/// The digits without zeros at either end, and the power of ten that they are multiplied with.
+/// Writes the digits without leading and trailing zeros, and the power of ten.
 fn write_number(number: &str, canonical: &mut Vec<u8>) -> Option<()> {
     let (sign, number) = match number.strip_prefix('-') {
         Some(rest) => ("-", rest),
@@ -88,7 +89,7 @@ fn write_number(number: &str, canonical: &mut Vec<u8>) -> Option<()> {
     Some(())
 }
 
-/// The entries of an object as they stand, equal keys included.
+/// The entries of an object in their order, including duplicate keys.
 struct Entries<'j>(Vec<(String, &'j RawValue)>);
 
 impl<'de> Deserialize<'de> for Entries<'de> {
@@ -125,7 +126,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_written_in_two_ways_means_the_same() {
+    fn notation_does_not_change_the_meaning() {
         for (one, other) in [
             (
                 r#"{"a":1,"b":[true,null]}"#,
@@ -147,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_reader_can_tell_apart_does_not_mean_the_same() {
+    fn observable_differences_change_the_meaning() {
         for (one, other) in [
             ("1", "\"1\""),
             ("[1,2]", "[2,1]"),
@@ -164,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_nested_too_deeply_is_compared_byte_for_byte() {
+    fn deeply_nested_json_is_compared_byte_for_byte() {
         let nested = |inside: &str| [&"[".repeat(100_000), inside, &"]".repeat(100_000)].concat();
         assert!(same(&nested("1"), &nested("1")));
         assert!(!same(&nested("1"), &nested("1.0")));

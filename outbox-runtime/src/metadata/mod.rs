@@ -1,12 +1,12 @@
-//! Metadata: what an event carries, typed in the program and JSON in the row.
+//! Metadata: the payload of an event, typed in the program and JSON in the row.
 
-mod decode_error; // why a row cannot be read as its type
-mod field_names; // what the fields of a type are called
-mod finite; // refusing what JSON cannot say
-mod meaning; // what JSON says, however it is written
-mod raw; // the JSON, byte for byte
-mod upcast; // from an older version's type to the newest
-mod value; // what a generic entity may have for metadata
+mod decode_error; // the error of a row that cannot be decoded
+mod field_names; // the field names of a struct
+mod finite; // rejection of NaN and infinity
+mod meaning; // comparison of JSON by meaning
+mod raw; // the stored bytes
+mod upcast; // conversion of older versions
+mod value; // the bound of generic metadata
 
 pub use self::decode_error::DecodeError;
 pub(crate) use self::decode_error::{Sight, reason};

@@ -1,4 +1,4 @@
-//! Metadata as it stands in a row: bytes that should be JSON.
+//! Metadata as stored in a row.
 
 use std::fmt;
 
@@ -8,10 +8,10 @@ use serde_json::value::RawValue;
 
 use super::finite::{Faults, Finite};
 
-/// The metadata of an event as it stands in its row: the JSON of the typed struct, byte for byte.
+/// The metadata of an event as stored in its row: the JSON of the typed struct, byte for byte.
 ///
-/// It is not validated on reading, so that one damaged row can be listed, explained and exported like any other.
-/// `Debug` shows its length and never its content: payloads do not belong in logs.
+/// It is not validated when read, so that a damaged row can be listed, explained and exported like
+/// any other. `Debug` shows the length and never the content, because payloads must not be logged.
 ///
 /// # Examples
 ///
@@ -27,29 +27,31 @@ use super::finite::{Faults, Finite};
 pub struct RawMetadata(Vec<u8>);
 
 impl RawMetadata {
-    /// Takes bytes as they are.
+    /// Wraps bytes without validation.
     #[must_use]
     pub fn from_bytes(bytes: impl Into<Vec<u8>>) -> Self {
         Self(bytes.into())
     }
 
-    /// Writes a value as JSON.
+    /// Serializes a value as JSON.
     ///
     /// # Errors
     ///
-    /// Where the value's `Serialize` fails, a map has keys that JSON cannot have, or a float is NaN or infinite: the error
-    /// names its path, such as `samples[3].rate`.
+    /// Returns an error if the value's `Serialize` implementation fails, a map has keys that JSON
+    /// does not support, or a float is NaN or infinite; in that case the message contains the path,
+    /// such as `samples[3].rate`.
     pub fn encode<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         Self::write(|serializer| value.serialize(serializer))
     }
 
-    /// Writes JSON with a function that serializes.
+    /// Serializes JSON with a function.
     pub(crate) fn write(
         write: impl FnOnce(
             Finite<'_, &mut serde_json::Serializer<&mut Vec<u8>>>,
         ) -> Result<(), serde_json::Error>,
     ) -> Result<Self, serde_json::Error> {
-        // What serde_json begins with as well: most metadata fits, and grows its buffer not once.
+        // The initial capacity that `serde_json` uses too; most metadata fits without growing the
+        // buffer.
         let mut json = Vec::with_capacity(128);
         let faults = Faults::default();
         let written = write(Finite::new(
@@ -58,38 +60,38 @@ impl RawMetadata {
         ));
         match written {
             Ok(()) => Ok(Self(json)),
-            Err(error) => Err(faults.told(error)),
+            Err(error) => Err(faults.into_error(error)),
         }
     }
 
-    /// Reads the JSON as a typed value.
+    /// Deserializes the JSON as a typed value.
     ///
     /// # Errors
     ///
-    /// Where the bytes are not JSON, or not of that shape.
+    /// Returns an error if the bytes are not JSON or do not have the shape of `T`.
     pub fn decode<T: DeserializeOwned>(&self) -> Result<T, serde_json::Error> {
         serde_json::from_slice(&self.0)
     }
 
-    /// The bytes of the row.
+    /// The stored bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The text of the row, where it is UTF-8.
+    /// The stored text, if it is UTF-8.
     #[must_use]
     pub fn as_str(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok()
     }
 
-    /// How many bytes it has.
+    /// The length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether it has no bytes at all (an empty object has two).
+    /// Whether there are no bytes at all; an empty object has two.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -103,7 +105,7 @@ impl fmt::Debug for RawMetadata {
 }
 
 impl Serialize for RawMetadata {
-    /// The JSON itself; damaged metadata becomes a JSON string of what can be read of it.
+    /// Writes the JSON itself. Damaged metadata becomes a JSON string with its readable part.
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match serde_json::from_slice::<&RawValue>(&self.0) {
             Ok(json) => json.serialize(serializer),

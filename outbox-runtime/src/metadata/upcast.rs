@@ -1,23 +1,24 @@
-//! Versions of metadata: how rows that older programs wrote become what this program works with.
+//! Versions of metadata, and the conversion of older ones.
 
 use serde::de::DeserializeOwned;
 
-/// What is done with the type of an older version: reading a row as it, or looking at its shape.
+/// An operation on the type of an older version: decoding a row as it, or inspecting its shape.
 ///
-/// [`OutboxEntity::upcast`](crate::OutboxEntity::upcast) names the type that belongs to a version number and leaves the
-/// rest to this. Its callers are the library's; there is no need to implement it.
+/// [`OutboxEntity::upcast`](crate::OutboxEntity::upcast) maps a version number to its type and
+/// passes the type here. The library implements and calls this trait; applications do not implement
+/// it.
 pub trait ReadVersion<M> {
-    /// What comes of it.
+    /// The result of the operation.
     type Output;
 
-    /// Works with `T`, the type of the version's metadata.
+    /// Operates on `T`, the metadata type of the version.
     fn through<T: OlderMetadata + UpcastTo<M>>(self) -> Self::Output;
 }
 
-/// The metadata of an older version: every type that serde reads and that borrows nothing.
+/// The metadata type of an older version: any type that serde deserializes without borrowing.
 #[diagnostic::on_unimplemented(
     message = "rows of an older version cannot be read as `{Self}`",
-    label = "`upcast(..)` names this type, which is not read from JSON",
+    label = "`upcast(..)` names this type, which serde cannot deserialize",
     note = "derive `serde::Deserialize` for it"
 )]
 pub trait OlderMetadata: DeserializeOwned {}
@@ -25,14 +26,14 @@ pub trait OlderMetadata: DeserializeOwned {}
 #[diagnostic::do_not_recommend]
 impl<T: DeserializeOwned> OlderMetadata for T {}
 
-/// The metadata of an older version, of which the newest, `M`, can be made: implement `From<Older> for M`.
+/// Conversion of an older version's metadata into the newest, `M`: implement `From<Older> for M`.
 #[diagnostic::on_unimplemented(
-    message = "`{M}` cannot be made of `{Self}`",
-    label = "`upcast(..)` names this type, of which the newest version is made",
-    note = "say how: `impl From<{Self}> for {M} {{ .. }}`"
+    message = "`{M}` cannot be created from `{Self}`",
+    label = "`upcast(..)` names this type, which must convert to the newest version",
+    note = "write the conversion: `impl From<{Self}> for {M} {{ .. }}`"
 )]
 pub trait UpcastTo<M> {
-    /// The newest version of the same metadata.
+    /// Converts to the newest version.
     fn upcast(self) -> M;
 }
 

@@ -1,11 +1,12 @@
-//! What a type parameter that stands for metadata must be.
+//! The bound of type parameters used as metadata.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What a parameter of a generic entity must be to stand for metadata: written and read as JSON, and sent between threads.
+/// The bound of a generic entity's type parameter that is used as metadata: serializable as JSON
+/// and safe to send between threads.
 ///
-/// Every type that is `Serialize + DeserializeOwned + Send + Sync + 'static` is one; there is nothing to implement.
+/// Implemented for every type that is `Serialize + DeserializeOwned + Send + Sync + 'static`.
 ///
 /// # Examples
 ///
@@ -36,8 +37,8 @@ use serde::de::DeserializeOwned;
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be outbox metadata",
-    label = "this type is not written and read as JSON, or not sent between threads",
-    note = "metadata is `serde::Serialize`, `serde::de::DeserializeOwned`, `Send`, `Sync` and `'static`"
+    label = "this type cannot be converted to and from JSON, or cannot be sent between threads",
+    note = "metadata must be `serde::Serialize`, `serde::de::DeserializeOwned`, `Send`, `Sync` and `'static`"
 )]
 pub trait MetadataValue: Serialize + DeserializeOwned + Send + Sync + 'static {}
 

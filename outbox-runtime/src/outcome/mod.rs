@@ -1,18 +1,25 @@
-//! The outcome: what becomes of an attempt. This file is the state machine; stores only write what it decides.
+//! The outcome of an attempt. This file is the state machine; stores write what it decides.
 //!
-//! [`Outcome::settle`] decides what an answer means, [`TRANSITIONS`] what may happen to an event at all.
+//! [`Outcome::settle`] decides what an answer means; [`TRANSITIONS`] lists every allowed transition
+//! of an event.
 //!
 //! | a handler's answer | attempt | next |
 //! |---|---|---|
 //! | success, obsolete | kept | completed |
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
-//! | cannot be decoded | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
-//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as it was before the claim, due at once |
-//! | refused while others got through | given back, a deferral counted | as it was before the claim, due later |
-//! | snooze | given back, a snooze counted | as it was before the claim, due later |
-//! | process died | given back, a crash counted | as it was before the claim, due when the lease ends; dead, [`CrashLoop`](DeadReason::CrashLoop), with the `max_attempts`-th crash in a row ([`rescue`](crate::OutboxRepository::rescue)) |
-//! | lease lost | | nothing is written: whoever holds the newer lease decides |
+//! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
+//! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due now |
+//! | refused while others got through | given back, a deferral counted | as before, due later |
+//! | snooze | given back, a snooze counted | as before, due later |
+//! | process died | given back, a crash counted | as before, due when the lease ends |
+//! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
+//! | lease lost | | nothing is written: the holder of the newer lease decides |
+//!
+//! "As before" is the status before the claim. [`rescue`](crate::OutboxRepository::rescue) detects
+//! that a process died.
+//!
+//! [`CrashLoop`]: DeadReason::CrashLoop
 
 use std::time::Duration;
 
@@ -23,131 +30,141 @@ use crate::clock;
 use crate::event::{DeadReason, Refusal};
 use crate::retry::RetryPolicy;
 
-mod transition; // all that may happen to an event
+mod transition; // every allowed transition
 
 pub use self::transition::{
     Attempts, Cause, LeaseChange, Place, Standing, TRANSITIONS, Transition, When,
 };
 
-/// What became of one attempt, before it is known what that means for the event.
+/// The result of one attempt, before its effect on the event is decided.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The remote service has it, or does not want it any more.
+    /// The remote service accepted the event, or no longer wants it.
     Delivered,
-    /// It may go better next time.
+    /// The attempt failed and a later one may succeed.
     Retry {
-        /// What went wrong.
+        /// The error.
         message: String,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
     },
-    /// No repetition can help.
+    /// No later attempt can succeed.
     Dead {
-        /// Why.
+        /// The reason.
         reason: DeadReason,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// The same, where it is not certain enough that the event is to blame: it counts, and the event
-    /// comes again even where that was its last attempt. The next one decides.
+    /// Like [`Retry`](Self::Retry), but without sufficient evidence that the event is to blame. The
+    /// attempt counts, and the event is attempted again even if this was its last attempt; that
+    /// extra attempt decides.
     RetryUndecided {
-        /// What went wrong.
+        /// The error.
         message: String,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
     },
-    /// It was refused for a reason that attempts are not counted for, while others got through: it
-    /// comes again on a schedule of its own, [`MAX_DEFERRALS`] times at most.
+    /// The event was refused for a reason that does not count as an attempt, while other events got
+    /// through. It is attempted again on a separate schedule, at most [`MAX_DEFERRALS`] times.
     Deferred {
-        /// What it was answered.
+        /// The answer.
         refusal: Refusal,
-        /// The earliest time that the remote service asked for, from now.
+        /// The earliest time of the next attempt that the remote service asked for, from now.
         not_before: Option<Duration>,
-        /// The pause of the rate limit that it met: how long it waits, from the seventh time on
-        /// twice as long each time. `None`: the retry schedule, and then twice as long each time.
+        /// The pause of the rate limit that the event met, which is its delay; it doubles each time
+        /// from the seventh deferral on. `None`: the delay follows the retry schedule and then
+        /// doubles each time.
         base: Option<Duration>,
     },
-    /// It was not really an attempt; it does not count.
+    /// The attempt does not count.
     GivenBack {
-        /// How long to leave it alone.
+        /// The delay until the next attempt.
         delay: Duration,
-        /// What it was answered, if it was.
+        /// The answer, if there was one.
         refusal: Option<Refusal>,
     },
-    /// Its handler puts it off; it does not count.
+    /// The handler snoozed the event; the attempt does not count.
     Snoozed {
-        /// How long to leave it alone. At least 100 ms, and from the tenth time on at least a second.
+        /// The delay until the next attempt. At least 100 ms, and at least a second from the tenth
+        /// snooze on.
         delay: Duration,
-        /// How often it may be put off; the next time it is dead. `None`: without end.
+        /// The maximum number of snoozes; the next one makes the event a dead letter. `None`:
+        /// unlimited.
         bound: Option<u32>,
     },
 }
 
-/// What a store writes for one claimed event, if the lease still holds.
+/// What a store writes for a claimed event if the lease is still valid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Settlement {
-    /// The lease under which the attempt was made.
+    /// The lease of the attempt.
     pub lease: Lease,
-    /// What to write.
+    /// The new state.
     pub disposition: Disposition,
 }
 
-/// The row after an attempt.
+/// The new state of a row after an attempt.
 ///
-/// Each of these ends a row of crashes: [`crashes`](crate::OutboxEvent::crashes) is 0 afterwards.
+/// Every disposition resets [`crashes`](crate::OutboxEvent::crashes) to 0.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disposition {
-    /// Status completed. The next event of the lane may go.
+    /// Status completed. The next event of the lane may proceed.
     Complete,
     /// Status failed, due at `next_attempt_at`.
     Fail {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// Status dead. Later events of the lane wait, unless it is [skipped](crate::OnDead::Skip).
+    /// Status dead. Later events of the lane wait, unless the event is
+    /// [skipped](crate::OnDead::Skip).
     Bury {
-        /// Why.
+        /// The reason.
         reason: DeadReason,
-        /// What went wrong.
+        /// The error.
         message: String,
     },
-    /// The attempt is taken off the count, and the status is what it was before the claim.
+    /// The attempt is uncounted, and the status is restored to that before the claim.
     GiveBack {
-        /// When it may be attempted again; `None` leaves its due time, and so its place among others, as it was.
+        /// When the event may be attempted again; `None` keeps its due time, and therefore its
+        /// place.
         next_attempt_at: Option<DateTime<Utc>>,
-        /// What it was answered, to be noted as its [`last_refusal`](crate::OutboxEvent::last_refusal). `None` leaves that as it was.
+        /// The answer, recorded as [`last_refusal`](crate::OutboxEvent::last_refusal). `None` keeps
+        /// the recorded one.
         refusal: Option<Refusal>,
     },
-    /// The same for an event that was refused while others got through: one more of its
-    /// [`deferrals`](crate::OutboxEvent::deferrals), and [`deferred_since`](crate::OutboxEvent::deferred_since) is now, unless it is set.
+    /// Like [`GiveBack`](Self::GiveBack), for an event that was refused while others got through.
+    /// Increments [`deferrals`](crate::OutboxEvent::deferrals) and sets
+    /// [`deferred_since`](crate::OutboxEvent::deferred_since) to now if it is not set.
     Defer {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
-        /// What it was answered, to be noted as its [`last_refusal`](crate::OutboxEvent::last_refusal).
+        /// The answer, recorded as [`last_refusal`](crate::OutboxEvent::last_refusal).
         refusal: Refusal,
     },
-    /// The same for an event that its handler puts off: one more of its [`snoozes`](crate::OutboxEvent::snoozes).
+    /// Like [`GiveBack`](Self::GiveBack), for an event that its handler snoozed. Increments
+    /// [`snoozes`](crate::OutboxEvent::snoozes).
     Snooze {
-        /// When it may be attempted again.
+        /// When the event may be attempted again.
         next_attempt_at: DateTime<Utc>,
     },
 }
 
-/// What became of a settlement.
+/// The result of writing a settlement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Settled {
-    /// It was written.
+    /// The store wrote it.
     Recorded,
-    /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was written.
+    /// The lease had expired, another worker holds the event, or the event was deleted. Nothing was
+    /// written.
     LeaseLost,
 }
 
 impl Disposition {
-    /// What it is to the event.
+    /// The cause of the transition.
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
@@ -161,11 +178,11 @@ impl Disposition {
     }
 }
 
-/// The longest error text that is kept, in bytes.
+/// The maximum length of a stored error message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 2_000;
 
 impl Outcome {
-    /// Decides what the outcome means for the claimed event: the table above as code.
+    /// Decides the effect of the outcome on the claimed event, as in the table above.
     #[must_use]
     pub fn settle(self, claim: &Claim, policy: &RetryPolicy, now: DateTime<Utc>) -> Settlement {
         let event = &claim.event;
@@ -174,7 +191,7 @@ impl Outcome {
             Self::Retry { message, .. } if event.attempt_count >= event.max_attempts => {
                 bury(DeadReason::AttemptsExhausted, &message)
             }
-            // An earlier attempt was the last one already, and was not certain enough, either.
+            // An earlier attempt was already the last one, and was undecided as well.
             Self::RetryUndecided { message, .. } if event.attempt_count > event.max_attempts => {
                 bury(DeadReason::AttemptsExhausted, &message)
             }
@@ -249,18 +266,18 @@ fn bury(reason: DeadReason, message: &str) -> Disposition {
     }
 }
 
-/// An event that is refused so often while others get through is dead, which takes 8.8 days with the
-/// default retry schedule.
+/// The number of deferrals at which an event becomes a dead letter. With the default retry schedule
+/// this takes 8.8 days.
 pub const MAX_DEFERRALS: u32 = 20;
 
-/// From so many snoozes on, people are told.
+/// The number of snoozes from which an event is reported.
 pub const MANY_SNOOZES: u32 = 10;
 
-/// The longest time that an event is deferred for, unless the service asks for more.
+/// The longest deferral, unless the service asks for more.
 const LONGEST_DEFERRAL: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How long to wait after the `count`-th deferral (from 1): the retry schedule, then twice as long each
-/// time, up to a day.
+/// The delay after deferral number `count` (from 1): the retry schedule, then doubled each time, up
+/// to a day.
 fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
     let steps = u32::try_from(policy.schedule().len()).unwrap_or(u32::MAX);
     let delay = policy.delay(count.min(steps), id);
@@ -270,11 +287,11 @@ fn deferral(policy: &RetryPolicy, count: u32, id: uuid::Uuid) -> Duration {
     )
 }
 
-/// After so many deferrals under a rate limit an event is not just unlucky.
+/// The number of deferrals under a rate limit that can be bad luck; later ones double the delay.
 const UNLUCKY: u32 = 6;
 
-/// How long to wait after the `count`-th deferral under a rate limit: a pause, and from then on
-/// twice as long each time.
+/// The delay after deferral number `count` under a rate limit: the pause, and after `UNLUCKY`
+/// deferrals doubled each time.
 fn limited(base: Duration, count: u32) -> Duration {
     doubled(base, count.saturating_sub(UNLUCKY))
 }
@@ -285,13 +302,15 @@ fn doubled(delay: Duration, times: u32) -> Duration {
         .min(LONGEST_DEFERRAL)
 }
 
-/// What [`rescue`](crate::OutboxRepository::rescue) writes as the error of an attempt that nobody reported.
+/// The error of an attempt without a reported outcome, written by
+/// [`rescue`](crate::OutboxRepository::rescue).
 pub(crate) const LEASE_EXPIRED: &str =
     "the lease ended without an outcome: the process that held it died or stalled";
 
-/// Makes an error text fit to be stored and shown: bounded, on one line, without control characters.
+/// Makes an error message safe to store and display: bounded, on one line, without control
+/// characters.
 ///
-/// A text that cannot be stored would keep the failure from being recorded at all.
+/// A message that cannot be stored would prevent the failure from being recorded.
 #[must_use]
 pub fn bounded(message: &str) -> String {
     let mut text = String::with_capacity(message.len().min(MAX_MESSAGE_BYTES));

@@ -1,32 +1,32 @@
-//! All that may happen to an event, as data.
+//! Every allowed transition of an event, as data.
 
 use crate::event::{OutboxEvent, OutboxStatus};
 
-/// One way for an event to change: a row of [`TRANSITIONS`].
+/// A transition of an event: a row of [`TRANSITIONS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct Transition {
-    /// Where the event is.
+    /// The status before.
     pub from: OutboxStatus,
-    /// What happens to it.
+    /// What happens to the event.
     pub cause: Cause,
-    /// What else must be so.
+    /// An additional condition.
     pub when: When,
-    /// Where it is then; `None`: it is gone.
+    /// The status after; `None`: the event is deleted.
     pub to: Option<OutboxStatus>,
-    /// What becomes of the count of its attempts.
+    /// The effect on the attempt count.
     pub attempts: Attempts,
-    /// What becomes of the lease that it is held under.
+    /// The effect on the lease.
     pub lease: LeaseChange,
-    /// Where it stands then among the events of its order.
+    /// The place afterward among the events of its order.
     pub place: Place,
 }
 
-/// What can happen to an event that is in a store.
+/// Something that can happen to a stored event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cause {
-    /// It is due and first in its order, and a worker takes it.
+    /// The event is due and first in its order, and a worker claims it.
     Claim,
     /// [`Disposition::Complete`](crate::store::Disposition::Complete), under the lease.
     Complete,
@@ -42,84 +42,87 @@ pub enum Cause {
     Snooze,
     /// The lease is renewed, under the lease.
     Extend,
-    /// The lease has ended and somebody looks: [`rescue`](crate::OutboxRepository::rescue).
+    /// The lease has expired and [`rescue`](crate::OutboxRepository::rescue) runs.
     Rescue,
-    /// Somebody wants it tried again: [`reset_for_retry`](crate::OutboxRepository::reset_for_retry).
+    /// [`reset_for_retry`](crate::OutboxRepository::reset_for_retry) is called.
     Reset,
-    /// A newer change of its entity folds into it: [`Coalesce`](crate::Coalesce).
+    /// A newer change of its entity folds into the event: [`Coalesce`](crate::Coalesce).
     Fold,
-    /// The deletion of its entity arrives, of which the remote service was never told: [`Coalesce`](crate::Coalesce).
+    /// The deletion of its entity is enqueued before the remote service learned of the entity:
+    /// [`Coalesce`](crate::Coalesce).
     CancelOut,
-    /// Somebody changes it by hand: [`update_event`](crate::OutboxRepository::update_event).
+    /// [`update_event`](crate::OutboxRepository::update_event) is called.
     Edit,
-    /// It was completed long ago: [`delete_completed_events`](crate::OutboxRepository::delete_completed_events).
+    /// The retention of a completed event has passed:
+    /// [`delete_completed_events`](crate::OutboxRepository::delete_completed_events).
     CleanUp,
-    /// Somebody deletes it.
+    /// The event is deleted.
     Delete,
 }
 
-/// What else a [`Transition`] asks for.
+/// An additional condition of a [`Transition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum When {
-    /// Nothing.
+    /// No condition.
     Always,
-    /// The attempt in progress is the only one that counts.
+    /// The attempt in progress is the only counted one.
     FirstAttempt,
-    /// There were counted attempts before the one in progress.
+    /// Attempts were counted before the one in progress.
     LaterAttempt,
-    /// It was never claimed.
+    /// The event was never claimed.
     NeverClaimed,
-    /// With this crash there are as many in a row as the event may have attempts.
+    /// With this crash, the number of consecutive crashes reaches the event's maximum number of
+    /// attempts.
     LastCrash,
 }
 
-/// What a [`Transition`] does to the count of attempts.
+/// The effect of a [`Transition`] on the attempt count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Attempts {
-    /// It stays.
+    /// Unchanged.
     Kept,
-    /// One more.
+    /// Incremented.
     Counted,
-    /// One less: it was not really an attempt.
+    /// Decremented: the attempt does not count.
     GivenBack,
-    /// None, so that all of them are left.
+    /// Reset to 0, so that all attempts are available.
     Forgotten,
 }
 
-/// What a [`Transition`] does to the lease.
+/// The effect of a [`Transition`] on the lease.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum LeaseChange {
-    /// There is none, before and after.
+    /// No lease, before and after.
     None,
-    /// A new one begins, with a new token.
+    /// A new lease, with a new token.
     Taken,
-    /// It ends later, under the same token.
+    /// The lease expires later, with the same token.
     Renewed,
-    /// It is over.
+    /// The lease ends.
     Ended,
 }
 
-/// Where a [`Transition`] leaves an event among those that wait for each other.
+/// The place of an event in its lane after a [`Transition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Place {
-    /// In its place: to be claimed when it is due and first.
+    /// In line: claimable when due and first.
     InLine,
-    /// With a worker; those behind it wait.
+    /// Held by a worker; later events wait.
     Leased,
-    /// In its place, and not to be claimed; those behind it wait, or pass it where its entity says so.
+    /// In line and not claimable; later events wait, or pass it if its entity says so.
     Dead,
-    /// Out of the line: the next one may go.
+    /// Out of the line: the next event may proceed.
     Out,
 }
 
-/// Everything that may happen to an event. What is not in this table is refused, and changes nothing. Of several rows that apply
-/// the first is meant.
+/// Every allowed transition of an event. Any other is refused and has no effect. If several rows
+/// apply, the first one is used.
 ///
-/// Every store is held to it by `testing::conformance!` (feature `testing`).
+/// `outbox_testing::conformance!` checks every store against this table.
 ///
 /// # Examples
 ///
@@ -127,7 +130,7 @@ pub enum Place {
 /// use outbox_runtime::OutboxStatus;
 /// use outbox_runtime::store::{Cause, TRANSITIONS};
 ///
-/// // Only what was claimed is completed, unless the remote service need not hear of it at all.
+/// // Only a claimed event completes, except for one that cancels out before it is sent.
 /// let ends = TRANSITIONS.iter().filter(|row| row.to == Some(OutboxStatus::Completed));
 /// let causes: Vec<_> = ends.map(|row| (row.from, row.cause)).collect();
 /// assert_eq!(causes, [
@@ -191,23 +194,24 @@ const fn row(
     }
 }
 
-/// The columns of a row that decide what may happen to its event: enough for a store that has not read the whole row.
+/// The columns of a row that determine the allowed transitions of its event, for a store that has
+/// not read the whole row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// The status.
     pub status: OutboxStatus,
-    /// How many attempts are counted, the one in progress included.
+    /// The number of counted attempts, including the one in progress.
     pub attempt_count: u32,
-    /// With how many attempts it becomes a dead letter.
+    /// The number of attempts after which the event becomes a dead letter.
     pub max_attempts: u32,
-    /// How many attempts in a row ended with a crash.
+    /// The number of consecutive crashes.
     pub crashes: u32,
-    /// Whether it was ever claimed.
+    /// Whether the event was ever claimed.
     pub was_claimed: bool,
 }
 
 impl Standing {
-    /// That of an event.
+    /// The standing of an event.
     #[must_use]
     pub fn of(event: &OutboxEvent) -> Self {
         Self {
@@ -219,8 +223,8 @@ impl Standing {
         }
     }
 
-    /// That of an event that a worker has, which did not crash. What a report does to it depends on the count of attempts
-    /// alone.
+    /// The standing of an event whose worker reports an outcome. The effect of a report depends
+    /// only on the attempt count.
     #[must_use]
     pub const fn reported(attempt_count: u32) -> Self {
         Self {
@@ -234,15 +238,16 @@ impl Standing {
 }
 
 impl Transition {
-    /// What happens to this event now, by this cause; `None` where it is refused.
+    /// The transition of this event for this cause; `None` if it is refused.
     ///
-    /// Whether a claim finds the event due and first, and a report its lease still valid, is for the store to see first.
+    /// The store checks beforehand that a claimed event is due and first, and that a reported
+    /// outcome has a valid lease.
     #[must_use]
     pub fn of(event: &OutboxEvent, cause: Cause) -> Option<&'static Self> {
         Self::from(Standing::of(event), cause)
     }
 
-    /// The same for an event that stands so.
+    /// Like [`of`](Self::of), for the standing of an event.
     #[must_use]
     pub fn from(standing: Standing, cause: Cause) -> Option<&'static Self> {
         TRANSITIONS.iter().find(|row| {
@@ -250,7 +255,8 @@ impl Transition {
         })
     }
 
-    /// Writes what the table says: status, attempts, and that a lease is over. All else is the store's to write.
+    /// Applies the row to the event: status, attempt count, and the end of the lease. The store
+    /// writes everything else.
     pub(crate) fn apply(&self, event: &mut OutboxEvent) {
         event.status = self.to.unwrap_or(event.status);
         event.attempt_count = self.attempts.after(event.attempt_count);
@@ -274,7 +280,7 @@ impl When {
 }
 
 impl Attempts {
-    /// The count afterwards.
+    /// The count after the transition.
     #[must_use]
     pub const fn after(self, count: u32) -> u32 {
         match self {

@@ -1,8 +1,8 @@
-//! What generated code has the compiler evaluate, so that a contradiction does not compile.
+//! Compile-time checks called by generated code.
 
 use crate::entity::EntityOptions;
 
-/// Stops the compilation of an entity whose constants say what its attributes must not.
+/// Fails to compile if the options of an entity violate a rule.
 #[track_caller]
 pub const fn assert_options(options: &EntityOptions) {
     if let Some(fault) = options.fault() {
@@ -10,14 +10,15 @@ pub const fn assert_options(options: &EntityOptions) {
     }
 }
 
-/// Stops the compilation of a set in which another variant has the event type of the one at `index`. `messages` name
-/// the variants, as formatting is no `const fn`.
+/// Fails to compile if another variant of a set has the event type of the variant at `index`.
+/// `messages` contains the error of each variant, because formatting is not available in a `const
+/// fn`.
 #[track_caller]
 pub const fn assert_event_type(event_types: &[&str], messages: &[&str], index: usize) {
     let own = event_types[index].as_bytes();
     let mut other = 0;
     while other < event_types.len() {
-        // A type that is no entity has none.
+        // A type that is not an entity has an empty event type.
         if other != index && !own.is_empty() && same_str(event_types[other].as_bytes(), own) {
             panic!("{}", messages[other]);
         }

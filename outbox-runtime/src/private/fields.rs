@@ -1,10 +1,11 @@
-//! A metadata struct, seen as a tuple of its fields.
+//! Serialization of a metadata struct as a tuple of its fields.
 //!
-//! The derive says what the fields are and how to get from the struct to the tuple and back. All else is here, once
-//! for each number of fields, so that there is little in each entity for the compiler to read.
+//! The derive generates only the field types and the conversions between the struct and the tuple.
+//! Everything else is implemented here once per number of fields, which keeps the generated code
+//! small and fast to compile.
 //!
-//! Each field has its own associated type, where one tuple would do, for the sake of the error: it is rustc that
-//! compares the types with the bound, and so it underlines the type that cannot be metadata.
+//! Each field has an associated type of its own, instead of one tuple for all, for better errors:
+//! rustc checks the bound on each type and underlines the type that cannot be metadata.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -18,12 +19,13 @@ use serde_json::Value;
 use super::json::encode;
 use crate::metadata::RawMetadata;
 
-/// What the type of an `#[outbox(metadata)]` field must be: written and read as JSON.
+/// The bound of an `#[outbox(metadata)]` field: serializable to and from JSON.
 ///
-/// Serde's traits are not its supertraits, because rustc would name these in its error and not what is said here.
+/// Serde's traits are not supertraits, because rustc would report them instead of the message
+/// below.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be outbox metadata",
-    label = "this type is not written and read as JSON",
+    label = "this type cannot be converted to and from JSON",
     note = "derive `serde::Serialize` and `serde::Deserialize` for it"
 )]
 pub trait MetadataField: Sized {
@@ -50,37 +52,37 @@ impl<T: Serialize + DeserializeOwned> MetadataField for T {
     }
 }
 
-/// What serde calls every metadata struct: it is nowhere to be seen in JSON. The fields are what the wire lock reads.
+/// The struct name passed to serde. It does not appear in JSON; the wire lock reads the fields.
 const NAME: &str = "metadata";
 
-/// Defines the trait for each number of fields. The bound is an argument so that what rustc says about it does not go on
-/// about this macro.
+/// Defines the trait for each number of fields. The bound is a macro argument so that errors about
+/// it do not point into this macro.
 macro_rules! fields {
     ($($name:ident($count:literal) of $bound:tt: $($field:ident $at:tt),*;)*) => {$(
-        /// A metadata struct with so many fields. `Own` is a type that only the generated code sees: so the types of the fields, which
-        /// may be private, are in nobody's interface.
+        /// A metadata struct with this number of fields. `Own` is a type that only the generated
+        /// code can name, so that private field types do not appear in a public interface.
         #[allow(unused_mut, unused_variables, reason = "there may be no fields")]
         pub trait $name<Own>: Sized {
             $(
-                /// The type of the field at this place.
+                /// The type of the field at this position.
                 type $field: $bound;
             )*
 
-            /// The fields' names in the JSON, in their order.
+            /// The JSON names of the fields, in order.
             const NAMES: &'static [&'static str; $count];
 
-            /// The struct of these fields.
+            /// Builds the struct from its fields.
             fn from_fields(fields: ($(Self::$field,)*)) -> Self;
 
-            /// Its fields.
+            /// Borrows the fields.
             fn as_fields(&self) -> ($(&Self::$field,)*);
 
-            /// Writes the struct to any serializer.
+            /// Serializes the struct.
             fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 Self::write_fields(self.as_fields(), serializer)
             }
 
-            /// Writes the fields from where they are, in the struct or in the entity.
+            /// Serializes borrowed fields, of the struct or of the entity.
             fn write_fields<S: Serializer>(
                 fields: ($(&Self::$field,)*),
                 serializer: S,
@@ -90,12 +92,12 @@ macro_rules! fields {
                 object.end()
             }
 
-            /// Writes the fields as JSON.
+            /// Serializes borrowed fields as JSON.
             fn json(fields: ($(&Self::$field,)*)) -> Result<RawMetadata, serde_json::Error> {
                 encode(|serializer| Self::write_fields(fields, serializer))
             }
 
-            /// Reads the struct.
+            /// Deserializes the struct.
             fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
                 struct Object<R, Own>(PhantomData<(R, Own)>);
 
@@ -148,7 +150,7 @@ fields! {
     Fields16(16) of MetadataField: F0 0, F1 1, F2 2, F3 3, F4 4, F5 5, F6 6, F7 7, F8 8, F9 9, F10 10, F11 11, F12 12, F13 13, F14 14, F15 15;
 }
 
-/// Reads a key as the place of its field, and as `None` where it belongs to none.
+/// Reads a key as the index of its field; `None` if it is not a field.
 struct PlaceOfKey(&'static [&'static str]);
 
 impl<'de> DeserializeSeed<'de> for PlaceOfKey {
@@ -171,8 +173,8 @@ impl Visitor<'_> for PlaceOfKey {
     }
 }
 
-/// Reads a value as its field's type, from where it is: what went through `serde_json::Value` would lose the digits of
-/// integers of more than 64 bits.
+/// Reads a value directly as its field's type. A detour through `serde_json::Value` would lose
+/// digits of integers of more than 64 bits.
 struct ValueOf<T>(PhantomData<T>);
 
 impl<'de, T: MetadataField> DeserializeSeed<'de> for ValueOf<T> {
@@ -191,7 +193,8 @@ fn next_value<'de, T: MetadataField, A: MapAccess<'de>>(
         .map_err(|error| A::Error::custom(format_args!("field `{name}`: {error}")))
 }
 
-/// The value that was read. An absent field reads as `null`, so that an `Option` is `None`.
+/// Returns the value that was read. A missing field is read as `null`, so that an `Option` is
+/// `None`.
 fn present<T: MetadataField, E: serde::de::Error>(
     slot: Option<T>,
     name: &'static str,

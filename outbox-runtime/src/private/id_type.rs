@@ -1,4 +1,4 @@
-//! Shows the type of an `#[outbox(entity_id)]` field, whatever the type can do.
+//! Inspection of the type of an `#[outbox(entity_id)]` field.
 
 use std::marker::PhantomData;
 
@@ -6,9 +6,9 @@ use serde::de::DeserializeOwned;
 
 use crate::entity::InspectIdType;
 
-/// Stands for a type. Generated code asks `&IdOf<T>`, so that the compiler takes [`ReadableId`]
-/// where serde can read the type, and [`OpaqueId`], which is one reference further away, where it
-/// cannot.
+/// Stands for a type. Generated code calls a method on `&IdOf<T>`: the compiler selects
+/// [`ReadableId`] if serde can deserialize the type, and otherwise [`OpaqueId`], which is one
+/// auto-reference further away.
 #[derive(Debug)]
 pub struct IdOf<T>(PhantomData<T>);
 
@@ -17,18 +17,18 @@ impl<T> IdOf<T> {
     pub const NEW: Self = Self(PhantomData);
 }
 
-/// Serde reads a `&str` only of what is `'static` itself, which the compiler notices too late to
-/// take another method.
+/// Serde deserializes a `&str` only from `'static` data. The compiler detects that too late to
+/// select another method, hence this inherent one.
 impl IdOf<&'static str> {
-    /// Shows the type.
+    /// Passes the type to a visitor.
     pub fn __outbox_inspect<I: InspectIdType>(&self, inspect: I) -> I::Output {
         inspect.opaque::<&'static str>()
     }
 }
 
-/// A type that serde reads.
+/// A type that serde deserializes.
 pub trait ReadableId {
-    /// Shows the type.
+    /// Passes the type to a visitor.
     fn __outbox_inspect<I: InspectIdType>(&self, inspect: I) -> I::Output;
 }
 
@@ -40,7 +40,7 @@ impl<T: DeserializeOwned + 'static> ReadableId for IdOf<T> {
 
 /// Any other type.
 pub trait OpaqueId {
-    /// Shows the type.
+    /// Passes the type to a visitor.
     fn __outbox_inspect<I: InspectIdType>(&self, inspect: I) -> I::Output;
 }
 

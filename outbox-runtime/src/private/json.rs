@@ -1,17 +1,17 @@
-//! The JSON of an entity whose form serde's derives decide about.
+//! Serialization of entities that use serde's derives.
 
 use crate::entity::OutboxEntity;
 use crate::metadata::{Finite, RawMetadata};
 
-/// Writes an entity that is its own metadata.
+/// Serializes an entity that is its own metadata.
 ///
-/// That it can be written is known by the bound of `OutboxEntity::Metadata`, so that a type for which that bound does
-/// not hold is refused there and not here as well.
+/// The bound is that of `OutboxEntity::Metadata`, so that a type that violates it is reported there
+/// only.
 pub fn snapshot<E: OutboxEntity>(entity: &E::Metadata) -> Result<RawMetadata, serde_json::Error> {
     RawMetadata::encode(entity)
 }
 
-/// Writes JSON with a function that serializes, such as the one that serde derives for a remote type.
+/// Serializes JSON with a function, such as the one that serde derives for a remote type.
 pub fn encode(
     write: impl FnOnce(
         Finite<'_, &mut serde_json::Serializer<&mut Vec<u8>>>,

@@ -1,4 +1,4 @@
-//! The entity of a variant, as the code of a set uses it.
+//! The entity of a variant, as used by the generated code of a set.
 
 use std::future::Future;
 use std::marker::PhantomData;
@@ -12,24 +12,24 @@ use crate::event::{Event, OutboxEvent, decode};
 use crate::handler::{HandlerError, SharedHandlers};
 use crate::metadata::DecodeError;
 
-/// What a set does with an entity: `Member::<MoodEntry>::event(record)`.
+/// The operations of a set on an entity: `Member::<MoodEntry>::event(record)`.
 ///
-/// With [`NotAMember`] in scope that compiles for every type, so that rustc says of one that is no entity that it is
-/// none where the user wrote it, and not once more for each use in the generated code. A path takes an inherent item
-/// where its bound holds, and that of the trait otherwise.
+/// With [`NotAMember`] in scope this compiles for every type. A path resolves to an inherent item
+/// if its bound holds, and otherwise to that of the trait. A type that is not an entity is
+/// therefore reported once, where the user wrote it, and not at every use in the generated code.
 #[derive(Debug)]
 pub struct Member<E>(PhantomData<E>);
 
 impl<E: OutboxEntity> Member<E> {
-    /// Its event type.
+    /// The event type of the entity.
     pub const EVENT_TYPE: &'static str = E::EVENT_TYPE;
 
-    /// Shows it to a visitor of the set.
+    /// Passes the entity to a visitor of the set.
     pub fn visit(visitor: &mut impl VisitEntities) {
         visitor.visit::<E>();
     }
 
-    /// Reads a row as its event.
+    /// Decodes a row as an event of the entity.
     pub fn event<V>(
         record: OutboxEvent,
         variant: impl FnOnce(Event<E>) -> V,
@@ -37,7 +37,7 @@ impl<E: OutboxEntity> Member<E> {
         Event::decode(record).map(variant)
     }
 
-    /// Reads the metadata of a row that is known to be of this entity.
+    /// Decodes the metadata of a row that is known to belong to this entity.
     pub fn metadata<V>(
         record: &OutboxEvent,
         variant: impl FnOnce(E::Metadata) -> V,
@@ -45,7 +45,7 @@ impl<E: OutboxEntity> Member<E> {
         decode::<E>(record).map(variant)
     }
 
-    /// Writes `{"moodEntry": {..}}`, the form in which the plan's Swift enum is coded.
+    /// Writes `{"moodEntry": {..}}`, the form of the compatible Swift enum.
     pub fn serialize<S: Serializer>(
         serializer: S,
         metadata: &E::Metadata,
@@ -53,7 +53,7 @@ impl<E: OutboxEntity> Member<E> {
         serialize_tagged(serializer, E::EVENT_TYPE, metadata)
     }
 
-    /// The metadata behind a tag that is known to be its event type.
+    /// Reads the metadata behind a tag that is known to be the entity's event type.
     pub fn deserialize<V, F: serde::de::Error>(
         tagged: Tagged,
         variant: impl FnOnce(E::Metadata) -> V,
@@ -61,7 +61,7 @@ impl<E: OutboxEntity> Member<E> {
         tagged.into_typed(E::SENSITIVE).map(variant)
     }
 
-    /// Adds the method that handles its events.
+    /// Adds the method that handles the entity's events.
     pub fn route<H, F, Fut>(handlers: SharedHandlers<H>, method: F) -> SharedHandlers<H>
     where
         H: Send + Sync + 'static,
@@ -72,12 +72,12 @@ impl<E: OutboxEntity> Member<E> {
     }
 }
 
-/// The same for all types, in a program that is refused.
+/// Fallbacks for types that are not entities, in a program that does not compile.
 pub trait NotAMember: Sized {
-    /// None.
+    /// Empty.
     const EVENT_TYPE: &'static str = "";
 
-    /// Shows nothing.
+    /// Does nothing.
     fn visit(_: &mut impl VisitEntities) {}
 
     /// Fails.
@@ -94,12 +94,12 @@ pub trait NotAMember: Sized {
 
     /// Fails.
     fn serialize<S: Serializer, T>(_: S, _: &T) -> Result<S::Ok, S::Error> {
-        Err(S::Error::custom("this type is no entity"))
+        Err(S::Error::custom("this type is not an entity"))
     }
 
     /// Fails.
     fn deserialize<V, F: serde::de::Error>(_: Tagged, _: impl Sized) -> Result<V, F> {
-        Err(F::custom("this type is no entity"))
+        Err(F::custom("this type is not an entity"))
     }
 
     /// Adds nothing.

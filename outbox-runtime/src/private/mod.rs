@@ -1,13 +1,14 @@
-//! What generated code and the sibling crates call. No part of it is public API: it changes without notice.
+//! Items used by generated code and by the sibling crates. Not public API: they change without
+//! notice.
 
-mod checks; // what contradicts itself does not compile
-mod destination; // where the events of an entity go
-mod fields; // a metadata struct as a tuple of its fields: its JSON, once for all entities
-mod id_type; // what the ids of an entity are
-mod json; // the JSON of an entity whose form serde's derives decide about
+mod checks; // compile-time checks
+mod destination; // evaluation of destinations
+mod fields; // serialization of metadata structs, shared by all entities
+mod id_type; // inspection of id types
+mod json; // serialization of entities that use serde's derives
 mod member; // the entity of a variant
-pub mod names; // what hides the user's constants
-mod set; // the events of a set: what they share
+pub mod names; // protection against name clashes with the user's constants
+mod set; // metadata of an event set
 
 pub use self::checks::{assert_event_type, assert_options};
 pub use self::destination::destination;
@@ -31,7 +32,7 @@ pub use crate::retry::mix;
 pub use serde;
 pub use serde_json::Error as JsonError;
 
-/// Arithmetic of times, for test kits.
+/// Time arithmetic for test kits.
 pub mod clock {
     pub use crate::clock::{after, before, pause, shifted, to_micros, up_to_micros};
 }

@@ -1,11 +1,12 @@
-//! Functions with the names of the parameters that generated code shows in its documentation.
+//! Functions named like the parameters that generated code shows in its documentation.
 //!
-//! A parameter's name is a pattern, and means the user's constant or static of that name where there is one. Imported
-//! beside the generated code these hide it, and a function is no pattern: a parameter hides it in turn. Names that
-//! nobody sees begin with `__` instead.
+//! A parameter is a pattern, which refers to a constant or static of the same name if the user has
+//! one. These functions are imported next to the generated code and shadow such a constant; a
+//! function is not a pattern, so the parameter shadows it in turn. Names that do not appear in
+//! documentation begin with `__` instead.
 
-/// Of `handled_by`.
+/// The parameter of `handled_by`.
 pub fn handler() {}
 
-/// Of `decode`.
+/// The parameter of `decode`.
 pub fn record() {}

@@ -1,4 +1,4 @@
-//! What the events of a set share: their metadata with a tag, and event types that differ.
+//! Metadata of an event set: serialization with a type tag.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::event::OutboxEvent;
 use crate::metadata::{self, DecodeError, Sight};
 use crate::redaction::Sensitive;
 
-/// The metadata of a row whose type is in no set: a flat map of strings.
+/// Decodes the metadata of a row whose event type is not in the set: a flat map of strings.
 pub fn generic_metadata(record: &OutboxEvent) -> Result<BTreeMap<String, String>, DecodeError> {
     match &record.metadata {
         None => Ok(BTreeMap::new()),
@@ -31,7 +31,7 @@ pub(super) fn serialize_tagged<S: Serializer, T: Serialize + ?Sized>(
     map.end()
 }
 
-/// Writes `{"generic": {"_0": {..}}}`: Swift names an unlabelled associated value `_0`.
+/// Writes `{"generic": {"_0": {..}}}`: Swift names an unlabeled associated value `_0`.
 pub fn serialize_generic<S: Serializer>(
     serializer: S,
     metadata: &BTreeMap<String, String>,
@@ -39,10 +39,10 @@ pub fn serialize_generic<S: Serializer>(
     serialize_tagged(serializer, GENERIC, &BTreeMap::from([("_0", metadata)]))
 }
 
-/// Swift's name for metadata without a type.
+/// The tag of metadata whose event type is not in the set, as in Swift.
 pub const GENERIC: &str = "generic";
 
-/// Metadata with its tag, not yet read as a type.
+/// Tagged metadata that has not been decoded yet.
 #[derive(Debug)]
 pub struct Tagged {
     /// The event type, or `generic`.
@@ -62,7 +62,7 @@ impl Tagged {
         }
     }
 
-    /// The value as the type that the tag stands for.
+    /// Decodes the value as the type of the tag.
     pub(super) fn into_typed<T: DeserializeOwned, E: serde::de::Error>(
         self,
         sensitive: Sensitive,
@@ -71,7 +71,7 @@ impl Tagged {
             .map_err(|error| E::custom(metadata::reason(&error, sensitive)))
     }
 
-    /// The value as a flat map of strings.
+    /// Decodes the value as a flat map of strings.
     pub fn into_generic<E: serde::de::Error>(self) -> Result<BTreeMap<String, String>, E> {
         #[derive(serde::Deserialize)]
         struct Generic {

@@ -21,7 +21,7 @@ pub(super) struct Changes<'r> {
 impl Running {
     /// Changes from now on, for at most `timeout`. Makes the run look for work at once.
     pub(super) fn changes_within(&self, timeout: Duration) -> Changes<'_> {
-        let repository = &self.inner.shared.repository;
+        let queue = &self.inner.shared.queue;
         let deadline = self.inner.shared.clock.sleep(timeout);
         self.trigger();
         Changes {
@@ -29,7 +29,7 @@ impl Running {
             deadline,
             patience: Box::pin(clock::pause(timeout)),
             progress: self.inner.progress.subscribe(),
-            seen: repository.revision(),
+            seen: queue.revision(),
         }
     }
 }
@@ -38,7 +38,7 @@ impl Changes<'_> {
     /// Call this before looking at the events, so that no change meanwhile is missed.
     pub(super) fn look(&mut self) {
         self.progress.mark_unchanged();
-        self.seen = self.running.inner.shared.repository.revision();
+        self.seen = self.running.inner.shared.queue.revision();
     }
 
     /// Waits until something has changed since the last look. Returns `false` if the time is up.
@@ -48,7 +48,7 @@ impl Changes<'_> {
             () = &mut self.patience => false,
             // Outcomes that this run records, and changes that others make to the store.
             _ = self.progress.changed() => true,
-            _ = self.running.inner.shared.repository.changed(self.seen) => true,
+            _ = self.running.inner.shared.queue.changed(self.seen) => true,
         }
     }
 }

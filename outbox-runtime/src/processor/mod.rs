@@ -19,7 +19,7 @@ use self::running::Inner;
 use self::settings::Settings;
 use self::shared::Shared;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::repository::OutboxRepository;
+use crate::repository::{OutboxQueue, OutboxRepository};
 
 mod attempt;
 mod builder;
@@ -102,6 +102,7 @@ impl Processor {
         Self {
             shared: Arc::new(Shared {
                 clock: repository.clock(),
+                queue: Arc::clone(&repository) as Arc<dyn OutboxQueue>,
                 repository,
                 routes,
                 settings,

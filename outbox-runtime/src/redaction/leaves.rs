@@ -1,18 +1,19 @@
-//! The values within JSON, read from its text: only there a number is spelled as it was written.
+//! The scalar values of a JSON text. Reading the text itself preserves the spelling of numbers.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// A value without values inside.
+/// A scalar value.
 pub(super) enum Leaf<'a> {
     Text(Cow<'a, str>),
-    /// As it is spelled.
+    /// As written in the text.
     Number(&'a str),
 }
 
-/// Tells `found` every string and number of a JSON text, but for those in the fields of the outermost object that `shown` names.
+/// Calls `found` with every string and number of a JSON text, except those in the fields of the
+/// outermost object listed in `shown`.
 ///
-/// The text is known to be JSON. Of another text it tells what it can.
+/// `json` is expected to be valid; for invalid JSON the result is a best effort.
 pub(super) fn each(json: &[u8], shown: &[&str], mut found: impl FnMut(Leaf<'_>)) {
     let mut depth = 0_usize;
     let mut is_shown = false;
@@ -28,10 +29,11 @@ pub(super) fn each(json: &[u8], shown: &[&str], mut found: impl FnMut(Leaf<'_>))
     }
 }
 
-/// The path of what stands at the end of `json`, the beginning of a JSON text: `visits[2].reason`. Empty for the text itself.
+/// The path of the value at the end of `json`, a prefix of a JSON text: `visits[2].reason`. Empty
+/// at the top level.
 ///
-/// Within the fields of the outermost object that `shown` does not name, keys are `*`: they may be
-/// those of a map. So are keys of the outermost object itself that are not `named`.
+/// A key inside a field of the outermost object that is not in `shown` is written as `*`, because
+/// it may belong to a map; so is a key of the outermost object itself that is not `named`.
 pub(crate) fn path_at(json: &[u8], shown: &[&str], named: impl Fn(&str) -> bool) -> String {
     enum Place<'a> {
         Key(Option<&'a [u8]>),
@@ -71,7 +73,7 @@ pub(crate) fn path_at(json: &[u8], shown: &[&str], named: impl Fn(&str) -> bool)
     path
 }
 
-/// What a string of JSON says.
+/// Decodes the inner part of a JSON string.
 fn decoded(inner: &[u8]) -> Cow<'_, str> {
     let plain = String::from_utf8_lossy(inner);
     if !inner.contains(&b'\\') {
@@ -88,7 +90,7 @@ enum Token<'a> {
     Open(u8),
     Close,
     Comma,
-    /// Without its quotes.
+    /// Without the quotes.
     Key(&'a [u8]),
     Text(&'a [u8]),
     Number(&'a str),
@@ -103,14 +105,14 @@ impl<'a> Tokens<'a> {
         Self { rest: json }
     }
 
-    /// Takes so many bytes.
+    /// Takes up to `count` bytes.
     fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.rest.split_at(count.min(self.rest.len()));
         self.rest = rest;
         taken
     }
 
-    /// A string whose first quote is taken, and whether it is a key.
+    /// Reads a string after its opening quote, and decides whether it is a key.
     fn string(&mut self) -> Token<'a> {
         let mut end = 0;
         while let Some(byte) = self.rest.get(end) {

@@ -1,15 +1,15 @@
-//! Redaction: what `#[outbox(sensitive)]` keeps out of sight.
+//! Redaction of `#[outbox(sensitive)]` values in texts.
 //!
-//! The derive leaves sensitive fields out of `Debug`. What a handler says about a failure is a text that may quote them all the
-//! same, because a remote service likes to repeat what it refused. Such texts are searched for the values themselves before
-//! they are stored or logged.
+//! The derive omits sensitive fields from `Debug`. A handler's error message may still quote them,
+//! because remote services tend to repeat what they reject. Such messages are searched for the
+//! values before they are stored or logged.
 
-mod leaves; // the values within JSON
-mod names; // what JSON has as keys and is a value
-mod number; // a number in its usual spellings
-mod search; // many values in one text
-mod view; // a text as it reads without escapes
-mod word; // what a short value is a part of
+mod leaves; // the scalar values of a JSON text
+mod names; // map keys and enum variants
+mod number; // numbers in any notation
+mod search; // searching many values in one text
+mod view; // a text with its escapes decoded
+mod word; // word boundaries for short values
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -24,61 +24,66 @@ use self::names::Name;
 use self::number::Numbers;
 pub(crate) use self::search::REDACTED;
 
-/// What of an entity's metadata is sensitive, by the names that its fields have in JSON.
+/// The sensitive fields of an entity's metadata, by their names in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Sensitive {
-    /// Nothing is said about it: the entity is implemented by hand, and [`hide_sensitive`] knows.
+    /// Unspecified: the entity is implemented manually, and [`hide_sensitive`] registers the
+    /// values.
     ///
     /// [`hide_sensitive`]: crate::OutboxEntity::hide_sensitive
     ByHand,
-    /// Nothing is sensitive.
+    /// No field is sensitive.
     Nothing,
-    /// Everything is, except for the fields of these names.
+    /// Every field is sensitive except these.
     ///
-    /// Naming what may be shown makes a mistake a word too few in a message, and not a secret too many.
+    /// Listing the visible fields fails safe: a mistake hides a word too many instead of revealing
+    /// a secret.
     AllBut(&'static [&'static str]),
 }
 
-/// Collects the sensitive values of one event, to take them out of texts about it.
+/// The sensitive values of one event, to be removed from texts about it.
 ///
-/// # What is found
+/// # Recognized forms
 ///
-/// Every string and number within a value, as JSON has it, the keys of maps and the variants of
-/// enums. Booleans, `null` and the names of fields are not searched for.
+/// Every string and number within a value in its JSON form, the keys of maps and the variants of
+/// enums are recognized. Booleans, `null` and field names are not.
 ///
-/// - A string is found as it is, on one line, and however JSON, `Debug`, Python or PHP escape it
-///   (`\n`, `\"`, `\/`, `\u00fc`, `\u{fc}`, `\xfc`), bytes (`\xc3\xbc`), URLs (`%C3%BC`, `+`) and
-///   HTML (`&#252;`, `&amp;`), also one within the other, three times.
-/// - A number is found in its usual spellings: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as
+/// - A string is recognized as it is, on one line, and with the escapes of JSON, `Debug`, Python or
+///   PHP (`\n`, `\"`, `\/`, `\u00fc`, `\u{fc}`, `\xfc`), of bytes (`\xc3\xbc`), URLs (`%C3%BC`,
+///   `+`) and HTML (`&#252;`, `&amp;`), nested up to three levels.
+/// - A number is recognized in its usual notations: `120` as `120.0`, `1.2e2` or `120,0`; `4915` as
 ///   `4,915` or `4 915`; `-5` as `5`; `0.5` as `.5`.
-/// - A time is found with a space or a `T` between date and time, with and without its fraction and
-///   its zone.
-/// - A variant is found in the usual spellings of names: `very_sad` as `VerySad`, `verySad`,
+/// - A time is recognized with a space or a `T` between date and time, and with or without its
+///   fraction and its zone.
+/// - A variant is recognized in the usual spellings of names: `very_sad` as `VerySad`, `verySad`,
 ///   `VERY_SAD`, `very-sad`.
-/// - Of a value of more than 64 bytes, its first 64 bytes are found, and what follows is hidden as far as it is the value: a service
-///   that cuts what it repeats shows nothing either.
+/// - A value of more than 64 bytes is recognized by its first 64 bytes, and hidden for as long as
+///   the text continues to match it. A service that truncates the value therefore does not reveal
+///   it either.
 ///
-/// A value that is changed, or encoded in another way, is not recognized.
+/// A value that is modified or encoded in another way is not recognized.
 ///
 /// # Short values
 ///
-/// A value of four characters or more is hidden wherever it stands. A shorter one is a part of too many others, so that it is hidden
-/// only where no word goes on around it. What a word is depends on the script:
+/// A value of four characters or more is hidden wherever it occurs. A shorter value occurs inside
+/// too many other words and is hidden only at word boundaries. The script determines what a word
+/// is:
 ///
-/// | the value and what it touches | | example |
+/// | the value and its neighbor | | example |
 /// |---|---|---|
-/// | letters of a script with capitals (Latin, Greek, Cyrillic, ..) | one word | `a` stays in `cat` |
-/// | a capital after a small letter, small letters after an acronym | two words | `HIV` is hidden in `HIVpos` |
+/// | letters of a script with capitals (Latin, Greek, ..) | one word | `a` stays in `cat` |
+/// | a capital after a lowercase letter; lowercase after an acronym | two words | `HIV` is hidden in `HIVpos` |
 /// | digits | one number | `5` stays in `50` |
 /// | a letter and a digit | two words | `42` is hidden in `42kg` |
-/// | a letter of another script (Han, kana, Thai, Hangul, Arabic, ..) | two words | `癌` is hidden in `肺癌です` |
+/// | a letter of another script (Han, Thai, Arabic, ..) | two words | `癌` is hidden in `肺癌です` |
 ///
-/// Scripts without capitals set words next to each other without spaces, or attach particles to them.
+/// Scripts without capitals write words next to each other without spaces, or attach particles to
+/// them.
 ///
 /// # Examples
 ///
-/// An entity that implements [`OutboxEntity`](crate::OutboxEntity) by hand does what the derive does for
+/// A manual implementation of [`OutboxEntity`](crate::OutboxEntity) does what the derive does for
 /// `#[outbox(sensitive)]`:
 ///
 /// ```
@@ -93,26 +98,27 @@ pub enum Sensitive {
 pub struct Redaction {
     texts: BTreeSet<String>,
     numbers: Numbers,
-    /// A value is not known, so that any text may show it.
+    /// A value is unknown, so any text may contain it.
     hides_all: bool,
-    /// Something was to be hidden, even if it turned out to be `null`.
-    is_asked: bool,
+    /// A value was registered, even if it turned out to be `null`.
+    has_registered: bool,
 }
 
 impl Redaction {
-    /// The longest text that is searched, in bytes. What follows is left out of the result.
+    /// The maximum length of the searched text, in bytes. The result is truncated there.
     ///
-    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES), which is what a row keeps of it.
+    /// More than eight times [`MAX_MESSAGE_BYTES`](crate::store::MAX_MESSAGE_BYTES), the length
+    /// that a row keeps.
     pub const MAX_TEXT_BYTES: usize = search::MAX_TEXT_BYTES;
 
-    /// Adds a value, in the form that its `Serialize` gives it in JSON.
+    /// Registers a value, in the JSON form that its `Serialize` implementation produces.
     pub fn hide<T: Serialize + ?Sized>(&mut self, value: &T) {
         self.hide_all_but(value, &[]);
     }
 
-    /// Adds every field of `metadata` but those of these names.
+    /// Registers every field of `metadata` except those in `shown`.
     pub(crate) fn hide_all_but<T: Serialize + ?Sized>(&mut self, metadata: &T, shown: &[&str]) {
-        self.is_asked = true;
+        self.has_registered = true;
         match serde_json::to_vec(metadata) {
             Ok(json) => self.hide_json(&json, shown),
             Err(_) => self.hides_all = true,
@@ -132,20 +138,21 @@ impl Redaction {
         }
     }
 
-    /// Adds what stands in the row beside what was added, as another program may have spelled it.
+    /// Registers the stored metadata in addition, because another program may have spelled the
+    /// values differently.
     ///
-    /// Which fields of an older version are sensitive, nobody said: all of them are.
+    /// For an older version the sensitive fields are unknown, so all fields count as sensitive.
     pub(crate) fn hide_stored(&mut self, stored: &[u8], of: Sensitive, is_newest: bool) {
         match of {
-            _ if !self.is_asked => {}
+            _ if !self.has_registered => {}
             _ if !is_newest => self.hide_json(stored, &[]),
             Sensitive::AllBut(shown) => self.hide_json(stored, shown),
             Sensitive::ByHand | Sensitive::Nothing => {}
         }
     }
 
-    /// The text without the values, at most [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES) of it; nothing of it where a value could not
-    /// be read.
+    /// Returns the text without the values, truncated at [`MAX_TEXT_BYTES`](Self::MAX_TEXT_BYTES).
+    /// If a value could not be read, the whole text is replaced.
     #[must_use]
     pub fn apply(self, text: String) -> String {
         if self.hides_all {
@@ -154,7 +161,7 @@ impl Redaction {
         if self.texts.is_empty() && self.numbers.is_empty() {
             return text;
         }
-        search::without(&text, &self.texts, &self.numbers).unwrap_or_else(|| REDACTED.to_owned())
+        search::redacted(&text, &self.texts, &self.numbers).unwrap_or_else(|| REDACTED.to_owned())
     }
 
     fn hide_json(&mut self, json: &[u8], shown: &[&str]) {
@@ -174,7 +181,8 @@ impl Redaction {
         if !self.texts.contains(text) {
             self.texts.insert(text.to_owned());
         }
-        // A time as programs show it: `2026-01-02T03:04:05Z` is `2026-01-02 03:04:05 UTC`.
+        // The form in which programs display times: `2026-01-02T03:04:05Z` as `2026-01-02 03:04:05
+        // UTC`.
         if let Some(time) = without_zone(text) {
             self.texts.insert(time.replacen(['T', 't'], " ", 1));
             self.texts.insert(time.replacen(['t', ' '], "T", 1));
@@ -182,7 +190,7 @@ impl Redaction {
             self.texts.insert(seconds.replacen(['T', 't'], " ", 1));
             self.texts.insert(seconds.replacen(['t', ' '], "T", 1));
         }
-        // As forms and query strings have it.
+        // The form in query strings and HTML forms.
         if text.contains(' ') {
             self.texts.insert(text.replace(' ', "+"));
         }
@@ -191,7 +199,7 @@ impl Redaction {
     fn hide_number(&mut self, number: &str) {
         let digits = number.trim_start_matches('-');
         self.numbers.hide(number);
-        // A part of a longer run of digits is no number, but it is the value all the same.
+        // Part of a longer run of digits is not the same number, but it still reveals the value.
         for spelling in [number, digits, digits.trim_end_matches(".0")] {
             if !self.texts.contains(spelling) {
                 self.texts.insert(spelling.to_owned());
@@ -200,7 +208,7 @@ impl Redaction {
     }
 }
 
-/// The date and time of a text that is both.
+/// Returns the date and time without the zone, if the text is a timestamp.
 fn without_zone(text: &str) -> Option<&str> {
     let is_time = matches!(text.as_bytes().get(4), Some(b'-'))
         && matches!(text.as_bytes().get(10), Some(b'T' | b't' | b' '));
@@ -221,7 +229,7 @@ impl fmt::Debug for Redaction {
     }
 }
 
-/// In a derived `Debug`, what stands for a sensitive field.
+/// The placeholder for a sensitive field in a derived `Debug`.
 #[doc(hidden)]
 pub struct Redacted;
 

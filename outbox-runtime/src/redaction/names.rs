@@ -1,8 +1,6 @@
-//! What stands in JSON as a key and is a value all the same: the keys of maps, and the variants of
-//! enums.
+//! Names in JSON that are values: the keys of maps and the variants of enums.
 //!
-//! JSON does not tell a map from a struct, whose keys are the names of its fields. The value itself
-//! does, when it is serialized.
+//! JSON does not distinguish a map from a struct, whose keys are field names. Serialization does.
 
 use std::cell::RefCell;
 use std::fmt::{self, Display};
@@ -10,19 +8,19 @@ use std::fmt::{self, Display};
 use serde::ser::{self, Serialize, Serializer};
 use serde_json::Value;
 
-/// One of them.
+/// A name that is a value.
 pub(super) enum Name {
-    /// The key of a map, as JSON has it.
+    /// The key of a map, in its JSON form.
     Key(Value),
     Variant(&'static str),
 }
 
-/// Every key of a map and every variant within a value, but for what is in the fields of the
-/// outermost object that `shown` names.
+/// Every map key and every variant within a value, except in the fields of the outermost object
+/// listed in `shown`.
 pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> {
     let names = RefCell::new(Vec::new());
-    // A value that cannot be serialized hides the whole text, whatever was found.
-    let _ = value.serialize(Walk {
+    // If the value cannot be serialized, the whole text is hidden, whatever was found.
+    let _ = value.serialize(Collector {
         names: &names,
         shown: Some(shown),
         is_shown: false,
@@ -30,23 +28,23 @@ pub(super) fn of<T: Serialize + ?Sized>(value: &T, shown: &[&str]) -> Vec<Name> 
     names.into_inner()
 }
 
-/// A serializer that writes nothing.
+/// A serializer that collects names and writes nothing.
 #[derive(Clone, Copy)]
-struct Walk<'w> {
-    names: &'w RefCell<Vec<Name>>,
-    /// Of the outermost value.
-    shown: Option<&'w [&'w str]>,
-    /// What is serialized next is the value of a key that is shown.
+struct Collector<'c> {
+    names: &'c RefCell<Vec<Name>>,
+    /// Set only at the outermost level.
+    shown: Option<&'c [&'c str]>,
+    /// The next value belongs to a key that is shown.
     is_shown: bool,
 }
 
-impl Walk<'_> {
+impl Collector<'_> {
     fn found(&self, name: Name) {
         self.names.borrow_mut().push(name);
     }
 
-    fn within<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Stopped> {
-        let inner = Walk {
+    fn within<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Unserializable> {
+        let inner = Collector {
             shown: None,
             is_shown: false,
             ..*self
@@ -54,41 +52,41 @@ impl Walk<'_> {
         value.serialize(inner)
     }
 
-    fn field<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Stopped> {
+    fn field<T: Serialize + ?Sized>(&self, name: &str, value: &T) -> Result<(), Unserializable> {
         let is_shown = self.shown.is_some_and(|shown| shown.contains(&name));
         if is_shown { Ok(()) } else { self.within(value) }
     }
 }
 
-/// The value has no JSON.
+/// The value cannot be serialized as JSON.
 #[derive(Debug)]
-struct Stopped;
+struct Unserializable;
 
-impl Display for Stopped {
+impl Display for Unserializable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the value cannot be serialized")
     }
 }
 
-impl std::error::Error for Stopped {}
+impl std::error::Error for Unserializable {}
 
-impl ser::Error for Stopped {
+impl ser::Error for Unserializable {
     fn custom<T: Display>(_: T) -> Self {
         Self
     }
 }
 
-macro_rules! nothing_in {
+macro_rules! ignore_values {
     ($($method:ident: $type:ty),* $(,)?) => {$(
-        fn $method(self, _: $type) -> Result<(), Stopped> {
+        fn $method(self, _: $type) -> Result<(), Unserializable> {
             Ok(())
         }
     )*};
 }
 
-impl Serializer for Walk<'_> {
+impl Serializer for Collector<'_> {
     type Ok = ();
-    type Error = Stopped;
+    type Error = Unserializable;
     type SerializeSeq = Self;
     type SerializeTuple = Self;
     type SerializeTupleStruct = Self;
@@ -97,21 +95,21 @@ impl Serializer for Walk<'_> {
     type SerializeStruct = Self;
     type SerializeStructVariant = Self;
 
-    nothing_in! {
+    ignore_values! {
         serialize_bool: bool, serialize_i8: i8, serialize_i16: i16, serialize_i32: i32, serialize_i64: i64, serialize_i128: i128,
         serialize_u8: u8, serialize_u16: u16, serialize_u32: u32, serialize_u64: u64, serialize_u128: u128, serialize_f32: f32,
         serialize_f64: f64, serialize_char: char, serialize_str: &str, serialize_bytes: &[u8], serialize_unit_struct: &'static str,
     }
 
-    fn serialize_none(self) -> Result<(), Stopped> {
+    fn serialize_none(self) -> Result<(), Unserializable> {
         Ok(())
     }
 
-    fn serialize_unit(self) -> Result<(), Stopped> {
+    fn serialize_unit(self) -> Result<(), Unserializable> {
         Ok(())
     }
 
-    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Stopped> {
+    fn serialize_some<T: Serialize + ?Sized>(self, value: &T) -> Result<(), Unserializable> {
         value.serialize(self)
     }
 
@@ -119,7 +117,7 @@ impl Serializer for Walk<'_> {
         self,
         _: &'static str,
         value: &T,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Unserializable> {
         value.serialize(self)
     }
 
@@ -128,7 +126,7 @@ impl Serializer for Walk<'_> {
         _: &'static str,
         _: u32,
         variant: &'static str,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Unserializable> {
         self.found(Name::Variant(variant));
         Ok(())
     }
@@ -139,20 +137,20 @@ impl Serializer for Walk<'_> {
         _: u32,
         variant: &'static str,
         value: &T,
-    ) -> Result<(), Stopped> {
+    ) -> Result<(), Unserializable> {
         self.found(Name::Variant(variant));
         self.within(value)
     }
 
-    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Stopped> {
+    fn serialize_seq(self, _: Option<usize>) -> Result<Self, Unserializable> {
         Ok(self)
     }
 
-    fn serialize_tuple(self, _: usize) -> Result<Self, Stopped> {
+    fn serialize_tuple(self, _: usize) -> Result<Self, Unserializable> {
         Ok(self)
     }
 
-    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Stopped> {
+    fn serialize_tuple_struct(self, _: &'static str, _: usize) -> Result<Self, Unserializable> {
         Ok(self)
     }
 
@@ -162,16 +160,16 @@ impl Serializer for Walk<'_> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<Self, Unserializable> {
         self.found(Name::Variant(variant));
         Ok(self)
     }
 
-    fn serialize_map(self, _: Option<usize>) -> Result<Self, Stopped> {
+    fn serialize_map(self, _: Option<usize>) -> Result<Self, Unserializable> {
         Ok(self)
     }
 
-    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Stopped> {
+    fn serialize_struct(self, _: &'static str, _: usize) -> Result<Self, Unserializable> {
         Ok(self)
     }
 
@@ -181,7 +179,7 @@ impl Serializer for Walk<'_> {
         _: u32,
         variant: &'static str,
         _: usize,
-    ) -> Result<Self, Stopped> {
+    ) -> Result<Self, Unserializable> {
         self.found(Name::Variant(variant));
         Ok(Self {
             shown: None,
@@ -190,60 +188,60 @@ impl Serializer for Walk<'_> {
     }
 }
 
-macro_rules! walks_through {
+macro_rules! visit_elements {
     ($($trait:ident::$method:ident),*) => {$(
-        impl ser::$trait for Walk<'_> {
+        impl ser::$trait for Collector<'_> {
             type Ok = ();
-            type Error = Stopped;
+            type Error = Unserializable;
 
-            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+            fn $method<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unserializable> {
                 self.within(value)
             }
 
-            fn end(self) -> Result<(), Stopped> {
+            fn end(self) -> Result<(), Unserializable> {
                 Ok(())
             }
         }
     )*};
 }
 
-walks_through!(
+visit_elements!(
     SerializeSeq::serialize_element,
     SerializeTuple::serialize_element,
     SerializeTupleStruct::serialize_field,
     SerializeTupleVariant::serialize_field
 );
 
-macro_rules! walks_through_fields {
+macro_rules! visit_fields {
     ($($trait:ident),*) => {$(
-        impl ser::$trait for Walk<'_> {
+        impl ser::$trait for Collector<'_> {
             type Ok = ();
-            type Error = Stopped;
+            type Error = Unserializable;
 
             fn serialize_field<T: Serialize + ?Sized>(
                 &mut self,
                 name: &'static str,
                 value: &T,
-            ) -> Result<(), Stopped> {
+            ) -> Result<(), Unserializable> {
                 self.field(name, value)
             }
 
-            fn end(self) -> Result<(), Stopped> {
+            fn end(self) -> Result<(), Unserializable> {
                 Ok(())
             }
         }
     )*};
 }
 
-walks_through_fields!(SerializeStruct, SerializeStructVariant);
+visit_fields!(SerializeStruct, SerializeStructVariant);
 
-impl ser::SerializeMap for Walk<'_> {
+impl ser::SerializeMap for Collector<'_> {
     type Ok = ();
-    type Error = Stopped;
+    type Error = Unserializable;
 
-    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Stopped> {
-        let written = serde_json::to_value(key).map_err(|_| Stopped)?;
-        // A struct with something flattened is a map, too.
+    fn serialize_key<T: Serialize + ?Sized>(&mut self, key: &T) -> Result<(), Unserializable> {
+        let written = serde_json::to_value(key).map_err(|_| Unserializable)?;
+        // A struct with a flattened field is serialized as a map, too.
         let is_shown = |key: &str| self.shown.is_some_and(|shown| shown.contains(&key));
         self.is_shown = written.as_str().is_some_and(is_shown);
         if !self.is_shown {
@@ -253,7 +251,7 @@ impl ser::SerializeMap for Walk<'_> {
         Ok(())
     }
 
-    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Stopped> {
+    fn serialize_value<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), Unserializable> {
         if self.is_shown {
             Ok(())
         } else {
@@ -261,13 +259,13 @@ impl ser::SerializeMap for Walk<'_> {
         }
     }
 
-    fn end(self) -> Result<(), Stopped> {
+    fn end(self) -> Result<(), Unserializable> {
         Ok(())
     }
 }
 
-/// A variant's name in the forms in which programs write it: `very_sad`, `VerySad`, `verySad`,
-/// `VERY_SAD`, `very-sad`, `very sad`.
+/// The usual spellings of a variant's name: `very_sad`, `VerySad`, `verySad`, `VERY_SAD`,
+/// `very-sad`, `very sad`.
 pub(super) fn spellings(variant: &str) -> Vec<String> {
     let words = words(variant);
     let lower = |word: &String| word.to_lowercase();

@@ -1,9 +1,9 @@
-//! Numbers, which texts spell in more ways than can be listed: what a text has is read as a number, and compared.
+//! Numbers, which have too many notations to list: every number in a text is parsed and compared.
 
 use std::collections::HashSet;
 use std::ops::Range;
 
-/// Numbers to hide, without their signs.
+/// The numbers to hide, without signs.
 #[derive(Default)]
 pub(super) struct Numbers(HashSet<u64>);
 
@@ -12,7 +12,7 @@ impl Numbers {
         self.0.is_empty()
     }
 
-    /// Adds a number, if the text is one.
+    /// Adds the text if it is a number.
     pub(super) fn hide(&mut self, text: &str) {
         let begins_like_one = |text: &str| text.starts_with(|c: char| c.is_ascii_digit());
         let digits = text.trim_start_matches(['-', '+']);
@@ -36,7 +36,7 @@ impl Numbers {
         spelling.parse().is_ok_and(is_hidden)
     }
 
-    /// Where a text spells one of the numbers.
+    /// Finds every occurrence of one of the numbers.
     pub(super) fn find(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
         if self.is_empty() {
             return;
@@ -66,7 +66,7 @@ impl Numbers {
         }
     }
 
-    /// Where a number is that begins with its decimal point: `.5`.
+    /// The range of a number that begins with its decimal point, such as `.5`.
     fn fraction_alone(&self, text: &str, digits: usize) -> Option<(usize, usize)> {
         let bytes = text.as_bytes();
         let point = digits.checked_sub(1)?;
@@ -84,7 +84,7 @@ impl Numbers {
         })
     }
 
-    /// Where a number ends whose digits before the fraction are those up to `whole`.
+    /// The end of a number whose integer part ends at `whole`.
     fn end_of(&self, text: &str, start: usize, whole: usize) -> Option<usize> {
         let bytes = text.as_bytes();
         let fraction = fraction_from(bytes, whole);
@@ -103,38 +103,38 @@ impl Numbers {
     }
 }
 
-/// What a number looks like as an `f32` that is printed as an `f64`: so `0.1` is
-/// `0.10000000149011612`, and `0.100000001` is `0.1`.
+/// The number rounded to `f32` and converted back to `f64`: `0.1` becomes `0.10000000149011612`,
+/// and `0.100000001` matches `0.1`.
 fn single(number: f64) -> Option<u64> {
     #[allow(clippy::cast_possible_truncation, reason = "that is the point")]
     let single = number as f32;
     (single.is_normal()).then(|| f64::from(single).to_bits())
 }
 
-/// What stands between groups of digits, as it is written.
+/// The separators between groups of digits.
 const GROUPS: [char; 9] = [
     ',', '.', '\'', '_', ' ', '\u{a0}', '\u{2009}', '\u{2019}', '\u{202f}',
 ];
-/// How many digits a group has: three, two in India, four in China. The last one has at least
+/// The number of digits in a group: three, two in India, four in China. The last group has at least
 /// three.
 const GROUP_DIGITS: std::ops::RangeInclusive<usize> = 2..=4;
-/// No number has more groups.
-const MOST_GROUPS: usize = 16;
+/// The maximum number of groups.
+const MAX_GROUPS: usize = 16;
 
-/// Where the digits end that begin at a place.
+/// The end of the digits that begin at `at`.
 fn digits_from(bytes: &[u8], at: usize) -> usize {
     let rest = bytes.get(at..).unwrap_or_default();
     at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
 }
 
-/// Where the digits before a fraction may end that begin with those from `start` to `at`: with none
-/// of the groups behind them, with one, ..
+/// The possible ends of an integer part that begins with the digits from `start` to `at`: without
+/// the groups that follow, with one of them, ..
 fn groups_from(bytes: &[u8], start: usize, mut at: usize) -> Vec<usize> {
     let mut ends = vec![at];
     if at - start > *GROUP_DIGITS.end() {
         return ends;
     }
-    for _ in 0..MOST_GROUPS {
+    for _ in 0..MAX_GROUPS {
         let Some(mark) = group_mark(bytes, at) else {
             break;
         };
@@ -163,7 +163,7 @@ fn exponent_from(bytes: &[u8], at: usize) -> usize {
     if is_one { end } else { at }
 }
 
-/// How long the mark between two groups is, if there is one.
+/// The length of the separator at `at`, if there is one.
 fn group_mark(bytes: &[u8], at: usize) -> Option<usize> {
     let rest = bytes.get(at..)?;
     GROUPS.iter().find_map(|mark| {

@@ -1,4 +1,4 @@
-//! Many values in one text: all of them are searched for at once, and the work has a bound whatever they are.
+//! Search for many values in one text, all at once and in bounded time.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -9,24 +9,24 @@ use super::number::Numbers;
 use super::view::View;
 use super::word;
 
-/// What stands where a sensitive value was.
+/// The replacement of a sensitive value.
 pub(crate) const REDACTED: &str = "[redacted]";
 
-/// The longest text that is searched, in bytes.
+/// The maximum length of the searched text, in bytes.
 pub(super) const MAX_TEXT_BYTES: usize = 16 * 1024;
-/// A longer value is searched for by so many of its first bytes.
+/// A longer value is searched for by its first bytes only.
 const PREFIX_BYTES: usize = 64;
 /// JSON within JSON within JSON.
-const MOST_LAYERS: usize = 3;
+const MAX_LAYERS: usize = 3;
 
-/// The text without the values; `None` where they are too many to be searched for.
-pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
+/// The text without the values; `None` if there are too many values to search for.
+pub(super) fn redacted(text: &str, values: &BTreeSet<String>, numbers: &Numbers) -> Option<String> {
     let shown = text.floor_char_boundary(MAX_TEXT_BYTES);
-    // What begins before the end and goes on behind it is found as well.
-    let margin = PREFIX_BYTES * 6 * MOST_LAYERS;
+    // A value that begins before the end and continues after it is found as well.
+    let margin = PREFIX_BYTES * 6 * MAX_LAYERS;
     let searched = text.get(..text.floor_char_boundary(shown + margin))?;
     let mut views = vec![View::of(searched)];
-    while views.len() <= MOST_LAYERS
+    while views.len() <= MAX_LAYERS
         && let Some(unescaped) = views.last().and_then(View::unescaped)
     {
         views.push(unescaped);
@@ -44,7 +44,7 @@ pub(super) fn without(text: &str, values: &BTreeSet<String>, numbers: &Numbers) 
     Some(kept)
 }
 
-/// The text up to `end` without what was found, which may overlap.
+/// The text up to `end` without the ranges that were found, which may overlap.
 fn hidden(text: &str, end: usize, mut found: Vec<Range<usize>>) -> String {
     found.sort_unstable_by_key(|at| at.start);
     let mut kept = String::with_capacity(end);
@@ -60,12 +60,12 @@ fn hidden(text: &str, end: usize, mut found: Vec<Range<usize>>) -> String {
     kept
 }
 
-/// The values that may be in the texts.
+/// The values that may occur in the texts.
 struct Patterns<'a> {
     automaton: AhoCorasick,
-    /// Of each pattern, whether values go on behind it.
+    /// For each pattern, whether it is the prefix of a longer value.
     is_prefix: Vec<bool>,
-    /// Those values, sorted.
+    /// The longer values, sorted.
     long: Vec<&'a str>,
 }
 
@@ -80,16 +80,16 @@ impl<'a> Patterns<'a> {
             if !grams.may_have(prefix.as_bytes()) {
                 continue;
             }
-            let goes_on = prefix.len() < value.len();
-            if goes_on {
+            let continues = prefix.len() < value.len();
+            if continues {
                 long.push(value.as_str());
             }
-            // The values are sorted, so that those with one beginning follow each other.
+            // The values are sorted, so those with the same prefix are adjacent.
             match (patterns.last(), is_prefix.last_mut()) {
-                (Some(last), Some(is_prefix)) if *last == prefix => *is_prefix |= goes_on,
+                (Some(last), Some(is_prefix)) if *last == prefix => *is_prefix |= continues,
                 _ => {
                     patterns.push(prefix);
-                    is_prefix.push(goes_on);
+                    is_prefix.push(continues);
                 }
             }
         }
@@ -104,30 +104,31 @@ impl<'a> Patterns<'a> {
         })
     }
 
-    /// Where a text has one of the values. A value may be a part of another, and begin within it.
+    /// Finds every occurrence of a value. Values may overlap and contain each other.
     fn find(&self, text: &str, mut found: impl FnMut(Range<usize>)) {
-        // What is hidden already by a value that goes on behind its pattern.
+        // The range already hidden by a longer value.
         let mut hidden = 0..0;
         for hit in self.automaton.find_overlapping_iter(text) {
             if hidden.start <= hit.start() && hit.end() <= hidden.end {
                 continue;
             }
-            let goes_on = self.is_prefix.get(hit.pattern().as_usize());
-            let end = match goes_on {
+            let continues = self.is_prefix.get(hit.pattern().as_usize());
+            let end = match continues {
                 Some(true) => self.end_of_long(text, hit.start()).max(hit.end()),
                 _ => hit.end(),
             };
             let at = hit.start()..end;
-            if goes_on == Some(&true) {
+            if continues == Some(&true) {
                 hidden = at.clone();
-            } else if !word::is_value(text, &at) {
+            } else if !word::is_whole_match(text, &at) {
                 continue;
             }
             found(at);
         }
     }
 
-    /// How far the text at `start` is one of the long values: that is the next one in their order, or the one before.
+    /// The end of the longest match of a long value at `start`. Only the two neighbors in sort
+    /// order can match longest.
     fn end_of_long(&self, text: &str, start: usize) -> usize {
         let rest = text.get(start..).unwrap_or_default();
         let next = self.long.partition_point(|value| *value <= rest);
@@ -144,7 +145,8 @@ impl<'a> Patterns<'a> {
     }
 }
 
-/// Which runs of up to four bytes texts have, roughly: who has one that is not there is not in the texts.
+/// A Bloom filter of the byte runs of length one to four in the texts. A value with a run that is
+/// missing does not occur in them.
 struct Grams(Vec<u64>);
 
 impl Grams {

@@ -1,11 +1,11 @@
-//! A text as it reads without escapes, and where each part of it stands in the text as it is.
+//! A text with its escapes decoded, and the position of each part in the original text.
 
 use std::ops::Range;
 
-/// A text that was made of another, with the places.
+/// A derived text with the positions of its parts.
 pub(super) struct View {
     pub(super) text: String,
-    /// Of each byte, where the character that it belongs to begins in the original; and at last, where that ends.
+    /// For each byte, the start of its character in the original; the last element is the end.
     starts: Vec<usize>,
 }
 
@@ -18,7 +18,7 @@ impl View {
         };
         let mut last = None;
         for (at, c) in text.char_indices() {
-            // One end of a line, as `\n` is.
+            // A line break, like `\n`.
             if (last.replace(c), c) != (Some('\r'), '\n') {
                 view.push(c, at);
             }
@@ -27,7 +27,7 @@ impl View {
         view
     }
 
-    /// The same without one layer of escapes; `None` where there is none.
+    /// The text with one layer of escapes decoded; `None` if there are no escapes.
     pub(super) fn unescaped(&self) -> Option<Self> {
         if !self.text.contains(['\\', '%', '&']) {
             return None;
@@ -55,7 +55,7 @@ impl View {
         is_changed.then_some(view)
     }
 
-    /// Where a part of this text stands in the original.
+    /// The range in the original text.
     pub(super) fn original(&self, range: Range<usize>) -> Range<usize> {
         let start = |at: usize| self.starts.get(at).copied().unwrap_or_default();
         start(range.start)..start(range.end)
@@ -68,12 +68,13 @@ impl View {
     }
 }
 
-/// A text in the form in which rows keep it.
+/// The form in which rows store a text.
 pub(super) fn on_one_line(text: &str) -> String {
     text.replace("\r\n", " ").replace(char::is_control, " ")
 }
 
-/// What is behind a backslash, and how many bytes of it: in JSON, Rust, Python, PHP, C.
+/// Decodes the escape after a backslash, as in JSON, Rust, Python, PHP or C. Returns the character
+/// and the length in bytes.
 fn escape(rest: &str) -> Option<(char, usize)> {
     let first = rest.chars().next()?;
     Some(match first {
@@ -98,8 +99,8 @@ fn escape(rest: &str) -> Option<(char, usize)> {
     })
 }
 
-/// The bytes of one character, each in two hexadecimal digits and all but the first behind `mark`:
-/// `c3%bc`. What is no UTF-8 is Latin-1, as Python has it.
+/// Decodes the bytes of one character, each written as two hexadecimal digits and each but the
+/// first preceded by `mark`: `c3%bc`. Bytes that are not UTF-8 are Latin-1, as in Python.
 fn byte_escapes(rest: &str, mark: &str) -> Option<(char, usize)> {
     let byte = |at: usize| {
         let byte = hex(rest.get(at..at + 2)?)?;
@@ -125,7 +126,7 @@ fn byte_escapes(rest: &str, mark: &str) -> Option<(char, usize)> {
     utf8.or(Some((char::from(first), 2)))
 }
 
-/// What is behind an `&` in HTML, and how many bytes of it.
+/// Decodes the HTML entity after an `&`. Returns the character and the length in bytes.
 fn entity(rest: &str) -> Option<(char, usize)> {
     let end = rest.bytes().take(10).position(|byte| byte == b';')?;
     let c = match rest.get(..end)? {
@@ -147,7 +148,7 @@ fn entity(rest: &str) -> Option<(char, usize)> {
     Some((c, end + 1))
 }
 
-/// `uXXXX`, or two of them that are one character.
+/// Decodes `uXXXX`, or a surrogate pair.
 fn unit(rest: &str) -> Option<(char, usize)> {
     let first = hex(rest.get(1..5)?)?;
     if let Some(c) = char::from_u32(first) {

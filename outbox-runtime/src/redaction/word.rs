@@ -1,12 +1,12 @@
-//! Words: what a short value must be, to be taken for the value.
+//! Word boundaries, at which short values are hidden.
 
 use std::ops::Range;
 
-/// Shorter values are hidden only where they stand as words of their own: `a` is a part of too many others.
+/// Shorter values are hidden only if they are whole words: `a` occurs in too many others.
 const WORD_CHARS: usize = 4;
 
-/// Whether a value that was found in `text` may be the value, and not a part of something else.
-pub(super) fn is_value(text: &str, at: &Range<usize>) -> bool {
+/// Whether a match in `text` may be the value, rather than part of something else.
+pub(super) fn is_whole_match(text: &str, at: &Range<usize>) -> bool {
     let (Some(before), Some(value), Some(after)) = (
         text.get(..at.start),
         text.get(at.clone()),
@@ -18,16 +18,17 @@ pub(super) fn is_value(text: &str, at: &Range<usize>) -> bool {
         return true;
     }
     if value.chars().all(|c| c.is_ascii_punctuation() || c == ' ') {
-        // A sign is a value only where nothing is made with it.
+        // Punctuation counts only if it does not touch a word.
         let touches = |c: Option<char>| c.is_some_and(char::is_alphanumeric);
         return !touches(before.chars().next_back()) && !touches(after.chars().next());
     }
     let until_end = text.get(..at.end).unwrap_or_default();
-    !goes_on(before, value) && !goes_on(until_end, after)
+    !word_continues(before, value) && !word_continues(until_end, after)
 }
 
-/// Whether the word at the end of `before` goes on in `after`. The table is in the documentation of `Redaction`.
-fn goes_on(before: &str, after: &str) -> bool {
+/// Whether the word at the end of `before` continues in `after`. The table is in the documentation
+/// of `Redaction`.
+fn word_continues(before: &str, after: &str) -> bool {
     let mut back = before.chars().rev();
     let (Some(last), Some(next)) = (back.next(), after.chars().next()) else {
         return false;
@@ -38,7 +39,7 @@ fn goes_on(before: &str, after: &str) -> bool {
         | (Kind::Mark, Kind::Small | Kind::Capital)
         | (Kind::Small, Kind::Small)
         | (Kind::Capital, Kind::Capital) => true,
-        // A capital begins a word, and two of them are an acronym.
+        // A capital begins a word, and several of them form an acronym.
         (Kind::Capital, Kind::Small) => back.next().is_none_or(|c| Kind::of(c) != Kind::Capital),
         _ => false,
     }
@@ -49,7 +50,7 @@ enum Kind {
     Digit,
     Small,
     Capital,
-    /// What is set upon the letter before.
+    /// A combining mark on the preceding letter.
     Mark,
     Other,
 }

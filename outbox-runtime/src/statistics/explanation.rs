@@ -1,4 +1,4 @@
-//! Why an entity is not delivered yet.
+//! Explanations of why an entity is not delivered yet.
 
 use std::fmt;
 
@@ -10,22 +10,23 @@ use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
 use crate::outage::Outage;
 
-/// Where an entity stands, and what its delivery waits for.
+/// The state of an entity, and the reason why it is not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Explanation {
-    /// Which entity.
+    /// The entity.
     pub entity_id: EntityId,
-    /// How many of its events are not delivered.
+    /// The number of undelivered events.
     pub undelivered: u64,
-    /// The first of them.
+    /// The first undelivered event.
     pub first: Option<Box<OutboxEvent>>,
-    /// What that one waits for.
+    /// What the first undelivered event waits for.
     pub waits_for: WaitsFor,
 }
 
 impl Explanation {
-    /// For stores: how many events of an entity are undelivered, and the first of them.
+    /// Creates an explanation from the number of undelivered events of an entity and the first of
+    /// them. For stores.
     #[must_use]
     pub fn new(
         entity_id: EntityId,
@@ -43,7 +44,8 @@ impl Explanation {
         }
     }
 
-    /// For stores: the first event has not its turn yet, as `front` stands at the front of its lane.
+    /// Records that the first event waits for its turn behind `front`, the front of its lane. For
+    /// stores.
     #[must_use]
     pub fn behind(mut self, front: &OutboxEvent) -> Self {
         self.waits_for = if front.status == OutboxStatus::Dead {
@@ -62,51 +64,54 @@ impl Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
-    /// Nothing: every event of the entity was delivered (or none was ever enqueued).
+    /// Nothing: every event of the entity was delivered, or none was ever enqueued.
     Nothing,
-    /// A worker that takes it: it is due and has its turn, so nothing in the store keeps it back. Whether a run is there, busy or
-    /// paused, the store does not know: [`Running::explain`](crate::Running::explain) does.
+    /// A worker: the event is due and first in its lane, so nothing in the store holds it back. The
+    /// store does not know whether a run exists, is busy or is paused;
+    /// [`Running::explain`](crate::Running::explain) does.
     Worker,
-    /// A free handler of this run: as many as may run at once are busy.
+    /// A free handler: this run's concurrency limit is reached.
     FreeHandler,
-    /// The store, which fails; this run leaves it alone for a moment. [`Running::health`](crate::Running::health) has its error.
+    /// The store: it fails, and this run backs off. [`Running::health`](crate::Running::health) has
+    /// the error.
     Store {
-        /// When the run tries again.
+        /// When the run retries.
         retry_at: DateTime<Utc>,
     },
     /// This run to be resumed: it is suspended.
     Resume,
-    /// A run: this one has ended.
+    /// A new run: this one has ended.
     Start,
-    /// Its due time.
+    /// The due time of the event.
     DueTime {
-        /// When.
+        /// The due time.
         at: DateTime<Utc>,
-        /// What the last attempt said, if there was one.
+        /// The error of the last attempt, if there was one.
         last_error: Option<String>,
     },
-    /// The handler that has it now.
+    /// The handler that is processing the event.
     Handler {
-        /// The process that claimed it ([`LeaseToken::process_id`]).
+        /// The process that claimed the event ([`LeaseToken::process_id`]).
         process_id: Option<u32>,
-        /// When the claim ends if nothing is heard of it.
+        /// When the claim expires unless it is renewed.
         lease_expires_at: DateTime<Utc>,
     },
-    /// Somebody to retry or discard it: it is dead.
+    /// A decision to retry or discard: the event, or one ahead of it, is a dead letter.
     Decision {
-        /// The dead event. It is the first undelivered event, or the one that that waits behind.
+        /// The dead letter: the first undelivered event, or the one that it waits behind.
         event_id: Uuid,
         /// Why it is dead.
         reason: DeadReason,
-        /// What the last attempt said.
+        /// The error of the last attempt.
         message: Option<String>,
     },
-    /// Its turn: another event of its user goes first ([`Order::User`](crate::Order)), or a later one of its entity that a
-    /// handler has (as it was dead and skipped, and then retried).
+    /// Its turn: another event of its user goes first ([`Order::User`](crate::Order)), or a handler
+    /// is processing a later event of its entity (because this one was dead, skipped and then
+    /// retried).
     Turn {
         /// The event that goes first.
         event_id: Uuid,
-        /// Which entity that is about.
+        /// The entity of that event.
         entity_id: EntityId,
     },
     /// A handler for its event type; this processor has none.
@@ -114,43 +119,43 @@ pub enum WaitsFor {
         /// The event type.
         event_type: String,
     },
-    /// The end of an outage: nobody gets through, and one event at a time is tried.
+    /// The end of an outage: no request gets through, and one event at a time is sent as a probe.
     Outage(Box<Outage>),
-    /// Evidence: it was refused, and it is not clear yet whether it or the service is to blame. What is
-    /// tried next decides.
+    /// Evidence: the event was refused, and the next attempts decide whether the event or the
+    /// service is to blame.
     Evidence {
-        /// What it was answered.
+        /// The answer.
         refusal: Refusal,
     },
-    /// New credentials; the user's work is paused, or tried one event after the other.
+    /// New credentials: the user's work is paused, or sent one event at a time.
     Credentials {
-        /// Since when they are refused.
+        /// Since when the credentials have been refused.
         since: DateTime<Utc>,
-        /// How many attempts were refused since then.
+        /// The number of refused attempts since then.
         refusals: u32,
-        /// When they are refreshed next. `None`: that is being done, or they were and are tried
-        /// next.
+        /// When the credentials are next refreshed. `None`: a refresh is in progress, or has
+        /// completed and the new credentials are tried next.
         refresh_at: Option<DateTime<Utc>>,
-        /// What the last refusal said, or the last attempt to refresh them.
+        /// The message of the last refusal, or the error of the last refresh.
         last_error: String,
     },
-    /// The user, who has signed out of this run.
+    /// The user, who signed out of this run.
     SignIn,
-    /// The remote service's rate limit; the event's destination is paused.
+    /// The remote service's rate limit: the event's destination is paused.
     RateLimit {
-        /// Since when nobody got through.
+        /// Since when no request got through.
         since: DateTime<Utc>,
-        /// How many attempts were refused since then.
+        /// The number of refused attempts since then.
         refusals: u32,
-        /// Until when. In the past where one event is tried at the moment.
+        /// The end of the pause. In the past while one event is sent as a probe.
         until: DateTime<Utc>,
-        /// What the last refusal said.
+        /// The message of the last refusal.
         last_error: String,
     },
 }
 
 impl WaitsFor {
-    /// What an event that is first of its lane waits for, as far as its row tells.
+    /// What the first event of a lane waits for, as far as its row shows.
     fn of(event: &OutboxEvent, now: DateTime<Utc>) -> Self {
         match event.status {
             OutboxStatus::Completed => Self::Nothing,
@@ -173,7 +178,7 @@ impl WaitsFor {
         }
     }
 
-    /// When what it waits for ends by itself, as far as that is known.
+    /// When the wait ends by itself, if that is known.
     pub(crate) fn until(&self) -> Option<DateTime<Utc>> {
         match self {
             Self::DueTime { at, .. } => Some(*at),
@@ -202,7 +207,7 @@ impl fmt::Display for Explanation {
             ..
         } = self;
         if *waits_for == WaitsFor::Nothing {
-            return write!(f, "{entity_id}: nothing is undelivered");
+            return write!(f, "{entity_id}: no undelivered events");
         }
         write!(
             f,
@@ -216,23 +221,23 @@ impl fmt::Display for WaitsFor {
         match self {
             Self::Nothing => f.write_str("nothing"),
             Self::Worker => f.write_str(
-                "a worker to take it (the store does not know whether one is there, busy or paused)",
+                "a worker to claim it (the store does not know whether one is running, busy or paused)",
             ),
             Self::FreeHandler => f.write_str("a free handler of this run"),
             Self::Store { retry_at } => {
-                write!(f, "the store, which fails; it is tried again at {retry_at}")
+                write!(f, "the store, which fails; the next try is at {retry_at}")
             }
             Self::Resume => f.write_str("this run to be resumed"),
-            Self::Start => f.write_str("a run; this one has ended"),
+            Self::Start => f.write_str("a new run; this one has ended"),
             Self::DueTime {
                 at,
                 last_error: None,
-            } => write!(f, "its time, {at}"),
+            } => write!(f, "its due time, {at}"),
             Self::DueTime {
                 at,
                 last_error: Some(error),
             } => {
-                write!(f, "its next attempt at {at}; the last one said: {error}")
+                write!(f, "its next attempt at {at}; the last error: {error}")
             }
             Self::Handler {
                 process_id,
@@ -242,7 +247,7 @@ impl fmt::Display for WaitsFor {
                 if let Some(process_id) = process_id {
                     write!(f, " in process {process_id}")?;
                 }
-                write!(f, ", which has it until {lease_expires_at}")
+                write!(f, ", which holds it until {lease_expires_at}")
             }
             Self::Decision {
                 event_id,
@@ -262,7 +267,7 @@ impl fmt::Display for WaitsFor {
             Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
             Self::Evidence { refusal } => write!(
                 f,
-                "evidence of whether it or the service is to blame; it was refused: {refusal}"
+                "evidence whether the event or the service is to blame; it was refused: {refusal}"
             ),
             Self::Credentials {
                 since,
@@ -277,9 +282,9 @@ impl fmt::Display for WaitsFor {
                 )?;
                 refresh_at
                     .as_ref()
-                    .map_or(Ok(()), |at| write!(f, "; they are refreshed at {at}"))
+                    .map_or(Ok(()), |at| write!(f, "; the next refresh is at {at}"))
             }
-            Self::SignIn => f.write_str("its user, who has signed out"),
+            Self::SignIn => f.write_str("its user to sign in again"),
             Self::RateLimit {
                 since,
                 refusals,

@@ -1,4 +1,4 @@
-//! Statistics and explanations: what is in the outbox, and why an entity is not delivered yet.
+//! Statistics, and explanations of why an entity is not delivered yet.
 
 use std::fmt;
 
@@ -7,11 +7,12 @@ use serde::Serialize;
 
 use crate::event::{OutboxEvent, OutboxStatus};
 
-mod explanation; // why an entity is not delivered yet
+mod explanation; // explanations of undelivered entities
 
 pub use self::explanation::{Explanation, WaitsFor};
 
-/// How many events stand where. **A snapshot of one moment**: all its numbers are from one read transaction.
+/// Counts of the events in an outbox. **A snapshot of one moment**: all numbers come from one read
+/// transaction.
 ///
 /// # Examples
 ///
@@ -31,25 +32,26 @@ pub use self::explanation::{Explanation, WaitsFor};
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OutboxStatistics {
-    /// All events that the store still has.
+    /// All events in the store.
     pub total_events: u64,
-    /// Waiting for their first attempt.
+    /// Events that wait for their first attempt.
     pub pending_count: u64,
-    /// With a handler now.
+    /// Events that a handler is processing.
     pub processing_count: u64,
-    /// Delivered, and not cleaned up yet.
+    /// Delivered events that clean-up has not deleted yet.
     pub completed_count: u64,
-    /// Failed, and to be tried again.
+    /// Events that failed and will be retried.
     pub failed_count: u64,
-    /// Given up.
+    /// Dead letters.
     pub dead_count: u64,
-    /// Completed since the outbox exists: those that the store still has, and those that clean-up deleted.
+    /// Events completed over the lifetime of the outbox, including those that clean-up has deleted.
     pub completed_total: u64,
-    /// Pending for more than 300 seconds.
+    /// Events that have been pending for more than 300 seconds.
     pub stale_count: u64,
-    /// Undelivered, and refused at least once while others got through: [`OutboxEvent::deferrals`].
+    /// Undelivered events that were refused at least once while others got through:
+    /// [`OutboxEvent::deferrals`].
     pub deferred: u64,
-    /// Undelivered, and put off by a handler at least ten times: [`OutboxEvent::snoozes`].
+    /// Undelivered events that were snoozed at least ten times: [`OutboxEvent::snoozes`].
     pub snoozed_often: u64,
     /// When the oldest pending event was enqueued.
     pub oldest_pending_date: Option<DateTime<Utc>>,
@@ -57,11 +59,11 @@ pub struct OutboxStatistics {
     pub newest_completed_date: Option<DateTime<Utc>>,
 }
 
-/// With more pending events than this an outbox [has issues](OutboxStatistics::has_issues).
+/// An outbox with more pending events than this [has issues](OutboxStatistics::has_issues).
 const MANY_PENDING: u64 = 20;
 
 impl OutboxStatistics {
-    /// Counts one event, for a store that looks at each.
+    /// Counts one event, for a store that iterates over its events.
     pub fn add(&mut self, event: &OutboxEvent, now: DateTime<Utc>) {
         self.total_events += 1;
         if !matches!(event.status, OutboxStatus::Completed | OutboxStatus::Dead) {
@@ -86,7 +88,7 @@ impl OutboxStatistics {
         }
     }
 
-    /// Completed events as a percentage of all; 100 where there are none.
+    /// Completed events as a percentage of all events; 100 if there are none.
     #[must_use]
     pub fn success_rate(&self) -> f64 {
         if self.total_events == 0 {
@@ -96,7 +98,8 @@ impl OutboxStatistics {
         }
     }
 
-    /// Whether somebody should have a look: something failed, is dead or stale, or more than 20 events are pending.
+    /// Whether the outbox needs attention: an event is failed, dead or stale, or more than 20 are
+    /// pending.
     #[must_use]
     pub fn has_issues(&self) -> bool {
         self.failed_count > 0
@@ -105,13 +108,13 @@ impl OutboxStatistics {
             || self.pending_count > MANY_PENDING
     }
 
-    /// All counts on one line.
+    /// The counts on one line.
     #[must_use]
     pub fn status_summary(&self) -> String {
         self.to_string()
     }
 
-    /// Events that are not delivered and not dead.
+    /// The number of events that are neither delivered nor dead.
     #[must_use]
     pub fn undelivered(&self) -> u64 {
         self.pending_count + self.processing_count + self.failed_count

@@ -1,6 +1,6 @@
-//! Listings, statistics, due times, explanations, changes.
+//! Listings, statistics, due times, explanations, and change notifications.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, given_back, settle,
 };
 use crate::ManualClock;
@@ -13,7 +13,7 @@ use outbox_runtime::store::Disposition;
 use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
 use outbox_runtime::{EntityId, Order};
 
-pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
     let a = create(store, event(1)).await;
     let b = create(store, event(2).with_priority(1)).await;
     let c = create(store, NewEvent::new("other", 2, "u2", Operation::Create)).await;
@@ -46,7 +46,7 @@ pub async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &Manu
     assert_eq!(ids(listed.unwrap()), [b.id]);
 }
 
-pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn listings_show_events_in_every_state(store: Store<'_>, clock: &ManualClock) {
     let ids = |events: Vec<OutboxEvent>| events.iter().map(|event| event.id).collect::<Vec<_>>();
     let completed = create(store, event(1)).await;
     complete(store, &claim_one(store).await).await;
@@ -66,7 +66,7 @@ pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &Manua
     assert_eq!(
         ids(pending),
         [failed.id, later.id],
-        "what may be claimed at some time"
+        "events that may still be claimed"
     );
     for (entity, expected) in [
         (1, vec![completed.id, dead.id]),
@@ -80,7 +80,7 @@ pub async fn listings_show_events_in_every_state(store: Store<'_>, clock: &Manua
     }
 }
 
-pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
     for entity in 1..=5 {
         create(store, event(entity)).await;
     }
@@ -103,7 +103,7 @@ pub async fn listings_stop_at_their_limit(store: Store<'_>, _: &ManualClock) {
     }
 }
 
-pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
+pub(super) async fn the_first_completion_is_told_as_long_as_it_is_kept(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -123,7 +123,10 @@ pub async fn the_first_completion_is_told_as_long_as_it_is_kept(
     assert_eq!(store.oldest_completed().await.unwrap(), None);
 }
 
-pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn the_event_types_are_those_of_what_waits_each_once(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let of = |event_type: &'static str, entity| {
         NewEvent::new(event_type, entity, "u1", Operation::Update)
     };
@@ -133,7 +136,7 @@ pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>,
     let others = NewEvent::new("b", 2, "u2", Operation::Update).with_order(Order::None);
     create(store, others).await;
     for entity in 3..6 {
-        // Those behind others, and those that are not due, wait as well.
+        // Events behind others, and events that are not due, count as waiting.
         create(store, of("c", entity)).await;
         create(store, of("a", entity).with_delay(SECOND)).await;
     }
@@ -142,7 +145,10 @@ pub async fn the_event_types_are_those_of_what_waits_each_once(store: Store<'_>,
     assert_eq!(store.event_types().await.unwrap(), ["a", "c"]);
 }
 
-pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn pending_deletes_are_those_the_service_was_not_told(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let delete = |entity| NewEvent::new("test", entity, "u1", Operation::Delete);
     create(store, delete(1)).await;
     create(store, event(2)).await;
@@ -156,16 +162,20 @@ pub async fn pending_deletes_are_those_the_service_was_not_told(store: Store<'_>
     };
     assert_eq!(pending(Some("u1")).await, [1, 2, 3]);
     let claims = claim(store, 10).await;
-    assert_eq!(pending(None).await, [1, 2, 3, 4], "handlers have them");
+    assert_eq!(pending(None).await, [1, 2, 3, 4], "while handlers run");
     complete(store, &claims[0]).await;
     settle(store, &claims[2], buried()).await;
-    assert_eq!(pending(None).await, [2, 3, 4], "a dead one is not told");
+    assert_eq!(
+        pending(None).await,
+        [2, 3, 4],
+        "a dead event is not delivered"
+    );
     let dead = store.fetch_events(OutboxStatus::Dead, None, None).await;
     store.discard(&[dead.unwrap()[0].id]).await.unwrap();
     assert_eq!(pending(Some("u1")).await, [2]);
 }
 
-pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock) {
     let oldest = clock.now();
     for entity in 1..=4 {
         create(store, event(entity)).await;
@@ -199,7 +209,7 @@ pub async fn statistics_count_every_status(store: Store<'_>, clock: &ManualClock
     assert_eq!(nobody.oldest_pending_date, None);
 }
 
-pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &ManualClock) {
     let old = create(store, event(1)).await;
     clock.advance(SECOND);
     let second = create(store, event(2)).await;
@@ -214,7 +224,7 @@ pub async fn stale_events_are_those_pending_for_long(store: Store<'_>, clock: &M
     assert_eq!(store.stale_events(None).await.unwrap(), [old, second]);
 }
 
-pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
+pub(super) async fn next_due_tells_the_earliest_due_time_or_lease_end(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -232,7 +242,10 @@ pub async fn next_due_tells_the_earliest_due_time_or_lease_end(
     assert_eq!(store.next_due(&others).await.unwrap(), Some(ends));
 }
 
-pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_explanation_names_what_an_entity_waits_for(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let entity = EntityId::from(1);
     let explain = async || {
         let explanation = store.explain(&entity, None).await.unwrap();
@@ -263,15 +276,18 @@ pub async fn an_explanation_names_what_an_entity_waits_for(store: Store<'_>, clo
     assert_eq!(others.waits_for, WaitsFor::Nothing);
 }
 
-pub async fn a_commit_is_noticed_by_who_waits_for_a_change(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_commit_is_noticed_by_who_waits_for_a_change(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let seen = store.revision();
     let (now, _) = tokio::join!(store.changed(seen), create(store, event(1)));
     assert_ne!(now, seen);
-    // Also when it happened before anybody waited.
+    // Also if the change happened before the call.
     assert_ne!(store.changed(seen).await, seen);
 }
 
-pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
+pub(super) async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -280,9 +296,9 @@ pub async fn an_outcome_that_makes_an_event_claimable_is_noticed(
     let first = claim_one(store).await;
     let seen = store.revision();
     settle(store, &first, given_back(None)).await;
-    assert_ne!(store.changed(seen).await, seen, "it can be claimed again");
+    assert_ne!(store.changed(seen).await, seen, "claimable again");
     let first = claim_one(store).await;
     let seen = store.revision();
     settle(store, &first, Disposition::Complete).await;
-    assert_ne!(store.changed(seen).await, seen, "the next one can be");
+    assert_ne!(store.changed(seen).await, seen, "the next one is claimable");
 }

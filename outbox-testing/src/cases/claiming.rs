@@ -1,8 +1,8 @@
-//! What a claim takes, in which order, and what it leaves alone.
+//! The events that a claim takes, their order, and the events that it leaves alone.
 
 use std::time::Duration;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, claim, claim_one, complete, create, entities, event, fetch, settle,
 };
 use crate::ManualClock;
@@ -13,7 +13,7 @@ use outbox_runtime::store::Disposition;
 use outbox_runtime::store::{ClaimRequest, EventTypes};
 use outbox_runtime::{Operation, OutboxStatus, Refusal, RefusalClass};
 
-pub async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(
+pub(super) async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -26,7 +26,10 @@ pub async fn a_claim_takes_higher_priority_then_earlier_due_then_smaller_seq(
     assert_eq!(entities(&claim(store, 9).await), [5, 2, 3, 1, 4]);
 }
 
-pub async fn a_claim_takes_only_the_first_event_of_each_entity(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_only_the_first_event_of_each_entity(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let first = create(store, event(1)).await;
     create(store, event(1).with_priority(99)).await;
     create(store, event(2)).await;
@@ -36,7 +39,7 @@ pub async fn a_claim_takes_only_the_first_event_of_each_entity(store: Store<'_>,
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub async fn entities_of_two_users_with_one_id_do_not_wait_for_each_other(
+pub(super) async fn entities_of_two_users_with_one_id_do_not_wait_for_each_other(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -45,7 +48,7 @@ pub async fn entities_of_two_users_with_one_id_do_not_wait_for_each_other(
     assert_eq!(claim(store, 9).await.len(), 2);
 }
 
-pub async fn a_claim_is_exclusive(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_is_exclusive(store: Store<'_>, _: &ManualClock) {
     for entity in 0..10 {
         create(store, event(entity)).await;
     }
@@ -56,7 +59,10 @@ pub async fn a_claim_is_exclusive(store: Store<'_>, _: &ManualClock) {
     assert_eq!(all, Vec::from_iter(0..10));
 }
 
-pub async fn a_claim_hands_out_the_event_as_it_is_stored(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_claim_hands_out_the_event_as_it_is_stored(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = event(1)
         .with_destination("eu")
         .with_priority(3)
@@ -83,7 +89,7 @@ pub async fn a_claim_hands_out_the_event_as_it_is_stored(store: Store<'_>, clock
     assert!(claimed.event.last_refusal.is_some() && claimed.event.deferred_since.is_some());
 }
 
-pub async fn a_claim_counts_the_attempt(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_claim_counts_the_attempt(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     clock.advance(SECOND);
     let claimed = claim_one(store).await;
@@ -102,7 +108,10 @@ pub async fn a_claim_counts_the_attempt(store: Store<'_>, clock: &ManualClock) {
     );
 }
 
-pub async fn a_claim_takes_the_lease_of_each_event_type(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_claim_takes_the_lease_of_each_event_type(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     for event_type in ["note", "upload", "call"] {
         create(
             store,
@@ -133,7 +142,10 @@ pub async fn a_claim_takes_the_lease_of_each_event_type(store: Store<'_>, clock:
     complete(store, upload).await;
 }
 
-pub async fn a_claim_for_one_user_takes_nothing_of_another(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_for_one_user_takes_nothing_of_another(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     create(store, event(1)).await;
     create(store, NewEvent::new("note", 2, "u2", Operation::Create)).await;
     create(store, NewEvent::new("note", 3, "u3", Operation::Create)).await;
@@ -143,7 +155,7 @@ pub async fn a_claim_for_one_user_takes_nothing_of_another(store: Store<'_>, _: 
     assert_eq!(entities(&store.claim(&not_u1).await.unwrap()), [3]);
 }
 
-pub async fn a_claim_leaves_other_event_types_alone(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_leaves_other_event_types_alone(store: Store<'_>, _: &ManualClock) {
     let note = create(store, event(1)).await;
     let other = NewEvent::new("other", 2, "u1", Operation::Create);
     let other = create(store, other).await;
@@ -158,7 +170,7 @@ pub async fn a_claim_leaves_other_event_types_alone(store: Store<'_>, _: &Manual
     assert_eq!(fetch(store, &other).await.attempt_count, 1);
 }
 
-pub async fn a_delayed_event_is_claimed_when_it_is_due_and_not_before(
+pub(super) async fn a_delayed_event_is_claimed_when_it_is_due_and_not_before(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

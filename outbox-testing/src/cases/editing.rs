@@ -1,22 +1,25 @@
-//! What is changed and deleted by hand.
+//! Manual marks, retries and edits.
 
-use super::{
-    LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, settle,
+use super::helpers::{
+    LEASE, SECOND, Store, buried, change_of, claim, claim_one, complete, create, event, fetch,
+    settle,
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
 use outbox_runtime::NewEvent;
+use outbox_runtime::Order;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::RetryPolicy;
 use outbox_runtime::StoreErrorKind;
 use outbox_runtime::store::Claim;
-use outbox_runtime::store::DeleteUnit;
 use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{Coalesce, EntityId, Order};
 use outbox_runtime::{DeadReason, Operation, OutboxStatus};
 
-pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn marking_by_hand_goes_through_the_same_states(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = create(store, event(1)).await;
     let claimed = store.mark_as_processing(created.id, LEASE).await.unwrap();
     assert_eq!(claimed.event, fetch(store, &created).await);
@@ -37,7 +40,7 @@ pub async fn marking_by_hand_goes_through_the_same_states(store: Store<'_>, cloc
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
+pub(super) async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -65,7 +68,7 @@ pub async fn a_failure_marked_by_hand_is_kept_and_due_by_the_schedule(
     assert_eq!(settled, Settled::LeaseLost);
 }
 
-pub async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
+pub(super) async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -86,7 +89,7 @@ pub async fn only_what_is_due_and_in_nobodys_hands_is_marked_as_processing(
     refused(dead.id).await;
 }
 
-pub async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
+pub(super) async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -112,7 +115,7 @@ pub async fn a_reset_leaves_what_is_neither_failed_nor_dead_alone(
     assert_eq!(reset.next_attempt_at, clock.now(), "due now");
 }
 
-pub async fn an_event_behind_another_cannot_be_marked_as_processing(
+pub(super) async fn an_event_behind_another_cannot_be_marked_as_processing(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -124,7 +127,7 @@ pub async fn an_event_behind_another_cannot_be_marked_as_processing(
     assert_eq!(absent.unwrap_err().kind(), StoreErrorKind::NotFound);
 }
 
-pub async fn events_of_one_user_become_those_of_another_in_order(
+pub(super) async fn events_of_one_user_become_those_of_another_in_order(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -164,7 +167,7 @@ pub async fn events_of_one_user_become_those_of_another_in_order(
     assert_eq!(ids(&claim(store, 10).await), [later.id]);
 }
 
-pub async fn events_with_a_handler_are_not_given_to_another_user(
+pub(super) async fn events_with_a_handler_are_not_given_to_another_user(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -181,34 +184,7 @@ pub async fn events_with_a_handler_are_not_given_to_another_user(
     assert_eq!(fetch(store, &claimed.event).await.user_id, "u2");
 }
 
-pub async fn only_what_is_dead_is_discarded(store: Store<'_>, _: &ManualClock) {
-    let dead = create(store, event(1)).await;
-    let behind = create(store, event(1)).await;
-    let dead_too = create(store, event(3)).await;
-    for claimed in claim(store, 2).await {
-        settle(store, &claimed, buried()).await;
-    }
-    let waiting = create(store, event(2)).await;
-    let ids = [
-        dead.id,
-        behind.id,
-        waiting.id,
-        uuid::Uuid::nil(),
-        dead_too.id,
-    ];
-    assert_eq!(store.discard(&ids).await.unwrap(), 2);
-    assert_eq!(store.fetch_event(dead.id).await.unwrap(), None);
-    assert_eq!(store.fetch_event(dead_too.id).await.unwrap(), None);
-    let claimed = claim(store, 10).await;
-    let claimed: Vec<_> = claimed.iter().map(|claim| claim.event.id).collect();
-    assert_eq!(
-        claimed,
-        [behind.id, waiting.id],
-        "what was behind it goes on"
-    );
-}
-
-pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
+pub(super) async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -223,11 +199,11 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     assert_eq!(
         refused.kind(),
         StoreErrorKind::Conflict,
-        "it was edited since"
+        "the event was edited since"
     );
     edited.revision += 1;
     assert_eq!(fetch(store, &edited).await, edited);
-    assert!(claim(store, 1).await.is_empty(), "it is due later now");
+    assert!(claim(store, 1).await.is_empty(), "due later now");
 
     let mut wrong = edited.clone();
     wrong.user_id = "u2".to_owned();
@@ -244,138 +220,7 @@ pub async fn an_edit_changes_what_may_be_edited_and_nothing_else(
     assert_eq!(refused.kind(), StoreErrorKind::Conflict, "a handler has it");
 }
 
-pub async fn deleting_the_first_event_lets_the_next_one_go(store: Store<'_>, _: &ManualClock) {
-    let first = create(store, event(1)).await;
-    let second = create(store, event(1)).await;
-    assert!(store.delete_event(first.id).await.unwrap());
-    assert!(!store.delete_event(first.id).await.unwrap());
-    assert_eq!(claim_one(store).await.event.id, second.id);
-}
-
-pub async fn deleting_by_entity_and_by_user_deletes_just_those(store: Store<'_>, _: &ManualClock) {
-    for entity in [1, 1, 2, 3] {
-        create(store, event(entity)).await;
-    }
-    let of_u2 = create(store, NewEvent::new("note", 1, "u2", Operation::Create)).await;
-    let entities = [EntityId::from(1), EntityId::from(2)];
-    let deleted = store
-        .delete_events_for_entities(&entities, Some("u1"))
-        .await;
-    assert_eq!(deleted.unwrap(), 3);
-    assert_eq!(store.delete_all_events_for_user("u1").await.unwrap(), 1);
-    assert_eq!(fetch(store, &of_u2).await, of_u2);
-    let deleted = store.delete_events_for_entities(&entities, None).await;
-    assert_eq!(deleted.unwrap(), 1);
-}
-
-pub async fn clean_up_deletes_only_old_completed_events(store: Store<'_>, clock: &ManualClock) {
-    let old = create(store, event(1)).await;
-    complete(store, &claim_one(store).await).await;
-    clock.advance(SECOND);
-    let new = create(store, event(2)).await;
-    complete(store, &claim_one(store).await).await;
-    let pending = create(store, event(3)).await;
-    let deleted = store.delete_completed_events(clock.now()).await.unwrap();
-    assert_eq!(deleted, 1);
-    assert_eq!(store.fetch_event(old.id).await.unwrap(), None);
-    fetch(store, &new).await;
-    fetch(store, &pending).await;
-}
-
-pub async fn what_was_completed_is_counted_beyond_clean_up(store: Store<'_>, clock: &ManualClock) {
-    let completed = async |user: Option<&str>| {
-        let statistics = store.statistics(user).await.unwrap();
-        (statistics.completed_count, statistics.completed_total)
-    };
-    for entity in 1..=3 {
-        create(store, event(entity)).await;
-        complete(store, &claim_one(store).await).await;
-    }
-    create(store, NewEvent::new("test", 1, "u2", Operation::Update)).await;
-    complete(store, &claim_one(store).await).await;
-    clock.advance(SECOND);
-    create(store, event(4)).await;
-    complete(store, &claim_one(store).await).await;
-    assert_eq!(completed(None).await, (5, 5));
-    for _ in 0..2 {
-        store.delete_completed_events(clock.now()).await.unwrap();
-        assert_eq!(completed(None).await, (1, 5));
-        assert_eq!(completed(Some("u1")).await, (1, 4));
-        assert_eq!(completed(Some("u2")).await, (0, 1));
-    }
-    store.reassign_user("u2", "u1").await.unwrap();
-    assert_eq!(completed(Some("u1")).await, (1, 5));
-    assert_eq!(completed(Some("u2")).await, (0, 0));
-    store.delete_all_events_for_user("u1").await.unwrap();
-    assert_eq!(completed(None).await, (0, 0));
-}
-
-/// An event of a lane, and another that coalesces.
-fn change_of(entity: i64, order: Order, text: &str) -> NewEvent {
-    NewEvent::new("note", entity, "u1", Operation::Update)
-        .with_order(order)
-        .with_coalesce(Coalesce::Latest)
-        .with_metadata(RawMetadata::from_bytes(format!("\"{text}\"")))
-}
-
-pub async fn what_changed_since_it_was_seen_is_not_deleted(store: Store<'_>, clock: &ManualClock) {
-    let mut seen = Vec::new();
-    for entity in 1..=6 {
-        seen.push(create(store, change_of(entity, Order::Entity, "old")).await);
-    }
-    // Folded into, claimed, given back, edited, deleted; the last is as it was.
-    create(store, change_of(1, Order::Entity, "new")).await;
-    let _ = store.mark_as_processing(seen[1].id, LEASE).await.unwrap();
-    let given_back = store.mark_as_processing(seen[2].id, LEASE).await.unwrap();
-    let back = Disposition::GiveBack {
-        next_attempt_at: None,
-        refusal: None,
-    };
-    settle(store, &given_back, back).await;
-    let mut edited = seen[3].clone();
-    edited.priority += 1;
-    store.update_event(&edited).await.unwrap();
-    assert!(store.delete_event(seen[4].id).await.unwrap());
-    for unit in [DeleteUnit::Lane, DeleteUnit::Event] {
-        let deleted = store.delete_seen(&seen, unit).await.unwrap();
-        assert_eq!(deleted, u64::from(unit == DeleteUnit::Lane));
-        for (index, event) in seen.iter().enumerate() {
-            let is_there = store.fetch_event(event.id).await.unwrap().is_some();
-            assert_eq!(is_there, index < 4, "{event:?}");
-        }
-    }
-    let newest = fetch(store, &seen[0]).await;
-    let text = newest.metadata.as_ref().and_then(RawMetadata::as_str);
-    assert_eq!(text, Some("\"new\""));
-    assert_eq!(newest.created_at, clock.now());
-}
-
-pub async fn a_lane_that_changed_since_it_was_seen_is_not_deleted_in_part(
-    store: Store<'_>,
-    _: &ManualClock,
-) {
-    for (order, stays) in [(Order::Entity, 2), (Order::User, 4), (Order::None, 0)] {
-        let event = |entity| event(entity).with_order(order);
-        let mut seen = Vec::new();
-        for entity in [1, 1, 2, 2] {
-            seen.push(create(store, event(entity)).await);
-        }
-        let newer = create(store, event(1)).await;
-        let deleted = store.delete_seen(&seen, DeleteUnit::Lane).await.unwrap();
-        assert_eq!(deleted, 4 - stays, "{order:?}");
-        assert!(store.fetch_event(newer.id).await.unwrap().is_some());
-        // Whoever is first goes.
-        let first = claim_one(store).await;
-        let expected = if stays == 0 { newer.id } else { seen[0].id };
-        assert_eq!(first.event.id, expected, "{order:?}");
-        // Each event for itself: what is left of those that were seen, but for the claimed one.
-        let deleted = store.delete_seen(&seen, DeleteUnit::Event).await.unwrap();
-        assert_eq!(deleted, u64::saturating_sub(stays, 1), "{order:?}");
-        store.delete_all_events_for_user("u1").await.unwrap();
-    }
-}
-
-pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
+pub(super) async fn an_edit_of_what_changed_since_it_was_read_is_refused(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -392,7 +237,7 @@ pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
         folded,
         "the newer change is kept"
     );
-    // Of what is there now, once; and then that is another.
+    // An edit of the current revision succeeds once; after it, that revision is outdated.
     let mut edited = folded.clone();
     edited.priority = 9;
     store.update_event(&edited).await.unwrap();
@@ -406,7 +251,10 @@ pub async fn an_edit_of_what_changed_since_it_was_read_is_refused(
     assert_eq!(fetch(store, &seen).await, stored);
 }
 
-pub async fn fewer_attempts_than_were_used_allow_one_more(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn fewer_attempts_than_were_used_allow_one_more(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let event = create(store, event(1)).await;
     for _ in 0..3 {
         let claimed = store.mark_as_processing(event.id, LEASE).await.unwrap();

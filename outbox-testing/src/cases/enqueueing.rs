@@ -1,6 +1,6 @@
-//! What comes in, and what does not.
+//! Enqueuing: events that are accepted, and events that are refused.
 
-use super::{SECOND, Store, create, event, fetch};
+use super::helpers::{SECOND, Store, create, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::Clock;
 use outbox_runtime::EnqueueError;
@@ -9,7 +9,7 @@ use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::{Operation, OutboxStatus};
 
-pub async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualClock) {
     for id in [
         EntityId::from(7),
         EntityId::from("seven"),
@@ -38,7 +38,7 @@ pub async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualCl
     }
 }
 
-pub async fn the_same_event_twice_is_written_once(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn the_same_event_twice_is_written_once(store: Store<'_>, clock: &ManualClock) {
     let first = create(store, event(1)).await;
     clock.advance(SECOND);
     let again = create(store, event(1).with_id(first.id)).await;
@@ -46,7 +46,7 @@ pub async fn the_same_event_twice_is_written_once(store: Store<'_>, clock: &Manu
     assert_eq!(store.statistics(None).await.unwrap().total_events, 1);
 }
 
-pub async fn other_content_under_the_same_id_is_refused_and_the_first_kept(
+pub(super) async fn other_content_under_the_same_id_is_refused_and_the_first_kept(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -62,7 +62,7 @@ pub async fn other_content_under_the_same_id_is_refused_and_the_first_kept(
     assert_eq!(fetch(store, &first).await, first);
 }
 
-pub async fn an_event_that_breaks_a_rule_is_refused(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_event_that_breaks_a_rule_is_refused(store: Store<'_>, _: &ManualClock) {
     let long = "x".repeat(NewEvent::MAX_KEY_BYTES + 1);
     let large = vec![b'1'; NewEvent::MAX_METADATA_BYTES + 1];
     let make = |event_type: &'static str, user: &str| {

@@ -1,6 +1,6 @@
-//! Outcomes and the next claim in one request: what the processor asks.
+//! Outcomes and the next claim in one request, as the processor sends them.
 
-use super::{LEASE, Store, claim, claim_one, create, entities, event, fetch};
+use super::helpers::{LEASE, Store, claim, claim_one, create, entities, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::NewEvent;
 use outbox_runtime::store::{Claim, ClaimRequest, LeaseToken};
@@ -14,14 +14,14 @@ fn completed(claim: &Claim) -> Settlement {
     }
 }
 
-/// The outcome of a claim that somebody else has.
-fn stolen(claim: &Claim) -> Settlement {
+/// An outcome whose lease token is not the claim's.
+fn under_another_lease(claim: &Claim) -> Settlement {
     let mut settlement = completed(claim);
     settlement.lease.token = LeaseToken::random();
     settlement
 }
 
-pub async fn an_exchange_settles_before_it_claims(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_exchange_settles_before_it_claims(store: Store<'_>, _: &ManualClock) {
     let first = create(store, event(1)).await;
     let second = create(store, event(1)).await;
     let claimed = claim_one(store).await;
@@ -31,13 +31,13 @@ pub async fn an_exchange_settles_before_it_claims(store: Store<'_>, _: &ManualCl
         .await;
     assert_eq!(exchange.settled.unwrap(), [Settled::Recorded]);
     let claimed = exchange.claimed.unwrap();
-    assert_eq!(claimed.len(), 1, "what the outcome let go is claimed");
+    assert_eq!(claimed.len(), 1, "the event that the outcome unblocks");
     assert_eq!(claimed[0].event, fetch(store, &second).await);
     assert_eq!(claimed[0].event.attempt_count, 1);
     assert_eq!(fetch(store, &first).await.status, OutboxStatus::Completed);
 }
 
-pub async fn an_exchange_without_outcomes_claims(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_exchange_without_outcomes_claims(store: Store<'_>, _: &ManualClock) {
     let request = ClaimRequest::new(2, LEASE);
     let exchange = store.settle_and_claim(Vec::new(), &request).await;
     assert_eq!(exchange.settled.unwrap(), []);
@@ -50,7 +50,7 @@ pub async fn an_exchange_without_outcomes_claims(store: Store<'_>, _: &ManualClo
     assert_eq!(entities(&exchange.claimed.unwrap()), [1, 2]);
 }
 
-pub async fn an_exchange_claims_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_exchange_claims_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
     create(store, event(1)).await;
     create(store, NewEvent::new("note", 2, "u2", Operation::Update)).await;
     let claims = claim(store, 1).await;
@@ -66,14 +66,17 @@ pub async fn an_exchange_claims_only_what_is_asked_for(store: Store<'_>, _: &Man
     assert!(exchange.claimed.unwrap().is_empty());
 }
 
-pub async fn an_exchange_answers_in_the_order_of_its_outcomes(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_exchange_answers_in_the_order_of_its_outcomes(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for entity in 1..=3 {
         create(store, event(entity)).await;
     }
     let claims = claim(store, 3).await;
     create(store, event(4)).await;
     let outcomes = vec![
-        stolen(&claims[2]),
+        under_another_lease(&claims[2]),
         completed(&claims[1]),
         completed(&claims[0]),
     ];
@@ -86,15 +89,15 @@ pub async fn an_exchange_answers_in_the_order_of_its_outcomes(store: Store<'_>, 
     assert_eq!(kept.status, OutboxStatus::Processing);
 }
 
-pub async fn outcomes_are_answered_in_their_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn outcomes_are_answered_in_their_order(store: Store<'_>, _: &ManualClock) {
     for entity in 1..=3 {
         create(store, event(entity)).await;
     }
     let claims = claim(store, 3).await;
     let outcomes = vec![
         completed(&claims[2]),
-        stolen(&claims[0]),
-        stolen(&claims[1]),
+        under_another_lease(&claims[0]),
+        under_another_lease(&claims[1]),
     ];
     let answers = [Settled::Recorded, Settled::LeaseLost, Settled::LeaseLost];
     assert_eq!(store.settle(outcomes).await.unwrap(), answers);

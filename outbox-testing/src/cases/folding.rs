@@ -1,6 +1,6 @@
-//! What becomes of an event that nobody has claimed when a newer one about the same entity arrives.
+//! Folding: a newer event about the same entity arrives while the older one is unclaimed.
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, fetch, given_back, settle,
 };
 use crate::ManualClock;
@@ -14,7 +14,7 @@ use outbox_runtime::store::Disposition;
 use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
 use outbox_runtime::{Operation, OutboxEvent, OutboxStatus};
 
-/// An event that folds, about entity 1.
+/// An event about entity 1 that folds.
 fn change(operation: Operation, content: &'static str) -> NewEvent {
     NewEvent::new("draft", 1, "u1", operation)
         .with_metadata(RawMetadata::from_bytes(content))
@@ -30,7 +30,10 @@ async fn count(store: Store<'_>) -> u64 {
     store.statistics(None).await.unwrap().total_events
 }
 
-pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_update_folds_into_what_nobody_has_claimed(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     for (order, operation) in [
         (Order::Entity, Operation::Create),
         (Order::Entity, Operation::Update),
@@ -51,7 +54,7 @@ pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, cloc
         expected.revision = 2;
         assert_eq!(
             folded, expected,
-            "it keeps its place, its time and what it is"
+            "the place, the time and the operation stay"
         );
         let claims = claim(store, 9).await;
         assert_eq!(claims.len(), 1);
@@ -61,7 +64,7 @@ pub async fn an_update_folds_into_what_nobody_has_claimed(store: Store<'_>, cloc
     assert_eq!(count(store).await, 4);
 }
 
-pub async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &ManualClock) {
     let first = create(store, change(Operation::Create, "1")).await;
     clock.advance(SECOND);
     let delete = change(Operation::Delete, "2");
@@ -78,17 +81,17 @@ pub async fn a_create_and_its_delete_cancel_out(store: Store<'_>, clock: &Manual
     assert_eq!(explanation.waits_for, WaitsFor::Nothing);
     let statistics = store.statistics(None).await.unwrap();
     assert_eq!((statistics.pending_count, statistics.total_events), (0, 1));
-    // Both again, after an outcome that nobody knew.
+    // Repeats both, as after an unknown outcome.
     let again = change(Operation::Create, "1").with_id(first.id);
     assert_eq!(create(store, again).await, cancelled);
     assert_eq!(create(store, delete).await, cancelled);
     assert!(claim(store, 9).await.is_empty());
-    // What is created anew is.
+    // A new creation is a new event.
     let anew = create(store, change(Operation::Create, "3")).await;
     assert_eq!(claim_one(store).await.event.id, anew.id);
 }
 
-pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     let folded = create(store, change(Operation::Delete, "2")).await;
     assert_eq!(folded.id, first.id);
@@ -96,7 +99,7 @@ pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &Manu
         (folded.operation, content(&folded)),
         (Operation::Delete, "2")
     );
-    // Nothing folds into a delete, and no creation into anything.
+    // Nothing folds into a delete, and a creation folds into nothing.
     create(store, change(Operation::Create, "3")).await;
     create(store, change(Operation::Create, "4")).await;
     assert_eq!(count(store).await, 3);
@@ -104,7 +107,7 @@ pub async fn an_update_and_its_delete_become_a_delete(store: Store<'_>, _: &Manu
     assert_eq!(claimed.event.operation, Operation::Delete);
 }
 
-pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
+pub(super) async fn an_event_that_was_ever_claimed_is_never_folded_into(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -133,7 +136,10 @@ pub async fn an_event_that_was_ever_claimed_is_never_folded_into(
     }
 }
 
-pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn events_to_two_destinations_are_both_delivered(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let to = |destination: Option<&str>, text: &'static str| {
         let change = change(Operation::Update, text);
         match destination {
@@ -146,7 +152,7 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
         let first = create(store, to(destination, "1")).await;
         assert_eq!(first.destination.as_deref(), destination);
         let newer = create(store, to(destination, "2")).await;
-        assert_eq!(newer.id, first.id, "to the same one they fold");
+        assert_eq!(newer.id, first.id, "events to one destination fold");
         assert_eq!(newer.destination.as_deref(), destination);
         rows.push(first.id);
     }
@@ -156,7 +162,7 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
         assert_eq!(content(&claimed.event), "2");
         complete(store, &claimed).await;
     }
-    // What is enqueued under one id goes to one destination.
+    // All events under one id go to the same destination.
     let once = to(Some("a"), "1");
     create(store, once.clone()).await;
     create(store, once.clone()).await;
@@ -164,7 +170,10 @@ pub async fn events_to_two_destinations_are_both_delivered(store: Store<'_>, _: 
     assert!(matches!(elsewhere, Err(EnqueueError::Conflict { .. })));
 }
 
-pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn nothing_folds_over_an_event_that_stands_between(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let first = create(store, change(Operation::Update, "1")).await;
     create(store, NewEvent::new("share", 1, "u1", Operation::Update)).await;
     let last = create(store, change(Operation::Update, "2")).await;
@@ -186,7 +195,7 @@ pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _
     assert_eq!(content(&last), "2");
     assert_eq!(count(store).await, 3 + 3);
     assert_eq!(create(store, of_user(1, "3")).await.id, last.id);
-    // Another entity, another user: nothing to do with each other.
+    // Another entity or another user does not interfere.
     for (entity, user) in [(9, "u1"), (1, "u3")] {
         let other = NewEvent::new("draft", entity, user, Operation::Update);
         create(store, other.with_coalesce(Coalesce::Latest)).await;
@@ -194,7 +203,7 @@ pub async fn nothing_folds_over_an_event_that_stands_between(store: Store<'_>, _
     assert_eq!(count(store).await, 6 + 2);
 }
 
-pub async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualClock) {
     let first = create(store, change(Operation::Update, "1")).await;
     let plain = change(Operation::Update, "2").with_coalesce(Coalesce::Never);
     let plain = create(store, plain).await;
@@ -202,7 +211,7 @@ pub async fn only_an_event_that_coalesces_folds(store: Store<'_>, _: &ManualCloc
     assert_eq!(content(&fetch(store, &first).await), "1");
 }
 
-pub async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
+pub(super) async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -226,7 +235,10 @@ pub async fn a_fold_takes_the_higher_priority_and_the_earlier_due_time(
     assert_eq!(content(&claim_one(store).await.event), "4");
 }
 
-pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn enqueueing_again_what_was_folded_changes_nothing(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let changes = ["1", "2", "3"].map(|content| change(Operation::Update, content));
     for change in &changes {
         create(store, change.clone()).await;
@@ -237,7 +249,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
         for change in &changes {
             assert_eq!(create(store, change.clone()).await, stored);
         }
-        assert_eq!(content(&stored), "3", "no older content comes back");
+        assert_eq!(content(&stored), "3", "older content does not return");
         assert_eq!(count(store).await, 1);
     };
     again().await;
@@ -245,7 +257,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
     again().await;
     complete(store, &claimed).await;
     again().await;
-    // Other content under a known id is a mistake, also where it is that of the row by now.
+    // Other content under a known id is an error, even if it is the row's current content.
     for change in &changes {
         for other in ["4", "2", "1"] {
             let other = change.clone().with_metadata(RawMetadata::from_bytes(other));
@@ -259,7 +271,7 @@ pub async fn enqueueing_again_what_was_folded_changes_nothing(store: Store<'_>, 
             );
         }
     }
-    // A store that has forgotten the event knows nothing of those that were folded into it.
+    // A store without the event knows none of the events that folded into it.
     assert!(store.delete_event(first.id()).await.unwrap());
     let [_, second, third] = changes;
     let anew = create(store, second.clone()).await;

@@ -1,8 +1,8 @@
-//! Which events wait for each other, and what a dead one means for those behind it.
+//! The events that wait for each other, and the effect of a dead event on those behind it.
 
 use uuid::Uuid;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
     given_back, settle,
 };
@@ -22,7 +22,7 @@ fn ids(claims: &[Claim]) -> Vec<Uuid> {
     claims.iter().map(|claim| claim.event.id).collect()
 }
 
-/// An event that those behind it do not wait for once it is dead.
+/// An event that does not block those behind it once it is dead.
 fn skippable(entity: i64) -> NewEvent {
     event(entity).with_on_dead(OnDead::Skip)
 }
@@ -35,7 +35,7 @@ async fn fail(store: Store<'_>, claim: &Claim, clock: &ManualClock) {
     assert_eq!(settle(store, claim, failed).await, Settled::Recorded);
 }
 
-pub async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entities(
+pub(super) async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entities(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -50,7 +50,7 @@ pub async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entiti
         assert_eq!(entities(&claims), [expected]);
         complete(store, &claims[0]).await;
     }
-    // A retry holds the others up as well.
+    // An event that will be retried blocks the others as well.
     let claimed = claim_one(store).await;
     create(store, of_user(4)).await;
     fail(store, &claimed, clock).await;
@@ -59,7 +59,10 @@ pub async fn events_ordered_by_user_go_one_after_the_other_whatever_their_entiti
     assert_eq!(entities(&claim(store, 9).await), [3]);
 }
 
-pub async fn the_order_of_one_user_holds_up_no_other_user(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn the_order_of_one_user_holds_up_no_other_user(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for user in ["u1", "u2", "u1", "u2"] {
         let new = NewEvent::new("note", 1, user, Operation::Update).with_order(Order::User);
         create(store, new).await;
@@ -72,7 +75,7 @@ pub async fn the_order_of_one_user_holds_up_no_other_user(store: Store<'_>, _: &
     assert_eq!(users, ["u1", "u2"]);
 }
 
-pub async fn unordered_events_neither_wait_nor_are_waited_for(
+pub(super) async fn unordered_events_neither_wait_nor_are_waited_for(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -91,7 +94,7 @@ pub async fn unordered_events_neither_wait_nor_are_waited_for(
     assert_eq!(ids(&claim(store, 9).await), [second.id]);
 }
 
-pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
+pub(super) async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -113,13 +116,13 @@ pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
         assert_eq!(claim_one(store).await.event.id, exhausted.id);
         clock.advance(LEASE);
         assert_eq!(store.rescue().await.unwrap(), Rescued::new(0, 1));
-        assert_ne!(store.revision(), seen, "who waits is told");
+        assert_ne!(store.revision(), seen, "waiting workers are notified");
         assert_eq!(fetch(store, &exhausted).await.status, OutboxStatus::Dead);
 
         let claimed = claim_one(store).await;
         assert_eq!(claimed.event.id, last.id);
         complete(store, &claimed).await;
-        // What comes later does not wait either.
+        // Later events do not wait either.
         create(store, event(1).with_order(order)).await;
         complete(store, &claim_one(store).await).await;
         assert_eq!(store.statistics(None).await.unwrap().dead_count, 2);
@@ -127,7 +130,7 @@ pub async fn a_dead_event_that_is_skipped_lets_those_behind_it_go(
     }
 }
 
-pub async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
+pub(super) async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -145,7 +148,7 @@ pub async fn a_skipped_event_that_is_retried_goes_before_those_that_wait(
     }
 }
 
-pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
+pub(super) async fn a_skipped_event_that_is_retried_never_runs_beside_another(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -165,10 +168,10 @@ pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
         entity_id: EntityId::from(1),
     };
     assert_eq!((explanation.undelivered, explanation.waits_for), (3, turn));
-    // A change by hand behind them makes no difference.
+    // A manual change behind them makes no difference.
     assert!(store.delete_event(third.id).await.unwrap());
     assert!(claim(store, 9).await.is_empty());
-    // The one that the handler had comes back, and goes second from now on, however it comes back.
+    // However the claimed event comes back, it is second from now on.
     fail(store, &held, clock).await;
     clock.advance(SECOND);
     assert_eq!(ids(&claim(store, 9).await), [dead.id]);
@@ -191,7 +194,7 @@ pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
         assert_eq!(ids(&claims), [dead.id]);
         settle(store, &claims[0], buried()).await;
     }
-    // A dead one that holds stays where it is: behind what was retried.
+    // A dead event that blocks others stays in its place: behind the retried event.
     let held = claim_one(store).await;
     assert_eq!(store.reset_for_retry(&[dead.id]).await.unwrap(), 1);
     settle(store, &held, buried()).await;
@@ -201,7 +204,7 @@ pub async fn a_skipped_event_that_is_retried_never_runs_beside_another(
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualClock) {
     for on_dead in [OnDead::Hold, OnDead::Skip] {
         let created = create(store, event(1).with_on_dead(on_dead)).await;
         settle(store, &claim_one(store).await, buried()).await;
@@ -216,7 +219,7 @@ pub async fn an_edit_leaves_a_dead_event_dead(store: Store<'_>, clock: &ManualCl
     }
 }
 
-pub async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClock) {
     let explain = async |entity: i64| {
         let explanation = store.explain(&EntityId::from(entity), None).await.unwrap();
         (explanation.undelivered, explanation.waits_for)
@@ -238,7 +241,7 @@ pub async fn an_explanation_names_who_goes_first(store: Store<'_>, _: &ManualClo
     for entity in [1, 2] {
         assert_eq!(explain(entity).await, (1, decision(first.id)));
     }
-    // What was skipped is undelivered too, and is named once nothing else is left.
+    // A skipped event is undelivered too, and is named once nothing else is left.
     let skipped = create(store, skippable(3)).await;
     create(store, event(3)).await;
     settle(store, &claim_one(store).await, buried()).await;

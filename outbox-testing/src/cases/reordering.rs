@@ -1,8 +1,8 @@
-//! What an update of the application that changes the order of a type means for events that wait.
+//! Waiting events after an application update changed the order of their type.
 
 use uuid::Uuid;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, given_back,
     settle,
 };
@@ -19,7 +19,7 @@ use outbox_runtime::{DeadReason, Operation, OutboxEvent};
 
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
 
-/// Each order that a type may have had, and another that it has now.
+/// Each pair of a previous order and a different current one.
 fn changes() -> impl Iterator<Item = (Order, Order)> {
     let pairs = ORDERS
         .into_iter()
@@ -43,7 +43,7 @@ async fn fail(store: Store<'_>, claim: &Claim, clock: &ManualClock) {
     assert_eq!(settle(store, claim, failed).await, Settled::Recorded);
 }
 
-pub async fn types_of_different_orders_do_not_wait_for_each_other(
+pub(super) async fn types_of_different_orders_do_not_wait_for_each_other(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -68,7 +68,7 @@ pub async fn types_of_different_orders_do_not_wait_for_each_other(
         let of_entity = create(store, of(("note", Order::Entity))).await;
         let claims = claim(store, 9).await;
         assert_eq!(ids(&claims), first);
-        // Each lane goes on when its own first event is done, whatever the others do.
+        // Each lane continues once its own first event is done, regardless of the others.
         for (order, next) in [(Order::Entity, &of_entity), (Order::User, &of_user)] {
             let done = claims.iter().find(|claim| claim.event.order == order);
             complete(store, done.unwrap()).await;
@@ -78,7 +78,7 @@ pub async fn types_of_different_orders_do_not_wait_for_each_other(
     }
 }
 
-pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
+pub(super) async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -89,7 +89,7 @@ pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
         let of_another = create(store, of_another).await;
         let elsewhere = create(store, event(2).with_order(is).with_priority(-1)).await;
         let mut expected = vec![older.id, of_another.id];
-        // Of its own order it waits for the newer one, where that is an order of all of a user's.
+        // In the order of a user, it waits for the newer event in its own lane.
         if is != Order::User {
             expected.push(elsewhere.id);
         }
@@ -98,8 +98,8 @@ pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
         for claim in &claims[1..] {
             complete(store, claim).await;
         }
-        // As long as it is not delivered: while its handler has it, until it is due, and when it is
-        // dead.
+        // The older event blocks until it is delivered: while its handler runs, until it is due
+        // again, and when it is dead.
         assert!(claim(store, 9).await.is_empty(), "{was:?}, then {is:?}");
         fail(store, &claims[0], clock).await;
         assert!(claim(store, 9).await.is_empty(), "{was:?}, then {is:?}");
@@ -132,7 +132,7 @@ pub async fn after_a_change_of_order_the_older_events_of_an_entity_go_first(
     }
 }
 
-pub async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &ManualClock) {
     for (was, is) in changes() {
         let older = [
             ordered(store, 1, was).await,
@@ -144,13 +144,13 @@ pub async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &M
         let mut delivered = Vec::new();
         for _ in 0..5 {
             let claims = claim(store, 9).await;
-            // What may go together are events that wait for nobody.
+            // Only events that wait for no other event may be claimed together.
             assert!(
                 claims.len() == 1 || claims.iter().all(|claim| claim.event.order == Order::None),
                 "{was:?}, then {is:?}"
             );
             for (nth, claim) in claims.iter().enumerate() {
-                // Each comes back once, by one way or another.
+                // Each event comes back once: given back, failed, or rescued.
                 match nth % 3 {
                     0 => drop(settle(store, claim, given_back(None)).await),
                     1 => fail(store, claim, clock).await,
@@ -179,13 +179,16 @@ pub async fn several_older_events_are_all_waited_for(store: Store<'_>, clock: &M
     }
 }
 
-pub async fn an_older_event_that_is_gone_lets_the_newer_one_go(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn an_older_event_that_is_gone_lets_the_newer_one_go(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let skippable = event(1).with_order(was).with_on_dead(OnDead::Skip);
         create(store, skippable).await;
         settle(store, &claim_one(store).await, buried()).await;
         let deleted = ordered(store, 1, was).await;
-        // It waits in its lane behind one that nobody else waits for.
+        // This event waits in its lane behind an event for which no other event waits.
         let task = NewEvent::new("task", 2, "u1", Operation::Update).with_order(was);
         let task = create(store, task).await;
         let blocked = ordered(store, 2, was).await;
@@ -208,7 +211,7 @@ pub async fn an_older_event_that_is_gone_lets_the_newer_one_go(store: Store<'_>,
     }
 }
 
-pub async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones(
+pub(super) async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newer_ones(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -234,7 +237,7 @@ pub async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newe
             assert_eq!(ids(&claims), [older.id], "{was:?}, then {is:?}");
             settle(store, &claims[0], buried()).await;
         }
-        // One that waits is set back as well.
+        // A newer event that is waiting goes behind as well.
         assert_eq!(store.reset_for_retry(&[older.id]).await.unwrap(), 1);
         let claims = claim(store, 9).await;
         assert_eq!(ids(&claims), [older.id], "{was:?}, then {is:?}");
@@ -248,7 +251,10 @@ pub async fn an_older_event_that_was_skipped_and_is_retried_goes_before_the_newe
     }
 }
 
-pub async fn nothing_folds_over_an_event_of_another_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn nothing_folds_over_an_event_of_another_order(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let change = |order, content: &str| {
             NewEvent::new("draft", 1, "u1", Operation::Update)
@@ -275,7 +281,10 @@ pub async fn nothing_folds_over_an_event_of_another_order(store: Store<'_>, _: &
     }
 }
 
-pub async fn a_change_of_owner_keeps_the_older_events_first(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_change_of_owner_keeps_the_older_events_first(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     for (was, is) in changes() {
         let of =
             |user: &str, order| NewEvent::new("note", 1, user, Operation::Update).with_order(order);

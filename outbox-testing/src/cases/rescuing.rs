@@ -1,8 +1,8 @@
-//! What becomes of work whose lease ended, and of the dead.
+//! Rescue: claimed events whose lease has ended, and the effect of clocks that are set back.
 
 use chrono::TimeDelta;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, event, fetch, given_back,
     settle,
 };
@@ -13,7 +13,7 @@ use outbox_runtime::store::Rescued;
 use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 
-pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
+pub(super) async fn a_rescue_makes_events_of_the_dead_claimable_again(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -26,13 +26,13 @@ pub async fn a_rescue_makes_events_of_the_dead_claimable_again(
     let stored = fetch(store, &created).await;
     assert_eq!(stored.status, OutboxStatus::Pending);
     assert_eq!(stored.attempt_count, 0, "a crash uses up no attempt");
-    assert_eq!(stored.crashes, 1, "it is counted apart");
+    assert_eq!(stored.crashes, 1, "it is counted separately");
     assert_eq!(stored.next_attempt_at, clock.now());
-    assert!(stored.error_message.is_some(), "and told");
+    assert!(stored.error_message.is_some(), "the message reports it");
     assert_eq!(claim_one(store).await.event.attempt_count, 1);
 }
 
-pub async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
+pub(super) async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -52,7 +52,7 @@ pub async fn a_rescue_leaves_an_event_that_failed_before_a_failed_one(
     assert_eq!((statistics.failed_count, statistics.pending_count), (1, 0));
 }
 
-pub async fn a_rescue_buries_what_crashed_as_often_as_it_may(
+pub(super) async fn a_rescue_buries_what_crashed_as_often_as_it_may(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -72,7 +72,7 @@ pub async fn a_rescue_buries_what_crashed_as_often_as_it_may(
     assert_eq!(store.statistics(None).await.unwrap().dead_count, 1);
 }
 
-pub async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &ManualClock) {
     let now = clock.now();
     let refusal = Refusal::new(RefusalClass::Timeout, "30 s");
     let again = [
@@ -114,7 +114,7 @@ pub async fn every_outcome_ends_a_row_of_crashes(store: Store<'_>, clock: &Manua
     }
 }
 
-pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let _dead = claim_one(store).await;
@@ -125,10 +125,13 @@ pub async fn a_rescue_leaves_live_leases_alone(store: Store<'_>, clock: &ManualC
     complete(store, &live).await;
 }
 
-/// A clock that somebody sets back while events are claimed, due and behind others.
+/// Sets the clock back while events are claimed, due and waiting.
 const SET_BACK: TimeDelta = TimeDelta::hours(1);
 
-pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_clock_that_is_set_back_prolongs_no_lease(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let created = create(store, event(1)).await;
     let _dead = claim_one(store).await;
     clock.set(clock.now() - SET_BACK);
@@ -140,7 +143,7 @@ pub async fn a_clock_that_is_set_back_prolongs_no_lease(store: Store<'_>, clock:
     assert_eq!(claim_one(store).await.event.id, created.id);
 }
 
-pub async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
+pub(super) async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -155,7 +158,7 @@ pub async fn a_lease_that_is_renewed_after_the_clock_was_set_back_holds(
     complete(store, &live).await;
 }
 
-pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
+pub(super) async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -170,7 +173,10 @@ pub async fn a_clock_that_is_set_back_holds_up_nothing_that_was_due(
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_reset_gives_a_dead_event_all_its_attempts(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     let first = create(store, event(1)).await;
     let second = create(store, event(1)).await;
     let done = create(store, event(2)).await;
@@ -190,7 +196,7 @@ pub async fn a_reset_gives_a_dead_event_all_its_attempts(store: Store<'_>, clock
     assert_eq!(claims[0].event.id, first.id, "order is kept");
 }
 
-pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
+pub(super) async fn a_reset_forgets_all_that_was_counted_against_an_event(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -233,7 +239,10 @@ pub async fn a_reset_forgets_all_that_was_counted_against_an_event(
     assert_eq!((stored.deferred_since, stored.last_refusal), (None, None));
 }
 
-pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_worker_that_rescues_keeps_what_it_holds(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -245,12 +254,12 @@ pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: 
         .map(|lease| lease.map(|lease| lease.expires_at))
         .collect();
     assert_eq!(ends, [Some(after(clock.now(), 2 * LEASE))]);
-    assert_eq!(rescued.requeued, 1, "the other is nobody's");
+    assert_eq!(rescued.requeued, 1, "the lease that is not held");
     complete(store, &claims[0]).await;
     let settled = settle(store, &claims[1], Disposition::Complete).await;
     assert_eq!(settled, Settled::LeaseLost);
 
-    // In the order in which they are asked for, the one of whom nobody knows in between.
+    // The answers have the order of the request, with the unknown lease in the middle.
     for entity in 3..=5 {
         create(store, event(entity)).await;
     }
@@ -271,7 +280,10 @@ pub async fn a_worker_that_rescues_keeps_what_it_holds(store: Store<'_>, clock: 
     assert_eq!(renewed, expected);
 }
 
-pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_rescue_of_some_leases_leaves_the_others(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -281,6 +293,6 @@ pub async fn a_rescue_of_some_leases_leaves_the_others(store: Store<'_>, clock: 
     assert_eq!(renewed, []);
     assert!(rescued.requeued <= 1, "a store may leave it for later");
     let extended = store.extend(&[claims[0].lease], LEASE).await.unwrap();
-    assert!(extended[0].is_some(), "nobody has taken it");
+    assert!(extended[0].is_some(), "no other worker has claimed it");
     complete(store, &claims[0]).await;
 }

@@ -1,8 +1,10 @@
-//! Which events a claim is for, and which it takes where it is to take an unusual one.
+//! Selectors of a claim, and claims in an unusual order.
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, settle};
+use super::helpers::{
+    LEASE, SECOND, Store, claim_one, create, entities, event, fetch, given_back, settle,
+};
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
@@ -11,7 +13,8 @@ use outbox_runtime::store::Disposition;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, EventTypes, Selector};
 use outbox_runtime::{Operation, OutboxEvent};
 
-/// One event each of two types, to two destinations or none, of two users: the entity tells which.
+/// Creates one event for each combination of two types, three destinations (one of them none) and
+/// two users. The entity identifies the combination.
 async fn one_of_each(store: Store<'_>) -> Vec<OutboxEvent> {
     let mut events = Vec::new();
     for event_type in ["note", "task"] {
@@ -80,7 +83,7 @@ fn selectors() -> Vec<Selector> {
     selectors
 }
 
-/// Claims with a request, says which of these it took, and gives them back.
+/// Claims with a request, gives the events back, and returns their entities.
 async fn taken(store: Store<'_>, request: &ClaimRequest) -> Vec<i64> {
     let claims = store.claim(request).await.unwrap();
     for claim in &claims {
@@ -91,7 +94,8 @@ async fn taken(store: Store<'_>, request: &ClaimRequest) -> Vec<i64> {
     entities
 }
 
-/// That a request takes just those of `events` that are `meant`, and that its next due time is about them.
+/// Checks that a request takes exactly the `meant` ones of `events`, and that its next due time
+/// agrees.
 async fn takes(
     store: Store<'_>,
     request: &ClaimRequest,
@@ -108,7 +112,10 @@ async fn takes(
     assert_eq!(due.is_some(), !expected.is_empty(), "due: {request:?}");
 }
 
-pub async fn a_claim_takes_only_what_its_selectors_select(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_only_what_its_selectors_select(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     for selector in selectors() {
@@ -129,7 +136,7 @@ pub async fn a_claim_takes_only_what_its_selectors_select(store: Store<'_>, _: &
     .await;
 }
 
-pub async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &ManualClock) {
     let events = one_of_each(store).await;
     let all = ClaimRequest::new(99, LEASE);
     let selectors = selectors();
@@ -137,7 +144,7 @@ pub async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &Manual
         let request = all.clone().except(selector.clone());
         takes(store, &request, &events, |event| !selector.selects(event)).await;
     }
-    // Several at once, whatever they have in common.
+    // Several selectors at once, also overlapping ones.
     for step in 1..selectors.len() {
         let some: Vec<&Selector> = selectors.iter().skip(step).step_by(step).collect();
         let request = some.iter().fold(all.clone(), |request, selector| {
@@ -159,7 +166,10 @@ pub async fn a_claim_takes_nothing_that_is_left_out(store: Store<'_>, _: &Manual
     .await;
 }
 
-pub async fn as_many_selectors_as_there_are_can_be_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn as_many_selectors_as_there_are_can_be_left_out(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     let events = one_of_each(store).await;
     let mut request = ClaimRequest::new(99, LEASE);
     for number in 0..400 {
@@ -182,7 +192,10 @@ pub async fn as_many_selectors_as_there_are_can_be_left_out(store: Store<'_>, _:
     .await;
 }
 
-pub async fn the_next_due_time_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn the_next_due_time_is_that_of_what_is_asked_for(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
     for (entity, destination) in [(1, "a"), (2, "b")] {
         let delay = SECOND * u32::try_from(entity).unwrap();
         let event = event(entity)
@@ -207,7 +220,7 @@ pub async fn the_next_due_time_is_that_of_what_is_asked_for(store: Store<'_>, cl
     }
 }
 
-pub async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_turns(
+pub(super) async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_turns(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -221,7 +234,7 @@ pub async fn selectors_count_where_outcomes_are_recorded_and_where_users_take_tu
     assert_eq!(exchange.claimed.unwrap().len(), 8);
 }
 
-pub async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) {
     for (entity, user) in [(1, "u1"), (2, "u2"), (3, "u3"), (4, "u1")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
         create(store, event.with_priority(9 - entity)).await;
@@ -234,23 +247,23 @@ pub async fn users_who_are_avoided_come_last(store: Store<'_>, _: &ManualClock) 
     assert_eq!(taken(store, &avoided(&["u1"])).await, [2]);
     assert_eq!(taken(store, &avoided(&["u2", "u1"])).await, [3]);
     assert_eq!(taken(store, &avoided(&["u3", "u2", "u1"])).await, [1]);
-    // Whatever the order: theirs is the newest.
+    // In any order: the newest event belongs to the avoided user.
     for (entity, user) in [(5, "u2"), (6, "u1")] {
         let event = NewEvent::new("note", entity, user, Operation::Create);
         create(store, event.with_priority(-1)).await;
     }
     let newest = avoided(&["u1"]).in_order(ClaimOrder::Newest);
     assert_eq!(taken(store, &newest).await, [5]);
-    // Those who are asked for, even so.
+    // An avoided user is still served if the request asks for no other.
     assert_eq!(taken(store, &avoided(&["u1"]).with_user("u1")).await, [1]);
     let only_u1 = avoided(&["u1"]).only(Selector::new().user("u1"));
     assert_eq!(taken(store, &only_u1).await, [1]);
-    // Nobody who is left out.
+    // A user who is left out is never served.
     let none = avoided(&["u1"])
         .only(Selector::new().user("u1"))
         .without_users(vec!["u1".to_owned()]);
     assert!(taken(store, &none).await.is_empty());
-    // Places that are left are theirs.
+    // Avoided users fill the remaining places.
     let many = ClaimRequest::new(4, LEASE).avoiding_users(vec!["u1".to_owned()]);
     let claims = store.claim(&many).await.unwrap();
     assert_eq!(entities(&claims), [2, 3, 5, 1]);
@@ -270,14 +283,14 @@ async fn probe(store: Store<'_>, clock: &ManualClock, order: ClaimOrder) -> i64 
     entity
 }
 
-pub async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago(
+pub(super) async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what_was_longest_ago(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
     create(store, event(1).with_priority(9)).await;
     create(store, event(2)).await;
     create(store, event(3).with_priority(-9)).await;
-    // Behind another, and not due: these are no candidates.
+    // An event behind another and an event that is not due are no candidates.
     create(store, event(3)).await;
     create(store, event(4).with_delay(Duration::from_secs(900))).await;
     let order = ClaimOrder::Newest;
@@ -288,7 +301,7 @@ pub async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what
     for expected in [5, 3, 2] {
         assert_eq!(probe(store, clock, order).await, expected);
     }
-    // Who failed and is due again was attempted.
+    // An event that failed and is due again counts as attempted.
     clock.advance(SECOND);
     let request = ClaimRequest::new(1, LEASE).in_order(order);
     let claims = store.claim(&request).await.unwrap();
@@ -303,7 +316,7 @@ pub async fn a_claim_for_the_newest_takes_what_was_never_attempted_and_then_what
     }
 }
 
-pub async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
+pub(super) async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -321,7 +334,7 @@ pub async fn a_claim_for_the_least_recent_takes_what_was_never_attempted_first(
     }
 }
 
-pub async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &ManualClock) {
     let events = one_of_each(store).await;
     let notes_to_a = Selector::new()
         .event_types(only(&["note"]))
@@ -344,7 +357,7 @@ pub async fn an_order_is_that_of_what_is_asked_for(store: Store<'_>, clock: &Man
             assert_eq!(taken(store, &request).await, [expected], "{order:?}");
         }
     }
-    // Where the newest rows are others, those further back are looked at.
+    // If the newest rows do not match, the claim looks further back.
     for entity in 100..500 {
         let other = NewEvent::new("task", entity, "u1", Operation::Create);
         create(store, other).await;

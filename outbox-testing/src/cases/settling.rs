@@ -1,8 +1,8 @@
-//! What is recorded of an attempt, and under which lease.
+//! Outcomes of attempts, and the leases under which they are recorded.
 
 use std::time::Duration;
 
-use super::{
+use super::helpers::{
     LEASE, SECOND, Store, buried, claim, claim_one, complete, create, entities, event, fetch,
     given_back, settle,
 };
@@ -14,7 +14,7 @@ use outbox_runtime::store::Rescued;
 use outbox_runtime::store::{Disposition, Settled};
 use outbox_runtime::{DeadReason, OutboxStatus, Refusal, RefusalClass};
 
-pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
+pub(super) async fn a_delivery_is_recorded_and_lets_the_next_event_go(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -30,7 +30,7 @@ pub async fn a_delivery_is_recorded_and_lets_the_next_event_go(
     assert_eq!(claim_one(store).await.event.id, second.id);
 }
 
-pub async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let claimed = claim_one(store).await;
     let due = after(clock.now(), SECOND);
@@ -50,7 +50,7 @@ pub async fn a_failure_is_due_again_at_its_time(store: Store<'_>, clock: &Manual
     assert_eq!(claim_one(store).await.event.attempt_count, 2);
 }
 
-pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &ManualClock) {
     let first = create(store, event(1)).await;
     create(store, event(1)).await;
     create(store, event(2).with_priority(-1)).await;
@@ -60,12 +60,12 @@ pub async fn a_dead_event_holds_back_those_behind_it(store: Store<'_>, _: &Manua
     assert_eq!(dead.status, OutboxStatus::Dead);
     assert_eq!(dead.dead_reason, Some(DeadReason::Rejected));
     assert_eq!(entities(&claim(store, 9).await), [2]);
-    // What comes later waits as well.
+    // A later event waits as well.
     create(store, event(1)).await;
     assert!(claim(store, 9).await.is_empty());
 }
 
-pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
+pub(super) async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -87,7 +87,7 @@ pub async fn a_given_back_event_has_its_attempt_back_and_keeps_its_place(
     assert_eq!(entities(&claim(store, 9).await), [2]);
 }
 
-pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     let refused = |class, message: &str| Disposition::GiveBack {
         next_attempt_at: None,
@@ -108,7 +108,7 @@ pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualCl
         assert_eq!(kept.as_deref(), Some(expected));
         assert_eq!((stored.attempt_count, stored.deferrals), (0, 0));
         assert_eq!(stored.next_attempt_at, created.next_attempt_at);
-        assert_eq!(stored.error_message, None, "that is what failures say");
+        assert_eq!(stored.error_message, None, "only failures set it");
     }
     let claimed = claim_one(store).await;
     assert!(claimed.event.last_refusal.is_some());
@@ -124,7 +124,7 @@ pub async fn a_refusal_is_kept_until_the_next(store: Store<'_>, clock: &ManualCl
     assert_eq!(stored.last_refusal, Some(refusal));
 }
 
-pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
+pub(super) async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -145,7 +145,7 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
         since = since.or(Some(clock.now()));
         settle(store, &claim_one(store).await, disposition).await;
         let stored = fetch(store, &created).await;
-        // As it was before the claim: it failed once after the first deferral.
+        // The state before the claim: the event failed once after the first deferral.
         let (status, attempts) = match deferrals {
             1 => (OutboxStatus::Pending, 0),
             _ => (OutboxStatus::Failed, 1),
@@ -157,7 +157,10 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
         );
         assert_eq!(stored.last_refusal, Some(refusal));
         assert_eq!(stored.next_attempt_at, later);
-        assert!(claim(store, 9).await.is_empty(), "those behind it wait");
+        assert!(
+            claim(store, 9).await.is_empty(),
+            "the events behind it wait"
+        );
         assert_eq!(store.statistics(None).await.unwrap().deferred, 1);
         clock.advance(SECOND);
         if deferrals == 1 {
@@ -171,7 +174,7 @@ pub async fn a_deferral_is_counted_from_the_first_on_and_keeps_what_was_answered
     assert_eq!(store.statistics(Some("u1")).await.unwrap().deferred, 0);
 }
 
-pub async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;
     for snoozes in 1..=10 {
         let later = after(clock.now(), SECOND);
@@ -198,7 +201,7 @@ pub async fn a_snooze_is_counted_and_due_later(store: Store<'_>, clock: &ManualC
     assert_eq!((statistics.snoozed_often, statistics.dead_count), (0, 1));
 }
 
-pub async fn an_outcome_after_the_lease_ended_is_not_recorded(
+pub(super) async fn an_outcome_after_the_lease_ended_is_not_recorded(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -215,7 +218,7 @@ pub async fn an_outcome_after_the_lease_ended_is_not_recorded(
     );
 }
 
-pub async fn an_outcome_under_an_older_claim_is_not_recorded(
+pub(super) async fn an_outcome_under_an_older_claim_is_not_recorded(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -233,7 +236,7 @@ pub async fn an_outcome_under_an_older_claim_is_not_recorded(
     assert_eq!(settled, Settled::LeaseLost, "an outcome is recorded once");
 }
 
-pub async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     let claimed = claim_one(store).await;
     clock.advance(LEASE - SECOND);
@@ -244,7 +247,7 @@ pub async fn an_extended_lease_holds_longer(store: Store<'_>, clock: &ManualCloc
     complete(store, &claimed).await;
 }
 
-pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClock) {
+pub(super) async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     create(store, event(2)).await;
     let claims = claim(store, 2).await;
@@ -263,7 +266,7 @@ pub async fn a_lost_lease_cannot_be_extended(store: Store<'_>, clock: &ManualClo
     assert_eq!(extended, [None], "it was taken back");
 }
 
-pub async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
+pub(super) async fn a_lease_that_ended_is_its_holders_until_somebody_takes_it(
     store: Store<'_>,
     clock: &ManualClock,
 ) {

@@ -1,6 +1,6 @@
-//! How a claim is shared: among users who take turns, and among events whose metadata is large.
+//! Sharing a claim: among users in round-robin turns, and among events with large metadata.
 
-use super::{LEASE, Store, claim, complete, create, entities, event, fetch};
+use super::helpers::{LEASE, Store, claim, complete, create, entities, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::NewEvent;
 use outbox_runtime::RawMetadata;
@@ -11,7 +11,8 @@ fn note_of(user: &str, entity: i64) -> NewEvent {
     NewEvent::new("note", entity, user, Operation::Create)
 }
 
-/// Four users with much, little and nothing urgent: `b` has most, and all of it goes before what others have.
+/// Creates the events of four users. `b` has the largest backlog, and its priority puts all of it
+/// before the other users' events.
 async fn unequal_users(store: Store<'_>) {
     for entity in 0..20 {
         create(store, note_of("b", entity).with_priority(9)).await;
@@ -27,18 +28,19 @@ async fn claim_in_turn(store: Store<'_>, limit: usize, after: &str) -> Vec<Claim
     store.claim(&request).await.unwrap()
 }
 
-pub async fn users_take_turns_whatever_their_backlogs(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn users_take_turns_whatever_their_backlogs(store: Store<'_>, _: &ManualClock) {
     unequal_users(store).await;
-    // Of each the first in claim order, and on from where the last claim ended.
+    // Takes the first event of each user in claim order, continuing after the user of the last
+    // turn.
     assert_eq!(entities(&claim_in_turn(store, 2, "").await), [100, 0]);
     assert_eq!(entities(&claim_in_turn(store, 2, "b").await), [200, 302]);
     assert_eq!(entities(&claim_in_turn(store, 2, "d").await), [101, 1]);
-    // From a user who has nothing, or is not there at all, it goes on as well.
+    // Continues also after a user who has no events or does not exist.
     assert_eq!(entities(&claim_in_turn(store, 1, "bb").await), [300]);
     assert_eq!(entities(&claim_in_turn(store, 1, "zz").await), [2]);
 }
 
-pub async fn turns_come_after_what_is_claimed_in_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn turns_come_after_what_is_claimed_in_order(store: Store<'_>, _: &ManualClock) {
     unequal_users(store).await;
     let request = ClaimRequest::new(5, LEASE).with_turns(2, "a");
     let claims = store.claim(&request).await.unwrap();
@@ -48,20 +50,23 @@ pub async fn turns_come_after_what_is_claimed_in_order(store: Store<'_>, _: &Man
     assert_eq!(entities(&claims), [4, 5, 6, 302, 100, 7, 8, 9]);
 }
 
-pub async fn places_that_turns_leave_are_filled_in_claim_order(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn places_that_turns_leave_are_filled_in_claim_order(
+    store: Store<'_>,
+    _: &ManualClock,
+) {
     unequal_users(store).await;
     let claims = claim_in_turn(store, 8, "c").await;
     assert_eq!(entities(&claims), [302, 100, 0, 200, 1, 2, 3, 4]);
     let claims = claim_in_turn(store, 3, "b").await;
-    assert_eq!(entities(&claims), [300, 101, 5], "c has nothing left");
+    assert_eq!(entities(&claims), [300, 101, 5], "c has no events left");
     let of_b = ClaimRequest::new(2, LEASE).with_user("b");
     let claims = store.claim(&of_b.with_turns(2, "a")).await.unwrap();
-    assert_eq!(entities(&claims), [6, 7], "of one user there are no turns");
+    assert_eq!(entities(&claims), [6, 7], "a single user takes no turns");
     assert_eq!(claim_in_turn(store, 99, "d").await.len(), 13);
     assert!(claim_in_turn(store, 9, "d").await.is_empty());
 }
 
-pub async fn a_turn_takes_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_turn_takes_only_what_is_asked_for(store: Store<'_>, _: &ManualClock) {
     unequal_users(store).await;
     for (user, entity) in [("a", 1_000), ("c", 1_001)] {
         let task = NewEvent::new("task", entity, user, Operation::Create);
@@ -79,10 +84,10 @@ pub async fn a_turn_takes_only_what_is_asked_for(store: Store<'_>, _: &ManualClo
     assert_eq!(entities(&claims), [1_001, 1_000]);
 }
 
-pub async fn as_many_users_as_there_are_can_be_left_out(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn as_many_users_as_there_are_can_be_left_out(store: Store<'_>, _: &ManualClock) {
     create(store, note_of("z", 1)).await;
     create(store, note_of("user 7", 2)).await;
-    // More than a statement of SQLite's takes values.
+    // More values than one SQLite statement accepts.
     let users = (0..40_000).map(|number| format!("user {number}"));
     let request = ClaimRequest::new(9, LEASE).without_users(users.collect());
     let turns = request.clone().with_turns(2, "a");
@@ -94,7 +99,7 @@ pub async fn as_many_users_as_there_are_can_be_left_out(store: Store<'_>, _: &Ma
     assert_eq!(entities(&claim(store, 9).await), [2]);
 }
 
-pub async fn a_claim_brings_no_more_metadata_than_it_may(store: Store<'_>, _: &ManualClock) {
+pub(super) async fn a_claim_brings_no_more_metadata_than_it_may(store: Store<'_>, _: &ManualClock) {
     let text = format!("\"{}\"", "x".repeat(NewEvent::MAX_METADATA_BYTES - 2));
     let large = RawMetadata::from_bytes(text);
     let count = ClaimRequest::MAX_METADATA_BYTES / NewEvent::MAX_METADATA_BYTES;
@@ -107,7 +112,7 @@ pub async fn a_claim_brings_no_more_metadata_than_it_may(store: Store<'_>, _: &M
     assert_eq!(claim(store, 99).await.len(), 1);
 }
 
-pub async fn an_edit_makes_metadata_no_larger_than_may_be_enqueued(
+pub(super) async fn an_edit_makes_metadata_no_larger_than_may_be_enqueued(
     store: Store<'_>,
     _: &ManualClock,
 ) {

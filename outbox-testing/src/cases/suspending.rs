@@ -1,6 +1,6 @@
-//! A store that is suspended, and the clock that it goes by.
+//! Suspending a store, and the clock that a store uses.
 
-use super::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
+use super::helpers::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
 use outbox_runtime::Clock;
 use outbox_runtime::OutboxStatus;
@@ -8,7 +8,7 @@ use outbox_runtime::store::ClaimRequest;
 use outbox_runtime::store::{Disposition, Settlement};
 use outbox_runtime::{EnqueueError, StoreErrorKind};
 
-pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
+pub(super) async fn a_suspended_store_answers_nothing_until_it_is_resumed(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -41,7 +41,7 @@ pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
         store.next_due(&request).await.unwrap_err(),
         store.delete_event(created.id).await.unwrap_err(),
     ];
-    // Where both are one request, one of the two answers tells what is wrong.
+    // If the store combines both, only one of the two results carries the error.
     assert!(exchange.claimed.unwrap_or_default().is_empty());
     for refused in refusals {
         assert_eq!(refused.kind(), StoreErrorKind::Suspended, "{refused}");
@@ -54,7 +54,7 @@ pub async fn a_suspended_store_answers_nothing_until_it_is_resumed(
     assert_eq!(claim(store, 9).await.len(), 1);
 }
 
-pub async fn resuming_a_store_that_is_not_suspended_changes_nothing(
+pub(super) async fn resuming_a_store_that_is_not_suspended_changes_nothing(
     store: Store<'_>,
     _: &ManualClock,
 ) {
@@ -64,7 +64,7 @@ pub async fn resuming_a_store_that_is_not_suspended_changes_nothing(
     assert_eq!(created.status, OutboxStatus::Pending);
 }
 
-pub async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
+pub(super) async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -79,7 +79,7 @@ pub async fn a_store_tells_the_clock_that_due_times_and_leases_go_by(
         claimed.lease.expires_at - told.now(),
         chrono::TimeDelta::seconds(60)
     );
-    // Whoever sleeps on it is woken when the store finds something due.
+    // A task that sleeps on the clock wakes when the store has something due.
     let due = claimed.lease.expires_at;
     let (_, ()) = tokio::join!(told.sleep_until(due), async {
         clock.until_asleep(due).await;

@@ -1,8 +1,8 @@
-//! The table of transitions, row by row, and everything that is not in it.
+//! Every row of the table of transitions, and every change that it does not have.
 
 use std::time::Duration;
 
-use super::{LEASE, SECOND, Store, buried, create, event, fetch, given_back};
+use super::helpers::{LEASE, SECOND, Store, buried, create, event, fetch, given_back};
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
 use outbox_runtime::Clock;
@@ -33,10 +33,11 @@ const CAUSES: [Cause; 15] = [
     Cause::Delete,
 ];
 
-/// So that the second attempt is both a later one and the last, and the second crash in a row the last.
+/// With this limit the second attempt is both a repeated and the last one, and so is the second
+/// crash in a row.
 const MAX_ATTEMPTS: u32 = 2;
 
-pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
+pub(super) async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     store: Store<'_>,
     clock: &ManualClock,
 ) {
@@ -47,18 +48,18 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
         for (attempts, crashed) in counts {
             for cause in CAUSES {
                 entity += 1;
-                let found = bring(store, clock, entity, *status, attempts, crashed).await;
+                let found = event_in_state(store, clock, entity, *status, attempts, crashed).await;
                 let Some((before, lease)) = found else {
                     continue;
                 };
                 let expected = Transition::of(&before, cause);
-                // Nothing folds over an event that stands between.
+                // A fold needs its target to be the last event of the entity.
                 let folds = matches!(cause, Cause::Fold | Cause::CancelOut);
                 let mut behind = None;
                 if !folds {
                     behind = Some(create(store, event(entity)).await);
                 }
-                let accepted = cause_it(store, clock, cause, &before, lease).await;
+                let accepted = trigger(store, clock, cause, &before, lease).await;
                 let what = format!(
                     "{cause:?} of a {status} event after {attempts} attempts, crashed: {crashed}"
                 );
@@ -76,7 +77,7 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
                     None => create(store, event(entity)).await,
                 };
                 if !folds || accepted {
-                    check_those_behind(store, after.as_ref(), &behind, &what).await;
+                    check_next_event(store, after.as_ref(), &behind, &what).await;
                 }
                 let user_id = &before.user_id;
                 store.delete_all_events_for_user(user_id).await.unwrap();
@@ -88,9 +89,10 @@ pub async fn every_change_of_state_is_as_the_table_says_and_no_other_is_made(
     }
 }
 
-/// An event in this state with so many counted attempts, and with a crash before the last where it `crashed`; and the lease under
-/// which it was last held. `None` where there is no way to get there.
-async fn bring(
+/// Creates an event with this status and number of counted attempts, with a crash before the last
+/// attempt if `crashed`. Returns it with the lease under which it was last held, or `None` if the
+/// state is unreachable.
+async fn event_in_state(
     store: Store<'_>,
     clock: &ManualClock,
     entity: i64,
@@ -140,7 +142,7 @@ async fn bring(
     Some((stored, lease))
 }
 
-/// A failure that may be tried again at once.
+/// A failure that is due again at once.
 fn failed(clock: &ManualClock) -> Disposition {
     Disposition::Fail {
         next_attempt_at: clock.now(),
@@ -148,8 +150,8 @@ fn failed(clock: &ManualClock) -> Disposition {
     }
 }
 
-/// Lets it happen by the store's own methods. Whether the store says that it did.
-async fn cause_it(
+/// Triggers the cause through the store's own methods. Returns whether the store reports success.
+async fn trigger(
     store: Store<'_>,
     clock: &ManualClock,
     cause: Cause,
@@ -210,7 +212,7 @@ async fn cause_it(
     }
 }
 
-/// That the event is now as this row of the table has it.
+/// Checks that the event now matches this row of the table.
 fn check(row: &Transition, before: &OutboxEvent, after: Option<&OutboxEvent>, what: &str) {
     assert_eq!(after.map(|event| event.status), row.to, "{what}");
     let Some(after) = after else { return };
@@ -237,8 +239,9 @@ fn check(row: &Transition, before: &OutboxEvent, after: Option<&OutboxEvent>, wh
     assert_eq!(after.completed_at.is_some(), completed, "{what}");
 }
 
-/// That the next event of the entity can be claimed just where the one before it is out of the line.
-async fn check_those_behind(
+/// Checks that the next event of the entity can be claimed exactly if the one before it does not
+/// block it.
+async fn check_next_event(
     store: Store<'_>,
     first: Option<&OutboxEvent>,
     behind: &OutboxEvent,

@@ -1,8 +1,9 @@
-//! The calls of a store, listed once for whoever stands between it and its users.
+//! The methods of a store, listed once for every wrapper.
 
 use std::fmt;
 
-/// Hands `$then!` the methods of each trait of a store, in two calls that begin with the trait's name.
+/// Passes the methods of each trait of a store to `$then!`, in two calls that begin with the
+/// trait's name.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __store_calls {
@@ -12,7 +13,7 @@ macro_rules! __store_calls {
     };
 }
 
-/// The methods of `OutboxRepository`, behind what is given.
+/// The methods of `OutboxRepository`, after the given tokens.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __repository_calls {
@@ -48,7 +49,7 @@ macro_rules! __repository_calls {
     };
 }
 
-/// The methods of `OutboxQueue`, behind what is given.
+/// The methods of `OutboxQueue`, after the given tokens.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __queue_calls {
@@ -65,7 +66,7 @@ macro_rules! __queue_calls {
     };
 }
 
-/// Puts the calls of the queue behind those of the repository.
+/// Appends the methods of the queue to those of the repository.
 macro_rules! all_calls {
     ($($repository:tt)+) => {
         __queue_calls! { store_call $($repository)+ }
@@ -74,7 +75,8 @@ macro_rules! all_calls {
 
 macro_rules! store_call {
     ($($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
-        /// A method of a store, for [`FaultStore`](super::FaultStore): of [`OutboxRepository`](outbox_runtime::OutboxRepository) or
+        /// A method of a store, for [`FaultStore`](super::FaultStore): of
+        /// [`OutboxRepository`](outbox_runtime::OutboxRepository) or
         /// [`OutboxQueue`](outbox_runtime::store::OutboxQueue).
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[non_exhaustive]
@@ -86,7 +88,7 @@ macro_rules! store_call {
         }
 
         impl StoreCall {
-            /// Every one, in the order of the traits.
+            /// All methods, in the order of the traits.
             pub const ALL: &'static [Self] = &[$(Self::$call),+];
 
             /// The method's name.
@@ -101,7 +103,7 @@ macro_rules! store_call {
 __repository_calls!(all_calls);
 
 impl StoreCall {
-    /// Whether it lists or counts something, which may be a moment old without harm.
+    /// Whether the method lists or counts something. A slightly outdated result is harmless there.
     #[must_use]
     pub const fn is_listing(self) -> bool {
         matches!(

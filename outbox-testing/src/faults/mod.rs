@@ -1,4 +1,4 @@
-//! A store with faults between it and its users.
+//! A store that injects faults between its users and the store it wraps.
 
 use std::fmt;
 use std::future::Future;
@@ -17,24 +17,25 @@ use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::Settlement;
 use outbox_runtime::store::{Exchange, Revision};
 
-mod calls; // the calls of a store
-mod plan; // which faults come when
+mod calls; // the methods of a store
+mod plan; // planned and random faults
 
 pub use self::calls::StoreCall;
 pub use self::plan::{Fault, FaultRates, Injected};
 
-/// A store that fails as it is told to: before or after it has done what it was asked, late, or with stale listings.
+/// A store with injected faults: it fails before or after the work is done, answers late, or
+/// returns stale listings.
 ///
-/// It wraps any other store and passes everything on that no fault is planned for. Faults are planned one by one with
-/// [`fail_next`](Self::fail_next), or come by chance, the same ones for the same seed
-/// ([`with_chance`](Self::with_chance)). It never keeps back a wake-up: [`changed`](OutboxRepository::changed) is a promise that no
-/// store may break.
+/// It wraps any other store and passes on every call for which no fault is planned. Faults are
+/// planned individually with [`fail_next`](Self::fail_next), or occur at random, reproducibly for a
+/// seed ([`with_chance`](Self::with_chance)). It never withholds a wake-up: every store must keep
+/// the promise of [`changed`](OutboxRepository::changed).
 ///
-/// Cloning is cheap; all clones share their faults.
+/// Cloning is cheap. All clones share their faults.
 ///
 /// # Examples
 ///
-/// An enqueueing whose outcome is unknown:
+/// Enqueue an event with an unknown outcome:
 ///
 /// ```
 /// use outbox_testing::{Fault, FaultStore, StoreCall};
@@ -50,7 +51,7 @@ pub use self::plan::{Fault, FaultRates, Injected};
 /// assert!(error.outcome_unknown());
 /// store.create_event(event).await?; // the same id again: harmless
 /// assert_eq!(store.statistics(None).await?.total_events, 1);
-/// assert_eq!(store.injected().failures_after_commit, 1, "the fault really came");
+/// assert_eq!(store.injected().failures_after_commit, 1, "the fault was injected");
 /// # Ok(())
 /// # }
 /// ```
@@ -63,7 +64,7 @@ pub struct FaultStore {
 }
 
 impl FaultStore {
-    /// No faults yet.
+    /// Wraps a store, without any faults yet.
     #[must_use]
     pub fn new(inner: impl OutboxRepository) -> Self {
         Self {
@@ -73,36 +74,38 @@ impl FaultStore {
         }
     }
 
-    /// Tells its users another time than the store's own: a clock that nobody moves is that of a process that is frozen.
+    /// Reports another time than the wrapped store's. A clock that never moves simulates a frozen
+    /// process.
     #[must_use]
     pub fn with_clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Faults come by chance from here on.
+    /// Injects random faults from now on.
     #[must_use]
-    pub fn with_chance(self, rates: FaultRates, draw: SeededRng) -> Self {
-        self.plan().by_chance(rates, draw);
+    pub fn with_chance(self, rates: FaultRates, rng: SeededRng) -> Self {
+        self.plan().by_chance(rates, rng);
         self
     }
 
-    /// The next call of this method meets this fault; after those that were planned for it before.
+    /// Injects this fault into the next call of this method, after the faults already planned for
+    /// it.
     pub fn fail_next(&self, call: StoreCall, fault: Fault) {
         self.fail_next_times(1, call, fault);
     }
 
-    /// The next `times` calls of this method meet this fault.
+    /// Injects this fault into the next `times` calls of this method.
     pub fn fail_next_times(&self, times: usize, call: StoreCall, fault: Fault) {
         self.plan().next(call, std::iter::repeat_n(fault, times));
     }
 
-    /// No more faults come, neither by plan nor by chance.
+    /// Cancels all faults, planned and random.
     pub fn heal(&self) {
         self.plan().clear();
     }
 
-    /// How many faults have come. A test of a fault that never came proves nothing.
+    /// The faults injected so far. A test whose fault never occurred proves nothing.
     #[must_use]
     pub fn injected(&self) -> Injected {
         self.plan().injected()
@@ -112,7 +115,7 @@ impl FaultStore {
         self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets the work be done with this fault, or without one.
+    /// Runs the work with this fault, or without one.
     async fn answer<T, E>(
         &self,
         call: StoreCall,
@@ -188,7 +191,7 @@ macro_rules! with_faults {
                 self.answer(StoreCall::$call, fault, asked, self.inner.$method($($arg),*)).await
             })+
 
-            /// One request, as the store has it, unless one of the two is to meet a fault.
+            /// Passes on one combined request unless a fault is due for either half.
             async fn settle_and_claim(
                 &self,
                 settlements: Vec<Settlement>,

@@ -1,4 +1,4 @@
-//! Which faults come when, and which have come.
+//! The faults that are planned, and the faults that were injected.
 
 use std::any::Any;
 use std::collections::{BTreeMap, VecDeque};
@@ -9,28 +9,29 @@ use super::StoreCall;
 use crate::SeededRng;
 use outbox_runtime::StoreErrorKind;
 
-/// What goes wrong with one call of a store.
+/// A fault of one store call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Fault {
-    /// Nothing is done, and the answer is an error of this kind.
+    /// The call does nothing and returns an error of this kind.
     Fail(StoreErrorKind),
-    /// It is done, and the answer is an error whose [outcome is unknown](outbox_runtime::StoreError::outcome_unknown).
+    /// The call takes effect, but returns an error whose [outcome is
+    /// unknown](outbox_runtime::StoreError::outcome_unknown).
     FailAfterCommit,
-    /// It is done so much later, on the store's clock.
+    /// The call takes effect this much later, on the store's clock.
     Delay(Duration),
-    /// It is done, and answered so much later, on the store's clock.
+    /// The call takes effect at once and returns this much later, on the store's clock.
     DelayAnswer(Duration),
-    /// A [listing](StoreCall::is_listing) is answered as it was the last time. Where it was not asked before, and for any
-    /// other call, nothing happens, and nothing is counted.
+    /// A [listing](StoreCall::is_listing) returns its previous result. Without a previous result,
+    /// and for any other call, nothing happens and nothing is counted.
     Stale,
 }
 
-/// How often faults come by themselves, each so many times in a thousand calls.
+/// Rates of random faults, per thousand calls.
 ///
 /// # Default
 ///
-/// None at all.
+/// No faults.
 ///
 /// # Examples
 ///
@@ -50,27 +51,28 @@ pub struct FaultRates {
 }
 
 impl FaultRates {
-    /// How many calls in a thousand [fail](Fault::Fail) as unavailable. Default: 0.
+    /// Sets how many calls per thousand [fail](Fault::Fail) as unavailable. Default: 0.
     pub const fn with_failures(mut self, in_a_thousand: u32) -> Self {
         self.failures = in_a_thousand;
         self
     }
 
-    /// How many [fail after they were done](Fault::FailAfterCommit). Default: 0.
+    /// Sets how many calls per thousand [fail after they took effect](Fault::FailAfterCommit).
+    /// Default: 0.
     pub const fn with_failures_after_commit(mut self, in_a_thousand: u32) -> Self {
         self.failures_after_commit = in_a_thousand;
         self
     }
 
-    /// How many are delayed, half of them [before](Fault::Delay) and half [after](Fault::DelayAnswer) they are done, by at most
-    /// `longest`. Default: 0.
+    /// Sets how many calls per thousand are delayed by at most `longest`: half of them
+    /// [before](Fault::Delay) and half [after](Fault::DelayAnswer) they take effect. Default: 0.
     pub const fn with_delays(mut self, in_a_thousand: u32, longest: Duration) -> Self {
         self.delays = in_a_thousand;
         self.longest_delay = longest;
         self
     }
 
-    /// How many listings are [stale](Fault::Stale). Default: 0.
+    /// Sets how many listings per thousand are [stale](Fault::Stale). Default: 0.
     pub const fn with_stale_listings(mut self, in_a_thousand: u32) -> Self {
         self.stale = in_a_thousand;
         self
@@ -81,8 +83,8 @@ impl FaultRates {
         self
     }
 
-    fn draw(&self, draw: &mut SeededRng) -> Option<Fault> {
-        let mut at = draw.below(1_000) as u32;
+    fn draw(&self, rng: &mut SeededRng) -> Option<Fault> {
+        let mut at = rng.below(1_000) as u32;
         let mut comes = |rate: u32| {
             let comes = at < rate;
             at = at.saturating_sub(rate);
@@ -94,8 +96,8 @@ impl FaultRates {
             Some(Fault::FailAfterCommit)
         } else if comes(self.delays) {
             let longest = u64::try_from(self.longest_delay.as_millis()).unwrap_or(u64::MAX);
-            let delay = Duration::from_millis(draw.below(longest.saturating_add(1)));
-            Some(if draw.chance(500) {
+            let delay = Duration::from_millis(rng.below(longest.saturating_add(1)));
+            Some(if rng.chance(500) {
                 Fault::Delay(delay)
             } else {
                 Fault::DelayAnswer(delay)
@@ -106,7 +108,7 @@ impl FaultRates {
     }
 }
 
-/// How many faults have come.
+/// The number of injected faults, by kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Injected {
@@ -123,7 +125,7 @@ pub struct Injected {
 }
 
 impl Injected {
-    /// All of them.
+    /// The number of all injected faults.
     #[must_use]
     pub const fn total(&self) -> u64 {
         self.failures + self.failures_after_commit + self.delays + self.delayed_answers + self.stale
@@ -150,22 +152,22 @@ impl AddAssign for Injected {
     }
 }
 
-/// An answer of a listing, of whatever type.
+/// The result of a listing, of any type.
 type Answer = Box<dyn Any + Send>;
 
 #[derive(Debug, Default)]
 pub(super) struct Plan {
-    /// Explicit faults, which go first.
+    /// Planned faults, which take precedence.
     next: BTreeMap<StoreCall, VecDeque<Fault>>,
     by_chance: Option<(FaultRates, SeededRng)>,
     injected: Injected,
-    /// What listings were answered the last time, by the call and what was asked.
+    /// The last result of each listing, by call and arguments.
     answers: BTreeMap<(StoreCall, String), Answer>,
 }
 
 impl Plan {
-    pub(super) fn by_chance(&mut self, rates: FaultRates, draw: SeededRng) {
-        self.by_chance = Some((rates, draw));
+    pub(super) fn by_chance(&mut self, rates: FaultRates, rng: SeededRng) {
+        self.by_chance = Some((rates, rng));
     }
 
     pub(super) fn next(&mut self, call: StoreCall, faults: impl Iterator<Item = Fault>) {
@@ -177,12 +179,12 @@ impl Plan {
         self.by_chance = None;
     }
 
-    /// The fault of this call, which counts as come from here on unless it is a stale listing.
+    /// The fault for this call. It is counted here, except for stale listings.
     pub(super) fn strike(&mut self, call: StoreCall) -> Option<Fault> {
         let planned = self.next.get_mut(&call).and_then(VecDeque::pop_front);
         let fault = planned.or_else(|| {
-            let (rates, draw) = self.by_chance.as_mut()?;
-            rates.draw(draw)
+            let (rates, rng) = self.by_chance.as_mut()?;
+            rates.draw(rng)
         })?;
         if fault != Fault::Stale {
             self.injected.count(fault);
@@ -190,7 +192,7 @@ impl Plan {
         Some(fault)
     }
 
-    /// What this listing was answered the last time.
+    /// The last result of this listing.
     pub(super) fn stale<T: Clone + 'static>(&mut self, call: StoreCall, asked: &str) -> Option<T> {
         let answer = self.answers.get(&(call, asked.to_owned()))?;
         let answer = answer.downcast_ref::<T>()?.clone();

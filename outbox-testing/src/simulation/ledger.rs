@@ -1,55 +1,30 @@
-//! The ledger: what was promised and what was seen, kept apart from the store, and the invariants between the two.
+//! The ledger: promises and observations, kept apart from the store, and the invariants between
+//! them.
 
-use std::collections::BTreeMap;
 use std::fmt::Display;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::attempts::{Attempt, Attempts};
+use super::book::Book;
 use super::promise::Promise;
-use super::report::{Invariant, Report};
+use super::report::Invariant;
 use crate::ManualClock;
 use outbox_runtime::Clock;
 use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
-use outbox_runtime::OnDead;
-use outbox_runtime::store::{Cause, Disposition, Settled, Settlement, Transition};
-use outbox_runtime::store::{Claim, Lease};
-use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
+use outbox_runtime::{OutboxEvent, OutboxStatus};
 
-/// A handle; clones write into the same ledger.
+/// A handle. Clones share one ledger.
 #[derive(Clone)]
 pub(super) struct Ledger {
-    clock: ManualClock,
+    pub(super) clock: ManualClock,
     begin: DateTime<Utc>,
-    /// Whether there are outages, so that it matters whose fault a failure is.
-    outages: bool,
+    /// Whether the simulation has outages, so that charged failures are checked.
+    pub(super) outages: bool,
     /// Never held across an await.
     book: Arc<Mutex<Book>>,
-}
-
-#[derive(Default)]
-pub(super) struct Book {
-    pub(super) promises: BTreeMap<Uuid, Promise>,
-    leases: BTreeMap<Uuid, Lease>,
-    /// By event and lease token, whether a handler said that it delivered.
-    pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
-    pub(super) attempts: Attempts,
-    pub(super) report: Report,
-    broken: Option<(Invariant, String)>,
-    set_back: bool,
-    /// Moves whenever anything is done.
-    activity: u64,
-}
-
-/// What a row is since an outcome was recorded.
-#[derive(Clone, Copy)]
-pub(super) enum Since<'a> {
-    Is(Option<&'a OutboxEvent>),
-    /// It was claimed again in the same request.
-    MovedOn,
 }
 
 impl Ledger {
@@ -74,7 +49,7 @@ impl Ledger {
         book.report.trace.push(format!("{seconds:>12.3}s  {line}"));
     }
 
-    /// Notes that an invariant does not hold. The first one counts.
+    /// Records a violated invariant. The first one counts.
     pub(super) fn broken(&self, invariant: Invariant, what: impl Into<String>) {
         self.book().broken.get_or_insert((invariant, what.into()));
     }
@@ -95,14 +70,14 @@ impl Ledger {
         self.book().activity += 1;
     }
 
-    /// How the trace calls an event.
+    /// The name of an event in the trace.
     pub(super) fn label(&self, id: Uuid) -> String {
         let book = self.book();
         let promise = book.promises.get(&id);
         promise.map_or_else(|| id.to_string(), |promise| promise.label.clone())
     }
 
-    /// Somebody is about to enqueue it, perhaps not for the first time.
+    /// Records that a process is about to enqueue an event, perhaps again.
     pub(super) fn promise(&self, event: &NewEvent) -> String {
         let mut book = self.book();
         let label = format!("e{}", book.promises.len() + 1);
@@ -113,7 +88,7 @@ impl Ledger {
         promise.label.clone()
     }
 
-    /// What came of it.
+    /// Records the result of enqueuing.
     pub(super) fn enqueued(&self, id: Uuid, answer: &Result<OutboxEvent, EnqueueError>) {
         let label = self.label(id);
         let told = match answer {
@@ -140,7 +115,7 @@ impl Ledger {
         }
     }
 
-    /// Somebody deletes it.
+    /// Records a manual deletion.
     pub(super) fn deleted(&self, id: Uuid) {
         let mut book = self.book();
         book.leases.remove(&id);
@@ -149,19 +124,19 @@ impl Ledger {
         }
     }
 
-    /// The clock is set back.
+    /// Records that the clock was set back.
     pub(super) fn set_back(&self) {
         self.book().set_back = true;
     }
 
-    /// Somebody gives it all its attempts again.
+    /// Records that an event was given all its attempts again.
     pub(super) fn reset(&self, id: Uuid) {
         if let Some(promise) = self.book().promises.get_mut(&id) {
             promise.attempts = 0;
         }
     }
 
-    /// The remote service has it.
+    /// Records that the remote service accepted an event.
     pub(super) fn accepted(&self, id: Uuid) {
         let label = self.label(id);
         let mut book = self.book();
@@ -183,204 +158,7 @@ impl Ledger {
         }
     }
 
-    /// A store handed these out, and these are all its rows.
-    pub(super) fn claimed(&self, process: &str, claims: &[Claim], rows: &[OutboxEvent]) {
-        let now = self.clock.now();
-        for row in rows {
-            if let Some(promise) = self.book().promises.get_mut(&row.id) {
-                promise.is(row);
-            }
-        }
-        for Claim { event, lease } in claims {
-            let label = self.label(event.id);
-            let attempt = event.attempt_count;
-            self.trace(format_args!("{process} claims {label}, attempt {attempt}"));
-            let mut book = self.book();
-            let held = book.leases.insert(event.id, *lease);
-            let Some(promise) = book.promises.get_mut(&event.id) else {
-                drop(book);
-                self.broken(Invariant::NothingInvented, format!("{label} was claimed"));
-                continue;
-            };
-            promise.attempts += 1;
-            let (expected, allowed) = (promise.attempts, event.max_attempts);
-            let overtaken = book.overtaken(event, rows);
-            drop(book);
-            if held.is_some_and(|held| held.expires_at > now) {
-                let what = format!("{label} was handed out although it is leased");
-                self.broken(Invariant::OneLease, what);
-            }
-            if let Some(earlier) = overtaken {
-                let what = format!("{label} was handed out before {earlier}");
-                self.broken(Invariant::InOrder, what);
-            }
-            // One more is for a failure of which nobody can tell yet whose fault it was, but where
-            // one attempt is all there is.
-            let too_often = attempt > allowed && allowed == 1;
-            if attempt != expected || too_often {
-                let what = format!(
-                    "{label} is claimed with {attempt} attempts of {allowed}; it should be {expected}"
-                );
-                self.broken(Invariant::AttemptsCounted, what);
-            }
-        }
-    }
-
-    /// A store was asked to record this, and answered so. The row was so before and is so since, unless it has moved on.
-    pub(super) fn settled(
-        &self,
-        process: &str,
-        settlement: &Settlement,
-        settled: Settled,
-        before: Option<&OutboxEvent>,
-        after: Since<'_>,
-    ) {
-        let Settlement { lease, disposition } = settlement;
-        let id = lease.event_id;
-        let label = self.label(id);
-        let cause = disposition.cause();
-        self.trace(format_args!(
-            "{process} reports {label}: {cause:?}, {settled:?}"
-        ));
-        let now = self.clock.now();
-        let mut book = self.book();
-        let held = book.leases.get(&id);
-        let holds = held.is_some_and(|held| held.token == lease.token && held.expires_at > now);
-        let token = lease.token.as_uuid();
-        let delivered = book.answers.get(&(id, token)).copied().unwrap_or(false);
-        if settled == Settled::LeaseLost {
-            book.report.leases_lost += 1;
-            drop(book);
-            if holds {
-                let what = format!("the outcome of {label} was refused under a valid lease");
-                self.broken(Invariant::OneLease, what);
-            }
-            return;
-        }
-        book.leases.remove(&id);
-        if let Some(promise) = book.promises.get_mut(&id) {
-            promise.completed |= cause == Cause::Complete;
-            let given_back = matches!(
-                disposition,
-                Disposition::GiveBack { .. }
-                    | Disposition::Defer { .. }
-                    | Disposition::Snooze { .. }
-            );
-            if given_back {
-                promise.attempts = promise.attempts.saturating_sub(1);
-            }
-        }
-        drop(book);
-        if !holds {
-            let what = format!("an outcome of {label} was recorded under a lease that is over");
-            self.broken(Invariant::OneLease, what);
-        }
-        let charges = match disposition {
-            Disposition::Fail { .. } => true,
-            Disposition::Bury { reason, .. } => *reason == DeadReason::AttemptsExhausted,
-            _ => false,
-        };
-        if let Some(before) = before.filter(|_| charges && self.outages) {
-            self.charged(process, before);
-        }
-        let expected = before.and_then(|before| Transition::of(before, cause)?.to);
-        let found = match after {
-            Since::Is(row) => row.map(|row| row.status),
-            Since::MovedOn => expected,
-        };
-        let completed = cause == Cause::Complete || found == Some(OutboxStatus::Completed);
-        if completed && !delivered {
-            let what = format!("{label} was completed, but its handler did not deliver it");
-            self.broken(Invariant::CompletedMeansDelivered, what);
-        }
-        if found != expected {
-            let what = format!("{cause:?} of {label} was recorded, but it is {found:?}");
-            self.broken(Invariant::RowWhole, what);
-        }
-    }
-
-    pub(super) fn extended(&self, leases: &[Option<Lease>]) {
-        let mut book = self.book();
-        for lease in leases.iter().flatten() {
-            book.leases.insert(lease.event_id, *lease);
-        }
-    }
-
-    /// A store took back what nobody reported; these are its rows since.
-    pub(super) fn rescued(&self, rows: &[OutboxEvent]) {
-        let now = self.clock.now();
-        let mut robbed = Vec::new();
-        let mut guard = self.book();
-        let book = &mut *guard;
-        let promises = &mut book.promises;
-        book.leases.retain(|id, lease| {
-            let row = rows.iter().find(|row| row.id == *id);
-            let row = row.filter(|row| row.lease_token == Some(lease.token.as_uuid()));
-            // It moves along with a clock that was set back.
-            lease.expires_at = row
-                .and_then(|row| row.lease_expires_at)
-                .unwrap_or(lease.expires_at);
-            let held = row.is_some();
-            if !held && lease.expires_at > now {
-                robbed.push(*id);
-            }
-            // A crash is counted apart, and the attempt is not.
-            if !held && let Some(promise) = promises.get_mut(id) {
-                promise.attempts = promise.attempts.saturating_sub(1);
-            }
-            held
-        });
-        drop(guard);
-        for id in robbed {
-            let what = format!("{} was taken from a live worker", self.label(id));
-            self.broken(Invariant::OneLease, what);
-        }
-    }
-
-    /// A handler starts on it, and the row is so.
-    pub(super) fn started(
-        &self,
-        process: &str,
-        event: &OutboxEvent,
-        row: Option<&OutboxEvent>,
-    ) -> Attempt {
-        let attempt = Attempt::begin(self, process, event);
-        let label = self.label(event.id);
-        self.trace(format_args!(
-            "{process} handles {label}, attempt {}",
-            event.attempt_count
-        ));
-        let now = self.clock.now();
-        let mut book = self.book();
-        let Some(promise) = book.promises.get_mut(&event.id) else {
-            drop(book);
-            self.broken(Invariant::NothingInvented, format!("{label} is handled"));
-            return attempt;
-        };
-        let content = event.fingerprint();
-        let same = promise.may_be(event) && *promise.sent.get_or_insert(content) == content;
-        let deleted = promise.deleted;
-        // To a worker that was frozen while its lease ended and the clock was set back, the lease looks as good as ever.
-        let misled = book.set_back && event.lease_expires_at.is_some_and(|ends| ends > now);
-        drop(book);
-        if !same {
-            let what = format!("{label} is handled with other content than was enqueued");
-            self.broken(Invariant::SameEveryTime, what);
-        }
-        let leased = row.is_some_and(|row| {
-            row.status == OutboxStatus::Processing
-                && row.lease_token == event.lease_token
-                && row.lease_expires_at.is_some_and(|ends| ends > now)
-        });
-        // A worker learns of a deletion when it reports, and not before.
-        if !leased && !deleted && !misled {
-            let what = format!("{label} is handled without a valid lease");
-            self.broken(Invariant::OneLease, what);
-        }
-        attempt
-    }
-
-    /// Compares the store's rows with what was promised.
+    /// Compares the store's rows with the promises.
     pub(super) fn check(&self, rows: &[OutboxEvent]) {
         let mut book = self.book();
         let Book {
@@ -405,13 +183,14 @@ impl Ledger {
             let there = rows.iter().any(|row| row.id == carrier.event.id());
             let due = promise.acknowledged || promise.seen;
             if due && !there && !carrier.completed && !carrier.deleted {
-                let what = format!("{} was enqueued, and is not there", promise.label);
+                let what = format!("{} was enqueued but is missing", promise.label);
                 found(Invariant::NothingLost, what);
             }
         }
     }
 
-    /// What is neither delivered nor dead although nothing holds it back; what may wait for ever holds back what is behind it.
+    /// The events that are neither delivered nor dead although nothing blocks them. Events that may
+    /// wait forever block those behind them.
     pub(super) fn unfinished(
         &self,
         rows: &[OutboxEvent],
@@ -421,7 +200,7 @@ impl Ledger {
         let waits = |row: &&OutboxEvent| {
             !matches!(row.status, OutboxStatus::Completed | OutboxStatus::Dead)
                 && !may_wait(row)
-                && !book.is_held_back(row, rows, &may_wait)
+                && !book.is_blocked(row, rows, &may_wait)
         };
         let label = |row: &OutboxEvent| {
             let label = book.promises.get(&row.id).map(|promise| &promise.label);
@@ -430,7 +209,7 @@ impl Ledger {
         rows.iter().filter(waits).map(label).collect()
     }
 
-    /// Sums up what became of the events.
+    /// Adds up the final states of all events.
     pub(super) fn close(&self, rows: &[OutboxEvent]) {
         let dead = |row: &&OutboxEvent| row.status == OutboxStatus::Dead;
         let mut book = self.book();
@@ -446,60 +225,5 @@ impl Ledger {
             report.delivered += u64::from(delivered);
             report.obsolete += u64::from(promise.completed && !delivered);
         }
-    }
-}
-
-impl Book {
-    /// What may be enqueued again with nothing but the same event coming of it.
-    pub(super) fn repeatable(&self) -> Vec<NewEvent> {
-        let is_open = |promise: &Promise| !promise.completed && !promise.deleted;
-        let carrier = |promise: &Promise| match &promise.folded_into {
-            Some(carrier) => self.promises.get(carrier).is_some_and(is_open),
-            None => true,
-        };
-        let promises = self.promises.values();
-        let open = promises.filter(|promise| is_open(promise) && carrier(promise));
-        open.map(|promise| promise.event.clone()).collect()
-    }
-
-    /// The events before this one in its order, or about the same under another order, with what
-    /// was promised of them.
-    fn earlier<'a>(
-        &'a self,
-        event: &OutboxEvent,
-        rows: &'a [OutboxEvent],
-    ) -> impl Iterator<Item = (&'a OutboxEvent, &'a Promise)> {
-        let own = self.promises.get(&event.id);
-        let seq = event.seq;
-        rows.iter()
-            .filter(move |row| row.seq < seq)
-            .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
-            .filter(move |(_, promise)| own.is_some_and(|own| own.goes_with(promise)))
-    }
-
-    /// An earlier event that this one must not be claimed before.
-    fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
-        self.earlier(event, rows)
-            .find(|(row, promise)| match row.status {
-                OutboxStatus::Completed => false,
-                OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
-                _ => true,
-            })
-            .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
-    }
-
-    fn is_held_back(
-        &self,
-        event: &OutboxEvent,
-        rows: &[OutboxEvent],
-        may_wait: &dyn Fn(&OutboxEvent) -> bool,
-    ) -> bool {
-        let mut earlier = self.earlier(event, rows);
-        earlier.any(|(row, promise)| match row.status {
-            OutboxStatus::Completed => false,
-            OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
-            // What it waits for may be in another lane, and wait there for something else.
-            _ => may_wait(row) || self.is_held_back(row, rows, may_wait),
-        })
     }
 }

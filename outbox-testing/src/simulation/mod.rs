@@ -1,4 +1,4 @@
-//! Simulation: the real processor under faults that repeat themselves.
+//! Simulation: the real processor under reproducible faults.
 
 use std::any::Any;
 use std::fmt;
@@ -11,40 +11,49 @@ use tokio::runtime::Builder;
 
 use self::ledger::Ledger;
 use self::process::{Process, Program};
+use self::setup::{Changes, Setup};
 use self::world::World;
 use super::{FaultRates, ManualClock, SeededRng};
+use outbox_runtime::EnqueueError;
 use outbox_runtime::NewEvent;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::RawMetadata;
 use outbox_runtime::{Coalesce, OnDead, Order};
-use outbox_runtime::{EnqueueError, StoreError};
 use outbox_runtime::{HandlerError, OutboxEventHandler};
 use outbox_runtime::{MemoryStore, ProcessorBuilder};
 use outbox_runtime::{Operation, OutboxEvent};
 
-mod attempts; // what handlers do with an event, and what the remote service saw of it
-mod ledger; // what was promised, what was seen, and the invariants between the two
-mod outage; // what the remote service refuses for a while
-mod process; // what can be killed, stopped and frozen
-mod promise; // one event that was enqueued
-mod remote; // a service that misbehaves
-mod report; // what happened
-mod watched; // what the ledger sees
-mod world; // what happens, step by step
+mod attempts; // handler attempts and their effect on the remote service
+mod book; // the content of the ledger
+mod drain; // the end of a simulation
+mod evidence; // attempts in progress, passes and refusals
+mod ledger; // promises, observations, and the invariants between them
+mod observed; // recording store calls and handlers
+mod outage; // refusals by the remote service for a while
+mod process; // processes that can be killed, stopped and frozen
+mod promise; // one enqueued event
+mod remote; // a remote service that misbehaves
+mod remote_error; // its refusals
+mod report; // results
+mod setup; // the source of changes, and the setup error
+mod watched; // observing a process
+mod world; // the steps of a simulation
 
-pub use self::remote::{Remote, RemoteError};
+pub use self::remote::Remote;
+pub use self::remote_error::RemoteError;
 pub use self::report::{Invariant, Report, SimulationFailure};
 
-/// The real processor, in a world in which everything fails that can, and in the same way for the same seed.
+/// The real processor in a world where everything that can fail does fail, reproducibly for a seed.
 ///
-/// Two processes deliver from one store to a [`Remote`] service. Step by step, as the seed draws it, changes are enqueued, the
-/// clock moves or jumps, processes are killed, stopped, frozen and started again, the store fails as a
-/// [`FaultStore`](super::FaultStore) does, the network goes, credentials are revoked, and somebody edits, deletes and retries events by
-/// hand. Every [`Invariant`] is checked after each step. In the end the faults are over, and everything must be delivered.
+/// Two processes deliver from one store to a [`Remote`] service. The seed draws the steps: changes
+/// are enqueued; the clock moves or jumps; processes are killed, stopped, frozen and restarted; the
+/// store fails like a [`FaultStore`](super::FaultStore); the network is lost; credentials are
+/// revoked; events are edited, deleted and retried manually. Every [`Invariant`] is checked after
+/// each step. At the end the faults stop, and everything must be delivered.
 ///
-/// It runs on one thread, on a [`ManualClock`], without waiting for anything. The same seed gives the same trace, as long as the
-/// handlers ask no other clock and draw no chance of their own. (A store with threads of its own, as SQLite has, may order
-/// things differently that happen at the same time.)
+/// The simulation runs on one thread, on a [`ManualClock`], and never waits. The same seed yields
+/// the same trace, provided that the handlers use no other clock and no randomness of their own. (A
+/// store with its own threads, such as SQLite, may order simultaneous actions differently.)
 ///
 /// # Default
 ///
@@ -53,10 +62,14 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 /// | [`users`](Self::users) | `ada` and `ben` |
 /// | [`steps`](Self::steps) | 40 |
 /// | [`store`](Self::store) | a [`MemoryStore`] |
-/// | [`changes`](Self::changes) | notes and drafts about three entities a user, with different priorities, delays, attempts and orders |
+/// | [`changes`](Self::changes) | notes and drafts about three entities per user |
 /// | [`handlers`](Self::handlers) | [`Remote::send`] for every event type |
-/// | [`processor`](Self::processor) | the [builder's own settings](ProcessorBuilder) |
-/// | [`faults`](Self::faults) | 30 failures, 20 after the commit, 20 delays of up to 90 s, and 100 stale listings in a thousand calls |
+/// | [`processor`](Self::processor) | the [builder's defaults](ProcessorBuilder) |
+/// | [`faults`](Self::faults) | see below |
+///
+/// The default changes vary in priority, delay, attempts and order. The default fault rates per
+/// thousand calls are 30 failures, 20 failures after the commit, 20 delays of up to 90 s, and 100
+/// stale listings.
 ///
 /// # Examples
 ///
@@ -79,8 +92,9 @@ pub use self::report::{Invariant, Report, SimulationFailure};
 ///
 /// let configure = |simulation: Simulation| {
 ///     simulation
-///         .changes(|draw, user| {
-///             let mood = MoodEntry { id: draw.below(3) as i64, user_id: user.into(), valence: 0.5 };
+///         .changes(|rng, user| {
+///             let id = rng.below(3) as i64;
+///             let mood = MoodEntry { id, user_id: user.into(), valence: 0.5 };
 ///             mood.enqueue_update().into_event()
 ///         })
 ///         .handlers(|remote| {
@@ -106,25 +120,16 @@ pub struct Simulation {
     configure: Box<dyn Fn(ProcessorBuilder) -> ProcessorBuilder>,
 }
 
-/// A store, and what must outlive it.
+/// A store, and a guard that must outlive it.
 type MadeStore = (Arc<dyn OutboxRepository>, Box<dyn Any>);
 type MakeStore = Box<dyn FnOnce(ManualClock) -> Pin<Box<dyn Future<Output = MadeStore>>>>;
-type Changes = Box<dyn FnMut(&mut SeededRng, &str) -> Result<NewEvent, EnqueueError>>;
 
-/// Why a simulation cannot go on.
-struct Setup(String);
-
-impl From<StoreError> for Setup {
-    fn from(error: StoreError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Runs a simulation for each seed, and sums up what happened.
+/// Runs a simulation for each seed and adds up the reports.
 ///
 /// # Panics
 ///
-/// Where an invariant does not hold, with the seed and all that led there; and where [`Simulation::run`] does.
+/// If an invariant is violated, with the seed and the complete trace; and if [`Simulation::run`]
+/// panics.
 ///
 /// # Examples
 ///
@@ -151,7 +156,7 @@ pub fn simulate(
 }
 
 impl Simulation {
-    /// What this seed draws.
+    /// Creates the simulation of this seed.
     pub fn new(seed: u64) -> Self {
         Self {
             seed,
@@ -164,46 +169,49 @@ impl Simulation {
                 .with_delays(20, Duration::from_secs(90))
                 .with_stale_listings(100),
             store: boxed(|clock| async { (MemoryStore::with_clock(clock), ()) }),
-            changes: Box::new(|draw, user| Ok(any_change(draw, user))),
+            changes: Box::new(|rng, user| Ok(any_change(rng, user))),
             handlers: Box::new(|remote| Arc::new(SendAll(remote))),
             configure: Box::new(|builder| builder),
         }
     }
 
-    /// Whose changes they are. For some seeds one of several users cannot get new credentials: the others must go on.
+    /// Sets the users whose changes are enqueued. With several users, some seeds deny one of them
+    /// new credentials: delivery for the others must continue.
     ///
     /// # Panics
     ///
-    /// [`run`](Self::run) does where there is none.
+    /// [`run`](Self::run) panics if there are no users.
     pub fn users(mut self, users: impl IntoIterator<Item = impl Into<String>>) -> Self {
         self.users = users.into_iter().map(Into::into).collect();
         self
     }
 
-    /// How many steps are drawn, before the faults are over.
+    /// Sets the number of steps before the faults stop.
     pub fn steps(mut self, steps: u32) -> Self {
         self.steps = steps;
         self
     }
 
-    /// Adds outages: now and then the service refuses everything, one event type, one destination, one user or one event, for a
-    /// while and in the same way each time, and in the end once more for long. [`Invariant::OwnFault`] is checked besides: an outage
-    /// charges nobody, and a refusal stops nobody else. Default: none.
+    /// Adds outages: now and then the service refuses everything, one event type, one destination,
+    /// one user or one event, for a while and in the same way each time; and once more for a long
+    /// time at the end. [`Invariant::OwnFault`] is checked as well: an outage is charged to no
+    /// event, and a refusal blocks no other events. Default: none.
     ///
-    /// Changes that name no destination go to three of them. Not for processors that charge every failure, nor for stores that
-    /// write dead letters by themselves.
+    /// Changes without a destination are spread over three. Outages do not fit processors that
+    /// charge every failure to the event, nor stores that write dead letters on their own.
     pub fn outages(mut self) -> Self {
         self.outages = true;
         self
     }
 
-    /// How often the store fails.
+    /// Sets how often the store fails.
     pub fn faults(mut self, faults: FaultRates) -> Self {
         self.faults = faults;
         self
     }
 
-    /// The store below the faults: an empty one on the given clock, and whatever must outlive it (a temporary folder, or `()`).
+    /// Sets the store below the faults. `make` returns an empty store on the given clock, and a
+    /// guard that must outlive it (such as a temporary folder, or `()`).
     pub fn store<S, G, F>(mut self, make: impl FnOnce(ManualClock) -> F + 'static) -> Self
     where
         S: OutboxRepository,
@@ -214,7 +222,8 @@ impl Simulation {
         self
     }
 
-    /// What is enqueued: a change of the given user, with its chances drawn from the given row. Its id is drawn by the simulation.
+    /// Sets the changes to enqueue: `changes` returns a change of the given user, and draws
+    /// randomness from the given generator. The simulation draws the event's id.
     pub fn changes(
         mut self,
         changes: impl FnMut(&mut SeededRng, &str) -> Result<NewEvent, EnqueueError> + 'static,
@@ -223,7 +232,7 @@ impl Simulation {
         self
     }
 
-    /// What delivers it, to the given service. Called anew whenever a process starts.
+    /// Sets the handlers, which deliver to the given service. Called whenever a process starts.
     pub fn handlers<H: OutboxEventHandler>(
         mut self,
         handlers: impl Fn(Remote) -> H + 'static,
@@ -232,7 +241,7 @@ impl Simulation {
         self
     }
 
-    /// The settings of the processor, but for its handlers.
+    /// Configures the processor, except for its handlers.
     pub fn processor(
         mut self,
         configure: impl Fn(ProcessorBuilder) -> ProcessorBuilder + 'static,
@@ -241,15 +250,15 @@ impl Simulation {
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the simulation to its end.
     ///
     /// # Errors
     ///
-    /// The first invariant that does not hold, with the seed and all that led there.
+    /// The first invariant that is violated, with the seed and the complete trace.
     ///
     /// # Panics
     ///
-    /// Inside a tokio runtime: the simulation has several of its own.
+    /// Inside a tokio runtime: the simulation starts several of its own.
     pub fn run(self) -> Result<Report, SimulationFailure> {
         let seed = self.seed;
         let clock = ManualClock::new();
@@ -279,14 +288,14 @@ impl Simulation {
         ledger: &Ledger,
         injected: &mut super::Injected,
     ) -> Result<(), Setup> {
-        let mut draw = SeededRng::new(self.seed);
-        let outside = Builder::new_current_thread().enable_time().build();
-        let outside = outside.map_err(|error| Setup(error.to_string()))?;
-        // Dropped after everything that uses the store.
-        let (store, _guard) = outside.block_on((self.store)(clock.clone()));
+        let mut rng = SeededRng::new(self.seed);
+        let store_runtime = Builder::new_current_thread().enable_time().build();
+        let store_runtime = store_runtime.map_err(|error| Setup(error.to_string()))?;
+        // Dropped last, after everything that uses the store.
+        let (store, _guard) = store_runtime.block_on((self.store)(clock.clone()));
         let banned =
-            (self.users.len() > 1 && draw.chance(150)).then(|| draw.pick(&self.users).clone());
-        let remote = Remote::new(clock.clone(), ledger.clone(), draw.fork(), banned.clone());
+            (self.users.len() > 1 && rng.chance(150)).then(|| rng.pick(&self.users).clone());
+        let remote = Remote::new(clock.clone(), ledger.clone(), rng.fork(), banned.clone());
         let program = Program {
             ledger: ledger.clone(),
             remote,
@@ -295,22 +304,22 @@ impl Simulation {
             handlers: self.handlers,
             configure: self.configure,
         };
-        // The first process works for everybody, so that everything is somebody's job.
-        let single_user = draw.chance(250).then(|| draw.pick(&self.users).clone());
+        // The first process serves all users, so every event has a process.
+        let single_user = rng.chance(250).then(|| rng.pick(&self.users).clone());
         let processes = vec![
-            Process::new(&program, "p1".to_owned(), None, &mut draw),
-            Process::new(&program, "p2".to_owned(), single_user, &mut draw),
+            Process::new(&program, "p1".to_owned(), None, &mut rng),
+            Process::new(&program, "p2".to_owned(), single_user, &mut rng),
         ];
         let mut world = World {
             program,
             clock,
-            draw,
+            rng,
             users: self.users,
             banned,
             outages: self.outages,
             changes: self.changes,
             processes,
-            outside,
+            store_runtime,
             set_back: Duration::ZERO,
         };
         let outcome = world.run(self.steps);
@@ -337,25 +346,25 @@ where
     })
 }
 
-/// A change as good as any other: of notes, each of which is told, or of drafts, of which only the latest state is.
-fn any_change(draw: &mut SeededRng, user: &str) -> NewEvent {
-    let operation = *draw.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
-    let entity = draw.below(3) as i64;
+/// A random change: of a note, each of which is delivered, or of a draft, whose changes fold.
+fn any_change(rng: &mut SeededRng, user: &str) -> NewEvent {
+    let operation = *rng.pick(&[Operation::Create, Operation::Update, Operation::Delete]);
+    let entity = rng.below(3) as i64;
     let (event_type, coalesce) =
-        *draw.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
-    let order = *draw.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
-    let text = format!(r#"{{"text":"{}"}}"#, draw.word());
+        *rng.pick(&[("note", Coalesce::Never), ("draft", Coalesce::Latest)]);
+    let order = *rng.pick(&[Order::Entity, Order::Entity, Order::User, Order::None]);
+    let text = format!(r#"{{"text":"{}"}}"#, rng.word());
     NewEvent::new(event_type, entity, user, operation)
         .with_metadata(RawMetadata::from_bytes(text))
-        .with_priority(draw.below(3) as i32)
-        .with_max_attempts(1 + draw.below(5) as u32)
-        .with_delay(Duration::from_secs(draw.below(2) * draw.below(60)))
+        .with_priority(rng.below(3) as i32)
+        .with_max_attempts(1 + rng.below(5) as u32)
+        .with_delay(Duration::from_secs(rng.below(2) * rng.below(60)))
         .with_order(order)
-        .with_on_dead(*draw.pick(&[OnDead::Hold, OnDead::Skip]))
+        .with_on_dead(*rng.pick(&[OnDead::Hold, OnDead::Skip]))
         .with_coalesce(coalesce)
 }
 
-/// Sends whatever comes.
+/// Sends every event.
 struct SendAll(Remote);
 
 #[async_trait::async_trait]

@@ -1,19 +1,19 @@
-//! Outages: what the remote service refuses for a while, and how.
+//! Outages: refusals by the remote service that last for a while.
 
 use std::fmt;
 use std::time::Duration;
 
 use uuid::Uuid;
 
-use super::remote::RemoteError;
+use super::remote_error::RemoteError;
 use crate::SeededRng;
 use outbox_runtime::OutboxEvent;
 
-/// What is refused, and how.
+/// The part of the world that is refused, and the answer.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Outage {
     pub(super) part: Part,
-    /// `None`: there is no answer.
+    /// `None`: the service never answers.
     pub(super) refusal: Option<RemoteError>,
 }
 
@@ -28,17 +28,17 @@ pub(super) enum Part {
 }
 
 impl Outage {
-    /// Of something that this event belongs to.
-    pub(super) fn draw(draw: &mut SeededRng, event: &OutboxEvent) -> Self {
-        let part = match draw.below(6) {
+    /// Draws an outage that affects this event.
+    pub(super) fn draw(rng: &mut SeededRng, event: &OutboxEvent) -> Self {
+        let part = match rng.below(6) {
             0 | 1 => Part::Everything,
             2 => Part::Type(event.event_type.clone()),
             3 => Part::Destination(event.destination.clone()),
             4 => Part::User(event.user_id.clone()),
             _ => Part::Event(event.id),
         };
-        let after = Duration::from_secs(1 + draw.below(30));
-        let refusal = *draw.pick(&[
+        let after = Duration::from_secs(1 + rng.below(30));
+        let refusal = *rng.pick(&[
             None,
             Some(RemoteError::Offline),
             Some(RemoteError::Unauthenticated),
@@ -66,14 +66,14 @@ impl fmt::Display for Outage {
         match &self.part {
             Part::Everything => write!(f, "everything")?,
             Part::Type(event_type) => write!(f, "events of type {event_type}")?,
-            Part::Destination(Some(destination)) => write!(f, "what goes to {destination}")?,
-            Part::Destination(None) => write!(f, "what names no destination")?,
+            Part::Destination(Some(destination)) => write!(f, "events to {destination}")?,
+            Part::Destination(None) => write!(f, "events without a destination")?,
             Part::User(user) => write!(f, "events of {user}")?,
             Part::Event(_) => write!(f, "one event")?,
         }
         match self.refusal {
-            Some(refusal) => write!(f, " is refused: {refusal}"),
-            None => write!(f, " is not answered"),
+            Some(refusal) => write!(f, ": refused ({refusal})"),
+            None => write!(f, ": not answered"),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! One process of a simulation: a thread of its own as far as it can tell, that can be killed, stopped and frozen.
+//! One process of a simulation, which can be killed, stopped and frozen.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use outbox_runtime::OutboxRepository;
 use outbox_runtime::StoreError;
 use outbox_runtime::{Processor, ProcessorBuilder, Running, Stopped};
 
-/// What all processes have in common.
+/// The settings that all processes share.
 pub(super) struct Program {
     pub(super) ledger: Ledger,
     pub(super) remote: Remote,
@@ -29,20 +29,22 @@ pub(super) struct Program {
 
 pub(super) struct Process {
     pub(super) name: String,
-    /// `None`: it delivers everybody's events.
+    /// `None`: the process delivers the events of all users.
     user: Option<String>,
-    /// What its run uses.
+    /// The store that its run uses.
     store: FaultStore,
-    /// What it enqueues through: never late, so that a try is over before the clock moves on.
+    /// The store that it enqueues through. It is never delayed, so that a call ends before the
+    /// clock moves.
     producer: FaultStore,
-    /// What it sees of the store below the faults.
+    /// The observed store below the faults.
     watched: Arc<Watched>,
     pub(super) frozen: bool,
-    // In this order: nothing runs any more when the handle is dropped, so that nobody can tell it from a kill.
-    life: Option<Life>,
+    // In this order: once the runtime is dropped nothing runs any more, so dropping the handle
+    // looks like a kill.
+    instance: Option<Instance>,
 }
 
-struct Life {
+struct Instance {
     runtime: Runtime,
     state: State,
 }
@@ -52,7 +54,7 @@ enum State {
     Stopping(JoinHandle<Result<Stopped, StoreError>>),
 }
 
-/// A process that has done so much without the clock having moved does not come to rest.
+/// A process that does more than this without the clock moving never becomes idle.
 const LONGEST_TURN: usize = 500;
 
 impl Process {
@@ -60,7 +62,7 @@ impl Process {
         program: &Program,
         name: String,
         user: Option<String>,
-        draw: &mut SeededRng,
+        rng: &mut SeededRng,
     ) -> Self {
         let watched = Arc::new(Watched {
             inner: Arc::clone(&program.store),
@@ -68,7 +70,7 @@ impl Process {
             process: name.clone(),
             busy: watch::Sender::new(0),
         });
-        let faulty = |rates| FaultStore::new(Arc::clone(&watched)).with_chance(rates, draw.fork());
+        let faulty = |rates| FaultStore::new(Arc::clone(&watched)).with_chance(rates, rng.fork());
         let [store, producer] = [program.faults, program.faults.without_delays()].map(faulty);
         Self {
             name,
@@ -77,12 +79,12 @@ impl Process {
             producer,
             watched,
             frozen: false,
-            life: None,
+            instance: None,
         }
     }
 
     fn start(&mut self, program: &Program) -> Result<(), String> {
-        if self.life.is_some() {
+        if self.instance.is_some() {
             return Ok(());
         }
         let runtime = Builder::new_current_thread().enable_time().build();
@@ -109,13 +111,13 @@ impl Process {
             None => processor.start_all_users(),
         };
         let state = State::Running(running);
-        self.life = Some(Life { runtime, state });
+        self.instance = Some(Instance { runtime, state });
         Ok(())
     }
 
-    /// As a kill does it: whatever was under way ends where it is.
+    /// Kills the process: work in progress ends where it is.
     pub(super) fn kill(&mut self, ledger: &Ledger) {
-        if let Some(Life { runtime, state }) = self.life.take() {
+        if let Some(Instance { runtime, state }) = self.instance.take() {
             ledger.forget_attempts(&self.name);
             drop(runtime);
             drop(state);
@@ -123,53 +125,55 @@ impl Process {
         self.frozen = false;
     }
 
-    /// Begins to stop in good order; it may take a while.
+    /// Starts a graceful stop, which may take a while.
     pub(super) fn stop(&mut self) {
-        self.life = self.life.take().map(|life| Life {
-            state: match life.state {
-                State::Running(running) => State::Stopping(life.runtime.spawn(running.stop())),
+        self.instance = self.instance.take().map(|instance| Instance {
+            state: match instance.state {
+                State::Running(running) => State::Stopping(instance.runtime.spawn(running.stop())),
                 stopping => stopping,
             },
-            ..life
+            ..instance
         });
     }
 
-    /// Lets it run until it waits for the clock, for the store or for ever. Where it does not run it starts.
+    /// Starts the process if needed, and runs it until it waits for the clock, for the store or
+    /// forever.
     pub(super) fn turn(&mut self, program: &Program) -> Result<(), String> {
         if self.frozen {
             return Ok(());
         }
         self.start(program)?;
-        self.rest(&program.ledger);
-        let stopped = self
-            .life
-            .as_ref()
-            .is_some_and(|life| matches!(&life.state, State::Stopping(stop) if stop.is_finished()));
+        self.run_until_idle(&program.ledger);
+        let stopped = self.instance.as_ref().is_some_and(
+            |instance| matches!(&instance.state, State::Stopping(stop) if stop.is_finished()),
+        );
         if stopped {
             let ledger = &program.ledger;
-            ledger.trace(format_args!("{} has stopped, and starts again", self.name));
-            self.life = None;
+            ledger.trace(format_args!("{} has stopped, and restarts", self.name));
+            self.instance = None;
             self.start(program)?;
-            self.rest(ledger);
+            self.run_until_idle(ledger);
         }
         Ok(())
     }
 
-    fn rest(&self, ledger: &Ledger) {
-        if let Some(life) = &self.life
-            && !life.runtime.block_on(come_to_rest(ledger, &self.watched))
+    fn run_until_idle(&self, ledger: &Ledger) {
+        if let Some(instance) = &self.instance
+            && !instance.runtime.block_on(until_idle(ledger, &self.watched))
         {
-            let what = format!("{} does ever more while nothing happens", self.name);
+            let what = format!("{} keeps working while nothing happens", self.name);
             ledger.broken(Invariant::AtRest, what);
         }
     }
 
-    /// Enqueues an event. The answer is there at the end of the next turn.
+    /// Enqueues an event. The result is available after the next turn.
     pub(super) fn enqueue(&self, ledger: &Ledger, event: NewEvent) {
-        let Some(life) = &self.life else { return };
+        let Some(instance) = &self.instance else {
+            return;
+        };
         ledger.promise(&event);
         let (ledger, store) = (ledger.clone(), self.producer.clone());
-        life.runtime.spawn(async move {
+        instance.runtime.spawn(async move {
             let id = event.id();
             let answer = store.create_event(event).await;
             ledger.enqueued(id, &answer);
@@ -178,10 +182,10 @@ impl Process {
 
     /// Tells the run that something may have changed.
     pub(super) fn nudge(&self, online: bool) {
-        if let Some(Life {
+        if let Some(Instance {
             state: State::Running(running),
             ..
-        }) = &self.life
+        }) = &self.instance
         {
             if online {
                 running.online();
@@ -191,7 +195,7 @@ impl Process {
         }
     }
 
-    /// No more faults of its store.
+    /// Ends the faults of its store.
     pub(super) fn heal(&mut self) {
         self.frozen = false;
         self.store.heal();
@@ -205,15 +209,15 @@ impl Process {
     }
 }
 
-/// Whether nothing more happened for a while before too much had.
-async fn come_to_rest(ledger: &Ledger, store: &Watched) -> bool {
+/// Runs until nothing has happened for a while. Returns `false` if too much happens first.
+async fn until_idle(ledger: &Ledger, store: &Watched) -> bool {
     let mut busy = store.busy.subscribe();
     let mut quiet = 0;
     for _ in 0..LONGEST_TURN {
         let seen = ledger.activity();
-        // Whoever can go on has its turn before this one comes again.
+        // Everything that can make progress runs before this task continues.
         tokio::task::yield_now().await;
-        // The sender is with the store, which outlives this.
+        // The sender belongs to the store, which outlives this future.
         let _ = busy.wait_for(|calls| *calls == 0).await;
         quiet = if ledger.activity() == seen {
             quiet + 1

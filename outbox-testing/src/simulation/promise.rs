@@ -1,4 +1,4 @@
-//! A promise: one event that was enqueued, and what must be so of its row.
+//! A promise: one enqueued event, and the conditions that its row must fulfill.
 
 use uuid::Uuid;
 
@@ -7,32 +7,32 @@ use outbox_runtime::NewEvent;
 use outbox_runtime::{Coalesce, EntityId, Order};
 use outbox_runtime::{OutboxEvent, OutboxStatus};
 
-/// An event that somebody enqueued, or tried to.
+/// An event that a process enqueued or tried to enqueue.
 pub(super) struct Promise {
     pub(super) event: NewEvent,
     pub(super) label: String,
     pub(super) acknowledged: bool,
-    /// A try was answered with an unknown outcome.
+    /// A call that enqueues it had an unknown outcome.
     pub(super) unknown: bool,
-    /// It was in the store once.
+    /// The store has had it.
     pub(super) seen: bool,
     pub(super) completed: bool,
     pub(super) deleted: bool,
     /// The event that carries its change.
     pub(super) folded_into: Option<Uuid>,
-    /// What its first attempt was about: no other may be about anything else.
+    /// The content of its first attempt. Every other attempt must have the same.
     pub(super) sent: Option<i64>,
-    /// How many attempts must count against it.
+    /// The number of attempts that must count against it.
     pub(super) attempts: u32,
-    /// How often the remote service took it.
+    /// The number of times that the remote service accepted it.
     pub(super) accepted: u32,
-    /// Where it stands among all events, and in which state it was last seen.
+    /// Its position among all events and its last seen status.
     pub(super) row: Option<(i64, OutboxStatus)>,
-    /// It was a dead letter once, so that it may come out of order.
+    /// It was a dead letter, so it may be delivered out of order.
     pub(super) was_dead: bool,
 }
 
-/// Those who wait for each other.
+/// Events that wait for each other share a lane.
 #[derive(PartialEq, Eq)]
 pub(super) enum Lane<'a> {
     Entity(&'a str, &'a EntityId),
@@ -59,8 +59,8 @@ impl Promise {
         }
     }
 
-    /// Whether its content may be this: its own, or that of a change that was folded into it.
-    pub(super) fn may_be(&self, event: &OutboxEvent) -> bool {
+    /// Whether the event may have this content: its own, or that of a change that folded into it.
+    pub(super) fn may_have_content_of(&self, event: &OutboxEvent) -> bool {
         let own = &self.event;
         match own.coalesce() {
             Coalesce::Latest => {
@@ -72,37 +72,37 @@ impl Promise {
         }
     }
 
-    /// So its row is now.
-    pub(super) fn is(&mut self, row: &OutboxEvent) {
+    /// Records the current state of its row.
+    pub(super) fn record_row(&mut self, row: &OutboxEvent) {
         self.row = Some((row.seq, row.status));
         self.was_dead |= row.status == OutboxStatus::Dead;
     }
 
     pub(super) fn check(&mut self, row: &OutboxEvent, found: &mut impl FnMut(Invariant, String)) {
-        self.is(row);
+        self.record_row(row);
         let label = &self.label;
         if !self.acknowledged && !self.unknown {
-            let what = format!("{label} is stored although every try has failed");
+            let what = format!("{label} is stored although every attempt to enqueue it failed");
             found(Invariant::NothingInvented, what);
         }
         if row.status == OutboxStatus::Completed && !self.completed {
-            // Its entity was deleted before anybody was told that it is new.
+            // Its entity was deleted before its creation was delivered.
             let cancelled =
                 row.last_attempt_at.is_none() && self.event.coalesce() == Coalesce::Latest;
             if !cancelled {
-                let what = format!("{label} is completed, and nobody has reported that");
+                let what = format!("{label} is completed without a recorded outcome");
                 found(Invariant::CompletedMeansDelivered, what);
             }
             self.completed = true;
         }
         let as_sent = self.sent.is_none_or(|sent| sent == row.fingerprint());
-        if !self.may_be(row) || !as_sent {
-            let what = format!("{label} is stored with other content than was enqueued");
+        if !self.may_have_content_of(row) || !as_sent {
+            let what = format!("{label} is stored with content that was not enqueued");
             found(Invariant::SameEveryTime, what);
         }
         if row.attempt_count != self.attempts {
             let (counted, made) = (row.attempt_count, self.attempts);
-            let what = format!("{label} has {counted} attempts; it should be {made}");
+            let what = format!("{label} has {counted} attempts, expected {made}");
             found(Invariant::AttemptsCounted, what);
         }
         if self.completed && row.status != OutboxStatus::Completed {
@@ -119,7 +119,7 @@ impl Promise {
         }
     }
 
-    /// Whether it is before the other in their order, and the remote service should have it before.
+    /// Whether the remote service must receive this event before the other one.
     pub(super) fn must_precede(&self, other: &Self) -> bool {
         let (Some((seq, status)), Some((later, _))) = (self.row, other.row) else {
             return false;
@@ -132,18 +132,18 @@ impl Promise {
             && !self.deleted
             && !self.was_dead
             && self.folded_into.is_none()
-            && self.goes_with(other)
+            && self.is_ordered_with(other)
     }
 
-    /// Whether they go one after the other: in one lane, or about the same in the lanes of two
-    /// orders.
-    pub(super) fn goes_with(&self, other: &Self) -> bool {
+    /// Whether they are delivered in order: they share a lane, or are about the same subject under
+    /// two orders.
+    pub(super) fn is_ordered_with(&self, other: &Self) -> bool {
         let (own, others) = (&self.event, &other.event);
-        let is_kin = own.order() != others.order()
+        let is_same_subject = own.order() != others.order()
             && own.event_type() == others.event_type()
             && own.entity_id() == others.entity_id()
             && own.user_id() == others.user_id();
-        is_kin || self.lane() == other.lane()
+        is_same_subject || self.lane() == other.lane()
     }
 
     pub(super) fn lane(&self) -> Lane<'_> {

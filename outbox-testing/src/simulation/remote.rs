@@ -6,25 +6,24 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use thiserror::Error;
-
 use super::ledger::Ledger;
 use super::outage::Outage;
+use super::remote_error::RemoteError;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
 use outbox_runtime::Clock;
 use outbox_runtime::store::BoxError;
-use outbox_runtime::{Delivery, DeliveryError};
 use outbox_runtime::{Operation, OutboxEvent};
 
-/// The remote service of a [`Simulation`](super::Simulation): what its handlers send to.
+/// The remote service of a [`Simulation`](super::Simulation), to which its handlers send.
 ///
-/// It accepts, and it misbehaves: it is not there, refuses credentials, is overloaded, wants to be left alone, refuses for
-/// good, accepts and loses the answer, answers late or never, and panics in the client. It compares what it is sent, for
-/// whom and when with what was enqueued. Clones are the same service.
+/// It accepts requests, and it misbehaves: it is unreachable, refuses credentials, is overloaded,
+/// limits rates, rejects permanently, accepts but loses the answer, answers late or never, and
+/// panics in the client. It compares the content, the user and the time of each request with what
+/// was enqueued. Clones are the same service.
 #[derive(Clone)]
 pub struct Remote {
-    /// Who calls it.
+    /// The calling process.
     process: String,
     clock: ManualClock,
     ledger: Ledger,
@@ -33,10 +32,10 @@ pub struct Remote {
 }
 
 struct State {
-    draw: SeededRng,
+    rng: SeededRng,
     calm: bool,
     offline: bool,
-    /// What is refused besides, whatever the mood.
+    /// A refusal that applies in addition to the random behavior.
     outage: Option<Outage>,
     /// Users whose credentials are refused until they are refreshed.
     revoked: BTreeSet<String>,
@@ -44,52 +43,8 @@ struct State {
     banned: Option<String>,
 }
 
-/// How a [`Remote`] refuses. `?` in a handler does what it should.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum RemoteError {
-    /// No connection.
-    #[error("no connection")]
-    Offline,
-    /// 401.
-    #[error("the credentials are refused")]
-    Unauthenticated,
-    /// 429 with `Retry-After`.
-    #[error("too many requests")]
-    RateLimited {
-        /// How long it wants to be left alone.
-        after: Duration,
-    },
-    /// 503, before or after it has accepted.
-    #[error("unavailable")]
-    Unavailable,
-    /// 500.
-    #[error("internal error")]
-    Failed,
-    /// 422.
-    #[error("refused")]
-    Refused,
-    /// 404 to a delete.
-    #[error("it is gone already")]
-    Gone,
-}
-
-impl DeliveryError for RemoteError {
-    fn delivery(&self) -> Delivery {
-        match *self {
-            Self::Offline => Delivery::Offline,
-            Self::Unauthenticated => Delivery::Unauthenticated,
-            Self::RateLimited { after } => Delivery::RateLimited { after },
-            Self::Unavailable => Delivery::Unavailable { after: None },
-            Self::Failed => Delivery::Retry { after: None },
-            Self::Refused => Delivery::Permanent,
-            Self::Gone => Delivery::Obsolete,
-        }
-    }
-}
-
-/// What it makes of one request.
-enum Mood {
+/// The behavior for one request.
+enum Behavior {
     Accept,
     AcceptAndAnswerAfter(Duration),
     AcceptAndLoseTheAnswer,
@@ -103,11 +58,11 @@ impl Remote {
     pub(super) fn new(
         clock: ManualClock,
         ledger: Ledger,
-        draw: SeededRng,
+        rng: SeededRng,
         banned: Option<String>,
     ) -> Self {
         let state = State {
-            draw,
+            rng,
             calm: false,
             offline: false,
             outage: None,
@@ -138,53 +93,56 @@ impl Remote {
     ///
     /// # Panics
     ///
-    /// At times, as clients do.
+    /// Sometimes, like real clients.
     ///
     /// # Cancel safety
     ///
-    /// Whether it was accepted is open, as with any request that is given up.
+    /// Whether the event was accepted is unknown, as with any abandoned request.
     pub async fn send(&self, event: &OutboxEvent) -> Result<(), RemoteError> {
-        let mood = self.state().mood(event);
-        self.ledger.asked(&self.process, event);
-        let answer = self.answer(event, mood).await;
-        self.ledger.told(&self.process, event.id, answer.err());
+        let behavior = self.state().behavior(event);
+        self.ledger.service_called(&self.process, event);
+        let answer = self.answer(event, behavior).await;
+        self.ledger
+            .service_answered(&self.process, event.id, answer.err());
         answer
     }
 
-    async fn answer(&self, event: &OutboxEvent, mood: Mood) -> Result<(), RemoteError> {
+    async fn answer(&self, event: &OutboxEvent, behavior: Behavior) -> Result<(), RemoteError> {
         let accept = || self.ledger.accepted(event.id);
-        match mood {
-            Mood::Accept => accept(),
-            Mood::AcceptAndAnswerAfter(delay) => {
+        match behavior {
+            Behavior::Accept => accept(),
+            Behavior::AcceptAndAnswerAfter(delay) => {
                 accept();
                 let until = clock::after(self.clock.now(), delay);
                 self.clock.sleep_until(until).await;
             }
-            Mood::AcceptAndLoseTheAnswer => {
+            Behavior::AcceptAndLoseTheAnswer => {
                 accept();
                 return Err(RemoteError::Failed);
             }
-            Mood::AcceptAndNeverAnswer => {
+            Behavior::AcceptAndNeverAnswer => {
                 accept();
                 std::future::pending::<()>().await;
             }
-            Mood::NeverAnswer => std::future::pending::<()>().await,
-            // Without the hook, which would print each of them.
-            Mood::Panic(0) => resume_unwind(Box::new("the client panicked")),
-            Mood::Panic(1) => resume_unwind(Box::new("the client \u{1b}[31mpanicked\0".to_owned())),
-            Mood::Panic(_) => resume_unwind(Box::new(7_u8)),
-            Mood::Refuse(error) => return Err(error),
+            Behavior::NeverAnswer => std::future::pending::<()>().await,
+            // Skips the panic hook, which would print each panic.
+            Behavior::Panic(0) => resume_unwind(Box::new("the client panicked")),
+            Behavior::Panic(1) => {
+                resume_unwind(Box::new("the client \u{1b}[31mpanicked\0".to_owned()))
+            }
+            Behavior::Panic(_) => resume_unwind(Box::new(7_u8)),
+            Behavior::Refuse(error) => return Err(error),
         }
         Ok(())
     }
 
-    /// Gets new credentials, which may fail.
+    /// Fetches new credentials, which may fail.
     pub(super) fn refresh(&self, user: &str) -> Result<(), BoxError> {
         self.ledger
-            .trace(format_args!("new credentials for {user} are asked for"));
+            .trace(format_args!("new credentials for {user} are requested"));
         let mut state = self.state();
         let banned = state.banned.as_deref() == Some(user);
-        if banned || (!state.calm && state.draw.chance(300)) {
+        if banned || (!state.calm && state.rng.chance(300)) {
             return Err("no new credentials".into());
         }
         state.revoked.remove(user);
@@ -195,7 +153,7 @@ impl Remote {
         self.state().revoked.insert(user.to_owned());
     }
 
-    /// What it refuses from now on, besides what it refuses in its moods.
+    /// Sets the outage that applies from now on, in addition to the random behavior.
     pub(super) fn set_outage(&self, outage: Option<Outage>) {
         self.state().outage = outage;
     }
@@ -204,14 +162,14 @@ impl Remote {
         self.state().outage.clone()
     }
 
-    /// Whether it is reachable from now on.
+    /// Toggles the connection. Returns whether the service is reachable now.
     pub(super) fn flip_connection(&self) -> bool {
         let mut state = self.state();
         state.offline = !state.offline;
         !state.offline
     }
 
-    /// It accepts everything from now on, but of a user who is banned.
+    /// Accepts everything from now on, except from the banned user.
     pub(super) fn calm(&self) {
         let mut state = self.state();
         state.calm = true;
@@ -225,36 +183,36 @@ impl Remote {
 }
 
 impl State {
-    fn mood(&mut self, event: &OutboxEvent) -> Mood {
+    fn behavior(&mut self, event: &OutboxEvent) -> Behavior {
         if let Some(outage) = &self.outage
             && outage.covers(event)
         {
             return match outage.refusal {
-                Some(refusal) => Mood::Refuse(refusal),
-                None => Mood::NeverAnswer,
+                Some(refusal) => Behavior::Refuse(refusal),
+                None => Behavior::NeverAnswer,
             };
         }
         if self.offline {
-            return Mood::Refuse(RemoteError::Offline);
+            return Behavior::Refuse(RemoteError::Offline);
         }
         if self.revoked.contains(&event.user_id) {
-            return Mood::Refuse(RemoteError::Unauthenticated);
+            return Behavior::Refuse(RemoteError::Unauthenticated);
         }
         if self.calm {
-            return Mood::Accept;
+            return Behavior::Accept;
         }
-        let seconds = Duration::from_secs(1 + self.draw.below(59));
-        match self.draw.below(100) {
-            0..60 => Mood::Accept,
-            60..72 => Mood::AcceptAndAnswerAfter(seconds),
-            72..78 => Mood::AcceptAndLoseTheAnswer,
-            78..81 => Mood::AcceptAndNeverAnswer,
-            81..84 => Mood::NeverAnswer,
-            84..87 => Mood::Panic(self.draw.below(3)),
-            87..93 => Mood::Refuse(RemoteError::Failed),
-            93..97 => Mood::Refuse(RemoteError::RateLimited { after: seconds }),
-            _ if event.operation == Operation::Delete => Mood::Refuse(RemoteError::Gone),
-            _ => Mood::Refuse(RemoteError::Refused),
+        let seconds = Duration::from_secs(1 + self.rng.below(59));
+        match self.rng.below(100) {
+            0..60 => Behavior::Accept,
+            60..72 => Behavior::AcceptAndAnswerAfter(seconds),
+            72..78 => Behavior::AcceptAndLoseTheAnswer,
+            78..81 => Behavior::AcceptAndNeverAnswer,
+            81..84 => Behavior::NeverAnswer,
+            84..87 => Behavior::Panic(self.rng.below(3)),
+            87..93 => Behavior::Refuse(RemoteError::Failed),
+            93..97 => Behavior::Refuse(RemoteError::RateLimited { after: seconds }),
+            _ if event.operation == Operation::Delete => Behavior::Refuse(RemoteError::Gone),
+            _ => Behavior::Refuse(RemoteError::Refused),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What a simulation tells: what happened, and what must not have happened.
+//! The results of a simulation: the report, the invariants, and failures.
 
 use std::error::Error;
 use std::fmt;
@@ -6,51 +6,51 @@ use std::ops::AddAssign;
 
 use crate::Injected;
 
-/// What happened in a simulation, or in several.
+/// The counts of one or several simulations.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Report {
-    /// How many seeds it was.
+    /// Seeds that were run.
     pub seeds: u64,
     /// Steps that were drawn.
     pub steps: u64,
     /// Events that were enqueued and acknowledged.
     pub enqueued: u64,
-    /// Events that the store may have, although nobody was told, and that it has.
+    /// Events whose enqueuing had an unknown outcome, and that the store has.
     pub recovered: u64,
-    /// Events that the remote service accepted, and that were completed.
+    /// Events that the remote service accepted and that were completed.
     pub delivered: u64,
-    /// Events that were completed because there was nothing left to deliver: the remote service said so, or the handler by
-    /// itself.
+    /// Events that were completed because nothing was left to deliver, according to the remote
+    /// service or to the handler.
     pub obsolete: u64,
-    /// Events that were dead letters in the end.
+    /// Events that were dead letters at the end.
     pub dead: u64,
-    /// How often the remote service took an event that it had already.
+    /// Repeated deliveries: the remote service received an event that it already had.
     pub duplicates: u64,
-    /// How often a process was killed.
+    /// Processes that were killed.
     pub crashes: u64,
-    /// How often a process was stopped in good order.
+    /// Processes that were stopped gracefully.
     pub stops: u64,
-    /// How often a process was frozen for a while.
+    /// Processes that were frozen for a while.
     pub freezes: u64,
-    /// How often the remote service began to refuse a part of the world, or all of it.
+    /// Outages of the remote service, partial or complete.
     pub outages: u64,
-    /// How often the clock was set an hour back or up to a day ahead.
+    /// Clock jumps, an hour back or up to a day ahead.
     pub clock_jumps: u64,
-    /// How often a store refused an outcome because its lease was over.
+    /// Outcomes that a store refused because the lease had ended.
     pub leases_lost: u64,
-    /// How often an attempt did not end well: refused, unanswered, or a panic.
+    /// Attempts that failed: refused, unanswered, or panicked.
     pub remote_faults: u64,
-    /// How often an attempt was given up while its handler waited for something else than the remote service.
+    /// Attempts that ended while their handler waited for something other than the remote service.
     pub unanswered: u64,
     /// Faults of the store.
     pub injected: Injected,
-    /// Of each seed, what happened in which order.
+    /// The trace of the last seed, in order.
     pub trace: Vec<String>,
 }
 
 impl AddAssign for Report {
-    /// The sum of both. The trace of the later one is kept.
+    /// Adds the counts. The later trace is kept.
     fn add_assign(&mut self, other: Self) {
         self.seeds += other.seeds;
         self.steps += other.steps;
@@ -107,49 +107,55 @@ impl fmt::Display for Report {
     }
 }
 
-/// What must hold at every step of a simulation.
+/// A property that must hold at every step of a simulation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Invariant {
-    /// The simulation itself could be set up: its changes keep the rules of the row, its processor can be built, and its store
-    /// fails only when it is told to.
+    /// The simulation can be set up: its changes follow the rules of the row, its processor can be
+    /// built, and its store fails only when told to.
     Setup,
-    /// What was acknowledged is there until it is delivered, or somebody deletes it.
+    /// An acknowledged event stays stored until it is delivered or deleted manually.
     NothingLost,
-    /// Nothing is there, and nothing is handled, that nobody enqueued.
+    /// Nothing is stored or handled that was never enqueued.
     NothingInvented,
-    /// An event is completed only by a handler that delivered it, under the very claim that completes it, and stays so.
-    /// Delivered is what the remote service has accepted by the time the handler says so. A handler may call an event obsolete where
-    /// the service says that, or without asking it, but not where it refused.
+    /// An event is completed only by a handler that delivered it, under the same claim, and stays
+    /// completed. Delivered means that the remote service has accepted it by the time the handler
+    /// returns. A handler may report an event as obsolete if the service says so or was not asked,
+    /// but not if the service refused it.
     CompletedMeansDelivered,
-    /// Every attempt has the content that was enqueued, under the same id, and that is what reaches the remote service.
+    /// Every attempt, and every request to the remote service, has the content that was enqueued,
+    /// under the same id.
     SameEveryTime,
-    /// An event is claimed, and accepted by the remote service, only when those before it in its order are delivered, or dead
-    /// where that does not hold it back.
+    /// An event is claimed, and accepted by the remote service, only after all events before it in
+    /// its order are delivered, or are dead and do not block it.
     InOrder,
-    /// An event has one lease at a time, outcomes are recorded under that one and no other, a handler starts only under it, and
-    /// nothing is sent while no handler has it.
+    /// An event has one lease at a time. Outcomes are recorded and handlers start only under that
+    /// lease, and nothing is sent outside of a handler.
     OneLease,
-    /// Once the faults are over everything is delivered or dead, whatever became of other events and users.
+    /// Once the faults stop, every event is delivered or dead, regardless of other events and
+    /// users.
     NothingStuck,
-    /// Where nothing happens, nothing is done.
+    /// A process is idle when nothing happens.
     AtRest,
-    /// Each claim counts an attempt, what is given back does not count, and what may be attempted
-    /// once is attempted once.
+    /// Each claim counts as an attempt; an attempt that is given back does not count; an event with
+    /// a single attempt is attempted once.
     AttemptsCounted,
-    /// The columns of a row fit its status.
+    /// The columns of a row are consistent with its status.
     RowWhole,
-    /// A run for one user handles nothing of another, and an event reaches the remote service as its user's.
+    /// A run for one user handles no events of other users, and an event reaches the remote service
+    /// as its own user's.
     OneUser,
-    /// Whose fault a failure is: it is charged to an event (failed, or dead because its attempts are used up) only where another
-    /// event of its type and destination got through since it was refused before, and what is refused holds up nobody else. Checked
-    /// with [`Simulation::outages`](super::Simulation::outages).
+    /// A failure is charged to an event (as failed, or dead with its attempts used up) only if
+    /// another event of its type and destination got through since it was last refused, and a
+    /// refusal blocks no other events. Checked with
+    /// [`Simulation::outages`](super::Simulation::outages).
     OwnFault,
-    /// Handlers wait for the remote service, or for the clock of the simulation: most attempts are answered in time. A handler
-    /// that sleeps by the machine's clock is not woken here.
+    /// Handlers wait for the remote service or for the simulation's clock, so most attempts finish
+    /// in time. A handler that sleeps on the machine's clock never wakes up here.
     InTime,
-    /// A handler refuses for good only what the remote service refuses for good, or what it did not
-    /// ask about; and most of what the service accepted and answered is no failure to the handler.
+    /// A handler rejects permanently only what the remote service refuses permanently, or what it
+    /// did not send; and the handler treats most of what the service accepted and answered as
+    /// delivered.
     TrueAnswer,
 }
 
@@ -157,27 +163,27 @@ impl fmt::Display for Invariant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Setup => "the simulation could not be set up",
-            Self::NothingLost => "something was lost",
-            Self::NothingInvented => "something was never enqueued",
-            Self::CompletedMeansDelivered => "something was completed without delivery",
+            Self::NothingLost => "an event was lost",
+            Self::NothingInvented => "an event was never enqueued",
+            Self::CompletedMeansDelivered => "an event was completed without delivery",
             Self::SameEveryTime => "an event changed",
-            Self::InOrder => "the order was broken",
-            Self::OneLease => "a lease was not respected",
-            Self::NothingStuck => "something is stuck",
-            Self::AtRest => "a process does not come to rest",
+            Self::InOrder => "the order was violated",
+            Self::OneLease => "a lease was violated",
+            Self::NothingStuck => "an event is stuck",
+            Self::AtRest => "a process never becomes idle",
             Self::AttemptsCounted => "attempts were miscounted",
-            Self::RowWhole => "a row contradicts itself",
+            Self::RowWhole => "a row is inconsistent",
             Self::OneUser => "users were mixed up",
-            Self::OwnFault => "a refusal was charged or held against the wrong event",
-            Self::InTime => "nearly every attempt ran out of time",
-            Self::TrueAnswer => "a handler says something else than the remote service",
+            Self::OwnFault => "a refusal was charged to or blocked the wrong event",
+            Self::InTime => "nearly every attempt timed out",
+            Self::TrueAnswer => "a handler contradicts the remote service",
         })
     }
 }
 
-/// An invariant that did not hold, with everything that led there.
+/// A violated invariant, with the complete trace.
 ///
-/// `Debug` shows the same as `Display`, so that unwrapping it in a test is readable.
+/// `Debug` prints the same text as `Display`, so unwrapping it in a test is readable.
 #[derive(Clone)]
 pub struct SimulationFailure {
     pub(super) seed: u64,
@@ -187,19 +193,19 @@ pub struct SimulationFailure {
 }
 
 impl SimulationFailure {
-    /// The seed that leads there again.
+    /// The seed that reproduces the failure.
     #[must_use]
     pub fn seed(&self) -> u64 {
         self.seed
     }
 
-    /// What did not hold.
+    /// The invariant that was violated.
     #[must_use]
     pub fn invariant(&self) -> Invariant {
         self.invariant
     }
 
-    /// What happened before, in order.
+    /// The steps that led to the failure, in order.
     #[must_use]
     pub fn trace(&self) -> &[String] {
         &self.trace
@@ -213,7 +219,7 @@ impl fmt::Display for SimulationFailure {
         }
         write!(
             f,
-            "seed {}: {}: {} (`Simulation::new({})` with the same settings leads here again)",
+            "seed {}: {}: {} (reproduce with `Simulation::new({})` and the same settings)",
             self.seed, self.invariant, self.what, self.seed
         )
     }

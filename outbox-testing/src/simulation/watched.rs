@@ -1,4 +1,4 @@
-//! What the ledger sees of a process: its store calls, below the faults, and its handlers.
+//! Observes a process: its store calls, below the faults, and its handlers.
 
 use std::fmt;
 use std::sync::Arc;
@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::watch;
 
-use super::ledger::{Ledger, Since};
+use super::ledger::Ledger;
+use super::observed::RowAfter;
 use super::report::Invariant;
 use outbox_runtime::Clock;
 use outbox_runtime::OutboxRepository;
@@ -33,9 +34,9 @@ pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent
 pub(super) struct Watched {
     pub(super) inner: Arc<dyn OutboxRepository>,
     pub(super) ledger: Ledger,
-    /// Whose eyes these are.
+    /// The name of the observing process.
     pub(super) process: String,
-    /// How many calls the store has not answered yet.
+    /// The number of calls that the store has not answered yet.
     pub(super) busy: watch::Sender<usize>,
 }
 
@@ -87,11 +88,11 @@ impl Watched {
         let after = self.rows_of(settlements).await?;
         let rows = before.iter().zip(&after);
         for ((settlement, settled), (before, after)) in settlements.iter().zip(settled).zip(rows) {
-            // What was given back can be claimed again in the same request.
+            // An event that was given back may be claimed again in the same request.
             let moved_on = |claim: &Claim| claim.event.id == settlement.lease.event_id;
             let after = match claims.iter().any(moved_on) {
-                true => Since::MovedOn,
-                false => Since::Is(after.as_ref()),
+                true => RowAfter::ClaimedAgain,
+                false => RowAfter::Current(after.as_ref()),
             };
             let (process, before) = (&self.process, before.as_ref());
             self.ledger
@@ -100,7 +101,7 @@ impl Watched {
         Ok(())
     }
 
-    /// The store could not be asked how things stand, so nothing that follows says anything.
+    /// Records that the store's state could not be read, so no later observation is valid.
     fn unasked(&self, error: StoreError) -> Exchange {
         self.ledger.broken(Invariant::Setup, error.to_string());
         Exchange {
@@ -191,7 +192,7 @@ macro_rules! watched {
     }};
     (@do rescue_others($self:ident, $held:ident, $only:ident)) => {{
         let (renewed, rescued) = $self.inner.rescue_others($held, $only).await?;
-        // Those that have not ended are told as they were, whatever became of them.
+        // Leases that have not ended come back unchanged, whatever happened to them.
         let moved = renewed.iter().zip($held).filter(|(now, (was, _))| **now != Some(*was));
         let moved: Vec<_> = moved.map(|(now, _)| *now).collect();
         $self.ledger.extended(&moved);
@@ -220,7 +221,7 @@ pub(super) struct WatchedHandler {
     pub(super) store: Arc<Watched>,
     pub(super) ledger: Ledger,
     pub(super) process: String,
-    /// Whose events the process handles; `None`: everybody's.
+    /// The user whose events the process handles; `None` for all users.
     pub(super) user: Option<String>,
 }
 
@@ -244,7 +245,7 @@ impl OutboxEventHandler for WatchedHandler {
             .as_ref()
             .is_some_and(|user| *user != event.user_id)
         {
-            let what = format!("{} handles what is not its user's", self.process);
+            let what = format!("{} handles an event of another user", self.process);
             self.ledger.broken(Invariant::OneUser, what);
         }
         let answer = self.inner.handle(event).await;

@@ -1,11 +1,11 @@
-//! Where two shapes differ, so that it can be read.
+//! Readable differences between two shapes.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use super::shape::Node;
 
-/// A place in which two shapes differ.
+/// A place where two shapes differ.
 ///
 /// # Examples
 ///
@@ -18,19 +18,20 @@ use super::shape::Node;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Difference {
     path: String,
-    what: What,
+    change: Change,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum What {
+enum Change {
     Added(Node),
     Removed(Node),
     Changed { was: Node, is: Node },
 }
 
 impl Difference {
-    /// From the metadata to the place: `labels[]` for the elements of a list, `scores{}` for the values of a map,
-    /// `kind::Walk` for a variant, `pair.0` for a part of a tuple. Empty for the metadata itself.
+    /// The path from the metadata to the place: `labels[]` for the elements of a list, `scores{}`
+    /// for the values of a map, `kind::Walk` for a variant, `pair.0` for an element of a tuple.
+    /// Empty for the metadata itself.
     #[must_use]
     pub fn path(&self) -> &str {
         &self.path
@@ -38,7 +39,7 @@ impl Difference {
 
     pub(super) fn between(was: &Node, is: &Node) -> Vec<Self> {
         let mut found = Vec::new();
-        // What an earlier version of this library recorded may not be collapsed.
+        // Shapes recorded by an earlier version of this library may not be collapsed.
         let (was, is) = (was.clone().collapsed(), is.clone().collapsed());
         compare(String::new(), &was, &is, &mut found);
         found
@@ -50,10 +51,10 @@ impl fmt::Display for Difference {
         if !self.path.is_empty() {
             write!(f, "{}: ", self.path)?;
         }
-        match &self.what {
-            What::Added(node) => write!(f, "added, {node}"),
-            What::Removed(node) => write!(f, "removed, was {node}"),
-            What::Changed { was, is } => write!(f, "{was} → {is}"),
+        match &self.change {
+            Change::Added(node) => write!(f, "added, {node}"),
+            Change::Removed(node) => write!(f, "removed, was {node}"),
+            Change::Changed { was, is } => write!(f, "{was} → {is}"),
         }
     }
 }
@@ -102,7 +103,7 @@ fn compare(path: String, was: &Node, is: &Node, found: &mut Vec<Difference>) {
         }
         (was, is) => found.push(Difference {
             path,
-            what: What::Changed {
+            change: Change::Changed {
                 was: was.clone(),
                 is: is.clone(),
             },
@@ -110,7 +111,7 @@ fn compare(path: String, was: &Node, is: &Node, found: &mut Vec<Difference>) {
     }
 }
 
-/// Fields or variants: what is gone, what changed, what is new.
+/// Compares fields or variants: removed, changed, added.
 fn compare_named(
     path: impl Fn(&str) -> String,
     was: &BTreeMap<String, Node>,
@@ -122,14 +123,14 @@ fn compare_named(
             Some(is) => compare(path(name), was, is, found),
             None => found.push(Difference {
                 path: path(name),
-                what: What::Removed(was.clone()),
+                change: Change::Removed(was.clone()),
             }),
         }
     }
     for (name, is) in is.iter().filter(|(name, _)| !was.contains_key(*name)) {
         found.push(Difference {
             path: path(name),
-            what: What::Added(is.clone()),
+            change: Change::Added(is.clone()),
         });
     }
 }

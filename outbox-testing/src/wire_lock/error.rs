@@ -1,4 +1,4 @@
-//! What a check of the wire lock can find, and why there may be no check at all.
+//! The findings of a wire lock check, and the errors that prevent one.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -7,16 +7,16 @@ use thiserror::Error;
 
 use super::difference::Difference;
 
-/// The command that every message leads to.
+/// The command that messages suggest.
 const UPDATE: &str = "OUTBOX_LOCK=update cargo test";
 
-/// The wire lock does not hold, or could not be looked at.
+/// The wire lock check failed or could not run.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum WireLockError {
-    /// The shapes are not what the file says.
+    /// The shapes differ from the file.
     #[error(
-        "{} does not describe the events of `{set}` as they are:\n{}",
+        "{} does not match the events of `{set}`:\n{}",
         path.display(), listed(findings)
     )]
     Mismatch {
@@ -24,29 +24,29 @@ pub enum WireLockError {
         path: PathBuf,
         /// The set of events.
         set: String,
-        /// Everything that does not match.
+        /// All differences.
         findings: Vec<Finding>,
     },
-    /// There is no lock file yet.
+    /// The lock file does not exist yet.
     #[error("there is no {}; write it with `{UPDATE}`, and check it in", path.display())]
     NoFile {
-        /// Where it should be.
+        /// The expected path of the file.
         path: PathBuf,
     },
-    /// The file is not a lock file: damaged by hand, or by a merge that was left half done.
+    /// The file is not a valid lock file: an edit or an unfinished merge damaged it.
     #[error(
-        "{} is damaged: {reason}; take it from version control again, or delete it and run `{UPDATE}`",
+        "{} is damaged: {reason}; restore it from version control, or delete it and run `{UPDATE}`",
         path.display()
     )]
     Damaged {
         /// The lock file.
         path: PathBuf,
-        /// Where and why.
+        /// The position and the reason.
         reason: String,
     },
-    /// The file is of a format that a later version of this library writes.
+    /// A later version of this library wrote the file.
     #[error(
-        "{} has format {found}, and this version of outbox-runtime knows {known}: update the dependency",
+        "{} has format {found}, and this version of outbox-testing supports up to {known}: update the dependency",
         path.display()
     )]
     NewerFormat {
@@ -54,35 +54,35 @@ pub enum WireLockError {
         path: PathBuf,
         /// The format of the file.
         found: u32,
-        /// The format that is known.
+        /// The newest supported format.
         known: u32,
     },
-    /// The file, or its folder, cannot be read or written.
+    /// The file or its folder cannot be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
-        /// What was to be done: "read", "write", "lock".
+        /// The operation: "read", "write", "lock".
         action: &'static str,
-        /// With which file.
+        /// The file.
         path: PathBuf,
-        /// What the system says.
+        /// The error of the operating system.
         source: std::io::Error,
     },
-    /// `OUTBOX_LOCK` has a value without a meaning.
-    #[error("OUTBOX_LOCK is {value:?}; it may be `update`, or not be set")]
+    /// `OUTBOX_LOCK` has an unknown value.
+    #[error("OUTBOX_LOCK is {value:?}; set it to `update`, or leave it unset")]
     UnknownMode {
         /// The value.
         value: String,
     },
-    /// The program was not built by cargo, so that nobody knows where its `Cargo.toml` is.
+    /// The program was not built by cargo, so the location of its `Cargo.toml` is unknown.
     #[error(
-        "CARGO_MANIFEST_DIR was not set when this was compiled: call `outbox_testing::wire_lock::check` with the \
+        "CARGO_MANIFEST_DIR was not set at compile time: call `outbox_testing::wire_lock::check` with the \
          folder of the lock file instead"
     )]
     NoFolder,
 }
 
 impl WireLockError {
-    /// What does not match, where that is the error.
+    /// The differences, if that is the error.
     #[must_use]
     pub fn findings(&self) -> &[Finding] {
         match self {
@@ -92,7 +92,7 @@ impl WireLockError {
     }
 }
 
-/// One thing in which a set of events and its lock file do not match.
+/// A difference between a set of events and its lock file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Finding {
@@ -109,19 +109,19 @@ pub enum Finding {
         event_type: String,
         /// The version of its metadata.
         version: u32,
-        /// Where, and how.
+        /// The differences.
         differences: Vec<Difference>,
     },
-    /// The type as which an older version is read does not have the shape that this version had.
+    /// The type that reads an older version does not have that version's shape.
     OlderChanged {
         /// The event type.
         event_type: String,
         /// The older version.
         version: u32,
-        /// Where the type differs from what was recorded, and how.
+        /// The differences between the type and the recorded shape.
         differences: Vec<Difference>,
     },
-    /// The file has an older version that the program does not read any more.
+    /// The file has an older version that the program no longer reads.
     NotRead {
         /// The event type.
         event_type: String,
@@ -137,25 +137,25 @@ pub enum Finding {
         /// The version of the program.
         version: u32,
     },
-    /// The type has another order: which of its events wait for each other.
+    /// The type has another order, which determines the events that wait for each other.
     OrderChanged {
         /// The event type.
         event_type: String,
-        /// The order that it had.
+        /// The previous order.
         was: String,
-        /// The order that it has.
+        /// The current order.
         is: String,
     },
-    /// The ids of the entity are of another type.
+    /// The ids of the entity have another type.
     EntityIdChanged {
         /// The event type.
         event_type: String,
-        /// The type that they had.
+        /// The previous type.
         was: String,
-        /// The type that they have.
+        /// The current type.
         is: String,
     },
-    /// The set had an event type that it does not have any more.
+    /// The set no longer has an event type.
     Vanished {
         /// The event type.
         event_type: String,
@@ -163,7 +163,7 @@ pub enum Finding {
 }
 
 impl fmt::Display for Finding {
-    /// What, line by line, and then what to do about it.
+    /// The finding on the first lines, then the remedy.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Unrecorded {
@@ -182,9 +182,9 @@ impl fmt::Display for Finding {
                 each(f, event_type, *version, differences)?;
                 write!(
                     f,
-                    "  rows of version {version} may be on devices already: set `version = {}`, keep the struct as it \
-                     was, and name it in `upcast({version} = ..)`\n  \
-                     if no program with version {version} was ever released, `{UPDATE}` takes the new shape",
+                    "  devices may already have rows of version {version}: set `version = {}`, keep the old struct, \
+                     and name it in `upcast({version} = ..)`\n  \
+                     if no program with version {version} was ever released, `{UPDATE}` accepts the new shape",
                     version.saturating_add(1)
                 )
             }
@@ -196,7 +196,7 @@ impl fmt::Display for Finding {
                 each(f, event_type, *version, differences)?;
                 write!(
                     f,
-                    "  the type in `upcast({version} = ..)` must stay as the rows of version {version} are"
+                    "  the type in `upcast({version} = ..)` must keep the shape of the rows of version {version}"
                 )
             }
             Self::NotRead {
@@ -204,9 +204,9 @@ impl fmt::Display for Finding {
                 version,
             } => write!(
                 f,
-                "{event_type} v{version}: not read any more\n  \
-                 name the type of its rows in `OutboxEntity::upcast`; where there are no such rows any more, \
-                 `{UPDATE}` forgets it"
+                "{event_type} v{version}: no longer read\n  \
+                 name the type of its rows in `OutboxEntity::upcast`; if no such rows exist any more, \
+                 `{UPDATE}` removes it"
             ),
             Self::WentBack {
                 event_type,
@@ -214,8 +214,8 @@ impl fmt::Display for Finding {
                 version,
             } => write!(
                 f,
-                "{event_type} v{version}: the file has version {recorded} already\n  \
-                 a version only grows; if version {recorded} was never released, `{UPDATE}` forgets it"
+                "{event_type} v{version}: the file already has version {recorded}\n  \
+                 versions only grow; if version {recorded} was never released, `{UPDATE}` removes it"
             ),
             Self::OrderChanged {
                 event_type,
@@ -224,9 +224,9 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "{event_type}: order: {was} → {is}\n  \
-                 rows that wait keep the order `{was}`; an event that is enqueued from now on goes by `{is}`, and after those of its \
-                 entity that wait\n  \
-                 if that is meant, `{UPDATE}` takes the new order"
+                 waiting rows keep the order `{was}`; new events use `{is}`, and come after the waiting ones of \
+                 their entity\n  \
+                 if that is intended, `{UPDATE}` accepts the new order"
             ),
             Self::EntityIdChanged {
                 event_type,
@@ -235,20 +235,20 @@ impl fmt::Display for Finding {
             } => write!(
                 f,
                 "{event_type}: entity id: {was} → {is}\n  \
-                 rows that wait keep the id that they have: one that is written alike, as 5 and \"5\" or a UUID and its text, is the \
-                 same; any other is another entity, whose events do not wait for those rows\n  \
-                 if each id is written alike, or no row is left when the update comes, `{UPDATE}` takes the new type"
+                 waiting rows keep their ids: an id that is written the same, such as 5 and \"5\" or a UUID and its \
+                 text, is the same id; any other is another entity, whose events do not wait for those rows\n  \
+                 if every id is written the same, or no row is left at the update, `{UPDATE}` accepts the new type"
             ),
             Self::Vanished { event_type } => write!(
                 f,
-                "{event_type}: not in the set any more\n  \
-                 its rows stay undelivered, wherever there are any; if that is meant, `{UPDATE}` forgets it"
+                "{event_type}: no longer in the set\n  \
+                 its existing rows stay undelivered; if that is intended, `{UPDATE}` removes it"
             ),
         }
     }
 }
 
-/// `moodEntry v2: labels[]: string → integer(i64)`, a line each.
+/// One line per difference: `moodEntry v2: labels[]: string → integer(i64)`.
 fn each(
     f: &mut fmt::Formatter<'_>,
     event_type: &str,

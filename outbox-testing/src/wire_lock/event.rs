@@ -10,7 +10,8 @@ use outbox_runtime::support::{EventSet, VisitEntities};
 use outbox_runtime::support::{OlderMetadata, ReadVersion, UpcastTo};
 use outbox_runtime::{Order, OutboxEntity};
 
-/// The shapes of an entity's metadata: the one that is written, and those of the older versions that are read.
+/// The shapes of an entity's metadata: the version that is written, and the older versions that are
+/// still read.
 ///
 /// # Examples
 ///
@@ -48,7 +49,7 @@ use outbox_runtime::{Order, OutboxEntity};
 pub struct EventShapes {
     event_type: &'static str,
     version: u32,
-    /// By version; the newest is always there.
+    /// By version. The newest version is always present.
     pub(super) shapes: BTreeMap<u32, Shape>,
     order: Order,
     id: EntityIdType,
@@ -56,11 +57,12 @@ pub struct EventShapes {
 }
 
 impl EventShapes {
-    /// Those of an entity.
+    /// Determines the shapes of an entity.
     ///
     /// # Panics
     ///
-    /// Where the `Deserialize` of the metadata panics; the message names the event type and the version.
+    /// If the `Deserialize` implementation of the metadata panics. The message names the event type
+    /// and the version.
     #[must_use]
     #[track_caller]
     pub fn of<E: OutboxEntity>() -> Self {
@@ -73,14 +75,14 @@ impl EventShapes {
                 false => E::upcast(number, ShapeOf),
             };
             let what = format!("the shape of {} v{number}", E::EVENT_TYPE);
-            if let Some((shape, places)) = found_by(look, &what) {
+            if let Some((shape, places)) = inspect(look, &what) {
                 shapes.insert(number, shape);
                 let places = places.into_iter();
                 unseen.extend(places.map(|place| format!("{} v{number}: {place}", E::EVENT_TYPE)));
             }
         }
         let what = format!("what the ids of {} are", E::EVENT_TYPE);
-        let id = found_by(|| E::inspect_id_type(IdTypeOf), &what);
+        let id = inspect(|| E::inspect_id_type(IdTypeOf), &what);
         if let Some(unseen_id) = unseen_of(&id) {
             unseen.push(format!("{}: {unseen_id}", E::EVENT_TYPE));
         }
@@ -94,29 +96,30 @@ impl EventShapes {
         }
     }
 
-    /// What could not be looked at, so that a change of it is not noticed: `moodEntry v1: scores{}`.
+    /// The places that could not be explored, so that their changes are not detected: `moodEntry
+    /// v1: scores{}`.
     ///
-    /// That is what stands behind the key of a map, an element of a tuple or a field beside
-    /// `#[serde(flatten)]` that takes none of the values that are tried, as its type has rules of
-    /// its own; and what is within an id that serde does not read. `assert_wire_lock` warns of it.
+    /// These are places behind a map key, a tuple element or a field beside `#[serde(flatten)]`
+    /// that accepts none of the sample values because its type has its own rules; and the inside of
+    /// an id that serde cannot read. `assert_wire_lock` prints them as warnings.
     #[must_use]
     pub fn unseen(&self) -> &[String] {
         &self.unseen
     }
 
-    /// Which events wait for each other.
+    /// The order, which determines the events that wait for each other.
     #[must_use]
     pub fn order(&self) -> Order {
         self.order
     }
 
-    /// What the ids of the entity are.
+    /// The type of the entity's ids.
     #[must_use]
     pub fn entity_id_type(&self) -> &EntityIdType {
         &self.id
     }
 
-    /// The name of the type in rows.
+    /// The event type's name in rows.
     #[must_use]
     pub fn event_type(&self) -> &'static str {
         self.event_type
@@ -151,7 +154,7 @@ impl VisitEntities for All {
     }
 }
 
-/// Looks at the type of an older version.
+/// Determines the shape of an older version's type.
 struct ShapeOf;
 
 impl<M> ReadVersion<M> for ShapeOf {
@@ -162,19 +165,19 @@ impl<M> ReadVersion<M> for ShapeOf {
     }
 }
 
-/// Asks what the application has written.
+/// Runs the application's code.
 #[track_caller]
-fn found_by<T>(look: impl FnOnce() -> T, what: &str) -> T {
+fn inspect<T>(look: impl FnOnce() -> T, what: &str) -> T {
     match catch_unwind(AssertUnwindSafe(look)) {
         Ok(found) => found,
         Err(payload) => panic!(
-            "{what} cannot be found, because its `Deserialize` panics: {}",
+            "cannot determine {what}: its `Deserialize` panicked: {}",
             text_of(&*payload)
         ),
     }
 }
 
-/// What of an id is not seen.
+/// The part of an id that is not seen.
 fn unseen_of(id: &EntityIdType) -> Option<String> {
     match id.name() {
         None => Some("the type of its id".to_owned()),
@@ -185,7 +188,7 @@ fn unseen_of(id: &EntityIdType) -> Option<String> {
     }
 }
 
-/// What a panic carried, usually a string.
+/// The message of a panic payload.
 fn text_of(payload: &(dyn Any + Send)) -> &str {
     let text = payload.downcast_ref::<&str>().copied();
     text.or_else(|| payload.downcast_ref::<String>().map(String::as_str))

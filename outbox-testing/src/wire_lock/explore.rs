@@ -1,8 +1,9 @@
-//! From what a type asks for, place by place, to its shape.
+//! Derives the shape of a type from its requests, place by place.
 //!
-//! Each place is looked at in runs of its own, and what is refused there is no matter elsewhere: a field that takes no
-//! sample hides nothing of its neighbours. With the shape comes a value that the type takes, where one is found; with
-//! such values for all other fields it can be seen whether a field may be left out.
+//! Each place is explored in separate runs, so a value refused in one place has no effect
+//! elsewhere: a field that accepts no sample hides nothing of its neighbors. The exploration also
+//! finds a value that the type accepts, if there is one. With such values for all other fields, it
+//! can test whether a field may be absent.
 
 use std::collections::BTreeMap;
 
@@ -10,14 +11,14 @@ use serde_json::{Map, Value};
 
 use super::probe::Leaf;
 use super::shape::Node;
-use super::trace::{Answer, Asked, Read, Refusal, Seen, Step, run};
+use super::trace::{Answer, Observed, Read, Refusal, Request, Step, run};
 
-/// What stands for a place that the type never came to.
+/// A place that the type never reached.
 const UNSEEN: &str = "unseen";
 /// A variant that is written as its name alone.
 const UNIT: &str = "unit";
 
-/// The shape of a type, by its reader, and the paths of what could not be looked at.
+/// The shape of a type, by its reader, and the paths that could not be explored.
 pub(super) fn shape_of(read: Read) -> (Node, Vec<String>) {
     let mut explorer = Explorer {
         read,
@@ -25,23 +26,23 @@ pub(super) fn shape_of(read: Read) -> (Node, Vec<String>) {
         known: BTreeMap::new(),
         unseen: Vec::new(),
     };
-    let node = explorer.here().node;
+    let node = explorer.explore().node;
     (node, explorer.unseen)
 }
 
 struct Explorer {
     read: Read,
     path: Vec<Step>,
-    /// Values of the enums around this place, by their depth, for what is one of them again.
+    /// Accepted values of the enclosing enums, by depth, for places that recur to them.
     known: BTreeMap<usize, Value>,
-    /// The paths of what the type never came to, or what is behind it.
+    /// The paths that the type never reached.
     unseen: Vec<String>,
 }
 
-/// What was found at a place.
+/// The result for a place.
 struct Found {
     node: Node,
-    /// A value that is taken there.
+    /// A value that is accepted there.
     sample: Option<Value>,
 }
 
@@ -51,11 +52,11 @@ impl Found {
     }
 }
 
-/// Fields with what was found of them, by name.
+/// The results for fields, by name.
 type Fields = BTreeMap<&'static str, Found>;
 
 impl Explorer {
-    fn run(&self, answer: Answer<'_>) -> Seen {
+    fn run(&self, answer: Answer<'_>) -> Observed {
         run(self.read, &self.path, answer)
     }
 
@@ -63,45 +64,45 @@ impl Explorer {
         self.run(Answer::Json(json)).taken == Some(Ok(()))
     }
 
-    /// Explores what is a step further in.
-    fn inside(&mut self, step: Step) -> Found {
+    /// Explores the place one step further in.
+    fn descend(&mut self, step: Step) -> Found {
         self.path.push(step);
-        let found = self.here();
+        let found = self.explore();
         self.path.pop();
         found
     }
 
-    fn here(&mut self) -> Found {
-        match self.run(Answer::Nothing).asked {
+    fn explore(&mut self) -> Found {
+        match self.run(Answer::Nothing).request {
             None => self.unseen(""),
-            Some(Asked::Recursion(levels)) => {
+            Some(Request::Recursion(levels)) => {
                 let depth = self.path.len() - levels;
                 Found {
                     node: Node::Recursion(levels),
                     sample: self.known.get(&depth).cloned(),
                 }
             }
-            Some(Asked::Leaf(leaf)) => self.leaf(leaf),
-            Some(Asked::UnitVariant) => Found {
+            Some(Request::Leaf(leaf)) => self.leaf(leaf),
+            Some(Request::UnitVariant) => Found {
                 node: Node::leaf(UNIT),
                 sample: Some(Value::Null),
             },
-            Some(Asked::Option) => self.option(),
-            Some(Asked::List) => self.list(),
-            Some(Asked::Tuple(len)) => self.tuple(len),
-            Some(Asked::Map) => self.map(),
-            Some(Asked::Object(names)) => self.object(names),
-            Some(Asked::Enum(variants)) => self.enumeration(variants),
+            Some(Request::Option) => self.option(),
+            Some(Request::List) => self.list(),
+            Some(Request::Tuple(len)) => self.tuple(len),
+            Some(Request::Map) => self.map(),
+            Some(Request::Object(names)) => self.object(names),
+            Some(Request::Enum(variants)) => self.enumeration(variants),
         }
     }
 
-    /// What is behind a value that no sample is taken for.
+    /// Records a place behind a value for which no sample is accepted.
     fn unseen(&mut self, further: &str) -> Found {
         self.unseen.push(self.place() + further);
         Found::without_sample(Node::leaf(UNSEEN))
     }
 
-    /// The path to here, as a difference tells it.
+    /// The current path, as differences print it.
     fn place(&self) -> String {
         self.path
             .iter()
@@ -129,8 +130,8 @@ impl Explorer {
         tagged.unwrap_or(Found { node, sample })
     }
 
-    /// An enum that is tagged inside (`#[serde(tag = "kind")]`) looks at all of a value before it decides. But it misses
-    /// the tag, and says which ones there are.
+    /// An internally tagged enum (`#[serde(tag = "kind")]`) inspects the whole value before it
+    /// decides. But it reports a missing tag, and lists the valid ones.
     fn tagged(&self) -> Option<Found> {
         let Some(Err(Refusal::MissingField(tag))) = self.run(Answer::Entries(&[])).taken else {
             return None;
@@ -152,32 +153,32 @@ impl Explorer {
         Some(self.with_sample(Node::Tagged { tag, variants }, only_tags))
     }
 
-    /// The first of the candidates that is taken.
+    /// Chooses the first candidate that is accepted.
     fn with_sample(&self, node: Node, candidates: impl IntoIterator<Item = Value>) -> Found {
         let sample = candidates.into_iter().find(|json| self.takes(json));
         Found { node, sample }
     }
 
     fn option(&mut self) -> Found {
-        let Found { node, sample } = self.inside(Step::Some);
+        let Found { node, sample } = self.descend(Step::Some);
         let node = Node::Optional(Box::new(node));
         self.with_sample(node, [Value::Null].into_iter().chain(sample))
     }
 
     fn list(&mut self) -> Found {
-        let Found { node, sample } = self.inside(Step::Element { before: Vec::new() });
+        let Found { node, sample } = self.descend(Step::Element { before: Vec::new() });
         let node = Node::List(Box::new(node));
         let one = sample.map(|sample| Value::Array(vec![sample]));
         self.with_sample(node, [Value::Array(Vec::new())].into_iter().chain(one))
     }
 
-    /// To come to an element of a tuple, those before it must be taken.
+    /// An element of a tuple is reached only if the elements before it are accepted.
     fn tuple(&mut self, len: usize) -> Found {
         let mut nodes = Vec::new();
         let mut samples: Option<Vec<Value>> = Some(Vec::new());
         for at in 0..len {
             let found = match &samples {
-                Some(before) => self.inside(Step::Element {
+                Some(before) => self.descend(Step::Element {
                     before: before.clone(),
                 }),
                 None => self.unseen(&format!(".{at}")),
@@ -193,14 +194,14 @@ impl Explorer {
 
     fn map(&mut self) -> Found {
         self.path.push(Step::Key);
-        let asked = self.run(Answer::Nothing).asked;
+        let request = self.run(Answer::Nothing).request;
         self.path.pop();
-        if let Some(Asked::Leaf(Leaf::Identifier)) = asked {
+        if let Some(Request::Leaf(Leaf::Identifier)) = request {
             return self.open_object();
         }
-        let key = self.inside(Step::Key);
+        let key = self.descend(Step::Key);
         let value = match key.sample {
-            Some(key) => self.inside(Step::Value { key }),
+            Some(key) => self.descend(Step::Value { key }),
             None => self.unseen("{}"),
         };
         let node = Node::Map {
@@ -212,7 +213,7 @@ impl Explorer {
 
     fn object(&mut self, names: &'static [&'static str]) -> Found {
         let mut fields: Fields = names.iter().map(|name| (*name, self.field(name))).collect();
-        // Another name for a field is in the list, too, but is never written.
+        // The list also has the aliases of fields, which are never written.
         let aliases: Vec<&str> = fields
             .iter()
             .filter(|(name, found)| self.is_alias(name, found))
@@ -224,7 +225,8 @@ impl Explorer {
             .iter()
             .map(|(name, found)| match &sample {
                 Some(_) => self.may_be_absent(name, &fields),
-                // What would be missed first then depends on the order of the fields, which is no part of the shape.
+                // The field that is missed first would depend on the order of the fields, which is
+                // not part of the shape.
                 None => matches!(found.node, Node::Optional(_)),
             })
             .collect();
@@ -238,14 +240,15 @@ impl Explorer {
         }
     }
 
-    /// An object that tells none of its names and keeps what it does not know, as with `#[serde(flatten)]`. The names of
-    /// the fields that it needs are learnt from what it misses.
+    /// An object that lists no names and keeps unknown fields, as with `#[serde(flatten)]`. The
+    /// names of its required fields are learned from the fields that it misses.
     fn open_object(&mut self) -> Found {
         let mut fields = Fields::new();
         while let Some(Err(Refusal::MissingField(name))) =
             self.run(Answer::Entries(&entries(&fields, None))).taken
         {
-            // Missed although it was given, or not to be given: there is no way past it.
+            // The field is missing although it was given, or no value for it is accepted:
+            // exploration ends here.
             if fields.contains_key(name) {
                 self.unseen(&format!(".{name} and what comes after it"));
                 break;
@@ -264,12 +267,12 @@ impl Explorer {
     }
 
     fn field(&mut self, name: &'static str) -> Found {
-        self.inside(Step::Value {
+        self.descend(Step::Value {
             key: Value::from(name),
         })
     }
 
-    /// Whether a second value of this name is taken for one of another.
+    /// Whether a second value with this name counts as a duplicate of another field.
     fn is_alias(&self, name: &str, found: &Found) -> bool {
         let Some(sample) = &found.sample else {
             return false;
@@ -279,13 +282,13 @@ impl Explorer {
         matches!(taken, Some(Err(Refusal::DuplicateField(of))) if of != name)
     }
 
-    /// Whether an object that is otherwise complete is taken without the field.
+    /// Whether an otherwise complete object is accepted without the field.
     fn may_be_absent(&self, name: &str, fields: &Fields) -> bool {
         let others = entries(fields, Some(name));
         self.run(Answer::Entries(&others)).taken == Some(Ok(()))
     }
 
-    /// An object of all fields, if it is taken.
+    /// An object with all fields, if it is accepted.
     fn object_of(&self, fields: &Fields) -> Option<Value> {
         let entries = entries(fields, None);
         (self.run(Answer::Entries(&entries)).taken == Some(Ok(()))).then(|| {
@@ -296,22 +299,23 @@ impl Explorer {
         })
     }
 
-    /// A variant that contains the enum again needs a value of another one to be seen whole, wherever that stands.
+    /// Explores an enum. A variant that contains the enum again, at any depth, can be explored
+    /// completely only with a value of another variant.
     fn enumeration(&mut self, variants: &'static [&'static str]) -> Found {
         let depth = self.path.len();
         let mut found: BTreeMap<&str, Found> = variants
             .iter()
-            .map(|name| (*name, self.inside(Step::Variant(name))))
+            .map(|name| (*name, self.descend(Step::Variant(name))))
             .collect();
         let sample = self.variant_of(&found);
         if let Some(sample) = sample.clone() {
             self.known.insert(depth, sample);
             for (name, found) in &mut found {
                 if found.sample.is_none() {
-                    // What could not be seen the first time may be seen now.
+                    // Places that the first pass could not explore may be reachable now.
                     let place = format!("{}::{name}", self.place());
                     self.unseen.retain(|unseen| !unseen.starts_with(&place));
-                    *found = self.inside(Step::Variant(name));
+                    *found = self.descend(Step::Variant(name));
                 }
             }
             self.known.remove(&depth);
@@ -325,7 +329,7 @@ impl Explorer {
         }
     }
 
-    /// The first variant that is taken.
+    /// The first variant that is accepted.
     fn variant_of(&self, found: &BTreeMap<&str, Found>) -> Option<Value> {
         let written = |name: &str, content: &Found| {
             let sample = content.sample.clone()?;
@@ -341,7 +345,7 @@ impl Explorer {
     }
 }
 
-/// The fields that can be given, but for one.
+/// All fields that have a sample, except for one.
 fn entries<'a>(fields: &'a Fields, without: Option<&str>) -> Vec<(&'a str, &'a Value)> {
     fields
         .iter()

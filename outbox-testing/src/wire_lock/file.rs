@@ -1,4 +1,4 @@
-//! The lock file: its form, and how several tests at once write it without losing each other's entries.
+//! The lock file: its format, and concurrent updates that lose no entries.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
@@ -11,36 +11,35 @@ use serde::{Deserialize, Serialize};
 use super::error::WireLockError;
 use super::shape::Shape;
 
-/// The form that is written. A later one gets the next number.
+/// The format that is written. A later format gets the next number.
 const FORMAT: u32 = 3;
 const ABOUT: &str = "The shapes of outbox metadata, by set, event type and version, with what keeps events in order. Written \
                      by `OUTBOX_LOCK=update cargo test`: check it in, and do not edit it.";
 
-/// What a lock file says. Sorted, so that the same content is the same text.
+/// The content of a lock file. Sorted, so equal content is equal text.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a lock file is an object")]
 pub(super) struct LockFile {
     about: String,
     format: u32,
-    /// Each set has its own: two sets may have one event type with different metadata.
+    /// Each set has its own events: two sets may have the same event type with different metadata.
     pub(super) sets: BTreeMap<String, Events>,
 }
 
-/// What is known of a set's events, by event type.
+/// The recorded events of a set, by event type.
 pub(super) type Events = BTreeMap<String, Recorded>;
 
 /// The shapes of one event type, by version.
 type Versions = BTreeMap<u32, Shape>;
 
-/// What is known of an event type.
+/// The record of an event type.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Recorded {
-    /// Which events wait for each other, as a word. Older formats do not tell.
+    /// The order, which determines the events that wait for each other. Older formats lack it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) order: Option<String>,
-    /// What the ids of the entity are. Older formats, and entities that are written by hand, do not
-    /// tell.
+    /// The type of the entity's ids. Older formats lack it, and so do manually written entities.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) entity_id: Option<String>,
     pub(super) versions: Versions,
@@ -55,7 +54,7 @@ impl From<Versions> for Recorded {
     }
 }
 
-/// A file of the first format, in which the sets shared their events.
+/// The first format, in which the sets shared their events.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a lock file is an object")]
 struct FirstFormat {
@@ -67,7 +66,7 @@ struct FirstFormat {
     events: BTreeMap<String, Versions>,
 }
 
-/// One of the second, which has the shapes alone.
+/// The second format, which has only the shapes.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a lock file is an object")]
 struct SecondFormat {
@@ -121,7 +120,7 @@ impl Default for LockFile {
 }
 
 impl LockFile {
-    /// Reads the file, if it is there.
+    /// Reads the file, if it exists.
     pub(super) fn read(path: &Path) -> Result<Option<Self>, WireLockError> {
         #[derive(Deserialize)]
         #[serde(expecting = "a lock file is an object")]
@@ -153,7 +152,8 @@ impl LockFile {
         file.map(Some).map_err(damaged)
     }
 
-    /// Writes the file beside itself and puts it in place, so that whoever reads sees all of it or what was before.
+    /// Writes a new file and renames it into place, so readers see either the old or the new
+    /// content.
     fn write(&self, path: &Path) -> Result<(), WireLockError> {
         let mut text =
             serde_json::to_vec_pretty(self).map_err(|error| fault("write", path, error.into()))?;
@@ -166,13 +166,13 @@ impl LockFile {
             fs::rename(&new, path)
         };
         write().map_err(|error| {
-            // What is left of it is in nobody's way, and the first error is the one to tell.
+            // The leftover is harmless, and the first error is the one to report.
             let _ = fs::remove_file(&new);
             fault("write", path, error)
         })
     }
 
-    /// Changes the file while nobody else does; one that is not there is made.
+    /// Changes the file under an exclusive lock. Creates it if it does not exist.
     pub(super) fn edit<T>(
         path: &Path,
         change: impl FnOnce(&mut Self) -> T,
@@ -189,10 +189,10 @@ impl LockFile {
     }
 }
 
-/// Waits until no other thread or process edits the file, and holds it until it is dropped.
+/// Waits until no other thread or process edits the file, and locks it until the guard is dropped.
 ///
-/// The lock is on a file of its own in the temporary directory: the lock file itself is replaced by every write, and
-/// one beside it would end up in somebody's version control.
+/// The lock is on a separate file in the temporary directory: every write replaces the lock file
+/// itself, and a file beside it could end up in version control.
 fn guard(path: &Path) -> Result<File, WireLockError> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let folder = folder

@@ -1,4 +1,4 @@
-//! What the ids of an entity are.
+//! The type of an entity's ids.
 
 use std::any::{TypeId, type_name};
 use std::borrow::Cow;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::shape::Shape;
 
-/// What the ids of an entity are: UUIDs, integers, texts, or something else that has a name.
+/// The type of an entity's ids: UUIDs, integers, texts, or another type with a name.
 ///
 /// # Examples
 ///
@@ -45,7 +45,7 @@ impl EntityIdType {
     pub const TEXT: Self = Self(Some(Cow::Borrowed("text")));
     /// Any [`EntityId`].
     pub const ANY: Self = Self(Some(Cow::Borrowed("any")));
-    /// It is not told.
+    /// Unknown.
     pub const UNKNOWN: Self = Self(None);
 
     /// Another type, by a name that stays the same as long as its ids do.
@@ -54,13 +54,13 @@ impl EntityIdType {
         Self(Some(name.into()))
     }
 
-    /// The name, where it is known.
+    /// The name of the type, if it is known.
     #[must_use]
     pub fn name(&self) -> Option<&str> {
         self.0.as_deref()
     }
 
-    /// That of a type that becomes an id without the help of the application.
+    /// The id type of a Rust type that converts to an id without the application's help.
     fn of_known<T: 'static>() -> Option<Self> {
         let is_one_of = |types: &[TypeId]| types.contains(&TypeId::of::<T>());
         macro_rules! integers {
@@ -95,7 +95,7 @@ impl fmt::Display for EntityIdType {
     }
 }
 
-/// Finds the [`EntityIdType`] of an entity.
+/// Determines the [`EntityIdType`] of an entity.
 pub(super) struct IdTypeOf;
 
 impl InspectIdType for IdTypeOf {
@@ -114,7 +114,7 @@ impl InspectIdType for IdTypeOf {
         }
     }
 
-    /// The name of the type is all there is.
+    /// Only the type's name is available.
     fn opaque<T: 'static>(self) -> EntityIdType {
         let named = || EntityIdType::named(format!("type {}", without_paths(type_name::<T>())));
         EntityIdType::of_known::<T>().unwrap_or_else(named)
@@ -125,7 +125,7 @@ impl InspectIdType for IdTypeOf {
     }
 }
 
-/// `Id<Mood>` of `app::Id<app::sync::Mood>`: where a type is does not count.
+/// `Id<Mood>` for `app::Id<app::sync::Mood>`: the paths of types are ignored.
 fn without_paths(name: &str) -> String {
     let mut short = String::new();
     for part in name.split_inclusive(|c: char| !(c.is_alphanumeric() || c == '_' || c == ':')) {

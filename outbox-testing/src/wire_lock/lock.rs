@@ -1,4 +1,4 @@
-//! A set of events against the lock file: what does not match, and what an update makes of it.
+//! Compares a set of events with the lock file, and updates it.
 
 use std::collections::BTreeSet;
 use std::io::Write as _;
@@ -17,12 +17,12 @@ pub const FILE_NAME: &str = "outbox.lock";
 
 /// Compares a set of events with the lock file of a folder.
 ///
-/// `set` is a name that no other set in the file has.
+/// `set` is a name that is unique in the file.
 ///
 /// # Errors
 ///
-/// [`WireLockError::Mismatch`] with everything that does not match; other kinds where the file is missing, damaged or
-/// cannot be read.
+/// [`WireLockError::Mismatch`] with every difference; other variants if the file is missing,
+/// damaged or unreadable.
 ///
 /// # Examples
 ///
@@ -31,7 +31,11 @@ pub const FILE_NAME: &str = "outbox.lock";
 /// use outbox_testing::wire_lock::{self, EventShapes, WireLockError};
 /// # #[derive(OutboxEntity)]
 /// # #[outbox(event_type = "goal")]
-/// # struct Goal { #[outbox(entity_id)] id: i64, #[outbox(user_id)] user_id: String, #[outbox(metadata)] title: String }
+/// # struct Goal {
+/// #     #[outbox(entity_id)] id: i64,
+/// #     #[outbox(user_id)] user_id: String,
+/// #     #[outbox(metadata)] title: String,
+/// # }
 ///
 /// # let folder = tempfile::tempdir()?;
 /// # let folder = folder.path();
@@ -49,31 +53,33 @@ pub fn check(
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
-    note_alive(&path, set);
+    note_checked(&path, set);
     match LockFile::read(&path)? {
         Some(file) => matching(&path, set, findings(&file, set, events)),
         None => Err(WireLockError::NoFile { path }),
     }
 }
 
-/// Writes a set of events into the lock file of a folder, and leaves the entries of other sets alone.
+/// Writes a set of events into the lock file of a folder, and leaves the entries of other sets
+/// unchanged.
 ///
-/// A set that is not in the file takes the place of one that it seems to have been before it was renamed: that has the same events
-/// and the same module or the same name, as in `lume::sync::LumeEvent`, and that this program did not ask about.
+/// A set that is not in the file replaces the entry of a set that appears to be its previous name:
+/// one that has the same events and the same module or the same name, as in
+/// `lume::sync::LumeEvent`, and that this program has not checked.
 ///
-/// What the file says about an older version is not overwritten: that is what the rows of that version are.
+/// Recorded shapes of older versions are never overwritten: they describe existing rows.
 ///
 /// # Errors
 ///
-/// [`WireLockError::Mismatch`] where the type for an older version does not have its shape; other kinds where the
-/// file is damaged, or cannot be read or written.
+/// [`WireLockError::Mismatch`] if the type for an older version does not have its recorded shape;
+/// other variants if the file is damaged, unreadable or not writable.
 pub fn update(
     folder: impl AsRef<Path>,
     set: &str,
     events: &[EventShapes],
 ) -> Result<(), WireLockError> {
     let path = folder.as_ref().join(FILE_NAME);
-    note_alive(&path, set);
+    note_checked(&path, set);
     let left = LockFile::edit(&path, |file| {
         if !file.sets.contains_key(set)
             && let Some(old) = renamed_from(&path, file, set, events)
@@ -87,11 +93,12 @@ pub fn update(
     matching(&path, set, left)
 }
 
-/// [`check`], or [`update`] where the environment variable `OUTBOX_LOCK` is `update`.
+/// Calls [`update`] if the environment variable `OUTBOX_LOCK` is `update`, and [`check`] if it is
+/// unset or empty.
 ///
 /// # Errors
 ///
-/// Those of either, and [`WireLockError::UnknownMode`] where `OUTBOX_LOCK` is anything else.
+/// The errors of either, and [`WireLockError::UnknownMode`] if `OUTBOX_LOCK` has another value.
 pub fn check_or_update(
     folder: impl AsRef<Path>,
     set: &str,
@@ -107,16 +114,16 @@ pub fn check_or_update(
     }
 }
 
-/// Asserts, in a `#[test]`, that the file `outbox.lock` beside `Cargo.toml` describes the metadata of every event of the
-/// set as it is, and as it was for the older versions that are still read.
+/// Asserts, in a `#[test]`, that the file `outbox.lock` beside `Cargo.toml` describes the metadata
+/// of every event of the set: its current version, and the older versions that are still read.
 ///
-/// `OUTBOX_LOCK=update cargo test` writes the file, which is to be checked in. What the lock cannot see is printed as a
-/// warning.
+/// `OUTBOX_LOCK=update cargo test` writes the file; check it in. Whatever the lock cannot see is
+/// printed as a warning.
 ///
 /// # Panics
 ///
-/// Where a shape changed and its version did not, or the file is missing, incomplete, damaged or cannot be
-/// read; the message says what to do.
+/// If a shape changed without its version, or if the file is missing, incomplete, damaged or
+/// unreadable. The message says what to do.
 ///
 /// # Examples
 ///
@@ -141,16 +148,16 @@ pub fn assert_wire_lock<S: EventSet>() {
     }
 }
 
-/// Does what [`assert_wire_lock`] does, with the lock file of any folder, for events of any origin.
+/// Like [`assert_wire_lock`], with the lock file of any folder and events from any source.
 ///
 /// # Panics
 ///
-/// Where the lock does not hold.
+/// If the check fails.
 #[track_caller]
 pub fn assert_in(folder: impl AsRef<Path>, set: &str, events: &[EventShapes]) {
     let folder = folder.as_ref();
     for unseen in events.iter().flat_map(EventShapes::unseen) {
-        // Not by a macro: what a test that passes prints with those is shown to nobody.
+        // Not `eprintln!`: its output is captured and hidden when the test passes.
         let _ = writeln!(
             std::io::stderr(),
             "warning: the wire lock of `{set}` does not see {unseen}: a change there is not noticed"
@@ -179,17 +186,17 @@ fn matching(path: &Path, set: &str, findings: Vec<Finding>) -> Result<(), WireLo
     })
 }
 
-/// Everything in which the set and the file do not match.
+/// All differences between the set and the file.
 fn findings(file: &LockFile, set: &str, events: &[EventShapes]) -> Vec<Finding> {
     match file.sets.get(set) {
         Some(recorded) => compared(recorded, events),
-        // Under another name, all of it is there.
+        // The file has the same events under another name.
         None if file.sets.values().any(|of| is_same(of, events)) => Vec::new(),
         None => compared(&Events::new(), events),
     }
 }
 
-/// Everything in which a set and what is recorded of it do not match.
+/// All differences between a set and its recorded events.
 fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
     let unknown = Recorded::default();
     let mut findings = Vec::new();
@@ -230,7 +237,7 @@ fn compared(of_set: &Events, events: &[EventShapes]) -> Vec<Finding> {
     findings
 }
 
-/// What keeps the events of a type in order, where it is not what is recorded.
+/// The order and the id type of an event, if they differ from the recorded ones.
 fn keys_changed(event: &EventShapes, known: &Recorded) -> impl Iterator<Item = Finding> {
     let changed = |was: &Option<String>, is: Option<&str>| {
         let (was, is) = (was.clone()?, is?.to_owned());
@@ -252,8 +259,8 @@ fn keys_changed(event: &EventShapes, known: &Recorded) -> impl Iterator<Item = F
     order.into_iter().chain(id)
 }
 
-/// The event types of a set of which the file does not tell what keeps them in order: an older
-/// version of this library wrote it.
+/// The event types of a set whose entries have no order and id type, because an older version of
+/// this library wrote them.
 fn without_keys(folder: &Path, set: &str) -> Vec<String> {
     let Ok(Some(file)) = LockFile::read(&folder.join(FILE_NAME)) else {
         return Vec::new();
@@ -263,12 +270,13 @@ fn without_keys(folder: &Path, set: &str) -> Vec<String> {
     without.map(|(event_type, _)| event_type.clone()).collect()
 }
 
-/// Whether a set is what is recorded of another, and has something to be recorded.
+/// Whether a set equals the recorded events of another, and has any events.
 fn is_same(of_set: &Events, events: &[EventShapes]) -> bool {
     !events.is_empty() && compared(of_set, events).is_empty()
 }
 
-/// The set of the file that this one was before it was renamed: of the same events, as far as they were recorded, and nobody's.
+/// The previous name of a renamed set: an entry of the same events that no set of this program
+/// uses.
 fn renamed_from(path: &Path, file: &LockFile, set: &str, events: &[EventShapes]) -> Option<String> {
     let is_older = |of_set: &Events| {
         let types: BTreeSet<&str> = events.iter().map(EventShapes::event_type).collect();
@@ -278,12 +286,14 @@ fn renamed_from(path: &Path, file: &LockFile, set: &str, events: &[EventShapes])
         !types.is_empty() && types == recorded && findings.iter().all(is_new)
     };
     let mut sets = file.sets.iter();
-    let old = sets
-        .find(|(old, of_set)| may_be_renamed(old, set) && is_older(of_set) && !is_alive(path, old));
+    let old = sets.find(|(old, of_set)| {
+        may_be_renamed(old, set) && is_older(of_set) && !is_checked(path, old)
+    });
     old.map(|(old, _)| old.clone())
 }
 
-/// Whether an enum was renamed within its module, or moved to another one. A name that is no path is the caller's own.
+/// Whether an enum may have been renamed within its module, or moved to another one. A name without
+/// a path is the caller's own and never matches.
 fn may_be_renamed(old: &str, new: &str) -> bool {
     match (old.rsplit_once("::"), new.rsplit_once("::")) {
         (Some((old_module, old)), Some((module, new))) => old_module == module || old == new,
@@ -291,20 +301,20 @@ fn may_be_renamed(old: &str, new: &str) -> bool {
     }
 }
 
-/// The sets that this program has asked about, so that they are no earlier names of others.
-static ALIVE: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
+/// The sets that this program has checked: none of them is the previous name of another.
+static CHECKED: Mutex<BTreeSet<(PathBuf, String)>> = Mutex::new(BTreeSet::new());
 
-fn note_alive(path: &Path, set: &str) {
-    let mut alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    alive.insert((path.to_owned(), set.to_owned()));
+fn note_checked(path: &Path, set: &str) {
+    let mut checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+    checked.insert((path.to_owned(), set.to_owned()));
 }
 
-fn is_alive(path: &Path, set: &str) -> bool {
-    let alive = ALIVE.lock().unwrap_or_else(PoisonError::into_inner);
-    alive.contains(&(path.to_owned(), set.to_owned()))
+fn is_checked(path: &Path, set: &str) -> bool {
+    let checked = CHECKED.lock().unwrap_or_else(PoisonError::into_inner);
+    checked.contains(&(path.to_owned(), set.to_owned()))
 }
 
-/// What there is to say about a version; `None` for `differences` where it is not recorded.
+/// The finding for a version. `differences` is `None` if the version is not recorded.
 fn finding(
     event: &EventShapes,
     version: u32,
@@ -330,7 +340,7 @@ fn finding(
     }
 }
 
-/// Puts the set into the file, as far as it does not contradict what was recorded of older versions.
+/// Writes the set into the file, except where it contradicts the recorded shapes of older versions.
 fn record(file: &mut LockFile, set: &str, events: &[EventShapes]) {
     let of_set = file.sets.entry(set.to_owned()).or_default();
     of_set.retain(|had, _| events.iter().any(|event| event.event_type() == had));

@@ -1,8 +1,9 @@
-//! Which values a type takes where it asks for one without parts: what tells a `Uuid` from a `String`.
+//! The values that a type accepts where it requests one without parts. They distinguish a `Uuid`
+//! from a `String`.
 
 use serde_json::{Value, json};
 
-/// A value without values inside, as a type asks for it.
+/// A value without inner values, as a type requests it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Leaf {
     Bool,
@@ -14,15 +15,15 @@ pub(super) enum Leaf {
     Identifier,
     Bytes,
     Null,
-    /// Whatever is there: the type looks at the value before it decides.
+    /// Any value: the type inspects it before it decides.
     Any,
     Ignored,
 }
 
-/// Strings that only a type without rules takes all of.
+/// Strings that are all accepted only by a type without rules.
 const TEXTS: [&str; 3] = ["outbox", "An outbox, überall\n", ""];
 
-/// Strings of the forms that are told apart.
+/// Strings of the distinguished formats.
 const FORMATS: [(&str, &str); 10] = [
     ("uuid", "0190b5e2-7b1c-7cc3-8f4e-3d1a0a6c9e11"),
     ("date-time", "2025-01-14T12:30:00Z"),
@@ -36,11 +37,11 @@ const FORMATS: [(&str, &str); 10] = [
     ("ipv6", "2001:db8::1"),
 ];
 
-/// What a type that takes a few of the formats is called by; one that takes more has rules of its own.
+/// The maximum number of formats in a name. A type that accepts more has its own rules.
 const MOST_FORMATS: usize = 3;
 
 impl Leaf {
-    /// The shape's name, and a value that is taken, found by asking `takes`.
+    /// The shape's name and an accepted value, found by calling `takes`.
     pub(super) fn probe(self, takes: impl Fn(&Value) -> bool) -> (String, Option<Value>) {
         match self {
             Self::Bool => plain("bool", [json!(true), json!(false)], takes),
@@ -117,7 +118,7 @@ fn string(takes: impl Fn(&Value) -> bool) -> (String, Option<Value>) {
     )
 }
 
-/// Told apart by the kinds of JSON that are taken.
+/// Classified by the JSON kinds that are accepted.
 fn any(takes: impl Fn(&Value) -> bool) -> (String, Option<Value>) {
     let kinds = [
         ("null", json!(null)),

@@ -1,4 +1,4 @@
-//! A shape: what metadata looks like on the wire.
+//! The shape of metadata on the wire.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,11 +9,11 @@ use serde::{Deserialize, Serialize};
 use super::difference::Difference;
 use super::{explore, trace};
 
-/// What a type looks like in JSON: the names of its fields as they are serialized, what may be absent, and the shapes of
-/// what is inside. The names of Rust types are no part of it.
+/// The form of a type in JSON: its serialized field names, the fields that may be absent, and the
+/// shapes of the values inside. The names of Rust types are not part of it.
 ///
-/// It is found by watching what the type's `Deserialize` asks for, so that no type needs a derive of ours. What is not
-/// seen that way is listed in the [module's documentation](super#what-is-not-seen).
+/// It is derived by observing the requests of the type's `Deserialize`, so no type needs a special
+/// derive. The [module's documentation](super#limitations) lists what cannot be observed.
 ///
 /// # Examples
 ///
@@ -40,19 +40,19 @@ use super::{explore, trace};
 pub struct Shape(Node);
 
 impl Shape {
-    /// The shape of a type that serde reads.
+    /// The shape of a type that serde can read.
     #[must_use]
     pub fn of<T: DeserializeOwned>() -> Self {
         Self::with_unseen::<T>().0
     }
 
-    /// The shape, and the paths of what could not be looked at.
+    /// The shape, and the paths that could not be explored.
     pub(super) fn with_unseen<T: DeserializeOwned>() -> (Self, Vec<String>) {
         let (node, unseen) = explore::shape_of(trace::read::<T>);
         (Self(node.collapsed()), unseen)
     }
 
-    /// Everything in which `newer` differs, path by path. Empty where the two are the same.
+    /// All differences to `newer`, path by path. Empty if the shapes are equal.
     #[must_use]
     pub fn differences(&self, newer: &Self) -> Vec<Difference> {
         Difference::between(&self.0, &newer.0)
@@ -65,14 +65,14 @@ impl fmt::Display for Shape {
     }
 }
 
-/// A place of a shape, in the form of the lock file.
+/// A place of a shape, as the lock file stores it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(
     rename_all = "snake_case",
     expecting = "a shape is expected here, such as \"string\" or {\"list\": \"string\"}"
 )]
 pub(super) enum Node {
-    /// May be `null`; as a field, may be absent as well.
+    /// May be `null`; a field may also be absent.
     Optional(Box<Node>),
     /// A field that may be absent, but not `null`.
     Default(Box<Node>),
@@ -86,18 +86,18 @@ pub(super) enum Node {
         value: Box<Node>,
     },
     Object(BTreeMap<String, Node>),
-    /// An object that has more fields than it names.
+    /// An object that has more fields than it lists.
     OpenObject(BTreeMap<String, Node>),
     /// Variants with their content: written as the name alone, or as an object with that one key.
     Enum(BTreeMap<String, Node>),
-    /// Objects in which one field has the name of a variant, and the others are not seen.
+    /// Objects in which one field has the name of a variant. The other fields are not explored.
     Tagged {
         tag: String,
         variants: BTreeMap<String, Node>,
     },
-    /// The same as the place that is so many levels further out.
+    /// The same shape as the place this many levels further out.
     Recursion(usize),
-    /// Without anything inside: its name is all there is to compare.
+    /// A place without inner places. Only its name is compared.
     #[serde(untagged)]
     Leaf(String),
 }
@@ -107,7 +107,7 @@ impl Node {
         Self::Leaf(name.to_owned())
     }
 
-    /// The same on the wire, with an `Option` of an `Option` as the one that it is there.
+    /// The same shape on the wire, with nested `Option`s as a single one.
     pub(super) fn collapsed(self) -> Self {
         let each = |nodes: BTreeMap<String, Self>| {
             let nodes = nodes.into_iter();
@@ -134,7 +134,7 @@ impl Node {
         }
     }
 
-    /// What is within an `Option`, even if that is within another.
+    /// The content of an `Option`, or of several nested ones.
     fn once(self) -> Box<Self> {
         match self {
             Self::Optional(mut inner) => {
@@ -145,12 +145,12 @@ impl Node {
         }
     }
 
-    /// Counts a level less to what is more than `depth` levels further out.
+    /// Decrements the levels of recursions that reach more than `depth` levels out.
     fn lower(&mut self, depth: usize) {
         match self {
             Self::Recursion(levels) if *levels > depth => *levels -= 1,
             Self::Recursion(_) | Self::Leaf(_) => {}
-            // What may be absent is no level of its own.
+            // An absent field adds no level.
             Self::Default(inner) => inner.lower(depth),
             Self::Optional(inner) | Self::Nullable(inner) | Self::List(inner) => {
                 inner.lower(depth + 1);

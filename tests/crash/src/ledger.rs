@@ -1,4 +1,4 @@
-//! The ledger: a file of its own, opened for append, one `write(2)` a record, never in the database under test.
+//! The ledger: an append-only file outside the database under test, with one `write(2)` per record.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Seek, SeekFrom, Write};
@@ -7,110 +7,110 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// One thing that a worker did or was told.
+/// One action of a worker, or one answer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Record {
-    /// The store is open; what comes now is work.
+    /// The store is open; work starts now.
     Opened {
-        /// Which process.
+        /// Process id of the worker.
         process: u32,
     },
     /// An event is about to be enqueued.
     Intended {
-        /// Its id.
+        /// Event id.
         event: Uuid,
-        /// Whose it is.
+        /// User of the event.
         user: String,
-        /// Of which entity.
+        /// Entity of the event.
         entity: i64,
-        /// Its place among all of its producer's.
+        /// Its number among all events of its producer.
         number: u32,
     },
-    /// The store said that it is enqueued.
+    /// The store acknowledged the event.
     Acknowledged {
-        /// Its id.
+        /// Event id.
         event: Uuid,
     },
-    /// The store said that it is not, or that it does not know.
+    /// The store refused the event, or reported an unknown outcome.
     Refused {
-        /// Its id.
+        /// Event id.
         event: Uuid,
-        /// The kind of the error.
+        /// Kind of the error.
         kind: String,
-        /// Whether the error said that the outcome is unknown.
+        /// Whether the error reports an unknown outcome.
         unknown: bool,
-        /// The error's text.
+        /// Text of the error.
         text: String,
     },
     /// A handler has the event.
     Started {
-        /// Its id.
+        /// Event id.
         event: Uuid,
-        /// The key under which it is sent.
+        /// Idempotency key of the request.
         key: Uuid,
-        /// Whose it is.
+        /// User of the event.
         user: String,
-        /// Of which entity.
+        /// Entity of the event.
         entity: i64,
-        /// Its place among all of its producer's.
+        /// Its number among all events of its producer.
         number: u32,
-        /// Which attempt it is, as the event says.
+        /// Number of the attempt, according to the event.
         attempt: u32,
-        /// In how many attempts in a row a process had died before, as the event says: they take no attempt.
+        /// Consecutive crashes before this attempt, according to the event; they take no attempt.
         crashes: u32,
-        /// In which process.
+        /// Process id of the handler.
         process: u32,
     },
     /// The handler is about to answer.
     Answered {
-        /// Its id.
+        /// Event id.
         event: Uuid,
-        /// Which attempt it was.
+        /// Number of the attempt.
         attempt: u32,
-        /// What it answers.
+        /// The handler's answer.
         answer: Answer,
     },
-    /// Something failed beside the events: opening, stopping, asking.
+    /// An operation other than enqueueing or handling failed: opening, stopping, querying.
     Failed {
-        /// What was asked.
+        /// The operation.
         operation: String,
-        /// The kind of the error.
+        /// Kind of the error.
         kind: String,
-        /// The error's text.
+        /// Text of the error.
         text: String,
     },
-    /// How many statements the store has run, and for how long the worker has been at it.
+    /// Number of statements that the store has run, and the time that it took.
     Statements {
-        /// So many.
+        /// Statements so far.
         count: u64,
-        /// In so many milliseconds.
+        /// Milliseconds so far.
         millis: u64,
-        /// Seconds since 1970, as the process sees it.
+        /// Seconds since 1970 on the clock of the process.
         wall: i64,
     },
-    /// Nothing is left that could be delivered.
+    /// Nothing deliverable is left.
     Drained,
-    /// A signal to end came; the run is being stopped.
+    /// A termination signal arrived; the run is being stopped.
     Stopping,
     /// The run was stopped.
     Stopped {
-        /// Handlers that answered meanwhile.
+        /// Number of handlers that answered meanwhile.
         finished: usize,
-        /// Events that were given back.
+        /// Number of events that were given back.
         given_back: usize,
     },
 }
 
-/// What a handler answers.
+/// A handler's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
     /// Delivered.
     Ok,
-    /// Try again.
+    /// Retry.
     Retry,
-    /// Never.
+    /// Rejected for good.
     Reject,
-    /// Later, and it was no attempt.
+    /// Snoozed, without taking an attempt.
     Snooze,
 }
 
@@ -119,42 +119,43 @@ pub enum Answer {
 pub struct Ledger(File);
 
 impl Ledger {
-    /// Opens for append, creating the file where it is not there.
+    /// Opens the file for append, and creates it if it is missing.
     #[must_use]
     pub fn open(path: &Path) -> Self {
         let file = OpenOptions::new().append(true).create(true).open(path);
         Self(file.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
     }
 
-    /// Appends one record with one `write(2)`: another process never tears it, and it outlives this one.
+    /// Appends one record with one `write(2)`, so that no other process tears it and it survives
+    /// this process.
     pub fn write(&self, record: &Record) {
         let mut line = serde_json::to_vec(record).expect("a record is JSON");
         line.push(b'\n');
-        let written = (&self.0).write(&line).expect("the ledger can be written");
-        assert_eq!(written, line.len(), "the ledger took a part of a record");
+        let written = (&self.0).write(&line).expect("the ledger is writable");
+        assert_eq!(written, line.len(), "a record was written only in part");
     }
 }
 
-/// Every record so far, oldest first. A line that is being written just now is left out.
+/// All records so far, oldest first. Leaves out a line that is only partly written.
 #[must_use]
 pub fn read(path: &Path) -> Vec<Record> {
     read_from(path, &mut 0)
 }
 
-/// The records behind this many bytes, which then are behind as many more.
+/// Reads the records after this byte offset, and advances the offset past them.
 ///
 /// # Panics
 ///
-/// Where a line is no record.
+/// If a line is not a record.
 #[must_use]
 pub fn read_from(path: &Path, offset: &mut u64) -> Vec<Record> {
     let mut text = String::new();
-    // No worker may have written anything yet.
+    // The file is missing until a worker writes.
     if let Ok(mut file) = File::open(path) {
         file.seek(SeekFrom::Start(*offset))
-            .expect("a file of the test's");
+            .expect("the test's own file is readable");
         file.read_to_string(&mut text)
-            .expect("a file of the test's");
+            .expect("the test's own file is readable");
     }
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
     *offset += whole.len() as u64;

@@ -1,7 +1,7 @@
-//! The worker that the tests do harm to, and a campaign of kills of any length:
+//! The worker that the tests inject faults into, and a kill campaign of any length:
 //!
 //! ```sh
-//! cargo run --release -p outbox-crash -- 5000 7    # so many kills, from this seed
+//! cargo run --release -p outbox-crash -- 5000 7    # 5000 kills, seed 7
 //! ```
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! What a worker is to do: its one argument, as JSON.
+//! A worker's instructions: its only argument, as JSON.
 
 use std::path::PathBuf;
 
@@ -6,116 +6,116 @@ use serde::{Deserialize, Serialize};
 
 use crate::task::Chore;
 
-/// What a worker is to do, and with which settings.
+/// A worker's task and settings.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Plan {
-    /// The file under test.
+    /// The database under test.
     pub database: PathBuf,
-    /// Where it writes what it does.
+    /// Path of the ledger.
     pub ledger: PathBuf,
-    /// What it does.
+    /// The task.
     pub work: Work,
-    /// How long a claim lasts, in milliseconds.
+    /// Duration of a lease, in milliseconds.
     pub lease: u64,
-    /// How long a handler may take, in milliseconds.
+    /// Timeout of a handler, in milliseconds.
     pub timeout: u64,
-    /// How many handlers run at once.
+    /// Maximum number of concurrent handlers.
     pub concurrency: usize,
-    /// How long a stop waits for handlers, in milliseconds.
+    /// Time that a stop waits for handlers, in milliseconds.
     pub stop_deadline: u64,
-    /// How long delivered events are kept, and how often they are cleaned up, in milliseconds.
+    /// Retention of delivered events and interval of clean-up, in milliseconds.
     pub keep_completed: Option<u64>,
-    /// How long to wait for the lock of another process, in milliseconds.
+    /// Time to wait for another process's lock, in milliseconds.
     pub busy_timeout: u64,
-    /// How often an event may be attempted.
+    /// Maximum number of attempts per event.
     pub max_attempts: u32,
-    /// The broken variant: it says that an event is enqueued before it is.
+    /// The broken variant: acknowledges an event before it is enqueued.
     pub acknowledges_early: bool,
 }
 
-/// What a worker does.
+/// A worker's task.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub enum Work {
-    /// Opens the store, and closes it.
+    /// Opens the store and closes it.
     Open,
-    /// Enqueues the mixture from `first` on and delivers meanwhile.
+    /// Enqueues the mixture, starting with number `first`, and delivers meanwhile.
     Mix {
-        /// Whose entities.
+        /// Number of the producer, which has entities of its own.
         producer: u32,
-        /// The first number.
+        /// First number.
         first: u32,
-        /// How many.
+        /// Number of events.
         count: u32,
-        /// What it does then.
+        /// What to do afterwards.
         then: Then,
     },
-    /// Enqueues these, each in an entity of its own or in the one given, without delivering.
+    /// Enqueues these, each for its own entity or for the given one, without delivering.
     Enqueue {
-        /// What.
+        /// Entity, if not one of its own, and chore of each task.
         tasks: Vec<(i64, Chore)>,
-        /// The number of the first.
+        /// Number of the first task.
         first: u32,
     },
-    /// Enqueues so many, each in a transaction of the store and in an entity of its own, all of
-    /// which wait at once. Nothing is delivered.
+    /// Enqueues `count` events for different entities, in concurrent store transactions. Nothing is
+    /// delivered.
     Together {
-        /// How many.
+        /// Number of events.
         count: u32,
     },
-    /// Delivers until it is told to stop.
+    /// Delivers until told to stop.
     Serve,
-    /// Delivers until nothing is left that could be, and ends.
+    /// Delivers until nothing deliverable is left, and exits.
     Drain,
-    /// Delivers and cleans up until no delivered event is left, and ends.
+    /// Delivers and cleans up until no delivered event is left, and exits.
     Upkeep,
-    /// Writes an entity and its event in one transaction and dies in it.
+    /// Writes an entity and its event in one transaction, and dies during it.
     DieInTransaction {
-        /// Of whose.
+        /// Owner of the transaction.
         transaction: Transaction,
-        /// Where in it.
+        /// When to die.
         point: Point,
     },
 }
 
-/// What a worker does when it has enqueued everything.
+/// What a worker does after enqueueing everything.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Then {
-    /// Goes on delivering until it is told to stop.
+    /// Continues to deliver until told to stop.
     Serve,
-    /// Drains and ends.
+    /// Drains and exits.
     Drain,
 }
 
-/// Whose transaction it is.
+/// Owner of a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Transaction {
-    /// That of the application's own connection.
+    /// The application's own connection.
     Callers,
-    /// That of `SqliteStore::transaction`.
+    /// `SqliteStore::transaction`.
     Stores,
 }
 
-/// Where in a transaction.
+/// A point in a transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Point {
     /// Between the entity and its event.
     BetweenTheWrites,
-    /// When both are written.
+    /// After both, before the commit.
     BeforeTheCommit,
-    /// When all is done.
+    /// After the commit.
     AfterTheCommit,
 }
 
-/// What a worker's process ends with.
+/// Exit codes of a worker.
 pub mod exit {
-    /// All as planned.
+    /// Everything went as planned.
     pub const FINE: i32 = 0;
-    /// A second signal asked for haste, and everything was given back.
+    /// A second signal asked for an immediate stop, and everything was given back.
     pub const HURRIED: i32 = 75;
-    /// The store could not be opened; the ledger says why.
+    /// The store could not be opened; the ledger has the reason.
     pub const CANNOT_OPEN: i32 = 66;
-    /// Stopping failed; the ledger says why.
+    /// Stopping failed; the ledger has the reason.
     pub const CANNOT_STOP: i32 = 74;
-    /// Whoever started it is gone.
+    /// The parent process has exited.
     pub const ORPHANED: i32 = 70;
 }

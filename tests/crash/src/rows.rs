@@ -1,4 +1,5 @@
-//! What is in the database in the end, read by plain SQL: the checker does not trust the library that it checks.
+//! Reads the final content of the database with plain SQL: the checker does not trust the library
+//! that it checks.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,55 +11,55 @@ use uuid::Uuid;
 /// One row of the outbox.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The event's id.
+    /// Event id.
     pub event: Uuid,
-    /// Whose it is.
+    /// User of the event.
     pub user: String,
-    /// Of which entity.
+    /// Entity of the event.
     pub entity: i64,
-    /// Its place in the store's own order.
+    /// Position in the store's order.
     pub seq: i64,
-    /// As the column has it.
+    /// Status, as in the column.
     pub status: String,
-    /// Attempts that were counted.
+    /// Number of counted attempts.
     pub attempts: u32,
-    /// Attempts that it had.
+    /// Maximum number of attempts.
     pub max_attempts: u32,
-    /// In how many attempts in a row a process died.
+    /// Number of consecutive crashes.
     pub crashes: u32,
-    /// Why it is dead.
+    /// Reason of a dead letter.
     pub dead_reason: Option<String>,
-    /// Microseconds since 1970.
+    /// Time of completion, in microseconds since 1970.
     pub completed_at: Option<i64>,
 }
 
-/// The database, as far as it matters.
+/// The parts of the database that the checker needs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Database {
-    /// The outbox, in its own order.
+    /// The outbox rows, in the store's order.
     pub rows: Vec<Row>,
-    /// The events whose change is in the application's own table.
+    /// Ids of the events whose change is in the application's own table.
     pub notes: Vec<Uuid>,
-    /// What SQLite finds wrong with the file, constraints included.
+    /// Results of SQLite's integrity check, constraints included.
     pub damage: Vec<String>,
 }
 
 impl Database {
-    /// Reads it all; a database that was never opened as a store is empty.
+    /// Reads everything; a file without outbox tables is empty.
     ///
     /// # Panics
     ///
-    /// Where it cannot be read at all.
+    /// If the file cannot be read.
     #[must_use]
     pub fn read(path: &Path) -> Self {
         Self::try_read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }
 
-    /// How many events are not of this status. Cheaper than reading everything.
+    /// Number of events with another status. Cheaper than reading everything.
     ///
     /// # Panics
     ///
-    /// Where it cannot be read.
+    /// If the file cannot be read.
     #[must_use]
     pub fn count_without(path: &Path, status: &str) -> u64 {
         let count = || -> rusqlite::Result<i64> {
@@ -70,16 +71,16 @@ impl Database {
         count.unsigned_abs()
     }
 
-    /// The entities of all that is neither delivered nor dead, by one statement, so that nothing
-    /// moves meanwhile.
+    /// Entities of all events that are neither delivered nor dead, read in one statement, so that
+    /// nothing changes in between.
     ///
-    /// Listed status by status, an event that changes its own in between is in none of the lists: a
-    /// dead process has it when what is pending is listed, and it is pending when what processes
-    /// have is.
+    /// Reading status by status could miss an event that changes its status in between: it may be
+    /// with a dead process while the pending events are listed, and pending while the events in
+    /// progress are listed.
     ///
     /// # Errors
     ///
-    /// Where they cannot be read.
+    /// If the file cannot be read.
     pub fn undelivered(path: &Path, busy_timeout: Duration) -> rusqlite::Result<BTreeSet<i64>> {
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         conn.busy_timeout(busy_timeout)?;
@@ -89,7 +90,7 @@ impl Database {
     }
 
     fn try_read(path: &Path) -> rusqlite::Result<Self> {
-        // Writable, as a -wal that a killed process left must be replayed first.
+        // Writable, because SQLite must replay the -wal of a killed process first.
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         let there = |table: &str| -> rusqlite::Result<bool> {
             let sql = "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE name = ?1)";
@@ -154,7 +155,7 @@ mod tests {
     const SECOND: Duration = Duration::from_secs(1);
 
     #[tokio::test]
-    async fn undelivered_is_what_waits_what_a_handler_has_and_what_is_tried_again() {
+    async fn undelivered_includes_pending_leased_and_failed_events() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("app.db");
         let store = SqliteStore::open(&path).await.unwrap();

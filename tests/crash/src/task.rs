@@ -1,4 +1,4 @@
-//! The entity that workers enqueue, and what its handler does with it.
+//! The entity that workers enqueue, and its handler's behavior.
 
 use std::fmt;
 
@@ -7,45 +7,45 @@ use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// A task of one of several users. Its event's id follows from its producer and number, so that a worker that comes after a
-/// killed one can enqueue the very same event.
+/// A task of one of several users. Its event id is derived from its producer and number, so that a
+/// worker that replaces a killed one can enqueue the same event again.
 #[derive(Debug, Clone, OutboxEntity)]
 #[outbox(event_type = "task")]
 pub struct Task {
-    /// Several tasks share an entity, so that there is an order to keep.
+    /// Several tasks share an entity, so that order matters.
     #[outbox(entity_id)]
     pub entity: i64,
-    /// Whose it is.
+    /// Owner of the entity.
     #[outbox(user_id)]
     pub user: String,
-    /// Its place among all of its producer's.
+    /// Its number among all tasks of its producer.
     #[outbox(metadata)]
     pub number: u32,
-    /// What becomes of it.
+    /// How its handler behaves.
     #[outbox(metadata)]
     pub chore: Chore,
 }
 
-/// What a handler does with an event.
+/// A handler's behavior.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Chore {
     /// Answers that it is delivered.
     Deliver,
-    /// Fails so often, and then delivers.
+    /// Fails this often, and then delivers.
     Fail(u32),
-    /// Asks once to come again a little later, in each process.
+    /// Snoozes once in each process, and then delivers.
     Snooze,
-    /// Is refused for good.
+    /// Rejects for good.
     Reject,
     /// Aborts the process, every time.
     Abort,
     /// Aborts the process the first time, before anything is done.
     AbortBefore,
-    /// Answers that it is delivered, the first time while nobody can write to the database.
+    /// Delivers, the first time with the database locked, so that the outcome cannot be recorded.
     DeliverLocked,
     /// Never answers.
     Hang,
-    /// Delivers after so many milliseconds.
+    /// Delivers after this many milliseconds.
     Slow(u32),
 }
 
@@ -55,13 +55,13 @@ impl fmt::Display for Chore {
     }
 }
 
-/// The entities of a producer begin at its number times this.
+/// A producer's entities start at its number times this.
 const ENTITIES: i64 = 1_000_000;
-/// From here on there are lanes that end in a rejected event.
+/// First entity of the lanes that contain a rejected event.
 const LANES: i64 = 500_000;
 
 impl Task {
-    /// One task alone.
+    /// A single task.
     #[must_use]
     pub fn new(entity: i64, number: u32, chore: Chore) -> Self {
         Self {
@@ -72,8 +72,9 @@ impl Task {
         }
     }
 
-    /// The task of this number in the mixture: three users, seven entities with order to keep, failures, snoozes, and in every
-    /// fifty a lane of five whose third is rejected, so that the last two are held back.
+    /// The task with this number in the mixture: three users, seven entities with order to keep,
+    /// failures, snoozes, and in every fifty a lane of five whose third is rejected, so that the
+    /// last two are held back.
     #[must_use]
     pub fn mixed(producer: u32, number: u32) -> Self {
         let base = i64::from(producer) * ENTITIES;
@@ -96,33 +97,33 @@ impl Task {
         Self::new(base + i64::from(number % 7), number, chore)
     }
 
-    /// The event's id: the same whoever makes it.
+    /// The event id: always the same for a producer and number.
     #[must_use]
     pub fn event_id(producer: u32, number: u32) -> Uuid {
-        // A version 8 id: what is in it is ours to choose.
+        // A version 8 id, whose content is free to choose.
         uuid::Builder::from_custom_bytes(
             (u128::from(producer) << 32 | u128::from(number)).to_be_bytes(),
         )
         .into_uuid()
     }
 
-    /// The producer and the number of an event's id.
+    /// Producer and number of an event id.
     #[must_use]
     pub fn made_by(event: Uuid) -> (u32, u32) {
         let (_, low) = event.as_u64_pair();
-        // The highest two bits are the variant's.
+        // The highest two bits are the variant.
         let producer = (low >> 32) & 0x3fff_ffff;
         let number = low & u64::from(u32::MAX);
-        let fits = "it has 32 bits at most";
+        let fits = "the field has at most 32 bits";
         (
             u32::try_from(producer).expect(fits),
             u32::try_from(number).expect(fits),
         )
     }
 
-    /// The event, with a priority that would mix up an entity's order if priorities could.
+    /// The event, with a priority that would violate an entity's order if priorities could.
     pub fn enqueue(&self, id: Uuid, max_attempts: u32) -> Enqueue {
-        let priority = i32::try_from(self.number * 7 % 5).expect("it is below five");
+        let priority = i32::try_from(self.number * 7 % 5).expect("the number is below five");
         self.enqueue_update()
             .with_event_id(id)
             .priority(priority)

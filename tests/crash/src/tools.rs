@@ -1,16 +1,17 @@
-//! The tools that do harm: whether they are there, and what is said where they are not.
+//! External tools for fault injection: whether they are available, and how to skip a test without
+//! them.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-/// With this set, a tool that is not installed is a failure instead of a skipped test.
+/// If this variable is set, a missing tool is a failure instead of a skipped test.
 pub const REQUIRED: &str = "OUTBOX_CRASH_REQUIRE_TOOLS";
 
-/// Says that a test is skipped and why.
+/// Prints that a test is skipped and why.
 ///
 /// # Panics
 ///
-/// Where the tool must be there: see [`REQUIRED`].
+/// If tools are required: see [`REQUIRED`].
 pub fn skip(why: &str) {
     assert!(
         std::env::var_os(REQUIRED).is_none(),
@@ -19,7 +20,7 @@ pub fn skip(why: &str) {
     eprintln!("skipped: {why}");
 }
 
-/// Whether system calls can be traced here.
+/// Whether system calls can be traced.
 #[must_use]
 pub fn has_strace() -> bool {
     let traced = Command::new("strace")
@@ -33,7 +34,7 @@ pub fn has_strace() -> bool {
     there
 }
 
-/// The library that lies about the time.
+/// Path of libfaketime.
 #[must_use]
 pub fn faketime() -> Option<PathBuf> {
     let folders = [
@@ -53,19 +54,19 @@ pub fn faketime() -> Option<PathBuf> {
     library
 }
 
-/// A small file system in memory, unmounted when this is dropped.
+/// A small in-memory file system, unmounted on drop.
 #[derive(Debug)]
 pub struct Tmpfs(tempfile::TempDir);
 
 impl Tmpfs {
-    /// Mounts one of so many kibibytes, where that is permitted.
+    /// Mounts a file system of this many kibibytes, where permitted.
     ///
     /// # Panics
     ///
-    /// Where there can be no folder to mount it on.
+    /// If there is no directory for the mount point.
     #[must_use]
     pub fn mount(kibibytes: u32) -> Option<Self> {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let folder = tempfile::tempdir().expect("a temporary directory");
         let mounted = Command::new("mount")
             .args(["-t", "tmpfs", "-o", &format!("size={kibibytes}k"), "none"])
             .arg(folder.path())
@@ -74,16 +75,16 @@ impl Tmpfs {
         if mounted.is_ok_and(|status| status.success()) {
             return Some(Self(folder));
         }
-        // Not a matter of tools: no container lets anybody mount.
+        // This is never a failure: no container permits mounting.
         eprintln!("skipped: this process may not mount a file system");
         None
     }
 
-    /// Makes it larger.
+    /// Resizes the file system.
     ///
     /// # Panics
     ///
-    /// Where that fails.
+    /// If that fails.
     pub fn resize(&self, kibibytes: u32) {
         let resized = Command::new("mount")
             .args(["-o", &format!("remount,size={kibibytes}k")])
@@ -92,7 +93,7 @@ impl Tmpfs {
         assert!(resized.is_ok_and(|status| status.success()));
     }
 
-    /// Where it is.
+    /// Path of the mount point.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.0.path()

@@ -1,5 +1,5 @@
-//! Promises 3 and 5 when the wall clock is set while processes are at work (F31, F32, F33): nothing is stuck, and nobody who is alive
-//! has his work taken from him.
+//! Promises 3 and 5 when the wall clock is set while processes work (F31, F32, F33): nothing gets
+//! stuck, and no live process loses its work.
 
 use outbox_crash::ledger::Record;
 use outbox_crash::plan::{Plan, Work, exit};
@@ -31,8 +31,8 @@ fn serve(arena: &Arena) -> Plan {
     plan.lease = 3_000;
     plan.timeout = 2_900;
     plan.concurrency = 6;
-    // Longer than any jump: what is cleaned up cannot be looked at.
-    plan.keep_completed = Some(u64::try_from(10 * DAY * 1_000).expect("it is positive"));
+    // Longer than any jump: clean-up would delete the rows that the test inspects.
+    plan.keep_completed = Some(u64::try_from(10 * DAY * 1_000).expect("the duration is positive"));
     plan
 }
 
@@ -41,18 +41,19 @@ fn started(arena: &Arena) -> usize {
 }
 
 fn all_completed(arena: &Arena) -> bool {
-    // Not to keep the machine busy with looking.
+    // Keeps the polling cheap.
     wait::pause(std::time::Duration::from_millis(20));
     Database::count_without(arena.database(), "completed") == 0
 }
 
-/// The clock is set while handlers are at work, and events come and fail before and after: each is delivered once.
+/// Sets the clock while handlers run, with events and failures before and after: each event is
+/// delivered once.
 fn set_while_at_work(seconds: i64, workers: usize) {
     let arena = Arena::new();
     let Some(clock) = WallClock::new(&arena) else {
         return;
     };
-    // Three entities whose second event waits for the first, and one that will be tried again.
+    // Three entities whose second event waits for the first, and one event that is retried.
     let before: Vec<(i64, Chore)> = (0..3)
         .flat_map(|entity| [(entity, WHILE), (entity, Chore::Deliver)])
         .chain([(10, Chore::Fail(1))])
@@ -64,7 +65,7 @@ fn set_while_at_work(seconds: i64, workers: usize) {
     let workers: Vec<_> = (0..workers).map(|_| clock.start(&serve(&arena))).collect();
     wait::until("handlers at work", || started(&arena) >= 4);
     clock.set(&arena, seconds);
-    // What comes now makes every worker look for work.
+    // The new events make every worker look for work.
     let after = [
         (20, Chore::Deliver),
         (21, Chore::Fail(1)),
@@ -88,18 +89,18 @@ fn set_while_at_work(seconds: i64, workers: usize) {
         assert_eq!(
             row.attempts,
             1 + u32::from(fails),
-            "nobody lost his lease: {row:?}"
+            "a worker lost its lease: {row:?}"
         );
     }
 }
 
 #[test]
-fn a_clock_that_is_set_forward_by_a_day_takes_no_work_from_anybody() {
+fn a_clock_set_forward_a_day_takes_no_work_away() {
     set_while_at_work(DAY, 1);
 }
 
 #[test]
-fn a_clock_that_is_set_forward_by_a_day_takes_no_work_from_one_of_two_processes() {
+fn a_clock_set_forward_a_day_takes_no_work_from_either_of_two_processes() {
     set_while_at_work(DAY, 2);
 }
 
@@ -114,7 +115,7 @@ fn a_clock_that_is_set_back_by_an_hour_leaves_nothing_stuck_between_two_processe
 }
 
 #[test]
-fn work_of_a_process_that_died_is_taken_up_although_the_clock_was_set_back_by_an_hour() {
+fn work_of_a_dead_process_is_rescued_after_the_clock_was_set_back_an_hour() {
     let arena = Arena::new();
     let Some(clock) = WallClock::new(&arena) else {
         return;
@@ -140,12 +141,12 @@ fn work_of_a_process_that_died_is_taken_up_although_the_clock_was_set_back_by_an
 }
 
 #[test]
-fn a_clean_up_with_a_clock_that_is_ahead_deletes_only_what_was_delivered() {
+fn clean_up_with_a_clock_that_is_ahead_deletes_only_delivered_events() {
     let arena = Arena::new();
     let Some(clock) = WallClock::new(&arena) else {
         return;
     };
-    // Delivered, and held back by one that was rejected.
+    // One is delivered, one held back behind a rejected one.
     let tasks = [
         (1, Chore::Deliver),
         (2, Chore::Reject),

@@ -1,4 +1,4 @@
-//! Promises 1, 3 and 5 when a process dies or freezes at one certain point.
+//! Promises 1, 3 and 5 when a process dies or freezes at a specific point.
 
 use std::time::Duration;
 
@@ -15,7 +15,7 @@ const ONE_DEATH: Circumstances = Circumstances {
     cleaned_up: false,
 };
 
-/// An arena in which these are enqueued, each in an entity of its own: 0, 1, 2, …
+/// A new arena with these events, one entity each: 0, 1, 2, …
 fn arena_with(chores: &[Chore]) -> Arena {
     let arena = Arena::new();
     enqueue(&arena, chores, 5);
@@ -33,7 +33,7 @@ fn enqueue(arena: &Arena, chores: &[Chore], max_attempts: u32) {
     assert_eq!(acknowledged, chores.len());
 }
 
-/// With leases that end long after the test.
+/// A plan whose leases end long after the test.
 fn patient(arena: &Arena, work: Work) -> Plan {
     let mut plan = arena.plan(work);
     plan.lease = 120_000;
@@ -46,7 +46,7 @@ fn row(arena: &Arena, number: u32) -> Row {
     let event = Task::event_id(0, number);
     let rows = Database::read(arena.database()).rows;
     let row = rows.into_iter().find(|row| row.event == event);
-    row.unwrap_or_else(|| panic!("number {number} is not there"))
+    row.unwrap_or_else(|| panic!("number {number} is missing"))
 }
 
 fn has_started(arena: &Arena, count: usize) -> bool {
@@ -62,7 +62,7 @@ fn stopped(arena: &Arena) -> (usize, usize) {
         } => Some((*finished, *given_back)),
         _ => None,
     });
-    stopped.expect("it was stopped in order")
+    stopped.expect("the worker stopped cleanly")
 }
 
 #[test]
@@ -97,7 +97,7 @@ fn a_death_between_a_delivery_and_its_outcome_delivers_again_under_the_same_key(
 fn a_death_between_a_claim_and_its_handler_uses_up_no_attempt_and_holds_nothing_up() {
     let arena = arena_with(&[Chore::AbortBefore]);
     assert!(has_aborted(arena.run(&arena.plan(Work::Serve))));
-    assert!(!has_started(&arena, 1), "no handler did anything");
+    assert!(!has_started(&arena, 1), "no handler may have started");
     let left = row(&arena, 0);
     assert_eq!((left.status.as_str(), left.attempts), ("processing", 1));
 
@@ -116,7 +116,7 @@ fn a_death_inside_a_transaction_leaves_both_the_change_and_its_event_or_neither(
         for (point, left) in [
             (Point::BetweenTheWrites, 0),
             (Point::BeforeTheCommit, 0),
-            // The control: what the others would look like without a transaction.
+            // The control: both writes without a transaction.
             (Point::AfterTheCommit, 1),
         ] {
             let arena = Arena::new();
@@ -134,7 +134,7 @@ fn a_death_inside_a_transaction_leaves_both_the_change_and_its_event_or_neither(
 }
 
 #[test]
-fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_go_on() {
+fn an_event_that_always_aborts_its_process_becomes_a_dead_letter_and_others_go_on() {
     const ATTEMPTS: u32 = 3;
     let arena = Arena::new();
     let mut chores = [Chore::Deliver; 9];
@@ -143,7 +143,7 @@ fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_
     let mut aborted = 0;
     loop {
         let mut plan = arena.plan(Work::Drain);
-        // Nothing else is under way when it strikes: what is shares its fate, and its crashes.
+        // One at a time: other events in flight would be charged for the crash as well.
         plan.concurrency = 1;
         let ended = arena.run(&plan);
         if !has_aborted(ended) {
@@ -151,9 +151,15 @@ fn an_event_that_aborts_its_process_every_time_ends_as_a_dead_letter_and_others_
             break;
         }
         aborted += 1;
-        assert!(aborted <= ATTEMPTS, "it never ends");
+        assert!(
+            aborted <= ATTEMPTS,
+            "the event aborts its process too often"
+        );
     }
-    assert_eq!(aborted, ATTEMPTS, "the poison really did it each time");
+    assert_eq!(
+        aborted, ATTEMPTS,
+        "the poison event aborts its process each time"
+    );
     let verdict = arena.drain_and_judge(Circumstances {
         deaths: aborted,
         cleaned_up: false,
@@ -192,7 +198,7 @@ fn the_second_signal_gives_everything_back_at_once() {
     wait::until("the first signal", || {
         arena.count(|record| *record == Record::Stopping) == 1
     });
-    // The deadline and the leases are a minute away and more; this test's patience is less.
+    // The deadline and the leases are a minute away and more; the test waits less.
     assert_eq!(worker.stop().code(), Some(exit::HURRIED));
     assert_eq!(stopped(&arena), (0, 2));
     for number in [0, 1] {
@@ -202,7 +208,7 @@ fn the_second_signal_gives_everything_back_at_once() {
 }
 
 #[test]
-fn a_process_that_was_frozen_past_its_lease_records_nothing_over_the_next_one() {
+fn a_process_frozen_past_its_lease_cannot_overwrite_the_next_attempt() {
     let arena = arena_with(&[Chore::Slow(600)]);
     let mut plan = arena.plan(Work::Serve);
     plan.lease = 1_000;
@@ -213,13 +219,13 @@ fn a_process_that_was_frozen_past_its_lease_records_nothing_over_the_next_one() 
     let next = arena.start(&plan);
     wait::until("a handler in the next process", || has_started(&arena, 2));
     frozen.signal(Signal::CONT);
-    // What it does with its late answer, it does now.
+    // Resumes the frozen process, which now gives its late answer.
     wait::pause(Duration::from_millis(250));
     let left = row(&arena, 0);
     assert_eq!(
         (left.status.as_str(), left.attempts, left.crashes),
         ("processing", 1, 1),
-        "the next one is at it, whatever the frozen one says"
+        "the successor still holds the event, whatever the frozen process reports"
     );
     wait::until("the outcome", || row(&arena, 0).status == "completed");
     assert_eq!(frozen.stop().code(), Some(exit::FINE));

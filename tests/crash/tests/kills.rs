@@ -1,4 +1,5 @@
-//! Promises 2 to 5 when processes are killed at random moments, alone and beside others (F01, F46).
+//! Promises 2 to 5 when processes are killed at random moments, alone and next to others (F01,
+//! F46).
 //!
 //! `OUTBOX_CRASH_SEED` repeats a run; `cargo run -p outbox-crash -- KILLS SEED` makes it longer.
 
@@ -14,11 +15,11 @@ fn lead(settings: &Settings) -> Report {
     assert!(report.kills >= settings.kills);
     assert!(
         report.before_open * 2 < report.kills,
-        "most were killed at work: {report}"
+        "too few workers were killed at work: {report}"
     );
     assert!(
         report.verdict.acknowledged > 100,
-        "there was work to lose: {report}"
+        "too few events were at risk: {report}"
     );
     report
 }
@@ -34,7 +35,7 @@ fn two_hundred_kills_of_a_worker_lose_nothing_and_leave_nothing_stuck() {
 }
 
 #[test]
-fn a_hundred_kills_among_three_workers_on_one_file_lose_nothing_and_mix_nothing_up() {
+fn a_hundred_kills_among_three_workers_lose_nothing_and_keep_the_order() {
     lead(&Settings {
         kills: 100,
         seed: seed(2),

@@ -1,4 +1,5 @@
-//! Promise 2 when the medium refuses single system calls (F13, F14, F15, F26): what the caller is told, and that work goes on.
+//! Promise 2 when the medium fails single system calls (F13, F14, F15, F26): which error the caller
+//! gets, and that work continues.
 
 use outbox_crash::ledger::Record;
 use outbox_crash::plan::{Plan, Then, Work, exit};
@@ -10,14 +11,14 @@ use outbox_crash::tools;
 use outbox_crash::verdict::Circumstances;
 use rustix::process::{Signal, kill_process};
 
-/// An outcome that was delivered and could not be recorded leaves an attempt behind.
+/// A delivered outcome that cannot be recorded leaves an attempt behind.
 const FAULTY: Circumstances = Circumstances {
     deaths: 2,
     cleaned_up: false,
 };
 
-/// How often a run that nobody harms makes this call on one thread.
-fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
+/// Number of these calls on one thread of a run without faults.
+fn count_calls(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
     let arena = Arena::new();
     let unharmed = Injection::none(&arena, call);
     let ended = unharmed.start(&arena, &plan(&arena)).wait();
@@ -25,8 +26,8 @@ fn count_of(call: &'static str, plan: impl Fn(&Arena) -> Plan) -> usize {
     unharmed.calls_of_one_thread(call)
 }
 
-/// What opening was refused with, if it was.
-fn refused_to_open(arena: &Arena) -> Option<String> {
+/// Error of opening the store, if it failed.
+fn open_error(arena: &Arena) -> Option<String> {
     arena.records().into_iter().find_map(|record| match record {
         Record::Failed {
             operation, kind, ..
@@ -35,77 +36,82 @@ fn refused_to_open(arena: &Arena) -> Option<String> {
     })
 }
 
-/// One failing call at each of so many points: the worker says so with one of these kinds, goes on, and loses nothing.
+/// Fails one call at each of several points: the worker reports one of these kinds, continues, and
+/// loses nothing.
 fn one_failure(call: &'static str, error: &str, kinds: &[&str], points: usize) {
     if !tools::has_strace() {
         return;
     }
     let plan = |arena: &Arena| arena.mix(12, Then::Drain);
-    let all = count_of(call, plan);
-    let (mut fired, mut told) = (0, 0);
+    let all = count_calls(call, plan);
+    let (mut fired, mut reported) = (0, 0);
     for point in 0..points {
         let n = 1 + point * all / points;
         let arena = Arena::new();
         let injection = Injection::error(&arena, call, error, &n.to_string());
         let ended = injection.start(&arena, &plan(&arena)).wait();
-        let struck = injection.fired();
-        fired += struck;
-        if let Some(refused) = refused_to_open(&arena) {
+        let injected = injection.fired();
+        fired += injected;
+        if let Some(refused) = open_error(&arena) {
             assert!(kinds.contains(&refused.as_str()), "{call} {n}: {refused}");
             assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
-            told += 1;
+            reported += 1;
         } else {
-            assert_eq!(ended.code(), Some(exit::FINE), "{call} {n}: it went on");
+            assert_eq!(
+                ended.code(),
+                Some(exit::FINE),
+                "{call} {n}: the worker continues"
+            );
         }
         for (refused, _) in arena.refusals() {
-            // On a connection of the application's, the driver speaks for itself.
+            // On the application's connection, the error is the driver's own.
             let known = kinds.contains(&refused.as_str()) || refused == "Driver";
             assert!(known, "{call} {n}: {refused}");
-            told += 1;
+            reported += 1;
         }
         arena.drain_and_judge(FAULTY);
     }
-    println!("{call} {error}: struck {fired} times, told {told} times");
-    assert!(fired * 10 >= points * 9, "{fired} of {points} struck");
-    assert!(told > 0, "somebody was told");
+    println!("{call} {error}: injected {fired} times, reported {reported} times");
+    assert!(fired * 10 >= points * 9, "{fired} of {points} injected");
+    assert!(reported > 0, "no fault was reported");
 }
 
 #[test]
-fn a_write_that_finds_no_space_is_told_as_storage_full_and_work_goes_on() {
+fn a_write_without_space_is_reported_as_storage_full_and_work_continues() {
     one_failure("pwrite64", "ENOSPC", &["StorageFull"], 16);
 }
 
 #[test]
-fn a_write_that_fails_is_told_as_unavailable_and_work_goes_on() {
+fn a_failed_write_is_reported_as_unavailable_and_work_continues() {
     one_failure("pwrite64", "EIO", &["Unavailable"], 16);
 }
 
 #[test]
-fn a_read_that_fails_is_told_as_such_and_work_goes_on() {
-    // SQLite itself takes a page that cannot be read for a damaged one.
+fn a_failed_read_is_reported_and_work_continues() {
+    // SQLite itself reports an unreadable page as damage.
     one_failure("pread64", "EIO", &["Unavailable", "Corrupt"], 12);
 }
 
 #[test]
-fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_row() {
+fn a_failed_sync_makes_a_commit_unknown_and_enqueueing_again_leaves_one_row() {
     if !tools::has_strace() {
         return;
     }
-    // On the store and in a transaction of it: numbers 3 and 4.
+    // Numbers 3 and 4: on the store and in a store transaction.
     let plan = |arena: &Arena| {
         arena.plan(Work::Enqueue {
             tasks: vec![(1, Chore::Deliver), (2, Chore::Deliver)],
             first: 3,
         })
     };
-    let all = count_of("fsync", plan);
+    let all = count_calls("fsync", plan);
     let (mut unknown, mut refused_opens) = (0, 0);
     for n in 1..=all {
         let arena = Arena::new();
         let injection = Injection::error(&arena, "fsync", "EIO", &n.to_string());
         let ended = injection.start(&arena, &plan(&arena)).wait();
         assert_eq!(injection.fired(), 1, "the bundled SQLite calls fsync");
-        if refused_to_open(&arena).is_some() {
+        if open_error(&arena).is_some() {
             assert_eq!(ended.code(), Some(exit::CANNOT_OPEN));
             refused_opens += 1;
             continue;
@@ -116,27 +122,31 @@ fn a_commit_whose_sync_fails_is_unknown_and_enqueueing_again_gives_exactly_one_r
             unknown += 1;
         }
         let acknowledged = |record: &Record| matches!(record, Record::Acknowledged { .. });
-        assert_eq!(arena.count(acknowledged), 2, "the second time it worked");
+        assert_eq!(
+            arena.count(acknowledged),
+            2,
+            "repeating the enqueue succeeds"
+        );
         let rows = Database::read(arena.database()).rows;
         let events: Vec<_> = rows.iter().map(|row| row.event).collect();
         assert_eq!(events, [Task::event_id(0, 3), Task::event_id(0, 4)]);
         arena.drain_and_judge(FAULTY);
     }
     println!("{all} syncs failed: {refused_opens} while opening, {unknown} commits unknown");
-    assert!(unknown >= 2, "both commits were hit");
+    assert!(unknown >= 2, "both commits must be hit");
 }
 
 #[test]
-fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refuses() {
+fn a_failed_shared_sync_makes_all_its_commits_unknown() {
     if !tools::has_strace() {
         return;
     }
     const COUNT: u32 = 12;
-    // SQLite itself, as it is bundled, calls fsync.
+    // The bundled SQLite calls fsync.
     const SYNC: &str = "fdatasync";
     let plan = |arena: &Arena| arena.plan(Work::Together { count: COUNT });
-    let syncs = count_of(SYNC, plan);
-    println!("{syncs} syncs for {COUNT} transactions that wait at once");
+    let syncs = count_calls(SYNC, plan);
+    println!("{syncs} syncs for {COUNT} concurrent transactions");
     assert!((1..=COUNT as usize / 2).contains(&syncs));
     let arena = Arena::new();
     let injection = Injection::error(&arena, SYNC, "EIO", "1");
@@ -144,11 +154,14 @@ fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refus
     assert_eq!(injection.fired(), 1);
     assert_eq!(ended.code(), Some(exit::FINE));
     let refusals = arena.refusals();
-    assert!(refusals.len() > 1, "several shared it: {refusals:?}");
+    assert!(
+        refusals.len() > 1,
+        "several commits must share the sync: {refusals:?}"
+    );
     for (kind, is_unknown) in refusals {
         assert_eq!((kind.as_str(), is_unknown), ("Unavailable", true));
     }
-    // Enqueued again under their ids, each is there once.
+    // Enqueued again under their ids, each is stored once.
     assert_eq!(arena.acknowledged(), COUNT as usize);
     let rows = Database::read(arena.database()).rows;
     assert_eq!(rows.len(), COUNT as usize);
@@ -156,7 +169,7 @@ fn commits_that_were_to_reach_the_medium_together_are_all_unknown_where_it_refus
 }
 
 #[test]
-fn writes_that_fail_for_a_while_are_waited_out() {
+fn a_worker_waits_out_writes_that_fail_for_a_while() {
     if !tools::has_strace() {
         return;
     }
@@ -164,10 +177,14 @@ fn writes_that_fail_for_a_while_are_waited_out() {
         let arena = Arena::new();
         let injection = Injection::error(&arena, "pwrite64", error, "120..135");
         let ended = injection.start(&arena, &arena.mix(12, Then::Drain)).wait();
-        assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
-        assert!(injection.fired() > 5, "{} struck", injection.fired());
+        assert_eq!(
+            ended.code(),
+            Some(exit::FINE),
+            "the worker finishes its work"
+        );
+        assert!(injection.fired() > 5, "{} injected", injection.fired());
         let refusals = arena.refusals();
-        println!("{error} struck {} times: {refusals:?}", injection.fired());
+        println!("{error} injected {} times: {refusals:?}", injection.fired());
         assert!(
             refusals
                 .iter()
@@ -182,21 +199,25 @@ fn writes_that_fail_for_a_while_are_waited_out() {
 }
 
 #[test]
-fn writes_that_fail_now_and_then_are_got_over() {
+fn a_worker_recovers_from_occasional_failed_writes() {
     if !tools::has_strace() {
         return;
     }
     let arena = Arena::new();
-    // Every 41st of the writer's, from the 120th on: until then the schema is made.
+    // Every 41st write, from the 120th on, when the schema exists.
     let injection = Injection::error(&arena, "pwrite64", "EIO", "120+41");
     let ended = injection.start(&arena, &arena.mix(60, Then::Drain)).wait();
-    assert_eq!(ended.code(), Some(exit::FINE), "it ended what it had begun");
+    assert_eq!(
+        ended.code(),
+        Some(exit::FINE),
+        "the worker finishes its work"
+    );
     println!(
-        "struck {} times, {} refusals",
+        "injected {} times, {} refusals",
         injection.fired(),
         arena.refusals().len()
     );
-    assert!(injection.fired() > 10, "{} struck", injection.fired());
+    assert!(injection.fired() > 10, "{} injected", injection.fired());
     arena.drain_and_judge(Circumstances {
         deaths: 50,
         cleaned_up: false,
@@ -204,7 +225,7 @@ fn writes_that_fail_now_and_then_are_got_over() {
 }
 
 #[test]
-fn writes_that_fail_for_ever_do_not_make_it_spin() {
+fn a_worker_does_not_spin_while_all_writes_fail() {
     if !tools::has_strace() {
         return;
     }
@@ -213,7 +234,7 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
         let injection = Injection::error(&arena, "pwrite64", error, "150+");
         let worker = injection.start(&arena, &arena.mix(10_000, Then::Serve));
         outbox_crash::supervisor::wait::until("the fault", || injection.fired() > 0);
-        // The positive control: it counted while it worked.
+        // The positive control: the counter worked before the fault.
         let worked = arena
             .records()
             .iter()
@@ -222,13 +243,13 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
                 Record::Acknowledged { .. } => Some(()),
                 _ => None,
             });
-        assert!(worked.is_some(), "it worked before");
+        assert!(worked.is_some(), "no statements counted before the fault");
         let rate = arena.statements_a_second();
         println!(
-            "{error}: struck {} times, {rate:.0} statements a second",
+            "{error}: injected {} times, {rate:.0} statements per second",
             injection.fired()
         );
-        assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
+        assert!(rate < FEW_STATEMENTS, "{rate} statements per second");
         kill_process(arena.last_process(), Signal::KILL).unwrap();
         assert!(was_killed(worker.wait()));
         arena.drain_and_judge(Circumstances {
@@ -238,13 +259,13 @@ fn writes_that_fail_for_ever_do_not_make_it_spin() {
     }
 }
 
-/// The positive control of the rate: a worker that has enough to do runs more than a few.
+/// The positive control of the rate: a busy worker exceeds the limit.
 #[test]
 fn a_worker_at_work_runs_many_statements() {
     let arena = Arena::new();
     let worker = arena.start(&arena.mix(10_000, Then::Serve));
     let rate = arena.statements_a_second();
-    println!("{rate:.0} statements a second");
-    assert!(rate > FEW_STATEMENTS, "{rate} statements a second");
+    println!("{rate:.0} statements per second");
+    assert!(rate > FEW_STATEMENTS, "{rate} statements per second");
     worker.kill();
 }

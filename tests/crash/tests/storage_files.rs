@@ -1,5 +1,5 @@
-//! Promises 2 and 6 when somebody else has the file in his hands: a lock (F22), a reader that does not end (F24), a damaged page
-//! (F18), a truncated file (F19), a `-wal` or `-shm` that is gone (F20).
+//! Promises 2 and 6 when others change or hold the file: a lock (F22), a long reader (F24), a
+//! damaged page (F18), a truncated file (F19), a missing `-wal` or `-shm` (F20).
 
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -17,7 +17,7 @@ const FAULTY: Circumstances = Circumstances {
     cleaned_up: false,
 };
 
-/// Sixty events that were never claimed, in a file that was closed in order.
+/// Sixty events that were never claimed, in a file that was closed cleanly.
 fn sixty_events() -> Arena {
     let arena = Arena::new();
     let plan = arena.plan(Work::Enqueue {
@@ -29,7 +29,7 @@ fn sixty_events() -> Arena {
 }
 
 #[test]
-fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
+fn a_lock_of_another_process_is_waited_out_without_spinning() {
     let arena = Arena::new();
     let mut plan = arena.mix(100_000, Then::Serve);
     plan.busy_timeout = 50;
@@ -42,13 +42,15 @@ fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
         .unwrap();
     other.execute_batch("BEGIN IMMEDIATE").unwrap();
     let before = arena.refusals().len();
-    wait::until("the lock is felt", || arena.refusals().len() > before + 2);
+    wait::until("refusals because of the lock", || {
+        arena.refusals().len() > before + 2
+    });
     let rate = arena.statements_a_second();
     println!(
-        "{} refusals, {rate:.0} statements a second",
+        "{} refusals, {rate:.0} statements per second",
         arena.refusals().len()
     );
-    assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
+    assert!(rate < FEW_STATEMENTS, "{rate} statements per second");
     for (kind, unknown) in &arena.refusals() {
         assert!(
             kind == "Unavailable" && !unknown || kind == "Driver",
@@ -57,13 +59,13 @@ fn a_lock_that_another_process_holds_is_waited_out_without_spinning() {
     }
     other.execute_batch("COMMIT").unwrap();
     let before = arena.acknowledged();
-    wait::until("work goes on", || arena.acknowledged() > before + 20);
+    wait::until("work to continue", || arena.acknowledged() > before + 20);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
     arena.drain_and_judge(FAULTY);
 }
 
 #[test]
-fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_does() {
+fn a_long_reader_stops_nobody_and_the_wal_is_reused_after_it_ends() {
     let arena = sixty_events();
     let reader = Connection::open(arena.database()).unwrap();
     reader.execute_batch("BEGIN").unwrap();
@@ -73,18 +75,18 @@ fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_doe
     };
     assert_eq!(count(), 60);
     let size = || std::fs::metadata(arena.beside_database("-wal")).map_or(0, |wal| wal.len());
-    // SQLite moves the -wal back into the file from 4,000 pages on, and cannot while somebody reads what is older.
+    // SQLite checkpoints the -wal from 4,000 pages on, but not past the snapshot of a reader.
     let checkpoint = 4_000 * 4_096;
     let worker = arena.start(&arena.mix(100_000, Then::Serve));
-    wait::until("a -wal that should have been moved", || {
+    wait::until("a -wal larger than the checkpoint threshold", || {
         size() > checkpoint * 3 / 2
     });
-    assert_eq!(count(), 60, "the reader sees what it saw");
+    assert_eq!(count(), 60, "the reader keeps its snapshot");
     drop(reader);
     let reached = size();
     let before = arena.acknowledged();
     let written = || arena.acknowledged() - before;
-    // As much again as had been written until then.
+    // As much again as before.
     wait::until("as much work again", || written() > before);
     println!(
         "{reached} bytes with the reader, {} after {} more events",
@@ -93,13 +95,13 @@ fn a_reader_that_does_not_end_stops_nobody_and_the_wal_is_used_again_when_it_doe
     );
     assert!(
         size() < reached + checkpoint / 8,
-        "it is used from its beginning"
+        "the -wal is reused from its start"
     );
     worker.kill();
     arena.drain_and_judge(FAULTY);
 }
 
-/// The pages that the outbox's indices begin at.
+/// Root pages of the outbox's indices.
 fn roots_of_indices(arena: &Arena) -> Vec<u64> {
     let conn = Connection::open(arena.database()).unwrap();
     let sql =
@@ -110,7 +112,7 @@ fn roots_of_indices(arena: &Arena) -> Vec<u64> {
 }
 
 #[test]
-fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_itself() {
+fn a_backup_taken_during_work_is_complete_and_delivers_on_its_own() {
     let arena = Arena::new();
     let worker = arena.start(&arena.mix(100_000, Then::Serve));
     wait::until("work", || arena.acknowledged() > 40);
@@ -125,12 +127,12 @@ fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_its
         copied.rows.iter().any(|row| row.status != "completed"),
         "the control"
     );
-    // Whoever held a lease when it was taken is not there; it ends.
+    // Leases at the time of the backup end, because their owner does not exist here.
     backup.drain();
     let drained = Database::read(backup.database());
     assert_eq!(drained.rows.len(), copied.rows.len());
     for row in &drained.rows {
-        // Behind a dead one, as the mixture has it.
+        // Held back behind a dead event, as the mixture has it.
         let is_held = row.status == "pending" && row.entity >= 500_000;
         assert!(
             is_held || ["completed", "dead"].contains(&row.status.as_str()),
@@ -141,7 +143,7 @@ fn a_backup_that_is_taken_while_a_worker_is_at_work_is_whole_and_delivers_by_its
 }
 
 #[test]
-fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
+fn a_damaged_page_is_reported_and_not_overwritten() {
     let arena = sixty_events();
     let roots = roots_of_indices(&arena);
     assert!(roots.len() > 3);
@@ -157,22 +159,22 @@ fn a_damaged_page_is_told_and_nothing_is_written_over_it() {
     let worker = arena.start(&arena.mix(1, Then::Serve));
     wait::until("the damage", || !arena.refusals().is_empty());
     let rate = arena.statements_a_second();
-    assert!(rate < FEW_STATEMENTS, "{rate} statements a second");
+    assert!(rate < FEW_STATEMENTS, "{rate} statements per second");
     assert_eq!(arena.refusals(), [("Corrupt".to_owned(), false)]);
     assert_eq!(worker.stop().code(), Some(exit::FINE));
     for root in roots {
         let mut page = [0; 4_096];
         file.read_exact_at(&mut page, (root - 1) * 4_096).unwrap();
-        assert_eq!(page, [0xA5; 4_096], "page {root} was left as it was");
+        assert_eq!(page, [0xA5; 4_096], "page {root} was overwritten");
     }
     let sql = "SELECT count(*) FROM outbox_events NOT INDEXED";
     let conn = Connection::open(arena.database()).unwrap();
     let left: i64 = conn.query_row(sql, [], |row| row.get(0)).unwrap();
-    assert_eq!(left, 60, "what can be read can be rescued");
+    assert_eq!(left, 60, "the events are still readable");
 }
 
 #[test]
-fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
+fn a_truncated_file_is_refused_and_left_as_it_is() {
     let arena = sixty_events();
     let file = OpenOptions::new()
         .write(true)
@@ -206,7 +208,7 @@ fn a_file_that_was_cut_short_is_refused_and_left_as_it_is() {
     }
 }
 
-/// Enqueues and delivers, closes in order, enqueues and delivers more, and is killed with the `-wal` full of it.
+/// Enqueues and delivers, closes cleanly, works again, and is killed with a full `-wal`.
 fn killed_with_a_wal() -> Arena {
     let arena = Arena::new();
     let worker = arena.start(&arena.mix(20, Then::Serve));
@@ -223,25 +225,28 @@ fn killed_with_a_wal() -> Arena {
     wait::until("more work", || arena.acknowledged() == 40);
     assert!(was_killed(worker.kill()));
     let wal = File::open(arena.beside_database("-wal")).unwrap();
-    assert!(wal.metadata().unwrap().len() > 100_000, "the work is in it");
+    assert!(
+        wal.metadata().unwrap().len() > 100_000,
+        "the work must be in the -wal"
+    );
     arena
 }
 
 #[test]
-fn a_shm_that_is_gone_loses_nothing() {
+fn a_missing_shm_loses_nothing() {
     let arena = killed_with_a_wal();
     std::fs::remove_file(arena.beside_database("-shm")).unwrap();
     arena.drain_and_judge(FAULTY);
 }
 
 #[test]
-fn a_wal_that_is_gone_loses_what_was_in_it_and_nothing_else() {
+fn a_missing_wal_loses_only_its_own_content() {
     let arena = killed_with_a_wal();
     std::fs::remove_file(arena.beside_database("-wal")).unwrap();
     std::fs::remove_file(arena.beside_database("-shm")).unwrap();
     arena.drain();
     let verdict = arena.judge(FAULTY);
-    // The positive control: this is what losing looks like.
+    // The positive control: events are lost here.
     assert!(!verdict.lost.is_empty(), "{verdict}");
     let first_run: Vec<_> = (0..20).map(|number| Task::event_id(0, number)).collect();
     assert!(
@@ -253,7 +258,7 @@ fn a_wal_that_is_gone_loses_what_was_in_it_and_nothing_else() {
 }
 
 #[test]
-fn a_wal_that_was_cut_short_loses_its_end_alone() {
+fn a_truncated_wal_loses_only_its_end() {
     let arena = killed_with_a_wal();
     let wal = OpenOptions::new()
         .write(true)

@@ -1,4 +1,5 @@
-//! Promises 1 to 5 when a process is killed at the N-th system call on its files, N swept over all that it makes (F02, F06, F11).
+//! Promises 1 to 5 when a process is killed at the N-th system call on its files, for N over all
+//! its calls (F02, F06, F11).
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,7 +16,7 @@ use outbox_runtime::prelude::*;
 use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
 use outbox_testing::ManualClock;
 
-/// Every call by which SQLite reaches for a file, its locks and its bytes.
+/// All calls by which SQLite accesses a file, its locks and its bytes.
 const CALLS: [&str; 6] = [
     "openat",
     "fcntl",
@@ -26,7 +27,8 @@ const CALLS: [&str; 6] = [
 ];
 const ALL_CALLS: &str = "openat,fcntl,pwrite64,fsync,ftruncate,unlink";
 
-/// Kills at so many points, evenly spread over all that an unharmed run has, and judges what is left each time.
+/// Kills at `points` calls, evenly spread over those of a run without faults, and judges each
+/// result.
 fn sweep(
     points: usize,
     prepare: impl Fn(&Arena) -> Plan + Sync,
@@ -38,7 +40,7 @@ fn sweep(
     assert_eq!(
         ended.code(),
         Some(exit::FINE),
-        "a run that nobody harms ends"
+        "a run without faults completes"
     );
     arena.drain_and_judge(circumstances);
     let counts = CALLS.map(|call| (call, unharmed.calls_of_one_thread(call)));
@@ -46,9 +48,10 @@ fn sweep(
         .iter()
         .flat_map(|(call, count)| (1..=*count).map(|n| (*call, n)))
         .collect();
-    assert!(all.len() >= points, "there are only {counts:?}");
+    assert!(all.len() >= points, "too few calls: {counts:?}");
 
-    // A run may take a call fewer than the one that was counted, and so outlive its kill: then the one before is as good.
+    // A run may make one call fewer than the counted one and survive; kill it at the previous call
+    // instead.
     let next = AtomicUsize::new(0);
     let verdicts = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
@@ -69,7 +72,7 @@ fn sweep(
                             arena.drain();
                             break arena.judge(circumstances);
                         }
-                        assert!(n > 1, "no run makes the first {call}");
+                        assert!(n > 1, "no run reaches the first {call}");
                         n -= n.div_ceil(10);
                     };
                     verdicts.lock().unwrap().push(verdict);
@@ -112,9 +115,9 @@ fn a_kill_at_any_call_at_work_loses_nothing_and_leaves_nothing_stuck() {
     }
 }
 
-/// The positive control: the same sweep over a worker that acknowledges what is not committed yet.
+/// The positive control: the same sweep over a worker that acknowledges before the commit.
 #[test]
-fn a_worker_that_acknowledges_too_early_is_found_out() {
+fn a_worker_that_acknowledges_too_early_is_caught() {
     if !tools::has_strace() {
         return;
     }
@@ -128,15 +131,15 @@ fn a_worker_that_acknowledges_too_early_is_found_out() {
     assert!(lost.count() > 0, "{verdicts:#?}");
 }
 
-/// Delivered long ago, more than are cleaned up at once.
+/// Delivered long ago; more than one clean-up batch.
 const DELIVERED: u32 = 2_400;
-/// Claimed long ago by somebody who was not heard of again.
+/// Claimed long ago by a process that disappeared.
 const ABANDONED: u32 = 40;
 /// Never claimed.
 const WAITING: u32 = 5;
 
 #[test]
-fn a_kill_at_any_call_while_cleaning_up_and_rescuing_deletes_and_loses_nothing_that_matters() {
+fn a_kill_at_any_call_during_clean_up_or_rescue_loses_no_undelivered_event() {
     if !tools::has_strace() {
         return;
     }
@@ -151,7 +154,7 @@ fn a_kill_at_any_call_while_cleaning_up_and_rescuing_deletes_and_loses_nothing_t
         plan
     };
     let circumstances = Circumstances {
-        // Whoever abandoned them, and the one that is killed.
+        // The process that abandoned the events, and the killed one.
         deaths: 2,
         cleaned_up: true,
     };
@@ -164,7 +167,7 @@ fn a_kill_at_any_call_while_cleaning_up_and_rescuing_deletes_and_loses_nothing_t
     }
 }
 
-/// What a worker leaves that was at it for long, and died half a year ago.
+/// Fills the arena with the data of a worker that worked for long and died half a year ago.
 async fn fill(arena: &Arena) {
     let clock = ManualClock::new();
     let store = SqliteStore::builder(arena.database())
@@ -173,7 +176,7 @@ async fn fill(arena: &Arena) {
         .await
         .unwrap();
     let ledger = Ledger::open(&arena.plan(Work::Open).ledger);
-    // Numbers that are enqueued without a change of their own, each in an entity of its own.
+    // These numbers are enqueued without an own change, each for its own entity.
     let tasks: Vec<Task> = (0..DELIVERED + ABANDONED + WAITING)
         .map(|n| Task::new(n.into(), n * 3, Chore::Deliver))
         .collect();
@@ -190,7 +193,7 @@ async fn fill(arena: &Arena) {
         .transaction(move |tx| {
             for task in &enqueued {
                 let id = Task::event_id(0, task.number);
-                // The same priority for all: the first are claimed first.
+                // Equal priorities: the first events are claimed first.
                 task.enqueue(id, 100).priority(0).on(tx)?;
             }
             Ok(())

@@ -26,7 +26,7 @@ fn save<S: EventSink<Driver>, Driver>(change: Enqueue, sink: S) -> S::Output {
 }
 
 #[tokio::test]
-async fn what_a_foreign_transaction_rolls_back_was_never_enqueued() -> rusqlite::Result<()> {
+async fn a_rolled_back_foreign_transaction_enqueues_nothing() -> rusqlite::Result<()> {
     let temporary = Temporary::open().await;
     let conn = connection(&temporary).await;
     conn.execute_batch("CREATE TABLE notes (id INTEGER PRIMARY KEY) STRICT; BEGIN IMMEDIATE")?;
@@ -45,7 +45,8 @@ async fn what_a_foreign_transaction_rolls_back_was_never_enqueued() -> rusqlite:
 }
 
 #[tokio::test]
-async fn what_a_foreign_transaction_commits_is_delivered_in_order() -> rusqlite::Result<()> {
+async fn events_of_a_committed_foreign_transaction_are_delivered_in_order() -> rusqlite::Result<()>
+{
     let temporary = Temporary::open().await;
     let (mut remote, running) = start(&temporary.store);
     let conn = connection(&temporary).await;
@@ -65,8 +66,8 @@ async fn what_a_foreign_transaction_commits_is_delivered_in_order() -> rusqlite:
 }
 
 #[tokio::test]
-async fn a_foreign_batch_with_a_bad_event_leaves_none_and_the_transaction() -> rusqlite::Result<()>
-{
+async fn a_foreign_batch_with_a_bad_event_adds_nothing_and_keeps_the_transaction()
+-> rusqlite::Result<()> {
     let temporary = Temporary::open().await;
     let conn = connection(&temporary).await;
     conn.execute_batch("BEGIN IMMEDIATE")?;

@@ -218,13 +218,6 @@ const RUNTIME_CIRCLES: &[&[&str]] = &[
 
 const TESTING_CIRCLES: &[&[&str]] = &[
     &[
-        "simulation/attempts.rs",
-        "simulation/ledger.rs",
-        "simulation/outage.rs",
-        "simulation/remote.rs",
-    ],
-    &["simulation/mod.rs", "simulation/world.rs"],
-    &[
         "wire_lock/difference.rs",
         "wire_lock/explore.rs",
         "wire_lock/shape.rs",
@@ -232,9 +225,4 @@ const TESTING_CIRCLES: &[&[&str]] = &[
     &["wire_lock/trace/access.rs", "wire_lock/trace/mod.rs"],
 ];
 
-const IMPORT_CIRCLES: &[&[&str]] = &[
-    &[
-        "entities", "external", "lookup", "mapper", "numbered", "row", "source", "table",
-    ],
-    &["rows", "run"],
-];
+const IMPORT_CIRCLES: &[&[&str]] = &[];

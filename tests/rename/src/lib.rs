@@ -1,8 +1,9 @@
-//! An app that knows the runtime as `queue` and serde as `coding`, and passes the runtime on as `facade::outbox`.
+//! An app that renames the runtime to `queue` and serde to `coding`, and reexports the runtime as
+//! `facade::outbox`.
 #![no_implicit_prelude]
 #![deny(missing_docs, warnings)]
 
-/// The runtime, for crates that depend on this one alone.
+/// The runtime, for crates that depend only on this one.
 pub mod facade {
     pub use ::queue as outbox;
 }
@@ -25,11 +26,11 @@ pub mod direct {
         /// From -1 to 1.
         #[outbox(metadata)]
         pub valence: f64,
-        /// Stays on this device.
+        /// Not sent.
         pub notes: String,
     }
 
-    /// A journal, in which serde has a say.
+    /// A journal with serde attributes.
     #[derive(Debug, OutboxEntity)]
     #[outbox(event_type = "journalEntry", crate = ::queue)]
     #[serde(rename_all = "camelCase")]
@@ -37,12 +38,12 @@ pub mod direct {
         /// The id, which is the user's.
         #[outbox(entity_id, user_id)]
         pub user_id: String,
-        /// How long it is.
+        /// Length of the text.
         #[outbox(metadata)]
         pub word_count: u32,
     }
 
-    /// What is sent.
+    /// The events.
     #[derive(Debug, OutboxEvents)]
     #[outbox(crate = ::queue)]
     pub enum LumeEvent {
@@ -52,11 +53,11 @@ pub mod direct {
         JournalEntry(Event<JournalEntry>),
     }
 
-    /// What can go wrong.
+    /// An error with a delivery class.
     #[derive(Debug, DeliveryError)]
     #[outbox(crate = ::queue)]
     pub enum SyncError {
-        /// Somebody deleted it.
+        /// Deleted on the server.
         #[outbox(obsolete)]
         Gone,
     }
@@ -77,7 +78,7 @@ pub mod passed_on {
     use crate::direct::MoodEntry;
     use crate::facade::outbox::{Event, OutboxEntity, OutboxEvents};
 
-    /// A goal, whole.
+    /// A goal, sent as a snapshot.
     #[derive(Debug, OutboxEntity, ::coding::Serialize, ::coding::Deserialize)]
     #[outbox(event_type = "goal", snapshot, crate = crate::facade::outbox)]
     #[serde(crate = "::coding")]
@@ -87,7 +88,7 @@ pub mod passed_on {
         pub id: String,
     }
 
-    /// A set with an entity that came by another way.
+    /// A set with an entity that is reached by another path.
     #[derive(Debug, OutboxEvents)]
     #[outbox(crate = crate::facade::outbox)]
     pub enum CoachEvent {

@@ -1,4 +1,4 @@
-//! What the derives generate works under whatever name the runtime has.
+//! Generated code works under any name of the runtime.
 
 use std::error::Error;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,7 +12,7 @@ use outbox_tests_rename::facade::outbox::{
 };
 use outbox_tests_rename::passed_on::{CoachEvent, CoachEventHandler, Goal};
 
-/// An entity of a crate that knows the runtime through another crate only.
+/// An entity of a crate that reaches the runtime only through another crate.
 #[derive(Debug, OutboxEntity)]
 #[outbox(event_type = "weight", crate = ::outbox_tests_rename::facade::outbox)]
 struct Weight {
@@ -22,7 +22,7 @@ struct Weight {
     grams: u64,
 }
 
-/// A set of its own entity and one of the other crate's.
+/// A set of this crate's entity and one of the other crate.
 #[derive(Debug, OutboxEvents)]
 #[outbox(crate = ::outbox_tests_rename::facade::outbox)]
 enum BodyEvent {
@@ -30,7 +30,7 @@ enum BodyEvent {
     JournalEntry(Event<JournalEntry>),
 }
 
-/// Notes what arrives.
+/// Records arriving events.
 #[derive(Debug, Clone, Default)]
 struct Remote(Arc<Mutex<Vec<String>>>);
 
@@ -81,7 +81,7 @@ impl BodyEventHandler for Remote {
     }
 }
 
-/// Delivers the changes, which are all of user u1 and one entity, and tells what arrived.
+/// Delivers the changes, all of user u1 and one entity, and returns what arrived.
 async fn delivered(
     handlers: impl FnOnce(Remote) -> HandlerSet,
     changes: [Enqueue; 2],

@@ -1,5 +1,5 @@
-//! What another crate may call its macros: `tests/ui/pass/rival_macros.rs` has them in scope beside ours. Stand-ins, too, for
-//! macros of known crates that ours must get along with.
+//! Macros of another crate under the same names: `tests/ui/pass/rival_macros.rs` has them in scope
+//! next to ours. Also stand-ins for macros of known crates that ours must work with.
 
 use proc_macro::{Delimiter, Group, TokenStream, TokenTree};
 
@@ -9,19 +9,19 @@ pub fn derive_outbox(_: TokenStream) -> TokenStream {
     TokenStream::new()
 }
 
-/// The same, under the name of ours.
+/// The same, under the name of our derive.
 #[proc_macro_derive(OutboxEntity, attributes(outbox, event))]
 pub fn derive_outbox_entity(_: TokenStream) -> TokenStream {
     TokenStream::new()
 }
 
-/// Leaves the item as it is.
+/// Leaves the item unchanged.
 #[proc_macro_attribute]
 pub fn outbox(_: TokenStream, item: TokenStream) -> TokenStream {
     item
 }
 
-/// As `serde_with::serde_as`, as far as order matters: the attributes of fields are gone after it.
+/// Like `serde_with::serde_as`, as far as order matters: it removes the attributes of fields.
 #[proc_macro_attribute]
 pub fn serde_as(_: TokenStream, item: TokenStream) -> TokenStream {
     let mut left = Vec::new();
@@ -38,7 +38,7 @@ pub fn serde_as(_: TokenStream, item: TokenStream) -> TokenStream {
     TokenStream::from_iter(left)
 }
 
-/// As `serde_with::skip_serializing_none`, as far as order matters.
+/// Like `serde_with::skip_serializing_none`, as far as order matters.
 #[proc_macro_attribute]
 pub fn skip_serializing_none(_: TokenStream, item: TokenStream) -> TokenStream {
     item
@@ -50,7 +50,7 @@ fn is_serde_as(group: &Group) -> bool {
         && first.is_some_and(|token| token.to_string() == "serde_as")
 }
 
-/// As `prost::Message`, which writes a `Debug` unless it is told not to.
+/// Like `prost::Message`, which generates a `Debug` unless told not to.
 #[proc_macro_derive(Message, attributes(prost))]
 pub fn derive_message(_: TokenStream) -> TokenStream {
     TokenStream::new()

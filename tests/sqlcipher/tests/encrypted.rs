@@ -1,5 +1,5 @@
-//! A store whose file is encrypted: the key is given first on each connection, and nothing can be
-//! read without it.
+//! A store on an encrypted file: each connection sets the key first, and nothing is readable
+//! without it.
 
 use std::path::Path;
 
@@ -39,7 +39,7 @@ async fn an_encrypted_file_is_written_and_read_with_its_key_and_not_without() {
     let version: String = Connection::open_in_memory()
         .unwrap()
         .query_row("PRAGMA cipher_version", [], |row| row.get(0))
-        .expect("this is SQLCipher");
+        .expect("the library is SQLCipher");
     println!("SQLCipher {version}, SQLite {}", rusqlite::version());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("app.db");
@@ -49,13 +49,13 @@ async fn an_encrypted_file_is_written_and_read_with_its_key_and_not_without() {
         .transaction(|tx| Ok(note(2).enqueue_sync().on(tx).map(drop)?))
         .await
         .unwrap();
-    // Both connections are opened anew.
+    // Both connections are reopened.
     store.suspend().await.unwrap();
     store.resume().await.unwrap();
     note(3).enqueue_sync().on(&store).await.unwrap();
     assert_eq!(store.statistics(None).await.unwrap().total_events, 3);
 
-    // The application's own connection needs the key, too.
+    // The application's own connection needs the key too.
     let conn = Connection::open(&path).unwrap();
     conn.pragma_update(None, "key", "secret").unwrap();
     note(4).enqueue_sync().on(&conn).unwrap();

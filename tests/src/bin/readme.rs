@@ -1,4 +1,4 @@
-//! The first program of the README, as it stands there: `tests/readme.rs` compares the two, and runs it.
+//! The README's first program, verbatim: `tests/meta/readme.rs` compares the two, and runs it.
 
-// Included, as rustfmt would lay it out in another way than the README does.
+// Included, because rustfmt's layout differs from the README's.
 include!("../../readme/program.rs");

@@ -1,18 +1,19 @@
-//! What `timeout = ".."` and its like may say. The parser is the macros' own file: a crate of macros exports nothing else.
+//! Durations in attributes such as `timeout = ".."`. Includes the parser's source file, because a
+//! proc-macro crate exports nothing else.
 
 use std::time::Duration;
 
 #[path = "../../../outbox-macros/src/attr/duration.rs"]
 mod parser;
 
-/// A text is a duration or it is not, and a duration is what its number and its unit say.
+/// A text either is refused, or is the duration of its number and unit.
 pub fn duration(bytes: &[u8]) {
     let text = String::from_utf8_lossy(bytes);
     let expected = expected(&text);
     assert_eq!(parser::parse(&text), expected, "{text:?}");
 }
 
-/// The same by other means: in milliseconds, with room for any of them.
+/// An independent implementation: in milliseconds, with room for any of them.
 fn expected(text: &str) -> Option<Duration> {
     let units: [(&str, u128); 5] = [
         ("ms", 1),

@@ -1,4 +1,4 @@
-//! What somebody may look for among dead letters.
+//! Filters of dead letters.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use outbox_runtime::{
 use super::input::Input;
 use super::row;
 
-/// A filter lets through just the events that are equal to what it names, in every store, and changes nothing.
+/// A filter matches exactly the equal events, in every store, and changes nothing.
 pub fn filter(bytes: &[u8]) {
     let stores = row::with_stores(|sqlite| {
         let memory: Arc<dyn OutboxRepository> = Arc::new(MemoryStore::new());
@@ -28,12 +28,12 @@ async fn on_one(store: Arc<dyn OutboxRepository>, input: &mut Input<'_>) {
         let (event_type, entity, user) = (input.text(), input.text(), input.text());
         let event = NewEvent::new(event_type, entity.as_str(), user, Operation::Update)
             .with_order(Order::None);
-        // What may not be a key is refused, which other tests are about.
+        // Invalid keys are refused, which other tests cover.
         let Ok(event) = store.create_event(event).await else {
             continue;
         };
         let claim = store.mark_as_processing(event.id, row::LEASE).await;
-        let claim = claim.expect("nothing is before it");
+        let claim = claim.expect("the event is first in its lane");
         let disposition = Disposition::Bury {
             reason: DeadReason::ALL[number],
             message: input.text(),
@@ -83,7 +83,7 @@ async fn on_one(store: Arc<dyn OutboxRepository>, input: &mut Input<'_>) {
         .with_event_types(EventTypes::Only(vec![event_type.clone()]))
         .without_users(vec![user.clone()]);
     let claims = store.claim(&request).await.unwrap();
-    assert!(claims.is_empty(), "what is dead is not claimed");
+    assert!(claims.is_empty(), "dead letters are not claimed");
     let discarded = letters.prepare_discard().await.unwrap().confirm().await;
     assert_eq!(discarded.unwrap(), expected.len() as u64);
     let left = store.statistics(None).await.unwrap().total_events;

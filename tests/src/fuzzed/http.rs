@@ -1,4 +1,4 @@
-//! What a service may answer: any status, anything in `Retry-After` and `Date`, and any time on our clock.
+//! Answers of a service: any status, any `Retry-After` and `Date`, and any local time.
 
 use chrono::{DateTime, Utc};
 use http::header::{DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
@@ -8,7 +8,7 @@ use outbox_runtime::{Delivery, DeliveryError, Operation};
 
 use super::input::Input;
 
-/// Nobody waits for longer than a day, a success is a success, and the wait is the one that was asked for.
+/// No wait exceeds a day, a 2xx is a success, and the wait is the requested one.
 pub fn http(bytes: &[u8]) {
     let mut input = Input::new(bytes);
     let [low, high] = [input.byte(), input.byte()];
@@ -33,7 +33,7 @@ pub fn http(bytes: &[u8]) {
     }
 }
 
-/// Any time that there is, most of them between the years 1700 and 2300.
+/// Any time, mostly between the years 1700 and 2300.
 fn time(micros: i64) -> DateTime<Utc> {
     let far = if micros > 0 {
         DateTime::<Utc>::MAX_UTC
@@ -41,7 +41,7 @@ fn time(micros: i64) -> DateTime<Utc> {
         DateTime::<Utc>::MIN_UTC
     };
     DateTime::from_timestamp_micros(micros / 1_000).map_or(far, |near| match micros % 1_000 {
-        // A few of the farthest.
+        // Sometimes an extreme time.
         7 => far,
         _ => near,
     })

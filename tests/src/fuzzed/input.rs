@@ -1,6 +1,6 @@
-//! Values out of bytes. Where there are no more bytes, everything is zero or empty.
+//! Values from bytes. After the last byte, everything is zero or empty.
 
-/// What is left of an input.
+/// The rest of an input.
 pub(super) struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -33,7 +33,7 @@ impl<'a> Input<'a> {
         i64::from_le_bytes(self.eight_bytes())
     }
 
-    /// At most 255 bytes, with their count before them.
+    /// At most 255 bytes, preceded by their count.
     pub(super) fn bytes(&mut self) -> &'a [u8] {
         let count = self.byte();
         self.take(count.into())

@@ -1,12 +1,13 @@
-//! What is fuzzed: for each target the function that takes any bytes and panics where a promise is broken.
+//! The fuzz targets: for each, the function that takes any bytes and panics if a promise is broken.
 //!
-//! `fuzz/` runs them under libFuzzer; `tests/fuzzed.rs` runs them on the inputs that this found, with every other test.
+//! `fuzz/` runs them under libFuzzer; `tests/stores/fuzzed.rs` runs them on the corpus, along with
+//! all other tests.
 
 mod duration; // durations in attributes
-mod filter; // what a filter of dead letters lets through
-mod http; // answers of a service
-mod input; // values out of bytes
-mod row; // a row with anything in it
+mod filter; // dead-letter filters
+mod http; // HTTP answers
+mod input; // values from bytes
+mod row; // arbitrary rows
 mod wire; // the serde form of an event
 
 pub use self::duration::duration;

@@ -1,4 +1,4 @@
-//! A row with anything in it, beside one that is sound.
+//! Arbitrary rows next to a sound one.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -18,10 +18,10 @@ use tokio::runtime::Runtime;
 use super::input::Input;
 use crate::Note;
 
-/// Of every claim.
+/// Lease of every claim.
 pub(super) const LEASE: Duration = Duration::from_secs(60);
 
-/// The store's own tables, but without what they demand of a value. One for a thread, emptied for each input.
+/// The store's own tables without their constraints. One per thread, emptied for each input.
 struct Harness {
     runtime: Runtime,
     store: SqliteStore,
@@ -30,7 +30,7 @@ struct Harness {
     _folder: TempDir,
 }
 
-/// A column of the table, and what the schema lets into it.
+/// A column of the table, and the values that the schema accepts in it.
 struct Column {
     name: String,
     kind: Kind,
@@ -54,7 +54,7 @@ pub(super) fn block_on<T>(future: impl Future<Output = T>) -> T {
     with_harness(|harness| harness.runtime.block_on(future))
 }
 
-/// The SQLite store of this thread, empty.
+/// This thread's SQLite store, emptied.
 pub(super) fn with_stores<T>(make: impl FnOnce(SqliteStore) -> T) -> T {
     with_harness(|harness| {
         harness.empty();
@@ -66,8 +66,8 @@ fn with_harness<T>(work: impl FnOnce(&Harness) -> T) -> T {
     HARNESS.with_borrow_mut(|harness| work(harness.get_or_insert_with(Harness::new)))
 }
 
-/// Whatever is in a row, nothing panics; and where each column has the type that SQLite lets into it, the row is delivered,
-/// or is a dead letter alone, and everything that can be asked is answered.
+/// Whatever a row contains, nothing panics; and if each column has a type that SQLite accepts
+/// there, the row is delivered, or becomes a dead letter alone, and every query is answered.
 pub fn row(bytes: &[u8]) {
     with_harness(|harness| {
         harness.empty();
@@ -115,7 +115,7 @@ impl Harness {
             .unwrap();
     }
 
-    /// A row of the input's own making. Whether the real table would have taken it, but for its `CHECK`s.
+    /// Inserts an arbitrary row. Returns whether the real table would accept its types.
     fn insert(&self, input: &mut Input<'_>) -> bool {
         let values: Vec<Value> = self
             .columns
@@ -129,7 +129,7 @@ impl Harness {
             .iter()
             .map(|column| column.name.as_str())
             .collect();
-        // Bytes become text without being looked at, as in a file that was damaged.
+        // Bytes become text without validation, as in a damaged file.
         let places: Vec<String> = (1..=names.len())
             .map(|at| format!("CASE WHEN typeof(?{at}) = 'blob' AND substr(?{at}, 1, 1) = x'00' THEN CAST(substr(?{at}, 2) AS TEXT) ELSE ?{at} END"))
             .collect();
@@ -160,7 +160,7 @@ impl Column {
     }
 }
 
-/// Takes types and constraints out of the schema, and tells what they were.
+/// Removes types and constraints from the schema, and returns them.
 fn loosen(conn: &Connection) -> Vec<Column> {
     let mut statement = conn
         .prepare("SELECT name, type, \"notnull\" FROM pragma_table_info('outbox_events')")
@@ -212,7 +212,7 @@ fn loosen(conn: &Connection) -> Vec<Column> {
         .collect()
 }
 
-/// What the input wants to have in a column: what belongs there, what nearly does, or anything at all.
+/// The input's value for a column: a valid one, a nearly valid one, or any value.
 fn value(column: &str, input: &mut Input<'_>) -> Value {
     match input.byte() % 8 {
         0..=2 => sound(column, input),
@@ -220,7 +220,7 @@ fn value(column: &str, input: &mut Input<'_>) -> Value {
         4 => Value::Integer(input.integer()),
         5 => Value::Real(f64::from_le_bytes(input.eight_bytes())),
         6 => Value::Blob([&[1], input.bytes()].concat()),
-        // The first byte says that it is to be text, see `insert`.
+        // The first byte marks it as text, see `insert`.
         _ => Value::Blob([&[0], input.bytes()].concat()),
     }
 }
@@ -264,7 +264,7 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
     }
 }
 
-/// Everything that a store can be asked.
+/// Every query of a store.
 async fn exercise(store: &SqliteStore, is_typed: bool) {
     let check = |what: &str, worked: bool| assert!(worked || !is_typed, "{what} failed");
     let beside = NewEvent::new("note", "beside", "bystander", Operation::Create)
@@ -305,7 +305,7 @@ async fn exercise(store: &SqliteStore, is_typed: bool) {
     check("claim", claims.is_ok());
     let claims = claims.unwrap_or_default();
     let got_it = claims.iter().any(|claim| claim.event.id == beside.id);
-    check("what is beside it is claimed", got_it);
+    check("the sound row is claimed", got_it);
     let settlements = claims.into_iter().enumerate().map(|(number, claim)| {
         let damaged = Event::<Note>::decode(claim.event).is_err();
         let disposition = match (damaged, number % 3) {
@@ -329,7 +329,7 @@ async fn exercise(store: &SqliteStore, is_typed: bool) {
     for event in &seen {
         let mut edited = event.clone();
         edited.priority = 1;
-        // It may be refused, for it may have changed meanwhile.
+        // It may be refused, because the event may have changed meanwhile.
         drop(store.update_event(&edited).await);
         drop(store.mark_as_processing(event.id, LEASE).await);
         drop(store.reassign_user(&event.user_id, "taker").await);

@@ -1,11 +1,11 @@
-//! The rule of lanes, told once more: who waits for whom among the rows of a scene.
+//! An independent copy of the lane rule: which rows of a scene wait for which.
 
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::kit::{Turn, slot_after};
 
 use crate::scene::{Row, Stored};
 
-/// What of a row decides who waits for whom.
+/// The properties of a row that decide who waits for whom.
 pub(crate) trait InLine {
     fn seq(&self) -> i64;
     fn is_open(&self) -> bool;
@@ -43,8 +43,8 @@ impl InLine for Stored {
     }
 }
 
-/// The rule of lanes, for rows of one type, entity and user: behind the one that a worker has or else the first of one's order,
-/// and behind whatever of another order was enqueued before.
+/// The lane rule for rows of one type, entity and user: a row waits behind the leased row of its
+/// order, or else the first one, and behind every earlier row of another order.
 pub(crate) fn is_behind<R: InLine>(rows: &[R], row: &R) -> bool {
     let open = || rows.iter().filter(|other| other.is_open());
     let mine = || {

@@ -1,7 +1,8 @@
-//! What the SQLite store decides in SQL is what the functions of the kit decide: for every status, place in a lane and change.
+//! The SQLite store's SQL decides like the functions of the kit, for every status, place in a lane,
+//! and change.
 //!
-//! A scene is one event in a state of its own, alone or with others around it, written straight into the table. Then one thing
-//! happens to it through the store, and every row is compared with what the functions say.
+//! A scene is one event in some state, alone or among others, written directly to the table. The
+//! store makes one change, and then every row is compared with the functions' results.
 
 use std::collections::BTreeSet;
 
@@ -34,19 +35,19 @@ const CAUSES: [Cause; 15] = [
     Cause::Delete,
 ];
 
-/// What stands around the event.
+/// Other events around the subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Around {
     Nothing,
-    /// One of its order behind it.
+    /// One of the same order behind it.
     Junior,
-    /// One of its order before it, and one behind it.
+    /// One of the same order before it, and one behind it.
     Both,
-    /// One before it that another worker has.
+    /// A leased one before it, and one behind it.
     Leased,
-    /// One of its type before it, which was enqueued with another order.
+    /// An elder: one of its type before it, enqueued with another order.
     Elder,
-    /// One of its type behind it, which was enqueued with another order.
+    /// One of its type behind it, enqueued with another order.
     YoungerKin,
 }
 
@@ -79,7 +80,7 @@ impl Around {
     }
 }
 
-/// Each row stands where the function says, and its block is counted as the function says.
+/// Asserts that each row has the slot, and its block the counts, that the functions return.
 fn check(scene: &Scene, rows: &[Stored], what: &str) {
     let mut counts = [0; Class::COUNT];
     for row in rows {
@@ -100,7 +101,7 @@ fn check(scene: &Scene, rows: &[Stored], what: &str) {
     assert_eq!(scene.counted(), counts, "{what}: {rows:#?}");
 }
 
-/// The states of one event.
+/// All states of one event.
 fn subjects() -> Vec<Row> {
     let mut subjects = Vec::new();
     for order in [Order::Entity, Order::User, Order::None] {
@@ -131,19 +132,19 @@ fn subjects() -> Vec<Row> {
     subjects
 }
 
-/// Whether what it says of a single event is refused for what stands around it, whatever its own state.
+/// Whether the events around the subject forbid a change that its own state allows.
 fn is_refused_here(cause: Cause, subject: &Stored, rows: &[Stored]) -> bool {
     match cause {
         Cause::Claim => subject.slot.as_deref() != Some("ready"),
-        // Only into the newest of its lane, and not over a later one of another order.
+        // Only into the newest of its lane, and not past a later one of another order.
         Cause::Fold => rows.iter().any(|row| row.event.seq > subject.event.seq),
-        // And only where no other event tells of the entity.
+        // Only if no other event is about the entity.
         Cause::CancelOut => rows.len() > 1,
         _ => false,
     }
 }
 
-/// Whether what is different about this event matters to what happens.
+/// Whether these variations of the subject affect the change.
 fn matters(subject: &Row, cause: Cause, delayed: bool) -> bool {
     let takes_due = matches!(
         cause,
@@ -156,12 +157,12 @@ fn matters(subject: &Row, cause: Cause, delayed: bool) -> bool {
         && (cause == Cause::Rescue || subject.crashes == 0)
 }
 
-/// Everything that can happen to an event with this around it. Which causes were accepted.
+/// Makes every change with these events around the subject, and returns the accepted ones.
 async fn compare(around: Around) -> BTreeSet<String> {
     let scene = Scene::open().await;
     let mut accepted_causes = BTreeSet::new();
     for subject in subjects() {
-        // Nobody claims one of a lane of which another worker has one.
+        // The store never leases two events of a lane.
         let is_leased = subject.status == OutboxStatus::Processing;
         if is_leased && around == Around::Leased && subject.order != Order::None {
             continue;
@@ -200,49 +201,49 @@ async fn compare(around: Around) -> BTreeSet<String> {
     accepted_causes
 }
 
-/// All causes but these.
+/// All causes except these.
 fn all_but(causes: &[Cause]) -> BTreeSet<String> {
     let others = CAUSES.iter().filter(|cause| !causes.contains(cause));
     others.map(|cause| format!("{cause:?}")).collect()
 }
 
 #[tokio::test]
-async fn an_event_alone_stands_where_the_functions_say_after_every_change() {
+async fn sql_and_functions_agree_about_a_lone_event() {
     assert_eq!(compare(Around::Nothing).await, all_but(&[]));
 }
 
 #[tokio::test]
-async fn what_is_behind_an_event_stands_where_the_functions_say_after_every_change() {
+async fn sql_and_functions_agree_about_the_event_behind() {
     let refused = [Cause::Fold, Cause::CancelOut];
     assert_eq!(compare(Around::Junior).await, all_but(&refused));
 }
 
 #[tokio::test]
-async fn an_event_between_others_stands_where_the_functions_say_after_every_change() {
+async fn sql_and_functions_agree_about_an_event_between_others() {
     let refused = [Cause::Fold, Cause::CancelOut];
     assert_eq!(compare(Around::Both).await, all_but(&refused));
 }
 
 #[tokio::test]
-async fn an_event_behind_a_leased_one_stands_where_the_functions_say_after_every_change() {
+async fn sql_and_functions_agree_about_an_event_behind_a_leased_one() {
     let refused = [Cause::Fold, Cause::CancelOut];
     assert_eq!(compare(Around::Leased).await, all_but(&refused));
 }
 
 #[tokio::test]
-async fn an_event_behind_one_of_another_order_stands_where_the_functions_say() {
+async fn sql_and_functions_agree_about_an_event_behind_an_elder() {
     let refused = [Cause::Claim, Cause::CancelOut];
     assert_eq!(compare(Around::Elder).await, all_but(&refused));
 }
 
 #[tokio::test]
-async fn an_event_before_one_of_another_order_stands_where_the_functions_say() {
+async fn sql_and_functions_agree_about_an_event_before_one_of_another_order() {
     let refused = [Cause::Fold, Cause::CancelOut];
     assert_eq!(compare(Around::YoungerKin).await, all_but(&refused));
 }
 
 #[tokio::test]
-async fn a_block_is_counted_and_what_is_deleted_subtracted_as_the_function_says() {
+async fn sql_and_functions_agree_about_counts_and_deletions() {
     let scene = Scene::open().await;
     let mut rows = subjects();
     rows.retain(|row| row.order == Order::None);
@@ -256,7 +257,7 @@ async fn a_block_is_counted_and_what_is_deleted_subtracted_as_the_function_says(
     }
     assert!(expected.iter().all(|count| *count > 1), "{expected:?}");
     scene.own.execute("DELETE FROM outbox_tally", []).unwrap();
-    // Whoever asks has the blocks counted, while nothing else is to be done.
+    // A query has the writer count the blocks while it is idle.
     scene.made.store.statistics(None).await.unwrap();
     let blocks = || -> i64 {
         let counted = "SELECT count(*) FROM outbox_tally";

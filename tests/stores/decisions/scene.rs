@@ -1,4 +1,4 @@
-//! Rows around one event, written straight into the table, and what is then asked of the store.
+//! Rows around one event, written directly to the table, and changes made by the store.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -18,13 +18,13 @@ use uuid::Uuid;
 use crate::lines::is_behind;
 
 const LEASE: Duration = Duration::from_secs(60);
-/// So that the second attempt is a later one, and the second crash in a row the last.
+/// With two, the second attempt is not the first, and the second consecutive crash is the last.
 pub(crate) const MAX_ATTEMPTS: u32 = 2;
 pub(crate) const USER: &str = "u1";
-/// The row beyond the block of the scene's rows, so that this block may be counted.
+/// A row past the scene's block, so that the block may be counted.
 pub(crate) const BEYOND: i64 = 5_000;
 
-/// A row to be written.
+/// A row to write.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Row {
     pub(crate) seq: i64,
@@ -33,7 +33,7 @@ pub(crate) struct Row {
     pub(crate) crashes: u32,
     pub(crate) order: Order,
     pub(crate) on_dead: OnDead,
-    /// Due tomorrow, and not now.
+    /// Due tomorrow.
     pub(crate) delayed: bool,
 }
 
@@ -57,7 +57,7 @@ pub(crate) struct Scene {
     pub(crate) own: Connection,
 }
 
-/// A row as it stands: what the store reads, and the slot.
+/// A stored row: the event that the store reads, and its slot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) event: OutboxEvent,
@@ -73,7 +73,7 @@ impl Scene {
         })
         .await;
         let own = made.connect();
-        // Thousands of scenes, none of which has to outlive the test.
+        // Thousands of scenes, none of which must outlive the test.
         own.execute_batch("PRAGMA synchronous = OFF").unwrap();
         let beyond = "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, open,
                  priority, created_at, next_attempt_at, max_attempts, dead_reason, on_dead)
@@ -96,8 +96,8 @@ impl Scene {
         }
     }
 
-    /// Writes these rows, each in the slot that the function says, and their block's counts. What the function says and the
-    /// table's constraints forbid fails here. The lease of each that has one.
+    /// Writes these rows with the slots and counts that the functions return, and returns the
+    /// leases. Fails if the table's constraints forbid the functions' result.
     pub(crate) fn write(&self, rows: &[Row], expired: bool) -> BTreeMap<i64, Lease> {
         self.own.execute_batch("BEGIN IMMEDIATE").unwrap();
         let mut leases = BTreeMap::new();
@@ -168,7 +168,7 @@ impl Scene {
         leases
     }
 
-    /// All rows but the one beyond.
+    /// All rows except the one past the block.
     pub(crate) async fn rows(&self) -> Vec<Stored> {
         let slots = "SELECT slot, open IS NOT NULL FROM outbox_events WHERE seq <> ?1 ORDER BY seq";
         let mut select = self.own.prepare_cached(slots).unwrap();
@@ -183,7 +183,7 @@ impl Scene {
             .collect()
     }
 
-    /// The counts of the scene's block.
+    /// Counts of the scene's block.
     pub(crate) fn counted(&self) -> [i64; Class::COUNT] {
         let counts = "SELECT fresh, retrying, completed, dead FROM outbox_tally WHERE block = 0";
         let mut select = self.own.prepare_cached(counts).unwrap();
@@ -201,7 +201,7 @@ impl Scene {
         self.own.execute_batch(all).unwrap();
     }
 
-    /// Lets it happen by the store's own methods. Whether the store says that it did.
+    /// Makes the change through the store's own methods. Returns whether the store accepted it.
     pub(crate) async fn cause(
         &self,
         cause: Cause,

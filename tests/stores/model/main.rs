@@ -1,4 +1,5 @@
-//! Each store against a reference: the same steps, drawn at random, and after each of them the same answer and the same content.
+//! Each store against a reference model: the same random steps, with answers and content compared
+//! after each step.
 
 mod reference;
 mod statistics;
@@ -25,11 +26,11 @@ use proptest_state_machine::{ReferenceStateMachine, StateMachineTest};
 use tokio::runtime::Runtime;
 use uuid::Uuid;
 
-use self::reference::{Answer, Change, Choice, Millis, Reference, Report, Row, Step, Wishes};
+use self::reference::{Answer, Change, Choice, Millis, Options, Reference, Report, Row, Step};
 
-/// A store to be put to the test.
+/// A store under test.
 trait MakeStore: 'static {
-    /// On this clock, with whatever must outlive it.
+    /// A store on this clock, with a guard that must outlive it.
     fn make(clock: ManualClock) -> impl Future<Output = (Arc<dyn OutboxRepository>, Box<dyn Any>)>;
 }
 
@@ -52,8 +53,8 @@ impl MakeStore for Sqlite {
     }
 }
 
-/// The same on a file in which each event stands hundreds of rows after the one before it, as if there had been others
-/// between them: its statistics come from counts of many blocks.
+/// The same on a file in which events are hundreds of rows apart, as if others had been between
+/// them: statistics come from counts of many blocks.
 struct Spread;
 
 impl MakeStore for Spread {
@@ -69,7 +70,7 @@ impl MakeStore for Spread {
     }
 }
 
-/// Notes, at its end, whether blocks were counted.
+/// Records on drop whether blocks were counted.
 struct Counted(Temporary);
 
 impl Drop for Counted {
@@ -83,19 +84,20 @@ impl Drop for Counted {
 }
 
 thread_local! {
-    /// What has happened in the steps of this thread: a model in which something never happens says nothing about it.
+    /// The situations met by the steps of this thread: a model that never meets a situation proves
+    /// nothing about it.
     static MET: RefCell<BTreeSet<&'static str>> = const { RefCell::new(BTreeSet::new()) };
 }
 
 const EVERYTHING: [&str; 20] = [
     "enqueued",
     "folded",
-    "refused as another under the same id",
+    "refused as a conflict",
     "claimed",
-    "claimed in turn",
+    "claimed in turns",
     "claimed as the newest",
     "claimed as the least recent",
-    "claimed by hand",
+    "claimed by id",
     "not claimable",
     "recorded",
     "deferred",
@@ -114,7 +116,7 @@ fn what_it_was(step: &Step, answer: &Answer) -> Option<&'static str> {
     Some(match (step, answer) {
         (Step::Enqueue(id, ..), Answer::Carried(by)) if id == by => "enqueued",
         (Step::Enqueue(..), Answer::Carried(_)) => "folded",
-        (Step::Enqueue(..), Answer::Conflict) => "refused as another under the same id",
+        (Step::Enqueue(..), Answer::Conflict) => "refused as a conflict",
         (Step::Claim { choice, .. }, Answer::Claimed(ids))
             if !ids.is_empty() && choice.order == ClaimOrder::Newest =>
         {
@@ -126,10 +128,10 @@ fn what_it_was(step: &Step, answer: &Answer) -> Option<&'static str> {
             "claimed as the least recent"
         }
         (Step::Claim { turns: Some(_), .. }, Answer::Claimed(ids)) if !ids.is_empty() => {
-            "claimed in turn"
+            "claimed in turns"
         }
         (Step::Claim { .. }, Answer::Claimed(ids)) if !ids.is_empty() => "claimed",
-        (Step::ClaimOne(..), Answer::Claimed(_)) => "claimed by hand",
+        (Step::ClaimOne(..), Answer::Claimed(_)) => "claimed by id",
         (Step::ClaimOne(..), Answer::Conflict) => "not claimable",
         (Step::Settle(_, Report::Defer(_)), Answer::Recorded(true)) => "deferred",
         (Step::Settle(_, Report::Snooze(_)), Answer::Recorded(true)) => "snoozed",
@@ -146,7 +148,7 @@ fn what_it_was(step: &Step, answer: &Answer) -> Option<&'static str> {
     })
 }
 
-/// The same steps on a store of this kind.
+/// Runs the steps on a store of this kind.
 struct Model<S>(PhantomData<S>);
 
 struct Tested {
@@ -154,7 +156,7 @@ struct Tested {
     clock: ManualClock,
     begin: DateTime<Utc>,
     store: Arc<dyn OutboxRepository>,
-    /// Of all claims there were.
+    /// The leases of all claims so far.
     leases: Vec<Lease>,
     before: BTreeMap<u64, Row>,
     _guard: Box<dyn Any>,
@@ -195,7 +197,7 @@ fn user(user: u8) -> String {
     format!("u{user}")
 }
 
-fn event(id: u8, change: Change, wishes: Wishes) -> NewEvent {
+fn event(id: u8, change: Change, wishes: Options) -> NewEvent {
     let event_type = if change.draft { "draft" } else { "note" };
     let event = NewEvent::new(
         event_type,
@@ -222,7 +224,7 @@ fn destination(number: u8) -> String {
     format!("d{number}")
 }
 
-/// What is asked for, besides how many and whose.
+/// Adds the choice of events to a request.
 fn chosen(request: ClaimRequest, choice: Choice) -> ClaimRequest {
     let to = |number: Option<u8>| {
         let destination = number.map(destination);
@@ -403,7 +405,7 @@ impl Tested {
         }
     }
 
-    /// The whole content of the store, and what it knows of the time ahead.
+    /// Compares the whole content of the store, and the next due time.
     fn compare(&self, reference: &Reference) {
         let (mut stored, due) = self.runtime.block_on(async {
             let mut stored = Vec::new();
@@ -416,7 +418,7 @@ impl Tested {
         stored.sort_by_key(|event| event.seq);
         let stored_ids: Vec<u8> = stored.iter().map(|event| id(event.id)).collect();
         let expected_ids: Vec<u8> = reference.rows.values().map(|row| row.id).collect();
-        assert_eq!(stored_ids, expected_ids, "the rows, in their order");
+        assert_eq!(stored_ids, expected_ids, "the rows, in order");
         for (event, row) in stored.iter().zip(reference.rows.values()) {
             self.compare_row(event, row);
         }
@@ -452,7 +454,7 @@ impl Tested {
                 row.order,
                 row.on_dead,
             ),
-            "what event {} is about",
+            "content of event {}",
             row.id
         );
         assert_eq!(
@@ -484,7 +486,7 @@ impl Tested {
                 time(ends),
                 row.dead_reason,
             ),
-            "where event {} stands",
+            "state of event {}",
             row.id
         );
         let refusal = event.last_refusal.as_ref().map(ToString::to_string);
@@ -507,7 +509,7 @@ impl Tested {
                 row.snoozes,
                 row.revision,
             ),
-            "what is noted of event {}",
+            "notes of event {}",
             row.id
         );
     }
@@ -533,7 +535,7 @@ fn refused(kind: StoreErrorKind) -> Answer {
     }
 }
 
-/// The same cases on every machine and every run.
+/// Runs the same cases on every machine and in every run.
 fn run<S: MakeStore>(cases: u32, seed: u64) -> Result<(), TestError<String>> {
     let config = Config {
         cases,
@@ -560,28 +562,28 @@ fn passes<S: MakeStore>(cases: u32, seed: u64) -> BTreeSet<&'static str> {
     }
     let met = MET.take();
     for thing in EVERYTHING {
-        assert!(met.contains(thing), "nothing was {thing}");
+        assert!(met.contains(thing), "no event was {thing}");
     }
     met
 }
 
 #[test]
-fn the_store_in_memory_is_as_the_reference_after_every_step() {
+fn the_memory_store_equals_the_reference_after_every_step() {
     passes::<Memory>(400, 1);
 }
 
 #[test]
-fn the_sqlite_store_is_as_the_reference_after_every_step() {
+fn the_sqlite_store_equals_the_reference_after_every_step() {
     passes::<Sqlite>(100, 2);
 }
 
 #[test]
-fn a_sqlite_store_of_many_blocks_is_as_the_reference_after_every_step() {
+fn a_sqlite_store_of_many_blocks_equals_the_reference_after_every_step() {
     let met = passes::<Spread>(100, 4);
     assert!(met.contains("counted"), "no block was counted");
 }
 
-/// A store with a flaw, one type a flaw.
+/// Stores with a flaw, one type each.
 macro_rules! flaws {
     ($($flaw:ident,)+) => {
         $(
@@ -595,7 +597,7 @@ macro_rules! flaws {
         )+
 
         #[test]
-        fn a_store_that_is_not_as_the_reference_is_found_out() {
+        fn a_store_that_differs_from_the_reference_is_caught() {
             $(
                 let found = run::<$flaw>(100, 3);
                 let error = found.expect_err(stringify!($flaw)).to_string();

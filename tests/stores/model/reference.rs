@@ -1,4 +1,5 @@
-//! The reference: what a store must contain and answer, in the plainest way to say it. It looks at all rows for every question.
+//! The reference: the expected content and answers of a store, in the simplest form. It scans all
+//! rows for every question.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +8,10 @@ use outbox_runtime::{Coalesce, DeadReason, OnDead, Operation, Order, OutboxStatu
 use proptest::prelude::*;
 use proptest_state_machine::ReferenceStateMachine;
 
-/// Times and durations, in milliseconds since the beginning.
+/// Times and durations, in milliseconds since the start.
 pub type Millis = u64;
 
-/// What is enqueued. Two with the same id and the same of this are the same event.
+/// Content of an event. Two events with equal id and content are the same event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Change {
     pub draft: bool,
@@ -21,9 +22,9 @@ pub struct Change {
     pub destination: Option<u8>,
 }
 
-/// How it is enqueued.
+/// Options of an enqueue.
 #[derive(Debug, Clone, Copy)]
-pub struct Wishes {
+pub struct Options {
     pub priority: i32,
     pub max_attempts: u32,
     pub delay: Millis,
@@ -31,7 +32,7 @@ pub struct Wishes {
     pub on_dead: OnDead,
 }
 
-/// What becomes of an attempt.
+/// Outcome of an attempt.
 #[derive(Debug, Clone, Copy)]
 pub enum Report {
     Complete,
@@ -43,12 +44,12 @@ pub enum Report {
     Snooze(Millis),
 }
 
-/// Which events a claim is for, and which of them it prefers.
+/// Selected and preferred events of a claim.
 #[derive(Debug, Clone, Copy)]
 pub struct Choice {
-    /// To which destination, or to none.
+    /// Only this destination, or only events without one.
     pub only: Option<Option<u8>>,
-    /// To which not, and of which user not: of both.
+    /// Not this destination, and not this user; both must match.
     pub except: Option<(Option<u8>, Option<u8>)>,
     pub avoided: Option<u8>,
     pub order: ClaimOrder,
@@ -56,19 +57,19 @@ pub struct Choice {
 
 #[derive(Debug, Clone)]
 pub enum Step {
-    Enqueue(u8, Change, Wishes),
-    /// The same as the so-many-eth that was enqueued, once more.
+    Enqueue(u8, Change, Options),
+    /// Repeats the n-th enqueue.
     EnqueueAgain(usize),
     Claim {
         limit: usize,
         user: Option<u8>,
-        /// In how many of the places users take turns, and after whom.
+        /// Number of places for turns, and the user of the last turn.
         turns: Option<(usize, u8)>,
         choice: Choice,
         lease: Millis,
     },
     ClaimOne(u8, Millis),
-    /// Of the so-many-eth claim, however long that is over.
+    /// Reports on the n-th claim, even if its lease has ended.
     Settle(usize, Report),
     Extend(usize, Millis),
     Wait(Millis),
@@ -82,22 +83,22 @@ pub enum Step {
     DeleteUser(u8),
 }
 
-/// What a store must have answered to the last step.
+/// Expected answer to the last step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Answer {
     Nothing,
-    /// The id of the event that carries the change.
+    /// Id of the event that has the change.
     Carried(u8),
     Conflict,
     NotFound,
-    /// These, in this order.
+    /// These events, in this order.
     Claimed(Vec<u8>),
     Recorded(bool),
     Count(u64),
     Rescued(u64, u64),
 }
 
-/// A row as it must be in the store.
+/// The expected content of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
     pub id: u8,
@@ -113,7 +114,7 @@ pub struct Row {
     pub max_attempts: u32,
     pub error: Option<String>,
     pub completed: Option<Millis>,
-    /// Which claim holds it, and until when.
+    /// Claim that holds the row, and end of its lease.
     pub lease: Option<(usize, Millis)>,
     pub dead_reason: Option<DeadReason>,
     pub deferrals: u32,
@@ -127,17 +128,17 @@ pub struct Row {
 #[derive(Debug, Clone)]
 pub struct Reference {
     pub now: Millis,
-    /// By the order in which they were committed.
+    /// In order of commit.
     pub rows: BTreeMap<u64, Row>,
     pub answer: Answer,
-    /// How many completed events of each user were deleted for their age.
+    /// Completed events of each user that were cleaned up.
     pub cleaned_up: BTreeMap<u8, u64>,
-    /// What was first enqueued under an id, and the row that carries it.
+    /// First content under each id, and the row that has it now.
     known: BTreeMap<u8, (Change, u64)>,
-    /// Of which entities of which users rows were deleted that the service may have seen.
+    /// Entities by user with deleted rows that the service may have seen.
     told: BTreeSet<(u8, i64)>,
-    enqueued: Vec<(u8, Change, Wishes)>,
-    /// The events of all claims there were.
+    enqueued: Vec<(u8, Change, Options)>,
+    /// Event of each claim so far.
     claims: Vec<u8>,
     next: u64,
 }
@@ -179,7 +180,7 @@ impl ReferenceStateMachine for Reference {
             6 => (nth.clone(), report()).prop_map(|(nth, report)| Step::Settle(nth, report)),
             1 => (nth, lease).prop_map(|(nth, lease)| Step::Extend(nth, lease)),
             4 => (1..2_000_u64).prop_map(Step::Wait),
-            // Until what is pending is stale, or nearly.
+            // Until pending events are stale, or nearly.
             1 => (250_000..301_000_u64).prop_map(Step::Wait),
             2 => Just(Step::Rescue),
             2 => id.clone().prop_map(Step::Reset),
@@ -252,7 +253,7 @@ fn change() -> impl Strategy<Value = Change> {
     )
 }
 
-fn wishes() -> impl Strategy<Value = Wishes> {
+fn wishes() -> impl Strategy<Value = Options> {
     let order = prop_oneof![
         3 => Just(Order::Entity),
         1 => Just(Order::User),
@@ -261,7 +262,7 @@ fn wishes() -> impl Strategy<Value = Wishes> {
     let on_dead = prop_oneof![Just(OnDead::Hold), Just(OnDead::Skip)];
     let delay = prop_oneof![2 => Just(0), 1 => 0..2_000_u64];
     (-2..3_i32, 1..4_u32, delay, order, on_dead).prop_map(
-        |(priority, max_attempts, delay, order, on_dead)| Wishes {
+        |(priority, max_attempts, delay, order, on_dead)| Options {
             priority,
             max_attempts,
             delay,
@@ -335,7 +336,7 @@ impl Reference {
             Step::Settle(nth, report) => Answer::Recorded(self.settle(nth, report)),
             Step::Extend(nth, lease) => {
                 let ends = self.now + lease;
-                // Be it over or not, as long as nobody has taken the event since.
+                // Works even after the lease has ended, unless the event was claimed again.
                 let held = self.taken(nth);
                 if let Some(row) = held.and_then(|seq| self.rows.get_mut(&seq)) {
                     row.lease = row.lease.map(|(claim, _)| (claim, ends));
@@ -406,19 +407,19 @@ impl Reference {
         }
     }
 
-    /// Which of what was enqueued so far is meant.
-    pub fn nth_enqueued(&self, nth: usize) -> Option<(u8, Change, Wishes)> {
+    /// The n-th enqueue, modulo their number.
+    pub fn nth_enqueued(&self, nth: usize) -> Option<(u8, Change, Options)> {
         let count = self.enqueued.len();
         (count > 0).then(|| self.enqueued[nth % count])
     }
 
-    /// Which of the claims so far is meant, and its event.
+    /// Number and event of the n-th claim, modulo their number.
     pub fn nth_claim(&self, nth: usize) -> Option<(usize, u8)> {
         let count = self.claims.len();
         (count > 0).then(|| (nth % count, self.claims[nth % count]))
     }
 
-    fn enqueue(&mut self, id: u8, change: Change, wishes: Wishes) -> Answer {
+    fn enqueue(&mut self, id: u8, change: Change, wishes: Options) -> Answer {
         if let Some((first, carrier)) = self.known.get(&id) {
             return if *first == change {
                 Answer::Carried(self.rows[carrier].id)
@@ -459,8 +460,8 @@ impl Reference {
         Answer::Carried(id)
     }
 
-    /// The row that this change folds into: the last open one of its order, where nobody ever claimed that.
-    fn folds_into(&self, change: Change, wishes: Wishes) -> Option<u64> {
+    /// The row that this change folds into: the last open one in its lane, if it was never claimed.
+    fn folds_into(&self, change: Change, wishes: Options) -> Option<u64> {
         let in_line = |row: &Row| {
             row.order == wishes.order
                 && row.change.user == change.user
@@ -485,7 +486,8 @@ impl Reference {
         folds.then_some(*seq)
     }
 
-    /// Whether nobody was told of the entity, nor will be by another row. What was cancelled out was never claimed.
+    /// Whether the service was not told of the entity, and will not be by another row. A cancelled
+    /// row was never claimed.
     fn was_never_told(&self, seq: u64, row: &Row) -> bool {
         let same = |other: &Row| {
             (other.change.user, other.change.entity) == (row.change.user, row.change.entity)
@@ -497,10 +499,10 @@ impl Reference {
             && !others.any(|(_, other)| same(other) && !is_cancelled(other))
     }
 
-    fn fold(&mut self, seq: u64, change: Change, wishes: Wishes) -> u8 {
+    fn fold(&mut self, seq: u64, change: Change, wishes: Options) -> u8 {
         let now = self.now;
         let Some(row) = self.rows.get_mut(&seq) else {
-            unreachable!("it was found just now")
+            unreachable!("the row was just found")
         };
         row.revision += 1;
         match (row.change.operation, change.operation) {
@@ -519,17 +521,17 @@ impl Reference {
         row.id
     }
 
-    /// Everything that a claim may take, in the order in which it does.
+    /// All claimable rows, in claim order.
     fn claimable(&self) -> Vec<u64> {
         let mut seqs: Vec<u64> = self
-            .fronts()
+            .lane_heads()
             .filter(|seq| self.rows[seq].due <= self.now)
             .collect();
         seqs.sort_by_key(|seq| (-self.rows[seq].priority, self.rows[seq].due, *seq));
         seqs
     }
 
-    /// For a claim that takes them in another order.
+    /// Sorts for another claim order.
     fn sort_for(&self, order: ClaimOrder, seqs: &mut [u64]) {
         let last_attempt = |seq: &u64| self.rows[seq].last_attempt;
         match order {
@@ -545,7 +547,7 @@ impl Reference {
         }
     }
 
-    /// The first of each user, beginning with who comes after this one and going around; then the rest.
+    /// The first row of each user, starting after this user and wrapping around; then the rest.
     fn first_of_each(&self, seqs: Vec<u64>, after: u8) -> Vec<u64> {
         let mut had_turn = BTreeSet::new();
         let (mut firsts, mut rest) = (Vec::new(), Vec::new());
@@ -565,8 +567,8 @@ impl Reference {
         firsts
     }
 
-    /// What waits for nothing but its time.
-    fn fronts(&self) -> impl Iterator<Item = u64> {
+    /// Rows that wait only for their due time.
+    fn lane_heads(&self) -> impl Iterator<Item = u64> {
         let waits = |row: &Row| matches!(row.status, OutboxStatus::Pending | OutboxStatus::Failed);
         let blocks = |(other_seq, other): (&u64, &Row), seq: u64, row: &Row| {
             let together = match row.order {
@@ -587,9 +589,9 @@ impl Reference {
             .map(|(seq, _)| *seq)
     }
 
-    /// When there is something to do next.
+    /// Time of the next work.
     pub fn next_due(&self) -> Option<Millis> {
-        let due = self.fronts().map(|seq| self.rows[&seq].due);
+        let due = self.lane_heads().map(|seq| self.rows[&seq].due);
         let ends = self.rows.values().filter_map(|row| Some(row.lease?.1));
         due.chain(ends).min()
     }
@@ -599,7 +601,7 @@ impl Reference {
         let ends = self.now + lease;
         let now = self.now;
         let Some(row) = self.rows.get_mut(&seq) else {
-            unreachable!("it is claimable")
+            unreachable!("the row is claimable")
         };
         row.status = OutboxStatus::Processing;
         row.attempts += 1;
@@ -609,7 +611,7 @@ impl Reference {
         row.id
     }
 
-    /// The row that this claim was the last to take.
+    /// The row whose last claim is this one.
     fn taken(&self, nth: usize) -> Option<u64> {
         let (claim, _) = self.nth_claim(nth)?;
         let taken = |row: &Row| row.lease.is_some_and(|(by, _)| by == claim);
@@ -729,7 +731,7 @@ impl Reference {
         Answer::Count((before - self.rows.len()) as u64)
     }
 
-    /// That every change of status since `before` is in the table of transitions.
+    /// Asserts that every status change since `before` is in the table of transitions.
     pub fn assert_in_the_table(&self, before: &BTreeMap<u64, Row>) {
         for (seq, was) in before {
             let is = self.rows.get(seq).map(|row| row.status);
@@ -764,14 +766,14 @@ impl Row {
         };
     }
 
-    /// Whether they are about the same although they are in lanes of two orders: then the older one
+    /// Whether both rows are about the same entity, but in lanes of different orders: the elder
     /// goes first.
     fn is_kin_of(&self, other: &Self) -> bool {
         let about = |row: &Self| (row.change.draft, row.change.entity, row.change.user);
         self.order != other.order && about(self) == about(other)
     }
 
-    /// Whether it holds up those behind it.
+    /// Whether it blocks later rows of its lane.
     fn is_open(&self) -> bool {
         match self.status {
             OutboxStatus::Completed => false,

@@ -1,4 +1,4 @@
-//! What statistics must say, counted one by one.
+//! Expected statistics, counted row by row.
 
 use outbox_runtime::{OutboxStatistics, OutboxStatus};
 
@@ -8,7 +8,7 @@ use super::reference::{Millis, Reference, Row};
 const STALE_AFTER: Millis = 300_000;
 
 impl Tested {
-    /// Asks for all events, and for those of each user.
+    /// Compares the statistics of all events, and of each user.
     pub fn compare_statistics(&self, reference: &Reference) {
         for user in [None, Some(0), Some(1)] {
             let of = user.map(super::user);

@@ -25,7 +25,7 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// What a day was like so far, as it is sent out.
+/// The activity of a day, as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Snapshot {
     id: String,
@@ -35,7 +35,7 @@ pub(crate) struct Snapshot {
     created_at: String,
 }
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     snapshot_time: String,
@@ -45,7 +45,7 @@ pub(crate) struct Content {
     distance_meters: Option<f64>,
     source: Option<String>,
     source_sync_id: Option<String>,
-    /// Whatever else was measured.
+    /// Further measurements.
     #[serde(flatten)]
     more: Extra,
 }
@@ -69,7 +69,7 @@ impl Create for Snapshot {
         rules::not_negative("basal_calories", content.basal_calories)?;
         rules::not_negative("steps", content.steps)?;
         rules::not_negative("distance_meters", content.distance_meters)?;
-        // What the service itself says of it is not for others to say.
+        // Callers cannot set the service's own fields.
         let own = ["id", "user_id", "created_at"];
         content.more.retain(|name, _| !own.contains(&name.as_str()));
         Ok(Self {

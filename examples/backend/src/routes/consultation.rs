@@ -1,4 +1,4 @@
-//! `/api/v1/consultations`: an envelope of its own, at most ten at once, and one for each persona and goal.
+//! `/api/v1/consultations`: its own envelope, at most ten at once, and one per persona and goal.
 
 use axum::http::StatusCode;
 use serde::{Deserialize, Serialize};
@@ -38,9 +38,9 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// How many a user may have at once.
+/// The most consultations per user.
 const MOST: usize = 10;
-/// Not the two that only the app knows.
+/// Without the two that only the app knows.
 const PERSONAS: [&str; 4] = [
     "general_wellness",
     "wellness_specialist",
@@ -48,7 +48,7 @@ const PERSONAS: [&str; 4] = [
     "fitness_coach",
 ];
 
-/// A conversation as it is sent out. Every one that there is is active.
+/// A conversation as sent. All existing ones are active.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Consultation {
     id: String,
@@ -68,7 +68,7 @@ pub(crate) struct Consultation {
     updated_at: String,
 }
 
-/// What a user said in one.
+/// A message of a user.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Message {
     id: String,
@@ -119,7 +119,7 @@ fn begin(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     if let Some(message) = &draft.initial_message {
         rules::length("initial_message", message, 1..=5000)?;
     }
-    // A goal is known by the id that the service gave it, in lower case, and by nothing else.
+    // A goal is known only by the service's lower-case id.
     let of_context = draft
         .context_id
         .as_ref()

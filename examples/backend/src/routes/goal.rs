@@ -1,4 +1,4 @@
-//! `/api/v1/goals`: an envelope of its own, and times with nanoseconds.
+//! `/api/v1/goals`: its own envelope, and times with nanoseconds.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -27,10 +27,10 @@ pub(super) const ROUTES: &[Route] = &[
     Route::user("POST /api/v1/goals/{id}/abandon", Envelope::Goals, abandon),
 ];
 
-/// Not `mindfulness`, which the app sends too.
+/// Without `mindfulness`, which the app sends too.
 const TYPES: [&str; 4] = ["weight", "activity", "nutrition", "custom"];
 
-/// A goal as it is sent out.
+/// A goal as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Goal {
     id: String,
@@ -65,7 +65,7 @@ struct Statistics {
     remaining_value: f64,
 }
 
-/// Kept as it came.
+/// Stored as received.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Recurrence {
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -90,7 +90,7 @@ pub(crate) struct Draft {
     recurrence: Recurrence,
 }
 
-/// What `PUT` takes; all else that the app sends is passed over.
+/// The body of `PUT`; other fields of the app are ignored.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Edit {
     title: Option<String>,
@@ -164,7 +164,7 @@ impl Change for Goal {
 }
 
 impl Goal {
-    /// What an edit may break.
+    /// The rules for edits.
     fn check(&self) -> Checked {
         rules::length("title", &self.title, 1..=200)?;
         rules::length("description", &self.description, 0..=1000)?;
@@ -187,7 +187,7 @@ impl Goal {
         self.updated_at = rules::nanoseconds(visit.now);
     }
 
-    /// The end of an active goal; the same end again changes nothing.
+    /// Ends an active goal; repeating it changes nothing.
     fn end(&mut self, status: Status, visit: &Visit<'_>) -> Checked {
         if self.status == status {
             return Ok(());

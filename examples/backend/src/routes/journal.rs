@@ -34,7 +34,7 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const FORMATS: [&str; 2] = ["plain", "markdown"];
-/// Not `reflection` and `daily_log`, which the app sends too.
+/// Without `reflection` and `daily_log`, which the app sends too.
 const TYPES: [&str; 6] = [
     "freeform",
     "gratitude",
@@ -44,10 +44,10 @@ const TYPES: [&str; 6] = [
     "prompt",
 ];
 
-/// A journal entry as it is sent out.
+/// A journal entry as sent.
 pub(crate) type JournalEntry = Kept<Content>;
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -1,4 +1,4 @@
-//! What is sent out as it came in, with an id, an owner and two times.
+//! Entities that are stored as received, with an id, an owner and two times.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -7,7 +7,7 @@ use super::{Change, Create, Visit};
 use crate::rules::{self, Checked};
 use crate::store::{Collection, Entity, Store, Stranger};
 
-/// What a request says of such an entity.
+/// The request body of such an entity.
 pub(crate) trait Content: Serialize + DeserializeOwned {
     /// See [`Entity::COLLECTION`].
     const COLLECTION: &'static str;
@@ -19,11 +19,11 @@ pub(crate) trait Content: Serialize + DeserializeOwned {
     /// See [`Entity::collection`].
     fn collection(store: &mut Store) -> &mut Collection<Kept<Self>>;
 
-    /// Holds it to the rules, and makes it what is kept.
+    /// Validates it, and builds the stored entity.
     fn accept(&mut self) -> Checked;
 }
 
-/// The entity as it is sent out.
+/// The entity as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Kept<C> {
     id: String,

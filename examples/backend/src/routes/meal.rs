@@ -1,4 +1,4 @@
-//! `/api/v1/meal-logs`: taken in at once, understood later; what comes of it is told elsewhere.
+//! `/api/v1/meal-logs`: accepted at once and analyzed later; the result is reported elsewhere.
 
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -29,10 +29,10 @@ pub(super) const ROUTES: &[Route] = &[
 ];
 
 const TYPES: [&str; 4] = ["breakfast", "lunch", "dinner", "snack"];
-/// How many meals go into one batch.
+/// The most meals of a batch.
 const BATCH: usize = 100;
 
-/// A meal as it is sent out.
+/// A meal as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct MealLog {
     id: String,

@@ -1,4 +1,4 @@
-//! The endpoints: one table, whose rows are in a file a family.
+//! The endpoints: one table, whose rows are in one file per family.
 
 use axum::http::{Method, StatusCode};
 use chrono::{DateTime, Utc};
@@ -13,7 +13,7 @@ use crate::store::{Entity, Store, new_id};
 
 pub(crate) mod account; // logging in and refreshing
 
-pub(crate) mod kept; // what several families have in common
+pub(crate) mod kept; // shared by several families
 
 pub(crate) mod consultation; // conversations, and the messages in them
 pub(crate) mod goal;
@@ -31,29 +31,29 @@ pub(crate) mod workout;
 /// A row of the table: an endpoint.
 #[derive(Debug)]
 pub(crate) struct Route {
-    /// As `POST /api/v1/goals/{id}/complete`; the audit and the rules for faults name it so.
+    /// Such as `POST /api/v1/goals/{id}/complete`; the audit and the fault rules use this name.
     pub(crate) name: &'static str,
     pub(crate) envelope: Envelope,
     pub(crate) action: Action,
 }
 
-/// What an endpoint does.
+/// The function of an endpoint.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Action {
-    /// For anybody who has the API key.
+    /// For any holder of the API key.
     Open(fn(&mut Sessions, &Visit<'_>) -> Result<Done, Refusal>),
-    /// For a user.
+    /// For a signed-in user.
     User(fn(&mut Store, &Visit<'_>) -> Result<Done, Refusal>),
 }
 
 /// A call, as an endpoint sees it.
 #[derive(Debug)]
 pub(crate) struct Visit<'a> {
-    /// The id of the user; empty where the endpoint is open.
+    /// The user's id; empty for open endpoints.
     pub(crate) user: &'a str,
-    /// The address that the user logged in with.
+    /// The address of the user's login.
     pub(crate) email: &'a str,
-    /// The `{id}` of the path; empty where it has none.
+    /// The `{id}` of the path; empty if there is none.
     pub(crate) id: &'a str,
     pub(crate) query: &'a str,
     pub(crate) body: &'a [u8],
@@ -95,7 +95,8 @@ impl Route {
         }
     }
 
-    /// Method and path of the name. The table is constant, and a test starts a service with all of it.
+    /// The method and the path of a name. The table is constant, and a test starts a service with
+    /// all of it.
     pub(crate) fn method_and_path(&self) -> (Method, &'static str) {
         let (method, path) = self.name.split_once(' ').unwrap_or(("GET", self.name));
         (
@@ -106,27 +107,27 @@ impl Route {
 }
 
 impl Visit<'_> {
-    /// The body as what the endpoint takes.
+    /// The body as the endpoint's type.
     pub(crate) fn read<T: DeserializeOwned>(&self) -> Checked<T> {
         serde_json::from_slice(self.body).map_err(Refusal::invalid)
     }
 }
 
-/// Something that is made of a request.
+/// An entity that requests create.
 pub(crate) trait Create: Entity {
     type Draft: DeserializeOwned;
 
     fn create(draft: Self::Draft, id: String, visit: &Visit<'_>) -> Checked<Self>;
 }
 
-/// Something that requests change. What was refused must have changed nothing.
+/// An entity that requests change. A refused request must not change anything.
 pub(crate) trait Change: Entity {
     type Change: DeserializeOwned;
 
     fn change(&mut self, change: Self::Change, visit: &Visit<'_>) -> Checked;
 }
 
-/// 201 with what was made.
+/// 201 with the new entity.
 fn create<E: Create>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     let id = new_id();
     let entity = E::create(visit.read()?, id.clone(), visit)?;
@@ -135,7 +136,7 @@ fn create<E: Create>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refus
     Ok(done)
 }
 
-/// 200 with what it is now.
+/// 200 with the current state.
 fn change<E: Change>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     let entity = E::collection(store).get_mut(visit.user, visit.id)?;
     entity.change(visit.read()?, visit)?;
@@ -148,13 +149,14 @@ fn remove<E: Entity>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refus
     Ok(Done::no_content().about(visit.id))
 }
 
-/// 200 with one.
+/// 200 with one entity.
 fn read<E: Entity>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     let entity = E::collection(store).get(visit.user, visit.id)?;
     Ok(Done::ok(entity).about(visit.id))
 }
 
-/// 200 with a page of the user's, the oldest first: `{"items":[..],"total":n}`. All of them where the query has no `limit`.
+/// 200 with a page of the user's entities, the oldest first: `{"items":[..],"total":n}`. All of
+/// them without a `limit`.
 fn list<E: Entity>(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     page(E::collection(store).of(visit.user), visit)
 }

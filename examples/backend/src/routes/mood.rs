@@ -58,10 +58,10 @@ const LABELS: [&str; 18] = [
 ];
 const SOURCES: [&str; 3] = ["manual", "healthkit", "api"];
 
-/// A mood as it is sent out.
+/// A mood as sent.
 pub(crate) type MoodEntry = Kept<Content>;
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     valence: f64,
@@ -76,7 +76,7 @@ pub(crate) struct Content {
     source: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     source_id: Option<String>,
-    /// By the source, whatever the request says.
+    /// Set by the source, whatever the request says.
     #[serde(skip_deserializing)]
     is_healthkit: bool,
 }

@@ -1,4 +1,4 @@
-//! `/api/v1/users/me`: what is there from the first look on.
+//! `/api/v1/users/me`: exists from the first request on.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub(super) const ROUTES: &[Route] = &[
 
 const SEXES: [&str; 3] = ["male", "female", "other"];
 
-/// A user as it is sent out.
+/// A user as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct Profile {
     id: String,
@@ -27,7 +27,7 @@ pub(crate) struct Profile {
     updated_at: String,
 }
 
-/// What users say of themselves.
+/// The profile as written by the user.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 struct About {
     name: Option<String>,
@@ -82,7 +82,7 @@ fn replace(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     Ok(Done::ok(profile).about(visit.user))
 }
 
-/// What is left out stays as it is.
+/// Absent keys change nothing.
 fn measure(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     let new: Physical = visit.read()?;
     new.check()?;

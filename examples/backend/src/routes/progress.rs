@@ -1,4 +1,4 @@
-//! `/api/v1/progress`: no `PUT`; who edits a value posts another.
+//! `/api/v1/progress`: no `PUT`; editing a value means posting another.
 
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +49,7 @@ const TYPES: [&str; 16] = [
     "fat_g",
 ];
 
-/// A measured value as it is sent out.
+/// A measured value as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct ProgressEntry {
     id: String,

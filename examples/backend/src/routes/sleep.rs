@@ -1,4 +1,4 @@
-//! `/api/v1/sleep`: no fractions of seconds, and a session whose `source_id` is known is the one that is there.
+//! `/api/v1/sleep`: no fractions of seconds, and a known `source_id` returns the existing session.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub(super) const ROUTES: &[Route] = &[
 const STAGES: [&str; 6] = ["awake", "asleep", "core", "deep", "rem", "in_bed"];
 const ASLEEP: [&str; 4] = ["asleep", "core", "deep", "rem"];
 
-/// A night as it is sent out.
+/// A night as sent.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct SleepSession {
     id: String,
@@ -41,7 +41,7 @@ pub(crate) struct SleepSession {
     updated_at: String,
 }
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     start_time: String,
@@ -63,7 +63,7 @@ struct Stage {
     end_time: String,
 }
 
-/// From when to when.
+/// Start and end.
 struct Span {
     start: DateTime<Utc>,
     end: DateTime<Utc>,
@@ -84,7 +84,8 @@ impl Span {
     }
 }
 
-/// As any creation, unless the source has told of this night before: then 200 with what it told first.
+/// Like any creation, unless the source has reported this night before: then 200 with the first
+/// report.
 fn log(store: &mut Store, visit: &Visit<'_>) -> Result<Done, Refusal> {
     let content: Content = visit.read()?;
     let known = content.source_id.as_deref().and_then(|source| {

@@ -26,10 +26,10 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A plan for workouts as it is sent out.
+/// A workout template as sent.
 pub(crate) type WorkoutTemplate = Kept<Content>;
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     name: String,
@@ -48,7 +48,7 @@ struct Exercise {
     #[serde(skip_serializing_if = "Option::is_none")]
     user_exercise_id: Option<String>,
     order_index: u32,
-    /// Technique, sets, repetitions and the like.
+    /// Technique, sets, repetitions and so on.
     #[serde(flatten)]
     how: Extra,
 }

@@ -23,10 +23,10 @@ pub(super) const ROUTES: &[Route] = &[
     ),
 ];
 
-/// A workout as it is sent out.
+/// A workout as sent.
 pub(crate) type Workout = Kept<Content>;
 
-/// What a request says of it.
+/// The request body.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Content {
     activity_type: String,

@@ -1,27 +1,27 @@
-//! A client, as an app has one.
+//! The client of an app.
 
 use backend::{Backend, Clock, Settings};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 
-/// The service's time in all tests: with nanoseconds, as they were seen.
+/// The service's time in all tests, with nanoseconds.
 pub(crate) fn clock() -> Clock {
     Clock::manual("2025-11-17T19:26:02.996263011Z".parse().unwrap())
 }
 
-/// A service on a clock that only tests move.
+/// A service on a manual clock.
 pub(crate) async fn start(settings: Settings) -> Backend {
     Backend::start(settings.clock(clock())).await.unwrap()
 }
 
-/// A service without faults, and somebody who is logged in.
+/// A service without faults and a logged-in user.
 pub(crate) async fn start_plain() -> (Backend, App) {
     let backend = start(Settings::new()).await;
     let app = App::log_in(&backend, "ada@example.org").await;
     (backend, app)
 }
 
-/// A user who is logged in.
+/// A logged-in user.
 pub(crate) struct App {
     client: Client,
     url: String,
@@ -30,7 +30,7 @@ pub(crate) struct App {
     pub(crate) user: String,
 }
 
-/// What came back.
+/// A response.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
@@ -43,7 +43,7 @@ impl Reply {
         serde_json::from_str(&self.text).unwrap()
     }
 
-    /// The data of an answer that is a success.
+    /// The data of a successful answer.
     #[track_caller]
     pub(crate) fn data(&self) -> Value {
         assert!(self.status.is_success(), "{self:?}");
@@ -77,7 +77,7 @@ pub(crate) async fn send(request: RequestBuilder) -> reqwest::Result<Reply> {
 impl App {
     pub(crate) async fn log_in(backend: &Backend, email: &str) -> Self {
         let mut app = Self {
-            // A connection for each request: what is done to one meets no other.
+            // One connection per request, so that requests do not affect each other.
             client: Client::builder().pool_max_idle_per_host(0).build().unwrap(),
             url: backend.url(),
             access: String::new(),
@@ -91,7 +91,7 @@ impl App {
         app
     }
 
-    /// Uses the refresh token, and the pair that comes of it from then on.
+    /// Refreshes, and uses the new pair from then on.
     pub(crate) async fn refresh(&mut self) -> Reply {
         let reply = self.refresh_with(&self.refresh).await;
         if reply.status == StatusCode::OK {

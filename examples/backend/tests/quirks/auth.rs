@@ -1,4 +1,4 @@
-//! Who is let in.
+//! Authorization.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::app::{App, send, start, start_plain};
 
 #[tokio::test]
-async fn without_the_api_key_nobody_is_let_in() {
+async fn without_the_api_key_every_call_is_refused() {
     let (_backend, app) = start_plain().await;
     for path in ["/api/v1/goals", "/api/v1/auth/login"] {
         let method = if path.ends_with("login") {
@@ -29,7 +29,7 @@ async fn without_the_api_key_nobody_is_let_in() {
 }
 
 #[tokio::test]
-async fn an_access_token_lives_as_long_as_it_is_set() {
+async fn an_access_token_lives_for_its_configured_time() {
     let backend = start(Settings::new().token_ttl(Duration::from_secs(900))).await;
     let mut app = App::log_in(&backend, "ada@example.org").await;
     backend.clock().advance(Duration::from_secs(899));
@@ -101,7 +101,7 @@ async fn a_user_has_the_same_id_in_every_run() {
 }
 
 #[tokio::test]
-async fn where_accounts_are_listed_nobody_else_logs_in() {
+async fn with_listed_accounts_nobody_else_logs_in() {
     let listed = BTreeMap::from([("ada@example.org".to_owned(), "secret".to_owned())]);
     let backend = start(Settings::new().accounts(Accounts::Listed(listed))).await;
     let app = App::log_in(&backend, "ada@example.org").await;

@@ -1,4 +1,4 @@
-//! What the endpoints take, refuse, and keep apart.
+//! The endpoints: accepted and refused requests, and separation of users.
 
 use serde_json::{Value, json};
 
@@ -6,7 +6,7 @@ use crate::app::{App, start_plain};
 
 const MOODS: &str = "/api/v1/wellness/mood-entries";
 
-/// A request that is taken, for each collection that something can be posted to.
+/// A valid request for each collection with a POST.
 fn drafts() -> Vec<(&'static str, &'static str, Value)> {
     let time = "2025-11-17T08:00:00Z";
     vec![
@@ -70,7 +70,7 @@ fn draft(path: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_is_posted_is_listed_for_its_user_alone() {
+async fn posted_entities_are_listed_for_their_user_alone() {
     let (backend, ada) = start_plain().await;
     let bob = App::log_in(&backend, "bob@example.org").await;
     for (post, collection, draft) in drafts() {
@@ -93,7 +93,7 @@ async fn what_is_posted_is_listed_for_its_user_alone() {
 }
 
 #[tokio::test]
-async fn a_list_can_be_had_page_by_page() {
+async fn a_list_can_be_read_page_by_page() {
     let (_backend, app) = start_plain().await;
     for steps in 0..5 {
         app.post(
@@ -116,7 +116,7 @@ async fn a_list_can_be_had_page_by_page() {
 }
 
 #[tokio::test]
-async fn what_belongs_to_another_user_is_forbidden_or_not_there() {
+async fn entities_of_another_user_are_forbidden_or_not_found() {
     let (backend, ada) = start_plain().await;
     let bob = App::log_in(&backend, "bob@example.org").await;
     let stranger = [
@@ -141,7 +141,7 @@ async fn what_belongs_to_another_user_is_forbidden_or_not_there() {
 }
 
 #[tokio::test]
-async fn what_is_put_replaces_what_was_there() {
+async fn a_put_replaces_the_entity() {
     let (_backend, app) = start_plain().await;
     for (path, field, value) in [
         (MOODS, "valence", json!(-0.5)),
@@ -182,7 +182,7 @@ async fn an_id_in_upper_case_is_no_id() {
 }
 
 #[tokio::test]
-async fn what_breaks_a_limit_is_refused_and_not_held() {
+async fn a_request_beyond_a_limit_is_refused_and_not_stored() {
     let (backend, app) = start_plain().await;
     let long = |n: usize| json!("x".repeat(n));
     let cases = [
@@ -327,7 +327,7 @@ async fn each_of_the_eighteen_labels_and_the_sixteen_metrics_is_taken() {
 }
 
 #[tokio::test]
-async fn a_night_that_its_source_has_told_of_is_answered_with_200_and_the_first() {
+async fn a_night_that_its_source_has_reported_is_answered_with_200_and_the_first_one() {
     let (backend, app) = start_plain().await;
     let night = changed(&draft("/api/v1/sleep"), "source_id", json!("watch-1"));
     let first = app.post("/api/v1/sleep", night.clone()).await;
@@ -464,7 +464,7 @@ async fn a_batch_of_meals_is_taken_as_a_whole_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn what_is_left_out_of_a_profile_stays_as_it_is() {
+async fn absent_keys_of_a_profile_change_nothing() {
     let (_backend, app) = start_plain().await;
     let me = "/api/v1/users/me";
     assert_eq!(
@@ -494,7 +494,7 @@ async fn what_is_left_out_of_a_profile_stays_as_it_is() {
 }
 
 #[tokio::test]
-async fn a_consultation_that_exists_is_told_with_its_id() {
+async fn an_existing_consultation_is_refused_with_its_id() {
     let (backend, app) = start_plain().await;
     let path = "/api/v1/consultations";
     let made = app

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! Injected faults.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ async fn start_with(rule: &str) -> (Backend, App) {
 }
 
 #[tokio::test]
-async fn an_answer_that_is_dropped_was_still_taken() {
+async fn a_call_with_a_dropped_answer_took_effect() {
     let (backend, app) = start_with("drop@2").await;
     assert_eq!(app.post(PROGRESS, steps()).await.status, 201);
     let error = send(app.request("POST", PROGRESS).json(&steps()))
@@ -59,7 +59,7 @@ async fn an_error_of_the_server_has_no_effect() {
 }
 
 #[tokio::test]
-async fn a_body_that_cannot_be_read_says_2xx_all_the_same() {
+async fn a_truncated_body_still_has_a_2xx() {
     let (backend, app) = start_with("garble@1..3").await;
     let made = app.post(PROGRESS, steps()).await;
     assert_eq!(made.status, 201);
@@ -69,14 +69,14 @@ async fn a_body_that_cannot_be_read_says_2xx_all_the_same() {
         made.text
     );
     let id = backend.audit().held("progress").next().unwrap().id.clone();
-    // There is nothing to garble in an answer without a body, or in an error.
+    // Answers without a body, and errors, cannot be garbled.
     assert_eq!(app.delete(&format!("{PROGRESS}/{id}")).await.status, 204);
     assert_eq!(app.post(PROGRESS, json!({})).await.status, 400);
     assert_eq!(backend.audit().fired(Fault::Garble), 1);
 }
 
 #[tokio::test]
-async fn a_slow_answer_was_taken_before_the_client_gave_up() {
+async fn a_call_with_a_slow_answer_took_effect_before_the_client_gave_up() {
     let (backend, app) = start_with("slow=1h@1").await;
     let request = app
         .request("POST", PROGRESS)
@@ -142,7 +142,7 @@ async fn logging_in_and_refreshing_fail_only_where_they_are_named() {
     let refresh = app.request("POST", "/api/v1/auth/refresh");
     let refresh = refresh.json(&json!({ "refresh_token": app.refresh }));
     assert!(send(refresh).await.is_err());
-    // The next pair was made, and nobody has it.
+    // The next pair was issued, and nobody received it.
     let again = app.refresh_with(&app.refresh).await;
     again.assert_refused(
         401,
@@ -167,7 +167,7 @@ async fn offline_means_that_connections_are_refused_until_it_is_over() {
 }
 
 #[tokio::test]
-async fn going_offline_breaks_what_is_being_answered() {
+async fn going_offline_breaks_pending_answers() {
     let (backend, app) = start_with("slow=1h@1").await;
     let request = app.request("POST", PROGRESS).json(&steps());
     let answer = tokio::spawn(send(request));
@@ -180,7 +180,7 @@ async fn going_offline_breaks_what_is_being_answered() {
 }
 
 #[tokio::test]
-async fn faults_can_be_switched_while_it_runs_also_while_it_is_offline() {
+async fn faults_can_be_switched_at_run_time_and_while_offline() {
     let (backend, app) = start_plain().await;
     let client = reqwest::Client::new();
     let switch = async |url: &str, switches: Value| {
@@ -257,7 +257,7 @@ async fn faults_can_be_switched_while_it_runs_also_while_it_is_offline() {
 }
 
 #[tokio::test]
-async fn a_service_that_is_stopped_answers_what_it_was_asked() {
+async fn a_stopped_service_answers_pending_requests() {
     let (backend, app) = start_with("slow=200ms@1").await;
     let answer = tokio::spawn(send(app.request("POST", PROGRESS).json(&steps())));
     while backend.audit().calls.len() < 2 {

@@ -26,8 +26,8 @@ fn steps(quantity: u32) -> Value {
 }
 
 #[tokio::test]
-async fn a_key_that_is_honoured_gets_the_first_answer_again() {
-    let (backend, app) = start_with(Idempotency::Honoured).await;
+async fn an_honored_key_replays_the_first_answer() {
+    let (backend, app) = start_with(Idempotency::Honored).await;
     let first = post(&app, "/api/v1/progress", "e-1", steps(3422)).await;
     let again = post(&app, "/api/v1/progress", "e-1", steps(3422)).await;
     assert_eq!((again.status, &again.text), (first.status, &first.text));
@@ -47,7 +47,7 @@ async fn a_key_that_is_honoured_gets_the_first_answer_again() {
 }
 
 #[tokio::test]
-async fn a_key_that_is_ignored_makes_another() {
+async fn an_ignored_key_creates_another_entity() {
     let (backend, app) = start_with(Idempotency::Ignored).await;
     let first = post(&app, "/api/v1/progress", "e-1", steps(3422)).await;
     let again = post(&app, "/api/v1/progress", "e-1", steps(3422)).await;
@@ -58,7 +58,7 @@ async fn a_key_that_is_ignored_makes_another() {
 
 #[tokio::test]
 async fn a_key_with_another_body_is_refused() {
-    let (backend, app) = start_with(Idempotency::Honoured).await;
+    let (backend, app) = start_with(Idempotency::Honored).await;
     assert_eq!(
         post(&app, "/api/v1/progress", "e-1", steps(1)).await.status,
         201
@@ -72,7 +72,7 @@ async fn a_key_with_another_body_is_refused() {
 
 #[tokio::test]
 async fn a_key_is_a_users_own_and_an_endpoints_own() {
-    let (backend, ada) = start_with(Idempotency::Honoured).await;
+    let (backend, ada) = start_with(Idempotency::Honored).await;
     let bob = App::log_in(&backend, "bob@example.org").await;
     let first = post(&ada, "/api/v1/progress", "e-1", steps(1)).await.id();
     assert_ne!(
@@ -89,8 +89,8 @@ async fn a_key_is_a_users_own_and_an_endpoints_own() {
 }
 
 #[tokio::test]
-async fn what_was_refused_is_asked_again() {
-    let (backend, app) = start_with(Idempotency::Honoured).await;
+async fn a_refused_call_is_not_replayed() {
+    let (backend, app) = start_with(Idempotency::Honored).await;
     let path = "/api/v1/consultations";
     let persona = json!({ "persona": "nutritionist" });
     let first = post(&app, path, "e-1", persona.clone()).await.data();
@@ -105,7 +105,7 @@ async fn what_was_refused_is_asked_again() {
 #[tokio::test]
 async fn the_oldest_keys_are_forgotten() {
     let settings = Settings::new()
-        .idempotency(Idempotency::Honoured)
+        .idempotency(Idempotency::Honored)
         .audit_capacity(2);
     let backend = start(settings).await;
     let app = App::log_in(&backend, "ada@example.org").await;

@@ -1,4 +1,4 @@
-//! How many calls a user may make.
+//! Rate limits of users.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::app::{App, start};
 
 #[tokio::test]
-async fn above_the_rate_comes_429_with_a_time_to_wait() {
+async fn above_the_rate_calls_get_429_with_a_retry_after() {
     let backend = start(Settings::new().rate(0.25, 2)).await;
     let app = App::log_in(&backend, "ada@example.org").await;
     for _ in 0..2 {
@@ -32,7 +32,7 @@ async fn above_the_rate_comes_429_with_a_time_to_wait() {
 }
 
 #[tokio::test]
-async fn each_user_has_a_rate_of_their_own_and_refreshing_needs_none() {
+async fn each_user_has_a_rate_and_refreshing_has_none() {
     let backend = start(Settings::new().rate(1.0, 1)).await;
     let mut ada = App::log_in(&backend, "ada@example.org").await;
     let bob = App::log_in(&backend, "bob@example.org").await;
@@ -45,7 +45,7 @@ async fn each_user_has_a_rate_of_their_own_and_refreshing_needs_none() {
 }
 
 #[tokio::test]
-async fn a_call_takes_as_long_as_it_is_set() {
+async fn a_call_takes_its_configured_time() {
     let wait = Duration::from_millis(30);
     let backend = start(Settings::new().latency(wait..=wait * 2)).await;
     let app = App::log_in(&backend, "ada@example.org").await;

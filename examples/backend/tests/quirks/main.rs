@@ -1,4 +1,4 @@
-//! The quirks of the service, one a test, through the library and over HTTP.
+//! The quirks of the service, one per test, through the library and over HTTP.
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
 mod app; // a client

@@ -88,7 +88,7 @@ async fn error_bodies_have_a_code_or_none_or_one_in_every_other_call() {
 }
 
 #[tokio::test]
-async fn what_is_no_json_is_a_validation_error() {
+async fn invalid_json_is_a_validation_error() {
     let (_backend, app) = start_plain().await;
     let request = app.request("POST", "/api/v1/progress").body("{\"type\":");
     let reply = crate::app::send(request).await.unwrap();

@@ -1,5 +1,5 @@
-//! What the service accepted, and what could be read of its answer: two things that must not be mixed up, as a create that
-//! was accepted and is sent again is there twice.
+//! An accepted call and its readable content, kept apart: a create that was accepted and is sent
+//! again exists twice.
 
 use reqwest::StatusCode;
 use serde::Deserialize as _;
@@ -18,9 +18,9 @@ pub struct Answer<T> {
     body: Result<T, Unread>,
 }
 
-/// An answer that was accepted and not understood. No reason to send anything again.
+/// An accepted call with an unreadable response. Not a reason to send anything again.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
-#[error("the service accepted it with an answer that cannot be read: {0}")]
+#[error("the service accepted it with an unreadable response: {0}")]
 pub struct Unread(String);
 
 impl<T: DeserializeOwned> Answer<T> {
@@ -45,13 +45,13 @@ impl<T> Answer<T> {
         self.status
     }
 
-    /// The id that the service names. It is found also where the rest of the answer cannot be read.
+    /// The id that the service assigned, found even if the rest of the response is unreadable.
     #[must_use]
     pub fn remote_id(&self) -> Option<&RemoteId> {
         self.remote_id.as_ref()
     }
 
-    /// What the service said.
+    /// The service's content.
     ///
     /// # Errors
     ///
@@ -60,7 +60,7 @@ impl<T> Answer<T> {
         self.body.as_ref()
     }
 
-    /// What the service said, by value.
+    /// The service's content, by value.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ impl<T> Answer<T> {
     }
 }
 
-/// What an answer is about: what stands under `data`, or all of it where there is no such envelope.
+/// The content of a response: its `data`, or all of it without an envelope.
 pub(crate) fn data_of(answer: &Value) -> &Value {
     match answer.get("data") {
         Some(data) if !data.is_null() => data,
@@ -93,7 +93,8 @@ fn id_of(data: &Value) -> Option<RemoteId> {
     }
 }
 
-/// The id of what is there already, as a 409 names it: `existing_id`, `existing_consultation_id`, or the `id` of what it shows.
+/// The id of the existing entity in a 409: `existing_id`, `existing_consultation_id`, or the `id`
+/// of the content.
 pub(super) fn existing_id(answer: &Value) -> Option<RemoteId> {
     let details = answer.pointer("/error/details");
     let existing = |value: &Value| {
@@ -119,7 +120,7 @@ mod tests {
 
     #[derive(Debug, Deserialize)]
     struct Strict {
-        #[allow(dead_code, reason = "what matters is whether it is there")]
+        #[allow(dead_code, reason = "only its presence matters")]
         created_at: chrono::DateTime<chrono::Utc>,
     }
 
@@ -135,7 +136,7 @@ mod tests {
 
     /// Failure 37.
     #[test]
-    fn what_cannot_be_read_is_accepted_and_keeps_its_id() {
+    fn an_unreadable_response_is_accepted_and_keeps_its_id() {
         let answer =
             accepted(&json!({"success": true, "data": {"id": "g-1", "created_at": "yesterday"}}));
         assert!(answer.body().is_err());
@@ -161,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn a_conflict_names_what_is_there() {
+    fn a_conflict_names_the_existing_entity() {
         for body in [
             json!({"success": false, "error": {"details": {"existing_consultation_id": "c-1"}}}),
             json!({"error": {"message": "exists", "existing_id": "c-1"}}),

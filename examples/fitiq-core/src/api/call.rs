@@ -1,4 +1,4 @@
-//! What is asked of the service.
+//! A call to the service.
 
 use outbox_runtime::{Event, Operation, OutboxEntity};
 use reqwest::header::CONTENT_TYPE;
@@ -63,9 +63,11 @@ impl Call {
         Self::new(event, Method::PATCH, path)
     }
 
-    /// `DELETE` of the entity `id` under `path`, whatever the event's operation: 404 is what was wanted.
+    /// `DELETE` of the entity `id` under `path`, whatever the event's operation: 404 is what was
+    /// wanted.
     ///
-    /// It goes without the event's key: it is idempotent by itself, and the key may be wanted for the call that follows.
+    /// Without the event's key: the call is idempotent, and the key may be needed for the next
+    /// call.
     pub fn delete<E: OutboxEntity>(event: &Event<E>, path: &str, id: &RemoteId) -> Self {
         let mut call = Self::new(event, Method::DELETE, path).at(id);
         call.operation = Operation::Delete;
@@ -110,7 +112,7 @@ impl Call {
             .iter()
             .any(|s| matches!(s.as_str(), "" | "." | ".."))
         {
-            return Err(ApiError::unsendable("an id that cannot stand in a path"));
+            return Err(ApiError::unsendable("an id that is not valid in a path"));
         }
         let segments = self.segments.iter().map(String::as_str);
         let mut request = service.request(self.method, segments);

@@ -24,89 +24,90 @@ pub enum ApiError {
     #[error("no connection to the service")]
     #[outbox(offline)]
     Offline(#[source] reqwest::Error),
-    /// What the service did is not known: asking again under the same key tells.
-    #[error("the connection ended before the whole answer was there")]
+    /// The outcome is unknown; a retry with the same key resolves it.
+    #[error("the connection ended before the end of the response")]
     #[outbox(unavailable)]
     Broken(#[source] reqwest::Error),
-    /// It could not even be written down.
-    #[error("the request cannot be made")]
+    /// The call could not be serialized.
+    #[error("the request cannot be built")]
     #[outbox(permanent)]
     Unsendable(#[source] BoxError),
-    /// The access token is not taken any more (401), or nobody is signed in whose event this is.
+    /// The access token is refused (401), or the event's user is not signed in.
     #[error("the service refused the credentials{0}")]
     #[outbox(unauthenticated)]
     Unauthenticated(Said),
-    /// The service wants a pause (429).
-    #[error("the service wants a pause of {after:?}")]
+    /// A rate limit of the service (429).
+    #[error("the service asks for a pause of {after:?}")]
     #[outbox(rate_limited(after = after))]
     RateLimited {
-        /// How long.
+        /// The pause.
         after: Duration,
     },
-    /// It is too early by our own [`Pace`](super::Pace); nothing was sent.
+    /// Too early for our own [`Pace`](super::Pace); nothing was sent.
     #[error("the next call is due in {after:?}")]
     #[outbox(rate_limited(after = after))]
     Paced {
-        /// In how long.
+        /// The time until the next turn.
         after: Duration,
     },
-    /// Whoever answered was not the service, or could not reach it (502, 503, 504, a redirect, a proxy).
+    /// The answer came from something else than the service (502, 503, 504, a redirect, a proxy).
     #[error("the service answered {status}{said}")]
     #[outbox(unavailable(after = after))]
     Unavailable {
-        /// What was answered.
+        /// The status.
         status: StatusCode,
-        /// When to ask again, if it said so.
+        /// The `Retry-After`, if any.
         after: Option<Duration>,
-        /// What it said.
+        /// The message.
         said: Said,
     },
-    /// It may go better next time (500, 408, 425).
+    /// A transient failure (500, 408, 425).
     #[error("the service answered {status}{said}")]
     #[outbox(retry(after = after))]
     Failed {
-        /// What it answered.
+        /// The status.
         status: StatusCode,
-        /// When to ask again, if it said so.
+        /// The `Retry-After`, if any.
         after: Option<Duration>,
-        /// What it said.
+        /// The message.
         said: Said,
     },
-    /// What was to be deleted is not there (404 and 410 on a delete).
-    #[error("the service does not have it any more")]
+    /// The entity to delete does not exist (404 or 410 on a delete).
+    #[error("the service no longer has it")]
     #[outbox(obsolete)]
     Gone,
-    /// What was to be changed is not there (404 and 410 otherwise). The handler knows whether to create it.
-    #[error("the service does not have what was to be changed{0}")]
+    /// The entity to change does not exist (404 or 410 otherwise). The handler decides whether to
+    /// create it.
+    #[error("the service does not have the entity to change{0}")]
     #[outbox(permanent)]
     NotFound(Said),
-    /// It is there already (409).
+    /// The entity exists already (409).
     #[error("the service has it already{said}")]
     #[outbox(permanent)]
     Conflict {
-        /// Under which id, if it said so.
+        /// Its id, if the service names it.
         existing: Option<RemoteId>,
-        /// What it said.
+        /// The message.
         said: Said,
     },
-    /// The service understood and refused.
+    /// The service rejected the call.
     #[error("the service answered {status}{said}")]
     #[outbox(permanent)]
     Rejected {
-        /// What it answered.
+        /// The status.
         status: StatusCode,
-        /// What it said.
+        /// The message.
         said: Said,
     },
 }
 
-/// What a service says about a refusal: its code and message, if it has them.
+/// The code and the message of a refusal, if any.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Said {
-    /// Such as `CONSULTATION_EXISTS`.
+    /// The code, such as `CONSULTATION_EXISTS`.
     pub code: Option<String>,
-    /// Such as `goal not found`, cut to 200 characters.
+    /// The message, such as `goal not found`, cut to 200 characters.
     pub message: Option<String>,
 }
 
@@ -159,7 +160,8 @@ impl ApiError {
 }
 
 impl Said {
-    /// The forms that are about: `{"error":{"message","code"?}}`, `{"error":"text"}`, `{"message"}`, and none.
+    /// The known forms: `{"error":{"message","code"?}}`, `{"error":"text"}`, `{"message"}`, and
+    /// none.
     pub(crate) fn by(body: &Value) -> Self {
         let error = body.get("error").unwrap_or(body);
         let text = |value: Option<&Value>| {
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn the_words_of_every_form_are_kept() {
+    fn the_message_of_every_form_is_kept() {
         for body in &BODIES[..4] {
             let text = refused(400, Operation::Create, body).to_string();
             assert!(

@@ -1,4 +1,4 @@
-//! The client: one request to the service, made under the event's key, and what came back.
+//! The client: one request to the service under the event's key, and its result.
 
 use std::sync::Arc;
 
@@ -7,11 +7,11 @@ use serde::de::DeserializeOwned;
 
 use crate::session::Session;
 
-mod answer; // what the service accepted, read or not
-mod call; // what is asked
-mod error; // what the outbox does about the rest
-mod pace; // so many a second
-mod service; // where it is
+mod answer; // accepted calls, readable or not
+mod call; // a call
+mod error; // failed calls, and their delivery classes
+mod pace; // the pace of calls
+mod service; // the address of the service
 
 pub(crate) use self::answer::data_of;
 pub use self::answer::{Answer, Unread};
@@ -21,17 +21,17 @@ pub use self::pace::Pace;
 pub use self::service::{Service, ServiceError};
 pub use reqwest::Url as ServiceUrl;
 
-/// Makes calls in the name of who is signed in.
+/// Makes calls for the signed-in user.
 ///
-/// It tries nothing twice: whether and when a call is made again is the outbox's to decide, by the [`ApiError`].
+/// It never retries: the outbox decides whether and when, by the [`ApiError`].
 #[derive(Debug)]
 pub struct Api {
     session: Arc<Session>,
     pace: Option<Pace>,
 }
 
-/// This service answers 409 to what it has already, which no repetition changes; by itself it waits for a request with the
-/// same key.
+/// This service answers 409 for an existing entity, which no retry changes; it serializes requests
+/// with the same key itself.
 fn policy() -> Policy {
     Policy::new().means([409], Meaning::Permanent)
 }
@@ -46,29 +46,30 @@ impl Api {
         }
     }
 
-    /// Makes no more calls than `pace` allows; what is too early is answered with [`ApiError::Paced`].
+    /// Limits calls to `pace`; an early call fails with [`ApiError::Paced`].
     #[must_use]
     pub fn with_pace(mut self, pace: Option<Pace>) -> Self {
         self.pace = pace;
         self
     }
 
-    /// Whose credentials it has.
+    /// The session of the credentials.
     #[must_use]
     pub fn session(&self) -> &Arc<Session> {
         &self.session
     }
 
-    /// Makes one call. `T` is what stands in the answer, below its `data`; `()` where nothing does, and
-    /// [`serde::de::IgnoredAny`] where it does not matter.
+    /// Makes one call. `T` is the type of the response's `data`; use `()` if there is none, and
+    /// [`serde::de::IgnoredAny`] if it does not matter.
     ///
     /// # Errors
     ///
-    /// [`ApiError`], by the status of the answer. An accepted call whose answer cannot be read is no error.
+    /// [`ApiError`], by the status of the response. An accepted call with an unreadable response is
+    /// not an error.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future leaves open whether the service took the call; the same key asked again tells.
+    /// Dropping the future leaves the outcome unknown; a retry with the same key resolves it.
     pub async fn send<T: DeserializeOwned>(&self, call: Call) -> Result<Answer<T>, ApiError> {
         let token = self.session.access(call.user_id())?;
         if let Some(pace) = &self.pace {
@@ -82,15 +83,15 @@ impl Api {
             .await
             .map_err(ApiError::unanswered)?;
         let (status, headers) = (response.status(), response.headers().clone());
-        // Read to its end even where it is a success: a connection that breaks in the middle leaves open what the service
-        // did, and without the end there is no id.
+        // Read to its end even on success: a connection that breaks early leaves the outcome
+        // unknown, and without the end there is no id.
         let body = response.bytes().await;
         match policy().check(status, &headers, operation) {
             Ok(()) => {
                 let body = body.map_err(ApiError::unanswered)?;
                 Ok(Answer::accepted(status, &body))
             }
-            // The status alone decides; a body that did not arrive only has no words to add.
+            // Only the status decides; a missing body just has no message.
             Err(refused) => Err(ApiError::refused(&refused, &body.unwrap_or_default())),
         }
     }

@@ -1,4 +1,5 @@
-//! So many calls a second, of one's own accord: a service that allows two a second is not asked for the third.
+//! A self-imposed pace of calls, so that a service that allows two calls a second never gets a
+//! third.
 
 use std::fmt;
 use std::num::NonZeroU32;
@@ -9,17 +10,16 @@ use governor::middleware::NoOpMiddleware;
 use governor::state::{InMemoryState, NotKeyed};
 use governor::{Quota, RateLimiter};
 
-/// Evenly spaced calls, none saved up.
+/// Evenly spaced calls, without bursts.
 ///
-/// Who is too early does not wait here, where a handler would hold its event meanwhile: the outbox is told when, and gives
-/// the next turn to whatever is most urgent by then.
+/// An early call does not wait here, where its handler would hold an event: the outbox learns the
+/// time, and gives the next turn to the most urgent event by then.
 pub struct Pace<C: Clock = DefaultClock> {
     limiter: RateLimiter<NotKeyed, InMemoryState, C, NoOpMiddleware<C::Instant>>,
     clock: C,
 }
 
-/// Calls are further apart by this part of their distance, as the network does not keep distances: two that were sent
-/// just far enough apart may arrive closer to each other.
+/// The margin added to the distance of calls, because the network does not preserve distances.
 const MARGIN: u32 = 20;
 
 impl Pace {
@@ -31,10 +31,10 @@ impl Pace {
 }
 
 impl<C: Clock + Clone> Pace<C> {
-    /// The same on a clock of one's own.
+    /// The same on another clock.
     #[must_use]
     pub fn on(calls: NonZeroU32, clock: C) -> Self {
-        // At least a nanosecond, below which there is no limit.
+        // At least a nanosecond; below that there is no limit.
         let period = (Duration::from_secs(1) / calls.get()).max(Duration::from_nanos(1));
         let period = period + period / MARGIN;
         let quota = Quota::with_period(period).unwrap_or(Quota::per_second(calls));
@@ -45,7 +45,7 @@ impl<C: Clock + Clone> Pace<C> {
         }
     }
 
-    /// Takes a turn, or tells in how long there will be one.
+    /// Takes a turn, or returns the time until the next one.
     ///
     /// # Errors
     ///
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn two_a_second_are_a_bit_more_than_half_a_second_apart() {
+    fn two_calls_a_second_are_slightly_more_than_half_a_second_apart() {
         let clock = FakeRelativeClock::default();
         let pace = Pace::on(NonZeroU32::new(2).unwrap(), clock.clone());
         assert_eq!(pace.take(), Ok(()));
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn turns_that_nobody_took_are_not_saved_up() {
+    fn unused_turns_are_not_saved_up() {
         let clock = FakeRelativeClock::default();
         let pace = Pace::on(NonZeroU32::new(2).unwrap(), clock.clone());
         clock.advance(Duration::from_secs(60));

@@ -1,4 +1,4 @@
-//! Where the service is, and how it is reached.
+//! The address of the service, and its HTTP client.
 
 use std::fmt;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use reqwest::{Client, Method, RequestBuilder, Url, redirect};
 use thiserror::Error;
 
-/// The service: its address, and the key that the app itself is known by.
+/// The service: its address and the app's API key.
 #[derive(Clone)]
 pub struct Service {
     http: Client,
@@ -14,27 +14,28 @@ pub struct Service {
     api_key: String,
 }
 
-/// The service cannot be reached by this program, whatever the network does.
+/// This program can never reach the service, whatever the network does.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ServiceError {
-    /// Not a URL that calls can be made to.
+    /// Not a usable URL.
     #[error("{url} is not an address of a service: {reason}")]
     Address {
-        /// What was given.
+        /// The given text.
         url: Url,
-        /// What is wrong with it.
+        /// The fault.
         reason: &'static str,
     },
-    /// The client could not be made.
-    #[error("no HTTP client can be made")]
+    /// The HTTP client could not be built.
+    #[error("the HTTP client cannot be built")]
     Client(#[from] reqwest::Error),
 }
 
-/// Shorter than the outbox lets an attempt take, so that a silent service is told apart from a slow handler.
+/// Shorter than the outbox's timeout, so that a silent service is distinguished from a slow
+/// handler.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A network that swallows packets is told apart from a service that is slow by this alone.
+/// Only this tells a network that swallows packets from a slow service.
 const CONNECT_PATIENCE: Duration = Duration::from_secs(5);
 
 impl Service {
@@ -42,7 +43,8 @@ impl Service {
     ///
     /// # Errors
     ///
-    /// [`ServiceError::Address`] where no call could ever succeed: better now than as a dead letter of every event.
+    /// [`ServiceError::Address`] if no call could ever succeed: better now than as a dead letter of
+    /// every event.
     pub fn new(base: Url, api_key: impl Into<String>) -> Result<Self, ServiceError> {
         let fault = match base.scheme() {
             "http" if base.has_host() => None,
@@ -55,10 +57,10 @@ impl Service {
         let mut client = Client::builder()
             .timeout(PATIENCE)
             .connect_timeout(CONNECT_PATIENCE)
-            // What a login page answers is no delivery.
+            // The answer of a login page is not a delivery.
             .redirect(redirect::Policy::none());
         if is_this_machine(&base) {
-            // A proxy of the environment must not get between.
+            // Ignore a proxy of the environment.
             client = client.no_proxy();
         }
         Ok(Self {
@@ -68,7 +70,7 @@ impl Service {
         })
     }
 
-    /// Where it is.
+    /// The address.
     #[must_use]
     pub fn base(&self) -> &Url {
         &self.base
@@ -81,7 +83,7 @@ impl Service {
         segments: impl IntoIterator<Item = &'s str>,
     ) -> RequestBuilder {
         let mut url = self.base.clone();
-        // A base that cannot have a path was refused by `new`.
+        // `new` has refused a base without paths.
         if let Ok(mut path) = url.path_segments_mut() {
             path.pop_if_empty().extend(segments);
         }
@@ -97,7 +99,7 @@ fn is_this_machine(url: &Url) -> bool {
     })
 }
 
-/// The key does not belong in logs.
+/// Keeps the key out of logs.
 impl fmt::Debug for Service {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Service")

@@ -1,14 +1,14 @@
-//! Why an entity is not delivered.
+//! The reason why an entity is not delivered.
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use outbox_runtime::{EntityId, OutboxRepository, StoreError};
 
-/// What an entity's first undelivered event waits for, and all of its events in order.
+/// Prints what an entity's first undelivered event waits for, and all of its events in order.
 ///
 /// # Errors
 ///
-/// Where the store cannot be read.
+/// If the store cannot be read.
 pub async fn explain(
     store: &dyn OutboxRepository,
     entity_id: &EntityId,

@@ -1,4 +1,4 @@
-//! What every command stands on: the app's database, the session, the client.
+//! The base of every command: the app's database, the session, the client.
 
 use std::num::NonZeroU32;
 use std::path::PathBuf;
@@ -17,11 +17,12 @@ use crate::session::Session;
 #[non_exhaustive]
 pub struct Settings {
     /// The app's database: its entities, its outbox and its session
-    // Each app names its own default and variable: two apps in one file would not know each other's events.
+    // Each app has its own default and variable, because two apps on one file would not know each
+    // other's events.
     #[arg(long, value_name = "FILE", global = true, default_value = "app.db")]
     pub db: PathBuf,
 
-    /// Where the service is
+    /// The address of the service
     #[arg(
         long,
         value_name = "URL",
@@ -31,7 +32,7 @@ pub struct Settings {
     )]
     pub server: ServiceUrl,
 
-    /// The key that the service knows the app by
+    /// The API key of the app
     #[arg(
         long,
         value_name = "KEY",
@@ -42,16 +43,16 @@ pub struct Settings {
     )]
     pub api_key: String,
 
-    /// Make no more calls a second than this, of our own accord
+    /// The most calls per second
     #[arg(long, value_name = "N", global = true)]
     pub pace: Option<NonZeroU32>,
 
-    /// How many calls may be under way at the same time
+    /// The most calls at the same time
     #[arg(long, value_name = "N", global = true, default_value_t = 3)]
     pub concurrency: usize,
 }
 
-/// An app's store, session and client, put together once and passed on.
+/// An app's store, session and client.
 #[derive(Debug, Clone)]
 pub struct Ground {
     store: SqliteStore,
@@ -61,7 +62,7 @@ pub struct Ground {
 }
 
 impl Settings {
-    /// Settings of a program that is no command line, such as a test.
+    /// Settings of a program without a command line, such as a test.
     #[must_use]
     pub fn new(db: impl Into<PathBuf>, server: ServiceUrl) -> Self {
         Self {
@@ -73,21 +74,21 @@ impl Settings {
         }
     }
 
-    /// Opens the database, making it where it is not there.
+    /// Opens the database, and creates it if missing.
     ///
     /// # Errors
     ///
-    /// Where the database, the session in it or the client cannot be opened; the text says which.
+    /// If the database, its session or the client cannot be opened; the message says which.
     pub async fn open(&self) -> anyhow::Result<Ground> {
         let store = SqliteStore::open(&self.db).await?;
         self.open_on(store).await
     }
 
-    /// The same on a store that was opened with settings of its own.
+    /// The same on a store that is already open.
     ///
     /// # Errors
     ///
-    /// As [`open`](Self::open).
+    /// See [`open`](Self::open).
     pub async fn open_on(&self, store: SqliteStore) -> anyhow::Result<Ground> {
         let service = Service::new(self.server.clone(), &self.api_key)?;
         let session = Arc::new(Session::open(&store, service).await?);
@@ -100,8 +101,8 @@ impl Settings {
         })
     }
 
-    /// No more calls under way than the pace needs, with calls of a fifth of a second: the others would only compete for turns,
-    /// and the most urgent one could lose.
+    /// Enough concurrent calls for the pace, with calls of a fifth of a second: more would only
+    /// compete for turns, and the most urgent event could lose.
     fn useful_concurrency(&self) -> usize {
         let needed = self.pace.map(|pace| pace.get().div_ceil(5));
         let needed = needed.and_then(|needed| usize::try_from(needed).ok());
@@ -116,7 +117,7 @@ impl Ground {
         &self.store
     }
 
-    /// Who is signed in.
+    /// The signed-in account.
     #[must_use]
     pub fn session(&self) -> &Arc<Session> {
         &self.session
@@ -128,27 +129,27 @@ impl Ground {
         &self.api
     }
 
-    /// Who is signed in, for commands that are about somebody.
+    /// The signed-in account, for commands that need one.
     ///
     /// # Errors
     ///
-    /// Where nobody is.
+    /// If nobody is signed in.
     pub fn user(&self) -> anyhow::Result<UserId> {
         self.session
             .user()
             .context("nobody is signed in; `sign-in --email .. --password ..` first")
     }
 
-    /// A processor of this app's events, whose refused credentials the session refreshes.
+    /// A processor of this app's events; the session refreshes refused credentials.
     ///
     /// # Errors
     ///
-    /// [`BuildError`], naming what contradicts what.
+    /// [`BuildError`], naming the contradiction.
     pub fn processor(&self, handlers: HandlerSet) -> Result<Processor, BuildError> {
         self.processor_builder(handlers).build()
     }
 
-    /// The same, with more to be said about it.
+    /// The same, with further settings.
     pub fn processor_builder(&self, handlers: HandlerSet) -> ProcessorBuilder {
         let session = Arc::clone(&self.session);
         Processor::builder(self.store.clone())

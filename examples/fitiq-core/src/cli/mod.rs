@@ -1,16 +1,17 @@
-//! The command line that both apps have: settings that every command takes, and the commands that are the same in each.
+//! The command line of both apps: shared settings, and the commands that are the same in each.
 //!
-//! An app opens its [`Ground`] from the [`Settings`], adds its handlers by [`Ground::processor`], and hands both to the commands.
+//! An app opens its [`Ground`] from the [`Settings`], adds its handlers with [`Ground::processor`],
+//! and passes both to the commands.
 
 use std::io::Write;
 use std::path::PathBuf;
 
 mod explain; // why an entity is not delivered
-mod ground; // what every command stands on: store, session, client
-mod progress; // a bar for long work
-mod run; // from a command to an exit code
+mod ground; // the base of every command: store, session, client
+mod progress; // a progress bar
+mod run; // exit codes
 mod sign; // signing in and out
-mod status; // what is in the outbox
+mod status; // the status table
 mod sync; // delivering
 
 pub use self::explain::explain;
@@ -21,20 +22,20 @@ pub use self::sign::{Leave, SignIn, SignOutArguments, sign_in, sign_out};
 pub use self::status::{statistics_table, status};
 pub use self::sync::{SyncArguments, Synced, sync};
 
-/// For an argument that must be a file: refused before anything is opened, which would make a database.
+/// Checks an argument that must be a file, because opening it would create a database.
 ///
 /// # Errors
 ///
-/// Where no file is there.
+/// If the file does not exist.
 pub fn existing_file(path: PathBuf) -> Result<PathBuf, &'static str> {
     if path.is_file() {
         Ok(path)
     } else {
-        Err("there is no such file; nothing was done")
+        Err("the file does not exist; nothing was done")
     }
 }
 
-/// A line for whoever called. A reader that has gone away changes nothing about the work.
+/// Prints a line. A closed stdout is ignored.
 pub fn say(text: impl std::fmt::Display) {
     let _ = writeln!(std::io::stdout(), "{text}");
 }

@@ -1,12 +1,13 @@
-//! A bar for work that takes long enough to be watched.
+//! A progress bar for long work.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use outbox_import::ImportProgress;
 
-/// From how many steps on there is a bar.
+/// The number of steps from which on there is a bar.
 pub const BAR_FROM: u64 = 1_000;
 
-/// A bar of so many steps on standard error, or one that is not shown for fewer than [`BAR_FROM`] and where nobody watches.
+/// A progress bar on standard error, hidden for fewer than [`BAR_FROM`] steps and without a
+/// terminal.
 #[must_use]
 pub fn bar(steps: u64) -> ProgressBar {
     const TEMPLATE: &str = "{elapsed_precise} {bar:40} {pos} of {len} {msg}";
@@ -20,7 +21,7 @@ pub fn bar(steps: u64) -> ProgressBar {
     ProgressBar::with_draw_target(Some(steps), target).with_style(style)
 }
 
-/// Shows how far an import is, in a [`bar`] that goes away with its last row.
+/// Shows the progress of an import in a [`bar`] that disappears with the last row.
 pub fn import_bar() -> impl FnMut(&ImportProgress) + Send + 'static {
     let mut shown = None;
     move |progress| {

@@ -1,13 +1,13 @@
-//! From a command to an exit code.
+//! Exit codes of commands.
 
 use std::process::ExitCode;
 
 use tracing_subscriber::EnvFilter;
 
-/// Runs a command of an app: what it could not do goes to standard error, and so does the log that `RUST_LOG` asks for.
+/// Runs a command of an app; errors and the log of `RUST_LOG` go to standard error.
 ///
-/// The command tells whether it did all that it was for. The exit code is 0 where it did, 1 where it went as far as it could and
-/// something is left, 2 where it did not come to that.
+/// The command returns whether everything is done. The exit code is 0 if so, 1 if something is
+/// left, and 2 if the command failed.
 pub async fn run(command: impl Future<Output = anyhow::Result<bool>>) -> ExitCode {
     tracing_subscriber::fmt()
         .with_env_filter(EnvFilter::try_from_default_env().unwrap_or_else(|_| "off".into()))

@@ -1,4 +1,4 @@
-//! Signing in, and out with a word about what is not delivered.
+//! Signing in, and out with a decision about undelivered events.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -14,11 +14,11 @@ use crate::ids::UserId;
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct SignIn {
-    /// The address of the account
+    /// The e-mail address of the account
     #[arg(long, value_name = "ADDRESS", env = "FITIQ_EMAIL")]
     pub email: String,
 
-    /// Its password; better given by the environment than typed where others can see it
+    /// The password; prefer the environment variable, which others cannot see
     #[arg(
         long,
         value_name = "PASSWORD",
@@ -32,11 +32,11 @@ pub struct SignIn {
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct SignOutArguments {
-    /// What becomes of what is not delivered
+    /// What to do with undelivered events
     #[arg(long, value_enum, default_value_t = Leave::Drain)]
     pub undelivered: Leave,
 
-    /// For `drain`: how many seconds to deliver, at most
+    /// For `drain`: the longest time to deliver, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 30)]
     pub within: u64,
 
@@ -45,15 +45,15 @@ pub struct SignOutArguments {
     pub file: Option<PathBuf>,
 }
 
-/// What becomes of what is not delivered.
+/// The fate of undelivered events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[non_exhaustive]
 pub enum Leave {
-    /// Deliver what can be delivered; the rest stays until the user is back
+    /// Deliver as much as possible; the rest waits for the user's return
     Drain,
-    /// Delete it
+    /// Delete them
     Abandon,
-    /// Write it to a file, and then delete it
+    /// Write them to a file, then delete them
     Export,
 }
 
@@ -70,7 +70,7 @@ impl SignOutArguments {
     }
 }
 
-/// Signs in, and tells as whom.
+/// Signs in, and prints the account.
 ///
 /// # Errors
 ///
@@ -81,11 +81,12 @@ pub async fn sign_in(ground: &Ground, arguments: &SignIn) -> anyhow::Result<User
     signed_in.with_context(|| format!("nobody is signed in at {}", session.service().base()))
 }
 
-/// Signs out: of the outbox first, which needs the tokens for a drain, and then of the session.
+/// Signs out of the outbox first, which needs the tokens for a drain, and then of the session.
 ///
 /// # Errors
 ///
-/// Where nobody is signed in, where the file is there already, and those of the store. Nothing is deleted then.
+/// If nobody is signed in, if the file exists already, and errors of the store. Nothing is deleted
+/// then.
 pub async fn sign_out(
     ground: &Ground,
     processor: &Processor,

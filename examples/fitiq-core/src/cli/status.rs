@@ -1,17 +1,17 @@
-//! What is in the outbox, as a table.
+//! The status of the outbox as a table.
 
 use comfy_table::Table;
 use comfy_table::presets::UTF8_FULL_CONDENSED;
 use outbox_runtime::{OutboxRepository, OutboxStatistics, OutboxStatus, StoreError};
 
-/// At most so many dead letters are shown.
+/// The most dead letters that are shown.
 const SHOWN: usize = 20;
 
 /// The statistics of a user, or of all, and the dead letters with their reasons.
 ///
 /// # Errors
 ///
-/// Where the store cannot be read.
+/// If the store cannot be read.
 pub async fn status(
     store: &dyn OutboxRepository,
     user_id: Option<&str>,

@@ -1,4 +1,4 @@
-//! Delivering: until Ctrl-C, or once.
+//! Delivery until Ctrl-C, or once.
 
 use std::fmt;
 use std::time::Duration;
@@ -18,17 +18,17 @@ use crate::ids::UserId;
 #[derive(Debug, Clone, Args)]
 #[non_exhaustive]
 pub struct SyncArguments {
-    /// End when everything is delivered, or when nothing more will be without somebody's help
+    /// End when everything is delivered or the rest needs help
     #[arg(long)]
     pub once: bool,
 
-    /// With --once: for how many seconds nothing need move before it ends
+    /// With --once: end after this many seconds without progress
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub patience: u64,
 }
 
 impl SyncArguments {
-    /// `--once`, with the patience that it has by default.
+    /// `--once`, with the default patience.
     #[must_use]
     pub fn once() -> Self {
         Self {
@@ -38,26 +38,26 @@ impl SyncArguments {
     }
 }
 
-/// How a sync ended.
+/// The end of a sync.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Synced {
-    /// Nothing is undelivered, and nothing is dead.
+    /// Everything is delivered, and nothing is dead.
     Delivered,
-    /// Somebody pressed Ctrl-C. What was under way is finished or given back.
+    /// The user pressed Ctrl-C. Running attempts were finished or given back.
     Interrupted,
     /// Something is left, for this reason.
     Left(String),
 }
 
-/// How often the bar moves.
+/// The interval of the bar.
 const TICK: Duration = Duration::from_millis(100);
 
-/// Delivers the events of who is signed in, until Ctrl-C or as `arguments` say.
+/// Delivers the events of the signed-in user, until Ctrl-C or as `arguments` say.
 ///
 /// # Errors
 ///
-/// Where nobody is signed in, and those of the store.
+/// If nobody is signed in, and errors of the store.
 pub async fn sync(
     ground: &Ground,
     processor: &Processor,
@@ -69,7 +69,7 @@ pub async fn sync(
         ended = watch(ground, &running, &user, arguments) => ended,
         Ok(()) = tokio::signal::ctrl_c() => Ok(Synced::Interrupted),
     };
-    // A second Ctrl-C waits for no handler.
+    // A second Ctrl-C does not wait for handlers.
     let hurry = async {
         if tokio::signal::ctrl_c().await.is_err() {
             std::future::pending::<()>().await;
@@ -79,7 +79,7 @@ pub async fn sync(
     Ok(ended?)
 }
 
-/// Moves the bar and, for `--once`, looks whether that was all. All work is the processor's.
+/// Moves the bar and, for `--once`, checks for the end. The processor does the work.
 async fn watch(
     ground: &Ground,
     running: &Running,
@@ -111,8 +111,10 @@ async fn watch(
             bar.finish();
             return Ok(match statistics.dead_count {
                 0 => Synced::Delivered,
-                1 => Synced::Left("there is a dead letter; `status` tells why".to_owned()),
-                dead => Synced::Left(format!("there are {dead} dead letters; `status` tells why")),
+                1 => Synced::Left("there is a dead letter; `status` shows the reason".to_owned()),
+                dead => Synced::Left(format!(
+                    "there are {dead} dead letters; `status` shows the reasons"
+                )),
             });
         }
         let patience = Duration::from_secs(arguments.patience);
@@ -126,7 +128,7 @@ async fn watch(
     }
 }
 
-/// What is known of how things move.
+/// The progress so far.
 struct Watched {
     last: OutboxStatistics,
     moved_at: Duration,
@@ -134,7 +136,7 @@ struct Watched {
 }
 
 impl Watched {
-    /// Why nothing moves any more, if that is so.
+    /// The reason for the standstill, if there is one.
     async fn standstill(
         &mut self,
         now: OutboxStatistics,
@@ -168,17 +170,17 @@ impl Watched {
     }
 }
 
-/// How often it is asked why nothing moves, while nothing does.
+/// The interval of checks during a standstill.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-/// Of how many waiting events.
+/// The number of waiting events to check.
 const LOOKED_AT: usize = 100;
 
-/// Whether waiting on will not help.
+/// Whether further waiting is pointless.
 fn needs_somebody(explanation: &Explanation, ground: &Ground) -> bool {
     match explanation.waits_for {
         WaitsFor::Decision { .. } | WaitsFor::Registration { .. } | WaitsFor::SignIn => true,
-        // Without a network nobody gets anywhere; a service that is down may be back in a moment.
+        // Without a network nothing moves; a service that is down may be back soon.
         WaitsFor::Outage(ref outage) => outage.class == RefusalClass::Offline,
         WaitsFor::Credentials { .. } => ground.session().user().is_none(),
         _ => false,
@@ -189,7 +191,7 @@ impl fmt::Display for Synced {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Delivered => f.write_str("everything is delivered"),
-            Self::Interrupted => f.write_str("interrupted; run it again to go on"),
+            Self::Interrupted => f.write_str("interrupted; run it again to continue"),
             Self::Left(reason) => write!(f, "not everything is delivered: {reason}"),
         }
     }

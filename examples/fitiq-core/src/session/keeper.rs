@@ -1,4 +1,4 @@
-//! The tokens in the app's own database, where they are as safe as what they let in to.
+//! Keeps the tokens in the app's own database, where they are as safe as the data they protect.
 
 use outbox_runtime::SqliteStore;
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension};
@@ -35,7 +35,7 @@ impl Keeper {
         loaded.await.map_err(storage)
     }
 
-    /// Returns once it is on the medium.
+    /// Returns once the data is on the medium.
     pub(super) async fn save(&self, credentials: Option<Credentials>) -> Result<(), SessionError> {
         let saved = self.store.transaction(move |tx| {
             match credentials {

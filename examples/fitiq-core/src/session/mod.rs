@@ -1,4 +1,4 @@
-//! Who is signed in: one account, one pair of tokens, one refresh at a time, for everything that this process does.
+//! The session: one account, one pair of tokens and one refresh at a time for the whole process.
 
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -17,28 +17,28 @@ mod keeper; // the tokens in the app's database
 
 use self::keeper::Keeper;
 
-/// The one session of the app. Its tokens are in the app's database, and survive the process.
+/// The only session of the app. Its tokens are in the app's database and survive the process.
 ///
-/// A refresh token can be used once. So refreshes are one at a time, whoever asks and however many do, and a new pair is
-/// on disk before it is used. Only the service's word ends a session; that it could not be asked does not.
+/// A refresh token is single-use. Refreshes therefore run one at a time, and a new pair is on disk
+/// before it is used. Only the service's word ends a session; being unable to ask it does not.
 pub struct Session {
     service: Service,
     keeper: Keeper,
-    /// Read by every call, so never held across a wait.
+    /// Every call reads it, so it is never held across an await.
     held: Mutex<Held>,
-    /// Held while tokens are exchanged for others.
+    /// Held during a refresh.
     exchange: tokio::sync::Mutex<()>,
 }
 
-/// What is known of who is signed in.
+/// The state of the session.
 #[derive(Default)]
 struct Held {
     credentials: Option<Credentials>,
-    /// Counts the exchanges, so that who waited for one need not make another.
+    /// Counts the refreshes, so that a caller that waited for one need not start another.
     generation: u64,
 }
 
-/// An account, and what lets in.
+/// An account and its tokens.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Credentials {
     pub(crate) user: UserId,
@@ -47,31 +47,32 @@ pub(crate) struct Credentials {
     pub(crate) refresh: String,
 }
 
-/// An access token; not to be shown.
+/// An access token, hidden from `Debug`.
 #[derive(Debug)]
 pub(crate) struct AccessToken(Secret);
 
-/// A text that `Debug` keeps to itself.
+/// A text that `Debug` hides.
 pub(crate) struct Secret(String);
 
 /// There are no new tokens.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum SessionError {
-    /// The service could not be asked, or did not know: the session is what it was.
-    #[error("the service could not be asked for tokens")]
+    /// The service could not be reached or gave no answer: the session is unchanged.
+    #[error("the service could not be reached for tokens")]
     Unreachable(#[source] BoxError),
-    /// The service ended the session. The tokens are gone from this device; nobody asks again before somebody signs in.
+    /// The service ended the session. The tokens are deleted; the service is not asked again before
+    /// the next sign-in.
     #[error("the session has ended{0}; sign in again")]
     Ended(Said),
-    /// Nobody is signed in, or somebody else is.
+    /// Nobody is signed in, or another user is.
     #[error("{0} is not signed in; sign in first")]
     NotSignedIn(String),
-    /// The service does not take the address and password.
-    #[error("the service does not take this address and password{0}")]
+    /// The service refuses the address and password.
+    #[error("the service refuses this address and password{0}")]
     Refused(Said),
-    /// The app's database cannot keep the tokens.
-    #[error("the tokens cannot be kept")]
+    /// The app's database cannot store the tokens.
+    #[error("the tokens cannot be stored")]
     Storage(#[source] BoxError),
 }
 
@@ -86,7 +87,7 @@ struct Refresh<'a> {
     refresh_token: &'a str,
 }
 
-/// What login and refresh answer with.
+/// The response of login and refresh.
 #[derive(Deserialize)]
 struct Pair {
     access_token: String,
@@ -101,7 +102,7 @@ struct User {
 }
 
 impl Session {
-    /// The session that the app's database holds, signed in or not.
+    /// The session stored in the app's database, signed in or not.
     ///
     /// # Errors
     ///
@@ -120,7 +121,7 @@ impl Session {
         })
     }
 
-    /// Who is signed in.
+    /// The signed-in account.
     #[must_use]
     pub fn user(&self) -> Option<UserId> {
         self.held()
@@ -129,7 +130,7 @@ impl Session {
             .map(|held| held.user.clone())
     }
 
-    /// With which address.
+    /// The account's e-mail address.
     #[must_use]
     pub fn email(&self) -> Option<String> {
         self.held()
@@ -138,17 +139,18 @@ impl Session {
             .map(|held| held.email.clone())
     }
 
-    /// Where it is signed in.
+    /// The service of the session.
     #[must_use]
     pub fn service(&self) -> &Service {
         &self.service
     }
 
-    /// Signs an account in, in the place of whoever was.
+    /// Signs an account in, and replaces the current one.
     ///
     /// # Errors
     ///
-    /// [`SessionError::Refused`], [`Unreachable`](SessionError::Unreachable), [`Storage`](SessionError::Storage).
+    /// [`SessionError::Refused`], [`Unreachable`](SessionError::Unreachable),
+    /// [`Storage`](SessionError::Storage).
     pub async fn sign_in(&self, email: &str, password: &str) -> Result<UserId, SessionError> {
         let _one_at_a_time = self.exchange.lock().await;
         let request = self.request("login").json(&LogIn { email, password });
@@ -158,7 +160,7 @@ impl Session {
         };
         let user = match pair.user_id.or(pair.user.map(|user| user.id)) {
             Some(user) => user,
-            // A service that does not say who it is knows the account by its address.
+            // Without an id in the response, the address identifies the account.
             None => UserId::new(&email.trim().to_lowercase()).map_err(unreachable)?,
         };
         let credentials = Credentials {
@@ -181,13 +183,13 @@ impl Session {
         self.adopt(None).await
     }
 
-    /// Gets new tokens for a user: what a processor calls when the service refused the credentials
-    /// ([`ProcessorBuilder::on_unauthenticated`](outbox_runtime::ProcessorBuilder::on_unauthenticated)), and whoever else
-    /// finds them refused. Those who ask while one exchange is under way get what it brings.
+    /// Gets new tokens for a user. A processor calls it when the service refused the credentials
+    /// ([`ProcessorBuilder::on_unauthenticated`](outbox_runtime::ProcessorBuilder::on_unauthenticated)),
+    /// as does any other caller whose token is refused. Callers during a refresh share its result.
     ///
     /// # Errors
     ///
-    /// All of [`SessionError`] but `Refused`. After `Ended` the service is not asked again.
+    /// [`SessionError`], except `Refused`. After `Ended` the service is not asked again.
     pub async fn refresh(&self, user: &str) -> Result<(), SessionError> {
         let seen = self.held().generation;
         let _one_at_a_time = self.exchange.lock().await;
@@ -202,7 +204,7 @@ impl Session {
                 .filter(|held| held.user.as_str() == user)
         };
         let held = held.ok_or_else(not_signed_in)?;
-        // Another process of the app may have used the token up and kept the next one.
+        // Another process of the app may have used the token and stored the next one.
         match self.keeper.load().await? {
             Some(kept) if kept == held => {}
             Some(kept) if kept.user == held.user => {
@@ -232,7 +234,7 @@ impl Session {
         }
     }
 
-    /// What lets in the user whose event it is. Nobody else's token does.
+    /// The token of the event's user, and of nobody else.
     pub(crate) fn access(&self, user: &str) -> Result<AccessToken, ApiError> {
         let held = self.held();
         let credentials = held.credentials.as_ref();
@@ -247,7 +249,7 @@ impl Session {
         self.service.request(Method::POST, path)
     }
 
-    /// On disk first: a token that was used and then lost ends the session.
+    /// Store first: a token that is used and then lost ends the session.
     async fn adopt(&self, credentials: Option<Credentials>) -> Result<(), SessionError> {
         self.keeper.save(credentials.clone()).await?;
         self.hold(credentials);
@@ -260,13 +262,13 @@ impl Session {
         held.generation += 1;
     }
 
-    /// Nothing that this guards can be left half-changed by a panic.
+    /// A panic cannot leave the guarded state half-changed.
     fn held(&self) -> MutexGuard<'_, Held> {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Asks for a pair: `Err` inside where the service said no, outside where it said nothing of use.
+/// Requests a pair: the inner `Err` is a refusal by the service, the outer one any other failure.
 async fn ask(request: RequestBuilder) -> Result<Result<Pair, Said>, SessionError> {
     let response = request
         .send()

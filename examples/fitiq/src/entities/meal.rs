@@ -1,4 +1,4 @@
-//! What was eaten, in words. What it amounts to the service finds out later; nothing here waits for that.
+//! Meals, in words. The service analyzes them later; nothing here waits for that.
 
 use chrono::{DateTime, Utc};
 use fitiq_core::{LocalId, UserId};
@@ -11,30 +11,30 @@ use super::record;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "mealLog", priority = 7)]
 pub struct MealLog {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// What the user wrote.
+    /// The user's description.
     #[outbox(metadata)]
     pub raw_input: String,
-    /// Which meal of the day.
+    /// The type of meal.
     #[outbox(metadata)]
     pub meal_type: MealType,
-    /// When.
+    /// The time.
     #[outbox(metadata)]
     pub logged_at: DateTime<Utc>,
-    /// More words.
+    /// More text.
     #[outbox(metadata)]
     pub notes: Option<String>,
 }
 
-/// What the service takes as `meal_type`.
+/// The service's `meal_type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "they say what they are")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 pub enum MealType {
     Breakfast,
     Lunch,

@@ -1,4 +1,4 @@
-//! What was measured: single values, attributes of the body, what a day was like so far.
+//! Measurements: single values, body attributes, and the activity of a day.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, TimeZone, Timelike, Utc};
 use fitiq_core::{LocalId, UserId};
@@ -7,35 +7,35 @@ use serde::{Deserialize, Serialize};
 
 use super::record;
 
-/// A measured value of a moment, or of a whole day.
+/// A measured value at a time, or of a whole day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "progressEntry", priority = 0)]
 pub struct ProgressEntry {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// What was measured.
+    /// The quantity.
     #[outbox(metadata)]
     pub metric: Metric,
-    /// How much.
+    /// The amount.
     #[outbox(metadata)]
     pub value: f64,
-    /// The day, in UTC: a day that moves with the time zone is two days.
+    /// The day in UTC: a day that depends on the time zone would be two days.
     #[outbox(metadata)]
     pub date: NaiveDate,
-    /// The time of that day, in UTC; none where the value is of the whole day.
+    /// The time of day in UTC; `None` for a value of the whole day.
     #[outbox(metadata)]
     pub time: Option<NaiveTime>,
-    /// In the user's words.
+    /// The user's notes.
     #[outbox(metadata)]
     pub notes: Option<String>,
 }
 
 impl ProgressEntry {
-    /// A new value of a moment, in whatever time zone that was: day and time are those of UTC.
+    /// A new value at a time in any time zone; day and time are converted to UTC.
     #[must_use]
     pub fn at<Tz: TimeZone>(
         user: &UserId,
@@ -70,10 +70,10 @@ impl ProgressEntry {
     }
 }
 
-/// What the service takes as `type`.
+/// The service's `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "they say what they are")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 pub enum Metric {
     Weight,
     Height,
@@ -94,38 +94,38 @@ pub enum Metric {
 }
 
 record!(ProgressEntry { "/api/v1/progress", Replace, Remote }
-    /// Steps of ten o'clock are there once, however often the phone tells of them.
+    /// The steps of one hour exist once, however often the phone reports them.
     fn natural_key(&self) -> Option<String> {
         let time = self.time.map_or_else(|| "-".to_owned(), |time| time.format("%H:%M:%S").to_string());
         Some(format!("{:?}|{}|{time}", self.metric, self.date))
     }
 );
 
-/// What a body is like since a day.
+/// A body attribute, valid since a day.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "physicalAttribute", priority = 0)]
 pub struct PhysicalAttribute {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// What it is.
+    /// The kind.
     #[outbox(metadata)]
     pub attribute: Attribute,
-    /// In kilograms, centimetres, per cent.
+    /// In kilograms, centimeters, or percent.
     #[outbox(metadata)]
     pub value: f64,
-    /// Since when.
+    /// The first day.
     #[outbox(metadata)]
     pub date: NaiveDate,
 }
 
-/// Attributes of a body, as the service takes them: they are kinds of progress there.
+/// Body attributes, which the service stores as progress.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "they say what they are")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 pub enum Attribute {
     Weight,
     Height,
@@ -139,26 +139,26 @@ record!(PhysicalAttribute { "/api/v1/progress", Replace, Remote }
     }
 );
 
-/// What a day was like so far.
+/// The activity of a day so far.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "activitySnapshot", priority = 0)]
 pub struct ActivitySnapshot {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// As of when.
+    /// The time of the snapshot.
     #[outbox(metadata)]
     pub at: DateTime<Utc>,
     /// Steps of the day.
     #[outbox(metadata)]
     pub steps: Option<f64>,
-    /// Calories that were burned by moving.
+    /// Active calories.
     #[outbox(metadata)]
     pub active_calories: Option<f64>,
-    /// In metres.
+    /// In meters.
     #[outbox(metadata)]
     pub distance_meters: Option<f64>,
 }

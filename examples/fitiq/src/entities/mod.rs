@@ -1,4 +1,4 @@
-//! What the app is about: nine kinds of things, each of which is told to the service when it changes.
+//! The entities: nine kinds, each of which is delivered to the service when it changes.
 
 use std::fmt;
 use std::str::FromStr;
@@ -8,11 +8,11 @@ use outbox_runtime::OutboxEntity;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-mod meal; // what was eaten
-mod measured; // values, attributes of the body, activity
-mod profile; // who it is
-mod sleep; // nights and their stages
-mod workout; // training, and plans for it
+mod meal; // meals
+mod measured; // measurements
+mod profile; // the user's profile
+mod sleep; // sleep
+mod workout; // workouts and templates
 
 pub use self::meal::{MealLog, MealLogMetadata, MealType};
 pub use self::measured::{
@@ -27,59 +27,60 @@ pub use self::workout::{
     Exercise, Workout, WorkoutMetadata, WorkoutTemplate, WorkoutTemplateMetadata,
 };
 
-/// A kind of thing that the app keeps and tells the service of.
+/// An entity of the app that the service must know.
 pub trait Record:
     OutboxEntity + Serialize + DeserializeOwned + Clone + Send + Sync + 'static
 {
-    /// Which kind.
+    /// The kind.
     const KIND: Kind;
-    /// Where the service has it.
+    /// The path at the service.
     const PATH: &'static str;
-    /// How the service learns of a change.
+    /// The call for a change.
     const EDIT: Edit;
-    /// How the service learns of a deletion.
+    /// The call for a deletion.
     const DELETE: Delete;
 
-    /// Which one it is, here.
+    /// The id on this device.
     fn id(&self) -> LocalId;
 
-    /// Whose it is.
+    /// The owner.
     fn user(&self) -> &UserId;
 
-    /// What there is one of: two with the same key are the same thing, seen twice. Parts that are missing are parts, too.
+    /// The natural key: two entities with the same key are the same one, seen twice. Missing parts
+    /// are part of the key.
     fn natural_key(&self) -> Option<String> {
         None
     }
 
-    /// Another thing that the service must know first.
+    /// An entity that the service must know first.
     fn depends_on(_metadata: &Self::Metadata) -> Option<LocalId> {
         None
     }
 }
 
-/// How the service learns that something changed.
+/// A way to deliver a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Edit {
-    /// `PUT` on what is there.
+    /// `PUT` on the existing entity.
     Put,
-    /// There is no `PUT`: the old one is deleted and a new one posted.
+    /// There is no `PUT`: delete the old one and post a new one.
     Replace,
-    /// Another one is posted; the service knows what to do with the two.
+    /// Post another one; the service merges the two.
     Post,
-    /// Not at all: what was said stands.
+    /// None: the first version stands.
     Never,
 }
 
-/// How the service learns that something is gone.
+/// A way to deliver a deletion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delete {
     /// `DELETE`.
     Remote,
-    /// Not at all: it is gone on this device only.
+    /// None: it is deleted on this device only.
     LocalOnly,
 }
 
-/// Writes [`Kind`], and the one place where a kind becomes its type.
+/// Defines [`Kind`], and the only mapping from a kind to its type.
 macro_rules! kinds {
     ($($variant:ident = $word:literal),+ $(,)?) => {
         /// The nine kinds.
@@ -89,16 +90,16 @@ macro_rules! kinds {
         }
 
         impl Kind {
-            /// All of them.
+            /// All kinds.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The event type of the outbox, which names the kind everywhere.
+            /// The event type, which names the kind everywhere.
             #[must_use]
             pub const fn event_type(self) -> &'static str {
                 match self { $(Self::$variant => <$variant as OutboxEntity>::EVENT_TYPE),+ }
             }
 
-            /// What people call it.
+            /// The name for people.
             #[must_use]
             pub const fn display_name(self) -> &'static str {
                 match self { $(Self::$variant => <$variant as OutboxEntity>::OPTIONS.display_name()),+ }
@@ -125,7 +126,7 @@ macro_rules! kinds {
             }
         }
 
-        /// The words that a kind goes by on the command line.
+        /// The command-line names of a kind.
         pub const WORDS: &[&str] = &[$($word),+];
     };
 }
@@ -142,16 +143,16 @@ kinds! {
     WorkoutTemplate = "template",
 }
 
-/// Something to be done with a kind, whichever it is.
+/// An operation on any kind.
 pub trait Visitor {
-    /// What comes of it.
+    /// The result.
     type Output;
 
-    /// Does it.
+    /// Runs the operation.
     fn visit<E: Record>(self) -> Self::Output;
 }
 
-/// A word that is none of the kinds.
+/// Not the name of a kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no kind of thing; there are: {words}", words = WORDS.join(", "))]
 pub struct UnknownKind(String);
@@ -162,7 +163,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Writes the part of [`Record`] that is the same for all.
+/// Implements the shared part of [`Record`].
 macro_rules! record {
     ($entity:ident { $path:literal, $edit:ident, $delete:ident } $($more:item)*) => {
         impl $crate::entities::Record for $entity {

@@ -1,4 +1,4 @@
-//! Who the user is: one of each for an account.
+//! The user's profile: one of each per account.
 
 use chrono::NaiveDate;
 use fitiq_core::{LocalId, UserId};
@@ -7,26 +7,26 @@ use serde::{Deserialize, Serialize};
 
 use super::record;
 
-/// What users say of themselves.
+/// The profile as written by the user.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "profileMetadata", priority = 5)]
 pub struct ProfileMetadata {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// The name to be shown.
+    /// The display name.
     #[outbox(metadata)]
     pub name: String,
-    /// A few words.
+    /// A short biography.
     #[outbox(metadata)]
     pub bio: Option<String>,
     /// `metric` or `imperial`.
     #[outbox(metadata)]
     pub preferred_unit_system: Option<String>,
-    /// Such as `en`.
+    /// A language code, such as `en`.
     #[outbox(metadata)]
     pub language_code: Option<String>,
 }
@@ -37,7 +37,7 @@ record!(ProfileMetadata { "/api/v1/users/me", Put, LocalOnly }
     }
 );
 
-/// What the body of a user is like, as far as it does not change.
+/// Permanent attributes of the user's body.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(
     event_type = "profilePhysical",
@@ -45,16 +45,16 @@ record!(ProfileMetadata { "/api/v1/users/me", Put, LocalOnly }
     display_name = "Physical Profile"
 )]
 pub struct ProfilePhysical {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// As the service knows it.
+    /// The value for the service.
     #[outbox(metadata)]
     pub biological_sex: Option<Sex>,
-    /// In centimetres.
+    /// In centimeters.
     #[outbox(metadata)]
     pub height_cm: Option<f64>,
     /// The day of birth.
@@ -62,10 +62,10 @@ pub struct ProfilePhysical {
     pub date_of_birth: Option<NaiveDate>,
 }
 
-/// What the service takes as `biological_sex`.
+/// The service's `biological_sex`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "they say what they are")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 pub enum Sex {
     Male,
     Female,

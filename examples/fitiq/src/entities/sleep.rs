@@ -11,23 +11,23 @@ use super::record;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "sleepSession", priority = 5)]
 pub struct SleepSession {
-    /// Which one, here. It is the `source_id` for the service, which knows a night by it.
+    /// The id on this device. It is the `source_id` by which the service knows a night.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// When it began.
+    /// The start.
     #[outbox(metadata)]
     pub start: DateTime<Utc>,
-    /// When it ended.
+    /// The end.
     #[outbox(metadata)]
     pub end: DateTime<Utc>,
-    /// What it was made of, in order.
+    /// The stages, in order.
     #[outbox(metadata)]
     #[serde(default)]
     pub stages: Vec<SleepStage>,
-    /// In the user's words.
+    /// The user's notes.
     #[outbox(metadata)]
     pub notes: Option<String>,
 }
@@ -35,18 +35,18 @@ pub struct SleepSession {
 /// A part of a night.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SleepStage {
-    /// What it was.
+    /// The stage.
     pub stage: Stage,
-    /// When it began.
+    /// The start.
     pub start: DateTime<Utc>,
-    /// When it ended.
+    /// The end.
     pub end: DateTime<Utc>,
 }
 
-/// What the service takes as `stage`.
+/// The service's `stage`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-#[allow(missing_docs, reason = "they say what they are")]
+#[allow(missing_docs, reason = "the names are self-explanatory")]
 pub enum Stage {
     Awake,
     Asleep,

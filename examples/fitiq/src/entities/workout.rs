@@ -11,31 +11,31 @@ use super::record;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "workout", priority = 5)]
 pub struct Workout {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// Such as `running`.
+    /// The type, such as `running`.
     #[outbox(metadata)]
     pub activity_type: String,
-    /// A name for it.
+    /// The name.
     #[outbox(metadata)]
     pub title: Option<String>,
-    /// When it began.
+    /// The start.
     #[outbox(metadata)]
     pub started_at: DateTime<Utc>,
-    /// For how long.
+    /// The duration.
     #[outbox(metadata)]
     pub duration_minutes: Option<f64>,
-    /// Calories that were burned.
+    /// Burned calories.
     #[outbox(metadata)]
     pub calories_burned: Option<f64>,
     /// From 1 to 10.
     #[outbox(metadata)]
     pub intensity: Option<u8>,
-    /// The plan that it followed. The service must know that one first.
+    /// The template that it followed, which the service must know first.
     #[outbox(metadata)]
     pub template: Option<LocalId>,
 }
@@ -54,22 +54,22 @@ record!(Workout { "/api/v1/workouts", Put, LocalOnly }
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "workoutTemplate", priority = 5)]
 pub struct WorkoutTemplate {
-    /// Which one, here.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose.
+    /// The owner.
     #[outbox(user_id)]
     pub user: UserId,
-    /// What it is called.
+    /// The name.
     #[outbox(metadata)]
     pub name: String,
-    /// What it is about.
+    /// The description.
     #[outbox(metadata)]
     pub description: Option<String>,
-    /// Such as `strength`.
+    /// The category, such as `strength`.
     #[outbox(metadata)]
     pub category: Option<String>,
-    /// What to do, in order.
+    /// The exercises, in order.
     #[outbox(metadata)]
     #[serde(default)]
     pub exercises: Vec<Exercise>,
@@ -78,11 +78,11 @@ pub struct WorkoutTemplate {
 /// A part of a plan.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Exercise {
-    /// Which exercise of the service's catalogue.
+    /// The exercise in the service's catalog.
     pub exercise_id: String,
-    /// How many sets.
+    /// The number of sets.
     pub sets: Option<u32>,
-    /// Of how many repetitions.
+    /// The number of repetitions.
     pub reps: Option<u32>,
 }
 

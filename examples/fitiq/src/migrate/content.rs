@@ -1,4 +1,4 @@
-//! From the fields of old metadata to an entity: what they say, and for the rest when the row was made.
+//! From the fields of old metadata to an entity; missing values come from the row's creation time.
 
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use fitiq_core::{LocalId, UserId};
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::metadata::Fields;
 use crate::entities::{Kind, Record};
 
-/// Which entity, whose, and since when.
+/// The entity, its owner, and its creation time.
 #[derive(Debug, Clone)]
 pub(super) struct About {
     pub(super) id: LocalId,
@@ -16,7 +16,7 @@ pub(super) struct About {
     pub(super) at: DateTime<Utc>,
 }
 
-/// Fields that are numbers, and texts in the generic form.
+/// Numeric fields, which are text in the generic form.
 const NUMBERS: [&str; 9] = [
     "value",
     "steps",
@@ -29,14 +29,14 @@ const NUMBERS: [&str; 9] = [
     "duration",
 ];
 
-/// The entity that an old row tells of.
+/// The entity of an old row.
 pub(super) fn entity<E: Record>(about: &About, old: &Fields) -> Result<E, Reject> {
     let mut fields: Fields = old.iter().map(|(name, value)| field(name, value)).collect();
     complete(E::KIND, about.at, &mut fields);
     read(about, fields)
 }
 
-/// A stand-in for what is deleted: the service learns nothing of it but that it is gone.
+/// A placeholder for a deleted entity, of which the service only learns the deletion.
 pub(super) fn deleted<E: Record>(about: &About) -> Result<E, Reject> {
     let mut fields = Fields::new();
     let placeholders = json!({
@@ -53,10 +53,10 @@ fn read<E: Record>(about: &About, mut fields: Fields) -> Result<E, Reject> {
     fields.insert("id".to_owned(), about.id.to_string().into());
     fields.insert("user".to_owned(), about.user.as_str().into());
     serde_json::from_value(Value::Object(fields))
-        .map_err(|error| Reject::new("metadata does not say enough", error.to_string()))
+        .map_err(|error| Reject::new("metadata is incomplete", error.to_string()))
 }
 
-/// A field under its new name, with a number where one is due.
+/// A field under its new name, converted to a number if needed.
 fn field(name: &str, value: &Value) -> (String, Value) {
     let name = snake(name);
     let number = value.as_str().filter(|_| NUMBERS.contains(&name.as_str()));
@@ -67,7 +67,7 @@ fn field(name: &str, value: &Value) -> (String, Value) {
     (name, value)
 }
 
-/// What the old form said otherwise, or not at all.
+/// Fields that the old form spelled differently or lacked.
 fn complete(kind: Kind, at: DateTime<Utc>, fields: &mut Fields) {
     let time = |at: DateTime<Utc>| Value::from(at.to_rfc3339_opts(SecondsFormat::Secs, true));
     let number = |fields: &mut Fields, name: &str| fields.remove(name)?.as_f64();
@@ -125,7 +125,7 @@ fn complete(kind: Kind, at: DateTime<Utc>, fields: &mut Fields) {
     }
 }
 
-/// What the service, which reads words, can make something of.
+/// Text that the service can analyze.
 fn meal_in_words(calories: Option<f64>, macros: &Value) -> String {
     let calories = calories.map(|calories| format!("{calories} kcal"));
     let macros = macros.as_object().into_iter().flatten();
@@ -138,7 +138,7 @@ fn meal_in_words(calories: Option<f64>, macros: &Value) -> String {
     }
 }
 
-/// `restingHeartRate` as `resting_heart_rate`; a word that is so already stays.
+/// `restingHeartRate` becomes `resting_heart_rate`; snake case stays.
 fn snake(name: &str) -> String {
     let mut words = String::with_capacity(name.len() + 4);
     for letter in name.chars() {

@@ -1,4 +1,4 @@
-//! What becomes of a row of the older outbox: an event of this one, and what the app itself has to keep of it.
+//! Maps a row of the older outbox to an event, and to the data that the app itself keeps.
 
 use std::collections::HashMap;
 
@@ -14,10 +14,10 @@ use super::metadata::{self, Fields};
 use crate::entities::{Kind, Record, Visitor};
 use crate::repository;
 
-/// How the older outbox counted when it said nothing.
+/// The older outbox's default.
 const MAX_ATTEMPTS: u32 = 5;
 
-/// Where the older app kept its entities, and with them what the service called them.
+/// The older app's tables of entities, with their remote ids.
 const ENTITIES: [(Kind, &str); 7] = [
     (Kind::ProgressEntry, "SDProgressEntry"),
     (Kind::PhysicalAttribute, "SDPhysicalAttribute"),
@@ -28,7 +28,7 @@ const ENTITIES: [(Kind, &str); 7] = [
     (Kind::WorkoutTemplate, "SDWorkoutTemplate"),
 ];
 
-/// Maps rows, and remembers between mapping and writing what a row is about.
+/// Maps rows, and carries a row's entity from mapping to writing.
 #[derive(Default)]
 pub(super) struct Mapper {
     /// The tables of entities that this store has.
@@ -36,7 +36,7 @@ pub(super) struct Mapper {
     current: Option<Keep>,
 }
 
-/// Writes what the app keeps of a row.
+/// Writes the app's data of a row.
 type Keep = Box<dyn FnOnce(&Connection) -> Result<(), BoxError> + Send>;
 
 impl RowMapper for Mapper {
@@ -103,7 +103,7 @@ impl RowMapper for Mapper {
 }
 
 impl Mapper {
-    /// What the service called an entity, as far as the older app knew.
+    /// The remote id of an entity, if the older app knew it.
     fn remote_id(&self, kind: Kind, id: Uuid, source: &Source) -> Result<Option<RemoteId>, Reject> {
         let Some(table) = self.tables.get(&kind) else {
             return Ok(None);
@@ -121,7 +121,7 @@ impl Mapper {
     }
 }
 
-/// Makes event and entity of a row, once its kind is known.
+/// Builds the event and the entity of a row of a known kind.
 struct Make<'r> {
     row: &'r SourceRow,
     about: About,
@@ -144,8 +144,7 @@ impl Visitor for Make<'_> {
             (_, Operation::Delete) => content::deleted(&about)?,
             (Some(fields), _) => content::entity(&about, fields)?,
             (None, _) => {
-                let detail =
-                    "the row does not say what to send, and the older app looked it up elsewhere";
+                let detail = "the row has no content, which the older app looked up elsewhere";
                 return Err(Reject::new("no metadata", detail));
             }
         };
@@ -177,7 +176,7 @@ impl Visitor for Make<'_> {
     }
 }
 
-/// What happened, which is a column only where it was not a deletion.
+/// The operation, which is a column except for deletions.
 fn operation(row: &SourceRow, fields: Option<&Fields>) -> Result<Operation, Reject> {
     let word = fields.and_then(|fields| fields.get("operation")?.as_str());
     Ok(match word {
@@ -187,7 +186,7 @@ fn operation(row: &SourceRow, fields: Option<&Fields>) -> Result<Operation, Reje
     })
 }
 
-/// Where the event stood. Nobody has it now, whatever the row says.
+/// The state of the event. No handler has it now, whatever the row says.
 fn state(
     row: &SourceRow,
     event: ImportedEvent,
@@ -205,7 +204,7 @@ fn state(
             let at = optional_date(row, "completedAt")?.or(optional_date(row, "lastAttemptAt")?);
             event.completed(at.unwrap_or(about.at)).attempts(attempts)
         }
-        // The process ended meanwhile, which is no reason not to try again.
+        // Its process ended, so it is retried.
         "processing" => event.pending().attempts(attempts.min(max_attempts - 1)),
         "pending" | "failed" if attempts >= max_attempts => {
             event.dead(DeadReason::AttemptsExhausted).attempts(attempts)
@@ -221,7 +220,7 @@ fn state(
     })
 }
 
-/// Writes the entity, with what is known of it at the service.
+/// Writes the entity with its remote id, if known.
 fn keep<E: Record>(
     conn: &Connection,
     entity: &E,
@@ -246,14 +245,14 @@ fn keep<E: Record>(
     Ok(())
 }
 
-/// A sentinel such as `none` is no id.
+/// A sentinel such as `none` is not an id.
 fn remote_id(fields: &Fields) -> Option<RemoteId> {
     let names = ["backendID", "backendId"];
     let text = names.iter().find_map(|name| fields.get(*name)?.as_str())?;
     RemoteId::recorded(text).ok()
 }
 
-/// The older app wrote UUIDs in upper case, the service writes them in lower case; they are one user.
+/// The older app wrote UUIDs in upper case and the service in lower case; they are the same user.
 fn user(text: &str) -> Result<UserId, Reject> {
     let text = Uuid::try_parse(text).map_or_else(|_| text.to_owned(), |id| id.to_string());
     UserId::new(&text).map_err(|error| Reject::new("no user", error.to_string()))

@@ -1,15 +1,16 @@
-//! The two forms in which the older app wrote metadata: `{"progressEntry":{..}}`, tagged by its only key, as Swift does it, and flat,
-//! with the tag as `type` among the fields. In the second, the field `type` of a workout is written over the tag.
+//! The two forms in which the older app wrote metadata: `{"progressEntry":{..}}`, tagged by its
+//! only key, as Swift does it, and flat, with the tag as `type` among the fields. In the second,
+//! the field `type` of a workout is written over the tag.
 
 use outbox_import::Reject;
 use serde_json::{Map, Value};
 
 use crate::entities::Kind;
 
-/// The fields of old metadata, without whatever tagged them.
+/// The fields of old metadata without their tag.
 pub(super) type Fields = Map<String, Value>;
 
-/// What old metadata was tagged with.
+/// The tag of old metadata.
 const TAGS: [&str; 8] = [
     "progressEntry",
     "moodEntry",
@@ -24,14 +25,14 @@ const GENERIC: &str = "generic";
 
 /// The fields of the metadata of an event of `kind`.
 pub(super) fn fields(kind: Kind, text: &str) -> Result<Fields, Reject> {
-    let value = serde_json::from_str(text)
-        .map_err(|error| unreadable(format!("it is not JSON: {error}")))?;
+    let value =
+        serde_json::from_str(text).map_err(|error| unreadable(format!("not JSON: {error}")))?;
     let Value::Object(object) = value else {
-        return Err(unreadable("it is no object".to_owned()));
+        return Err(unreadable("not an object".to_owned()));
     };
     let (tag, fields) = untagged(kind, object)?;
     if tag != GENERIC && tag != kind.event_type() {
-        return Err(unreadable(format!("it is that of a {tag}")));
+        return Err(unreadable(format!("it belongs to a {tag}")));
     }
     Ok(fields)
 }
@@ -50,7 +51,8 @@ fn untagged(kind: Kind, mut object: Fields) -> Result<(String, Fields), Reject> 
         return Ok((tag, inner));
     }
     match object.get("type") {
-        // It is the kind of training, and the tag is lost: what the row is about its event type tells.
+        // It is the type of training, which overwrote the tag; the row's event type says what the
+        // row is.
         Some(Value::String(tag)) if kind == Kind::Workout && tag != GENERIC => {
             Ok((Kind::Workout.event_type().to_owned(), object))
         }
@@ -62,7 +64,7 @@ fn untagged(kind: Kind, mut object: Fields) -> Result<(String, Fields), Reject> 
                 _ => Ok((tag, object)),
             }
         }
-        _ => Err(unreadable("it carries no tag that is known".to_owned())),
+        _ => Err(unreadable("it has no known tag".to_owned())),
     }
 }
 
@@ -82,7 +84,7 @@ mod tests {
 
     /// Failure 17: every variant is read in both forms, and comes out the same.
     #[test]
-    fn both_forms_of_every_kind_say_the_same() {
+    fn both_forms_of_every_kind_are_equal() {
         let progress = json!({"metricType": "steps", "value": 3422.0, "unit": "steps"});
         let sleep = json!({"duration": 27_000.0, "quality": 0.8});
         let meal = json!({"calories": 640.0, "macros": {"protein": 30.0}});
@@ -96,7 +98,7 @@ mod tests {
             let tag = kind.event_type();
             assert_eq!(read(kind, &json!({tag: inner})), inner, "{kind}, tagged");
             let mut flat = inner.clone();
-            // What the older app did: the fields of a workout were written after the tag, over it.
+            // The older app wrote the fields of a workout after the tag, and over it.
             if kind != Kind::Workout {
                 flat["type"] = tag.into();
             }
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_told_apart_is_put_aside() {
+    fn ambiguous_metadata_is_rejected() {
         for text in [
             "",
             "[]",

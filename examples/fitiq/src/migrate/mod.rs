@@ -1,7 +1,8 @@
-//! From the app's older version: the rows of its outbox in a Core Data store, one to one.
+//! The import from the older version: the rows of its outbox in a Core Data store, one to one.
 //!
-//! Ids, times, attempts and states are kept. What was being processed is claimable again. The older outbox had little of an
-//! entity in its rows; what the service needs and the row does not say is taken from when the row was made.
+//! Ids, times, attempts and states are kept. Events that were being processed are claimable again.
+//! The older rows had little of an entity; values that the service needs and the row lacks come
+//! from the row's creation time.
 
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use fitiq_core::cli::import_bar;
 use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
 
-mod content; // from old metadata to an entity
-mod mapper; // what becomes of a row
+mod content; // old metadata as an entity
+mod mapper; // the mapping of rows
 mod metadata; // the two forms of old metadata
 
 use self::mapper::Mapper;
@@ -18,11 +19,11 @@ use self::mapper::Mapper;
 /// The entity of the older app's outbox.
 const EVENTS: &str = "SDOutboxEvent";
 
-/// Takes over what is in the store at `from`. `dry_run` does everything and rolls it back.
+/// Imports the store at `from`. `dry_run` does everything and rolls it back.
 ///
 /// # Errors
 ///
-/// [`ImportError`]. Nothing was written then.
+/// [`ImportError`]. Then nothing was written.
 pub async fn run(
     store: &SqliteStore,
     from: &Path,

@@ -1,5 +1,5 @@
-//! The handlers: how each kind gets to the service. What an answer means for the event is `ApiError`'s to say; what is decided
-//! here is what a kind, an operation and what is known of the entity make of it.
+//! The handlers: they send each kind to the service. `ApiError` decides what a response means for
+//! the event; the handlers decide by kind, operation and what is known of the entity.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,41 +19,41 @@ use crate::entities::{
 use crate::events::FitiqEventHandler;
 use crate::repository::{self, Standing};
 
-mod wire; // what the service is sent
+mod wire; // the request bodies
 
-/// Sends what happened on this device to the service.
+/// Sends the changes of this device to the service.
 #[derive(Debug, Clone)]
 pub struct FitiqSync {
     api: Arc<Api>,
     store: SqliteStore,
 }
 
-/// Why a change is not sent, or not yet.
+/// The reason why a change is not sent, or not yet.
 #[derive(Debug, Error, DeliveryError)]
 enum Unsent {
-    /// Created and deleted before the service heard of it, or removed from the app's table by other means.
-    #[error("it is not there any more")]
+    /// Created and deleted before the service knew it, or removed from the app's table otherwise.
+    #[error("the entity no longer exists")]
     #[outbox(obsolete)]
     Gone,
-    /// The service accepted its creation and did not say as what, so it cannot be addressed.
-    #[error("the service has it under an id that it did not tell")]
+    /// The service accepted its creation without naming an id, so it cannot be addressed.
+    #[error("the service has it under an unknown id")]
     #[outbox(permanent)]
     Nameless,
-    /// The service has no way to be told of this.
-    #[error("the service has no way to learn of it")]
+    /// The service has no call for this change.
+    #[error("the service has no call for this change")]
     #[outbox(permanent)]
     NoWay,
-    /// What it depends on has to be known to the service first.
-    #[error("what it depends on is not there yet")]
+    /// The service must know its dependency first.
+    #[error("its dependency is not delivered yet")]
     #[outbox(snooze(after = after))]
     NotYet { after: Duration },
 }
 
-/// How long an event waits for another that has to go first.
+/// How long an event snoozes while its dependency goes first.
 const WAIT_FOR_OTHER: Duration = Duration::from_secs(1);
 
 impl FitiqSync {
-    /// With the client and the database of the app.
+    /// Uses the client and the database of the app.
     #[must_use]
     pub fn new(ground: &Ground) -> Self {
         Self {
@@ -62,7 +62,7 @@ impl FitiqSync {
         }
     }
 
-    /// What has an id of its own at the service.
+    /// Entities with an id of their own at the service.
     async fn tell<E: Record>(
         &self,
         event: &Event<E>,
@@ -77,11 +77,12 @@ impl FitiqSync {
             return self.delete(event, id, standing).await;
         }
         if standing.deleted {
-            // The delete is behind this event, and finds out what there is to delete.
+            // The delete follows this event, and finds out what to delete.
             return Err(Unsent::Gone.into());
         }
         let create = Call::post(event, create_path).json(&body)?;
-        // Whether it is new there is decided by what is known of it, and not by what the event once thought.
+        // Knowledge of the entity decides whether it is new at the service, not the event's
+        // operation.
         match (standing.remote_id, standing.accepted) {
             (None, false) => self.create(id, create).await,
             (Some(_), _) | (None, true) if event.operation == Operation::Create => Ok(()),
@@ -93,7 +94,7 @@ impl FitiqSync {
 
     async fn create(&self, id: LocalId, call: Call) -> Result<(), HandlerError> {
         let remote = match self.api.send::<IgnoredAny>(call).await {
-            // 201, or 200 for what it knew already; with an id, or with an answer that nobody can read.
+            // 201, or 200 for a known entity; with an id, or with an unreadable response.
             Ok(answer) => answer.remote_id().cloned(),
             Err(ApiError::Conflict {
                 existing: Some(existing),
@@ -118,7 +119,7 @@ impl FitiqSync {
                 let put = Call::put(event, E::PATH).at(remote).json(body)?;
                 match self.api.send::<IgnoredAny>(put).await {
                     Ok(_) => return Ok(()),
-                    // Somebody deleted it there; the edit is newer.
+                    // Someone deleted it there; the edit is newer.
                     Err(ApiError::NotFound(_)) => {}
                     Err(error) => return Err(error.into()),
                 }
@@ -134,7 +135,7 @@ impl FitiqSync {
             Edit::Post => return self.create(id, create).await,
             Edit::Never => return Err(Unsent::NoWay.into()),
         }
-        // From here on there is none at the service, also for the attempt after this one.
+        // From here on the service has none, which the next attempt must know.
         self.note(move |conn| repository::unknown_there(conn, id))
             .await?;
         self.create(id, create).await
@@ -168,7 +169,7 @@ impl FitiqSync {
         done
     }
 
-    /// What there is one of for each user, at a path of its own.
+    /// Entities that exist once per user, at a path of their own.
     async fn tell_own<E: Record>(&self, event: &Event<E>, call: Call) -> Result<(), HandlerError> {
         let id = local(event)?;
         match self.standing(id).await? {
@@ -181,7 +182,7 @@ impl FitiqSync {
             .await
     }
 
-    /// The remote id of what an event depends on; `None` where there is no such thing any more.
+    /// The remote id of an event's dependency; `None` if it no longer exists.
     async fn dependency<E: Record>(
         &self,
         event: &Event<E>,
@@ -218,11 +219,11 @@ impl FitiqSync {
     }
 }
 
-/// Which entity an event of this app is about.
+/// The entity of an event.
 fn local<E: Record>(event: &Event<E>) -> Result<LocalId, HandlerError> {
     let id = event.entity_id.as_uuid();
     id.map(LocalId::from_uuid)
-        .ok_or("the entity id is no UUID")
+        .ok_or("the entity id is not a UUID")
         .or_permanent()
 }
 
@@ -278,7 +279,7 @@ impl FitiqEventHandler for FitiqSync {
         .await
     }
 
-    /// Accepted is delivered. What the service makes of the words it may tell later, or never.
+    /// Accepted means delivered. The service's analysis may follow later, or never.
     async fn meal_log(&self, event: Event<MealLog>) -> Result<(), HandlerError> {
         let create = "/api/v1/meal-logs/natural";
         self.tell(&event, create, wire::meal(event.metadata()))

@@ -1,4 +1,4 @@
-//! What the service is sent: a form for each endpoint, with the times that it takes.
+//! The request bodies: one form per endpoint, with the times that it accepts.
 
 use chrono::{DateTime, NaiveDate, NaiveTime, SecondsFormat, Utc};
 use fitiq_core::{LocalId, RemoteId};
@@ -10,7 +10,7 @@ use crate::entities::{
     WorkoutTemplateMetadata,
 };
 
-/// A time without a fraction of a second, which not every endpoint takes.
+/// A time without fractions of a second, which not every endpoint accepts.
 struct Seconds(DateTime<Utc>);
 
 impl Serialize for Seconds {
@@ -20,7 +20,7 @@ impl Serialize for Seconds {
     }
 }
 
-/// A day without a time is its beginning.
+/// A day without a time means its start.
 fn at(date: NaiveDate, time: Option<NaiveTime>) -> Seconds {
     Seconds(date.and_time(time.unwrap_or(NaiveTime::MIN)).and_utc())
 }

@@ -1,4 +1,4 @@
-//! Whose things are, and what the service has of them.
+//! Accounts: whose entities are sent, and what the service has.
 
 use fitiq::entities::ProgressEntry;
 use fitiq_core::{LocalId, UserId};
@@ -17,7 +17,7 @@ async fn events_of_another_user_are_not_sent_with_this_users_token() {
     };
     scene.app.save(theirs.clone()).await.unwrap();
     scene.app.save(scene.steps(2.0, 10)).await.unwrap();
-    // Even a run for all users has no token but its own.
+    // Even a run for all users has only its own token.
     let running = scene.app.processor().unwrap().start_all_users();
     until(|| async { scene.statistics().await.completed_count == 1 }).await;
     let parked = || async { running.explain(theirs.id).await.unwrap().to_string() };
@@ -35,7 +35,7 @@ async fn events_of_another_user_are_not_sent_with_this_users_token() {
 
 /// Failure 43, of the other app, would be this one's as well.
 #[tokio::test]
-async fn a_restore_brings_back_what_is_missing_and_not_what_was_deleted() {
+async fn a_restore_brings_back_missing_entities_and_not_deleted_ones() {
     let scene = Scene::new().await;
     let entries: Vec<ProgressEntry> = (1..=3).map(|hour| scene.steps(1.0, hour)).collect();
     for entry in &entries {
@@ -43,7 +43,7 @@ async fn a_restore_brings_back_what_is_missing_and_not_what_was_deleted() {
     }
     scene.app.save(meal(&scene)).await.unwrap();
     scene.deliver().await;
-    // One is deleted, which the service does not know; one is lost on this device.
+    // One is deleted without the service knowing; one is lost on this device.
     let (deleted, lost) = (entries[0].id, entries[1].id);
     scene.app.delete::<ProgressEntry>(deleted).await.unwrap();
     let lose = scene
@@ -66,7 +66,7 @@ async fn a_restore_brings_back_what_is_missing_and_not_what_was_deleted() {
 }
 
 #[tokio::test]
-async fn what_began_without_an_account_goes_to_the_account() {
+async fn data_from_before_the_account_goes_to_the_account() {
     let scene = Scene::new().await;
     let nobody = UserId::new("local").unwrap();
     let entry = ProgressEntry {
@@ -82,7 +82,7 @@ async fn what_began_without_an_account_goes_to_the_account() {
 }
 
 #[tokio::test]
-async fn signing_out_and_in_again_goes_on_where_it_was() {
+async fn signing_out_and_in_again_continues_delivery() {
     let scene = Scene::new().await;
     let id: LocalId = scene.app.save(scene.steps(1.0, 10)).await.unwrap().id();
     let session = scene.app.ground().session();

@@ -1,4 +1,4 @@
-//! The program itself, as somebody types it.
+//! The program as a user runs it.
 
 use std::path::PathBuf;
 use std::process::{Command, Output};
@@ -21,7 +21,7 @@ impl Program {
         }
     }
 
-    /// What the service answers it needs this thread's runtime for, so the program is waited for on another.
+    /// The service runs on this thread's runtime, so another thread waits for the program.
     async fn output(&self, arguments: &str) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fitiq"));
         command
@@ -49,7 +49,7 @@ impl Program {
 }
 
 #[tokio::test]
-async fn a_life_from_signing_in_to_signing_out() {
+async fn a_session_from_signing_in_to_signing_out() {
     let scene = Scene::with(Settings::new()).await;
     let fitiq = Program::new(&scene);
     let told = fitiq.fails("add meal raw_input=soup").await;
@@ -87,7 +87,7 @@ async fn a_life_from_signing_in_to_signing_out() {
             file.display()
         ))
         .await;
-    assert!(left.contains("1 were exported"), "{left}");
+    assert!(left.contains("1 exported"), "{left}");
     assert!(
         std::fs::read_to_string(&file)
             .unwrap()
@@ -102,7 +102,7 @@ async fn a_life_from_signing_in_to_signing_out() {
 }
 
 #[tokio::test]
-async fn what_is_typed_wrongly_is_told_exactly() {
+async fn a_mistyped_command_is_explained() {
     let scene = Scene::new().await;
     let fitiq = Program::new(&scene);
     fitiq
@@ -124,9 +124,12 @@ async fn what_is_typed_wrongly_is_told_exactly() {
         ),
         (
             "edit 00000000-0000-4000-8000-000000000000 a=1",
-            "there is no 00000000",
+            "00000000-0000-4000-8000-000000000000 does not exist",
         ),
-        ("migrate --from /nowhere/old.store", "there is no such file"),
+        (
+            "migrate --from /nowhere/old.store",
+            "the file does not exist",
+        ),
     ] {
         let told = fitiq.fails(arguments).await;
         assert!(told.contains(expected), "{arguments}: {told}");

@@ -1,4 +1,4 @@
-//! The success criteria of the plan, measured: `cargo test -p fitiq criteria -- --nocapture` shows the table.
+//! The success criteria, measured: `cargo test -p fitiq criteria -- --nocapture` prints the table.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use outbox_runtime::{Clock as _, OutboxRepository, OutboxStatus};
 use crate::old_store::{self, OldEvent, metadata_of};
 use crate::scene::{Scene, day, until};
 
-/// Rows of the older store; enough for several pages of whatever reads them.
+/// Rows of the older store, enough for several pages of a reader.
 const MIGRATED: u32 = 2_000;
 /// Days of data that wait while something urgent arrives.
 const DAYS: u16 = 30;
@@ -72,7 +72,7 @@ async fn stale() -> Row {
     let end = began + chrono::TimeDelta::minutes(10);
     until(|| async {
         let statistics = scene.statistics().await;
-        // Nobody is asked meanwhile, so that no attempt times out.
+        // No request is under way, so no attempt times out.
         if statistics.processing_count == 0
             && let Some(next) = clock.next_deadline()
         {
@@ -92,10 +92,11 @@ async fn stale() -> Row {
     )
 }
 
-/// A month of data, to a service that loses an answer or fails now and then; and a workout in the middle of it.
+/// A month of data, sent to a service that sometimes fails or loses an answer, with a workout in
+/// the middle.
 async fn work() -> Vec<Row> {
     let service = Settings::new()
-        .idempotency(Idempotency::Honoured)
+        .idempotency(Idempotency::Honored)
         .fault(FaultRule::chance(Fault::InternalError, 0.005))
         .fault(FaultRule::chance(Fault::Drop, 0.005))
         .seed(5);
@@ -134,7 +135,7 @@ async fn work() -> Vec<Row> {
             format!("{processed} of {expected} events"),
             processed == expected,
         ),
-        // Both halves of the profile are one at the service.
+        // Both halves of the profile are one entity at the service.
         (
             "at the service",
             "each once",

@@ -1,4 +1,4 @@
-//! From saving something to the service: the integration tests of the plan, as they concern this app.
+//! Delivery from a save to the service.
 
 use backend::{Fault, FaultRule, Settings};
 use chrono::{NaiveDate, NaiveTime};
@@ -14,7 +14,7 @@ use outbox_runtime::{OutboxStatus, WaitsFor};
 use crate::scene::{Scene, Setting, day, noon, soon, until};
 
 #[tokio::test]
-async fn what_is_saved_has_an_event_and_is_delivered() {
+async fn a_saved_entity_has_an_event_and_is_delivered() {
     let scene = Scene::new().await;
     let entry = scene.steps(3_422.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
@@ -55,7 +55,7 @@ async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_us
             event.attempt_count, 0,
             "there is nothing to compare it with"
         );
-        // One second, then twice as long each time, from the beginning of the probe.
+        // One second, then doubled each time, counted from the start of the probe.
         let pause = probe_at.unwrap() - event.last_attempt_at.unwrap();
         assert_eq!(pause.num_seconds(), 1 << (refusals - 1));
         soon(clock.until_asleep(probe_at.unwrap())).await;
@@ -68,7 +68,7 @@ async fn a_service_that_fails_is_probed_with_growing_pauses_and_no_attempt_is_us
 }
 
 #[tokio::test]
-async fn what_is_urgent_goes_first() {
+async fn an_urgent_event_goes_first() {
     let setting = Setting {
         concurrency: Some(1),
         ..Setting::default()
@@ -90,7 +90,7 @@ async fn what_is_urgent_goes_first() {
 }
 
 #[tokio::test]
-async fn every_kind_arrives_where_it_belongs() {
+async fn every_kind_arrives_at_its_endpoint() {
     let scene = Scene::new().await;
     save_one_of_each(&scene).await;
     scene.deliver().await;
@@ -113,7 +113,7 @@ async fn every_kind_arrives_where_it_belongs() {
 }
 
 #[test]
-fn kinds_have_the_names_and_priorities_of_the_plan() {
+fn kinds_have_stable_names_and_priorities() {
     let names: Vec<&str> = Kind::ALL.iter().map(|kind| kind.display_name()).collect();
     let expected = [
         "Progress Entry",
@@ -137,7 +137,7 @@ fn kinds_have_the_names_and_priorities_of_the_plan() {
 }
 
 #[tokio::test]
-async fn what_is_saved_offline_arrives_when_the_network_is_back_and_no_attempt_is_used_up() {
+async fn an_entity_that_is_saved_offline_arrives_when_the_network_is_back_and_uses_up_no_attempt() {
     let scene = Scene::new().await;
     scene.backend.go_offline().await;
     let entry = scene.steps(1.0, 10);
@@ -158,7 +158,7 @@ async fn what_is_saved_offline_arrives_when_the_network_is_back_and_no_attempt_i
 }
 
 #[tokio::test]
-async fn a_run_that_loses_the_network_goes_on_at_once_when_told_that_it_is_back() {
+async fn a_run_that_loses_the_network_continues_at_once_when_told_that_it_is_back() {
     let (scene, _clock) = Scene::manual(Settings::new()).await;
     scene.backend.go_offline().await;
     let entry = scene.steps(1.0, 10);
@@ -186,7 +186,7 @@ async fn a_fresh_installation_begins_with_nothing_to_do() {
 }
 
 #[tokio::test]
-async fn statistics_tell_what_is_where() {
+async fn statistics_count_events_by_status() {
     // A value below zero is refused for good.
     let scene = Scene::new().await;
     scene.app.save(scene.steps(1.0, 10)).await.unwrap();
@@ -209,8 +209,8 @@ async fn statistics_tell_what_is_where() {
 }
 
 #[tokio::test]
-async fn what_depends_on_something_else_waits_for_it() {
-    // The template is refused at first, so that its workout is there before it.
+async fn a_dependent_event_waits_for_its_dependency() {
+    // The template is refused at first, so that its workout comes before it.
     let fault = FaultRule::nth(Fault::InternalError, 1).on("POST /api/v1/workout-templates");
     let (scene, clock) = Scene::manual(Settings::new().fault(fault)).await;
     let template = template(&scene);
@@ -221,7 +221,7 @@ async fn what_depends_on_something_else_waits_for_it() {
     let running = scene.run();
     until(|| async {
         let statistics = scene.statistics().await;
-        // While nobody is asked, so that no attempt times out.
+        // While no request is under way, so that no attempt times out.
         if statistics.processing_count == 0
             && let Some(next) = clock.next_deadline()
         {
@@ -239,8 +239,8 @@ async fn what_depends_on_something_else_waits_for_it() {
 }
 
 #[tokio::test]
-async fn seeded_data_arrives_as_it_is() {
-    let scene = Scene::with(Settings::new().idempotency(backend::Idempotency::Honoured)).await;
+async fn seeded_data_arrives_unchanged() {
+    let scene = Scene::with(Settings::new().idempotency(backend::Idempotency::Honored)).await;
     let seed = Seed {
         user: scene.user.clone(),
         days: 3,
@@ -262,7 +262,7 @@ async fn seeded_data_arrives_as_it_is() {
         (total, 0)
     );
     let held: usize = scene.audit().collections.values().map(Vec::len).sum();
-    // Both halves of the profile are one there.
+    // Both halves of the profile are one entity there.
     assert_eq!(held, total as usize - 1);
 }
 

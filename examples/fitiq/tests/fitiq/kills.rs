@@ -10,27 +10,27 @@ use fitiq_core::cli::{self, SyncArguments, Synced};
 
 use crate::scene::{AppClock, Scene, Setting, day, soon, until};
 
-/// How many calls are under way at the same time, at most.
+/// The most calls at the same time.
 const CONCURRENCY: usize = 4;
 
 /// A service that knows a key again has everything once.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_sync_leaves_nothing_twice_where_the_service_honours_the_key() {
-    let doubled = doubled_after_kills(Idempotency::Honoured, 3).await;
+async fn a_killed_sync_duplicates_nothing_if_the_service_honors_the_key() {
+    let doubled = doubled_after_kills(Idempotency::Honored, 3).await;
     assert_eq!(doubled, 0);
 }
 
-/// One that does not has at most what was under way twice.
+/// One that does not has at most the calls under way twice.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_killed_sync_leaves_at_most_what_was_under_way_twice_where_it_does_not() {
+async fn a_killed_sync_duplicates_at_most_the_calls_under_way_if_it_does_not() {
     let kills = 3;
     let doubled = doubled_after_kills(Idempotency::Ignored, kills).await;
     assert!(doubled <= kills * CONCURRENCY, "{doubled} are there twice");
 }
 
-/// How many values are at the service once too often, after so many kills and a sync to the end.
+/// The number of duplicates at the service after many kills and a complete sync.
 async fn doubled_after_kills(idempotency: Idempotency, kills: usize) -> usize {
-    // Slow enough that something is under way at any time.
+    // Slow enough that a call is always under way.
     let latency = Duration::from_millis(2)..=Duration::from_millis(8);
     let scene = Scene::with(Settings::new().idempotency(idempotency).latency(latency)).await;
     let seed = Seed {
@@ -44,12 +44,12 @@ async fn doubled_after_kills(idempotency: Idempotency, kills: usize) -> usize {
     for _ in 0..kills {
         let before = scene.calls().len();
         let mut child = Killed(sync(&scene));
-        // So many more calls, and then no warning.
+        // Kill after this many more calls, without warning.
         until(|| async { scene.calls().len() >= before + 40 }).await;
         child.0.kill().unwrap();
         child.0.wait().unwrap();
     }
-    // What the dead had in hand is taken up when their leases have ended.
+    // The events of dead processes are claimed again when their leases end.
     let setting = Setting {
         clock: AppClock::Later(Duration::from_secs(120)),
         ..Setting::default()

@@ -1,4 +1,5 @@
-//! What the app promises, against the service in this process. A file a theme; failures are those of the apps that it is for.
+//! The promises of the app, against the service in this process, one file per theme. Failures are
+//! those of the original apps.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -7,13 +8,13 @@
 
 mod scene; // the app, signed in, and the service
 
-mod accounts; // whose things are
+mod accounts; // accounts
 mod commands; // the program itself
-mod criteria; // the success criteria of the plan, measured
-mod delivery; // from saving to the service
-mod kills; // processes that die
+mod criteria; // the success criteria, measured
+mod delivery; // delivery from a save to the service
+mod kills; // killed processes
 mod migration; // from the older version
 mod old_store; // makes stores of the older version
-mod outcomes; // what an answer means
-mod repository; // what is saved, once
-mod session; // who is signed in
+mod outcomes; // the meaning of responses
+mod repository; // saving exactly once
+mod session; // the session

@@ -1,4 +1,4 @@
-//! From the older version's outbox: one to one, and delivered.
+//! The import of the older version's outbox: one to one, and delivered.
 
 use fitiq::entities::Kind;
 use outbox_runtime::{DeadReason, OutboxStatus};
@@ -8,7 +8,7 @@ use crate::old_store::{self, OldEvent, metadata_of};
 use crate::scene::Scene;
 
 #[tokio::test]
-async fn rows_are_taken_over_one_to_one_and_delivered() {
+async fn rows_are_imported_one_to_one_and_delivered() {
     let scene = Scene::new().await;
     let events = one_of_each(&scene);
     let store = old_store::write(scene.folder(), &events);
@@ -50,7 +50,7 @@ async fn rows_are_taken_over_one_to_one_and_delivered() {
 }
 
 #[tokio::test]
-async fn states_and_attempts_are_kept_and_what_was_being_processed_is_claimable() {
+async fn states_and_attempts_are_kept_and_processing_events_are_claimable() {
     let scene = Scene::new().await;
     let old = |number, status: &str, attempts| OldEvent {
         status: status.to_owned(),
@@ -141,7 +141,7 @@ async fn metadata_of_both_forms_is_delivered() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_read_is_put_aside_and_the_rest_arrives() {
+async fn unreadable_rows_are_rejected_and_the_rest_arrives() {
     let scene = Scene::new().await;
     let user = scene.user.as_str();
     let good = |number| OldEvent::new("progressEntry", user, number, &metadata_of("progressEntry"));
@@ -186,7 +186,7 @@ async fn what_cannot_be_read_is_put_aside_and_the_rest_arrives() {
 
 /// Failure 12: the sentinel `none` was taken for an id.
 #[tokio::test]
-async fn deletes_of_the_older_app_go_to_the_service_where_it_knows_the_entity() {
+async fn deletes_of_the_older_app_are_sent_if_the_service_knows_the_entity() {
     let scene = Scene::new().await;
     scene.app.save(scene.steps(1.0, 10)).await.unwrap();
     scene.deliver().await;
@@ -219,9 +219,9 @@ async fn deletes_of_the_older_app_go_to_the_service_where_it_knows_the_entity() 
     assert!(deletes[0].path.ends_with(&remote));
 }
 
-/// An update of what the service has is no second creation.
+/// An update of an existing entity is not a second creation.
 #[tokio::test]
-async fn what_the_older_app_knew_the_service_by_is_taken_over() {
+async fn remote_ids_of_the_older_app_are_imported() {
     let scene = Scene::new().await;
     scene.app.save(scene.steps(1.0, 10)).await.unwrap();
     scene.deliver().await;

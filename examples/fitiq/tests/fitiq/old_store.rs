@@ -1,4 +1,5 @@
-//! Makes Core Data stores with the outbox of the app's older version, as the operating system's library lays them out.
+//! Builds Core Data stores with the outbox of the older version, in the layout of the operating
+//! system's library.
 
 use std::path::{Path, PathBuf};
 
@@ -8,7 +9,7 @@ use outbox_runtime::rusqlite::types::Value;
 use serde_json::json;
 use uuid::Uuid;
 
-/// A row of the older outbox. What is `None` is NULL.
+/// A row of the older outbox. `None` is NULL.
 #[derive(Debug, Clone)]
 pub(crate) struct OldEvent {
     pub(crate) id: Option<Uuid>,
@@ -53,7 +54,7 @@ impl OldEvent {
     }
 }
 
-/// What the older app wrote of each kind, in Swift's form.
+/// The older app's metadata of each kind, in Swift's form.
 pub(crate) fn metadata_of(kind: &str) -> serde_json::Value {
     let generic = |entries: serde_json::Value| json!({"generic": {"_0": entries}});
     match kind {
@@ -142,7 +143,7 @@ pub(crate) fn write(folder: &Path, events: &[OldEvent]) -> PathBuf {
     path
 }
 
-/// Notes in a store what the service called an entity.
+/// Records the remote id of an entity in a store.
 pub(crate) fn know(store: &Path, entity: Uuid, remote: &str) {
     let conn = Connection::open(store).unwrap();
     let insert =

@@ -1,4 +1,4 @@
-//! What an answer of the service means for a change.
+//! The meaning of the service's responses for a change.
 
 use axum::http::StatusCode;
 use axum::routing::post;
@@ -47,12 +47,12 @@ async fn an_error_with_a_code_means_what_its_status_means() {
 
 /// Failure 11: an update of what the service does not have counted as done, and was lost.
 #[tokio::test]
-async fn an_edit_of_what_the_service_lost_creates_it_again() {
+async fn an_edit_of_an_entity_that_the_service_lost_creates_it_again() {
     let scene = Scene::new().await;
     let workout = scene.workout();
     scene.app.save(workout.clone()).await.unwrap();
     scene.deliver().await;
-    // Under an id that the service does not know, as if it had been deleted there.
+    // An id that the service does not know, as if the entity had been deleted there.
     let id = workout.id;
     let gone = fitiq_core::RemoteId::recorded("00000000-0000-4000-8000-000000000000").unwrap();
     let forget = scene
@@ -75,13 +75,13 @@ async fn an_edit_of_what_the_service_lost_creates_it_again() {
 
 /// Failure 11: what the service has already is no success without its id.
 #[tokio::test]
-async fn a_night_that_the_service_knows_is_a_success_under_the_id_that_it_has() {
+async fn a_night_that_the_service_knows_succeeds_under_its_existing_id() {
     let scene = Scene::new().await;
     let night = night(&scene);
     scene.app.save(night.clone()).await.unwrap();
     scene.deliver().await;
     let known = scene.remote_id(night.id).await.unwrap();
-    // The app forgets that it was told; the service answers 200 with what it has.
+    // The app forgets the delivery; the service answers 200 with the existing entity.
     let id = night.id;
     let forget = scene
         .app
@@ -103,7 +103,7 @@ async fn a_night_that_the_service_knows_is_a_success_under_the_id_that_it_has() 
 
 /// Failure 11: a 409 counted as done, and the id that the service has was never learnt.
 #[tokio::test]
-async fn a_conflict_that_names_what_is_there_is_a_success_under_that_id() {
+async fn a_conflict_that_names_the_existing_entity_succeeds_under_its_id() {
     let login = json!({"data": {"access_token": "a", "refresh_token": "r", "user_id": "user-1"}});
     let conflict = json!({"error": {"code": "EXISTS", "message": "there is one", "details": {"existing_id": "w-7"}}});
     let service = Router::new()
@@ -147,7 +147,7 @@ async fn a_conflict_that_names_what_is_there_is_a_success_under_that_id() {
 
 /// Failure 12: `DELETE .../none` was sent.
 #[tokio::test]
-async fn what_is_created_and_deleted_before_the_first_sync_is_never_sent() {
+async fn an_entity_that_is_created_and_deleted_before_the_first_sync_is_never_sent() {
     let scene = Scene::new().await;
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
@@ -165,7 +165,7 @@ async fn what_is_created_and_deleted_before_the_first_sync_is_never_sent() {
 
 /// Failure 14: both were answered with success and never sent.
 #[tokio::test]
-async fn both_halves_of_the_profile_are_really_sent() {
+async fn both_halves_of_the_profile_are_sent() {
     let scene = Scene::new().await;
     let (about, physical) = profile(&scene);
     scene.app.save(about.clone()).await.unwrap();
@@ -186,7 +186,8 @@ async fn both_halves_of_the_profile_are_really_sent() {
     assert_eq!(held["name"], "Ada");
 }
 
-/// Failure 25: a local UUID was stored as the remote id, and everything was posted again at each start.
+/// Failure 25: a local UUID was stored as the remote id, and everything was posted again at each
+/// start.
 #[tokio::test]
 async fn the_remote_id_is_the_services_and_nothing_is_posted_twice() {
     let scene = Scene::new().await;
@@ -205,8 +206,8 @@ async fn the_remote_id_is_the_services_and_nothing_is_posted_twice() {
 }
 
 #[tokio::test]
-async fn an_edited_value_takes_the_place_of_the_old_one() {
-    let scene = Scene::with(Settings::new().idempotency(Idempotency::Honoured)).await;
+async fn an_edited_value_replaces_the_old_one() {
+    let scene = Scene::with(Settings::new().idempotency(Idempotency::Honored)).await;
     let entry = scene.steps(1.0, 10);
     scene.app.save(entry.clone()).await.unwrap();
     scene.deliver().await;
@@ -218,12 +219,12 @@ async fn an_edited_value_takes_the_place_of_the_old_one() {
     assert_eq!(scene.remote_id(entry.id).await, Some(held[0].id.clone()));
 }
 
-/// The old value is gone, the new one is not answered: the next attempt goes on from there.
+/// The old value is deleted and the new one unanswered: the next attempt continues from there.
 #[tokio::test]
 async fn an_edit_that_is_interrupted_half_way_ends_with_one_value() {
     let fault = FaultRule::nth(Fault::Drop, 2).on("POST /api/v1/progress");
     let service = Settings::new()
-        .idempotency(Idempotency::Honoured)
+        .idempotency(Idempotency::Honored)
         .fault(fault);
     let scene = Scene::with(service).await;
     let entry = scene.steps(1.0, 10);
@@ -240,14 +241,14 @@ async fn an_edit_that_is_interrupted_half_way_ends_with_one_value() {
 }
 
 #[tokio::test]
-async fn what_is_deleted_is_deleted_there_and_a_404_is_what_was_wanted() {
+async fn a_delete_reaches_the_service_and_a_404_counts_as_deleted() {
     let scene = Scene::new().await;
     let (first, second) = (scene.steps(1.0, 10), scene.steps(1.0, 11));
     for entry in [&first, &second] {
         scene.app.save(entry.clone()).await.unwrap();
     }
     scene.deliver().await;
-    // One of them is unknown to the service by the time that it is deleted here.
+    // The service no longer knows one of them when it is deleted here.
     let id = second.id;
     let gone = fitiq_core::RemoteId::recorded("00000000-0000-4000-8000-000000000000").unwrap();
     scene
@@ -275,7 +276,7 @@ async fn what_is_deleted_is_deleted_there_and_a_404_is_what_was_wanted() {
 
 /// Failure 30: 365 calls in ten seconds were answered with 429.
 #[tokio::test]
-async fn at_its_own_pace_the_app_is_not_refused_twice_in_a_row_and_no_attempt_is_used_up() {
+async fn a_paced_app_is_not_refused_twice_in_a_row_and_uses_up_no_attempt() {
     let service = Settings::new().rate(40.0, 1);
     let setting = crate::scene::Setting {
         pace: Some(40),
@@ -303,7 +304,7 @@ async fn at_its_own_pace_the_app_is_not_refused_twice_in_a_row_and_no_attempt_is
 
 /// Failure 37.
 #[tokio::test]
-async fn what_was_accepted_with_an_unreadable_answer_is_not_sent_again() {
+async fn an_accepted_call_with_an_unreadable_response_is_not_sent_again() {
     let fault = FaultRule::nth(Fault::Garble, 1).on("POST /api/v1/progress");
     let scene = Scene::with(Settings::new().fault(fault)).await;
     let entry = scene.steps(1.0, 10);
@@ -313,25 +314,20 @@ async fn what_was_accepted_with_an_unreadable_answer_is_not_sent_again() {
     assert_eq!(scene.calls().len(), 1);
     assert_eq!(scene.held("progress").len(), 1);
     assert_eq!(scene.event(entry.id).await.attempt_count, 1);
-    // Nobody said under which id: the edit of it is put aside with that reason, and not lost.
+    // The id is unknown: the edit becomes a dead letter with that reason, and is not lost.
     scene.edit_value(&entry, 2.0).await;
     assert!(matches!(scene.sync().await, Synced::Left(_)));
     let event = scene.event(entry.id).await;
     assert_eq!(event.status, OutboxStatus::Dead);
-    assert!(
-        event
-            .error_message
-            .unwrap()
-            .contains("an id that it did not tell")
-    );
+    assert!(event.error_message.unwrap().contains("an unknown id"));
 }
 
 #[tokio::test]
-async fn an_answer_that_is_lost_is_asked_for_again_under_the_same_key() {
+async fn a_lost_response_is_requested_again_under_the_same_key() {
     let fault = FaultRule::nth(Fault::Drop, 1);
     let scene = Scene::with(
         Settings::new()
-            .idempotency(Idempotency::Honoured)
+            .idempotency(Idempotency::Honored)
             .fault(fault),
     )
     .await;
@@ -365,7 +361,7 @@ async fn a_meal_that_the_service_is_still_processing_is_delivered() {
     let meal = meal(&scene);
     let running = scene.run();
     scene.app.save(meal.clone()).await.unwrap();
-    // The commit wakes the run; there is no poll to wait for, and no push.
+    // The commit wakes the run; there is no poll and no push to wait for.
     until(|| async { scene.event(meal.id).await.status == OutboxStatus::Completed }).await;
     running.stop().await.unwrap();
     let held = scene.held("meal-logs").pop().unwrap();

@@ -1,4 +1,4 @@
-//! What is saved is there once, with its event, however often it is saved.
+//! A saved entity exists once, with its event, however often it is saved.
 
 use chrono::{DateTime, FixedOffset};
 use fitiq::entities::{Metric, ProgressEntry};
@@ -12,7 +12,7 @@ use crate::scene::{Scene, day, until};
 
 /// Failure 16: the entity was saved, and then, perhaps, the event.
 #[tokio::test]
-async fn entity_and_event_are_there_together_or_not_at_all() {
+async fn an_entity_and_its_event_exist_together_or_not_at_all() {
     let scene = Scene::new().await;
     let entry = scene.steps(1.0, 10);
     let id = entry.id;
@@ -49,11 +49,11 @@ async fn the_same_values_make_no_second_event_however_many_are_pending() {
 
 /// Failure 26: 3,422 steps were created again at each opening of the app.
 #[tokio::test]
-async fn the_same_value_seen_again_is_the_one_that_is_there() {
+async fn a_value_that_is_seen_again_is_the_existing_one() {
     let scene = Scene::new().await;
     let first = scene.app.save(scene.steps(3_422.0, 10)).await.unwrap();
     for _ in 0..5 {
-        // Each has an id of its own, as what the phone tells of has none.
+        // Each has its own id, because values from the phone have none.
         let again = scene.app.save(scene.steps(3_422.0, 10)).await.unwrap();
         assert_eq!(again, Saved::Unchanged(first.id()));
     }
@@ -67,11 +67,11 @@ async fn the_same_value_seen_again_is_the_one_that_is_there() {
 
 /// Failure 27: what has no time of day was never taken for the same.
 #[tokio::test]
-async fn a_value_of_a_whole_day_is_there_once() {
+async fn a_value_of_a_whole_day_exists_once() {
     let scene = Scene::new().await;
     let water = |value| ProgressEntry::of_day(&scene.user, Metric::WaterLiters, value, day(17));
     let first = scene.app.save(water(2.5)).await.unwrap();
-    // Two views tell of it at the same time.
+    // Two views report it at the same time.
     let (one, other) = tokio::join!(scene.app.save(water(3.0)), scene.app.save(water(3.0)));
     let saved = [one.unwrap(), other.unwrap()];
     assert!(saved.contains(&Saved::Updated(first.id())), "{saved:?}");
@@ -80,7 +80,7 @@ async fn a_value_of_a_whole_day_is_there_once() {
     let held = scene.held("progress");
     assert_eq!(held.len(), 1);
     assert_eq!(held[0].entity["quantity"], 3.0);
-    // A value of a time of that day is another one.
+    // A value at a time of that day is another one.
     let at = scene.app.save(scene.steps(1.0, 0)).await.unwrap();
     let whole = ProgressEntry::of_day(&scene.user, Metric::Steps, 1.0, day(17));
     assert!(matches!(scene.app.save(whole).await.unwrap(), Saved::Created(id) if id != at.id()));
@@ -106,7 +106,7 @@ async fn one_moment_in_two_time_zones_is_one_value() {
 
 /// Failure 29: what was saved before the listener ran was never sent; 1 of 64 arrived.
 #[tokio::test]
-async fn what_is_saved_before_anything_runs_arrives_all_the_same() {
+async fn an_entity_that_is_saved_before_the_processor_starts_is_delivered() {
     let scene = Scene::new().await;
     let weights = (0..64_u32).map(|at| {
         let of = day(17) - chrono::Days::new(u64::from(at));
@@ -115,7 +115,7 @@ async fn what_is_saved_before_anything_runs_arrives_all_the_same() {
     for weight in weights.collect::<Vec<_>>() {
         scene.app.save(weight).await.unwrap();
     }
-    // Another process delivers what this one has left behind.
+    // Another process delivers the events that this one left behind.
     let other = scene.another().await;
     let processor = other.processor().unwrap();
     let once = cli::SyncArguments::once();
@@ -123,9 +123,9 @@ async fn what_is_saved_before_anything_runs_arrives_all_the_same() {
     assert_eq!(scene.held("progress").len(), 64);
 }
 
-/// Failure 31: saving told the view, the view synced, and so on without end.
+/// Failure 31: saving updated the view, the view synced and saved, without end.
 #[tokio::test]
-async fn what_was_delivered_makes_no_new_work() {
+async fn a_delivered_value_causes_no_new_event() {
     let scene = Scene::new().await;
     let entries = hours(&scene, 17);
     for _ in 0..3 {
@@ -138,7 +138,7 @@ async fn what_was_delivered_makes_no_new_work() {
     assert_eq!(scene.statistics().await.total_events, entries.len() as u64);
 }
 
-/// Failure 31: whether a value is there already was looked for among all of them.
+/// Failure 31: the duplicate check scanned all values.
 #[tokio::test]
 async fn finding_the_same_value_reads_an_index() {
     let scene = Scene::new().await;
@@ -156,8 +156,8 @@ async fn finding_the_same_value_reads_an_index() {
 
 /// Failures 32 and 33: every start cleaned up, and reported on, all there was.
 #[tokio::test]
-async fn starting_and_looking_cost_the_same_however_much_there_is() {
-    /// Statements of one look, however many rows there are.
+async fn starting_and_status_cost_the_same_for_any_number_of_rows() {
+    /// The number of statements of one status check, for any number of rows.
     const LOOK: u64 = 16;
     let mut started = Vec::new();
     for days in [1, 40] {
@@ -173,14 +173,14 @@ async fn starting_and_looking_cost_the_same_however_much_there_is() {
         let restarted = scene.another().await;
         let statements = restarted.store().statements();
         started.push(statements.get());
-        // The first looks have the store count blocks of rows, once for all.
+        // The first checks have the store count blocks of rows, once.
         until(|| async {
             let before = statements.get();
             cli::status(restarted.store(), None).await.unwrap();
             statements.get() - before <= LOOK
         })
         .await;
-        // Nothing was made anew either.
+        // Nothing was recreated either.
         let statistics = scene.statistics().await;
         assert_eq!(
             (statistics.pending_count, statistics.total_events),
@@ -192,7 +192,7 @@ async fn starting_and_looking_cost_the_same_however_much_there_is() {
 
 /// Failures 35 and 36: what is written is typed, and read as it was written.
 #[tokio::test]
-async fn what_is_saved_is_read_as_it_was() {
+async fn a_saved_entity_is_read_back_unchanged() {
     let scene = Scene::new().await;
     let (night, template) = (night(&scene), template(&scene));
     scene.app.save(night.clone()).await.unwrap();
@@ -203,7 +203,7 @@ async fn what_is_saved_is_read_as_it_was() {
 
 /// Failure 47: a random user id per call missed every cache.
 #[tokio::test]
-async fn the_user_is_the_one_of_the_session_in_every_process() {
+async fn every_process_uses_the_user_of_the_session() {
     let scene = Scene::new().await;
     let other = scene.another().await;
     assert_eq!(other.ground().user().unwrap(), scene.user);
@@ -216,7 +216,7 @@ async fn the_user_is_the_one_of_the_session_in_every_process() {
 
 /// Failure 49: saving twice ended the app.
 #[tokio::test]
-async fn saving_the_same_thing_twice_is_saving_it_once() {
+async fn saving_an_entity_twice_saves_it_once() {
     let scene = Scene::new().await;
     let workout = scene.workout();
     assert_eq!(
@@ -231,16 +231,16 @@ async fn saving_the_same_thing_twice_is_saving_it_once() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_changed_says_why() {
+async fn an_impossible_change_names_its_reason() {
     let scene = Scene::new().await;
     let night = night(&scene);
     scene.app.save(night.clone()).await.unwrap();
     let error = said(scene.app.edit(night).await);
-    assert!(error.contains("no way to change a sleepSession"), "{error}");
+    assert!(error.contains("cannot change a sleepSession"), "{error}");
     let error = said(scene.app.edit(scene.workout()).await);
-    assert!(error.contains("there is no workout"), "{error}");
+    assert!(error.contains("workout"), "{error}");
     let error = said(scene.app.delete::<ProgressEntry>(LocalId::new()).await);
-    assert!(error.contains("there is no progressEntry"), "{error}");
+    assert!(error.contains("does not exist"), "{error}");
     let pending = scene
         .app
         .store()
@@ -257,7 +257,7 @@ fn hours(scene: &Scene, of: u32) -> Vec<ProgressEntry> {
         .collect()
 }
 
-/// An error with its causes, as the command line tells it.
+/// An error with its causes, as the command line prints it.
 fn said<T: std::fmt::Debug>(done: Result<T, TransactionError>) -> String {
     format!("{:#}", anyhow::Error::from(done.unwrap_err()))
 }

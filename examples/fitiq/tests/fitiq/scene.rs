@@ -1,4 +1,4 @@
-//! The app on a database of its own, signed in to a service of its own.
+//! The app with its own database, signed in to its own service.
 
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -29,7 +29,7 @@ pub(crate) struct Scene {
     folder: TempDir,
 }
 
-/// How the app's processor and client are set.
+/// Settings of the app's processor and client.
 #[derive(Default)]
 pub(crate) struct Setting {
     pub(crate) clock: AppClock,
@@ -37,13 +37,13 @@ pub(crate) struct Setting {
     pub(crate) concurrency: Option<usize>,
 }
 
-/// What time the app has.
+/// The clock of the app.
 #[derive(Default)]
 pub(crate) enum AppClock {
     #[default]
     Machine,
     Manual(ManualClock),
-    /// The machine's, so much later.
+    /// The machine's clock plus an offset.
     Later(Duration),
 }
 
@@ -69,7 +69,7 @@ impl Scene {
         Self::set(service, Setting::default()).await
     }
 
-    /// On a clock that is moved by hand.
+    /// A manual clock.
     pub(crate) async fn manual(service: backend::Settings) -> (Self, ManualClock) {
         let clock = ManualClock::new();
         let setting = Setting {
@@ -101,7 +101,7 @@ impl Scene {
         self.folder.path().join("fitiq.db")
     }
 
-    /// The app as another process finds it.
+    /// The app as opened by another process.
     pub(crate) async fn another(&self) -> App {
         self.another_set(&Setting::default()).await
     }
@@ -122,7 +122,7 @@ impl Scene {
         soon(sync).await.unwrap()
     }
 
-    /// The same, to the end.
+    /// The same, until everything is delivered.
     pub(crate) async fn deliver(&self) {
         assert_eq!(self.sync().await, Synced::Delivered);
     }
@@ -144,13 +144,13 @@ impl Scene {
         self.events(id).await.pop().unwrap()
     }
 
-    /// The event that was one of the older app's.
+    /// The event of an older row.
     pub(crate) async fn event_of(&self, old: &OldEvent) -> OutboxEvent {
         let event = self.app.store().fetch_event(old.id.unwrap()).await;
         event.unwrap().unwrap()
     }
 
-    /// Changes a value to another.
+    /// Edits a value.
     pub(crate) async fn edit_value(&self, entry: &ProgressEntry, value: f64) {
         let entry = ProgressEntry {
             value,
@@ -167,13 +167,13 @@ impl Scene {
         self.audit().held(collection).cloned().collect()
     }
 
-    /// The calls that were about data.
+    /// The calls with data.
     pub(crate) fn calls(&self) -> Vec<Call> {
         let calls = self.audit().calls.into_iter();
         calls.filter(|call| !call.path.contains("/auth/")).collect()
     }
 
-    /// The remote id that the app knows an entity by.
+    /// The remote id of an entity in the app.
     pub(crate) async fn remote_id(&self, id: LocalId) -> Option<String> {
         let standing = self
             .app
@@ -225,7 +225,7 @@ pub(crate) fn noon(of: u32) -> DateTime<Utc> {
     day(of).and_hms_opt(12, 0, 0).unwrap().and_utc()
 }
 
-/// What a test waits for comes, or the test fails.
+/// Waits for a future, or fails the test.
 #[allow(
     clippy::disallowed_methods,
     reason = "a bound for tests that hang, on the machine's time"
@@ -236,7 +236,7 @@ pub(crate) async fn soon<T>(future: impl Future<Output = T>) -> T {
         .expect("it should have happened within a minute")
 }
 
-/// Waits until it is so.
+/// Waits until the condition holds.
 pub(crate) async fn until<F: Future<Output = bool>>(mut is_so: impl FnMut() -> F) {
     let looking = async {
         let mut tick = tokio::time::interval(Duration::from_millis(2));

@@ -1,4 +1,4 @@
-//! Tokens that end while the app syncs.
+//! Tokens that expire while the app syncs.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ const REFRESH: &str = "POST /api/v1/auth/refresh";
 
 /// Failures 21 and 38: after a quarter of an hour every upload failed.
 #[tokio::test]
-async fn a_token_that_ends_is_refreshed_and_no_attempt_is_used_up() {
+async fn an_expired_token_is_refreshed_and_no_attempt_is_used_up() {
     let service = Settings::new().token_ttl(Duration::from_secs(15 * 60));
     let scene = Scene::with(service).await;
     let (progress, meal) = (scene.steps(1.0, 10), crate::delivery::meal(&scene));

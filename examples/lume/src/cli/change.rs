@@ -1,4 +1,4 @@
-//! Adding, changing and deleting, one thing at a time.
+//! Adds, changes and deletes single entities.
 
 use anyhow::bail;
 use chrono::{DateTime, Days, Utc};
@@ -13,7 +13,7 @@ use crate::entities::{Conversation, Goal, GoalStatus, JournalEntry, MoodEntry, P
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Add {
-    /// How somebody feels now
+    /// A mood
     Mood {
         /// From -1, unpleasant, to 1, pleasant
         #[arg(long, allow_hyphen_values = true, value_parser = valence)]
@@ -21,16 +21,16 @@ pub(super) enum Add {
         /// A feeling by name; may be given several times
         #[arg(long = "label", value_name = "WORD")]
         labels: Vec<String>,
-        /// What it has to do with; may be given several times
+        /// A cause; may be given several times
         #[arg(long = "association", value_name = "WORD")]
         associations: Vec<String>,
-        /// In one's own words
+        /// Free text
         #[arg(long)]
         notes: Option<String>,
     },
-    /// A page of the journal
+    /// A journal entry
     Journal {
-        /// What there is to say
+        /// The text
         #[arg(value_parser = page)]
         content: String,
         #[arg(long)]
@@ -40,11 +40,11 @@ pub(super) enum Add {
         entry_type: String,
         #[arg(long = "tag", value_name = "WORD")]
         tags: Vec<String>,
-        /// The mood that it goes with
+        /// The linked mood
         #[arg(long, value_name = "ID")]
         mood: Option<Uuid>,
     },
-    /// Something to be reached
+    /// A goal
     Goal {
         title: String,
         #[arg(long, default_value = "")]
@@ -52,13 +52,13 @@ pub(super) enum Add {
         /// `general`, `physical`, `mental`, ..
         #[arg(long, default_value = "general")]
         category: String,
-        /// How much it takes
+        /// The target
         #[arg(long, value_name = "NUMBER", default_value_t = 1.0, value_parser = above_zero)]
         target: f64,
-        /// Of what
+        /// The unit
         #[arg(long, default_value = "times")]
         unit: String,
-        /// In how many days
+        /// The number of days
         #[arg(long, default_value_t = 30)]
         days: u64,
     },
@@ -66,7 +66,7 @@ pub(super) enum Add {
     Conversation {
         #[arg(long, value_enum, default_value_t = Persona::GeneralWellness)]
         persona: Persona,
-        /// The goal that it is about
+        /// The goal of the conversation
         #[arg(long, value_name = "ID")]
         goal: Option<Uuid>,
     },
@@ -76,7 +76,7 @@ pub(super) enum Add {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Edit {
-    /// Feel otherwise about it
+    /// Edit a mood
     Mood {
         id: Uuid,
         #[arg(long, allow_hyphen_values = true, value_parser = valence)]
@@ -84,13 +84,13 @@ pub(super) enum Edit {
         #[arg(long)]
         notes: Option<String>,
     },
-    /// Write it anew
+    /// Edit a journal entry
     Journal {
         id: Uuid,
         #[arg(value_parser = page)]
         content: String,
     },
-    /// Get on with it, or end it
+    /// Record progress on a goal, or end it
     Goal {
         id: Uuid,
         #[arg(long, value_name = "NUMBER")]
@@ -98,7 +98,7 @@ pub(super) enum Edit {
         #[arg(long, value_enum)]
         status: Option<GoalStatus>,
     },
-    /// Put it out of sight, on this device alone
+    /// Archive a conversation, on this device only
     Archive { conversation: Uuid },
 }
 
@@ -106,10 +106,10 @@ pub(super) enum Edit {
 pub(super) struct Delete {
     #[arg(value_enum)]
     what: What,
-    /// Which one
+    /// The id
     #[arg(required_unless_present = "all")]
     id: Option<Uuid>,
-    /// All moods, journal entries or goals that there are
+    /// All moods, journal entries or goals
     #[arg(long, conflicts_with = "id")]
     all: bool,
 }
@@ -123,7 +123,7 @@ enum What {
 }
 
 impl Add {
-    /// Returns the id of what was added.
+    /// Returns the id of the new entity.
     pub(super) async fn run(
         self,
         repository: &Repository,
@@ -274,7 +274,7 @@ impl Delete {
 fn found(changed: Changed) -> anyhow::Result<()> {
     match changed {
         Changed::Yes => Ok(()),
-        Changed::NoSuchEntity => bail!("there is no such entity on this device"),
+        Changed::NoSuchEntity => bail!("the entity does not exist on this device"),
     }
 }
 
@@ -288,7 +288,7 @@ fn above_zero(text: &str) -> Result<f64, String> {
 
 fn number(text: &str, is_good: fn(f64) -> bool, rule: &str) -> Result<f64, String> {
     let value = text.parse().ok().filter(|value| is_good(*value));
-    value.ok_or_else(|| format!("it must be a number {rule}"))
+    value.ok_or_else(|| format!("a number {rule} is required"))
 }
 
 fn page(text: &str) -> Result<String, String> {
@@ -297,7 +297,7 @@ fn page(text: &str) -> Result<String, String> {
         Ok(text.to_owned())
     } else {
         Err(format!(
-            "it has {length} characters, and 1 to 10,000 are allowed"
+            "it has {length} characters; 1 to 10,000 are allowed"
         ))
     }
 }

@@ -1,4 +1,4 @@
-//! The command line. Everything is put together here, from what the arguments say, and handed on.
+//! The command line: assembles the app from the arguments and runs a command.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +22,7 @@ use crate::{V6Options, make_v6, seed};
 
 mod change; // add, edit, delete
 
-/// Whose entries are that were written before anybody signed in. They become the account's that signs in first.
+/// The owner of entries written before the first sign-in. They then go to the first account.
 pub const BEFORE_AN_ACCOUNT: &str = "this-device";
 
 const LEASE: Duration = Duration::from_secs(6);
@@ -41,59 +41,59 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Write down some days of a life, to have something to look at
+    /// Write generated data
     Seed {
-        /// How many days, until now
+        /// The number of days, until now
         #[arg(long, value_name = "N", default_value_t = 30)]
         days: u32,
-        /// The same number tells the same life
+        /// The seed; the same number makes the same data
         #[arg(long, default_value_t = 1)]
         seed: u64,
     },
-    /// Add something
+    /// Add an entity
     #[command(subcommand)]
     Add(change::Add),
-    /// Change something
+    /// Change an entity
     #[command(subcommand)]
     Edit(change::Edit),
-    /// Delete something
+    /// Delete an entity
     Delete(change::Delete),
-    /// Sign in; what was written before becomes this account's
+    /// Sign in; earlier entries go to this account
     SignIn(SignIn),
-    /// Sign out, and say what becomes of what is not delivered
+    /// Sign out, and decide about undelivered events
     SignOut(SignOutArguments),
     /// Deliver until Ctrl-C
     Sync(SyncArguments),
-    /// Show what is stored, and what is in the outbox
+    /// Show what is stored and the status of the outbox
     Status,
     /// Show why an entity is not delivered
     Explain {
-        /// Which one
+        /// The id
         id: Uuid,
     },
-    /// Get back what the service has
+    /// Restore from the service
     Restore,
-    /// Take over the store of the sixth version
+    /// Import the store of version 6
     Migrate {
-        /// The old store; it is not written to
+        /// The old store, which is not changed
         #[arg(long, value_name = "STORE", value_parser = PathBufValueParser::new().try_map(existing_file))]
         from: PathBuf,
-        /// Show what would be, and leave everything as it is
+        /// Run and verify the import, then roll it back
         #[arg(long)]
         dry_run: bool,
     },
-    /// Make a store as the sixth version left it, to try `migrate` on
+    /// Make a version 6 store, to try `migrate` on
     MakeV6 {
-        /// How many events
+        /// The number of events
         #[arg(long, value_name = "N")]
         rows: usize,
-        /// The same number makes the same store
+        /// The seed; the same number makes the same store
         #[arg(long, default_value_t = 1)]
         seed: u64,
-        /// How many of a hundred events have something wrong with them
+        /// The percentage of flawed events
         #[arg(long, value_name = "PERCENT", default_value_t = 5, value_parser = clap::value_parser!(u8).range(..=100))]
         adversarial: u8,
-        /// Leave the last quarter in the `-wal` file, as an app that is still running does
+        /// Leave the last quarter in the `-wal` file, like a running app
         #[arg(long)]
         leave_wal: bool,
         /// The new file
@@ -103,11 +103,11 @@ enum Command {
 }
 
 impl Cli {
-    /// Does what was asked, and tells whether nothing is left that needs somebody.
+    /// Runs the command, and returns whether nothing is left that needs attention.
     ///
     /// # Errors
     ///
-    /// Whatever kept it from it, for people.
+    /// A message about the failure.
     pub async fn run(self) -> anyhow::Result<bool> {
         self.command.run(&self.settings).await
     }
@@ -169,7 +169,7 @@ impl Command {
                     .reassign(BEFORE_AN_ACCOUNT, user.as_str())
                     .await?;
                 say(format_args!(
-                    "signed in as {user}; {moved} entities are its now"
+                    "signed in as {user}; {moved} entities moved to it"
                 ));
             }
             Self::SignOut(arguments) => {
@@ -202,45 +202,46 @@ impl Command {
     }
 }
 
-/// Migrates, and enqueues what the old app lost track of. Whether every row could be taken over.
+/// Migrates, and enqueues entities that the old app lost track of. Returns whether every row was
+/// imported.
 async fn take_over(app: &App, from: &Path, dry_run: bool) -> anyhow::Result<bool> {
     let report = migrate(app.ground.store(), from, dry_run)
         .await
-        .context("the old store was not taken over, and is as it was")?;
+        .context("the old store was not imported, and is unchanged")?;
     say(&report);
     if !dry_run {
-        let untold = app.repository.sweep().await?;
+        let swept = app.repository.sweep().await?;
         say(format_args!(
-            "{untold} entities that no event told of are told of now"
+            "{swept} entities without an event were enqueued"
         ));
     }
     Ok(report.rejected() == 0)
 }
 
-/// The app, put together.
+/// The assembled app.
 #[derive(Debug)]
 pub struct App {
     /// The store, the session and the client.
     pub ground: Ground,
-    /// What users do.
+    /// The operations of users.
     pub repository: Repository,
 }
 
 impl App {
-    /// Opens the database, making it where it is not there.
+    /// Opens the database, and creates it if missing.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be opened; the text says why.
+    /// If the database cannot be opened; the message says why.
     pub async fn open(settings: &Settings) -> anyhow::Result<Self> {
         Self::on(settings.open().await?).await
     }
 
-    /// The same, on ground that is there.
+    /// The same on an existing base.
     ///
     /// # Errors
     ///
-    /// Where the tables cannot be made.
+    /// If the tables cannot be created.
     pub async fn on(ground: Ground) -> anyhow::Result<Self> {
         ground
             .store()
@@ -250,7 +251,7 @@ impl App {
         Ok(Self { ground, repository })
     }
 
-    /// What sends to the service.
+    /// The handlers.
     #[must_use]
     pub fn sync(&self) -> LumeSync {
         LumeSync::new(self.ground.api().clone(), self.ground.store().clone())
@@ -263,7 +264,8 @@ impl App {
     /// [`outbox_runtime::BuildError`].
     pub fn processor(&self) -> anyhow::Result<Processor> {
         let handlers = LumeEvent::handled_by(self.sync());
-        // Short, so that what a run that was killed had in hand is taken up again after seconds instead of a minute.
+        // A short lease, so that the events of a killed run are claimed again after seconds instead
+        // of a minute.
         let builder = self
             .ground
             .processor_builder(handlers)
@@ -272,7 +274,7 @@ impl App {
         Ok(builder.build()?)
     }
 
-    /// Who writes: the account that is signed in, or whoever holds the device.
+    /// The writer: the signed-in account, or the owner of the device.
     #[must_use]
     pub fn user_id(&self) -> String {
         let user = self.ground.session().user();

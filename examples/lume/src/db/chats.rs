@@ -23,7 +23,7 @@ CREATE TABLE IF NOT EXISTS chat_messages (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS chat_messages_by_conversation ON chat_messages (conversation_id)";
 
-/// Who said something.
+/// The speaker of a message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The user.
@@ -33,7 +33,7 @@ pub enum Role {
 }
 
 impl Role {
-    /// Reads it; whoever is not the user is the adviser.
+    /// Parses it; anyone but the user is the adviser.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {
@@ -50,27 +50,27 @@ impl Role {
     }
 }
 
-/// A message as this device keeps it.
+/// A stored message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredMessage {
-    /// Made on this device.
+    /// The id on this device.
     pub id: LocalId,
-    /// What it is in.
+    /// The conversation.
     pub conversation_id: LocalId,
-    /// Who said it.
+    /// The speaker.
     pub role: Role,
-    /// What.
+    /// The text.
     pub content: String,
-    /// When.
+    /// The time.
     pub sent_at: DateTime<Utc>,
 }
 
 impl StoredMessage {
-    /// Writes it, once.
+    /// Writes it, if it is new.
     ///
     /// # Errors
     ///
-    /// Where the database does not take it, as where there is no such conversation.
+    /// If the database refuses it, for example because the conversation does not exist.
     pub fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
         conn.prepare_cached("INSERT OR REPLACE INTO chat_messages VALUES (?1, ?2, ?3, ?4, ?5)")?
             .execute(params![
@@ -85,7 +85,7 @@ impl StoredMessage {
 }
 
 impl Conversation {
-    /// What is told of it; its end has no message.
+    /// The payload; the end of a conversation has no message.
     pub(super) fn says(
         &self,
         message_id: Option<LocalId>,
@@ -103,11 +103,11 @@ impl Conversation {
         }
     }
 
-    /// Writes it as it is now.
+    /// Writes the current state.
     ///
     /// # Errors
     ///
-    /// Where the database does not take it.
+    /// If the database refuses it.
     pub fn save(&self, conn: &Connection) -> rusqlite::Result<()> {
         conn.prepare_cached(
             "INSERT INTO conversations VALUES (?1, ?2, ?3, ?4, ?5)
@@ -123,35 +123,35 @@ impl Conversation {
         .map(drop)
     }
 
-    /// Reads it, if it is there.
+    /// Reads it, if it exists.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be read.
+    /// If the database cannot be read.
     pub fn load(conn: &Connection, id: LocalId) -> rusqlite::Result<Option<Self>> {
         conn.prepare_cached("SELECT * FROM conversations WHERE id = ?1")?
             .query_row([id], from_row)
             .optional()
     }
 
-    /// All of a user's.
+    /// All entities of a user.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be read.
+    /// If the database cannot be read.
     pub fn list(conn: &Connection, user_id: &str) -> rusqlite::Result<Vec<Self>> {
         conn.prepare_cached("SELECT * FROM conversations WHERE user_id = ?1 ORDER BY id")?
             .query_map([user_id], from_row)?
             .collect()
     }
 
-    /// Removes it with its messages. Returns whether it was there.
+    /// Removes it with its messages. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be written.
+    /// If the database cannot be written.
     pub fn remove(conn: &Connection, id: LocalId) -> rusqlite::Result<bool> {
-        // Not every connection to the file has foreign keys on.
+        // Not every connection to the file enforces foreign keys.
         conn.execute("DELETE FROM chat_messages WHERE conversation_id = ?1", [id])?;
         Ok(conn.execute("DELETE FROM conversations WHERE id = ?1", [id])? > 0)
     }

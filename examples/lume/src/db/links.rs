@@ -1,5 +1,5 @@
-//! Links: what the service knows of an entity, kept apart from the entity because it outlives it. A link of something that is
-//! deleted here and not yet there is its tombstone.
+//! Links: what the service knows of an entity, stored apart from the entity because it outlives it.
+//! The link of an entity that is deleted here and not yet there is its tombstone.
 
 use fitiq_core::{LocalId, RemoteId};
 use outbox_runtime::rusqlite::{self, Connection, OptionalExtension, params};
@@ -23,24 +23,24 @@ CREATE TABLE IF NOT EXISTS remote_links (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS remote_links_by_remote_id ON remote_links (kind, remote_id) WHERE remote_id IS NOT NULL";
 
-/// What the service knows of an entity.
+/// A link.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Link {
-    /// The service's id of it, once it is known.
+    /// The remote id, once known.
     pub remote_id: Option<RemoteId>,
-    /// Whether the service was told of it, so that it may know it although its answer was lost.
+    /// Whether a call was made, so that the service may know it although the response was lost.
     pub told: bool,
-    /// What it was told, as JSON, for as long as its answer is not known.
+    /// The body of that call as JSON, until its response is known.
     pub sent: Option<String>,
     /// Whether it is deleted on this device.
     pub deleted: bool,
 }
 
-/// What is known; nothing, where nothing was written down.
+/// The stored link, or an empty one.
 ///
 /// # Errors
 ///
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub fn of(conn: &Connection, id: LocalId) -> rusqlite::Result<Link> {
     let link = conn
         .prepare_cached(
@@ -58,11 +58,11 @@ pub fn of(conn: &Connection, id: LocalId) -> rusqlite::Result<Link> {
     Ok(link.unwrap_or_default())
 }
 
-/// Notes that the service is about to be told, and what; `None` where that is not known any more.
+/// Records that a call is about to be made, with its body; `None` if that is no longer known.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn telling(
     conn: &Connection,
     kind: Kind,
@@ -78,11 +78,11 @@ pub fn telling(
     .map(drop)
 }
 
-/// Notes the service's id.
+/// Records the remote id.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn learn(
     conn: &Connection,
     kind: Kind,
@@ -98,11 +98,11 @@ pub fn learn(
     .map(drop)
 }
 
-/// Leaves a tombstone: until the service has deleted it, no restore brings it back.
+/// Leaves a tombstone: no restore brings the entity back until the service has deleted it.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn bury(conn: &Connection, kind: Kind, id: LocalId, user_id: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO remote_links VALUES (?1, ?2, ?3, NULL, 0, NULL, 1) ON CONFLICT (local_id) DO UPDATE SET deleted = 1",
@@ -111,22 +111,22 @@ pub fn bury(conn: &Connection, kind: Kind, id: LocalId, user_id: &str) -> rusqli
     .map(drop)
 }
 
-/// The service knows it no more, or never did.
+/// Records that the service does not know it.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn forget(conn: &Connection, id: LocalId) -> rusqlite::Result<()> {
     conn.prepare_cached("DELETE FROM remote_links WHERE local_id = ?1")?
         .execute([id])
         .map(drop)
 }
 
-/// Which entity of this device it is that the service calls so, and whether it is a tombstone.
+/// The local entity of a remote id, and whether it is a tombstone.
 ///
 /// # Errors
 ///
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub fn local(
     conn: &Connection,
     kind: Kind,
@@ -143,22 +143,22 @@ pub fn local(
     .optional()
 }
 
-/// Something that the service was told of, without its id being known here.
+/// An entity that the service may know, without its remote id.
 #[derive(Debug)]
 pub struct Unanswered {
-    /// Which it is here.
+    /// The id on this device.
     pub local_id: LocalId,
-    /// What the service was told, as JSON, if that is known.
+    /// The body of the call as JSON, if known.
     pub sent: Option<String>,
     /// Whether it is deleted on this device.
     pub deleted: bool,
 }
 
-/// All of a user's.
+/// All entities of a user.
 ///
 /// # Errors
 ///
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub fn unanswered(
     conn: &Connection,
     kind: Kind,

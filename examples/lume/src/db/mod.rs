@@ -21,7 +21,7 @@ pub use self::repository::{Changed, Repository};
 
 /// An entity with a table of its own.
 pub trait Stored: OutboxEntity + Clone + Send {
-    /// What it is.
+    /// The kind.
     const KIND: Kind;
     /// The priority of its deletion.
     const DELETE_PRIORITY: i32;
@@ -29,42 +29,42 @@ pub trait Stored: OutboxEntity + Clone + Send {
     /// Which it is.
     fn local_id(&self) -> LocalId;
 
-    /// Writes it as it is now.
+    /// Writes the current state.
     ///
     /// # Errors
     ///
-    /// Where the database does not take it.
+    /// If the database refuses it.
     fn save(&self, conn: &Connection) -> Result<(), BoxError>;
 
-    /// Reads it, if it is there.
+    /// Reads it, if it exists.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be read.
+    /// If the database cannot be read.
     fn load(conn: &Connection, id: LocalId) -> rusqlite::Result<Option<Self>>;
 
-    /// All of a user's, by time.
+    /// All entities of a user, by time.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be read.
+    /// If the database cannot be read.
     fn list(conn: &Connection, user_id: &str) -> rusqlite::Result<Vec<Self>>;
 
-    /// Removes it. Returns whether it was there.
+    /// Removes it. Returns whether it existed.
     ///
     /// # Errors
     ///
-    /// Where the database cannot be written.
+    /// If the database cannot be written.
     fn remove(conn: &Connection, id: LocalId) -> rusqlite::Result<bool> {
         remove(conn, Self::KIND, id)
     }
 }
 
-/// Makes the tables, where they are not there.
+/// Creates the tables if they do not exist.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn create_tables(conn: &Connection) -> rusqlite::Result<()> {
     for tables in [
         moods::TABLE,
@@ -92,34 +92,34 @@ const fn table(kind: Kind) -> &'static str {
 ///
 /// # Errors
 ///
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub fn exists(conn: &Connection, kind: Kind, id: LocalId) -> rusqlite::Result<bool> {
     let sql = format!("SELECT 1 FROM {} WHERE id = ?1", table(kind));
     conn.prepare_cached(&sql)?.exists([id])
 }
 
-/// Removes the entity, without a word to anybody. Returns whether it was there.
+/// Removes the entity without an event. Returns whether it existed.
 ///
 /// # Errors
 ///
-/// Where the database cannot be written.
+/// If the database cannot be written.
 pub fn remove(conn: &Connection, kind: Kind, id: LocalId) -> rusqlite::Result<bool> {
     let sql = format!("DELETE FROM {} WHERE id = ?1", table(kind));
     Ok(conn.prepare_cached(&sql)?.execute([id])? > 0)
 }
 
-/// How many of a kind there are.
+/// The number of entities of a kind.
 ///
 /// # Errors
 ///
-/// Where the database cannot be read.
+/// If the database cannot be read.
 pub fn count(conn: &Connection, kind: Kind) -> rusqlite::Result<u64> {
     let sql = format!("SELECT count(*) FROM {}", table(kind));
     conn.query_row(&sql, (), |row| row.get::<_, i64>(0))
         .map(i64::unsigned_abs)
 }
 
-/// Makes everything of one user another's: entities and what the service knows of them. The events follow with
+/// Gives everything of one user to another: entities and their links. The events follow with
 /// [`OutboxRepository::reassign_user`].
 fn reassign(conn: &Connection, from: &str, to: &str) -> rusqlite::Result<u64> {
     let mut moved = 0;
@@ -139,12 +139,12 @@ fn words(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<Vec<String>>
     })
 }
 
-/// The other way.
+/// The reverse.
 fn json(words: &[String]) -> String {
     serde_json::Value::from(words).to_string()
 }
 
-/// A moment, as RFC 3339 in a column.
+/// A time as RFC 3339 in a column.
 fn time(row: &rusqlite::Row<'_>, column: &str) -> rusqlite::Result<chrono::DateTime<chrono::Utc>> {
     parsed(row, column)
 }

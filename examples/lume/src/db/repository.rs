@@ -1,4 +1,4 @@
-//! Changes by the user: the entity and its event in one transaction, whatever the change is.
+//! Changes by the user: each writes the entity and its event in one transaction.
 
 use chrono::{DateTime, Utc};
 use fitiq_core::LocalId;
@@ -11,19 +11,19 @@ use uuid::Uuid;
 use super::{Role, Stored, StoredMessage, links, reassign, table};
 use crate::entities::{Conversation, Goal, JournalEntry, Kind, MoodEntry};
 
-/// Everything that a user can do to what is on this device.
+/// All operations of a user on the data of this device.
 #[derive(Debug, Clone)]
 pub struct Repository {
     store: SqliteStore,
 }
 
-/// Whether there was something to change.
+/// The result of a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use]
 pub enum Changed {
-    /// It was changed, and the service will be told where it has to know.
+    /// It was changed, and the service will learn of it if necessary.
     Yes,
-    /// There is no such entity; nothing happened.
+    /// The entity does not exist; nothing happened.
     NoSuchEntity,
 }
 
@@ -38,7 +38,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; neither the entity nor its event is there then.
+    /// [`TransactionError`]; then neither the entity nor its event exists.
     pub async fn add<E: Stored>(&self, entity: E) -> Result<LocalId, TransactionError> {
         let id = entity.local_id();
         self.store
@@ -54,7 +54,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; none of them is there then.
+    /// [`TransactionError`]; then none of them exists.
     pub async fn add_all<E: Stored>(&self, entities: Vec<E>) -> Result<(), TransactionError> {
         self.store
             .transaction(move |tx| {
@@ -67,11 +67,11 @@ impl Repository {
             .await
     }
 
-    /// Changes an entity: `edit` gets it as it is.
+    /// Changes an entity: `edit` gets the current state.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing has changed then.
+    /// [`TransactionError`]; then nothing has changed.
     pub async fn edit<E: Stored>(
         &self,
         id: LocalId,
@@ -90,11 +90,12 @@ impl Repository {
             .await
     }
 
-    /// Deletes an entity. Where the service may know it, a tombstone stays until that has deleted it, too.
+    /// Deletes an entity. If the service may know it, a tombstone stays until the service has
+    /// deleted it, too.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing has changed then.
+    /// [`TransactionError`]; then nothing has changed.
     pub async fn delete<E: Stored>(&self, id: LocalId) -> Result<Changed, TransactionError> {
         self.store
             .transaction(move |tx| {
@@ -107,11 +108,11 @@ impl Repository {
             .await
     }
 
-    /// Deletes all of a user's. Returns how many there were.
+    /// Deletes all entities of a user. Returns their number.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing has changed then.
+    /// [`TransactionError`]; then nothing has changed.
     pub async fn delete_all<E: Stored>(&self, user_id: &str) -> Result<usize, TransactionError> {
         let user_id = user_id.to_owned();
         self.store
@@ -125,11 +126,11 @@ impl Repository {
             .await
     }
 
-    /// Begins a conversation, on this device: the service learns of it with the first message.
+    /// Begins a conversation on this device: the service learns of it with the first message.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; it is not there then.
+    /// [`TransactionError`]; then it does not exist.
     pub async fn begin(&self, conversation: Conversation) -> Result<LocalId, TransactionError> {
         let id = conversation.id;
         self.store
@@ -140,11 +141,11 @@ impl Repository {
             .await
     }
 
-    /// Sends a message, in a conversation that is there.
+    /// Sends a message in an existing conversation.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing was sent then.
+    /// [`TransactionError`]; then nothing is sent.
     pub async fn send(
         &self,
         conversation: LocalId,
@@ -172,11 +173,12 @@ impl Repository {
             .await
     }
 
-    /// Puts a conversation out of sight. **Local only**: the service has nothing like it, so there is no event.
+    /// Archives a conversation. **Local only**: the service has no equivalent, so there is no
+    /// event.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing has changed then.
+    /// [`TransactionError`]; then nothing has changed.
     pub async fn archive(&self, id: LocalId) -> Result<Changed, TransactionError> {
         self.store
             .transaction(move |tx| {
@@ -197,7 +199,7 @@ impl Repository {
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing has changed then.
+    /// [`TransactionError`]; then nothing has changed.
     pub async fn end(&self, id: LocalId, at: DateTime<Utc>) -> Result<Changed, TransactionError> {
         self.store
             .transaction(move |tx| {
@@ -215,16 +217,18 @@ impl Repository {
             .await
     }
 
-    /// Makes everything of `from` that of `to`: for who wrote before they had an account. Returns how many entities moved.
+    /// Gives everything of `from` to `to`: for users who wrote before they had an account. Returns
+    /// the number of moved entities.
     ///
-    /// Doing it again after it was cut short does what was left.
+    /// Running it again after an interruption completes it.
     ///
     /// # Errors
     ///
     /// [`TransactionError`].
     pub async fn reassign(&self, from: &str, to: &str) -> Result<u64, TransactionError> {
         let (old, new) = (from.to_owned(), to.to_owned());
-        // Entities first: an event whose entity is the other user's would be taken for one without an entity.
+        // Entities first: an event whose entity belongs to the other user would look like one
+        // without an entity.
         let moved = self
             .store
             .transaction(move |tx| Ok(reassign(tx, &old, &new)?))
@@ -235,12 +239,12 @@ impl Repository {
 }
 
 impl Repository {
-    /// Enqueues the creation of every entity that no event is about and the service has no id for: so that what an older app lost
-    /// track of is told in the end. Returns how many there were.
+    /// Enqueues the creation of every entity without an event and without a remote id, so that
+    /// entities that an older app lost track of are delivered. Returns their number.
     ///
     /// # Errors
     ///
-    /// [`TransactionError`]; nothing was enqueued then.
+    /// [`TransactionError`]; then nothing is enqueued.
     pub async fn sweep(&self) -> Result<u64, TransactionError> {
         self.store
             .transaction(|tx| {
@@ -250,22 +254,22 @@ impl Repository {
     }
 }
 
-/// What the ids of swept events are made of, with that of the entity: however often an entity is swept, its event is one.
+/// The namespace of the ids of swept events: an entity that is swept again gets the same event.
 const SWEPT: Uuid = Uuid::from_u128(0x6c75_6d65_0000_4000_8000_7377_6565_7000);
 
 fn sweep<E: Stored>(tx: &Connection) -> Result<u64, BoxError> {
-    let untold = format!(
+    let unsent = format!(
         "SELECT id FROM {} WHERE id NOT IN (SELECT entity_id FROM outbox_events)
              AND id NOT IN (SELECT local_id FROM remote_links WHERE remote_id IS NOT NULL)",
         table(E::KIND)
     );
-    let untold: Vec<LocalId> = tx
-        .prepare(&untold)?
+    let unsent: Vec<LocalId> = tx
+        .prepare(&unsent)?
         .query_map((), |row| row.get(0))?
         .collect::<Result<_, _>>()?;
-    for id in &untold {
+    for id in &unsent {
         if let Some(entity) = E::load(tx, *id)? {
-            // Who told the service of it, if anybody, did not write down under which id.
+            // If the service knows it, nobody recorded the remote id.
             links::telling(tx, E::KIND, *id, &entity.user_id(), None)?;
             let event_id = Uuid::new_v5(&SWEPT, id.as_uuid().as_bytes());
             Enqueue::new(&entity, Operation::Create)
@@ -273,10 +277,10 @@ fn sweep<E: Stored>(tx: &Connection) -> Result<u64, BoxError> {
                 .on(tx)?;
         }
     }
-    Ok(untold.len() as u64)
+    Ok(unsent.len() as u64)
 }
 
-/// The entity goes, and what is left of it is a tombstone; or nothing, where nobody was ever told of it.
+/// Removes the entity and leaves a tombstone, or nothing if the service was never told.
 fn delete<E: Stored>(tx: &Connection, entity: &E) -> Result<(), BoxError> {
     let id = entity.local_id();
     E::remove(tx, id)?;

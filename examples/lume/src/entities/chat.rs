@@ -7,24 +7,25 @@ use serde::{Deserialize, Serialize};
 
 use crate::v6;
 
-/// Messages with an adviser. Archiving it is local only: the service has nothing like it.
+/// A conversation with an adviser. Archiving is local only: the service has no equivalent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// Made on this device.
+    /// The id on this device.
     pub id: LocalId,
-    /// Whose it is.
+    /// The owner.
     pub user_id: String,
-    /// Who advises.
+    /// The adviser.
     pub persona: Persona,
-    /// The goal that it is about. It is opened once the service knows that.
+    /// The goal of the conversation, which the service must know first.
     pub goal_id: Option<LocalId>,
-    /// Out of sight, on this device.
+    /// Archived on this device.
     pub archived: bool,
 }
 
-/// A message that somebody sent; the first one opens the conversation at the service.
+/// A sent message; the first one opens the conversation at the service.
 ///
-/// Its entity is the conversation, so that messages arrive in their order, and the deletion of the conversation after them.
+/// Its entity is the conversation, so that messages arrive in order, and the deletion of the
+/// conversation after them.
 #[derive(Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(
     event_type = "chatMessage",
@@ -33,29 +34,29 @@ pub struct Conversation {
 )]
 #[outbox(snapshot, version = 2, upcast(1 = v6::ConversationDeleted))]
 pub struct ChatMessage {
-    /// The conversation that it is in.
+    /// The conversation.
     #[outbox(entity_id)]
     pub conversation_id: LocalId,
-    /// Whose it is.
+    /// The owner.
     #[outbox(user_id)]
     pub user_id: String,
-    /// Made on this device. The deletion of a conversation has none.
+    /// The id on this device. The deletion of a conversation has none.
     pub message_id: Option<LocalId>,
-    /// Who advises; with the goal, what the service tells conversations apart by.
+    /// The adviser; with the goal, it identifies a conversation at the service.
     pub persona: Persona,
-    /// The goal that the conversation is about.
+    /// The goal of the conversation.
     pub goal_id: Option<LocalId>,
     /// 1 to 5,000 characters.
     #[outbox(sensitive)]
     pub content: String,
-    /// The moment.
+    /// The time.
     pub sent_at: DateTime<Utc>,
 }
 
-/// What an event about a conversation carries: the message.
+/// The metadata of a conversation event: the message.
 pub type ChatMessageMetadata = ChatMessage;
 
-/// Who advises.
+/// The adviser.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum Persona {
@@ -70,7 +71,7 @@ pub enum Persona {
 }
 
 impl Persona {
-    /// As the service spells it.
+    /// The service's spelling.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -81,7 +82,7 @@ impl Persona {
         }
     }
 
-    /// Reads it; the app's own personas, which the service does not take, advise on anything.
+    /// Parses it; the app's own personas, which the service does not know, become the general one.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {

@@ -1,4 +1,4 @@
-//! A goal, and how far somebody is with it.
+//! A goal and its progress.
 
 use chrono::NaiveDate;
 use fitiq_core::LocalId;
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::v6;
 
-/// Something to be reached by a day.
+/// A goal with a deadline.
 #[derive(Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "goal", display_name = "Goal", priority = 5)]
 #[outbox(snapshot, coalesce = "latest", version = 3)]
 #[outbox(upcast(1 = v6::Goal, 2 = v6::Deleted))]
 pub struct Goal {
-    /// Made on this device.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose it is.
+    /// The owner.
     #[outbox(user_id)]
     pub user_id: String,
     /// At most 200 characters.
@@ -27,39 +27,39 @@ pub struct Goal {
     pub description: String,
     /// The app's own word: `general`, `physical`, `mental`, …
     pub category: String,
-    /// How much it takes; above zero.
+    /// The target, above zero.
     pub target_value: f64,
-    /// Of what.
+    /// The unit.
     pub target_unit: String,
-    /// How much there is.
+    /// The current value.
     pub current_value: f64,
     /// The first day.
     pub start_date: NaiveDate,
     /// The last day.
     pub target_date: NaiveDate,
-    /// Where it stands.
+    /// The status.
     pub status: GoalStatus,
 }
 
-/// What an event about a goal carries: the goal.
+/// The metadata of a goal event: the goal.
 pub type GoalMetadata = Goal;
 
-/// Where a goal stands.
+/// The status of a goal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
 #[serde(rename_all = "snake_case")]
 pub enum GoalStatus {
-    /// Somebody works on it.
+    /// In progress.
     Active,
-    /// It was reached.
+    /// Reached.
     Completed,
-    /// Nobody does for now. The service has no such status: there it stays active.
+    /// Paused. The service has no such status: there it stays active.
     Paused,
-    /// It was given up, or put away; the service says abandoned.
+    /// Given up or archived; the service calls it abandoned.
     Archived,
 }
 
 impl GoalStatus {
-    /// As it stands in the database and in payloads.
+    /// The spelling in the database and in payloads.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -70,7 +70,7 @@ impl GoalStatus {
         }
     }
 
-    /// Reads the app's words and the service's; what is neither is active.
+    /// Parses the app's and the service's spellings; anything else is active.
     #[must_use]
     pub fn from_word(word: &str) -> Self {
         match word {

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::v6;
 
-/// A page of the journal.
+/// A journal entry.
 #[derive(Clone, PartialEq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(
     event_type = "journalEntry",
@@ -17,16 +17,17 @@ use crate::v6;
 #[outbox(snapshot, coalesce = "latest", version = 4)]
 #[outbox(upcast(1 = v6::PlannedJournal, 2 = v6::Journal, 3 = v6::Deleted))]
 pub struct JournalEntry {
-    /// Made on this device.
+    /// The id on this device.
     #[outbox(entity_id)]
     pub id: LocalId,
-    /// Whose it is.
+    /// The owner.
     #[outbox(user_id)]
     pub user_id: String,
     /// At most 200 characters.
     #[outbox(sensitive)]
     pub title: Option<String>,
-    /// At most 10,000 characters. It is empty in one old form of event, which only named the entry: then what is stored is sent.
+    /// At most 10,000 characters. Empty in one old form of event, which only named the entry: then
+    /// the stored text is sent.
     #[outbox(sensitive)]
     pub content: String,
     /// At most 20.
@@ -35,11 +36,11 @@ pub struct JournalEntry {
     pub entry_type: String,
     /// Marked by the user.
     pub is_favorite: bool,
-    /// The mood that it goes with. It is sent once the service knows that.
+    /// The linked mood, which the service must know first.
     pub linked_mood_id: Option<LocalId>,
-    /// The moment that it is about.
+    /// The time of the entry.
     pub logged_at: DateTime<Utc>,
 }
 
-/// What an event about a journal entry carries: the entry.
+/// The metadata of a journal event: the entry.
 pub type JournalEntryMetadata = JournalEntry;

@@ -1,4 +1,4 @@
-//! What the app is about, and the closed set of what it tells the service.
+//! The entities and the event set of the app.
 
 use outbox_runtime::prelude::*;
 
@@ -12,7 +12,7 @@ pub use self::goal::{Goal, GoalMetadata, GoalStatus};
 pub use self::journal::{JournalEntry, JournalEntryMetadata};
 pub use self::mood::{MoodEntry, MoodEntryMetadata};
 
-/// Everything that Lume sends. `outbox.lock` beside `Cargo.toml` has the shapes.
+/// The events of Lume. `outbox.lock` beside `Cargo.toml` has their shapes.
 #[derive(Debug, OutboxEvents)]
 pub enum LumeEvent {
     /// A mood was logged, changed or deleted.
@@ -25,7 +25,7 @@ pub enum LumeEvent {
     ChatMessage(Event<ChatMessage>),
 }
 
-/// What kinds of entities the service knows, and how it calls them.
+/// The kinds of entities that the service knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// [`MoodEntry`]
@@ -34,15 +34,15 @@ pub enum Kind {
     Journal,
     /// [`Goal`]
     Goal,
-    /// [`Conversation`]; the service says consultation.
+    /// [`Conversation`]; the service calls it a consultation.
     Conversation,
 }
 
 impl Kind {
-    /// All of them.
+    /// All kinds.
     pub const ALL: [Self; 4] = [Self::Mood, Self::Journal, Self::Goal, Self::Conversation];
 
-    /// As it stands in the database.
+    /// The spelling in the database.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -53,7 +53,7 @@ impl Kind {
         }
     }
 
-    /// Where the service has them.
+    /// The path at the service.
     #[must_use]
     pub const fn path(self) -> &'static str {
         match self {
@@ -64,7 +64,7 @@ impl Kind {
         }
     }
 
-    /// The type of the events about them.
+    /// The event type.
     #[must_use]
     pub const fn event_type(self) -> &'static str {
         match self {

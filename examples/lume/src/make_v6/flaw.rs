@@ -1,9 +1,9 @@
-//! What can be wrong with a V6 row: every way in which the plan's migration lost one, or would have.
+//! The flaws of V6 rows: every way in which a migration could lose one.
 
 use super::life::{Entity, Kind, Row, Teller};
 use super::{Verdict, payload};
 
-/// A way to be wrong.
+/// A flaw.
 #[derive(Debug, Clone, Copy)]
 enum Flaw {
     DuplicateId,
@@ -47,10 +47,11 @@ const ALL: [Flaw; 18] = [
     Flaw::NoOwner,
 ];
 
-/// Swift's `Date.distantPast`: the first day of the year 1 by the Julian calendar, in seconds since 2001.
+/// Swift's `Date.distantPast`: the first day of the year 1 by the Julian calendar, in seconds since
+/// 2001.
 const DISTANT_PAST: f64 = -63_114_076_800.0;
 
-/// Rows with the next flaw, the entity they are about, and whether that is still stored.
+/// Rows with the next flaw, their entity, and whether it is still stored.
 pub(super) fn flawed(teller: &mut Teller, nth: usize) -> (Entity, Vec<Row>) {
     let flaw = ALL[nth % ALL.len()];
     let mut entity = teller.entity_of(match flaw {

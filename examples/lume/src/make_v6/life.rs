@@ -1,4 +1,4 @@
-//! The lives that a generated store tells of: entities, what happened to them, and how far V6 came with telling the server.
+//! The content of a generated store: entities, their changes, and how many of those V6 delivered.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use fastrand::Rng;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::Verdict;
 use super::payload;
 
-/// A row of `ZSDOUTBOXEVENT`, and what a migration must make of it.
+/// A row of `ZSDOUTBOXEVENT`, and the expected result of its migration.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
     pub(super) id: Option<Uuid>,
@@ -22,7 +22,7 @@ pub(super) struct Row {
     pub(super) verdict: Verdict,
 }
 
-/// What the app kept beside its outbox.
+/// The app's other data.
 #[derive(Debug, Clone)]
 pub(super) struct Entity {
     pub(super) kind: Kind,
@@ -52,18 +52,18 @@ pub(super) enum Kind {
 /// Seconds since 2001 of 2001-01-01T00:00:00Z in Unix time.
 const REFERENCE: i64 = 978_307_200;
 
-/// RFC 3339 without a fraction, of seconds since 2001.
+/// Seconds since 2001 as RFC 3339 without a fraction.
 pub(super) fn iso(seconds: f64) -> String {
     let reference = DateTime::<Utc>::from_timestamp(REFERENCE, 0).unwrap_or_default();
     let time = reference + TimeDelta::seconds(seconds as i64);
     time.format("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// Tells lives, one after the other.
+/// Generates entities with their changes.
 pub(super) struct Teller {
     pub(super) rng: Rng,
     users: [Uuid; 2],
-    /// The present, in seconds since 2001; every event moves it on.
+    /// The current time in seconds since 2001; every event advances it.
     now: f64,
     last_mood: Option<Uuid>,
 }
@@ -88,7 +88,7 @@ impl Teller {
         uuid(&mut self.rng)
     }
 
-    /// The next moment; every other one is not a whole second.
+    /// The next time; every other one has a fraction.
     pub(super) fn tick(&mut self) -> f64 {
         self.now += f64::from(self.rng.u32(1..600));
         if self.rng.bool() {
@@ -98,7 +98,7 @@ impl Teller {
         }
     }
 
-    /// Somebody's next mood, journal entry or goal; or a conversation.
+    /// The next mood, journal entry, goal or conversation.
     pub(super) fn entity(&mut self) -> Entity {
         let kind = match self.rng.u8(..100) {
             0..45 => Kind::Mood,
@@ -140,11 +140,11 @@ impl Teller {
         }
     }
 
-    /// All that happened to one entity, and how far V6 came with it. The rows are in the order of their making.
+    /// All changes of one entity and the progress of V6. The rows are in order of creation.
     pub(super) fn life(&mut self) -> (Entity, Vec<Row>) {
         let mut entity = self.entity();
         if entity.kind == Kind::Conversation {
-            // V6 queued nothing else of a conversation, and forgot it only when the server had.
+            // V6 queued nothing else of a conversation, and deleted it only after the server had.
             let done = self.rng.u8(..10) < 7;
             entity.backend_id = Some(self.uuid().to_string());
             entity.deleted = done;
@@ -166,7 +166,7 @@ impl Teller {
         (entity, rows)
     }
 
-    /// A row as V6 would have left it.
+    /// A row as left by V6.
     pub(super) fn row(&mut self, entity: &Entity, event_type: &str, delivered: bool) -> Row {
         let created = self.tick();
         let payload = if event_type.contains("delete") {
@@ -198,7 +198,7 @@ impl Teller {
     }
 }
 
-/// The strings that V6 used, and now and then those that only its documents name.
+/// The strings that V6 used, and sometimes those that only its documents mention.
 fn event_type(rng: &mut Rng, kind: Kind, step: usize, delete: bool) -> &'static str {
     let documented = rng.u8(..100) < 5;
     match (kind, step, delete) {

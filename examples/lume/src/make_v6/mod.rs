@@ -1,4 +1,4 @@
-//! Stores as V6 of the app left them on people's phones, healthy rows and broken ones, the same for the same seed.
+//! Stores as left by V6 on phones, with healthy and flawed rows, the same for the same seed.
 
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -9,21 +9,21 @@ use thiserror::Error;
 
 use self::life::{Entity, Kind, Row, Teller};
 
-mod flaw; // what can be wrong with a row
-mod life; // entities, and what happened to them
-mod payload; // what V6 wrote about it
+mod flaw; // flaws of rows
+mod life; // entities and their changes
+mod payload; // payloads
 mod schema; // the tables
 
-/// What kind of store to make.
+/// Settings of the store to make.
 #[derive(Debug, Clone)]
 pub struct V6Options {
-    /// How many rows its outbox has.
+    /// The number of rows in its outbox.
     pub rows: usize,
     /// The same seed makes the same store.
     pub seed: u64,
-    /// How many of a hundred rows have something wrong with them. Default: 5.
+    /// The percentage of flawed rows. Default: 5.
     pub adversarial_percent: u8,
-    /// Whether the last rows stay in the `-wal` file, as an app that is still running leaves them. Default: false.
+    /// Whether the last rows stay in the `-wal` file, like those of a running app. Default: false.
     pub leave_wal: bool,
 }
 
@@ -40,16 +40,16 @@ impl V6Options {
     }
 }
 
-/// What a migration of a generated store must find: whoever made the rows knows what each of them is.
+/// The expected result of a migration, known from the generation of the rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Made {
     /// Rows to be delivered by the new app.
     pub migrated: u64,
-    /// Rows that are there twice.
+    /// Duplicate rows.
     pub already_there: u64,
     /// Rows that V6 delivered.
     pub delivered: u64,
-    /// Rows that nobody can deliver.
+    /// Undeliverable rows.
     pub rejected: u64,
 }
 
@@ -83,11 +83,11 @@ enum Verdict {
     Rejected,
 }
 
-/// A store could not be made.
+/// The store could not be made.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum MakeError {
-    /// Something is there already, which is not overwritten.
+    /// The file exists already, and is not overwritten.
     #[error("{} is there already; name a file that is not", .0.display())]
     Exists(PathBuf),
     /// SQLite failed.
@@ -132,7 +132,7 @@ pub fn make_v6(out: &Path, options: &V6Options) -> Result<Made, MakeError> {
     Ok(writer.made)
 }
 
-/// Writes lives until there are enough rows.
+/// Writes entities until there are enough rows.
 #[derive(Default)]
 struct Writer {
     rows: usize,
@@ -143,7 +143,7 @@ struct Writer {
 }
 
 impl Writer {
-    /// One life, or some rows with a flaw; not more than there is room for.
+    /// Writes one entity's changes, or some flawed rows, up to the remaining count.
     fn some(
         &mut self,
         conn: &Connection,
@@ -158,7 +158,7 @@ impl Writer {
             teller.life()
         };
         if rows.len() > until - self.rows {
-            // The end of this life did not fit; the shortest one always does.
+            // The last changes did not fit; the shortest sequence always does.
             entity = teller.entity_of(Kind::Mood);
             let row = teller.row(&entity, "mood.created", false);
             self.event(conn, &row)?;

@@ -1,16 +1,16 @@
-//! What V6 wrote into its payloads, generation by generation.
+//! The payloads of V6, by generation.
 
 use fastrand::Rng;
 use uuid::Uuid;
 
 use super::life::{Entity, Kind};
 
-/// The moods that the oldest generations knew by name, and what today's app knows as labels.
+/// The named moods of the oldest generations, and the labels of the current app.
 const MOODS: [&str; 8] = [
     "happy", "calm", "sad", "anxious", "grateful", "angry", "content", "stressed",
 ];
 
-/// A JSON object whose keys stand in any order, as Foundation writes it.
+/// A JSON object with keys in any order, as Foundation writes it.
 struct Object(Vec<String>);
 
 impl Object {
@@ -18,7 +18,7 @@ impl Object {
         Self(Vec::new())
     }
 
-    /// `json` is a value that is JSON already.
+    /// `json` is already serialized.
     fn with(mut self, key: &str, json: impl std::fmt::Display) -> Self {
         self.0.push(format!("\"{key}\":{json}"));
         self
@@ -53,7 +53,7 @@ fn iso(seconds: f64) -> String {
     text(&super::life::iso(seconds))
 }
 
-/// What the app wrote when it created or changed the entity. `second` is when, in seconds since 2001.
+/// The payload of a creation or a change. `second` is its time in seconds since 2001.
 pub(super) fn saved(rng: &mut Rng, entity: &Entity, second: f64) -> Vec<u8> {
     match entity.kind {
         Kind::Mood => mood(rng, entity, second),
@@ -68,7 +68,7 @@ pub(super) fn saved(rng: &mut Rng, entity: &Entity, second: f64) -> Vec<u8> {
     }
 }
 
-/// What the app wrote when it deleted the entity: the older form has but the id, and none says whose it was.
+/// The payload of a deletion: the older form has only the id, and none names the owner.
 pub(super) fn deleted(rng: &mut Rng, entity: &Entity) -> Vec<u8> {
     match entity.kind {
         Kind::Conversation => conversation(rng, entity),
@@ -80,7 +80,7 @@ pub(super) fn deleted(rng: &mut Rng, entity: &Entity) -> Vec<u8> {
     }
 }
 
-/// The sentinel that producers wrote where there was no remote id.
+/// The sentinel for a missing remote id.
 pub(super) fn deleted_with_sentinel(rng: &mut Rng, entity: &Entity) -> Vec<u8> {
     Object::new()
         .with("local_id", id(entity.id))
@@ -99,7 +99,7 @@ pub(super) fn mood_with_numeric_dates(rng: &mut Rng, entity: &Entity, second: f6
 
 fn mood(rng: &mut Rng, entity: &Entity, second: f64) -> Vec<u8> {
     match rng.u8(..100) {
-        // Names no user; the app never wrote it for entries that it has deleted since.
+        // It names no user; the app never wrote it for entries deleted since.
         0..5 if !entity.deleted => Object::new()
             .with("id", id(entity.id))
             .with("mood", text(MOODS[rng.usize(..MOODS.len())]))

@@ -2,7 +2,7 @@
 
 use outbox_runtime::rusqlite::{self, Connection, params};
 
-/// Which number an entity of the model has: its place in the alphabet.
+/// The number of a model entity: its alphabetical position.
 pub(super) mod ent {
     pub(in crate::make_v6) const CONVERSATION: i64 = 2;
     pub(in crate::make_v6) const MESSAGE: i64 = 3;
@@ -84,12 +84,12 @@ const PLIST: &str = r#"<?xml version="1.0" encoding="UTF-8"?>
 </dict></plist>
 "#;
 
-/// Makes the file what SwiftData would have made of it. `store_id` is the store's UUID.
+/// Builds the file as SwiftData would. `store_id` is the store's UUID.
 pub(super) fn create(conn: &Connection, store_id: &str) -> rusqlite::Result<()> {
     conn.pragma_update(None, "page_size", 4096)?;
     conn.pragma_update(None, "auto_vacuum", 2)?;
     conn.pragma_update(None, "journal_mode", "WAL")?;
-    // A generator that is cut short is run again.
+    // Durability is unnecessary: an interrupted generator is run again.
     conn.pragma_update(None, "synchronous", "OFF")?;
     conn.execute_batch(TABLES)?;
     conn.execute(
@@ -99,7 +99,7 @@ pub(super) fn create(conn: &Connection, store_id: &str) -> rusqlite::Result<()> 
     Ok(())
 }
 
-/// Notes the largest key of each table, and a transaction of the history, as SwiftData does when it saves.
+/// Records the largest key of each table and a history transaction, as SwiftData does on save.
 pub(super) fn finish(conn: &Connection) -> rusqlite::Result<()> {
     conn.execute_batch(
         "INSERT OR IGNORE INTO ATRANSACTIONSTRING VALUES (1, 16003, 1, 'com.lume.app');

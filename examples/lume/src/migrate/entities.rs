@@ -1,4 +1,4 @@
-//! Rows of a V6 store that are entities: moods, journal entries, goals, conversations and their messages.
+//! Entity rows of a V6 store: moods, journal entries, goals, conversations and messages.
 
 use chrono::{DateTime, Days, Utc};
 use fitiq_core::{LocalId, RemoteId};
@@ -9,10 +9,10 @@ use super::{survey, tables};
 use crate::db::{Role, Stored, StoredMessage, exists, links};
 use crate::entities::{Conversation, Goal, GoalStatus, JournalEntry, Kind, MoodEntry, Persona};
 
-/// How long a goal had when nobody said.
+/// The default duration of a goal.
 const DEFAULT_DAYS: Days = Days::new(30);
 
-/// Whether the row can be taken over. A message needs the conversation that it is in, which is returned.
+/// Checks whether the row can be imported. A message needs its conversation, which is returned.
 pub(super) fn check(row: &SourceRow, source: &Source) -> Result<Option<LocalId>, Reject> {
     if row.table() == tables::MESSAGES {
         return conversation_of(row, source).map(Some);
@@ -20,7 +20,7 @@ pub(super) fn check(row: &SourceRow, source: &Source) -> Result<Option<LocalId>,
     local_id(row).and(owner(row)).map(|_| None)
 }
 
-/// Takes it over, unless this device has it already: what is here is newer.
+/// Imports it, unless this device has it already, because the local one is newer.
 pub(super) fn write(
     row: &SourceRow,
     within: Option<LocalId>,
@@ -62,10 +62,10 @@ fn local_id(row: &SourceRow) -> Result<LocalId, Reject> {
 
 fn owner(row: &SourceRow) -> Result<String, Reject> {
     let owner = survey::owner(row)?.map(String::from);
-    owner.ok_or_else(|| Reject::new("owner unknown", "the entity does not say whose it is"))
+    owner.ok_or_else(|| Reject::new("owner unknown", "the entity has no owner"))
 }
 
-/// The moment that it is about, or else that at which it was made.
+/// Its time, or else its creation time.
 fn moment(row: &SourceRow, column: &str) -> Result<DateTime<Utc>, Reject> {
     match row.opt_date(column)? {
         Some(moment) => Ok(moment),
@@ -73,7 +73,7 @@ fn moment(row: &SourceRow, column: &str) -> Result<DateTime<Utc>, Reject> {
     }
 }
 
-/// A list of words: JSON in a BLOB. What is none is no reason to lose the entity.
+/// A list of words as JSON in a BLOB. An invalid one does not cost the entity.
 fn words(row: &SourceRow, column: &str) -> Result<Vec<String>, Reject> {
     let json = row.opt_bytes(column)?.unwrap_or_default();
     Ok(serde_json::from_slice(&json).unwrap_or_default())
@@ -151,13 +151,13 @@ fn conversation_of(row: &SourceRow, source: &Source) -> Result<LocalId, Reject> 
         Some(conversation) => local_id(&conversation),
         None => Err(Reject::new(
             "conversation missing",
-            "the message is in none that is stored",
+            "the message has no stored conversation",
         )),
     }
 }
 
 fn message(row: &SourceRow, conversation_id: LocalId, conn: &Connection) -> Result<(), Reject> {
-    // A conversation that this device has deleted since stays without.
+    // A conversation that this device has deleted stays without messages.
     if !exists(conn, Kind::Conversation, conversation_id)? {
         return Ok(());
     }

@@ -1,4 +1,4 @@
-//! What becomes of each row of a V6 store.
+//! Maps each row of a V6 store.
 
 use fitiq_core::{LocalId, UserId};
 use outbox_import::{ImportedEvent, Mapped, Reject, RowMapper, Source, SourceRow};
@@ -17,7 +17,7 @@ use crate::entities::{Conversation, Goal, JournalEntry, Kind, MoodEntry};
 #[derive(Debug, Default)]
 pub(super) struct Mapper {
     survey: Survey,
-    /// Of the message that was mapped last.
+    /// The conversation of the last mapped message.
     conversation: Option<LocalId>,
 }
 
@@ -49,7 +49,7 @@ impl Mapper {
     fn event(&self, row: &SourceRow, source: &Source) -> Result<Mapped, Reject> {
         let status = row.text("status")?;
         if !["pending", "processing", "failed", "completed"].contains(&status.as_str()) {
-            return Err(Reject::new("unknown status", "it is none that V6 had"));
+            return Err(Reject::new("unknown status", "V6 had no such status"));
         }
         if is_delivered(row)? {
             return Ok(Mapped::AlreadyDelivered);
@@ -73,7 +73,7 @@ impl Mapper {
             imported = imported.error_message(said);
         }
         let failures = row.opt_integer("retryCount")?.unwrap_or(0);
-        // What V6 gave up begins anew, with all its attempts.
+        // An event that V6 gave up starts over with all its attempts.
         if (1..GIVEN_UP_AFTER).contains(&failures) && status != "completed" {
             imported = imported
                 .failed()
@@ -89,7 +89,7 @@ impl Mapper {
         };
         let unknown = || {
             let detail = format!(
-                "neither the payload nor anything stored says whose {} it is",
+                "neither the payload nor the store names the owner of this {}",
                 event.kind.as_str()
             );
             Reject::new("owner unknown", detail)
@@ -98,8 +98,8 @@ impl Mapper {
     }
 }
 
-/// The row's own id. V6 did not keep two rows from having the same: the second of two that say different things gets another, always
-/// the same one.
+/// The row's own id. V6 did not enforce unique ids: the second of two different rows with one id
+/// gets another one, always the same.
 fn event_id(row: &SourceRow, source: &Source) -> Result<Uuid, Reject> {
     let id = row.uuid("id")?;
     let Some(first) = source.find(&tables::events(), "id", id)? else {
@@ -134,7 +134,7 @@ fn priority(event: &Understood) -> i32 {
     }
 }
 
-/// What an event says of its entity, beside what is sent of it.
+/// Facts of an event about its entity, besides its payload.
 fn note(conn: &Connection, row: &SourceRow, mapped: &Mapped) -> Result<(), Reject> {
     let Mapped::Event(imported) = mapped else {
         return Ok(());
@@ -148,7 +148,7 @@ fn note(conn: &Connection, row: &SourceRow, mapped: &Mapped) -> Result<(), Rejec
         remove(conn, kind, id)?;
         links::bury(conn, kind, id, user_id)?;
     } else if row.opt_integer("retryCount")?.unwrap_or(0) > 0 {
-        // Some attempt may have arrived, and its answer been lost.
+        // An attempt may have arrived, with a lost response.
         links::telling(conn, kind, id, user_id, None)?;
     }
     Ok(())

@@ -1,16 +1,18 @@
-//! From V6 to V7: the old app's store becomes this app's database.
+//! The migration from V6 to V7.
 //!
-//! Entities and events are taken over in one transaction, from a copy: the old store is not written to, and stays. Where it cannot be
-//! read nothing is begun. Done again, it takes what is new and leaves what was taken.
+//! Imports entities and events in one transaction from a copy; the old store is never changed. An
+//! unreadable store is refused. Running it again imports only what is new.
 //!
-//! What is not a matter of reading:
+//! Beyond reading:
 //!
-//! - **`completed` does not mean delivered.** V6 marked an event so when it gave up: after five failures, and on a 400. Such an
-//!   event has a `retryCount` of 5 or an `errorMessage`. It is deliverable again, with all its attempts, as what it failed of were often
-//!   the app's own mistakes; unless V6 delivered something newer about the same entity, which it would undo.
-//! - **Whose an event is** stands in its payload, or else with the entity that it is about, or else in another event about that.
-//!   It is never guessed: what nobody says whose it is is put aside.
-//! - **The payload** becomes the event's metadata byte for byte, under the version of its generation ([`v6`](crate::v6)).
+//! - **`completed` does not mean delivered.** V6 marked an event so when it gave up: after five
+//!   failures, and on a 400. Such an event has a `retryCount` of 5 or an `errorMessage`. It becomes
+//!   deliverable again with all its attempts, because the app itself often caused the failures,
+//!   unless V6 delivered something newer about the same entity, which it would undo.
+//! - **The owner of an event** is in its payload, or stored with its entity, or in another event of
+//!   the entity. It is never guessed: a row without an owner is rejected.
+//! - **The payload** becomes the event's metadata byte for byte, under the version of its
+//!   generation ([`v6`](crate::v6)).
 
 use std::path::Path;
 
@@ -18,14 +20,14 @@ use fitiq_core::cli::import_bar;
 use outbox_import::{Import, ImportError, ImportReport, SourceTable};
 use outbox_runtime::SqliteStore;
 
-mod entities; // rows that are entities
-mod mapper; // what becomes of each row
-mod payload; // what a V6 event says
-mod survey; // what the whole store says about an entity
+mod entities; // entity rows
+mod mapper; // the mapping of rows
+mod payload; // the content of V6 events
+mod survey; // facts about entities from the whole store
 
 use self::mapper::Mapper;
 
-/// The tables of a V6 store that matter, entities first, so that events find what they are about.
+/// The relevant tables of a V6 store, entities first, so that events find their entities.
 mod tables {
     use outbox_import::SourceTable;
 
@@ -63,11 +65,11 @@ mod tables {
     }
 }
 
-/// Takes over the V6 store at `from`. With `dry_run` it does all of it, tells what would be, and takes it back.
+/// Imports the V6 store at `from`. `dry_run` does everything, reports it, and rolls it back.
 ///
 /// # Errors
 ///
-/// [`ImportError`], with what to do about it. Nothing was written then, and nothing was removed anywhere.
+/// [`ImportError`], with a way out. Then nothing was written, and nothing was removed.
 pub async fn migrate(
     store: &SqliteStore,
     from: &Path,

@@ -1,4 +1,4 @@
-//! What a V6 event says: a function of its type and its bytes, and of nothing else.
+//! The content of a V6 event: a function of its type and its bytes alone.
 
 use fitiq_core::{LocalId, RemoteId, UserId};
 use outbox_import::Reject;
@@ -12,21 +12,21 @@ use crate::v6::{
     ValenceMood,
 };
 
-/// A V6 event, understood.
+/// A decoded V6 event.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Understood {
     pub(super) kind: Kind,
     pub(super) operation: Operation,
     pub(super) id: LocalId,
-    /// Whose it is, where it says so.
+    /// The owner, if named.
     pub(super) user: Option<UserId>,
-    /// The service's id, where it says so; never what stood for none.
+    /// The remote id, if named; never a placeholder.
     pub(super) remote_id: Option<RemoteId>,
-    /// The version of today's metadata that reads the payload.
+    /// The current metadata's version that reads the payload.
     pub(super) version: u32,
 }
 
-/// What the event types of V6 mean: those that it wrote, and those that only its documents name.
+/// The event types of V6, including those that only its documents mention.
 pub(super) fn meaning(event_type: &str) -> Result<(Kind, Operation), Reject> {
     use Operation::{Create, Delete, Update};
     Ok(match event_type {
@@ -58,7 +58,7 @@ pub(super) fn meaning(event_type: &str) -> Result<(Kind, Operation), Reject> {
 pub(super) fn understand(event_type: &str, payload: &[u8]) -> Result<Understood, Reject> {
     let (kind, operation) = meaning(event_type)?;
     if payload.is_empty() {
-        return Err(Reject::new("empty payload", "there is nothing to be read"));
+        return Err(Reject::new("empty payload", "the payload has no bytes"));
     }
     if let Err(error) = std::str::from_utf8(payload) {
         return Err(Reject::new(
@@ -68,11 +68,11 @@ pub(super) fn understand(event_type: &str, payload: &[u8]) -> Result<Understood,
     }
     if let Err(error) = serde_json::from_slice::<serde::de::IgnoredAny>(payload) {
         let at = format!(
-            "it ends or breaks at line {}, column {}",
+            "it breaks at line {}, column {}",
             error.line(),
             error.column()
         );
-        return Err(Reject::new("payload is no JSON", at));
+        return Err(Reject::new("payload is not JSON", at));
     }
     let (named, version) = match (kind, operation) {
         (Kind::Mood, Operation::Delete) => (read::<Deleted>(payload), 4),
@@ -94,10 +94,7 @@ pub(super) fn understand(event_type: &str, payload: &[u8]) -> Result<Understood,
         (Kind::Conversation, _) => (read::<ConversationDeleted>(payload), 1),
     };
     let Some(named) = named else {
-        let detail = format!(
-            "it is JSON of a form that V6 never had for a {}",
-            kind.as_str()
-        );
+        let detail = format!("V6 had no such form for a {}", kind.as_str());
         return Err(Reject::new("payload of an unknown form", detail));
     };
     Ok(Understood {
@@ -113,7 +110,7 @@ pub(super) fn understand(event_type: &str, payload: &[u8]) -> Result<Understood,
     })
 }
 
-/// Accounts are UUIDs, which V6 wrote in upper case and the service writes in lower case.
+/// Accounts are UUIDs, in upper case in V6 and in lower case at the service.
 pub(super) fn user(text: &str) -> Option<UserId> {
     match Uuid::try_parse(text) {
         Ok(id) => UserId::new(&id.to_string()).ok(),
@@ -123,7 +120,7 @@ pub(super) fn user(text: &str) -> Option<UserId> {
 
 type Read = fn(&[u8]) -> Option<Named>;
 
-/// The first generation that it is one of.
+/// The first generation that matches.
 fn newest(generations: &[(Read, u32)], payload: &[u8]) -> (Option<Named>, u32) {
     let mut forms = generations
         .iter()
@@ -184,7 +181,7 @@ mod tests {
 
     /// Failure 12.
     #[test]
-    fn what_stands_for_no_remote_id_is_none() {
+    fn a_placeholder_is_no_remote_id() {
         for sentinel in ["none", "", "null"] {
             let payload = format!(r#"{{"local_id":"ID","backend_id":"{sentinel}"}}"#);
             assert_eq!(understood("mood.deleted", &payload).remote_id, None);
@@ -195,13 +192,13 @@ mod tests {
 
     /// Failure 18.
     #[test]
-    fn a_delete_that_cannot_be_read_is_no_update() {
+    fn an_unreadable_delete_is_no_update() {
         assert!(understand("mood.deleted", br#"{"what":1}"#).is_err());
         assert!(understand("mood.deleted", b"\"").is_err());
     }
 
     #[test]
-    fn a_user_is_spelt_as_the_service_spells_it() {
+    fn a_user_has_the_spelling_of_the_service() {
         assert_eq!(user(ID).unwrap().as_str(), ID.to_lowercase());
         assert_eq!(user("someone").unwrap().as_str(), "someone");
         assert_eq!(user(""), None);

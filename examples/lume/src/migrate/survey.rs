@@ -1,4 +1,4 @@
-//! What the whole of a V6 store says about an entity that one row alone does not.
+//! Facts about entities that only the whole V6 store tells.
 
 use std::collections::HashMap;
 
@@ -10,7 +10,7 @@ use super::payload::{understand, user};
 use super::tables;
 use crate::entities::Kind;
 
-/// What is known of each entity that some event is about.
+/// The facts about each entity with an event.
 #[derive(Debug, Default)]
 pub(super) struct Survey {
     entities: HashMap<LocalId, Known>,
@@ -18,21 +18,21 @@ pub(super) struct Survey {
 
 #[derive(Debug, Default)]
 struct Known {
-    /// Whose it is, as an event says.
+    /// The owner, according to an event.
     owner: Option<UserId>,
     /// The newest create or update that V6 delivered.
     delivered: Option<Place>,
 }
 
-/// Where an event stands in the order in which they were made.
+/// The position of an event in order of creation.
 pub(super) type Place = (DateTime<Utc>, i64);
 
 impl Survey {
-    /// Reads all events once. What cannot be read says nothing.
+    /// Reads all events once, and skips unreadable ones.
     pub(super) fn of(source: &Source) -> Result<Self, ImportError> {
         let mut survey = Self::default();
         source.for_each(&tables::events(), |row| {
-            // Whatever is wrong with it is told when its turn comes.
+            // Its fault is reported when the row is mapped.
             let _ = survey.look_at(&row);
             Ok::<_, ImportError>(())
         })?;
@@ -49,7 +49,7 @@ impl Survey {
         Ok(())
     }
 
-    /// Whose the entity is: as it is stored, or as another event about it says.
+    /// The owner of the entity: as stored, or according to another event.
     pub(super) fn owner(
         &self,
         source: &Source,
@@ -71,7 +71,7 @@ impl Survey {
     }
 }
 
-/// Whose a stored entity is: a UUID, or the text of one.
+/// The owner of a stored entity: a UUID, or its text.
 pub(super) fn owner(stored: &SourceRow) -> Result<Option<UserId>, Reject> {
     match stored.opt_uuid("userId") {
         Ok(id) => Ok(id.and_then(|id| user(&id.to_string()))),
@@ -83,12 +83,12 @@ pub(super) fn place(row: &SourceRow) -> Result<Place, Reject> {
     Ok((row.date("createdAt")?, row.key()))
 }
 
-/// Whether V6 delivered it: `completed` alone does not say so.
+/// Whether V6 delivered it, which `completed` alone does not say.
 pub(super) fn is_delivered(row: &SourceRow) -> Result<bool, Reject> {
     Ok(row.text("status")? == "completed"
         && row.opt_integer("retryCount")?.unwrap_or(0) < GIVEN_UP_AFTER
         && row.opt_text("errorMessage")?.is_none())
 }
 
-/// With how many failures V6 called an event completed.
+/// The number of failures after which V6 called an event completed.
 pub(super) const GIVEN_UP_AFTER: i64 = 5;

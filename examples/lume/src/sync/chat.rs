@@ -1,4 +1,4 @@
-//! Conversations: the first message opens one at the service, the next ones follow it there.
+//! Conversations: the first message opens one at the service, and the next ones follow.
 
 use std::time::Duration;
 
@@ -12,10 +12,11 @@ use super::{LumeSync, Page, local_id};
 use crate::db::{exists, links};
 use crate::entities::{ChatMessage, Kind};
 
-/// How long a conversation waits for a place: the service allows ten at a time, and says so with the status of a rate limit.
+/// How long a conversation waits for capacity: the service allows ten at a time, and answers with
+/// the status of a rate limit.
 const FOR_A_PLACE: Duration = Duration::from_secs(60);
 
-/// A conversation as the service shows it. There is at most one for each persona and goal.
+/// A conversation of the service. There is at most one per persona and goal.
 #[derive(Debug, Deserialize)]
 pub(super) struct TheirConversation {
     pub(super) id: RemoteId,
@@ -35,7 +36,7 @@ impl LumeSync {
         };
         match (event.operation, remote_id) {
             (Operation::Delete, remote_id) => {
-                // Without an id it was never opened, and there is nothing to delete.
+                // Without an id it was never opened, so there is nothing to delete.
                 if let Some(remote_id) = remote_id {
                     self.delete_remote(event, Kind::Conversation, &remote_id)
                         .await?;
@@ -45,14 +46,14 @@ impl LumeSync {
             _ if !here => Err(HandlerError::obsolete()),
             (_, None) => self.open(event, id).await,
             (_, Some(remote_id)) => match self.say(event, &remote_id).await {
-                // Somebody ended it elsewhere.
+                // It was ended elsewhere.
                 Err(ApiError::NotFound(_)) => self.open(event, id).await,
                 said => Ok(said?),
             },
         }
     }
 
-    /// Opens the conversation with the message in it.
+    /// Opens the conversation with the message.
     async fn open(&self, event: &Event<ChatMessage>, id: LocalId) -> Result<(), HandlerError> {
         let message = event.metadata();
         let goal = self.goal(event).await?;
@@ -74,7 +75,8 @@ impl LumeSync {
         let call = Call::post(event, Kind::Conversation.path()).json(&body)?;
         match self.api.send::<IgnoredAny>(call).await {
             Ok(answer) => {
-                // Accepted and not understood: the next message asks again, and learns the id from the refusal.
+                // Accepted but unreadable: the next message asks again, and learns the id from the
+                // refusal.
                 if let Some(remote_id) = answer.remote_id() {
                     self.learn(Kind::Conversation, id, &event.user_id, remote_id.clone())
                         .await?;
@@ -104,13 +106,13 @@ impl LumeSync {
         self.api.send::<IgnoredAny>(call).await.map(drop)
     }
 
-    /// The service's id of the goal that it is about.
+    /// The remote id of its goal.
     async fn goal(&self, event: &Event<ChatMessage>) -> Result<Option<RemoteId>, HandlerError> {
         let goal = event.metadata().goal_id.map(|id| (Kind::Goal, id));
         self.reference(event, goal).await
     }
 
-    /// Looks whether the service has the conversation, of which it was told and its answer was lost.
+    /// Checks whether the service has the conversation after a lost response.
     async fn find_conversation(
         &self,
         event: &Event<ChatMessage>,

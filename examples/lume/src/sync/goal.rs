@@ -1,4 +1,4 @@
-//! Goals: what the service takes in calls of their own.
+//! Goals: progress and status have calls of their own.
 
 use fitiq_core::{Call, RemoteId};
 use outbox_runtime::prelude::*;
@@ -10,8 +10,8 @@ use super::{Delivered, LumeSync};
 use crate::entities::{Goal, GoalStatus, Kind};
 
 impl LumeSync {
-    /// Tells how far the goal is and how it ended, where the service knows otherwise. Each call sets a state, so that making it
-    /// again does no harm.
+    /// Sends the progress and the status of a goal if the service has others. Each call sets a
+    /// state, so repeating it is harmless.
     pub(super) async fn catch_up(
         &self,
         event: &Event<Goal>,
@@ -29,7 +29,7 @@ impl LumeSync {
                 .json(&json!({ "current_value": goal.current_value.max(0.0) }))?;
             let _ = self.api.send::<IgnoredAny>(call).await?;
         }
-        // What ended there cannot end again, and nothing begins anew.
+        // A goal that ended there cannot end again or restart.
         let is_active = known.is_none_or(|theirs| theirs.status == "active");
         match goal.status {
             GoalStatus::Completed if is_active => self.end(event, &remote_id, "complete").await,

@@ -1,4 +1,5 @@
-//! Telling the service: what each event means there. Whether and when something is sent again is the outbox's to decide.
+//! The handlers: what each event means at the service. The outbox decides whether and when to
+//! retry.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,35 +15,37 @@ use crate::entities::{ChatMessage, Goal, JournalEntry, Kind, LumeEventHandler, M
 mod chat;
 mod goal;
 mod restore;
-mod wire; // what an entity is to the service
+mod wire; // requests and responses
 
 pub use self::restore::{Restored, restore};
 pub use self::wire::{Page, Reference, Wire};
 
-/// Sends what happened on this device to the service.
+/// Sends the changes of this device to the service.
 #[derive(Debug, Clone)]
 pub struct LumeSync {
     api: Arc<Api>,
     store: SqliteStore,
 }
 
-/// What has become of an entity at the service.
+/// The state of an entity at the service.
 #[derive(Debug)]
 struct Delivered<E: Wire> {
     remote_id: RemoteId,
-    /// As the service shows it, if that could be read.
+    /// The service's version, if readable.
     theirs: Option<E::Theirs>,
 }
 
-/// What is to be done about a create or an update, by what the service knows; the event's own word comes second.
+/// The action for a create or an update, by what the service knows; the event's operation comes
+/// second.
 enum Step {
-    /// Nobody told it.
+    /// The service does not know it.
     Create,
-    /// It has it, under this id.
+    /// The service has it, under this id.
     Update(RemoteId),
-    /// It was told and its answer was lost, so that it may have it. `here`: whether this device still does.
+    /// The call was made and its response lost, so the service may have it. `here`: whether this
+    /// device still does.
     Find { here: bool },
-    /// It is not on this device any more, and was never told of: there is nothing to say.
+    /// It is gone from this device, and the service never knew it: nothing to do.
     Nothing,
 }
 
@@ -68,7 +71,7 @@ impl LumeEventHandler for LumeSync {
 }
 
 impl LumeSync {
-    /// Sends through `api` what is in `store`.
+    /// Sends the data of `store` through `api`.
     #[must_use]
     pub fn new(api: Arc<Api>, store: SqliteStore) -> Self {
         Self { api, store }
@@ -85,7 +88,7 @@ impl LumeSync {
         }
     }
 
-    /// Creates or updates: `None` where there was nothing to say.
+    /// Creates or updates; `None` if there was nothing to do.
     async fn save<E: Wire>(&self, event: &Event<E>) -> Result<Option<Delivered<E>>, HandlerError> {
         let id = local_id(event)?;
         let Some(entity) = self.content(event, id).await? else {
@@ -105,7 +108,7 @@ impl LumeSync {
                     self.learn(E::KIND, id, &event.user_id, remote_id.clone())
                         .await?;
                     if !here {
-                        // Its deletion comes next, and knows now what to delete.
+                        // Its deletion comes next, and now knows what to delete.
                         return Err(HandlerError::obsolete());
                     }
                     self.update(event, id, &entity, reference, remote_id)
@@ -118,8 +121,8 @@ impl LumeSync {
         }
     }
 
-    /// What is sent: what the event carries, so that it is the same in every attempt. One old form of event only named the entity;
-    /// then it is what is stored, if it still is.
+    /// The content to send: the event's, so that every attempt is the same. One old form of event
+    /// only named the entity; then the stored entity is sent, if it still exists.
     async fn content<E: Wire>(
         &self,
         event: &Event<E>,
@@ -131,7 +134,7 @@ impl LumeSync {
         Ok(self.read(move |conn| E::load(conn, id)).await?)
     }
 
-    /// The service's id of what an entity refers to, once it has one; `None` where there is nothing to refer to.
+    /// The remote id of a reference, once known; `None` if there is nothing to refer to.
     async fn reference<E: OutboxEntity>(
         &self,
         event: &Event<E>,
@@ -147,7 +150,8 @@ impl LumeSync {
         }
     }
 
-    /// The event waits for another entity: longer the longer it has waited, so that a wait that does not end costs little.
+    /// Snoozes until another entity is delivered, with growing delays, so that an endless wait
+    /// costs little.
     fn not_yet<E: OutboxEntity>(&self, event: &Event<E>) -> HandlerError {
         let waited = self.store.clock().now() - event.created_at;
         let quarter = waited.to_std().unwrap_or_default() / 4;
@@ -190,7 +194,8 @@ impl LumeSync {
             Ok(answer) => {
                 let remote_id = match answer.remote_id().cloned() {
                     Some(remote_id) => remote_id,
-                    // Accepted, and not understood. It is looked up, now or when it changes next; sent again, it would be there twice.
+                    // Accepted but unreadable. It is looked up, now or with its next change;
+                    // sending it again would duplicate it.
                     None => self
                         .find(event, entity)
                         .await
@@ -232,7 +237,8 @@ impl LumeSync {
                 remote_id,
                 theirs: answer.into_body().ok(),
             }),
-            // Somebody deleted it elsewhere while it was changed here. The change is not lost for that: it is made anew.
+            // It was deleted elsewhere while it was changed here. The change is kept: the entity is
+            // created again.
             Err(ApiError::NotFound(_)) => {
                 let user_id = event.user_id.clone();
                 let sent = serde_json::to_string(entity).or_permanent()?;
@@ -276,7 +282,7 @@ impl LumeSync {
         let remote_id = match link.remote_id {
             Some(remote_id) => Some(remote_id),
             None if link.told => self.find(event, event.metadata()).await?,
-            // The service never knew it: there is nothing to delete.
+            // The service never knew it, so there is nothing to delete.
             None => None,
         };
         if let Some(remote_id) = remote_id {
@@ -285,7 +291,7 @@ impl LumeSync {
         Ok(self.write(move |conn| links::forget(conn, id)).await?)
     }
 
-    /// What is not there is deleted.
+    /// A missing entity counts as deleted.
     async fn delete_remote<E: OutboxEntity>(
         &self,
         event: &Event<E>,
@@ -299,7 +305,7 @@ impl LumeSync {
         }
     }
 
-    /// Looks whether the service has the entity, under an id that nobody here knows.
+    /// Checks whether the service has the entity under an unknown id.
     async fn find<E: Wire>(
         &self,
         event: &Event<E>,
@@ -355,19 +361,19 @@ impl LumeSync {
     }
 }
 
-/// The app's own tables could not be read or written: another time they can.
+/// A failure of the app's own tables, which may pass.
 #[derive(Debug, thiserror::Error, DeliveryError)]
-#[error("the app's database")]
+#[error("the app's database failed")]
 #[outbox(retry)]
 struct Trouble(#[from] TransactionError);
 
 fn local_id<E: OutboxEntity>(event: &Event<E>) -> Result<LocalId, HandlerError> {
     let uuid = event.entity_id.as_uuid();
     uuid.map(LocalId::from_uuid)
-        .ok_or_else(|| HandlerError::permanent("the entity's id is no UUID"))
+        .ok_or_else(|| HandlerError::permanent("the entity's id is not a UUID"))
 }
 
-/// What the service knows of something that is referred to.
+/// The state of a referenced entity at the service.
 fn reference(conn: &Connection, kind: Kind, id: LocalId) -> rusqlite::Result<Reference> {
     let link = links::of(conn, id)?;
     Ok(match link.remote_id {

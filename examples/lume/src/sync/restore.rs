@@ -1,4 +1,4 @@
-//! Restoring: what the service has comes back to this device, and what is deleted or changed here stays so.
+//! The restore: entities of the service come back to this device; local changes and deletions stay.
 
 use std::collections::HashSet;
 
@@ -13,24 +13,25 @@ use super::wire::{Page, Wire};
 use crate::db::links;
 use crate::entities::{Conversation, Goal, JournalEntry, Kind, LumeEvent, MoodEntry, Persona};
 
-/// What came of a restore.
+/// The result of a restore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Restored {
     /// Entities that are new on this device.
     pub added: u64,
-    /// Entities that are as the service has them now.
+    /// Entities updated from the service.
     pub updated: u64,
-    /// Entities that were changed here, of which the service is yet to hear.
+    /// Entities with local changes that the service does not have yet.
     pub kept: u64,
-    /// Entities that are deleted here, of which the service is yet to hear.
+    /// Entities whose local deletion the service does not know yet.
     pub deleted: u64,
 }
 
-/// Pulls everything of the user's. It enqueues nothing.
+/// Restores all entities of the user. Enqueues nothing.
 ///
 /// # Errors
 ///
-/// Where the service or the database fails. What was restored before stays; a restore that is run again does no harm.
+/// If the service or the database fails. Entities restored before stay; repeating a restore is
+/// harmless.
 pub async fn restore(api: &Api, store: &SqliteStore, user: &UserId) -> anyhow::Result<Restored> {
     let mut restored = Restored::default();
     pull::<MoodEntry>(api, store, user, &mut restored).await?;
@@ -46,7 +47,7 @@ async fn pull<E: Wire>(
     user: &UserId,
     restored: &mut Restored,
 ) -> anyhow::Result<()> {
-    // The service is asked first: what is deleted or changed meanwhile is seen after.
+    // The service is asked first, so that later local changes are seen.
     let theirs = list::<E::Theirs>(api, user, E::KIND).await?;
     let user_id = user.as_str().to_owned();
     let work = move |tx: &Connection| -> Result<Restored, BoxError> {
@@ -97,7 +98,7 @@ fn take<E: Wire>(
     E::of(theirs, id, user_id, stored).save(conn)
 }
 
-/// What this device told the service without learning the id there.
+/// Entities that the service may know without their remote id being known here.
 struct Told<E> {
     id: LocalId,
     deleted: bool,
@@ -122,11 +123,11 @@ fn told<E: Wire>(conn: &Connection, user_id: &str) -> Result<Vec<Told<E>>, BoxEr
     Ok(told)
 }
 
-/// What was changed here, and the service has not heard yet.
+/// Entities with undelivered changes.
 ///
-/// In the transaction that would write over it, as it may be changed at any time before. And by one
-/// statement: listed status by status, an event that goes from one to the next in between can be in
-/// none of the lists.
+/// Checked in the transaction that would overwrite it, because it may change at any time before.
+/// And in one statement: listed status by status, an event that moves between lists could be in
+/// none.
 fn changed(conn: &Connection, user_id: &str) -> rusqlite::Result<HashSet<LocalId>> {
     conn.prepare(
         "SELECT DISTINCT entity_id FROM outbox_events WHERE user_id = ?1 AND status <> 'completed'",
@@ -197,5 +198,5 @@ impl Restored {
     }
 }
 
-/// Every type of event is about something that is restored.
+/// Every event type belongs to a restored kind.
 const _: () = assert!(LumeEvent::EVENT_TYPES.len() == Kind::ALL.len());

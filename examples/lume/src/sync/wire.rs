@@ -1,4 +1,4 @@
-//! What an entity is to the service: the requests and answers, and the app's words where the service has none.
+//! The requests and responses, and the app's own words where the service has none.
 
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use fitiq_core::{LocalId, RemoteId};
@@ -10,19 +10,19 @@ use serde_json::{Value, json};
 use crate::db::Stored;
 use crate::entities::{Goal, GoalStatus, JournalEntry, Kind, MoodEntry};
 
-/// An entity that the service has endpoints for: POST, PUT, DELETE and a list.
+/// An entity with endpoints at the service: POST, PUT, DELETE and a list.
 pub trait Wire:
     Stored + Sync + Serialize + DeserializeOwned + OutboxEntity<Metadata = Self>
 {
-    /// As the service shows it.
+    /// The service's representation.
     type Theirs: DeserializeOwned + std::fmt::Debug + Send + Sync + 'static;
 
-    /// Whether there is something to send, and not just a name.
+    /// Whether it has content, and not just a name.
     fn has_content(&self) -> bool {
         true
     }
 
-    /// Another entity that the service must know first.
+    /// An entity that the service must know first.
     fn refers_to(&self) -> Option<(Kind, LocalId)> {
         None
     }
@@ -35,35 +35,35 @@ pub trait Wire:
         self.to_create(reference)
     }
 
-    /// Whether this is what the service shows.
+    /// Whether the service has the same content.
     fn is(&self, theirs: &Self::Theirs) -> bool;
 
-    /// The service's id.
+    /// The remote id.
     fn remote_id(theirs: &Self::Theirs) -> &RemoteId;
 
-    /// What the service shows, as an entity of this device. `stored` is what there is of it, which knows more.
+    /// Converts the service's representation. `stored` is the local entity, which has more detail.
     fn of(theirs: Self::Theirs, id: LocalId, user_id: &str, stored: Option<Self>) -> Self;
 }
 
-/// What an entity refers to, to the service.
+/// The state of a reference at the service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reference {
-    /// It has it, under this id.
+    /// The service has it, under this id.
     Known(RemoteId),
-    /// It will be told; until then nobody can refer to it.
+    /// It will be delivered; until then nothing can refer to it.
     Awaited,
-    /// It is deleted, so there is nothing to refer to.
+    /// It is deleted: there is nothing to refer to.
     Gone,
 }
 
-/// A list, as the service answers with.
+/// A list response.
 #[derive(Debug, Deserialize)]
 pub struct Page<T> {
-    /// All that there are.
+    /// The total number.
     pub items: Vec<T>,
 }
 
-/// Whole seconds: not every endpoint takes more.
+/// Whole seconds: not every endpoint accepts fractions.
 pub(super) fn time(time: DateTime<Utc>) -> String {
     time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
@@ -72,7 +72,7 @@ fn is_time(ours: DateTime<Utc>, theirs: DateTime<Utc>) -> bool {
     ours.timestamp() == theirs.timestamp()
 }
 
-/// A mood as the service shows it.
+/// A mood of the service.
 #[derive(Debug, Deserialize)]
 pub struct TheirMood {
     id: RemoteId,
@@ -110,7 +110,7 @@ impl Wire for MoodEntry {
     }
 
     fn of(theirs: TheirMood, id: LocalId, user_id: &str, stored: Option<Self>) -> Self {
-        // The app's own words say more than the service's, as long as both mean the same.
+        // Keep the app's more precise word if it maps to the same word of the service.
         let (ours, about) = match stored {
             Some(stored) => (stored.labels, stored.associations),
             None => (Vec::new(), Vec::new()),
@@ -175,7 +175,7 @@ fn label(word: &str) -> Option<&str> {
     }
 }
 
-/// The service's word for what a mood has to do with.
+/// The service's word for a cause.
 fn association(word: &str) -> &str {
     match word {
         "social" => "friends",
@@ -184,7 +184,7 @@ fn association(word: &str) -> &str {
     }
 }
 
-/// A journal entry as the service shows it.
+/// A journal entry of the service.
 #[derive(Debug, Deserialize)]
 pub struct TheirJournal {
     id: RemoteId,
@@ -245,7 +245,7 @@ impl Wire for JournalEntry {
             title: theirs.title,
             content: theirs.content,
             tags: theirs.tags,
-            // As for moods: the app's word says more.
+            // As for moods: keep the app's more precise word.
             entry_type: match &stored {
                 Some(stored) if entry_type(&stored.entry_type) == theirs.entry_type => {
                     stored.entry_type.clone()
@@ -259,7 +259,8 @@ impl Wire for JournalEntry {
     }
 }
 
-/// The service's word for a type of entry; it has none for what the app calls `reflection` and `daily_log`.
+/// The service's word for a type of entry; it has none for what the app calls `reflection` and
+/// `daily_log`.
 fn entry_type(word: &str) -> &str {
     match word {
         "gratitude" | "goal_review" | "workout" | "meal" | "prompt" => word,
@@ -267,7 +268,7 @@ fn entry_type(word: &str) -> &str {
     }
 }
 
-/// A goal as the service shows it.
+/// A goal of the service.
 #[derive(Debug, Deserialize)]
 pub struct TheirGoal {
     id: RemoteId,
@@ -318,7 +319,7 @@ impl Wire for Goal {
 
     fn of(theirs: TheirGoal, id: LocalId, user_id: &str, stored: Option<Self>) -> Self {
         let status = match (GoalStatus::from_word(&theirs.status), &stored) {
-            // The service has no pauses.
+            // The service has no paused status.
             (GoalStatus::Active, Some(stored)) if stored.status == GoalStatus::Paused => {
                 GoalStatus::Paused
             }
@@ -340,7 +341,8 @@ impl Wire for Goal {
     }
 }
 
-/// The service's word for a kind of goal; it has none for mindfulness, and knows the body better than the mind.
+/// The service's word for a kind of goal; it has none for mindfulness, and knows the body better
+/// than the mind.
 fn goal_type(category: &str) -> &'static str {
     match category {
         "physical" | "activity" => "activity",

@@ -1,20 +1,20 @@
-//! Moments as V6 wrote them: a number by its first encoder, text by the later ones.
+//! Times as V6 wrote them: a number by its first encoder, text by the later ones.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Deserialize;
 
-/// A moment in a V6 payload.
+/// A time in a V6 payload.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(untagged)]
 pub enum V6Date {
-    /// Seconds since 2001-01-01T00:00:00Z: what Swift's encoder writes when nobody says otherwise.
+    /// Seconds since 2001-01-01T00:00:00Z, the default of Swift's encoder.
     Seconds(f64),
     /// RFC 3339.
     Text(DateTime<Utc>),
 }
 
 impl V6Date {
-    /// The moment.
+    /// The time.
     #[must_use]
     pub fn time(&self) -> DateTime<Utc> {
         match self {
@@ -27,11 +27,12 @@ impl V6Date {
 /// 2001-01-01T00:00:00Z in Unix time.
 const REFERENCE: i64 = 978_307_200;
 
-/// The moment that many seconds after 2001-01-01T00:00:00Z, to the microsecond; `None` where the calendar ends before.
+/// The time that many seconds after 2001-01-01T00:00:00Z, to the microsecond; `None` if the
+/// calendar ends before.
 #[must_use]
 pub fn from_reference_seconds(seconds: f64) -> Option<DateTime<Utc>> {
     let micros = seconds * 1e6;
-    // The float has fewer digits than the integer, so this is exact where it is true.
+    // The float has fewer digits than the integer, so the comparison is exact.
     if !micros.is_finite() || micros.abs() >= i64::MAX as f64 {
         return None;
     }

@@ -1,8 +1,8 @@
-//! What V6 of the app wrote, so that its events are read as they are: each generation of its payloads is a version of today's
-//! metadata, and the bytes stay what they were.
+//! The payloads of V6, read unchanged: each generation is a version of the current metadata, and
+//! the bytes stay the same.
 
-mod date; // three ways to write a moment
-mod payload; // a type for each generation, and what becomes of it
+mod date; // the forms of times
+mod payload; // a type per generation, and its upcast
 
 pub use self::date::{V6Date, from_reference_seconds};
 pub(crate) use self::payload::Named;

@@ -1,6 +1,7 @@
-//! Payloads of V6, a type for each generation, and what they are today.
+//! The payloads of V6: a type per generation, and its upcast.
 //!
-//! A key that V6 never wrote is ignored; one that it always wrote is asked for, so that a payload is read as what it is.
+//! Unknown keys are ignored; keys that V6 always wrote are required, so that a payload matches only
+//! its own generation.
 
 use fitiq_core::LocalId;
 use serde::Deserialize;
@@ -8,14 +9,14 @@ use serde::Deserialize;
 use super::date::V6Date;
 use crate::entities::{ChatMessage, GoalStatus, JournalEntry, MoodEntry, Persona};
 
-/// The oldest form of a mood, from the guide: a name, and whose it is nobody wrote down.
+/// The oldest form of a mood, from the guide: a name, without an owner.
 #[derive(Debug, Clone, Deserialize)]
 pub struct GuideMood {
     id: LocalId,
     mood: String,
     note: Option<String>,
     date: V6Date,
-    /// Tells it from the form after it.
+    /// Distinguishes it from the next form.
     #[serde(rename = "timestamp")]
     _timestamp: V6Date,
 }
@@ -43,17 +44,17 @@ pub struct ValenceMood {
     date: V6Date,
 }
 
-/// What a deletion said, of whatever it deleted. Older ones said `id` alone.
+/// A deletion of any kind. Older ones had only `id`.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Deleted {
     #[serde(alias = "id")]
     local_id: LocalId,
-    /// `none` where there was none; so it is a text, and no remote id yet.
+    /// Text, because V6 wrote `none` for a missing id.
     #[serde(alias = "backendId", alias = "backendID")]
     backend_id: Option<String>,
 }
 
-/// What was planned of journal entries: it names one, and has nothing of it.
+/// The planned form of journal entries: it names one without its content.
 #[derive(Debug, Clone, Deserialize)]
 pub struct PlannedJournal {
     #[serde(rename = "entryId")]
@@ -76,7 +77,7 @@ pub struct Journal {
     date: V6Date,
 }
 
-/// A goal, whatever about it had changed.
+/// A goal, after any change.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Goal {
     id: LocalId,
@@ -229,7 +230,7 @@ impl From<Goal> for crate::entities::Goal {
     }
 }
 
-/// How long a goal had when nobody said.
+/// The default duration of a goal.
 const DEFAULT_DAYS: chrono::Days = chrono::Days::new(30);
 
 impl From<Deleted> for crate::entities::Goal {
@@ -264,7 +265,7 @@ impl From<ConversationDeleted> for ChatMessage {
     }
 }
 
-/// What a payload says of its entity beside what it is: for the migration.
+/// Facts of a payload besides its content, for the migration.
 pub(crate) struct Named {
     pub(crate) id: LocalId,
     pub(crate) user_id: Option<String>,
@@ -294,7 +295,7 @@ names! {
     ConversationDeleted: conversation_id, |_| None, |_| None;
 }
 
-/// From the feelings that were known by name to how pleasant they are.
+/// The valences of named feelings.
 fn valence_of(mood: &str, intensity: Option<f64>) -> f64 {
     let full = match mood {
         "amazed" | "excited" | "joyful" | "proud" => 0.9,
@@ -304,6 +305,6 @@ fn valence_of(mood: &str, intensity: Option<f64>) -> f64 {
         "angry" | "anxious" | "overwhelmed" | "scared" => -0.8,
         _ => 0.0,
     };
-    // A full intensity is the feeling itself, the least a tenth of it.
+    // The highest intensity is the full valence, the lowest a tenth of it.
     full * intensity.map_or(1.0, |intensity| intensity.clamp(1.0, 10.0) / 10.0)
 }

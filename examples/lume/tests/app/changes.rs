@@ -1,4 +1,4 @@
-//! Creates, updates and deletes, by what the service knows.
+//! Creates, updates and deletes, depending on what the service knows.
 
 use backend::{ErrorCodes, Fault, FaultRule, Idempotency, Settings};
 use lume::db::Changed;
@@ -82,7 +82,7 @@ async fn an_edit_is_a_put_of_the_same_entry() {
 
 /// Failure 12.
 #[tokio::test]
-async fn what_was_never_synced_is_never_deleted_there() {
+async fn an_entity_that_was_never_synced_is_never_deleted_at_the_service() {
     let scene = Scene::new().await;
     let id = scene.add_mood(0.5).await;
     scene.edit_mood(id, 0.6).await;
@@ -111,13 +111,13 @@ async fn what_was_never_synced_is_never_deleted_there() {
 async fn a_delete_never_overtakes_its_create() {
     let rule = FaultRule::calls(Fault::Drop, 1..=2).on(moods("POST", ""));
     let settings = Settings::new()
-        .idempotency(Idempotency::Honoured)
+        .idempotency(Idempotency::Honored)
         .fault(rule);
     let scene = Scene::with(settings).await;
     let id = scene.add_mood(0.5).await;
     let running = scene.start();
     scene.until_called(&moods("POST", "")).await;
-    // It arrived, nobody here knows, and now it goes: with a higher priority.
+    // It arrived without this device knowing, and is now deleted with a higher priority.
     scene.delete::<MoodEntry>(id).await;
     scene
         .until(&running, |statistics| statistics.undelivered() == 0)
@@ -127,7 +127,7 @@ async fn a_delete_never_overtakes_its_create() {
 
 /// Failure 11.
 #[tokio::test]
-async fn an_edit_of_what_was_deleted_elsewhere_is_not_lost() {
+async fn an_edit_of_an_entity_that_was_deleted_elsewhere_is_not_lost() {
     let scene = Scene::new().await;
     let id = scene.add_mood(0.5).await;
     scene.deliver().await;
@@ -203,9 +203,9 @@ async fn every_way_to_change_something_reaches_the_service() {
     assert_eq!(audit.held("journal").count(), 0);
 }
 
-/// Failure 37: the service took it, and what it said of it cannot be read.
+/// Failure 37: the service accepted it with an unreadable response.
 #[tokio::test]
-async fn an_answer_that_cannot_be_read_is_no_reason_to_send_again() {
+async fn an_unreadable_response_is_no_reason_to_send_again() {
     let rule = FaultRule::nth(Fault::Garble, 1);
     let scene = Scene::with(
         Settings::new()
@@ -232,7 +232,7 @@ async fn an_answer_that_cannot_be_read_is_no_reason_to_send_again() {
 async fn an_event_without_its_entity_is_obsolete() {
     let scene = Scene::new().await;
     let id = scene.add_mood(0.5).await;
-    // As a bulk delete of an older app left it.
+    // The state after a bulk delete of an older app.
     scene
         .store()
         .transaction(move |tx| Ok(tx.execute("DELETE FROM mood_entries WHERE id = ?1", [id])?))
@@ -243,7 +243,7 @@ async fn an_event_without_its_entity_is_obsolete() {
     assert_eq!(scene.events(OutboxStatus::Dead).await, []);
 }
 
-/// Failures 10 and 44: with a `code` in the body of an error and without.
+/// Failures 10 and 44: errors with and without a `code` in the body.
 #[tokio::test]
 async fn the_status_decides_whatever_the_form_of_the_error() {
     for codes in [ErrorCodes::Present, ErrorCodes::Absent] {
@@ -252,7 +252,7 @@ async fn the_status_decides_whatever_the_form_of_the_error() {
         scene.say(chat, "Hello").await;
         scene.deliver().await;
         let other = scene.other_device().await;
-        // Another device is quicker.
+        // Another device is faster.
         let _ = restore(other.ground.api(), other.ground.store(), &scene.user())
             .await
             .unwrap();
@@ -298,9 +298,9 @@ async fn the_status_decides_whatever_the_form_of_the_error() {
     }
 }
 
-/// Words that the service lacks: each would be a 400.
+/// Words that the service does not know: each would be a 400.
 #[tokio::test]
-async fn the_apps_own_words_are_told_in_the_services() {
+async fn the_apps_own_words_are_translated_to_the_services() {
     let scene = Scene::new().await;
     let mut mood = scene.mood(0.5);
     mood.labels = vec!["calm".to_owned(), "bemused".to_owned(), "Happy".to_owned()];

@@ -1,4 +1,4 @@
-//! Conversations, and what waits for what.
+//! Conversations and dependencies.
 
 use backend::{Fault, FaultRule, Settings};
 use fitiq_core::LocalId;
@@ -16,7 +16,7 @@ async fn a_consultation_that_exists_is_continued() {
     let first = scene.begin(None).await;
     scene.say(first, "Hello").await;
     scene.deliver().await;
-    // Another conversation with the same adviser: the service has but one.
+    // Another conversation with the same adviser: the service has only one.
     let second = scene.begin(None).await;
     for text in ["Me again", "And again"] {
         scene.say(second, text).await;
@@ -70,7 +70,7 @@ async fn a_journal_entry_waits_for_its_mood() {
     );
     assert_eq!(store_event(&scene, entry).await.attempt_count, 1);
 
-    // A mood that is gone is waited for by nobody.
+    // Nothing waits for a deleted mood.
     let mood = scene.add_mood(0.6).await;
     scene.delete::<MoodEntry>(mood).await;
     let entry = scene
@@ -122,9 +122,9 @@ async fn archiving_a_conversation_is_local() {
     assert_eq!(scene.statistics().await.total_events, before);
 }
 
-/// The service allows ten; nobody else waits for the eleventh.
+/// The service allows ten; the eleventh delays nothing else.
 #[tokio::test]
-async fn a_conversation_without_a_place_holds_nobody_up() {
+async fn a_conversation_without_capacity_delays_nothing_else() {
     let scene = Scene::new().await;
     let mut chats = Vec::new();
     for _ in 0..11 {

@@ -1,4 +1,4 @@
-//! Order, retries, offline, statistics: what the plan asked to be tested.
+//! Order, retries, offline, statistics.
 
 use backend::{Fault, FaultRule, Settings};
 use lume::entities::{JournalEntry, LumeEvent, MoodEntry};
@@ -8,14 +8,15 @@ use outbox_runtime::{
 
 use crate::scene::Scene;
 
-/// `outbox.lock` beside `Cargo.toml` has the shapes of what is sent, of V6's payloads too: a change needs a new version.
+/// `outbox.lock` beside `Cargo.toml` has the shapes of events, including V6's payloads: a change
+/// needs a new version.
 #[test]
-fn what_is_sent_changes_only_with_its_version() {
+fn event_shapes_change_only_with_their_version() {
     outbox_testing::assert_wire_lock::<LumeEvent>();
 }
 
 #[test]
-fn the_types_are_called_what_the_plan_calls_them() {
+fn event_types_have_stable_names() {
     assert_eq!(
         LumeEvent::EVENT_TYPES,
         ["moodEntry", "journalEntry", "goal", "chatMessage"]
@@ -25,7 +26,7 @@ fn the_types_are_called_what_the_plan_calls_them() {
 }
 
 #[tokio::test]
-async fn an_install_without_anything_has_nothing_to_say() {
+async fn a_fresh_installation_sends_nothing() {
     let scene = Scene::new().await;
     let statistics = scene.statistics().await;
     assert_eq!(
@@ -46,7 +47,7 @@ async fn an_install_without_anything_has_nothing_to_say() {
 }
 
 #[tokio::test]
-async fn a_change_is_an_event_and_then_delivered() {
+async fn a_change_becomes_an_event_and_is_delivered() {
     let scene = Scene::new().await;
     scene.add_mood(0.5).await;
     let event = &scene.events(OutboxStatus::Pending).await[0];
@@ -90,7 +91,7 @@ async fn a_service_that_fails_is_probed_until_it_is_back_and_no_attempt_is_used_
 }
 
 #[tokio::test]
-async fn what_matters_more_goes_first() {
+async fn higher_priorities_go_first() {
     let scene = Scene::new().await;
     let moods = [
         scene.add_mood(0.1).await,
@@ -125,7 +126,7 @@ async fn what_matters_more_goes_first() {
 }
 
 #[tokio::test]
-async fn offline_is_waited_out_without_an_attempt() {
+async fn offline_is_waited_out_without_using_up_an_attempt() {
     let scene = Scene::new().await;
     scene.backend.go_offline().await;
     let running = scene.start();
@@ -141,13 +142,14 @@ async fn offline_is_waited_out_without_an_attempt() {
         .await;
     assert_eq!(scene.held("mood-entries"), 3);
     let events = scene.events(OutboxStatus::Completed).await;
-    // What was under way when the connection broke may have arrived, so that was an attempt; none after it was.
+    // Calls under way when the connection broke may have arrived, so they count as attempts; later
+    // ones do not.
     assert!(events.iter().all(|event| event.attempt_count <= 2));
 }
 
 /// Failure 1.
 #[tokio::test]
-async fn a_row_of_an_unknown_type_stops_nobody() {
+async fn a_row_of_an_unknown_type_stops_nothing_else() {
     let scene = Scene::new().await;
     let user: String = scene.user().into();
     let stray = NewEvent::new(
@@ -179,7 +181,7 @@ async fn a_row_of_an_unknown_type_stops_nobody() {
 
 /// Failure 9.
 #[tokio::test]
-async fn what_the_service_refuses_ends_as_a_dead_letter_and_stops_nobody() {
+async fn a_rejected_event_becomes_a_dead_letter_and_stops_nothing_else() {
     let scene = Scene::new().await;
     let too_long = scene.journal(&"x".repeat(10_001), None);
     let id = scene.app.repository.add(too_long).await.unwrap();

@@ -1,4 +1,4 @@
-//! A process that is killed, migrating and syncing, and run again.
+//! A process that is killed while migrating and syncing, and run again.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -35,7 +35,7 @@ fn kill_after(mut child: Child, delay: Duration) {
 }
 
 #[test]
-fn a_migration_that_is_killed_ends_as_one_that_is_not() {
+fn a_killed_migration_ends_like_an_undisturbed_one() {
     let old = Old::with(&V6Options::new(1_500, 8));
     let before = old.bytes();
     let folder = tempfile::tempdir().unwrap();
@@ -44,7 +44,7 @@ fn a_migration_that_is_killed_ends_as_one_that_is_not() {
         folder.path().join("killed.db"),
     );
     let begin = Instant::now();
-    // Migrated, but for the rows that are put aside.
+    // Migrated, except for the rejected rows.
     let done = |mut command: Command| command.status().unwrap().code() == Some(1);
     assert!(done(migrating(&undisturbed, &old)));
     let took = begin.elapsed();
@@ -59,8 +59,8 @@ fn a_migration_that_is_killed_ends_as_one_that_is_not() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_sync_that_is_killed_tells_nothing_twice() {
-    for idempotency in [Idempotency::Honoured, Idempotency::Ignored] {
+async fn a_killed_sync_sends_nothing_twice() {
+    for idempotency in [Idempotency::Honored, Idempotency::Ignored] {
         let latency = Duration::from_millis(4)..=Duration::from_millis(9);
         let backend = Backend::start(Settings::new().idempotency(idempotency).latency(latency))
             .await
@@ -101,8 +101,8 @@ async fn a_sync_that_is_killed_tells_nothing_twice() {
         let different: HashSet<&String> = moods.iter().collect();
         assert_eq!(different.len(), 80);
         let twice = moods.len() - different.len();
-        // Three calls are under way at a time.
-        let allowed = if idempotency == Idempotency::Honoured {
+        // Up to three calls are under way.
+        let allowed = if idempotency == Idempotency::Honored {
             0
         } else {
             3 * kills

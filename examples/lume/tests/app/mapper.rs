@@ -1,4 +1,4 @@
-//! Any rows whatever: none of them is lost, and none of them is too much.
+//! Arbitrary rows: none is lost, and none is duplicated.
 
 use lume::migrate::migrate;
 use outbox_runtime::rusqlite::types::Value;
@@ -21,7 +21,7 @@ const COLUMNS: [&str; 9] = [
     "ZCOMPLETEDAT",
 ];
 
-/// Anything that SQLite keeps.
+/// Any SQLite value.
 fn anything() -> impl Strategy<Value = Value> {
     prop_oneof![
         Just(Value::Null),
@@ -32,7 +32,7 @@ fn anything() -> impl Strategy<Value = Value> {
     ]
 }
 
-/// Mostly what should be there.
+/// Mostly valid values.
 fn column(good: impl Strategy<Value = Value> + 'static) -> BoxedStrategy<Value> {
     prop_oneof![6 => good, 1 => anything()].boxed()
 }
@@ -108,7 +108,7 @@ fn row() -> impl Strategy<Value = Vec<Value>> {
 }
 
 #[test]
-fn no_row_is_lost_and_none_is_too_much() {
+fn no_row_is_lost_and_none_is_duplicated() {
     let mut runner = TestRunner::new_with_rng(
         Config {
             cases: 48,

@@ -35,7 +35,7 @@ impl Old {
         Self::with(&V6Options::new(0, 1))
     }
 
-    /// An event, as it would be written into the table.
+    /// An event row.
     fn event(&self, key: i64, event_type: &str, status: (&str, i64), payload: &str) {
         let conn = Connection::open(&self.path).unwrap();
         conn.execute(
@@ -54,7 +54,7 @@ impl Old {
         .unwrap();
     }
 
-    /// Every byte of the files that belong to it.
+    /// All bytes of its files.
     pub(crate) fn bytes(&self) -> BTreeMap<PathBuf, Vec<u8>> {
         let files = std::fs::read_dir(self.folder.path()).unwrap();
         let mut bytes = BTreeMap::new();
@@ -90,7 +90,7 @@ fn made_of(report: &ImportReport) -> Made {
 }
 
 #[tokio::test]
-async fn a_migration_finds_in_every_row_what_its_maker_put_there() {
+async fn a_migration_finds_the_generated_content_of_every_row() {
     for seed in [1, 2] {
         let old = Old::with(&V6Options {
             adversarial_percent: 20,
@@ -122,7 +122,7 @@ async fn a_dry_run_says_the_same_and_writes_nothing() {
 
 /// Failure 51.
 #[tokio::test]
-async fn a_migration_that_is_done_again_takes_nothing_twice() {
+async fn a_repeated_migration_imports_nothing_twice() {
     let old = Old::with(&V6Options::new(500, 4));
     let store = old.new_store().await;
     migrate(&store, &old.path, false).await.unwrap();
@@ -142,7 +142,7 @@ async fn a_migration_that_is_done_again_takes_nothing_twice() {
     assert_eq!(again.rows(), old.made.rows());
 }
 
-/// Everything in the database that matters, as text.
+/// All relevant data as text.
 pub(crate) fn contents(db: &Path) -> Vec<String> {
     let conn = Connection::open(db).unwrap();
     let mut all = Vec::new();
@@ -167,9 +167,9 @@ pub(crate) fn contents(db: &Path) -> Vec<String> {
     all
 }
 
-/// What an app that is still running has not written back yet is in the `-wal`.
+/// A running app has its latest changes in the `-wal`.
 #[tokio::test]
-async fn what_is_in_the_wal_is_taken_and_left_there() {
+async fn changes_in_the_wal_are_imported_and_left_there() {
     let old = Old::with(&V6Options {
         leave_wal: true,
         ..V6Options::new(400, 5)
@@ -186,7 +186,7 @@ async fn what_is_in_the_wal_is_taken_and_left_there() {
     assert_eq!(old.bytes(), before);
 }
 
-/// Failure 2: what cannot be read is refused, with everything as it was, instead of beginning empty.
+/// Failure 2: an unreadable store is refused unchanged, instead of starting empty.
 #[test]
 fn a_store_that_cannot_be_read_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -217,14 +217,14 @@ fn a_store_that_cannot_be_read_is_refused() {
     }
 }
 
-/// Failure 36: whatever generation wrote it, it is delivered.
+/// Failure 36: events of every generation are delivered.
 #[tokio::test]
-async fn everything_that_was_taken_over_is_delivered() {
+async fn everything_that_was_imported_is_delivered() {
     let scene = Scene::new().await;
     let old = Old::with(&V6Options::new(400, 6));
     let report = migrate(scene.store(), &old.path, false).await.unwrap();
     scene.app.repository.sweep().await.unwrap();
-    // Both users of the old store are one account here, for the sake of the one session.
+    // Both users of the old store become one account here, because there is one session.
     for user in users(&scene).await {
         scene
             .app
@@ -268,9 +268,9 @@ fn mood(user: &str, valence: f64) -> String {
     )
 }
 
-/// Completed meant given up where there were five failures, or where there is an error.
+/// Completed meant given up after five failures, or with an error.
 #[tokio::test]
-async fn what_v6_gave_up_is_delivered_unless_something_newer_was() {
+async fn events_that_v6_gave_up_are_delivered_unless_something_newer_was() {
     let old = Old::empty();
     old.event(1, "mood.created", ("completed", 0), &mood("u", 0.1));
     old.event(2, "mood.updated", ("completed", 5), &mood("u", 0.2));
@@ -293,9 +293,9 @@ async fn what_v6_gave_up_is_delivered_unless_something_newer_was() {
     );
 }
 
-/// Failures 20 and 48: it is never the one who happens to be signed in.
+/// Failures 20 and 48: the owner is never simply the signed-in user.
 #[tokio::test]
-async fn an_event_is_whose_the_store_says_it_is() {
+async fn the_store_decides_the_owner_of_an_event() {
     let old = Old::empty();
     old.event(1, "mood.created", ("completed", 0), &mood("U-1", 0.1));
     old.event(
@@ -359,9 +359,9 @@ async fn a_payload_is_kept_byte_for_byte() {
     );
 }
 
-/// Entities come along, and those that no event told of are told of.
+/// Entities are imported, and those without events are delivered.
 #[tokio::test]
-async fn entities_come_along() {
+async fn entities_are_imported() {
     let scene = Scene::new().await;
     let old = Old::empty();
     let user = scene.user();

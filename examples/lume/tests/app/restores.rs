@@ -1,4 +1,4 @@
-//! Restoring: what comes back, and what does not.
+//! The restore: what comes back, and what does not.
 
 use backend::{Fault, FaultRule, Settings};
 use lume::entities::{JournalEntry, MoodEntry};
@@ -8,7 +8,7 @@ use crate::scene::Scene;
 
 /// Failure 43.
 #[tokio::test]
-async fn what_is_deleted_here_does_not_come_back() {
+async fn a_deleted_entity_does_not_come_back() {
     let scene = Scene::new().await;
     let (gone, kept, edited) = (
         scene.add_mood(0.1).await,
@@ -43,9 +43,9 @@ async fn what_is_deleted_here_does_not_come_back() {
     assert_eq!(scene.list::<MoodEntry>().await.len(), 2);
 }
 
-/// Failure 43: also where the answer of the create was lost, so that nobody here knows its id there.
+/// Failure 43: also if the response of the create was lost and the remote id is unknown.
 #[tokio::test]
-async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
+async fn an_entity_that_is_deleted_before_its_id_is_known_does_not_come_back() {
     let rule = FaultRule::nth(Fault::Drop, 1).on("POST /api/v1/journal");
     let scene = Scene::with(Settings::new().fault(rule)).await;
     let id = scene
@@ -66,15 +66,13 @@ async fn what_is_deleted_before_its_id_is_known_does_not_come_back() {
     assert_eq!(scene.held("journal"), 0);
 }
 
-/// Failure 43: what the service answered is older than a change that is made while it is on its
-/// way.
+/// Failure 43: a response is older than a local change made while it is on its way.
 #[tokio::test]
-async fn what_is_changed_while_the_service_is_asked_stays_as_it_is_here() {
+async fn a_change_during_a_restore_is_kept() {
     let scene = Scene::new().await;
     let edited = scene.add_mood(0.3).await;
     scene.deliver().await;
-    // While this transaction lasts, the change waits behind it, and what is restored behind the
-    // change.
+    // The change waits for this transaction, and the restore waits for the change.
     let (release, released) = std::sync::mpsc::channel::<()>();
     let busy = scene.store().transaction(move |_| Ok(released.recv()?));
     let user = scene.user();
@@ -96,7 +94,7 @@ async fn what_is_changed_while_the_service_is_asked_stays_as_it_is_here() {
 
 /// Failure 54.
 #[tokio::test]
-async fn a_restore_adds_what_this_device_has_not() {
+async fn a_restore_adds_entities_that_this_device_lacks() {
     let scene = Scene::new().await;
     let mood = scene.add_mood(0.5).await;
     scene.add_page(mood).await;

@@ -1,4 +1,4 @@
-//! The app, signed in at a service, on a clock that is moved by hand.
+//! The app, signed in to a service, on a manual clock.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -37,7 +37,7 @@ impl Scene {
         scene
     }
 
-    /// The app on another device of the same account, which has nothing yet.
+    /// The app on another, empty device of the same account.
     pub(crate) async fn other_device(&self) -> App {
         let db = self.folder.path().join("other.db");
         let app = open(&self.backend, &self.clock, db).await;
@@ -71,7 +71,7 @@ impl Scene {
         self.app.processor().unwrap().start(self.user())
     }
 
-    /// Delivers until nothing is left, moving the clock on while nothing is under way.
+    /// Delivers everything, advancing the clock while nothing is under way.
     pub(crate) async fn deliver(&self) {
         let running = self.start();
         self.until(&running, |statistics| statistics.undelivered() == 0)
@@ -94,7 +94,7 @@ impl Scene {
         panic!("still {}: {pending:?}", running.statistics().await.unwrap());
     }
 
-    /// Lets work go on, on a clock that stands still, until the service took a call of an endpoint.
+    /// Runs on a stopped clock until the service accepts a call of an endpoint.
     pub(crate) async fn until_called(&self, route: &str) {
         for _ in 0..4_000 {
             if self.calls(route) > 0 {
@@ -105,7 +105,7 @@ impl Scene {
         panic!("nobody called {route}");
     }
 
-    /// Lets time pass, in steps that no handler's deadline is shorter than, and only while none is at work.
+    /// Advances time in steps below every handler's timeout, and only while none is running.
     pub(crate) async fn pass(&self, minutes: u32) {
         for _ in 0..minutes * 20 {
             if self.statistics().await.processing_count == 0 {
@@ -127,7 +127,7 @@ impl Scene {
         self.backend.audit()
     }
 
-    /// How often an endpoint took a call.
+    /// The number of accepted calls of an endpoint.
     pub(crate) fn calls(&self, route: &str) -> usize {
         self.audit()
             .calls_of(route)
@@ -154,7 +154,7 @@ impl Scene {
             .unwrap()
     }
 
-    // What a user does.
+    // Operations of a user.
 
     pub(crate) async fn add_mood(&self, valence: f64) -> LocalId {
         self.app.repository.add(self.mood(valence)).await.unwrap()
@@ -275,7 +275,7 @@ pub(crate) async fn sign_in(app: &App) -> UserId {
     session.sign_in(EMAIL, "secret").await.unwrap()
 }
 
-/// The app on a database, which need not be there yet.
+/// The app on a database, which is created if missing.
 pub(crate) async fn open(backend: &Backend, clock: &ManualClock, db: PathBuf) -> App {
     let store = SqliteStore::builder(&db)
         .clock(clock.clone())

@@ -1,4 +1,4 @@
-//! Whose events are sent, and with whose credentials.
+//! Users: whose events are sent, and with whose credentials.
 
 use backend::Settings;
 use lume::cli::BEFORE_AN_ACCOUNT;
@@ -22,7 +22,7 @@ async fn another_users_events_are_not_sent() {
     assert_eq!(scene.held("mood-entries"), 1);
     running.stop().await.unwrap();
 
-    // Not even in a run for everybody: there is but one session, and it is not theirs.
+    // Not even in a run for all users: the only session is not theirs.
     let running = scene.app.processor().unwrap().start_all_users();
     scene.pass(10).await;
     running.stop().await.unwrap();
@@ -33,7 +33,7 @@ async fn another_users_events_are_not_sent() {
 
 /// Failure 21.
 #[tokio::test]
-async fn an_expired_token_is_refreshed_once_and_uses_no_attempt_up() {
+async fn an_expired_token_is_refreshed_once_and_uses_up_no_attempt() {
     let scene = Scene::new().await;
     scene.backend.expire_tokens();
     for valence in [0.1, 0.2, 0.3, 0.4] {
@@ -46,7 +46,7 @@ async fn an_expired_token_is_refreshed_once_and_uses_no_attempt_up() {
     assert!(events.iter().all(|event| event.attempt_count == 1));
 }
 
-/// Failure 21: that the service cannot be asked ends no session.
+/// Failure 21: an unreachable service ends no session.
 #[tokio::test]
 async fn nobody_is_signed_out_for_being_offline() {
     let scene = Scene::new().await;
@@ -66,7 +66,7 @@ async fn nobody_is_signed_out_for_being_offline() {
 
 /// Failure 48.
 #[tokio::test]
-async fn what_was_written_before_signing_in_is_the_accounts() {
+async fn entries_from_before_signing_in_go_to_the_account() {
     let scene = Scene::signed_out(Settings::new()).await;
     assert_eq!(scene.app.user_id(), BEFORE_AN_ACCOUNT);
     let mut mood = scene.mood(0.5);

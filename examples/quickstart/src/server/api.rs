@@ -1,4 +1,4 @@
-//! The endpoints: requests in, answers out.
+//! The endpoints.
 
 use std::io;
 use std::sync::Arc;
@@ -111,7 +111,7 @@ fn tokens(pair: Pair) -> Response {
     .into_response()
 }
 
-/// Who asks, and under which key.
+/// The user and the key of a request.
 pub(super) struct Caller {
     user: String,
     key: Uuid,
@@ -140,7 +140,7 @@ impl FromRequestParts<Arc<Service>> for Caller {
             .and_then(|value| value.strip_prefix("Bearer "));
         let user = token
             .and_then(|token| service.sessions().let_in(token))
-            .ok_or((StatusCode::UNAUTHORIZED, "the access token is not good"))?;
+            .ok_or((StatusCode::UNAUTHORIZED, "the access token is invalid"))?;
         let key = header(&parts.headers, "idempotency-key")
             .and_then(|key| key.parse().ok())
             .ok_or((
@@ -156,7 +156,7 @@ fn header<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
 }
 
 impl Service {
-    /// Notes the request, thinks about it, and lets it take effect, unless this is one of the bad moments.
+    /// Records the request, delays it, and applies it, unless a fault is due.
     async fn serve(&self, request: Request, content: Option<Content>) -> Response {
         let sight = match self.ledger().receive(&request) {
             Ok(sight) => sight,
@@ -220,7 +220,7 @@ fn refusal(refusal: &Refusal) -> Response {
     (status, refusal.to_string()).into_response()
 }
 
-/// An answer that begins like a success, and whose connection breaks before its end.
+/// An answer that begins like a success and breaks off before its end.
 fn cut_off() -> Response {
     let pieces = [
         Ok(Bytes::from_static(b"accep")),

@@ -1,5 +1,5 @@
-//! How the server misbehaves: decided by the idempotency key and by how often it has been seen, so that no event meets
-//! more faults than it has attempts, over however many runs.
+//! The server's faults, chosen by the idempotency key and the number of times it was seen, so that
+//! no event meets more faults than it has attempts, over any number of runs.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use uuid::Uuid;
 
 use crate::hash::fnv1a;
 
-/// What the server does instead of answering properly.
+/// A fault of the server.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fault {
-    /// 503, with a `Retry-After` or without.
+    /// 503, with or without a `Retry-After`.
     Unavailable {
         /// In seconds.
         retry_after: Option<u64>,
@@ -20,30 +20,30 @@ pub(super) enum Fault {
         /// In seconds.
         retry_after: u64,
     },
-    /// The request takes effect, and the connection breaks in the middle of the answer.
+    /// The request takes effect, and the connection breaks during the answer.
     CutOff,
 }
 
-/// What happens to a request whose key is seen for the `sight`-th time: something else for one key in twelve, and to none
-/// more than twice.
+/// The fault for a request whose key is seen for the `sight`-th time: for one key in twelve, and at
+/// most twice for any key.
 pub(super) fn decide(key: Uuid, sight: u32) -> Option<Fault> {
     // The first number is one of 2,000.
     match (roll(key), sight) {
         // 4 %: unavailable once.
         (0..80, 1) => Some(Fault::Unavailable { retry_after: None }),
-        // 0.5 %: unavailable, with an idea of for how long.
+        // 0.5 %: unavailable, with a `Retry-After`.
         (80..90, 1) => Some(Fault::Unavailable {
             retry_after: Some(1),
         }),
-        // 1.5 %: cut off; and so are the 0.5 % when they come back.
+        // 1.5 %: cut off, like the 0.5 % above when they come back.
         (90..120, 1) | (80..90, 2) => Some(Fault::CutOff),
-        // One in 500: enough for everybody, for a second.
+        // One in 500: rate limited for a second.
         (120..124, 1) => Some(Fault::TooManyRequests { retry_after: 1 }),
         _ => None,
     }
 }
 
-/// How long the server thinks about a request: 1 to 8 ms.
+/// The server's delay: 1 to 8 ms.
 pub(super) fn latency(key: Uuid) -> Duration {
     Duration::from_micros(1_000 + hash(key) / 2_000 % 7_000)
 }

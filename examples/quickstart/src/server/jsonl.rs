@@ -1,7 +1,8 @@
-//! A file of JSON lines that only grows, one `write(2)` a record.
+//! An append-only file of JSON lines, one `write(2)` per record.
 //!
-//! A killed process leaves either all of a record or, at worst, a torn last line, which is cut off on opening. Nothing
-//! is synced: what is written survives this process, not a power failure, which is not the subject here.
+//! A killed process leaves a whole record or, at worst, a torn last line, which is cut off on
+//! opening. Nothing is synced: the data survives this process but not a power failure, which is out
+//! of scope here.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -12,17 +13,17 @@ use anyhow::Context;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Such a file, open for appending.
+/// A file, open for appending.
 #[derive(Debug)]
 pub(super) struct JsonLines<T> {
     file: File,
-    /// How long it is, to undo a write that was cut short.
+    /// The length, to undo a partial write.
     len: u64,
     records: PhantomData<fn(&T)>,
 }
 
 impl<T: Serialize + DeserializeOwned> JsonLines<T> {
-    /// Opens or makes the file, cuts off a torn last line, and returns what is in it.
+    /// Opens or creates the file, cuts off a torn last line, and returns the content.
     pub(super) fn open(path: &Path) -> anyhow::Result<(Self, Vec<T>)> {
         let file = OpenOptions::new()
             .create(true)
@@ -42,7 +43,7 @@ impl<T: Serialize + DeserializeOwned> JsonLines<T> {
         Ok((lines, parse(path, whole)?))
     }
 
-    /// Adds a record. Where that fails the file is as it was.
+    /// Appends a record. A failure leaves the file unchanged.
     pub(super) fn append(&mut self, record: &T) -> io::Result<()> {
         let mut line = serde_json::to_vec(record)?;
         line.push(b'\n');
@@ -60,7 +61,7 @@ impl<T: Serialize + DeserializeOwned> JsonLines<T> {
     }
 }
 
-/// What is in such a file now.
+/// The current content of a file.
 pub(super) fn read<T: DeserializeOwned>(path: &Path) -> anyhow::Result<Vec<T>> {
     let bytes = read_bytes(path)?;
     parse(path, whole_lines(&bytes))

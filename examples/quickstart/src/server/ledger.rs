@@ -1,4 +1,5 @@
-//! What the server was asked and what it accepted: two append-only files, and the state that follows from them.
+//! The received requests and the accepted changes: two append-only files, and the state derived
+//! from them.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -10,44 +11,44 @@ use uuid::Uuid;
 
 use super::jsonl::{self, JsonLines};
 
-/// One authenticated request, as it came.
+/// An authenticated request as received.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Received {
-    /// The place in the common order of both files.
+    /// The position in the common order of both files.
     pub(crate) seq: u64,
-    /// What it asks for.
+    /// The requested change.
     #[serde(flatten)]
     pub(crate) request: Request,
 }
 
-/// One change that took effect.
+/// An accepted change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Accepted {
-    /// The place in the common order of both files.
+    /// The position in the common order of both files.
     pub(crate) seq: u64,
-    /// What was asked for.
+    /// The requested change.
     #[serde(flatten)]
     pub(crate) request: Request,
-    /// What the entry says since; nothing after a delete.
+    /// The entry's new content; none after a delete.
     pub(crate) content: Option<Content>,
 }
 
-/// What a request is about.
+/// A requested change.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Request {
     /// The idempotency key.
     pub(crate) key: Uuid,
-    /// Who is let in with the token.
+    /// The user of the token.
     pub(crate) user: String,
-    /// Which entry.
+    /// The entry.
     pub(crate) entity: Uuid,
-    /// What to do with it.
+    /// The operation.
     pub(crate) operation: Verb,
-    /// The line of the input that the sender says it comes from.
+    /// The line of the input, according to the sender.
     pub(crate) line: u64,
 }
 
-/// What a request does with an entry.
+/// The operation of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Verb {
@@ -59,21 +60,21 @@ pub(crate) enum Verb {
     Delete,
 }
 
-/// What the server keeps of an entry.
+/// The server's copy of an entry.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Content {
     /// From -1 to 1.
     pub(crate) valence: f64,
     /// The feelings by name.
     pub(crate) labels: Vec<String>,
-    /// When it was felt.
+    /// The time of the mood.
     pub(crate) logged_at: String,
 }
 
 /// All entries, by user and id.
 pub(crate) type Entries = HashMap<(String, Uuid), Content>;
 
-/// Why a request has no effect.
+/// The reason why a request has no effect.
 #[derive(Debug, Error)]
 pub(super) enum Refusal {
     #[error("valence {0:?} is out of range; it must be from -1 to 1")]
@@ -88,21 +89,21 @@ pub(super) enum Refusal {
     Storage(#[from] io::Error),
 }
 
-/// The files, and the state that they lead to.
+/// The files, and the state derived from them.
 #[derive(Debug)]
 pub(super) struct Ledger {
     received: JsonLines<Received>,
     accepted: JsonLines<Accepted>,
     next_seq: u64,
-    /// How often each key was received.
+    /// The number of requests per key.
     sights: HashMap<Uuid, u32>,
-    /// The keys that took effect.
+    /// The accepted keys.
     done: HashSet<Uuid>,
     entries: Entries,
 }
 
 impl Ledger {
-    /// Rebuilds the state from what is in the files.
+    /// Rebuilds the state from the files.
     pub(super) fn open(received: &Path, accepted: &Path) -> anyhow::Result<Self> {
         let (received, requests) = JsonLines::<Received>::open(received)?;
         let (accepted, changes) = JsonLines::<Accepted>::open(accepted)?;
@@ -122,7 +123,7 @@ impl Ledger {
         })
     }
 
-    /// Notes a request, and tells how often its key has now been seen.
+    /// Records a request, and returns how often its key has been seen.
     pub(super) fn receive(&mut self, request: &Request) -> io::Result<u32> {
         self.received.append(&Received {
             seq: self.next_seq,
@@ -134,12 +135,13 @@ impl Ledger {
         Ok(*sights)
     }
 
-    /// Whether a request with this key took effect.
+    /// Whether a request with this key was accepted.
     pub(super) fn has_accepted(&self, key: Uuid) -> bool {
         self.done.contains(&key)
     }
 
-    /// Lets a request take effect, once: it is in the file before anybody is told. The same key again changes nothing.
+    /// Applies a request once: it is in the file before anyone is told. The same key again changes
+    /// nothing.
     pub(super) fn accept(
         &mut self,
         request: Request,
@@ -177,7 +179,7 @@ impl Ledger {
     }
 }
 
-/// The entries that a history of accepted changes leads to.
+/// The entries after a history of accepted changes.
 pub(crate) fn entries(changes: &[Accepted]) -> Entries {
     let mut entries = Entries::new();
     for change in changes {
@@ -194,7 +196,7 @@ fn apply(entries: &mut Entries, change: &Accepted) {
     }
 }
 
-/// The records of both files, as they are on the disk.
+/// The records of both files on disk.
 pub(crate) fn read(
     received: &Path,
     accepted: &Path,
@@ -248,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn what_makes_no_sense_is_refused() {
+    fn invalid_changes_are_refused() {
         let folder = tempfile::tempdir().unwrap();
         let mut ledger = Ledger::open(&folder.path().join("r"), &folder.path().join("a")).unwrap();
         let mut accept = |verb, content| ledger.accept(request(verb), content);

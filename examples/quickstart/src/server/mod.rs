@@ -17,8 +17,8 @@ use self::sessions::Sessions;
 mod api; // requests in, answers out
 mod faults; // when it misbehaves, and how
 mod jsonl; // files that only grow
-pub(crate) mod ledger; // what it was asked and what it accepted
-mod sessions; // whom it lets in
+pub(crate) mod ledger; // received requests and accepted changes
+mod sessions; // authentication
 
 /// A running server.
 #[derive(Debug)]
@@ -28,7 +28,7 @@ pub(crate) struct Server {
     task: JoinHandle<std::io::Result<()>>,
 }
 
-/// What all requests share.
+/// The state shared by all requests.
 #[derive(Debug)]
 struct Service {
     ledger: Mutex<Ledger>,
@@ -36,7 +36,7 @@ struct Service {
 }
 
 impl Server {
-    /// Takes up from what earlier runs left in the two files, on a port that is free.
+    /// Continues from the files of earlier runs, on a free port.
     pub(crate) async fn start(received: &Path, accepted: &Path) -> anyhow::Result<Self> {
         let service = Arc::new(Service {
             ledger: Mutex::new(Ledger::open(received, accepted)?),
@@ -48,7 +48,7 @@ impl Server {
         let address = listener.local_addr()?;
         let (stop, stopped) = oneshot::channel::<()>();
         let serve = axum::serve(listener, router(service)).with_graceful_shutdown(async {
-            // Both a message and a dropped sender mean: stop.
+            // A message and a dropped sender both mean stop.
             let _ = stopped.await;
         });
         Ok(Self {
@@ -58,14 +58,14 @@ impl Server {
         })
     }
 
-    /// Where it is.
+    /// The address.
     pub(crate) fn base_url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Answers what it was asked, and ends.
+    /// Answers pending requests, and ends.
     pub(crate) async fn stop(self) -> anyhow::Result<()> {
-        // It cannot be told that has ended already.
+        // Ignore a server that has ended already.
         let _ = self.stop.send(());
         self.task.await?.context("the server failed")
     }
@@ -83,7 +83,7 @@ fn router(service: Arc<Service>) -> Router {
 }
 
 impl Service {
-    /// A ledger whose writer panicked is as its files are: the state is changed only after they are.
+    /// A ledger whose writer panicked matches its files, because the state changes after they do.
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
         self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -1,16 +1,16 @@
-//! Who is let in: access tokens that wear out, and refresh tokens that can be used once.
+//! Sessions: access tokens that wear out, and single-use refresh tokens.
 //!
-//! There are no passwords: whoever names a user is that user. Sessions are not kept; after a restart everybody logs in
-//! again, as with any service whose tokens have run out meanwhile.
+//! There are no passwords: naming a user is enough. Sessions are not stored; after a restart
+//! everyone logs in again, as if all tokens had expired.
 
 use std::collections::HashMap;
 
 use uuid::Uuid;
 
-/// After so many requests an access token is refused. A real one wears out with time.
+/// The number of requests after which an access token is refused. A real one expires with time.
 const REQUESTS: u32 = 150;
 
-/// All tokens that are good.
+/// All valid tokens.
 #[derive(Debug, Default)]
 pub(super) struct Sessions {
     access: HashMap<String, Session>,
@@ -23,7 +23,7 @@ struct Session {
     requests_left: u32,
 }
 
-/// A new access token, and a token to get the next pair with.
+/// A new access token, and a refresh token for the next pair.
 #[derive(Debug)]
 pub(super) struct Pair {
     pub(super) access: String,
@@ -46,13 +46,13 @@ impl Sessions {
         pair
     }
 
-    /// The next pair, for a refresh token that was not used yet.
+    /// The next pair, for an unused refresh token.
     pub(super) fn refresh(&mut self, token: &str) -> Option<Pair> {
         let user = self.refresh.remove(token)?;
         Some(self.log_in(&user))
     }
 
-    /// Whose access token it is, if it is still good for a request.
+    /// The user of an access token that is valid for another request.
     pub(super) fn let_in(&mut self, token: &str) -> Option<String> {
         let session = self.access.get_mut(token)?;
         let Some(left) = session.requests_left.checked_sub(1) else {

@@ -1,4 +1,4 @@
-//! The comparison: what the file says, what the outbox gave up, and what the server was asked and accepted.
+//! The comparison of the file, the outbox's dead letters, and the server's ledger.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -7,40 +7,40 @@ use uuid::Uuid;
 use crate::feed::{self, Change, Line};
 use crate::server::ledger::{self, Accepted, Content, Entries, Received, Request, Verb};
 
-/// Everything that is compared.
+/// The data to compare.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Evidence<'a> {
-    /// What the file says.
+    /// The changes of the file.
     pub(crate) lines: &'a [Line],
-    /// What the outbox gave up.
+    /// The dead letters of the outbox.
     pub(crate) dead: &'a [DeadLetter],
-    /// How many events the outbox still has to deliver.
+    /// The number of undelivered events in the outbox.
     pub(crate) undelivered: u64,
-    /// What the server was asked.
+    /// The requests that the server received.
     pub(crate) received: &'a [Received],
-    /// What the server accepted.
+    /// The changes that the server accepted.
     pub(crate) accepted: &'a [Accepted],
 }
 
-/// An event that the outbox gave up.
+/// A dead letter.
 #[derive(Debug, Clone)]
 pub(crate) struct DeadLetter {
-    /// Which entry it is about.
+    /// The entry.
     pub(crate) entity: String,
-    /// The line of the file that it comes from, where the event can be read.
+    /// Its line of the file, if the event is readable.
     pub(crate) line: Option<u64>,
-    /// In a word.
+    /// The reason.
     pub(crate) reason: String,
-    /// What the last attempt said.
+    /// The error of the last attempt.
     pub(crate) message: String,
 }
 
-/// One thing that must hold.
+/// A check.
 #[derive(Debug)]
 pub(crate) struct Check {
-    /// What must hold.
+    /// The claim.
     pub(crate) claim: &'static str,
-    /// Where it does not.
+    /// The places where it fails.
     pub(crate) differences: Vec<String>,
 }
 
@@ -53,19 +53,19 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
     let check = |claim, differences| Check { claim, differences };
     vec![
         check(
-            "every entry is on the server as the file says",
+            "every entry on the server matches the file",
             states(&expected.entries, &ledger::entries(evidence.accepted)),
         ),
         check(
-            "every change was accepted, as its line says",
+            "every change was accepted as in its line",
             changes(&expected.changes, evidence.accepted),
         ),
         check(
-            "the dead letters are the lines out of range, and only they",
+            "the dead letters are exactly the lines out of range",
             dead_letters(&expected.dead, evidence.dead),
         ),
         check(
-            "nothing is left but what waits behind a dead letter",
+            "only events behind a dead letter are left",
             left(expected.held, evidence.undelivered),
         ),
         check("no operation of an entry was out of order", order(evidence)),
@@ -77,22 +77,22 @@ pub(crate) fn judge(evidence: &Evidence<'_>) -> Vec<Check> {
     ]
 }
 
-/// What follows from the file.
+/// The expected results, derived from the file.
 #[derive(Default)]
 struct Expected {
-    /// What the server should hold.
+    /// The entries that the server should have.
     entries: Entries,
-    /// The changes that it should have accepted, by line.
+    /// The changes that the server should have accepted, by line.
     changes: BTreeMap<u64, (EntryKey, Verb, Option<Content>)>,
     /// The lines that should be dead letters.
     dead: BTreeSet<u64>,
-    /// How many lines should wait behind them.
+    /// The number of lines that should wait behind them.
     held: u64,
 }
 
 impl Expected {
-    /// The server takes no valence outside of -1 to 1. The first such line of an entry is given up, and whatever comes
-    /// after it waits: the entry stays as it was before.
+    /// The server refuses a valence outside of -1 to 1. The first such line of an entry becomes a
+    /// dead letter and blocks all later ones, so the entry stays as it was before.
     fn of(lines: &[Line]) -> Self {
         let mut expected = Self::default();
         let mut stopped = HashSet::new();
@@ -128,7 +128,7 @@ fn is_out_of_range(content: &Content) -> bool {
     !(-1.0..=1.0).contains(&content.valence)
 }
 
-/// What of an entry reaches the server.
+/// The changes of an entry that reach the server.
 fn sent(content: &feed::Content) -> Content {
     Content {
         valence: content.valence,
@@ -209,7 +209,8 @@ fn left(expected: u64, found: u64) -> Vec<String> {
         .collect()
 }
 
-/// Whenever the server was asked for a line, it must have accepted the line before it, of the same entry, and none after it.
+/// When the server receives a line, it must have accepted the previous line of the same entry, and
+/// none after it.
 fn order(evidence: &Evidence<'_>) -> Vec<String> {
     let mut histories: HashMap<EntryKey, BTreeMap<u64, Option<u64>>> = HashMap::new();
     for line in evidence.lines {

@@ -1,4 +1,5 @@
-//! Each check has a fabricated ledger with the fault that it is there for: a check that cannot fail proves nothing.
+//! Each check is run on a fabricated ledger with the fault that it detects: a check that cannot
+//! fail proves nothing.
 
 use super::*;
 
@@ -30,7 +31,7 @@ fn content(valence: f64) -> feed::Content {
     }
 }
 
-/// A world in which everything went well.
+/// A run without any fault.
 struct World {
     lines: Vec<Line>,
     dead: Vec<DeadLetter>,
@@ -105,7 +106,7 @@ impl World {
         self
     }
 
-    /// The claims that do not hold.
+    /// The failed claims.
     fn failed(&self) -> Vec<&'static str> {
         let checks = judge(&Evidence {
             lines: &self.lines,
@@ -128,16 +129,16 @@ fn dead(line: u64) -> DeadLetter {
     }
 }
 
-const STATE: &str = "every entry is on the server as the file says";
-const CHANGES: &str = "every change was accepted, as its line says";
-const DEAD: &str = "the dead letters are the lines out of range, and only they";
-const LEFT: &str = "nothing is left but what waits behind a dead letter";
+const STATE: &str = "every entry on the server matches the file";
+const CHANGES: &str = "every change was accepted as in its line";
+const DEAD: &str = "the dead letters are exactly the lines out of range";
+const LEFT: &str = "only events behind a dead letter are left";
 const ORDER: &str = "no operation of an entry was out of order";
 const KEYS: &str = "every event has one key, and every key one event";
 const TWICE: &str = "nothing was accepted twice";
 
 #[test]
-fn all_is_well_when_all_went_well() {
+fn a_run_without_faults_passes() {
     assert_eq!(World::well().failed(), [""; 0]);
 }
 
@@ -210,7 +211,7 @@ fn dead_letters_that_are_missing_or_too_many_are_found() {
 }
 
 #[test]
-fn what_was_left_lying_is_found() {
+fn undelivered_events_are_found() {
     let mut world = World::well();
     world.undelivered = 2;
     assert_eq!(world.failed(), [LEFT]);

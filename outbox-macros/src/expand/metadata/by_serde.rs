@@ -1,4 +1,4 @@
-//! Metadata whose form the user's `#[serde(..)]` decides about: serde's own derives, so that they are followed exactly.
+//! Metadata whose form the user's `#[serde(..)]` decides: serde's own derives follow it exactly.
 
 use proc_macro2::TokenStream;
 use quote::quote;
@@ -8,8 +8,8 @@ use crate::model::{Entity, Member, MetadataFields};
 
 /// `Serialize` and `Deserialize` for the metadata struct, by way of serde's remote derive.
 ///
-/// The derives stand where the runtime is `_outbox`. On the struct itself they would need its path as a string, in which `$crate`
-/// means nothing.
+/// The derives are placed where the runtime is `_outbox`. On the struct itself they would need its
+/// path as a string, in which `$crate` has no meaning.
 pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let type_path = super::type_path(entity);
     let remote = super::type_name(entity).to_string();
@@ -26,10 +26,13 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
     });
     // Output:
     //     #[derive(_outbox::__private::serde::Serialize, _outbox::__private::serde::Deserialize)]
-    //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntryMetadata", rename_all = "camelCase")]
+    //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntryMetadata",
+    //         rename_all = "camelCase")]
     //     struct __Metadata { valence: f64, labels: Vec<String> }
-    //     impl Serialize for MoodEntryMetadata { fn serialize<__S>(..) -> .. { __Metadata::serialize(self, __serializer) } }
-    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<__D>(..) -> .. { __Metadata::deserialize(__deserializer) } }
+    //     impl Serialize for MoodEntryMetadata { fn serialize<__S>(..) -> .. {
+    //         __Metadata::serialize(self, __serializer) } }
+    //     impl<'de> Deserialize<'de> for MoodEntryMetadata { fn deserialize<__D>(..) -> .. {
+    //         __Metadata::deserialize(__deserializer) } }
     quote! {
         #[derive(_outbox::__private::serde::Serialize, _outbox::__private::serde::Deserialize)]
         #[serde(crate = "_outbox::__private::serde", remote = #remote #bound #(, #rename_all)*)]
@@ -65,9 +68,9 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     let where_clause = generics::of_metadata_in(metadata, entity.generics);
     let bound = bound(where_clause.as_ref());
     let silence = silence(metadata);
-    // Serde gives it the parameters of the twin.
+    // Serde gives it the twin's parameters.
     let remote = entity.name.to_string();
-    // Parameters that the fields do not use.
+    // Unused parameters.
     let unused = generics::marker(entity.generics);
     let rename_all = metadata.rename_all.iter();
     let fields = metadata.fields.iter().map(|field| {
@@ -77,7 +80,8 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     });
     // Output:
     //     #[derive(_outbox::__private::serde::Serialize)]
-    //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntry", rename_all = "camelCase")]
+    //     #[serde(crate = "_outbox::__private::serde", remote = "MoodEntry", rename_all =
+    //         "camelCase")]
     //     struct __Borrowed { valence: f64, labels: Vec<String> }
     //     _outbox::__private::encode(|__serializer| __Borrowed::serialize(self, __serializer))
     quote! {
@@ -96,8 +100,8 @@ fn silence(metadata: &MetadataFields<'_>) -> Option<TokenStream> {
     style::silence([], metadata.fields.iter().map(|field| field.ident))
 }
 
-/// Has serde ask for what the struct asks for, and for nothing else: of `<T as Owner>::Id` it would
-/// ask that `T` is serialized.
+/// Has serde require the struct's own bounds and nothing else: for `<T as Owner>::Id` it would
+/// require `T: Serialize`.
 fn bound(where_clause: Option<&TokenStream>) -> Option<TokenStream> {
     where_clause.map(|_| quote!(, bound = ""))
 }

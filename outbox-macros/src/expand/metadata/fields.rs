@@ -1,7 +1,8 @@
-//! Metadata that the runtime's helpers write and read.
+//! Metadata that the runtime's helpers serialize.
 //!
-//! What is emitted says what the fields are; all that is done with them is in the runtime, once for each number of
-//! fields. Each function here costs the compiler more than a line in the runtime does: `benches/compile` tells.
+//! The emitted code only names the fields; the runtime does the work, once for each number of
+//! fields. Each emitted function costs the compiler more than a line in the runtime: see
+//! `benches/compile`.
 
 use proc_macro2::{Literal, TokenStream};
 use quote::{format_ident, quote};
@@ -16,13 +17,14 @@ pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenS
     let type_path = super::type_path(entity);
     let helper = helper(&metadata.fields);
     let fields = metadata.fields.iter().map(|field| field.ident);
-    // Output: <MoodEntryMetadata as _outbox::__private::Fields2<__Own>>::json((&self.valence, &self.labels,))
+    // Output: <MoodEntryMetadata as _outbox::__private::Fields2<__Own>>::json((&self.valence,
+    //         &self.labels,))
     quote!(<#type_path as #helper>::json((#(&self.#fields,)*)))
 }
 
-/// The struct as a tuple of its fields, and what follows from that.
+/// The struct as a tuple of its fields, and the impls that follow from it.
 pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
-    // A private type in the header of the impl, so that the types of private fields may be private, too.
+    // A private type in the header of the impl lets the types of private fields be private, too.
     // Output: struct __Own;
     let own = quote!(
         struct __Own;
@@ -31,7 +33,7 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
     std::iter::once(own).chain(items).collect()
 }
 
-/// The trait of the runtime for so many fields.
+/// The runtime's trait for this number of fields.
 fn helper(fields: &[Member<'_>]) -> TokenStream {
     let name = format_ident!("Fields{}", fields.len());
     // Output: _outbox::__private::Fields2<__Own>
@@ -44,7 +46,7 @@ fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     let helper = helper(fields);
     let (impl_generics, ..) = metadata.generics.split_for_impl();
     let where_clause = generics::of_metadata(metadata);
-    // A tuple of no fields is written like a return type that could be left out.
+    // An empty tuple looks like a superfluous return type.
     let silence = fields
         .is_empty()
         .then(|| quote!(#[allow(clippy::unused_unit)]));
@@ -90,7 +92,8 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
     let where_clause = generics::of_metadata(metadata);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
-    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok, __S::Error> {
+    //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok,
+    //             __S::Error> {
     //             <Self as _outbox::__private::Fields2<__Own>>::write(self, __serializer)
     //         }
     //     }
@@ -114,7 +117,8 @@ fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     let where_clause = generics::of_metadata(metadata);
     // Output:
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
-    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self, __D::Error> {
+    //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self,
+    //             __D::Error> {
     //             <Self as _outbox::__private::Fields2<__Own>>::read(__deserializer)
     //         }
     //     }

@@ -1,7 +1,7 @@
 //! The struct `<Entity>Metadata`, and the JSON of an entity's metadata.
 //!
-//! Usually the runtime's helpers write and read it, which costs the compiler a fraction of what serde's derives do.
-//! Where the user's `#[serde(..)]` decides about the form, serde's derives are used.
+//! Usually the runtime's helpers serialize it, at a fraction of the compile time of serde's
+//! derives. If the user's `#[serde(..)]` decides about the form, serde's derives are used.
 
 mod by_serde; // serde's derives
 mod fields; // the runtime's helpers
@@ -14,7 +14,7 @@ use syn::{Ident, Visibility};
 use super::{at, derived_name, generics, of_generated_code, style};
 use crate::model::{Entity, Member, Metadata};
 
-/// What stands for the type `Metadata` in the impl.
+/// The type `Metadata` in the impl.
 pub(super) fn associated_type(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Snapshot(_) => quote_spanned!(at(entity.name.span())=> Self),
@@ -22,7 +22,7 @@ pub(super) fn associated_type(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// The metadata's type, to be named where `Self` is not it.
+/// The metadata's type, for code outside of its impl.
 pub(super) fn type_path(entity: &Entity<'_>) -> TokenStream {
     let name = type_name(entity);
     let (_, type_generics, _) = match &entity.metadata {
@@ -35,9 +35,9 @@ pub(super) fn type_path(entity: &Entity<'_>) -> TokenStream {
 
 /// The metadata's type without its parameters, as generated code names it.
 ///
-/// It is not the name that the user knows, which is an alias of this one: should a type of the user's have that already, the alias is
-/// refused, and nothing else. Under the user's name each of the impls would be some errors more, as they would be taken for impls of the
-/// user's type.
+/// It differs from the name that the user knows, which is an alias of this one: if the user already
+/// has a type of that name, the alias is the only error. Under the user's name each impl would
+/// cause more errors, because it would be taken for an impl of the user's type.
 pub(super) fn type_name(entity: &Entity<'_>) -> Ident {
     let known_as = known_as(entity);
     match &entity.metadata {
@@ -46,7 +46,7 @@ pub(super) fn type_name(entity: &Entity<'_>) -> Ident {
     }
 }
 
-/// The name of the metadata's type that the user knows.
+/// The metadata's type name that the user knows.
 pub(super) fn known_as(entity: &Entity<'_>) -> Ident {
     match &entity.metadata {
         Metadata::Snapshot(_) => of_generated_code(entity.name),
@@ -54,12 +54,12 @@ pub(super) fn known_as(entity: &Entity<'_>) -> Ident {
     }
 }
 
-/// The name of the struct that is generated, to those who use it.
+/// The public name of the generated struct.
 pub(super) fn struct_name(entity: &Ident, given: Option<&Ident>) -> Ident {
     given.map_or_else(|| derived_name(entity, "Metadata"), of_generated_code)
 }
 
-/// The struct that handlers read; nothing for a snapshot.
+/// The struct that handlers read; none for a snapshot.
 pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     let Metadata::Fields(metadata) = &entity.metadata else {
         return None;
@@ -72,16 +72,14 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     let where_clause = &metadata.generics.where_clause;
     let (_, type_generics, _) = metadata.generics.split_for_impl();
     let alias_params = generics::without_bounds(&metadata.generics);
-    let summary = format!(
-        "What an event of [`{name}`] carries: its metadata as it was when the event was enqueued."
-    );
+    let summary = format!("The metadata of a [`{name}`] event, as of the time it was enqueued.");
     let fields = metadata.fields.iter().map(|field| {
         let Member { ident, ty, .. } = field;
         let docs = docs(field);
         let vis = vis_at(field.vis, ident);
         quote!(#docs #vis #ident: #ty)
     });
-    // An underscore at the end is as good as none.
+    // A trailing underscore does not matter.
     let silence = style::silence([&known_as], metadata.fields.iter().map(|field| field.ident));
     let silence_of_alias = style::silence([&known_as], []);
     // Output:
@@ -105,7 +103,8 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     })
 }
 
-/// A field's visibility at the place of its name, so that an error about the field does not underline half the struct.
+/// A field's visibility with the span of its name, so that an error does not underline half the
+/// struct.
 fn vis_at(vis: &Visibility, field: &Ident) -> TokenStream {
     let tokens = vis.to_token_stream().into_iter();
     tokens
@@ -116,7 +115,7 @@ fn vis_at(vis: &Visibility, field: &Ident) -> TokenStream {
         .collect()
 }
 
-/// What the user wrote about the field, or its name.
+/// The user's documentation of the field, or its name.
 fn docs(field: &Member<'_>) -> TokenStream {
     let written = field.docs();
     let mut docs = quote!(#(#written)*);
@@ -127,12 +126,12 @@ fn docs(field: &Member<'_>) -> TokenStream {
     docs
 }
 
-/// The body of `metadata_json`, from the fields where they are.
+/// The body of `metadata_json`, from the entity's own fields.
 pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         // Output: _outbox::__private::snapshot::<Self>(self)
         Metadata::Snapshot(_) => quote!(_outbox::__private::snapshot::<Self>(self)),
-        Metadata::Fields(metadata) if metadata.is_left_to_serde() => {
+        Metadata::Fields(metadata) if metadata.uses_serde_derives() => {
             by_serde::json(entity, metadata)
         }
         Metadata::Fields(metadata) => fields::json(entity, metadata),
@@ -143,7 +142,7 @@ pub(super) fn json(entity: &Entity<'_>) -> TokenStream {
 pub(super) fn serde_impls(entity: &Entity<'_>) -> TokenStream {
     match &entity.metadata {
         Metadata::Snapshot(_) => TokenStream::new(),
-        Metadata::Fields(metadata) if metadata.is_left_to_serde() => {
+        Metadata::Fields(metadata) if metadata.uses_serde_derives() => {
             by_serde::impls(entity, metadata)
         }
         Metadata::Fields(metadata) => fields::impls(entity, metadata),

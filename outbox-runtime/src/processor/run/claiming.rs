@@ -57,9 +57,9 @@ impl Run {
             return Ok(self.ended_meanwhile);
         }
         let request = self.request(1, &without);
-        let repository = Arc::clone(&self.shared.repository);
+        let queue = Arc::clone(&self.shared.queue);
         let due_at = self
-            .await_store(async { repository.next_due(&request).await })
+            .await_store(async { queue.next_due(&request).await })
             .await?;
         self.alarms.set_due(self.claimable_at(due_at));
         Ok(self.ended_meanwhile)
@@ -68,11 +68,11 @@ impl Run {
     /// Records outcomes and makes one claim. Returns the number of claimed events.
     async fn record_and_claim_of(&mut self, want: &Want) -> Result<usize, StoreError> {
         let request = self.request_of(want);
-        let repository = Arc::clone(&self.shared.repository);
+        let queue = Arc::clone(&self.shared.queue);
         let recording = self.unrecorded.take();
         let settlements = recording.clone();
         let exchange = self
-            .await_store(async { repository.settle_and_claim(settlements, &request).await })
+            .await_store(async { queue.settle_and_claim(settlements, &request).await })
             .await;
         let recorded = self.recorded(recording, exchange.settled);
         let claims = match exchange.claimed {

@@ -75,8 +75,8 @@ impl Run {
     /// renewed instead, even if they have expired.
     async fn rescue_from_others(&mut self, only: Option<&[Lease]>) -> Result<Rescued, StoreError> {
         let held = self.leases.all();
-        let repository = &self.shared.repository;
-        let (renewed, rescued) = repository.rescue_others(&held, only).await?;
+        let queue = &self.shared.queue;
+        let (renewed, rescued) = queue.rescue_others(&held, only).await?;
         for ((lease, duration), renewed) in held.into_iter().zip(renewed) {
             if renewed != Some(lease) {
                 self.on_renewal(duration, &[lease], vec![renewed]);

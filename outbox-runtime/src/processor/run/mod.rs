@@ -150,7 +150,7 @@ impl Run {
             // Yield now and then: a store that answers without waiting would starve other tasks.
             tokio::task::consume_budget().await;
             // Read the revision before looking, so that no commit meanwhile is missed.
-            let seen = self.shared.repository.revision();
+            let seen = self.shared.queue.revision();
             let before = self.activity.count();
             let is_busy = match self.work().await {
                 Ok(is_busy) => is_busy,
@@ -195,7 +195,7 @@ impl Run {
             () = self.controls.nudges.nudged() => Woken::ToWork,
             () = std::future::ready(()), if is_busy => Woken::ToWork,
             Some(end) = self.jobs.next() => Woken::Ended(end),
-            _ = shared.repository.changed(seen), if listens => Woken::ToWork,
+            _ = shared.queue.changed(seen), if listens => Woken::ToWork,
             () = sleep_until(shared.clock.as_ref(), alarm) => Woken::ToWork,
         }
     }

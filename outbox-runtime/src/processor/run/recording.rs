@@ -119,11 +119,11 @@ impl Run {
                 break;
             }
             self.renew().await?;
-            let repository = Arc::clone(&self.shared.repository);
+            let queue = Arc::clone(&self.shared.queue);
             let recording = self.unrecorded.take();
             let settlements = recording.clone();
             let settled = self
-                .await_store(async { repository.settle(settlements).await })
+                .await_store(async { queue.settle(settlements).await })
                 .await;
             self.recorded(recording, settled)?;
         }

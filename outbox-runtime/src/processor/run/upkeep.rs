@@ -28,7 +28,7 @@ impl Run {
                     "leases are renewed late: a handler blocked its thread, or the machine slept"
                 );
             }
-            let renewed = self.shared.repository.extend(&leases, duration).await?;
+            let renewed = self.shared.queue.extend(&leases, duration).await?;
             self.on_renewal(duration, &leases, renewed);
         }
         Ok(())

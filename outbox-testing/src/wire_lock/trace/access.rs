@@ -1,4 +1,5 @@
-//! What a visitor is given to get one step further in: a list, an object or an enum with nothing in it but that step.
+//! The accessors that lead a visitor one step further in: a list, an object or an enum that
+//! contains only that step.
 
 use serde::de::value::{MapDeserializer, StrDeserializer};
 use serde::de::{
@@ -7,9 +8,9 @@ use serde::de::{
 };
 use serde_json::Value;
 
-use super::{Asked, Refusal, Tracer};
+use super::{Refusal, Request, Tracer};
 
-/// The elements before the one of interest, and that one.
+/// The elements before the place of interest, and the place itself.
 pub(super) struct Elements<'r> {
     pub(super) outer: Tracer<'r>,
     pub(super) before: std::slice::Iter<'r, Value>,
@@ -29,11 +30,13 @@ impl<'de> SeqAccess<'de> for Elements<'_> {
         if std::mem::replace(&mut self.is_done, true) {
             return Ok(None);
         }
-        self.outer.inside(|inner| seed.deserialize(inner)).map(Some)
+        self.outer
+            .descend(|inner| seed.deserialize(inner))
+            .map(Some)
     }
 }
 
-/// One entry of a map: its value is of interest or, where the key is not given, its key.
+/// One entry of a map: the place of interest is its value or, without a given key, its key.
 pub(super) struct Entry<'r> {
     pub(super) outer: Tracer<'r>,
     pub(super) key: Option<&'r Value>,
@@ -52,13 +55,16 @@ impl<'de> MapAccess<'de> for Entry<'_> {
         }
         match self.key {
             Some(key) => Ok(Some(seed.deserialize(key.clone())?)),
-            None => self.outer.inside(|inner| seed.deserialize(inner)).map(Some),
+            None => self
+                .outer
+                .descend(|inner| seed.deserialize(inner))
+                .map(Some),
         }
     }
 
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, Refusal> {
         match self.key {
-            Some(_) => self.outer.inside(|inner| seed.deserialize(inner)),
+            Some(_) => self.outer.descend(|inner| seed.deserialize(inner)),
             None => Err(Refusal::Other),
         }
     }
@@ -84,19 +90,19 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
     type Error = Refusal;
 
     fn unit_variant(self) -> Result<(), Refusal> {
-        self.outer.inside(|inner| {
-            inner.note(Asked::UnitVariant);
+        self.outer.descend(|inner| {
+            inner.note(Request::UnitVariant);
             Ok(())
         })
     }
 
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, Refusal> {
-        self.outer.inside(|inner| seed.deserialize(inner))
+        self.outer.descend(|inner| seed.deserialize(inner))
     }
 
     fn tuple_variant<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Refusal> {
         self.outer
-            .inside(|inner| inner.deserialize_tuple(len, visitor))
+            .descend(|inner| inner.deserialize_tuple(len, visitor))
     }
 
     fn struct_variant<V: Visitor<'de>>(
@@ -105,11 +111,11 @@ impl<'de> VariantAccess<'de> for Variant<'_> {
         visitor: V,
     ) -> Result<V::Value, Refusal> {
         self.outer
-            .inside(|inner| inner.deserialize_struct(self.name, fields, visitor))
+            .descend(|inner| inner.deserialize_struct(self.name, fields, visitor))
     }
 }
 
-/// Keys and values as they are given.
+/// The given keys and values.
 pub(super) struct Entries<'a>(pub(super) &'a [(&'a str, &'a Value)]);
 
 impl<'de> MapAccess<'de> for Entries<'_> {
@@ -133,9 +139,10 @@ impl<'de> MapAccess<'de> for Entries<'_> {
     }
 }
 
-/// A tag with a name of no variant. Its value is refused in our own words, which tell the variants.
+/// A tag with an invalid variant. The type rejects its value with our own error, which lists the
+/// valid variants.
 pub(super) fn no_variant<'de>(tag: &str) -> impl MapAccess<'de, Error = Refusal> {
-    /// Nobody calls a variant so.
+    /// No variant has this name.
     const NAME: &str = "\0";
     let tag: StrDeserializer<'_, Refusal> = tag.into_deserializer();
     let name: StrDeserializer<'_, Refusal> = NAME.into_deserializer();

@@ -1,11 +1,12 @@
-//! A deserializer without data: it watches what a type asks for, at one place of it at a time.
+//! A deserializer without data that observes the requests of a type, one place at a time.
 //!
-//! `Deserialize` tells a deserializer what comes next ("a struct with these fields", "a string") before it sees any of
-//! it. A [`run`] leads the type along a path to the place of interest, notes what is asked there, and gives an answer, to
-//! see whether the type takes it. The answer is usually refused somewhere on the way back, as nothing but the path is
-//! there; that is no matter, since each place has runs of its own.
+//! `Deserialize` tells a deserializer what comes next ("a struct with these fields", "a string")
+//! before it sees any data. A [`run`] leads the type along a path to the place of interest, records
+//! its request there, and gives an answer to find out whether the type accepts it. On the way back
+//! the type usually refuses its incomplete value, because only the path exists; that does not
+//! matter, since each place has its own runs.
 
-mod access; // one step further in
+mod access; // access to the next step of the path
 
 use std::any::type_name;
 use std::cell::RefCell;
@@ -16,7 +17,7 @@ use serde_json::Value;
 use self::access::{Elements, Entries, Entry, Variant, no_variant};
 use super::probe::Leaf;
 
-/// Reads a type from a tracer, and drops it.
+/// Reads a type from a tracer and drops it.
 pub(super) type Read = fn(Tracer<'_>) -> Result<(), Refusal>;
 
 /// The reader of `T`.
@@ -24,24 +25,24 @@ pub(super) fn read<T: DeserializeOwned>(tracer: Tracer<'_>) -> Result<(), Refusa
     T::deserialize(tracer).map(drop)
 }
 
-/// A step from a value to one inside of it.
+/// A step from a value to an inner value.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// What an `Option` holds.
+    /// The content of an `Option`.
     Some,
-    /// The element of a list or tuple that comes after these.
+    /// The element of a list or tuple after these elements.
     Element { before: Vec<Value> },
     /// A key of a map.
     Key,
-    /// The value of a key. It comes first, so that no other field is in its way.
+    /// The value of a key. It comes first, so no other field interferes.
     Value { key: Value },
     /// The content of a variant.
     Variant(&'static str),
 }
 
-/// What a type asks for.
+/// The request of a type.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Asked {
+pub(super) enum Request {
     Leaf(Leaf),
     Option,
     List,
@@ -50,29 +51,29 @@ pub(super) enum Asked {
     Object(&'static [&'static str]),
     Enum(&'static [&'static str]),
     UnitVariant,
-    /// The same as the value that is so many steps further out.
+    /// The same as the value this many steps further out.
     Recursion(usize),
 }
 
-/// What it is given.
+/// The answer that the type is given.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Answer<'a> {
     Nothing,
     Json(&'a Value),
     /// An object whose keys may repeat.
     Entries(&'a [(&'a str, &'a Value)]),
-    /// An object with one key, whose value is a name of no variant.
+    /// An object with one key, whose value is not a variant's name.
     NoVariant(&'a str),
 }
 
-/// Why a value was not taken, as far as it matters.
+/// The reason that a value was refused, as far as it matters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(super) enum Refusal {
     #[error("a field is missing")]
     MissingField(&'static str),
     #[error("a field is there twice")]
     DuplicateField(&'static str),
-    /// With the variants that there are.
+    /// With the valid variants.
     #[error("there is no such variant")]
     UnknownVariant(&'static [&'static str]),
     #[error("not taken")]
@@ -103,22 +104,23 @@ impl From<serde_json::Error> for Refusal {
     }
 }
 
-/// What a run saw at its place.
+/// The observations of a run at its place.
 #[derive(Debug, Default)]
-pub(super) struct Seen {
-    /// `None` where the type never came there.
-    pub(super) asked: Option<Asked>,
-    /// Whether it took the answer.
+pub(super) struct Observed {
+    /// `None` if the type never reached the place.
+    pub(super) request: Option<Request>,
+    /// Whether it accepted the answer.
     pub(super) taken: Option<Result<(), Refusal>>,
-    /// Which types have asked on the way, and after how many steps.
-    passed: Vec<(usize, Identity)>,
+    /// The types that made requests on the way, with the number of steps.
+    requesters: Vec<(usize, Identity)>,
 }
 
-/// Tells types apart in order to find recursion; it never enters a shape. One type may be asked for by two visitors.
+/// Distinguishes types to detect recursion. It never becomes part of a shape. Two visitors may
+/// request one type.
 type Identity = (&'static str, &'static str);
 
 /// Leads a type along `path` and gives it `answer` there.
-pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Seen {
+pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Observed {
     let run = Run {
         path,
         answer,
@@ -138,7 +140,7 @@ pub(super) fn run(read: Read, path: &[Step], answer: Answer<'_>) -> Seen {
 struct Run<'a> {
     path: &'a [Step],
     answer: Answer<'a>,
-    seen: RefCell<Seen>,
+    seen: RefCell<Observed>,
 }
 
 /// A place on the path of a run.
@@ -149,18 +151,18 @@ pub(super) struct Tracer<'r> {
 }
 
 impl<'r> Tracer<'r> {
-    /// Where to go from here; `None` at the place of interest.
+    /// The next step; `None` at the place of interest.
     fn step(self) -> Option<&'r Step> {
         self.run.path.get(self.depth)
     }
 
-    fn note(self, asked: Asked) {
-        self.run.seen.borrow_mut().asked = Some(asked);
+    fn note(self, request: Request) {
+        self.run.seen.borrow_mut().request = Some(request);
     }
 
-    /// Reads what is one step further in. Whether an answer is taken is known only here, as a type may convert what its
-    /// visitor made (`#[serde(try_from = "String")]`).
-    fn inside<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
+    /// Reads the value one step further in. Whether an answer is accepted is known only here,
+    /// because a type may convert the result of its visitor (`#[serde(try_from = "String")]`).
+    fn descend<R>(self, read: impl FnOnce(Self) -> Result<R, Refusal>) -> Result<R, Refusal> {
         let inner = Self {
             run: self.run,
             depth: self.depth + 1,
@@ -173,7 +175,7 @@ impl<'r> Tracer<'r> {
         result
     }
 
-    /// A value without values inside.
+    /// A value without inner values.
     fn leaf<R>(
         self,
         leaf: Leaf,
@@ -182,25 +184,25 @@ impl<'r> Tracer<'r> {
         if self.step().is_some() {
             return Err(Refusal::Other);
         }
-        self.note(Asked::Leaf(leaf));
+        self.note(Request::Leaf(leaf));
         match self.run.answer {
             Answer::Json(json) => Ok(read(json.clone())?),
             Answer::Nothing | Answer::Entries(_) | Answer::NoVariant(_) => Err(Refusal::Other),
         }
     }
 
-    /// A value with values inside.
+    /// A value with inner values.
     fn compound<'de, V: Visitor<'de>>(
         self,
-        asked: Asked,
+        request: Request,
         visitor: V,
         read: impl FnOnce(Value, V) -> Result<V::Value, serde_json::Error>,
     ) -> Result<V::Value, Refusal> {
-        self.pass::<V>()?;
+        self.check_recursion::<V>()?;
         if let Some(step) = self.step() {
             return self.follow(step, visitor);
         }
-        self.note(asked);
+        self.note(request);
         match self.run.answer {
             Answer::Nothing | Answer::NoVariant(_) => Err(Refusal::Other),
             Answer::Json(json) => Ok(read(json.clone(), visitor)?),
@@ -208,25 +210,26 @@ impl<'r> Tracer<'r> {
         }
     }
 
-    /// Notes who asks, and ends the run where the same has asked further out.
-    fn pass<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
+    /// Records the requesting type, and ends the run if the same type has already requested further
+    /// out.
+    fn check_recursion<'de, V: Visitor<'de>>(self) -> Result<(), Refusal> {
         let identity = (type_name::<V>(), type_name::<V::Value>());
         let mut seen = self.run.seen.borrow_mut();
         let outer = seen
-            .passed
+            .requesters
             .iter()
-            .find(|(depth, passed)| *depth < self.depth && *passed == identity);
+            .find(|(depth, requesters)| *depth < self.depth && *requesters == identity);
         if let Some((depth, _)) = outer {
-            seen.asked = Some(Asked::Recursion(self.depth - depth));
+            seen.request = Some(Request::Recursion(self.depth - depth));
             return Err(Refusal::Other);
         }
-        seen.passed.push((self.depth, identity));
+        seen.requesters.push((self.depth, identity));
         Ok(())
     }
 
     fn follow<'de, V: Visitor<'de>>(self, step: &'r Step, visitor: V) -> Result<V::Value, Refusal> {
         match step {
-            Step::Some => self.inside(|inner| visitor.visit_some(inner)),
+            Step::Some => self.descend(|inner| visitor.visit_some(inner)),
             Step::Element { before } => visitor.visit_seq(Elements {
                 outer: self,
                 before: before.iter(),
@@ -247,7 +250,7 @@ impl<'r> Tracer<'r> {
     }
 }
 
-/// How serde asks for values without values inside: one method each, which a JSON value has, too.
+/// The requests for values without inner values: one method each, which a JSON value has as well.
 macro_rules! leaves {
     ($($method:ident => $leaf:expr),+ $(,)?) => {$(
         fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
@@ -283,7 +286,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         deserialize_ignored_any => Leaf::Ignored,
     }
 
-    /// As JSON does.
+    /// Like JSON.
     fn is_human_readable(&self) -> bool {
         true
     }
@@ -306,30 +309,30 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         })
     }
 
-    /// In JSON there is nothing around what a newtype holds.
+    /// JSON writes nothing around the content of a newtype.
     fn deserialize_newtype_struct<V: Visitor<'de>>(
         self,
         name: &'static str,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        // How serde_json asks itself for the text of a `RawValue`, which may be anything.
+        // serde_json requests the text of a `RawValue`, which may be anything, by this name.
         if name.starts_with("$serde_json::private::") {
             return self.leaf(Leaf::Any, |json| {
                 json.deserialize_newtype_struct(name, visitor)
             });
         }
-        self.pass::<V>()?;
+        self.check_recursion::<V>()?;
         visitor.visit_newtype_struct(self)
     }
 
     fn deserialize_option<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Option, visitor, |json, visitor| {
+        self.compound(Request::Option, visitor, |json, visitor| {
             json.deserialize_option(visitor)
         })
     }
 
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::List, visitor, |json, visitor| {
+        self.compound(Request::List, visitor, |json, visitor| {
             json.deserialize_seq(visitor)
         })
     }
@@ -339,7 +342,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         len: usize,
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Tuple(len), visitor, |json, visitor| {
+        self.compound(Request::Tuple(len), visitor, |json, visitor| {
             json.deserialize_tuple(len, visitor)
         })
     }
@@ -354,7 +357,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
     }
 
     fn deserialize_map<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Map, visitor, |json, visitor| {
+        self.compound(Request::Map, visitor, |json, visitor| {
             json.deserialize_map(visitor)
         })
     }
@@ -365,7 +368,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Object(fields), visitor, |json, visitor| {
+        self.compound(Request::Object(fields), visitor, |json, visitor| {
             json.deserialize_struct(name, fields, visitor)
         })
     }
@@ -376,7 +379,7 @@ impl<'de> Deserializer<'de> for Tracer<'_> {
         variants: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Refusal> {
-        self.compound(Asked::Enum(variants), visitor, |json, visitor| {
+        self.compound(Request::Enum(variants), visitor, |json, visitor| {
             json.deserialize_enum(name, variants, visitor)
         })
     }

@@ -1,4 +1,5 @@
-//! A campaign: workers on one file are killed at random moments, over and over; then everything must be there.
+//! A campaign: kills workers on one file at random moments, again and again, and then checks that
+//! nothing is missing.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -12,36 +13,36 @@ use crate::plan::{Then, Work};
 use crate::task::Task;
 use crate::verdict::{Circumstances, Verdict};
 
-/// How a campaign is led.
+/// Settings of a campaign.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    /// How many workers are killed.
+    /// Number of workers to kill.
     pub kills: u32,
-    /// What the moments come from.
+    /// Seed of the random moments.
     pub seed: u64,
-    /// How many work at once; one of them is killed at a time.
+    /// Number of concurrent workers; one of them is killed at a time.
     pub workers: u32,
-    /// A worker is killed at some moment up to so long after its start.
+    /// A worker is killed at a random moment up to this long after its start.
     pub longest: Duration,
-    /// How many events a worker enqueues in its life.
+    /// Number of events that a worker enqueues.
     pub burst: u32,
 }
 
-/// What came of it.
+/// Result of a campaign.
 #[derive(Debug)]
 pub struct Report {
     settings: Settings,
-    /// Workers that were killed while they were at it.
+    /// Workers that were killed at work.
     pub kills: u32,
     /// Workers that were killed before the store was open.
     pub before_open: u32,
-    /// What the checker says.
+    /// The checker's verdict.
     pub verdict: Verdict,
     took: Duration,
 }
 
 impl Settings {
-    /// One worker at a time.
+    /// Settings for one worker at a time.
     #[must_use]
     pub fn one_worker(kills: u32, seed: u64) -> Self {
         Self {
@@ -69,7 +70,7 @@ impl fmt::Display for Report {
     }
 }
 
-/// Leads one, drains what it left, and compares.
+/// Runs a campaign, drains the rest, and compares.
 #[must_use]
 pub fn run(settings: &Settings) -> Report {
     let arena = Arena::new();
@@ -88,9 +89,12 @@ fn run_in(arena: &Arena, settings: &Settings) -> Report {
         let longest = u64::try_from(settings.longest.as_micros()).unwrap_or(u64::MAX);
         wait::pause(Duration::from_micros(random.u64(0..longest)));
         let producer = random.u32(0..settings.workers);
-        let place = usize::try_from(producer).expect("there are few");
+        let place = usize::try_from(producer).expect("the number is small");
         let killed = workers.remove(place).kill();
-        assert!(was_killed(killed), "it was at work, not {killed}");
+        assert!(
+            was_killed(killed),
+            "the worker exited before its kill: {killed}"
+        );
         kills += 1;
         let next = start(arena, settings, producer, &mut progress, &mut random);
         workers.insert(place, next);
@@ -101,11 +105,11 @@ fn run_in(arena: &Arena, settings: &Settings) -> Report {
     }
     arena.drain();
     let opened = arena.count(|record| matches!(record, Record::Opened { .. }));
-    let opened = u32::try_from(opened).expect("there are few");
+    let opened = u32::try_from(opened).expect("the number is small");
     Report {
         settings: settings.clone(),
         kills,
-        // The one that drained has opened it, too.
+        // The draining worker has opened the store too.
         before_open: (kills + 1).saturating_sub(opened),
         verdict: arena.judge(Circumstances {
             deaths: kills,
@@ -115,16 +119,17 @@ fn run_in(arena: &Arena, settings: &Settings) -> Report {
     }
 }
 
-/// How far each producer has come, as the ledger tells.
+/// Progress of each producer, according to the ledger.
 #[derive(Debug, Default)]
 struct Progress {
     read: u64,
-    /// The last number of each, and whether somebody was told what became of it.
+    /// Last number of each producer, and whether the ledger has its outcome.
     last: HashMap<u32, (u32, bool)>,
 }
 
 impl Progress {
-    /// The number that a producer goes on with: its last one if `again` and nobody was told what became of it.
+    /// The number that a producer continues with: its last one if `again` is set and the ledger has
+    /// no outcome.
     fn next(&mut self, arena: &Arena, producer: u32, again: bool) -> u32 {
         for record in ledger::read_from(&arena.ledger(), &mut self.read) {
             match record {

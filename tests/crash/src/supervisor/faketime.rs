@@ -1,4 +1,5 @@
-//! Another wall clock, by libfaketime. The monotonic clock stays the machine's, as it does when somebody sets the real one.
+//! A fake wall clock, by libfaketime. The monotonic clock stays real, as when someone sets the
+//! system clock.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,7 +9,7 @@ use crate::ledger::Record;
 use crate::plan::Plan;
 use crate::tools;
 
-/// A wall clock that can be set while workers look at it.
+/// A wall clock that can be set while workers run.
 #[derive(Debug)]
 pub struct WallClock {
     library: PathBuf,
@@ -16,7 +17,7 @@ pub struct WallClock {
 }
 
 impl WallClock {
-    /// One that tells the real time, where the library is installed.
+    /// A clock with the real time; `None` if libfaketime is missing.
     #[must_use]
     pub fn new(arena: &Arena) -> Option<Self> {
         let clock = Self {
@@ -27,7 +28,7 @@ impl WallClock {
         Some(clock)
     }
 
-    /// Starts a worker that looks at it.
+    /// Starts a worker on this clock.
     #[must_use]
     pub fn start(&self, plan: &Plan) -> Worker {
         let mut command = Command::new(program());
@@ -35,14 +36,15 @@ impl WallClock {
             .env("LD_PRELOAD", &self.library)
             .env("FAKETIME_TIMESTAMP_FILE", &self.file)
             .env("FAKETIME_NO_CACHE", "1")
-            // Older versions know the first of these names, newer ones the second.
+            // Older versions read the first of these variables, newer ones the second.
             .env("DONT_FAKE_MONOTONIC", "1")
             .env("FAKETIME_DONT_FAKE_MONOTONIC", "1")
             .env("NO_FAKE_STAT", "1");
         Worker::start(command, plan)
     }
 
-    /// Sets it to so many seconds from the real time, and waits until the worker that is running has seen that.
+    /// Sets the offset from the real time in seconds, and waits until the running worker has seen
+    /// it.
     pub fn set(&self, arena: &Arena, seconds: i64) {
         let wall = || {
             let records = arena.records();
@@ -51,18 +53,18 @@ impl WallClock {
                 _ => None,
             })
         };
-        wait::until("the worker tells its time", || wall().is_some());
-        let before = wall().expect("it was told");
+        wait::until("the worker records its time", || wall().is_some());
+        let before = wall().expect("the time was recorded");
         self.write(seconds);
         wait::until("the clock jumps", || {
             wall().is_some_and(|now| (now - before).abs() > seconds.abs() / 2)
         });
     }
 
-    /// Sets it before a worker starts.
+    /// Sets the offset before a worker starts.
     pub fn write(&self, seconds: i64) {
         let next = self.file.with_extension("next");
-        std::fs::write(&next, format!("{seconds:+}\n")).expect("a file of the test's");
-        std::fs::rename(next, &self.file).expect("a file of the test's");
+        std::fs::write(&next, format!("{seconds:+}\n")).expect("the test's own file is writable");
+        std::fs::rename(next, &self.file).expect("the test's own file is writable");
     }
 }

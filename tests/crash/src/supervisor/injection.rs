@@ -6,7 +6,7 @@ use std::process::Command;
 use super::{Arena, Worker, program};
 use crate::plan::Plan;
 
-/// A fault at some system calls on the database's files.
+/// A fault in some system calls on the database's files.
 #[derive(Debug, Clone)]
 pub struct Injection {
     calls: &'static str,
@@ -15,20 +15,21 @@ pub struct Injection {
 }
 
 impl Injection {
-    /// `calls` on the database's files fail with `error`, as `when` says: `3` the third, `3+` that and all after it, `3..5`.
-    /// Each thread counts for itself, and all writing is one thread's.
+    /// `calls` on the database's files fail with `error`. `when` selects them: `3` the third, `3+`
+    /// the third and all later ones, `3..5` the third to the fifth. Each thread counts separately,
+    /// and one thread does all writing.
     #[must_use]
     pub fn error(arena: &Arena, calls: &'static str, error: &str, when: &str) -> Self {
         Self::new(arena, calls, format!("error={error}:when={when}"))
     }
 
-    /// The process is killed at the N-th of `calls` on the database's files.
+    /// Kills the process at the N-th of `calls` on the database's files.
     #[must_use]
     pub fn kill(arena: &Arena, calls: &'static str, n: usize) -> Self {
         Self::new(arena, calls, format!("signal=SIGKILL:when={n}"))
     }
 
-    /// Nothing happens; the calls are only counted.
+    /// Counts the calls without injecting a fault.
     #[must_use]
     pub fn none(arena: &Arena, calls: &'static str) -> Self {
         Self::new(arena, calls, String::new())
@@ -39,7 +40,7 @@ impl Injection {
         Self { calls, what, log }
     }
 
-    /// Starts a worker under it.
+    /// Starts a worker with this fault.
     #[must_use]
     pub fn start(&self, arena: &Arena, plan: &Plan) -> Worker {
         let mut strace = Command::new("strace");
@@ -55,7 +56,7 @@ impl Injection {
         Worker::start(strace, plan)
     }
 
-    /// How often it has struck.
+    /// Number of injected faults.
     #[must_use]
     pub fn fired(&self) -> usize {
         let is_error = |line: &&str| line.contains("(INJECTED)");
@@ -65,7 +66,7 @@ impl Injection {
         usize::from(self.log().contains("+++ killed by SIGKILL +++"))
     }
 
-    /// How often each thread made the call, the highest of these.
+    /// Number of these calls on the thread that made the most.
     #[must_use]
     pub fn calls_of_one_thread(&self, call: &str) -> usize {
         let mut threads = std::collections::HashMap::<&str, usize>::new();
@@ -80,7 +81,7 @@ impl Injection {
         threads.into_values().max().unwrap_or(0)
     }
 
-    /// What strace wrote.
+    /// Output of strace.
     #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()

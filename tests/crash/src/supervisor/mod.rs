@@ -1,4 +1,4 @@
-//! The supervisor: starts workers, does them harm, and waits for what they write down.
+//! The supervisor: starts workers, injects faults, and waits for ledger records.
 
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -12,18 +12,19 @@ use crate::plan::{Plan, Then, Work, exit};
 use crate::rows::Database;
 use crate::verdict::{Circumstances, Verdict, judge};
 
-pub mod campaign; // kills at random moments, and what came of them
+pub mod campaign; // kills at random moments, and their results
 pub mod faketime; // another wall clock, by libfaketime
 pub mod injection; // faults at the N-th system call, by strace
 pub mod wait; // waiting in real time
 
-/// Set for a process that is to be a worker.
+/// Environment variable that makes a process a worker.
 pub const PLAN: &str = "OUTBOX_CRASH_WORKER";
 
-/// Statements a second that a worker may run while its store fails. At work it runs a thousand and more.
+/// Maximum statements per second of a worker whose store fails. At work it runs a thousand and
+/// more.
 pub const FEW_STATEMENTS: f64 = 150.0;
 
-/// A database, a ledger, and whoever works on them.
+/// A database, a ledger, and the workers on them.
 #[derive(Debug)]
 pub struct Arena {
     folder: TempDir,
@@ -31,38 +32,39 @@ pub struct Arena {
 }
 
 impl Arena {
-    /// A new one, in a folder of its own.
+    /// A new arena in a temporary directory.
     ///
     /// # Panics
     ///
-    /// Where there can be none.
+    /// If the directory cannot be created.
     #[must_use]
     pub fn new() -> Self {
-        let folder = tempfile::tempdir().expect("a folder for temporary files");
+        let folder = tempfile::tempdir().expect("a temporary directory");
         let database = folder.path().join("app.db");
         Self { folder, database }
     }
 
-    /// The same with its database in another folder, which may be one that fails. The ledger stays where it is.
+    /// Moves the database to another directory, which may be on a failing file system. The ledger
+    /// stays.
     #[must_use]
     pub fn with_database_in(mut self, folder: &Path) -> Self {
         self.database = folder.join("app.db");
         self
     }
 
-    /// A folder for whatever else a test needs.
+    /// Directory for other files of a test.
     #[must_use]
     pub fn folder(&self) -> &Path {
         self.folder.path()
     }
 
-    /// Where the database is.
+    /// Path of the database.
     #[must_use]
     pub fn database(&self) -> &Path {
         &self.database
     }
 
-    /// A file beside the database: `-wal`, `-shm`.
+    /// Path of a file beside the database: `-wal`, `-shm`.
     #[must_use]
     pub fn beside_database(&self, suffix: &str) -> PathBuf {
         let mut path = self.database.clone().into_os_string();
@@ -70,13 +72,13 @@ impl Arena {
         path.into()
     }
 
-    /// Where its workers write what they do.
+    /// Path of the ledger.
     #[must_use]
     pub fn ledger(&self) -> PathBuf {
         self.folder.path().join("ledger")
     }
 
-    /// A plan with short times: a lease of 0.4 s, four handlers at once, a hundred attempts.
+    /// A plan with short times: a lease of 0.4 s, four concurrent handlers, a hundred attempts.
     #[must_use]
     pub fn plan(&self, work: Work) -> Plan {
         Plan {
@@ -94,7 +96,7 @@ impl Arena {
         }
     }
 
-    /// Everything that was written down so far.
+    /// All ledger records so far.
     #[must_use]
     pub fn records(&self) -> Vec<Record> {
         ledger::read(&self.ledger())
@@ -106,20 +108,20 @@ impl Arena {
         Worker::start(Command::new(program()), plan)
     }
 
-    /// Starts a worker and waits for its end.
+    /// Starts a worker and waits until it exits.
     pub fn run(&self, plan: &Plan) -> ExitStatus {
         self.start(plan).wait()
     }
 
-    /// Delivers what is left, unharmed.
+    /// Delivers the rest, without faults.
     ///
     /// # Panics
     ///
-    /// Where that does not end well.
+    /// If the drain fails.
     pub fn drain(&self) {
         let mut plan = self.plan(Work::Drain);
         plan.concurrency = 16;
-        // Nobody harms this one, so that no attempt of it is to end but by its handler.
+        // Generous times: without faults, only handlers end attempts.
         plan.lease = 20_000;
         plan.timeout = 19_000;
         let before = self.count(|record| *record == Record::Drained);
@@ -127,12 +129,12 @@ impl Arena {
         let drained = self.count(|record| *record == Record::Drained) - before;
         assert!(
             status.code() == Some(exit::FINE) && drained == 1,
-            "the drain ended with {status}: {:?}",
+            "the drain exited with {status}: {:?}",
             self.records().last()
         );
     }
 
-    /// A plan of producer 0 that enqueues so many events of all kinds, and delivers.
+    /// A plan for producer 0 to enqueue `count` events of all kinds, and to deliver.
     #[must_use]
     pub fn mix(&self, count: u32, then: Then) -> Plan {
         self.plan(Work::Mix {
@@ -143,13 +145,13 @@ impl Arena {
         })
     }
 
-    /// How many enqueues were acknowledged.
+    /// Number of acknowledged events.
     #[must_use]
     pub fn acknowledged(&self) -> usize {
         self.count(|record| matches!(record, Record::Acknowledged { .. }))
     }
 
-    /// How many records are such.
+    /// Number of records that satisfy a condition.
     #[must_use]
     pub fn count(&self, is_such: impl Fn(&Record) -> bool) -> usize {
         self.records()
@@ -162,7 +164,7 @@ impl Arena {
     ///
     /// # Panics
     ///
-    /// Where none has.
+    /// If no process has opened it.
     #[must_use]
     pub fn last_process(&self) -> Pid {
         let records = self.records();
@@ -175,7 +177,7 @@ impl Arena {
         Pid::from_raw(process).expect("a process id is positive")
     }
 
-    /// What enqueueing was refused with so far: the kind, and whether the outcome was called unknown.
+    /// Refused enqueues so far: the error's kind, and whether it reports an unknown outcome.
     #[must_use]
     pub fn refusals(&self) -> Vec<(String, bool)> {
         let records = self.records().into_iter();
@@ -186,7 +188,8 @@ impl Arena {
         refused.collect()
     }
 
-    /// Statements a second that the store runs, over about a second and from a second on, when delays have grown.
+    /// Statements per second of the store, measured for about a second, after a first second in
+    /// which delays have grown.
     #[must_use]
     pub fn statements_a_second(&self) -> f64 {
         let told = || -> Vec<(u64, u64)> {
@@ -198,7 +201,9 @@ impl Arena {
             told.collect()
         };
         let first = told().len();
-        wait::until("the worker counts", || told().len() > first + 20);
+        wait::until("the worker's statement counts", || {
+            told().len() > first + 20
+        });
         let told = told();
         let ((count, millis), (count_then, millis_then)) = (told[first + 10], told[first + 20]);
         (count_then - count) as f64 * 1_000.0 / (millis_then - millis) as f64
@@ -214,7 +219,7 @@ impl Arena {
         )
     }
 
-    /// Drains, compares, and fails where anything is not as it must be.
+    /// Drains, compares, and fails unless the verdict is sound.
     pub fn drain_and_judge(&self, circumstances: Circumstances) -> Verdict {
         self.drain();
         let verdict = self.judge(circumstances);
@@ -229,16 +234,16 @@ impl Default for Arena {
     }
 }
 
-/// A worker's process, which does not outlive this.
+/// A worker process, which is killed when this is dropped.
 #[derive(Debug)]
 pub struct Worker(Child);
 
 impl Worker {
-    /// Starts `command`, which is or becomes the worker's program.
+    /// Starts `command`, which is or execs the worker's program.
     ///
     /// # Panics
     ///
-    /// Where it does not start.
+    /// If it does not start.
     #[must_use]
     pub fn start(mut command: Command, plan: &Plan) -> Self {
         let plan = serde_json::to_string(plan).expect("a plan is JSON");
@@ -251,36 +256,36 @@ impl Worker {
         Self(child.unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 
-    /// Kills it, whatever it is at.
+    /// Kills the worker at any point of its work.
     pub fn kill(mut self) -> ExitStatus {
-        self.0.kill().expect("it can be killed");
+        self.0.kill().expect("our child can be killed");
         self.wait()
     }
 
-    /// Sends it a signal.
+    /// Sends a signal to the worker.
     ///
     /// # Panics
     ///
-    /// Where it cannot be sent.
+    /// If the signal cannot be sent.
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.0), signal).expect("the signal can be sent");
     }
 
-    /// Waits for its end.
+    /// Waits until the worker exits.
     ///
     /// # Panics
     ///
-    /// Where it does not come within a minute.
+    /// If it does not exit within a minute.
     pub fn wait(mut self) -> ExitStatus {
         let mut status = None;
-        wait::until("a worker ends", || {
-            status = self.0.try_wait().expect("it is our child");
+        wait::until("a worker's exit", || {
+            status = self.0.try_wait().expect("our child can be waited for");
             status.is_some()
         });
-        status.expect("it has ended")
+        status.expect("the worker has exited")
     }
 
-    /// Tells it to end in order, and waits until it has.
+    /// Asks the worker to stop, and waits until it exits.
     pub fn stop(self) -> ExitStatus {
         self.signal(Signal::TERM);
         self.wait()
@@ -289,7 +294,7 @@ impl Worker {
 
 impl Drop for Worker {
     fn drop(&mut self) {
-        // It may have ended long ago.
+        // The worker may have exited before.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
@@ -307,7 +312,7 @@ pub fn has_aborted(status: ExitStatus) -> bool {
     status.signal() == Some(Signal::ABORT.as_raw())
 }
 
-/// The worker's program, which cargo builds beside the tests.
+/// The worker's program, which cargo builds next to the tests.
 #[must_use]
 pub fn program() -> PathBuf {
     let this = std::env::current_exe().expect("the path of this program");
@@ -315,6 +320,6 @@ pub fn program() -> PathBuf {
         .ancestors()
         .skip(1)
         .find(|folder| !folder.ends_with("deps"))
-        .expect("it is in a folder");
+        .expect("this program is in a target directory");
     folder.join(format!("outbox-crash{}", std::env::consts::EXE_SUFFIX))
 }

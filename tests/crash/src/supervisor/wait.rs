@@ -1,41 +1,36 @@
-//! Waiting in real time: the moment of a kill is what is tested, and another process has no clock of ours.
+//! Waits in real time: the tests depend on the moment of a kill, and other processes have no manual
+//! clock.
 
 use std::time::{Duration, Instant};
 
-/// However slow the machine is, what is waited for has come by then.
+/// A time limit that even a slow machine meets.
 const LONG: Duration = Duration::from_secs(60);
 
-/// Looks again and again until it is so.
+/// Polls until the condition holds.
 ///
 /// # Panics
 ///
-/// Where it is not so within a minute.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the guard against a hanging test"
-)]
+/// If it does not hold within a minute.
+#[allow(clippy::disallowed_methods, reason = "guards against a hanging test")]
 pub fn until(what: &str, mut is_so: impl FnMut() -> bool) {
     let began = Instant::now();
     while !is_so() {
-        assert!(
-            began.elapsed() < LONG,
-            "it should have come long ago: {what}"
-        );
+        assert!(began.elapsed() < LONG, "timed out waiting for: {what}");
         pause(Duration::from_millis(2));
     }
 }
 
-/// Lets the world go on for a while.
+/// Sleeps.
 #[allow(
     clippy::disallowed_methods,
-    reason = "a kill at a random moment needs a moment"
+    reason = "a kill at a random moment needs real time"
 )]
 pub fn pause(duration: Duration) {
     std::thread::sleep(duration);
 }
 
-/// How long something took.
-#[allow(clippy::disallowed_methods, reason = "told to people only")]
+/// Measures a duration.
+#[allow(clippy::disallowed_methods, reason = "only printed")]
 pub fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
     let began = Instant::now();
     let done = work();

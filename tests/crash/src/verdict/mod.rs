@@ -1,8 +1,9 @@
-//! The verdict: what the ledger says was asked and done, against what the database holds in the end.
+//! The verdict: compares the ledger's requests and actions with the final content of the database.
 //!
-//! The four sets are those of Jepsen's total-queue: *lost* (acknowledged, and neither delivered nor there to be), *unexpected*
-//! (delivered, and never enqueued), *duplicated* and *recovered* (there, and never acknowledged). The first two must be empty. Beside them
-//! stands whatever breaks another promise, in words.
+//! The four sets are those of Jepsen's total-queue: *lost* (acknowledged, but neither delivered nor
+//! in the database), *unexpected* (delivered, but never enqueued), *duplicated*, and *recovered*
+//! (present, but never acknowledged). The first two must be empty. Violations of other promises are
+//! listed as texts.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fmt;
@@ -16,50 +17,51 @@ use crate::task::Task;
 #[cfg(test)]
 mod tests;
 
-/// What a run of workers came to.
+/// Result of comparing the ledger with the database.
 #[derive(Debug, Clone, Default)]
 pub struct Verdict {
-    /// Events whose enqueueing was acknowledged.
+    /// Number of acknowledged events.
     pub acknowledged: usize,
-    /// Acknowledged, and neither delivered nor in the database.
+    /// Acknowledged, but neither delivered nor in the database.
     pub lost: BTreeSet<Uuid>,
-    /// Seen by a handler or in the database, and never enqueued.
+    /// Seen by a handler or in the database, but never enqueued.
     pub unexpected: BTreeSet<Uuid>,
     /// Delivered more than once, which is allowed.
     pub duplicated: BTreeSet<Uuid>,
-    /// In the database or delivered, though nobody was told so.
+    /// In the database or delivered, but never acknowledged.
     pub recovered: BTreeSet<Uuid>,
-    /// Behind a dead event of their entity, as they should be.
+    /// Held back behind a dead event of their entity, as intended.
     pub held: BTreeSet<Uuid>,
     /// Dead letters.
     pub dead: BTreeSet<Uuid>,
-    /// Attempts that began when their lease was over: they are fenced, and break no order.
+    /// Attempts that began after their lease had ended: they are fenced, and do not count for
+    /// order.
     pub late: usize,
-    /// Whatever else is not as it must be.
+    /// All other violations.
     pub problems: Vec<String>,
 }
 
-/// What the checker must know about the run.
+/// Facts about the run that the checker needs.
 #[derive(Debug, Clone, Copy)]
 pub struct Circumstances {
-    /// How often a worker died or was frozen, in which time an attempt may end that nobody answers.
+    /// Number of workers that died or were frozen; each may leave attempts without an answer.
     pub deaths: u32,
     /// Whether delivered events were cleaned up.
     pub cleaned_up: bool,
 }
 
 impl Verdict {
-    /// Nothing is lost, nothing invented, nothing wrong.
+    /// Whether nothing was lost, nothing invented, and no other promise broken.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.lost.is_empty() && self.unexpected.is_empty() && self.problems.is_empty()
     }
 
-    /// Fails a test where it is not.
+    /// Fails a test unless the verdict is sound.
     ///
     /// # Panics
     ///
-    /// Where it is not.
+    /// If the verdict is not sound.
     pub fn assert_sound(&self) {
         assert!(self.is_sound(), "{self}");
     }
@@ -92,54 +94,54 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Compares, once everything that can be delivered is.
+/// Compares, after everything deliverable is delivered.
 #[must_use]
 pub fn judge(records: &[Record], database: &Database, circumstances: Circumstances) -> Verdict {
-    let told = Told::by(records);
+    let ledger = LedgerSummary::by(records);
     let rows: HashMap<Uuid, &Row> = database.rows.iter().map(|row| (row.event, row)).collect();
     let mut verdict = Verdict {
-        acknowledged: told.acknowledged.len(),
+        acknowledged: ledger.acknowledged.len(),
         ..Verdict::default()
     };
-    verdict.compare_sets(&told, &rows, circumstances);
-    verdict.check_rows(&told, &database.rows, circumstances);
+    verdict.compare_sets(&ledger, &rows, circumstances);
+    verdict.check_rows(&ledger, &database.rows, circumstances);
     verdict.check_order(records);
     verdict.check_completions(&database.rows);
-    verdict.check_notes(&told, database, &rows);
+    verdict.check_notes(&ledger, database, &rows);
     for damage in &database.damage {
         verdict.problems.push(format!("the file: {damage}"));
     }
     verdict
 }
 
-/// The ledger, by event.
+/// The ledger's records, by event.
 #[derive(Debug, Default)]
-struct Told {
+struct LedgerSummary {
     intended: HashSet<Uuid>,
     acknowledged: HashSet<Uuid>,
     /// Attempts that began.
     started: HashMap<Uuid, Vec<u32>>,
-    /// What handlers answered.
+    /// Answers of handlers.
     answers: HashMap<Uuid, Vec<Answer>>,
 }
 
-impl Told {
+impl LedgerSummary {
     fn by(records: &[Record]) -> Self {
-        let mut told = Self::default();
+        let mut ledger = Self::default();
         for record in records {
             match record {
-                Record::Intended { event, .. } => drop(told.intended.insert(*event)),
-                Record::Acknowledged { event } => drop(told.acknowledged.insert(*event)),
+                Record::Intended { event, .. } => drop(ledger.intended.insert(*event)),
+                Record::Acknowledged { event } => drop(ledger.acknowledged.insert(*event)),
                 Record::Started { event, attempt, .. } => {
-                    told.started.entry(*event).or_default().push(*attempt);
+                    ledger.started.entry(*event).or_default().push(*attempt);
                 }
                 Record::Answered { event, answer, .. } => {
-                    told.answers.entry(*event).or_default().push(*answer);
+                    ledger.answers.entry(*event).or_default().push(*answer);
                 }
                 _ => {}
             }
         }
-        told
+        ledger
     }
 
     fn count(&self, event: Uuid, answer: Answer) -> usize {
@@ -153,46 +155,46 @@ impl Told {
 impl Verdict {
     fn compare_sets(
         &mut self,
-        told: &Told,
+        ledger: &LedgerSummary,
         rows: &HashMap<Uuid, &Row>,
         circumstances: Circumstances,
     ) {
-        for event in &told.acknowledged {
-            let was_delivered = told.count(*event, Answer::Ok) > 0;
+        for event in &ledger.acknowledged {
+            let was_delivered = ledger.count(*event, Answer::Ok) > 0;
             let may_be_gone = circumstances.cleaned_up && was_delivered;
             if !rows.contains_key(event) && !may_be_gone {
                 self.lost.insert(*event);
             }
         }
-        let seen: HashSet<Uuid> = rows.keys().chain(told.started.keys()).copied().collect();
+        let seen: HashSet<Uuid> = rows.keys().chain(ledger.started.keys()).copied().collect();
         for event in &seen {
-            if !told.intended.contains(event) {
+            if !ledger.intended.contains(event) {
                 self.unexpected.insert(*event);
             }
-            if !told.acknowledged.contains(event) {
+            if !ledger.acknowledged.contains(event) {
                 self.recovered.insert(*event);
             }
-            if told.count(*event, Answer::Ok) > 1 {
+            if ledger.count(*event, Answer::Ok) > 1 {
                 self.duplicated.insert(*event);
             }
         }
     }
 
-    /// Each row is where it must be when nothing is left to do, and its attempts can be accounted for.
-    fn check_rows(&mut self, told: &Told, rows: &[Row], circumstances: Circumstances) {
+    /// Checks that each row is in its final state, and that its attempts match the ledger.
+    fn check_rows(&mut self, ledger: &LedgerSummary, rows: &[Row], circumstances: Circumstances) {
         let mut dead_entities = HashSet::new();
         for row in rows {
             let Row { event, status, .. } = row;
             let entity = (row.user.as_str(), row.entity);
             match status.as_str() {
                 "completed" => {
-                    if told.count(*event, Answer::Ok) == 0 {
+                    if ledger.count(*event, Answer::Ok) == 0 {
                         let problem = format!("{event} is completed, but no handler delivered it");
                         self.problems.push(problem);
                     }
                     if dead_entities.contains(&entity) {
                         let problem =
-                            format!("{event} was delivered past a dead one of its entity");
+                            format!("{event} was delivered behind a dead event of its entity");
                         self.problems.push(problem);
                     }
                 }
@@ -200,9 +202,9 @@ impl Verdict {
                     dead_entities.insert(entity);
                     self.dead.insert(*event);
                     let reason = row.dead_reason.as_deref();
-                    if told.count(*event, Answer::Reject) > 0 && reason != Some("rejected") {
+                    if ledger.count(*event, Answer::Reject) > 0 && reason != Some("rejected") {
                         let problem = format!(
-                            "{event} was rejected, and is dead for another reason: {row:?}"
+                            "{event} was rejected, but is dead for another reason: {row:?}"
                         );
                         self.problems.push(problem);
                     }
@@ -214,36 +216,38 @@ impl Verdict {
                 self.problems
                     .push(format!("{event} had too many attempts: {row:?}"));
             }
-            let started = told.started.get(event).map_or(&[][..], Vec::as_slice);
-            // A crash, which is the last thing that happened to an event that is dead of it, takes no attempt.
+            let started = ledger.started.get(event).map_or(&[][..], Vec::as_slice);
+            // A crash takes no attempt, and is the last thing that happens to an event that dies of
+            // it.
             if let Some(last) = started.iter().max()
                 && *last > row.attempts + row.crashes.min(1)
             {
                 let problem = format!(
-                    "{event} had attempt {last}, its row counts {}",
+                    "{event} had attempt {last}, but its row counts {}",
                     row.attempts
                 );
                 self.problems.push(problem);
             }
-            // Each counted attempt was answered, or a process died or froze with it.
+            // Each counted attempt has an answer, unless a process died or froze during it.
             let answered: u32 = [Answer::Ok, Answer::Retry, Answer::Reject]
                 .into_iter()
-                .map(|answer| u32::try_from(told.count(*event, answer)).unwrap_or(u32::MAX))
+                .map(|answer| u32::try_from(ledger.count(*event, answer)).unwrap_or(u32::MAX))
                 .sum();
             if row.attempts > answered + circumstances.deaths {
                 self.problems.push(format!(
-                    "{event} counts {} attempts after {answered} answers and {} deaths",
+                    "{event} counts {} attempts, but had {answered} answers and {} deaths",
                     row.attempts, circumstances.deaths
                 ));
             }
         }
     }
 
-    /// Of each entity, an event begins only when those before it were delivered, and under one key for ever.
+    /// Checks that an event begins only after the earlier ones of its entity were delivered, and
+    /// always under the same key.
     fn check_order(&mut self, records: &[Record]) {
         let mut delivered = HashSet::new();
         let mut claims = HashMap::<Uuid, u32>::new();
-        // Of each entity, the event that began last.
+        // By entity, the event that began last.
         let mut latest = HashMap::<(&str, i64), (u32, Uuid)>::new();
         for record in records {
             match record {
@@ -266,7 +270,7 @@ impl Verdict {
                         self.problems
                             .push(format!("{event} was sent under the key {key}"));
                     }
-                    // A claim after a crash has the same attempt, and one more crash behind it.
+                    // A claim after a crash has the same attempt number, and one more crash.
                     let claim = attempt + crashes;
                     let newest = claims.entry(*event).or_default();
                     if claim < *newest {
@@ -294,7 +298,7 @@ impl Verdict {
         }
     }
 
-    /// Of each entity, events are completed in the order of the store.
+    /// Checks that an entity's events are completed in the order of the store.
     fn check_completions(&mut self, rows: &[Row]) {
         let mut latest = BTreeMap::<(&str, i64), i64>::new();
         for row in rows {
@@ -309,22 +313,29 @@ impl Verdict {
         }
     }
 
-    /// An entity and its event were written together: both are there, or neither.
-    fn check_notes(&mut self, told: &Told, database: &Database, rows: &HashMap<Uuid, &Row>) {
+    /// Checks that an entity and its event, written together, are both present or both absent.
+    fn check_notes(
+        &mut self,
+        ledger: &LedgerSummary,
+        database: &Database,
+        rows: &HashMap<Uuid, &Row>,
+    ) {
         let notes: HashSet<Uuid> = database.notes.iter().copied().collect();
         for event in &notes {
-            let was_there = rows.contains_key(event) || told.count(*event, Answer::Ok) > 0;
+            let was_there = rows.contains_key(event) || ledger.count(*event, Answer::Ok) > 0;
             if !was_there {
                 self.problems
-                    .push(format!("{event}: its change is there without it"));
+                    .push(format!("{event}: change without its event"));
             }
         }
         for row in &database.rows {
             let (_, number) = Task::made_by(row.event);
-            if number % 3 != 0 && told.intended.contains(&row.event) && !notes.contains(&row.event)
+            if number % 3 != 0
+                && ledger.intended.contains(&row.event)
+                && !notes.contains(&row.event)
             {
                 self.problems
-                    .push(format!("{}: it is there without its change", row.event));
+                    .push(format!("{}: event without its change", row.event));
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The positive control of every check: a run that is sound, and the same run with one thing broken.
+//! Positive controls of every check: a sound run, and the same run with one thing broken.
 
 use super::{Circumstances, Verdict, judge};
 use crate::ledger::{Answer, Record};
@@ -10,7 +10,7 @@ const UNHARMED: Circumstances = Circumstances {
     cleaned_up: false,
 };
 
-/// Three events of one entity, enqueued and delivered one after the other.
+/// Three events of one entity, enqueued and delivered in turn.
 fn sound() -> (Vec<Record>, Database) {
     let mut records = Vec::new();
     let mut database = Database::default();
@@ -65,7 +65,7 @@ fn answered(number: u32, attempt: u32, answer: Answer) -> Record {
     }
 }
 
-/// What is said of the run with `harm` done to it.
+/// Verdict on the run with `harm` done to it.
 fn after(harm: impl FnOnce(&mut Vec<Record>, &mut Database)) -> Verdict {
     let (mut records, mut database) = sound();
     harm(&mut records, &mut database);
@@ -103,7 +103,7 @@ fn a_completed_event_that_no_handler_delivered_is_found() {
 }
 
 #[test]
-fn an_event_that_is_left_behind_is_stuck() {
+fn an_undelivered_event_is_stuck() {
     for status in ["pending", "processing", "failed"] {
         assert_finds("is stuck", |_, database| {
             database.rows[2].status = status.to_owned();
@@ -112,7 +112,7 @@ fn an_event_that_is_left_behind_is_stuck() {
 }
 
 #[test]
-fn what_is_behind_a_dead_one_is_held_and_not_stuck() {
+fn an_event_behind_a_dead_one_is_held_and_not_stuck() {
     let verdict = after(|records, database| {
         records.retain(|record| *record != answered(3, 1, Answer::Ok));
         records.push(answered(3, 1, Answer::Reject));
@@ -128,9 +128,9 @@ fn what_is_behind_a_dead_one_is_held_and_not_stuck() {
 }
 
 #[test]
-fn a_rejection_that_was_taken_for_a_failure_is_found() {
+fn a_rejection_recorded_as_a_failure_is_found() {
     assert_finds(
-        "was rejected, and is dead for another",
+        "was rejected, but is dead for another",
         |records, database| {
             records.truncate(4);
             database.rows.truncate(1);
@@ -142,8 +142,8 @@ fn a_rejection_that_was_taken_for_a_failure_is_found() {
 }
 
 #[test]
-fn an_event_that_was_delivered_past_a_dead_one_is_found() {
-    assert_finds("past a dead one", |_, database| {
+fn an_event_delivered_behind_a_dead_one_is_found() {
+    assert_finds("behind a dead event", |_, database| {
         database.rows[1].status = "dead".to_owned();
     });
 }
@@ -170,7 +170,7 @@ fn an_attempt_whose_lease_was_over_breaks_no_order() {
 }
 
 #[test]
-fn another_key_is_found() {
+fn a_changed_idempotency_key_is_found() {
     assert_finds("under the key", |records, _| {
         if let Record::Started { key, .. } = &mut records[2] {
             *key = Task::event_id(0, 99);
@@ -179,14 +179,14 @@ fn another_key_is_found() {
 }
 
 #[test]
-fn attempts_that_nobody_made_or_too_many_are_found() {
+fn wrong_attempt_counts_are_found() {
     assert_finds("counts 3 attempts", |_, database| {
         database.rows[0].attempts = 3;
     });
     assert_finds("too many attempts", |_, database| {
         database.rows[0].attempts = 6;
     });
-    assert_finds("its row counts 1", |records, _| {
+    assert_finds("but its row counts 1", |records, _| {
         records.insert(3, started(0, 2));
     });
 }
@@ -200,13 +200,13 @@ fn completions_out_of_order_are_found() {
 
 #[test]
 fn a_change_without_its_event_and_an_event_without_its_change_are_found() {
-    assert_finds("its change is there without it", |_, database| {
+    assert_finds("change without its event", |_, database| {
         database.notes.push(Task::event_id(0, 98));
     });
-    assert_finds("without its change", |records, database| {
+    assert_finds("event without its change", |records, database| {
         let event = Task::event_id(0, 1);
         let Record::Intended { event: first, .. } = &mut records[0] else {
-            panic!("the first record");
+            panic!("the first record is not an intention");
         };
         *first = event;
         database.rows[0].event = event;

@@ -1,4 +1,4 @@
-//! Draining: delivering until nothing is left that could be delivered.
+//! Draining: delivers until nothing deliverable is left.
 
 use std::time::Duration;
 
@@ -13,7 +13,8 @@ use crate::rows::Database;
 /// Longer than any lease and any delay of a plan.
 const LONG: Duration = Duration::from_secs(30);
 
-/// Returns once every entity's events are delivered, or wait behind a dead one. Asks again where the store fails.
+/// Returns once every entity's events are delivered, or wait behind a dead one. Repeats queries
+/// that fail.
 pub(super) async fn drain(worker: &Worker, running: &Running) {
     let mut stuck = 0;
     while stuck < 3 {
@@ -35,7 +36,7 @@ pub(super) async fn drain(worker: &Worker, running: &Running) {
     }
 }
 
-/// Returns once no delivered event is left to be cleaned up, and none to be delivered.
+/// Returns once every event is delivered and cleaned up.
 pub(super) async fn until_cleaned_up(worker: &Worker, store: &SqliteStore) {
     loop {
         match store.statistics(None).await {
@@ -51,7 +52,7 @@ pub(super) async fn until_cleaned_up(worker: &Worker, store: &SqliteStore) {
 async fn flush_all(worker: &Worker, running: &Running) -> Result<bool, BoxError> {
     let path = worker.plan.database.clone();
     let busy_timeout = Duration::from_millis(worker.plan.busy_timeout);
-    // By plain SQL: the library has no listing of all that is undelivered as it is at one moment.
+    // Plain SQL: the library has no consistent listing of all undelivered events.
     let undelivered =
         tokio::task::spawn_blocking(move || Database::undelivered(&path, busy_timeout));
     let mut done = true;

@@ -1,4 +1,4 @@
-//! The process that is harmed: enqueues, delivers to its ledger, and stops when it is told to.
+//! The process under test: enqueues, delivers to its ledger, and stops on a signal.
 
 use std::future::pending;
 use std::io::Read;
@@ -20,23 +20,23 @@ use crate::task::{Chore, Task};
 mod draining;
 mod producing;
 
-/// What producer and handlers have in common.
+/// State shared by producer and handlers.
 #[derive(Debug)]
 struct Worker {
     plan: Plan,
     ledger: Ledger,
-    /// Events that were snoozed in this process: the next time they are delivered.
+    /// Events that this process has snoozed: the next time it delivers them.
     snoozed: Mutex<Vec<Uuid>>,
-    /// Connections that hold a lock until the process ends.
+    /// Connections that hold a lock until the process exits.
     locks: Mutex<Vec<Connection>>,
 }
 
-/// The program: its argument is a [`Plan`] as JSON.
+/// Entry point: the argument is a [`Plan`] as JSON.
 #[must_use]
 pub fn main() -> ExitCode {
     let plan = std::env::args().nth(1).expect("the plan, as JSON");
     let plan: Plan = serde_json::from_str(&plan).expect("the plan, as JSON");
-    // Whoever started it holds the other end: no worker outlives its test.
+    // The supervisor holds the other end: no worker outlives its test.
     std::thread::spawn(|| {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         std::process::exit(exit::ORPHANED);
@@ -78,10 +78,10 @@ async fn run(plan: Plan) -> i32 {
         Work::Enqueue { tasks, first } => {
             for ((entity, chore), number) in tasks.iter().zip(*first..) {
                 let task = Task::new(*entity, number, *chore);
-                worker.enqueue_surely(&store, 0, &task).await;
+                worker.enqueue_with_retries(&store, 0, &task).await;
             }
         }
-        Work::Together { count } => producing::together(&worker, &store, *count).await,
+        Work::Together { count } => producing::enqueue_concurrently(&worker, &store, *count).await,
         Work::DieInTransaction { transaction, point } => {
             producing::die_in(*transaction, *point, &store).await;
         }
@@ -97,7 +97,7 @@ async fn run(plan: Plan) -> i32 {
                     } => {
                         for number in first..first + count {
                             let task = Task::mixed(producer, number);
-                            worker.enqueue_surely(&store, producer, &task).await;
+                            worker.enqueue_with_retries(&store, producer, &task).await;
                         }
                         match then {
                             Then::Serve => pending().await,
@@ -111,7 +111,7 @@ async fn run(plan: Plan) -> i32 {
             };
             tokio::select! {
                 () = drained => {}
-                () = worker.tell_statements(&store) => {}
+                () = worker.record_statements(&store) => {}
                 _ = terminated.recv() => worker.ledger.write(&Record::Stopping),
             }
             let hurried = AtomicBool::new(false);
@@ -151,8 +151,8 @@ impl Worker {
             .timeout(Duration::from_millis(plan.timeout))
             .max_concurrency(plan.concurrency)
             .stop_deadline(Duration::from_millis(plan.stop_deadline))
-            // The chores go by the number of the attempt, and the verdict by what each event is to
-            // come to.
+            // Every failure counts: chores depend on the attempt number, and the verdict on each
+            // event's final state.
             .charge(Charge::Always)
             .rejections(Rejections::Always)
             .retry(RetryPolicy::new([
@@ -163,13 +163,13 @@ impl Worker {
         if let Some(keep) = plan.keep_completed.map(Duration::from_millis) {
             builder = builder.keep_completed(keep).cleanup_interval(keep);
         }
-        let processor = builder.build().expect("the plan's settings fit together");
+        let processor = builder.build().expect("the plan's settings are valid");
         processor.start_all_users()
     }
 
     async fn handle(&self, event: Event<Task>) -> Result<(), HandlerError> {
         let attempt = event.attempt_count;
-        // No process has died with it.
+        // First attempt, and no process has crashed with the event.
         let is_first = attempt == 1 && event.crashes == 0;
         let chore = event.metadata().chore;
         if chore == Chore::AbortBefore && is_first {
@@ -196,7 +196,7 @@ impl Worker {
             Chore::Snooze if self.is_first_sight(event.id) => Answer::Snooze,
             Chore::Reject => Answer::Reject,
             Chore::DeliverLocked if is_first => {
-                self.lock_for_ever();
+                self.lock_until_exit();
                 Answer::Ok
             }
             _ => Answer::Ok,
@@ -208,31 +208,38 @@ impl Worker {
         });
         match answer {
             Answer::Ok => Ok(()),
-            Answer::Retry => Err(HandlerError::retry("the plan says so")),
-            Answer::Reject => Err(HandlerError::permanent("the plan says so")),
+            Answer::Retry => Err(HandlerError::retry("as planned")),
+            Answer::Reject => Err(HandlerError::permanent("as planned")),
             Answer::Snooze => Err(HandlerError::snooze(Duration::from_millis(10))),
         }
     }
 
     fn is_first_sight(&self, event: Uuid) -> bool {
-        let mut snoozed = self.snoozed.lock().expect("nothing panics with it");
+        let mut snoozed = self
+            .snoozed
+            .lock()
+            .expect("nothing panics while holding the mutex");
         let first = !snoozed.contains(&event);
         snoozed.push(event);
         first
     }
 
-    /// Nobody writes to the database any more while this process lives.
-    fn lock_for_ever(&self) {
-        let conn = Connection::open(&self.plan.database).expect("the database is there");
+    /// Locks the database against writers until this process exits.
+    fn lock_until_exit(&self) {
+        let conn = Connection::open(&self.plan.database).expect("the database exists");
         conn.busy_timeout(Duration::from_secs(60))
-            .expect("a timeout");
-        conn.execute_batch("BEGIN IMMEDIATE").expect("the lock");
-        let mut locks = self.locks.lock().expect("nothing panics with it");
+            .expect("setting a timeout succeeds");
+        conn.execute_batch("BEGIN IMMEDIATE")
+            .expect("the lock is free");
+        let mut locks = self
+            .locks
+            .lock()
+            .expect("nothing panics while holding the mutex");
         locks.push(conn);
     }
 
-    /// Tells now and then how many statements were run: who spins runs many.
-    async fn tell_statements(&self, store: &SqliteStore) {
+    /// Records the number of statements now and then, to detect spinning.
+    async fn record_statements(&self, store: &SqliteStore) {
         let every = Duration::from_millis(100);
         for round in 1.. {
             pause(100).await;
@@ -255,7 +262,7 @@ impl Worker {
 
 #[allow(
     clippy::disallowed_methods,
-    reason = "a worker works in real time: what is tested is what the machine does to it"
+    reason = "a worker runs in real time, because the tests inject real faults"
 )]
 async fn pause(millis: u64) {
     tokio::time::sleep(Duration::from_millis(millis)).await;

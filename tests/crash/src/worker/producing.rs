@@ -1,4 +1,4 @@
-//! Producing: enqueueing by each of the three ways in, and dying on the way.
+//! Producing: enqueues in each of the three ways, and dies during a transaction.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::task::{Chore, Task};
 pub(super) const NOTES: &str =
     "CREATE TABLE IF NOT EXISTS note (event BLOB PRIMARY KEY, number INTEGER NOT NULL)";
 
-/// Why an event was not enqueued, as the producer was told.
+/// The error of an enqueue, as the producer sees it.
 #[derive(Debug)]
 struct Refusal {
     kind: String,
@@ -29,8 +29,14 @@ struct Refusal {
 }
 
 impl Worker {
-    /// Enqueues one event; where that fails for a passing reason, again under the same id until it does not.
-    pub(super) async fn enqueue_surely(&self, store: &SqliteStore, producer: u32, task: &Task) {
+    /// Enqueues one event; after a transient failure, repeats it under the same id until it
+    /// succeeds.
+    pub(super) async fn enqueue_with_retries(
+        &self,
+        store: &SqliteStore,
+        producer: u32,
+        task: &Task,
+    ) {
         let mut delay = 5;
         while !self.enqueue_once(store, producer, task.clone()).await {
             pause(delay).await;
@@ -38,7 +44,7 @@ impl Worker {
         }
     }
 
-    /// Enqueues one event and writes down what came of it. `true`: there is no point in trying again.
+    /// Enqueues one event and records the result. Returns `true` if repeating is pointless.
     async fn enqueue_once(&self, store: &SqliteStore, producer: u32, task: Task) -> bool {
         let event = Task::event_id(producer, task.number);
         self.ledger.write(&Record::Intended {
@@ -67,7 +73,7 @@ impl Worker {
         }
     }
 
-    /// By one of the three ways in, which the number decides.
+    /// Enqueues in one of three ways; the number selects it.
     async fn enqueue(&self, store: &SqliteStore, task: Task, id: Uuid) -> Result<(), Refusal> {
         let max_attempts = self.plan.max_attempts;
         match task.number % 3 {
@@ -95,7 +101,7 @@ impl Worker {
                     task.enqueue(id, max_attempts).on(&tx)?;
                     Ok(tx.commit()?)
                 });
-                let saved: Result<(), BoxError> = saved.await.expect("it does not panic");
+                let saved: Result<(), BoxError> = saved.await.expect("the task does not panic");
                 saved.map_err(|error| Refusal::from(TransactionError::Aborted(error)))
             }
         }
@@ -109,7 +115,7 @@ fn connect(path: &Path, busy_timeout: Duration) -> rusqlite::Result<Connection> 
     Ok(conn)
 }
 
-/// Saves the change that the event tells of.
+/// Saves the change that the event describes.
 fn save(conn: &Connection, task: &Task, id: Uuid) -> rusqlite::Result<()> {
     conn.execute_batch(NOTES)?;
     conn.execute(
@@ -150,7 +156,8 @@ impl From<TransactionError> for Refusal {
             TransactionError::Store(error) => (&error).into(),
             TransactionError::Aborted(error) => match error.downcast::<EnqueueError>() {
                 Ok(error) => (*error).into(),
-                // The driver's own: on a connection of the application's nobody translates it.
+                // A driver's error: on the application's connection, the library does not translate
+                // it.
                 Err(error) => Self {
                     kind: "Driver".to_owned(),
                     unknown: true,
@@ -168,8 +175,8 @@ impl From<TransactionError> for Refusal {
     }
 }
 
-/// Enqueues so many in transactions of the store, which all wait while another is at work.
-pub(super) async fn together(worker: &Arc<Worker>, store: &SqliteStore, count: u32) {
+/// Enqueues `count` events in store transactions that wait together while another one runs.
+pub(super) async fn enqueue_concurrently(worker: &Arc<Worker>, store: &SqliteStore, count: u32) {
     let (entered, is_in) = tokio::sync::oneshot::channel();
     let (release, released) = std::sync::mpsc::channel::<()>();
     let busy = store.transaction(move |_| {
@@ -182,21 +189,21 @@ pub(super) async fn together(worker: &Arc<Worker>, store: &SqliteStore, count: u
         let mut all = tokio::task::JoinSet::new();
         for number in 0..count {
             let (worker, store) = (Arc::clone(worker), store.clone());
-            // The way in of these numbers is a transaction of the store.
+            // These numbers select a store transaction.
             let task = Task::new(number.into(), 3 * number + 1, Chore::Deliver);
-            all.spawn(async move { worker.enqueue_surely(&store, 0, &task).await });
+            all.spawn(async move { worker.enqueue_with_retries(&store, 0, &task).await });
         }
-        // Most of them wait then; how many does not matter.
+        // Lets most of them start waiting; the exact number does not matter.
         pause(100).await;
         drop(release);
         all.join_all().await;
     };
     let (done, ()) = tokio::join!(busy, waiting);
-    // It wrote nothing, but is told what became of all that reached the medium with it.
+    // This transaction wrote nothing, but shares the result of the group's sync.
     let _ = done;
 }
 
-/// Writes an entity and its event, and dies where it was told.
+/// Writes an entity and its event, and dies at the given point.
 pub(super) async fn die_in(transaction: Transaction, point: Point, store: &SqliteStore) {
     let task = Task::new(1, 1, Chore::Deliver);
     let id = Task::event_id(0, task.number);
@@ -214,7 +221,7 @@ pub(super) async fn die_in(transaction: Transaction, point: Point, store: &Sqlit
     match transaction {
         Transaction::Stores => {
             let done = store.transaction(move |tx| write(tx)).await;
-            done.expect("nothing is wrong with it");
+            done.expect("the transaction succeeds");
         }
         Transaction::Callers => {
             let path = store.path().to_owned();
@@ -224,8 +231,8 @@ pub(super) async fn die_in(transaction: Transaction, point: Point, store: &Sqlit
                 write(&tx)?;
                 Ok(tx.commit()?)
             });
-            let done = done.await.expect("it does not panic");
-            done.expect("nothing is wrong with it");
+            let done = done.await.expect("the task does not panic");
+            done.expect("the transaction succeeds");
         }
     }
     std::process::abort();

@@ -1,0 +1,129 @@
+//! The reasons to put a row aside, or to end the import.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use super::error::ImportError;
+use outbox_runtime::__private::bounded;
+use outbox_runtime::store::BoxError;
+
+/// The reason to put a row aside; or, from an [`ImportError`] or [`fatal`](Self::fatal), the error
+/// that ends the import.
+#[derive(Debug)]
+pub struct Reject(pub(super) Rejected);
+
+#[derive(Debug)]
+pub(super) enum Rejected {
+    Row {
+        reason: RejectReason,
+        detail: String,
+    },
+    Import(Box<ImportError>),
+    Fatal(BoxError),
+}
+
+impl Reject {
+    /// Puts the row aside. Rows are counted by `reason`. `detail` describes this row; it should not
+    /// repeat the content, which is stored beside it.
+    pub fn new(reason: impl Into<RejectReason>, detail: impl Into<String>) -> Self {
+        Self(Rejected::Row {
+            reason: reason.into(),
+            detail: bounded(&detail.into()),
+        })
+    }
+
+    /// Ends the import. Nothing is written.
+    pub fn fatal(error: impl Into<BoxError>) -> Self {
+        Self(Rejected::Fatal(error.into()))
+    }
+
+    /// The reason to put the row aside; `None` if the import ends.
+    #[must_use]
+    pub fn reason(&self) -> Option<&RejectReason> {
+        match &self.0 {
+            Rejected::Row { reason, .. } => Some(reason),
+            Rejected::Import(_) | Rejected::Fatal(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.0 {
+            Rejected::Row { reason, detail } => write!(f, "{reason}: {detail}"),
+            Rejected::Import(error) => error.fmt(f),
+            Rejected::Fatal(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ImportError> for Reject {
+    fn from(error: ImportError) -> Self {
+        Self(Rejected::Import(Box::new(error)))
+    }
+}
+
+impl From<rusqlite::Error> for Reject {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::from(ImportError::Destination(error))
+    }
+}
+
+/// The kind of fault that a row has. Rows are counted by its text.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum RejectReason {
+    /// A column that must not be NULL is NULL.
+    Missing {
+        /// The column.
+        column: String,
+    },
+    /// A column holds a value of the wrong form.
+    Damaged {
+        /// The column.
+        column: String,
+    },
+    /// The file with the value of an attribute with external storage cannot be read. The detail has
+    /// the file's path.
+    FileMissing {
+        /// The attribute.
+        column: String,
+    },
+    /// Another event with this id has other content or, in the same import, another state. The
+    /// first one is kept.
+    DuplicateId,
+    /// The event violates a rule of the outbox.
+    Invalid {
+        /// The field.
+        field: Cow<'static, str>,
+    },
+    /// A reason that the application gives.
+    Other(Cow<'static, str>),
+}
+
+impl fmt::Display for RejectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { column } => write!(f, "{column} is missing"),
+            Self::Damaged { column } => write!(f, "{column} is damaged"),
+            Self::FileMissing { column } => write!(f, "the file of {column} cannot be read"),
+            Self::DuplicateId => f.write_str("duplicate id, other content"),
+            Self::Invalid { field } => write!(f, "invalid {field}"),
+            Self::Other(reason) => f.write_str(reason),
+        }
+    }
+}
+
+impl From<&'static str> for RejectReason {
+    fn from(reason: &'static str) -> Self {
+        Self::Other(Cow::Borrowed(reason))
+    }
+}
+
+impl From<String> for RejectReason {
+    fn from(reason: String) -> Self {
+        Self::Other(Cow::Owned(reason))
+    }
+}
+
+impl std::error::Error for Reject {}

@@ -1,0 +1,89 @@
+//! The content of the ledger, and the order of events according to it.
+
+use std::collections::BTreeMap;
+
+use uuid::Uuid;
+
+use super::evidence::Attempts;
+use super::promise::Promise;
+use super::report::{Invariant, Report};
+use outbox_runtime::NewEvent;
+use outbox_runtime::OnDead;
+use outbox_runtime::store::Lease;
+use outbox_runtime::{OutboxEvent, OutboxStatus};
+
+/// Everything that the ledger knows.
+#[derive(Default)]
+pub(super) struct Book {
+    pub(super) promises: BTreeMap<Uuid, Promise>,
+    pub(super) leases: BTreeMap<Uuid, Lease>,
+    /// Whether the handler reported delivery, by event and lease token.
+    pub(super) answers: BTreeMap<(Uuid, Uuid), bool>,
+    pub(super) attempts: Attempts,
+    pub(super) report: Report,
+    pub(super) broken: Option<(Invariant, String)>,
+    pub(super) set_back: bool,
+    /// Changes with every action.
+    pub(super) activity: u64,
+}
+
+impl Book {
+    /// The events whose repeated enqueuing must have no effect.
+    pub(super) fn repeatable(&self) -> Vec<NewEvent> {
+        let is_open = |promise: &Promise| !promise.completed && !promise.deleted;
+        let carrier = |promise: &Promise| match &promise.folded_into {
+            Some(carrier) => self.promises.get(carrier).is_some_and(is_open),
+            None => true,
+        };
+        let promises = self.promises.values();
+        let open = promises.filter(|promise| is_open(promise) && carrier(promise));
+        open.map(|promise| promise.event.clone()).collect()
+    }
+
+    /// The events before this one in its order, or about the same subject under another order, with
+    /// their promises.
+    fn earlier<'a>(
+        &'a self,
+        event: &OutboxEvent,
+        rows: &'a [OutboxEvent],
+    ) -> impl Iterator<Item = (&'a OutboxEvent, &'a Promise)> {
+        let own = self.promises.get(&event.id);
+        let seq = event.seq;
+        rows.iter()
+            .filter(move |row| row.seq < seq)
+            .filter_map(|row| Some((row, self.promises.get(&row.id)?)))
+            .filter(move |(_, promise)| own.is_some_and(|own| own.is_ordered_with(promise)))
+    }
+
+    /// An earlier event that blocks this one.
+    pub(super) fn overtaken(&self, event: &OutboxEvent, rows: &[OutboxEvent]) -> Option<String> {
+        self.earlier(event, rows)
+            .find(|(row, promise)| match row.status {
+                OutboxStatus::Completed => false,
+                OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
+                _ => true,
+            })
+            .map(|(row, promise)| format!("{}, which is {}", promise.label, row.status))
+    }
+
+    pub(super) fn is_blocked(
+        &self,
+        event: &OutboxEvent,
+        rows: &[OutboxEvent],
+        may_wait: &dyn Fn(&OutboxEvent) -> bool,
+    ) -> bool {
+        let mut earlier = self.earlier(event, rows);
+        earlier.any(|(row, promise)| match row.status {
+            OutboxStatus::Completed => false,
+            OutboxStatus::Dead => promise.event.on_dead() == OnDead::Hold,
+            // The earlier event may be in another lane and be blocked there.
+            _ => may_wait(row) || self.is_blocked(row, rows, may_wait),
+        })
+    }
+
+    pub(super) fn has_accepted(&self, id: Uuid) -> bool {
+        self.promises
+            .get(&id)
+            .is_some_and(|promise| promise.accepted > 0)
+    }
+}
