@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Traits whose implementations by wrappers must forward every method.
-pub const TRAITS: &[&str] = &["OutboxRepository"];
+pub const TRAITS: &[&str] = &["OutboxQueue", "OutboxRepository"];
 
 /// The body after `trait Name` or `Name for Type`.
 #[derive(Debug)]

@@ -244,8 +244,8 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
             // Both alter claims, so an exchange must consist of an outcome and a claim.
             "resting.rs: Insistent settle_and_claim",
             // The in-memory store gains nothing here: the defaults call its own methods.
+            "store/memory/queue.rs: MemoryStore settle_and_claim",
             "store/memory/repository.rs: MemoryStore oldest_completed",
-            "store/memory/repository.rs: MemoryStore settle_and_claim",
             "unhandled.rs: Counting settle_and_claim",
         ]
     );
