@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_hashes_are_those_of_the_reference() {
+    fn hashes_match_the_reference_vectors() {
         let both = |text: &str| {
             let (mut short, mut long) = (Fnv64::new(), Fnv128::new());
             short.write(text.as_bytes());

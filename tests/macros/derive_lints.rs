@@ -107,7 +107,7 @@ pub mod generated {
         /// The user.
         #[outbox(user_id)]
         pub user_id: String,
-        /// What it is tagged with.
+        /// The tags.
         #[outbox(metadata)]
         pub tags: Vec<T>,
         /// Not sent.
@@ -198,7 +198,7 @@ pub mod out_of_use {
         #[deprecated = "use another field"]
         #[outbox(entity_id, user_id)]
         pub id: String,
-        /// What was measured.
+        /// The measured weight.
         #[deprecated = "use another field"]
         #[outbox(metadata)]
         pub kilograms: f64,

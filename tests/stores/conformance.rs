@@ -130,8 +130,8 @@ mod of_the_suite_itself {
         assert_eq!(failed_by(Flaw::None), [""; 0]);
     }
 
-    /// The sentences of the contract in one file: of the numbered list on the trait, where it has one, and of each of its
-    /// methods.
+    /// The sentences of the contract in one file: those of the numbered list on the trait, if it
+    /// has one, and those of each method.
     fn sentences(source: &str) -> Vec<(String, String)> {
         let trait_begins = source.find("pub trait Outbox").expect("the trait");
         let begin = source.find("/// # Contract").unwrap_or(trait_begins);

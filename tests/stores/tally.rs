@@ -1,5 +1,5 @@
 //! Statistics of many events, which the SQLite store counts in blocks: they equal a count of every
-//! row, whoever writes and whatever is rolled back.
+//! row, regardless of the writer and of rollbacks.
 
 use std::time::Duration;
 

@@ -67,7 +67,7 @@ impl Intake {
             if line.number > done {
                 let (previous, next) = (done, line.clone());
                 self.store
-                    .transaction(move |tx| take_in(tx, &next, previous))
+                    .transaction(move |tx| apply_line(tx, &next, previous))
                     .await
                     .with_context(|| format!("{}, line {}", feed.path.display(), line.number))?;
                 done = line.number;
@@ -80,7 +80,7 @@ impl Intake {
 
 /// The heart of the example: the entity, its event and the progress share one transaction, so a
 /// process that is killed here leaves all three or none.
-fn take_in(tx: &Connection, line: &Line, previous: u64) -> Result<(), BoxError> {
+fn apply_line(tx: &Connection, line: &Line, previous: u64) -> Result<(), BoxError> {
     match &line.change {
         Change::Create(content) => {
             let entry = entry(line, content);

@@ -6,11 +6,11 @@
 
 mod delivery; // what #[derive(DeliveryError)] reads
 mod details; // for how long an answer holds, and whom it is about
-mod duration; // what is written for how long
-mod json_name; // what serde calls a field
-mod level; // where an attribute stands, and what is known there
-mod value; // what each key takes
-mod versions; // what version and upcast take
+mod duration; // syntax of durations
+mod json_name; // the name of a field in JSON
+mod level; // the position of an attribute, and the keys allowed there
+mod value; // the value of each key
+mod versions; // the values of version and upcast
 
 use std::time::Duration;
 

@@ -13,14 +13,14 @@ mod entity; // impl OutboxEntity
 mod event_set; // what tools read of a set
 mod events; // EVENT_TYPES, decode
 mod fallback; // what stands in for code that could not be generated
-mod generics; // what is asked of a generic entity's parameters
+mod generics; // bounds on the parameters of a generic entity
 mod handler; // trait <Set>Handler, handled_by
 #[cfg(test)]
-mod hygiene; // what generated code may bind
+mod hygiene; // names that generated code may bind
 mod metadata; // struct <Entity>Metadata, its JSON
 mod options; // OPTIONS
 mod receiver; // `Self` in the types of fields
-mod sensitive; // what nobody is to see
+mod sensitive; // redaction of sensitive fields
 mod set_metadata; // enum <Set>Metadata, its JSON
 mod style; // names that a lint objects to
 mod versions; // rows of older versions

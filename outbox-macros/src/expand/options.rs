@@ -95,8 +95,8 @@ pub(super) fn assertion(entity: &Entity<'_>) -> TokenStream {
     }
 }
 
-/// Whether the constants can be checked on their own. Those of a generic entity may depend on its
-/// parameters and are checked at its use.
+/// Whether the constants can be checked on their own. The constants of a generic entity may depend
+/// on its parameters, and are checked at its use.
 fn has_assertion(entity: &Entity<'_>) -> bool {
     entity.generics.params.is_empty()
 }

@@ -1,4 +1,4 @@
-//! Many changes at once: all of them are enqueued, or none.
+//! Batches: many changes are enqueued together, or none is.
 
 use std::fmt;
 use std::time::Duration;
@@ -10,10 +10,10 @@ use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::event::Operation;
 
-/// Enqueues an event for each of these entities, in their order: all of them, or none.
+/// Enqueues one event per entity, in the order given: all of them, or none.
 ///
-/// On a store that is one commit; in a transaction of the caller's it is several times as fast as one call for each.
-/// Nothing is stored before [`on`](EnqueueAll::on).
+/// On a store, this is one commit. In a transaction of the caller it is several times as fast as
+/// one call per entity. Nothing is stored before [`on`](EnqueueAll::on) is called.
 ///
 /// # Examples
 ///
@@ -35,7 +35,7 @@ use crate::event::Operation;
 /// # }
 /// ```
 ///
-/// With the entities themselves, in one transaction of the application's own database:
+/// Together with the entities, in one transaction of the application's own database:
 ///
 /// ```
 /// # use outbox_runtime::prelude::*;
@@ -63,7 +63,7 @@ pub fn enqueue_all<E: OutboxEntity>(entities: &[E]) -> EnqueueAll<'_, E> {
     }
 }
 
-/// Changes that are about to be enqueued together; made by [`enqueue_all`].
+/// A batch of changes that is not enqueued yet; made by [`enqueue_all`].
 #[must_use = "nothing is enqueued until you call `.on(..)`"]
 pub struct EnqueueAll<'e, E> {
     entities: &'e [E],
@@ -77,31 +77,34 @@ pub struct EnqueueAll<'e, E> {
 type EventIds<'e, E> = Box<dyn Fn(&E) -> Uuid + 'e>;
 
 impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
-    /// What happened to the entities. Default: [`Operation::Create`].
+    /// The operation of every event. Default: [`Operation::Create`].
     pub fn operation(mut self, operation: Operation) -> Self {
         self.operation = operation;
         self
     }
 
-    /// Higher goes first, among entities. Default: the entity type's `priority`.
+    /// Sets the priority: higher values are delivered first, across entities. Default: the
+    /// `priority` of the entity type.
     pub fn priority(mut self, priority: i32) -> Self {
         self.priority = Some(priority);
         self
     }
 
-    /// How long to wait before the first attempts. Default: not at all.
+    /// Sets the delay before the first attempts. Default: none.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.delay = delay;
         self
     }
 
-    /// Where they are delivered to: see [`NewEvent::with_destination`]. Default: what each entity's `destination` says.
+    /// Sets the destination: see [`NewEvent::with_destination`]. Default: the `destination` of each
+    /// entity.
     pub fn destination(mut self, destination: impl Into<String>) -> Self {
         self.destination = Some(destination.into());
         self
     }
 
-    /// Which id the event of an entity has: see [`Enqueue::with_event_id`]. Default: a new one for each.
+    /// Sets how the event id of an entity is chosen: see [`Enqueue::with_event_id`]. Default: a new
+    /// id for each event.
     pub fn with_event_id(mut self, event_id: impl Fn(&E) -> Uuid + 'e) -> Self {
         self.event_id = Some(Box::new(event_id));
         self
@@ -109,12 +112,14 @@ impl<'e, E: OutboxEntity> EnqueueAll<'e, E> {
 
     /// Writes the events to `sink`.
     ///
-    /// On a store this is a future that resolves once they are committed, all in one transaction. On a `rusqlite`
-    /// connection, transaction or savepoint it is done when the call returns; there, too, an error leaves none of them.
+    /// On a store, this returns a future that resolves once all events are committed in one
+    /// transaction. On a `rusqlite` connection, transaction or savepoint, the events are written
+    /// when the call returns; there, too, an error leaves none of them behind.
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::InBatch`] names the first entity whose event could not be enqueued, by its index.
+    /// [`EnqueueError::InBatch`] names, by its index, the first entity whose event could not be
+    /// enqueued.
     pub fn on<S: BatchSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue_all(self.entities.iter().map(|entity| {
             let mut change = Enqueue::new(entity, self.operation).delay(self.delay);
@@ -142,10 +147,12 @@ impl<E: OutboxEntity> fmt::Debug for EnqueueAll<'_, E> {
     }
 }
 
-/// What many events can be written to at once: what an [`EventSink`](crate::EventSink) is for one, its `Driver` included.
+/// A sink for many events at once: the counterpart of [`EventSink`](crate::EventSink), with the
+/// same `Driver` parameter.
 ///
-/// An implementation writes all of the events or none, and says with [`EnqueueError::at`] which of them it was that could not
-/// be written. It takes them one by one, so that they need not be in memory together.
+/// An implementation writes all of the events or none, and reports with [`EnqueueError::at`] which
+/// event could not be written. It takes the events one at a time, so they need not be in memory
+/// together.
 #[diagnostic::on_unimplemented(
     message = "events cannot be enqueued on `{Self}`",
     label = "not a store and not a connection that takes events",
@@ -155,7 +162,7 @@ pub trait BatchSink<Driver> {
     /// `Result<_, EnqueueError>`, or a future of one.
     type Output;
 
-    /// Writes the events in their order, or passes on why one of them could not be made.
+    /// Writes the events in order, or returns the error of the first that could not be made.
     fn enqueue_all(
         self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,

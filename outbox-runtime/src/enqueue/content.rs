@@ -1,4 +1,5 @@
-//! The content of an event: what makes two events with one id the same, or a conflict.
+//! The content of an event, which tells a repeated event from a conflict: two events with the same
+//! id must have the same content.
 
 use super::NewEvent;
 use crate::entity::EntityId;
@@ -6,7 +7,8 @@ use crate::event::{Operation, OutboxEvent};
 use crate::fnv::Fnv64;
 use crate::metadata::{RawMetadata, meaning, means_the_same};
 
-/// What happened to which entity, without what a processor writes later and when and how urgently it was enqueued.
+/// The fields that describe a change: what happened to which entity. Excluded are the fields that a
+/// processor writes later, the time of enqueueing, and the urgency.
 #[derive(Debug)]
 pub(super) struct Content<'e> {
     event_type: &'e str,
@@ -43,10 +45,10 @@ impl<'e> Content<'e> {
         }
     }
 
-    /// Whether both tell the same change. Metadata is compared by what it says: the keys of a `HashMap` come in another
-    /// order each time.
+    /// Whether both describe the same change. Metadata is compared by meaning, because the keys of
+    /// a `HashMap` are serialized in a different order each time.
     pub(super) fn is_same_as(&self, other: &Self) -> bool {
-        let says_the_same = match (self.metadata, other.metadata) {
+        let has_same_metadata = match (self.metadata, other.metadata) {
             (Some(one), Some(other)) => means_the_same(one, other),
             (one, other) => one == other,
         };
@@ -56,11 +58,12 @@ impl<'e> Content<'e> {
             && self.operation == other.operation
             && self.metadata_version == other.metadata_version
             && self.destination == other.destination
-            && says_the_same
+            && has_same_metadata
     }
 
-    /// The same for contents that [are the same](Self::is_same_as). Stores keep it, so it never changes. Only two
-    /// contents under one id are ever compared, so that a chance collision is out of the question.
+    /// A hash that is equal for contents that [are the same](Self::is_same_as). Stores persist it,
+    /// so its encoding never changes. Only contents with the same event id are ever compared, so
+    /// accidental collisions are not a concern.
     pub(super) fn fingerprint(&self) -> i64 {
         let integer;
         let (kind, id): (&[u8], &[u8]) = match self.entity_id {
@@ -89,7 +92,8 @@ impl<'e> Content<'e> {
         ];
         let destination = self.destination.map(str::as_bytes);
         let mut hash = Fnv64::new();
-        // Each part with its length, so that no two lists of parts are one row of bytes.
+        // Each part is prefixed with its length, so that no two lists of parts yield the same
+        // bytes.
         for part in parts.into_iter().chain(destination) {
             hash.write(&(part.len() as u64).to_be_bytes());
             hash.write(part);

@@ -1,4 +1,4 @@
-//! Folding: what becomes of an event that nobody has claimed when a newer one about the same entity arrives.
+//! Folding: merging a new event into an unclaimed event about the same entity.
 
 use chrono::{DateTime, Utc};
 
@@ -9,17 +9,19 @@ use crate::entity::Coalesce;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 
 impl NewEvent {
-    /// What `waiting` becomes when this event folds into it, or `None` where both are delivered: the table of
-    /// [`Coalesce::Latest`] as code, for stores. What becomes of a creation and its deletion is told by
-    /// [`cancels`](Self::cancels).
+    /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This
+    /// is the table of [`Coalesce::Latest`] as code, for stores. For a creation followed by its
+    /// deletion, see [`cancels`](Self::cancels).
     ///
-    /// `waiting` must be the newest undelivered event of the lane that this one would stand in; of events that wait for
-    /// nobody, the newest about the entity. It keeps its id, seq and time of enqueueing, and has the higher priority, the
-    /// earlier due time, the larger number of attempts of the two and the next revision. Events to two destinations are both
+    /// `waiting` must be the newest undelivered event of the lane that this event would join; for
+    /// unordered events, the newest one about the entity. The result keeps its id, seq and time of
+    /// enqueueing, and takes the higher priority, the earlier due time, the larger number of
+    /// attempts of the two, and the next revision. Events to two different destinations are both
     /// delivered.
     ///
-    /// An event that was ever claimed is left alone, even if it was given back: the remote service may have seen its
-    /// content, and must not see other content under the same idempotency key.
+    /// An event that was ever claimed is left alone, even if it was given back: the remote service
+    /// may have seen its content, and must not see different content under the same idempotency
+    /// key.
     ///
     /// # Examples
     ///
@@ -62,13 +64,15 @@ impl NewEvent {
         Some(folded)
     }
 
-    /// What `waiting` becomes where it creates the entity that this event deletes and the two cancel out: completed, and
-    /// neither is sent. `None` for any other pair. `waiting` is what it is for [`folded_into`](Self::folded_into).
+    /// Returns `waiting` as completed if it creates the entity that this event deletes, so that the
+    /// two cancel out and neither is sent. Returns `None` for any other pair. The requirements on
+    /// `waiting` are those of [`folded_into`](Self::folded_into).
     ///
-    /// This is for a store that **knows that the remote service was never told of the entity**: that no other event about
-    /// it is left to be sent, and that none was ever attempted, also not one that was deleted since. An application may
-    /// well enqueue a second creation of what the service has, and its deletion must then be sent. A store that cannot know
-    /// delivers both.
+    /// This is for a store that **knows that the remote service was never told of the entity**: no
+    /// other event about it is left to be sent, and none was ever attempted, including events
+    /// deleted since. An application may well enqueue a second creation of an entity that the
+    /// service has, and its deletion must then be sent. A store that cannot know this delivers
+    /// both.
     ///
     /// # Examples
     ///
@@ -110,10 +114,12 @@ impl NewEvent {
             && waiting.destination == self.destination
     }
 
-    /// A number that is the same for the same change of the same entity, in every version of this library.
+    /// A hash that is equal for the same change of the same entity, in every version of this
+    /// library.
     ///
-    /// With it a store tells whether an event that was folded away, or that another was folded into, is enqueued again
-    /// as it was or under an id that is taken: see [`is_same_event`](Self::is_same_event).
+    /// Stores use it to decide whether an event that was folded, or that another event was folded
+    /// into, is enqueued again unchanged or under an id that is already taken: see
+    /// [`is_same_event`](Self::is_same_event).
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of(self).fingerprint()
@@ -121,14 +127,15 @@ impl NewEvent {
 }
 
 impl OutboxEvent {
-    /// Whether nobody can have been told of it: neither here nor, where it was imported, by another outbox.
+    /// Whether no attempt was ever made: neither here nor, for an imported event, by another
+    /// outbox.
     pub(crate) fn was_never_attempted(&self) -> bool {
         self.status == OutboxStatus::Pending
             && self.last_attempt_at.is_none()
             && self.attempt_count == 0
     }
 
-    /// The [`fingerprint`](NewEvent::fingerprint) of its present content.
+    /// The [`fingerprint`](NewEvent::fingerprint) of the current content.
     #[must_use]
     pub fn fingerprint(&self) -> i64 {
         Content::of_stored(self).fingerprint()
@@ -136,7 +143,7 @@ impl OutboxEvent {
 }
 
 impl Enqueued {
-    /// The answer to an event whose change the stored event `carrier` carries, and the log's word on it.
+    /// The answer for an event whose change is carried by the stored event `carrier`. Also logs it.
     pub(crate) fn carried(event: &NewEvent, carrier: &OutboxEvent) -> Self {
         let (event_id, into) = (event.id, carrier.id);
         if event_id == into {
@@ -144,7 +151,7 @@ impl Enqueued {
         } else if event.operation == Operation::Delete && carrier.operation == Operation::Create {
             tracing::info!(
                 %event_id, create = %into, event_type = ?event.event_type,
-                "the entity is gone before anybody was told that it is new; neither is sent"
+                "the entity was deleted before its creation was sent; neither event is sent"
             );
             Self::Cancelled {
                 event_id,

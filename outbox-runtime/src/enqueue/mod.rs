@@ -1,4 +1,4 @@
-//! The door in: a change on its way into a transaction, and what it can be written to.
+//! Enqueueing: a change on its way into a transaction, and the sinks that accept it.
 
 use std::time::Duration;
 
@@ -10,13 +10,13 @@ use crate::event::Operation;
 use crate::metadata;
 use crate::redaction::Sensitive;
 
-mod batch; // many changes at once
-mod content; // what makes two events with one id the same
-mod fold; // what becomes of one that waits when a newer one arrives
-mod new_event; // an event that is not in a store yet
-mod readable; // whether what was written can be read
+mod batch; // many changes in one call
+mod content; // equality of events with the same id
+mod fold; // merging an event into an unclaimed one
+mod new_event; // events that are not in a store yet
+mod readable; // whether metadata can be read back
 #[cfg(feature = "sqlite")]
-mod returned; // a refusal that a transaction returns as its value
+mod returned; // refusals that a closure returns as its value
 
 pub use self::batch::{BatchSink, EnqueueAll, enqueue_all};
 pub use self::new_event::NewEvent;
@@ -24,13 +24,14 @@ pub(crate) use self::new_event::{key_fault, size_fault};
 #[cfg(feature = "sqlite")]
 pub(crate) use self::returned::unless_refused;
 
-/// A change that is about to be enqueued; made by `enqueue_create()`, `enqueue_update()` and `enqueue_delete()`.
+/// A change that is not enqueued yet; made by `enqueue_create()`, `enqueue_update()` and
+/// `enqueue_delete()`.
 ///
-/// `enqueue_sync()` is another name of `enqueue_create()`: both tell of an entity that is new, [`Operation::Create`]. An entity that
-/// the service may have already is told of by `enqueue_update()`.
+/// `enqueue_sync()` is another name for `enqueue_create()`: both announce a new entity,
+/// [`Operation::Create`]. For an entity that the service may already have, use `enqueue_update()`.
 ///
-/// The metadata was already written as JSON from the entity's fields, so it does not borrow the entity.
-/// Nothing is stored before [`on`](Enqueue::on).
+/// The metadata is already serialized as JSON, so this value does not borrow the entity. Nothing is
+/// stored before [`on`](Enqueue::on) is called.
 ///
 /// # Examples
 ///
@@ -53,15 +54,15 @@ pub(crate) use self::returned::unless_refused;
 #[must_use = "nothing is enqueued until you call `.on(..)`"]
 pub struct Enqueue {
     event: NewEvent,
-    /// The serializer's error, kept until somebody can be told.
+    /// The error of the serializer, kept until `on` or `into_event` can return it.
     fault: Option<EnqueueError>,
 }
 
 impl Enqueue {
-    /// A change of `entity`; the derived `enqueue_*` methods call this.
+    /// A change of `entity`. The derived `enqueue_*` methods call this.
     ///
-    /// In debug builds, and with the feature `testing`, the metadata is read back at once, so that what no handler could read
-    /// is told here: [`EnqueueError::Unreadable`].
+    /// In debug builds, and with the feature `testing`, the metadata is read back immediately, so
+    /// that metadata that no handler could read is reported here: [`EnqueueError::Unreadable`].
     pub fn new<E: OutboxEntity>(entity: &E, operation: Operation) -> Self {
         let options = E::OPTIONS;
         let mut event = NewEvent::new(
@@ -94,41 +95,45 @@ impl Enqueue {
         Self { event, fault }
     }
 
-    /// Higher goes first, among entities. Default: the entity's `priority`.
+    /// Sets the priority: higher values are delivered first, across entities. Default: the entity's
+    /// `priority`.
     pub fn priority(mut self, priority: i32) -> Self {
         self.event.priority = priority;
         self
     }
 
-    /// How long to wait before the first attempt. Default: not at all.
+    /// Sets the delay before the first attempt. Default: none.
     pub fn delay(mut self, delay: Duration) -> Self {
         self.event.delay = delay;
         self
     }
 
-    /// With how many attempts it becomes a dead letter, at least 1. Default: the entity's `max_attempts`.
+    /// Sets the number of attempts after which the event becomes a dead letter, at least 1.
+    /// Default: the entity's `max_attempts`.
     pub fn max_attempts(mut self, max_attempts: u32) -> Self {
         self.event.max_attempts = max_attempts;
         self
     }
 
-    /// Where it is delivered to: see [`NewEvent::with_destination`]. Default: what the entity's `destination` says.
+    /// Sets the destination: see [`NewEvent::with_destination`]. Default: the entity's
+    /// `destination`.
     pub fn destination(mut self, destination: impl Into<String>) -> Self {
         self.event.destination = Some(destination.into());
         self
     }
 
-    /// The id that the event will have: worth noting before a commit whose outcome might stay unknown.
+    /// The id that the event will have. Note it before a commit whose outcome might stay unknown.
     #[must_use]
     pub fn event_id(&self) -> Uuid {
         self.event.id
     }
 
-    /// Enqueues the same event again, after a commit of which nobody knows whether it happened.
+    /// Sets the event id, to enqueue the same event again after a commit whose outcome is unknown.
     ///
-    /// Where the event is already there with the same content nothing is written; with other content it is an error
-    /// and the first is kept. That counts as well where it was folded into another ([`Coalesce`](crate::Coalesce)) or
-    /// another into it: nothing is written, and the newer content stays.
+    /// If the event is already stored with the same content, nothing is written. With different
+    /// content it is an error, and the first event is kept. The same holds if the event was folded
+    /// into another one ([`Coalesce`](crate::Coalesce)), or another one into it: nothing is
+    /// written, and the newer content stays.
     pub fn with_event_id(mut self, id: Uuid) -> Self {
         self.event = self.event.with_id(id);
         self
@@ -136,19 +141,20 @@ impl Enqueue {
 
     /// Writes the event to `sink`.
     ///
-    /// On a store this is a future that resolves once the event is committed. On a `rusqlite` connection,
-    /// transaction or savepoint it is done when the call returns, and joins the caller's transaction: the event
-    /// exists if and only if that commits.
+    /// On a store, this returns a future that resolves once the event is committed. On a `rusqlite`
+    /// connection, transaction or savepoint, the event is written when the call returns and joins
+    /// the caller's transaction: the event exists if and only if that transaction commits.
     pub fn on<S: EventSink<Driver>, Driver>(self, sink: S) -> S::Output {
         sink.enqueue(self.into_event())
     }
 
-    /// The event by value, for a driver that is not an [`EventSink`].
+    /// Returns the event by value, for a driver that does not implement [`EventSink`].
     ///
     /// # Errors
     ///
-    /// [`EnqueueError::Metadata`] where the metadata could not be written as JSON, [`EnqueueError::Unreadable`] where it could
-    /// not be read back, [`EnqueueError::Invalid`] where a value breaks a rule of the row.
+    /// [`EnqueueError::Metadata`] if the metadata could not be serialized as JSON,
+    /// [`EnqueueError::Unreadable`] if it could not be read back, and [`EnqueueError::Invalid`] if
+    /// a value breaks a rule of the row.
     pub fn into_event(self) -> Result<NewEvent, EnqueueError> {
         if let Some(fault) = self.fault {
             return Err(fault);
@@ -158,25 +164,26 @@ impl Enqueue {
     }
 }
 
-/// What an event can be written to: a store, or the caller's own connection or transaction.
+/// A sink for events: a store, or the caller's own connection or transaction.
 ///
-/// The trait is open. `Driver` is a marker: a type of the crate that implements the trait, so that any crate can
-/// implement it for the connection of a driver that neither it nor this library defines. Where such a driver
-/// speaks SQLite, `SqliteInsert` is the statement to run. Nobody who calls `.on(..)` names the marker: it is inferred
-/// from the connection. Code that is generic over sinks names it in its bound: that of `MemoryStore` is
-/// `MemoryStore`, and that of `SqliteStore` and of rusqlite's connections is `SqliteStore`.
+/// The trait is open. `Driver` is a marker type of the crate that implements the trait, so that any
+/// crate can implement it for connections of a driver that neither it nor this library defines. If
+/// that driver speaks SQLite, `SqliteInsert` is the statement to run. Callers of `.on(..)` never
+/// name the marker: it is inferred from the connection. Code that is generic over sinks names it in
+/// its bound: for `MemoryStore` it is `MemoryStore`, and for `SqliteStore` and the connections of
+/// rusqlite it is `SqliteStore`.
 ///
-/// `Output` is a `Result` for a synchronous driver and a future of one for an asynchronous driver.
+/// `Output` is a `Result` for a synchronous driver, and a future of one for an asynchronous driver.
 ///
 /// # Examples
 ///
-/// A type of one's own can be its own marker:
+/// A type of your own can be its own marker:
 ///
 /// ```
 /// use std::sync::Mutex;
 /// use outbox_runtime::{EnqueueError, EventSink, NewEvent};
 ///
-/// /// Collects what would be sent.
+/// /// Collects the events that would be sent.
 /// #[derive(Default)]
 /// struct Outgoing(Mutex<Vec<NewEvent>>);
 ///
@@ -190,18 +197,18 @@ impl Enqueue {
 /// }
 /// ```
 ///
-/// A connection of somebody else's needs one:
+/// A connection type of another crate needs a separate marker:
 ///
 /// ```
 /// # use outbox_runtime::{EnqueueError, EventSink, NewEvent};
-/// /// Stands for the other crate: it has no fields, and there is never a value of it.
+/// /// The marker for the other crate: an empty enum, which has no values.
 /// pub enum MyDriver {}
 ///
 /// impl EventSink<MyDriver> for &std::sync::mpsc::Sender<NewEvent> {
 ///     type Output = Result<(), EnqueueError>;
 ///
 ///     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output {
-///         // Its receiver is kept as long as anything is enqueued.
+///         // The receiver outlives every sender.
 ///         let _ = self.send(event?);
 ///         Ok(())
 ///     }
@@ -217,31 +224,33 @@ pub trait EventSink<Driver> {
     /// `Result<_, EnqueueError>`, or a future of one.
     type Output;
 
-    /// Writes the event, or passes on why it could not be made.
+    /// Writes the event, or returns the error that kept it from being made.
     fn enqueue(self, event: Result<NewEvent, EnqueueError>) -> Self::Output;
 }
 
-/// What became of an event that was enqueued without an error.
+/// The result of enqueueing an event successfully.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Enqueued {
-    /// It was written.
+    /// The event was written.
     New(Uuid),
-    /// The same event was already there; nothing was written.
+    /// The same event was already stored; nothing was written.
     AlreadyThere(Uuid),
-    /// An event about the same entity that nobody had claimed carries it now: [`Coalesce::Latest`](crate::Coalesce).
-    /// What is sent has that one's id as its idempotency key.
+    /// An unclaimed event about the same entity carries the change now:
+    /// [`Coalesce::Latest`](crate::Coalesce). The delivery uses that event's id as its idempotency
+    /// key.
     Folded {
         /// The event that was enqueued.
         event_id: Uuid,
         /// The event that carries it.
         into: Uuid,
     },
-    /// It deletes an entity whose creation nobody had claimed. Neither is sent: the remote service never knew the entity.
+    /// The event deletes an entity whose creation was never claimed. Neither is sent: the remote
+    /// service never knew the entity.
     Cancelled {
         /// The delete that was enqueued.
         event_id: Uuid,
-        /// The creation, which counts as completed now.
+        /// The creation, which now counts as completed.
         create: Uuid,
     },
 }
@@ -258,7 +267,8 @@ impl Enqueued {
         }
     }
 
-    /// The id of the event in the store that carries it: its own, unless it was folded into another.
+    /// The id of the stored event that carries the change: its own, unless it was folded into
+    /// another event or canceled a creation.
     #[must_use]
     pub fn carried_by(self) -> Uuid {
         match self {

@@ -1,9 +1,10 @@
-//! Whether the metadata that was just written can be read back.
+//! Checks that freshly serialized metadata can be read back.
 //!
-//! Some types serialize what they cannot deserialize: a flattened map with integer keys, a flattened `u128`, a flattened map with the
-//! name of a field, `skip_serializing_if` without `default`. Such an event would be a dead letter at its first attempt, on the device
-//! of a user. Reading it back costs as much as writing it, so it is done where programs are tried: in debug builds and with the
-//! feature `testing`.
+//! Some types serialize to JSON that they cannot deserialize: a flattened map with integer keys, a
+//! flattened `u128`, a flattened map with the name of a field, `skip_serializing_if` without
+//! `default`. Such an event would become a dead letter at its first attempt, on the device of a
+//! user. Reading the metadata back costs as much as writing it, so the check runs only during
+//! development: in debug builds and with the feature `testing`.
 
 use serde_json::{Map, Value};
 
@@ -11,7 +12,7 @@ use crate::entity::OutboxEntity;
 use crate::error::EnqueueError;
 use crate::metadata::{DecodeError, RawMetadata, Sight};
 
-/// Reads `metadata` as the entity's handler will, where this build is one that checks.
+/// Reads `metadata` as the entity's handler will, in builds that check.
 pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), EnqueueError> {
     if !cfg!(any(debug_assertions, feature = "testing")) {
         return Ok(());
@@ -34,7 +35,7 @@ pub(super) fn check<E: OutboxEntity>(metadata: &RawMetadata) -> Result<(), Enque
     })
 }
 
-/// Where in the metadata the fault is, as far as that can be told.
+/// The path of the fault within the metadata, if it can be determined.
 fn path(
     json: &[u8],
     error: &serde_json::Error,
@@ -43,15 +44,15 @@ fn path(
 ) -> Option<String> {
     let at = match sight {
         Sight::All => path_at(json, error.line(), error.column()),
-        // A key may be a value.
+        // A map key may be sensitive data.
         Sight::Places { .. } => Some(sight.path(json, error)).filter(|path| !path.is_empty()),
     };
     at.or_else(|| named(&without_place(error)).filter(|key| sight.shows_key(key)))
-        // What is flattened is read after all of it was seen, so that the error points to the end.
+        // Serde reads flattened fields last, so the error points to the end.
         .or_else(|| culprit(json, error, reads).filter(|key| sight.shows_key(key)))
 }
 
-/// The path of the value that contains or ends before the place, below the outermost object.
+/// The path of the value that contains the position, or ends before it, below the outermost object.
 fn path_at(json: &[u8], line: usize, column: usize) -> Option<String> {
     if line != 1 {
         return None;
@@ -103,7 +104,7 @@ impl Step {
     }
 }
 
-/// The place after the string that begins at `start`.
+/// The position after the string that begins at `start`.
 fn end_of_string(json: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while at < json.len() {
@@ -116,7 +117,7 @@ fn end_of_string(json: &[u8], start: usize) -> usize {
     json.len()
 }
 
-/// The field that the error is about, where it names one.
+/// The field that the error names, if any.
 fn named(error: &str) -> Option<String> {
     let phrases = ["missing field `", "duplicate field `", "unknown field `"];
     let rest = phrases
@@ -125,7 +126,7 @@ fn named(error: &str) -> Option<String> {
     Some(rest.split('`').next()?.to_owned())
 }
 
-/// The outermost key without which the same fault is not there.
+/// The outermost key whose removal makes the error disappear.
 fn culprit(
     json: &[u8],
     error: &serde_json::Error,
@@ -150,7 +151,7 @@ fn culprit(
             _ => return Some(key),
         }
     }
-    // Of what cannot be left out, if it is only one.
+    // Blame a required key only if there is exactly one.
     match &mut needed[..] {
         [one] => Some(std::mem::take(one)),
         _ => None,

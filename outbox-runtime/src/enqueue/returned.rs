@@ -1,7 +1,8 @@
-//! The answer to an event that a transaction's closure returns as its value instead of taking it apart.
+//! Detects refused events that a transaction closure returns as its value instead of handling.
 //!
-//! `Ok(mood.enqueue_create().on(tx))`, without `?`, is a closure that succeeds, whatever became of the event. The entity would be
-//! committed without it, and nothing says so where the value is not looked at. So what was returned is looked at here.
+//! `Ok(mood.enqueue_create().on(tx))`, without `?`, is a closure that succeeds even if the event
+//! was refused. The entity would be committed without its event, and unnoticed if the caller
+//! ignores the value. So the returned value is inspected here.
 
 use std::any::Any;
 
@@ -10,26 +11,26 @@ use uuid::Uuid;
 use super::Enqueued;
 use crate::error::{BoxError, EnqueueError};
 
-/// The value, unless it is an answer that says that the event was refused, or several of which one
-/// says so.
+/// Returns the value, unless it is an answer that reports a refused event, or several answers of
+/// which one does.
 pub(crate) fn unless_refused<T: 'static>(value: T) -> Result<T, BoxError> {
     let mut value = Some(value);
     let slot: &mut dyn Any = &mut value;
     let refusal = None
         .or_else(|| refusal::<Enqueued>(slot))
         .or_else(|| refusal::<Vec<Enqueued>>(slot))
-        // As `.map(..)` makes them of these.
+        // Common results of `.map(..)` on an answer.
         .or_else(|| refusal::<()>(slot))
         .or_else(|| refusal::<Uuid>(slot));
     match (refusal, value) {
         (None, Some(value)) => Ok(value),
         (Some(error), _) => Err(error),
-        // Whoever takes the value leaves an error.
-        (None, None) => Err("the transaction's value is gone".into()),
+        // Unreachable: the value is only taken together with an error.
+        (None, None) => Err("the value of the transaction is missing".into()),
     }
 }
 
-/// Takes the error of an answer out of `slot`: of one, of one that there may be, of two or of many.
+/// Takes the error out of `slot`, which may hold one answer, an optional one, a pair or a list.
 fn refusal<A: 'static>(slot: &mut dyn Any) -> Option<BoxError> {
     None.or_else(|| taken::<Result<A, EnqueueError>>(slot))
         .or_else(|| taken::<Result<A, BoxError>>(slot))
@@ -38,19 +39,19 @@ fn refusal<A: 'static>(slot: &mut dyn Any) -> Option<BoxError> {
         .or_else(|| taken::<(Result<A, EnqueueError>, Result<A, EnqueueError>)>(slot))
 }
 
-/// Takes the error out of `slot`, where that is a `Some` of such answers of which one is an error.
+/// Takes the error out of `slot` if it is a `Some` of such answers and one of them is an error.
 fn taken<T: Answers>(slot: &mut dyn Any) -> Option<BoxError> {
     let answers = slot.downcast_mut::<Option<T>>()?;
     let is_refused = answers.as_ref().is_some_and(T::is_refused);
     answers.take_if(|_| is_refused)?.refusal()
 }
 
-/// What says whether events were taken.
+/// One or more answers to enqueued events.
 trait Answers: 'static {
-    /// Whether one of them was not.
+    /// Whether one of the events was refused.
     fn is_refused(&self) -> bool;
 
-    /// Why.
+    /// The first error.
     fn refusal(self) -> Option<BoxError>;
 }
 

@@ -218,7 +218,7 @@ impl Running {
     ///
     /// # Errors
     ///
-    /// Those of opening the store; the run then stays suspended.
+    /// The errors of opening the store; the run then stays suspended.
     pub async fn resume(&self) -> Result<(), StoreError> {
         let (reply, answer) = oneshot::channel();
         self.ask("resume", Command::Resume { reply }, answer).await

@@ -1,10 +1,11 @@
-//! Stores, and what authors of stores and of drivers need. Applications use the names at the crate's root.
+//! Stores, and the types that authors of stores and drivers need. Applications use the names at the
+//! crate root.
 //!
-//! A store implements [`OutboxRepository`](crate::OutboxRepository), whose `# Contract` says what it must hold; the suite
-//! `outbox_testing::conformance!` tests it. Enqueueing on the connections of another driver is
-//! [`EventSink`](crate::EventSink) and [`BatchSink`].
+//! A store implements [`OutboxRepository`](crate::OutboxRepository), whose `# Contract` section
+//! lists its obligations; the test suite `outbox_testing::conformance!` checks them. To enqueue on
+//! the connections of another driver, implement [`EventSink`](crate::EventSink) and [`BatchSink`].
 //!
-//! What is here beside the stores is not covered by semantic versioning yet.
+//! Except for the stores, the items of this module are not covered by semantic versioning yet.
 
 pub mod kit;
 mod memory;

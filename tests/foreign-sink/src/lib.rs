@@ -1,10 +1,12 @@
-//! What a crate beside the runtime writes to have events enqueued on the connections of a driver that it does not own.
+//! An example of a third crate that enqueues events on the connections of a driver it does not own.
 //!
-//! `deadpool::unmanaged::Object<rusqlite::Connection>` is defined by neither this crate nor the runtime. So the traits are
-//! implemented for [`Deadpool`], which is: without a type of its own among the parameters, a crate may not implement a
-//! foreign trait for a foreign type (E0117).
+//! `deadpool::unmanaged::Object<rusqlite::Connection>` is defined neither by this crate nor by the
+//! runtime. The traits are therefore implemented for the local marker [`Deadpool`]: without a type
+//! of its own among the parameters, a crate may not implement a foreign trait for a foreign type
+//! (E0117).
 //!
-//! It knows the runtime as any driver's author does: what it runs is a [`SqliteInsert`], value by value.
+//! The crate uses only what is public to authors of drivers: it executes a [`SqliteInsert`], value
+//! by value.
 
 use deadpool::unmanaged::Object;
 use outbox_runtime::rusqlite::types::{ToSqlOutput, ValueRef};
@@ -12,17 +14,18 @@ use outbox_runtime::rusqlite::{self, Connection, ErrorCode, params_from_iter};
 use outbox_runtime::store::{BatchSink, SqlValue, SqliteInsert};
 use outbox_runtime::{EnqueueError, Enqueued, EventSink, NewEvent, StoreError, StoreErrorKind};
 
-/// A connection out of the pool.
+/// A connection from the pool.
 pub type Pooled = Object<Connection>;
 
-/// The marker of these implementations. Nobody who enqueues names it.
+/// The marker type of these implementations. Callers never name it.
 #[derive(Debug)]
 pub enum Deadpool {}
 
-/// Synchronous; the event exists if and only if the transaction that is open on the connection commits.
+/// Synchronous; the event exists if and only if the transaction that is open on the connection
+/// commits.
 ///
-/// It is a row of its own whatever its `coalesce` says, and where its id is there nothing is written, whatever the
-/// content.
+/// The event always gets a row of its own, regardless of its `coalesce` setting. If its id is
+/// already stored, nothing is written, even if the content differs.
 impl EventSink<Deadpool> for &Pooled {
     type Output = Result<Enqueued, EnqueueError>;
 
@@ -31,7 +34,8 @@ impl EventSink<Deadpool> for &Pooled {
     }
 }
 
-/// Synchronous, as for a single event; an error leaves none of them, and the transaction open.
+/// Synchronous, as for a single event. An error leaves none of the events, and keeps the
+/// transaction open.
 impl BatchSink<Deadpool> for &Pooled {
     type Output = Result<Vec<Enqueued>, EnqueueError>;
 

@@ -1,4 +1,5 @@
-//! A crate outside enqueues on connections that neither it nor the runtime defines, in the caller's transaction.
+//! A third crate enqueues on connections that neither it nor the runtime defines, in a transaction
+//! of the caller.
 
 #![allow(clippy::unwrap_used, reason = "a test panics when it fails")]
 
@@ -19,7 +20,7 @@ async fn enqueued(temporary: &Temporary) -> u64 {
     statistics.total_events
 }
 
-/// Somebody's code that is generic over sinks: it names no marker.
+/// Code that is generic over sinks and names no marker.
 fn save<S: EventSink<Driver>, Driver>(change: Enqueue, sink: S) -> S::Output {
     change.on(sink)
 }

@@ -1,4 +1,4 @@
-//! Circles of imports: modules that cannot be understood one after the other.
+//! Circles of imports: groups of modules none of which can be understood without the others.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,7 +8,7 @@ use super::tree::{Module, Tree};
 
 type Graph = BTreeMap<String, BTreeSet<String>>;
 
-/// Groups of top-level modules each of which uses all others, by way of some.
+/// Groups of top-level modules each of which uses all others, directly or indirectly.
 pub fn between_modules(tree: &Tree) -> Vec<Vec<String>> {
     let edges = tree.edges();
     circles(&graph(tree, &edges, |module| {
@@ -16,7 +16,8 @@ pub fn between_modules(tree: &Tree) -> Vec<Vec<String>> {
     }))
 }
 
-/// Groups of files within one top-level module each of which uses all others.
+/// Groups of files within one top-level module each of which uses all others, directly or
+/// indirectly.
 pub fn between_files(tree: &Tree) -> Vec<Vec<String>> {
     let edges = tree.edges();
     let tops: BTreeSet<&str> = tree.modules.iter().filter_map(Module::top).collect();
@@ -28,7 +29,7 @@ pub fn between_files(tree: &Tree) -> Vec<Vec<String>> {
     tops.into_iter().flat_map(of).collect()
 }
 
-/// Who uses what from whom. A re-export is no use: a façade has nothing of its own to understand.
+/// The graph of uses. A re-export is not a use: a façade has no logic of its own to understand.
 fn graph(tree: &Tree, edges: &[Edge], name: impl Fn(&Module) -> Option<String>) -> Graph {
     let mut graph = Graph::new();
     for edge in edges {
@@ -59,7 +60,7 @@ fn reachable<'g>(graph: &'g Graph, from: &str) -> BTreeSet<&'g str> {
     seen
 }
 
-/// The strongly connected components of more than one node.
+/// The strongly connected components with more than one node.
 fn circles(graph: &Graph) -> Vec<Vec<String>> {
     let reach: BTreeMap<&str, BTreeSet<&str>> = graph
         .keys()
@@ -79,7 +80,7 @@ fn circles(graph: &Graph) -> Vec<Vec<String>> {
     found
 }
 
-/// What makes a circle: the uses between its members, for whoever is to break it.
+/// The uses that form a circle, to show where it can be broken.
 pub fn uses_within(tree: &Tree, circle: &[String]) -> Vec<String> {
     let is_in = |name: &str| circle.iter().any(|it| it == name);
     let mut uses: Vec<String> = tree

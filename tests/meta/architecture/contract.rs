@@ -1,14 +1,14 @@
-//! Who implements the storage contract, and which of its methods an implementation leaves to their
-//! defaults. Tokens are read, and not items, as some implementations are within macros.
+//! Implementations of the storage contract, and the methods that each leaves to its default. This
+//! reads tokens, not items, because some implementations are inside macros.
 
 use std::collections::BTreeSet;
 
 use proc_macro2::{Delimiter, TokenStream, TokenTree};
 
 /// Traits whose implementations by wrappers must forward every method.
-pub const TRAITS: &[&str] = &["OutboxRepository", "OutboxQueue"];
+pub const TRAITS: &[&str] = &["OutboxQueue", "OutboxRepository"];
 
-/// A block after `trait Name` or `Name for Type`.
+/// The body after `trait Name` or `Name for Type`.
 #[derive(Debug)]
 struct Block {
     of: String,
@@ -16,7 +16,7 @@ struct Block {
     methods: BTreeSet<String>,
 }
 
-/// An implementation of one of [`TRAITS`] in `code`, with the methods that it has.
+/// An implementation of one of [`TRAITS`], with the methods that it defines.
 #[derive(Debug)]
 pub struct Implementation {
     pub of: String,
@@ -24,7 +24,7 @@ pub struct Implementation {
     pub methods: BTreeSet<String>,
 }
 
-/// The methods that a trait declares in `code`; empty where it is declared elsewhere.
+/// The methods that a trait declares in `code`; empty if the declaration is elsewhere.
 pub fn declared(code: &str, name: &str) -> BTreeSet<String> {
     let blocks = blocks(code).into_iter();
     let mut of_trait = blocks.filter(|block| block.of == name && block.implementor.is_none());
@@ -97,7 +97,7 @@ fn body(token: &TokenTree) -> Option<TokenStream> {
     }
 }
 
-/// The names after `fn`, with the `$` of a macro's parameter.
+/// The names after `fn`, with the `$` of a macro parameter.
 fn methods(tokens: TokenStream) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut tokens = tokens.into_iter();
@@ -113,7 +113,7 @@ fn methods(tokens: TokenStream) -> BTreeSet<String> {
                 }
                 _ => {}
             },
-            // Repetitions of a macro, and no bodies.
+            // Macro repetitions, but not bodies.
             TokenTree::Group(group) if group.delimiter() == Delimiter::Parenthesis => {
                 found.extend(methods(group.stream()));
             }

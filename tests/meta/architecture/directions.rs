@@ -1,13 +1,13 @@
-//! Who may use whom: the tables to edit when a module or a package is added.
+//! Allowed directions of use: edit these tables to add a module or a package.
 
-/// The shape of one package's code.
+/// The rules for the code of one package.
 pub struct PackageRules {
     pub name: &'static str,
-    /// The siblings that its `Cargo.toml` and its code may name, development dependencies apart.
+    /// The siblings that its `Cargo.toml` and code may name, development dependencies excepted.
     pub siblings: &'static [&'static str],
-    /// Each module below the root, and those that it may use besides itself. Empty: no rule.
+    /// Each top-level module, and the modules that it may use besides itself. Empty: no rule.
     pub modules: &'static [(&'static str, &'static [&'static str])],
-    /// Files, or modules below the root, that may use each other in a circle. `None`: no rule.
+    /// Groups of files or top-level modules that may use each other in a circle. `None`: no rule.
     pub circles: Option<&'static [&'static [&'static str]]>,
 }
 
@@ -40,9 +40,10 @@ pub const PACKAGES: &[PackageRules] = &[
     },
 ];
 
-/// What each module of the runtime may use, in the order of an event's flow.
+/// The modules that each module of the runtime may use, in the order in which an event passes
+/// through them.
 const RUNTIME: &[(&str, &[&str])] = &[
-    // Used by all others.
+    // Foundations.
     ("cancel", &[]),
     ("clock", &[]),
     ("error", &[]),
@@ -50,7 +51,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("redaction", &[]),
     ("retry", &[]),
     ("waiting", &["error"]),
-    // The nouns.
+    // Data types.
     ("metadata", &["redaction"]),
     ("entity", &["metadata", "redaction"]),
     ("event", &["clock", "entity", "metadata"]),
@@ -94,7 +95,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "statistics",
         ],
     ),
-    // The machinery: stores and the processor do not know each other.
+    // Stores and the processor, which do not know each other.
     (
         "store",
         &[
@@ -136,7 +137,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "waiting",
         ],
     ),
-    // Beside them.
+    // Additions beside the core.
     ("dead_letters", &["entity", "error", "event", "repository"]),
     ("http", &["clock", "error", "event", "handler"]),
     (
@@ -150,7 +151,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "metadata",
         ],
     ),
-    // What generated code calls, and what an application imports.
+    // Interfaces for generated code and for applications.
     (
         "support",
         &["enqueue", "entity", "handler", "metadata", "redaction"],
@@ -184,7 +185,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What is to be taken apart, or belongs together.
+/// Circles to be removed, or of files that belong together.
 const RUNTIME_CIRCLES: &[&[&str]] = &[
     &["enqueue/content.rs", "enqueue/new_event.rs"],
     &[

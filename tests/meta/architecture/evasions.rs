@@ -1,11 +1,11 @@
-//! Controls: ways around the rules that must be found out, each in a small crate of its own.
+//! Controls: evasions that the rules must detect, each in a small in-memory crate.
 
 use super::contract;
 use super::directions::PackageRules;
 use super::rules::{circles_not_allowed, stray_calls, strays, wrong_directions, wrong_siblings};
 use super::tree::Tree;
 
-/// `event` may use the clock, and nobody may use the processor.
+/// `event` may use the clock, and no module may use the processor.
 const ROWS: &[(&str, &[&str])] = &[
     ("clock", &[]),
     ("event", &["clock"]),
@@ -20,7 +20,7 @@ const ROOT: &str = "
     pub mod prelude { pub use crate::Running; }
 ";
 
-/// A crate in which the module `event` has this code.
+/// A crate whose module `event` has this code.
 fn with_event(code: &str) -> Tree {
     Tree::of(&[
         ("lib.rs", ROOT),
@@ -41,7 +41,7 @@ fn with_event(code: &str) -> Tree {
     ])
 }
 
-/// Whether `event` is found to use the processor by this code.
+/// Asserts that the rules find this code in `event` to use the processor.
 #[track_caller]
 fn assert_is_found(code: &str) {
     let rows = [ROWS, &[("prelude", &["processor"])]].concat();
@@ -53,7 +53,7 @@ fn assert_is_found(code: &str) {
 }
 
 #[test]
-fn what_is_allowed_is_not_found() {
+fn allowed_uses_are_not_found() {
     let rows = [ROWS, &[("prelude", &["processor"])]].concat();
     let code = "
         mod deep;
@@ -140,7 +140,7 @@ fn a_module_without_a_row_and_a_row_without_a_module_are_found() {
         wrong_directions(&with_event("mod deep;"), &rows),
         [
             "`prelude` has no row in directions.rs",
-            "the row of `gone` is about no module",
+            "the row of `gone` matches no module",
         ]
     );
 }
@@ -157,7 +157,7 @@ fn a_file_that_no_module_declares_is_found() {
 }
 
 #[test]
-fn asking_for_the_time_by_another_name_is_found() {
+fn reading_the_time_through_an_alias_is_found() {
     for code in [
         "fn f() { chrono::Utc::now(); }",
         "use chrono::Utc as Calendar; fn f() { Calendar::now(); }",
@@ -179,7 +179,7 @@ fn asking_for_the_time_by_another_name_is_found() {
 }
 
 #[test]
-fn a_database_by_another_name_is_found() {
+fn a_database_through_an_alias_is_found() {
     for code in [
         "use rusqlite as database; fn f(_: &database::Connection) {}",
         "use crate::sql::Connection; fn f(_: Connection) {}",
@@ -195,7 +195,7 @@ fn a_database_by_another_name_is_found() {
 }
 
 #[test]
-fn a_spawn_by_another_name_is_found() {
+fn a_spawn_through_an_alias_is_found() {
     for code in [
         "use tokio::task; fn f() { task::spawn(async {}); }",
         "use tokio::{spawn as go}; fn f() { go(async {}); }",
@@ -210,7 +210,7 @@ fn a_spawn_by_another_name_is_found() {
 }
 
 #[test]
-fn a_circle_is_found_and_a_facade_is_none() {
+fn a_circle_is_found_and_a_facade_is_not_one() {
     let files = |one: &'static str, other: &'static str| {
         Tree::of(&[
             ("lib.rs", "mod part;"),

@@ -1,6 +1,7 @@
-//! The tree keeps its shape: who uses whom, and what is said in one place only.
+//! Architecture rules: the directions of use between modules and packages, and the files that alone
+//! may name a crate or function.
 //!
-//! `directions.rs` has the tables; `evasions.rs` the controls of every rule.
+//! `directions.rs` has the tables; `evasions.rs` has a control for each rule.
 
 mod circles;
 mod contract;
@@ -65,20 +66,23 @@ fn modules_use_only_what_their_row_allows() {
 }
 
 #[test]
-fn nobody_uses_the_processor_and_stores_know_no_handler() {
+fn no_module_uses_the_processor_and_stores_use_no_handler() {
     let (_, rows) = (
         "the runtime",
         PACKAGES.iter().find(|it| it.name == "outbox-runtime"),
     );
     for (module, allowed) in rows.unwrap().modules {
-        let is_beside = *module == "prelude";
-        assert!(is_beside || !allowed.contains(&"processor"), "{module}");
+        let may_use_processor = *module == "prelude";
+        assert!(
+            may_use_processor || !allowed.contains(&"processor"),
+            "{module}"
+        );
         assert!(*module != "store" || !allowed.contains(&"handler"));
     }
 }
 
 #[test]
-fn circles_of_imports_are_only_those_that_are_known() {
+fn only_known_circles_of_imports_exist() {
     let mut found = Vec::new();
     for rules in PACKAGES {
         if let Some(circles) = rules.circles {
@@ -90,7 +94,7 @@ fn circles_of_imports_are_only_those_that_are_known() {
 }
 
 #[test]
-fn packages_depend_on_the_siblings_that_their_row_allows() {
+fn packages_depend_only_on_siblings_in_their_row() {
     let siblings = siblings();
     for rules in PACKAGES {
         let manifest = manifest_of(rules.name);
@@ -110,14 +114,14 @@ fn only_stores_name_a_database_crate() {
         "diesel",
     ];
     let strays = strays(&tree_of("outbox-runtime"), &crates, |file| {
-        // The re-export, so that applications use the same version.
+        // `lib.rs` re-exports it, so that applications use the same version.
         file.starts_with("store/") || file == "lib.rs"
     });
     assert!(strays.is_empty(), "{strays:#?}");
 }
 
 #[test]
-fn only_the_clock_asks_for_the_time_and_sleeps() {
+fn only_the_clock_reads_the_time_and_sleeps() {
     let words = [
         "SystemTime::now",
         "Instant::now",
@@ -133,7 +137,10 @@ fn only_the_clock_asks_for_the_time_and_sleeps() {
     let found = strays(&tree, &words, |file| file == "clock.rs");
     assert!(found.is_empty(), "{found:#?}");
     let of_clock = strays(&tree, &words, |_| false);
-    assert!(of_clock.len() >= 3, "the clock itself does: {of_clock:?}");
+    assert!(
+        of_clock.len() >= 3,
+        "the control must find the clock itself: {of_clock:?}"
+    );
 }
 
 #[test]
@@ -146,8 +153,8 @@ fn only_the_processor_spawns_tasks() {
         "JoinSet",
         "LocalSet",
     ];
-    // The clock keeps paused time from passing while a thread works, which tokio does for blocking
-    // tasks alone.
+    // The clock keeps paused time from advancing while a thread works; tokio does that only for
+    // blocking tasks.
     let allowed = |file: &str| file.starts_with("processor/") || file == "clock.rs";
     let tree = tree_of("outbox-runtime");
     let found = strays(&tree, &words, allowed);
@@ -156,7 +163,7 @@ fn only_the_processor_spawns_tasks() {
     assert!(calls.is_empty(), "{calls:#?}");
     assert!(
         !strays(&tree, &words, |_| false).is_empty(),
-        "the processor does"
+        "the control must find the processor"
     );
 }
 
@@ -178,8 +185,8 @@ fn only_attr_parses_and_only_expand_quotes() {
     assert!(!strays(&tree, &macros, |_| false).is_empty());
 }
 
-/// The implementations of the storage contract below a folder: how many there are, and the methods
-/// that they leave to their defaults.
+/// The implementations of the storage contract below a folder: their number, and the methods that
+/// they leave to their defaults.
 fn left_to_defaults(folder: &str) -> (usize, Vec<String>) {
     let repository = root().join("outbox-runtime/src");
     let contract_code: Vec<String> = rust_files(&repository)
@@ -206,12 +213,12 @@ fn left_to_defaults(folder: &str) -> (usize, Vec<String>) {
             let declared = declared(&implementation.of);
             assert!(
                 !declared.is_empty(),
-                "{} is declared nowhere",
+                "{} has no declaration",
                 implementation.of
             );
             let missing = declared.difference(&methods);
-            let told = |method| format!("{name}: {} {method}", implementation.implementor);
-            left.extend(missing.map(told));
+            let describe = |method| format!("{name}: {} {method}", implementation.implementor);
+            left.extend(missing.map(describe));
         }
     }
     (seen, left)
@@ -234,13 +241,13 @@ fn no_wrapper_of_a_store_leaves_a_method_to_its_default() {
     assert_eq!(
         left,
         [
-            // They count or bend claims, so that an exchange is to be an outcome and a claim.
+            // Both alter claims, so an exchange must consist of an outcome and a claim.
             "resting.rs: Insistent settle_and_claim",
-            // A store in memory has nothing to gain: what the default asks for are its own methods.
+            // The in-memory store gains nothing here: the defaults call its own methods.
             "store/memory/queue.rs: MemoryStore settle_and_claim",
             "store/memory/repository.rs: MemoryStore oldest_completed",
             "unhandled.rs: Counting settle_and_claim",
         ]
     );
-    assert!(seen >= 9, "{seen} implementations were seen");
+    assert!(seen >= 9, "found only {seen} implementations");
 }

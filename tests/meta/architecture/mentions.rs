@@ -1,4 +1,5 @@
-//! Every path that a module's code mentions: in imports, types, expressions, attributes and macros.
+//! Every path that the code of a module mentions: in imports, types, expressions, attributes and
+//! macros.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,10 +10,10 @@ use syn::{
     Visibility,
 };
 
-/// Leads a path that begins with `::`.
+/// The first segment of a path that begins with `::`.
 pub const EXTERN: &str = "::";
 
-/// A path as it is written, without generics.
+/// A path as written, without generics.
 #[derive(Debug, Clone)]
 pub struct Mention {
     pub path: Vec<String>,
@@ -23,19 +24,19 @@ pub struct Mention {
 pub enum How {
     /// In code.
     Used,
-    /// In a `use` that serves this module alone.
+    /// In a private `use`.
     Imported,
-    /// In a `use` with a visibility: others find it here.
+    /// In a `use` with a visibility, which makes the name available to others.
     Reexported,
     /// `use module::*`
     Glob,
 }
 
-/// What a module's own code has in it; its inline and other submodules are left to the caller.
+/// The contents of a module; the contents of its submodules are left to the caller.
 #[derive(Default)]
 pub struct Found<'ast> {
     pub modules: Vec<&'ast ItemMod>,
-    /// Modules that are compiled for tests alone.
+    /// Modules compiled only for tests.
     pub test_modules: Vec<&'ast ItemMod>,
     pub items: BTreeSet<String>,
     pub aliases: BTreeMap<String, Vec<Vec<String>>>,
@@ -44,7 +45,7 @@ pub struct Found<'ast> {
     pub methods: BTreeSet<String>,
 }
 
-/// Reads the items of a module. What is compiled for tests alone is left out.
+/// Reads the items of a module, except those compiled only for tests.
 pub fn collect(items: &[Item]) -> Found<'_> {
     let mut found = Found::default();
     for item in items {
@@ -53,7 +54,7 @@ pub fn collect(items: &[Item]) -> Found<'_> {
     found
 }
 
-/// An identifier without the `r#` of a raw one.
+/// An identifier without the `r#` prefix of a raw identifier.
 pub fn plain(ident: &Ident) -> String {
     let text = ident.to_string();
     text.strip_prefix("r#").unwrap_or(&text).to_owned()
@@ -106,20 +107,20 @@ impl Found<'_> {
         self.mention(path, how);
     }
 
-    /// The paths among the tokens of a macro, which need not be Rust.
+    /// Collects the paths among the tokens of a macro, which need not be Rust.
     fn scan(&mut self, tokens: TokenStream, prefix: &[String]) {
         let mut path = prefix.to_vec();
-        // The path goes on with what comes next.
-        let mut goes_on = !prefix.is_empty();
+        // Whether the next token continues the path.
+        let mut continues = !prefix.is_empty();
         let mut tokens = tokens.into_iter().peekable();
         while let Some(token) = tokens.next() {
             match token {
                 TokenTree::Ident(ident) => {
-                    if !goes_on {
+                    if !continues {
                         self.mention(std::mem::take(&mut path), How::Used);
                     }
                     path.push(plain(&ident));
-                    goes_on = false;
+                    continues = false;
                 }
                 TokenTree::Punct(punct)
                     if punct.as_char() == ':' && punct.spacing() == Spacing::Joint =>
@@ -129,35 +130,35 @@ impl Found<'_> {
                     if path.is_empty() {
                         path.push(EXTERN.to_owned());
                     }
-                    goes_on = true;
+                    continues = true;
                 }
                 TokenTree::Group(group)
-                    if goes_on && group.delimiter() == Delimiter::Brace && !path.is_empty() =>
+                    if continues && group.delimiter() == Delimiter::Brace && !path.is_empty() =>
                 {
                     self.scan(group.stream(), &path);
                     path.clear();
-                    goes_on = false;
+                    continues = false;
                 }
                 other => {
                     self.mention(std::mem::take(&mut path), How::Used);
-                    goes_on = false;
+                    continues = false;
                     match other {
                         TokenTree::Group(group) => self.scan(group.stream(), &[]),
                         TokenTree::Punct(punct) if punct.as_char() == ',' => {
                             path = prefix.to_vec();
-                            goes_on = !prefix.is_empty();
+                            continues = !prefix.is_empty();
                         }
                         _ => {}
                     }
                 }
             }
         }
-        if !goes_on {
+        if !continues {
             self.mention(path, How::Used);
         }
     }
 
-    /// Paths in the strings of an attribute, as in `#[serde(with = "crate::wire")]`.
+    /// Collects paths in the strings of an attribute, as in `#[serde(with = "crate::wire")]`.
     fn scan_texts(&mut self, tokens: TokenStream) {
         for token in tokens {
             match token {
@@ -258,7 +259,7 @@ impl<'ast> Visit<'ast> for Found<'ast> {
         visit::visit_expr_method_call(self, call);
     }
 
-    // `pub(in path)` is no use of what the path leads to.
+    // `pub(in path)` does not use the module that the path names.
     fn visit_visibility(&mut self, _: &'ast Visibility) {}
 }
 
@@ -268,7 +269,7 @@ fn segments(path: &syn::Path) -> Vec<String> {
     leading.into_iter().chain(names).collect()
 }
 
-/// `#[cfg(test)]`, alone or with other conditions.
+/// Whether this is `#[cfg(test)]`, alone or within `all(..)`.
 fn is_for_tests(attr: &Attribute) -> bool {
     let Meta::List(list) = &attr.meta else {
         return false;
@@ -285,7 +286,7 @@ fn is_for_tests(attr: &Attribute) -> bool {
     list.path.is_ident("cfg") && (within || first.is_some_and(is_test))
 }
 
-/// The attributes of an item, and its name where it has one that paths can lead to.
+/// The attributes of an item, and the name under which paths can refer to it, if any.
 fn attrs_and_name(item: &Item) -> (&[Attribute], Option<&Ident>) {
     match item {
         Item::Const(it) => (&it.attrs, Some(&it.ident)),
@@ -294,7 +295,7 @@ fn attrs_and_name(item: &Item) -> (&[Attribute], Option<&Ident>) {
         Item::Static(it) => (&it.attrs, Some(&it.ident)),
         Item::Struct(it) => (&it.attrs, Some(&it.ident)),
         Item::Trait(it) => (&it.attrs, Some(&it.ident)),
-        // Besides being followed to what it stands for.
+        // Type aliases are also followed to their targets.
         Item::Type(it) => (&it.attrs, Some(&it.ident)),
         Item::TraitAlias(it) => (&it.attrs, Some(&it.ident)),
         Item::Union(it) => (&it.attrs, Some(&it.ident)),

@@ -1,27 +1,27 @@
-//! What a path leads to: through groups, renames, `self` and `super`, globs and re-exports.
+//! Path resolution: through groups, renames, `self` and `super`, globs and re-exports.
 
 use std::collections::BTreeSet;
 
 use super::mentions::{EXTERN, How, Mention};
 use super::tree::{ModuleId, Tree};
 
-/// What a path leads to.
+/// The target of a path.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Target {
-    /// Something that this module defines.
+    /// An item that this module defines.
     Item(ModuleId),
     Module(ModuleId),
-    /// A path of another crate, or a name that is nobody's here, as a local variable's.
+    /// A path of another crate, or a name unknown here, such as a local variable.
     External(Vec<String>),
 }
 
-/// One module's use of another.
+/// A use of one module by another.
 #[derive(Debug, Clone)]
 pub struct Edge {
     pub from: ModuleId,
     pub to: ModuleId,
     pub how: How,
-    /// Whether something in it is meant, and not the module as such.
+    /// Whether the path names an item in the module rather than the module itself.
     pub is_item: bool,
     pub written: String,
 }
@@ -53,7 +53,7 @@ impl Tree {
         edges
     }
 
-    /// The paths of other crates that the modules mention, each with the file.
+    /// The paths of other crates that the modules mention, each with its file.
     pub fn externals(&self) -> Vec<(&str, String)> {
         let mut found = BTreeSet::new();
         for (from, mention) in self.mentions() {
@@ -73,8 +73,8 @@ impl Tree {
         modules.flat_map(|(id, module)| module.mentions.iter().map(move |it| (id, it)))
     }
 
-    /// What a path leads to that a module mentions: more than one target where the name is of
-    /// several kinds, as a function and a module may share one.
+    /// Resolves a path that a module mentions. There are several targets if the name has several
+    /// kinds: a function and a module may share one.
     pub fn resolve(&self, from: ModuleId, path: &[String]) -> Vec<Target> {
         let mut targets = self.follow(from, path, &mut BTreeSet::new());
         targets.sort_unstable();
@@ -105,7 +105,7 @@ impl Tree {
         };
         let found = self.descend(module, rest, seen);
         if found.is_empty() {
-            // What a macro defines, for one, is not known; the module is.
+            // Items that a macro defines are unknown; the module is known.
             return vec![Target::Module(module)];
         }
         found
@@ -152,10 +152,10 @@ impl Tree {
         found
     }
 
-    /// A name may come from a glob of another crate.
+    /// Resolves a name that may come from a glob import of another crate.
     fn through_foreign_globs(&self, from: ModuleId, path: &[String]) -> Vec<Target> {
         let globs = &self.modules[from].globs;
-        // No glob is found through a glob.
+        // A glob is never found through another glob.
         let all: Seen = globs.iter().map(|glob| (from, glob.clone())).collect();
         let mut found = Vec::new();
         for glob in globs {
@@ -183,5 +183,5 @@ impl Tree {
     }
 }
 
-/// Aliases and globs that were followed, so that a circle of re-exports ends.
+/// The aliases and globs already followed, so that circular re-exports terminate.
 type Seen = BTreeSet<(ModuleId, Vec<String>)>;

@@ -1,4 +1,4 @@
-//! The rules themselves, each a function from a crate to what is against it.
+//! The rules, each a function from a crate to its violations.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,13 +6,13 @@ use super::circles;
 use super::directions::PackageRules;
 use super::tree::Tree;
 
-/// Uses of a module by one whose row does not allow it, and modules without a row.
+/// Uses of a module that the row of the user does not allow, and modules without a row.
 pub fn wrong_directions(tree: &Tree, rows: &[(&str, &[&str])]) -> Vec<String> {
     let rows: BTreeMap<&str, &[&str]> = rows.iter().copied().collect();
     let mut found = BTreeSet::new();
     let modules = &tree.modules[0].children;
     for name in rows.keys().filter(|name| !modules.contains_key(**name)) {
-        found.insert(format!("the row of `{name}` is about no module"));
+        found.insert(format!("the row of `{name}` matches no module"));
     }
     for name in modules.keys() {
         if !rows.contains_key(name.as_str()) {
@@ -32,7 +32,7 @@ pub fn wrong_directions(tree: &Tree, rows: &[(&str, &[&str])]) -> Vec<String> {
     found.into_iter().collect()
 }
 
-/// Circles that no group of the table has in it, each with the uses that make it.
+/// Circles that are in no group of the table, each with the uses that form it.
 pub fn circles_not_allowed(tree: &Tree, allowed: &[&[&str]]) -> Vec<String> {
     let between = circles::between_modules(tree);
     let within = circles::between_files(tree);
@@ -42,16 +42,16 @@ pub fn circles_not_allowed(tree: &Tree, allowed: &[&[&str]]) -> Vec<String> {
     };
     let circles = between.into_iter().chain(within);
     let wrong = circles.filter(|circle| !is_allowed(circle));
-    let told = |circle: Vec<String>| {
+    let describe = |circle: Vec<String>| {
         let uses = circles::uses_within(tree, &circle);
         format!("{circle:?}\n    {}", uses.join("\n    "))
     };
-    wrong.map(told).collect()
+    wrong.map(describe).collect()
 }
 
-/// Mentions of what is another crate's, where `allowed` does not say so.
+/// Mentions of items of other crates outside of the files that `allowed` accepts.
 ///
-/// `words` are the last or the first segments of a path: `Utc::now`, `rusqlite`.
+/// Each of `words` is a run of path segments, such as `Utc::now` or `rusqlite`.
 pub fn strays(tree: &Tree, words: &[&str], allowed: impl Fn(&str) -> bool) -> Vec<String> {
     let externals = tree.externals();
     let is_meant = |path: &str| words.iter().any(|word| names(path, word));
@@ -62,12 +62,12 @@ pub fn strays(tree: &Tree, words: &[&str], allowed: impl Fn(&str) -> bool) -> Ve
         .collect()
 }
 
-/// Whether a path begins or ends with these segments, or leads through them.
+/// Whether a path contains these segments in sequence.
 fn names(path: &str, word: &str) -> bool {
     format!("::{path}::").contains(&format!("::{word}::"))
 }
 
-/// Calls of methods of these names where `allowed` does not say so.
+/// Calls of methods with these names outside of the files that `allowed` accepts.
 pub fn stray_calls(tree: &Tree, methods: &[&str], allowed: impl Fn(&str) -> bool) -> Vec<String> {
     let mut found = Vec::new();
     for module in &tree.modules {
@@ -80,7 +80,7 @@ pub fn stray_calls(tree: &Tree, methods: &[&str], allowed: impl Fn(&str) -> bool
     found
 }
 
-/// Siblings that a package may not depend on, by its manifest or its code.
+/// Siblings that the manifest or the code of a package names without permission.
 pub fn wrong_siblings(
     rules: &PackageRules,
     manifest: &str,
@@ -100,8 +100,7 @@ pub fn wrong_siblings(
     found
 }
 
-/// The packages that a manifest depends on, whatever they are called in the code. Those for
-/// development are left out.
+/// The real names of the packages that a manifest depends on, except development dependencies.
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut section = String::new();

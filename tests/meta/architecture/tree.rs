@@ -1,7 +1,7 @@
-//! The modules of a crate, as its files declare them, and every path that each of them mentions.
+//! The modules of a crate, as its files declare them, and every path that each module mentions.
 //!
-//! Files are parsed and modules are found by their declarations, so a rule sees what the compiler
-//! sees: nested groups, renames, inline paths, and what macros are given.
+//! Files are parsed, and modules are found by their declarations, so a rule sees what the compiler
+//! sees: nested groups, renames, inline paths, and macro arguments.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -10,38 +10,38 @@ use syn::{Attribute, Item, ItemMod};
 
 use super::mentions::{self, Mention};
 
-/// Index of a module in its [`Tree`].
+/// The index of a module in its [`Tree`].
 pub type ModuleId = usize;
 
-/// A crate.
+/// A parsed crate.
 #[derive(Debug)]
 pub struct Tree {
     pub modules: Vec<Module>,
-    /// Files below the crate's root that no `mod` declares.
+    /// Files below the crate root that no `mod` declares.
     pub undeclared: Vec<String>,
 }
 
-/// A module: a file of its own, or inline within one.
+/// A module: a file, or inline within one.
 #[derive(Debug)]
 pub struct Module {
-    /// Relative to the folder of the crate's root.
+    /// Relative to the folder of the crate root.
     pub file: String,
     /// Empty for the root.
     pub path: Vec<String>,
     pub parent: Option<ModuleId>,
     pub children: BTreeMap<String, ModuleId>,
-    /// Names that are defined here.
+    /// Names defined here.
     pub items: BTreeSet<String>,
-    /// Names that stand for something else: imports and type aliases.
+    /// Names that refer to something else: imports and type aliases.
     pub aliases: BTreeMap<String, Vec<Vec<String>>>,
-    /// Modules whose names are all in scope.
+    /// Modules imported with a glob.
     pub globs: Vec<Vec<String>>,
     pub mentions: Vec<Mention>,
     pub methods: BTreeSet<String>,
 }
 
 impl Module {
-    /// The module directly below the root that this one is in; `None` for the root.
+    /// The top-level module that contains this one; `None` for the root.
     pub fn top(&self) -> Option<&str> {
         self.path.first().map(String::as_str)
     }
@@ -59,7 +59,7 @@ impl Tree {
         Self::parse(&files)
     }
 
-    /// A crate that is in no file, for controls.
+    /// Parses an in-memory crate, for controls.
     pub fn of(files: &[(&str, &str)]) -> Self {
         let owned = |(name, code): &(&str, &str)| ((*name).to_owned(), (*code).to_owned());
         Self::parse(&files.iter().map(owned).collect())
@@ -81,7 +81,7 @@ impl Tree {
     }
 }
 
-/// The Rust files below a folder, in the order of their paths.
+/// The Rust files below a folder, sorted by path.
 pub fn rust_files(folder: &Path) -> Vec<std::path::PathBuf> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
@@ -164,7 +164,7 @@ impl Builder<'_> {
         id
     }
 
-    /// The file that `mod name;` is about, and the folder of its submodules.
+    /// The file of `mod name;`, and the folder of its submodules.
     fn file_of(&self, module: &ItemMod, file: &str, folder: &str, name: &str) -> (String, String) {
         if let Some(path) = explicit_path(&module.attrs) {
             let here = file.rsplit_once('/').map_or("", |(folder, _)| folder);
@@ -188,7 +188,7 @@ fn join(folder: &str, name: &str) -> String {
     }
 }
 
-/// What `#[path = ".."]` says.
+/// The path in `#[path = ".."]`, if any.
 fn explicit_path(attrs: &[Attribute]) -> Option<String> {
     attrs.iter().find_map(|attr| {
         let syn::Meta::NameValue(meta) = &attr.meta else {

@@ -1,4 +1,5 @@
-//! `#[cfg(..)]` on fields, on variants of sets and of errors: what is configured out is nowhere in what is generated.
+//! `#[cfg(..)]` on fields, and on variants of sets and errors: disabled items do not appear in
+//! generated code.
 #![deny(warnings)]
 #![allow(dead_code)]
 

@@ -1,4 +1,5 @@
-//! The runtime under a path of the user's own, errors made by `macro_rules`, in functions, and with parameters.
+//! The runtime under a path of the user's choice, and errors made by `macro_rules`, in functions,
+//! and with parameters.
 mod deps {
     pub mod outbox {
         pub use outbox_runtime::*;

@@ -1,4 +1,4 @@
-//! Where events go: whatever expression says it, and whoever wrote that.
+//! Destinations from every kind of expression, handwritten or from a macro.
 #![deny(warnings)]
 
 use std::borrow::Cow;

@@ -1,4 +1,5 @@
-//! The derives also stand where the user's module cannot be named, and beside others of the same names.
+//! The derives work in functions, where the user's module cannot be named, and beside others with
+//! the same names.
 use outbox_runtime::{Event, HandlerError, OutboxEntity, OutboxEvents};
 
 fn one() -> &'static [&'static str] {

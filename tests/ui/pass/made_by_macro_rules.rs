@@ -1,4 +1,4 @@
-//! Everything that an attribute or a type can be made of may come through a macro's parameter, where it is a group.
+//! Every part of an attribute or a type may come from a macro parameter, as a token group.
 use std::time::Duration;
 
 use outbox_runtime::{Delivery, DeliveryError, Event, OutboxEntity, OutboxEvents};

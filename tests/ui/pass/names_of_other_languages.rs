@@ -1,4 +1,4 @@
-//! Who allows names of another style on an entity allows them in what is generated of it.
+//! A lint allowed on an entity, such as for naming style, is allowed in the generated code.
 #![deny(warnings)]
 
 use outbox_runtime::prelude::*;

@@ -1,4 +1,5 @@
-//! Fields whose types a parameter names, where serde writes the fields: nothing is asked of the parameter itself.
+//! Fields whose types are projections of a type parameter, serialized by serde: the parameter
+//! itself needs no bound.
 #![deny(warnings)]
 
 use std::marker::PhantomData;

@@ -1,4 +1,4 @@
-//! Another crate has a `#[derive(Outbox)]`, a `#[derive(OutboxEntity)]` and an `#[outbox]`, all of them in scope.
+//! Another crate has `#[derive(Outbox)]`, `#[derive(OutboxEntity)]` and `#[outbox]`, all in scope.
 #![allow(dead_code)]
 
 use outbox_runtime::{DeliveryError, Event, OutboxEvents};

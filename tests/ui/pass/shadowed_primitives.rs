@@ -1,4 +1,5 @@
-//! Types of the user's with the names of primitives. Not with `#[serde(..)]`: serde's derives would mean the user's.
+//! User types with the names of primitives. Not with `#[serde(..)]`: the derives of serde would use
+//! the user's types.
 #![allow(dead_code, non_camel_case_types)]
 
 macro_rules! types {

@@ -1,5 +1,5 @@
-//! Constants and statics of the user's with the names of everything that generated code binds: where one is in scope,
-//! a parameter of its name would be a pattern.
+//! User constants and statics with the names of all bindings in generated code: a parameter with
+//! such a name would be a pattern.
 #![allow(dead_code, non_upper_case_globals, non_camel_case_types)]
 
 use ::std::time::Duration;

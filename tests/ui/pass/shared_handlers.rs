@@ -1,4 +1,5 @@
-//! What shares a handler is a handler, and what holds an error that knows its answer can be transparent.
+//! Smart pointers to a handler are handlers, and a wrapper around a delivery error can be
+//! transparent.
 #![deny(warnings)]
 
 use std::fmt;

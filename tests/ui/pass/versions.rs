@@ -1,4 +1,5 @@
-//! Versions in every form: several, by path, generic, of a snapshot, of what serde's derives read, version 1 by name.
+//! Versions in every form: several, by path, generic, of a snapshot, for serde derives, and version
+//! 1 by name.
 #![no_implicit_prelude]
 #![deny(warnings)]
 

@@ -17,8 +17,8 @@ use self::sessions::Sessions;
 mod api; // requests in, answers out
 mod faults; // when it misbehaves, and how
 mod jsonl; // files that only grow
-pub(crate) mod ledger; // what it was asked and what it accepted
-mod sessions; // whom it lets in
+pub(crate) mod ledger; // received requests and accepted changes
+mod sessions; // authentication
 
 /// A running server.
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-//! What is in the outbox, is the run healthy, and why is this entity not delivered?
+//! Which events does the outbox hold, is the run healthy, and why is this entity not delivered?
 //!
 //! `statistics`, `health` and `explain` answer. A store answers the first and the last one without
 //! a processor, too.

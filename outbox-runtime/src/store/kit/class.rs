@@ -1,14 +1,14 @@
-//! What statistics count an event as.
+//! Classes: the categories in which statistics count events.
 
 use crate::event::OutboxStatus;
 
-/// What a tally tells apart. A claim changes no event's class, which saves every claim a write; events that a worker has
-/// are counted as what they were before.
+/// The category of an event in a tally. A claim changes no class, which saves every claim a write;
+/// leased events are counted as what they were before the claim.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Class {
-    /// Pending, or with a worker for the first time.
+    /// Pending, or leased for the first time.
     Fresh,
-    /// Failed, or with a worker once more.
+    /// Failed, or leased again.
     Retrying,
     /// Completed.
     Completed,
@@ -17,10 +17,10 @@ pub enum Class {
 }
 
 impl Class {
-    /// How many classes there are.
+    /// The number of classes.
     pub const COUNT: usize = 4;
 
-    /// The class of an event with this status and count of attempts.
+    /// The class of an event with this status and attempt count.
     #[must_use]
     pub const fn of(status: OutboxStatus, attempt_count: u32) -> Self {
         match status {

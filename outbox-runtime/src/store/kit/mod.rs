@@ -1,20 +1,20 @@
-//! What every store decides alike, without SQL.
+//! Decisions that are the same in every store, as functions without SQL.
 //!
 //! For authors of stores, and **unstable**: it may change with any version of this library.
 //!
 //! | question | answer |
 //! |---|---|
-//! | which status an event has after something happened to it | [`status_after`] |
-//! | where an undelivered event stands in the queue | [`slot_after`], from its status and [`Turn`] |
-//! | what statistics count it as | [`Class`] |
-//! | which event a claim takes first | [`claim_key`] |
-//! | how much a claim may bring | [`Load`] |
-//! | who wakes a processor | [`Signal`] |
+//! | the status of an event after a cause | [`status_after`] |
+//! | the place of an undelivered event in the queue | [`slot_after`], from its status and [`Turn`] |
+//! | its class in statistics | [`Class`] |
+//! | the order in which a claim takes events | [`claim_key`] |
+//! | how much metadata a claim may return | [`Load`] |
+//! | waking the processor | [`Signal`] |
 //! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
-//! | why a claim by hand, an edit or a new owner is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
+//! | why a manual claim, an edit or a reassignment is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
-//! A store that decides in its own language, as one in SQL does, is held to these functions by a test: see
-//! `tests/stores/decisions` for the SQLite store.
+//! A store that decides in its own language, such as SQL, has a test that compares it with these
+//! functions; for the SQLite store see `tests/stores/decisions`.
 
 use std::sync::Mutex;
 

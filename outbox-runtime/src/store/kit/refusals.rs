@@ -1,17 +1,17 @@
-//! What every store refuses.
+//! Refusals that are the same in every store.
 
 use crate::enqueue::{key_fault, size_fault};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::event::OutboxEvent;
 use crate::outcome::{Cause, Transition};
 
-/// Why this edit of a stored event must not be written, if so.
+/// Why this edit of a stored event is refused, or `None` if it is valid.
 #[must_use]
 pub fn refused_edit(stored: &OutboxEvent, edited: &OutboxEvent) -> Option<String> {
     if Transition::of(stored, Cause::Edit).is_none() {
         return Some(format!("event {} is {}", stored.id, stored.status));
     }
-    // What somebody else has written may be as large as it is.
+    // Metadata that was written elsewhere may exceed the limit, and stays as it is.
     if edited.metadata != stored.metadata
         && let Some(fault) = edited.metadata.as_ref().and_then(size_fault)
     {
@@ -39,7 +39,7 @@ pub fn refused_edit(stored: &OutboxEvent, edited: &OutboxEvent) -> Option<String
     })
 }
 
-/// The answer where an event that is there cannot be claimed by hand.
+/// The error for an existing event that cannot be claimed manually.
 #[must_use]
 pub fn not_claimable(operation: &'static str, event: &OutboxEvent) -> StoreError {
     let message = format!(
@@ -49,11 +49,11 @@ pub fn not_claimable(operation: &'static str, event: &OutboxEvent) -> StoreError
     StoreError::new(StoreErrorKind::Conflict, operation, message)
 }
 
-/// Whether a user's events can be given to this one.
+/// Checks that events can be reassigned to this user.
 ///
 /// # Errors
 ///
-/// `InvalidArgument`: it breaks a rule of the row.
+/// `InvalidArgument` if the user id breaks a rule of the row.
 pub fn new_owner(user_id: &str) -> Result<(), StoreError> {
     let refused = |reason| {
         let message = format!("the user id {user_id:?} {reason}");
@@ -62,12 +62,12 @@ pub fn new_owner(user_id: &str) -> Result<(), StoreError> {
     key_fault(user_id).map(refused).map_or(Ok(()), Err)
 }
 
-/// Why a user's events cannot be given to another now.
+/// The error for reassigning a user's events while a handler has one of them.
 #[must_use]
 pub fn handler_has_some(user_id: &str) -> StoreError {
     let message = format!("a handler has an event of user {user_id:?}; sign the user out first");
     StoreError::new(StoreErrorKind::Conflict, REASSIGN, message)
 }
 
-/// The operation that these are about.
+/// The operation that these errors name.
 const REASSIGN: &str = "reassign_user";

@@ -1,7 +1,7 @@
 //! The latch that a store's commits set and a processor waits on.
 //!
-//! What it is made of comes from the module around it, so that `tests/wakes.rs` can check every interleaving of this very
-//! file with a model's mutex.
+//! The mutex is imported from the parent module, so that `tests/promises/wakes.rs` can include this
+//! file with the mutex of a model checker and explore every interleaving.
 
 use std::future::poll_fn;
 use std::sync::PoisonError;
@@ -9,8 +9,8 @@ use std::task::{Poll, Waker};
 
 use super::{Mutex, Revision};
 
-/// Counts commits that made work claimable. A count cannot be missed, as a notification could: whoever looks at it
-/// later still sees that it has moved.
+/// Counts commits that made work claimable. A notification can be missed, a count cannot: a later
+/// look still shows that it has moved.
 #[derive(Debug)]
 pub struct Signal(Mutex<State>);
 
@@ -27,7 +27,7 @@ impl Default for Signal {
 }
 
 impl Signal {
-    /// Nothing was committed yet.
+    /// A signal with count zero.
     #[must_use]
     pub fn new() -> Self {
         Self(Mutex::new(State {
@@ -36,17 +36,17 @@ impl Signal {
         }))
     }
 
-    /// Counts a commit, and wakes whoever waits for one.
+    /// Counts a commit, and wakes all waiters.
     pub fn raise(&self) {
         let waiting = self.with(|state| {
             state.count = state.count.wrapping_add(1);
             std::mem::take(&mut state.waiting)
         });
-        // Outside of the lock: who is woken may look at once.
+        // Outside the lock, because a woken task may look immediately.
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    /// The count now.
+    /// The current count.
     #[must_use]
     pub fn revision(&self) -> Revision {
         Revision::new(self.with(|state| state.count))
@@ -59,7 +59,7 @@ impl Signal {
                 if state.count != seen.count() {
                     return Poll::Ready(Revision::new(state.count));
                 }
-                // A task that gave up waiting and waits again is there already.
+                // A task that stopped waiting and waits again is registered already.
                 if !state
                     .waiting
                     .iter()
@@ -74,7 +74,7 @@ impl Signal {
     }
 
     fn with<T>(&self, work: impl FnOnce(&mut State) -> T) -> T {
-        // Nothing in here can panic half-way.
+        // No closure passed here panics halfway through a change.
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

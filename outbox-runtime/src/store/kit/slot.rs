@@ -1,4 +1,4 @@
-//! Where an event stands in the queue.
+//! Slots: the place of an undelivered event in the queue.
 
 use chrono::{DateTime, Utc};
 
@@ -6,13 +6,14 @@ use crate::entity::OnDead;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Cause, Standing, Transition};
 
-/// The status of an event that stands so, after this happened to it. `None`: it is refused, or the event is gone.
+/// The status of an event with this standing after `cause`. `None`: the transition is refused, or
+/// the event is deleted.
 #[must_use]
 pub fn status_after(standing: Standing, cause: Cause) -> Option<OutboxStatus> {
     Transition::from(standing, cause)?.to
 }
 
-/// Where an undelivered event stands in the queue.
+/// The place of an undelivered event in the queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// Due, and at the front of its lane: a claim may take it.
@@ -21,14 +22,14 @@ pub enum Slot {
     Waiting,
     /// Behind another event.
     Blocked,
-    /// With a worker.
+    /// Leased by a worker.
     Leased,
-    /// Dead, holding back what is behind it.
+    /// Dead, and blocking the events behind it.
     Held,
 }
 
 impl Slot {
-    /// All of them.
+    /// All slots.
     pub const ALL: [Self; 5] = [
         Self::Ready,
         Self::Waiting,
@@ -37,7 +38,7 @@ impl Slot {
         Self::Held,
     ];
 
-    /// The word for it in a row.
+    /// Its name in a row.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -50,7 +51,7 @@ impl Slot {
     }
 }
 
-/// What an event that is to be attempted waits for.
+/// What an event that can be attempted waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Turn {
     /// Nothing.
@@ -62,16 +63,17 @@ pub enum Turn {
 }
 
 impl Turn {
-    /// That of an event. Whether it is behind another depends on those around it, which the store knows.
+    /// The turn of an event. Whether it is behind another event depends on its neighbors, which
+    /// only the store knows.
     ///
-    /// An event that was never attempted and not delayed is due whatever the clock was set to since.
+    /// An event that was neither attempted nor delayed is due even if the clock was set back since.
     #[must_use]
     pub fn of(event: &OutboxEvent, now: DateTime<Utc>, is_behind: bool) -> Self {
-        let was_never_to_wait =
+        let was_due_when_created =
             event.last_attempt_at.is_none() && event.next_attempt_at <= event.created_at;
         if is_behind {
             Self::Behind
-        } else if was_never_to_wait || event.next_attempt_at <= now {
+        } else if was_due_when_created || event.next_attempt_at <= now {
             Self::Now
         } else {
             Self::Later
@@ -79,7 +81,8 @@ impl Turn {
     }
 }
 
-/// The slot of an event that has this status now. `None`: it is finished, or dead and skipped, and nothing waits for it.
+/// The slot of an event with this status. `None`: the event is completed, or dead and skipped, and
+/// blocks no other.
 #[must_use]
 pub const fn slot_after(status: OutboxStatus, on_dead: OnDead, turn: Turn) -> Option<Slot> {
     match (status, on_dead) {
@@ -101,7 +104,7 @@ mod tests {
     use crate::event::Operation;
 
     #[test]
-    fn an_event_has_a_slot_as_long_as_others_may_have_to_wait_for_it() {
+    fn exactly_the_open_events_have_a_slot() {
         let now = DateTime::UNIX_EPOCH;
         let new = NewEvent::new("note", 1, "u1", Operation::Create);
         let mut event = new.into_pending(now);

@@ -1,4 +1,4 @@
-//! Which events a claim takes.
+//! Claiming: choosing the events of a claim.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +8,7 @@ use crate::event::OutboxEvent;
 use crate::store::kit::Load;
 
 impl State {
-    /// Hands out due events.
+    /// Leases due events to the caller.
     pub(super) fn claim(&mut self, request: &ClaimRequest, now: DateTime<Utc>) -> Vec<Claim> {
         self.promote(now);
         let mut load = Load::new();
@@ -37,7 +37,7 @@ impl State {
         claims
     }
 
-    /// The first of these that are asked for, as many as there are places.
+    /// The first `places` of these events that the request matches.
     fn choose<'s>(
         &'s self,
         request: &ClaimRequest,
@@ -45,7 +45,7 @@ impl State {
         places: usize,
         load: &mut Load,
     ) -> Vec<i64> {
-        let matching = seqs.filter_map(|seq| self.asked_for(request, seq));
+        let matching = seqs.filter_map(|seq| self.requested(request, seq));
         let mut chosen = Vec::new();
         for event in matching.take(places) {
             if load.is_full() {
@@ -57,18 +57,19 @@ impl State {
         chosen
     }
 
-    /// The first event of each user that is asked for, beginning where the request says and going around.
+    /// The first requested event of each user, in round-robin order starting after the user that
+    /// the request names.
     fn first_of_each<'s>(&'s self, request: &ClaimRequest) -> impl Iterator<Item = &'s i64> {
         let users = self.ready.turns_after(request.turns_after());
-        users.filter_map(|mut of_user| of_user.find(|seq| self.asked_for(request, seq).is_some()))
+        users.filter_map(|mut of_user| of_user.find(|seq| self.requested(request, seq).is_some()))
     }
 
-    fn asked_for(&self, request: &ClaimRequest, seq: &i64) -> Option<&OutboxEvent> {
+    fn requested(&self, request: &ClaimRequest, seq: &i64) -> Option<&OutboxEvent> {
         let event = self.rows.get(seq)?;
         request.matches(event).then_some(event)
     }
 
-    /// The first that are asked for in the order of the request, as many as there are places.
+    /// The first `places` requested events, in the order of the request.
     fn choose_in_order(&self, request: &ClaimRequest, places: usize, load: &mut Load) -> Vec<i64> {
         let mut seqs: Vec<i64> = match request.order() {
             ClaimOrder::Usual => {
@@ -78,11 +79,11 @@ impl State {
                 self.ready.in_order().copied().collect()
             }
         };
-        // Those that were never attempted come first, as `None` does.
+        // Events without an attempt sort first, as `None` does.
         let last_attempt = |seq: &i64| self.rows.get(seq).and_then(|event| event.last_attempt_at);
         seqs.sort_by_key(|seq| match (last_attempt(seq), request.order()) {
             (None, ClaimOrder::Newest) => (None, -seq),
-            // The sort is stable: these stay in claim order.
+            // The sort is stable, so these stay in claim order.
             (None, _) => (None, 0),
             (attempted, _) => (attempted, *seq),
         });

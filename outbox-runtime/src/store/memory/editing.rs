@@ -1,4 +1,4 @@
-//! Changing and deleting events by hand, and clean-up.
+//! Manual changes and deletions, and clean-up.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -13,7 +13,8 @@ use crate::repository::DeleteUnit;
 use crate::store::kit::handler_has_some;
 
 impl State {
-    /// Failed and dead events become pending, due now, with all their attempts. How many they were.
+    /// Makes failed and dead events pending, due now, with their full number of attempts. Returns
+    /// their number.
     pub(super) fn reset(&mut self, ids: &[Uuid], now: DateTime<Utc>) -> u64 {
         let mut count = 0;
         for id in ids {
@@ -35,7 +36,7 @@ impl State {
         count
     }
 
-    /// Makes all events of one user those of another, unless a handler has one of them.
+    /// Reassigns all events of one user to another, unless a handler has one of them.
     pub(super) fn reassign(
         &mut self,
         from: &str,
@@ -52,14 +53,14 @@ impl State {
         for seq in &seqs {
             self.give_to(*seq, to, now);
         }
-        self.told_becomes(from, to);
+        self.reassign_known(from, to);
         if let Some(cleaned_up) = self.cleaned_up.remove(from) {
             *self.cleaned_up.entry(to.to_owned()).or_default() += cleaned_up;
         }
         Ok(seqs.len() as u64)
     }
 
-    /// Deletes old completed events, and remembers how many they were.
+    /// Deletes old completed events, and adds them to the counts of cleaned-up events.
     pub(super) fn clean_up(&mut self, older_than: DateTime<Utc>, now: DateTime<Utc>) -> u64 {
         let is_old = |event: &&OutboxEvent| {
             event.status == OutboxStatus::Completed
@@ -77,7 +78,8 @@ impl State {
         count
     }
 
-    /// Deletes those that are as they were seen; see [`OutboxRepository::delete_seen`](crate::OutboxRepository::delete_seen).
+    /// Deletes the events that are unchanged since they were seen; see
+    /// [`OutboxRepository::delete_seen`](crate::OutboxRepository::delete_seen).
     pub(super) fn delete_seen(
         &mut self,
         seen: &[OutboxEvent],
@@ -87,11 +89,15 @@ impl State {
         let by_seq: HashMap<i64, &OutboxEvent> =
             seen.iter().map(|event| (event.seq, event)).collect();
         let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
-        let goes = |event: &&OutboxEvent| {
+        let is_deletable = |event: &&OutboxEvent| {
             let is_alone = unit == DeleteUnit::Event || !event.is_open();
             self.is_as_seen(event) && (is_alone || self.open_in_lane_of(event).all(was_seen))
         };
-        let seqs: BTreeSet<i64> = seen.iter().filter(goes).map(|event| event.seq).collect();
+        let seqs: BTreeSet<i64> = seen
+            .iter()
+            .filter(is_deletable)
+            .map(|event| event.seq)
+            .collect();
         for seq in &seqs {
             self.remove(*seq, now);
         }

@@ -1,4 +1,5 @@
-//! Folding, and ids that are known: what becomes of an event that is enqueued where another about its entity waits.
+//! Folding, and known ids: enqueueing an event that is stored already, or whose entity has a
+//! waiting event.
 
 use chrono::{DateTime, Utc};
 
@@ -8,7 +9,7 @@ use crate::entity::{Coalesce, Order};
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 
-/// What was enqueued under an id, and which row carries it since it was folded.
+/// A folded event: the fingerprint of its content, and the row that carries it.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Folded {
     pub(super) into: i64,
@@ -16,7 +17,7 @@ pub(super) struct Folded {
 }
 
 impl State {
-    /// The answer to an event whose id is there: as a row, or folded into one.
+    /// The answer for an event whose id is known, as a row or as folded into one.
     pub(super) fn known(&self, event: &NewEvent) -> Option<Result<Enqueued, EnqueueError>> {
         let folded = self.folded.get(&event.id);
         let seq = folded.map(|folded| folded.into);
@@ -53,7 +54,7 @@ impl State {
             Some(folded) => folded,
             None => event
                 .cancels(&waiting, now)
-                .filter(|_| self.was_never_told(&waiting))?,
+                .filter(|_| self.is_unknown_to_service(&waiting))?,
         };
         for (id, fingerprint) in [
             (waiting.id, waiting.fingerprint()),
@@ -69,32 +70,33 @@ impl State {
         Some(enqueued)
     }
 
-    /// Whether the remote service cannot know the entity of this event, nor hear of it from another event.
-    fn was_never_told(&self, event: &OutboxEvent) -> bool {
-        let is_of_another = |row: &OutboxEvent| {
+    /// Whether the remote service neither knows the entity of this event, nor will learn of it from
+    /// another event.
+    fn is_unknown_to_service(&self, event: &OutboxEvent) -> bool {
+        let may_announce = |row: &OutboxEvent| {
             row.seq != event.seq
                 && row.entity_id == event.entity_id
                 && row.user_id == event.user_id
-                // What was cancelled out was told to nobody.
+                // Canceled pairs were never sent.
                 && !(row.status == OutboxStatus::Completed && row.last_attempt_at.is_none())
         };
         let entity = (event.user_id.clone(), event.entity_id.clone());
-        !self.told.contains(&entity)
-            && !self.told_of_any.contains(&event.user_id)
-            && !self.rows.values().any(is_of_another)
+        !self.known_entities.contains(&entity)
+            && !self.known_users.contains(&event.user_id)
+            && !self.rows.values().any(may_announce)
     }
 
-    /// All events of one user became those of another: so did what the service knows.
-    pub(super) fn told_becomes(&mut self, from: &str, to: &str) {
-        let of_user = self.told.iter().filter(|(user, _)| user == from);
+    /// Moves the record of known entities from one user to another, along with the events.
+    pub(super) fn reassign_known(&mut self, from: &str, to: &str) {
+        let of_user = self.known_entities.iter().filter(|(user, _)| user == from);
         let moved: Vec<_> = of_user
             .map(|(_, entity)| (to.to_owned(), entity.clone()))
             .collect();
-        self.told.extend(moved);
-        if self.told_of_any.contains(from) {
-            self.told_of_any.insert(to.to_owned());
+        self.known_entities.extend(moved);
+        if self.known_users.contains(from) {
+            self.known_users.insert(to.to_owned());
         }
-        // Which of them the service knows as the first user's cannot be looked up any more.
-        self.told_of_any.insert(from.to_owned());
+        // The record no longer tells which entities the service knows under the first user.
+        self.known_users.insert(from.to_owned());
     }
 }

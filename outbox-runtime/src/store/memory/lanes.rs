@@ -1,7 +1,8 @@
-//! Lanes: which events wait for each other, and who of them may go.
+//! Lanes: which events wait for each other, and which one is next.
 //!
-//! An event waits for those before it in its lane, and for its elders: events of its type, entity
-//! and user that were enqueued before it under another order, and so are in another lane.
+//! An event waits for the events before it in its lane, and for its elders: events of the same
+//! type, entity and user that were enqueued earlier under another order, and therefore are in
+//! another lane.
 
 use std::collections::BTreeSet;
 
@@ -11,12 +12,12 @@ use super::state::State;
 use crate::entity::{EntityId, Order};
 use crate::event::{OutboxEvent, OutboxStatus};
 
-/// Which events wait for each other.
+/// The key of a lane: its events wait for each other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Lane {
     OfEntity(EntityId, String),
     OfUser(String),
-    /// An event that waits for nobody has a lane of its own.
+    /// An unordered event has a lane of its own.
     Alone(i64),
 }
 
@@ -24,12 +25,12 @@ pub(super) enum Lane {
 #[derive(Default, Clone)]
 pub(super) struct Line {
     pub(super) open: BTreeSet<i64>,
-    /// The one that all others wait behind: the first, unless a handler had a later one when that
-    /// was retried.
+    /// The event that all others wait for: the first one, unless a handler had a later event when
+    /// the first was retried.
     pub(super) front: Option<i64>,
 }
 
-/// Where an event stands among the others.
+/// The position of an event: its lane, and its kin in other lanes.
 pub(super) struct StandsIn {
     seq: i64,
     lane: Lane,
@@ -49,7 +50,7 @@ impl Lane {
 }
 
 impl State {
-    /// Puts an undelivered event into its lane, where it may be already.
+    /// Adds an undelivered event to its lane; no-op if it is there already.
     pub(super) fn enter(&mut self, place: StandsIn, now: DateTime<Utc>) {
         let line = self.lanes.entry(place.lane.clone()).or_default();
         if line.open.insert(place.seq) {
@@ -60,7 +61,7 @@ impl State {
         self.line_up_kin(place.kin, now);
     }
 
-    /// Takes an event out of its lane: it is done, or gone.
+    /// Removes a finished or deleted event from its lane.
     pub(super) fn leave(&mut self, place: StandsIn, now: DateTime<Utc>) {
         let line = self.lanes.get_mut(&place.lane);
         if line.is_some_and(|line| line.open.remove(&place.seq))
@@ -87,8 +88,7 @@ impl State {
         }
     }
 
-    /// The open events of its type, entity and user that are in lanes of other orders, in seq
-    /// order.
+    /// The open events of the same type, entity and user in lanes of other orders, by seq.
     pub(super) fn kin(&self, event: &OutboxEvent) -> Vec<i64> {
         let orders = self.orders.get(&event.event_type);
         let others = orders.is_some_and(|orders| orders.keys().any(|order| *order != event.order));
@@ -121,7 +121,7 @@ impl State {
         }
     }
 
-    /// Puts the event at the front of a lane into the queue that its state and due time call for.
+    /// Queues the front event of a lane according to its state and due time.
     fn line_up(&mut self, lane: &Lane, now: DateTime<Utc>) {
         let Some(line) = self.lanes.get_mut(lane) else {
             return;
@@ -144,7 +144,7 @@ impl State {
         }
     }
 
-    /// The undelivered events that stand in the lane of this one.
+    /// The undelivered events in the lane of this event.
     pub(super) fn open_in_lane_of(
         &self,
         event: &OutboxEvent,
@@ -154,11 +154,11 @@ impl State {
         open.filter_map(|seq| self.rows.get(seq))
     }
 
-    /// The event that `event` waits behind, if it does: the front of its lane, or an elder of that
-    /// one, or who that waits behind, and so on.
-    pub(super) fn blocks(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
+    /// The event that `event` ultimately waits for, if any: follows the front of each lane and its
+    /// elders transitively.
+    pub(super) fn blocker_of(&self, event: &OutboxEvent) -> Option<&OutboxEvent> {
         let mut behind = self.next_before(event)?;
-        // More lanes than anything real is behind.
+        // A bound on the chain, larger than any real one.
         for _ in 0..16 {
             match self.next_before(behind) {
                 Some(next) => behind = next,

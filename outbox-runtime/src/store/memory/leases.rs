@@ -1,4 +1,4 @@
-//! Leases, and what is reported under them.
+//! Leases, and the outcomes recorded under them.
 
 use std::time::Duration;
 
@@ -31,13 +31,13 @@ impl State {
         })
     }
 
-    /// The event that is held under this very lease, be it over or not.
+    /// The event with exactly this lease, whether the lease has ended or not.
     pub(super) fn taken(&self, lease: &Lease) -> Option<&OutboxEvent> {
         let event = self.rows.get(self.by_id.get(&lease.event_id)?)?;
         (event.lease_token == Some(lease.token.as_uuid())).then_some(event)
     }
 
-    /// The same, if the lease has not ended.
+    /// The seq of the event, if it has exactly this lease and the lease has not ended.
     pub(super) fn held(&self, lease: &Lease, now: DateTime<Utc>) -> Option<i64> {
         let event = self.taken(lease)?;
         let holds = event.lease_expires_at.is_some_and(|ends| ends > now);
@@ -96,7 +96,7 @@ impl State {
         }
     }
 
-    /// Moves the end of a lease that nobody else has taken, be it over or not.
+    /// Extends a lease that no one else has taken, whether it has ended or not.
     pub(super) fn extend(
         &mut self,
         held: &Lease,
@@ -107,7 +107,8 @@ impl State {
         let expires_at = clock::after(now, lease);
         self.change(seq, now, |event| {
             event.lease_expires_at = Some(expires_at);
-            // Renewed after the clock was set back it is a lease of the new time: there is nothing left to follow.
+            // A lease renewed after the clock was set back counts from the new time, so
+            // `follow_clock` has nothing left to correct.
             event.last_attempt_at = event.last_attempt_at.min(Some(now));
         });
         Some(Lease {
@@ -120,7 +121,7 @@ impl State {
         self.rescue_ended_by(now, now)
     }
 
-    /// The same for just these leases, each if it has ended and is as it was.
+    /// Rescues only the events of these leases, if each has ended and is unchanged.
     pub(super) fn rescue_only(&mut self, now: DateTime<Utc>, leases: &[Lease]) -> Rescued {
         let long_ago = DateTime::<Utc>::MIN_UTC;
         for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
@@ -157,7 +158,8 @@ impl State {
         rescued
     }
 
-    /// A lease that begins later than now was taken before the clock was set back. It would last longer by as much.
+    /// Shortens leases that begin in the future: they were taken before the clock was set back, and
+    /// would otherwise last longer by the same amount.
     fn follow_clock(&mut self, now: DateTime<Utc>) {
         let began_later = |seq: &i64| {
             let began = self.rows.get(seq)?.last_attempt_at?;

@@ -1,4 +1,5 @@
-//! The store in memory: the same promises as a database, but for the first. For tests, and as the plainest reading of the contract.
+//! The in-memory store: every promise of a database except durability. For tests, and as the
+//! plainest reading of the contract.
 
 use std::fmt;
 use std::future::{Ready, ready};
@@ -14,19 +15,20 @@ use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::OutboxEvent;
 
-mod claiming; // which events a claim takes
-mod editing; // changes by hand
-mod folding; // ids that are known, and what folds
+mod claiming; // choosing the events of a claim
+mod editing; // manual changes, clean-up
+mod folding; // known ids and folding
 mod lanes; // which events wait for each other
-mod leases; // leases, and what is reported under them
-mod queue; // the contract of the work queue
-mod ready; // what may be claimed
-mod repository; // the contract
-mod state; // the rows, and the queues that they stand in
+mod leases; // leases and their outcomes
+mod queue; // implementation of the work queue
+mod ready; // claimable events
+mod repository; // implementation of the management contract
+mod state; // rows and queues
 
-/// An outbox in memory. It keeps every promise of [`OutboxRepository`](crate::OutboxRepository) but durability: it ends with the process.
+/// An in-memory outbox. It keeps every promise of [`OutboxRepository`](crate::OutboxRepository)
+/// except durability: its events are lost when the process ends.
 ///
-/// Cloning is cheap; all clones are the same store.
+/// Cloning is cheap; all clones share the same events.
 ///
 /// # Examples
 ///
@@ -55,13 +57,13 @@ struct Shared {
 }
 
 impl MemoryStore {
-    /// An empty store on the machine's clock.
+    /// An empty store that uses the system clock.
     #[must_use]
     pub fn new() -> Self {
         Self::with_clock(SystemClock)
     }
 
-    /// An empty store on another clock.
+    /// An empty store that uses the given clock.
     #[must_use]
     pub fn with_clock(clock: impl Clock) -> Self {
         Self {
@@ -75,7 +77,8 @@ impl MemoryStore {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        // Every method below either finishes its change or panics before it began one.
+        // A poisoned lock is usable: each method either completes its change or panics before it
+        // starts one.
         self.shared
             .state
             .lock()
@@ -84,7 +87,7 @@ impl MemoryStore {
 
     /// # Errors
     ///
-    /// `Suspended`, until the store is resumed.
+    /// `Suspended` while the store is suspended.
     fn awake(&self, operation: &'static str) -> Result<(), StoreError> {
         if self.shared.suspended.load(Ordering::SeqCst) {
             return Err(StoreError::suspended(operation));
@@ -104,12 +107,12 @@ impl MemoryStore {
         Ok(enqueued)
     }
 
-    /// All of them or none: on a copy, which takes the place of the state when all are in.
+    /// Inserts all events or none, on a copy that replaces the state once every event is in.
     fn insert_all(
         &self,
         events: impl Iterator<Item = Result<NewEvent, EnqueueError>>,
     ) -> Result<Vec<Enqueued>, EnqueueError> {
-        // Made before the lock is taken: making them runs the application's code.
+        // Collected before the lock is taken, because the iterator runs code of the application.
         let events: Vec<_> = events.collect();
         self.awake("enqueue")?;
         let now = self.now();
@@ -128,7 +131,7 @@ impl MemoryStore {
         Ok(enqueued)
     }
 
-    /// Events that `wanted` picks, in seq order.
+    /// The events that `wanted` selects, by seq.
     fn list(
         &self,
         limit: Option<usize>,
@@ -162,7 +165,7 @@ impl MemoryStore {
     }
 }
 
-/// `None` is everybody.
+/// `None` matches every user.
 fn is_of(event: &OutboxEvent, user_id: Option<&str>) -> bool {
     user_id.is_none_or(|user| user == event.user_id)
 }
@@ -181,7 +184,8 @@ impl fmt::Debug for MemoryStore {
     }
 }
 
-/// Done at once; awaiting it is a formality that lets a store be exchanged for another.
+/// The event is enqueued when the call returns; awaiting the result only keeps stores
+/// interchangeable.
 impl EventSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Enqueued, EnqueueError>>;
 
@@ -190,7 +194,7 @@ impl EventSink<MemoryStore> for &MemoryStore {
     }
 }
 
-/// Done at once, too.
+/// The events are enqueued when the call returns, as for one event.
 impl BatchSink<MemoryStore> for &MemoryStore {
     type Output = Ready<Result<Vec<Enqueued>, EnqueueError>>;
 

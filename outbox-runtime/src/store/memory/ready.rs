@@ -1,4 +1,4 @@
-//! What may be claimed, in claim order, and by whose turn it is.
+//! Claimable events, in claim order and by user for round-robin turns.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -6,7 +6,7 @@ use std::ops::Bound;
 use crate::event::OutboxEvent;
 use crate::store::kit::{ClaimKey, claim_key};
 
-/// The same events twice: what the SQLite store has as two indices.
+/// The same events in two orders, for which the SQLite store has two indices.
 #[derive(Default, Clone)]
 pub(super) struct Ready {
     in_order: BTreeSet<ClaimKey>,
@@ -44,12 +44,12 @@ impl Ready {
         self.in_order.contains(&claim_key(event))
     }
 
-    /// The seq of each, in claim order.
+    /// The seqs of all events, in claim order.
     pub(super) fn in_order(&self) -> impl Iterator<Item = &i64> {
         self.in_order.iter().map(|(_, _, seq)| seq)
     }
 
-    /// Those of each user in claim order, beginning with who comes after this one and going around.
+    /// The events of each user in claim order, in round-robin order after this user.
     pub(super) fn turns_after(
         &self,
         user_id: &str,

@@ -267,7 +267,7 @@ impl OutboxRepository for MemoryStore {
         let first = open.or(undelivered.first()).copied();
         let count = undelivered.len() as u64;
         let explanation = Explanation::new(entity_id.clone(), count, first.cloned(), now);
-        Ok(match open.and_then(|first| state.blocks(first)) {
+        Ok(match open.and_then(|first| state.blocker_of(first)) {
             Some(front) => explanation.behind(front),
             None => explanation,
         })

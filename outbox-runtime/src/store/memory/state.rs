@@ -1,4 +1,4 @@
-//! The rows, and the queues that they stand in.
+//! The rows and their queues.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -15,35 +15,35 @@ use crate::event::OutboxEvent;
 use crate::outcome::{Cause, Transition};
 use crate::store::kit::{Slot, Turn, slot_after};
 
-/// The rows, and beside them the same queues that the SQLite store has as partial indices.
+/// The rows, and the queues for which the SQLite store has partial indices.
 #[derive(Default, Clone)]
 pub(super) struct State {
     pub(super) rows: BTreeMap<i64, OutboxEvent>,
     pub(super) by_id: HashMap<Uuid, i64>,
-    /// Due (as far as was looked) and at the front of their lanes.
+    /// At the front of their lanes, and due when last checked.
     pub(super) ready: Ready,
-    /// At the front of their lanes, by due time.
+    /// At the front of their lanes but due later, by due time.
     pub(super) waiting: BTreeSet<(DateTime<Utc>, i64)>,
-    /// With a handler, by the end of the lease.
+    /// Leased, by the end of the lease.
     pub(super) leased: BTreeSet<(DateTime<Utc>, i64)>,
-    /// The front of each is in one of the above, or dead, or behind an elder; the others are in
-    /// none.
+    /// The front of each lane is in one of the queues above, or dead, or behind an elder; all other
+    /// events are in no queue.
     pub(super) lanes: HashMap<Lane, Line>,
-    /// How many events of each type are in lanes of which order: nearly always all of one.
+    /// The number of events of each type by order; nearly always a type has a single order.
     pub(super) orders: HashMap<String, HashMap<Order, usize>>,
-    /// Ids that were folded into rows, and those of the rows themselves.
+    /// Ids of folded events, and of the rows that carry them.
     pub(super) folded: HashMap<Uuid, Folded>,
-    /// How many completed events of each user clean-up deleted.
+    /// The number of completed events of each user that clean-up deleted.
     pub(super) cleaned_up: HashMap<String, u64>,
-    /// Of which entities of which users events were deleted that the remote service may have seen.
-    pub(super) told: HashSet<(String, EntityId)>,
-    /// Users of whom it may know any entity.
-    pub(super) told_of_any: HashSet<String>,
+    /// Entities, by user, that the remote service may know from an event that was deleted.
+    pub(super) known_entities: HashSet<(String, EntityId)>,
+    /// Users any of whose entities the remote service may know.
+    pub(super) known_users: HashSet<String>,
     last_seq: i64,
 }
 
 impl State {
-    /// Enqueues an event, unless its id is known or it folds into one that waits.
+    /// Enqueues an event, unless its id is known or it folds into a waiting one.
     pub(super) fn enqueue(
         &mut self,
         event: NewEvent,
@@ -75,14 +75,14 @@ impl State {
             self.by_id.remove(&event.id);
             if !event.was_never_attempted() {
                 let entity = (event.user_id.clone(), event.entity_id.clone());
-                self.told.insert(entity);
+                self.known_entities.insert(entity);
             }
             self.folded.retain(|_, folded| folded.into != seq);
             self.leave(self.place_of(&event), now);
         }
     }
 
-    /// Moves an event that no handler has into the lane that it has with another user.
+    /// Reassigns an event that no handler has to another user, and moves it to its new lane.
     pub(super) fn give_to(&mut self, seq: i64, user_id: &str, now: DateTime<Utc>) {
         self.unqueue(seq);
         let Some(place) = self.rows.get(&seq).map(|event| self.place_of(event)) else {
@@ -95,7 +95,7 @@ impl State {
         self.change(seq, now, |_| {});
     }
 
-    /// Changes one event, and finds out who is at the front of its lane then.
+    /// Changes one event, and updates the front of its lane.
     pub(super) fn change(
         &mut self,
         seq: i64,
@@ -147,7 +147,7 @@ impl State {
         }
     }
 
-    /// Whether an event is as somebody saw it.
+    /// Whether an event is unchanged since it was seen.
     pub(super) fn is_as_seen(&self, seen: &OutboxEvent) -> bool {
         self.rows.get(&seen.seq) == Some(seen)
     }
@@ -163,8 +163,8 @@ impl State {
         }
     }
 
-    /// Changes one event as the table of transitions has it for this cause, and what else there is to write. `None`: the table
-    /// does not have it, and nothing was changed.
+    /// Applies the transition for `cause`, then `write`, to one event. Returns `None`, and changes
+    /// nothing, if the table has no such transition.
     pub(super) fn transit(
         &mut self,
         seq: i64,

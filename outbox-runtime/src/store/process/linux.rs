@@ -1,12 +1,12 @@
-//! What `/proc` tells of processes: proc(5), `proc_pid_stat(5)`, namespaces(7).
+//! Process identity from `/proc`: proc(5), `proc_pid_stat(5)`, namespaces(7).
 
 use std::fs;
 use std::io::ErrorKind;
 
 use super::{Identity, Life};
 
-/// That of this process. `None` where `/proc` is not that of this process's namespace, or hides some processes: then that one is not
-/// listed would say nothing.
+/// The identity of this process. `None` if `/proc` belongs to another pid namespace or hides
+/// processes: a missing entry would then prove nothing.
 pub(super) fn own() -> Option<Identity> {
     let own = Stat::read("/proc/self/stat").ok()??;
     if own.process_id != std::process::id() || !shows_all_processes()? {
@@ -24,33 +24,33 @@ pub(super) fn own() -> Option<Identity> {
                 .to_owned(),
         ),
         pid_namespace: Some(namespace("pid")?),
-        // Kernels before 5.6 have none.
+        // Kernels before 5.6 have no time namespaces.
         time_namespace: namespace("time"),
         started: Some(own.started),
     })
 }
 
-/// Whether the process that had this number, and was started then, is there.
+/// Whether the process with this number and start time still exists.
 pub(super) fn life(process_id: u32, started: i64) -> Life {
     match Stat::read(&format!("/proc/{process_id}/stat")) {
         Ok(Some(stat)) if stat.started != started => Life::Gone,
         Ok(Some(stat)) if stat.has_exited && is_last_thread(process_id) => Life::Gone,
         Ok(Some(_)) => Life::Alive,
         Err(error) if error.kind() == ErrorKind::NotFound => Life::Gone,
-        // It may just be ending, or be another user's.
+        // The process may be ending, or belong to another user.
         Ok(None) | Err(_) => Life::Unknown,
     }
 }
 
-/// A main thread that has exited looks like a process that has, while others of its threads go on.
+/// An exited main thread looks like an exited process while other threads still run.
 fn is_last_thread(process_id: u32) -> bool {
     fs::read_dir(format!("/proc/{process_id}/task")).is_ok_and(|threads| threads.count() <= 1)
 }
 
-/// `None` where the mount table cannot be read.
+/// `None` if the mount table cannot be read.
 fn shows_all_processes() -> Option<bool> {
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
-    // The last one that is mounted there is the one that is seen.
+    // The last mount at a path hides the earlier ones.
     let proc = mounts
         .lines()
         .rfind(|line| line.split(' ').nth(1) == Some("/proc"))?;
@@ -63,11 +63,11 @@ fn shows_all_processes() -> Option<bool> {
     Some(kind == "proc" && !options.split(',').any(hides))
 }
 
-/// What is needed of `/proc/<pid>/stat`.
+/// The fields used of `/proc/<pid>/stat`.
 struct Stat {
     process_id: u32,
     has_exited: bool,
-    /// In clock ticks since the boot.
+    /// In clock ticks since boot.
     started: i64,
 }
 
@@ -76,7 +76,7 @@ impl Stat {
         fs::read_to_string(file).map(|text| Self::parse(&text))
     }
 
-    /// The name, in parentheses, may hold spaces and parentheses itself.
+    /// The process name, in parentheses, may itself contain spaces and parentheses.
     fn parse(text: &str) -> Option<Self> {
         let (process_id, rest) = text.split_once(" (")?;
         let (_, rest) = rest.rsplit_once(") ")?;
@@ -85,7 +85,7 @@ impl Stat {
         Some(Self {
             process_id: process_id.parse().ok()?,
             has_exited: state == "Z" || state == "X",
-            // Field 22, where the state is field 3.
+            // Field 22; the state is field 3.
             started: fields.nth(18)?.parse().ok()?,
         })
     }

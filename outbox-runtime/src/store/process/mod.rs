@@ -1,26 +1,28 @@
-//! Whether a process that wrote to a store is known to be gone.
+//! Detects whether a process that wrote to a store has ended.
 //!
-//! The system is asked, never the process, and only where its answer is certain: a process has ended that was of this boot of this
-//! machine, in the pid namespace that this process sees, and whose number is now nobody's or another's, who was started at
-//! another time. Of all others nothing is known. A process that is frozen is there.
+//! The check asks the operating system, never the process, and reports a process as gone only if
+//! that is certain: it ran in the current boot of this machine, in the pid namespace that this
+//! process sees, and its number is now unused or belongs to a process with a different start time.
+//! In every other case the answer is unknown. A frozen process is alive.
 
 #[cfg(target_os = "linux")]
 mod linux;
 
-/// Where and when a process was started. What is not known is `None`, and is like nothing else.
+/// Where and when a process was started. An unknown part is `None`. A process without boot, pid
+/// namespace or start time cannot be identified.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Identity {
-    /// The boot of the machine.
+    /// The boot id of the machine.
     pub(crate) boot: Option<String>,
-    /// The namespace that its number is of.
+    /// The pid namespace of its number.
     pub(crate) pid_namespace: Option<String>,
-    /// The namespace that its start is told in.
+    /// The time namespace of its start time.
     pub(crate) time_namespace: Option<String>,
-    /// When it was started, in the system's own units since the boot.
+    /// The start time, in units of the operating system since boot.
     pub(crate) started: Option<i64>,
 }
 
-/// What is known of a process.
+/// Whether a process exists, as far as is known.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Life {
     Alive,
@@ -29,7 +31,7 @@ pub(crate) enum Life {
 }
 
 impl Identity {
-    /// That of this process. All of it is `None` where the system does not tell.
+    /// The identity of this process. All parts are `None` if the system does not provide them.
     pub(crate) fn own() -> Self {
         #[cfg(target_os = "linux")]
         return linux::own().unwrap_or_default();
@@ -37,7 +39,7 @@ impl Identity {
         Self::default()
     }
 
-    /// What is known of the process with this identity and number.
+    /// Whether the process with this identity and number exists.
     pub(crate) fn life(&self, process_id: u32) -> Life {
         let own = Self::own();
         let is_here = self.boot.is_some()

@@ -23,12 +23,13 @@ use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable};
 
-/// At most how many finished events one transaction deletes, so that nobody waits long for the writer.
+/// The maximum number of finished events that one transaction deletes, so that no one waits long
+/// for the writer.
 const DELETED_AT_ONCE: i64 = 1_000;
 
 impl SqliteStore {
-    /// Runs `work` on the writer's connection, in a transaction that it shares with whatever else waits.
-    /// It runs again where another request took that transaction with it.
+    /// Runs `work` on the connection of the writer, in a transaction that it may share with other
+    /// requests. `work` runs again if another request rolled back that transaction.
     pub(super) async fn write<T, F>(
         &self,
         operation: &'static str,
@@ -275,7 +276,8 @@ impl OutboxRepository for SqliteStore {
     async fn delete_all_events_for_user(&self, user_id: &str) -> Result<u64, StoreError> {
         let user_id = user_id.to_owned();
         self.write("delete_all_events_for_user", move |conn, _, effects| {
-            // With the order of events changed by hand, somebody else's may have waited for them.
+            // If the order of events was changed manually, events of other users may have waited
+            // for the deleted ones.
             effects.wakes = true;
             edit::delete_of_user(conn, &user_id)
         })

@@ -1,5 +1,5 @@
-//! The module has a type of the name that the metadata gets. The first error says which; `metadata = "MoodCarried"` is the way out, as
-//! `ui/pass/metadata_name.rs` shows.
+//! The module has a type with the name of the metadata struct. The first error names it; the remedy
+//! is `metadata = "MoodCarried"`, as in `ui/pass/metadata_name.rs`.
 
 use outbox_runtime::prelude::*;
 

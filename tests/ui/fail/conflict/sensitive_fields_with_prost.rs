@@ -1,4 +1,4 @@
-//! The derive writes `Debug` of an entity with sensitive fields, snapshot or not, and so does prost.
+//! The derive and prost both implement `Debug` for an entity with sensitive fields.
 
 use outbox_runtime::prelude::*;
 use outbox_tests_rival::Message;

@@ -1,4 +1,4 @@
-//! What serde takes for a field that is missing is said on the field: the metadata is not the struct.
+//! Serde defaults belong on the fields, because the metadata is a different struct.
 
 use outbox_runtime::OutboxEntity;
 

@@ -1,4 +1,4 @@
-//! A credential is refused wherever it stands in a field that is stored, and where it is not stored it is not.
+//! A credential is refused anywhere in a stored field, and allowed in a field that is not stored.
 use std::marker::PhantomData;
 
 use outbox_runtime::OutboxEntity;

@@ -1,4 +1,4 @@
-//! A closure that gives its client away can be called once; `handle_with` is for those that need one.
+//! A closure that moves its client out can be called only once; the remedy is `handle_with`.
 
 use outbox_runtime::prelude::*;
 
