@@ -1,4 +1,4 @@
-//! The work queue in a store: all that a processor needs to deliver.
+//! The work queue in a store: everything that a processor needs for delivery.
 
 use std::fmt;
 use std::sync::Arc;
@@ -11,9 +11,10 @@ use crate::clock::Clock;
 use crate::error::StoreError;
 use crate::outcome::{Settled, Settlement};
 
-/// The work queue in a store: claiming events, recording outcomes, keeping leases, and waking up.
+/// The work queue in a store: claims, outcomes, leases and wake-ups.
 ///
-/// Every store implements it together with [`OutboxRepository`](super::OutboxRepository), whose contract covers both.
+/// Every store implements it together with [`OutboxRepository`](super::OutboxRepository), whose
+/// contract covers both.
 #[async_trait]
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a store of events",
@@ -21,21 +22,23 @@ use crate::outcome::{Settled, Settlement};
     note = "pass a store by value: `store.clone()` is another handle on the same one"
 )]
 pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
-    /// Hands out due events, each first of its lane: higher priority first, then earlier due, then smaller seq; but for
-    /// the places in which [users take turns](ClaimRequest::with_turns), or in
-    /// [another order](ClaimRequest::in_order). It takes only what [matches](ClaimRequest::matches) the request, and of
-    /// [users to be avoided](ClaimRequest::avoiding_users) only what nobody else can fill. Each is held for the
-    /// [lease of its type](ClaimRequest::lease_for). It ends early where its events have
-    /// [much metadata](ClaimRequest::MAX_METADATA_BYTES).
+    /// Claims due events, each the first of its lane, by higher priority, then earlier due time,
+    /// then smaller seq, except in the places where [users take turns](ClaimRequest::with_turns) or
+    /// that have [another order](ClaimRequest::in_order). A claim takes only events that
+    /// [match](ClaimRequest::matches) the request, and events of [avoided
+    /// users](ClaimRequest::avoiding_users) only for places that no other user can fill. Each event
+    /// is leased for the [lease of its type](ClaimRequest::lease_for). A claim ends early once its
+    /// events have [this much metadata](ClaimRequest::MAX_METADATA_BYTES).
     async fn claim(&self, request: &ClaimRequest) -> Result<Vec<Claim>, StoreError>;
 
-    /// Records outcomes, all in one transaction. The answers are in the order of the settlements.
+    /// Records outcomes, all in one transaction. The results are in the order of the settlements.
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError>;
 
-    /// [`settle`](Self::settle) and then [`claim`](Self::claim): what ends may let the next event go.
+    /// Settles, as [`settle`](Self::settle) does, and then claims, as [`claim`](Self::claim) does:
+    /// an event that ends may unblock the next one.
     ///
-    /// Default: one after the other, each in a transaction of its own. A store that can do both in one commit is asked for
-    /// half as many.
+    /// The default does both in turn, each in its own transaction. A store that does both in one
+    /// commit needs half as many commits.
     async fn settle_and_claim(
         &self,
         settlements: Vec<Settlement>,
@@ -52,26 +55,33 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
         }
     }
 
-    /// Moves the end of leases to `lease` from now. `None` stands where the lease is lost: settled, deleted or claimed by
-    /// somebody else. One that has only ended is its holder's again, as the clock may have been set.
+    /// Extends leases to end `lease` from now. The result is `None` for a lost lease, whose event
+    /// was settled, deleted or claimed by another worker. A lease that has merely expired is
+    /// renewed for its holder, as the clock may have been set.
     async fn extend(
         &self,
         leases: &[Lease],
         lease: std::time::Duration,
     ) -> Result<Vec<Option<Lease>>, StoreError>;
 
-    /// Makes events whose lease expired claimable again, with the attempt given back and one more of their
-    /// [`crashes`](crate::OutboxEvent::crashes); or dead, [`CrashLoop`](crate::DeadReason::CrashLoop), where those are as many as the
-    /// event may have attempts. A lease that began later than now, as the clock was set back since, is moved back along with it.
+    /// Makes events with an expired lease claimable again, with the attempt given back and their
+    /// [`crashes`](crate::OutboxEvent::crashes) incremented; or dead with
+    /// [`CrashLoop`](crate::DeadReason::CrashLoop), if the crashes have reached `max_attempts`. A
+    /// lease that began later than now, because the clock was set back since, is moved back with
+    /// the clock.
     async fn rescue(&self) -> Result<Rescued, StoreError>;
 
-    /// [`rescue`](Self::rescue) by a worker that holds leases itself: those are never taken from it. What of them has ended is
-    /// renewed for its duration instead, and told in the order of `held`, as by [`extend`](Self::extend); the others are told as they are.
+    /// Rescues, as [`rescue`](Self::rescue) does, for a worker that holds leases itself, which are
+    /// never taken from it. The held leases that have expired are renewed for their duration
+    /// instead; all of them are returned in the order of `held`, the expired ones as by
+    /// [`extend`](Self::extend) and the others unchanged.
     ///
-    /// With `only`, just these leases are taken back, each if it has ended and was not renewed since.
+    /// With `only`, just these leases are taken back, each if it has expired and was not renewed
+    /// since.
     ///
-    /// Default: one after the other, each in a transaction of its own; and nothing is taken back with `only`, so that work of the
-    /// dead is taken up later. A store that can do both in one commit takes nothing from its caller that ends in between.
+    /// The default renews and rescues in separate transactions, and takes nothing back with `only`,
+    /// so that the work of dead workers is taken up later. A store that does both in one commit
+    /// takes no lease from its caller that expires in between.
     async fn rescue_others(
         &self,
         held: &[(Lease, std::time::Duration)],
@@ -93,18 +103,19 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
         Ok((renewed, rescued))
     }
 
-    /// When [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), will next find something new, if
-    /// nothing is enqueued until then.
+    /// Returns when [`claim`](Self::claim) with this request, or [`rescue`](Self::rescue), next
+    /// finds something new, if nothing is enqueued until then.
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError>;
 
-    /// The clock that due times and leases are compared with.
+    /// Returns the clock that due times and leases are compared with.
     fn clock(&self) -> Arc<dyn Clock>;
 
-    /// The state of the store as of now, for [`changed`](Self::changed). Runs no query.
+    /// Returns the current state of the store, for [`changed`](Self::changed). Runs no query.
     fn revision(&self) -> Revision;
 
-    /// Resolves with the current revision once work may have become claimable after `seen` was taken; at once where
-    /// that is already so. It may resolve without need, and must not miss a commit that this process made.
+    /// Resolves with the current revision once work may have become claimable after `seen` was
+    /// taken, at once if it already has. It may resolve without a reason, but must not miss a
+    /// commit of this process.
     ///
     /// # Cancel safety
     ///
@@ -117,40 +128,40 @@ pub trait OutboxQueue: fmt::Debug + Send + Sync + 'static {
 pub struct Revision(u64);
 
 impl Revision {
-    /// A store counts its commits.
+    /// Creates a revision from a store's count of commits.
     #[must_use]
     pub const fn new(count: u64) -> Self {
         Self(count)
     }
 
-    /// The count.
+    /// Returns the count of commits.
     #[must_use]
     pub const fn count(self) -> u64 {
         self.0
     }
 }
 
-/// The answers of [`OutboxQueue::settle_and_claim`]. One may fail without the other.
+/// The results of [`OutboxQueue::settle_and_claim`]. Either may fail without the other.
 #[derive(Debug)]
 pub struct Exchange {
-    /// What became of the settlements, in their order.
+    /// The results of the settlements, in their order.
     pub settled: Result<Vec<Settled>, StoreError>,
-    /// What was claimed.
+    /// The claimed events.
     pub claimed: Result<Vec<Claim>, StoreError>,
 }
 
-/// What [`OutboxQueue::rescue`] found.
+/// The counts of an [`OutboxQueue::rescue`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Rescued {
     /// Events that can be claimed again.
     pub requeued: u64,
-    /// Events that crashed as often in a row as they may have attempts.
+    /// Events that are dead, as they crashed `max_attempts` times in a row.
     pub buried: u64,
 }
 
 impl Rescued {
-    /// For stores.
+    /// Used by stores.
     #[must_use]
     pub const fn new(requeued: u64, buried: u64) -> Self {
         Self { requeued, buried }

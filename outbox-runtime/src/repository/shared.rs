@@ -1,4 +1,4 @@
-//! A store behind a pointer.
+//! The traits for a store behind an `Arc`.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
 use crate::statistics::{Explanation, OutboxStatistics};
 
-/// A shared store is a store, whatever is behind the pointer.
+/// A shared store is a store; every call is forwarded.
 #[async_trait]
 impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
     async fn create_event(&self, event: NewEvent) -> Result<OutboxEvent, EnqueueError> {
