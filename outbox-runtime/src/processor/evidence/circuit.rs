@@ -1,5 +1,5 @@
-//! A circuit breaker (M. Nygard, *Release It!*): open while nobody gets through, then half-open, one
-//! attempt wider at a time.
+//! A circuit breaker (M. Nygard, *Release It!*): open while no attempt gets through, then half-open
+//! and wider step by step.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,51 +14,52 @@ use crate::clock;
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
 
-/// The pause after a circuit opened, doubled with each refused probe up to the longest.
+/// The pause after a circuit opens, doubled with each refused probe, up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// At most so many refused children are remembered, to be probed one by one when the circuit closes.
+/// The maximum number of refused children that are remembered, to be probed one at a time when the
+/// circuit closes.
 const CHILDREN: usize = 64;
 
 /// A circuit that is not closed.
 #[derive(Debug)]
 pub(super) enum Circuit {
     Open(Open),
-    /// Somebody got through: at most `width` attempts at once, twice as many after each `width` passes.
+    /// After a pass: at most `width` attempts at once, doubled after each `width` passes.
     HalfOpen {
         width: usize,
         passed: usize,
     },
 }
 
-/// Why nothing is sent.
+/// An open circuit: only probes are sent.
 #[derive(Debug)]
 pub(super) struct Open {
     pub(super) since: DateTime<Utc>,
-    /// Attempts that began earlier are no probes.
+    /// Attempts with a lower number began earlier and are not probes.
     pub(super) number: u64,
     pub(super) class: RefusalClass,
-    /// What the last refusal said.
+    /// The message of the last refusal.
     pub(super) last_error: String,
-    /// How many attempts were refused, those that opened it included.
+    /// The number of refused attempts, including those that opened the circuit.
     pub(super) refusals: u32,
     pub(super) probe_at: DateTime<Utc>,
-    /// Probes that were refused.
+    /// The number of refused probes.
     step: u32,
-    /// Whether pauses are counted from the end of a probe, so that one that hangs takes at most half
-    /// of the time of a place that others could use.
+    /// Whether pauses are counted from the end of a probe, so that a probe that hangs takes at most
+    /// half of the time of a place that others could use.
     from_end: bool,
-    /// Whom the last probe was about; the next one is about somebody else where there is anybody.
+    /// The user of the last probe; the next one is of another user, if there is one.
     last_user: Option<String>,
     probed: Round,
     probes: u32,
-    /// The parts of it that were refused.
+    /// The child nodes that were refused.
     pub(super) children: BTreeSet<Node>,
 }
 
 impl Open {
-    /// Opened by these refusals.
+    /// A circuit opened by these refusals.
     pub(super) fn new(
         node: &Node,
         by: &Refused,
@@ -93,8 +94,8 @@ impl Open {
         open
     }
 
-    /// Opened as part of a wider circuit that has just closed: nothing is known of this part alone, so
-    /// it is probed at once.
+    /// A circuit for a child of this one, which has just closed: nothing is known about the child
+    /// alone, so it is probed at once.
     pub(super) fn inherited(&self, now: DateTime<Utc>) -> Self {
         Self {
             since: self.since,
@@ -120,14 +121,14 @@ impl Open {
         FIRST_PAUSE.saturating_mul(doubled).min(LONGEST_PAUSE)
     }
 
-    /// A probe begins.
+    /// Records that a probe begins.
     pub(super) fn begun(&mut self, facts: &Facts) {
         self.probed.begun(facts.endpoint(), self.order());
         self.probes = self.probes.wrapping_add(1);
         self.last_user = Some(facts.user().to_owned());
     }
 
-    /// An attempt was refused.
+    /// Records that an attempt was refused.
     pub(super) fn refused(&mut self, node: &Node, by: &Refused, now: DateTime<Utc>) {
         self.refusals = self.refusals.saturating_add(1);
         self.last_error = bounded(&by.refusal.message);
@@ -137,7 +138,7 @@ impl Open {
             self.children.insert(child);
         }
         if by.facts.number < self.number {
-            // It was under way when the circuit opened: nothing new.
+            // It was under way when the circuit opened, so it is not a probe.
             return;
         }
         if self.class != RefusalClass::Rejected {
@@ -153,14 +154,14 @@ impl Open {
         self.probe_at = next.max(clock::after(now, by.not_before.unwrap_or_default()));
     }
 
-    /// A probe ended without telling anything about the service: the next one goes at once.
+    /// Records that a probe ended without evidence about the service: the next one starts at once.
     pub(super) fn inconclusive(&mut self, number: u64, now: DateTime<Utc>) {
         if number >= self.number {
             self.probe_at = self.probe_at.min(now);
         }
     }
 
-    /// Somebody says that it may be worth trying.
+    /// Makes the next probe due now. With `is_news`, the pauses start again from the shortest.
     pub(super) fn probe_now(&mut self, is_news: bool, now: DateTime<Utc>) {
         self.probe_at = now;
         if is_news {
@@ -173,8 +174,8 @@ impl Open {
         self.probe_at = clock::shifted(self.probe_at, jump);
     }
 
-    /// Alternately the newest event and the one that was not tried for longest: a newcomer is probed
-    /// within two probes, and no event is probed again and again.
+    /// The order of the probes: alternately the newest event and the least recently tried one, so
+    /// that a newcomer is among the next two probes and no event is probed again and again.
     pub(super) fn order(&self) -> ClaimOrder {
         if self.probes.is_multiple_of(2) {
             ClaimOrder::Newest
@@ -187,14 +188,14 @@ impl Open {
         self.last_user.as_deref()
     }
 
-    /// The endpoints that have had their turn.
+    /// The endpoints that have had their turn in this round.
     pub(super) fn probed(&self) -> &[Node] {
         self.probed.taken()
     }
 }
 
 impl Circuit {
-    /// Somebody got through. `None`: it is closed.
+    /// Returns the circuit after a pass, or `None` if it is closed.
     pub(super) fn passed(self, most: usize) -> Option<Self> {
         let (width, passed) = match self {
             Self::Open(_) => (1, 0),

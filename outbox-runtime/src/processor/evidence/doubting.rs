@@ -1,4 +1,4 @@
-//! Doubt: a refusal that may be the event's own or the world's, until one of the two is clear.
+//! Doubt: refusals that may be the event's own fault or the world's, until one of the two is clear.
 
 use std::time::Duration;
 
@@ -10,12 +10,12 @@ use super::facts::{Facts, Judged, Refused};
 use super::{Evidence, Node, Reach};
 use crate::event::RefusalClass;
 
-/// So many destinations of a set that are down at once are a fault of the network.
+/// This many destinations of a set that are down at once are the fault of the network.
 const DESTINATIONS: usize = 3;
 
 impl Evidence {
-    /// An attempt was refused for a reason that may be the event's or the world's. Returns the
-    /// refusals that this decides; where it is not among them, it is in doubt.
+    /// Records a refusal whose cause may be the event or the world. Returns the refusals that this
+    /// decides; if this refusal is not among them, it is in doubt.
     pub(in crate::processor) fn doubted(
         &mut self,
         refused: Refused,
@@ -53,8 +53,8 @@ impl Evidence {
         Vec::new()
     }
 
-    /// There is nothing else to be tried at an endpoint in doubt: where nothing is under way there
-    /// either, it is taken for an outage.
+    /// Decides that an endpoint in doubt has an outage, as it has no other event to try, unless an
+    /// attempt is under way there.
     pub(in crate::processor) fn nothing_else(
         &mut self,
         endpoint: &Node,
@@ -67,21 +67,22 @@ impl Evidence {
         self.decide_as_outage(endpoint, true, now)
     }
 
-    /// Nobody gets through: a circuit opens, and everything in it that is in doubt is given back.
+    /// Decides that there is an outage: opens a circuit and gives back all refusals in doubt within
+    /// it.
     ///
-    /// Where there was nobody else to be tried, what was told apart before is its own fault all the
-    /// same.
+    /// If the reason is that no other event was left to try, refusals that are the event's own by
+    /// the interval rule still count as such.
     fn decide_as_outage(
         &mut self,
         endpoint: &Node,
-        is_for_want_of_others: bool,
+        has_no_others: bool,
         now: DateTime<Utc>,
     ) -> Vec<Judged> {
         let Some(doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
         };
         let first = doubt.first;
-        let is_own = |it: &Waiting| it.is_own && is_for_want_of_others;
+        let is_own = |it: &Waiting| it.is_own && has_no_others;
         let (own, rest): (Vec<_>, Vec<_>) = doubt.refused.into_iter().partition(is_own);
         let own = own
             .into_iter()
@@ -101,7 +102,8 @@ impl Evidence {
         judged
     }
 
-    /// How much is down: as much as nobody got through at since the first refusal in doubt.
+    /// Returns the extent of an outage: the widest node without a pass since the first refusal in
+    /// doubt, as far as this class of refusal allows.
     fn extent(&self, refused: &Refused, first: u64) -> Node {
         let [all, set, destination, endpoint] = refused.facts.path();
         if !self.is_silent_since(&destination, first) {
@@ -126,7 +128,7 @@ impl Evidence {
         destination
     }
 
-    /// Whether nobody has got through at a node since then.
+    /// Whether no attempt has got through at a node since `number`.
     fn is_silent_since(&self, node: &Node, number: u64) -> bool {
         let record = self.records.get(node);
         record.is_none_or(|record| record.last_pass < number)

@@ -1,5 +1,5 @@
-//! An endpoint in doubt: attempts of one event type at one destination that were refused, of which it
-//! is not known yet whether the events or the world are to blame.
+//! An endpoint in doubt: refused attempts of one event type at one destination, where the cause may
+//! be the events or the world.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -9,24 +9,24 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::facts::{Facts, Judged, Lane, Refused};
 use crate::clock;
 
-/// After so many refusals of attempts that began after the first one, the world is to blame.
-const ENOUGH: u32 = 4;
+/// The number of refused attempts, begun after the first refusal, that puts the blame on the world.
+const OUTAGE_REFUSALS: u32 = 4;
 
-/// An attempt that looks for evidence and has no answer for so long has another one beside it. Shorter
-/// than the first pause of a circuit, and longer than most calls.
+/// An attempt that looks for evidence and has no answer after this time is joined by another one.
+/// Shorter than the first pause of a circuit, and longer than most calls.
 const PATIENCE: Duration = Duration::from_millis(750);
 
-/// Two are enough to tell whether anybody else was refused.
-const REFUSED: usize = 2;
+/// The maximum number of lanes in a record: two suffice to tell whether another lane was refused.
+const MAX_LANES: usize = 2;
 
-/// What is known of an endpoint (or, for rate limits, of a destination) since its last refusal.
+/// The passes and refusals of an endpoint (or, for rate limits, of a destination).
 #[derive(Debug, Default)]
 pub(super) struct Record {
-    /// Attempts that got through since it is kept.
+    /// The number of attempts that got through since the record began.
     pub(super) passes: u64,
-    /// When the last one did.
+    /// The number at which the last attempt got through.
     pub(super) last_pass: u64,
-    /// Lanes that were refused since then; not all of them.
+    /// Lanes that were refused since the last pass, at most [`MAX_LANES`] of them.
     refused: BTreeSet<Lane>,
 }
 
@@ -38,40 +38,40 @@ impl Record {
     }
 
     pub(super) fn refused(&mut self, lane: Lane) {
-        if self.refused.len() < REFUSED {
+        if self.refused.len() < MAX_LANES {
             self.refused.insert(lane);
         }
     }
 
-    /// The interval rule: the lane was refused after `passes` passes; since then somebody else got
-    /// through, and nobody else was refused since that.
+    /// The interval rule: the lane was refused after `passes` passes, another lane has got through
+    /// since then, and no other lane was refused after that pass.
     pub(super) fn tells_apart(&self, lane: &Lane, passes: Option<u64>) -> bool {
         passes.is_some_and(|passes| self.passes > passes)
             && self.refused.iter().all(|other| other == lane)
     }
 }
 
-/// The refusals that wait for a verdict. Their leases are kept, so that no other worker begins with
-/// their events, and no attempt beside them is of the same lane.
+/// The refusals that wait for a verdict. Their leases are kept, so that no other worker starts on
+/// their events and no other attempt of the same lane begins.
 #[derive(Debug)]
 pub(super) struct Doubt {
-    /// When the first of them ended.
+    /// The number at which the first of them ended.
     pub(super) first: u64,
     pub(super) refused: Vec<Waiting>,
-    /// How many attempts that began after `first` were refused.
+    /// The number of refused attempts that began after `first`.
     later: u32,
     pub(super) users: BTreeSet<String>,
-    /// Until then others go first: for as long as the last one took that was long in coming, so that
+    /// Until then other work goes first, for as long as the last slow attempt took, so that
     /// attempts that hang take at most half of the time of a place that others could use.
     gives_way_until: DateTime<Utc>,
 }
 
-/// An attempt that may look for evidence.
+/// The permission for an attempt that looks for evidence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Search {
-    /// Not before.
+    /// The earliest time at which it may begin.
     pub(super) from: DateTime<Utc>,
-    /// Only at a place that nothing else has a use for.
+    /// Whether it may use only a place that would otherwise stay idle.
     pub(super) gives_way: bool,
 }
 
@@ -79,14 +79,14 @@ pub(super) struct Search {
 #[derive(Debug)]
 pub(super) struct Waiting {
     pub(super) refused: Refused,
-    /// When it ended.
+    /// The number at which the attempt ended.
     pub(super) number: u64,
-    /// By the interval rule it is the event's own, which is no reason to bury it yet.
+    /// Whether it is the event's own by the interval rule, which is no reason to bury it yet.
     pub(super) is_own: bool,
 }
 
 impl Waiting {
-    /// Nobody waits for a verdict any more: the attempt does not count.
+    /// Gives the attempt back without a verdict.
     pub(super) fn unjudged(self) -> Judged {
         Judged::given_back(self.refused, Duration::ZERO)
     }
@@ -118,16 +118,16 @@ impl Doubt {
         });
     }
 
-    /// Somebody got through, and what is left waits for more evidence.
-    pub(super) fn begin_anew(&mut self) {
+    /// Restarts the search after a pass: the remaining refusals wait for more evidence.
+    pub(super) fn restart(&mut self) {
         self.later = 0;
         let last = self.refused.iter().map(|waiting| waiting.number).max();
         self.first = last.unwrap_or(self.first);
     }
 
-    /// When another attempt may begin to look for evidence, `flight` being what is under way at the
-    /// endpoint: one after the other, unless they take long to be answered, as one that hangs would
-    /// keep everybody waiting. Never more than are evidence enough.
+    /// Returns when another attempt may begin to look for evidence; `flight` has the attempts under
+    /// way at the endpoint. They run one at a time, unless the answers take long, as one that hangs
+    /// would keep all others waiting, and never more of them than the verdict needs.
     pub(super) fn search<'a>(
         &self,
         flight: impl Iterator<Item = &'a Facts>,
@@ -144,7 +144,7 @@ impl Doubt {
                 from: now,
                 gives_way: now < self.gives_way_until,
             }),
-            Some(last) if self.later + count < ENOUGH => Some(Search {
+            Some(last) if self.later + count < OUTAGE_REFUSALS => Some(Search {
                 from: clock::after(last, PATIENCE),
                 gives_way: true,
             }),
@@ -152,13 +152,14 @@ impl Doubt {
         }
     }
 
-    /// The clock was set: others go first for as long as they would have.
+    /// Adapts to a clock that was set: other work goes first for the same remaining time.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         self.gives_way_until = clock::shifted(self.gives_way_until, jump);
     }
 
-    /// Whether enough was refused to blame the world, `flight` being what is under way at the endpoint.
+    /// Whether enough attempts were refused to blame the world; `flight` has the attempts under way
+    /// at the endpoint.
     pub(super) fn is_outage<'a>(&self, mut flight: impl Iterator<Item = &'a Facts>) -> bool {
-        self.later >= ENOUGH && !flight.any(|facts| facts.number <= self.first)
+        self.later >= OUTAGE_REFUSALS && !flight.any(|facts| facts.number <= self.first)
     }
 }

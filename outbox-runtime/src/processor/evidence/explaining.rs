@@ -1,4 +1,4 @@
-//! What keeps an event from being sent, for people.
+//! Explanations of why an event is not sent, for people.
 
 use chrono::{DateTime, Utc};
 
@@ -11,7 +11,7 @@ use crate::processor::routes::HandlerIndex;
 use crate::statistics::WaitsFor;
 
 impl Evidence {
-    /// What keeps an event of this handler set from being claimed, if anything.
+    /// Returns the reason why an event of this handler set is not claimed, if there is one.
     pub(in crate::processor) fn explain(
         &self,
         set: HandlerIndex,
@@ -30,7 +30,7 @@ impl Evidence {
                 refusal: waiting.refused.refusal.clone(),
             });
         }
-        // The widest says most.
+        // The widest circuit explains most.
         let outage = self
             .circuits
             .iter()
@@ -60,8 +60,8 @@ impl Evidence {
         })
     }
 
-    /// Everything at which nobody gets through: circuits that are open, the widest first, rate
-    /// limits for which no pause was long enough, and credentials that were refreshed in vain.
+    /// Returns the current outages: open circuits, the widest first, rate limits for which no pause
+    /// was long enough, and credentials for which a refresh did not help.
     pub(in crate::processor) fn outages(&self) -> Vec<Outage> {
         let circuits = self
             .circuits

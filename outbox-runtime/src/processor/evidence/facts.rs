@@ -1,4 +1,4 @@
-//! What the evidence rule knows about an attempt, and what it says about one.
+//! The facts that the evidence rule knows about an attempt, and its verdicts.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,14 +13,14 @@ use crate::event::{OutboxEvent, Refusal};
 use crate::processor::routes::HandlerIndex;
 use crate::retry::RetryPolicy;
 
-/// One attempt, as far as evidence is concerned.
+/// The facts about one attempt that matter as evidence.
 #[derive(Debug, Clone)]
 pub(in crate::processor) struct Facts {
     pub(in crate::processor) claim: Arc<Claim>,
     /// The handler set.
     pub(in crate::processor) set: HandlerIndex,
-    /// Its place among all begins and ends of attempts of this run. Tells what came before what,
-    /// whatever the clock was set to meanwhile.
+    /// Its place among all begins and ends of attempts of this run, which orders them even if the
+    /// clock is set meanwhile.
     pub(in crate::processor) number: u64,
     pub(in crate::processor) began_at: DateTime<Utc>,
 }
@@ -38,13 +38,13 @@ impl Facts {
         Lane::of(self.event())
     }
 
-    /// The parts of all work that this attempt belongs to whoever the user is, from the widest to the
+    /// The nodes that this attempt belongs to regardless of its user, from the widest to the
     /// narrowest.
     pub(super) fn path(&self) -> [Node; 4] {
         Node::path(self.set, self.event())
     }
 
-    /// All circuits that this attempt is part of.
+    /// All nodes with a circuit that this attempt can be part of.
     pub(super) fn parts(&self) -> [Node; 5] {
         let [all, set, destination, endpoint] = self.path();
         [all, set, destination, endpoint, self.user_node()]
@@ -68,7 +68,7 @@ impl Node {
         self.has(facts.set, facts.event())
     }
 
-    /// The part of it that an attempt belongs to, one step down. `None` where there is none.
+    /// The child of this node that an attempt belongs to, if the node has children.
     pub(super) fn child_of_attempt(&self, facts: &Facts) -> Option<Self> {
         match self {
             Self::All => Some(Self::Set(facts.set)),
@@ -79,7 +79,7 @@ impl Node {
     }
 }
 
-/// The events that wait for each other, so that a refusal of one says nothing about a neighbor.
+/// The events that wait for each other, so that none of them is evidence about another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Lane {
     Entity(String, EntityId),
@@ -97,12 +97,12 @@ impl Lane {
     }
 }
 
-/// An attempt that was refused, with what its row needs to know of that.
+/// A refused attempt, with the data that its row needs.
 #[derive(Debug)]
 pub(in crate::processor) struct Refused {
     pub(in crate::processor) facts: Facts,
     pub(in crate::processor) refusal: Refusal,
-    /// What the service asked for, from now.
+    /// The pause that the service asked for, from now.
     pub(in crate::processor) not_before: Option<Duration>,
     pub(in crate::processor) retry: RetryPolicy,
     /// How long the attempt took.
@@ -111,14 +111,14 @@ pub(in crate::processor) struct Refused {
 
 impl Refused {
     /// Whether the event would be a dead letter if this attempt counted, as its last one or beyond:
-    /// the last one may have been judged its own without being certain enough.
+    /// the last attempt may have been judged the event's own without enough certainty.
     pub(super) fn would_bury(&self) -> bool {
         let event = self.facts.event();
         self.refusal.class.is_charged() && event.attempt_count >= event.max_attempts
     }
 }
 
-/// A refused attempt, and whose fault the refusal is.
+/// A refused attempt with its verdict.
 #[derive(Debug)]
 pub(in crate::processor) struct Judged {
     pub(in crate::processor) refused: Refused,
@@ -145,20 +145,20 @@ impl Judged {
     }
 }
 
-/// Whose fault a refusal is, and what becomes of the event.
+/// The verdict on a refusal: whose fault it is, and the new state of the event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::processor) enum Verdict {
     /// The event's own: the attempt counts.
     Charged {
-        /// Whether it is certain enough to bury the event: the service answered others after this
-        /// attempt had failed.
+        /// Whether the verdict is certain enough to bury the event, as the service accepted others
+        /// after this attempt had failed.
         is_conclusive: bool,
     },
-    /// The event's own, and nothing that attempts are counted for: it comes again on a schedule of
-    /// its own, or of pauses of a rate limit.
+    /// The event's own, but attempts are not counted for it: the event is due again by the schedule
+    /// of its deferrals, or by the pauses of a rate limit.
     Deferred { base: Option<Duration> },
-    /// The event's own, and no repetition can help.
+    /// The event's own, and no retry can help.
     Rejected,
-    /// The world's: the event is as it was before the attempt, due after the delay if there is one.
+    /// The world's: the event is as it was before the attempt, and due after the delay.
     GivenBack { delay: Duration },
 }

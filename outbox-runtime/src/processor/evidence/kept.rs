@@ -1,17 +1,17 @@
-//! What is kept for comparison of those that were refused: of so many at most, as they may never come
-//! back.
+//! State about refusals that is kept for comparison, in a map of limited size, as the refused may
+//! never come back.
 
 use std::collections::BTreeMap;
 
-/// Of so many something is kept. What is forgotten costs one more refusal, and never a charge.
-const MOST: usize = 1_024;
+/// The maximum number of entries. Forgetting one costs one more refusal and never charges an
+/// attempt.
+const CAPACITY: usize = 1_024;
 
-/// A map of at most [`MOST`] entries: one more takes the place of the one that was refused least
-/// recently.
+/// A map of at most [`CAPACITY`] entries: another one replaces the least recently refused.
 #[derive(Debug)]
 pub(super) struct Kept<K, V> {
     values: BTreeMap<K, Numbered<V>>,
-    /// The keys in the order of their last refusals.
+    /// The keys, in the order of their last refusals.
     order: BTreeMap<u64, K>,
     /// Counts refusals.
     count: u64,
@@ -46,11 +46,11 @@ impl<K: Ord + Clone, V: Default> Kept<K, V> {
         self.values.get(key).map(|numbered| &numbered.value)
     }
 
-    /// What is kept of this one, which is refused.
+    /// Records a refusal of this key and returns its value.
     pub(super) fn refused(&mut self, key: K) -> &mut V {
         if let Some(known) = self.values.get(&key) {
             self.order.remove(&known.number);
-        } else if self.values.len() >= MOST
+        } else if self.values.len() >= CAPACITY
             && let Some((_, oldest)) = self.order.pop_first()
         {
             self.values.remove(&oldest);

@@ -1,15 +1,16 @@
-//! A rate limit: what it means for a destination that it wants a pause.
+//! A rate limit: the pauses of a destination and the slow start after them.
 //!
-//! While it lasts nothing is sent there. Then the destination is *half-open*: one event is tried, and
-//! nothing else until its answer is there. Another refusal is another pause, twice as long where the
-//! service asks for none or the same again; any other answer opens the destination for one event at a time. For each eight pauses' worth of time without
-//! a refusal it may have one more under way, until that is no limit any more, and the next refusal
-//! makes it one again: an additive increase, as in the congestion avoidance of TCP (RFC 5681, section
-//! 3.1), with pauses in the place of round trips.
+//! During a pause nothing is sent to the destination. Then the destination is *half-open*: one
+//! event is tried, and nothing else until its answer arrives. Another refusal starts another pause,
+//! twice as long if the service asks for none or for the same again; any other answer opens the
+//! destination for one event at a time. For each eight pauses' worth of time without a refusal, one
+//! more attempt may be under way, until that is no limit any more; the next refusal resets it to
+//! one. This is an additive increase, as in the congestion avoidance of TCP (RFC 5681, section
+//! 3.1), with pauses in place of round trips.
 //!
-//! A service that allows so many calls a second is then asked until it refuses one call, and in the
-//! next pause has a call to give. Time decides, and not a count of deliveries, as handlers that answer
-//! quickly make many of those before they meet the limit.
+//! A service that allows a number of calls per second is thus called until it refuses one, and
+//! accepts calls again after the next pause. The increase depends on time, not on a count of
+//! deliveries, as fast handlers make many deliveries before they meet the limit.
 
 use std::time::Duration;
 
@@ -18,45 +19,46 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::claim::ClaimOrder;
 use crate::clock;
 
-/// The first pause for a service that does not say how long it is to be, and the longest that was not
-/// asked for.
+/// The first pause if the service does not ask for one, and the longest pause that it did not ask
+/// for.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
-/// After so many refusals in a row the longest pause is the shortest, whatever the service asks for.
-const MANY: u32 = 6;
+/// After this many refusals in a row, every pause is at least the longest one, whatever the service
+/// asks for.
+const LONGEST_PAUSE_AFTER: u32 = 6;
 
-/// After so many pauses' worth of time without a refusal one event more may be sent at once, or after
-/// the longest step.
+/// After this many pauses' worth of time without a refusal, or after the longest step, one more
+/// attempt may be under way.
 const STEP: u32 = 8;
 const LONGEST_STEP: Duration = Duration::from_secs(600);
 
-/// A rate limit that was met lately.
+/// A recent rate limit.
 #[derive(Debug)]
 pub(super) struct Limit {
-    /// Nothing is sent before.
+    /// Nothing is sent before this time.
     pub(super) until: DateTime<Utc>,
-    /// What the service asked for, and how long the pause was to be.
+    /// The pause that the service asked for, and the actual one.
     asked: Duration,
     pub(super) pause: Duration,
-    /// When the first attempt was refused since somebody got through.
+    /// The time of the first refusal since the last pass.
     pub(super) since: DateTime<Utc>,
-    /// How many were since then.
+    /// The number of refusals since then.
     pub(super) refusals: u32,
-    /// How many of them tried whether a pause was long enough.
+    /// How many of them followed a pause that was too short.
     in_a_row: u32,
-    /// Attempts that began earlier did not heed this pause.
+    /// Attempts with a lower number began before this pause.
     pub(super) number: u64,
-    /// When the service answered something else than another refusal.
+    /// When the service first gave another answer than a refusal.
     open_since: Option<DateTime<Utc>>,
-    /// Who met it last; somebody else is tried first.
+    /// The user refused last; other users are tried first.
     pub(super) last_user: String,
-    /// What the last refusal said.
+    /// The message of the last refusal.
     pub(super) last_error: String,
 }
 
 impl Limit {
-    /// The service wants to be left alone for `after`, which ends what was known of an earlier limit.
+    /// A new pause, after a refusal that asks for `after`. It replaces the earlier limit.
     pub(super) fn met(
         earlier: Option<&Self>,
         after: Duration,
@@ -68,8 +70,8 @@ impl Limit {
         let in_vain = earlier.filter(|earlier| earlier.open_since.is_none());
         let in_a_row = in_vain.map_or(0, |earlier| earlier.in_a_row.saturating_add(1));
         let pause = match in_vain {
-            _ if in_a_row >= MANY => after.max(LONGEST_PAUSE),
-            // What was asked for was not enough.
+            _ if in_a_row >= LONGEST_PAUSE_AFTER => after.max(LONGEST_PAUSE),
+            // The pause that the service asked for was too short.
             Some(earlier) if after.is_zero() || after == earlier.asked => {
                 after.max(earlier.pause.saturating_mul(2).min(LONGEST_PAUSE))
             }
@@ -90,15 +92,16 @@ impl Limit {
         }
     }
 
-    /// An attempt that was under way when the pause began was refused, too: nothing new, unless the
-    /// service wants a longer pause.
+    /// Records that an attempt that was under way when the pause began was refused, too, which
+    /// changes nothing unless the service asks for a longer pause.
     pub(super) fn met_again(&mut self, after: Duration, now: DateTime<Utc>) {
         self.refusals = self.refusals.saturating_add(1);
         self.until = self.until.max(clock::after(now, after));
     }
 
-    /// The service answered something else to an attempt that began under `number`. `true`: where
-    /// `most` may be under way anyway, it is no limit any more.
+    /// Records another answer than a refusal to an attempt that began under `number`. Returns
+    /// whether the limit is over, as it allows as many attempts under way as the run does, which is
+    /// `most`.
     pub(super) fn passed(&mut self, number: u64, most: usize, now: DateTime<Utc>) -> bool {
         if number < self.number {
             return false;
@@ -113,24 +116,24 @@ impl Limit {
         self.open_since = self.open_since.map(|since| clock::shifted(since, jump));
     }
 
-    /// Whether the pause ended so long ago that the next burst may try how much there may be.
+    /// Whether the pause ended so long ago that the next burst may probe the limit afresh.
     pub(super) fn is_old(&self, now: DateTime<Utc>) -> bool {
         clock::after(self.until, LONGEST_STEP) <= now
     }
 
-    /// Whether nobody has got through since the pause.
+    /// Whether nothing has got through since the pause.
     pub(super) fn is_on_trial(&self) -> bool {
         self.open_since.is_none()
     }
 
-    /// Whether the service refused what was tried after a pause, too, and nobody has got through
+    /// Whether the service also refused the attempt after a pause, and nothing has got through
     /// since.
     pub(super) fn is_in_vain(&self) -> bool {
         self.is_on_trial() && self.in_a_row > 0
     }
 
-    /// Which event is tried: alternately the one that was not tried for longest and the newest, so
-    /// that a newcomer need not wait for everything that was refused before it.
+    /// The order of the attempts: alternately the least recently tried event and the newest, so
+    /// that a newcomer need not wait for all events that were refused before it.
     pub(super) fn order(&self) -> ClaimOrder {
         if self.in_a_row.is_multiple_of(2) {
             ClaimOrder::LeastRecent
@@ -139,7 +142,7 @@ impl Limit {
         }
     }
 
-    /// How many attempts that heed it may be under way.
+    /// The maximum number of attempts under way that began under this limit.
     pub(super) fn most(&self, now: DateTime<Utc>) -> usize {
         if self.until > now {
             return 0;

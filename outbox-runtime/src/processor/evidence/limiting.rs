@@ -1,4 +1,4 @@
-//! Rate limits: a destination, one type at it, or one user asks for a pause.
+//! Refusals with a rate limit, of a destination, of one event type there, or of one user.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use super::{Evidence, Node, Reach};
 use crate::outcome::bounded;
 
 impl Evidence {
-    /// The service wants a pause.
+    /// Records a refusal that asks for a pause. Returns the refusals that this decides.
     pub(in crate::processor) fn rate_limited(
         &mut self,
         refused: Refused,
@@ -71,11 +71,11 @@ impl Evidence {
                 self.limits.insert(destination.clone(), limit);
             }
         }
-        // Nobody can tell whose fault an earlier refusal was while nothing is sent.
+        // While nothing is sent, no evidence comes for earlier refusals.
         let mut judged = self.give_back(|facts| destination.has_attempt(facts));
         judged.push(if tells_apart {
-            // One that is refused whenever it comes up makes way for others more and more, though
-            // not as fast as one that no limit was in force for: it may just be unlucky.
+            // An event that is refused in each of its turns gives way to others more and more,
+            // though not as fast as without a limit in force: it may just be unlucky.
             let pause = self.limits.get(&destination).map(|limit| limit.pause);
             let verdict = Verdict::Deferred { base: pause };
             Judged { refused, verdict }
@@ -85,7 +85,7 @@ impl Evidence {
         judged
     }
 
-    /// The answer says that it concerns the event's user.
+    /// Records a refusal that concerns the event's user, by its own answer.
     pub(super) fn user_refused(
         &mut self,
         refused: Refused,

@@ -1,22 +1,23 @@
-//! Memory: how many neighbors had passed when a lane was last refused.
+//! Memory: the number of passes at a node when a lane was last refused there.
 
 use std::collections::{BTreeMap, VecDeque};
 
 use super::facts::Lane;
 use super::node::Node;
 
-/// At most so many lanes are remembered. One that is forgotten costs one more refusal, and never a
-/// charge.
+/// The maximum number of remembered lanes. Forgetting one costs one more refusal and never charges
+/// an attempt.
 const LANES: usize = 1_024;
 
-/// The passes of a node when each lane in it was last refused. The oldest refusal is forgotten first.
+/// The passes of each node when each of its lanes was last refused. The oldest refusal is forgotten
+/// first.
 #[derive(Debug, Default)]
 pub(super) struct Memory {
     refused: BTreeMap<(Node, Lane), Entry>,
-    /// In the order of the refusals, some of which may be out of date.
+    /// The refusals in their order, some of which may be out of date.
     order: VecDeque<(Node, Lane, u64)>,
     count: u64,
-    /// How many lanes of each node.
+    /// The number of remembered lanes of each node.
     nodes: BTreeMap<Node, usize>,
 }
 
@@ -31,13 +32,13 @@ impl Memory {
         self.refused.is_empty()
     }
 
-    /// The passes of the node when this lane was last refused there.
+    /// Returns the passes of the node when this lane was last refused there.
     pub(super) fn passes(&self, node: &Node, lane: &Lane) -> Option<u64> {
         let entry = self.refused.get(&(node.clone(), lane.clone()))?;
         Some(entry.passes)
     }
 
-    /// Whether a lane of the node is remembered.
+    /// Whether any lane of the node is remembered.
     pub(super) fn has(&self, node: &Node) -> bool {
         self.nodes.contains_key(node)
     }
@@ -61,7 +62,7 @@ impl Memory {
         }
     }
 
-    /// Where the lane is remembered it was refused again, for a reason that is not judged at this
+    /// Updates a remembered lane that was refused again for a reason that is not judged at this
     /// node.
     pub(super) fn renew(&mut self, node: &Node, lane: &Lane, passes: u64) {
         let key = (node.clone(), lane.clone());

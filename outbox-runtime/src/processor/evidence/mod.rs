@@ -1,21 +1,22 @@
-//! Evidence: whose fault a refusal is.
+//! Evidence: decides whose fault a refusal is.
 //!
-//! What one event is answered says little: its own content may be to blame, or its user, its endpoint,
-//! its destination, the network. So a refusal is judged by what becomes of its neighbors:
+//! The answer to a single event says little: the cause may be its content, its user, its endpoint,
+//! its destination or the network. So a refusal is judged by the results of its neighbors:
 //!
-//! - **Own**: another lane gets through at the same *endpoint* (event type and destination). The event
-//!   is charged an attempt, or deferred where the refusal is none that attempts are counted for.
-//! - **The world's**: nobody gets through. Attempts are given back, the [circuit](circuit) of the
-//!   endpoint, destination or handler set opens, and one probe at a time, each of another event, tells
-//!   when the service is back.
-//! - **In doubt** until one of the two is clear: the event keeps its lease, and meanwhile one attempt at
-//!   a time, of another lane and user, looks for evidence. One that is long in coming has another one
-//!   beside it, at a place that nothing else has a use for.
+//! - **Own**: another lane gets through at the same *endpoint* (event type and destination). The
+//!   event is charged an attempt, or deferred if attempts are not counted for such a refusal.
+//! - **The world's**: no lane gets through. Attempts are given back, the [circuit](circuit) of the
+//!   endpoint, destination or handler set opens, and one probe at a time, each of another event,
+//!   tells when the service is back.
+//! - **In doubt** until one of the two is clear: the event keeps its lease, and meanwhile one
+//!   attempt at a time, of another lane and user, looks for evidence. If its answer takes long, a
+//!   second attempt joins it in a place that would otherwise stay idle.
 //!
-//! Everything here is in memory. A restart knows none of it; that costs one more refusal, and never a
-//! charge. Nor does forgetting: what is known of a user, a destination or an endpoint goes when
-//! nothing is left of it in the store, and what is only compared with is [kept](kept) of so many at
-//! most. Nothing here remembers that a probe is out: what is under way is passed in, and counted.
+//! Everything here is in memory. Losing it in a restart costs one more refusal and never charges an
+//! attempt, and neither does forgetting: the state of a user, a destination or an endpoint is
+//! dropped once the store has no events for it, and state that only serves for comparison is
+//! [kept](kept) up to a fixed number of entries. No flag here marks a probe as in flight: the
+//! attempts under way are passed in and counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,20 +34,20 @@ use self::users::Streak;
 use super::routes::HandlerIndex;
 
 mod circuit; // open, half-open, closed
-mod credentials; // refused, refreshed, signed out
-mod doubting; // a refusal whose fault is not known yet
-mod endpoint; // refusals that wait for a verdict
-mod explaining; // what keeps an event from being sent
-mod facts; // what is known of an attempt, and what is said of one
-mod kept; // of so many at most
-mod limit; // destinations that want a pause
-mod limiting; // a refusal that asks for a pause
-mod memory; // who was refused before
-mod node; // what can be paused together
-mod passing; // an attempt that got through
+mod credentials; // credentials that are refused, refreshed or signed out
+mod doubting; // refusals without a verdict yet
+mod endpoint; // the state of an endpoint in doubt
+mod explaining; // reasons why an event is not sent
+mod facts; // facts about attempts, and verdicts on them
+mod kept; // a map of limited size
+mod limit; // the rate limit of a destination
+mod limiting; // refusals that ask for a pause
+mod memory; // earlier refusals of lanes
+mod node; // the parts of all work that are paused together
+mod passing; // attempts that got through
 mod refusing; // refused credentials, rejected events
-mod room; // how much may be claimed, of what
-mod round; // which endpoint is tried next
+mod room; // the claims that may be made
+mod round; // endpoints that take turns
 mod users; // users who are refused while others pass
 
 pub(super) use self::facts::{Facts, Judged, Refused, Verdict};
@@ -54,12 +55,12 @@ pub(super) use self::node::Node;
 pub(super) use self::refusing::Finality;
 pub(super) use self::room::{Restriction, Want};
 
-/// What a run knows about the services that it sends to.
+/// The state of a run's services, as known from its attempts.
 #[derive(Debug, Default)]
 pub(super) struct Evidence {
     /// Counts the begins and ends of attempts.
     number: u64,
-    /// How many attempts may be under way where nothing speaks against it.
+    /// The maximum number of attempts under way, without restrictions.
     most: usize,
     shares_network: bool,
     circuits: BTreeMap<Node, Circuit>,
@@ -70,19 +71,19 @@ pub(super) struct Evidence {
     memory: Memory,
     /// Lanes that were rejected in a row, by endpoint and by set.
     rejected: Kept<Node, BTreeSet<Lane>>,
-    /// Users of a set whose refreshed credentials were refused in a row.
+    /// Users of a set whose refreshed credentials were refused, since the last pass.
     unauthenticated: BTreeMap<HandlerIndex, BTreeSet<String>>,
     pub(super) credentials: Credentials,
 }
 
-/// What an attempt was refused for, beyond the text.
+/// The extent of a refusal, as its answer states it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reach {
     /// The destination of the event.
     Destination,
     /// The event's user.
     User,
-    /// Somewhere else: it concerns this event alone.
+    /// This event alone.
     Event,
 }
 
@@ -95,7 +96,7 @@ impl Evidence {
         }
     }
 
-    /// Whether nothing was refused lately, so that there is nothing to go by.
+    /// Whether nothing was refused lately, so that there is no evidence to consider.
     pub(super) fn is_empty(&self) -> bool {
         self.records.is_empty()
             && self.circuits.is_empty()
@@ -111,7 +112,7 @@ impl Evidence {
         self.number
     }
 
-    /// An attempt has begun: where a circuit is open it is a probe.
+    /// Records that an attempt has begun, which is a probe where a circuit is open.
     pub(super) fn begun(&mut self, facts: &Facts) {
         if !self.credentials.is_empty() {
             self.credentials.begun(facts.user(), facts.endpoint());
@@ -123,7 +124,7 @@ impl Evidence {
         }
     }
 
-    /// What came of a refresh of a user's credentials.
+    /// Records the result of a refresh of a user's credentials.
     pub(super) fn refreshed(
         &mut self,
         user_id: &str,
@@ -135,7 +136,7 @@ impl Evidence {
         self.credentials.refreshed(user_id, result, number, now);
     }
 
-    /// The clock was set: what was to end in a while ends in that while all the same.
+    /// Adapts to a clock that was set: every pause keeps its remaining duration.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for circuit in self.circuits.values_mut() {
             if let Circuit::Open(open) = circuit {
@@ -151,8 +152,8 @@ impl Evidence {
         self.credentials.shift(jump);
     }
 
-    /// Makes every probe due now. Where there is news, such as that the network is back, pauses begin
-    /// to grow anew.
+    /// Makes every probe due now. If there is news, such as a network that is back, pauses start
+    /// again from the shortest.
     pub(super) fn probe_now(&mut self, is_news: bool, now: DateTime<Utc>) {
         for circuit in self.circuits.values_mut() {
             if let Circuit::Open(open) = circuit {
@@ -161,7 +162,8 @@ impl Evidence {
         }
     }
 
-    /// An attempt ended without telling anything about the service: the next probe goes at once.
+    /// Records that an attempt ended without evidence about the service: the next probe starts at
+    /// once.
     pub(super) fn inconclusive(&mut self, facts: &Facts, now: DateTime<Utc>) {
         for node in facts.parts() {
             if let Some(Circuit::Open(open)) = self.circuits.get_mut(&node) {
@@ -170,7 +172,7 @@ impl Evidence {
         }
     }
 
-    /// Where a circuit is open the refusal is one more of the same. Returns whether one is.
+    /// Adds a refusal to every open circuit that it is part of. Returns whether there is one.
     pub(super) fn refused_as_probe(&mut self, refused: &Refused, now: DateTime<Utc>) -> bool {
         let mut is_probe = false;
         for node in refused.facts.parts() {
@@ -188,12 +190,12 @@ impl Evidence {
         let open = Open::new(node, by, refusals, self.number, now);
         warn!(
             node = %node.label(), refused = by.refusal.class.as_str(), error = ?open.last_error,
-            "nobody gets through; one event at a time is tried"
+            "no event gets through; the circuit opens and probes one event at a time"
         );
         self.circuits.insert(node.clone(), Circuit::Open(open));
     }
 
-    /// Takes what is in doubt of these attempts back, as if it had never been tried.
+    /// Gives back those of these attempts that are in doubt, as if they had never begun.
     pub(super) fn give_back(&mut self, which: impl Fn(&Facts) -> bool) -> Vec<Judged> {
         let mut judged = Vec::new();
         for doubt in self.doubts.values_mut() {
@@ -204,13 +206,13 @@ impl Evidence {
         judged
     }
 
-    /// Whether something that is part of it is in doubt.
+    /// Whether an endpoint that overlaps the node is in doubt.
     pub(super) fn is_in_doubt(&self, node: &Node) -> bool {
         self.doubts.keys().any(|endpoint| endpoint.overlaps(node))
     }
 
-    /// Nothing is left of a part of all work. What is known of it is forgotten, as it may never have
-    /// anything to send again; the widest parts are few. Returns whether there was anything.
+    /// Forgets the state of a node that has no events left, as it may never have any again. The
+    /// widest nodes are few and stay. Returns whether anything was forgotten.
     pub(super) fn forget(&mut self, node: &Node, now: DateTime<Utc>) -> bool {
         match node {
             Node::All | Node::Set(_) | Node::Destination(_, None) => false,
@@ -229,12 +231,12 @@ impl Evidence {
         }
     }
 
-    /// The lease of an event was lost: whoever holds the newer one decides.
+    /// Drops an event whose lease was lost: the holder of the newer lease decides.
     pub(super) fn lost(&mut self, event_id: uuid::Uuid) {
         self.give_back(|facts| facts.event().id == event_id);
     }
 
-    /// Forgets what nothing depends on any more, so that the usual case costs nothing.
+    /// Clears the records once nothing depends on them, so that the usual case costs nothing.
     fn prune(&mut self) {
         let is_idle = self.memory.is_empty()
             && self.circuits.is_empty()
@@ -245,7 +247,7 @@ impl Evidence {
         }
     }
 
-    /// Forgets what nothing compares with any more, where there is much of it.
+    /// Forgets records that nothing compares with any more, if there are many.
     fn forget_records(&mut self) {
         if self.records.len() <= RECORDS {
             return;
@@ -265,5 +267,5 @@ impl Evidence {
     }
 }
 
-/// More than that is kept only of what is in use.
+/// Above this number of records, only those in use are kept.
 const RECORDS: usize = 4_096;

@@ -1,4 +1,4 @@
-//! Nodes: the parts of all work that can be refused together, and so are paused together.
+//! Nodes: the parts of all work that can be refused together and so are paused together.
 
 use crate::event::OutboxEvent;
 use crate::processor::routes::HandlerIndex;
@@ -21,7 +21,7 @@ pub(in crate::processor) enum Node {
 }
 
 impl Node {
-    /// From the widest to the narrowest.
+    /// The nodes of an event, from the widest to the narrowest.
     pub(super) fn path(set: HandlerIndex, event: &OutboxEvent) -> [Self; 4] {
         [
             Self::All,
@@ -35,7 +35,7 @@ impl Node {
         Self::Endpoint(set, event.destination.clone(), event.event_type.clone())
     }
 
-    /// Whether an event of this handler set is part of it.
+    /// Whether an event of this handler set is part of this node.
     pub(in crate::processor) fn has(&self, set: HandlerIndex, event: &OutboxEvent) -> bool {
         match self {
             Self::All => true,
@@ -49,7 +49,7 @@ impl Node {
         }
     }
 
-    /// Whether all of `other` is part of it.
+    /// Whether all of `other` is part of this node.
     pub(super) fn contains(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::All, _) => true,
@@ -69,7 +69,7 @@ impl Node {
         }
     }
 
-    /// Whether an event can be part of both.
+    /// Whether an event can be part of both nodes.
     pub(super) fn overlaps(&self, other: &Self) -> bool {
         if self.contains(other) || other.contains(self) {
             return true;
@@ -85,7 +85,7 @@ impl Node {
         }
     }
 
-    /// For logs: without the user's id.
+    /// A label for logs, without the user's id.
     pub(in crate::processor) fn label(&self) -> String {
         match self {
             Self::All => "all handler sets".to_owned(),

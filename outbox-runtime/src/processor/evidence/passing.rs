@@ -1,4 +1,4 @@
-//! A pass: what an attempt that got through says about its neighbors.
+//! A pass: the verdicts that follow from an attempt that got through.
 
 use chrono::{DateTime, Utc};
 use tracing::info;
@@ -8,7 +8,8 @@ use super::facts::{Facts, Judged, Lane, Refused, Verdict};
 use super::{Evidence, Node};
 
 impl Evidence {
-    /// The service took an event, or has no need of it. Returns the refusals that this decides.
+    /// Records that the service accepted an event, or does not need it. Returns the refusals that
+    /// this decides.
     pub(in crate::processor) fn passed(
         &mut self,
         facts: &Facts,
@@ -51,13 +52,13 @@ impl Evidence {
         judged
     }
 
-    /// The refusals that were in doubt are the events' own, as an attempt that began as `number`
+    /// Decides the refusals in doubt as the events' own, as an attempt that began under `number`
     /// passed.
     ///
-    /// One that would bury its event is made once more where the event was not told apart before:
-    /// that others get through now says nothing about then, as the service may just have come back.
-    /// It waits on where that attempt had begun before it failed, as the service may have gone down
-    /// in between.
+    /// An attempt that would bury its event is repeated if the interval rule did not apply to the
+    /// event: others get through now, but did not have to then, as the service may just have come
+    /// back. The refusal keeps waiting if the passing attempt began before the refused one failed,
+    /// as the service may have gone down in between.
     fn decide_as_own(&mut self, endpoint: &Node, number: u64, now: DateTime<Utc>) -> Vec<Judged> {
         let Some(mut doubt) = self.doubts.remove(endpoint) else {
             return Vec::new();
@@ -76,13 +77,13 @@ impl Evidence {
             }
         }
         if !doubt.refused.is_empty() {
-            doubt.begin_anew();
+            doubt.restart();
             self.doubts.insert(endpoint.clone(), doubt);
         }
         judged
     }
 
-    /// The refusal is the event's own, or its user's.
+    /// Judges a refusal as the event's own, or as its user's.
     pub(super) fn as_own(
         &mut self,
         refused: Refused,
@@ -101,7 +102,7 @@ impl Evidence {
         Judged { refused, verdict }
     }
 
-    /// Notes a refusal of a user whose neighbors pass. `true`: it is the user who is refused.
+    /// Notes a refusal of a user. Returns whether the user is refused while others pass.
     pub(super) fn is_refused_alone(&mut self, facts: &Facts) -> bool {
         let user = facts.user_node();
         let set = self.passes(&Node::Set(facts.set));
@@ -111,8 +112,8 @@ impl Evidence {
         streak.refused(facts.lane(), set.saturating_sub(own)) && !self.circuits.contains_key(&user)
     }
 
-    /// Notes a rate limit of an endpoint. `true`: it is the endpoint that has one, as two lanes met
-    /// it while others passed at the same destination.
+    /// Notes a rate limit of an endpoint. Returns whether the limit is the endpoint's own, as two
+    /// lanes met it while others passed at the same destination.
     pub(super) fn is_limited_alone(&mut self, facts: &Facts) -> bool {
         let endpoint = facts.endpoint();
         let all = self.passes(&facts.destination());
@@ -131,8 +132,8 @@ impl Evidence {
 
     /// Notes a refusal at the nodes that it is judged at.
     ///
-    /// It is the lane's last one at every other node, too, where one of another class is judged:
-    /// who got through before it says nothing about the next.
+    /// It is the lane's last one at every other node, too, where refusals of other classes are
+    /// judged: the passes before it say nothing about the next refusal.
     pub(super) fn note(&mut self, nodes: &[&Node], facts: &Facts) {
         let lane = facts.lane();
         for node in nodes {
@@ -156,13 +157,13 @@ impl Evidence {
         self.records.entry(node.clone()).or_default().passes
     }
 
-    /// Somebody got through at a node.
+    /// Closes the circuit of a node after a pass, or makes it half-open.
     fn close(&mut self, node: &Node, facts: &Facts, now: DateTime<Utc>) {
         let Some(circuit) = self.circuits.remove(node) else {
             return;
         };
         if let Circuit::Open(open) = &circuit {
-            info!(node = %node.label(), refusals = open.refusals, "somebody gets through again");
+            info!(node = %node.label(), refusals = open.refusals, "an event got through; the circuit closes");
             let passed = node.child_of_attempt(facts);
             for child in open
                 .children

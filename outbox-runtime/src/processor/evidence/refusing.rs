@@ -1,5 +1,5 @@
-//! Refusals of a kind: credentials that are not accepted, and events that are understood and
-//! rejected.
+//! Refusals with a clear cause: credentials that are not accepted, and events that are understood
+//! and rejected.
 
 use std::time::Duration;
 
@@ -11,30 +11,32 @@ use super::{Evidence, Node, credentials};
 use crate::event::RefusalClass;
 use crate::outcome::bounded;
 
-/// So many rejections of different lanes in a row, without a pass, are a fault of this program or
-/// of the service rather than of each event.
+/// This many rejections of different lanes in a row, without a pass, are the fault of this program
+/// or of the service rather than of each event.
 const REJECTIONS: usize = 20;
 
-/// So many users in a row whose refreshed credentials were refused are a fault of the service.
+/// This many users in a row whose refreshed credentials were refused are the fault of the service.
 const USERS: usize = 3;
 
-/// What a rejection makes of its event.
+/// When a rejection makes its event a dead letter.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::processor) enum Finality {
-    /// A dead letter, but not while everybody is rejected.
+    /// Unless all events are rejected.
     UntilThePause,
-    /// A dead letter, also while everybody is rejected: each failure of this event counts, so it is
-    /// not sent again for want of evidence. It is evidence about others as any rejection is.
+    /// Also while all events are rejected: each failure of this event counts, so the event is not
+    /// sent again for lack of evidence. The rejection is evidence about other events like any
+    /// other.
     OfThisOne,
-    /// A dead letter, as all that are rejected are, however many.
+    /// In any case, and so for every rejected event, however many there are.
     Always,
 }
 
 impl Evidence {
-    /// The credentials of the event's user were refused.
+    /// Records that the credentials of the event's user were refused.
     ///
-    /// They are good where others of the user's events get through. Then it is the event's own
-    /// fault if others do at its endpoint, too, and the endpoint's if nobody does.
+    /// The credentials are good if other events of the user get through. Then the refusal is the
+    /// event's own fault if other lanes get through at its endpoint, too, and the endpoint's if
+    /// none does.
     pub(in crate::processor) fn unauthenticated(
         &mut self,
         refused: Refused,
@@ -74,7 +76,7 @@ impl Evidence {
             return vec![Judged::given_back(refused, Duration::ZERO)];
         }
         let makes_way = self.credentials.makes_way(&user_id, now);
-        // What is in doubt of this user would otherwise wait for the refresh.
+        // Refusals of this user in doubt would otherwise wait for the refresh.
         let mut judged = self.give_back(|facts| facts.user() == user_id);
         let users = self.unauthenticated.entry(refused.facts.set).or_default();
         if in_vain > 0 {
@@ -89,7 +91,8 @@ impl Evidence {
         judged
     }
 
-    /// The service understood the event and refused it, for good unless it refuses everybody's.
+    /// Records that the service understood the event and rejected it, for good unless it rejects
+    /// all events.
     pub(in crate::processor) fn rejected(
         &mut self,
         refused: Refused,
