@@ -1,4 +1,4 @@
-//! Credentials that were refused, and users who have signed out.
+//! The credentials of users: refused, refreshed, or withdrawn by a sign-out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::round::{ENDPOINTS, Round};
 use crate::claim::ClaimOrder;
 use crate::clock;
 
-/// The delays before credentials are refreshed again, when that did not help.
+/// The delays before credentials are refreshed again after a refresh that did not help.
 const REFRESH_DELAYS: [Duration; 4] = [
     Duration::from_secs(1),
     Duration::from_secs(5),
@@ -18,80 +18,80 @@ const REFRESH_DELAYS: [Duration; 4] = [
     Duration::from_secs(60),
 ];
 
-/// What is known of the credentials of users.
+/// The state of the users' credentials.
 #[derive(Debug, Default)]
 pub(in crate::processor) struct Credentials {
-    /// In the order of the users, so that the same things happen in the same order each time.
+    /// Ordered by user, so that the behavior is deterministic.
     users: BTreeMap<String, User>,
     signed_out: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
 struct User {
-    /// Counts refreshes. An attempt that began before the last one says nothing about the credentials
-    /// of now.
+    /// Counts refreshes. An attempt that began before the last refresh says nothing about the
+    /// current credentials.
     generation: u64,
-    /// Refreshes since the last delivery: how often that did not help.
+    /// Refreshes since the last delivery, none of which helped.
     in_vain: usize,
     state: Access,
-    /// The first refresh did not help: another event tells at once whether that was chance, before
-    /// the next refresh.
+    /// The first refresh did not help, so another event is tried at once, before the next refresh,
+    /// as the refusal may have been chance.
     has_second_chance: bool,
-    /// Refused, and nobody has got through since: one attempt at a time.
+    /// Refused, and nothing has got through since: one attempt at a time.
     is_on_trial: bool,
-    /// When they were refused first, and how often since, if nobody has got through.
+    /// The time of the first refusal since the last pass, and the number of refusals since then.
     since: Option<DateTime<Utc>>,
     refusals: u32,
-    /// Attempts that began earlier had older credentials.
+    /// Attempts with a lower number began with older credentials.
     number: u64,
-    /// When they were refused last.
+    /// The number of the last refusal.
     refused: u64,
     last_error: String,
-    /// Where they were refused since somebody got through.
+    /// The endpoints that refused them since the last pass.
     refused_at: Vec<Node>,
-    /// Where they were tried.
+    /// The endpoints where they were tried.
     tried_at: Round,
-    /// How often they were tried.
+    /// The number of attempts with them.
     trials: u32,
 }
 
-/// An attempt whose credentials were refused.
+/// The refusal of an attempt's credentials.
 #[derive(Debug)]
 pub(super) struct Refusal {
-    /// When it ended.
+    /// The number at which the attempt ended.
     pub(super) number: u64,
-    /// The credentials that it began with.
+    /// The generation of the credentials that it began with.
     pub(super) generation: u64,
     pub(super) endpoint: Node,
     pub(super) error: String,
-    /// Whether they are refreshed at once, however often that did not help.
+    /// Whether the credentials are refreshed at once, however many refreshes did not help.
     pub(super) is_urgent: bool,
 }
 
-/// What is known of credentials that are refused.
+/// The state of refused credentials.
 #[derive(Debug)]
 pub(super) struct Trouble<'a> {
     pub(super) since: DateTime<Utc>,
     pub(super) refusals: u32,
-    /// When they are refreshed next.
+    /// When the next refresh is due.
     pub(super) refresh_at: Option<DateTime<Utc>>,
-    /// Whether refreshing them has not helped.
+    /// Whether a refresh did not help.
     pub(super) is_in_vain: bool,
     pub(super) last_error: &'a str,
 }
 
-/// A user who may have less under way than others.
+/// A user whose attempts are restricted.
 #[derive(Debug)]
 pub(super) struct Restricted<'a> {
     pub(super) user: &'a str,
     pub(super) allowed: Allowed,
-    /// Attempts that began earlier do not count.
+    /// Attempts with a lower number began earlier and do not count.
     pub(super) number: u64,
-    /// Which of the user's events is tried.
+    /// The order in which the user's events are tried.
     pub(super) order: ClaimOrder,
-    /// Where one is tried only if there is nowhere else.
+    /// Endpoints where an event is tried only if the user has none for another endpoint.
     pub(super) last_resort: &'a [Node],
-    /// Whether the one attempt is that of another event.
+    /// Whether the one attempt is the second chance, with another event.
     pub(super) has_second_chance: bool,
 }
 
@@ -99,17 +99,18 @@ pub(super) struct Restricted<'a> {
 enum Access {
     #[default]
     Granted,
-    /// To be refreshed, not before this time.
+    /// To be refreshed, no earlier than this time.
     Refused(DateTime<Utc>),
     Refreshing,
 }
 
-/// How much of a user's work may be under way.
+/// The attempts that a user may have under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Allowed {
     Nothing,
-    /// One at an endpoint that has not refused them, while they wait for a refresh: as others may
-    /// have good use for them, and as the time of the refresh may never be that of a probe there.
+    /// One attempt, at an endpoint that has not refused the credentials, while they wait for a
+    /// refresh: other endpoints may accept them, and the time of the refresh may never coincide
+    /// with a probe there.
     Elsewhere,
     OneAttempt,
 }
@@ -119,7 +120,7 @@ impl Credentials {
         self.users.is_empty() && self.signed_out.is_empty()
     }
 
-    /// The clock was set: what was to end in a while ends in that while all the same.
+    /// Adapts to a clock that was set: every delay keeps its remaining duration.
     pub(super) fn shift(&mut self, jump: TimeDelta) {
         for user in self.users.values_mut() {
             user.since = user.since.map(|since| clock::shifted(since, jump));
@@ -129,12 +130,12 @@ impl Credentials {
         }
     }
 
-    /// Which credentials an attempt that begins now has.
+    /// Returns the generation of the credentials of an attempt that begins now.
     pub(in crate::processor) fn generation(&self, user_id: &str) -> u64 {
         self.users.get(user_id).map_or(0, |user| user.generation)
     }
 
-    /// An attempt was refused. Returns how many refreshes did not help.
+    /// Records that an attempt's credentials were refused. Returns how many refreshes did not help.
     pub(super) fn refused(&mut self, user_id: &str, refusal: Refusal, now: DateTime<Utc>) -> usize {
         let user = self.users.entry(user_id.to_owned()).or_default();
         user.last_error = refusal.error;
@@ -160,7 +161,8 @@ impl Credentials {
         user.in_vain
     }
 
-    /// For how long the event that was refused last makes way for another one of the user.
+    /// Returns the time for which the event that was refused last gives way to another event of the
+    /// user.
     pub(super) fn makes_way(&self, user_id: &str, now: DateTime<Utc>) -> Duration {
         let user = self.users.get(user_id);
         match user
@@ -172,14 +174,15 @@ impl Credentials {
         }
     }
 
-    /// There is no other event of this user to be tried.
+    /// Records that this user has no other event to try.
     pub(in crate::processor) fn nothing_else(&mut self, user_id: &str) {
         if let Some(user) = self.users.get_mut(user_id) {
             user.has_second_chance = false;
         }
     }
 
-    /// Nothing is left of this user. Returns whether anything was known of their credentials.
+    /// Forgets a user who has no events left, unless a refresh is running. Returns whether there
+    /// was anything to forget.
     pub(super) fn forget(&mut self, user_id: &str) -> bool {
         let user = self.users.get(user_id);
         let is_idle = user.is_some_and(|user| user.state != Access::Refreshing);
@@ -189,7 +192,7 @@ impl Credentials {
         is_idle
     }
 
-    /// An attempt of this user begins.
+    /// Records that an attempt of this user begins.
     pub(super) fn begun(&mut self, user_id: &str, endpoint: Node) {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
@@ -198,8 +201,8 @@ impl Credentials {
         user.trials = user.trials.wrapping_add(1);
     }
 
-    /// An attempt that began under `number` was let through. Where no other one of the user is
-    /// under way, nothing need be remembered of them any more.
+    /// Records that an attempt that began under `number` got through. If it was the user's last one
+    /// under way, the user's state is no longer needed.
     pub(super) fn granted(&mut self, user_id: &str, number: u64, is_last: bool) {
         let Some(user) = self.users.get_mut(user_id) else {
             return;
@@ -213,7 +216,7 @@ impl Credentials {
         user.refusals = 0;
         user.has_second_chance = false;
         if matches!(user.state, Access::Refused(_)) && number > user.refused {
-            // Somewhere else they are good as they are.
+            // Another endpoint accepts the credentials as they are.
             user.state = Access::Granted;
         }
         if user.state == Access::Granted && is_last {
@@ -221,8 +224,8 @@ impl Credentials {
         }
     }
 
-    /// The user whose credentials are to be refreshed next, if that is due; they count as being
-    /// refreshed from here on.
+    /// Returns the user whose refresh is due first, if any is due; the credentials count as being
+    /// refreshed from now on.
     pub(in crate::processor) fn take_refresh(&mut self, now: DateTime<Utc>) -> Option<String> {
         let signed_out = &self.signed_out;
         let due = self
@@ -239,7 +242,7 @@ impl Credentials {
         Some(id.clone())
     }
 
-    /// What came of a refresh.
+    /// Records the result of a refresh.
     pub(super) fn refreshed(
         &mut self,
         user_id: &str,
@@ -249,8 +252,8 @@ impl Credentials {
     ) {
         let refreshing = |user: &&mut User| user.state == Access::Refreshing;
         let Some(user) = self.users.get_mut(user_id).filter(refreshing) else {
-            // The user has signed in meanwhile: what came of the credentials before says nothing
-            // about those of now.
+            // The user has signed in meanwhile: the result for the old credentials says nothing
+            // about the new ones.
             return;
         };
         let delay = refresh_delay(user.in_vain);
@@ -269,8 +272,8 @@ impl Credentials {
         }
     }
 
-    /// A refresh was stopped before it said anything: it is due again, unless the user has
-    /// credentials meanwhile.
+    /// Records that a refresh was stopped before it had a result: it is due again, unless the user
+    /// has new credentials meanwhile.
     pub(in crate::processor) fn refresh_stopped(&mut self, user_id: &str, now: DateTime<Utc>) {
         let user = self.users.get_mut(user_id);
         if let Some(user) = user.filter(|user| user.state == Access::Refreshing) {
@@ -278,7 +281,7 @@ impl Credentials {
         }
     }
 
-    /// Somebody got through where nobody did: whoever waits for a refresh need not wait any longer.
+    /// Makes every waiting refresh due now, because a circuit has closed.
     pub(super) fn refresh_all(&mut self, now: DateTime<Utc>) {
         for user in self.users.values_mut() {
             if let Access::Refused(at) = &mut user.state {
@@ -287,12 +290,12 @@ impl Credentials {
         }
     }
 
-    /// Nothing of this user may be sent until they are back.
+    /// Holds all events of this user until they sign in again.
     pub(in crate::processor) fn signed_out(&mut self, user_id: String) {
         self.signed_out.insert(user_id);
     }
 
-    /// The user is back, with credentials of which nothing is known yet.
+    /// Releases the events of this user, who has new credentials.
     pub(in crate::processor) fn signed_in(&mut self, user_id: &str) {
         self.signed_out.remove(user_id);
         if let Some(user) = self.users.get_mut(user_id) {
@@ -302,7 +305,7 @@ impl Credentials {
         }
     }
 
-    /// The users who may have less under way than others, but for attempts that began before a number.
+    /// Returns the users whose attempts are restricted now.
     pub(super) fn restricted(&self, now: DateTime<Utc>) -> impl Iterator<Item = Restricted<'_>> {
         let refused = self.users.iter().filter_map(move |(id, user)| {
             let (allowed, last_resort) = match user.state {
@@ -341,18 +344,18 @@ impl Credentials {
         self.signed_out.contains(user_id)
     }
 
-    /// What there is to say of the user's credentials, where they were refused.
+    /// Returns the state of the user's credentials, if they are refused.
     pub(super) fn trouble(&self, user_id: &str) -> Option<Trouble<'_>> {
         self.users.get(user_id)?.trouble()
     }
 
-    /// The same of everybody's.
+    /// Returns the state of all refused credentials.
     pub(super) fn troubles(&self) -> impl Iterator<Item = Trouble<'_>> {
         self.users.values().filter_map(User::trouble)
     }
 
-    /// When the next refresh is due.
-    pub(super) fn ends(&self) -> impl Iterator<Item = DateTime<Utc>> {
+    /// Returns the times at which refreshes are due.
+    pub(super) fn refresh_times(&self) -> impl Iterator<Item = DateTime<Utc>> {
         let users = self.users.iter();
         users.filter_map(|(id, user)| match user.state {
             Access::Refused(at) if !self.signed_out.contains(id) => Some(at),
@@ -376,7 +379,8 @@ impl User {
         })
     }
 
-    /// Alternately an event that was not tried for longest and the newest, as probes are.
+    /// The order of the attempts: alternately the least recently tried event and the newest, as for
+    /// probes.
     fn order(&self) -> ClaimOrder {
         if self.trials % 2 == 1 {
             ClaimOrder::Newest

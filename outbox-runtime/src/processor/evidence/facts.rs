@@ -159,6 +159,7 @@ pub(in crate::processor) enum Verdict {
     Deferred { base: Option<Duration> },
     /// The event's own, and no retry can help.
     Rejected,
-    /// The world's: the event is as it was before the attempt, and due after the delay.
+    /// The world's: the event is as it was before the attempt, and due after the delay if it is not
+    /// zero.
     GivenBack { delay: Duration },
 }

@@ -1,4 +1,4 @@
-//! Room: how much may be claimed, and of what, while something is restricted.
+//! Room: the claims that may be made while nodes are restricted.
 
 use chrono::{DateTime, Utc};
 
@@ -11,18 +11,18 @@ use crate::claim::ClaimOrder;
 use crate::event::OutboxEvent;
 use crate::processor::routes::HandlerIndex;
 
-/// A node that may have less under way than there are places.
+/// A node that may have fewer attempts under way than the run has places.
 #[derive(Debug)]
 pub(in crate::processor) struct Restriction {
     pub(in crate::processor) node: Node,
-    /// How many more attempts may begin now.
+    /// The number of attempts that may begin now.
     pub(in crate::processor) room: usize,
     kind: Kind,
     order: ClaimOrder,
     avoid: Vec<String>,
-    /// Parts that are tried only where there is nothing else.
+    /// Parts of the node that are tried only if it has no other events.
     last_resort: Vec<Node>,
-    /// Whether these are not tried at all by a claim for this.
+    /// Whether a claim for this node leaves out the parts of last resort altogether.
     is_elsewhere: bool,
     /// Whether all other claims go first.
     gives_way: bool,
@@ -32,47 +32,48 @@ pub(in crate::processor) struct Restriction {
 /// Why a node is restricted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// Its circuit is open: whatever begins is its probe.
+    /// Its circuit is open: any attempt is its probe.
     Open,
-    /// It pauses for a while, which ends by itself.
+    /// It is paused until a given time.
     Paused,
-    /// One attempt after the other looks for evidence.
+    /// One attempt at a time looks for evidence.
     InDoubt,
-    /// One attempt after the other tries whether a pause was long enough.
+    /// One attempt at a time tries whether a pause was long enough.
     OnTrial,
-    /// A few at once.
+    /// A few attempts may be under way at once.
     Narrow,
 }
 
-/// One claim that may be made.
+/// A claim that may be made.
 #[derive(Debug, Clone)]
 pub(in crate::processor) struct Want {
-    /// Of what; `None`: of everything that is not restricted.
+    /// The node to claim events of; `None` means all events that are not restricted.
     pub(in crate::processor) node: Option<Node>,
     pub(in crate::processor) limit: usize,
     pub(in crate::processor) order: ClaimOrder,
     pub(in crate::processor) avoid: Vec<String>,
     pub(in crate::processor) except: Vec<Node>,
-    /// Whether finding nothing means that an endpoint in doubt, or whoever has a second chance, has
-    /// nothing else to try.
+    /// Whether an empty result means that the endpoint in doubt, or the user with a second chance,
+    /// has no other event to try.
     pub(in crate::processor) is_for_evidence: bool,
-    /// Whether it is made only where another claim of the same node has brought too little.
+    /// Whether the claim is made only if another claim of the same node returned too few events.
     pub(in crate::processor) is_last_resort: bool,
-    /// Whether it leaves out no part of the node that may be tried later.
-    pub(in crate::processor) is_of_all: bool,
+    /// Whether the claim includes every part of the node that may be tried later.
+    pub(in crate::processor) covers_node: bool,
     /// Whether all other claims go first.
     pub(in crate::processor) gives_way: bool,
 }
 
 impl Want {
-    /// Whether both ask for the same events.
-    pub(in crate::processor) fn is_of_the_same(&self, other: &Self) -> bool {
+    /// Whether both claims ask for the same events.
+    pub(in crate::processor) fn asks_for_the_same(&self, other: &Self) -> bool {
         self.node == other.node && self.except == other.except
     }
 }
 
 impl Restriction {
-    /// Whether what was claimed of it should go back to the store instead of waiting here for room.
+    /// Whether claimed events of this node should go back to the store instead of waiting here for
+    /// room.
     pub(in crate::processor) fn sends_back(&self) -> bool {
         matches!(self.kind, Kind::Open | Kind::Paused)
     }
@@ -81,24 +82,24 @@ impl Restriction {
         self.node.has(set, event)
     }
 
-    /// Whether a claim of so many for this may bring what is part of `other`, too.
+    /// Whether a claim of up to `limit` events for this node may include events of `other`, too.
     ///
-    /// It goes by the order of the one that says how to go on: of two parts that are tried one
-    /// event after the other, one would otherwise have its turn whenever the other has, and never
-    /// be the one that is tried.
-    fn takes_in(&self, other: &Self, limit: usize) -> bool {
-        // Where credentials were just refused, nothing but the time of a probe keeps them from
-        // being tried again.
+    /// The claim uses the order of the restriction with the lower rank. If two parts are tried one
+    /// event at a time, one of them could otherwise be due whenever the other one is, and never be
+    /// tried.
+    fn may_include(&self, other: &Self, limit: usize) -> bool {
+        // Where credentials were just refused, only the time of a probe keeps them from being tried
+        // again.
         let may_try = !other.is_elsewhere || self.kind == Kind::Open;
         may_try && other.room >= limit && rank(self.kind) <= rank(other.kind)
     }
 
-    /// Whether all claims of `narrower`, a part of this, are made for this.
+    /// Whether all claims of `narrower`, a part of this node, are made for this node.
     fn claims_for(&self, narrower: &Self) -> bool {
         self.kind == Kind::Open || rank(self.kind) < rank(narrower.kind)
     }
 
-    /// Whether a claim that brought nothing would have brought what this restricts.
+    /// Whether a claim that returned nothing would have returned the events of this node.
     pub(in crate::processor) fn is_asked_for(
         &self,
         all: &[Self],
@@ -107,14 +108,14 @@ impl Restriction {
         let is_claimed_by = |wider: &Self| {
             wider.node.contains(&self.node) && wider.claims_for(self) && was_asked(&wider.node)
         };
-        // What is tried elsewhere alone may be due, and is not claimed: the end of the pause is
-        // near.
+        // A node that is tried elsewhere only may have due events that are not claimed, as the end
+        // of the pause is near.
         let is_open_to_all = self.room > 0 && !self.is_elsewhere;
         is_open_to_all && (was_asked(&self.node) || all.iter().any(is_claimed_by))
     }
 
-    /// The claim for what is restricted by this, if it may be made by itself: not where it is part of
-    /// something that is restricted, too, and which has no room or is probed as a whole.
+    /// Returns the claims for this node, if it may be claimed on its own: not if it is part of
+    /// another restricted node that has no room or is probed as a whole.
     fn wants<'a>(&'a self, all: &'a [Self]) -> impl Iterator<Item = Want> + 'a {
         let mut limit = self.room;
         for wider in all {
@@ -129,7 +130,7 @@ impl Restriction {
             other.node != self.node
                 && !other.node.contains(&self.node)
                 && other.node.overlaps(&self.node)
-                && !self.takes_in(other, limit)
+                && !self.may_include(other, limit)
         });
         let except: Vec<Node> = narrower.map(|other| other.node.clone()).collect();
         let want = move |but: &[Node]| Want {
@@ -140,7 +141,7 @@ impl Restriction {
             except: except.iter().chain(but).cloned().collect(),
             is_for_evidence: false,
             is_last_resort: false,
-            is_of_all: false,
+            covers_node: false,
             gives_way: self.gives_way,
         };
         let mut wants = Vec::new();
@@ -151,15 +152,15 @@ impl Restriction {
             wants.push(Want {
                 is_for_evidence: self.is_for_evidence,
                 is_last_resort: !wants.is_empty(),
-                is_of_all: true,
+                covers_node: true,
                 ..want(&[])
             });
         }
         wants.into_iter().filter(|want| want.limit > 0)
     }
 
-    /// Which event is tried next. One that has just come is, whoever was refused before: only where
-    /// it is the turn of those that wait for longest are others preferred to these.
+    /// Sets the order of the events that are tried. The newest event is tried regardless of earlier
+    /// refusals; only in other orders are users and parts that were just tried avoided.
     fn try_in(&mut self, order: ClaimOrder, avoid: Option<&str>, last_resort: &[Node]) {
         self.order = order;
         if order != ClaimOrder::Newest {
@@ -170,7 +171,7 @@ impl Restriction {
 }
 
 impl Evidence {
-    /// Everything that is restricted now, `flight` being the attempts under way.
+    /// Returns all restrictions as of now; `flight` has the attempts under way.
     pub(in crate::processor) fn restrictions(
         &self,
         flight: &[&Facts],
@@ -251,13 +252,14 @@ impl Evidence {
         merged(all)
     }
 
-    /// The claims that may be made while `free` places are, and `ahead` events may wait for one.
+    /// Returns the claims that may be made with `free` idle places, where `ahead` more events may
+    /// wait for a place.
     pub(in crate::processor) fn wants(
         restrictions: &[Restriction],
         free: usize,
         ahead: usize,
     ) -> Vec<Want> {
-        // Most have no room, and each of the others is compared with all.
+        // Most restrictions have no room, and each of the others is compared with all of them.
         let with_room = restrictions.iter().filter(|it| it.room > 0);
         let mut wants: Vec<Want> = with_room
             .flat_map(|restriction| restriction.wants(restrictions))
@@ -277,16 +279,15 @@ impl Evidence {
                 except: restrictions.iter().map(|it| it.node.clone()).collect(),
                 is_for_evidence: false,
                 is_last_resort: false,
-                is_of_all: false,
+                covers_node: false,
                 gives_way: false,
             });
         }
         wants
     }
 
-    /// When the next pause ends by itself that had not ended at a time, `flight` being the attempts
-    /// under way.
-    pub(in crate::processor) fn next_end(
+    /// Returns when the next pause ends after `since`; `flight` has the attempts under way.
+    pub(in crate::processor) fn next_pause_end(
         &self,
         flight: &[&Facts],
         since: DateTime<Utc>,
@@ -305,7 +306,7 @@ impl Evidence {
         probes
             .chain(limits)
             .chain(searches)
-            .chain(self.credentials.ends())
+            .chain(self.credentials.refresh_times())
             .filter(|end| *end > since)
             .min()
     }
@@ -327,13 +328,14 @@ impl Restriction {
     }
 }
 
-/// What is under way of a node.
+/// The attempts under way that are part of a node.
 fn attempts_of<'a>(node: &Node, flight: &[&'a Facts]) -> impl Iterator<Item = &'a Facts> {
     let attempts = flight.iter().copied();
     attempts.filter(move |facts| node.has_attempt(facts))
 }
 
-/// One restriction a node: the narrowest, in the order that looks for evidence.
+/// Merges the restrictions of each node into one, with the least room of all and the rest from the
+/// restriction with the lowest rank.
 fn merged(mut all: Vec<Restriction>) -> Vec<Restriction> {
     all.sort_by(|one, other| one.node.cmp(&other.node));
     let mut merged: Vec<Restriction> = Vec::with_capacity(all.len());
@@ -355,7 +357,7 @@ fn merged(mut all: Vec<Restriction>) -> Vec<Restriction> {
     merged
 }
 
-/// Which of two reasons for a restriction says how to go on.
+/// The rank of a kind: of two kinds, the one with the lower rank determines how a node is tried.
 fn rank(kind: Kind) -> u8 {
     match kind {
         Kind::Open => 0,

@@ -33,7 +33,7 @@ impl Run {
                 if want.is_for_evidence {
                     self.nothing_else(&want);
                 }
-                if looks > 0 && want.is_of_all {
+                if looks > 0 && want.covers_node {
                     looks -= 1;
                     has_forgotten |= self.forget_if_nothing_left(&want).await?;
                 }
@@ -142,7 +142,7 @@ impl Run {
         let is_new = |want: &&Want| {
             let mut asked = empty.iter().filter(|asked| asked.node == want.node);
             let is_its_turn = !want.is_last_resort || asked.clone().next().is_some();
-            is_its_turn && !asked.any(|asked| asked.is_of_the_same(want))
+            is_its_turn && !asked.any(|asked| asked.asks_for_the_same(want))
         };
         self.rotation = self.rotation.wrapping_add(1);
         let (before, after) = wants.split_at(self.rotation % wants.len());

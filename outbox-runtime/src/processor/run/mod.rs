@@ -253,7 +253,7 @@ impl Run {
             return None;
         }
         self.evidence
-            .next_end(&self.flight(), self.alarms.looked_at())
+            .next_pause_end(&self.flight(), self.alarms.looked_at())
     }
 
     fn now(&self) -> DateTime<Utc> {
