@@ -8,18 +8,18 @@ use crate::course::Course;
 use crate::scene::{Arrival, Scene};
 use crate::table::Row;
 
-/// An outage of some kind, and what must hold in it.
+/// A kind of outage, with the bounds that must hold during it.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// What it is called in the table.
+    /// The name in the table.
     pub name: &'static str,
-    /// The cases that make sense for it.
+    /// Whether a case makes sense for the scenario.
     pub applies: fn(&Case) -> bool,
-    /// Runs it, and compares with its bounds.
+    /// Runs the scenario, and compares the result with its bounds.
     pub run: fn(&Case) -> Row,
 }
 
-/// All of them.
+/// All scenarios.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "one event refused",
@@ -98,11 +98,11 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
-/// How soon everything else is delivered, and everything once an outage is over.
+/// The time limit for delivering all other events, and for all events once an outage is over.
 const SOON: Duration = Duration::from_secs(120);
 
-/// How long after the beginning of an outage a circuit is down to one call a minute: seven refused probes, each of which
-/// may take the 30 s of an attempt's deadline.
+/// The time from the beginning of an outage until a circuit is down to one call a minute: seven
+/// refused probes, each of which may take the 30 s of an attempt's deadline.
 const SETTLED: Duration = Duration::from_secs(600);
 
 const MINUTE: u32 = 60;
@@ -113,7 +113,7 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
 }
 
-/// How many events there are unless a scenario says otherwise.
+/// The number of events unless a scenario says otherwise.
 const EVENTS: usize = 60;
 
 fn one_event_refused(case: &Case) -> Row {
@@ -193,7 +193,7 @@ fn one_destination_down(case: &Case) -> Row {
     one_part_down(case, &course, end, is_refused)
 }
 
-/// The bounds where the events of one part are refused until `end`, and the others are not.
+/// The bounds if the events of one part are refused until `end`, and the others are not.
 fn one_part_down(
     case: &Case,
     course: &Course,
@@ -253,7 +253,7 @@ fn newcomer(case: &Case) -> Row {
     row
 }
 
-/// How many events there are where chance decides.
+/// The number of events in scenarios with random failures.
 const MANY: usize = 1_200;
 
 fn few_fail(case: &Case) -> Row {
@@ -267,7 +267,7 @@ fn few_fail(case: &Case) -> Row {
     let mut row = Row::new(case, &disturbed);
     let share = throughput(case, &disturbed) / throughput(case, &undisturbed);
     row.figure("throughput", format!("{share:.3}"));
-    // Who asks to be left alone, and credentials that have to be refreshed, are waited for.
+    // Rate limits and refreshed credentials require waiting, so the bound does not apply to them.
     let waits = matches!(case.class, Class::RateLimited | Class::Unauthenticated);
     row.must(waits || share >= 0.95, || {
         format!("the throughput is {share:.3} of the undisturbed")
@@ -276,7 +276,8 @@ fn few_fail(case: &Case) -> Row {
     row
 }
 
-/// What share of the time of all places calls were under way, until nine tenths of the events were delivered.
+/// The utilization: the share of the total time of all slots in which calls were in progress, until
+/// nine tenths of the events were delivered.
 fn throughput(case: &Case, course: &Course) -> f64 {
     let mut delivered: Vec<Duration> = course.delivered.iter().copied().flatten().collect();
     delivered.sort_unstable();
@@ -325,7 +326,7 @@ fn killed(case: &Case) -> Row {
     let end = seconds(HOUR);
     let arrivals = Arrival::at_once(case, EVENTS);
     let scene = Scene::new(case, arrivals, end + seconds(HOUR), move |ask| ask.at < end);
-    // Each time in the middle of what hangs since it was started or its leases ended.
+    // Each kill hits calls that hang since the start or since their leases ended.
     let kills = (1..=5).map(|kill| seconds(kill * 75));
     let course = scene.kills(kills).run();
     let mut row = Row::new(case, &course);
@@ -347,7 +348,7 @@ fn others_soon(row: &mut Row, course: &Course, others: impl IntoIterator<Item = 
     });
 }
 
-/// What is refused for ever is dead, or is probed once a minute, in the second half of the hour.
+/// In the second half of the hour, permanently refused events are dead or probed once a minute.
 fn refused_is_left_alone(row: &mut Row, course: &Course, refused: &[usize]) {
     let dead = course.dead(refused.iter().copied());
     let (from, to) = (course.took / 2, course.took);
@@ -359,7 +360,7 @@ fn refused_is_left_alone(row: &mut Row, course: &Course, refused: &[usize]) {
     });
 }
 
-/// No dead letter, and everything is delivered soon after `end`.
+/// No event is a dead letter, and every event is delivered soon after `end`.
 fn nobody_is_charged(
     row: &mut Row,
     course: &Course,
@@ -381,7 +382,7 @@ fn nobody_is_charged(
     });
 }
 
-/// Each processor probes once a minute at most, while it is refused.
+/// Each processor probes at most once a minute while the calls are refused.
 fn one_call_a_minute(row: &mut Row, course: &Course, end: Duration, processors: u32) {
     if end <= SETTLED {
         return;
@@ -394,7 +395,7 @@ fn one_call_a_minute(row: &mut Row, course: &Course, end: Duration, processors: 
     });
 }
 
-/// Everything is delivered or dead.
+/// Every event is delivered or dead.
 fn every_one_ends(row: &mut Row, course: &Course, events: Range<usize>) {
     let (delivered, dead) = (
         course.delivered(events.clone()),
@@ -408,8 +409,8 @@ fn every_one_ends(row: &mut Row, course: &Course, events: Range<usize>) {
     });
 }
 
-/// An outage of ten minutes for events that have one attempt: they are charged as ever, so the bounds of an outage do not hold. What
-/// compares with bounds must find that.
+/// An outage of ten minutes for events with a single attempt: they are charged, so the bounds of an
+/// outage do not hold. The comparison with the bounds must detect that.
 #[must_use]
 pub fn outage_that_is_charged(case: &Case) -> Row {
     let end = SETTLED;
@@ -421,7 +422,7 @@ pub fn outage_that_is_charged(case: &Case) -> Row {
     row
 }
 
-/// The rows that take seconds all together, for an ordinary test.
+/// The rows that together take seconds, for an ordinary test.
 #[must_use]
 pub fn is_quick(scenario: &Scenario, case: &Case) -> bool {
     let short = [
