@@ -310,8 +310,8 @@ async fn content_is_compared_by_meaning_on_a_connection_too() {
     assert!(matches!(other, EnqueueError::Conflict { .. }), "{other:?}");
 }
 
-/// Stores keep fingerprints, so that each is what every version makes of the event: these were
-/// computed apart.
+/// Stores keep fingerprints, so every version must compute the same ones. The expected values were
+/// computed independently.
 #[test]
 fn a_fingerprint_is_what_every_version_makes_of_the_content() {
     let plain = NewEvent::new("note", 7, "u1", Operation::Create);

@@ -71,8 +71,8 @@ fn another_event_is_tried_beside_one_that_hangs_and_no_more_than_are_evidence_en
     });
 }
 
-/// With one place, attempts at an endpoint that hangs take half a minute each: meanwhile nothing else
-/// is sent, so that what they took is given to the others first.
+/// With one place, attempts at an endpoint that hangs take half a minute each: meanwhile nothing
+/// else is sent, so that what they took is given to the others first.
 #[test]
 fn what_hangs_at_an_endpoint_in_doubt_makes_way_for_others() {
     on_each_store(|store, clock| async move {

@@ -1,5 +1,5 @@
-//! What a run remembers of those that were refused is forgotten once they have nothing left to send,
-//! as users and destinations may never come back.
+//! What a run remembers of those that were refused is forgotten once they have nothing left to
+//! send, as users and destinations may never come back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ fn outages(running: &Running) -> usize {
         .count()
 }
 
-/// An event of somebody else gets through, and that is recorded. Not by `flush`, which has everything
-/// probed.
+/// An event of somebody else gets through, and that is recorded. Not by `flush`, which has
+/// everything probed.
 async fn pass(store: &Arc<dyn OutboxRepository>, remote: &mut Remote, id: i64) {
     let event = enqueue(store, note(id).enqueue_sync()).await;
     remote.next().await.ok();

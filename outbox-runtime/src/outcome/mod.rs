@@ -16,8 +16,8 @@
 //! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
 //! | lease lost | | nothing is written: the holder of the newer lease decides |
 //!
-//! "As before" is the status before the claim. [`rescue`](crate::store::OutboxQueue::rescue) detects
-//! that a process died.
+//! "As before" is the status before the claim. [`rescue`](crate::store::OutboxQueue::rescue)
+//! detects that a process died.
 //!
 //! [`CrashLoop`]: DeadReason::CrashLoop
 

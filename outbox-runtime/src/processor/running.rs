@@ -92,7 +92,8 @@ impl Running {
         let is_free = explanation.waits_for == WaitsFor::Worker;
         // The handler of an event in doubt may be done already; only the run knows.
         let may_be_in_doubt = matches!(explanation.waits_for, WaitsFor::Handler { .. });
-        // A pause that the run knows of may last longer than the due time, or end with it and say more.
+        // A pause that the run knows of may last longer than the due time, or end with it and say
+        // more.
         let due_at = match explanation.waits_for {
             WaitsFor::DueTime { at, .. } => Some(at),
             _ => None,

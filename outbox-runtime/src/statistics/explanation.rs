@@ -178,8 +178,8 @@ impl WaitsFor {
         }
     }
 
-    /// Whether the wait ends by itself at that time or later, or so little before that both were meant
-    /// to be the same time.
+    /// Whether the wait ends by itself at that time or later, or so little before that both were
+    /// meant to be the same time.
     pub(crate) fn is_until(&self, time: DateTime<Utc>) -> bool {
         const TOLERANCE: TimeDelta = TimeDelta::milliseconds(1);
         let until = match self {

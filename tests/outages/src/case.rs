@@ -24,7 +24,7 @@ pub enum Class {
     Timeout,
 }
 
-/// What a rate limit asks for.
+/// The `Retry-After` of a rate limit, in seconds.
 pub const RETRY_AFTER_SECONDS: u64 = 30;
 
 impl Class {
@@ -38,7 +38,8 @@ impl Class {
         Self::Timeout,
     ];
 
-    /// What a handler makes of the refusal. `None`: nothing, it waits for an answer that never comes.
+    /// The error that a handler returns for the refusal. `None`: it waits for an answer that never
+    /// comes.
     pub(crate) fn answer(self) -> Option<HandlerError> {
         let status = |status: u16, headers: &HeaderMap| {
             let status = StatusCode::from_u16(status).unwrap();
@@ -99,7 +100,7 @@ impl fmt::Display for Class {
     }
 }
 
-/// What the events are in.
+/// The store of the events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreKind {
     /// `MemoryStore`.
@@ -122,18 +123,18 @@ impl fmt::Display for StoreKind {
     }
 }
 
-/// What a scenario is run with.
+/// The parameters of a run of a scenario.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Case {
     /// How the service refuses.
     pub class: Class,
-    /// How many attempts may be under way.
+    /// The number of concurrent attempts.
     pub concurrency: usize,
-    /// Among how many users the events are distributed.
+    /// The number of users to whom the events belong.
     pub users: usize,
-    /// What they are in.
+    /// The store of the events.
     pub store: StoreKind,
-    /// Decides how long calls take, and which ones fail at random.
+    /// The seed for the duration of calls and for random failures.
     pub seed: u64,
 }
 
@@ -160,14 +161,14 @@ impl Case {
         all
     }
 
-    /// A number below `end` that looks random and is the same for the same event and call of it.
+    /// A pseudo-random number below `end`, the same for the same event and call.
     pub(crate) fn draw(&self, event: usize, call: u32, end: u64) -> u64 {
         let mix = |word: u64| outbox_testing::SeededRng::new(word).word();
         let word = mix(mix(self.seed ^ mix(event as u64)).wrapping_add(u64::from(call)));
         outbox_testing::SeededRng::new(word).below(end)
     }
 
-    /// How long a call takes that is answered: 50 to 100 ms.
+    /// The duration of an answered call: 50 to 100 ms.
     pub(crate) fn latency(&self, event: usize, call: u32) -> Duration {
         Duration::from_millis(50 + self.draw(event, call, 51))
     }

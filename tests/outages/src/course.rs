@@ -1,4 +1,4 @@
-//! What happened: each call with its time, and the rows in the end.
+//! Results: each call with its time, and the final rows.
 
 use std::time::Duration;
 
@@ -7,36 +7,36 @@ use outbox_runtime::{Explanation, OutboxEvent, OutboxStatus};
 /// One call of the remote service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Call {
-    /// The number of its event.
+    /// The number of the event.
     pub event: usize,
-    /// Which processor made it.
+    /// The processor that made the call.
     pub processor: usize,
-    /// When it began, since the beginning of the scene.
+    /// The beginning of the call, since the beginning of the scene.
     pub at: Duration,
-    /// When it was answered. `None`: never.
+    /// The time of the answer. `None`: never.
     pub ended: Option<Duration>,
     /// Whether it was refused.
     pub refused: bool,
 }
 
 impl Call {
-    /// Whether the service took the event.
+    /// Whether the service accepted the event.
     #[must_use]
     pub fn is_delivery(&self) -> bool {
         !self.refused && self.ended.is_some()
     }
 }
 
-/// What became of a scene.
+/// The result of a scene.
 #[derive(Debug, Clone)]
 pub struct Course {
-    /// When each event arrived.
+    /// The arrival time of each event.
     pub arrived: Vec<Duration>,
     /// Every call, in order.
     pub calls: Vec<Call>,
-    /// When each event was delivered first.
+    /// The time of the first delivery of each event.
     pub delivered: Vec<Option<Duration>>,
-    /// What is left of each event in the store. `None`: it was cleaned up, or never arrived.
+    /// The final row of each event. `None`: it was cleaned up, or never arrived.
     pub rows: Vec<Option<OutboxEvent>>,
     /// What whoever asks is told in the end of each event that was not delivered.
     pub explained: Vec<Option<Explanation>>,
@@ -85,7 +85,7 @@ impl Course {
         row.is_some_and(|row| row.status == OutboxStatus::Dead)
     }
 
-    /// How many of these events are dead letters.
+    /// The number of dead letters among these events.
     pub fn dead(&self, events: impl IntoIterator<Item = usize>) -> usize {
         events
             .into_iter()
@@ -93,13 +93,13 @@ impl Course {
             .count()
     }
 
-    /// How many of these events are delivered.
+    /// The number of delivered events among these.
     pub fn delivered(&self, events: impl IntoIterator<Item = usize>) -> usize {
         let is_delivered = |event: &usize| self.delivered[*event].is_some();
         events.into_iter().filter(is_delivered).count()
     }
 
-    /// When the last of these events was delivered. `None`: one was not.
+    /// The time at which the last of these events was delivered. `None`: one was not.
     pub fn last(&self, events: impl IntoIterator<Item = usize>) -> Option<Duration> {
         let mut last = Duration::ZERO;
         for event in events {
@@ -108,7 +108,7 @@ impl Course {
         Some(last)
     }
 
-    /// How long the slowest of these events took from its arrival. `None`: one was not delivered.
+    /// The longest time from arrival to delivery among these events. `None`: one was not delivered.
     pub fn slowest(&self, events: impl IntoIterator<Item = usize>) -> Option<Duration> {
         let mut slowest = Duration::ZERO;
         for event in events {
@@ -118,7 +118,7 @@ impl Course {
         Some(slowest)
     }
 
-    /// How many calls a minute began in a span, of the events that the filter wants.
+    /// The calls per minute that began in a span, for the events that the filter accepts.
     pub fn rate(&self, from: Duration, to: Duration, wanted: impl Fn(&Call) -> bool) -> f64 {
         let is_in = |call: &&Call| call.at >= from && call.at < to && wanted(call);
         let count = self.calls.iter().filter(is_in).count();

@@ -1,4 +1,4 @@
-//! Prints the table of outages, and fails where a bound does not hold:
+//! Prints the table of outages, and fails if a bound does not hold:
 //!
 //! ```sh
 //! cargo run --release -p outbox-outages                          # everything

@@ -1,4 +1,4 @@
-//! A processor on a runtime of its own, which runs until it waits for the clock.
+//! A processor on its own runtime, run until it waits for the clock.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -14,11 +14,12 @@ pub(crate) struct Process {
     number: usize,
     store: Arc<Watched>,
     keep_completed: Duration,
-    // In this order: nothing runs any more when the handle is dropped, so that nobody can tell it from a kill.
+    // The order of the fields matters: the runtime is dropped first, so dropping the handle has no
+    // effect and the end looks like a kill.
     life: Option<(Runtime, Running)>,
 }
 
-/// A process that has done so much without the clock having moved does not come to rest.
+/// The number of turns without progress of the clock after which a process counts as busy forever.
 const LONGEST_TURN: usize = 100_000;
 
 impl Process {
@@ -38,7 +39,7 @@ impl Process {
         process
     }
 
-    /// As a kill does it: whatever is under way ends where it is.
+    /// Stops the process like a kill: all work in progress ends where it is.
     pub(crate) fn kill(&mut self, world: &World) {
         if let Some((runtime, running)) = self.life.take() {
             drop(runtime);
@@ -77,7 +78,7 @@ impl Process {
         self.life = Some((runtime, running));
     }
 
-    /// Lets it run until it waits for the clock, for the store or for ever.
+    /// Runs the process until it waits for the clock, for the store, or forever.
     pub(crate) fn rest(&self, world: &World) {
         let (runtime, _) = self.life.as_ref().expect("a process is killed and started");
         let rested = runtime.block_on(async {
@@ -91,7 +92,7 @@ impl Process {
             let mut quiet = 0;
             for _ in 0..LONGEST_TURN {
                 let seen = activity();
-                // Whoever can go on has its turn before this one comes again.
+                // Every runnable task runs before this one continues.
                 tokio::task::yield_now().await;
                 let _ = busy.wait_for(|calls| *calls == 0).await;
                 quiet = if activity() == seen { quiet + 1 } else { 0 };

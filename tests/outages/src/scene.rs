@@ -1,4 +1,4 @@
-//! What is enqueued and refused when, and how it is run.
+//! Scenes: which events are enqueued and refused at which time, and the runner.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,21 +20,21 @@ use crate::course::Course;
 use crate::process::Process;
 use crate::world::{Refuses, World};
 
-/// An event that is enqueued. Each is about an entity of its own, so none waits for another.
+/// An enqueued event. Each concerns an entity of its own, so none waits for another.
 #[derive(Debug, Clone, Copy)]
 pub struct Arrival {
-    /// When, since the beginning of the scene.
+    /// Its time, since the beginning of the scene.
     pub at: Duration,
-    /// The number of its user.
+    /// The number of the user.
     pub user: usize,
-    /// Its type.
+    /// The event type.
     pub kind: &'static str,
-    /// Where it goes. Empty: the default.
+    /// The destination. Empty: the default.
     pub destination: &'static str,
 }
 
 impl Arrival {
-    /// So many events at the beginning, whose users take turns.
+    /// `count` events at the beginning, distributed round-robin over the users.
     #[must_use]
     pub fn at_once(case: &Case, count: usize) -> Vec<Self> {
         let arrival = |number| Self {
@@ -46,7 +46,7 @@ impl Arrival {
         (0..count).map(arrival).collect()
     }
 
-    /// So many events, `apart` from each other.
+    /// `count` events, with `apart` between them.
     #[must_use]
     pub fn one_by_one(case: &Case, count: usize, apart: Duration) -> Vec<Self> {
         let mut all = Self::at_once(case, count);
@@ -57,7 +57,7 @@ impl Arrival {
     }
 }
 
-/// A course of events to be run.
+/// A timetable to run.
 pub struct Scene {
     case: Case,
     arrivals: Vec<Arrival>,
@@ -70,13 +70,13 @@ pub struct Scene {
     until: Duration,
 }
 
-/// So often is looked again, a moment of real time apart, before nothing is taken to happen any more: a store with threads
-/// of its own wakes a run when it gets to it.
+/// The number of checks, a moment of real time apart, before the scene counts as idle: a store with
+/// threads of its own may wake a run late.
 const PATIENCE: u32 = 10;
 const A_MOMENT: Duration = Duration::from_millis(10);
 
 impl Scene {
-    /// Ends when everything is delivered, or at `until`.
+    /// Creates a scene that ends when every event is delivered, or at `until`.
     pub fn new(
         case: &Case,
         arrivals: Vec<Arrival>,
@@ -96,21 +96,21 @@ impl Scene {
         }
     }
 
-    /// So many attempts have failed before the scene begins.
+    /// Sets the number of failed attempts before the scene begins.
     #[must_use]
     pub fn attempts_before(mut self, attempts: u32) -> Self {
         self.attempts_before = attempts;
         self
     }
 
-    /// How often each event is attempted at most. Default: that of events.
+    /// Sets the maximum number of attempts of each event. Default: that of events.
     #[must_use]
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.max_attempts = Some(attempts);
         self
     }
 
-    /// So many processors deliver from one store. Default: one.
+    /// Sets the number of processors that share the store. Default: one.
     #[must_use]
     pub fn processors(mut self, processors: usize) -> Self {
         self.processors = processors;
@@ -124,18 +124,19 @@ impl Scene {
         self
     }
 
-    /// How long the processors keep what is delivered, so that a long scene does not fill the store. Default: a day.
+    /// Sets how long the processors keep delivered events, so that a long scene does not fill the
+    /// store. Default: a day.
     #[must_use]
     pub fn keep_completed(mut self, retention: Duration) -> Self {
         self.keep_completed = retention;
         self
     }
 
-    /// Runs it to its end.
+    /// Runs the scene to its end.
     ///
     /// # Panics
     ///
-    /// Where a store fails, or a processor does ever more while the clock stands.
+    /// If a store fails, or a processor stays busy while the clock stands still.
     #[must_use]
     pub fn run(self) -> Course {
         let clock = ManualClock::new();
@@ -154,7 +155,7 @@ impl Scene {
     }
 }
 
-/// A scene that is run.
+/// A scene in progress.
 struct Stage {
     scene: Scene,
     outside: Runtime,
@@ -215,7 +216,7 @@ impl Stage {
             self.perform(&mut acts, &mut kills);
         }
         let took = self.world.now();
-        // What was answered last is recorded.
+        // Lets the processors record the last answers.
         processes
             .iter()
             .for_each(|process| process.rest(&self.world));
@@ -240,7 +241,7 @@ impl Stage {
         self.world.begin + since_begin
     }
 
-    /// What is to be done when; a number tells acts of one time apart.
+    /// The acts by time; a number distinguishes acts at the same time.
     fn acts(&self) -> BTreeMap<(Duration, usize), Act> {
         let arrivals = self.scene.arrivals.iter().enumerate();
         let arrivals = arrivals.map(|(number, arrival)| (arrival.at, Act::Arrive(number)));
@@ -283,7 +284,7 @@ impl Stage {
         created.unwrap();
     }
 
-    /// Fails what is there as often as the scene says.
+    /// Fails the stored events as often as the scene says.
     fn use_up_attempts(&self) {
         let store = self.stores.of(0);
         let request = ClaimRequest::new(self.scene.arrivals.len(), Duration::from_secs(60));
@@ -315,7 +316,7 @@ impl Stage {
 /// A handle to one store for each processor.
 struct Stores {
     handles: Vec<Arc<dyn OutboxRepository>>,
-    /// Outlives them.
+    /// Kept alive as long as the handles.
     _folder: Option<TempDir>,
 }
 
@@ -330,7 +331,7 @@ impl Stores {
                 }
             }
             StoreKind::Sqlite => {
-                // Nothing is asked of the medium here.
+                // These tests need no durability.
                 let memory = std::path::Path::new("/dev/shm");
                 let folder = match memory.is_dir() {
                     true => tempfile::tempdir_in(memory),

@@ -1,4 +1,4 @@
-//! All rows, run side by side and printed.
+//! All rows, run in parallel and printed.
 
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -9,14 +9,14 @@ use crate::case::Case;
 use crate::course::Course;
 use crate::scenario::{ALL, Scenario};
 
-/// What came of one scenario in one case.
+/// The result of one scenario in one case.
 #[derive(Debug, Clone)]
 pub struct Row {
     /// The case.
     pub case: Case,
-    /// What was counted, by name.
+    /// The measured figures, by name.
     pub figures: Vec<(&'static str, String)>,
-    /// The bounds that do not hold.
+    /// The violated bounds.
     pub broken: Vec<String>,
 }
 
@@ -60,8 +60,9 @@ impl fmt::Display for Row {
     }
 }
 
-/// Runs every scenario in every case that the filter wants, on so many threads, and hands each row on as soon as it and all before
-/// it are there. Returns how many rows there are, and how many of them failed.
+/// Runs every scenario in every case that the filter accepts, on `threads` threads, and passes on
+/// each row, in order, as soon as it and all earlier rows are complete. Returns the number of rows,
+/// and the number of failed rows.
 pub fn run(
     seed: u64,
     threads: usize,
@@ -102,7 +103,7 @@ fn take<'a, T>(next: &AtomicUsize, jobs: &'a [T]) -> Option<(usize, &'a T)> {
     Some((number, jobs.get(number)?))
 }
 
-/// A processor that does not come to rest fails its row, and no other.
+/// A processor that never becomes idle fails only its own row.
 fn run_one(scenario: &Scenario, case: &Case) -> Row {
     catch_unwind(AssertUnwindSafe(|| (scenario.run)(case))).unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);

@@ -1,4 +1,4 @@
-//! A store that knows how many of its calls are under way.
+//! A store that counts its calls in progress.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,12 +9,13 @@ use outbox_runtime::store::{ClaimRequest, Exchange, Revision, Settlement};
 use outbox_runtime::{Clock, OutboxRepository, async_trait};
 use tokio::sync::watch;
 
-/// The store of a processor. Another store with threads of its own answers later, while nothing runs here.
+/// The store of a processor. A store with threads of its own may answer later, while nothing runs
+/// here.
 pub(crate) struct Watched {
     inner: Arc<dyn OutboxRepository>,
-    /// How many calls are not answered yet.
+    /// The number of unanswered calls.
     pub(crate) busy: watch::Sender<usize>,
-    /// Moves whenever a call begins or ends.
+    /// Changes whenever a call begins or ends.
     pub(crate) activity: AtomicU64,
 }
 

@@ -11,34 +11,34 @@ use outbox_testing::ManualClock;
 use crate::case::Case;
 use crate::course::Call;
 
-/// A call that begins.
+/// A call at its beginning.
 #[derive(Debug, Clone, Copy)]
 pub struct Ask<'a> {
-    /// When, since the beginning of the scene.
+    /// Its time, since the beginning of the scene.
     pub at: Duration,
     /// The number of the event, in order of arrival.
     pub event: usize,
-    /// The number of its user.
+    /// The number of the user.
     pub user: usize,
-    /// Its type.
+    /// The event type.
     pub kind: &'a str,
-    /// Where it goes. Empty: the default.
+    /// The destination. Empty: the default.
     pub destination: &'a str,
-    /// How often it was sent before.
+    /// The number of earlier calls for the event.
     pub calls_before: u32,
 }
 
 /// Whether a call is refused.
 pub type Refuses = dyn Fn(&Ask<'_>) -> bool + Send + Sync;
 
-/// The remote service: what refuses, and the log of all calls. Clones are the same service.
+/// The remote service: its refusals, and the log of all calls. Clones are the same service.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) case: Case,
     pub(crate) clock: ManualClock,
     pub(crate) begin: DateTime<Utc>,
     pub(crate) refuses: Arc<Refuses>,
-    /// Of each event, its user and destination.
+    /// The user and destination of each event.
     pub(crate) about: Arc<Vec<(usize, &'static str)>>,
     /// Never held across an await.
     log: Arc<Mutex<Log>>,
@@ -47,9 +47,9 @@ pub(crate) struct World {
 #[derive(Default)]
 pub(crate) struct Log {
     pub(crate) calls: Vec<Call>,
-    /// Of each event, how often it was sent.
+    /// The number of calls for each event.
     sent: Vec<u32>,
-    /// Moves whenever a call begins or ends.
+    /// Changes whenever a call begins or ends.
     pub(crate) activity: u64,
     /// Of each processor, how many calls are under way.
     under_way: BTreeMap<usize, usize>,
@@ -134,12 +134,12 @@ impl World {
     }
 }
 
-/// The number of an event is in its id.
+/// An event id contains the number of the event.
 pub(crate) fn number(event: &OutboxEvent) -> usize {
     usize::try_from(event.id.as_u64_pair().1).expect("ids are numbers")
 }
 
-/// What one processor calls the service with.
+/// The client of one processor.
 pub(crate) struct Client {
     pub(crate) world: World,
     pub(crate) processor: usize,

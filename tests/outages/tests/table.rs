@@ -1,4 +1,4 @@
-//! The quick rows of the table, and that it finds what it is for.
+//! The quick rows of the table, and a control that the table detects violations.
 
 use outbox_outages::scenario::{is_quick, outage_that_is_charged};
 use outbox_outages::{Case, Class, StoreKind, table};

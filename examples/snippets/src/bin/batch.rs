@@ -31,9 +31,8 @@ async fn main() -> anyhow::Result<()> {
 
     // An event that cannot be enqueued takes the whole batch with it: here, an empty user id.
     let faulty = [steps(2001, "user-1"), steps(2002, "")];
-    let error = match enqueue_all(&faulty).on(&store).await {
-        Ok(_) => anyhow::bail!("the batch was accepted"),
-        Err(error) => error,
+    let Err(error) = enqueue_all(&faulty).on(&store).await else {
+        anyhow::bail!("the batch was accepted");
     };
     println!("refused: {error}");
     ensure!(matches!(error, EnqueueError::InBatch { index: 1, .. }));

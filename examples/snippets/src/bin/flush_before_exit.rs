@@ -23,7 +23,7 @@ fn processor(store: &SqliteStore, is_slow: bool) -> anyhow::Result<Processor> {
         .stop_deadline(Duration::from_millis(100)) // how long `stop` waits for handlers
         .handle_with(is_slow, |is_slow, _event: Event<Mood>| async move {
             if is_slow {
-                tokio::time::sleep(Duration::from_secs(3600)).await;
+                std::future::pending::<()>().await; // a call that hangs
             }
             Ok(())
         })

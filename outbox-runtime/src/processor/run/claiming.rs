@@ -12,8 +12,8 @@ use crate::processor::evidence::{Evidence, Facts, Node, Restriction, Want};
 /// The maximum number of claims in one round.
 const MAX_CLAIMS: usize = 64;
 
-/// The maximum number of empty claims in one round after which the store is asked whether anything is
-/// left at all.
+/// The maximum number of empty claims in one round after which the store is asked whether anything
+/// is left at all.
 const MAX_LOOKS: usize = 8;
 
 impl Run {
@@ -130,8 +130,8 @@ impl Run {
 
     /// The next claim to make, except those that brought less than they asked for.
     ///
-    /// Claims rotate, so that none keeps the others waiting when few handlers are free. A claim that
-    /// gives way comes after all others.
+    /// Claims rotate, so that none keeps the others waiting when few handlers are free. A claim
+    /// that gives way comes after all others.
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
         if wants.is_empty() {
@@ -197,8 +197,8 @@ impl Run {
         self.jobs.flight().collect()
     }
 
-    /// Tells the evidence that an endpoint in doubt, or a user with a second chance, has nothing else
-    /// to try.
+    /// Tells the evidence that an endpoint in doubt, or a user with a second chance, has nothing
+    /// else to try.
     fn nothing_else(&mut self, want: &Want) {
         let endpoint = match &want.node {
             Some(Node::Credentials(user)) => return self.evidence.credentials.nothing_else(user),
@@ -212,9 +212,9 @@ impl Run {
         self.settle_judged(judged);
     }
 
-    /// Forgets what is known of a claim's target if the claim brought nothing and the store has nothing
-    /// left for it, not even for later. Otherwise users and destinations that never come back would be
-    /// remembered until the run ends. Returns whether anything was forgotten.
+    /// Forgets what is known of a claim's target if the claim brought nothing and the store has
+    /// nothing left for it, not even for later. Otherwise users and destinations that never come
+    /// back would be remembered until the run ends. Returns whether anything was forgotten.
     async fn forget_if_nothing_left(&mut self, want: &Want) -> Result<bool, StoreError> {
         let Some(node) = &want.node else {
             return Ok(false);

@@ -1,5 +1,5 @@
-//! Runs simulations with outages for many seeds, more than an ordinary test does, and tells which
-//! invariants do not hold:
+//! Runs simulations with outages for many seeds, more than an ordinary test does, and reports the
+//! invariants that do not hold:
 //!
 //! ```sh
 //! cargo run --release -p outbox-outages --bin seeds -- 0 10000              # with outages

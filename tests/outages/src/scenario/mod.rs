@@ -18,11 +18,11 @@ pub use self::outages::outage_that_is_charged;
 /// An outage of some kind, and what must hold in it.
 #[derive(Clone, Copy)]
 pub struct Scenario {
-    /// What it is called in the table.
+    /// The name in the table.
     pub name: &'static str,
-    /// The cases that make sense for it.
+    /// Whether a case makes sense for the scenario.
     pub applies: fn(&Case) -> bool,
-    /// Runs it, and compares with its bounds.
+    /// Runs the scenario, and compares the result with its bounds.
     pub run: fn(&Case) -> Row,
 }
 
@@ -81,7 +81,7 @@ fn seconds(seconds: u32) -> Duration {
     Duration::from_secs(u64::from(seconds))
 }
 
-/// How many events there are unless a scenario says otherwise.
+/// The number of events unless a scenario says otherwise.
 const EVENTS: usize = 60;
 
 /// The rows that take seconds all together, for an ordinary test.
