@@ -12,9 +12,6 @@ use proc_macro2::{TokenStream, TokenTree};
 /// The maximum width of a comment line, in characters.
 const WIDTH: usize = 100;
 
-/// Folders and files that are not edited yet: counted, but exempt from the rules.
-const NOT_EDITED_YET: &[&str] = &["tests/outages/"];
-
 /// A phrase, with the number of comments that may still have it. Lower the number, never raise it.
 struct Phrase {
     words: &'static str,
@@ -255,12 +252,6 @@ fn files() -> Vec<(String, String)> {
     found
 }
 
-fn is_edited(place: &str) -> bool {
-    !NOT_EDITED_YET
-        .iter()
-        .any(|folder| place.starts_with(folder))
-}
-
 #[test]
 fn comments_are_wrapped_at_100_columns() {
     let (mut lines, mut wide) = (0, Vec::new());
@@ -270,7 +261,6 @@ fn comments_are_wrapped_at_100_columns() {
         wide.extend(found.iter().map(|line| format!("{file}:{line}")));
     }
     println!("{lines} comment lines, {} over {WIDTH} columns", wide.len());
-    wide.retain(|line| is_edited(line));
     assert!(wide.is_empty(), "wrap these lines:\n{}", wide.join("\n"));
 }
 
@@ -288,11 +278,9 @@ fn phrases_that_were_edited_out_do_not_come_back() {
                 .map(|line| format!("{file}:{line}"))
                 .collect::<Vec<_>>()
         };
-        let mut found: Vec<String> = prose.iter().flat_map(at).collect();
-        let total = found.len();
-        found.retain(|place| is_edited(place));
+        let found: Vec<String> = prose.iter().flat_map(at).collect();
         let (count, limit, words) = (found.len(), phrase.limit, phrase.words);
-        println!("{count:3} (at most {limit}), {total:3} with unedited folders: {words}");
+        println!("{count:3} (at most {limit}): {words}");
         if count > limit {
             let places = found.join("\n    ");
             writeln!(violations, "{words}: {count} > {limit}\n    {places}").unwrap();
@@ -303,21 +291,18 @@ fn phrases_that_were_edited_out_do_not_come_back() {
 
 #[test]
 fn identifiers_that_were_renamed_do_not_come_back() {
-    let mut counts: BTreeMap<&str, (usize, usize, Vec<String>)> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, (usize, Vec<String>)> = BTreeMap::new();
     for (file, code) in files() {
         for (name, count) in identifiers(&code) {
-            let (edited, total, files) = counts.entry(name).or_default();
+            let (total, files) = counts.entry(name).or_default();
             *total += count;
-            if is_edited(&file) {
-                *edited += count;
-                files.push(file.clone());
-            }
+            files.push(file.clone());
         }
     }
     let mut violations = Vec::new();
     for (name, limit) in IDENTIFIERS {
-        let (count, total, files) = counts.remove(name).unwrap_or_default();
-        println!("{count:3} (at most {limit}), {total:3} with unedited folders: {name}");
+        let (count, files) = counts.remove(name).unwrap_or_default();
+        println!("{count:3} (at most {limit}): {name}");
         if count > *limit {
             violations.push(format!("{name}: {count} > {limit} in {}", files.join(", ")));
         }

@@ -38,11 +38,11 @@ pub struct Course {
     pub delivered: Vec<Option<Duration>>,
     /// The final row of each event. `None`: it was cleaned up, or never arrived.
     pub rows: Vec<Option<OutboxEvent>>,
-    /// What whoever asks is told in the end of each event that was not delivered.
+    /// The final explanation of each event that was not delivered.
     pub explained: Vec<Option<Explanation>>,
-    /// How often a processor was killed in the middle of a call.
+    /// The number of times a processor was killed in the middle of a call.
     pub kills: u32,
-    /// How long it took, in virtual time.
+    /// The duration, in virtual time.
     pub took: Duration,
 }
 

@@ -48,7 +48,7 @@ impl Process {
         self.start_again(world);
     }
 
-    /// What it says about an event.
+    /// The explanation of an event.
     pub(crate) fn explain(&self, event: usize) -> Explanation {
         let (runtime, running) = self.life.as_ref().expect("a process is killed and started");
         let explanation = runtime.block_on(running.explain(event as i64));

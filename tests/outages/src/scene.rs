@@ -117,7 +117,8 @@ impl Scene {
         self
     }
 
-    /// The first processor is killed as soon as it is in the middle of a call from these times on, and started again at once.
+    /// The first processor is killed as soon as it is in the middle of a call from these times on,
+    /// and started again at once.
     #[must_use]
     pub fn kills(mut self, kills: impl IntoIterator<Item = Duration>) -> Self {
         self.kills = kills.into_iter().collect();

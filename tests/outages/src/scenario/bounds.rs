@@ -80,12 +80,13 @@ pub(super) fn nobody_is_charged(
     row.must(charged == 0, || format!("{charged} are charged"));
 }
 
-/// From the seventh refused probe on each processor makes one call a minute at most, of those that the filter wants, until one
-/// gets through.
+/// From the seventh refused probe on each processor makes one call a minute at most, of those that
+/// the filter wants, until one gets through.
 ///
-/// The log has no circuits. Before its circuit opens a processor is refused what was under way and then [`EVIDENCE`]; where
-/// credentials are refused, what was under way before the refresh and after it, and what is tried of each user. All these, and
-/// seven more, may be less than a minute apart.
+/// The log has no circuits. Before its circuit opens a processor is refused what was under way and
+/// then [`EVIDENCE`]; where credentials are refused, what was under way before the refresh and
+/// after it, and what is tried of each user. All these, and seven more, may be less than a minute
+/// apart.
 pub(super) fn one_call_a_minute(
     row: &mut Row,
     case: &Case,
@@ -126,7 +127,7 @@ pub(super) fn one_call_a_minute(
     });
 }
 
-/// What is refused for ever is dead, or deferred, or probed once a minute; and whoever asks is told why.
+/// A permanently refused event is dead, deferred, or probed once a minute, and `explain` says why.
 pub(super) fn refused_is_left_alone(
     row: &mut Row,
     case: &Case,
@@ -156,7 +157,7 @@ pub(super) fn refused_is_left_alone(
     row.must(unexplained.is_empty(), || unexplained.join("; "));
 }
 
-/// What is missing from what whoever asks is told of an event that is refused. `None`: nothing.
+/// The defect of the explanation of a refused event, if it has one.
 fn unexplained(case: &Case, course: &Course, event: usize) -> Option<String> {
     let Some(explanation) = &course.explained[event] else {
         return Some(format!("event {event} is not explained"));

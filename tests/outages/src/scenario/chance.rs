@@ -9,7 +9,8 @@ use crate::course::{Call, Course};
 use crate::scene::{Arrival, Scene};
 use crate::table::Row;
 
-/// How many events there are: 60 are over in a third of a second, which is no time to speak of a rate.
+/// How many events there are: 60 are over in a third of a second, which is no time to speak of a
+/// rate.
 const MANY: usize = 1_200;
 
 /// What must be left of the undisturbed throughput.
@@ -33,16 +34,16 @@ pub(super) fn few_fail(case: &Case) -> Row {
     let deliveries = rate(&disturbed) / rate(&undisturbed);
     row.figure("deliveries", format!("{deliveries:.3}"));
     if case.class == Class::RateLimited {
-        // Each 30 s that the service asks for are kept, and then one event is sent at a time: what is left is that one place
-        // outside of the pauses.
+        // Each 30 s that the service asks for are kept, and then one event is sent at a time: what
+        // is left is that one place outside of the pauses.
         let share = outside_of_pauses(&disturbed);
         row.figure("outside of pauses", format!("{share:.3}"));
         row.must(share >= LEFT, || {
             format!("one place is used for {share:.3} of the time outside of pauses")
         });
     } else {
-        // Calls that fail are calls, too: 5 % of them cost 5 % of the deliveries, and those that hang take their place for 30 s,
-        // whoever makes them.
+        // Failing calls are calls, too: 5 % of them cost 5 % of the deliveries, and a hanging call
+        // takes its place for 30 s under any rule.
         let places = |course| busy(course, case.concurrency);
         let share = places(&disturbed) / places(&undisturbed);
         row.figure("calls", format!("{share:.3}"));
@@ -79,8 +80,8 @@ fn busy(course: &Course, places: usize) -> f64 {
     busy.as_secs_f64() / until.as_secs_f64() / places as f64
 }
 
-/// What share of the time in which the service had not asked to be left alone a call was under way. Where it refuses what was
-/// tried after a pause as well, the next one is twice as long.
+/// What share of the time in which the service had not asked to be left alone a call was under way.
+/// Where it refuses what was tried after a pause as well, the next one is twice as long.
 fn outside_of_pauses(course: &Course) -> f64 {
     let asked = Duration::from_secs(RETRY_AFTER_SECONDS);
     let until = nine_tenths(course);

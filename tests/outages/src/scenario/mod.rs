@@ -1,7 +1,7 @@
 //! The scenarios, each with its bounds.
 //!
-//! There are 60 events (or one more, or more that arrive as time goes by) of calls of 50 to 100 ms, unless chance decides: a rate
-//! needs more of them to be one.
+//! There are 60 events (or one more, or more that arrive as time goes by) of calls of 50 to 100 ms,
+//! unless chance decides: a rate needs more of them to be one.
 
 use std::time::Duration;
 

@@ -16,7 +16,8 @@ pub(super) fn down(case: &Case, span: u32, attempts_before: u32) -> Row {
     let course = scene.attempts_before(attempts_before).run();
     let mut row = Row::new(case, &course);
     nobody_dies(&mut row, &course, 0..EVENTS, end);
-    // An outage that is over before as many calls have ended as tell of one costs those in doubt an attempt, and never their last.
+    // An outage that is over before as many calls have ended as tell of one costs those in doubt an
+    // attempt, and never their last.
     if case.class != Class::Timeout || span > MINUTE {
         nobody_is_charged(&mut row, &course, 0..EVENTS, attempts_before);
     }
@@ -120,8 +121,8 @@ pub(super) fn killed(case: &Case, processors: usize) -> Row {
     row
 }
 
-/// An outage of ten minutes for events that have one attempt: they are charged as ever, so the bounds of an outage do not hold. What
-/// compares with bounds must find that.
+/// An outage of ten minutes for events that have one attempt: they are charged as ever, so the
+/// bounds of an outage do not hold. What compares with bounds must find that.
 #[must_use]
 pub fn outage_that_is_charged(case: &Case) -> Row {
     let end = seconds(10 * MINUTE);

@@ -28,9 +28,10 @@ pub(super) fn one_user(case: &Case) -> Row {
     row
 }
 
-/// There is a neighbor every ten seconds to compare it with, so it is charged or deferred, and never just probed. What counts
-/// attempts is dead after five; the rest is deferred by 1, 5, 30, 120, 600 seconds and then twice as long each time, which is ten
-/// times in two days. Before that is clear each may be refused two or three times more.
+/// There is a neighbor every ten seconds to compare it with, so it is charged or deferred, and
+/// never just probed. What counts attempts is dead after five; the rest is deferred by 1, 5, 30,
+/// 120, 600 seconds and then twice as long each time, which is ten times in two days. Before that
+/// is clear each may be refused two or three times more.
 pub(super) fn in_sparse_traffic(case: &Case) -> Row {
     let span = 2 * DAY;
     let count = (span / 10) as usize;
