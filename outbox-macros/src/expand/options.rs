@@ -63,7 +63,7 @@ fn builder(options: &Options) -> TokenStream {
     .into_iter()
     .flatten()
     .collect();
-    // Output:
+    // Output, with one call for each key that is given:
     //     _outbox::support::EntityOptions::new(<Self as _outbox::OutboxEntity>::EVENT_TYPE)
     //         .with_display_name("Mood Entry")
     //         .with_priority(5i32)

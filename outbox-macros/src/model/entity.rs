@@ -136,21 +136,37 @@ impl Options {
                 Constant::Path(path) => Some(path),
             }
         }
-        let delays = self.retry.as_ref().and_then(Constant::known);
+        // Without `..`, so that a new key does not compile until it stands in the list.
+        let Self {
+            event_type,
+            display_name,
+            priority,
+            max_attempts,
+            max_snoozes,
+            charge,
+            retry,
+            timeout,
+            lease,
+            order,
+            on_dead,
+            coalesce,
+            version: _, // a literal
+        } = self;
+        let delays = retry.as_ref().and_then(Constant::known);
         let delays = delays.into_iter().flatten().map(|delay| of(Some(delay)));
         [
-            of(Some(&self.event_type)),
-            of(Some(&self.display_name)),
-            of(self.priority.as_ref()),
-            of(self.max_attempts.as_ref()),
-            of(self.max_snoozes.as_ref()),
-            of(self.charge.as_ref()),
-            of(self.retry.as_ref()),
-            of(self.timeout.as_ref()),
-            of(self.lease.as_ref()),
-            of(self.order.as_ref()),
-            of(self.on_dead.as_ref()),
-            of(self.coalesce.as_ref()),
+            of(Some(event_type)),
+            of(Some(display_name)),
+            of(priority.as_ref()),
+            of(max_attempts.as_ref()),
+            of(max_snoozes.as_ref()),
+            of(charge.as_ref()),
+            of(retry.as_ref()),
+            of(timeout.as_ref()),
+            of(lease.as_ref()),
+            of(order.as_ref()),
+            of(on_dead.as_ref()),
+            of(coalesce.as_ref()),
         ]
         .into_iter()
         .chain(delays)

@@ -200,20 +200,19 @@ impl NewEvent {
         self.operation
     }
 
-    /// Sets the priority: higher values are delivered first. Default: 0.
+    /// The priority: higher values are delivered first.
     #[must_use]
     pub fn priority(&self) -> i32 {
         self.priority
     }
 
-    /// Sets the number of attempts after which the event becomes a dead letter, at least 1.
-    /// Default: 5.
+    /// The number of attempts after which the event becomes a dead letter.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         self.max_attempts
     }
 
-    /// Sets the delay before the first attempt. Default: none.
+    /// The delay before the first attempt.
     #[must_use]
     pub fn delay(&self) -> Duration {
         self.delay

@@ -10,8 +10,8 @@
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
 //! | offline, unauthenticated, rate limited, no handler, shutdown | given back | as before, due |
-//! | refused while others got through | given back, a deferral counted | as before, due later |
-//! | snooze | given back, a snooze counted | as before, due later |
+//! | refused while others got through | given back, a deferral counted | as before, due later; dead, [`DeferredOut`](DeadReason::DeferredOut), after [`MAX_DEFERRALS`] |
+//! | snooze | given back, a snooze counted | as before, due later; dead, [`SnoozedOut`](DeadReason::SnoozedOut), after `max_snoozes` |
 //! | process died | given back, a crash counted | as before, due when the lease ends |
 //! | process died, `max_attempts` times in a row | given back | dead, [`CrashLoop`] |
 //! | lease lost | | nothing is written: the holder of the newer lease decides |

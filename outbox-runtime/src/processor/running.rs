@@ -72,11 +72,14 @@ impl Running {
     }
 
     /// Explains why the events of an entity are not delivered, as far as this run and its store
-    /// know.
+    /// know. The answer is about the first undelivered event of the entity.
+    ///
+    /// A run of one user answers about that user's events only: the entity of another user has
+    /// [nothing](WaitsFor::Nothing) to deliver.
     ///
     /// # Errors
     ///
-    /// If the store cannot be read.
+    /// If the store cannot be read; `Suspended` while it is suspended.
     pub async fn explain(&self, entity_id: impl Into<EntityId>) -> Result<Explanation, StoreError> {
         let user_id = self.inner.user_id.as_deref();
         self.explain_entity(&entity_id.into(), user_id).await

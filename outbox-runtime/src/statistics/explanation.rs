@@ -64,11 +64,13 @@ impl Explanation {
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum WaitsFor {
-    /// Nothing: every event of the entity was delivered, or none was ever enqueued.
+    /// Nothing: every event of the entity was delivered, or none was ever enqueued for the user in
+    /// question.
     Nothing,
     /// A worker: the event is due and first in its lane, so nothing in the store holds it back. The
     /// store does not know whether a run exists, is busy or is paused;
-    /// [`Running::explain`](crate::Running::explain) does.
+    /// [`Running::explain`](crate::Running::explain) does. A run that answers so is about to claim
+    /// the event, or tries few events at a time because others were refused lately.
     Worker,
     /// A free handler: this run's concurrency limit is reached.
     FreeHandler,

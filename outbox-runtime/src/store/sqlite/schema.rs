@@ -47,8 +47,10 @@ macro_rules! hex {
 /// check.
 ///
 /// Rarely used columns stand last: they cost an event one byte each. `last_refusal` is `class:
-/// message`. The columns `expires_at`, `dedup_key`, `waits_for`, `headers` and `trace_context` are
-/// reserved, so that using them needs no change to existing files.
+/// message`. Reserved, so that using them needs no change to existing files: `expires_at`
+/// (microseconds; after that the event is not worth sending), `dedup_key`, `waits_for` (the entity
+/// that must be delivered first), `headers` and `trace_context`. A column that folding or an edit
+/// must change needs a new version all the same, because older programs leave it as it is.
 ///
 /// `outbox_attempted` and `outbox_noted` are usually empty. Probes use the first to find the event
 /// with the least recent attempt, and statistics use the second.
