@@ -72,7 +72,7 @@ impl SqliteStore {
     /// ```
     /// # use std::time::Duration;
     /// use outbox_runtime::{NewEvent, Operation, OutboxRepository, SqliteStore};
-    /// use outbox_runtime::store::{ClaimRequest, ProcessState};
+    /// use outbox_runtime::store::{ClaimRequest, OutboxQueue as _, ProcessState};
     ///
     /// # #[tokio::main(flavor = "current_thread")]
     /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
