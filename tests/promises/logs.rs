@@ -110,7 +110,9 @@ async fn cancelled_events_are_logged_with_the_reason() {
         (&conn).enqueue(Ok(event)).unwrap();
     }
     let text = log.text();
-    let line = text.lines().find(|line| line.contains("neither event is sent"));
+    let line = text
+        .lines()
+        .find(|line| line.contains("neither event is sent"));
     let line = line.expect("the message is logged");
     assert!(
         line.contains("INFO"),
