@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use anyhow::ensure;
-use outbox_runtime::WaitsFor;
+use outbox_runtime::WaitsFor::{self, DueTime, Outage, RateLimit};
 use outbox_runtime::prelude::*;
 
 #[derive(Debug, DeliveryError)]
@@ -59,10 +59,8 @@ async fn main() -> anyhow::Result<()> {
         );
     }
     // The event waits until the pause is over, or for the probe of its user after that.
-    let pauses = |waits_for: &WaitsFor| {
-        use WaitsFor::{DueTime, Outage, RateLimit};
-        matches!(waits_for, DueTime { .. } | RateLimit { .. } | Outage { .. })
-    };
+    let pauses =
+        |waits: &WaitsFor| matches!(waits, DueTime { .. } | RateLimit { .. } | Outage { .. });
     let mut explanation = running.explain(2).await?;
     for _ in 0..200 {
         if pauses(&explanation.waits_for) {
