@@ -7,8 +7,7 @@ use uuid::Uuid;
 
 use super::reject::{Reject, RejectReason};
 use outbox_runtime::__private::bounded;
-use outbox_runtime::NewEvent;
-use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
+use outbox_runtime::{DeadReason, NewEvent, OutboxEvent, OutboxStatus};
 
 /// An event of another outbox: the change, its time, and the state of its delivery.
 ///

@@ -15,8 +15,7 @@ use super::row::SourceRow;
 use super::source::Source;
 use super::table::SourceTable;
 use super::verify::{Sums, check, with_payload};
-use outbox_runtime::EnqueueError;
-use outbox_runtime::SqliteStore;
+use outbox_runtime::{EnqueueError, SqliteStore};
 
 /// The number of rows between progress reports.
 const PROGRESS_EVERY: u64 = 100;

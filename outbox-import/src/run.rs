@@ -17,10 +17,8 @@ use super::report::ImportReport;
 use super::rows::Importing;
 use super::source::Source;
 use super::table::SourceTable;
-use outbox_runtime::SqliteStore;
-use outbox_runtime::store::BoxError;
-use outbox_runtime::store::OutboxQueue as _;
-use outbox_runtime::{StoreError, StoreErrorKind, TransactionError};
+use outbox_runtime::store::{BoxError, OutboxQueue as _};
+use outbox_runtime::{SqliteStore, StoreError, StoreErrorKind, TransactionError};
 
 /// An import: the source, the tables, and the options. The [crate's documentation](crate) describes
 /// what it does.

@@ -1,4 +1,4 @@
-//! Evidence: looking for it leaves no place idle that is needed, and takes none that others need.
+//! The search for evidence leaves no needed place idle, and takes no place that others need.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,11 +8,12 @@ use outbox_runtime::{Clock, Processor, WaitsFor, prelude::*};
 use outbox_tests::{Remote, enqueue, note, on_each_store, within};
 
 const SECOND: Duration = Duration::from_secs(1);
-/// How long an attempt that looks for evidence is waited for before another one begins beside it.
+/// The delay before a second attempt starts beside an unanswered one.
 const PATIENCE: Duration = Duration::from_millis(750);
 const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The run has done all that is due: it did so between the two answers.
+/// Waits until the run has done everything that is due: a whole round lies between the two
+/// answers.
 async fn round(running: &Running) {
     for _ in 0..2 {
         running.explain(1).await.unwrap();
@@ -71,34 +72,40 @@ fn another_event_is_tried_beside_one_that_hangs_and_no_more_than_are_evidence_en
     });
 }
 
-/// With one place, attempts at an endpoint that hangs take half a minute each: meanwhile nothing
-/// else is sent, so that what they took is given to the others first.
+/// One place, six events to the north and, younger, ten to the south.
+async fn at_two_destinations(store: &Arc<dyn OutboxRepository>) -> (Remote, Running) {
+    let (remote, handlers) = Remote::new();
+    for id in 1..7 {
+        enqueue(store, note(id).enqueue_sync().destination("north")).await;
+    }
+    for id in 11..21 {
+        enqueue(store, note(id).enqueue_sync().destination("south")).await;
+    }
+    let running = Processor::builder(store.clone())
+        .handlers(handlers)
+        .max_concurrency(1)
+        .build()
+        .unwrap()
+        .start("u1");
+    (remote, running)
+}
+
+/// With one place, a hanging attempt blocks all others for half a minute, so the others go first
+/// for as long as it took.
 #[test]
 fn what_hangs_at_an_endpoint_in_doubt_makes_way_for_others() {
     on_each_store(|store, clock| async move {
-        let (mut remote, handlers) = Remote::new();
-        for id in 1..7 {
-            enqueue(&store, note(id).enqueue_sync().destination("north")).await;
-        }
-        for id in 11..21 {
-            enqueue(&store, note(id).enqueue_sync().destination("south")).await;
-        }
-        let running = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap()
-            .start("u1");
+        let (mut remote, running) = at_two_destinations(&store).await;
         assert_eq!(remote.next().await.id(), 1);
         clock.set(clock.now() + TIMEOUT);
-        // As long as it hung.
+        // For as long as the attempt hung.
         for _ in 0..6 {
             let call = remote.next().await;
             assert_eq!(call.event.destination.as_deref(), Some("south"));
             clock.set(clock.now() + SECOND * 5);
             call.ok();
         }
-        // Then it is its turn again.
+        // Then it is the turn of the endpoint in doubt again.
         let mut calls = vec![remote.next().await];
         if calls[0].event.destination.as_deref() == Some("south") {
             calls.pop().unwrap().ok();
@@ -115,23 +122,11 @@ fn what_hangs_at_an_endpoint_in_doubt_makes_way_for_others() {
     });
 }
 
-/// With one place: neither the endpoint in doubt nor the others are left out, call after call.
+/// With one place, neither the endpoint in doubt nor the others starve.
 #[test]
 fn an_endpoint_in_doubt_and_the_others_take_turns() {
     on_each_store(|store, _| async move {
-        let (mut remote, handlers) = Remote::new();
-        for id in 1..7 {
-            enqueue(&store, note(id).enqueue_sync().destination("north")).await;
-        }
-        for id in 11..21 {
-            enqueue(&store, note(id).enqueue_sync().destination("south")).await;
-        }
-        let running = Processor::builder(store.clone())
-            .handlers(handlers)
-            .max_concurrency(1)
-            .build()
-            .unwrap()
-            .start("u1");
+        let (mut remote, running) = at_two_destinations(&store).await;
         let call = remote.next().await;
         assert_eq!(call.id(), 1);
         call.fail(HandlerError::retry("HTTP 500"));

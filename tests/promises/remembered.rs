@@ -1,5 +1,5 @@
-//! What a run remembers of those that were refused is forgotten once they have nothing left to
-//! send, as users and destinations may never come back.
+//! The state of refused users and destinations is forgotten once they have nothing left to send,
+//! because they may never come back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,8 +19,8 @@ fn outages(running: &Running) -> usize {
         .count()
 }
 
-/// An event of somebody else gets through, and that is recorded. Not by `flush`, which has
-/// everything probed.
+/// Delivers an event of another user, and waits for the record. `flush` would not do: it starts
+/// probes.
 async fn pass(store: &Arc<dyn OutboxRepository>, remote: &mut Remote, id: i64) {
     let event = enqueue(store, note(id).enqueue_sync()).await;
     remote.next().await.ok();
@@ -34,8 +34,8 @@ async fn pass(store: &Arc<dyn OutboxRepository>, remote: &mut Remote, id: i64) {
     .await;
 }
 
-/// Each event is refused as often as it says, in as many seconds; then it is a dead letter, so that
-/// nothing is left of whom or what it was for. What others send lets the run look.
+/// Refuses each event `times` times, one second apart. Each is then a dead letter, so its user or
+/// destination has nothing left to send. Deliveries of others make the run claim again.
 async fn assert_forgotten(
     store: Arc<dyn OutboxRepository>,
     clock: ManualClock,
@@ -59,7 +59,7 @@ async fn assert_forgotten(
             assert_eq!(call.id(), id);
             call.fail(error());
         }
-        // Otherwise nobody would get through anywhere.
+        // Without it the whole service would seem to be down.
         others -= 1;
         pass(&store, &mut remote, others).await;
     }

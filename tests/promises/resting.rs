@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::OutboxQueue;
-use outbox_runtime::store::{Revision, SqliteStoreBuilder};
+use outbox_runtime::store::{OutboxQueue, Revision, SqliteStoreBuilder};
 use outbox_runtime::support::EntityOptions;
 use outbox_runtime::{BuildError, Charge, Clock, Processor, RetryPolicy, SignOut, prelude::*};
 use outbox_testing::ManualClock;

@@ -15,42 +15,26 @@ use uuid::Uuid;
 /// A simulation without any of the faults would prove nothing.
 fn assert_that_everything_happened(report: &Report) {
     println!("{report}");
-    let Report {
-        enqueued,
-        recovered,
-        delivered,
-        obsolete,
-        dead,
-        duplicates,
-        crashes,
-        stops,
-        freezes,
-        clock_jumps,
-        leases_lost,
-        remote_faults,
-        injected,
-        ..
-    } = report;
     for count in [
-        enqueued,
-        recovered,
-        delivered,
-        obsolete,
-        dead,
-        duplicates,
-        crashes,
-        stops,
-        freezes,
-        clock_jumps,
-        leases_lost,
-        remote_faults,
-        &injected.failures,
-        &injected.failures_after_commit,
-        &injected.delays,
-        &injected.delayed_answers,
-        &injected.stale,
+        report.enqueued,
+        report.recovered,
+        report.delivered,
+        report.obsolete,
+        report.dead,
+        report.duplicates,
+        report.crashes,
+        report.stops,
+        report.freezes,
+        report.clock_jumps,
+        report.leases_lost,
+        report.remote_faults,
+        report.injected.failures,
+        report.injected.failures_after_commit,
+        report.injected.delays,
+        report.injected.delayed_answers,
+        report.injected.stale,
     ] {
-        assert!(*count > 0, "{report:?}");
+        assert!(count > 0, "{report:?}");
     }
 }
 

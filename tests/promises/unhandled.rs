@@ -5,8 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use outbox_runtime::store::OutboxQueue;
-use outbox_runtime::store::Revision;
+use outbox_runtime::store::{OutboxQueue, Revision};
 use outbox_runtime::{Clock, NewEvent, Processor, ProcessorBuilder, prelude::*};
 use outbox_testing::ManualClock;
 use outbox_tests::{Remote, Temporary, enqueue, note, on_each_store, within};

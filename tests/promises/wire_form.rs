@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::OutboxQueue as _;
 use outbox_runtime::{
-    EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository, OutboxStatus,
+    EntityId, MemoryStore, NewEvent, OnDead, Operation, Order, OutboxEvent, OutboxRepository,
+    OutboxStatus, RawMetadata,
 };
-use outbox_runtime::{MemoryStore, RawMetadata};
 use outbox_testing::ManualClock;
 use serde_json::{Value, json};
 use uuid::Uuid;

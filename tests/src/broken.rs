@@ -5,10 +5,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::store::OutboxQueue;
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, Rescued, Revision, Settled,
-    Settlement, SystemClock,
+    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Rescued, Revision,
+    Settled, Settlement, SystemClock,
 };
 use outbox_runtime::{
     Clock, EntityId, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics,

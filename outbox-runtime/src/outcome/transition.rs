@@ -60,6 +60,27 @@ pub enum Cause {
     Delete,
 }
 
+impl Cause {
+    /// All causes, in the order of the enum.
+    pub const ALL: &'static [Self] = &[
+        Self::Claim,
+        Self::Complete,
+        Self::Fail,
+        Self::Bury,
+        Self::GiveBack,
+        Self::Defer,
+        Self::Snooze,
+        Self::Extend,
+        Self::Rescue,
+        Self::Reset,
+        Self::Fold,
+        Self::CancelOut,
+        Self::Edit,
+        Self::CleanUp,
+        Self::Delete,
+    ];
+}
+
 /// An additional condition of a [`Transition`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]

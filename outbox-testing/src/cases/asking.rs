@@ -5,13 +5,10 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::WaitsFor;
-use outbox_runtime::store::ClaimRequest;
-use outbox_runtime::store::Disposition;
-use outbox_runtime::{DeadReason, Operation, OutboxEvent, OutboxStatus};
-use outbox_runtime::{EntityId, Order};
+use outbox_runtime::store::{ClaimRequest, Disposition};
+use outbox_runtime::{
+    Clock, DeadReason, EntityId, NewEvent, Operation, Order, OutboxEvent, OutboxStatus, WaitsFor,
+};
 
 pub(super) async fn listings_filter_by_status_user_and_limit(store: Store<'_>, _: &ManualClock) {
     let a = create(store, event(1)).await;

@@ -7,11 +7,8 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::store::Disposition;
-use outbox_runtime::store::{ClaimRequest, EventTypes};
-use outbox_runtime::{Operation, OutboxStatus, Refusal, RefusalClass};
+use outbox_runtime::store::{ClaimRequest, Disposition, EventTypes};
+use outbox_runtime::{Clock, NewEvent, Operation, OutboxStatus, Refusal, RefusalClass};
 
 pub(super) async fn claims_are_ordered_by_priority_then_due_time_then_seq(
     store: Store<'_>,

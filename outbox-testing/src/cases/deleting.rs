@@ -5,13 +5,8 @@ use super::helpers::{
     settle,
 };
 use crate::ManualClock;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::Operation;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::store::DeleteUnit;
-use outbox_runtime::store::Disposition;
-use outbox_runtime::{EntityId, Order};
+use outbox_runtime::store::{DeleteUnit, Disposition};
+use outbox_runtime::{Clock, EntityId, NewEvent, Operation, Order, RawMetadata};
 
 pub(super) async fn only_dead_events_are_discarded(store: Store<'_>, _: &ManualClock) {
     let dead = create(store, event(1)).await;

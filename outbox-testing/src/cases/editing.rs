@@ -6,15 +6,11 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::Order;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::RetryPolicy;
-use outbox_runtime::StoreErrorKind;
-use outbox_runtime::store::Claim;
-use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{DeadReason, Operation, OutboxStatus};
+use outbox_runtime::store::{Claim, Disposition, Settled};
+use outbox_runtime::{
+    Clock, DeadReason, NewEvent, Operation, Order, OutboxStatus, RawMetadata, RetryPolicy,
+    StoreErrorKind,
+};
 
 pub(super) async fn manual_marks_go_through_the_same_states(store: Store<'_>, clock: &ManualClock) {
     let created = create(store, event(1)).await;

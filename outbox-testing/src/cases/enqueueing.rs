@@ -2,12 +2,9 @@
 
 use super::helpers::{SECOND, Store, create, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::Clock;
-use outbox_runtime::EnqueueError;
-use outbox_runtime::EntityId;
-use outbox_runtime::NewEvent;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::{Operation, OutboxStatus};
+use outbox_runtime::{
+    Clock, EnqueueError, EntityId, NewEvent, Operation, OutboxStatus, RawMetadata,
+};
 
 pub(super) async fn an_enqueued_event_can_be_fetched(store: Store<'_>, clock: &ManualClock) {
     for id in [

@@ -2,10 +2,8 @@
 
 use super::helpers::{LEASE, Store, claim, claim_one, create, entities, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::store::{Claim, ClaimRequest, LeaseToken};
-use outbox_runtime::store::{Disposition, Settled, Settlement};
-use outbox_runtime::{Operation, OutboxStatus};
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, LeaseToken, Settled, Settlement};
+use outbox_runtime::{NewEvent, Operation, OutboxStatus};
 
 fn completed(claim: &Claim) -> Settlement {
     Settlement {

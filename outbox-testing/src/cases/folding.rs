@@ -5,14 +5,11 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::EnqueueError;
-use outbox_runtime::NewEvent;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::WaitsFor;
 use outbox_runtime::store::Disposition;
-use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
-use outbox_runtime::{Operation, OutboxEvent, OutboxStatus};
+use outbox_runtime::{
+    Clock, Coalesce, EnqueueError, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent,
+    OutboxStatus, RawMetadata, WaitsFor,
+};
 
 /// An event about entity 1 that folds.
 fn change(operation: Operation, content: &'static str) -> NewEvent {

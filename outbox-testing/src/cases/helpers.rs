@@ -4,13 +4,10 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use outbox_runtime::NewEvent;
-use outbox_runtime::OutboxRepository;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::store::{Claim, ClaimRequest};
-use outbox_runtime::store::{Disposition, Settled, Settlement};
-use outbox_runtime::{Coalesce, Order};
-use outbox_runtime::{DeadReason, Operation, OutboxEvent};
+use outbox_runtime::store::{Claim, ClaimRequest, Disposition, Settled, Settlement};
+use outbox_runtime::{
+    Coalesce, DeadReason, NewEvent, Operation, Order, OutboxEvent, OutboxRepository, RawMetadata,
+};
 
 pub(super) type Store<'a> = &'a dyn OutboxRepository;
 

@@ -8,15 +8,11 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::StoreErrorKind;
-use outbox_runtime::WaitsFor;
-use outbox_runtime::store::Claim;
-use outbox_runtime::store::Rescued;
-use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{DeadReason, Operation, OutboxStatus};
-use outbox_runtime::{EntityId, OnDead, Order};
+use outbox_runtime::store::{Claim, Disposition, Rescued, Settled};
+use outbox_runtime::{
+    Clock, DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxStatus, StoreErrorKind,
+    WaitsFor,
+};
 
 fn ids(claims: &[Claim]) -> Vec<Uuid> {
     claims.iter().map(|claim| claim.event.id).collect()

@@ -8,14 +8,11 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::WaitsFor;
-use outbox_runtime::store::Claim;
-use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{Coalesce, EntityId, OnDead, Order};
-use outbox_runtime::{DeadReason, Operation, OutboxEvent};
+use outbox_runtime::store::{Claim, Disposition, Settled};
+use outbox_runtime::{
+    Clock, Coalesce, DeadReason, EntityId, NewEvent, OnDead, Operation, Order, OutboxEvent,
+    RawMetadata, WaitsFor,
+};
 
 const ORDERS: [Order; 3] = [Order::Entity, Order::User, Order::None];
 

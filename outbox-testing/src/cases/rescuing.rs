@@ -8,10 +8,8 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::store::Rescued;
-use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
+use outbox_runtime::store::{Disposition, Rescued, Settled};
+use outbox_runtime::{Clock, DeadReason, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
 
 pub(super) async fn a_rescue_makes_events_of_dead_workers_claimable_again(
     store: Store<'_>,

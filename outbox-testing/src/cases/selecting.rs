@@ -7,11 +7,8 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::store::Disposition;
-use outbox_runtime::store::{ClaimOrder, ClaimRequest, EventTypes, Selector};
-use outbox_runtime::{Operation, OutboxEvent};
+use outbox_runtime::store::{ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector};
+use outbox_runtime::{Clock, NewEvent, Operation, OutboxEvent};
 
 /// Creates one event for each combination of two types, three destinations (one of them none) and
 /// two users. The entity identifies the combination.

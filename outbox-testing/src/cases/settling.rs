@@ -8,11 +8,8 @@ use super::helpers::{
 };
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::store::LeaseToken;
-use outbox_runtime::store::Rescued;
-use outbox_runtime::store::{Disposition, Settled};
-use outbox_runtime::{DeadReason, OutboxStatus, Refusal, RefusalClass};
+use outbox_runtime::store::{Disposition, LeaseToken, Rescued, Settled};
+use outbox_runtime::{Clock, DeadReason, OutboxStatus, Refusal, RefusalClass};
 
 pub(super) async fn a_delivery_is_recorded_and_unblocks_the_next_event(
     store: Store<'_>,

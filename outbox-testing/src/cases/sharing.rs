@@ -2,10 +2,8 @@
 
 use super::helpers::{LEASE, Store, claim, complete, create, entities, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::NewEvent;
-use outbox_runtime::RawMetadata;
 use outbox_runtime::store::{Claim, ClaimRequest, EventTypes};
-use outbox_runtime::{Operation, OutboxEvent};
+use outbox_runtime::{NewEvent, Operation, OutboxEvent, RawMetadata};
 
 fn note_of(user: &str, entity: i64) -> NewEvent {
     NewEvent::new("note", entity, user, Operation::Create)

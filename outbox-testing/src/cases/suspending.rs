@@ -2,11 +2,8 @@
 
 use super::helpers::{LEASE, SECOND, Store, claim, claim_one, complete, create, event, fetch};
 use crate::ManualClock;
-use outbox_runtime::Clock;
-use outbox_runtime::OutboxStatus;
-use outbox_runtime::store::ClaimRequest;
-use outbox_runtime::store::{Disposition, Settlement};
-use outbox_runtime::{EnqueueError, StoreErrorKind};
+use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
+use outbox_runtime::{Clock, EnqueueError, OutboxStatus, StoreErrorKind};
 
 pub(super) async fn a_suspended_store_refuses_every_call_until_resumed(
     store: Store<'_>,

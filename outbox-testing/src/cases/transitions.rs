@@ -5,33 +5,13 @@ use std::time::Duration;
 use super::helpers::{LEASE, SECOND, Store, buried, create, event, fetch, given_back};
 use crate::ManualClock;
 use outbox_runtime::__private::clock::after;
-use outbox_runtime::Clock;
-use outbox_runtime::Coalesce;
-use outbox_runtime::NewEvent;
-use outbox_runtime::store::Rescued;
 use outbox_runtime::store::{
-    Cause, Disposition, LeaseChange, Place, Settled, Settlement, TRANSITIONS, Transition,
+    Cause, Disposition, Lease, LeaseChange, LeaseToken, Place, Rescued, Settled, Settlement,
+    TRANSITIONS, Transition,
 };
-use outbox_runtime::store::{Lease, LeaseToken};
-use outbox_runtime::{Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass};
-
-const CAUSES: [Cause; 15] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Bury,
-    Cause::GiveBack,
-    Cause::Defer,
-    Cause::Snooze,
-    Cause::Extend,
-    Cause::Rescue,
-    Cause::Reset,
-    Cause::Fold,
-    Cause::CancelOut,
-    Cause::Edit,
-    Cause::CleanUp,
-    Cause::Delete,
-];
+use outbox_runtime::{
+    Clock, Coalesce, NewEvent, Operation, OutboxEvent, OutboxStatus, Refusal, RefusalClass,
+};
 
 /// With this limit the second attempt is both a repeated and the last one, and so is the second
 /// crash in a row.
@@ -46,7 +26,7 @@ pub(super) async fn every_transition_of_the_table_is_made_and_no_other(
     for status in OutboxStatus::ALL {
         let counts = (0..=MAX_ATTEMPTS).flat_map(|attempts| [(attempts, false), (attempts, true)]);
         for (attempts, crashed) in counts {
-            for cause in CAUSES {
+            for cause in Cause::ALL.iter().copied() {
                 entity += 1;
                 let found = event_in_state(store, clock, entity, *status, attempts, crashed).await;
                 let Some((before, lease)) = found else {

@@ -9,13 +9,8 @@ use async_trait::async_trait;
 use self::plan::Plan;
 use crate::SeededRng;
 use outbox_runtime::__private::clock;
-use outbox_runtime::Clock;
-use outbox_runtime::OutboxRepository;
-use outbox_runtime::StoreError;
-use outbox_runtime::store::ClaimRequest;
-use outbox_runtime::store::OutboxQueue;
-use outbox_runtime::store::Settlement;
-use outbox_runtime::store::{Exchange, Revision};
+use outbox_runtime::store::{ClaimRequest, Exchange, OutboxQueue, Revision, Settlement};
+use outbox_runtime::{Clock, OutboxRepository, StoreError};
 
 mod calls; // the methods of a store
 mod plan; // planned and random faults

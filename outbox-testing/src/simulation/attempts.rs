@@ -7,8 +7,7 @@ use super::ledger::Ledger;
 use super::promise::Promise;
 use super::remote_error::RemoteError;
 use super::report::Invariant;
-use outbox_runtime::OutboxEvent;
-use outbox_runtime::{Delivery, HandlerError};
+use outbox_runtime::{Delivery, HandlerError, OutboxEvent};
 
 /// Whether the error says nothing about the event itself, so that it may be accepted later.
 fn passes(error: RemoteError) -> bool {

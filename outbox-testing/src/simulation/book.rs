@@ -7,10 +7,8 @@ use uuid::Uuid;
 use super::evidence::Attempts;
 use super::promise::Promise;
 use super::report::{Invariant, Report};
-use outbox_runtime::NewEvent;
-use outbox_runtime::OnDead;
 use outbox_runtime::store::Lease;
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{NewEvent, OnDead, OutboxEvent, OutboxStatus};
 
 /// Everything that the ledger knows.
 #[derive(Default)]

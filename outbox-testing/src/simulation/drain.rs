@@ -8,8 +8,7 @@ use super::report::Invariant;
 use super::setup::Setup;
 use super::world::World;
 use outbox_runtime::__private::clock;
-use outbox_runtime::Clock;
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{Clock, OutboxEvent, OutboxStatus};
 
 /// The time, beyond the total set-back, that the clock may take to finish everything after the
 /// faults stop. It covers a full retry schedule, a lease, and the longest pauses of a run many

@@ -11,10 +11,7 @@ use super::book::Book;
 use super::promise::Promise;
 use super::report::Invariant;
 use crate::ManualClock;
-use outbox_runtime::Clock;
-use outbox_runtime::EnqueueError;
-use outbox_runtime::NewEvent;
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{Clock, EnqueueError, NewEvent, OutboxEvent, OutboxStatus};
 
 /// A handle. Clones share one ledger.
 #[derive(Clone)]

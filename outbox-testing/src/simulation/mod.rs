@@ -14,14 +14,10 @@ use self::process::{Process, Program};
 use self::setup::{Changes, Setup};
 use self::world::World;
 use super::{FaultRates, ManualClock, SeededRng};
-use outbox_runtime::EnqueueError;
-use outbox_runtime::NewEvent;
-use outbox_runtime::OutboxRepository;
-use outbox_runtime::RawMetadata;
-use outbox_runtime::{Coalesce, OnDead, Order};
-use outbox_runtime::{HandlerError, OutboxEventHandler};
-use outbox_runtime::{MemoryStore, ProcessorBuilder};
-use outbox_runtime::{Operation, OutboxEvent};
+use outbox_runtime::{
+    Coalesce, EnqueueError, HandlerError, MemoryStore, NewEvent, OnDead, Operation, Order,
+    OutboxEvent, OutboxEventHandler, OutboxRepository, ProcessorBuilder, RawMetadata,
+};
 
 mod attempts; // handler attempts and their effect on the remote service
 mod book; // the content of the ledger

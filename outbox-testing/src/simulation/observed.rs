@@ -3,10 +3,8 @@
 use super::attempts::Attempt;
 use super::ledger::Ledger;
 use super::report::Invariant;
-use outbox_runtime::Clock;
-use outbox_runtime::store::{Cause, Disposition, Settled, Settlement, Transition};
-use outbox_runtime::store::{Claim, Lease};
-use outbox_runtime::{DeadReason, OutboxEvent, OutboxStatus};
+use outbox_runtime::store::{Cause, Claim, Disposition, Lease, Settled, Settlement, Transition};
+use outbox_runtime::{Clock, DeadReason, OutboxEvent, OutboxStatus};
 
 /// The state of a row after an outcome was recorded.
 #[derive(Clone, Copy)]

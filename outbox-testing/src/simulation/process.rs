@@ -11,11 +11,10 @@ use super::remote::Remote;
 use super::report::Invariant;
 use super::watched::{Watched, WatchedHandler};
 use crate::{FaultRates, FaultStore, Injected, SeededRng};
-use outbox_runtime::NewEvent;
-use outbox_runtime::OutboxEventHandler;
-use outbox_runtime::OutboxRepository;
-use outbox_runtime::StoreError;
-use outbox_runtime::{Processor, ProcessorBuilder, Running, Stopped};
+use outbox_runtime::{
+    NewEvent, OutboxEventHandler, OutboxRepository, Processor, ProcessorBuilder, Running, Stopped,
+    StoreError,
+};
 
 /// The settings that all processes share.
 pub(super) struct Program {

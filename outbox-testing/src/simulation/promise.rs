@@ -3,9 +3,7 @@
 use uuid::Uuid;
 
 use super::report::Invariant;
-use outbox_runtime::NewEvent;
-use outbox_runtime::{Coalesce, EntityId, Order};
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{Coalesce, EntityId, NewEvent, Order, OutboxEvent, OutboxStatus};
 
 /// An event that a process enqueued or tried to enqueue.
 pub(super) struct Promise {

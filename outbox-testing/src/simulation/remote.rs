@@ -11,9 +11,8 @@ use super::outage::Outage;
 use super::remote_error::RemoteError;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
-use outbox_runtime::Clock;
 use outbox_runtime::store::BoxError;
-use outbox_runtime::{Operation, OutboxEvent};
+use outbox_runtime::{Clock, Operation, OutboxEvent};
 
 /// The remote service of a [`Simulation`](super::Simulation), to which its handlers send.
 ///

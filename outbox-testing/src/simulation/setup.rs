@@ -1,8 +1,7 @@
 //! The source of changes, and the error that ends a simulation early.
 
 use crate::SeededRng;
-use outbox_runtime::NewEvent;
-use outbox_runtime::{EnqueueError, StoreError};
+use outbox_runtime::{EnqueueError, NewEvent, StoreError};
 
 /// Makes a change of the given user.
 pub(super) type Changes = Box<dyn FnMut(&mut SeededRng, &str) -> Result<NewEvent, EnqueueError>>;

@@ -9,16 +9,14 @@ use tokio::sync::watch;
 use super::ledger::Ledger;
 use super::observed::RowAfter;
 use super::report::Invariant;
-use outbox_runtime::Clock;
-use outbox_runtime::OutboxRepository;
-use outbox_runtime::StoreError;
-use outbox_runtime::store::OutboxQueue;
-use outbox_runtime::store::{Claim, ClaimRequest};
-use outbox_runtime::store::{Exchange, Revision};
-use outbox_runtime::store::{Settled, Settlement};
+use outbox_runtime::store::{
+    Claim, ClaimRequest, Exchange, OutboxQueue, Revision, Settled, Settlement,
+};
 use outbox_runtime::support::EntityOptions;
-use outbox_runtime::{HandlerError, OutboxEventHandler};
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{
+    Clock, HandlerError, OutboxEvent, OutboxEventHandler, OutboxRepository, OutboxStatus,
+    StoreError,
+};
 
 /// All rows of a store, in `seq` order.
 pub(super) async fn rows(store: &dyn OutboxRepository) -> Result<Vec<OutboxEvent>, StoreError> {

@@ -11,8 +11,7 @@ use super::setup::{Changes, Setup};
 use super::watched::rows;
 use crate::{ManualClock, SeededRng};
 use outbox_runtime::__private::clock;
-use outbox_runtime::Clock;
-use outbox_runtime::{OutboxEvent, OutboxStatus};
+use outbox_runtime::{Clock, OutboxEvent, OutboxStatus};
 
 pub(super) struct World {
     pub(super) program: Program,

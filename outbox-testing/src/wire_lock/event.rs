@@ -6,8 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::id_type::{EntityIdType, IdTypeOf};
 use super::shape::Shape;
-use outbox_runtime::support::{EventSet, VisitEntities};
-use outbox_runtime::support::{OlderMetadata, ReadVersion, UpcastTo};
+use outbox_runtime::support::{EventSet, OlderMetadata, ReadVersion, UpcastTo, VisitEntities};
 use outbox_runtime::{Order, OutboxEntity};
 
 /// The shapes of an entity's metadata: the version that is written, and the older versions that are

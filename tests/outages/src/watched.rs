@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use outbox_runtime::store::OutboxQueue;
-use outbox_runtime::store::{ClaimRequest, Exchange, Revision, Settlement};
+use outbox_runtime::store::{ClaimRequest, Exchange, OutboxQueue, Revision, Settlement};
 use outbox_runtime::{Clock, OutboxRepository, async_trait};
 use tokio::sync::watch;
 

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use outbox_runtime::rusqlite::types::Value;
 use outbox_runtime::rusqlite::{Connection, params_from_iter};
-use outbox_runtime::store::OutboxQueue as _;
-use outbox_runtime::store::{ClaimRequest, Disposition, Settlement};
+use outbox_runtime::store::{ClaimRequest, Disposition, OutboxQueue as _, Settlement};
 use outbox_runtime::{
     DeadLetters, DeadReason, Durability, Event, NewEvent, Operation, OutboxEvent, OutboxRepository,
     OutboxStatus, SqliteStore,

@@ -17,24 +17,6 @@ use self::scene::{MAX_ATTEMPTS, Row, Scene, Stored};
 mod lines;
 mod scene;
 
-const CAUSES: [Cause; 15] = [
-    Cause::Claim,
-    Cause::Complete,
-    Cause::Fail,
-    Cause::Bury,
-    Cause::GiveBack,
-    Cause::Defer,
-    Cause::Snooze,
-    Cause::Extend,
-    Cause::Rescue,
-    Cause::Reset,
-    Cause::Fold,
-    Cause::CancelOut,
-    Cause::Edit,
-    Cause::CleanUp,
-    Cause::Delete,
-];
-
 /// Other events around the subject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Around {
@@ -167,7 +149,7 @@ async fn compare(around: Around) -> BTreeSet<String> {
         if is_leased && around == Around::Leased && subject.order != Order::None {
             continue;
         }
-        for cause in CAUSES {
+        for cause in Cause::ALL.iter().copied() {
             for delayed in [false, true] {
                 if !matters(&subject, cause, delayed) {
                     continue;
@@ -203,7 +185,7 @@ async fn compare(around: Around) -> BTreeSet<String> {
 
 /// All causes except these.
 fn all_but(causes: &[Cause]) -> BTreeSet<String> {
-    let others = CAUSES.iter().filter(|cause| !causes.contains(cause));
+    let others = Cause::ALL.iter().filter(|cause| !causes.contains(cause));
     others.map(|cause| format!("{cause:?}")).collect()
 }
 

@@ -135,8 +135,8 @@ impl Run {
     fn next_want(&mut self, empty: &[Want]) -> Option<Want> {
         let wants = self.wants();
         if wants.is_empty() {
-            // Nobody's turn: where all places are taken after each claim, it would else be that of
-            // the same one whenever there is a place again.
+            // Leave the rotation alone. If every claim fills all places, turning it here would make
+            // the next free place go to the same claim each time.
             return None;
         }
         let is_new = |want: &&Want| {
