@@ -89,6 +89,38 @@ impl EntityId {
         }
     }
 
+    /// The length of the longest text that [`write_text`](Self::write_text) writes.
+    #[cfg(feature = "sqlite")]
+    pub(crate) const LONGEST_TEXT: usize = uuid::fmt::Hyphenated::LENGTH;
+
+    /// The text of the id, as by `to_string()`, without an allocation. `From<&str>` returns the id
+    /// of the text again.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn write_text<'t>(&'t self, buffer: &'t mut [u8; Self::LONGEST_TEXT]) -> &'t str {
+        match self {
+            Self::Uuid(id) => id.hyphenated().encode_lower(buffer),
+            Self::Integer(id) => {
+                let mut at = buffer.len();
+                let mut left = id.unsigned_abs();
+                loop {
+                    at -= 1;
+                    buffer[at] = b'0' + (left % 10) as u8;
+                    left /= 10;
+                    if left == 0 {
+                        break;
+                    }
+                }
+                if *id < 0 {
+                    at -= 1;
+                    buffer[at] = b'-';
+                }
+                // Digits are UTF-8.
+                std::str::from_utf8(&buffer[at..]).unwrap_or_default()
+            }
+            Self::Text(id) => id,
+        }
+    }
+
     /// Parses a string that is the canonical text of a UUID or an integer.
     fn parse_canonical(id: &str) -> Option<Self> {
         let mut buffer = Uuid::encode_buffer();

@@ -7,6 +7,7 @@
 //! | the status of an event after a cause | [`status_after`] |
 //! | the place of an undelivered event in the queue | [`slot_after`], from its status and [`Turn`] |
 //! | its class in statistics | [`Class`] |
+//! | the number of its lane in an index | [`LaneKey`] |
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`] |
 //! | waking the processor | [`Signal`] |
@@ -22,12 +23,14 @@ use crate::repository::Revision;
 
 mod claims;
 mod class;
+mod lane;
 mod refusals;
 mod signal;
 mod slot;
 
 pub use self::claims::{ClaimKey, Load, claim_key};
 pub use self::class::Class;
+pub use self::lane::LaneKey;
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};

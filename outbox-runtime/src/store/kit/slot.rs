@@ -22,10 +22,11 @@ pub enum Slot {
     Waiting,
     /// Behind another event.
     Blocked,
-    /// Leased by a worker.
-    Leased,
+    /// With a handler, and out of the way of claims. Whether a handler has an event is told by its
+    /// claim; a store may leave the event in the slot that it was claimed from.
+    Parked,
     /// Dead, and blocking the events behind it.
-    Held,
+    Holding,
 }
 
 impl Slot {
@@ -34,19 +35,19 @@ impl Slot {
         Self::Ready,
         Self::Waiting,
         Self::Blocked,
-        Self::Leased,
-        Self::Held,
+        Self::Parked,
+        Self::Holding,
     ];
 
-    /// Its name in a row.
+    /// Its number in a row.
     #[must_use]
-    pub const fn as_str(self) -> &'static str {
+    pub const fn code(self) -> i64 {
         match self {
-            Self::Ready => "ready",
-            Self::Waiting => "waiting",
-            Self::Blocked => "blocked",
-            Self::Leased => "leased",
-            Self::Held => "held",
+            Self::Ready => 1,
+            Self::Waiting => 2,
+            Self::Blocked => 3,
+            Self::Parked => 4,
+            Self::Holding => 5,
         }
     }
 }
@@ -87,8 +88,8 @@ impl Turn {
 pub const fn slot_after(status: OutboxStatus, on_dead: OnDead, turn: Turn) -> Option<Slot> {
     match (status, on_dead) {
         (OutboxStatus::Completed, _) | (OutboxStatus::Dead, OnDead::Skip) => None,
-        (OutboxStatus::Dead, OnDead::Hold) => Some(Slot::Held),
-        (OutboxStatus::Processing, _) => Some(Slot::Leased),
+        (OutboxStatus::Dead, OnDead::Hold) => Some(Slot::Holding),
+        (OutboxStatus::Processing, _) => Some(Slot::Parked),
         (OutboxStatus::Pending | OutboxStatus::Failed, _) => Some(match turn {
             Turn::Now => Slot::Ready,
             Turn::Later => Slot::Waiting,

@@ -129,11 +129,11 @@ impl State {
             Some(Slot::Ready) => {
                 self.ready.insert(event);
             }
-            Some(Slot::Leased) => {
+            Some(Slot::Parked) => {
                 let ends = event.lease_expires_at.unwrap_or(now);
                 self.leased.insert((ends, seq));
             }
-            Some(Slot::Blocked | Slot::Held) | None => {}
+            Some(Slot::Blocked | Slot::Holding) | None => {}
         }
     }
 

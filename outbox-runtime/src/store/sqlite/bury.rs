@@ -1,32 +1,21 @@
 //! Dead letters: how a row becomes one. It keeps its place in its lane and holds back the events
 //! behind it, unless its entity is set to skip dead letters.
 
-/// The `slot` of a dead event.
-macro_rules! buried_slot {
-    () => {
-        "CASE WHEN on_dead IS NULL THEN 'held' END"
-    };
-}
-pub(super) use buried_slot;
+use crate::entity::OnDead;
+use crate::event::OutboxStatus;
+use crate::store::kit::{Slot, Turn, slot_after};
 
-/// The `open` of a dead event.
-macro_rules! buried_open {
-    () => {
-        "CASE WHEN on_dead IS NULL THEN 1 END"
-    };
+/// The slot of a dead event, as a row has it.
+pub(super) fn slot(on_dead: OnDead) -> Option<i64> {
+    slot_after(OutboxStatus::Dead, on_dead, Turn::Now).map(Slot::code)
 }
-pub(super) use buried_open;
 
-/// The beginning of a statement that buries an event with the reason `?2` and the message `?3`.
-macro_rules! buried {
+/// The beginning of a statement that buries an event in the [`slot`] `?2`, with the reason `?3` and
+/// the message `?4`.
+macro_rules! bury {
     () => {
-        concat!(
-            "UPDATE outbox_events SET status = 'dead', slot = ",
-            $crate::store::sqlite::bury::buried_slot!(),
-            ", open = ",
-            $crate::store::sqlite::bury::buried_open!(),
-            ", dead_reason = ?2, error_message = ?3, lease_token = NULL, lease_expires_at = NULL"
-        )
+        "UPDATE outbox_events SET status = 3, slot = ?2, lane = CASE WHEN ?2 IS NOT NULL THEN lane END, \
+             entity_lane = CASE WHEN ?2 IS NOT NULL THEN entity_lane END, dead_reason = ?3, error_message = ?4"
     };
 }
-pub(super) use buried;
+pub(super) use bury;

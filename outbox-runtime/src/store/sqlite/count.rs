@@ -1,58 +1,40 @@
-//! Statistics, from block counts and the rows beyond the counted blocks.
+//! Statistics, from block counts, the rows beyond the counted blocks, and the claims.
 
 use std::collections::BTreeMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, named_params};
+use rusqlite::{Connection, Row, named_params};
 
-use super::query::stale_before;
-use super::row::count_of;
+use super::held::{Held, json, not_held};
+use super::query::{stale_before, with_handlers};
 use super::tally;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::statistics::OutboxStatistics;
 use crate::store::kit::Class;
 
-/// Counts a user's undelivered events, reading from the rows of all users.
-macro_rules! count_open {
-    ($how:literal) => {
-        concat!(
-            "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
-                 coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'pending' AND created_at < :before), 0),
-                 min(CASE status WHEN 'pending' THEN created_at END)
-             FROM outbox_events ",
-            $how,
-            " WHERE open IS NOT NULL AND user_id = :user"
-        )
-    };
-}
-
 /// The counting statement and its index spell this number out.
 const _: () = assert!(OutboxEvent::SNOOZED_OFTEN == 10);
 
-/// Reads all counts in one read transaction. The flag says whether blocks remain to be counted.
+/// Reads all counts, in the read transaction that is open on `conn`. The flag says whether blocks
+/// remain to be counted.
 pub(super) fn statistics(
     conn: &Connection,
     now: DateTime<Utc>,
     user_id: Option<&str>,
 ) -> rusqlite::Result<(OutboxStatistics, bool)> {
-    let snapshot = conn.unchecked_transaction()?;
+    let held = Held::read(conn)?;
+    let with_handlers = with_handlers(conn, &held)?;
     let query = StatisticsQuery {
-        conn: &snapshot,
+        conn,
         user_id,
         stale_before: stale_before(now),
+        held: json(with_handlers.iter().map(|(_, event)| event.seq)),
+        with_handlers,
     };
-    let mut found = match query.blocks()? {
-        Some(blocks) => query.by_blocks(blocks)?,
-        None => query.by_index()?,
-    };
-    found.newest_completed = match found.completed {
-        0 => None,
-        _ => query.newest_completed()?,
-    };
+    let mut found = query.all()?;
     (found.deferred, found.snoozed_often) = query.noted()?;
     let cleaned_up = query.cleaned_up()?;
-    let is_behind = tally::next_block(&snapshot)?.is_some();
-    snapshot.finish()?;
+    let is_behind = tally::next_block(conn)?.is_some();
     Ok((found.statistics(cleaned_up), is_behind))
 }
 
@@ -92,6 +74,34 @@ impl Counts {
             statistics.undelivered() + statistics.dead_count + statistics.completed_count;
         statistics
     }
+
+    /// Reads what `count_rows!` counts.
+    fn read(row: &Row<'_>) -> rusqlite::Result<Self> {
+        Ok(Self {
+            pending: row.get(0)?,
+            failed: row.get(1)?,
+            completed: row.get(2)?,
+            dead: row.get(3)?,
+            stale: row.get(4)?,
+            oldest_pending: row.get(5)?,
+            newest_completed: row.get(6)?,
+            ..Self::default()
+        })
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.pending += other.pending;
+        self.failed += other.failed;
+        self.completed += other.completed;
+        self.dead += other.dead;
+        self.stale += other.stale;
+        self.oldest_pending = least(self.oldest_pending, other.oldest_pending);
+        self.newest_completed = self.newest_completed.max(other.newest_completed);
+    }
+}
+
+fn least(one: Option<i64>, other: Option<i64>) -> Option<i64> {
+    one.into_iter().chain(other).min()
 }
 
 /// The counts of one block.
@@ -105,6 +115,8 @@ struct Block {
     oldest: i64,
     /// Upper bound of `created_at`.
     newest: i64,
+    /// Upper bound of `completed_at`.
+    completed_to: Option<i64>,
 }
 
 /// The blocks that hold the requested events.
@@ -112,6 +124,8 @@ struct Block {
 struct Blocks {
     /// By block number.
     of: BTreeMap<i64, Block>,
+    /// Those that also hold others.
+    mixed: Vec<i64>,
     /// The last counted block, of whichever user.
     last: Option<i64>,
 }
@@ -120,13 +134,16 @@ struct StatisticsQuery<'c> {
     conn: &'c Connection,
     user_id: Option<&'c str>,
     stale_before: i64,
+    /// The events that handlers have, each with the status of its row.
+    with_handlers: Vec<(OutboxStatus, OutboxEvent)>,
+    /// Their `seq`s, for SQL.
+    held: String,
 }
 
 impl StatisticsQuery<'_> {
-    /// Returns `None` if a block mixes events of the requested user with those of others.
-    fn blocks(&self) -> rusqlite::Result<Option<Blocks>> {
+    fn blocks(&self) -> rusqlite::Result<Blocks> {
         let mut counted = self.conn.prepare_cached(
-            "SELECT block, fresh, retrying, completed, dead, oldest, newest,
+            "SELECT block, fresh, retrying, completed, dead, oldest, newest, completed_to,
                  CASE WHEN :user IS NULL THEN true WHEN user_id IS NOT NULL THEN user_id = :user END
              FROM outbox_tally ORDER BY block",
         )?;
@@ -141,184 +158,123 @@ impl StatisticsQuery<'_> {
                 dead: row.get(4)?,
                 oldest: row.get(5)?,
                 newest: row.get(6)?,
+                completed_to: row.get(7)?,
             };
             blocks.last = Some(number);
             if block.fresh + block.retrying + block.completed + block.dead == 0 {
                 continue;
             }
-            match row.get(7)? {
-                None => return Ok(None),
+            match row.get(8)? {
+                None => blocks.mixed.push(number),
                 Some(false) => {}
                 Some(true) => {
                     blocks.of.insert(number, block);
                 }
             }
         }
-        Ok(Some(blocks))
+        Ok(blocks)
     }
 
-    fn by_blocks(&self, mut blocks: Blocks) -> rusqlite::Result<Counts> {
+    fn all(&self) -> rusqlite::Result<Counts> {
+        let mut blocks = self.blocks()?;
         let beyond = tally::first_beyond(blocks.last);
-        let mut found = self.beyond(beyond)?;
-        self.take_leased(&mut blocks, beyond, &mut found)?;
+        let mut found = self.between(beyond, i64::MAX)?;
+        for block in &blocks.mixed {
+            found.add(&self.between(tally::first_of(*block), tally::first_of(block + 1))?);
+        }
+        self.take_held(&mut blocks, &mut found);
         for (number, block) in &blocks.of {
             found.pending += block.fresh;
             found.failed += block.retrying;
             found.completed += block.completed;
             found.dead += block.dead;
-            if block.fresh == 0 || block.oldest >= self.stale_before {
+            if block.fresh <= 0 || block.oldest >= self.stale_before {
                 continue;
             }
             found.stale += match block.newest < self.stale_before {
                 true => block.fresh,
-                false => self.pending_in(*number)?.0,
+                false => self.in_block(*number)?.stale,
             };
         }
-        found.oldest_pending = self.oldest_pending(&blocks, found.oldest_pending)?;
+        self.oldest_pending(&blocks, &mut found)?;
+        self.newest_completed(&blocks, &mut found)?;
         Ok(found)
     }
 
-    /// Counts leased events as `processing` and subtracts them from the blocks, which count them by
-    /// their class before the lease.
-    fn take_leased(
-        &self,
-        blocks: &mut Blocks,
-        beyond: i64,
-        found: &mut Counts,
-    ) -> rusqlite::Result<()> {
-        let mut leased = self.conn.prepare_cached(
-            "SELECT seq, attempt_count FROM outbox_events INDEXED BY outbox_leased
-             WHERE slot = 'leased' AND seq < :beyond AND (:user IS NULL OR user_id = :user)",
-        )?;
-        let mut rows = leased.query(named_params! { ":beyond": beyond, ":user": self.user_id })?;
-        while let Some(row) = rows.next()? {
+    /// Counts the events with handlers as `processing`, and subtracts them from the blocks, which
+    /// count them by their rows.
+    fn take_held(&self, blocks: &mut Blocks, found: &mut Counts) {
+        for (status, event) in &self.with_handlers {
+            if self.user_id.is_some_and(|user| user != event.user_id) {
+                continue;
+            }
             found.processing += 1;
-            if let Some(block) = blocks.of.get_mut(&tally::block_of(row.get(0)?)) {
-                match Class::of(OutboxStatus::Processing, count_of(row.get(1)?)) {
+            if let Some(block) = blocks.of.get_mut(&tally::block_of(event.seq)) {
+                match Class::of(*status, event.attempt_count) {
                     Class::Fresh => block.fresh -= 1,
                     _ => block.retrying -= 1,
                 }
             }
         }
-        Ok(())
     }
 
-    /// Counts the rows beyond the counted blocks.
-    fn beyond(&self, beyond: i64) -> rusqlite::Result<Counts> {
+    /// Counts the rows in a range of `seq`s, except those with handlers.
+    fn between(&self, from: i64, beyond: i64) -> rusqlite::Result<Counts> {
         self.conn
-            .prepare_cached(
-                "SELECT coalesce(sum(status = 'pending'), 0), coalesce(sum(status = 'failed'), 0),
-                     coalesce(sum(status = 'processing'), 0), coalesce(sum(status = 'completed'), 0),
-                     coalesce(sum(status = 'dead'), 0),
-                     coalesce(sum(status = 'pending' AND created_at < :before), 0),
-                     min(CASE status WHEN 'pending' THEN created_at END)
+            .prepare_cached(concat!(
+                "SELECT coalesce(sum(status = 0), 0), coalesce(sum(status = 1), 0), coalesce(sum(status = 2), 0),
+                     coalesce(sum(status = 3), 0), coalesce(sum(status = 0 AND created_at < :before), 0),
+                     min(CASE status WHEN 0 THEN created_at END), max(completed_at)
                  FROM outbox_events NOT INDEXED
-                 WHERE seq >= :beyond AND (:user IS NULL OR user_id = :user)",
-            )?
+                 WHERE seq >= :from AND seq < :beyond AND (:user IS NULL OR user_id = :user) AND ",
+                not_held!("seq")
+            ))?
             .query_row(
-                named_params! { ":beyond": beyond, ":before": self.stale_before, ":user": self.user_id },
-                |row| {
-                    Ok(Counts {
-                        pending: row.get(0)?,
-                        failed: row.get(1)?,
-                        processing: row.get(2)?,
-                        completed: row.get(3)?,
-                        dead: row.get(4)?,
-                        stale: row.get(5)?,
-                        oldest_pending: row.get(6)?,
-                        ..Counts::default()
-                    })
+                named_params! {
+                    ":from": from, ":beyond": beyond, ":before": self.stale_before, ":user": self.user_id,
+                    ":held": self.held,
                 },
+                Counts::read,
             )
     }
 
-    /// When the oldest pending event was enqueued, given the oldest beyond the blocks. Reads a
+    fn in_block(&self, block: i64) -> rusqlite::Result<Counts> {
+        self.between(tally::first_of(block), tally::first_of(block + 1))
+    }
+
+    /// When the oldest pending event was enqueued, given the oldest outside of the blocks. Reads a
     /// block only while it may hold an older event.
-    fn oldest_pending(
-        &self,
-        blocks: &Blocks,
-        beyond: Option<i64>,
-    ) -> rusqlite::Result<Option<i64>> {
+    fn oldest_pending(&self, blocks: &Blocks, found: &mut Counts) -> rusqlite::Result<()> {
         let with_pending = blocks.of.iter().filter(|(_, block)| block.fresh > 0);
         let mut by_age: Vec<(i64, i64)> = with_pending
             .map(|(number, block)| (block.oldest, *number))
             .collect();
         by_age.sort_unstable();
-        let mut oldest = beyond;
         for (not_before, number) in by_age {
-            if oldest.is_some_and(|oldest| oldest <= not_before) {
+            if found.oldest_pending.is_some_and(|oldest| oldest <= not_before) {
                 break;
             }
-            let in_block = self.pending_in(number)?.1;
-            oldest = oldest.into_iter().chain(in_block).min();
+            let in_block = self.in_block(number)?.oldest_pending;
+            found.oldest_pending = least(found.oldest_pending, in_block);
         }
-        Ok(oldest)
+        Ok(())
     }
 
-    /// The number of stale pending events in a block, and when its oldest pending event was
-    /// enqueued.
-    fn pending_in(&self, block: i64) -> rusqlite::Result<(i64, Option<i64>)> {
-        self.conn
-            .prepare_cached(
-                "SELECT coalesce(sum(created_at < :before), 0), min(created_at) FROM outbox_events NOT INDEXED
-                 WHERE seq >= :first AND seq < :beyond AND status = 'pending'",
-            )?
-            .query_row(
-                named_params! {
-                    ":before": self.stale_before,
-                    ":first": tally::first_of(block),
-                    ":beyond": tally::first_of(block + 1),
-                },
-                |row| Ok((row.get(0)?, row.get(1)?)),
-            )
-    }
-
-    /// Counts by the indexes of undelivered, dead and completed events: the cost is proportional to
-    /// the events of all users.
-    fn by_index(&self) -> rusqlite::Result<Counts> {
-        let mut found = self
-            .conn
-            .prepare_cached(if is_mostly_open(self.conn)? {
-                count_open!("NOT INDEXED")
-            } else {
-                count_open!("INDEXED BY outbox_entity")
-            })?
-            .query_row(
-                named_params! { ":before": self.stale_before, ":user": self.user_id },
-                |row| {
-                    Ok(Counts {
-                        pending: row.get(0)?,
-                        failed: row.get(1)?,
-                        processing: row.get(2)?,
-                        stale: row.get(3)?,
-                        oldest_pending: row.get(4)?,
-                        ..Counts::default()
-                    })
-                },
-            )?;
-        let count = |sql| {
-            self.conn
-                .prepare_cached(sql)?
-                .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
-        };
-        // Skipped dead letters are not among the undelivered events.
-        found.dead =
-            count("SELECT count(*) FROM outbox_events WHERE status = 'dead' AND user_id = :user")?;
-        found.completed = count(
-            "SELECT count(*) FROM outbox_events WHERE completed_at IS NOT NULL AND user_id = :user",
-        )?;
-        Ok(found)
-    }
-
-    fn newest_completed(&self) -> rusqlite::Result<Option<i64>> {
-        self.conn
-            .prepare_cached(
-                "SELECT completed_at FROM outbox_events
-                 WHERE completed_at IS NOT NULL AND (:user IS NULL OR user_id = :user)
-                 ORDER BY completed_at DESC LIMIT 1",
-            )?
-            .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
-            .optional()
+    /// When the newest completed event was completed, likewise.
+    fn newest_completed(&self, blocks: &Blocks, found: &mut Counts) -> rusqlite::Result<()> {
+        let completed = blocks.of.iter().filter(|(_, block)| block.completed > 0);
+        let mut by_age: Vec<(Option<i64>, i64)> = completed
+            .map(|(number, block)| (block.completed_to, *number))
+            .collect();
+        by_age.sort_unstable();
+        for (not_after, number) in by_age.into_iter().rev() {
+            if found.newest_completed >= not_after {
+                break;
+            }
+            let in_block = self.in_block(number)?.newest_completed;
+            found.newest_completed = found.newest_completed.max(in_block);
+        }
+        Ok(())
     }
 
     /// The number of undelivered events that were deferred, and of those snoozed often.
@@ -327,7 +283,7 @@ impl StatisticsQuery<'_> {
             .prepare_cached(
                 "SELECT coalesce(sum(deferrals > 0), 0), coalesce(sum(snoozes > 9), 0)
                  FROM outbox_events INDEXED BY outbox_noted
-                 WHERE (deferrals > 0 OR snoozes > 9) AND open IS NOT NULL AND status <> 'dead'
+                 WHERE lane IS NOT NULL AND (deferrals > 0 OR snoozes > 9) AND status < 2
                      AND (:user IS NULL OR user_id = :user)",
             )?
             .query_row(named_params! { ":user": self.user_id }, |row| {
@@ -343,18 +299,3 @@ impl StatisticsQuery<'_> {
             .query_row(named_params! { ":user": self.user_id }, |row| row.get(0))
     }
 }
-
-/// Whether most rows in the counted blocks are undelivered events, and there are many of them: a
-/// full table scan is faster then.
-fn is_mostly_open(conn: &Connection) -> rusqlite::Result<bool> {
-    let (open, span): (i64, i64) = conn
-        .prepare_cached(
-            "SELECT (SELECT coalesce(sum(fresh + retrying), 0) FROM outbox_tally),
-                 coalesce((SELECT max(seq) FROM outbox_events) - (SELECT min(seq) FROM outbox_events), 0)",
-        )?
-        .query_row([], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(open > MANY && open > span / 8)
-}
-
-/// Below this, reading by index is fast enough.
-const MANY: i64 = 10_000;

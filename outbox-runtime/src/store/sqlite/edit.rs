@@ -1,15 +1,18 @@
 //! Manual changes and deletions of events.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Params, ToSql, named_params, params};
 use uuid::Uuid;
 
+use super::held::Held;
 use super::insert::fetch;
-use super::lane::{Lane, lane_columns};
-use super::tally;
+use super::lane::{Lane, Lanes, lane_columns};
+use super::place::place_all;
+use super::schema;
+use super::tally::{self, Moves};
 use super::told;
 use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
@@ -42,11 +45,10 @@ pub(super) fn update(
          SET priority = :priority, max_attempts = :max_attempts, next_attempt_at = :due, metadata = :metadata,
              metadata_version = :version, revision = :revision,
              slot = CASE
-                 WHEN slot NOT IN ('ready', 'waiting') THEN slot
+                 WHEN :due = next_attempt_at OR (slot <> 1 AND slot <> 2) THEN slot
                  WHEN slot IS NULL THEN NULL
-                 WHEN :due = next_attempt_at THEN slot
-                 WHEN :due > :now THEN 'waiting'
-                 ELSE 'ready' END
+                 WHEN :due > :now THEN 2
+                 ELSE 1 END
          WHERE id = :id",
     )?
     .execute(named_params! {
@@ -65,33 +67,40 @@ pub(super) fn update(
 /// Makes failed and dead events pending, due now, with all their attempts.
 pub(super) fn reset(conn: &Connection, now: DateTime<Utc>, ids: &[Uuid]) -> rusqlite::Result<u64> {
     let now = now.timestamp_micros();
+    let mut lanes = Lanes::new(conn, now)?;
+    let mut write = conn.prepare_cached(
+        "UPDATE outbox_events
+         SET status = 0, slot = 3, lane = ?3, entity_lane = ?4, attempt_count = 0, next_attempt_at = ?2, error_message = NULL,
+             dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0
+         WHERE seq = ?1",
+    )?;
+    let mut ids_of = conn.prepare_cached(concat!(
+        "SELECT ",
+        lane_columns!(),
+        " FROM outbox_events WHERE seq = ?1"
+    ))?;
+    let mut moves = Moves::default();
     let mut count = 0;
     for id in ids {
         let Some(event) = fetch(conn, *id)? else {
             continue;
         };
-        let reset = conn
-            .prepare_cached(concat!(
-                "UPDATE outbox_events
-                 SET status = 'pending', slot = 'blocked', open = 1, attempt_count = 0, next_attempt_at = ?1,
-                     error_message = NULL, dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL,
-                     crashes = 0, snoozes = 0
-                 WHERE id = ?2 AND status IN ('failed', 'dead')
-                 RETURNING seq, ",
-                lane_columns!()
-            ))?
-            .query_row(params![now, id], |row| {
-                Lane::of(row, 1)?.join(conn, now, row.get(0)?)
-            })
-            .optional()?;
-        if reset.is_some() {
-            let before = Class::of(event.status, event.attempt_count);
-            let after = status_after(Standing::of(&event), Cause::Reset)
-                .map_or(before, |status| Class::of(status, 0));
-            tally::note(conn, event.seq, before, after)?;
-            count += 1;
-        }
+        let Some(status) = status_after(Standing::of(&event), Cause::Reset) else {
+            continue;
+        };
+        // From the row, because a damaged id is read as another.
+        let mut rows = ids_of.query([event.seq])?;
+        let Some(row) = rows.next()? else {
+            continue;
+        };
+        let lane = Lane::of(lanes.key, row, 0)?;
+        write.execute(params![event.seq, now, lane.number, lane.entity_lane()])?;
+        lanes.join(&lane, event.seq)?;
+        let before = Class::of(event.status, event.attempt_count);
+        moves.note(event.seq, before, Class::of(status, 0));
+        count += 1;
     }
+    moves.write(conn, now)?;
     Ok(count)
 }
 
@@ -102,74 +111,29 @@ pub(super) fn reassign(
     from: &str,
     to: &str,
 ) -> rusqlite::Result<Option<u64>> {
-    let is_busy: bool = conn
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE slot = 'leased' AND user_id = ?1)",
-        )?
-        .query_row(params![from], |row| row.get(0))?;
-    if is_busy {
-        return Ok(None);
-    }
-    let mut statement = conn.prepare_cached(concat!(
-        "UPDATE outbox_events
-         SET user_id = ?2,
-             slot = CASE WHEN slot IN ('ready', 'waiting') AND lane IS NOT 'none' THEN 'blocked' ELSE slot END
-         WHERE user_id = ?1
-         RETURNING ",
-        lane_columns!()
-    ))?;
-    // SQLite updates all rows before it returns the first.
-    let mut rows = statement.query(params![from, to])?;
-    let mut count = 0;
-    let (mut lined_up, mut kin) = (HashSet::new(), HashSet::new());
-    while let Some(row) = rows.next()? {
-        let lane = Lane::of(row, 0)?;
-        if lined_up.insert(lane.key()) {
-            lane.line_up(conn, now.timestamp_micros())?;
+    let held = Held::read(conn)?;
+    let mut of_user = conn.prepare_cached(
+        "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE seq = ?1 AND user_id = ?2 AND status < 2)",
+    )?;
+    for seq in held.seqs() {
+        if of_user.query_row(params![seq, from], |row| row.get(0))? {
+            return Ok(None);
         }
-        if kin.insert(lane.kin_key()) {
-            lane.block_juniors(conn)?;
-        }
-        count += 1;
     }
+    // A trigger takes each event out of its lane.
+    let count = conn
+        .prepare_cached("UPDATE outbox_events SET user_id = ?2 WHERE user_id = ?1")?
+        .execute(params![from, to])?;
+    place_all(conn, now.timestamp_micros(), &held)?;
     tally::reassign(conn, from, to)?;
     told::reassign(conn, from, to)?;
     if let Some(completed) = take_cleaned_up(conn, from)? {
         add_cleaned_up(conn, to, completed)?;
     }
-    Ok(Some(count))
+    Ok(Some(count as u64))
 }
 
-/// Deletes old completed events and records their number. They block no event, so there is nothing
-/// to unblock.
-pub(super) fn delete_completed(
-    conn: &Connection,
-    older_than: DateTime<Utc>,
-    at_most: i64,
-) -> rusqlite::Result<u64> {
-    let mut delete = conn.prepare_cached(
-        "DELETE FROM outbox_events WHERE seq IN (
-             SELECT seq FROM outbox_events WHERE completed_at < ?1
-             ORDER BY completed_at LIMIT ?2)
-         RETURNING user_id",
-    )?;
-    let deleted = delete.query_map(params![older_than.timestamp_micros(), at_most], |row| {
-        // A damaged user id is counted under its lossy text.
-        Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned())
-    })?;
-    let mut by_user: HashMap<String, i64> = HashMap::new();
-    for user_id in deleted {
-        *by_user.entry(user_id?).or_default() += 1;
-    }
-    let mut count = 0;
-    for (user_id, completed) in &by_user {
-        add_cleaned_up(conn, user_id, *completed)?;
-        count += completed.unsigned_abs();
-    }
-    Ok(count)
-}
-
-fn add_cleaned_up(conn: &Connection, user_id: &str, completed: i64) -> rusqlite::Result<()> {
+pub(super) fn add_cleaned_up(conn: &Connection, user_id: &str, completed: i64) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO outbox_cleaned_up (user_id, completed) VALUES (?1, ?2)
          ON CONFLICT (user_id) DO UPDATE SET completed = completed + excluded.completed",
@@ -193,7 +157,7 @@ pub(super) fn delete_one(conn: &Connection, id: Uuid) -> rusqlite::Result<bool> 
 pub(super) fn discard(conn: &Connection, ids: &[Uuid]) -> rusqlite::Result<u64> {
     let mut count = 0;
     for id in ids {
-        let sql = "DELETE FROM outbox_events WHERE id = ?1 AND status = 'dead'";
+        let sql = "DELETE FROM outbox_events WHERE id = ?1 AND status = 3";
         count += delete(conn, sql, params![id])?;
     }
     Ok(count)
@@ -208,6 +172,8 @@ pub(super) fn delete_seen(
 ) -> rusqlite::Result<u64> {
     let by_seq: HashMap<i64, &OutboxEvent> = seen.iter().map(|event| (event.seq, event)).collect();
     let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
+    let held = Held::read(conn)?;
+    let key = schema::lane_key(conn)?;
     let mut lanes = HashMap::new();
     let mut doomed = BTreeSet::new();
     for event in seen {
@@ -215,12 +181,14 @@ pub(super) fn delete_seen(
             continue;
         }
         if unit == DeleteUnit::Lane && event.is_open() && event.order != Order::None {
-            let lane = Lane::of_event(event);
-            let was_seen = match lanes.entry((event.user_id.as_str(), lane.key())) {
+            let mut buffer = [0; EntityId::LONGEST_TEXT];
+            let lane = Lane::of_event(key, event, event.entity_id.write_text(&mut buffer));
+            // Where two lanes have one number, both must have been seen.
+            let was_seen = match lanes.entry(lane.number) {
                 Entry::Occupied(known) => *known.get(),
                 Entry::Vacant(unknown) => {
-                    let events = lane.events(conn)?;
-                    *unknown.insert(events.iter().all(|row| was_seen(&row.event)))
+                    let events = lane.events(conn)?.into_iter().map(|row| held.show(row));
+                    *unknown.insert(events.into_iter().all(|row| was_seen(&row.event)))
                 }
             };
             if !was_seen {

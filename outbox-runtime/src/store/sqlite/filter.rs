@@ -70,14 +70,9 @@ impl<'r> Filter<'r> {
         self.is_for_nothing
     }
 
-    /// The claim index that yields the matching events in claim order. The statement names it,
-    /// because SQLite would choose the index by user for any condition on users, and sort.
-    pub(super) fn ready_index(&self) -> &'static str {
-        if self.is_of_one_user {
-            "outbox_ready_user"
-        } else {
-            "outbox_ready"
-        }
+    /// Whether only events of one user can match.
+    pub(super) fn is_of_one_user(&self) -> bool {
+        self.is_of_one_user
     }
 
     fn and(&mut self, condition: impl FnOnce(&mut Self)) {

@@ -6,11 +6,16 @@ use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
 use super::lane::Lane;
-use super::row::{entity_value, read, select_events};
+use super::codes::Code;
+use super::held::Held;
+use super::place::place_all;
+use super::row::{read, select_events};
 use super::savepoint::in_savepoint;
+use super::schema;
 use super::tally;
 use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
+use crate::entity::EntityId;
 use crate::error::EnqueueError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::store::kit::Class;
@@ -43,14 +48,21 @@ fn fold_in_savepoint(
     if known {
         return Ok(None);
     }
-    let lane = Lane {
-        entity_id: entity_value(&event.entity_id),
-        user_id: ValueRef::Text(event.user_id.as_bytes()),
-        order: event.order,
-        event_type: ValueRef::Text(event.event_type.as_bytes()),
-    };
+    let held = Held::read(conn)?;
+    place_all(conn, now.timestamp_micros(), &held)?;
+    let mut buffer = [0; EntityId::LONGEST_TEXT];
+    let entity_id = event.entity_id.write_text(&mut buffer);
+    let ids = [
+        event.user_id.as_str(),
+        entity_id,
+        &*event.event_type,
+    ];
+    let key = schema::lane_key(conn)?;
+    let lane = Lane::new(key, event.order, ids.map(ValueRef::from));
+    // The row alone does not tell whether the event was ever claimed, nor the lane's number whether
+    // it is of this entity: `folded_into` compares the claimed event and the ids.
     let newest = lane.newest(conn)?.filter(|row| row.damage.is_none());
-    let Some(waiting) = newest.map(|row| row.event) else {
+    let Some(waiting) = newest.map(|row| held.show(row).event) else {
         return Ok(None);
     };
     if lane.has_juniors(conn, waiting.seq)? {
@@ -59,7 +71,7 @@ fn fold_in_savepoint(
     let folded = match event.folded_into(&waiting, now) {
         Some(folded) => folded,
         None => match event.cancels(&waiting, now) {
-            Some(cancelled) if told::was_never_told(conn, &waiting)? => cancelled,
+            Some(cancelled) if told::was_never_told(conn, &lane, &waiting)? => cancelled,
             _ => return Ok(None),
         },
     };
@@ -68,7 +80,7 @@ fn fold_in_savepoint(
     write(conn, now, &folded)?;
     let before = Class::of(waiting.status, waiting.attempt_count);
     let after = Class::of(folded.status, folded.attempt_count);
-    tally::note(conn, waiting.seq, before, after)?;
+    tally::note(conn, now.timestamp_micros(), waiting.seq, before, after)?;
     Ok(Some(Enqueued::carried(event, &folded)))
 }
 
@@ -87,14 +99,14 @@ fn write(conn: &Connection, now: DateTime<Utc>, folded: &OutboxEvent) -> rusqlit
         "UPDATE outbox_events
          SET operation = ?2, status = ?3, completed_at = ?4, priority = ?5, max_attempts = ?6, next_attempt_at = ?7,
              metadata = ?8, metadata_version = ?9, revision = ?12,
-             slot = CASE WHEN ?10 THEN NULL WHEN slot = 'waiting' AND ?11 THEN 'ready' ELSE slot END,
-             open = CASE WHEN ?10 THEN NULL ELSE open END
+             slot = CASE WHEN ?10 THEN NULL WHEN slot = 2 AND ?11 THEN 1 ELSE slot END,
+             lane = CASE WHEN ?10 THEN NULL ELSE lane END, entity_lane = CASE WHEN ?10 THEN NULL ELSE entity_lane END
          WHERE seq = ?1",
     )?
     .execute(params![
         folded.seq,
-        folded.operation.as_str(),
-        folded.status.as_str(),
+        folded.operation.code(),
+        folded.status.code(),
         folded.completed_at.map(|at| at.timestamp_micros()),
         folded.priority,
         folded.max_attempts,

@@ -9,13 +9,16 @@ use uuid::Uuid;
 
 use super::fault::fault_on;
 use super::fold;
+use super::held::Held;
 use super::row::{read, select_events};
-use super::statement::{insert_sql, insert_values};
+use super::schema;
+use super::statement::{INSERT, insert_values, lane_values};
 use crate::clock::{self, Clock};
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::entity::Coalesce;
+use crate::entity::{Coalesce, EntityId};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{Operation, OutboxEvent};
+use crate::store::kit::LaneKey;
 
 /// Enqueues on `conn`, inside the transaction that is open there.
 pub(super) fn insert(
@@ -45,7 +48,12 @@ pub(super) fn insert_all(
 pub(super) struct Inserter<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
-    statement: Option<(&'static str, CachedStatement<'c>)>,
+    prepared: Option<Prepared<'c>>,
+}
+
+struct Prepared<'c> {
+    key: LaneKey,
+    insert: CachedStatement<'c>,
 }
 
 impl<'c> Inserter<'c> {
@@ -53,7 +61,7 @@ impl<'c> Inserter<'c> {
         Self {
             conn,
             now: clock.now(),
-            statement: None,
+            prepared: None,
         }
     }
 
@@ -68,10 +76,15 @@ impl<'c> Inserter<'c> {
             return Ok(folded);
         }
         let due = clock::after(now, event.delay);
-        let values = insert_values(event, now, due).map(ToSqlOutput::Borrowed);
-        let written = self
-            .statement(insert_sql(event.order))
-            .and_then(|statement| statement.execute(params_from_iter(values)))
+        let mut buffer = [0; EntityId::LONGEST_TEXT];
+        let entity_id = event.entity_id.write_text(&mut buffer);
+        let values = insert_values(event, entity_id, now, due);
+        let prepared = self.prepared().map_err(storage)?;
+        let lane = lane_values(prepared.key, event.order, &values);
+        let values = values.into_iter().chain(lane).map(ToSqlOutput::Borrowed);
+        let written = prepared
+            .insert
+            .execute(params_from_iter(values))
             .map_err(storage)?;
         if written == 1 {
             return Ok(Enqueued::New(event.id));
@@ -79,21 +92,29 @@ impl<'c> Inserter<'c> {
         fold::known(conn, event).map_err(storage)?
     }
 
-    fn statement(&mut self, sql: &'static str) -> rusqlite::Result<&mut CachedStatement<'c>> {
-        let kept = self.statement.take().filter(|(kept, _)| *kept == sql);
-        let statement = match kept {
-            Some(kept) => kept,
-            None => (sql, self.conn.prepare_cached(sql)?),
+    fn prepared(&mut self) -> rusqlite::Result<&mut Prepared<'c>> {
+        let prepared = match self.prepared.take() {
+            Some(prepared) => prepared,
+            None => Prepared {
+                key: schema::lane_key(self.conn)?,
+                insert: self.conn.prepare_cached(INSERT)?,
+            },
         };
-        Ok(&mut self.statement.insert(statement).1)
+        Ok(self.prepared.insert(prepared))
     }
 }
 
-/// Reads one event by its id.
+/// Reads one event by its id, in the transaction that is open on `conn`.
 pub(super) fn fetch(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<OutboxEvent>> {
-    conn.prepare_cached(select_events!("WHERE id = ?1"))?
-        .query_row(params![id], |row| Ok(read(row)?.event))
-        .optional()
+    let row = conn
+        .prepare_cached(select_events!("WHERE id = ?1"))?
+        .query_row(params![id], read)
+        .optional()?;
+    row.map(|row| {
+        let held = Held::of_one(conn, row.event.seq)?;
+        Ok(held.show(row).event)
+    })
+    .transpose()
 }
 
 /// [`OutboxRepository::create_event`](crate::OutboxRepository::create_event): returns the row that

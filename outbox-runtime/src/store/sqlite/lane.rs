@@ -1,321 +1,166 @@
 //! Lanes: which events wait for each other, and which of them can be claimed.
 //!
 //! A lane holds the undelivered events of one entity of a user, or of one user ([`Order`]). One of
-//! them is at its front: `ready`, `waiting`, `leased` or `held`. All others are `blocked`. The
-//! front is the first by `seq`, with one exception: a dead letter that was skipped and is retried
-//! may come before an event that a handler holds; it waits until that event comes back.
+//! them is at its front: ready, waiting, with a handler, or dead and holding. All others are
+//! blocked. The front is the first by `seq`, with one exception: a dead letter that was skipped and
+//! is retried may come before an event that a handler holds; it waits until that event comes back.
 //!
-//! Unordered events are `blocked` only behind their [elders](super::elders), which are in other
-//! lanes. The front of a lane may be blocked by elders too; then no event of the lane can be
-//! claimed.
+//! Rows name their lane by its [number](LaneKey). Two lanes with one number are one lane here.
+//! Unordered events have a number too, so that their kin is found, but do not wait for each other:
+//! they are `blocked` only behind their [elders](super::elders). The front of a lane may be blocked
+//! by elders too; then no event of the lane can be claimed.
 
-use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, OptionalExtension, Row, ToSql, params, params_from_iter};
+use std::cell::OnceCell;
+use std::collections::HashSet;
 
-use super::elders::row_has_elders;
-use super::row::{ReadRow, columns, entity_value, read, read_all};
-use crate::entity::Order;
+use rusqlite::types::ValueRef;
+use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
+
+use super::codes::{Code, UNPLACED};
+use super::elders::{self, row_has_elders};
+use super::held::Held;
+use super::row::{ReadRow, columns, read, read_all};
+use super::schema;
+use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
+use crate::store::kit::LaneKey;
 
 /// Limit on the steps of an explanation, larger than any realistic chain of lanes.
 const MOST_STEPS: usize = 16;
 
-/// The lane of an event, borrowed from its row. Values are compared byte for byte, whatever they
-/// are.
+/// The lane of an event, borrowed from its row. Ids are compared byte for byte, whatever they are.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Lane<'r> {
-    pub(super) entity_id: ValueRef<'r>,
-    pub(super) user_id: ValueRef<'r>,
+    /// The number of the lane.
+    pub(super) number: i64,
+    /// The number that the lane has for the order `entity`.
+    pub(super) entity_number: i64,
     pub(super) order: Order,
+    pub(super) user_id: ValueRef<'r>,
+    pub(super) entity_id: ValueRef<'r>,
     /// The type of this event. Other events of the lane may have other types.
     pub(super) event_type: ValueRef<'r>,
 }
 
-/// The columns that [`Lane::of`] reads, for `RETURNING`.
+/// The columns that [`Lane::of`] reads.
 macro_rules! lane_columns {
     () => {
-        "entity_id, user_id, lane, event_type"
+        "lane_order, user_id, entity_id, event_type"
     };
 }
 pub(super) use lane_columns;
-
-/// The undelivered events of entity `?1` and user `?2` that wait for each other, or, with
-/// `Unordered`, do not.
-///
-/// The text matches the conditions of the partial indexes: SQLite uses an index only where it
-/// recognizes its condition.
-macro_rules! lane_condition {
-    (Entity) => {
-        "entity_id = ?1 AND user_id = ?2 AND lane IS NULL AND open IS NOT NULL"
-    };
-    (User) => {
-        "user_id = ?2 AND lane = 'user' AND open IS NOT NULL"
-    };
-    (Unordered) => {
-        "entity_id = ?1 AND user_id = ?2 AND lane = 'none' AND open IS NOT NULL"
-    };
-}
-pub(super) use lane_condition;
-
-/// Whether an event of entity `?1` and user `?2`, ordered by entity, waits behind another. One
-/// look-up answers for most events, which have none to wait for; only the others need the details.
-macro_rules! waits_in_entity {
-    () => {
-        concat!(
-            "EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = ?1 AND user_id = ?2 AND open IS NOT NULL)
-                AND (EXISTS (SELECT 1 FROM outbox_events WHERE ",
-            $crate::store::sqlite::lane::lane_condition!(Entity),
-            ") OR ",
-            $crate::store::sqlite::elders::new_has_elders!(Entity),
-            ")"
-        )
-    };
-}
-pub(super) use waits_in_entity;
-
-/// Whether the row `held` may have others in its lane (1), may have elders or juniors (2), or both
-/// (3). Needs no look-up outside an entity's lane, and one if the row is the only event of its
-/// entity.
-macro_rules! neighbors {
-    () => {
-        concat!(
-            "CASE WHEN held.lane IS NOT NULL THEN 3 WHEN EXISTS (
-                 SELECT 1 FROM outbox_events AS other
-                 WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.open IS NOT NULL
-                     AND other.seq <> held.seq)
-             THEN EXISTS (
-                 SELECT 1 FROM outbox_events AS other
-                 WHERE other.entity_id = held.entity_id AND other.user_id = held.user_id AND other.lane IS NULL
-                     AND other.open IS NOT NULL AND other.seq <> held.seq) + 2 * (",
-            $crate::store::sqlite::elders::has_kin!("held"),
-            ") ELSE 0 END"
-        )
-    };
-}
-pub(super) use neighbors;
 
 /// The `slot` of an event that is no longer blocked, at the time `$now`. An event that was neither
 /// attempted nor delayed is due, even after a clock jump.
 macro_rules! unblocked_slot {
     ($now:literal) => {
         concat!(
-            "CASE
-                 WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready'
+            "CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 1
                  WHEN next_attempt_at > ",
             $now,
-            " THEN 'waiting'
-                 ELSE 'ready' END"
+            " THEN 2 ELSE 1 END"
         )
     };
 }
 pub(super) use unblocked_slot;
 
-/// The statement for an order, with its lane condition in the middle.
-macro_rules! in_lane {
-    ($order:expr, $before:expr, $after:expr) => {
-        match $order {
-            Order::Entity => concat!($before, lane_condition!(Entity), $after),
-            Order::User => concat!($before, lane_condition!(User), $after),
-            Order::None => concat!($before, lane_condition!(Unordered), $after),
-        }
-    };
-}
-
 impl<'r> Lane<'r> {
-    /// Reads the [`lane_columns`], which start at `column`.
-    pub(super) fn of(row: &'r Row<'_>, column: usize) -> rusqlite::Result<Self> {
-        let order = match row.get_ref(column + 2)? {
-            ValueRef::Text(b"user") => Order::User,
-            ValueRef::Text(b"none") => Order::None,
-            _ => Order::Entity,
-        };
-        Ok(Self {
-            entity_id: row.get_ref(column)?,
-            user_id: row.get_ref(column + 1)?,
+    /// The lane of an event with these ids.
+    pub(super) fn new(
+        key: LaneKey,
+        order: Order,
+        [user_id, entity_id, event_type]: [ValueRef<'r>; 3],
+    ) -> Self {
+        let mut lane = Self {
+            number: 0,
+            entity_number: 0,
             order,
-            event_type: row.get_ref(column + 3)?,
-        })
-    }
-
-    /// The lane of an event that was read as a whole.
-    pub(super) fn of_event(event: &'r OutboxEvent) -> Self {
-        Self {
-            entity_id: entity_value(&event.entity_id),
-            user_id: event.user_id.as_str().into(),
-            order: event.order,
-            event_type: event.event_type.as_str().into(),
-        }
-    }
-
-    /// Equal for events of one user that share a lane, or, if unordered, an entity.
-    pub(super) fn key(&self) -> (Order, Vec<u8>) {
-        let entity = match self.order {
-            Order::User => Vec::new(),
-            Order::Entity | Order::None => key_of(self.entity_id),
+            user_id,
+            entity_id,
+            event_type,
         };
-        (self.order, entity)
-    }
-
-    /// Equal for events of one user that may be elders or juniors of each other.
-    pub(super) fn kin_key(&self) -> [Vec<u8>; 2] {
-        [self.entity_id, self.event_type].map(key_of)
-    }
-
-    /// Runs a statement of [`in_lane`], with an optional value `?3`.
-    fn execute(&self, conn: &Connection, sql: &str, value: Option<i64>) -> rusqlite::Result<bool> {
-        let lane = [self.entity_id, self.user_id].into_iter();
-        let values = lane.chain(value.map(ValueRef::Integer));
-        let changed = conn
-            .prepare_cached(sql)?
-            .execute(params_from_iter(values.map(ToSqlOutput::Borrowed)))?;
-        Ok(changed > 0)
-    }
-
-    /// Unblocks the events behind an event of this lane that is done, dead and skipped, or deleted.
-    /// No other event of the lane may be leased.
-    pub(super) fn unblock_next(
-        &self,
-        conn: &Connection,
-        now_micros: i64,
-    ) -> rusqlite::Result<bool> {
-        let unblocked = self.unblock_first(conn, now_micros)?;
-        Ok(self.unblock_juniors(conn, now_micros)? || unblocked)
-    }
-
-    /// Unblocks the first event of the lane, unless it has elders.
-    pub(super) fn unblock_first(
-        &self,
-        conn: &Connection,
-        now_micros: i64,
-    ) -> rusqlite::Result<bool> {
-        let unblock = match self.order {
-            Order::Entity => concat!(
-                "UPDATE outbox_events SET slot = ",
-                unblocked_slot!("?2"),
-                " WHERE seq = ?1 AND NOT ",
-                row_has_elders!(Entity)
-            ),
-            Order::User => concat!(
-                "UPDATE outbox_events SET slot = ",
-                unblocked_slot!("?2"),
-                " WHERE seq = ?1 AND NOT ",
-                row_has_elders!(User)
-            ),
-            Order::None => return Ok(false),
+        lane.number = lane.number_under(key, order);
+        lane.entity_number = match order {
+            Order::Entity => lane.number,
+            Order::User | Order::None => lane.number_under(key, Order::Entity),
         };
-        // Usually there is none, and a look-up costs less than an UPDATE that finds nothing.
-        let sql = in_lane!(
-            self.order,
-            "SELECT seq, slot = 'blocked' FROM outbox_events WHERE ",
-            " ORDER BY seq LIMIT 1"
-        );
-        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
-        let first = conn
-            .prepare_cached(sql)?
-            .query_row(params_from_iter(values), |row| {
-                Ok((row.get::<_, i64>(0)?, row.get::<_, bool>(1)?))
-            })
-            .optional()?;
-        let Some((seq, true)) = first else {
-            return Ok(false);
-        };
-        let changed = conn.prepare_cached(unblock)?.execute([seq, now_micros])?;
-        Ok(changed > 0)
+        lane
     }
 
-    /// Like [`unblock_next`](Self::unblock_next), but safe if a handler holds an event of the lane:
-    /// settling that event unblocks the next.
-    pub(super) fn unblock_next_if_idle(
-        &self,
-        conn: &Connection,
-        now_micros: i64,
-    ) -> rusqlite::Result<bool> {
-        let unblocked = self.leased(conn)?.is_none() && self.unblock_first(conn, now_micros)?;
-        Ok(self.unblock_juniors(conn, now_micros)? || unblocked)
+    /// Reads the [`lane_columns`], which start at `column`.
+    pub(super) fn of(key: LaneKey, row: &'r Row<'_>, column: usize) -> rusqlite::Result<Self> {
+        let order = Order::of(row.get(column)?).unwrap_or_default();
+        let ids = [
+            row.get_ref(column + 1)?,
+            row.get_ref(column + 2)?,
+            row.get_ref(column + 3)?,
+        ];
+        Ok(Self::new(key, order, ids))
     }
 
-    /// Called when the event `seq` came back from its handler. An event of its lane that was
-    /// retried meanwhile goes first, if it was enqueued earlier.
-    pub(super) fn give_way(
-        &self,
-        conn: &Connection,
-        now_micros: i64,
-        seq: i64,
-    ) -> rusqlite::Result<()> {
-        if self.order == Order::None {
-            return Ok(());
-        }
-        let sql = in_lane!(
-            self.order,
-            "UPDATE outbox_events SET slot = 'blocked'
-             WHERE seq = ?3 AND slot IN ('ready', 'waiting') AND seq > (SELECT min(seq) FROM outbox_events WHERE ",
-            ")"
-        );
-        if self.execute(conn, sql, Some(seq))? {
-            self.unblock_first(conn, now_micros)?;
-        }
-        Ok(())
+    /// The lane of an event that was read as a whole. `entity_id` is the text of its id.
+    pub(super) fn of_event(key: LaneKey, event: &'r OutboxEvent, entity_id: &'r str) -> Self {
+        let ids = [
+            event.user_id.as_str(),
+            entity_id,
+            event.event_type.as_str(),
+        ];
+        Self::new(key, event.order, ids.map(ValueRef::from))
     }
 
-    /// Called when the event `seq`, finished or dead before, has become `blocked`: unblocks the
-    /// first event of the lane, which may be this one.
-    pub(super) fn join(
-        &self,
-        conn: &Connection,
-        now_micros: i64,
-        seq: i64,
-    ) -> rusqlite::Result<()> {
-        self.block_juniors(conn)?;
-        if self.order == Order::None {
-            let unblock = concat!(
-                "UPDATE outbox_events SET slot = 'ready' WHERE seq = ?1 AND NOT ",
-                row_has_elders!(Unordered)
-            );
-            conn.prepare_cached(unblock)?.execute(params![seq])?;
-            return Ok(());
-        }
-        if self.leased(conn)?.is_some() {
-            return Ok(());
-        }
-        let sql = in_lane!(
-            self.order,
-            "UPDATE outbox_events SET slot = 'blocked'
-             WHERE slot IN ('ready', 'waiting') AND seq = (SELECT min(seq) FROM outbox_events WHERE seq > ?3 AND ",
-            ")"
-        );
-        self.execute(conn, sql, Some(seq))?;
-        self.unblock_first(conn, now_micros)?;
-        Ok(())
+    /// The number of the lane that an event of this entity and user has under another order.
+    pub(super) fn number_under(&self, key: LaneKey, order: Order) -> i64 {
+        key.lane(order, bytes(self.user_id), bytes(self.entity_id))
     }
 
-    /// Called when `blocked` events came in from another lane, some of them perhaps before the
-    /// front of this one.
-    pub(super) fn line_up(&self, conn: &Connection, now_micros: i64) -> rusqlite::Result<()> {
-        if self.order == Order::None || self.leased(conn)?.is_some() {
-            return Ok(());
-        }
-        let sql = in_lane!(
-            self.order,
-            "UPDATE outbox_events SET slot = 'blocked' WHERE slot IN ('ready', 'waiting') AND ",
-            ""
+    /// The number for the column `entity_lane`.
+    pub(super) fn entity_lane(&self) -> Option<i64> {
+        (self.order != Order::Entity).then_some(self.entity_number)
+    }
+
+    pub(super) fn order_code(&self) -> i64 {
+        self.order.code()
+    }
+
+    /// All events of the lane, which may be of several lanes with one number.
+    pub(super) fn events(&self, conn: &Connection) -> rusqlite::Result<Vec<ReadRow>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1"
         );
-        self.execute(conn, sql, None)?;
-        self.unblock_first(conn, now_micros)?;
-        Ok(())
+        read_all(conn.prepare_cached(sql)?.query([self.number])?)
+    }
+
+    /// The newest event of the lane.
+    pub(super) fn newest(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 ORDER BY seq DESC LIMIT 1"
+        );
+        conn.prepare_cached(sql)?
+            .query_row([self.number], read)
+            .optional()
     }
 
     /// The event that a blocked event `seq` ultimately waits for: follows the front of its lane, or
     /// an elder of that front, step by step.
     pub(super) fn waits_behind(
         &self,
-        conn: &Connection,
+        lanes: &Lanes<'_>,
+        held: &Held,
         seq: i64,
     ) -> rusqlite::Result<Option<OutboxEvent>> {
-        let mut behind = self.next_before(conn, seq)?;
+        let mut behind = self.next_before(lanes, held, seq)?;
         for _ in 0..MOST_STEPS {
             let Some(event) = &behind else {
                 break;
             };
-            match Lane::of_event(event).next_before(conn, event.seq)? {
+            let mut buffer = [0; EntityId::LONGEST_TEXT];
+            let entity_id = event.entity_id.write_text(&mut buffer);
+            let lane = Lane::of_event(lanes.key, event, entity_id);
+            match lane.next_before(lanes, held, event.seq)? {
                 Some(next) => behind = Some(next),
                 None => break,
             }
@@ -323,95 +168,214 @@ impl<'r> Lane<'r> {
         Ok(behind)
     }
 
-    fn next_before(&self, conn: &Connection, seq: i64) -> rusqlite::Result<Option<OutboxEvent>> {
+    fn next_before(
+        &self,
+        lanes: &Lanes<'_>,
+        held: &Held,
+        seq: i64,
+    ) -> rusqlite::Result<Option<OutboxEvent>> {
+        let conn = lanes.conn;
         let is_blocked: bool = conn
-            .prepare_cached("SELECT slot IS 'blocked' FROM outbox_events WHERE seq = ?1")?
+            .prepare_cached("SELECT slot IS 3 FROM outbox_events WHERE seq = ?1")?
             .query_row([seq], |row| row.get(0))?;
         if !is_blocked {
             return Ok(None);
         }
         let front = match self.order {
             Order::None => None,
-            _ => self.front(conn)?.filter(|front| front.event.seq != seq),
+            _ => self
+                .front(conn, held)?
+                .filter(|front| front.event.seq != seq),
         };
         let before = match front {
             Some(front) => Some(front),
-            None => self.first_elder(conn, seq)?,
+            None => self.first_elder(conn, held, seq)?,
         };
         Ok(before.map(|row| row.event))
     }
 
     /// The event that all others of the lane wait behind.
-    fn front(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
-        if let Some(leased) = self.leased(conn)? {
-            return Ok(Some(leased));
+    fn front(&self, conn: &Connection, held: &Held) -> rusqlite::Result<Option<ReadRow>> {
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 AND slot <> 3 ORDER BY seq"
+        );
+        let mut unblocked = conn.prepare_cached(sql)?;
+        let unblocked = read_all(unblocked.query([self.number])?)?;
+        if let Some(row) = unblocked.into_iter().find(|row| held.has(row.event.seq)) {
+            return Ok(Some(held.show(row)));
         }
-        let sql = in_lane!(
-            self.order,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM outbox_events WHERE seq = (SELECT min(seq) FROM outbox_events WHERE "
-            ),
-            ")"
+        let sql = concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 ORDER BY seq LIMIT 1"
         );
-        self.fetch(conn, sql)
-    }
-
-    /// All events of the lane.
-    pub(super) fn events(&self, conn: &Connection) -> rusqlite::Result<Vec<ReadRow>> {
-        let sql = in_lane!(
-            self.order,
-            concat!("SELECT ", columns!(), " FROM outbox_events WHERE "),
-            ""
-        );
-        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
-        read_all(conn.prepare_cached(sql)?.query(params_from_iter(values))?)
-    }
-
-    /// The newest event of the lane.
-    pub(super) fn newest(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
-        let sql = in_lane!(
-            self.order,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM outbox_events WHERE seq = (SELECT max(seq) FROM outbox_events WHERE "
-            ),
-            ")"
-        );
-        self.fetch(conn, sql)
-    }
-
-    /// The event of this lane that a handler holds. Uses the index of leases, which has fewer rows
-    /// than a lane may have.
-    pub(super) fn leased(&self, conn: &Connection) -> rusqlite::Result<Option<ReadRow>> {
-        let sql = in_lane!(
-            self.order,
-            concat!(
-                "SELECT ",
-                columns!(),
-                " FROM outbox_events INDEXED BY outbox_leased WHERE slot = 'leased' AND "
-            ),
-            " LIMIT 1"
-        );
-        self.fetch(conn, sql)
-    }
-
-    fn fetch(&self, conn: &Connection, sql: &str) -> rusqlite::Result<Option<ReadRow>> {
-        let values = [self.entity_id, self.user_id].map(ToSqlOutput::Borrowed);
-        let values = values.iter().map(|value| value as &dyn ToSql);
         conn.prepare_cached(sql)?
-            .query_row(params_from_iter(values), read)
+            .query_row([self.number], read)
             .optional()
     }
 }
 
-fn key_of(value: ValueRef<'_>) -> Vec<u8> {
+/// What changes in lanes when one of their events comes or goes, on a connection with an open
+/// transaction.
+pub(super) struct Lanes<'c> {
+    pub(super) conn: &'c Connection,
+    pub(super) key: LaneKey,
+    /// In microseconds.
+    now: i64,
+    /// The events that handlers have, and the numbers of their lanes.
+    held: OnceCell<(Held, HashSet<i64>)>,
+}
+
+impl<'c> Lanes<'c> {
+    pub(super) fn new(conn: &'c Connection, now: i64) -> rusqlite::Result<Self> {
+        Ok(Self {
+            conn,
+            key: schema::lane_key(conn)?,
+            now,
+            held: OnceCell::new(),
+        })
+    }
+
+    fn held(&self) -> rusqlite::Result<&(Held, HashSet<i64>)> {
+        if let Some(held) = self.held.get() {
+            return Ok(held);
+        }
+        let held = Held::read(self.conn)?;
+        let mut lane = self
+            .conn
+            .prepare_cached("SELECT lane FROM outbox_events WHERE seq = ?1 AND lane <> 0")?;
+        let mut lanes = HashSet::new();
+        for seq in held.seqs() {
+            lanes.extend(lane.query_row([seq], |row| row.get::<_, i64>(0)).optional()?);
+        }
+        Ok(self.held.get_or_init(|| (held, lanes)))
+    }
+
+    /// Whether a handler has an event of this lane.
+    pub(super) fn is_busy(&self, number: i64) -> rusqlite::Result<bool> {
+        Ok(self.held()?.1.contains(&number))
+    }
+
+    /// Whether a handler has this event.
+    pub(super) fn has_handler(&self, seq: i64) -> rusqlite::Result<bool> {
+        Ok(self.held()?.0.has(seq))
+    }
+
+    /// Unblocks the first event of the lane, unless it has elders. No handler may have an event of
+    /// the lane.
+    pub(super) fn unblock_first(&self, number: i64) -> rusqlite::Result<bool> {
+        let mut first = first_of_lane(self.conn)?;
+        match First::by(&mut first, number)? {
+            Some(First {
+                seq,
+                is_blocked: true,
+            }) => self.unblock(seq),
+            _ => Ok(false),
+        }
+    }
+
+    /// Unblocks this event, unless it has elders.
+    pub(super) fn unblock(&self, seq: i64) -> rusqlite::Result<bool> {
+        unblock(self.conn, seq, self.now)
+    }
+
+    /// Unblocks what waited for an event that other SQL finished while a handler had it.
+    pub(super) fn unblock_next_if_idle(&mut self, lane: &Lane<'_>) -> rusqlite::Result<bool> {
+        let unblocked = !self.is_busy(lane.number)? && self.unblock_first(lane.number)?;
+        Ok(self.unblock_juniors(lane)? || unblocked)
+    }
+
+    /// Called when the event `seq`, new to this lane, has become `blocked`: unblocks the first
+    /// event of the lane, which may be this one.
+    pub(super) fn join(&mut self, lane: &Lane<'_>, seq: i64) -> rusqlite::Result<()> {
+        if lane.order != Order::Entity || elders::may_be_anywhere(self.conn)? {
+            self.block_juniors(lane)?;
+        }
+        if lane.order == Order::None {
+            self.unblock(seq)?;
+            return Ok(());
+        }
+        let mut first = first_of_lane(self.conn)?;
+        let is_first =
+            First::by(&mut first, lane.number)?.is_some_and(|first| first.seq == seq);
+        if !is_first || self.is_busy(lane.number)? {
+            return Ok(());
+        }
+        // The former front.
+        self.conn
+            .prepare_cached(
+                "UPDATE outbox_events SET slot = 3
+                 WHERE (slot = 1 OR slot = 2) AND seq =
+                     (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 AND seq > ?2)",
+            )?
+            .execute(params![lane.number, seq])?;
+        self.unblock(seq)?;
+        Ok(())
+    }
+
+    /// Whether no other event is in this lane or may be an elder or junior of one in it.
+    pub(super) fn is_empty(&self, lane: &Lane<'_>) -> rusqlite::Result<bool> {
+        let mut first = first_of_lane(self.conn)?;
+        Ok(lane.order == Order::Entity
+            && First::by(&mut first, lane.number)?.is_none()
+            && !elders::may_be_anywhere(self.conn)?)
+    }
+}
+
+/// Unblocks the event `seq` unless it has elders.
+pub(super) fn unblock(conn: &Connection, seq: i64, now: i64) -> rusqlite::Result<bool> {
+    let sql = concat!(
+        "UPDATE outbox_events SET slot = ",
+        unblocked_slot!("?2"),
+        " WHERE seq = ?1 AND slot = 3 AND NOT ",
+        row_has_elders!()
+    );
+    let changed = conn.prepare_cached(sql)?.execute([seq, now])?;
+    Ok(changed > 0)
+}
+
+/// The first event of a lane.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct First {
+    pub(super) seq: i64,
+    pub(super) is_blocked: bool,
+}
+
+/// The statement for [`First::by`].
+pub(super) fn first_of_lane(conn: &Connection) -> rusqlite::Result<CachedStatement<'_>> {
+    conn.prepare_cached(
+        "SELECT seq, slot = 3 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?1 ORDER BY seq LIMIT 1",
+    )
+}
+
+impl First {
+    /// The first event of the lane with this number. An event that is [not placed](UNPLACED) has
+    /// none before it.
+    pub(super) fn by(
+        statement: &mut CachedStatement<'_>,
+        number: i64,
+    ) -> rusqlite::Result<Option<Self>> {
+        if number == UNPLACED {
+            return Ok(None);
+        }
+        let mut rows = statement.query([number])?;
+        let first = rows.next()?.map(|row| {
+            Ok(Self {
+                seq: row.get(0)?,
+                is_blocked: row.get(1)?,
+            })
+        });
+        first.transpose()
+    }
+}
+
+/// The bytes of an id, whatever a row holds.
+fn bytes(value: ValueRef<'_>) -> &[u8] {
     match value {
-        ValueRef::Null | ValueRef::Real(_) => Vec::new(),
-        ValueRef::Integer(id) => id.to_le_bytes().to_vec(),
-        ValueRef::Text(id) => [b"text:", id].concat(),
-        ValueRef::Blob(id) => [b"blob:", id].concat(),
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+        // The columns accept nothing else.
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => &[],
     }
 }

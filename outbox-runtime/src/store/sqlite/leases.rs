@@ -1,59 +1,94 @@
 //! Leases: renewing them, and rescuing events whose lease has ended.
 
-use chrono::{DateTime, Utc};
-use rusqlite::{Connection, params};
+use std::time::Duration;
 
-use super::bury::{buried_open, buried_slot};
-use super::elders::give_way_to_elders;
-use super::lane::{Lane, lane_columns};
-use super::row::{count_of, one_more};
-use super::tally::Moves;
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params};
+use uuid::Uuid;
+
+use super::claims::{self, OpenClaims};
+use super::held::{Claimed, Held};
+use super::outcomes::{HeldRow, Outcomes, held_row};
 use crate::claim::Lease;
 use crate::clock;
-use crate::event::{DeadReason, OutboxStatus};
-use crate::outcome::LEASE_EXPIRED;
+use crate::event::OutboxStatus;
 use crate::repository::Rescued;
-use crate::store::kit::Class;
 
-/// Whether this crash makes as many in a row as the event may have attempts.
-macro_rules! last_crash {
-    () => {
-        concat!(one_more!("crashes"), " >= max_attempts")
-    };
-}
-
-/// Extends a lease that no other worker has taken over, whether it has ended or not.
-pub(super) fn extend(
+/// Renews leases that no other worker has taken over, whether they have ended or not, each for its
+/// duration from now. Events whose leases were renewed once are parked: they take long.
+pub(super) fn extend<'l>(
     conn: &Connection,
     now: DateTime<Utc>,
-    held: &Lease,
-    lease: std::time::Duration,
-) -> rusqlite::Result<Option<Lease>> {
-    let expires_at = clock::after(now, lease);
-    let moved = conn
-        .prepare_cached(
+    leases: impl Iterator<Item = (&'l Lease, Duration)>,
+) -> rusqlite::Result<Vec<Option<Lease>>> {
+    let mut open = OpenClaims::default();
+    let mut moved: Vec<(Claimed, Vec<i64>)> = Vec::new();
+    let mut renewed = Vec::new();
+    for (lease, duration) in leases {
+        let expires_at = clock::after(now, duration);
+        let token = lease.token.as_uuid();
+        let seq = held_seq(conn, lease.event_id)?;
+        let claim = match seq {
+            Some(seq) => open.find(conn, token, seq, |_| true)?,
+            None => None,
+        };
+        let (Some(seq), Some(claim)) = (seq, claim) else {
+            // Renewed earlier in the same call, if the caller names it twice.
+            let again = moved
+                .iter()
+                .any(|(claim, seqs)| claim.token == token && seq.is_some_and(|seq| seqs.contains(&seq)));
+            renewed.push(again.then_some(Lease {
+                expires_at,
+                ..*lease
+            }));
+            continue;
+        };
+        open.release(conn, &claim, seq)?;
+        let claim = Claimed {
+            token,
+            expires_at: expires_at.timestamp_micros(),
             // After a backward clock jump, the renewed lease starts at the new time, and
             // `follow_clock` has nothing to correct.
-            "UPDATE outbox_events
-             SET lease_expires_at = ?1, last_attempt_at = min(last_attempt_at, ?4)
-             WHERE id = ?2 AND lease_token = ?3 AND slot = 'leased'",
-        )?
-        .execute(params![
-            expires_at.timestamp_micros(),
-            held.event_id,
-            held.token.as_uuid(),
-            now.timestamp_micros()
-        ])?;
-    Ok((moved == 1).then_some(Lease {
-        expires_at,
-        ..*held
-    }))
+            claimed_at: claim.claimed_at.min(now.timestamp_micros()),
+        };
+        match moved.iter_mut().find(|(other, _)| *other == claim) {
+            Some((_, seqs)) => seqs.push(seq),
+            None => moved.push((claim, vec![seq])),
+        }
+        renewed.push(Some(Lease {
+            expires_at,
+            ..*lease
+        }));
+    }
+    open.write(conn)?;
+    for (claim, seqs) in moved {
+        for seq in &seqs {
+            claims::park(conn, *seq)?;
+        }
+        claims::add(conn, &claim, true, seqs.into_iter())?;
+    }
+    Ok(renewed)
 }
 
-/// Rescues events whose lease has ended. One statement selects and writes, so an event settled
-/// meanwhile is not touched.
-pub(super) fn rescue(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Rescued> {
-    rescue_ended_by(conn, now, now.timestamp_micros())
+/// The `seq` of an event that a handler may have.
+fn held_seq(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT seq FROM outbox_events WHERE id = ?1 AND status < 2")?
+        .query_row([id], |row| row.get(0))
+        .optional()
+}
+
+/// Rescues the events of claims that have ended, or whose process `is_gone`.
+pub(super) fn rescue(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    is_gone: impl Fn(&Claimed) -> bool,
+) -> rusqlite::Result<Rescued> {
+    follow_clock(conn, now)?;
+    unpark(conn)?;
+    let ended = now.timestamp_micros();
+    rescue_if(conn, now, |claim, _| {
+        claim.expires_at <= ended || is_gone(claim)
+    })
 }
 
 /// Rescues only these leases, each if it has ended and is unchanged.
@@ -62,99 +97,105 @@ pub(super) fn rescue_only(
     now: DateTime<Utc>,
     leases: &[Lease],
 ) -> rusqlite::Result<Rescued> {
-    end_leases(conn, leases, now, LONG_AGO)?;
-    rescue_ended_by(conn, now, LONG_AGO)
-}
-
-/// Earlier than any lease ends by itself.
-const LONG_AGO: i64 = i64::MIN;
-
-/// Sets the end of each of these leases to `at`, if it was not renewed and has ended by `now`.
-fn end_leases(
-    conn: &Connection,
-    leases: &[Lease],
-    now: DateTime<Utc>,
-    at: i64,
-) -> rusqlite::Result<()> {
-    let mut end = conn.prepare_cached(
-        "UPDATE outbox_events SET lease_expires_at = ?4
-         WHERE id = ?1 AND lease_token = ?2 AND lease_expires_at = ?3 AND slot = 'leased'",
-    )?;
+    let mut named = Vec::new();
     for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
-        let ends = lease.expires_at.timestamp_micros();
-        end.execute(params![lease.event_id, lease.token.as_uuid(), ends, at])?;
-    }
-    Ok(())
-}
-
-fn rescue_ended_by(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    ended_by: i64,
-) -> rusqlite::Result<Rescued> {
-    follow_clock(conn, now)?;
-    let mut statement = conn.prepare_cached(concat!(
-        "UPDATE outbox_events
-         SET status = CASE WHEN ",
-        last_crash!(),
-        " THEN 'dead' WHEN attempt_count > 1 THEN 'failed' ELSE 'pending' END,
-             slot = CASE WHEN ",
-        last_crash!(),
-        " THEN ",
-        buried_slot!(),
-        " ELSE 'ready' END,
-             open = CASE WHEN ",
-        last_crash!(),
-        " THEN ",
-        buried_open!(),
-        " ELSE 1 END,
-             dead_reason = CASE WHEN ",
-        last_crash!(),
-        " THEN ?2 END,
-             attempt_count = max(attempt_count - 1, 0), crashes = ",
-        one_more!("crashes"),
-        ", next_attempt_at = ?1, error_message = ?3, lease_token = NULL, lease_expires_at = NULL
-         WHERE slot = 'leased' AND lease_expires_at <= ?4
-         RETURNING seq, status = 'dead', attempt_count, ",
-        lane_columns!()
-    ))?;
-    let now = now.timestamp_micros();
-    let mut rows = statement.query(params![
-        now,
-        DeadReason::CrashLoop.as_str(),
-        LEASE_EXPIRED,
-        ended_by
-    ])?;
-    let mut rescued = Rescued::default();
-    let mut moves = Moves::default();
-    while let Some(row) = rows.next()? {
-        let lane = Lane::of(row, 3)?;
-        let seq = row.get(0)?;
-        if row.get(1)? {
-            let attempts = count_of(row.get(2)?).saturating_add(1);
-            let before = Class::of(OutboxStatus::Processing, attempts);
-            moves.note(seq, before, Class::Dead);
-            lane.unblock_next(conn, now)?;
-            rescued.buried += 1;
-        } else {
-            // Its class does not change: pending after a first attempt, failed after a later one.
-            lane.give_way(conn, now, seq)?;
-            give_way_to_elders(conn, seq)?;
-            rescued.requeued += 1;
+        if let Some(seq) = held_seq(conn, lease.event_id)? {
+            let ends = lease.expires_at.timestamp_micros();
+            named.push((seq, lease.token.as_uuid(), ends));
         }
     }
-    moves.write(conn)?;
+    let rescued = rescue_if(conn, now, |claim, seq| {
+        named.contains(&(seq, claim.token, claim.expires_at))
+    })?;
+    follow_clock(conn, now)?;
+    Ok(rescued)
+}
+
+fn rescue_if(
+    conn: &Connection,
+    now: DateTime<Utc>,
+    is_over: impl Fn(&Claimed, i64) -> bool,
+) -> rusqlite::Result<Rescued> {
+    let held = Held::read(conn)?;
+    let over = held
+        .seqs()
+        .filter_map(|seq| Some((seq, *held.of(seq)?)))
+        .filter(|(seq, claim)| is_over(claim, *seq));
+    let mut outcomes = Outcomes::new(conn, now.timestamp_micros())?;
+    let mut find = conn.prepare_cached(concat!(
+        "SELECT ",
+        held_row!(),
+        " FROM outbox_events WHERE seq = ?1"
+    ))?;
+    let mut rescued = Rescued::default();
+    for (seq, claim) in over {
+        let row = find.query_row(params![seq], HeldRow::read).optional()?;
+        let status = match row.flatten() {
+            Some(row) => outcomes.rescue(&row, &claim)?,
+            None => {
+                // Other SQL has finished the event; settling it unblocks the next one.
+                outcomes.claims.release(conn, &claim, seq)?;
+                None
+            }
+        };
+        match status {
+            Some(OutboxStatus::Dead) => rescued.buried += 1,
+            Some(_) => rescued.requeued += 1,
+            None => {}
+        }
+    }
+    outcomes.finish()?;
     Ok(rescued)
 }
 
 /// Corrects leases that begin in the future: they were taken before the clock was set back, and
 /// would last longer by as much.
 fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
-    conn.prepare_cached(
-        "UPDATE outbox_events
-         SET lease_expires_at = ?1 + max(lease_expires_at - last_attempt_at, 0), last_attempt_at = ?1
-         WHERE slot = 'leased' AND last_attempt_at > ?1",
-    )?
-    .execute([now.timestamp_micros()])?;
+    let now = now.timestamp_micros();
+    let mut ahead = conn.prepare_cached(
+        "SELECT token, expires_at, claimed_at, parked, seqs FROM outbox_claims WHERE claimed_at > ?1",
+    )?;
+    let ahead = ahead.query_map([now], |row| {
+        let claim = Claimed {
+            token: row.get(0)?,
+            expires_at: row.get(1)?,
+            claimed_at: row.get(2)?,
+        };
+        let seqs: Vec<i64> =
+            super::held::seqs_of(row.get_ref(4)?.as_bytes().unwrap_or_default()).collect();
+        Ok((claim, row.get(3)?, seqs))
+    })?;
+    let ahead: Vec<(Claimed, bool, Vec<i64>)> = ahead.collect::<rusqlite::Result<_>>()?;
+    for (claim, is_parked, seqs) in ahead {
+        claims::remove(conn, &claim)?;
+        let lasts = claim.expires_at.saturating_sub(claim.claimed_at).max(0);
+        let corrected = Claimed {
+            expires_at: now.saturating_add(lasts),
+            claimed_at: now,
+            ..claim
+        };
+        claims::add(conn, &corrected, is_parked, seqs.into_iter())?;
+    }
+    Ok(())
+}
+
+/// Makes events ready that are parked though no handler has them: other SQL deleted their claim.
+fn unpark(conn: &Connection) -> rusqlite::Result<()> {
+    let mut parked = conn.prepare_cached(
+        "SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4",
+    )?;
+    let parked: Vec<i64> = parked
+        .query_map([], |row| row.get(0))?
+        .collect::<rusqlite::Result<_>>()?;
+    if parked.is_empty() {
+        return Ok(());
+    }
+    let held = Held::read(conn)?;
+    let mut unpark = conn.prepare_cached("UPDATE outbox_events SET slot = 1 WHERE seq = ?1")?;
+    for seq in parked {
+        if !held.has(seq) {
+            unpark.execute([seq])?;
+        }
+    }
     Ok(())
 }

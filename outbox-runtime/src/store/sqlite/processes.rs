@@ -5,12 +5,14 @@
 //! rescue ends the leases of processes that are [known to be gone](crate::store::process); all
 //! other leases end at their expiry.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
+use uuid::Uuid;
 
 use super::SqliteStore;
+use super::held::Held;
 use crate::claim::{Claim, LeaseToken, ProcessKey};
 use crate::clock;
 use crate::error::StoreError;
@@ -182,48 +184,27 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
     Ok(())
 }
 
-/// Ends the leases of processes that are known to be gone. With `alone`, only this process can hold
-/// leases, so unknown processes count as gone.
+/// Finds the processes that are known to be gone. With `alone`, only this process can hold leases,
+/// so unknown processes count as gone.
 ///
-/// Never ends leases of this process: their expiry tells whether one of its other runs has stalled.
-pub(super) fn end_leases_of_the_dead(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    alone: bool,
-) -> rusqlite::Result<()> {
-    let own = ProcessKey::own();
-    let mut lives = HashMap::new();
-    let mut gone = Vec::new();
-    let mut leased = conn.prepare_cached(
-        "SELECT seq, lease_token FROM outbox_events WHERE slot = 'leased' AND lease_expires_at > ?1",
-    )?;
-    let mut leased = leased.query([now.timestamp_micros()])?;
-    while let Some(row) = leased.next()? {
-        let seq: i64 = row.get(0)?;
-        let key = row.get::<_, uuid::Uuid>(1).ok();
-        let key = key.and_then(|token| LeaseToken::from(token).process_key());
-        if key == Some(own) {
+/// Never those of this process: their expiry tells whether one of its other runs has stalled.
+pub(super) fn gone(conn: &Connection, alone: bool) -> rusqlite::Result<HashSet<Option<ProcessKey>>> {
+    let mut gone = HashSet::new();
+    for key in leases(conn)?.into_keys() {
+        if key == Some(ProcessKey::own()) {
             continue;
         }
-        let life = match lives.get(&key) {
-            Some(life) => *life,
-            None => {
-                let life = life_of(conn, key)?;
-                lives.insert(key, life);
-                life
-            }
-        };
+        let life = life_of(conn, key)?;
         if life == Life::Gone || (alone && life == Life::Unknown) {
-            gone.push(seq);
+            gone.insert(key);
         }
     }
-    let mut end = conn.prepare_cached(
-        "UPDATE outbox_events SET lease_expires_at = ?2 WHERE seq = ?1 AND slot = 'leased'",
-    )?;
-    for seq in gone {
-        end.execute([seq, now.timestamp_micros()])?;
-    }
-    Ok(())
+    Ok(gone)
+}
+
+/// The process that holds the claim with this token.
+pub(super) fn process_of(token: Uuid) -> Option<ProcessKey> {
+    LeaseToken::from(token).process_key()
 }
 
 fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life> {
@@ -239,16 +220,11 @@ fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life>
     Ok(registered.map_or(Life::Unknown, |process| process.life()))
 }
 
-/// The number of leased events by process.
+/// The number of events with handlers by process.
 fn leases(conn: &Connection) -> rusqlite::Result<HashMap<Option<ProcessKey>, u64>> {
-    let mut leased =
-        conn.prepare_cached("SELECT lease_token FROM outbox_events WHERE slot = 'leased'")?;
-    let mut leased = leased.query([])?;
     let mut counts = HashMap::new();
-    while let Some(row) = leased.next()? {
-        let token = row.get::<_, uuid::Uuid>(0).ok();
-        let key = token.and_then(|token| LeaseToken::from(token).process_key());
-        *counts.entry(key).or_default() += 1;
+    for (_, token) in Held::read(conn)?.tokens() {
+        *counts.entry(process_of(token)).or_default() += 1;
     }
     Ok(counts)
 }

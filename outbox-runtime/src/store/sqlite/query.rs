@@ -1,11 +1,13 @@
-//! Queries: listings and explanations, on the reading connection.
+//! Queries: listings and explanations, on the reading connection. Each runs in one snapshot.
 
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, ToSql, named_params};
 
-use super::lane::{Lane, lane_columns};
+use super::codes::Code;
+use super::held::{Held, not_held};
+use super::lane::{Lane, Lanes, lane_columns};
 use super::row::{COLUMNS, columns, read, read_all, select_events};
 use crate::clock;
 use crate::entity::EntityId;
@@ -16,12 +18,13 @@ use crate::statistics::Explanation;
 /// Runs one listing. A damaged row is listed as far as it can be read.
 fn list(
     conn: &Connection,
+    held: &Held,
     sql: &str,
     values: &[(&str, &dyn ToSql)],
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     let mut statement = conn.prepare_cached(sql)?;
     let rows = read_all(statement.query(values)?)?;
-    Ok(rows.into_iter().map(|row| row.event).collect())
+    Ok(rows.into_iter().map(|row| held.show(row).event).collect())
 }
 
 /// SQLite treats a negative limit as none.
@@ -34,14 +37,19 @@ pub(super) fn pending(
     user_id: Option<&str>,
     limit: Option<usize>,
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
+    let held = Held::read(conn)?;
     list(
         conn,
-        select_events!(
-            "INDEXED BY outbox_entity
-              WHERE open IS NOT NULL AND slot IN ('ready', 'waiting', 'blocked') AND (:user IS NULL OR user_id = :user)
-              ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit"
+        &held,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane
+              WHERE lane IS NOT NULL AND status < 2 AND (:user IS NULL OR user_id = :user) AND ",
+            not_held!("seq"),
+            " ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit"
         ),
-        named_params! { ":user": user_id, ":limit": limit_value(limit) },
+        named_params! { ":user": user_id, ":limit": limit_value(limit), ":held": held.json() },
     )
 }
 
@@ -51,42 +59,73 @@ pub(super) fn of_status(
     user_id: Option<&str>,
     limit: Option<usize>,
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
+    let held = Held::read(conn)?;
+    let limit = limit_value(limit);
+    let values: &[(&str, &dyn ToSql)] = named_params! { ":user": user_id, ":limit": limit };
     // Completed events can be numerous: queries for other statuses do not read them.
-    let sql = match status {
-        OutboxStatus::Pending | OutboxStatus::Failed => select_events!(
-            "INDEXED BY outbox_entity
-              WHERE open IS NOT NULL AND status = :status AND (:user IS NULL OR user_id = :user)
-              ORDER BY seq LIMIT :limit"
+    match status {
+        OutboxStatus::Pending | OutboxStatus::Failed => list(
+            conn,
+            &held,
+            concat!(
+                "SELECT ",
+                columns!(),
+                " FROM outbox_events INDEXED BY outbox_lane
+                  WHERE lane IS NOT NULL AND status = :status AND (:user IS NULL OR user_id = :user) AND ",
+                not_held!("seq"),
+                " ORDER BY seq LIMIT :limit"
+            ),
+            named_params! {
+                ":user": user_id, ":limit": limit, ":status": status.code(), ":held": held.json(),
+            },
         ),
-        OutboxStatus::Processing => select_events!(
-            "INDEXED BY outbox_leased
-              WHERE slot = 'leased' AND status = :status AND (:user IS NULL OR user_id = :user)
-              ORDER BY seq LIMIT :limit"
+        OutboxStatus::Processing => {
+            let events = with_handlers(conn, &held)?.into_iter();
+            let events = events.map(|(_, event)| event);
+            let of_user = events.filter(|event| user_id.is_none_or(|user| user == event.user_id));
+            let most = usize::try_from(limit).unwrap_or(usize::MAX);
+            Ok(of_user.take(most).collect())
+        }
+        OutboxStatus::Dead => list(
+            conn,
+            &held,
+            select_events!(
+                "INDEXED BY outbox_dead
+                  WHERE dead_reason IS NOT NULL AND (:user IS NULL OR user_id = :user)
+                  ORDER BY seq LIMIT :limit"
+            ),
+            values,
         ),
-        OutboxStatus::Dead => select_events!(
-            "INDEXED BY outbox_dead
-              WHERE status = 'dead' AND status = :status AND (:user IS NULL OR user_id = :user)
-              ORDER BY seq LIMIT :limit"
+        OutboxStatus::Completed => list(
+            conn,
+            &held,
+            select_events!(
+                "WHERE completed_at IS NOT NULL AND (:user IS NULL OR user_id = :user)
+                  ORDER BY seq LIMIT :limit"
+            ),
+            values,
         ),
-        OutboxStatus::Completed => select_events!(
-            "WHERE completed_at IS NOT NULL AND status = :status AND (:user IS NULL OR user_id = :user)
-              ORDER BY seq LIMIT :limit"
-        ),
-    };
-    list(
-        conn,
-        sql,
-        named_params! { ":status": status.as_str(), ":user": user_id, ":limit": limit_value(limit) },
-    )
+    }
 }
 
-pub(super) fn oldest_completed(conn: &Connection) -> rusqlite::Result<Option<DateTime<Utc>>> {
-    let oldest: Option<i64> = conn
-        .prepare_cached(
-            "SELECT min(completed_at) FROM outbox_events WHERE completed_at IS NOT NULL",
-        )?
-        .query_row([], |row| row.get(0))?;
-    Ok(oldest.and_then(DateTime::from_timestamp_micros))
+/// The events that handlers have, by `seq`, each with the status of its row.
+pub(super) fn with_handlers(
+    conn: &Connection,
+    held: &Held,
+) -> rusqlite::Result<Vec<(OutboxStatus, OutboxEvent)>> {
+    let mut one = conn.prepare_cached(select_events!("WHERE seq = ?1"))?;
+    let mut events = Vec::new();
+    for seq in held.seqs() {
+        // Other SQL may have finished or deleted it.
+        if let Some(row) = one.query_row([seq], read).optional()? {
+            let status = row.event.status;
+            let event = held.show(row).event;
+            if event.status == OutboxStatus::Processing {
+                events.push((status, event));
+            }
+        }
+    }
+    Ok(events)
 }
 
 pub(super) fn of_entity(
@@ -97,6 +136,7 @@ pub(super) fn of_entity(
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
     list(
         conn,
+        &Held::read(conn)?,
         select_events!(
             "WHERE entity_id = :entity AND (:user IS NULL OR user_id = :user)
                 AND (:type IS NULL OR event_type = :type)
@@ -111,15 +151,20 @@ pub(super) fn stale(
     now: DateTime<Utc>,
     user_id: Option<&str>,
 ) -> rusqlite::Result<Vec<OutboxEvent>> {
+    let held = Held::read(conn)?;
     list(
         conn,
-        select_events!(
-            "INDEXED BY outbox_entity
-              WHERE open IS NOT NULL AND status = 'pending' AND created_at < :before
-                AND (:user IS NULL OR user_id = :user)
-              ORDER BY seq"
+        &held,
+        concat!(
+            "SELECT ",
+            columns!(),
+            " FROM outbox_events INDEXED BY outbox_lane
+              WHERE lane IS NOT NULL AND status = 0 AND created_at < :before
+                AND (:user IS NULL OR user_id = :user) AND ",
+            not_held!("seq"),
+            " ORDER BY seq"
         ),
-        named_params! { ":before": stale_before(now), ":user": user_id },
+        named_params! { ":before": stale_before(now), ":user": user_id, ":held": held.json() },
     )
 }
 
@@ -127,11 +172,12 @@ pub(super) fn pending_deletes(
     conn: &Connection,
     user_id: Option<&str>,
 ) -> rusqlite::Result<Vec<PendingDelete>> {
-    // A skipped dead letter has no slot.
+    // A skipped dead letter is in no lane.
     let events = list(
         conn,
+        &Held::default(),
         select_events!(
-            "WHERE (open IS NOT NULL OR status = 'dead') AND operation = 'delete'
+            "WHERE (lane IS NOT NULL OR dead_reason IS NOT NULL) AND operation = 2
                 AND (:user IS NULL OR user_id = :user)
               ORDER BY seq"
         ),
@@ -147,7 +193,7 @@ pub(super) fn pending_deletes(
 /// it is claimed.
 pub(super) fn event_types(conn: &Connection) -> rusqlite::Result<Vec<String>> {
     let mut statement = conn.prepare_cached(
-        "SELECT event_type FROM outbox_events INDEXED BY outbox_entity WHERE open IS NOT NULL",
+        "SELECT event_type FROM outbox_events INDEXED BY outbox_lane WHERE lane IS NOT NULL",
     )?;
     let mut rows = statement.query([])?;
     // Collected here: `DISTINCT` would make SQLite fill a temporary table.
@@ -173,18 +219,6 @@ pub(super) fn explain(
     entity_id: &EntityId,
     user_id: Option<&str>,
 ) -> rusqlite::Result<Explanation> {
-    let snapshot = conn.unchecked_transaction()?;
-    let explanation = explain_in(&snapshot, now, entity_id, user_id)?;
-    snapshot.finish()?;
-    Ok(explanation)
-}
-
-fn explain_in(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    entity_id: &EntityId,
-    user_id: Option<&str>,
-) -> rusqlite::Result<Explanation> {
     let values: [(&str, &dyn ToSql); 2] = [(":entity", entity_id), (":user", &user_id)];
     let count = |sql: &str| -> rusqlite::Result<u64> {
         let count = conn
@@ -193,32 +227,35 @@ fn explain_in(
         Ok(count.unsigned_abs())
     };
     let undelivered = count(
-        "SELECT count(*) FROM outbox_events
-         WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)",
+        "SELECT count(*) FROM outbox_events INDEXED BY outbox_lane
+         WHERE entity_id = :entity AND lane IS NOT NULL AND (:user IS NULL OR user_id = :user)",
     )? + count(
-        "SELECT count(*) FROM outbox_events
-         WHERE entity_id = :entity AND status = 'dead' AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
+        "SELECT count(*) FROM outbox_events INDEXED BY outbox_dead
+         WHERE entity_id = :entity AND dead_reason IS NOT NULL AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
     )?;
+    let held = Held::read(conn)?;
     let explained = |event| Explanation::new(entity_id.clone(), undelivered, event, now);
     // Also reads the event's own lane, to look up the front of that lane if the event is blocked.
     let open = conn
         .prepare_cached(concat!(
             "SELECT ",
             columns!(),
-            ", slot IS 'blocked', ",
+            ", slot IS 3, ",
             lane_columns!(),
-            " FROM outbox_events
-              WHERE entity_id = :entity AND open IS NOT NULL AND (:user IS NULL OR user_id = :user)
+            " FROM outbox_events INDEXED BY outbox_lane
+              WHERE entity_id = :entity AND lane IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?
         .query_row(&values[..], |row| {
-            let explanation = explained(Some(read(row)?.event));
+            let event = held.show(read(row)?).event;
+            let seq = event.seq;
+            let explanation = explained(Some(event));
             if !row.get::<_, bool>(COLUMNS)? {
                 return Ok(explanation);
             }
-            let seq = row.get("seq")?;
-            let front = Lane::of(row, COLUMNS + 1)?.waits_behind(conn, seq)?;
-            Ok(match front {
+            let lanes = Lanes::new(conn, now.timestamp_micros())?;
+            let lane = Lane::of(lanes.key, row, COLUMNS + 1)?;
+            Ok(match lane.waits_behind(&lanes, &held, seq)? {
                 Some(front) => explanation.behind(&front),
                 None => explanation,
             })
@@ -229,7 +266,8 @@ fn explain_in(
     }
     let skipped = conn
         .prepare_cached(select_events!(
-            "WHERE entity_id = :entity AND status = 'dead' AND (:user IS NULL OR user_id = :user)
+            "INDEXED BY outbox_dead
+              WHERE entity_id = :entity AND dead_reason IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?
         .query_row(&values[..], |row| Ok(read(row)?.event))

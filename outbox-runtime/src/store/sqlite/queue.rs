@@ -1,6 +1,6 @@
 //! The work queue: claiming, recording outcomes, keeping leases, waking up.
 
-use super::{SqliteStore, claiming, leases, processes, settling};
+use super::{SqliteStore, claiming, due, leases, processes, settling};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;
@@ -63,10 +63,7 @@ impl OutboxQueue for SqliteStore {
     ) -> Result<Vec<Option<Lease>>, StoreError> {
         let leases = leases.to_vec();
         self.write("extend", move |conn, now, _| {
-            leases
-                .iter()
-                .map(|held| leases::extend(conn, now, held, lease))
-                .collect()
+            leases::extend(conn, now, leases.iter().map(|held| (held, lease)))
         })
         .await
     }
@@ -85,18 +82,21 @@ impl OutboxQueue for SqliteStore {
         let only = only.map(<[Lease]>::to_vec);
         let alone = self.shared.settings.single_process;
         self.write("rescue", move |conn, now, effects| {
-            let renewed = held.iter().map(|(lease, duration)| {
-                if lease.expires_at > now {
-                    return Ok(Some(*lease));
-                }
-                leases::extend(conn, now, lease, *duration)
+            let ended = held.iter().filter(|(lease, _)| lease.expires_at <= now);
+            let ended = ended.map(|(lease, duration)| (lease, *duration));
+            let mut extended = leases::extend(conn, now, ended)?.into_iter();
+            let renewed = held.iter().map(|(lease, _)| match lease.expires_at > now {
+                true => Some(*lease),
+                false => extended.next().flatten(),
             });
-            let renewed = renewed.collect::<rusqlite::Result<_>>()?;
+            let renewed = renewed.collect();
             let rescued = match &only {
                 Some(only) => leases::rescue_only(conn, now, only)?,
                 None => {
-                    processes::end_leases_of_the_dead(conn, now, alone)?;
-                    leases::rescue(conn, now)?
+                    let gone = processes::gone(conn, alone)?;
+                    leases::rescue(conn, now, |claim| {
+                        gone.contains(&processes::process_of(claim.token))
+                    })?
                 }
             };
             effects.wakes |= rescued != Rescued::default();
@@ -107,7 +107,7 @@ impl OutboxQueue for SqliteStore {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         let request = request.clone();
-        self.read("next_due", move |conn| claiming::next_due(conn, &request))
+        self.read("next_due", move |conn| due::next_due(conn, &request))
             .await
     }
 

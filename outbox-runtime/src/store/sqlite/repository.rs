@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, claiming, count, edit, insert, processes, query, settling};
+use super::{SqliteStore, State, claiming, cleanup, count, edit, insert, processes, query, settling};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
@@ -22,10 +22,6 @@ use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable};
-
-/// The maximum number of finished events that one transaction deletes, so that no one waits long
-/// for the writer.
-const DELETED_AT_ONCE: i64 = 1_000;
 
 impl SqliteStore {
     /// Runs `work` on the connection of the writer, in a transaction that it may share with other
@@ -48,6 +44,7 @@ impl SqliteStore {
             .await
     }
 
+    /// Runs `query` on the reading connection, in one snapshot.
     pub(super) async fn read<T, F>(
         &self,
         operation: &'static str,
@@ -59,7 +56,13 @@ impl SqliteStore {
     {
         self.connections(operation)?
             .reader
-            .run(operation, query)
+            .run(operation, |conn| {
+                // What an event is stands in two tables: its row, and the claims.
+                let snapshot = conn.unchecked_transaction()?;
+                let answer = query(&snapshot)?;
+                snapshot.finish()?;
+                Ok(answer)
+            })
             .await
     }
 
@@ -217,20 +220,20 @@ impl OutboxRepository for SqliteStore {
     async fn delete_completed_events(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
         let mut total = 0;
         loop {
-            let deleted = self
+            let (deleted, has_more) = self
                 .write("delete_completed_events", move |conn, _, _| {
-                    edit::delete_completed(conn, older_than, DELETED_AT_ONCE)
+                    cleanup::delete_some_completed(conn, older_than)
                 })
                 .await?;
             total += deleted;
-            if deleted < DELETED_AT_ONCE.unsigned_abs() {
+            if !has_more {
                 return Ok(total);
             }
         }
     }
 
     async fn oldest_completed(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.read("oldest_completed", query::oldest_completed).await
+        self.read("oldest_completed", cleanup::oldest_completed).await
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {

@@ -7,45 +7,33 @@ use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
 use super::SqliteStore;
-use super::elders::new_has_elders;
+use super::codes::Code;
 use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
-use super::lane::{lane_condition, waits_in_entity};
-use super::statement::insert_values;
+use super::schema;
+use super::statement::{insert_values, lane_values, new_is_behind};
 use super::told;
 use crate::enqueue::NewEvent;
-use crate::entity::Order;
+use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
-use crate::event::{DeadReason, OutboxEvent, OutboxStatus};
+use crate::event::{OutboxEvent, OutboxStatus};
 
-/// Writes the columns of an enqueued event, and its state. A dead event is `held` wherever it
-/// stands in its lane; the events that reach it wait.
-macro_rules! restore {
-    ($($blocked:expr),+) => {
-        concat!(
-            "\
+/// Writes the columns of an enqueued event, and its state. A dead event that holds others does so
+/// wherever it stands in its lane; the events that reach it wait.
+const RESTORE: &str = concat!(
+    "\
 INSERT INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, destination, status, attempt_count, last_attempt_at, error_message,
-     completed_at, dead_reason, open, slot)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21,
-    CASE WHEN ?21 IS NULL THEN NULL WHEN ?15 = 'dead' THEN 'held' ", $($blocked,)+
-    "WHEN ?8 > ?22 THEN 'waiting' ELSE 'ready' END)
+     metadata, metadata_version, lane_order, on_dead, destination, lane, entity_lane, status, attempt_count,
+     last_attempt_at, error_message, completed_at, dead_reason, slot)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
+    CASE WHEN ?23 THEN ?15 END, CASE WHEN ?23 AND ?12 > 0 THEN ?16 END, ?17, ?18, ?19, ?20, ?21, ?22,
+    CASE WHEN NOT ?23 THEN NULL WHEN ?17 = 3 THEN 5 WHEN ",
+    new_is_behind!(),
+    " THEN 3 WHEN ?8 > ?24 THEN 2 ELSE 1 END)
 ON CONFLICT (id) DO NOTHING"
-        )
-    };
-}
-
-const RESTORE_BY_ENTITY: &str = restore!("WHEN ", waits_in_entity!(), " THEN 'blocked' ");
-const RESTORE_BY_USER: &str = restore!(
-    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
-    lane_condition!(User),
-    ") OR ",
-    new_has_elders!(User),
-    " THEN 'blocked' "
 );
-const RESTORE_UNORDERED: &str = restore!("WHEN ", new_has_elders!(Unordered), " THEN 'blocked' ");
 
 impl SqliteStore {
     /// Writes `event` in the state of `row`, which is derived from it, inside the transaction open
@@ -114,36 +102,34 @@ fn insert(
     row: &OutboxEvent,
 ) -> rusqlite::Result<bool> {
     let now = due_by(now, row);
-    let sql = match row.order {
-        Order::Entity => RESTORE_BY_ENTITY,
-        Order::User => RESTORE_BY_USER,
-        Order::None => RESTORE_UNORDERED,
-    };
     let micros = |at: Option<DateTime<Utc>>| {
         at.map_or(Value::Null, |at| Value::Integer(at.timestamp_micros()))
     };
-    let state = [
-        text(Some(row.status.as_str())),
-        ToSqlOutput::Owned(Value::Integer(row.attempt_count.into())),
-        ToSqlOutput::Owned(micros(row.last_attempt_at)),
-        text(row.error_message.as_deref()),
-        ToSqlOutput::Owned(micros(row.completed_at)),
-        text(row.dead_reason.map(DeadReason::as_str)),
-        ToSqlOutput::Owned(
-            row.is_open()
-                .then_some(1)
-                .map_or(Value::Null, Value::Integer),
-        ),
-        ToSqlOutput::Owned(Value::Integer(now.timestamp_micros())),
-    ];
     debug_assert!(
         row.status != OutboxStatus::Processing,
         "a restored event has no lease"
     );
-    let values = insert_values(event, row.created_at, row.next_attempt_at);
-    let values = values.map(ToSqlOutput::Borrowed).into_iter().chain(state);
+    let mut buffer = [0; EntityId::LONGEST_TEXT];
+    let entity_id = event.entity_id.write_text(&mut buffer);
+    let values = insert_values(event, entity_id, row.created_at, row.next_attempt_at);
+    let lane = lane_values(schema::lane_key(conn)?, row.order, &values);
+    let state = [
+        ToSqlOutput::Owned(Value::Integer(row.status.code())),
+        ToSqlOutput::Owned(Value::Integer(row.attempt_count.into())),
+        ToSqlOutput::Owned(micros(row.last_attempt_at)),
+        text(row.error_message.as_deref()),
+        ToSqlOutput::Owned(micros(row.completed_at)),
+        ToSqlOutput::Owned(
+            row.dead_reason
+                .map_or(Value::Null, |reason| Value::Integer(reason.code())),
+        ),
+        ToSqlOutput::Owned(Value::Integer(row.is_open().into())),
+        ToSqlOutput::Owned(Value::Integer(now.timestamp_micros())),
+    ];
+    let values = values.into_iter().chain(lane);
+    let values = values.map(ToSqlOutput::Borrowed).chain(state);
     let written = conn
-        .prepare_cached(sql)?
+        .prepare_cached(RESTORE)?
         .execute(params_from_iter(values))?;
     Ok(written == 1)
 }

@@ -1,15 +1,15 @@
 //! Reads a row into an event, even a damaged row.
 
 use chrono::{DateTime, Utc};
-use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
+use rusqlite::types::{FromSql, FromSqlResult, ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Row, Rows};
 use uuid::Uuid;
 
+use super::codes::Code;
 use crate::claim::ClaimRequest;
-use crate::entity::EntityId;
-use crate::event::{OutboxEvent, OutboxStatus, Refusal};
+use crate::entity::{EntityId, OnDead, Order};
+use crate::event::{Operation, OutboxEvent, OutboxStatus, Refusal};
 use crate::metadata::RawMetadata;
-use crate::store::kit::Load;
 
 /// The columns of an event, in the order in which [`read`] takes them.
 macro_rules! columns {
@@ -18,11 +18,11 @@ macro_rules! columns {
     };
     ($metadata:literal) => {
         concat!(
-            "seq, id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, \
-             last_attempt_at, attempt_count, max_attempts, error_message, completed_at, ",
+            "seq, status, lane_order, on_dead, operation, priority, attempt_count, max_attempts, created_at, \
+             next_attempt_at, last_attempt_at, completed_at, dead_reason, id, user_id, entity_id, event_type, crashes, \
+             deferrals, snoozes, revision, metadata_version, ",
             $metadata,
-            ", metadata_version, lease_token, lease_expires_at, dead_reason, lane, on_dead, destination, deferrals, \
-             deferred_since, last_refusal, crashes, snoozes, revision"
+            ", error_message, destination, deferred_since, last_refusal"
         )
     };
 }
@@ -40,11 +40,8 @@ pub(super) use claimed_columns;
 
 const _: () = assert!(ClaimRequest::MAX_METADATA_BYTES == 16_777_216);
 
-/// The position of the user id in `columns!`.
-pub(super) const USER_COLUMN: usize = 4;
-
 /// The number of `columns!`.
-pub(super) const COLUMNS: usize = 29;
+pub(super) const COLUMNS: usize = 27;
 
 /// A `SELECT` of whole events, to be read with [`read`] or [`read_all`].
 macro_rules! select_events {
@@ -67,19 +64,6 @@ pub(super) struct ReadRow {
     pub(super) damage: Option<String>,
 }
 
-/// Reads rows until the load of a claim is full.
-pub(super) fn read_within(mut rows: Rows<'_>, load: &mut Load) -> rusqlite::Result<Vec<ReadRow>> {
-    let mut events = Vec::new();
-    while !load.is_full()
-        && let Some(row) = rows.next()?
-    {
-        let row = read(row)?;
-        load.add(&row.event);
-        events.push(row);
-    }
-    Ok(events)
-}
-
 /// Reads all rows, damaged ones as far as possible.
 pub(super) fn read_all(mut rows: Rows<'_>) -> rusqlite::Result<Vec<ReadRow>> {
     let mut events = Vec::new();
@@ -97,34 +81,35 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
     };
     let event = OutboxEvent {
         seq: columns.next("seq", 0)?,
-        id: columns.next("id", Uuid::nil())?,
-        event_type: columns.text("event_type")?,
-        entity_id: columns.next("entity_id", EntityId::Integer(0))?,
-        user_id: columns.text("user_id")?,
-        operation: columns.word("operation", crate::event::Operation::Update)?,
         status: columns.word("status", OutboxStatus::Dead)?,
+        order: columns.word("lane_order", Order::Entity)?,
+        on_dead: columns.word("on_dead", OnDead::Hold)?,
+        operation: columns.word("operation", Operation::Update)?,
         priority: columns.next("priority", 0)?,
+        attempt_count: columns.next("attempt_count", 0)?,
+        max_attempts: columns.next("max_attempts", 1)?,
         created_at: columns.time("created_at")?,
         next_attempt_at: columns.time("next_attempt_at")?,
         last_attempt_at: columns.some_time("last_attempt_at")?,
-        attempt_count: columns.next("attempt_count", 0)?,
-        max_attempts: columns.next("max_attempts", 1)?,
-        error_message: columns.some_text("error_message")?,
         completed_at: columns.some_time("completed_at")?,
-        metadata: columns.metadata()?,
-        metadata_version: columns.next("metadata_version", 1)?,
-        lease_token: columns.next("lease_token", None)?,
-        lease_expires_at: columns.some_time("lease_expires_at")?,
         dead_reason: columns.some_word("dead_reason")?,
-        order: columns.some_word("lane")?.unwrap_or_default(),
-        on_dead: columns.some_word("on_dead")?.unwrap_or_default(),
-        destination: columns.some_text("destination")?,
-        deferrals: columns.count()?,
-        deferred_since: columns.noted_time()?,
-        last_refusal: columns.refusal()?,
+        id: columns.next("id", Uuid::nil())?,
+        user_id: columns.text("user_id")?,
+        entity_id: columns.next("entity_id", EntityId::Integer(0))?,
+        event_type: columns.text("event_type")?,
         crashes: columns.count()?,
+        deferrals: columns.count()?,
         snoozes: columns.count()?,
         revision: columns.revision()?,
+        metadata_version: columns.next("metadata_version", 1)?,
+        metadata: columns.metadata()?,
+        error_message: columns.some_text("error_message")?,
+        destination: columns.some_text("destination")?,
+        deferred_since: columns.noted_time()?,
+        last_refusal: columns.refusal()?,
+        // The lease is in the claim.
+        lease_token: None,
+        lease_expires_at: None,
     };
     Ok(ReadRow {
         event,
@@ -214,30 +199,19 @@ impl<'r> Columns<'r, '_> {
         }))
     }
 
-    fn some_word<T>(&mut self, column: &str) -> rusqlite::Result<Option<T>>
-    where
-        T: std::str::FromStr<Err = crate::event::UnknownWord>,
-    {
-        let Some(bytes) = self.bytes()? else {
-            return Ok(None);
-        };
-        let Ok(word) = std::str::from_utf8(bytes) else {
-            self.note(column, NOT_UTF_8);
-            return Ok(None);
-        };
-        Ok(match word.parse() {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.note(column, error);
-                None
+    fn some_word<T: Code>(&mut self, column: &str) -> rusqlite::Result<Option<T>> {
+        let code: Option<i64> = self.next(column, None)?;
+        let word = code.map(|code| {
+            let word = T::of(code);
+            if word.is_none() {
+                self.note(column, format_args!("{code} is no {}", T::WHAT));
             }
-        })
+            word
+        });
+        Ok(word.flatten())
     }
 
-    fn word<T>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T>
-    where
-        T: std::str::FromStr<Err = crate::event::UnknownWord>,
-    {
+    fn word<T: Code>(&mut self, column: &str, otherwise: T) -> rusqlite::Result<T> {
         Ok(self.some_word(column)?.unwrap_or(otherwise))
     }
 
@@ -281,18 +255,13 @@ impl<'r> Columns<'r, '_> {
     }
 }
 
-/// An entity id in its own SQLite type: 16 bytes, an integer or a string.
-pub(super) fn entity_value(id: &EntityId) -> ValueRef<'_> {
-    match id {
-        EntityId::Uuid(id) => ValueRef::Blob(id.as_bytes()),
-        EntityId::Integer(id) => ValueRef::Integer(*id),
-        EntityId::Text(id) => ValueRef::Text(id.as_bytes()),
-    }
-}
-
+/// As its text, which is one for each id.
 impl ToSql for EntityId {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(entity_value(self)))
+        Ok(match self {
+            Self::Text(id) => ToSqlOutput::Borrowed(ValueRef::from(id.as_str())),
+            Self::Uuid(_) | Self::Integer(_) => ToSqlOutput::from(self.to_string()),
+        })
     }
 }
 
@@ -305,11 +274,6 @@ impl ToSql for RawMetadata {
 
 impl FromSql for EntityId {
     fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        match value {
-            ValueRef::Blob(_) => Uuid::column_result(value).map(Self::Uuid),
-            ValueRef::Integer(id) => Ok(Self::Integer(id)),
-            ValueRef::Text(_) => String::column_result(value).map(Self::Text),
-            ValueRef::Real(_) | ValueRef::Null => Err(FromSqlError::InvalidType),
-        }
+        value.as_str().map(Self::from)
     }
 }

@@ -6,60 +6,48 @@ use rusqlite::{Connection, TransactionBehavior};
 
 use super::fault::fault;
 use super::triggers::TRIGGERS;
+use super::view::VIEW;
 use crate::error::{StoreError, StoreErrorKind};
+use crate::store::kit::LaneKey;
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
 
-/// A `GLOB` pattern of this many lowercase hexadecimal digits.
-macro_rules! hex {
-    (4) => {
-        "[0-9a-f][0-9a-f][0-9a-f][0-9a-f]"
-    };
-    (8) => {
-        concat!(hex!(4), hex!(4))
-    };
-    (12) => {
-        concat!(hex!(8), hex!(4))
-    };
-}
-
 /// One step per version, applied in order. A released step is never edited.
 ///
-/// `slot` is the place of an undelivered event in the queue. The partial indexes depend on it, so
-/// that no query's cost grows with finished or blocked events:
+/// The numbers in columns are those of [`codes`](super::codes). Columns that most statements touch
+/// come first, rarely used ones last: they cost an event one byte each. `entity_id` is the text of
+/// an [`EntityId`](crate::EntityId), which every tool reads, and from which the id is read back
+/// exactly: each id has one text.
 ///
-/// - `ready`: due and at the front of its lane; the claim's index holds only these
-/// - `waiting`: at the front of its lane, due later
-/// - `blocked`: behind another event of its lane
-/// - `leased`: held by a handler
-/// - `held`: dead, and holding back the events behind it
-/// - NULL: finished, or dead and skipped
+/// `slot` is the place of an undelivered event in the queue, and NULL once it is completed, or dead
+/// and skipped. `lane` is the number of the events that wait for each other
+/// ([`LaneKey`](crate::store::kit::LaneKey)), 0 before it is known, and NULL where `slot` is.
+/// `entity_lane` is the number that the event would have with the order `entity`, for events of
+/// another order: see [`elders`](super::elders). The partial indexes depend on these columns, so
+/// that no query's cost grows with finished events, and no claim's with blocked ones:
 ///
-/// `entity_id` holds an [`EntityId`](crate::EntityId) in its canonical form: a string that is a
-/// UUID or an integer would open a second lane next to that of the UUID or integer.
+/// - `outbox_ready`: what a claim takes, in its order
+/// - `outbox_aside`: by due time, what is due later; and what is parked
+/// - `outbox_attempted`: ready after an attempt, by the time of it, for probes
+/// - `outbox_lane`: undelivered events by lane
+/// - `outbox_reordered`: the undelivered events that are not in an entity's lane; usually empty
+/// - `outbox_noted`: the few events that statistics count
+/// - `outbox_dead`: dead letters
 ///
-/// `open` is NULL where `slot` is, and 1 otherwise. The indexes of undelivered events use it,
-/// because a change of `slot` rewrites the row's entry in each index whose condition names `slot`.
-/// Every index ends in `seq`, like all of SQLite's.
+/// A claim that needs it adds [`outbox_ready_user`](super::user_index). Every index ends in `seq`,
+/// like all of SQLite's. There is none over completed rows.
 ///
-/// The constraints compare one value at a time: for `IN (..)`, SQLite builds a table on every
-/// check.
+/// `last_refusal` is `class: message`. Reserved, so that using them needs no change to existing
+/// files: `expires_at` (microseconds; after that the event is not worth sending), `dedup_key`,
+/// `waits_for` (the entity that must be delivered first), `headers` and `trace_context`. A column
+/// that folding or an edit must change needs a new version all the same, because older programs
+/// leave it as it is.
 ///
-/// Rarely used columns stand last: they cost an event one byte each. `last_refusal` is `class:
-/// message`. Reserved, so that using them needs no change to existing files: `expires_at`
-/// (microseconds; after that the event is not worth sending), `dedup_key`, `waits_for` (the entity
-/// that must be delivered first), `headers` and `trace_context`. A column that folding or an edit
-/// must change needs a new version all the same, because older programs leave it as it is.
+/// `outbox_claims` has a row per claim: see [`held`](super::held). `parked` tells that its events
+/// are in slot 4.
 ///
-/// `outbox_attempted` and `outbox_noted` are usually empty. Probes use the first to find the event
-/// with the least recent attempt, and statistics use the second.
-///
-/// `outbox_reordered` indexes the events that are not in an entity's lane, and is usually empty;
-/// see [`elders`](super::elders).
-///
-/// `lane` tells which events wait for each other, and `on_dead` whether they wait for a dead one.
-/// The usual values, one lane per entity and `hold`, are stored as NULL, which takes no space.
+/// `outbox_identity` has the key of this database's lanes.
 ///
 /// `outbox_cleaned_up` counts, per user, the completed events that were deleted for their age.
 ///
@@ -72,73 +60,77 @@ macro_rules! hex {
 ///
 /// `outbox_folded` records, as long as the row `into_seq` exists, what was enqueued under an id
 /// before it was folded into that row, and the row's own original content.
-const STEPS: &[&[&str]] = &[&[concat!("
+const STEPS: &[&[&str]] = &[&[
+    "
 CREATE TABLE outbox_events (
     seq              INTEGER PRIMARY KEY,
-    id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
-    event_type       TEXT    NOT NULL,
-    entity_id        ANY     NOT NULL CHECK (CASE typeof(entity_id)
-        WHEN 'integer' THEN true
-        WHEN 'blob' THEN length(entity_id) = 16
-        WHEN 'text' THEN length(CAST(entity_id AS BLOB)) BETWEEN 1 AND 255
-            AND CAST(CAST(entity_id AS INTEGER) AS TEXT) <> entity_id
-            AND (length(entity_id) <> 36 OR entity_id NOT GLOB '", hex!(8), "-", hex!(4), "-", hex!(4), "-", hex!(4), "-", hex!(12), "')
-        ELSE false END),
-    user_id          TEXT    NOT NULL,
-    operation        TEXT    NOT NULL CHECK (operation = 'create' OR operation = 'update' OR operation = 'delete'),
-    status           TEXT    NOT NULL,
-    slot             TEXT,
-    open             INTEGER DEFAULT 1 CHECK ((open IS NULL) = (slot IS NULL)),
-    priority         INTEGER NOT NULL,
+    status           INTEGER NOT NULL DEFAULT 0,
+    slot             INTEGER DEFAULT 0,
+    lane             INTEGER DEFAULT 0,
+    entity_lane      INTEGER,
+    lane_order       INTEGER NOT NULL DEFAULT 0 CHECK (lane_order BETWEEN 0 AND 2),
+    on_dead          INTEGER NOT NULL DEFAULT 0 CHECK (on_dead BETWEEN 0 AND 1),
+    operation        INTEGER NOT NULL CHECK (operation BETWEEN 0 AND 2),
+    priority         INTEGER NOT NULL DEFAULT 0,
+    attempt_count    INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0),
+    max_attempts     INTEGER NOT NULL CHECK (max_attempts > 0),
     created_at       INTEGER NOT NULL,
     next_attempt_at  INTEGER NOT NULL,
     last_attempt_at  INTEGER,
-    attempt_count    INTEGER NOT NULL DEFAULT 0 CHECK (attempt_count >= 0),
-    max_attempts     INTEGER NOT NULL CHECK (max_attempts > 0),
-    error_message    TEXT,
     completed_at     INTEGER,
-    metadata         TEXT,
-    metadata_version INTEGER NOT NULL DEFAULT 1,
-    lease_token      BLOB,
-    lease_expires_at INTEGER,
-    dead_reason      TEXT,
-    lane             TEXT             CHECK (lane = 'user' OR lane = 'none'),
-    on_dead          TEXT             CHECK (on_dead = 'skip'),
-    destination      TEXT,
-    deferrals        INTEGER NOT NULL DEFAULT 0,
-    deferred_since   INTEGER,
-    last_refusal     TEXT,
+    dead_reason      INTEGER,
+    id               BLOB    NOT NULL UNIQUE CHECK (length(id) = 16),
+    user_id          TEXT    NOT NULL,
+    entity_id        TEXT    NOT NULL CHECK (octet_length(entity_id) BETWEEN 1 AND 255),
+    event_type       TEXT    NOT NULL,
     crashes          INTEGER NOT NULL DEFAULT 0,
+    deferrals        INTEGER NOT NULL DEFAULT 0,
     snoozes          INTEGER NOT NULL DEFAULT 0,
     revision         INTEGER NOT NULL DEFAULT 0,
+    metadata_version INTEGER NOT NULL DEFAULT 1,
+    metadata         TEXT,
+    error_message    TEXT,
+    destination      TEXT,
+    deferred_since   INTEGER,
+    last_refusal     TEXT,
     expires_at       INTEGER,
     dedup_key        TEXT,
-    waits_for        ANY,
+    waits_for        TEXT,
     headers          TEXT,
     trace_context    TEXT,
-    CHECK ((completed_at IS NULL) = (status IS NOT 'completed')),
-    CHECK ((dead_reason IS NULL) = (status IS NOT 'dead')),
-    CHECK ((lease_token IS NULL) = (status IS NOT 'processing')),
+    CHECK ((completed_at IS NULL) = (status <> 2)),
+    CHECK ((dead_reason IS NULL) = (status <> 3)),
+    CHECK ((lane IS NULL) = (slot IS NULL)),
     CHECK (CASE status
-        WHEN 'pending'    THEN slot IS 'ready' OR slot IS 'waiting' OR slot IS 'blocked'
-        WHEN 'processing' THEN slot IS 'leased' AND lease_expires_at IS NOT NULL
-        WHEN 'completed'  THEN slot IS NULL AND lease_expires_at IS NULL
-        WHEN 'failed'     THEN slot IS 'ready' OR slot IS 'waiting' OR slot IS 'blocked'
-        WHEN 'dead'       THEN (slot IS NULL OR slot IS 'held') AND lease_expires_at IS NULL
+        WHEN 0 THEN slot IS NOT NULL AND slot BETWEEN 0 AND 4
+        WHEN 1 THEN slot IS NOT NULL AND slot BETWEEN 0 AND 4
+        WHEN 2 THEN slot IS NULL
+        WHEN 3 THEN slot IS NULL OR slot = 5
         ELSE false END)
 ) STRICT;
 
-CREATE INDEX outbox_ready      ON outbox_events (priority DESC, next_attempt_at) WHERE slot = 'ready';
-CREATE INDEX outbox_ready_user ON outbox_events (user_id, priority DESC, next_attempt_at) WHERE slot = 'ready';
-CREATE INDEX outbox_attempted  ON outbox_events (last_attempt_at) WHERE slot = 'ready' AND last_attempt_at IS NOT NULL;
-CREATE INDEX outbox_waiting    ON outbox_events (next_attempt_at) WHERE slot = 'waiting';
-CREATE INDEX outbox_leased     ON outbox_events (lease_expires_at) WHERE slot = 'leased';
-CREATE INDEX outbox_entity     ON outbox_events (entity_id, user_id, lane) WHERE open IS NOT NULL;
-CREATE INDEX outbox_user       ON outbox_events (user_id) WHERE lane = 'user' AND open IS NOT NULL;
-CREATE INDEX outbox_reordered  ON outbox_events (entity_id, user_id, event_type, lane) WHERE lane IS NOT NULL AND open IS NOT NULL;
-CREATE INDEX outbox_noted      ON outbox_events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND open IS NOT NULL;
-CREATE INDEX outbox_dead       ON outbox_events (entity_id, user_id) WHERE status = 'dead';
-CREATE INDEX outbox_completed  ON outbox_events (completed_at, user_id, entity_id) WHERE completed_at IS NOT NULL;
+CREATE INDEX outbox_ready     ON outbox_events (priority DESC, next_attempt_at) WHERE slot = 1;
+CREATE INDEX outbox_aside     ON outbox_events (slot, next_attempt_at) WHERE slot = 2 OR slot = 4;
+CREATE INDEX outbox_attempted ON outbox_events (last_attempt_at) WHERE slot = 1 AND last_attempt_at IS NOT NULL;
+CREATE INDEX outbox_lane      ON outbox_events (lane) WHERE lane IS NOT NULL;
+CREATE INDEX outbox_reordered ON outbox_events (entity_lane) WHERE entity_lane IS NOT NULL;
+CREATE INDEX outbox_noted     ON outbox_events (user_id) WHERE lane IS NOT NULL AND (deferrals > 0 OR snoozes > 9);
+CREATE INDEX outbox_dead      ON outbox_events (user_id, entity_id) WHERE dead_reason IS NOT NULL;
+
+CREATE TABLE outbox_claims (
+    token      BLOB    NOT NULL CHECK (length(token) = 16),
+    expires_at INTEGER NOT NULL,
+    claimed_at INTEGER NOT NULL,
+    parked     INTEGER NOT NULL DEFAULT 0,
+    seqs       TEXT    NOT NULL CHECK (instr(seqs, ',') = 1),
+    PRIMARY KEY (token, expires_at, claimed_at)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE outbox_identity (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    lane_key BLOB    NOT NULL CHECK (length(lane_key) = 16)
+) STRICT;
+INSERT INTO outbox_identity VALUES (1, randomblob(16));
 
 CREATE TABLE outbox_folded (
     id          BLOB    NOT NULL PRIMARY KEY CHECK (length(id) = 16),
@@ -152,14 +144,16 @@ CREATE TABLE outbox_cleaned_up (
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox_tally (
-    block     INTEGER PRIMARY KEY,
-    fresh     INTEGER NOT NULL,
-    retrying  INTEGER NOT NULL,
-    completed INTEGER NOT NULL,
-    dead      INTEGER NOT NULL,
-    oldest    INTEGER NOT NULL,
-    newest    INTEGER NOT NULL,
-    user_id   TEXT
+    block          INTEGER PRIMARY KEY,
+    fresh          INTEGER NOT NULL,
+    retrying       INTEGER NOT NULL,
+    completed      INTEGER NOT NULL,
+    dead           INTEGER NOT NULL,
+    oldest         INTEGER NOT NULL,
+    newest         INTEGER NOT NULL,
+    completed_from INTEGER,
+    completed_to   INTEGER,
+    user_id        TEXT
 ) STRICT;
 
 CREATE TABLE outbox_processes (
@@ -178,7 +172,17 @@ CREATE TABLE outbox_told (
     entity_end BLOB NOT NULL,
     PRIMARY KEY (user_end, entity_end)
 ) STRICT, WITHOUT ROWID;
-"), TRIGGERS]];
+",
+    TRIGGERS,
+    VIEW,
+]];
+
+/// Reads the key of this database's lanes.
+pub(super) fn lane_key(conn: &Connection) -> rusqlite::Result<LaneKey> {
+    conn.prepare_cached("SELECT lane_key FROM outbox_identity WHERE one = 1")?
+        .query_row([], |row| row.get(0))
+        .map(LaneKey::new)
+}
 
 /// Migrates the tables to this program's version in one transaction: if the process dies in it, the
 /// old version remains.

@@ -4,90 +4,107 @@
 use chrono::{DateTime, Utc};
 use rusqlite::types::ValueRef;
 
-use super::elders::new_has_elders;
-use super::lane::{lane_condition, waits_in_entity};
-use super::row::entity_value;
+use super::codes::Code;
+use super::lane::Lane;
 use crate::clock::{self, Clock, SystemClock};
 use crate::enqueue::NewEvent;
-use crate::entity::{OnDead, Order};
+use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
+use crate::store::kit::LaneKey;
 
-/// The number of parameters of the statement.
+/// The number of parameters of the statement for other drivers.
 const PARAMS: usize = 14;
 
-/// Writes one event and decides its place in its lane. This is one statement, so it is right on any
-/// connection and inside any transaction: the writer holds the database's only write lock.
+/// Writes one event. This is one statement, so it is right on any connection and inside any
+/// transaction: the writer holds the database's only write lock.
 ///
 /// An existing id is ignored. So is an id that was folded into another event: its status becomes
-/// NULL, which the table rejects. The statement checks the entity id as the driver bound it: `OR
-/// IGNORE` would also ignore a violated constraint, and the event would be lost silently, whereas
-/// text in an integer column fails the statement. `INSERT .. SELECT .. WHERE NOT EXISTS` would make
-/// SQLite use a temporary table.
+/// NULL, which the table rejects. `OR IGNORE` would also ignore a violated constraint, and the event
+/// would be lost silently; all of them but the two about ids are checked before. `INSERT .. SELECT
+/// .. WHERE NOT EXISTS` would make SQLite use a temporary table.
 macro_rules! insert {
-    ($($blocked:expr),+) => {
+    ($columns:literal, $($values:expr),+) => {
         concat!(
             "\
 INSERT OR IGNORE INTO outbox_events
     (entity_id, user_id, id, event_type, operation, priority, created_at, next_attempt_at, max_attempts,
-     metadata, metadata_version, lane, on_dead, destination, status, slot)
-VALUES (coalesce(?1, x''), ?2, ?3, ?4, ?5,
-    CASE WHEN typeof(?1) = 'integer' OR typeof(?1) = 'text' OR (typeof(?1) = 'blob' AND length(?1) = 16) THEN ?6
-        ELSE 'none, as entity_id is not an integer, 16 bytes or a text' END,
-    ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14,
-    CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 'pending' END,
-    CASE ", $($blocked,)+ "WHEN ?8 > ?7 THEN 'waiting' ELSE 'ready' END)"
+     metadata, metadata_version, lane_order, on_dead, destination",
+            $columns,
+            ", status)
+VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14",
+            $($values,)+
+            ", CASE WHEN EXISTS (SELECT 1 FROM outbox_folded WHERE id = ?3) THEN NULL ELSE 0 END)"
         )
     };
 }
 
-const INSERT_BY_ENTITY: &str = insert!("WHEN ", waits_in_entity!(), " THEN 'blocked' ");
-const INSERT_BY_USER: &str = insert!(
-    "WHEN EXISTS (SELECT 1 FROM outbox_events WHERE ",
-    lane_condition!(User),
-    ") OR ",
-    new_has_elders!(User),
-    " THEN 'blocked' "
-);
-const INSERT_UNORDERED: &str = insert!("WHEN ", new_has_elders!(Unordered), " THEN 'blocked' ");
-
-/// The statement for events of this order.
-pub(super) fn insert_sql(order: Order) -> &'static str {
-    match order {
-        Order::Entity => INSERT_BY_ENTITY,
-        Order::User => INSERT_BY_USER,
-        Order::None => INSERT_UNORDERED,
-    }
+/// Whether an event that is being enqueued waits behind another: one of its lane `?15`, or an
+/// elder.
+macro_rules! new_is_behind {
+    () => {
+        concat!(
+            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15) OR ",
+            $crate::store::sqlite::elders::has_elders!(
+                "?16",
+                "?12",
+                "elder.event_type = ?4 AND elder.user_id = ?2 AND elder.entity_id = ?1"
+            )
+        )
+    };
 }
+pub(super) use new_is_behind;
 
-/// The values of the statement's parameters, in order.
-pub(super) fn insert_values(
-    event: &NewEvent,
+/// The statement for a program that knows the key of the lanes, with its values and those of
+/// [`lane_values`]. Decides the event's place.
+pub(super) const INSERT: &str = insert!(
+    ", lane, entity_lane, slot",
+    ", ?15, CASE WHEN ?12 > 0 THEN ?16 END, CASE WHEN ",
+    new_is_behind!(),
+    " THEN 3 WHEN ?8 > ?7 THEN 2 ELSE 1 END"
+);
+
+/// The statement for a program that does not. The next claim decides the event's place.
+const INSERT_UNPLACED: &str = insert!(", lane, slot", ", 0, 0");
+
+/// The values of the first parameters, in order. `entity_id` is the text of the event's.
+pub(super) fn insert_values<'e>(
+    event: &'e NewEvent,
+    entity_id: &'e str,
     now: DateTime<Utc>,
     due: DateTime<Utc>,
-) -> [ValueRef<'_>; PARAMS] {
+) -> [ValueRef<'e>; PARAMS] {
     let metadata = event.metadata.as_ref();
-    let lane = (event.order != Order::Entity).then_some(event.order.as_str());
-    let on_dead = (event.on_dead != OnDead::Hold).then_some(event.on_dead.as_str());
-    let word = |word: Option<&'static str>| word.map_or(ValueRef::Null, ValueRef::from);
     [
-        entity_value(&event.entity_id),
+        ValueRef::Text(entity_id.as_bytes()),
         ValueRef::Text(event.user_id.as_bytes()),
         ValueRef::Blob(event.id.as_bytes()),
         ValueRef::Text(event.event_type.as_bytes()),
-        ValueRef::Text(event.operation.as_str().as_bytes()),
+        ValueRef::Integer(event.operation.code()),
         ValueRef::Integer(event.priority.into()),
         ValueRef::Integer(now.timestamp_micros()),
         ValueRef::Integer(due.timestamp_micros()),
         ValueRef::Integer(event.max_attempts.into()),
         metadata.map_or(ValueRef::Null, |raw| ValueRef::Text(raw.as_bytes())),
         ValueRef::Integer(event.metadata_version.into()),
-        word(lane),
-        word(on_dead),
+        ValueRef::Integer(event.order.code()),
+        ValueRef::Integer(event.on_dead.code()),
         event
             .destination
             .as_deref()
             .map_or(ValueRef::Null, ValueRef::from),
     ]
+}
+
+/// The values of the parameters `?15` and `?16`: the numbers of the event's lane, and of its
+/// entity's.
+pub(super) fn lane_values(
+    key: LaneKey,
+    order: Order,
+    values: &[ValueRef<'_>; PARAMS],
+) -> [ValueRef<'static>; 2] {
+    let [entity_id, user_id, _, event_type, ..] = *values;
+    let lane = Lane::new(key, order, [user_id, entity_id, event_type]);
+    [lane.number, lane.entity_number].map(ValueRef::Integer)
 }
 
 /// A value for a driver unknown to this library: see [`SqliteInsert::params`].
@@ -121,6 +138,10 @@ pub enum SqlValue {
 /// [`Coalesce::Latest`](crate::Coalesce::Latest) is written as a row of its own, so that each
 /// change is delivered, in order.
 ///
+/// Nor does it find the event's place in its lane: the number of a lane depends on a secret of the
+/// database, which this type does not know. The next claim does that before it takes anything, so
+/// the order of delivery is the same; it costs the claim about as much as an insert, once per event.
+///
 /// To write `.on(&tx)` with such a driver, implement [`EventSink`](crate::EventSink) for its
 /// connection with this type.
 ///
@@ -153,7 +174,6 @@ pub enum SqlValue {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct SqliteInsert {
-    sql: &'static str,
     params: [SqlValue; PARAMS],
 }
 
@@ -168,9 +188,10 @@ impl SqliteInsert {
         event.validate()?;
         let now = SystemClock.now();
         let due = clock::after(now, event.delay);
+        let mut buffer = [0; EntityId::LONGEST_TEXT];
+        let entity_id = event.entity_id.write_text(&mut buffer);
         Ok(Self {
-            sql: insert_sql(event.order),
-            params: insert_values(event, now, due).map(|value| match value {
+            params: insert_values(event, entity_id, now, due).map(|value| match value {
                 ValueRef::Integer(number) => SqlValue::Integer(number),
                 ValueRef::Text(text) => SqlValue::Text(String::from_utf8_lossy(text).into_owned()),
                 ValueRef::Blob(bytes) => SqlValue::Blob(bytes.to_vec()),
@@ -180,11 +201,11 @@ impl SqliteInsert {
         })
     }
 
-    /// The statement, with numbered parameters `?1` to `?14`. Each [`Order`](crate::Order) has one
-    /// text, so a driver that caches prepared statements by text prepares it once.
+    /// The statement, with numbered parameters `?1` to `?14`. It is the same for all events, so a
+    /// driver that caches prepared statements by text prepares it once.
     #[must_use]
     pub fn sql(&self) -> &'static str {
-        self.sql
+        INSERT_UNPLACED
     }
 
     /// The values of the parameters, in order.

@@ -3,91 +3,110 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, params};
 
-use super::bury::buried;
-use super::lane::{Lane, lane_columns};
+use super::bury::bury;
+use super::claims;
+use super::held::{Claimed, Held};
 use super::row::ReadRow;
 use super::tally::Moves;
 use crate::claim::{Claim, ClaimRequest, Lease, LeaseToken};
 use crate::clock;
-use crate::event::DeadReason;
+use crate::event::{DeadReason, OutboxEvent};
 use crate::outcome::{Cause, Transition, bounded};
 use crate::store::kit::Class;
 
-/// Leases the events of these rows, and counts the attempt. Damaged rows become dead letters
-/// instead.
+/// How many events may be with handlers before more are parked. A claim steps over the others, at a
+/// fraction of what parking costs.
+const MOST_IN_THE_WAY: usize = 256;
+
+/// Leases the events of these rows, and counts the attempt: in the claim, not in the rows. Damaged
+/// rows become dead letters instead.
 ///
 /// The writer holds the database's only write lock, so the rows are unchanged since they were read.
-/// `UPDATE .. RETURNING` would read and write in one statement, but through a temporary table,
-/// which is slower.
 pub(super) fn take(
     conn: &Connection,
     now: DateTime<Utc>,
     request: &ClaimRequest,
+    held: &Held,
     rows: Vec<ReadRow>,
 ) -> rusqlite::Result<Vec<Claim>> {
-    let token = LeaseToken::random();
-    let mut lease_row = conn.prepare_cached(
-        "UPDATE outbox_events
-         SET status = 'processing', slot = 'leased', attempt_count = ?2, last_attempt_at = ?3, lease_token = ?4,
-             lease_expires_at = ?5
-         WHERE seq = ?1",
-    )?;
     let mut claims = Vec::with_capacity(rows.len());
+    let mut leases: Vec<Taken> = Vec::new();
     let mut moves = Moves::default();
     for ReadRow { mut event, damage } in rows {
-        let before = Class::of(event.status, event.attempt_count);
         if let Some(damage) = damage {
-            bury_unreadable(conn, now, event.seq, &damage)?;
+            bury_unreadable(conn, &event, &damage)?;
+            let before = Class::of(event.status, event.attempt_count);
             moves.note(event.seq, before, Class::Dead);
             continue;
         }
-        let Some(claimed) = Transition::of(&event, Cause::Claim) else {
-            // A table constraint excludes this: only claimable events are `ready`.
+        if Transition::of(&event, Cause::Claim).is_none() {
+            // A table constraint excludes this: only claimable events are ready.
             continue;
-        };
-        claimed.apply(&mut event);
+        }
         let expires_at = clock::after(now, request.lease_for(&event.event_type));
+        let taken = Taken::under(&mut leases, now, expires_at);
+        taken.seqs.push(event.seq);
+        taken.claim.show(&mut event);
         event.last_attempt_at = Some(now);
-        event.lease_token = Some(token.as_uuid());
         event.lease_expires_at = Some(expires_at);
-        lease_row.execute(params![
-            event.seq,
-            event.attempt_count,
-            now.timestamp_micros(),
-            token.as_uuid(),
-            expires_at.timestamp_micros()
-        ])?;
-        // Usually the same class. It differs only where the attempt count is not one that this
-        // library writes.
-        let after = Class::of(event.status, event.attempt_count);
-        moves.note(event.seq, before, after);
         claims.push(Claim {
             lease: Lease {
                 event_id: event.id,
-                token,
+                token: taken.claim.token.into(),
                 expires_at,
             },
             event,
         });
     }
-    moves.write(conn)?;
+    let is_parked = held.in_the_way() + claims.len() > MOST_IN_THE_WAY;
+    for taken in leases {
+        if is_parked {
+            for seq in &taken.seqs {
+                claims::park(conn, *seq)?;
+            }
+        }
+        claims::add(conn, &taken.claim, is_parked, taken.seqs.into_iter())?;
+    }
+    moves.write(conn, now.timestamp_micros())?;
     Ok(claims)
 }
 
-fn bury_unreadable(
-    conn: &Connection,
-    now: DateTime<Utc>,
-    seq: i64,
-    damage: &str,
-) -> rusqlite::Result<()> {
-    conn.prepare_cached(concat!(
-        buried!(),
-        " WHERE seq = ?1 RETURNING ",
-        lane_columns!()
-    ))?
-    .query_row(
-        params![seq, DeadReason::Undecodable.as_str(), bounded(damage)],
-        |row| Lane::of(row, 0)?.unblock_next(conn, now.timestamp_micros()),
-    )?;
+/// The events that are leased for equally long.
+struct Taken {
+    expires_at: DateTime<Utc>,
+    claim: Claimed,
+    seqs: Vec<i64>,
+}
+
+impl Taken {
+    fn under(leases: &mut Vec<Self>, now: DateTime<Utc>, expires_at: DateTime<Utc>) -> &mut Self {
+        let place = leases
+            .iter()
+            .position(|lease| lease.expires_at == expires_at);
+        let place = place.unwrap_or_else(|| {
+            leases.push(Self {
+                expires_at,
+                claim: Claimed {
+                    token: LeaseToken::random().as_uuid(),
+                    expires_at: expires_at.timestamp_micros(),
+                    claimed_at: now.timestamp_micros(),
+                },
+                seqs: Vec::new(),
+            });
+            leases.len() - 1
+        });
+        &mut leases[place]
+    }
+}
+
+/// A trigger unblocks the events behind it.
+fn bury_unreadable(conn: &Connection, event: &OutboxEvent, damage: &str) -> rusqlite::Result<()> {
+    conn.prepare_cached(concat!(bury!(), " WHERE seq = ?1"))?
+        .execute(params![
+            event.seq,
+            super::bury::slot(event.on_dead),
+            crate::store::sqlite::codes::Code::code(DeadReason::Undecodable),
+            bounded(damage)
+        ])?;
     Ok(())
 }

@@ -10,7 +10,8 @@
 //!   `outbox_forget` drops the counts of blocks that a new row could enter. It also subtracts
 //!   deleted rows, including those deleted manually.
 //! - No row below the last counted block is uncounted; only empty blocks are dropped.
-//! - `created_at` never changes, so the times of a block remain bounds of its rows.
+//! - `created_at` never changes, so the times of a block remain bounds of its rows. So do
+//!   `completed_from` and `completed_to`, which tell where clean-up has something to delete.
 //! - All counts can be rebuilt: after changing a row's status manually, run `DELETE FROM
 //!   outbox_tally`.
 
@@ -39,32 +40,19 @@ macro_rules! block {
 pub(super) use block;
 
 /// Whether a row has a class, as SQL: see [`Class::of`]. The row's name includes the trailing dot.
+/// A claim changes no row, so the class of an event that a handler has is that of its row.
 macro_rules! is_class {
     (Fresh, $row:literal) => {
-        concat!(
-            $row,
-            "status = 'pending' OR (",
-            $row,
-            "status = 'processing' AND ",
-            $row,
-            "attempt_count < 2)"
-        )
+        concat!($row, "status = 0")
     };
     (Retrying, $row:literal) => {
-        concat!(
-            $row,
-            "status = 'failed' OR (",
-            $row,
-            "status = 'processing' AND ",
-            $row,
-            "attempt_count > 1)"
-        )
+        concat!($row, "status = 1")
     };
     (Completed, $row:literal) => {
-        concat!($row, "status = 'completed'")
+        concat!($row, "status = 2")
     };
     (Dead, $row:literal) => {
-        concat!($row, "status = 'dead'")
+        concat!($row, "status = 3")
     };
 }
 pub(super) use is_class;
@@ -119,28 +107,37 @@ impl Moves {
         change[to as usize] += 1;
     }
 
-    /// Skips uncounted blocks: they will be counted in their state at that time.
-    pub(super) fn write(self, conn: &Connection) -> rusqlite::Result<()> {
+    /// Skips uncounted blocks: they will be counted in their state at that time. Events that became
+    /// completed did so at `now`.
+    pub(super) fn write(self, conn: &Connection, now: i64) -> rusqlite::Result<()> {
         if self.0.is_empty() {
             return Ok(());
         }
         let mut write = conn.prepare_cached(
             "UPDATE outbox_tally
-             SET fresh = fresh + ?2, retrying = retrying + ?3, completed = completed + ?4, dead = dead + ?5
+             SET fresh = fresh + ?2, retrying = retrying + ?3, completed = completed + ?4, dead = dead + ?5,
+                 completed_from = CASE WHEN ?4 > 0 THEN min(ifnull(completed_from, ?6), ?6) ELSE completed_from END,
+                 completed_to = CASE WHEN ?4 > 0 THEN max(ifnull(completed_to, ?6), ?6) ELSE completed_to END
              WHERE block = ?1",
         )?;
         for (block, [fresh, retrying, completed, dead]) in self.0 {
-            write.execute(params![block, fresh, retrying, completed, dead])?;
+            write.execute(params![block, fresh, retrying, completed, dead, now])?;
         }
         Ok(())
     }
 }
 
 /// Writes the class change of one row.
-pub(super) fn note(conn: &Connection, seq: i64, from: Class, to: Class) -> rusqlite::Result<()> {
+pub(super) fn note(
+    conn: &Connection,
+    now: i64,
+    seq: i64,
+    from: Class,
+    to: Class,
+) -> rusqlite::Result<()> {
     let mut moves = Moves::default();
     moves.note(seq, from, to);
-    moves.write(conn)
+    moves.write(conn, now)
 }
 
 /// Moves the blocks of one user to another.
@@ -153,6 +150,13 @@ pub(super) fn reassign(conn: &Connection, from: &str, to: &str) -> rusqlite::Res
 /// The first `seq` beyond the counted blocks.
 pub(super) fn first_beyond(last_block: Option<i64>) -> i64 {
     last_block.map_or(i64::MIN, |block| first_of(block.saturating_add(1)))
+}
+
+/// The first `seq` beyond the counted blocks.
+pub(super) fn first_uncounted(conn: &Connection) -> rusqlite::Result<i64> {
+    conn.prepare_cached("SELECT max(block) FROM outbox_tally")?
+        .query_row([], |row| row.get(0))
+        .map(first_beyond)
 }
 
 pub(super) fn first_of(block: i64) -> i64 {
@@ -181,14 +185,17 @@ pub(super) fn next_block(conn: &Connection) -> rusqlite::Result<Option<i64>> {
 /// A table constraint ties `completed_at` and `dead_reason` to completed and dead rows.
 const COUNT_BLOCK: &str = concat!(
     "
-INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
-SELECT ?1, total - retrying - completed - dead, retrying, completed, dead, oldest, newest, CASE others WHEN 0 THEN one END
+INSERT INTO outbox_tally
+    (block, fresh, retrying, completed, dead, oldest, newest, completed_from, completed_to, user_id)
+SELECT ?1, total - retrying - completed - dead, retrying, completed, dead, oldest, newest, completed_from, completed_to,
+    CASE others WHEN 0 THEN one END
 FROM (SELECT count(*) AS total,
         sum(",
     is_class!(Retrying, ""),
     ") AS retrying,
         count(completed_at) AS completed, count(dead_reason) AS dead,
-        min(created_at) AS oldest, max(created_at) AS newest, sum(user_id <> one) AS others, one
+        min(created_at) AS oldest, max(created_at) AS newest, min(completed_at) AS completed_from,
+        max(completed_at) AS completed_to, sum(user_id <> one) AS others, one
     FROM outbox_events NOT INDEXED,
         (SELECT user_id AS one FROM outbox_events WHERE seq >= ?2 ORDER BY seq LIMIT 1)
     WHERE seq >= ?2 AND seq < ?3)"

@@ -5,83 +5,96 @@
 //! unnoticed: an `UPDATE` that completes an event while no handler holds it. A trigger for that
 //! makes each completion half as expensive again, even if its condition is false.
 //!
-//! - `outbox_forget` updates the counts and records of a deleted row.
+//! - `outbox_forget` updates the counts and records of a deleted row, and takes it out of its
+//!   claim: SQLite gives the highest `seq` away again.
 //! - `outbox_gone`, `outbox_left` and `outbox_moved` unblock the next event when the front of a
 //!   lane, or an [elder](super::elders), is deleted, becomes a dead letter that is skipped, or
-//!   moves to another lane. For an event that ends while it is leased, settling unblocks the next
-//!   one.
+//!   moves to another lane. For an event that ends while a handler has it, settling unblocks the
+//!   next one. A moved event has no place until the next claim [finds it one](super::place),
+//!   because SQL cannot compute the number of its lane.
 
-use super::elders::{has_kin, row_has_elders};
+use super::elders::{has_kin, row_has_elders, same_kin};
+use super::held::held;
 use super::tally::forget_deleted;
 use super::told::{told_entity, told_user};
 
 /// The beginning of a statement that unblocks events. Triggers have no clock, so an event that may
 /// not be due becomes `waiting`, and the next claim decides.
 macro_rules! unblock {
-    () => {
-        "
+    ($which:expr) => {
+        concat!(
+            "
     UPDATE outbox_events
-    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
-    WHERE "
+    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 1 ELSE 2 END
+    WHERE ",
+            $which,
+            " AND slot = 3 AND NOT ",
+            row_has_elders!(),
+            ";"
+        )
+    };
+}
+
+/// Whether no handler has an event of the lane of the row that a statement updates.
+macro_rules! lane_is_idle {
+    () => {
+        concat!(
+            "NOT EXISTS (SELECT 1 FROM outbox_events AS busy INDEXED BY outbox_lane
+            WHERE busy.lane = outbox_events.lane AND (busy.slot = 1 OR busy.slot = 4) AND ",
+            held!("busy.seq"),
+            ")"
+        )
+    };
+}
+
+/// Rows that are about the same entity as `old`, under another order.
+macro_rules! kin_of_old {
+    () => {
+        concat!(
+            "outbox_events AS kin INDEXED BY outbox_reordered
+            WHERE kin.entity_lane = coalesce(old.entity_lane, old.lane) AND kin.lane_order <> old.lane_order AND ",
+            same_kin!("kin", "old")
+        )
     };
 }
 
 /// Unblocks the events that waited only for the row `old`: the first of its lane, and its juniors
 /// in the lanes of other orders.
+///
+/// The front of a lane is its only event that is not blocked, so where `old` was the front nobody
+/// has another event of its lane. Only a dead event may stand beside the front, where an import
+/// wrote it.
 macro_rules! unblock_next {
     () => {
         concat!(
-            unblock_next!(
-                Entity,
-                "true",
-                "entity_id = old.entity_id AND user_id = old.user_id AND lane IS NULL"
-            ),
-            unblock_next!(
-                User,
-                "(old.lane = 'user' OR EXISTS (SELECT 1 FROM outbox_events AS junior INDEXED BY outbox_reordered
-            WHERE junior.entity_id = old.entity_id AND junior.user_id = old.user_id AND junior.event_type = old.event_type
-                AND junior.lane = 'user' AND junior.open IS NOT NULL))",
-                "user_id = old.user_id AND lane = 'user'"
-            ),
-            unblock!(),
-            "entity_id = old.entity_id AND user_id = old.user_id AND event_type = old.event_type AND lane = 'none'
-        AND open IS NOT NULL AND slot = 'blocked' AND NOT ",
-            row_has_elders!(Unordered),
-            ";"
-        )
-    };
-    ($order:ident, $condition:literal, $lane:literal) => {
-        concat!(
-            unblock!(),
-            $condition,
-            " AND slot = 'blocked'
-        AND seq = (SELECT min(seq) FROM outbox_events WHERE ",
-            $lane,
-            " AND open IS NOT NULL)
-        AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_leased WHERE slot = 'leased' AND ",
-            $lane,
-            ")
-        AND NOT ",
-            row_has_elders!($order),
-            ";"
+            unblock!(concat!(
+                "seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = old.lane)
+        AND (old.slot <> 5 OR ",
+                lane_is_idle!(),
+                ")"
+            )),
+            unblock!(concat!(
+                "old.lane_order > 0
+        AND seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = old.entity_lane) AND ",
+                lane_is_idle!()
+            )),
+            unblock!(concat!(
+                "seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane
+            WHERE lane = (SELECT kin.lane FROM ",
+                kin_of_old!(),
+                " AND kin.lane_order = 1 LIMIT 1)) AND ",
+                lane_is_idle!()
+            )),
+            unblock!(concat!(
+                "seq IN (SELECT kin.seq FROM ",
+                kin_of_old!(),
+                " AND kin.lane_order = 2)"
+            )),
         )
     };
 }
 
-/// Whether other events are in the lane of the row `new`.
-macro_rules! has_others {
-    () => {
-        "CASE
-        WHEN new.lane IS NULL THEN EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.entity_id = new.entity_id AND other.user_id = new.user_id AND other.lane IS NULL
-                AND other.open IS NOT NULL AND other.seq <> new.seq)
-        WHEN new.lane = 'user' THEN EXISTS (SELECT 1 FROM outbox_events AS other
-            WHERE other.user_id = new.user_id AND other.lane = 'user' AND other.open IS NOT NULL AND other.seq <> new.seq)
-        ELSE false END"
-    };
-}
-
-/// The last part of the schema's first step.
+/// A later part of the schema's first step.
 pub(super) const TRIGGERS: &str = concat!(
     "
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
@@ -92,14 +105,23 @@ CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     ", ",
     told_entity!("old.entity_id"),
     "
-    WHERE old.status <> 'pending' OR old.last_attempt_at IS NOT NULL OR old.attempt_count > 0;
+    WHERE old.status > 0 OR old.last_attempt_at IS NOT NULL OR old.attempt_count > 0 OR ",
+    held!("old.seq"),
+    ";
     ",
     forget_deleted!(),
     "
 END;
 
+CREATE TRIGGER outbox_released AFTER DELETE ON outbox_events WHEN old.slot IS NOT NULL AND ",
+    held!("old.seq"),
+    " BEGIN
+    DELETE FROM outbox_claims WHERE seqs = ',' || old.seq || ',';
+    UPDATE outbox_claims SET seqs = replace(seqs, ',' || old.seq || ',', ',') WHERE instr(seqs, ',' || old.seq || ',');
+END;
+
 CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
-WHEN old.open IS NOT NULL AND (old.slot <> 'blocked' OR ",
+WHEN old.lane <> 0 AND (old.slot <> 3 OR ",
     has_kin!("old"),
     ") BEGIN",
     unblock_next!(),
@@ -107,30 +129,20 @@ WHEN old.open IS NOT NULL AND (old.slot <> 'blocked' OR ",
 END;
 
 CREATE TRIGGER outbox_left AFTER UPDATE OF dead_reason ON outbox_events
-WHEN old.slot <> 'leased' AND new.open IS NULL AND (old.slot <> 'blocked' OR ",
+WHEN old.lane <> 0 AND new.slot IS NULL AND (old.slot <> 3 OR ",
     has_kin!("old"),
-    ") BEGIN",
+    ") AND NOT ",
+    held!("old.seq"),
+    " BEGIN",
     unblock_next!(),
     "
 END;
 
-CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane, event_type ON outbox_events
-WHEN old.open IS NOT NULL AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id OR old.lane IS NOT new.lane
-    OR old.event_type IS NOT new.event_type)
+CREATE TRIGGER outbox_moved AFTER UPDATE OF entity_id, user_id, lane_order, event_type ON outbox_events
+WHEN old.lane <> 0 AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT new.user_id
+    OR old.lane_order IS NOT new.lane_order OR old.event_type IS NOT new.event_type)
 BEGIN
-    UPDATE outbox_events SET slot = 'blocked'
-    WHERE seq = new.seq AND (slot = 'ready' OR slot = 'waiting') AND (",
-    has_others!(),
-    " OR ",
-    row_has_elders!(Any),
-    ");
-    UPDATE outbox_events
-    SET slot = CASE WHEN last_attempt_at IS NULL AND next_attempt_at <= created_at THEN 'ready' ELSE 'waiting' END
-    WHERE seq = new.seq AND slot = 'blocked' AND NOT ",
-    has_others!(),
-    " AND NOT ",
-    row_has_elders!(Any),
-    ";",
+    UPDATE outbox_events SET slot = CASE slot WHEN 5 THEN 5 ELSE 0 END, lane = 0, entity_lane = NULL WHERE seq = new.seq;",
     unblock_next!(),
     "
 END;

@@ -2,31 +2,33 @@
 //!
 //! The index by user holds each user's events in claim order, so finding the next user and their
 //! first event takes one descent from the root: a loose index scan. No step reads a second event of
-//! a user, unless the first is of a type that does not match.
+//! a user, unless handlers have the first ones, or the first is of a type that does not match.
 
 use rusqlite::types::{ToSqlOutput, ValueRef};
-use rusqlite::{Connection, Row, ToSql, params_from_iter};
+use rusqlite::{Rows, ToSql, params_from_iter};
 
+use super::claiming::Claiming;
 use super::filter::Filter;
-use super::row::{ReadRow, USER_COLUMN, claimed_columns, read};
+use super::row::ReadRow;
+use super::user_index;
 use crate::claim::ClaimRequest;
-use crate::store::kit::Load;
 
-/// The first matching event of each user, for at most `places` users, starting after the user that
-/// the request names and wrapping around.
-pub(super) fn first_of_each(
-    conn: &Connection,
+/// Takes the first matching event of each user, for at most `places` users, starting after the user
+/// that the request names and wrapping around.
+pub(super) fn take_turns(
+    claiming: &mut Claiming<'_>,
     request: &ClaimRequest,
     filter: &Filter<'_>,
     places: usize,
-    load: &mut Load,
-) -> rusqlite::Result<Vec<ReadRow>> {
+) -> rusqlite::Result<()> {
     let after = request.turns_after().as_bytes();
-    let mut rows = Vec::new();
+    let mut taken = 0;
     let mut last = after.to_vec();
     let mut has_come_around = after.is_empty();
-    while rows.len() < places && !load.is_full() {
-        let Some(next) = next(conn, request, filter, &last)? else {
+    while taken < places && !claiming.is_full() {
+        let conn = claiming.conn;
+        let next = user_index::with(conn, || next(claiming, request, filter, &last))?;
+        let Some(next) = next else {
             if std::mem::replace(&mut has_come_around, true) {
                 break;
             }
@@ -39,14 +41,14 @@ pub(super) fn first_of_each(
         }
         last = next.user_id;
         if let Some(row) = next.row {
-            load.add(&row.event);
-            rows.push(row);
+            claiming.take(row);
+            taken += 1;
         }
         if has_come_around && last == after {
             break;
         }
     }
-    Ok(rows)
+    Ok(())
 }
 
 /// A user with a ready event.
@@ -56,31 +58,28 @@ struct Next {
     row: Option<ReadRow>,
 }
 
-/// The next user after `last`.
+const FIRST_AFTER: &str = "SELECT seq, user_id FROM outbox_events INDEXED BY outbox_ready_user \
+     WHERE slot = 1 AND user_id > ? ORDER BY user_id, priority DESC, next_attempt_at, seq";
+
+/// The next user after `last` with an event that no handler has.
 fn next(
-    conn: &Connection,
+    claiming: &mut Claiming<'_>,
     request: &ClaimRequest,
     filter: &Filter<'_>,
     last: &[u8],
 ) -> rusqlite::Result<Option<Next>> {
     // User ids are compared byte for byte, as stored in the row.
     let last = ToSqlOutput::Borrowed(ValueRef::Text(last));
-    let mut first_after = conn.prepare_cached(concat!(
-        "SELECT ",
-        claimed_columns!(),
-        " FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 'ready' AND user_id > ?
-         ORDER BY user_id, priority DESC, next_attempt_at, seq LIMIT 1"
-    ))?;
-    let mut rows = first_after.query([&last])?;
-    let Some(row) = rows.next()? else {
+    let conn = claiming.conn;
+    let mut first_after = conn.prepare_cached(FIRST_AFTER)?;
+    let Some((seq, user_id)) = first_free(claiming, first_after.query([&last])?)? else {
         return Ok(None);
     };
-    let user_id = user_of(row)?;
     if request.excludes(&user_id) {
         // Skips this user without reading the event.
         return Ok(Some(Next { user_id, row: None }));
     }
-    let first = read(row)?;
+    let first = claiming.read(seq)?;
     if request.matches(&first.event) {
         return Ok(Some(Next {
             user_id,
@@ -90,27 +89,36 @@ fn next(
     // This user's first event does not match: go to the first event that does, of this user or a
     // later one.
     let sql = format!(
-        "SELECT {} FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 'ready' AND user_id > ?{}
-         ORDER BY user_id, priority DESC, next_attempt_at, seq LIMIT 1",
-        claimed_columns!(),
+        "SELECT seq, user_id FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 1 AND user_id > ?{}
+         ORDER BY user_id, priority DESC, next_attempt_at, seq",
         filter.sql()
     );
     let mut matching = conn.prepare_cached(&sql)?;
     let values = [&last as &dyn ToSql].into_iter().chain(filter.values());
-    let mut rows = matching.query(params_from_iter(values))?;
-    let next = rows.next()?.map(|row| {
-        Ok(Next {
-            user_id: user_of(row)?,
-            row: Some(read(row)?),
-        })
-    });
-    next.transpose()
+    let Some((seq, user_id)) = first_free(claiming, matching.query(params_from_iter(values))?)?
+    else {
+        return Ok(None);
+    };
+    let row = Some(claiming.read(seq)?);
+    Ok(Some(Next { user_id, row }))
 }
 
-fn user_of(row: &Row<'_>) -> rusqlite::Result<Vec<u8>> {
-    Ok(match row.get_ref(USER_COLUMN)? {
-        ValueRef::Text(id) | ValueRef::Blob(id) => id.to_vec(),
-        // The column accepts nothing else.
-        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Vec::new(),
-    })
+/// The first of these events that no handler has, and its user.
+fn first_free(
+    claiming: &Claiming<'_>,
+    mut rows: Rows<'_>,
+) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    while let Some(row) = rows.next()? {
+        let seq = row.get(0)?;
+        if claiming.is_taken(seq) {
+            continue;
+        }
+        let user_id = match row.get_ref(1)? {
+            ValueRef::Text(id) | ValueRef::Blob(id) => id.to_vec(),
+            // The column accepts nothing else.
+            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Vec::new(),
+        };
+        return Ok(Some((seq, user_id)));
+    }
+    Ok(None)
 }

@@ -1,0 +1,98 @@
+//! When a run has something to do next.
+
+use chrono::{DateTime, Utc};
+use rusqlite::{Connection, OptionalExtension, params_from_iter};
+
+use super::claiming::{READY, READY_USER};
+use super::filter::Filter;
+use super::held::Held;
+use super::user_index;
+use crate::claim::ClaimRequest;
+
+/// The earliest time at which a claim with this request, or a rescue, finds an event.
+pub(super) fn next_due(
+    conn: &Connection,
+    request: &ClaimRequest,
+) -> rusqlite::Result<Option<DateTime<Utc>>> {
+    let expiry: Option<i64> = conn
+        .prepare_cached("SELECT min(expires_at) FROM outbox_claims")?
+        .query_row([], |row| row.get(0))?;
+    let filter = Filter::of(request);
+    let mut earliest = expiry;
+    if !filter.is_for_nothing() {
+        let unplaced = unplaced(conn)?;
+        let ready = ready(conn, &filter)?;
+        let waiting = waiting(conn, &filter)?;
+        let times = [expiry, unplaced, ready, waiting];
+        earliest = times.into_iter().flatten().min();
+    }
+    Ok(earliest
+        .map(|micros| DateTime::from_timestamp_micros(micros).unwrap_or(DateTime::<Utc>::MIN_UTC)))
+}
+
+/// The due time of an event that the next claim will place. Until then nobody knows whether it
+/// waits for another.
+fn unplaced(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+    let mut unplaced = conn.prepare_cached(
+        "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY outbox_lane WHERE lane = 0 AND slot = 0",
+    )?;
+    let mut rows = unplaced.query([])?;
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let held = Held::read(conn)?;
+    let mut next = Some((row.get(0)?, row.get(1)?));
+    while let Some((seq, due)) = next {
+        if !held.has(seq) {
+            return Ok(Some(due));
+        }
+        next = match rows.next()? {
+            Some(row) => Some((row.get(0)?, row.get(1)?)),
+            None => None,
+        };
+    }
+    Ok(None)
+}
+
+/// The due time of the first ready event that no handler has. All ready events are due.
+fn ready(conn: &Connection, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {
+    if filter.is_of_one_user() {
+        match ready_in(conn, filter, READY_USER) {
+            Err(error) if user_index::is_missing(&error) => {}
+            found => return found,
+        }
+    }
+    ready_in(conn, filter, READY)
+}
+
+fn ready_in(
+    conn: &Connection,
+    filter: &Filter<'_>,
+    index: &str,
+) -> rusqlite::Result<Option<i64>> {
+    let sql = format!(
+        "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = 1{}
+         ORDER BY priority DESC, next_attempt_at, seq",
+        filter.sql()
+    );
+    let mut ready = conn.prepare_cached(&sql)?;
+    let held = Held::read(conn)?;
+    let mut rows = ready.query(params_from_iter(filter.values()))?;
+    while let Some(row) = rows.next()? {
+        if !held.has(row.get(0)?) {
+            return row.get(1).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn waiting(conn: &Connection, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {
+    let sql = format!(
+        "SELECT next_attempt_at FROM outbox_events INDEXED BY outbox_aside WHERE slot = 2{}
+         ORDER BY next_attempt_at LIMIT 1",
+        filter.sql()
+    );
+    conn.prepare_cached(&sql)?
+        .query_row(params_from_iter(filter.values()), |row| row.get(0))
+        .optional()
+}

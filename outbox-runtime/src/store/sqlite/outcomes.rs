@@ -1,0 +1,402 @@
+//! Writes what became of events that a handler had: the one write of an attempt.
+//!
+//! The functions of the kit decide on the status, the attempt count and the slot. This file reads
+//! what they need and writes what they say.
+
+use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
+
+use super::bury;
+use super::claims::OpenClaims;
+use super::codes::{Code, UNPLACED};
+use super::elders;
+use super::held::Claimed;
+use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
+use super::row::{count_of, one_more};
+use super::tally::Moves;
+use crate::entity::{OnDead, Order};
+use crate::event::{DeadReason, OutboxStatus, Refusal};
+use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Standing, Transition};
+use crate::store::kit::{Class, Slot, Turn, slot_after};
+
+/// What the row of an event with a handler tells about its outcome.
+#[derive(Debug)]
+pub(super) struct HeldRow {
+    pub(super) seq: i64,
+    status: OutboxStatus,
+    attempts: u32,
+    max_attempts: u32,
+    crashes: u32,
+    lane: i64,
+    order: Order,
+    on_dead: OnDead,
+}
+
+/// The columns that [`HeldRow::read`] takes.
+macro_rules! held_row {
+    () => {
+        "seq, status, attempt_count, max_attempts, crashes, lane, lane_order, on_dead"
+    };
+}
+pub(super) use held_row;
+
+impl HeldRow {
+    /// Reads the columns of `held_row!`. `None` if other SQL has finished the event.
+    pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<Option<Self>> {
+        let status = OutboxStatus::of(row.get(1)?).unwrap_or(OutboxStatus::Dead);
+        if !matches!(status, OutboxStatus::Pending | OutboxStatus::Failed) {
+            return Ok(None);
+        }
+        Ok(Some(Self {
+            seq: row.get(0)?,
+            status,
+            attempts: count_of(row.get(2)?),
+            max_attempts: count_of(row.get(3)?),
+            crashes: count_of(row.get(4)?),
+            lane: row.get(5)?,
+            order: Order::of(row.get(6)?).unwrap_or_default(),
+            on_dead: OnDead::of(row.get(7)?).unwrap_or_default(),
+        }))
+    }
+
+    /// The standing of the event while its handler has it.
+    fn standing(&self) -> Standing {
+        Standing {
+            status: OutboxStatus::Processing,
+            attempt_count: self.attempts.saturating_add(1),
+            max_attempts: self.max_attempts,
+            crashes: self.crashes,
+            was_claimed: true,
+        }
+    }
+}
+
+/// Writes outcomes, and reuses the statements from one to the next.
+pub(super) struct Outcomes<'c> {
+    conn: &'c Connection,
+    now: i64,
+    pub(super) claims: OpenClaims,
+    moves: Moves,
+    complete: CachedStatement<'c>,
+    first: CachedStatement<'c>,
+    /// Whether an event may have elders or juniors.
+    has_kin: Option<bool>,
+    /// Whether another event became claimable.
+    pub(super) wakes: bool,
+}
+
+impl<'c> Outcomes<'c> {
+    pub(super) fn new(conn: &'c Connection, now: i64) -> rusqlite::Result<Self> {
+        Ok(Self {
+            conn,
+            now,
+            claims: OpenClaims::default(),
+            moves: Moves::default(),
+            complete: conn.prepare_cached(
+                "UPDATE outbox_events
+                 SET status = 2, slot = NULL, lane = NULL, attempt_count = ?2, last_attempt_at = ?3, completed_at = ?4,
+                     error_message = NULL, crashes = 0
+                 WHERE seq = ?1",
+            )?,
+            first: first_of_lane(conn)?,
+            has_kin: None,
+            wakes: false,
+        })
+    }
+
+    /// Writes the claims and counts that changed. Until then, the claims in the database still list
+    /// the events that ended.
+    pub(super) fn finish(mut self) -> rusqlite::Result<bool> {
+        self.claims.write(self.conn)?;
+        self.moves.write(self.conn, self.now)?;
+        Ok(self.wakes)
+    }
+
+    /// Writes the outcome that a handler reported.
+    pub(super) fn settle(
+        &mut self,
+        row: &HeldRow,
+        claim: &Claimed,
+        disposition: &Disposition,
+    ) -> rusqlite::Result<Option<OutboxStatus>> {
+        let due = match disposition {
+            Disposition::Fail {
+                next_attempt_at, ..
+            }
+            | Disposition::Defer {
+                next_attempt_at, ..
+            }
+            | Disposition::Snooze { next_attempt_at } => Some(*next_attempt_at),
+            Disposition::GiveBack {
+                next_attempt_at, ..
+            } => *next_attempt_at,
+            Disposition::Complete | Disposition::Bury { .. } => None,
+        };
+        let due = due.map(|due| due.timestamp_micros());
+        self.write(row, claim, disposition.cause(), due, |writing| {
+            writing.disposition(disposition)
+        })
+    }
+
+    /// Writes that the process of the handler died or stalled.
+    pub(super) fn rescue(
+        &mut self,
+        row: &HeldRow,
+        claim: &Claimed,
+    ) -> rusqlite::Result<Option<OutboxStatus>> {
+        self.write(row, claim, Cause::Rescue, None, |writing| writing.crash())
+    }
+
+    fn write(
+        &mut self,
+        row: &HeldRow,
+        claim: &Claimed,
+        cause: Cause,
+        due: Option<i64>,
+        write: impl FnOnce(&mut Writing<'_, '_>) -> rusqlite::Result<()>,
+    ) -> rusqlite::Result<Option<OutboxStatus>> {
+        let standing = row.standing();
+        let transition = Transition::from(standing, cause);
+        let Some((transition, status)) = transition.and_then(|row| Some((row, row.to?))) else {
+            // The table of transitions has one for each cause.
+            return Ok(None);
+        };
+        let is_out = slot_after(status, row.on_dead, Turn::Now).is_none();
+        let mut first = None;
+        let mut turn = Turn::Now;
+        if !is_out && status != OutboxStatus::Dead {
+            first = First::by(&mut self.first, row.lane)?;
+            turn = self.turn(row, first, due)?;
+        }
+        let slot = slot_after(status, row.on_dead, turn);
+        let slot = match (row.lane, slot) {
+            (UNPLACED, Some(Slot::Ready | Slot::Waiting | Slot::Blocked)) => Some(UNPLACED),
+            (_, slot) => slot.map(Slot::code),
+        };
+        self.claims.release(self.conn, claim, row.seq)?;
+        write(&mut Writing {
+            conn: self.conn,
+            complete: &mut self.complete,
+            order: row.order,
+            now: self.now,
+            seq: row.seq,
+            status,
+            slot,
+            attempts: transition.attempts.after(standing.attempt_count),
+            claimed_at: claim.claimed_at,
+            due,
+        })?;
+        let class = |status| Class::of(status, row.attempts);
+        self.moves.note(row.seq, class(row.status), class(status));
+        if is_out {
+            self.unblock_behind(row)?;
+        } else if status != OutboxStatus::Dead {
+            self.wakes = true;
+            if let (Turn::Behind, Some(first)) = (turn, first)
+                && first.is_blocked
+                && first.seq != row.seq
+            {
+                unblock(self.conn, first.seq, self.now)?;
+            }
+        }
+        Ok(Some(status))
+    }
+
+    /// What an event that goes back in line waits for. An event of its lane that was retried
+    /// meanwhile goes first, if it was enqueued earlier.
+    fn turn(
+        &mut self,
+        row: &HeldRow,
+        first: Option<First>,
+        due: Option<i64>,
+    ) -> rusqlite::Result<Turn> {
+        let is_behind = row.order != Order::None && first.is_some_and(|first| first.seq < row.seq);
+        let may_have_elders = row.lane != UNPLACED && self.may_have_kin(row)?;
+        Ok(
+            if is_behind || (may_have_elders && elders::has_elders_of(self.conn, row.seq)?) {
+                Turn::Behind
+            } else if due.is_some_and(|due| due > self.now) {
+                Turn::Later
+            } else {
+                Turn::Now
+            },
+        )
+    }
+
+    fn may_have_kin(&mut self, row: &HeldRow) -> rusqlite::Result<bool> {
+        if row.order != Order::Entity {
+            return Ok(true);
+        }
+        let has_kin = match self.has_kin {
+            Some(has_kin) => has_kin,
+            None => elders::may_be_anywhere(self.conn)?,
+        };
+        self.has_kin = Some(has_kin);
+        Ok(has_kin)
+    }
+
+    fn unblock_behind(&mut self, row: &HeldRow) -> rusqlite::Result<()> {
+        if let Some(next) = First::by(&mut self.first, row.lane)?
+            && next.is_blocked
+        {
+            self.wakes |= unblock(self.conn, next.seq, self.now)?;
+        }
+        if row.lane != UNPLACED && self.may_have_kin(row)? {
+            // So that the lanes are seen without the events that ended.
+            self.claims.write(self.conn)?;
+            let mut lanes = Lanes::new(self.conn, self.now)?;
+            let mut lane = self.conn.prepare_cached(concat!(
+                "SELECT ",
+                lane_columns!(),
+                " FROM outbox_events WHERE seq = ?1"
+            ))?;
+            self.wakes |= lane.query_row([row.seq], |row| {
+                lanes.unblock_juniors(&Lane::of(lanes.key, row, 0)?)
+            })?;
+        }
+        Ok(())
+    }
+}
+
+/// The write of one outcome.
+struct Writing<'w, 'c> {
+    conn: &'c Connection,
+    complete: &'w mut CachedStatement<'c>,
+    order: Order,
+    now: i64,
+    seq: i64,
+    status: OutboxStatus,
+    slot: Option<i64>,
+    attempts: u32,
+    claimed_at: i64,
+    due: Option<i64>,
+}
+
+/// The beginning of a statement for an event that goes back in line.
+macro_rules! back_in_line {
+    () => {
+        "UPDATE outbox_events SET status = ?2, slot = ?3, attempt_count = ?4, last_attempt_at = ?5, "
+    };
+}
+
+/// Buries the event, as in [`bury`](super::bury), with the attempt.
+macro_rules! bury_after {
+    ($rest:expr) => {
+        concat!(
+            bury::bury!(),
+            ", attempt_count = ?5, last_attempt_at = ?6, ",
+            $rest,
+            " WHERE seq = ?1"
+        )
+    };
+}
+
+impl Writing<'_, '_> {
+    fn disposition(&mut self, disposition: &Disposition) -> rusqlite::Result<()> {
+        let (now, due) = (self.now, self.due);
+        match disposition {
+            Disposition::Complete => self.completed(),
+            Disposition::Fail { message, .. } => self.in_line(
+                concat!(
+                    back_in_line!(),
+                    "next_attempt_at = ?6, error_message = ?7, crashes = 0 WHERE seq = ?1"
+                ),
+                &[&due, message],
+            ),
+            Disposition::Bury { reason, message } => {
+                self.buried(bury_after!("crashes = 0"), *reason, message, &[])
+            }
+            Disposition::GiveBack { refusal, .. } => self.in_line(
+                concat!(
+                    back_in_line!(),
+                    "next_attempt_at = coalesce(?6, min(next_attempt_at, ?7)), last_refusal = coalesce(?8, last_refusal),
+                         crashes = 0 WHERE seq = ?1"
+                ),
+                &[&due, &now, &refusal.as_ref().map(Refusal::to_string)],
+            ),
+            Disposition::Defer { refusal, .. } => self.in_line(
+                concat!(
+                    back_in_line!(),
+                    "next_attempt_at = ?6, last_refusal = ?8, deferred_since = coalesce(deferred_since, ?7), deferrals = ",
+                    one_more!("deferrals"),
+                    ", crashes = 0 WHERE seq = ?1"
+                ),
+                &[&due, &now, &refusal.to_string()],
+            ),
+            Disposition::Snooze { .. } => self.in_line(
+                concat!(
+                    back_in_line!(),
+                    "next_attempt_at = ?6, snoozes = ",
+                    one_more!("snoozes"),
+                    ", crashes = 0 WHERE seq = ?1"
+                ),
+                &[&due],
+            ),
+        }
+    }
+
+    fn crash(&mut self) -> rusqlite::Result<()> {
+        let now = self.now;
+        if self.status == OutboxStatus::Dead {
+            let sql = bury_after!(concat!(
+                "next_attempt_at = ?7, crashes = ",
+                one_more!("crashes")
+            ));
+            return self.buried(sql, DeadReason::CrashLoop, LEASE_EXPIRED, &[&now]);
+        }
+        self.in_line(
+            concat!(
+                back_in_line!(),
+                "next_attempt_at = ?6, error_message = ?7, crashes = ",
+                one_more!("crashes"),
+                " WHERE seq = ?1"
+            ),
+            &[&now, &LEASE_EXPIRED],
+        )
+    }
+
+    fn completed(&mut self) -> rusqlite::Result<()> {
+        let values = params![self.seq, self.attempts, self.claimed_at, self.now];
+        self.complete.execute(values)?;
+        if self.order != Order::Entity {
+            self.conn
+                .prepare_cached("UPDATE outbox_events SET entity_lane = NULL WHERE seq = ?1")?
+                .execute([self.seq])?;
+        }
+        Ok(())
+    }
+
+    fn in_line(&self, sql: &str, rest: &[&dyn ToSql]) -> rusqlite::Result<()> {
+        let status = self.status.code();
+        let first: [&dyn ToSql; 5] = [
+            &self.seq,
+            &status,
+            &self.slot,
+            &self.attempts,
+            &self.claimed_at,
+        ];
+        let values = [&first[..], rest].concat();
+        self.conn.prepare_cached(sql)?.execute(&values[..])?;
+        Ok(())
+    }
+
+    fn buried(
+        &self,
+        sql: &str,
+        reason: DeadReason,
+        message: &str,
+        rest: &[&dyn ToSql],
+    ) -> rusqlite::Result<()> {
+        let reason = reason.code();
+        let first: [&dyn ToSql; 6] = [
+            &self.seq,
+            &self.slot,
+            &reason,
+            &message,
+            &self.attempts,
+            &self.claimed_at,
+        ];
+        let values = [&first[..], rest].concat();
+        self.conn.prepare_cached(sql)?.execute(&values[..])?;
+        Ok(())
+    }
+}
