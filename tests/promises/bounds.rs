@@ -118,7 +118,7 @@ async fn large_rows_are_claimed_in_small_batches_and_too_large_ones_die_unread()
     assert_eq!(sizes, [3, 2], "0, 1 and 3; then 4 and 5");
     let dead = conn
         .query_row(
-            "SELECT dead_reason, error_message, octet_length(metadata) FROM outbox_events WHERE status = 'dead'",
+            "SELECT dead_reason, error_message, octet_length(metadata) FROM outbox WHERE status = 'dead'",
             [],
             |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
         )

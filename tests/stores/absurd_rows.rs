@@ -99,8 +99,8 @@ async fn leases_with_absurd_ends_stop_no_rescue() {
             id += 1;
             let event = enqueue(store, note(id).enqueue_sync()).await;
             drop(store.mark_as_processing(event.id, LEASE).await.unwrap());
-            let sql = "UPDATE outbox_events SET last_attempt_at = ?1, lease_expires_at = ?2 WHERE entity_id = ?3";
-            assert_eq!(conn.execute(sql, [began, ends, id]).unwrap(), 1);
+            let sql = "UPDATE outbox_claims SET claimed_at = ?1, expires_at = ?2 WHERE seqs = ',' || ?3 || ','";
+            assert_eq!(conn.execute(sql, [began, ends, event.seq]).unwrap(), 1);
         }
     }
     let beside = enqueue(store, note(1_000).enqueue_sync()).await;

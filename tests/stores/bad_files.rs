@@ -381,7 +381,7 @@ async fn a_running_program_stops_writing_after_a_newer_one_changed_the_schema() 
     running.stop().await.unwrap();
     let (claimed, events): (i64, i64) = conn
         .query_row(
-            "SELECT sum(status <> 'pending'), count(*) FROM outbox_events",
+            "SELECT sum(status <> 'pending'), count(*) FROM outbox",
             [],
             |row| Ok((row.get(0)?, row.get(1)?)),
         )

@@ -51,7 +51,7 @@ fn may_scan(sql: &str) -> bool {
         // Takes the write lock and reads no row.
         || sql.ends_with("WHERE false")
         // All pending deletes, at a restore: among all open and dead events.
-        || sql.contains("operation = 'delete'")
+        || sql.contains("operation = 2")
         || sql.starts_with("DELETE FROM outbox_events WHERE user_id")
         || sql.starts_with("DELETE FROM outbox_events WHERE entity_id")
         // The last 256 rows, and no more.
@@ -328,7 +328,7 @@ async fn no_statement_scans_the_table_and_none_on_the_path_of_an_event_sorts() {
     assert_eq!(table_scans(&scanned).len(), 1, "{scanned:?}");
     let sorted = plan(
         &conn,
-        "SELECT seq FROM outbox_events WHERE slot = 'ready' ORDER BY created_at",
+        "SELECT seq FROM outbox_events WHERE slot = 1 ORDER BY created_at",
     );
     assert_eq!(sorts(&sorted).len(), 1, "{sorted:?}");
 }

@@ -72,7 +72,7 @@ async fn sql(store: &SqliteStore, sql: &'static str) -> Result<(), TransactionEr
 
 /// Ids of the notes that have an event.
 fn stored_notes(conn: &Connection) -> Vec<i64> {
-    conn.prepare("SELECT entity_id FROM outbox_events ORDER BY entity_id")
+    conn.prepare("SELECT CAST(entity_id AS INTEGER) FROM outbox_events ORDER BY 1")
         .unwrap()
         .query_map([], |row| row.get(0))
         .unwrap()

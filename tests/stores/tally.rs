@@ -78,10 +78,11 @@ impl Scene {
     /// Statistics counted row by row.
     fn recounted(&self, user: Option<&str>) -> OutboxStatistics {
         let before = self.clock.now().timestamp_micros() - 300_000_000;
-        let sql = "SELECT count(*), sum(status = 'pending'), sum(status = 'processing'), sum(status = 'completed'),
-                 sum(status = 'failed'), sum(status = 'dead'), sum(status = 'pending' AND created_at < ?1),
-                 min(CASE status WHEN 'pending' THEN created_at END), max(completed_at)
-             FROM outbox_events WHERE ?2 IS NULL OR user_id = ?2";
+        let sql = "SELECT count(*), sum(shown.status = 'pending'), sum(shown.status = 'processing'),
+                 sum(shown.status = 'completed'), sum(shown.status = 'failed'), sum(shown.status = 'dead'),
+                 sum(shown.status = 'pending' AND event.created_at < ?1),
+                 min(CASE shown.status WHEN 'pending' THEN event.created_at END), max(event.completed_at)
+             FROM outbox AS shown JOIN outbox_events AS event USING (seq) WHERE ?2 IS NULL OR event.user_id = ?2";
         let mut expected = OutboxStatistics::default();
         let (oldest, newest): (Option<i64>, Option<i64>) = self
             .own
@@ -176,7 +177,7 @@ async fn failed_events_without_attempts_are_counted_as_failed() {
     let scene = Scene::new().await;
     let store = &scene.made.store;
     scene.enqueue(0..MANY).await;
-    let sql = "UPDATE outbox_events SET status = 'failed' WHERE seq % 3 = 0";
+    let sql = "UPDATE outbox_events SET status = 1 WHERE seq % 3 = 0";
     scene.own.execute(sql, []).unwrap();
     scene.compare().await;
     scene.counted().await;

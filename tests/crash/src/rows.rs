@@ -64,7 +64,7 @@ impl Database {
     pub fn count_without(path: &Path, status: &str) -> u64 {
         let count = || -> rusqlite::Result<i64> {
             let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
-            let sql = "SELECT count(*) FROM outbox_events WHERE status <> ?1";
+            let sql = "SELECT count(*) FROM outbox WHERE status <> ?1";
             conn.query_row(sql, [status], |row| row.get(0))
         };
         let count = count().unwrap_or_else(|error| panic!("{}: {error}", path.display()));
@@ -84,7 +84,7 @@ impl Database {
     pub fn undelivered(path: &Path, busy_timeout: Duration) -> rusqlite::Result<BTreeSet<i64>> {
         let conn = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
         conn.busy_timeout(busy_timeout)?;
-        let sql = "SELECT DISTINCT entity_id FROM outbox_events WHERE status NOT IN ('completed', 'dead')";
+        let sql = "SELECT DISTINCT CAST(entity_id AS INTEGER) FROM outbox WHERE status NOT IN ('completed', 'dead')";
         let entities: Vec<i64> = collect(&conn, sql, |row| row.get(0))?;
         Ok(entities.into_iter().collect())
     }
@@ -100,9 +100,9 @@ impl Database {
         if there("outbox_events")? {
             database.rows = collect(
                 &conn,
-                "SELECT id, user_id, entity_id, seq, status, attempt_count, max_attempts, completed_at, crashes,
-                     dead_reason
-                 FROM outbox_events ORDER BY seq",
+                "SELECT event.id, event.user_id, CAST(event.entity_id AS INTEGER), event.seq, shown.status,
+                     shown.attempt_count, event.max_attempts, event.completed_at, event.crashes, shown.dead_reason
+                 FROM outbox_events AS event JOIN outbox AS shown USING (seq) ORDER BY event.seq",
                 |row| {
                     Ok(Row {
                         event: row.get(0)?,

@@ -110,7 +110,7 @@ impl Harness {
 
     fn empty(&self) {
         self.conn
-            .execute_batch("DELETE FROM outbox_events; DELETE FROM outbox_folded;")
+            .execute_batch("DELETE FROM outbox_events; DELETE FROM outbox_folded; DELETE FROM outbox_claims;")
             .unwrap();
     }
 
@@ -187,10 +187,10 @@ fn loosen(conn: &Connection) -> Vec<Column> {
         .map(|column| match column.name.as_str() {
             "seq" => "seq INTEGER PRIMARY KEY".to_owned(),
             "id" => "id UNIQUE".to_owned(),
-            "open" => "open DEFAULT 1".to_owned(),
             "attempt_count" => "attempt_count DEFAULT 0".to_owned(),
             "metadata_version" => "metadata_version DEFAULT 1".to_owned(),
-            count @ ("deferrals" | "crashes" | "snoozes" | "revision") => {
+            count @ ("deferrals" | "crashes" | "snoozes" | "revision" | "status" | "lane_order"
+            | "on_dead" | "slot" | "lane" | "priority") => {
                 format!("{count} DEFAULT 0")
             }
             name => name.to_owned(),
@@ -237,21 +237,16 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
     match column {
         "id" => Value::Blob([&[7; 8][..], &input.eight_bytes()].concat()),
         "event_type" => word(&["note", "task"], input),
-        "entity_id" => Value::Integer(input.byte().into()),
+        "entity_id" => word(&["1", "2", "-7", "007", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"], input),
         "user_id" => word(&["u1", "u2"], input),
-        "operation" => word(&["create", "update", "delete"], input),
-        "status" => word(
-            &["pending", "processing", "completed", "failed", "dead"],
-            input,
-        ),
-        "slot" => word(&["ready", "waiting", "blocked", "leased", "held"], input),
-        "open" => Value::Integer(1),
+        "operation" | "lane_order" => Value::Integer(input.one_of(&[0, 1, 2])),
+        "status" => Value::Integer(input.one_of(&[0, 1, 2, 3])),
+        "slot" => Value::Integer(input.one_of(&[0, 1, 2, 3, 4, 5])),
+        "lane" | "entity_lane" => Value::Integer(input.one_of(&[0, 1, 2, -7])),
         "metadata" => word(&[r#"{"text":"x"}"#, "{}", "null", "{"], input),
-        "dead_reason" => word(&["rejected", "undecodable", "attempts_exhausted"], input),
-        "lane" => word(&["user", "none"], input),
-        "on_dead" => word(&["skip"], input),
+        "dead_reason" => Value::Integer(input.one_of(&[1, 2, 3])),
+        "on_dead" => Value::Integer(input.one_of(&[0, 1])),
         "error_message" => word(&["no"], input),
-        "lease_token" => Value::Blob(vec![7; 16]),
         "destination" => word(&["a", "b"], input),
         "last_refusal" => word(&["timeout: 30 s", "no class"], input),
         "attempt_count" | "max_attempts" | "metadata_version" | "deferrals" | "crashes"

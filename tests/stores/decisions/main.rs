@@ -69,15 +69,15 @@ fn check(scene: &Scene, rows: &[Stored], what: &str) {
         let event = &row.event;
         let turn = Turn::of(event, scene.now(), is_behind(rows, row));
         let slot = slot_after(event.status, event.on_dead, turn);
-        assert_eq!(
-            row.slot.as_deref(),
-            slot.map(Slot::as_str),
+        let stays = slot == Some(Slot::Parked) && row.slot == Some(Slot::Ready.code());
+        assert!(
+            row.slot == slot.map(Slot::code) || stays,
             "{what}: the slot of {} in {rows:#?}",
             event.seq
         );
-        assert_eq!(row.open, slot.is_some(), "{what}");
+        assert_eq!(row.has_lane, slot.is_some(), "{what}");
         if event.seq < 1_024 {
-            counts[Class::of(event.status, event.attempt_count) as usize] += 1;
+            counts[Class::of(row.status, event.attempt_count) as usize] += 1;
         }
     }
     assert_eq!(scene.counted(), counts, "{what}: {rows:#?}");
@@ -89,7 +89,9 @@ fn subjects() -> Vec<Row> {
     for order in [Order::Entity, Order::User, Order::None] {
         for on_dead in [OnDead::Hold, OnDead::Skip] {
             for status in OutboxStatus::ALL {
-                for attempts in 0..=MAX_ATTEMPTS {
+                // A claim counts its attempt.
+                let fewest = u32::from(*status == OutboxStatus::Processing);
+                for attempts in fewest..=MAX_ATTEMPTS {
                     for (crashes, delayed) in
                         [(0, false), (0, true), (1, false), (MAX_ATTEMPTS - 1, false)]
                     {
@@ -117,7 +119,7 @@ fn subjects() -> Vec<Row> {
 /// Whether the events around the subject forbid a change that its own state allows.
 fn is_refused_here(cause: Cause, subject: &Stored, rows: &[Stored]) -> bool {
     match cause {
-        Cause::Claim => subject.slot.as_deref() != Some("ready"),
+        Cause::Claim => subject.slot != Some(Slot::Ready.code()),
         // Only into the newest of its lane, and not past a later one of another order.
         Cause::Fold => rows.iter().any(|row| row.event.seq > subject.event.seq),
         // Only if no other event is about the entity.
@@ -235,7 +237,7 @@ async fn sql_and_functions_agree_about_counts_and_deletions() {
     let mut expected = [0; Class::COUNT];
     scene.write(&rows, false);
     for row in &rows {
-        expected[Class::of(row.status, row.attempts) as usize] += 1;
+        expected[Class::of(row.stored(), row.attempts) as usize] += 1;
     }
     assert!(expected.iter().all(|count| *count > 1), "{expected:?}");
     scene.own.execute("DELETE FROM outbox_tally", []).unwrap();
@@ -256,7 +258,7 @@ async fn sql_and_functions_agree_about_counts_and_deletions() {
     for row in &rows {
         let delete = "DELETE FROM outbox_events WHERE seq = ?1";
         scene.own.execute(delete, [row.seq]).unwrap();
-        expected[Class::of(row.status, row.attempts) as usize] -= 1;
+        expected[Class::of(row.stored(), row.attempts) as usize] -= 1;
         assert_eq!(scene.counted(), expected, "{row:?}");
     }
 }

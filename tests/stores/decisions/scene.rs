@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::rusqlite::{Connection, params};
-use outbox_runtime::store::kit::{Class, Slot, Turn, slot_after};
+use outbox_runtime::store::kit::{Class, LaneKey, Slot, Turn, slot_after};
 use outbox_runtime::store::{Cause, Disposition, Lease, LeaseToken, Rescued, Settled, Settlement};
 use outbox_runtime::{
     Clock, Coalesce, DeadReason, Durability, NewEvent, OnDead, Order, Refusal, RefusalClass,
@@ -51,18 +51,43 @@ impl Row {
     }
 }
 
+impl Row {
+    /// The status that the row has: a claim does not change it.
+    pub(crate) fn stored(self) -> OutboxStatus {
+        match self.status {
+            OutboxStatus::Processing if self.attempts > 1 => OutboxStatus::Failed,
+            OutboxStatus::Processing => OutboxStatus::Pending,
+            status => status,
+        }
+    }
+}
+
+/// The number of a status in a row.
+fn status_code(status: OutboxStatus) -> i64 {
+    match status {
+        OutboxStatus::Pending => 0,
+        OutboxStatus::Failed => 1,
+        OutboxStatus::Completed => 2,
+        OutboxStatus::Dead => 3,
+        other => unreachable!("no row is {other}"),
+    }
+}
+
 pub(crate) struct Scene {
     pub(crate) made: Temporary,
     clock: ManualClock,
     pub(crate) own: Connection,
+    key: LaneKey,
 }
 
 /// A stored row: the event that the store reads, and its slot.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Stored {
     pub(crate) event: OutboxEvent,
-    pub(crate) slot: Option<String>,
-    pub(crate) open: bool,
+    /// The status of the row, which a claim leaves as it is.
+    pub(crate) status: OutboxStatus,
+    pub(crate) slot: Option<i64>,
+    pub(crate) has_lane: bool,
 }
 
 impl Scene {
@@ -75,12 +100,19 @@ impl Scene {
         let own = made.connect();
         // Thousands of scenes, none of which must outlive the test.
         own.execute_batch("PRAGMA synchronous = OFF").unwrap();
-        let beyond = "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, open,
-                 priority, created_at, next_attempt_at, max_attempts, dead_reason, on_dead)
-             VALUES (?1, ?2, 'note', 99, 'beyond', 'create', 'dead', NULL, NULL, 0, 0, 0, 5, 'rejected', 'skip')";
+        let beyond = "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, lane,
+                 created_at, next_attempt_at, max_attempts, dead_reason, on_dead)
+             VALUES (?1, ?2, 'note', '99', 'beyond', 0, 3, NULL, NULL, 0, 0, 5, 2, 1)";
         own.execute(beyond, params![BEYOND, Uuid::now_v7()])
             .unwrap();
-        Self { made, clock, own }
+        let key = "SELECT lane_key FROM outbox_identity";
+        let key = own.query_row(key, [], |row| row.get(0)).unwrap();
+        Self {
+            made,
+            clock,
+            own,
+            key: LaneKey::new(key),
+        }
     }
 
     pub(crate) fn now(&self) -> DateTime<Utc> {
@@ -121,40 +153,58 @@ impl Scene {
             } else {
                 Turn::Now
             };
-            let slot = slot_after(row.status, row.on_dead, turn);
+            let status = row.stored();
+            let attempts = row.attempts - u32::from(is_held);
+            let slot = slot_after(status, row.on_dead, turn);
+            let lane = |order| self.key.lane(order, USER.as_bytes(), b"1");
             let micros = |at: DateTime<Utc>| at.timestamp_micros();
             let mut insert = self
                 .own
                 .prepare_cached(
-                    "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, open, priority,
-                         created_at, next_attempt_at, last_attempt_at, attempt_count, max_attempts, crashes, completed_at,
-                         dead_reason, lease_token, lease_expires_at, lane, on_dead)
-                     VALUES (?1, ?2, 'note', 1, ?3, 'create', ?4, ?5, ?6, 0, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17,
-                         ?18)",
+                    "INSERT INTO outbox_events (seq, id, event_type, entity_id, user_id, operation, status, slot, lane,
+                         entity_lane, created_at, next_attempt_at, last_attempt_at, attempt_count, max_attempts, crashes,
+                         completed_at, dead_reason, lane_order, on_dead)
+                     VALUES (?1, ?2, 'note', '1', ?3, 0, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)",
                 )
                 .unwrap();
             let written = insert.execute(params![
                 row.seq,
                 lease.event_id,
                 USER,
-                row.status.as_str(),
-                slot.map(Slot::as_str),
-                slot.map(|_| 1),
+                status_code(status),
+                slot.map(Slot::code),
+                slot.map(|_| lane(row.order)),
+                (slot.is_some() && row.order != Order::Entity).then(|| lane(Order::Entity)),
                 micros(now),
                 micros(self.due(row.delayed)),
-                (row.attempts > 0).then(|| micros(now)),
-                row.attempts,
+                (attempts > 0).then(|| micros(now)),
+                attempts,
                 MAX_ATTEMPTS,
                 row.crashes,
-                (row.status == OutboxStatus::Completed).then(|| micros(now)),
-                (row.status == OutboxStatus::Dead).then_some("rejected"),
-                is_held.then(|| lease.token.as_uuid()),
-                is_held.then(|| micros(lease.expires_at)),
-                (row.order != Order::Entity).then(|| row.order.as_str()),
-                (row.on_dead != OnDead::Hold).then(|| row.on_dead.as_str()),
+                (status == OutboxStatus::Completed).then(|| micros(now)),
+                (status == OutboxStatus::Dead).then_some(2),
+                match row.order {
+                    Order::Entity => 0,
+                    Order::User => 1,
+                    _ => 2,
+                },
+                row.on_dead != OnDead::Hold,
             ]);
             assert_eq!(written, Ok(1), "{row:?} in {slot:?}");
-            counts[Class::of(row.status, row.attempts) as usize] += 1;
+            if is_held {
+                let claim = "INSERT INTO outbox_claims (token, expires_at, claimed_at, seqs) VALUES (?1, ?2, ?3, ?4)";
+                let written = self.own.execute(
+                    claim,
+                    params![
+                        lease.token.as_uuid(),
+                        micros(lease.expires_at),
+                        micros(now),
+                        format!(",{},", row.seq)
+                    ],
+                );
+                assert_eq!(written, Ok(1));
+            }
+            counts[Class::of(status, attempts) as usize] += 1;
             leases.insert(row.seq, lease);
         }
         self.own
@@ -170,17 +220,26 @@ impl Scene {
 
     /// All rows except the one past the block.
     pub(crate) async fn rows(&self) -> Vec<Stored> {
-        let slots = "SELECT slot, open IS NOT NULL FROM outbox_events WHERE seq <> ?1 ORDER BY seq";
+        let slots =
+            "SELECT status, slot, lane IS NOT NULL FROM outbox_events WHERE seq <> ?1 ORDER BY seq";
         let mut select = self.own.prepare_cached(slots).unwrap();
-        let slots = select.query_map([BEYOND], |row| Ok((row.get(0)?, row.get(1)?)));
-        let slots: Vec<(Option<String>, bool)> = slots.unwrap().map(Result::unwrap).collect();
+        let slots = select.query_map([BEYOND], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)));
+        let slots: Vec<(i64, Option<i64>, bool)> = slots.unwrap().map(Result::unwrap).collect();
         let (store, entity) = (&self.made.store, 1.into());
         let events = store.fetch_events_for_entity(&entity, None, Some(USER));
         let events = events.await.unwrap();
         assert_eq!(events.len(), slots.len());
         let rows = events.into_iter().zip(slots);
-        rows.map(|(event, (slot, open))| Stored { event, slot, open })
-            .collect()
+        rows.map(|(event, (status, slot, has_lane))| Stored {
+            event,
+            status: *OutboxStatus::ALL
+                .iter()
+                .find(|word| **word != OutboxStatus::Processing && status_code(**word) == status)
+                .unwrap(),
+            slot,
+            has_lane,
+        })
+        .collect()
     }
 
     /// Counts of the scene's block.
@@ -196,7 +255,7 @@ impl Scene {
     pub(crate) fn clear(&self) {
         let all = "BEGIN IMMEDIATE;
              DELETE FROM outbox_events WHERE seq <> 5000;
-             DELETE FROM outbox_tally; DELETE FROM outbox_told; DELETE FROM outbox_cleaned_up;
+             DELETE FROM outbox_claims; DELETE FROM outbox_tally; DELETE FROM outbox_told; DELETE FROM outbox_cleaned_up;
              COMMIT";
         self.own.execute_batch(all).unwrap();
     }

@@ -145,12 +145,7 @@ impl<'c> Claiming<'c> {
     }
 
     /// Takes the rows that this statement finds, up to `places`.
-    fn step(
-        &mut self,
-        filter: &Filter<'_>,
-        sql: &str,
-        places: usize,
-    ) -> rusqlite::Result<Stepped> {
+    fn step(&mut self, filter: &Filter<'_>, sql: &str, places: usize) -> rusqlite::Result<Stepped> {
         let mut found = 0;
         // A statement finds each event once.
         let before = self.rows.len();

@@ -78,9 +78,7 @@ pub(super) fn oldest_completed(conn: &Connection) -> rusqlite::Result<Option<Dat
         .prepare_cached("SELECT min(completed_from) FROM outbox_tally WHERE completed > 0")?
         .query_row([], |row| row.get(0))?;
     let beyond: Option<i64> = conn
-        .prepare_cached(
-            "SELECT min(completed_at) FROM outbox_events NOT INDEXED WHERE seq >= ?1",
-        )?
+        .prepare_cached("SELECT min(completed_at) FROM outbox_events NOT INDEXED WHERE seq >= ?1")?
         .query_row([tally::first_uncounted(conn)?], |row| row.get(0))?;
     let oldest = counted.into_iter().chain(beyond).min();
     Ok(oldest.and_then(DateTime::from_timestamp_micros))

@@ -251,7 +251,10 @@ impl StatisticsQuery<'_> {
             .collect();
         by_age.sort_unstable();
         for (not_before, number) in by_age {
-            if found.oldest_pending.is_some_and(|oldest| oldest <= not_before) {
+            if found
+                .oldest_pending
+                .is_some_and(|oldest| oldest <= not_before)
+            {
                 break;
             }
             let in_block = self.in_block(number)?.oldest_pending;

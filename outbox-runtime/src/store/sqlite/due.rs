@@ -65,11 +65,7 @@ fn ready(conn: &Connection, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>
     ready_in(conn, filter, READY)
 }
 
-fn ready_in(
-    conn: &Connection,
-    filter: &Filter<'_>,
-    index: &str,
-) -> rusqlite::Result<Option<i64>> {
+fn ready_in(conn: &Connection, filter: &Filter<'_>, index: &str) -> rusqlite::Result<Option<i64>> {
     let sql = format!(
         "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = 1{}
          ORDER BY priority DESC, next_attempt_at, seq",

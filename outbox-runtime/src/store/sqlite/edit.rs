@@ -133,7 +133,11 @@ pub(super) fn reassign(
     Ok(Some(count as u64))
 }
 
-pub(super) fn add_cleaned_up(conn: &Connection, user_id: &str, completed: i64) -> rusqlite::Result<()> {
+pub(super) fn add_cleaned_up(
+    conn: &Connection,
+    user_id: &str,
+    completed: i64,
+) -> rusqlite::Result<()> {
     conn.prepare_cached(
         "INSERT INTO outbox_cleaned_up (user_id, completed) VALUES (?1, ?2)
          ON CONFLICT (user_id) DO UPDATE SET completed = completed + excluded.completed",

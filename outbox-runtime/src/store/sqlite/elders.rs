@@ -112,8 +112,7 @@ pub(super) fn has_elders_of(conn: &Connection, seq: i64) -> rusqlite::Result<boo
         row_has_elders!(),
         " FROM outbox_events WHERE seq = ?1"
     );
-    conn.prepare_cached(sql)?
-        .query_row([seq], |row| row.get(0))
+    conn.prepare_cached(sql)?.query_row([seq], |row| row.get(0))
 }
 
 impl Lane<'_> {

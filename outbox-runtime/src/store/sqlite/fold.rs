@@ -5,9 +5,9 @@ use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
-use super::lane::Lane;
 use super::codes::Code;
 use super::held::Held;
+use super::lane::Lane;
 use super::place::place_all;
 use super::row::{read, select_events};
 use super::savepoint::in_savepoint;
@@ -52,11 +52,7 @@ fn fold_in_savepoint(
     place_all(conn, now.timestamp_micros(), &held)?;
     let mut buffer = [0; EntityId::LONGEST_TEXT];
     let entity_id = event.entity_id.write_text(&mut buffer);
-    let ids = [
-        event.user_id.as_str(),
-        entity_id,
-        &*event.event_type,
-    ];
+    let ids = [event.user_id.as_str(), entity_id, &*event.event_type];
     let key = schema::lane_key(conn)?;
     let lane = Lane::new(key, event.order, ids.map(ValueRef::from));
     // The row alone does not tell whether the event was ever claimed, nor the lane's number whether

@@ -100,11 +100,7 @@ impl<'r> Lane<'r> {
 
     /// The lane of an event that was read as a whole. `entity_id` is the text of its id.
     pub(super) fn of_event(key: LaneKey, event: &'r OutboxEvent, entity_id: &'r str) -> Self {
-        let ids = [
-            event.user_id.as_str(),
-            entity_id,
-            event.event_type.as_str(),
-        ];
+        let ids = [event.user_id.as_str(), entity_id, event.event_type.as_str()];
         Self::new(key, event.order, ids.map(ValueRef::from))
     }
 
@@ -248,7 +244,10 @@ impl<'c> Lanes<'c> {
             .prepare_cached("SELECT lane FROM outbox_events WHERE seq = ?1 AND lane <> 0")?;
         let mut lanes = HashSet::new();
         for seq in held.seqs() {
-            lanes.extend(lane.query_row([seq], |row| row.get::<_, i64>(0)).optional()?);
+            lanes.extend(
+                lane.query_row([seq], |row| row.get::<_, i64>(0))
+                    .optional()?,
+            );
         }
         Ok(self.held.get_or_init(|| (held, lanes)))
     }
@@ -298,8 +297,7 @@ impl<'c> Lanes<'c> {
             return Ok(());
         }
         let mut first = first_of_lane(self.conn)?;
-        let is_first =
-            First::by(&mut first, lane.number)?.is_some_and(|first| first.seq == seq);
+        let is_first = First::by(&mut first, lane.number)?.is_some_and(|first| first.seq == seq);
         if !is_first || self.is_busy(lane.number)? {
             return Ok(());
         }

@@ -34,9 +34,9 @@ pub(super) fn extend<'l>(
         };
         let (Some(seq), Some(claim)) = (seq, claim) else {
             // Renewed earlier in the same call, if the caller names it twice.
-            let again = moved
-                .iter()
-                .any(|(claim, seqs)| claim.token == token && seq.is_some_and(|seq| seqs.contains(&seq)));
+            let again = moved.iter().any(|(claim, seqs)| {
+                claim.token == token && seq.is_some_and(|seq| seqs.contains(&seq))
+            });
             renewed.push(again.then_some(Lease {
                 expires_at,
                 ..*lease
@@ -181,9 +181,8 @@ fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
 
 /// Makes events ready that are parked though no handler has them: other SQL deleted their claim.
 fn unpark(conn: &Connection) -> rusqlite::Result<()> {
-    let mut parked = conn.prepare_cached(
-        "SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4",
-    )?;
+    let mut parked = conn
+        .prepare_cached("SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4")?;
     let parked: Vec<i64> = parked
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;

@@ -187,9 +187,10 @@ impl<'c> Outcomes<'c> {
         })?;
         let class = |status| Class::of(status, row.attempts);
         self.moves.note(row.seq, class(row.status), class(status));
-        if is_out {
-            self.unblock_behind(row)?;
-        } else if status != OutboxStatus::Dead {
+        if is_out || status == OutboxStatus::Dead {
+            // A dead event keeps its place, but an event before it may have been retried meanwhile.
+            self.unblock_next(row, is_out)?;
+        } else {
             self.wakes = true;
             if let (Turn::Behind, Some(first)) = (turn, first)
                 && first.is_blocked
@@ -234,13 +235,13 @@ impl<'c> Outcomes<'c> {
         Ok(has_kin)
     }
 
-    fn unblock_behind(&mut self, row: &HeldRow) -> rusqlite::Result<()> {
+    fn unblock_next(&mut self, row: &HeldRow, is_out: bool) -> rusqlite::Result<()> {
         if let Some(next) = First::by(&mut self.first, row.lane)?
             && next.is_blocked
         {
             self.wakes |= unblock(self.conn, next.seq, self.now)?;
         }
-        if row.lane != UNPLACED && self.may_have_kin(row)? {
+        if is_out && row.lane != UNPLACED && self.may_have_kin(row)? {
             // So that the lanes are seen without the events that ended.
             self.claims.write(self.conn)?;
             let mut lanes = Lanes::new(self.conn, self.now)?;

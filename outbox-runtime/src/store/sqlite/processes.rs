@@ -188,7 +188,10 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
 /// so unknown processes count as gone.
 ///
 /// Never those of this process: their expiry tells whether one of its other runs has stalled.
-pub(super) fn gone(conn: &Connection, alone: bool) -> rusqlite::Result<HashSet<Option<ProcessKey>>> {
+pub(super) fn gone(
+    conn: &Connection,
+    alone: bool,
+) -> rusqlite::Result<HashSet<Option<ProcessKey>>> {
     let mut gone = HashSet::new();
     for key in leases(conn)?.into_keys() {
         if key == Some(ProcessKey::own()) {

@@ -11,7 +11,9 @@ use uuid::Uuid;
 use super::edit::Edited;
 use super::fault::fault_on;
 use super::writer::Effects;
-use super::{SqliteStore, State, claiming, cleanup, count, edit, insert, processes, query, settling};
+use super::{
+    SqliteStore, State, claiming, cleanup, count, edit, insert, processes, query, settling,
+};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
@@ -233,7 +235,8 @@ impl OutboxRepository for SqliteStore {
     }
 
     async fn oldest_completed(&self) -> Result<Option<DateTime<Utc>>, StoreError> {
-        self.read("oldest_completed", cleanup::oldest_completed).await
+        self.read("oldest_completed", cleanup::oldest_completed)
+            .await
     }
 
     async fn delete_event(&self, id: Uuid) -> Result<bool, StoreError> {

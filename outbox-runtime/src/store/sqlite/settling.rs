@@ -33,9 +33,11 @@ pub(super) fn settle_all(
         let row = find.query_row(params![event_id], HeldRow::read);
         let mut written = None;
         if let Some(row) = row.optional()?.flatten() {
-            let claim = outcomes.claims.find(conn, token.as_uuid(), row.seq, |claim| {
-                claim.expires_at > now
-            })?;
+            let claim = outcomes
+                .claims
+                .find(conn, token.as_uuid(), row.seq, |claim| {
+                    claim.expires_at > now
+                })?;
             if let Some(claim) = claim {
                 written = outcomes.settle(&row, &claim, &settlement.disposition)?;
             }

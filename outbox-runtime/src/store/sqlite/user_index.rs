@@ -31,5 +31,7 @@ pub(super) fn with<T>(
 
 /// Whether the index is missing. SQLite tells it when it prepares a statement that names it.
 pub(super) fn is_missing(error: &rusqlite::Error) -> bool {
-    error.to_string().contains("no such index: outbox_ready_user")
+    error
+        .to_string()
+        .contains("no such index: outbox_ready_user")
 }
