@@ -287,7 +287,7 @@ async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
     assert_eq!(asked.len(), 1, "{asked:?}");
     assert_eq!(
         plan(&temporary.connect(), asked[0]),
-        ["SEARCH outbox_events USING INDEX outbox_ready_user (user_id>?)"]
+        ["SEARCH outbox_events USING COVERING INDEX outbox_ready_user (user_id>?)"]
     );
     assert!(store.statements().get() - before < 20);
 }

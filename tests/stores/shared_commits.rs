@@ -120,23 +120,23 @@ async fn a_deferred_constraint_fails_only_its_own_transaction() {
 const OFFENDERS: &[(&str, &str)] = &[
     (
         "rolls everything back",
-        "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
+        "AFTER INSERT ON outbox_events WHEN new.entity_id = '7' BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
     ),
     (
         "rolls everything back before the insert",
-        "BEFORE INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
+        "BEFORE INSERT ON outbox_events WHEN new.entity_id = '7' BEGIN SELECT RAISE(ROLLBACK, 'no sevens'); END",
     ),
     (
         "fails without undoing the insert",
-        "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(FAIL, 'no sevens'); END",
+        "AFTER INSERT ON outbox_events WHEN new.entity_id = '7' BEGIN SELECT RAISE(FAIL, 'no sevens'); END",
     ),
     (
         "fails and undoes the insert",
-        "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN SELECT RAISE(ABORT, 'no sevens'); END",
+        "AFTER INSERT ON outbox_events WHEN new.entity_id = '7' BEGIN SELECT RAISE(ABORT, 'no sevens'); END",
     ),
     (
         "violates a deferred constraint",
-        "AFTER INSERT ON outbox_events WHEN new.entity_id = 7 BEGIN INSERT INTO child VALUES (99); END",
+        "AFTER INSERT ON outbox_events WHEN new.entity_id = '7' BEGIN INSERT INTO child VALUES (99); END",
     ),
 ];
 

@@ -110,7 +110,9 @@ impl Harness {
 
     fn empty(&self) {
         self.conn
-            .execute_batch("DELETE FROM outbox_events; DELETE FROM outbox_folded; DELETE FROM outbox_claims;")
+            .execute_batch(
+                "DELETE FROM outbox_events; DELETE FROM outbox_folded; DELETE FROM outbox_claims;",
+            )
             .unwrap();
     }
 
@@ -237,7 +239,16 @@ fn sound(column: &str, input: &mut Input<'_>) -> Value {
     match column {
         "id" => Value::Blob([&[7; 8][..], &input.eight_bytes()].concat()),
         "event_type" => word(&["note", "task"], input),
-        "entity_id" => word(&["1", "2", "-7", "007", "6ba7b810-9dad-11d1-80b4-00c04fd430c8"], input),
+        "entity_id" => word(
+            &[
+                "1",
+                "2",
+                "-7",
+                "007",
+                "6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+            ],
+            input,
+        ),
         "user_id" => word(&["u1", "u2"], input),
         "operation" | "lane_order" => Value::Integer(input.one_of(&[0, 1, 2])),
         "status" => Value::Integer(input.one_of(&[0, 1, 2, 3])),

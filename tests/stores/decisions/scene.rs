@@ -135,6 +135,7 @@ impl Scene {
         let mut leases = BTreeMap::new();
         let mut counts = [0_i64; Class::COUNT];
         let now = self.now();
+        let micros = |at: DateTime<Utc>| at.timestamp_micros();
         for row in rows {
             let lease = Lease {
                 event_id: Uuid::now_v7(),
@@ -155,9 +156,13 @@ impl Scene {
             };
             let status = row.stored();
             let attempts = row.attempts - u32::from(is_held);
-            let slot = slot_after(status, row.on_dead, turn);
+            // A claim takes ready events, and parks some.
+            let slot = match (is_held, attempts) {
+                (false, _) => slot_after(status, row.on_dead, turn),
+                (true, 0) => Some(Slot::Ready),
+                (true, _) => Some(Slot::Parked),
+            };
             let lane = |order| self.key.lane(order, USER.as_bytes(), b"1");
-            let micros = |at: DateTime<Utc>| at.timestamp_micros();
             let mut insert = self
                 .own
                 .prepare_cached(
@@ -209,9 +214,10 @@ impl Scene {
         }
         self.own
             .execute(
-                "INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, user_id)
-                 VALUES (0, ?1, ?2, ?3, ?4, 0, 0, NULL)",
-                counts,
+                "INSERT INTO outbox_tally (block, fresh, retrying, completed, dead, oldest, newest, completed_from,
+                     completed_to, user_id)
+                 VALUES (0, ?1, ?2, ?3, ?4, 0, 0, ?5, ?5, NULL)",
+                params![counts[0], counts[1], counts[2], counts[3], micros(now)],
             )
             .unwrap();
         self.own.execute_batch("COMMIT").unwrap();

@@ -259,7 +259,7 @@ const SWEPT: Uuid = Uuid::from_u128(0x6c75_6d65_0000_4000_8000_7377_6565_7000);
 
 fn sweep<E: Stored>(tx: &Connection) -> Result<u64, BoxError> {
     let unsent = format!(
-        "SELECT id FROM {} WHERE id NOT IN (SELECT entity_id FROM outbox_events)
+        "SELECT id FROM {} WHERE id NOT IN (SELECT unhex(entity_id, '-') FROM outbox)
              AND id NOT IN (SELECT local_id FROM remote_links WHERE remote_id IS NOT NULL)",
         table(E::KIND)
     );

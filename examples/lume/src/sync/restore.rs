@@ -130,7 +130,7 @@ fn told<E: Wire>(conn: &Connection, user_id: &str) -> Result<Vec<Told<E>>, BoxEr
 /// none.
 fn changed(conn: &Connection, user_id: &str) -> rusqlite::Result<HashSet<LocalId>> {
     conn.prepare(
-        "SELECT DISTINCT entity_id FROM outbox_events WHERE user_id = ?1 AND status <> 'completed'",
+        "SELECT DISTINCT unhex(entity_id, '-') FROM outbox WHERE user_id = ?1 AND status <> 'completed'",
     )?
     .query_map([user_id], |row| row.get(0))?
     .collect()

@@ -147,7 +147,7 @@ pub(crate) fn contents(db: &Path) -> Vec<String> {
     let conn = Connection::open(db).unwrap();
     let mut all = Vec::new();
     for query in [
-        "SELECT hex(id), event_type, hex(entity_id), user_id, operation, priority, attempt_count, metadata, metadata_version \
+        "SELECT hex(id), event_type, entity_id, user_id, operation, priority, attempt_count, metadata, metadata_version \
          FROM outbox_events ORDER BY id",
         "SELECT hex(id), user_id, valence, labels, logged_at FROM mood_entries ORDER BY id",
         "SELECT hex(id), user_id, content, logged_at FROM journal_entries ORDER BY id",
