@@ -114,8 +114,9 @@ impl<'c> Claiming<'c> {
         if turns == 0 {
             return Ok(());
         }
+        let leaves_some = found == places || self.load.is_full();
         self.load.turns_begin();
-        if found == places || self.load.is_full() {
+        if leaves_some {
             let places = self.left.min(turns);
             turns::take_turns(self, request, filter, places)?;
         }
