@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::filter::Filter;
 use super::held::Held;
 use super::place::place_all;
-use super::row::{ReadRow, claimed_columns, read};
+use super::row::{ReadRow, claimed_columns, read_ready};
 use super::taking::take;
 use super::{turns, user_index};
 use crate::claim::{Claim, ClaimOrder, ClaimRequest};
@@ -190,7 +190,7 @@ impl<'c> Claiming<'c> {
 
     /// Reads an event.
     pub(super) fn read(&mut self, seq: i64) -> rusqlite::Result<ReadRow> {
-        self.row.query_row([seq], read)
+        self.row.query_row([seq], read_ready)
     }
 
     /// Takes an event that was read.

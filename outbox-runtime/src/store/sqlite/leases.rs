@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use super::claims::{self, OpenClaims};
 use super::held::{Claimed, Held};
@@ -27,7 +26,7 @@ pub(super) fn extend<'l>(
     for (lease, duration) in leases {
         let expires_at = clock::after(now, duration);
         let token = lease.token.as_uuid();
-        let seq = held_seq(conn, lease.event_id)?;
+        let seq = held_seq(conn, lease)?;
         let claim = match seq {
             Some(seq) => open.find(conn, token, seq, |_| true)?,
             None => None,
@@ -71,9 +70,9 @@ pub(super) fn extend<'l>(
 }
 
 /// The `seq` of an event that a handler may have.
-fn held_seq(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT seq FROM outbox_events WHERE id = ?1 AND status < 2")?
-        .query_row([id], |row| row.get(0))
+fn held_seq(conn: &Connection, lease: &Lease) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT seq FROM outbox_events WHERE seq = ?1 AND id = ?2 AND status < 2")?
+        .query_row(params![lease.seq, lease.event_id], |row| row.get(0))
         .optional()
 }
 
@@ -99,7 +98,7 @@ pub(super) fn rescue_only(
 ) -> rusqlite::Result<Rescued> {
     let mut named = Vec::new();
     for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
-        if let Some(seq) = held_seq(conn, lease.event_id)? {
+        if let Some(seq) = held_seq(conn, lease)? {
             let ends = lease.expires_at.timestamp_micros();
             named.push((seq, lease.token.as_uuid(), ends));
         }

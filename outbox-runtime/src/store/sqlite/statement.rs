@@ -43,7 +43,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14",
 macro_rules! new_is_behind {
     () => {
         concat!(
-            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15) OR ",
+            // Usually no index has an entry, and then no row is looked at.
+            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15)
+                OR (?12 > 0 OR EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane = ?16)) AND ",
             $crate::store::sqlite::elders::has_elders!(
                 "?16",
                 "?12",

@@ -52,6 +52,7 @@ pub(super) fn take(
         claims.push(Claim {
             lease: Lease {
                 event_id: event.id,
+                seq: event.seq,
                 token: taken.claim.token.into(),
                 expires_at,
             },
