@@ -194,26 +194,11 @@ const RUNTIME_CIRCLES: &[&[&str]] = &[
         "store/memory/state.rs",
     ],
     &["store/process/linux.rs", "store/process/mod.rs"],
+    &["store/sqlite/elders.rs", "store/sqlite/lane.rs"],
     &[
-        "store/sqlite/builder.rs",
-        "store/sqlite/connect.rs",
-        "store/sqlite/counter.rs",
-        "store/sqlite/fault.rs",
-        "store/sqlite/insert.rs",
-        "store/sqlite/mod.rs",
-        "store/sqlite/own_thread.rs",
-        "store/sqlite/reader.rs",
-        "store/sqlite/schema.rs",
-        "store/sqlite/threads.rs",
-        "store/sqlite/watch.rs",
-        "store/sqlite/writer/closure.rs",
-        "store/sqlite/writer/gate.rs",
         "store/sqlite/writer/mod.rs",
         "store/sqlite/writer/request.rs",
-        "store/sqlite/writer/thread.rs",
-        "store/sqlite/writer/transaction.rs",
     ],
-    &["store/sqlite/elders.rs", "store/sqlite/lane.rs"],
 ];
 
 const TESTING_CIRCLES: &[&[&str]] = &[

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::builder::Settings;
 use super::counter;
 use super::fault::{fault, gone, outdated_driver};
 use super::identity::Identity;
 use super::schema::migrate;
+use super::settings::Settings;
 use super::writer::gate::Gate;
 use super::writer::wal::Wal;
 use crate::error::{StoreError, StoreErrorKind};

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use super::lock;
+use super::lock::lock;
 
 /// The number of SQL statements a store has run, as SQLite itself counts them. Zero unless the
 /// store was opened with

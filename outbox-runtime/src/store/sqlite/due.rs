@@ -3,9 +3,9 @@
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params_from_iter};
 
-use super::claiming::{READY, READY_USER};
 use super::filter::Filter;
 use super::held::Held;
+use super::stepping::{READY, READY_USER};
 use super::user_index;
 use crate::claim::ClaimRequest;
 

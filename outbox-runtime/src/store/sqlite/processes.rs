@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::held::Held;
+use super::store::SqliteStore;
 use crate::claim::{Claim, LeaseToken, ProcessKey};
 use crate::clock;
 use crate::error::StoreError;

@@ -1,6 +1,7 @@
 //! The work queue: claiming, recording outcomes, keeping leases, waking up.
 
-use super::{SqliteStore, claiming, due, leases, processes, settling};
+use super::store::SqliteStore;
+use super::{claiming, due, leases, processes, settling};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;

@@ -31,8 +31,9 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// `columns!` for an event that is claimed, in the order in which [`read_ready`] takes them: only the
-/// size of metadata that is too large, and none of the columns that a ready event leaves empty.
+/// `columns!` for an event that is claimed, in the order in which [`read_ready`] takes them: of
+/// metadata that is too large only the size, and none of the columns that a ready event leaves
+/// empty.
 macro_rules! claimed_columns {
     () => {
         $crate::store::sqlite::row::columns!(

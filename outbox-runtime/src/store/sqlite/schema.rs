@@ -8,7 +8,6 @@ use super::fault::fault;
 use super::triggers::TRIGGERS;
 use super::view::VIEW;
 use crate::error::{StoreError, StoreErrorKind};
-use crate::store::kit::LaneKey;
 
 /// The schema version that this program writes.
 pub(super) const VERSION: i64 = 1;
@@ -40,8 +39,8 @@ pub(super) const VERSION: i64 = 1;
 /// A claim that needs it adds [`outbox_ready_user`](super::user_index). Every index ends in `seq`,
 /// like all of SQLite's. There is none over completed rows.
 ///
-/// `last_refusal` is `class: message`. No column is reserved: `ALTER TABLE .. ADD COLUMN` rewrites no
-/// row, and each column costs every insert and every outcome.
+/// `last_refusal` is `class: message`. No column is reserved: `ALTER TABLE .. ADD COLUMN` rewrites
+/// no row, and each column costs every insert and every outcome.
 ///
 /// `outbox_claims` has a row per claim: see [`held`](super::held). `parked` tells that its events
 /// are in slot 4.
@@ -168,13 +167,6 @@ CREATE TABLE outbox_told (
     TRIGGERS,
     VIEW,
 ]];
-
-/// Reads the key of this database's lanes.
-pub(super) fn lane_key(conn: &Connection) -> rusqlite::Result<LaneKey> {
-    conn.prepare_cached("SELECT lane_key FROM outbox_identity WHERE one = 1")?
-        .query_row([], |row| row.get(0))
-        .map(LaneKey::new)
-}
 
 /// Migrates the tables to this program's version in one transaction: if the process dies in it, the
 /// old version remains.

@@ -14,9 +14,10 @@ use crate::event::{DeadReason, OutboxEvent};
 use crate::outcome::{Cause, Transition, bounded};
 use crate::store::kit::Class;
 
-/// How many events may be with handlers before more are parked. A claim steps over the others, at a
-/// fraction of what parking costs.
-const MOST_IN_THE_WAY: usize = 256;
+/// How many events with handlers a claim may step over for each event that it takes, before it
+/// parks its events. An event is stepped over by the claims that come before its outcome; parking
+/// it costs as much as some twenty steps.
+const MOST_STEPS: usize = 20;
 
 /// Leases the events of these rows, and counts the attempt: in the claim, not in the rows. Damaged
 /// rows become dead letters instead.
@@ -59,7 +60,7 @@ pub(super) fn take(
             event,
         });
     }
-    let is_parked = held.in_the_way() + claims.len() > MOST_IN_THE_WAY;
+    let is_parked = held.in_the_way() > MOST_STEPS * claims.len();
     for taken in leases {
         if is_parked {
             for seq in &taken.seqs {

@@ -13,10 +13,10 @@ use super::transaction::Transaction;
 use super::{Message, Writer};
 use crate::clock::Clock;
 use crate::error::StoreErrorKind;
-use crate::store::sqlite::builder::{Durability, Settings};
 use crate::store::sqlite::connect::{self, WriterConnection};
 use crate::store::sqlite::fault::fault;
 use crate::store::sqlite::inbox::Inbox;
+use crate::store::sqlite::settings::{Durability, Settings};
 use crate::store::sqlite::tally;
 use crate::store::sqlite::watch::Watch;
 
