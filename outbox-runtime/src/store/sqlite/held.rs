@@ -111,6 +111,16 @@ impl Held {
         self.events.iter().map(|(seq, _)| *seq)
     }
 
+    /// When the first lease ends.
+    pub(super) fn first_end(&self) -> Option<i64> {
+        self.claims.iter().map(|claim| claim.expires_at).min()
+    }
+
+    /// Whether a lease begins later than `now`.
+    pub(super) fn any_begins_after(&self, now: i64) -> bool {
+        self.claims.iter().any(|claim| claim.claimed_at > now)
+    }
+
     /// How many events a claim has to step over, because they are not parked.
     pub(super) fn in_the_way(&self) -> usize {
         self.in_the_way

@@ -8,6 +8,7 @@ use rusqlite::{Connection, OptionalExtension, params};
 use super::claims::{self, OpenClaims};
 use super::held::{Claimed, Held};
 use super::outcomes::{HeldRow, Outcomes, held_row};
+use super::processes;
 use crate::claim::Lease;
 use crate::clock;
 use crate::event::OutboxStatus;
@@ -76,17 +77,19 @@ fn held_seq(conn: &Connection, lease: &Lease) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-/// Rescues the events of claims that have ended, or whose process `is_gone`.
+/// Rescues the events of claims that have ended, or whose process is known to be gone. With `alone`,
+/// no other process can hold leases.
 pub(super) fn rescue(
     conn: &Connection,
     now: DateTime<Utc>,
-    is_gone: impl Fn(&Claimed) -> bool,
+    alone: bool,
 ) -> rusqlite::Result<Rescued> {
-    follow_clock(conn, now)?;
-    unpark(conn)?;
+    let held = follow_clock(conn, now, Held::read(conn)?)?;
+    unpark(conn, &held)?;
+    let gone = processes::gone(conn, &held, alone)?;
     let ended = now.timestamp_micros();
-    rescue_if(conn, now, |claim, _| {
-        claim.expires_at <= ended || is_gone(claim)
+    rescue_if(conn, now, &held, |claim, _| {
+        claim.expires_at <= ended || gone.contains(&processes::process_of(claim.token))
     })
 }
 
@@ -103,19 +106,20 @@ pub(super) fn rescue_only(
             named.push((seq, lease.token.as_uuid(), ends));
         }
     }
-    let rescued = rescue_if(conn, now, |claim, seq| {
+    let held = Held::read(conn)?;
+    let rescued = rescue_if(conn, now, &held, |claim, seq| {
         named.contains(&(seq, claim.token, claim.expires_at))
     })?;
-    follow_clock(conn, now)?;
+    follow_clock(conn, now, held)?;
     Ok(rescued)
 }
 
 fn rescue_if(
     conn: &Connection,
     now: DateTime<Utc>,
+    held: &Held,
     is_over: impl Fn(&Claimed, i64) -> bool,
 ) -> rusqlite::Result<Rescued> {
-    let held = Held::read(conn)?;
     let over = held
         .seqs()
         .filter_map(|seq| Some((seq, *held.of(seq)?)))
@@ -149,8 +153,11 @@ fn rescue_if(
 
 /// Corrects leases that begin in the future: they were taken before the clock was set back, and
 /// would last longer by as much.
-fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+fn follow_clock(conn: &Connection, now: DateTime<Utc>, held: Held) -> rusqlite::Result<Held> {
     let now = now.timestamp_micros();
+    if !held.any_begins_after(now) {
+        return Ok(held);
+    }
     let mut ahead = conn.prepare_cached(
         "SELECT token, expires_at, claimed_at, parked, seqs FROM outbox_claims WHERE claimed_at > ?1",
     )?;
@@ -175,20 +182,16 @@ fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
         };
         claims::add(conn, &corrected, is_parked, seqs.into_iter())?;
     }
-    Ok(())
+    Held::read(conn)
 }
 
 /// Makes events ready that are parked though no handler has them: other SQL deleted their claim.
-fn unpark(conn: &Connection) -> rusqlite::Result<()> {
+fn unpark(conn: &Connection, held: &Held) -> rusqlite::Result<()> {
     let mut parked = conn
         .prepare_cached("SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4")?;
     let parked: Vec<i64> = parked
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    if parked.is_empty() {
-        return Ok(());
-    }
-    let held = Held::read(conn)?;
     let mut unpark = conn.prepare_cached("UPDATE outbox_events SET slot = 1 WHERE seq = ?1")?;
     for seq in parked {
         if !held.has(seq) {
