@@ -52,6 +52,10 @@ async fn the_view_has_the_documented_columns() {
     let made = Temporary::open().await;
     let conn = made.connect();
     let view = conn.prepare("SELECT * FROM outbox").unwrap();
+    #[allow(
+        clippy::useless_conversion,
+        reason = "the return type depends on the driver"
+    )]
     let names: Vec<&str> = view.column_names().into_iter().collect();
     assert_eq!(names[..COLUMNS.len()], COLUMNS);
     assert_eq!(

@@ -143,6 +143,10 @@ impl<'c> Outcomes<'c> {
     }
 
     /// Writes that the process of the handler died or stalled.
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "as a path, the method is one for a single lifetime"
+    )]
     pub(super) fn rescue(
         &mut self,
         row: &HeldRow,
