@@ -122,7 +122,7 @@ async fn many_claimed_events_are_stepped_over_or_parked_and_each_is_delivered_on
         scene.enqueue(entity, "u1").await;
     }
     let mut all = scene.claim(100).await;
-    // A small claim beside many events with handlers parks its own.
+    // Small claims beside many events with handlers park those.
     for _ in 0..20 {
         let some = scene.claim(1).await;
         assert_eq!(some.len(), 1);

@@ -54,8 +54,8 @@ pub(super) struct Held {
     claims: Vec<Claimed>,
     /// By `seq`; the second number is the place in `claims`.
     events: Vec<(i64, usize)>,
-    /// The number of events that are not parked.
-    in_the_way: usize,
+    /// The events that are not parked.
+    in_the_way: Vec<i64>,
 }
 
 impl Held {
@@ -72,7 +72,8 @@ impl Held {
             let seqs = seqs_of(row.get_ref(4)?.as_bytes().unwrap_or_default());
             held.events.extend(seqs.map(|seq| (seq, place)));
             if row.get::<_, i64>(3)? == 0 {
-                held.in_the_way += held.events.len() - before;
+                let events = held.events[before..].iter();
+                held.in_the_way.extend(events.map(|(seq, _)| *seq));
             }
             held.claims.push(Claimed::of(row)?);
         }
@@ -121,9 +122,9 @@ impl Held {
         self.claims.iter().any(|claim| claim.claimed_at > now)
     }
 
-    /// How many events a claim has to step over, because they are not parked.
-    pub(super) fn in_the_way(&self) -> usize {
-        self.in_the_way
+    /// The events that a claim has to step over, because they are not parked.
+    pub(super) fn in_the_way(&self) -> &[i64] {
+        &self.in_the_way
     }
 
     /// The events and the tokens of their claims.
