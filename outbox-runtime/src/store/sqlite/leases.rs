@@ -77,8 +77,8 @@ fn held_seq(conn: &Connection, lease: &Lease) -> rusqlite::Result<Option<i64>> {
         .optional()
 }
 
-/// Rescues the events of claims that have ended, or whose process is known to be gone. With `alone`,
-/// no other process can hold leases.
+/// Rescues the events of claims that have ended, or whose process is known to be gone. With
+/// `alone`, no other process can hold leases.
 pub(super) fn rescue(
     conn: &Connection,
     now: DateTime<Utc>,

@@ -15,8 +15,8 @@ use crate::outcome::{Cause, Transition, bounded};
 use crate::store::kit::Class;
 
 /// How many events with handlers may be in the way of a claim, for each event that it takes, before
-/// they are parked. Parking an event costs as much as stepping over it some twenty times, so it pays
-/// where handlers take long.
+/// they are parked. Parking an event costs as much as stepping over it some twenty times, so it
+/// pays where handlers take long.
 const MOST_STEPS: usize = 8;
 
 /// Leases the events of these rows, and counts the attempt: in the claim, not in the rows. Damaged
