@@ -8,8 +8,8 @@
 use rusqlite::ErrorCode;
 
 use super::Effects;
+use super::committer::Committer;
 use super::request::{Enqueueing, Failure, Ran, Request};
-use super::thread::WriterThread;
 use super::transaction::Transaction;
 use crate::error::StoreErrorKind;
 use crate::store::sqlite::connect::WriterConnection;
@@ -27,17 +27,34 @@ enum Trouble {
     Constraint(Failure),
 }
 
-impl WriterThread {
+impl Committer {
     /// Runs all `requests`, in one commit if nothing fails. Afterwards their answers are ready, but
     /// not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
+        self.commit_from(requests, None);
+    }
+
+    /// Like [`commit`](Self::commit), for one request. Returns false, and has changed nothing, if
+    /// another connection is writing.
+    pub(super) fn commit_unless_busy(&mut self, request: &mut Request) -> bool {
+        let request = std::slice::from_mut(request);
+        let attempted = self.attempt(request);
+        if matches!(&attempted, Err(Trouble::All(failure)) if failure.is_busy()) {
+            return false;
+        }
+        self.commit_from(request, Some(attempted));
+        true
+    }
+
+    /// Runs all `requests`, and again what did not commit. The first attempt may have been made.
+    fn commit_from(&mut self, requests: &mut [Request], mut first: Option<Result<(), Trouble>>) {
         // The parts still to run, the last one first.
         let mut parts = vec![requests];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.attempt(part) {
+            match first.take().unwrap_or_else(|| self.attempt(part)) {
                 Ok(()) => {}
                 Err(Trouble::All(mut failure)) => {
                     for request in part {

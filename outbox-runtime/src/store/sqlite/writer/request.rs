@@ -52,6 +52,11 @@ impl Request {
         !matches!(self, Self::Closure(_))
     }
 
+    /// Whether the request writes one event.
+    pub(super) fn is_enqueue(&self) -> bool {
+        matches!(self, Self::Enqueue(_))
+    }
+
     /// Whether the request failed by violating a constraint (including a trigger's `RAISE`), which
     /// leaves the connection sound.
     pub(super) fn broke_a_constraint(&self) -> bool {
@@ -219,6 +224,12 @@ impl Failure {
 
     pub(super) fn is_unknown(&self) -> bool {
         self.outcome_unknown
+    }
+
+    /// Whether another connection had the lock.
+    pub(super) fn is_busy(&self) -> bool {
+        let source = self.source.as_ref();
+        source.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy)
     }
 
     fn tell(&mut self, operation: &'static str) -> StoreError {
