@@ -29,6 +29,8 @@ pub(super) struct Committer {
     pub(super) wakes: bool,
     /// Events written since the length of the log was read.
     pub(super) written: usize,
+    /// A caller's commit failed, so the file must be reopened first.
+    pub(super) is_suspect: bool,
     /// The log was due for a checkpoint when its length was last read.
     pub(super) is_log_long: bool,
 }
@@ -74,25 +76,30 @@ impl Committer {
         batch.iter_mut().for_each(Request::send);
     }
 
-    /// Runs one request and sends its answer, unless another connection has the write lock, for
-    /// which this does not wait. Returns whether the request is done.
+    /// Runs one request and sends its answer, without waiting for the write lock and without
+    /// opening a file. Returns false if the thread is to run the request.
     pub(super) fn commit_without_waiting(&mut self, request: &mut Request) -> bool {
         let WriterConnection { conn, wal, .. } = &self.connection;
         // A sync that failed to be switched on again concerns the thread.
-        if wal.is_sync_deferred() || conn.busy_timeout(Duration::ZERO).is_err() {
+        if self.is_suspect || wal.is_sync_deferred() || conn.busy_timeout(Duration::ZERO).is_err() {
             return false;
         }
-        let is_done = self.commit_unless_busy(request);
+        let is_done = self.commit_once(request);
+        let conn = &self.connection.conn;
         // Fails only for a closed connection.
-        let _ = self
-            .connection
-            .conn
-            .busy_timeout(self.settings.busy_timeout);
+        let _ = conn.busy_timeout(self.settings.busy_timeout);
         if is_done {
             self.announce();
             request.send();
         }
         is_done
+    }
+
+    /// Reopens the file if a caller's commit failed.
+    pub(super) fn recover(&mut self) {
+        if std::mem::take(&mut self.is_suspect) {
+            self.reopen();
+        }
     }
 
     /// Whether the log is due for a checkpoint. Looks after every few events, and after each other

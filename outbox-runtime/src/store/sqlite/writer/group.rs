@@ -31,30 +31,13 @@ impl Committer {
     /// Runs all `requests`, in one commit if nothing fails. Afterwards their answers are ready, but
     /// not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
-        self.commit_from(requests, None);
-    }
-
-    /// Like [`commit`](Self::commit), for one request. Returns false, and has changed nothing, if
-    /// another connection is writing.
-    pub(super) fn commit_unless_busy(&mut self, request: &mut Request) -> bool {
-        let request = std::slice::from_mut(request);
-        let attempted = self.attempt(request);
-        if matches!(&attempted, Err(Trouble::All(failure)) if failure.is_busy()) {
-            return false;
-        }
-        self.commit_from(request, Some(attempted));
-        true
-    }
-
-    /// Runs all `requests`, and again what did not commit. The first attempt may have been made.
-    fn commit_from(&mut self, requests: &mut [Request], mut first: Option<Result<(), Trouble>>) {
         // The parts still to run, the last one first.
         let mut parts = vec![requests];
         while let Some(part) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match first.take().unwrap_or_else(|| self.attempt(part)) {
+            match self.attempt(part) {
                 Ok(()) => {}
                 Err(Trouble::All(mut failure)) => {
                     for request in part {
@@ -83,6 +66,25 @@ impl Committer {
                     }
                 }
             }
+        }
+    }
+
+    /// Runs one request. Returns false, and has written nothing, if it is to run again: another
+    /// connection has the write lock, or the request failed in a way that takes more than a
+    /// rollback.
+    pub(super) fn commit_once(&mut self, request: &mut Request) -> bool {
+        // It stays so if the attempt panics.
+        self.is_suspect = true;
+        let attempted = self.attempt(std::slice::from_mut(request));
+        self.is_suspect = false;
+        match attempted {
+            Ok(()) => true,
+            Err(Trouble::All(mut failure)) if failure.is_unknown() => {
+                request.fail(&mut failure);
+                self.is_suspect = true;
+                true
+            }
+            Err(_) => false,
         }
     }
 

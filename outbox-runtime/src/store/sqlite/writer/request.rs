@@ -226,12 +226,6 @@ impl Failure {
         self.outcome_unknown
     }
 
-    /// Whether another connection had the lock.
-    pub(super) fn is_busy(&self) -> bool {
-        let source = self.source.as_ref();
-        source.and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::DatabaseBusy)
-    }
-
     fn tell(&mut self, operation: &'static str) -> StoreError {
         let mut error = StoreError::new(self.kind, operation, self.message.clone());
         if let Some(source) = self.source.take() {

@@ -44,6 +44,7 @@ impl WriterThread {
             watch: Arc::clone(&watch),
             wakes: false,
             written: 0,
+            is_suspect: false,
             is_log_long: false,
         }));
         let writer = Writer {
@@ -72,6 +73,7 @@ impl WriterThread {
         let Some(committer) = committer.as_mut() else {
             return;
         };
+        committer.recover();
         let mut batch = Vec::new();
         let mut in_flight = Vec::new();
         let mut is_due = false;
@@ -93,7 +95,7 @@ impl WriterThread {
         let is_lone = matches!(&batch[..], [one] if one.is_enqueue());
         let began = committer.clock.uptime();
         committer.commit_all(&mut batch);
-        // Before the callers go on.
+        // Early, as a lone caller comes back at once.
         drop(in_flight);
         if is_lone {
             let took = committer.clock.uptime().saturating_sub(began);
@@ -114,7 +116,10 @@ impl WriterThread {
                 Err(TryRecvError::Disconnected) => return None,
                 Err(TryRecvError::Empty) => {
                     let mut committer = self.lone.committer();
-                    self.is_behind = committer.as_mut().is_some_and(Committer::count);
+                    self.is_behind = committer.as_mut().is_some_and(|committer| {
+                        committer.recover();
+                        committer.count()
+                    });
                 }
             }
         }
