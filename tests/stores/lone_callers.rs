@@ -1,8 +1,8 @@
 //! A caller without company commits its own event on its own thread, but only where that keeps
 //! nobody waiting; everything that holds for the writer's thread holds there too.
 //!
-//! The store's clock is a manual one, so that a commit takes as long as a test says: no time at all,
-//! unless a hook advances the clock.
+//! The store's clock is a manual one, so that a commit takes as long as a test says: no time at
+//! all, unless a function that each insert calls advances the clock.
 
 use std::collections::HashSet;
 use std::future::Future;

@@ -1,12 +1,12 @@
 //! A caller without company commits its own event, where that keeps nobody waiting.
 //!
-//! Two changes of thread take as long as a commit in memory. A caller therefore commits on its own
+//! Two changes of thread take longer than a commit in memory. A caller therefore commits on its own
 //! thread, within the first poll of its future, if all of this holds:
 //!
 //! - No other request is in flight, and the writer's thread lately met none together. Several are
 //!   faster there, because they share a commit.
-//! - The task is the one that enqueued before. Tasks that each enqueue once may be many, of which the
-//!   first cannot know. (Futures that one task polls with its own waker, as `tokio::join!` does,
+//! - The task is the one that enqueued before. Tasks that each enqueue once may be many, of which
+//!   the first cannot know. (Futures that one task polls with its own waker, as `tokio::join!` does,
 //!   count as one.)
 //! - A worker thread of a multi-thread runtime polls the caller, and there are other workers. A
 //!   current-thread runtime, a `LocalSet` or a foreign executor has nobody to go on meanwhile.
@@ -14,8 +14,8 @@
 //! - Nobody else has SQLite's write lock, for which only the writer's thread waits.
 //!
 //! After a few such commits in a row one takes the usual way, so that the task yields to others.
-//! Checkpoints are left to the writer's thread, and so are closures: they are the user's code and may
-//! block.
+//! Checkpoints are left to the writer's thread, and so are closures: they are the user's code and
+//! may block.
 
 use std::future::Future;
 use std::pin::pin;
@@ -204,11 +204,11 @@ thread_local! {
     static PROBE: Probe = Probe::new();
 }
 
-/// Tells a worker from everything else that can poll a task of a multi-thread runtime: a `LocalSet`,
-/// the root future of `block_on`, a foreign executor that entered the runtime.
+/// Tells a worker from everything else that can poll a task of a multi-thread runtime: a
+/// `LocalSet`, the root future of `block_on`, a foreign executor that entered the runtime.
 ///
-/// Only a worker defers the wake-up of a task that yields; elsewhere it comes at once. A runtime that
-/// never defers makes this false, and then the writer's thread commits.
+/// Only a worker defers the wake-up of a task that yields; elsewhere it comes at once. A runtime
+/// that never defers makes this false, and then the writer's thread commits.
 struct Probe {
     woken: Arc<Woken>,
     /// One for all tasks: the deferred wake-ups of a worker are merged.

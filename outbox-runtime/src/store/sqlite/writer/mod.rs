@@ -26,6 +26,7 @@ pub(super) mod gate;
 mod group;
 mod lone;
 mod request;
+mod spin;
 mod thread;
 mod transaction;
 pub(super) mod wal;

@@ -7,6 +7,7 @@ use tokio::sync::mpsc::error::TryRecvError;
 
 use super::committer::Committer;
 use super::lone::Lone;
+use super::spin::Spin;
 use super::{Message, Writer};
 use crate::cancel::Cancel;
 use crate::clock::Clock;
@@ -24,6 +25,9 @@ pub(in crate::store::sqlite) struct WriterThread {
     queue: Inbox<Message>,
     /// Blocks remain to be counted when the writer is idle.
     is_behind: bool,
+    spin: Spin,
+    /// The last batch was one request, whose caller may come back at once.
+    was_one: bool,
 }
 
 impl WriterThread {
@@ -56,6 +60,8 @@ impl WriterThread {
             lone,
             queue,
             is_behind: false,
+            spin: Spin::new(),
+            was_one: false,
         };
         (writer, thread)
     }
@@ -92,6 +98,7 @@ impl WriterThread {
             }
             message = self.queue.try_recv();
         }
+        self.was_one = batch.len() == 1;
         let is_lone = matches!(&batch[..], [one] if one.is_enqueue());
         let began = committer.clock.uptime();
         committer.commit_all(&mut batch);
@@ -123,12 +130,18 @@ impl WriterThread {
                 }
             }
         }
+        if std::mem::take(&mut self.was_one) {
+            let queue = &mut self.queue;
+            if let Some(message) = self.spin.until(|| queue.try_recv().ok()) {
+                return Some(message);
+            }
+        }
         self.queue.blocking_recv()
     }
 }
 
 impl Drop for WriterThread {
-    /// Closes the connection here, whoever else has a handle.
+    /// Closes the connection here, even while handles exist.
     fn drop(&mut self) {
         drop(self.lone.committer().take());
     }
