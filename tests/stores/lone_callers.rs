@@ -16,7 +16,8 @@ use std::time::Duration;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
 use outbox_runtime::rusqlite::functions::FunctionFlags;
-use outbox_runtime::{Durability, EnqueueError, Enqueued, StoreErrorKind};
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{Clock, Durability, EnqueueError, Enqueued, StoreErrorKind};
 use outbox_testing::ManualClock;
 use outbox_tests::{Temporary, note, within};
 use tokio::runtime::{Builder, Runtime};
@@ -232,7 +233,7 @@ async fn others_go_on_while_files_are_locked(callers: usize) {
             tokio::task::yield_now().await;
         }
         // Timers fire, too.
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        SystemClock.sleep(Duration::from_millis(20)).await;
     });
     within(other).await.unwrap();
     assert!(!has_ended.load(Ordering::SeqCst), "the files are locked");

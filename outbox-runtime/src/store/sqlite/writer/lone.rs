@@ -6,8 +6,8 @@
 //! - No other request is in flight, and the writer's thread lately met none together. Several are
 //!   faster there, because they share a commit.
 //! - The task is the one that enqueued before. Tasks that each enqueue once may be many, of which
-//!   the first cannot know. (Futures that one task polls with its own waker, as `tokio::join!` does,
-//!   count as one.)
+//!   the first cannot know. (Futures that one task polls with its own waker, as `tokio::join!`
+//!   does, count as one.)
 //! - A worker thread of a multi-thread runtime polls the caller, and there are other workers. A
 //!   current-thread runtime, a `LocalSet` or a foreign executor has nobody to go on meanwhile.
 //! - Recent commits were short: where each waits for a storage device, the writer's thread waits.
