@@ -175,7 +175,8 @@ impl SqliteStoreBuilder {
     /// [`resume`](crate::OutboxRepository::resume), and after a commit that failed because of the
     /// storage device. The store then sets its own pragmas: `journal_mode`, `synchronous`,
     /// `wal_autocheckpoint`, `journal_size_limit`, `temp_store` and the busy timeout. The hook runs
-    /// on the store's threads and must not wait for the store.
+    /// on the store's threads and must not wait for the store. The functions that it registers may
+    /// run on a worker thread of a tokio runtime, too: a task that enqueues may commit there.
     ///
     /// If the hook fails, opening fails with the hook's error as its source. If the hook gives a
     /// wrong key, opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The store copies

@@ -64,6 +64,20 @@ pub(super) fn count_here(counter: Option<StatementCounter>) {
     COUNTER.set(counter);
 }
 
+/// Like [`count_here`], until the returned guard is dropped.
+pub(super) fn lend(counter: Option<&StatementCounter>) -> Option<Lent> {
+    counter.map(|counter| Lent(COUNTER.replace(Some(counter.clone()))))
+}
+
+/// Restores the counter that the thread had before.
+pub(super) struct Lent(Option<StatementCounter>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        COUNTER.set(self.0.take());
+    }
+}
+
 /// Starts counting the statements of `conn`.
 pub(super) fn trace(conn: &mut Connection) {
     // Newer drivers report whether the hook was set; without it the count stays at zero. Older ones

@@ -52,6 +52,11 @@ impl Request {
         !matches!(self, Self::Closure(_))
     }
 
+    /// Whether the request writes one event.
+    pub(super) fn is_enqueue(&self) -> bool {
+        matches!(self, Self::Enqueue(_))
+    }
+
     /// Whether the request failed by violating a constraint (including a trigger's `RAISE`), which
     /// leaves the connection sound.
     pub(super) fn broke_a_constraint(&self) -> bool {
