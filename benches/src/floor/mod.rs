@@ -1,11 +1,13 @@
-//! The floor: a hand-written SQLite program for exactly this workload.
+//! The floor: a hand-written SQLite engine for exactly this workload, with only the index that it
+//! needs.
 //!
 //! One thread has the only connection. It commits all waiting inserts together, and writes the
 //! pending completions together with the next claim, which is one `UPDATE .. RETURNING`. All
-//! handlers run in one task. It fences and counts attempts, since the row has the columns for it,
-//! and leaves out everything else: retries, dead letters, timeouts, panics, pauses, damaged rows,
-//! users, repeated enqueueing, several processes.
+//! handlers run in one task. It syncs each commit, fences outcomes and counts attempts, and leaves
+//! out everything else: order, retries, dead letters, timeouts, panics, pauses, damaged rows,
+//! users, repeated enqueueing, statistics, clean-up, several processes.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -14,35 +16,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 use self::sql::{Connected, Done};
-use crate::entity::{Claimed, Row};
-use crate::scene::Scene;
+use crate::entity::{Claimed, MoodEntry, Row};
 
-mod sql; // the floor's statements
+mod sql; // the floor's table and statements
 
-pub(crate) use self::sql::{claim, insert_alone};
-
-/// The ordering and indices that a floor provides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Any order, and only the indices that it uses itself.
-    Bare,
-    /// Any order, with the row and the indices of the store: the baseline of the targets.
-    Plain,
-    /// Like `Plain`, in order per user and entity.
-    Ordered,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Ordered, Self::Bare];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "floor, bare indices",
-            Self::Plain => "floor",
-            Self::Ordered => "floor in order",
-        }
-    }
-}
+pub(crate) use self::sql::{claim, connect, count, insert_alone};
 
 /// Maximum number of inserts per commit, as in the store.
 const INSERTS: usize = 512;
@@ -67,8 +45,8 @@ enum Message {
 }
 
 impl Floor {
-    pub(crate) fn open(scene: &Scene, kind: Kind) -> anyhow::Result<Self> {
-        let connected = Connected::open(scene, kind)?;
+    pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
+        let connected = Connected::open(file)?;
         let (queue, messages) = mpsc::channel();
         let thread = std::thread::spawn(move || serve(&connected, &messages));
         Ok(Self { queue, thread })
@@ -121,6 +99,25 @@ impl Floor {
             Err(_) => anyhow::bail!("the floor panicked"),
         }
     }
+}
+
+/// Fills a file with completed and pending events, in that order.
+pub(crate) fn fill(file: &Path, completed: usize, pending: usize) -> anyhow::Result<()> {
+    let mut conn = connect(file)?;
+    // Setup is not measured, and its data can be made again.
+    conn.execute_batch("PRAGMA synchronous = OFF")?;
+    for (count, is_completed) in [(completed, true), (pending, false)] {
+        let tx = conn.transaction()?;
+        for number in 0..count {
+            sql::insert(&tx, &Row::of(&MoodEntry::new(number))?)?;
+        }
+        if is_completed {
+            sql::complete_all(&tx)?;
+        }
+        tx.commit()?;
+    }
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
 }
 
 /// Body of the floor's thread.
