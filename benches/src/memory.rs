@@ -57,7 +57,10 @@ pub(crate) async fn measure(
             Some(Target::AtMost(1.2)),
         ),
         (
-            format!("enqueueing {} as one batch", in_words(scale.batch)),
+            format!(
+                "enqueueing {} as one batch, entities included",
+                in_words(scale.batch)
+            ),
             None,
         ),
         (
