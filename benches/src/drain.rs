@@ -140,7 +140,7 @@ pub(crate) async fn drain_floor(
         }
     })?;
     countdown.over().await;
-    floor.flush().await
+    floor.stop_work().await
 }
 
 /// Until stopping has recorded the last outcome.

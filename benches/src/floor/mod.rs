@@ -39,8 +39,8 @@ enum Message {
     /// Start claiming.
     Work(tokio_mpsc::UnboundedSender<Claimed>),
     Done(Done),
-    /// Answer once everything before it is committed.
-    Flush(oneshot::Sender<()>),
+    /// Stop claiming, and answer once the last completion is committed.
+    Stop(oneshot::Sender<()>),
     Close,
 }
 
@@ -59,7 +59,7 @@ impl Floor {
         committed.await.context("the floor has stopped")
     }
 
-    /// Runs `concurrency` handlers at a time for all claimed events, until the floor is closed.
+    /// Runs `concurrency` handlers at a time for all claimed events, until the work is stopped.
     pub(crate) fn work<H, F>(&self, concurrency: usize, handler: H) -> anyhow::Result<()>
     where
         H: Fn(&Claimed) -> F + Send + Sync + 'static,
@@ -84,11 +84,12 @@ impl Floor {
         Ok(())
     }
 
-    /// Resolves once everything sent before is committed.
-    pub(crate) async fn flush(&self) -> anyhow::Result<()> {
-        let (reply, flushed) = oneshot::channel();
-        self.queue.send(Message::Flush(reply))?;
-        flushed.await.context("the floor has stopped")
+    /// Stops claiming, and resolves once every claimed event was handled and its completion is
+    /// committed.
+    pub(crate) async fn stop_work(&self) -> anyhow::Result<()> {
+        let (reply, stopped) = oneshot::channel();
+        self.queue.send(Message::Stop(reply))?;
+        stopped.await.context("the floor has stopped")
     }
 
     pub(crate) fn close(self) -> anyhow::Result<()> {
@@ -124,15 +125,19 @@ pub(crate) fn fill(file: &Path, completed: usize, pending: usize) -> anyhow::Res
 fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::Result<()> {
     let mut work: Option<tokio_mpsc::UnboundedSender<Claimed>> = None;
     let mut with_handlers = 0;
+    let mut stops = Vec::new();
     while let Ok(first) = messages.recv() {
-        let (mut inserts, mut done, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut inserts, mut done) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Insert(rows, reply) => inserts.push((rows, reply)),
                 Message::Work(sender) => work = Some(sender),
                 Message::Done(event) => done.push(event),
-                Message::Flush(reply) => flushes.push(reply),
+                Message::Stop(reply) => {
+                    work = None;
+                    stops.push(reply);
+                }
                 Message::Close => return Ok(()),
             }
             next = if inserts.len() < INSERTS {
@@ -149,17 +154,23 @@ fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::R
             }
         }
         with_handlers -= done.len();
-        let room = if with_handlers <= CLAIM { CLAIM } else { 0 };
-        if let Some(handlers) = &work
-            && (room > 0 || !done.is_empty())
-        {
-            for event in connected.complete_and_claim(&done, room)? {
-                with_handlers += 1;
-                handlers.send(event).context("the handlers have stopped")?;
+        let room = match &work {
+            Some(_) if with_handlers <= CLAIM => CLAIM,
+            _ => 0,
+        };
+        if room > 0 || !done.is_empty() {
+            let claimed = connected.complete_and_claim(&done, room)?;
+            with_handlers += claimed.len();
+            if let Some(handlers) = &work {
+                for event in claimed {
+                    handlers.send(event).context("the handlers have stopped")?;
+                }
             }
         }
-        for reply in flushes {
-            let _ = reply.send(());
+        if with_handlers == 0 {
+            for reply in stops.drain(..) {
+                let _ = reply.send(());
+            }
         }
     }
     Ok(())

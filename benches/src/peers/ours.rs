@@ -134,7 +134,7 @@ impl Queue for Bare {
     }
 
     async fn stop(&self, (): ()) -> anyhow::Result<()> {
-        self.floor.flush().await
+        self.floor.stop_work().await
     }
 
     async fn left(&self) -> anyhow::Result<usize> {
