@@ -101,7 +101,7 @@ fn on_worker<T: Send + 'static>(
 }
 
 fn stored_notes(conn: &Connection) -> Vec<i64> {
-    conn.prepare("SELECT entity_id FROM outbox_events ORDER BY seq")
+    conn.prepare("SELECT CAST(entity_id AS INTEGER) FROM outbox_events ORDER BY seq")
         .unwrap()
         .query_map([], |row| row.get(0))
         .unwrap()

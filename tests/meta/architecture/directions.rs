@@ -195,10 +195,6 @@ const RUNTIME_CIRCLES: &[&[&str]] = &[
     ],
     &["store/process/linux.rs", "store/process/mod.rs"],
     &["store/sqlite/elders.rs", "store/sqlite/lane.rs"],
-    &[
-        "store/sqlite/writer/mod.rs",
-        "store/sqlite/writer/request.rs",
-    ],
 ];
 
 const TESTING_CIRCLES: &[&[&str]] = &[

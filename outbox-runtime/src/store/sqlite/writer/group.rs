@@ -7,8 +7,8 @@
 
 use rusqlite::ErrorCode;
 
-use super::Effects;
 use super::committer::Committer;
+use super::effects::Effects;
 use super::request::{Enqueueing, Failure, Ran, Request};
 use super::transaction::Transaction;
 use crate::error::StoreErrorKind;

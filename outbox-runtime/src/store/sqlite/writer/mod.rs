@@ -10,7 +10,6 @@ use std::task::Poll;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use self::gate::Gate;
 use self::lone::{InFlight, Lone};
 use self::request::{Answer, Answered, Call, Enqueueing, Request};
 use super::fault::closed;
@@ -22,6 +21,7 @@ use crate::error::{EnqueueError, StoreError};
 
 pub(super) mod closure;
 mod committer;
+mod effects;
 pub(super) mod gate;
 mod group;
 mod lone;
@@ -31,6 +31,7 @@ mod thread;
 mod transaction;
 pub(super) mod wal;
 
+pub(super) use self::effects::Effects;
 pub(super) use self::thread::WriterThread;
 
 /// A handle on the writer thread. The thread ends when the last handle is dropped or the store is
@@ -48,15 +49,6 @@ enum Message {
     Count,
     /// The log is due for a checkpoint.
     Checkpoint,
-}
-
-/// A request's means besides the connection, and its results besides the answer.
-#[derive(Debug)]
-pub(super) struct Effects {
-    /// Set if the commit may make an event claimable.
-    pub(super) wakes: bool,
-    /// Guards the connection.
-    pub(super) gate: Arc<Gate>,
 }
 
 impl Writer {

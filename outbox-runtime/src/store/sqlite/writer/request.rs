@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::Effects;
+use super::effects::Effects;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{EnqueueError, StoreError, StoreErrorKind, causes};
 use crate::store::sqlite::fault::closed;
