@@ -7,6 +7,7 @@ use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
 use super::bury;
 use super::claims::OpenClaims;
+use super::cleanup;
 use super::codes::{Code, UNPLACED};
 use super::elders;
 use super::held::Claimed;
@@ -85,6 +86,8 @@ pub(super) struct Outcomes<'c> {
     first: CachedStatement<'c>,
     /// Whether an event may have elders or juniors.
     has_kin: Option<bool>,
+    /// Delivered events that are not kept.
+    removed: Vec<i64>,
     /// Whether another event became claimable.
     pub(super) wakes: bool,
 }
@@ -104,15 +107,17 @@ impl<'c> Outcomes<'c> {
             )?,
             first: first_of_lane(conn)?,
             has_kin: None,
+            removed: Vec::new(),
             wakes: false,
         })
     }
 
-    /// Writes the claims and counts that changed. Until then, the claims in the database still list
-    /// the events that ended.
+    /// Writes the claims and counts that changed, and deletes what is not kept. Until then, the
+    /// claims in the database still list the events that ended.
     pub(super) fn finish(mut self) -> rusqlite::Result<bool> {
         self.claims.write(self.conn)?;
         self.moves.write(self.conn, self.now)?;
+        cleanup::delete_delivered(self.conn, &self.removed)?;
         Ok(self.wakes)
     }
 
@@ -134,12 +139,16 @@ impl<'c> Outcomes<'c> {
             Disposition::GiveBack {
                 next_attempt_at, ..
             } => *next_attempt_at,
-            Disposition::Complete | Disposition::Bury { .. } => None,
+            Disposition::Complete | Disposition::Remove | Disposition::Bury { .. } => None,
         };
         let due = due.map(|due| due.timestamp_micros());
-        self.write(row, claim, disposition.cause(), due, |writing| {
+        let written = self.write(row, claim, disposition.cause(), due, |writing| {
             writing.disposition(disposition)
-        })
+        })?;
+        if written.is_some() && *disposition == Disposition::Remove {
+            self.removed.push(row.seq);
+        }
+        Ok(written)
     }
 
     /// Writes that the process of the handler died or stalled.
@@ -312,7 +321,7 @@ impl Writing<'_, '_> {
     fn disposition(&mut self, disposition: &Disposition) -> rusqlite::Result<()> {
         let (now, due) = (self.now, self.due);
         match disposition {
-            Disposition::Complete => self.completed(),
+            Disposition::Complete | Disposition::Remove => self.completed(),
             Disposition::Fail { message, .. } => self.in_line(
                 concat!(
                     back_in_line!(),
