@@ -38,7 +38,8 @@ pub(super) fn settle_all(
         let claim = outcomes.claims.find(conn, token.as_uuid(), seq, holds)?;
         let mut is_written = false;
         if let Some(claim) = claim {
-            is_written = outcomes.complete_alone(&settlement.lease, &claim, &settlement.disposition)?;
+            is_written =
+                outcomes.complete_alone(&settlement.lease, &claim, &settlement.disposition)?;
             if !is_written {
                 // SQLite gives the highest `seq` away again, so the id is compared as well.
                 let row = find.query_row(params![seq, event_id], HeldRow::read);
