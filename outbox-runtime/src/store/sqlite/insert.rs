@@ -1,4 +1,5 @@
-//! Enqueueing on any connection: one statement, unless the event may fold into a waiting one.
+//! Enqueueing on any connection: one statement an event, unless it may fold into a waiting one, or
+//! is written [with others](super::rows).
 
 use std::borrow::Borrow;
 
@@ -12,6 +13,7 @@ use super::fold;
 use super::held::Held;
 use super::lane_key::lane_key;
 use super::row::{read, select_events};
+use super::rows::{ROWS, Rows};
 use super::statement::{INSERT, insert_values, lane_values};
 use crate::clock::{self, Clock};
 use crate::enqueue::{Enqueued, NewEvent};
@@ -29,26 +31,48 @@ pub(super) fn insert(
     Inserter::new(conn, clock).insert(event)
 }
 
-/// Enqueues events inside the transaction that is open on `conn`. After an error, the earlier
-/// events remain written.
+/// Enqueues events inside the transaction that is open on `conn`. After an error, earlier events
+/// may remain written.
 pub(super) fn insert_all(
     conn: &Connection,
     clock: &dyn Clock,
     events: impl Iterator<Item = Result<impl Borrow<NewEvent>, EnqueueError>>,
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut inserter = Inserter::new(conn, clock);
-    let enqueued = events.enumerate().map(|(index, event)| {
-        let enqueued = event.and_then(|event| inserter.insert(event.borrow()));
-        enqueued.map_err(|error| error.at(index))
-    });
-    enqueued.collect()
+    let mut enqueued = Vec::new();
+    let mut refusal = None;
+    let mut events = events.map_while(|event| event.map_err(|error| refusal = Some(error)).ok());
+    loop {
+        let several: Vec<_> = events.by_ref().take(ROWS).collect();
+        match inserter.insert_several(&several)? {
+            Some(answers) => {
+                for answer in answers {
+                    enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
+                }
+            }
+            None => {
+                for event in &several {
+                    let answer = inserter.insert(event.borrow());
+                    enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
+                }
+            }
+        }
+        if several.len() < ROWS {
+            break;
+        }
+    }
+    match refusal {
+        Some(error) => Err(error.at(enqueued.len())),
+        None => Ok(enqueued),
+    }
 }
 
-/// Writes events on a connection, and reuses the statement from one event to the next.
+/// Writes events on a connection, and reuses the statements from one event to the next.
 pub(super) struct Inserter<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
     prepared: Option<Prepared<'c>>,
+    rows: Option<Rows<'c>>,
 }
 
 struct Prepared<'c> {
@@ -62,7 +86,25 @@ impl<'c> Inserter<'c> {
             conn,
             now: clock.now(),
             prepared: None,
+            rows: None,
         }
+    }
+
+    /// Writes all of these events at once and returns their answers, or writes nothing and returns
+    /// `None`: then they are to be inserted one by one. Needs an open transaction.
+    pub(super) fn insert_several<E: Borrow<NewEvent>>(
+        &mut self,
+        events: &[E],
+    ) -> Result<Option<Vec<Result<Enqueued, EnqueueError>>>, EnqueueError> {
+        if events.len() != ROWS {
+            return Ok(None);
+        }
+        let storage = |error| EnqueueError::from(fault_on("enqueue", self.conn, error));
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => none.insert(Rows::new(self.conn, self.now).map_err(storage)?),
+        };
+        rows.insert(events).map_err(storage)
     }
 
     pub(super) fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {

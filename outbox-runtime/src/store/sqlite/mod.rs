@@ -34,6 +34,7 @@ mod reader;
 mod repository;
 mod restore;
 mod row;
+mod rows;
 mod savepoint;
 mod schema;
 mod settings;
