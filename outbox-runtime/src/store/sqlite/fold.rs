@@ -11,7 +11,7 @@ use super::lane::Lane;
 use super::lane_key::lane_key;
 use super::place::place_all;
 use super::row::{read, select_events};
-use super::savepoint::{in_savepoint, lock_for_writing};
+use super::savepoint::in_savepoint;
 use super::tally;
 use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -35,7 +35,10 @@ fn fold_in_savepoint(
     now: DateTime<Utc>,
     event: &NewEvent,
 ) -> rusqlite::Result<Option<Enqueued>> {
-    lock_for_writing(conn)?;
+    // A no-op that waits for the write lock. Anything read before the lock is held could be
+    // outdated.
+    conn.prepare_cached("UPDATE outbox_events SET slot = slot WHERE false")?
+        .execute([])?;
     let known: bool = conn
         .prepare_cached(
             "SELECT EXISTS (SELECT 1 FROM outbox_events WHERE id = ?1)

@@ -32,39 +32,42 @@ pub(super) fn insert(
 }
 
 /// Enqueues events inside the transaction that is open on `conn`. After an error, earlier events
-/// may remain written.
+/// remain written.
 pub(super) fn insert_all(
     conn: &Connection,
     clock: &dyn Clock,
     events: impl Iterator<Item = Result<impl Borrow<NewEvent>, EnqueueError>>,
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut inserter = Inserter::new(conn, clock);
-    let mut enqueued = Vec::new();
-    let mut refusal = None;
-    let mut events = events.map_while(|event| event.map_err(|error| refusal = Some(error)).ok());
-    loop {
-        let several: Vec<_> = events.by_ref().take(ROWS).collect();
-        match inserter.insert_several(&several)? {
-            Some(answers) => {
-                for answer in answers {
-                    enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
-                }
+    let enqueued = events.enumerate().map(|(index, event)| {
+        let enqueued = event.and_then(|event| inserter.insert(event.borrow()));
+        enqueued.map_err(|error| error.at(index))
+    });
+    enqueued.collect()
+}
+
+/// The same on the writer's own connection, whose transaction has the write lock: writes several
+/// events in a statement where possible.
+pub(super) fn insert_batch(
+    conn: &Connection,
+    clock: &dyn Clock,
+    events: &[NewEvent],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let mut inserter = Inserter::new(conn, clock);
+    let mut enqueued = Vec::with_capacity(events.len());
+    for several in events.chunks(ROWS) {
+        if let Some(answers) = inserter.insert_several(several)? {
+            for answer in answers {
+                enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
             }
-            None => {
-                for event in &several {
-                    let answer = inserter.insert(event.borrow());
-                    enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
-                }
-            }
+            continue;
         }
-        if several.len() < ROWS {
-            break;
+        for event in several {
+            let answer = inserter.insert(event);
+            enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
         }
     }
-    match refusal {
-        Some(error) => Err(error.at(enqueued.len())),
-        None => Ok(enqueued),
-    }
+    Ok(enqueued)
 }
 
 /// Writes events on a connection, and reuses the statements from one event to the next.
@@ -91,7 +94,8 @@ impl<'c> Inserter<'c> {
     }
 
     /// Writes all of these events at once and returns their answers, or writes nothing and returns
-    /// `None`: then they are to be inserted one by one. Needs an open transaction.
+    /// `None`: then they are to be inserted one by one. The open transaction must have the write
+    /// lock.
     pub(super) fn insert_several<E: Borrow<NewEvent>>(
         &mut self,
         events: &[E],

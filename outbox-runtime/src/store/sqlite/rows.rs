@@ -1,4 +1,4 @@
-//! Several events in one statement.
+//! Several events in one statement, on the writer's own connection.
 //!
 //! Much of what an insert costs, SQLite does once per statement and index: it opens a cursor and
 //! descends from the root. Within a statement the cursors stay where they are, so entries that
@@ -8,6 +8,10 @@
 //! what a single insert asks for itself is asked before: which lanes have an open event, and
 //! whether any id was folded or any event has elders. Events for which the answers would depend on
 //! each other are [inserted](super::insert) one by one.
+//!
+//! On the application's connections all events are. A statement with several rows keeps the pages
+//! that it changes for a rollback, because a constraint calls a function, which may fail; with
+//! SQLite's default settings these pages go to a file.
 
 use std::borrow::Borrow;
 use std::fmt::Write as _;
@@ -19,7 +23,6 @@ use rusqlite::{CachedStatement, Connection, params, params_from_iter};
 
 use super::fold;
 use super::lane_key::lane_key;
-use super::savepoint::lock_for_writing;
 use super::statement::insert_values;
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -30,12 +33,12 @@ use crate::store::kit::LaneKey;
 
 /// The number of events in a statement. More make an event hardly cheaper, and leave more at the
 /// end of a batch that are inserted one by one.
-pub(super) const ROWS: usize = 20;
+pub(super) const ROWS: usize = 25;
 
 /// The number of values that all events of a statement share, which come first.
 const SHARED: usize = 9;
 
-/// Writes [`ROWS`] events at a time, in the transaction that is open on the connection.
+/// Writes [`ROWS`] events at a time.
 pub(super) struct Rows<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
@@ -46,9 +49,9 @@ pub(super) struct Rows<'c> {
 }
 
 impl<'c> Rows<'c> {
-    /// Takes the write lock: anything read before could be outdated.
+    /// The transaction that is open on `conn` must have the write lock: anything read before could
+    /// be outdated.
     pub(super) fn new(conn: &'c Connection, now: DateTime<Utc>) -> rusqlite::Result<Self> {
-        lock_for_writing(conn)?;
         Ok(Self {
             conn,
             now,
@@ -234,8 +237,7 @@ fn shared_by<'e>(rows: &[Row<'e>]) -> Option<[ValueRef<'e>; SHARED]> {
     (rows.len() == ROWS && are_apart).then_some(shared)
 }
 
-/// What is asked before each statement, because even the application's own code may have written
-/// since the last one.
+/// What is asked before each statement: events may have been inserted alone since the last one.
 const BEFORE: &str = "SELECT (SELECT max(seq) FROM outbox_events), EXISTS (SELECT 1 FROM outbox_folded),
      EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane IS NOT NULL)";
 

@@ -53,12 +53,6 @@ impl Drop for Savepoint<'_> {
     }
 }
 
-/// Waits for the write lock, in the transaction that is open on `conn`. Anything read before the
-/// lock is held could be outdated.
-pub(super) fn lock_for_writing(conn: &Connection) -> rusqlite::Result<()> {
-    run(conn, "UPDATE outbox_events SET slot = slot WHERE false")
-}
-
 fn run(conn: &Connection, sql: &str) -> rusqlite::Result<()> {
     conn.prepare_cached(sql)?.execute([]).map(drop)
 }
