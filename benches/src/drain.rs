@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use outbox_contest::{Countdown, Stopwatch};
-use outbox_runtime::{OutboxRepository, Processor};
 use outbox_runtime::prelude::*;
+use outbox_runtime::{OutboxRepository, Processor};
 
 use crate::entity::{MoodEntry, USER};
 use crate::floor::{self, Floor};

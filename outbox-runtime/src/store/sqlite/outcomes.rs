@@ -5,6 +5,7 @@
 
 use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
+use super::alone;
 use super::bury;
 use super::claims::OpenClaims;
 use super::cleanup;
@@ -14,6 +15,7 @@ use super::held::Claimed;
 use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
 use super::row::{count_of, one_more};
 use super::tally::Moves;
+use crate::claim::Lease;
 use crate::entity::{OnDead, Order};
 use crate::event::{DeadReason, OutboxStatus, Refusal};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Standing, Transition};
@@ -84,6 +86,7 @@ pub(super) struct Outcomes<'c> {
     moves: Moves,
     complete: CachedStatement<'c>,
     first: CachedStatement<'c>,
+    alone: CachedStatement<'c>,
     /// Whether an event may have elders or juniors.
     has_kin: Option<bool>,
     /// Delivered events that are not kept.
@@ -106,6 +109,7 @@ impl<'c> Outcomes<'c> {
                  WHERE seq = ?1",
             )?,
             first: first_of_lane(conn)?,
+            alone: alone::statement(conn)?,
             has_kin: None,
             removed: Vec::new(),
             wakes: false,
@@ -119,6 +123,30 @@ impl<'c> Outcomes<'c> {
         self.moves.write(self.conn, self.now)?;
         cleanup::delete_delivered(self.conn, &self.removed)?;
         Ok(self.wakes)
+    }
+
+    /// Writes the outcome of an event that was [delivered alone](alone), in one statement. Writes
+    /// nothing, and returns `false`, for any other.
+    pub(super) fn complete_alone(
+        &mut self,
+        lease: &Lease,
+        claim: &Claimed,
+        disposition: &Disposition,
+    ) -> rusqlite::Result<bool> {
+        let is_kept = match disposition {
+            Disposition::Complete => true,
+            Disposition::Remove => false,
+            _ => return Ok(false),
+        };
+        if self.any_may_have_kin()? || !alone::complete(&mut self.alone, lease, claim, self.now)? {
+            return Ok(false);
+        }
+        self.claims.release(self.conn, claim, lease.seq)?;
+        self.moves.note(lease.seq, Class::Fresh, Class::Completed);
+        if !is_kept {
+            self.removed.push(lease.seq);
+        }
+        Ok(true)
     }
 
     /// Writes the outcome that a handler reported.
@@ -250,9 +278,10 @@ impl<'c> Outcomes<'c> {
     }
 
     fn may_have_kin(&mut self, row: &HeldRow) -> rusqlite::Result<bool> {
-        if row.order != Order::Entity {
-            return Ok(true);
-        }
+        Ok(row.order != Order::Entity || self.any_may_have_kin()?)
+    }
+
+    fn any_may_have_kin(&mut self) -> rusqlite::Result<bool> {
         let has_kin = match self.has_kin {
             Some(has_kin) => has_kin,
             None => elders::may_be_anywhere(self.conn)?,
