@@ -1,4 +1,5 @@
-//! Enqueueing on any connection: one statement, unless the event may fold into a waiting one.
+//! Enqueueing on any connection: one statement an event, unless it may fold into a waiting one, or
+//! is written [with others](super::rows).
 
 use std::borrow::Borrow;
 
@@ -12,6 +13,7 @@ use super::fold;
 use super::held::Held;
 use super::lane_key::lane_key;
 use super::row::{read, select_events};
+use super::rows::{ROWS, Rows};
 use super::statement::{INSERT, insert_values, lane_values};
 use crate::clock::{self, Clock};
 use crate::enqueue::{Enqueued, NewEvent};
@@ -29,8 +31,8 @@ pub(super) fn insert(
     Inserter::new(conn, clock).insert(event)
 }
 
-/// Enqueues events inside the transaction that is open on `conn`. After an error, the earlier
-/// events remain written.
+/// Enqueues events inside the transaction that is open on `conn`. After an error, earlier events
+/// remain written.
 pub(super) fn insert_all(
     conn: &Connection,
     clock: &dyn Clock,
@@ -44,11 +46,36 @@ pub(super) fn insert_all(
     enqueued.collect()
 }
 
-/// Writes events on a connection, and reuses the statement from one event to the next.
+/// The same on the writer's own connection, whose transaction has the write lock: writes several
+/// events in a statement where possible.
+pub(super) fn insert_batch(
+    conn: &Connection,
+    clock: &dyn Clock,
+    events: &[NewEvent],
+) -> Result<Vec<Enqueued>, EnqueueError> {
+    let mut inserter = Inserter::new(conn, clock);
+    let mut enqueued = Vec::with_capacity(events.len());
+    for several in events.chunks(ROWS) {
+        if let Some(answers) = inserter.insert_several(several)? {
+            for answer in answers {
+                enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
+            }
+            continue;
+        }
+        for event in several {
+            let answer = inserter.insert(event);
+            enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
+        }
+    }
+    Ok(enqueued)
+}
+
+/// Writes events on a connection, and reuses the statements from one event to the next.
 pub(super) struct Inserter<'c> {
     conn: &'c Connection,
     now: DateTime<Utc>,
     prepared: Option<Prepared<'c>>,
+    rows: Option<Rows<'c>>,
 }
 
 struct Prepared<'c> {
@@ -62,7 +89,26 @@ impl<'c> Inserter<'c> {
             conn,
             now: clock.now(),
             prepared: None,
+            rows: None,
         }
+    }
+
+    /// Writes all of these events at once and returns their answers, or writes nothing and returns
+    /// `None`: then they are to be inserted one by one. The open transaction must have the write
+    /// lock.
+    pub(super) fn insert_several<E: Borrow<NewEvent>>(
+        &mut self,
+        events: &[E],
+    ) -> Result<Option<Vec<Result<Enqueued, EnqueueError>>>, EnqueueError> {
+        if events.len() != ROWS {
+            return Ok(None);
+        }
+        let storage = |error| EnqueueError::from(fault_on("enqueue", self.conn, error));
+        let rows = match &mut self.rows {
+            Some(rows) => rows,
+            none => none.insert(Rows::new(self.conn, self.now).map_err(storage)?),
+        };
+        rows.insert(events).map_err(storage)
     }
 
     pub(super) fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {

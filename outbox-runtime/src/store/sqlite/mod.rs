@@ -36,6 +36,7 @@ mod reader;
 mod repository;
 mod restore;
 mod row;
+mod rows;
 mod savepoint;
 mod schema;
 mod settings;

@@ -222,7 +222,7 @@ impl SqliteStore {
             .writer
             .run("enqueue", move |conn, effects| {
                 effects.wakes = true;
-                insert::insert_all(conn, clock.as_ref(), events.iter().map(Ok))
+                insert::insert_batch(conn, clock.as_ref(), &events)
             })
             .await
     }

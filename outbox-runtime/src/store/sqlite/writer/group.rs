@@ -3,7 +3,8 @@
 //! A failed request is rolled back to its savepoint. If that is not enough, the transaction is
 //! rolled back, and the other requests run again without the failed one: when SQLite rolled back
 //! everything (`ON CONFLICT ROLLBACK`, a storage fault), when an insert without a savepoint failed
-//! after it may have written, and when the commit violates a constraint.
+//! after it may have written, and when the commit violates a constraint. When a statement with the
+//! events of several requests fails, all run again, each with a statement of its own.
 
 use rusqlite::ErrorCode;
 
@@ -15,6 +16,7 @@ use crate::error::StoreErrorKind;
 use crate::store::sqlite::connect::WriterConnection;
 use crate::store::sqlite::fault::{describe, gone};
 use crate::store::sqlite::insert::Inserter;
+use crate::store::sqlite::rows::ROWS;
 use crate::store::sqlite::schema;
 
 /// Why a transaction did not commit.
@@ -25,6 +27,17 @@ enum Trouble {
     One { index: usize, is_gone: bool },
     /// Some request violated a constraint that is checked at the commit.
     Constraint(Failure),
+    /// One of several events in a statement broke it.
+    Several,
+}
+
+/// How events are written that follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Inserting {
+    /// Several in a statement, where possible.
+    Together,
+    /// Each by itself.
+    Singly,
 }
 
 impl Committer {
@@ -32,13 +45,14 @@ impl Committer {
     /// not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
         // The parts still to run, the last one first.
-        let mut parts = vec![requests];
-        while let Some(part) = parts.pop() {
+        let mut parts = vec![(requests, Inserting::Together)];
+        while let Some((part, inserting)) = parts.pop() {
             if part.is_empty() {
                 continue;
             }
-            match self.attempt(part) {
+            match self.attempt(part, inserting) {
                 Ok(()) => {}
+                Err(Trouble::Several) => parts.push((part, Inserting::Singly)),
                 Err(Trouble::All(mut failure)) => {
                     for request in part {
                         request.fail(&mut failure);
@@ -51,7 +65,7 @@ impl Committer {
                     [one] => one.fail(&mut failure),
                     several => {
                         let (first, second) = several.split_at_mut(several.len() / 2);
-                        parts.extend([second, first]);
+                        parts.extend([(second, inserting), (first, inserting)]);
                     }
                 },
                 Err(Trouble::One { index, is_gone }) => {
@@ -59,7 +73,7 @@ impl Committer {
                     if let [one, after @ ..] = rest {
                         let is_sound = !is_gone || one.broke_a_constraint();
                         one.fail(&mut swallowed(&self.path));
-                        parts.extend([after, before]);
+                        parts.extend([(after, inserting), (before, inserting)]);
                         if !is_sound {
                             self.reopen();
                         }
@@ -75,7 +89,7 @@ impl Committer {
     pub(super) fn commit_once(&mut self, request: &mut Request) -> bool {
         // It stays so if the attempt panics.
         self.is_suspect = true;
-        let attempted = self.attempt(std::slice::from_mut(request));
+        let attempted = self.attempt(std::slice::from_mut(request), Inserting::Singly);
         self.is_suspect = false;
         match attempted {
             Ok(()) => true,
@@ -89,7 +103,7 @@ impl Committer {
     }
 
     /// Runs `requests` in one transaction.
-    fn attempt(&mut self, requests: &mut [Request]) -> Result<(), Trouble> {
+    fn attempt(&mut self, requests: &mut [Request], inserting: Inserting) -> Result<(), Trouble> {
         let WriterConnection {
             conn,
             gate,
@@ -124,22 +138,15 @@ impl Committer {
             match request {
                 Request::Enqueue(first) => {
                     effects.wakes = true;
-                    let mut inserter = Inserter::new(tx.conn, self.clock.as_ref());
-                    let mut next = Some((index, &mut **first));
-                    while let Some((index, enqueueing)) = next {
-                        let ran = Enqueueing::run(enqueueing, &mut inserter);
-                        let is_gone = tx.is_gone();
-                        if is_gone || ran == Ran::Broken {
-                            return Err(Trouble::One { index, is_gone });
-                        }
-                        has_work |= ran == Ran::Kept;
-                        next = match requests
-                            .next_if(|(_, next)| matches!(next, Request::Enqueue(_)))
-                        {
-                            Some((index, Request::Enqueue(next))) => Some((index, &mut **next)),
-                            _ => None,
-                        };
+                    let mut events = vec![&mut **first];
+                    while let Some((_, Request::Enqueue(next))) =
+                        requests.next_if(|(_, next)| matches!(next, Request::Enqueue(_)))
+                    {
+                        events.push(next);
                     }
+                    let inserter = Inserter::new(tx.conn, self.clock.as_ref());
+                    has_work |=
+                        insert_all(&mut events, index, inserter, inserting, || tx.is_gone())?;
                 }
                 Request::Call(call) => {
                     if !is_alone {
@@ -193,6 +200,46 @@ impl Committer {
         self.wakes |= effects.wakes;
         Ok(())
     }
+}
+
+/// Runs requests that follow each other and enqueue; `first` is the index of the first of them.
+/// Returns whether there is anything to keep.
+fn insert_all(
+    requests: &mut [&mut Enqueueing],
+    first: usize,
+    mut inserter: Inserter<'_>,
+    inserting: Inserting,
+    is_gone: impl Fn() -> bool,
+) -> Result<bool, Trouble> {
+    let mut has_work = false;
+    let mut done = 0;
+    for several in requests.chunks_mut(ROWS) {
+        if inserting == Inserting::Together {
+            let events: Vec<_> = several.iter().map(|request| &request.event).collect();
+            let answers = inserter.insert_several(&events);
+            if answers.is_err() || is_gone() {
+                return Err(Trouble::Several);
+            }
+            if let Ok(Some(answers)) = answers {
+                for (request, answer) in several.iter_mut().zip(answers) {
+                    has_work |= request.answered(answer) == Ran::Kept;
+                }
+                done += several.len();
+                continue;
+            }
+        }
+        for request in several {
+            let ran = request.run(&mut inserter);
+            let is_gone = is_gone();
+            if is_gone || ran == Ran::Broken {
+                let index = first + done;
+                return Err(Trouble::One { index, is_gone });
+            }
+            has_work |= ran == Ran::Kept;
+            done += 1;
+        }
+    }
+    Ok(has_work)
 }
 
 /// The failure of a request that broke the transaction but reports success: it discarded its

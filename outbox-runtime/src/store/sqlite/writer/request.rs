@@ -149,11 +149,22 @@ pub(super) struct Enqueueing {
 impl Enqueueing {
     pub(super) fn run(&mut self, inserter: &mut Inserter<'_>) -> Ran {
         let event = &self.event;
-        match self.answer.take_from(|| inserter.insert(event)) {
-            Ok(Ok(_)) => Ran::Kept,
+        self.answer.take_from(|| inserter.insert(event));
+        self.ran()
+    }
+
+    /// Takes the answer for its event, which was written with others.
+    pub(super) fn answered(&mut self, answer: Result<Enqueued, EnqueueError>) -> Ran {
+        self.answer.take_from(|| answer);
+        self.ran()
+    }
+
+    fn ran(&self) -> Ran {
+        match &self.answer.answer {
+            Some(Ok(Ok(_))) => Ran::Kept,
             // A trigger may have written before it failed.
-            Ok(Err(EnqueueError::Store(_))) | Err(_) => Ran::Broken,
-            Ok(Err(_)) => Ran::Refused,
+            Some(Ok(Err(EnqueueError::Store(_))) | Err(_)) | None => Ran::Broken,
+            Some(Ok(Err(_))) => Ran::Refused,
         }
     }
 }
