@@ -150,6 +150,12 @@ impl PostgresStore {
         Outbox::new(Arc::clone(&self.shared.sql), clock)
     }
 
+    /// The schema that holds the outbox.
+    #[must_use]
+    pub fn schema(&self) -> &str {
+        self.shared.sql.schema.as_str()
+    }
+
     /// The pool of connections, for transactions of the caller in the same database.
     #[must_use]
     pub fn pool(&self) -> &Pool {
