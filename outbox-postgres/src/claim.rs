@@ -5,17 +5,18 @@
 //! next claims do not meet them again.
 
 use chrono::{DateTime, Utc};
-use futures_util::future::join4;
+use futures_util::future::{join4, join5};
 use outbox_runtime::StoreError;
 use outbox_runtime::store::{
-    Claim, ClaimOrder, ClaimRequest, Disposition, Lease, LeaseToken, Settlement,
+    Claim, ClaimOrder, ClaimRequest, Disposition, Lease, LeaseToken, Settled, Settlement,
 };
 use outbox_runtime::{DeadReason, OutboxEvent, RawMetadata};
 use tokio_postgres::Row;
 
-use crate::fault::{fault, is_collision};
+use crate::fault::{commit_fault, fault, is_collision};
 use crate::filter::{Params, conditions, lease_end};
 use crate::row;
+use crate::settle::Settling;
 use crate::sql::{columns, null_columns};
 use crate::store::{PostgresStore, prepared};
 
@@ -59,7 +60,7 @@ struct Place {
 
 /// What a stage found.
 #[derive(Debug, Default)]
-struct Found {
+pub(crate) struct Found {
     claims: Vec<Claim>,
     /// Events whose rows cannot be read, and what is wrong with them.
     unreadable: Vec<(Lease, String)>,
@@ -87,27 +88,63 @@ struct Budget {
     bytes: usize,
 }
 
+impl Budget {
+    fn of(request: &ClaimRequest) -> Self {
+        Self {
+            places: request.limit(),
+            bytes: ClaimRequest::MAX_METADATA_BYTES,
+        }
+    }
+
+    /// The part that is filled in the order of the request before the turns, and the metadata that
+    /// is kept for these: their share, however large the other events are.
+    fn before_turns(&self, request: &ClaimRequest) -> (Self, usize) {
+        let turns = request.turns().min(self.places);
+        let kept = (self.bytes as u128 * turns as u128).checked_div(request.limit() as u128);
+        let kept = usize::try_from(kept.unwrap_or(0)).unwrap_or(usize::MAX);
+        let part = Self {
+            places: self.places - turns,
+            bytes: self.bytes.saturating_sub(kept),
+        };
+        (part, kept)
+    }
+
+    /// How many candidates the first scan looks at.
+    fn scan(&self) -> usize {
+        self.places.clamp(LEAST_SCAN, MOST_SCAN)
+    }
+}
+
 impl PostgresStore {
-    /// Claims for a request, after recording outcomes in the same transaction if there are any.
+    /// Claims for a request.
     pub(crate) async fn claim_events(
         &self,
         request: &ClaimRequest,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.claim_after(request, None).await
+    }
+
+    /// Claims, beginning with what the first statement has found already.
+    pub(crate) async fn claim_after(
+        &self,
+        request: &ClaimRequest,
+        mut found: Option<Found>,
     ) -> Result<Vec<Claim>, StoreError> {
         self.awake("claim")?;
         if request.limit() == 0 {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
-        let mut budget = Budget {
-            places: request.limit(),
-            bytes: ClaimRequest::MAX_METADATA_BYTES,
-        };
+        let mut budget = Budget::of(request);
         let mut claims = Vec::new();
         for part in parts(request) {
             if budget.places == 0 || budget.bytes == 0 {
                 break;
             }
-            match self.claim_part(&part, &mut budget, &mut claims).await {
+            match self
+                .claim_part(&part, &mut budget, &mut claims, found.take())
+                .await
+            {
                 // What was leased before an error must not be lost with it.
                 Err(error) if claims.is_empty() => return Err(error),
                 Err(error) => {
@@ -128,20 +165,14 @@ impl PostgresStore {
         request: &ClaimRequest,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
+        found: Option<Found>,
     ) -> Result<(), StoreError> {
         let turns = request.turns().min(budget.places);
-        // The share of the turns in the metadata, however large the other events are.
-        let kept = (budget.bytes as u128 * turns as u128).checked_div(request.limit() as u128);
-        let kept = usize::try_from(kept.unwrap_or(0)).unwrap_or(usize::MAX);
-        let places = budget.places - turns;
-        if places > 0 {
-            let mut part = Budget {
-                places,
-                bytes: budget.bytes.saturating_sub(kept),
-            };
-            self.in_order(request, &mut part, claims).await?;
+        let (mut part, kept) = budget.before_turns(request);
+        if part.places > 0 {
+            self.in_order(request, &mut part, claims, found).await?;
             budget.places = part.places + turns;
-            budget.bytes = (part.bytes + kept).max(kept);
+            budget.bytes = part.bytes + kept;
         }
         if turns > 0 {
             self.need_user_index();
@@ -159,7 +190,7 @@ impl PostgresStore {
             budget.places = budget.places - turns + part.places;
             budget.bytes = part.bytes;
             if budget.places > 0 && budget.bytes > 0 {
-                self.in_order(request, budget, claims).await?;
+                self.in_order(request, budget, claims, None).await?;
             }
         }
         Ok(())
@@ -171,13 +202,17 @@ impl PostgresStore {
         request: &ClaimRequest,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
+        mut found: Option<Found>,
     ) -> Result<(), StoreError> {
         let mut after: Option<Place> = None;
-        let mut scan = budget.places.clamp(LEAST_SCAN, MOST_SCAN);
+        let mut scan = budget.scan();
         for _ in 0..MOST_SCANS {
             let wanted = budget.places;
             let from = From::InOrder(after.as_ref());
-            let found = self.run_stage(request, from, scan, budget).await?;
+            let found = match found.take() {
+                Some(found) => found,
+                None => self.run_stage(request, from, scan, budget).await?,
+            };
             let (is_full, got) = (found.is_full(scan), found.count());
             let (behind, last, has_notes) = (found.behind.clone(), found.last, found.has_notes);
             self.keep(found, budget, claims).await;
@@ -290,6 +325,47 @@ impl PostgresStore {
                 }
             }
         }
+    }
+
+    /// Records outcomes and runs the first statement of a claim in one transaction and one round
+    /// trip. `None` if the claim met another one on a lane: nothing is written then.
+    pub(crate) async fn settle_and_find(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Result<Option<(Vec<Settled>, Found)>, StoreError> {
+        const OPERATION: &str = "settle_and_claim";
+        let part = parts(request).swap_remove(0);
+        let (budget, _) = Budget::of(request).before_turns(&part);
+        let client = self.connection(OPERATION).await?;
+        let settling = Settling::new(self, &client, settlements).await?;
+        let (now, token) = (self.now(), LeaseToken::random());
+        let from = From::InOrder(None);
+        let stage = self.stage(&part, from, budget.scan(), &budget, (now, token));
+        let promote = prepared(&client, OPERATION, &self.shared.sql.promote).await?;
+        let claim = prepared(&client, OPERATION, &stage.sql).await?;
+        let (begin, params) = (self.begin(), stage.params.as_refs());
+        let promoted: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&now];
+        let (begun, written, promoted, rows, committed) = join5(
+            client.batch_execute(&begin),
+            settling.write(&client, now),
+            client.execute(&promote, &promoted),
+            client.query(&claim, &params),
+            client.batch_execute("COMMIT"),
+        )
+        .await;
+        let done = begun.and(written).and_then(|written| {
+            promoted?;
+            Ok((written, rows?))
+        });
+        let (written, rows) = match done {
+            Err(error) if is_collision(&error) => return Ok(None),
+            done => done.map_err(|error| fault(OPERATION, error))?,
+        };
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.shared.signal.raise();
+        let found = read_found(&rows, token).map_err(|error| fault(OPERATION, error))?;
+        Ok(Some((settling.results(written), found)))
     }
 
     fn stage(

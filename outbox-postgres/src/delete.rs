@@ -9,7 +9,8 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
-use crate::fault::{commit_fault, fault};
+use crate::edit::MOST_TRIES;
+use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
 use crate::row;
 use crate::store::PostgresStore;
@@ -62,17 +63,27 @@ impl PostgresStore {
     ) -> Result<u64, StoreError> {
         let storage = |error| fault(operation, error);
         let mut client = self.connection(operation).await?;
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
-        let count = self.remove_in(&transaction, which, params).await;
-        let count = count.map_err(storage)?;
-        let committed = transaction.commit().await;
-        committed.map_err(|error| commit_fault(operation, error))?;
-        if count > 0 {
-            self.shared.signal.raise();
+        let mut tries = MOST_TRIES;
+        loop {
+            tries -= 1;
+            let begin = client.build_transaction();
+            let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+            let transaction = begin.start().await.map_err(storage)?;
+            let count = match self.remove_in(&transaction, which, params).await {
+                // It waited crosswise with a worker, which went on.
+                Err(error) if is_collision(&error) && tries > 0 => {
+                    transaction.rollback().await.map_err(storage)?;
+                    continue;
+                }
+                count => count.map_err(storage)?,
+            };
+            let committed = transaction.commit().await;
+            committed.map_err(|error| commit_fault(operation, error))?;
+            if count > 0 {
+                self.shared.signal.raise();
+            }
+            return Ok(count);
         }
-        Ok(count)
     }
 
     async fn remove_in(

@@ -59,6 +59,9 @@ const REASSIGN_CLEANED_UP: &str =
 INSERT INTO {s}.cleaned_up AS c (user_id, completed) SELECT $2, d.completed FROM d
 ON CONFLICT (user_id) DO UPDATE SET completed = c.completed + excluded.completed";
 
+/// How often a change is tried that waits crosswise with others.
+pub(crate) const MOST_TRIES: usize = 5;
+
 impl PostgresStore {
     pub(crate) async fn edit(&self, event: &OutboxEvent) -> Result<(), StoreError> {
         const OPERATION: &str = "update_event";
@@ -141,13 +144,21 @@ impl PostgresStore {
     pub(crate) async fn reset(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
         const OPERATION: &str = "reset_for_retry";
         let client = self.connection(OPERATION).await?;
-        let now = self.now();
-        let reset = client
-            .execute(&self.shared.sql.text(RESET), &[&ids, &now])
-            .await;
-        let count = reset.map_err(|error| commit_fault(OPERATION, error))?;
-        self.shared.signal.raise();
-        Ok(count)
+        let sql = self.shared.sql.text(RESET);
+        let mut tries = MOST_TRIES;
+        loop {
+            tries -= 1;
+            let now = self.now();
+            match client.execute(&sql, &[&ids, &now]).await {
+                // It waited crosswise with a worker, which went on.
+                Err(error) if is_collision(&error) && tries > 0 => {}
+                reset => {
+                    let count = reset.map_err(|error| commit_fault(OPERATION, error))?;
+                    self.shared.signal.raise();
+                    return Ok(count);
+                }
+            }
+        }
     }
 
     pub(crate) async fn reassign(&self, from: &str, to: &str) -> Result<u64, StoreError> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Lease, OutboxQueue, Rescued, Revision, Settled, Settlement,
+    Claim, ClaimRequest, Exchange, Lease, OutboxQueue, Rescued, Revision, Settled, Settlement,
 };
 use outbox_runtime::{Clock, StoreError, async_trait};
 
@@ -19,6 +19,39 @@ impl OutboxQueue for PostgresStore {
 
     async fn settle(&self, settlements: Vec<Settlement>) -> Result<Vec<Settled>, StoreError> {
         self.settle_all(settlements).await
+    }
+
+    /// Both in one transaction and one round trip. If the claim meets another worker's on a lane,
+    /// the outcomes are recorded first and the claim is made again.
+    async fn settle_and_claim(
+        &self,
+        settlements: Vec<Settlement>,
+        request: &ClaimRequest,
+    ) -> Exchange {
+        if !settlements.is_empty() && request.limit() > request.turns() {
+            self.shared.wakes.on_activity();
+            let done = self.settle_and_find(settlements.clone(), request).await;
+            match done {
+                Ok(Some((settled, found))) => {
+                    return Exchange {
+                        settled: Ok(settled),
+                        claimed: self.claim_after(request, Some(found)).await,
+                    };
+                }
+                Err(error) if error.outcome_unknown() => {
+                    return Exchange {
+                        settled: Err(error.clone()),
+                        claimed: Err(error),
+                    };
+                }
+                // An error of the claim must not keep outcomes from being recorded.
+                Ok(None) | Err(_) => {}
+            }
+        }
+        Exchange {
+            settled: self.settle_all(settlements).await,
+            claimed: self.claim_events(request).await,
+        }
     }
 
     async fn extend(

@@ -3,9 +3,11 @@
 use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
-use futures_util::future::join5;
+use deadpool_postgres::Object;
+use futures_util::future::join3;
 use outbox_runtime::StoreError;
 use outbox_runtime::store::{Disposition, Settled, Settlement};
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -13,6 +15,8 @@ use crate::fault::{commit_fault, fault, is_collision};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
+
+const OPERATION: &str = "settle";
 
 /// Outcomes as the values of the statements.
 #[derive(Debug, Default)]
@@ -117,81 +121,121 @@ impl Outcomes {
     }
 }
 
+/// Outcomes, and the statements that write them on one connection.
+pub(crate) struct Settling {
+    outcomes: Outcomes,
+    ids: Vec<Uuid>,
+    complete: Statement,
+    settle: Statement,
+    hand_on: Statement,
+}
+
+/// The leases under which something was written: event and token.
+pub(crate) type Written = HashSet<(Uuid, Uuid)>;
+
+impl Settling {
+    pub(crate) async fn new(
+        store: &PostgresStore,
+        client: &Object,
+        settlements: Vec<Settlement>,
+    ) -> Result<Self, StoreError> {
+        let sql = &store.shared.sql;
+        let outcomes = Outcomes::new(settlements);
+        Ok(Self {
+            ids: outcomes.ids(),
+            outcomes,
+            complete: prepared(client, OPERATION, &sql.complete).await?,
+            settle: prepared(client, OPERATION, &sql.settle).await?,
+            hand_on: prepared(client, OPERATION, &sql.hand_on).await?,
+        })
+    }
+
+    /// Writes the outcomes and unblocks what waited for them. All messages are sent when this is
+    /// first polled.
+    pub(crate) async fn write(
+        &self,
+        client: &Object,
+        now: DateTime<Utc>,
+    ) -> Result<Written, tokio_postgres::Error> {
+        let (completed, tokens) = &self.outcomes.completed;
+        let others = &self.outcomes.others;
+        let of_completed: [Param<'_>; 3] = [completed, tokens, &now];
+        let of_others: [Param<'_>; 8] = [
+            &others.ids,
+            &others.tokens,
+            &others.kinds,
+            &others.due,
+            &others.messages,
+            &others.reasons,
+            &others.nth,
+            &now,
+        ];
+        let of_all: [Param<'_>; 2] = [&self.ids, &now];
+        let complete = async {
+            match completed.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.complete, &of_completed).await,
+            }
+        };
+        let settle = async {
+            match others.ids.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.settle, &of_others).await,
+            }
+        };
+        let hand_on = client.execute(&self.hand_on, &of_all);
+        let (completed, settled, handed_on) = join3(complete, settle, hand_on).await;
+        let mut rows = completed?;
+        rows.extend(settled?);
+        handed_on?;
+        rows.iter()
+            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+            .collect()
+    }
+
+    /// The results in the order of the settlements.
+    pub(crate) fn results(&self, written: Written) -> Vec<Settled> {
+        self.outcomes.results(written)
+    }
+}
+
+/// How often a transaction is repeated that deadlocked with a manual change.
+const MOST_COLLISIONS: usize = 5;
+
 impl PostgresStore {
     /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
     pub(crate) async fn settle_all(
         &self,
         settlements: Vec<Settlement>,
     ) -> Result<Vec<Settled>, StoreError> {
-        const OPERATION: &str = "settle";
         self.awake(OPERATION)?;
         if settlements.is_empty() {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
-        let outcomes = Outcomes::new(settlements);
         let client = self.connection(OPERATION).await?;
-        let sql = &self.shared.sql;
-        let complete = prepared(&client, OPERATION, &sql.complete).await?;
-        let settle = prepared(&client, OPERATION, &sql.settle).await?;
-        let hand_on = prepared(&client, OPERATION, &sql.hand_on).await?;
+        let settling = Settling::new(self, &client, settlements).await?;
         let begin = self.begin();
-        let ids = outcomes.ids();
-        let others = &outcomes.others;
-        let (completed, tokens) = &outcomes.completed;
-        for is_last in [false, false, true] {
-            let now = self.now();
-            let completed: [Param<'_>; 3] = [completed, tokens, &now];
-            let settled: [Param<'_>; 8] = [
-                &others.ids,
-                &others.tokens,
-                &others.kinds,
-                &others.due,
-                &others.messages,
-                &others.reasons,
-                &others.nth,
-                &now,
-            ];
-            let handed_on: [Param<'_>; 2] = [&ids, &now];
-            let nothing = || std::future::ready(Ok(Vec::new()));
-            let has_completed = !outcomes.completed.0.is_empty();
-            let has_others = !others.ids.is_empty();
-            let complete = async {
-                match has_completed {
-                    true => client.query(&complete, &completed).await,
-                    false => nothing().await,
-                }
-            };
-            let settle = async {
-                match has_others {
-                    true => client.query(&settle, &settled).await,
-                    false => nothing().await,
-                }
-            };
+        let mut collisions = 0;
+        loop {
             // All messages are sent before the first answer is awaited.
-            let (begun, one, other, handed_on, committed) = join5(
+            let (begun, written, committed) = join3(
                 client.batch_execute(&begin),
-                complete,
-                settle,
-                client.execute(&hand_on, &handed_on),
+                settling.write(&client, self.now()),
                 client.batch_execute("COMMIT"),
             )
             .await;
-            let written = begun.and(one).and_then(|mut rows| {
-                rows.extend(other?);
-                handed_on?;
-                rows.iter()
-                    .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-                    .collect()
-            });
-            let written: HashSet<(Uuid, Uuid)> = match written {
-                Err(error) if is_collision(&error) && !is_last => continue,
-                written => written.map_err(|error| fault(OPERATION, error))?,
-            };
-            committed.map_err(|error| commit_fault(OPERATION, error))?;
-            self.shared.signal.raise();
-            return Ok(outcomes.results(written));
+            match begun.and(written) {
+                Err(error) if is_collision(&error) && collisions < MOST_COLLISIONS => {
+                    collisions += 1;
+                }
+                Err(error) => return Err(fault(OPERATION, error)),
+                Ok(written) => {
+                    committed.map_err(|error| commit_fault(OPERATION, error))?;
+                    self.shared.signal.raise();
+                    return Ok(settling.results(written));
+                }
+            }
         }
-        Ok(outcomes.results(HashSet::new()))
     }
 }

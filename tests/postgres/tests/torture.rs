@@ -183,9 +183,13 @@ impl Run {
     async fn work(self: Arc<Self>, store: PostgresStore, seed: u64) {
         let mut rng = rng(seed);
         let request = ClaimRequest::new(10, LEASE);
+        let mut next = Vec::new();
         loop {
             let began = SystemClock.uptime();
-            let claims = store.claim(&request).await.unwrap();
+            let claims = match std::mem::take(&mut next) {
+                none if none.is_empty() => store.claim(&request).await.unwrap(),
+                claims => claims,
+            };
             self.note_step(began);
             if claims.is_empty() {
                 if self.is_over.load(Ordering::SeqCst) && self.is_drained(&store).await {
@@ -234,7 +238,13 @@ impl Run {
                 });
             }
             let began = SystemClock.uptime();
-            let settled = store.settle(settlements).await.unwrap();
+            let settled = if below(&mut rng, 2) == 0 {
+                store.settle(settlements).await.unwrap()
+            } else {
+                let exchange = store.settle_and_claim(settlements, &request).await;
+                next = exchange.claimed.unwrap();
+                exchange.settled.unwrap()
+            };
             self.note_step(began);
             // A worker that was too slow is no fault of the store's; the oracle would not know.
             assert!(
