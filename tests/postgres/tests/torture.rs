@@ -36,7 +36,8 @@ struct Plan {
     edits: bool,
 }
 
-const LEASE: Duration = Duration::from_millis(250);
+/// Longer than any stall of a busy machine: a worker that is merely slow must not lose its events.
+const LEASE: Duration = Duration::from_millis(2_000);
 
 /// What is known about a lane: by entity.
 #[derive(Debug, Default)]
