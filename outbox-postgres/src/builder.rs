@@ -7,7 +7,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, Recycling
 use outbox_runtime::{Clock, StoreError, StoreErrorKind};
 use tokio_postgres::{Config, NoTls};
 
-use crate::connect::{Connector, settings};
+use crate::connect::{Connector, Durability, settings};
 use crate::fault::fault;
 use crate::migrate;
 use crate::name::SchemaName;
@@ -15,22 +15,6 @@ use crate::store::PostgresStore;
 
 /// How long a connection may take, and how long a call waits for a free one.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Whether a commit of the store waits until it is on disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// As the server, the database or the role sets `synchronous_commit`.
-    #[default]
-    AsConfigured,
-    /// `synchronous_commit = on`: acknowledged events survive a crash of the server, and of its
-    /// synchronous standbys.
-    Synchronous,
-    /// `synchronous_commit = off`: a crash of the server may lose the last commits of the store.
-    /// Lost outcomes are delivered again; lost events that the store itself enqueued are gone.
-    /// Transactions of the caller are not affected.
-    Asynchronous,
-}
 
 /// The settings of a [`PostgresStore`]; made by [`PostgresStore::builder`].
 #[must_use = "nothing is opened until you call `.connect(..)`"]

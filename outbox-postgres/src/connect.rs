@@ -9,7 +9,21 @@ use tokio::task::JoinHandle;
 use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
 use tokio_postgres::{AsyncMessage, Client, Config, Socket};
 
-use crate::builder::Durability;
+/// Whether a commit of the store waits until it is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[non_exhaustive]
+pub enum Durability {
+    /// As the server, the database or the role sets `synchronous_commit`.
+    #[default]
+    AsConfigured,
+    /// `synchronous_commit = on`: acknowledged events survive a crash of the server, and of its
+    /// synchronous standbys.
+    Synchronous,
+    /// `synchronous_commit = off`: a crash of the server may lose the last commits of the store.
+    /// Lost outcomes are delivered again; lost events that the store itself enqueued are gone.
+    /// Transactions of the caller are not affected.
+    Asynchronous,
+}
 
 type Connecting<'c> = Pin<
     Box<dyn Future<Output = Result<(Client, JoinHandle<()>), tokio_postgres::Error>> + Send + 'c>,
@@ -77,7 +91,7 @@ impl Connect for Connector {
     }
 }
 
-/// What is the same for all connections of the store. A worker that is stopped between a change and
+/// The settings of all connections of the store. A worker that is stopped between a change and
 /// its commit must not block others for long, hence a time limit well below any lease.
 const COMMON: &str = "
     SET default_transaction_isolation = 'read committed';

@@ -223,7 +223,8 @@ impl PostgresStore {
         self.asked_at().is_some_and(is_recent) && clock.is_none_or(|clock| !clock.is_stale())
     }
 
-    /// The statement that begins a transaction, on a pool of the caller's with this library's plans.
+    /// The statement that begins a transaction; on a pool of the caller's, with this library's
+    /// plans.
     pub(crate) fn begin(&self) -> String {
         let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
         if !self.shared.owns_pool {
