@@ -82,7 +82,7 @@ impl Found {
     }
 }
 
-/// What is left of a claim: places and metadata.
+/// The rest of a claim: places and metadata.
 struct Budget {
     places: usize,
     bytes: usize,
@@ -145,7 +145,7 @@ impl PostgresStore {
                 .claim_part(&part, &mut budget, &mut claims, found.take())
                 .await
             {
-                // What was leased before an error must not be lost with it.
+                // Events leased before an error must not be lost with it.
                 Err(error) if claims.is_empty() => return Err(error),
                 Err(error) => {
                     tracing::debug!(%error, "a claim ended early");

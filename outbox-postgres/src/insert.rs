@@ -214,7 +214,7 @@ pub(crate) async fn known(
     Ok(known)
 }
 
-/// What was first enqueued under an id whose row has other content now.
+/// The content first enqueued under an id whose row has other content now.
 struct Folded {
     id: Uuid,
     fingerprint: Option<i64>,

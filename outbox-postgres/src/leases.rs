@@ -171,7 +171,9 @@ impl PostgresStore {
             buried += u64::from(status.cast_unsigned() == b'd');
         }
         if !ids.is_empty() {
-            transaction.execute(&sql.hand_on, &[&ids, &now]).await?;
+            transaction
+                .execute(&sql.unblock_next, &[&ids, &now])
+                .await?;
         }
         Ok(Rescued::new(rows.len() as u64 - buried, buried))
     }

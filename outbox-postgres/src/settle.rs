@@ -127,7 +127,7 @@ pub(crate) struct Settling {
     ids: Vec<Uuid>,
     complete: Statement,
     settle: Statement,
-    hand_on: Statement,
+    unblock_next: Statement,
 }
 
 /// The leases under which something was written: event and token.
@@ -146,7 +146,7 @@ impl Settling {
             outcomes,
             complete: prepared(client, OPERATION, &sql.complete).await?,
             settle: prepared(client, OPERATION, &sql.settle).await?,
-            hand_on: prepared(client, OPERATION, &sql.hand_on).await?,
+            unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
         })
     }
 
@@ -183,8 +183,8 @@ impl Settling {
                 false => client.query(&self.settle, &of_others).await,
             }
         };
-        let hand_on = client.execute(&self.hand_on, &of_all);
-        let (completed, settled, handed_on) = join3(complete, settle, hand_on).await;
+        let unblock_next = client.execute(&self.unblock_next, &of_all);
+        let (completed, settled, handed_on) = join3(complete, settle, unblock_next).await;
         let mut rows = completed?;
         rows.extend(settled?);
         handed_on?;

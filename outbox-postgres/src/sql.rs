@@ -201,8 +201,8 @@ const PROMOTE: &str =
     ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
 
-/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. Whoever
-/// ends that front updates its row first, so it waits, and then sees what was blocked.
+/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. The
+/// worker that ends that front updates its row first, so it waits, and then sees the blocked ones.
 const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
@@ -246,7 +246,7 @@ RETURNING e.id, s.token";
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
 /// locked, the ended one keeps a note, which the next claim takes up. An event that came back gives
 /// way to an earlier one that joined its lane meanwhile.
-const HAND_ON: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
+const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.lane IS NOT NULL),
@@ -290,7 +290,7 @@ pub(crate) struct Sql {
     pub(crate) demote: String,
     pub(crate) complete: String,
     pub(crate) settle: String,
-    pub(crate) hand_on: String,
+    pub(crate) unblock_next: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
@@ -308,7 +308,9 @@ impl Sql {
             demote: text(DEMOTE),
             complete: text(COMPLETE),
             settle: text(SETTLE),
-            hand_on: text(&HAND_ON.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            unblock_next: text(
+                &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
