@@ -39,7 +39,7 @@ struct Plan {
 /// Longer than any stall of a busy machine: a worker that is merely slow must not lose its events.
 const LEASE: Duration = Duration::from_millis(2_000);
 
-/// What is known about a lane: by entity.
+/// The state of each lane, by entity.
 #[derive(Debug, Default)]
 struct Book {
     /// The version with a handler, of each lane.

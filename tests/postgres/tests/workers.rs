@@ -36,7 +36,7 @@ async fn open(schema: &str) -> PostgresStore {
     builder.connect_with(config()).await.unwrap()
 }
 
-/// What was delivered: entity and version.
+/// The deliveries: entity and version.
 type Delivered = Arc<Mutex<Vec<(i64, i64)>>>;
 
 fn start(store: &PostgresStore, delivered: &Delivered) -> Running {
