@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outbox_contest::Stopwatch;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
 use outbox_runtime::store::ClaimRequest;
@@ -12,7 +13,6 @@ use crate::report::{Baseline, Report, Target, Unit};
 use crate::rounds::{median, turns};
 use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
-use crate::stopwatch::Stopwatch;
 
 /// Events per claim.
 const CLAIM: usize = 100;
@@ -34,11 +34,12 @@ pub(crate) async fn measure(
             })
             .await?,
     ];
+    let floor = scenes.floor_with(Content::pending(few))?;
     // No more calls than there are events for.
     let calls = scale.calls.min(few / CLAIM);
     let mut samples = vec![Vec::new(); templates.len() + 1];
     for round in 0..scale.rounds {
-        let times = in_turns(scenes, &templates, calls, round).await?;
+        let times = in_turns(scenes, &templates, &floor, calls, round).await?;
         for (samples, times) in samples.iter_mut().zip(times) {
             samples.push(median(&times));
         }
@@ -79,11 +80,12 @@ pub(crate) async fn measure(
 }
 
 /// Durations of claims, in milliseconds: of a store on a copy of each template, then of the floor
-/// on a copy of the first. They alternate claim by claim, so that other load on the machine affects
+/// on a copy of its own. They alternate claim by claim, so that other load on the machine affects
 /// all of them equally.
 async fn in_turns(
     scenes: &Scenes,
     templates: &[Scene],
+    floor: &Scene,
     calls: usize,
     round: usize,
 ) -> anyhow::Result<Vec<Vec<f64>>> {
@@ -92,8 +94,8 @@ async fn in_turns(
         let scene = scenes.copy(template)?;
         stores.push((SqliteStore::open(scene.path()).await?, scene));
     }
-    let of_floor = scenes.copy(&templates[0])?;
-    let mut conn = of_floor.connect()?;
+    let of_floor = scenes.copy(floor)?;
+    let mut conn = floor::connect(of_floor.path())?;
     let (request, token) = (
         ClaimRequest::new(CLAIM, Duration::from_secs(60)),
         Uuid::new_v4(),

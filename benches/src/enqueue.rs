@@ -3,33 +3,18 @@
 
 use std::sync::Arc;
 
+use outbox_contest::Stopwatch;
 use outbox_runtime::enqueue_all;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
 use tokio::task::JoinSet;
 
 use crate::entity::{MoodEntry, Row};
-use crate::floor::{Floor, Kind, insert_alone};
+use crate::floor::{self, Floor};
 use crate::report::{Report, Target};
-use crate::rounds::interleaved;
+use crate::rounds::{BesideFloor, Side, beside_floor};
 use crate::scale::{Scale, in_words};
-use crate::scene::Scenes;
-use crate::stopwatch::Stopwatch;
-
-/// The measured implementation.
-#[derive(Debug, Clone, Copy)]
-enum Side {
-    Floor(Kind),
-    Ours,
-}
-
-/// The floors in the order of [`Kind::ALL`], then the store.
-const SIDES: [Side; 4] = [
-    Side::Floor(Kind::ALL[0]),
-    Side::Floor(Kind::ALL[1]),
-    Side::Floor(Kind::ALL[2]),
-    Side::Ours,
-];
+use crate::scene::{Scenes, counts};
 
 pub(crate) async fn measure(
     scale: &Scale,
@@ -37,19 +22,24 @@ pub(crate) async fn measure(
     report: &mut Report,
 ) -> anyhow::Result<()> {
     let short = scale.rounds * scale.turns;
-    let samples = interleaved(short, &SIDES, async |side| {
+    let samples = beside_floor(short, async |side| {
         own_transaction(scenes, side, scale.single_events).await
     })
     .await?;
     let what = "enqueue on the caller's own transaction, one event per commit";
     add(report, what, &samples, 0.90);
 
-    for (producers, target) in [(1, Some(0.90)), (8, None), (64, Some(0.85)), (256, None)] {
+    for (producers, target) in [
+        (1, Some(0.90)),
+        (8, None),
+        (64, Some(0.75)),
+        (256, Some(0.70)),
+    ] {
         let (rounds, events) = match producers {
             1 => (short, scale.single_events),
             _ => (scale.rounds, scale.events),
         };
-        let samples = interleaved(rounds, &SIDES, async |side| {
+        let samples = beside_floor(rounds, async |side| {
             through_the_store(scenes, side, producers, events).await
         })
         .await?;
@@ -60,8 +50,8 @@ pub(crate) async fn measure(
         add(report, &what, &samples, target);
     }
 
-    for (batch, target) in [(100, None), (1_000, Some(0.75))] {
-        let samples = interleaved(scale.rounds, &SIDES, async |side| {
+    for (batch, target) in [(100, None), (1_000, Some(0.70))] {
+        let samples = beside_floor(scale.rounds, async |side| {
             in_batches(scenes, side, batch, scale.events).await
         })
         .await?;
@@ -71,31 +61,31 @@ pub(crate) async fn measure(
     Ok(())
 }
 
-fn add(report: &mut Report, what: &str, samples: &[Vec<f64>], target: impl Into<Option<f64>>) {
+fn add(report: &mut Report, what: &str, samples: &BesideFloor, target: impl Into<Option<f64>>) {
     let target = target.into().map(Target::AtLeast);
-    report.add_beside_floors(what, samples, target);
+    report.add_beside_floor(what, samples, target);
 }
 
 /// One event per commit, on a connection that the application opened, while the store has the file
 /// open too.
 async fn own_transaction(scenes: &Scenes, side: Side, events: usize) -> anyhow::Result<f64> {
-    let scene = scenes.empty().await?;
     let moods = MoodEntry::many(events);
-    let rate = match side {
-        Side::Floor(kind) => {
-            // Drops what this kind of floor does without, and keeps the file open as
-            // the store does.
-            let floor = Floor::open(&scene, kind)?;
-            let mut conn = scene.connect()?;
+    let (rate, pending) = match side {
+        Side::Floor => {
+            let scene = scenes.floor_empty()?;
+            // Keeps the file open as the store does.
+            let floor = Floor::open(scene.path())?;
+            let mut conn = floor::connect(scene.path())?;
             let watch = Stopwatch::start();
             for mood in &moods {
-                insert_alone(&mut conn, kind, &Row::of(mood)?)?;
+                floor::insert_alone(&mut conn, &Row::of(mood)?)?;
             }
             let rate = watch.per_second(events);
             floor.close()?;
-            rate
+            (rate, floor::count(&conn, false)?)
         }
         Side::Ours => {
+            let scene = scenes.empty().await?;
             let store = SqliteStore::open(scene.path()).await?;
             let mut conn = scene.connect()?;
             let watch = Stopwatch::start();
@@ -105,11 +95,12 @@ async fn own_transaction(scenes: &Scenes, side: Side, events: usize) -> anyhow::
                 tx.commit()?;
             }
             let rate = watch.per_second(events);
+            let (pending, _) = counts(&store).await?;
             store.close().await;
-            rate
+            (rate, pending)
         }
     };
-    anyhow::ensure!(scene.count("pending")? == events, "events are missing");
+    anyhow::ensure!(pending == events, "events are missing");
     Ok(rate)
 }
 
@@ -120,13 +111,13 @@ async fn through_the_store(
     producers: usize,
     events: usize,
 ) -> anyhow::Result<f64> {
-    let scene = scenes.empty().await?;
     let each = events / producers;
     let mut shares: Vec<Vec<MoodEntry>> = (0..producers).map(|_| MoodEntry::many(each)).collect();
     let mut tasks: JoinSet<anyhow::Result<()>> = JoinSet::new();
-    let rate = match side {
-        Side::Floor(kind) => {
-            let floor = Arc::new(Floor::open(&scene, kind)?);
+    let (rate, pending) = match side {
+        Side::Floor => {
+            let scene = scenes.floor_empty()?;
+            let floor = Arc::new(Floor::open(scene.path())?);
             let watch = Stopwatch::start();
             for share in shares.drain(..) {
                 let floor = Arc::clone(&floor);
@@ -142,9 +133,10 @@ async fn through_the_store(
             if let Some(floor) = Arc::into_inner(floor) {
                 floor.close()?;
             }
-            rate
+            (rate, floor::count(&scene.connect()?, false)?)
         }
         Side::Ours => {
+            let scene = scenes.empty().await?;
             let store = SqliteStore::open(scene.path()).await?;
             let watch = Stopwatch::start();
             for share in shares.drain(..) {
@@ -158,14 +150,12 @@ async fn through_the_store(
             }
             finish(tasks).await?;
             let rate = watch.per_second(each * producers);
+            let (pending, _) = counts(&store).await?;
             store.close().await;
-            rate
+            (rate, pending)
         }
     };
-    anyhow::ensure!(
-        scene.count("pending")? == each * producers,
-        "events are missing"
-    );
+    anyhow::ensure!(pending == each * producers, "events are missing");
     Ok(rate)
 }
 
@@ -183,11 +173,11 @@ async fn in_batches(
     batch: usize,
     events: usize,
 ) -> anyhow::Result<f64> {
-    let scene = scenes.empty().await?;
     let moods = MoodEntry::many(events);
-    let rate = match side {
-        Side::Floor(kind) => {
-            let floor = Floor::open(&scene, kind)?;
+    let (rate, pending) = match side {
+        Side::Floor => {
+            let scene = scenes.floor_empty()?;
+            let floor = Floor::open(scene.path())?;
             let watch = Stopwatch::start();
             for batch in moods.chunks(batch) {
                 let rows = batch.iter().map(Row::of).collect::<anyhow::Result<_>>()?;
@@ -195,19 +185,21 @@ async fn in_batches(
             }
             let rate = watch.per_second(events);
             floor.close()?;
-            rate
+            (rate, floor::count(&scene.connect()?, false)?)
         }
         Side::Ours => {
+            let scene = scenes.empty().await?;
             let store = SqliteStore::open(scene.path()).await?;
             let watch = Stopwatch::start();
             for batch in moods.chunks(batch) {
                 enqueue_all(batch).on(&store).await?;
             }
             let rate = watch.per_second(events);
+            let (pending, _) = counts(&store).await?;
             store.close().await;
-            rate
+            (rate, pending)
         }
     };
-    anyhow::ensure!(scene.count("pending")? == events, "events are missing");
+    anyhow::ensure!(pending == events, "events are missing");
     Ok(rate)
 }

@@ -1,5 +1,6 @@
 //! The enqueued entity, and the columns that the floor writes for it.
 
+use outbox_contest::Mood;
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,19 +19,47 @@ pub(crate) struct MoodEntry {
     pub(crate) labels: Vec<String>,
 }
 
+/// The user of all events but those [of many users](MoodEntry::of_user).
+pub(crate) const USER: &str = Mood::USER;
+
 impl MoodEntry {
     /// A new entity, with an id like those in an application's own table.
     pub(crate) fn new(number: usize) -> Self {
+        Self::from(Mood::new(number))
+    }
+
+    /// The same, of one of many users.
+    pub(crate) fn of_user(number: usize, users: usize) -> Self {
         Self {
-            id: Uuid::new_v4(),
-            user_id: "user-1".to_owned(),
-            valence: (number % 200) as f64 / 100.0 - 1.0,
-            labels: ["calm", "grateful", "rested"].map(str::to_owned).to_vec(),
+            user_id: format!("user-{}", number % users),
+            ..Self::new(number)
         }
     }
 
     pub(crate) fn many(count: usize) -> Vec<Self> {
         (0..count).map(Self::new).collect()
+    }
+}
+
+/// The payload that a handler received, if its entity has an id like those of [`Mood`].
+pub(crate) fn mood(event: &Event<MoodEntry>) -> Option<Mood> {
+    let metadata = event.metadata();
+    Some(Mood {
+        id: event.entity_id.as_uuid()?,
+        user_id: event.user_id.clone(),
+        valence: metadata.valence,
+        labels: metadata.labels.clone(),
+    })
+}
+
+impl From<Mood> for MoodEntry {
+    fn from(mood: Mood) -> Self {
+        Self {
+            id: mood.id,
+            user_id: mood.user_id,
+            valence: mood.valence,
+            labels: mood.labels,
+        }
     }
 }
 
@@ -76,10 +105,14 @@ pub(crate) struct Claimed {
 }
 
 impl Claimed {
-    /// Whether a handler could send it: it has its keys, and the payload that was written.
-    pub(crate) fn is_whole(&self) -> bool {
-        let body: Result<Body<Vec<String>>, _> = serde_json::from_str(&self.metadata);
-        let is_keyed = !self.id.is_nil() && !self.entity_id.is_nil() && !self.user_id.is_empty();
-        is_keyed && body.is_ok_and(|body| body.valence.is_finite())
+    /// The payload that was written, if it has its keys and can be read.
+    pub(crate) fn mood(&self) -> Option<Mood> {
+        let body: Body<Vec<String>> = serde_json::from_str(&self.metadata).ok()?;
+        (!self.id.is_nil()).then(|| Mood {
+            id: self.entity_id,
+            user_id: self.user_id.clone(),
+            valence: body.valence,
+            labels: body.labels,
+        })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outbox_contest::pause;
 use outbox_runtime::Processor;
 use outbox_runtime::prelude::*;
 
@@ -9,7 +10,6 @@ use crate::entity::MoodEntry;
 use crate::report::{Report, Target, Unit};
 use crate::scale::Scale;
 use crate::scene::Scenes;
-use crate::stopwatch::pause;
 
 /// Time for a processor to look once and fall idle.
 const SETTLING: Duration = Duration::from_millis(300);

@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
+use outbox_contest::{Stopwatch, pause, percentile};
 use outbox_runtime::Processor;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::TransactionBehavior;
 use tokio::sync::mpsc;
 
 use crate::entity::{MoodEntry, Row};
-use crate::floor::{Floor, Kind};
+use crate::floor::Floor;
 use crate::report::{Baseline, Report, Target, Unit};
-use crate::rounds::{interleaved, percentile};
+use crate::rounds::interleaved;
 use crate::scale::Scale;
 use crate::scene::Scenes;
-use crate::stopwatch::{Stopwatch, pause};
 
 /// The measured way to enqueue.
 #[derive(Debug, Clone, Copy)]
@@ -71,8 +71,8 @@ pub(crate) async fn measure(
 }
 
 async fn floor(scenes: &Scenes, count: usize) -> anyhow::Result<Vec<f64>> {
-    let scene = scenes.empty().await?;
-    let floor = Floor::open(&scene, Kind::Plain)?;
+    let scene = scenes.floor_empty()?;
+    let floor = Floor::open(scene.path())?;
     let (started, mut starts) = mpsc::unbounded_channel();
     floor.work(1, move |_| {
         let _ = started.send(Stopwatch::start());

@@ -4,13 +4,14 @@
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use outbox_contest::Stopwatch;
 use outbox_runtime::prelude::*;
 use outbox_runtime::support::Redaction;
 use serde::{Deserialize, Serialize};
 
+use crate::cpu::thread_time;
 use crate::report::{Report, Target, Unit};
 use crate::scale::Scale;
-use crate::stopwatch::{Stopwatch, thread_time};
 
 /// Number of values, of some forty bytes each, which together are close to the metadata limit.
 const VALUES: usize = 20_000;

@@ -6,9 +6,7 @@ use comfy_table::presets::UTF8_FULL_CONDENSED;
 use comfy_table::{CellAlignment, Table};
 use serde::Serialize;
 
-use crate::floor::Kind;
-use crate::rounds::median;
-use crate::scale::Scale;
+use crate::rounds::{BesideFloor, median};
 
 /// All lines of a run.
 #[derive(Debug, Serialize)]
@@ -35,12 +33,14 @@ pub(crate) struct Line {
 }
 
 /// Unit of a figure.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Unit {
     EventsPerSecond,
     Milliseconds,
     Mebibytes,
+    Bytes,
+    Instructions,
     StatementsPerSecond,
 }
 
@@ -63,9 +63,9 @@ pub(crate) struct Baseline<'a> {
 }
 
 impl Report {
-    pub(crate) fn new(scale: &Scale) -> Self {
+    pub(crate) fn of_rounds(rounds: usize) -> Self {
         Self {
-            rounds: scale.rounds,
+            rounds,
             lines: Vec::new(),
         }
     }
@@ -101,25 +101,19 @@ impl Report {
         self.lines.push(line);
     }
 
-    /// Adds a line for each kind of floor. The samples are those of the floors, then ours; the
-    /// target applies to the first ratio.
-    pub(crate) fn add_beside_floors(
+    /// Adds a line of events a second, ours against the floor's.
+    pub(crate) fn add_beside_floor(
         &mut self,
         what: &str,
-        samples: &[Vec<f64>],
+        samples: &BesideFloor,
         target: Option<Target>,
     ) {
-        let Some((ours, floors)) = samples.split_last() else {
-            return;
+        let baseline = Baseline {
+            name: "floor",
+            samples: &samples.floor,
         };
-        for (kind, samples) in Kind::ALL.into_iter().zip(floors) {
-            let baseline = Baseline {
-                name: kind.name(),
-                samples,
-            };
-            let target = target.filter(|_| kind == Kind::Plain);
-            self.add(what, Unit::EventsPerSecond, ours, Some(baseline), target);
-        }
+        let unit = Unit::EventsPerSecond;
+        self.add(what, unit, &samples.ours, Some(baseline), target);
     }
 
     pub(crate) fn to_json(&self) -> serde_json::Result<String> {
@@ -142,7 +136,7 @@ impl Display for Target {
         match self {
             Self::AtLeast(ratio) => write!(f, "≥ {ratio:.2}"),
             Self::AtMost(ratio) => write!(f, "≤ {ratio:.2}"),
-            Self::Absolute(figure) => write!(f, "≤ {figure:.0} itself"),
+            Self::Absolute(figure) => write!(f, "≤ {} itself", in_thousands(*figure)),
         }
     }
 }
@@ -153,13 +147,14 @@ impl Unit {
             Self::EventsPerSecond => format!("{}/s", in_thousands(value)),
             Self::Milliseconds => format!("{value:.3} ms"),
             Self::Mebibytes => format!("{value:.1} MiB"),
+            Self::Bytes | Self::Instructions => in_thousands(value),
             Self::StatementsPerSecond => format!("{value:.1}/s"),
         }
     }
 }
 
 /// `72200.3` as `72,200`: three significant digits are enough.
-fn in_thousands(value: f64) -> String {
+pub(crate) fn in_thousands(value: f64) -> String {
     let digits = value.abs().max(1.0).log10().floor() as i32;
     let step = 10_f64.powi((digits - 2).max(0));
     let mut text = format!("{:.0}", (value / step).round() * step);
@@ -232,7 +227,7 @@ impl Display for Report {
         let targets = self.lines.iter().filter(|line| line.met.is_some()).count();
         write!(
             f,
-            "medians of {} alternating rounds; {} of {targets} targets met",
+            "medians of alternating rounds ({}); {} of {targets} targets met",
             self.rounds,
             targets - missed
         )

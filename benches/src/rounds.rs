@@ -1,5 +1,34 @@
 //! Alternating rounds, so that other load on the machine affects all sides equally.
 
+/// The sides of a comparison with the floor.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Side {
+    Floor,
+    Ours,
+}
+
+/// Samples of floor and store.
+#[derive(Debug)]
+pub(crate) struct BesideFloor {
+    pub(crate) floor: Vec<f64>,
+    pub(crate) ours: Vec<f64>,
+}
+
+/// Measures floor and store once a round.
+pub(crate) async fn beside_floor(
+    rounds: usize,
+    measure: impl AsyncFnMut(Side) -> anyhow::Result<f64>,
+) -> anyhow::Result<BesideFloor> {
+    let mut samples = interleaved(rounds, &[Side::Floor, Side::Ours], measure)
+        .await?
+        .into_iter();
+    let mut next = || samples.next().unwrap_or_default();
+    Ok(BesideFloor {
+        floor: next(),
+        ours: next(),
+    })
+}
+
 /// Measures each side once a round. The samples are in the order of the sides.
 pub(crate) async fn interleaved<S: Copy>(
     rounds: usize,
@@ -40,15 +69,4 @@ pub(crate) fn median(values: &[f64]) -> f64 {
         n if n % 2 == 1 => sorted[n / 2],
         n => f64::midpoint(sorted[n / 2 - 1], sorted[n / 2]),
     }
-}
-
-/// The value that this share of all values does not exceed.
-pub(crate) fn percentile(values: &[f64], share: f64) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let rank = (share * sorted.len() as f64).ceil() as usize;
-    sorted
-        .get(rank.saturating_sub(1))
-        .copied()
-        .unwrap_or(f64::NAN)
 }

@@ -24,6 +24,10 @@ pub(crate) struct Scale {
     pub(crate) turns: usize,
     /// Calls per round whose median is taken, where a call is the unit.
     pub(crate) calls: usize,
+    /// Events of one batch whose memory is measured.
+    pub(crate) batch: usize,
+    /// Users to whom events are delivered while memory is measured.
+    pub(crate) users: usize,
     /// How long to watch an idle processor.
     pub(crate) idle: Duration,
 }
@@ -47,11 +51,13 @@ impl Scale {
                 latencies: 100,
                 turns: 5,
                 calls: 11,
+                batch: 10_000,
+                users: 1_000,
                 idle: Duration::from_secs(2),
             }
         } else {
             let rows = size(rows, 1_000_000);
-            let mut backlogs = vec![few, 100_000, rows];
+            let mut backlogs = vec![few, 100_000, 400_000.min(rows), rows];
             backlogs.sort_unstable();
             backlogs.dedup();
             Self {
@@ -64,6 +70,8 @@ impl Scale {
                 latencies: 500,
                 turns: 8,
                 calls: 31,
+                batch: 100_000,
+                users: 10_000,
                 idle: Duration::from_secs(10),
             }
         }

@@ -6,9 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use anyhow::Context as _;
 use outbox_runtime::prelude::*;
 use outbox_runtime::rusqlite::Connection;
+use outbox_runtime::{Durability, OutboxRepository};
 use tempfile::TempDir;
 
+use crate::drain::drain;
 use crate::entity::MoodEntry;
+use crate::floor;
 
 /// The directory of all databases of a run.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ impl Content {
     }
 }
 
+/// Handlers that complete events in preparation.
+const HANDLERS: usize = 16;
 /// Events per transaction when filling a database.
 const FILLED_AT_ONCE: usize = 20_000;
 
@@ -70,22 +75,33 @@ impl Scenes {
         Ok(scene)
     }
 
-    /// A database with rows that were enqueued as an application enqueues them.
+    /// A database with rows that were enqueued and delivered as an application does it.
     pub(crate) async fn with(&self, content: Content) -> anyhow::Result<Scene> {
         let scene = self.empty().await?;
-        let mut conn = scene.connect()?;
-        // Setup is not measured, and its data can be made again.
-        conn.execute_batch("PRAGMA synchronous = OFF")?;
-        fill(&mut conn, content.completed, 1)?;
-        conn.execute_batch(
-            "UPDATE outbox_events SET status = 'completed', slot = NULL, open = NULL, attempt_count = 1,
-                 last_attempt_at = created_at, completed_at = created_at",
-        )?;
-        fill(&mut conn, content.pending, content.per_entity.max(1))?;
-        conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
-        drop(conn);
+        if content.completed > 0 {
+            fill(&scene, content.completed, 1)?;
+            // Setup is not measured, and its data can be made again.
+            let store = SqliteStore::builder(scene.path()).durability(Durability::Normal);
+            let store = store.open().await?;
+            drain(&store, content.completed, HANDLERS).await?;
+            store.close().await;
+        }
+        fill(&scene, content.pending, content.per_entity.max(1))?;
         scene.synchronise()?;
         Ok(scene)
+    }
+
+    /// A file of the floor's with as many rows.
+    pub(crate) fn floor_with(&self, content: Content) -> anyhow::Result<Scene> {
+        let scene = self.place()?;
+        floor::fill(scene.path(), content.completed, content.pending)?;
+        scene.synchronise()?;
+        Ok(scene)
+    }
+
+    /// An empty file of the floor's.
+    pub(crate) fn floor_empty(&self) -> anyhow::Result<Scene> {
+        self.floor_with(Content::default())
     }
 
     /// A copy of the database, to be used up.
@@ -97,7 +113,9 @@ impl Scenes {
     }
 }
 
-fn fill(conn: &mut Connection, count: usize, per_entity: usize) -> anyhow::Result<()> {
+fn fill(scene: &Scene, count: usize, per_entity: usize) -> anyhow::Result<()> {
+    let mut conn = scene.connect()?;
+    conn.execute_batch("PRAGMA synchronous = OFF")?;
     let mut number = 0;
     while number < count {
         let tx = conn.transaction()?;
@@ -110,6 +128,7 @@ fn fill(conn: &mut Connection, count: usize, per_entity: usize) -> anyhow::Resul
         }
         tx.commit()?;
     }
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
     Ok(())
 }
 
@@ -128,16 +147,17 @@ impl Scene {
         std::fs::File::open(&self.0)?.sync_all()?;
         Ok(())
     }
+}
 
-    /// Number of events with this status: measurements check with it that their work was done.
-    pub(crate) fn count(&self, status: &str) -> anyhow::Result<usize> {
-        let count: i64 = self.connect()?.query_row(
-            "SELECT count(*) FROM outbox_events WHERE status = ?1",
-            [status],
-            |row| row.get(0),
-        )?;
-        Ok(usize::try_from(count)?)
-    }
+/// Numbers of undelivered and of completed events in a store: measurements check with it that their
+/// work was done.
+pub(crate) async fn counts(store: &SqliteStore) -> anyhow::Result<(usize, usize)> {
+    let statistics = store.statistics(None).await?;
+    let (total, completed) = (statistics.total_events, statistics.completed_count);
+    Ok((
+        usize::try_from(total.saturating_sub(completed))?,
+        usize::try_from(completed)?,
+    ))
 }
 
 impl Drop for Scene {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use outbox_contest::Stopwatch;
 use outbox_runtime::OutboxRepository;
 use outbox_runtime::prelude::*;
 
@@ -9,7 +10,6 @@ use crate::report::{Baseline, Report, Target, Unit};
 use crate::rounds::{interleaved, median};
 use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes};
-use crate::stopwatch::Stopwatch;
 
 /// Time limit for the calls of a round.
 const LONG_ENOUGH: Duration = Duration::from_secs(2);

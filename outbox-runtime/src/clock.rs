@@ -185,18 +185,24 @@ impl Clock for RuntimeClock {
 }
 
 /// Waits for a thread's reply; `None` if the thread ended without one.
+#[cfg(feature = "sqlite")]
+pub(crate) async fn awaited<T>(answer: tokio::sync::oneshot::Receiver<T>) -> Option<T> {
+    let _still = hold_paused_time();
+    answer.await.ok()
+}
+
+/// Keeps paused time where it is until the returned value is dropped.
 ///
 /// Paused time jumps ahead as soon as all tasks are waiting. It must stand still while a thread
-/// works on behalf of a task, which the blocking task here ensures.
+/// works on behalf of a task; tokio does not advance it while a blocking task runs.
 #[cfg(feature = "sqlite")]
-pub(crate) async fn awaited<T: Send + 'static>(
-    answer: tokio::sync::oneshot::Receiver<T>,
-) -> Option<T> {
+fn hold_paused_time() -> Option<tokio::sync::oneshot::Sender<()>> {
     if tokio::runtime::Handle::try_current().is_err() || !runtime_time_differs() {
-        return answer.await.ok();
+        return None;
     }
-    let answer = tokio::task::spawn_blocking(move || answer.blocking_recv());
-    answer.await.ok()?.ok()
+    let (held, released) = tokio::sync::oneshot::channel();
+    tokio::task::spawn_blocking(move || released.blocking_recv());
+    Some(held)
 }
 
 /// Sleeps on the system timer, whichever clock the store has.

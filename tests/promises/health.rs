@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use outbox_runtime::{Clock, Health, StoreErrorKind, TroubleKind, WaitsFor, prelude::*};
+use outbox_runtime::{
+    Clock, Health, OutageExtent, StoreErrorKind, TroubleKind, WaitsFor, prelude::*,
+};
 use outbox_testing::{Fault, FaultStore, StoreCall};
 use outbox_tests::{Log, Temporary, enqueue, note, on_each_store, start, start_with, within};
 
@@ -233,6 +235,53 @@ fn an_explanation_never_claims_more_than_is_known() {
             WaitsFor::Worker,
             "the explanation claims more than is known"
         );
+        running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn a_recovering_service_is_named_while_it_gets_few_attempts() {
+    on_each_store(|store, clock| async move {
+        let (mut remote, running) = start(&store);
+        for id in 1..=4 {
+            enqueue(&store, note(id).enqueue_sync()).await;
+        }
+        for _ in 1..=4 {
+            remote.next().await.fail(HandlerError::unavailable("503"));
+        }
+        let probe_at = within(async {
+            loop {
+                if let WaitsFor::Outage(outage) = running.explain(1).await.unwrap().waits_for {
+                    return outage.probe_at;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        within(clock.until_asleep(probe_at)).await;
+        clock.set(probe_at);
+        // The probe passes, and the circuit is half-open: the next attempts are under way.
+        remote.next().await.ok();
+        let mut under_way = vec![remote.next().await];
+        let waiting = within(async {
+            loop {
+                for id in 1..=4 {
+                    let waits_for = running.explain(id).await.unwrap().waits_for;
+                    assert_ne!(waits_for, WaitsFor::Worker, "the run knows more of {id}");
+                    if let WaitsFor::Recovery(extent) = waits_for {
+                        return (id, extent);
+                    }
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        assert_eq!(waiting.1, OutageExtent::HandlerSet);
+        let explanation = running.explain(waiting.0).await.unwrap();
+        assert!(explanation.to_string().contains("recover"), "{explanation}");
+        for call in under_way.drain(..) {
+            call.ok();
+        }
         running.stop().await.unwrap();
     });
 }

@@ -276,6 +276,9 @@ async fn turns_cost_one_seek_per_user_and_no_scan_of_a_backlog() {
         let notes: Vec<_> = (0..count).map(|id| note_of(user, id)).collect();
         enqueue_all(&notes).on(store).await.unwrap();
     }
+    // The first claim with turns creates the index.
+    let first = ClaimRequest::new(1, LEASE).with_turns(1, "a");
+    assert_eq!(store.claim(&first).await.unwrap().len(), 1);
     let before = store.statements().get();
     let turns = ClaimRequest::new(3, LEASE).with_turns(3, "a");
     assert_eq!(store.claim(&turns).await.unwrap().len(), 3);

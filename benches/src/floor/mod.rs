@@ -1,11 +1,13 @@
-//! The floor: a hand-written SQLite program for exactly this workload.
+//! The floor: a hand-written SQLite engine for exactly this workload, with only the index that it
+//! needs.
 //!
 //! One thread has the only connection. It commits all waiting inserts together, and writes the
 //! pending completions together with the next claim, which is one `UPDATE .. RETURNING`. All
-//! handlers run in one task. It fences and counts attempts, since the row has the columns for it,
-//! and leaves out everything else: retries, dead letters, timeouts, panics, pauses, damaged rows,
-//! users, repeated enqueueing, several processes.
+//! handlers run in one task. It syncs each commit, fences outcomes and counts attempts, and leaves
+//! out everything else: order, retries, dead letters, timeouts, panics, pauses, damaged rows,
+//! users, repeated enqueueing, statistics, clean-up, several processes.
 
+use std::path::Path;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -14,35 +16,11 @@ use futures_util::StreamExt as _;
 use tokio::sync::{mpsc as tokio_mpsc, oneshot};
 
 use self::sql::{Connected, Done};
-use crate::entity::{Claimed, Row};
-use crate::scene::Scene;
+use crate::entity::{Claimed, MoodEntry, Row};
 
-mod sql; // the floor's statements
+mod sql; // the floor's table and statements
 
-pub(crate) use self::sql::{claim, insert_alone};
-
-/// The ordering and indices that a floor provides.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
-    /// Any order, and only the indices that it uses itself.
-    Bare,
-    /// Any order, with the row and the indices of the store: the baseline of the targets.
-    Plain,
-    /// Like `Plain`, in order per user and entity.
-    Ordered,
-}
-
-impl Kind {
-    pub(crate) const ALL: [Self; 3] = [Self::Plain, Self::Ordered, Self::Bare];
-
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::Bare => "floor, bare indices",
-            Self::Plain => "floor",
-            Self::Ordered => "floor in order",
-        }
-    }
-}
+pub(crate) use self::sql::{claim, connect, count, insert_alone};
 
 /// Maximum number of inserts per commit, as in the store.
 const INSERTS: usize = 512;
@@ -61,14 +39,14 @@ enum Message {
     /// Start claiming.
     Work(tokio_mpsc::UnboundedSender<Claimed>),
     Done(Done),
-    /// Answer once everything before it is committed.
-    Flush(oneshot::Sender<()>),
+    /// Stop claiming, and answer once the last completion is committed.
+    Stop(oneshot::Sender<()>),
     Close,
 }
 
 impl Floor {
-    pub(crate) fn open(scene: &Scene, kind: Kind) -> anyhow::Result<Self> {
-        let connected = Connected::open(scene, kind)?;
+    pub(crate) fn open(file: &Path) -> anyhow::Result<Self> {
+        let connected = Connected::open(file)?;
         let (queue, messages) = mpsc::channel();
         let thread = std::thread::spawn(move || serve(&connected, &messages));
         Ok(Self { queue, thread })
@@ -81,7 +59,7 @@ impl Floor {
         committed.await.context("the floor has stopped")
     }
 
-    /// Runs `concurrency` handlers at a time for all claimed events, until the floor is closed.
+    /// Runs `concurrency` handlers at a time for all claimed events, until the work is stopped.
     pub(crate) fn work<H, F>(&self, concurrency: usize, handler: H) -> anyhow::Result<()>
     where
         H: Fn(&Claimed) -> F + Send + Sync + 'static,
@@ -106,11 +84,12 @@ impl Floor {
         Ok(())
     }
 
-    /// Resolves once everything sent before is committed.
-    pub(crate) async fn flush(&self) -> anyhow::Result<()> {
-        let (reply, flushed) = oneshot::channel();
-        self.queue.send(Message::Flush(reply))?;
-        flushed.await.context("the floor has stopped")
+    /// Stops claiming, and resolves once every claimed event was handled and its completion is
+    /// committed.
+    pub(crate) async fn stop_work(&self) -> anyhow::Result<()> {
+        let (reply, stopped) = oneshot::channel();
+        self.queue.send(Message::Stop(reply))?;
+        stopped.await.context("the floor has stopped")
     }
 
     pub(crate) fn close(self) -> anyhow::Result<()> {
@@ -123,19 +102,42 @@ impl Floor {
     }
 }
 
+/// Fills a file with completed and pending events, in that order.
+pub(crate) fn fill(file: &Path, completed: usize, pending: usize) -> anyhow::Result<()> {
+    let mut conn = connect(file)?;
+    // Setup is not measured, and its data can be made again.
+    conn.execute_batch("PRAGMA synchronous = OFF")?;
+    for (count, is_completed) in [(completed, true), (pending, false)] {
+        let tx = conn.transaction()?;
+        for number in 0..count {
+            sql::insert(&tx, &Row::of(&MoodEntry::new(number))?)?;
+        }
+        if is_completed {
+            sql::complete_all(&tx)?;
+        }
+        tx.commit()?;
+    }
+    conn.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
 /// Body of the floor's thread.
 fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::Result<()> {
     let mut work: Option<tokio_mpsc::UnboundedSender<Claimed>> = None;
     let mut with_handlers = 0;
+    let mut stops = Vec::new();
     while let Ok(first) = messages.recv() {
-        let (mut inserts, mut done, mut flushes) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut inserts, mut done) = (Vec::new(), Vec::new());
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
                 Message::Insert(rows, reply) => inserts.push((rows, reply)),
                 Message::Work(sender) => work = Some(sender),
                 Message::Done(event) => done.push(event),
-                Message::Flush(reply) => flushes.push(reply),
+                Message::Stop(reply) => {
+                    work = None;
+                    stops.push(reply);
+                }
                 Message::Close => return Ok(()),
             }
             next = if inserts.len() < INSERTS {
@@ -152,17 +154,23 @@ fn serve(connected: &Connected, messages: &mpsc::Receiver<Message>) -> anyhow::R
             }
         }
         with_handlers -= done.len();
-        let room = if with_handlers <= CLAIM { CLAIM } else { 0 };
-        if let Some(handlers) = &work
-            && (room > 0 || !done.is_empty())
-        {
-            for event in connected.complete_and_claim(&done, room)? {
-                with_handlers += 1;
-                handlers.send(event).context("the handlers have stopped")?;
+        let room = match &work {
+            Some(_) if with_handlers <= CLAIM => CLAIM,
+            _ => 0,
+        };
+        if room > 0 || !done.is_empty() {
+            let claimed = connected.complete_and_claim(&done, room)?;
+            with_handlers += claimed.len();
+            if let Some(handlers) = &work {
+                for event in claimed {
+                    handlers.send(event).context("the handlers have stopped")?;
+                }
             }
         }
-        for reply in flushes {
-            let _ = reply.send(());
+        if with_handlers == 0 {
+            for reply in stops.drain(..) {
+                let _ = reply.send(());
+            }
         }
     }
     Ok(())

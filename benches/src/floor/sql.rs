@@ -1,14 +1,12 @@
-//! The floor's statements, on the tables that the store made: the same row, in the same file
-//! format.
+//! The floor's table, in a file of its own, and its statements.
 
+use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use outbox_runtime::rusqlite::{Connection, TransactionBehavior, named_params, params};
 use uuid::Uuid;
 
-use super::Kind;
 use crate::entity::{Claimed, Row};
-use crate::scene::Scene;
 
 /// An event whose handler has returned.
 #[derive(Debug)]
@@ -20,72 +18,72 @@ pub(super) struct Done {
 #[derive(Debug)]
 pub(super) struct Connected {
     conn: Connection,
-    kind: Kind,
     token: Uuid,
 }
 
-const INSERT_PLAIN: &str = "\
-INSERT INTO outbox_events
-    (id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, max_attempts,
-     metadata, slot)
-VALUES (:id, 'moodEntry', :entity, :user, 'create', 'pending', 5, :now, :now, 5, :metadata, 'ready')";
+/// The columns that delivery needs, and the one index that claims need: the claimable rows, in
+/// claim order. States: 0 claimable, 1 leased, 2 completed.
+const SCHEMA: &str = "\
+CREATE TABLE IF NOT EXISTS events (
+    seq INTEGER NOT NULL PRIMARY KEY,
+    id BLOB NOT NULL,
+    event_type TEXT NOT NULL,
+    entity_id BLOB NOT NULL,
+    user_id TEXT NOT NULL,
+    operation TEXT NOT NULL,
+    state INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    created_at INTEGER NOT NULL,
+    next_attempt_at INTEGER NOT NULL,
+    attempt_count INTEGER NOT NULL,
+    max_attempts INTEGER NOT NULL,
+    metadata TEXT NOT NULL,
+    last_attempt_at INTEGER,
+    completed_at INTEGER,
+    lease_token BLOB,
+    lease_expires_at INTEGER
+) STRICT;
+CREATE INDEX IF NOT EXISTS claimable ON events (priority DESC, next_attempt_at) WHERE state = 0;";
 
-const INSERT_ORDERED: &str = "\
-INSERT INTO outbox_events
-    (id, event_type, entity_id, user_id, operation, status, priority, created_at, next_attempt_at, max_attempts,
-     metadata, slot)
-VALUES (:id, 'moodEntry', :entity, :user, 'create', 'pending', 5, :now, :now, 5, :metadata,
-    CASE WHEN EXISTS (SELECT 1 FROM outbox_events WHERE entity_id = :entity AND user_id = :user AND lane IS NULL AND open IS NOT NULL)
-        THEN 'blocked' ELSE 'ready' END)";
+/// With one process, every lease in the file is from before it started.
+const RECOVER: &str = "UPDATE events SET state = 0 WHERE state = 1";
+
+const INSERT: &str = "\
+INSERT INTO events
+    (id, event_type, entity_id, user_id, operation, state, priority, created_at, next_attempt_at, attempt_count,
+     max_attempts, metadata)
+VALUES (:id, 'moodEntry', :entity, :user, 'create', 0, 5, :now, :now, 0, 5, :metadata)";
 
 const CLAIM: &str = "\
-UPDATE outbox_events
-SET status = 'processing', slot = 'leased', attempt_count = attempt_count + 1, last_attempt_at = :now,
-    lease_token = :token, lease_expires_at = :now + 60000000
+UPDATE events
+SET state = 1, attempt_count = attempt_count + 1, last_attempt_at = :now, lease_token = :token,
+    lease_expires_at = :now + 60000000
 WHERE seq IN (
-    SELECT seq FROM outbox_events WHERE slot = 'ready' ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit)
+    SELECT seq FROM events WHERE state = 0 AND next_attempt_at <= :now
+    ORDER BY priority DESC, next_attempt_at, seq LIMIT :limit)
 RETURNING seq, id, entity_id, user_id, metadata";
 
 const COMPLETE: &str = "\
-UPDATE outbox_events
-SET status = 'completed', slot = NULL, open = NULL, completed_at = ?2, lease_token = NULL, lease_expires_at = NULL
+UPDATE events
+SET state = 2, completed_at = ?2, lease_token = NULL, lease_expires_at = NULL
 WHERE seq = ?1 AND lease_token = ?3";
 
-const UNBLOCK_NEXT: &str = "\
-UPDATE outbox_events SET slot = 'ready'
-WHERE slot = 'blocked' AND seq = (
-    SELECT min(seq) FROM outbox_events
-    WHERE open IS NOT NULL AND lane IS NULL
-        AND (entity_id, user_id) = (SELECT entity_id, user_id FROM outbox_events WHERE seq = ?1))";
-
-/// The floor ignores lanes: events that the store has blocked are claimable here.
-const WITHOUT_ORDER: &str = "\
-UPDATE outbox_events SET slot = 'ready' WHERE slot = 'blocked';
-PRAGMA wal_checkpoint(TRUNCATE);";
-
-/// Indices that only ordering, users, dead letters and clean-up need.
-const WITHOUT_INDICES: &str = "\
-DROP INDEX outbox_ready_user;
-DROP INDEX outbox_entity;
-DROP INDEX outbox_user;
-DROP INDEX outbox_dead;
-DROP INDEX outbox_completed;";
+/// As an application opens the floor's file.
+pub(crate) fn connect(file: &Path) -> anyhow::Result<Connection> {
+    let conn = Connection::open(file)?;
+    conn.execute_batch(
+        "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;",
+    )?;
+    conn.execute_batch(SCHEMA)?;
+    Ok(conn)
+}
 
 impl Connected {
-    pub(super) fn open(scene: &Scene, kind: Kind) -> anyhow::Result<Self> {
-        let conn = scene.connect()?;
-        conn.execute_batch(
-            "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL; PRAGMA wal_autocheckpoint = 4000;",
-        )?;
-        if kind == Kind::Bare {
-            conn.execute_batch(WITHOUT_INDICES)?;
-        }
-        if kind != Kind::Ordered {
-            conn.execute_batch(WITHOUT_ORDER)?;
-        }
+    pub(super) fn open(file: &Path) -> anyhow::Result<Self> {
+        let conn = connect(file)?;
+        conn.execute(RECOVER, [])?;
         Ok(Self {
             conn,
-            kind,
             token: Uuid::new_v4(),
         })
     }
@@ -94,7 +92,7 @@ impl Connected {
     pub(super) fn insert<'r>(&self, rows: impl Iterator<Item = &'r Row>) -> anyhow::Result<()> {
         self.begin()?;
         for row in rows {
-            insert(&self.conn, self.kind, row)?;
+            insert(&self.conn, row)?;
         }
         self.commit()
     }
@@ -108,12 +106,8 @@ impl Connected {
         self.begin()?;
         let now = now();
         let mut complete = self.conn.prepare_cached(COMPLETE)?;
-        let mut unblock_next = self.conn.prepare_cached(UNBLOCK_NEXT)?;
         for event in done {
             complete.execute(params![event.seq, now, self.token])?;
-            if self.kind == Kind::Ordered {
-                unblock_next.execute([event.seq])?;
-            }
         }
         let claimed = claim(&self.conn, self.token, limit)?;
         self.commit()?;
@@ -132,21 +126,17 @@ impl Connected {
 }
 
 /// One insert in the current transaction.
-fn insert(conn: &Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
-    let sql = match kind {
-        Kind::Bare | Kind::Plain => INSERT_PLAIN,
-        Kind::Ordered => INSERT_ORDERED,
-    };
-    conn.prepare_cached(sql)?.execute(named_params! {
+pub(super) fn insert(conn: &Connection, row: &Row) -> anyhow::Result<()> {
+    conn.prepare_cached(INSERT)?.execute(named_params! {
         ":id": row.id, ":entity": row.entity_id, ":user": row.user_id, ":metadata": row.metadata, ":now": now(),
     })?;
     Ok(())
 }
 
 /// One insert in its own transaction, on a connection of the application.
-pub(crate) fn insert_alone(conn: &mut Connection, kind: Kind, row: &Row) -> anyhow::Result<()> {
+pub(crate) fn insert_alone(conn: &mut Connection, row: &Row) -> anyhow::Result<()> {
     let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    insert(&tx, kind, row)?;
+    insert(&tx, row)?;
     tx.commit()?;
     Ok(())
 }
@@ -172,7 +162,23 @@ pub(crate) fn claim(conn: &Connection, token: Uuid, limit: usize) -> anyhow::Res
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
-/// Microseconds since 1970, as in the columns.
+/// Marks every event as completed, to prepare a measurement.
+pub(super) fn complete_all(conn: &Connection) -> anyhow::Result<()> {
+    conn.execute(
+        "UPDATE events SET state = 2, attempt_count = 1, last_attempt_at = created_at, completed_at = created_at",
+        [],
+    )?;
+    Ok(())
+}
+
+/// Number of events that are completed, or that are not.
+pub(crate) fn count(conn: &Connection, completed: bool) -> anyhow::Result<usize> {
+    let sql = "SELECT count(*) FROM events WHERE (state = 2) = ?1";
+    let count: i64 = conn.query_row(sql, [completed], |row| row.get(0))?;
+    Ok(usize::try_from(count)?)
+}
+
+/// Microseconds since 1970.
 #[allow(clippy::disallowed_methods, reason = "the floor uses the system clock")]
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);

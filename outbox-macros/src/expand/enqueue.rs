@@ -39,14 +39,13 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
     let Entity { name, vis, .. } = entity;
     let method = format_ident!("{method}");
     let operation = format_ident!("{operation}");
-    let summary =
-        format!("An event that tells the remote service that this [`{name}`](Self) {what}.");
     let links = Links::new(entity.krate.as_ref());
     let on = links.to("Enqueue::on");
     let options = links.to("OutboxEntity::OPTIONS");
-    let details = format!(
-        "Nothing is stored until {on}, which joins the given transaction. Priority and attempts default to \
-         {options}."
+    let docs = format!(
+        "An event that tells the remote service that this [`{name}`](Self) {what}.\n\n\
+         Nothing is stored until {on}, which joins the given transaction. Priority and attempts \
+         default to {options}."
     );
     // A bound on the method lets the compiler name the parameter at fault; a bound on the impl
     // would hide the method.
@@ -60,9 +59,7 @@ fn method(entity: &Entity<'_>, method: &str, operation: &str, what: &str) -> Tok
     //         _outbox::Enqueue::new(self, _outbox::Operation::Create)
     //     }
     quote! {
-        #[doc = #summary]
-        #[doc = ""]
-        #[doc = #details]
+        #[doc = #docs]
         #vis fn #method(&self) -> _outbox::Enqueue #is_entity {
             _outbox::Enqueue::new(self, _outbox::Operation::#operation)
         }

@@ -8,13 +8,16 @@ use syn::spanned::Spanned;
 use super::{at, generics, metadata};
 use crate::model::{Entity, Member, Metadata};
 
-/// `Debug` of the metadata, under its public name.
+/// `Debug` of the metadata, under its public name, unless the runtime's helpers provide it.
 ///
 /// A snapshot has the user's own `Debug`, unless it has sensitive fields, in which case the user
 /// cannot derive it.
 pub(super) fn debug(entity: &Entity<'_>) -> Option<TokenStream> {
     let sensitive = entity.metadata.sensitive();
     if sensitive.is_none() && matches!(entity.metadata, Metadata::Snapshot(_)) {
+        return None;
+    }
+    if matches!(&entity.metadata, Metadata::Fields(fields) if fields.is_shown()) {
         return None;
     }
     let type_path = metadata::type_path(entity);

@@ -224,6 +224,16 @@ impl MetadataFields<'_> {
     }
 }
 
+impl MetadataFields<'_> {
+    /// Whether the runtime's helpers also clone and format the struct: no field is sensitive, and
+    /// no bound of the user's is missing for it.
+    pub(crate) fn is_shown(&self) -> bool {
+        !self.uses_serde_derives()
+            && self.generics.type_params().next().is_none()
+            && self.fields.iter().all(|field| field.sensitive.is_none())
+    }
+}
+
 impl<'a> Member<'a> {
     fn from_source(source: &FieldSource<'a>) -> Self {
         let Field { ty, attrs, vis, .. } = source.field;

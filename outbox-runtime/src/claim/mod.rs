@@ -33,6 +33,8 @@ pub struct Claim {
 pub struct Lease {
     /// The claimed event.
     pub event_id: Uuid,
+    /// Its sequence number in the store, with which the store finds it.
+    pub seq: i64,
     /// The fencing token; each claim of an event has a different one.
     pub token: LeaseToken,
     /// When other workers may claim the event.

@@ -9,6 +9,7 @@ mod json; // serialization of entities that use serde's derives
 mod member; // the entity of a variant
 pub mod names; // protection against name clashes with the user's constants
 mod set; // metadata of an event set
+mod shown; // the same with `Clone` and `Debug`, without sensitive fields
 
 pub use self::checks::{assert_event_type, assert_options};
 pub use self::destination::destination;
@@ -20,6 +21,10 @@ pub use self::id_type::{IdOf, OpaqueId, ReadableId};
 pub use self::json::{encode, snapshot};
 pub use self::member::{Member, NotAMember};
 pub use self::set::{GENERIC, Tagged, generic_metadata, serialize_generic};
+pub use self::shown::{
+    Shown0, Shown1, Shown2, Shown3, Shown4, Shown5, Shown6, Shown7, Shown8, Shown9, Shown10,
+    Shown11, Shown12, Shown13, Shown14, Shown15, Shown16,
+};
 pub use crate::handler::SharedHandlers;
 pub use crate::handler::derived::{
     Answer, Name, OptionalWait, Wait, forward, named, rate_limited, retry_after, snooze,

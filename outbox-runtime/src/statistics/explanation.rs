@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::claim::LeaseToken;
 use crate::entity::EntityId;
 use crate::event::{DeadReason, OutboxEvent, OutboxStatus, Refusal};
-use crate::outage::Outage;
+use crate::outage::{Outage, OutageExtent};
 
 /// The state of an entity, and the reason why it is not delivered yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,7 +70,7 @@ pub enum WaitsFor {
     /// A worker: the event is due and first in its lane, so nothing in the store holds it back. The
     /// store does not know whether a run exists, is busy or is paused;
     /// [`Running::explain`](crate::Running::explain) does. A run that answers so is about to claim
-    /// the event, or tries few events at a time because others were refused lately.
+    /// the event.
     Worker,
     /// A free handler: this run's concurrency limit is reached.
     FreeHandler,
@@ -123,6 +123,9 @@ pub enum WaitsFor {
     },
     /// The end of an outage: no request gets through, and one event at a time is sent as a probe.
     Outage(Box<Outage>),
+    /// A service to recover: others of this extent were refused lately, so only a few attempts are
+    /// under way at once, and the event is not among them.
+    Recovery(OutageExtent),
     /// Evidence: the event was refused, and the next attempts decide whether the event or the
     /// service is to blame.
     Evidence {
@@ -270,6 +273,10 @@ impl fmt::Display for WaitsFor {
             } => write!(f, "its turn, after event {event_id} of entity {entity_id}"),
             Self::Registration { event_type } => write!(f, "a handler for {event_type:?}"),
             Self::Outage(outage) => write!(f, "the end of an outage of {outage}"),
+            Self::Recovery(extent) => write!(
+                f,
+                "{extent} to recover: it gets few attempts at a time, since others were refused"
+            ),
             Self::Evidence { refusal } => write!(
                 f,
                 "evidence whether the event or the service is to blame; it was refused: {refusal}"

@@ -86,6 +86,7 @@ async fn event_in_state(
     let created = create(store, event(entity).with_max_attempts(MAX_ATTEMPTS)).await;
     let never = Lease {
         event_id: created.id,
+        seq: created.seq,
         token: LeaseToken::random(),
         expires_at: after(clock.now(), LEASE),
     };

@@ -139,6 +139,7 @@ impl Scene {
         for row in rows {
             let lease = Lease {
                 event_id: Uuid::now_v7(),
+                seq: row.seq,
                 token: LeaseToken::random(),
                 expires_at: if expired {
                     now - chrono::TimeDelta::seconds(1)

@@ -187,7 +187,8 @@ async fn starting_and_status_cost_the_same_for_any_number_of_rows() {
             (total, total)
         );
     }
-    assert_eq!(started[0], started[1]);
+    // One more where the writer has looked at the length of the log by then.
+    assert!(started[0].abs_diff(started[1]) <= 1, "{started:?}");
 }
 
 /// Failures 35 and 36: what is written is typed, and read as it was written.

@@ -10,14 +10,14 @@ use syn::Ident;
 use syn::ext::IdentExt;
 
 use crate::expand::generics;
-use crate::model::{Entity, Member, MetadataFields};
+use crate::model::{Entity, MetadataFields};
 
 /// The body of `metadata_json`.
 pub(super) fn json(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let type_path = super::type_path(entity);
-    let helper = helper(&metadata.fields);
+    let helper = helper(metadata);
     let fields = metadata.fields.iter().map(|field| field.ident);
-    // Output: <MoodEntryMetadata as _outbox::__private::Fields2<__Own>>::json((&self.valence,
+    // Output: <MoodEntryMetadata as _outbox::__private::Shown2<__Own>>::json((&self.valence,
     //         &self.labels,))
     quote!(<#type_path as #helper>::json((#(&self.#fields,)*)))
 }
@@ -30,20 +30,26 @@ pub(super) fn impls(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> Token
         struct __Own;
     );
     let items = [fields_impl, serialize, deserialize].map(|item| item(entity, metadata));
-    std::iter::once(own).chain(items).collect()
+    let shown = metadata.is_shown().then(|| shown(entity, metadata));
+    std::iter::once(own).chain(items).chain(shown).collect()
 }
 
 /// The runtime's trait for this number of fields.
-fn helper(fields: &[Member<'_>]) -> TokenStream {
-    let name = format_ident!("Fields{}", fields.len());
-    // Output: _outbox::__private::Fields2<__Own>
+fn helper(metadata: &MetadataFields<'_>) -> TokenStream {
+    let count = metadata.fields.len();
+    let name = if metadata.is_shown() {
+        format_ident!("Shown{count}")
+    } else {
+        format_ident!("Fields{count}")
+    };
+    // Output: _outbox::__private::Shown2<__Own>
     quote!(_outbox::__private::#name<__Own>)
 }
 
 fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let fields = &metadata.fields;
     let type_path = super::type_path(entity);
-    let helper = helper(fields);
+    let helper = helper(metadata);
     let (impl_generics, ..) = metadata.generics.split_for_impl();
     let where_clause = generics::of_metadata(metadata);
     // An empty tuple looks like a superfluous return type.
@@ -57,7 +63,7 @@ fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
     let places: Vec<Literal> = (0..count).map(Literal::usize_unsuffixed).collect();
     let names: Vec<Ident> = (0..count).map(|place| format_ident!("F{place}")).collect();
     // Output:
-    //     impl _outbox::__private::Fields2<__Own> for MoodEntryMetadata {
+    //     impl _outbox::__private::Shown2<__Own> for MoodEntryMetadata {
     //         type F0 = f64;
     //         type F1 = Vec<String>;
     //         const NAMES: &'static [&'static str; 2usize] = &["valence", "labels"];
@@ -87,14 +93,14 @@ fn fields_impl(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStrea
 
 fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let type_path = super::type_path(entity);
-    let helper = helper(&metadata.fields);
+    let helper = helper(metadata);
     let (impl_generics, ..) = metadata.generics.split_for_impl();
     let where_clause = generics::of_metadata(metadata);
     // Output:
     //     impl Serialize for MoodEntryMetadata {
     //         fn serialize<__S: Serializer>(&self, __serializer: __S) -> Result<__S::Ok,
     //             __S::Error> {
-    //             <Self as _outbox::__private::Fields2<__Own>>::write(self, __serializer)
+    //             <Self as _outbox::__private::Shown2<__Own>>::write(self, __serializer)
     //         }
     //     }
     quote! {
@@ -110,16 +116,49 @@ fn serialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream 
     }
 }
 
+/// `Clone`, and `Debug` under the name that the user knows.
+fn shown(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
+    let type_path = super::type_path(entity);
+    let name = super::known_as(entity).unraw().to_string();
+    let helper = helper(metadata);
+    let (impl_generics, ..) = metadata.generics.split_for_impl();
+    let where_clause = generics::of_metadata(metadata);
+    // Output:
+    //     impl Clone for MoodEntryMetadata {
+    //         fn clone(&self) -> Self { <Self as _outbox::__private::Shown2<__Own>>::copy(self) }
+    //     }
+    //     impl Debug for MoodEntryMetadata {
+    //         fn fmt(&self, __f: &mut Formatter<'_>) -> fmt::Result {
+    //             <Self as _outbox::__private::Shown2<__Own>>::show(self, "MoodEntryMetadata", __f)
+    //         }
+    //     }
+    quote! {
+        #[automatically_derived]
+        impl #impl_generics ::core::clone::Clone for #type_path #where_clause {
+            fn clone(&self) -> Self {
+                <Self as #helper>::copy(self)
+            }
+        }
+
+        #[automatically_derived]
+        impl #impl_generics ::core::fmt::Debug for #type_path #where_clause {
+            fn fmt(&self, __f: &mut ::core::fmt::Formatter<'_>) -> ::core::fmt::Result {
+                <Self as #helper>::show(self, #name, __f)
+            }
+        }
+    }
+}
+
 fn deserialize(entity: &Entity<'_>, metadata: &MetadataFields<'_>) -> TokenStream {
     let type_path = super::type_path(entity);
-    let helper = helper(&metadata.fields);
+    let helper = helper(metadata);
     let params = generics::without_defaults(&metadata.generics);
     let where_clause = generics::of_metadata(metadata);
     // Output:
     //     impl<'de> Deserialize<'de> for MoodEntryMetadata {
     //         fn deserialize<__D: Deserializer<'de>>(__deserializer: __D) -> Result<Self,
     //             __D::Error> {
-    //             <Self as _outbox::__private::Fields2<__Own>>::read(__deserializer)
+    //             <Self as _outbox::__private::Shown2<__Own>>::read(__deserializer)
     //         }
     //     }
     quote! {

@@ -81,9 +81,9 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
     });
     // A trailing underscore does not matter.
     let silence = style::silence([&known_as], metadata.fields.iter().map(|field| field.ident));
+    let clone = (!metadata.is_shown()).then(|| quote!(#[derive(::core::clone::Clone)]));
     let silence_of_alias = style::silence([&known_as], []);
     // Output:
-    //     #[derive(Clone)]
     //     pub struct MoodEntryMetadata_ {
     //         pub valence: f64,
     //         pub labels: Vec<String>,
@@ -93,7 +93,7 @@ pub(super) fn struct_item(entity: &Entity<'_>) -> Option<TokenStream> {
         #[doc = #summary]
         #[allow(deprecated)]
         #silence
-        #[derive(::core::clone::Clone)]
+        #clone
         #vis struct #struct_name #params #where_clause {
             #(#fields,)*
         }

@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 
 use super::Evidence;
 use super::circuit::{Circuit, Open};
+use super::facts::Facts;
 use super::node::Node;
 use crate::event::{OutboxEvent, RefusalClass};
 use crate::outage::{Outage, OutageExtent};
@@ -58,6 +59,22 @@ impl Evidence {
             until: limit.until,
             last_error: limit.last_error.clone(),
         })
+    }
+
+    /// Returns the extent of what recovers, if an event of this handler set is not claimed because
+    /// as many attempts as may be are under way there. `flight` has the attempts under way.
+    pub(in crate::processor) fn recovering(
+        &self,
+        set: HandlerIndex,
+        event: &OutboxEvent,
+        flight: &[&Facts],
+        now: DateTime<Utc>,
+    ) -> Option<OutageExtent> {
+        let restrictions = self.restrictions(flight, now);
+        let full = restrictions
+            .iter()
+            .find(|it| it.room == 0 && it.has(set, event))?;
+        Some(extent(&full.node))
     }
 
     /// Returns the current outages: open circuits, the widest first, rate limits for which no pause

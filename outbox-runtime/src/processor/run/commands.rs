@@ -29,7 +29,13 @@ impl Run {
                     Some(route) => self
                         .evidence
                         .explain(route.index, &event, self.now())
-                        .or_else(|| self.explain_idleness()),
+                        .or_else(|| self.explain_idleness())
+                        .or_else(|| {
+                            let (flight, now) = (self.flight(), self.now());
+                            self.evidence
+                                .recovering(route.index, &event, &flight, now)
+                                .map(WaitsFor::Recovery)
+                        }),
                     None => Some(WaitsFor::Registration {
                         event_type: event.event_type,
                     }),

@@ -121,6 +121,7 @@ impl Run {
 fn lease_of(event: &OutboxEvent) -> Option<Lease> {
     Some(Lease {
         event_id: event.id,
+        seq: event.seq,
         token: LeaseToken::from(event.lease_token?),
         expires_at: event.lease_expires_at?,
     })

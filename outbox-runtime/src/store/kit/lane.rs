@@ -18,7 +18,7 @@ use crate::entity::Order;
 /// read as a signed 64-bit integer, and 1 where that would be 0. Zero is free for "not known yet".
 ///
 /// Two lanes with one number wait for each other, which breaks no promise. Each database has a
-/// random key, so whoever chooses ids cannot choose a collision with the lane of somebody else.
+/// random key, so an author of ids cannot choose a collision with the lane of somebody else.
 /// Where two events must be of the same entity, a store compares the ids themselves.
 #[derive(Clone, Copy)]
 pub struct LaneKey([u8; Self::BYTES]);

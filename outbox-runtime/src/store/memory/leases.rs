@@ -24,6 +24,7 @@ impl State {
         Some(Claim {
             lease: Lease {
                 event_id: event.id,
+                seq,
                 token,
                 expires_at,
             },

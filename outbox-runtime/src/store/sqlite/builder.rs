@@ -1,6 +1,5 @@
-//! The builder of a SQLite store, and its settings.
+//! Opens a SQLite store: the builder.
 
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -9,35 +8,14 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::counter::StatementCounter;
+use super::settings::{Durability, OnConnect, Settings};
+use super::store::{Shared, SqliteStore, State};
 use super::temporary::TemporaryFolder;
 use super::threads::{self, Opened};
-use super::{Shared, SqliteStore, State};
+
 use crate::clock::{self, Clock};
 use crate::error::{StoreError, StoreErrorKind};
 use crate::store::kit::Signal;
-
-/// How far a commit must get before it is acknowledged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-#[non_exhaustive]
-pub enum Durability {
-    /// Every commit waits for the storage device: a power failure loses no acknowledged commit. The
-    /// default.
-    #[default]
-    Full,
-    /// Commits reach the operating system: a power failure may lose the last ones, a crash of the
-    /// process loses none. Faster where one producer commits event by event, because no commit
-    /// waits for the device.
-    Normal,
-}
-
-impl Durability {
-    pub(super) fn as_pragma(self) -> &'static str {
-        match self {
-            Self::Full => "FULL",
-            Self::Normal => "NORMAL",
-        }
-    }
-}
 
 /// SQLite counts milliseconds in 31 bits.
 const LONGEST_BUSY_TIMEOUT: Duration = Duration::from_millis(i32::MAX as u64);
@@ -78,35 +56,63 @@ pub struct SqliteStoreBuilder {
     settings: Settings,
 }
 
-/// Settings of the store and its connections.
-#[derive(Debug, Clone)]
-pub(super) struct Settings {
-    /// The folder of a test store, removed once the store and its threads have ended.
-    pub(super) temporary: Option<Arc<TemporaryFolder>>,
-    pub(super) durability: Durability,
-    pub(super) busy_timeout: Duration,
-    pub(super) queue_bound: usize,
-    pub(super) single_process: bool,
-    pub(super) statements: Option<StatementCounter>,
-    pub(super) on_connect: OnConnect,
-}
-
-/// The application's hook for each new connection of the store.
-#[derive(Clone, Default)]
-pub(super) struct OnConnect(Option<Arc<Hook>>);
-
-type Hook = dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync;
-
-impl OnConnect {
-    pub(super) fn run(&self, conn: &Connection) -> rusqlite::Result<()> {
-        self.0.as_ref().map_or(Ok(()), |hook| hook(conn))
+impl SqliteStore {
+    /// Opens the database at `path`, creating the file and the tables if they do not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`], with the path in its text: `CannotOpen`, `ReadOnly`, `NotADatabase`,
+    /// `Corrupt`, `SchemaTooNew`, `Unavailable`. Existing data is never overwritten or removed.
+    pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
+        Self::builder(path).open().await
     }
-}
 
-/// Hides the hook, which may hold a key.
-impl fmt::Debug for OnConnect {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0.is_some() { "Some(..)" } else { "None" })
+    /// Opens a store with settings other than the defaults.
+    pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
+        SqliteStoreBuilder::new(path.as_ref())
+    }
+
+    /// Opens a database for a test: empty, private to this store, and removed with the last clone.
+    ///
+    /// It is a file in its own folder below the system's temporary folder, not SQLite's `:memory:`:
+    /// an in-memory database has no WAL, and its connections lock each other differently, so a test
+    /// would exercise a store unlike the application's. Commits do not wait for the storage device.
+    /// [`path`](Self::path) gives its location, for the test's own connections. A process that is
+    /// killed leaves the folder behind. For a test that needs no SQL, a
+    /// [`MemoryStore`](crate::MemoryStore) is faster.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the temporary folder cannot be written.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::prelude::*;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let store = SqliteStore::open_in_memory().await?;
+    /// store
+    ///     .transaction(|tx| Ok(tx.execute_batch("CREATE TABLE mood (id BLOB, valence REAL)")?))
+    ///     .await?;
+    /// assert_eq!(store.statistics(None).await?.total_events, 0);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn open_in_memory() -> Result<Self, StoreError> {
+        Self::builder_in_memory()?.open().await
+    }
+
+    /// The builder of a test database like [`open_in_memory`](Self::open_in_memory), with other
+    /// settings, such as a test clock.
+    ///
+    /// # Errors
+    ///
+    /// As [`open_in_memory`](Self::open_in_memory).
+    pub fn builder_in_memory() -> Result<SqliteStoreBuilder, StoreError> {
+        let builder = SqliteStoreBuilder::temporary()?;
+        Ok(builder.durability(Durability::Normal).single_process())
     }
 }
 
@@ -169,7 +175,8 @@ impl SqliteStoreBuilder {
     /// [`resume`](crate::OutboxRepository::resume), and after a commit that failed because of the
     /// storage device. The store then sets its own pragmas: `journal_mode`, `synchronous`,
     /// `wal_autocheckpoint`, `journal_size_limit`, `temp_store` and the busy timeout. The hook runs
-    /// on the store's threads and must not wait for the store.
+    /// on the store's threads and must not wait for the store. The functions that it registers may
+    /// run on a worker thread of a tokio runtime, too: a task that enqueues may commit there.
     ///
     /// If the hook fails, opening fails with the hook's error as its source. If the hook gives a
     /// wrong key, opening fails as [`NotADatabase`](StoreErrorKind::NotADatabase). The store copies

@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 use uuid::Uuid;
 
-use super::held::{Claimed, list_of, seqs_of};
+use super::held::{Claimed, Held, list_of, seqs_of};
 
 /// Writes that handlers have these events from now on.
 pub(super) fn add(
@@ -32,6 +32,16 @@ pub(super) fn add(
 pub(super) fn park(conn: &Connection, seq: i64) -> rusqlite::Result<()> {
     conn.prepare_cached("UPDATE outbox_events SET slot = 4 WHERE seq = ?1 AND slot = 1")?
         .execute([seq])?;
+    Ok(())
+}
+
+/// Parks all events that handlers have.
+pub(super) fn park_all(conn: &Connection, held: &Held) -> rusqlite::Result<()> {
+    for seq in held.in_the_way() {
+        park(conn, *seq)?;
+    }
+    conn.prepare_cached("UPDATE outbox_claims SET parked = 1 WHERE parked = 0")?
+        .execute([])?;
     Ok(())
 }
 

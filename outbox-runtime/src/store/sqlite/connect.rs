@@ -6,13 +6,13 @@ use std::sync::Arc;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 
-use super::builder::Settings;
 use super::counter;
 use super::fault::{fault, gone, outdated_driver};
 use super::identity::Identity;
 use super::schema::migrate;
+use super::settings::Settings;
 use super::writer::gate::Gate;
-use super::writer::wal::Wal;
+use super::writer::wal::{self, Wal};
 use crate::error::{StoreError, StoreErrorKind};
 
 /// SQLite before 3.51.3 can corrupt a WAL database that several connections use
@@ -86,7 +86,7 @@ fn set_up_writer(
         ));
     }
     conn.pragma_update(None, "synchronous", settings.durability.as_pragma())
-        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES))
+        .and_then(|()| conn.pragma_update(None, "wal_autocheckpoint", 0))
         .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
         // Savepoints keep their rollback data in memory instead of in a temporary file.
         .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
@@ -133,13 +133,9 @@ pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection
     Ok(conn)
 }
 
-/// Four times SQLite's default: lowers the 99th percentile of commit times by an order of
-/// magnitude.
-const CHECKPOINT_PAGES: i64 = 4_000;
-
 /// The size that the log shrinks to after a reader that blocked checkpoints has ended: twice its
 /// size without such a reader.
-const LOG_BYTES: i64 = 2 * CHECKPOINT_PAGES * 4_096;
+const LOG_BYTES: i64 = 2 * wal::CHECKPOINT_PAGES * 4_096;
 
 /// More than the number of the store's statements, so that none is prepared twice.
 const STATEMENTS: usize = 128;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 
-use super::lock;
+use super::lock::lock;
 
 /// The number of SQL statements a store has run, as SQLite itself counts them. Zero unless the
 /// store was opened with
@@ -62,6 +62,20 @@ thread_local! {
 /// Sets the counter for the connection of this thread.
 pub(super) fn count_here(counter: Option<StatementCounter>) {
     COUNTER.set(counter);
+}
+
+/// Like [`count_here`], until the returned guard is dropped.
+pub(super) fn lend(counter: Option<&StatementCounter>) -> Option<Lent> {
+    counter.map(|counter| Lent(COUNTER.replace(Some(counter.clone()))))
+}
+
+/// Restores the counter that the thread had before.
+pub(super) struct Lent(Option<StatementCounter>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        COUNTER.set(self.0.take());
+    }
 }
 
 /// Starts counting the statements of `conn`.

@@ -1,11 +1,11 @@
 //! When a run has something to do next.
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, params_from_iter};
+use rusqlite::{Connection, OptionalExtension, Rows, params_from_iter};
 
-use super::claiming::{READY, READY_USER};
 use super::filter::Filter;
 use super::held::Held;
+use super::stepping::{READY, READY_USER};
 use super::user_index;
 use crate::claim::ClaimRequest;
 
@@ -14,16 +14,14 @@ pub(super) fn next_due(
     conn: &Connection,
     request: &ClaimRequest,
 ) -> rusqlite::Result<Option<DateTime<Utc>>> {
-    let expiry: Option<i64> = conn
-        .prepare_cached("SELECT min(expires_at) FROM outbox_claims")?
-        .query_row([], |row| row.get(0))?;
+    let held = Held::read(conn)?;
     let filter = Filter::of(request);
-    let mut earliest = expiry;
+    let mut earliest = held.first_end();
     if !filter.is_for_nothing() {
-        let unplaced = unplaced(conn)?;
-        let ready = ready(conn, &filter)?;
+        let unplaced = unplaced(conn, &held)?;
+        let ready = ready(conn, &held, &filter)?;
         let waiting = waiting(conn, &filter)?;
-        let times = [expiry, unplaced, ready, waiting];
+        let times = [earliest, unplaced, ready, waiting];
         earliest = times.into_iter().flatten().min();
     }
     Ok(earliest
@@ -32,54 +30,47 @@ pub(super) fn next_due(
 
 /// The due time of an event that the next claim will place. Until then nobody knows whether it
 /// waits for another.
-fn unplaced(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+fn unplaced(conn: &Connection, held: &Held) -> rusqlite::Result<Option<i64>> {
     let mut unplaced = conn.prepare_cached(
         "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY outbox_lane WHERE lane = 0 AND slot = 0",
     )?;
-    let mut rows = unplaced.query([])?;
-    let Some(row) = rows.next()? else {
-        return Ok(None);
-    };
-    let held = Held::read(conn)?;
-    let mut next = Some((row.get(0)?, row.get(1)?));
-    while let Some((seq, due)) = next {
-        if !held.has(seq) {
-            return Ok(Some(due));
-        }
-        next = match rows.next()? {
-            Some(row) => Some((row.get(0)?, row.get(1)?)),
-            None => None,
-        };
-    }
-    Ok(None)
+    first_free(held, unplaced.query([])?)
 }
 
-/// The due time of the first ready event that no handler has. All ready events are due.
-fn ready(conn: &Connection, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {
-    if filter.is_of_one_user() {
-        match ready_in(conn, filter, READY_USER) {
-            Err(error) if user_index::is_missing(&error) => {}
-            found => return found,
-        }
-    }
-    ready_in(conn, filter, READY)
-}
-
-fn ready_in(conn: &Connection, filter: &Filter<'_>, index: &str) -> rusqlite::Result<Option<i64>> {
-    let sql = format!(
-        "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = 1{}
-         ORDER BY priority DESC, next_attempt_at, seq",
-        filter.sql()
-    );
-    let mut ready = conn.prepare_cached(&sql)?;
-    let held = Held::read(conn)?;
-    let mut rows = ready.query(params_from_iter(filter.values()))?;
+/// The due time of the first of these events that no handler has.
+fn first_free(held: &Held, mut rows: Rows<'_>) -> rusqlite::Result<Option<i64>> {
     while let Some(row) = rows.next()? {
         if !held.has(row.get(0)?) {
             return row.get(1).map(Some);
         }
     }
     Ok(None)
+}
+
+/// The due time of the first ready event that no handler has. All ready events are due.
+fn ready(conn: &Connection, held: &Held, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {
+    if filter.is_of_one_user() {
+        match ready_in(conn, held, filter, READY_USER) {
+            Err(error) if user_index::is_missing(&error) => {}
+            found => return found,
+        }
+    }
+    ready_in(conn, held, filter, READY)
+}
+
+fn ready_in(
+    conn: &Connection,
+    held: &Held,
+    filter: &Filter<'_>,
+    index: &str,
+) -> rusqlite::Result<Option<i64>> {
+    let sql = format!(
+        "SELECT seq, next_attempt_at FROM outbox_events INDEXED BY {index} WHERE slot = 1{}
+         ORDER BY priority DESC, next_attempt_at, seq",
+        filter.sql()
+    );
+    let mut ready = conn.prepare_cached(&sql)?;
+    first_free(held, ready.query(params_from_iter(filter.values()))?)
 }
 
 fn waiting(conn: &Connection, filter: &Filter<'_>) -> rusqlite::Result<Option<i64>> {

@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::held::Held;
 use super::insert::fetch;
 use super::lane::{Lane, Lanes, lane_columns};
+use super::lane_key::lane_key;
 use super::place::place_all;
-use super::schema;
 use super::tally::{self, Moves};
 use super::told;
 use crate::entity::{EntityId, Order};
@@ -177,7 +177,7 @@ pub(super) fn delete_seen(
     let by_seq: HashMap<i64, &OutboxEvent> = seen.iter().map(|event| (event.seq, event)).collect();
     let was_seen = |event: &OutboxEvent| by_seq.get(&event.seq) == Some(&event);
     let held = Held::read(conn)?;
-    let key = schema::lane_key(conn)?;
+    let key = lane_key(conn)?;
     let mut lanes = HashMap::new();
     let mut doomed = BTreeSet::new();
     for event in seen {

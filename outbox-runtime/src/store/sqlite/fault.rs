@@ -6,7 +6,7 @@ use std::path::Path;
 use rusqlite::ErrorCode;
 use rusqlite::ffi::SQLITE_BUSY_SNAPSHOT;
 
-use super::watch::database_path;
+use super::database_path::database_path;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 
 /// Wraps a driver error that `operation` met on the file at `path`.
@@ -115,7 +115,7 @@ fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
 
 /// SQLite has no error code for a missing table.
 fn is_missing_table(error: &rusqlite::Error) -> bool {
-    error.to_string().contains("no such table: outbox_events")
+    error.to_string().contains("no such table: outbox_")
 }
 
 pub(super) fn outdated_driver(version: &str) -> StoreError {

@@ -8,10 +8,10 @@ use uuid::Uuid;
 use super::codes::Code;
 use super::held::Held;
 use super::lane::Lane;
+use super::lane_key::lane_key;
 use super::place::place_all;
 use super::row::{read, select_events};
 use super::savepoint::in_savepoint;
-use super::schema;
 use super::tally;
 use super::told;
 use crate::enqueue::{Enqueued, NewEvent};
@@ -53,7 +53,7 @@ fn fold_in_savepoint(
     let mut buffer = [0; EntityId::LONGEST_TEXT];
     let entity_id = event.entity_id.write_text(&mut buffer);
     let ids = [event.user_id.as_str(), entity_id, &*event.event_type];
-    let key = schema::lane_key(conn)?;
+    let key = lane_key(conn)?;
     let lane = Lane::new(key, event.order, ids.map(ValueRef::from));
     // The row alone does not tell whether the event was ever claimed, nor the lane's number whether
     // it is of this entity: `folded_into` compares the claimed event and the ids.

@@ -2,11 +2,11 @@
 //!
 //! A claim is one row of `outbox_claims`: a token, and the `seq`s of its events. It rewrites no
 //! event. The status `processing`, the attempt in progress and the lease of an event exist only
-//! here, until its outcome is written to its row. Whoever wants to know whether a handler has an
-//! event asks this file: the SQL fragments [`held`] and [`not_held`], or the type [`Held`].
+//! here, until its outcome is written to its row. All other files ask this one whether a handler
+//! has an event: the SQL fragments [`held`] and [`not_held`], or the type [`Held`].
 //!
-//! A row can be in a claim only while its own status is pending or failed. What is listed beyond
-//! that was finished by other SQL meanwhile, and is ignored.
+//! A row can be in a claim only while its own status is pending or failed. A listed event that
+//! other SQL has finished meanwhile is ignored.
 
 use std::fmt::Write as _;
 
@@ -54,8 +54,8 @@ pub(super) struct Held {
     claims: Vec<Claimed>,
     /// By `seq`; the second number is the place in `claims`.
     events: Vec<(i64, usize)>,
-    /// The number of events that are not parked.
-    in_the_way: usize,
+    /// The events that are not parked.
+    in_the_way: Vec<i64>,
 }
 
 impl Held {
@@ -72,11 +72,13 @@ impl Held {
             let seqs = seqs_of(row.get_ref(4)?.as_bytes().unwrap_or_default());
             held.events.extend(seqs.map(|seq| (seq, place)));
             if row.get::<_, i64>(3)? == 0 {
-                held.in_the_way += held.events.len() - before;
+                let events = held.events[before..].iter();
+                held.in_the_way.extend(events.map(|(seq, _)| *seq));
             }
             held.claims.push(Claimed::of(row)?);
         }
-        held.events.sort_unstable();
+        // The lists are sorted, as a rule, which this sort makes use of.
+        held.events.sort();
         Ok(held)
     }
 
@@ -110,9 +112,19 @@ impl Held {
         self.events.iter().map(|(seq, _)| *seq)
     }
 
-    /// How many events a claim has to step over, because they are not parked.
-    pub(super) fn in_the_way(&self) -> usize {
-        self.in_the_way
+    /// When the first lease ends.
+    pub(super) fn first_end(&self) -> Option<i64> {
+        self.claims.iter().map(|claim| claim.expires_at).min()
+    }
+
+    /// Whether a lease begins later than `now`.
+    pub(super) fn any_begins_after(&self, now: i64) -> bool {
+        self.claims.iter().any(|claim| claim.claimed_at > now)
+    }
+
+    /// The events that a claim has to step over, because they are not parked.
+    pub(super) fn in_the_way(&self) -> &[i64] {
+        &self.in_the_way
     }
 
     /// The events and the tokens of their claims.
@@ -178,8 +190,40 @@ pub(super) fn json(seqs: impl Iterator<Item = i64>) -> String {
 
 /// The numbers in a list such as `,17,18,`. Anything else in it is skipped.
 pub(super) fn seqs_of(list: &[u8]) -> impl Iterator<Item = i64> {
-    let parts = list.split(|byte| *byte == b',');
-    parts.filter_map(|part| std::str::from_utf8(part).ok()?.parse().ok())
+    let mut rest = list;
+    std::iter::from_fn(move || {
+        while !rest.is_empty() {
+            if let Some(seq) = next_seq(&mut rest) {
+                return Some(seq);
+            }
+        }
+        None
+    })
+}
+
+/// Reads up to the next comma, in one pass: every claim reads the `seq`s of all events with
+/// handlers.
+fn next_seq(rest: &mut &[u8]) -> Option<i64> {
+    let list = *rest;
+    let mut number: i64 = 0;
+    for (at, byte) in list.iter().enumerate() {
+        match byte {
+            // Eighteen digits cannot overflow.
+            b'0'..=b'9' if at < 18 => number = number * 10 + i64::from(byte - b'0'),
+            b',' => {
+                *rest = &list[at + 1..];
+                return (at > 0).then_some(number);
+            }
+            _ => {
+                let end = list.iter().position(|byte| *byte == b',');
+                let (part, after) = list.split_at(end.unwrap_or(list.len()));
+                *rest = after.get(1..).unwrap_or_default();
+                return std::str::from_utf8(part).ok()?.parse().ok();
+            }
+        }
+    }
+    *rest = &[];
+    (!list.is_empty()).then_some(number)
 }
 
 /// A list of `seq`s as a claim stores it.
@@ -199,4 +243,29 @@ pub(super) fn time(micros: i64) -> DateTime<Utc> {
     } else {
         DateTime::<Utc>::MAX_UTC
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_read_as_it_was_written_and_skips_what_is_no_number() {
+        let seqs = [
+            17,
+            18,
+            1,
+            999_999_999_999_999_999,
+            i64::MAX,
+            i64::MIN,
+            -5,
+            0,
+        ];
+        let list = list_of(seqs.into_iter());
+        let read: Vec<i64> = seqs_of(list.as_bytes()).collect();
+        assert_eq!(read, seqs);
+        let odd = b",,7,x,8x,99999999999999999999,\xff,9";
+        assert_eq!(seqs_of(odd).collect::<Vec<_>>(), [7, 9]);
+        assert_eq!(seqs_of(b",").count() + seqs_of(b"").count(), 0);
+    }
 }

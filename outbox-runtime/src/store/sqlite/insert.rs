@@ -10,8 +10,8 @@ use uuid::Uuid;
 use super::fault::fault_on;
 use super::fold;
 use super::held::Held;
+use super::lane_key::lane_key;
 use super::row::{read, select_events};
-use super::schema;
 use super::statement::{INSERT, insert_values, lane_values};
 use crate::clock::{self, Clock};
 use crate::enqueue::{Enqueued, NewEvent};
@@ -96,7 +96,7 @@ impl<'c> Inserter<'c> {
         let prepared = match self.prepared.take() {
             Some(prepared) => prepared,
             None => Prepared {
-                key: schema::lane_key(self.conn)?,
+                key: lane_key(self.conn)?,
                 insert: self.conn.prepare_cached(INSERT)?,
             },
         };

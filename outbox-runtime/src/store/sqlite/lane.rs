@@ -19,8 +19,8 @@ use rusqlite::{CachedStatement, Connection, OptionalExtension, Row, params};
 use super::codes::{Code, UNPLACED};
 use super::elders::{self, row_has_elders};
 use super::held::Held;
+use super::lane_key::lane_key;
 use super::row::{ReadRow, columns, read, read_all};
-use super::schema;
 use crate::entity::{EntityId, Order};
 use crate::event::OutboxEvent;
 use crate::store::kit::LaneKey;
@@ -228,7 +228,7 @@ impl<'c> Lanes<'c> {
     pub(super) fn new(conn: &'c Connection, now: i64) -> rusqlite::Result<Self> {
         Ok(Self {
             conn,
-            key: schema::lane_key(conn)?,
+            key: lane_key(conn)?,
             now,
             held: OnceCell::new(),
         })

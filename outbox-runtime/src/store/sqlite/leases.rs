@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
-use uuid::Uuid;
 
 use super::claims::{self, OpenClaims};
 use super::held::{Claimed, Held};
 use super::outcomes::{HeldRow, Outcomes, held_row};
+use super::processes;
 use crate::claim::Lease;
 use crate::clock;
 use crate::event::OutboxStatus;
@@ -27,7 +27,7 @@ pub(super) fn extend<'l>(
     for (lease, duration) in leases {
         let expires_at = clock::after(now, duration);
         let token = lease.token.as_uuid();
-        let seq = held_seq(conn, lease.event_id)?;
+        let seq = held_seq(conn, lease)?;
         let claim = match seq {
             Some(seq) => open.find(conn, token, seq, |_| true)?,
             None => None,
@@ -71,23 +71,25 @@ pub(super) fn extend<'l>(
 }
 
 /// The `seq` of an event that a handler may have.
-fn held_seq(conn: &Connection, id: Uuid) -> rusqlite::Result<Option<i64>> {
-    conn.prepare_cached("SELECT seq FROM outbox_events WHERE id = ?1 AND status < 2")?
-        .query_row([id], |row| row.get(0))
+fn held_seq(conn: &Connection, lease: &Lease) -> rusqlite::Result<Option<i64>> {
+    conn.prepare_cached("SELECT seq FROM outbox_events WHERE seq = ?1 AND id = ?2 AND status < 2")?
+        .query_row(params![lease.seq, lease.event_id], |row| row.get(0))
         .optional()
 }
 
-/// Rescues the events of claims that have ended, or whose process `is_gone`.
+/// Rescues the events of claims that have ended, or whose process is known to be gone. With
+/// `alone`, no other process can hold leases.
 pub(super) fn rescue(
     conn: &Connection,
     now: DateTime<Utc>,
-    is_gone: impl Fn(&Claimed) -> bool,
+    alone: bool,
 ) -> rusqlite::Result<Rescued> {
-    follow_clock(conn, now)?;
-    unpark(conn)?;
+    let held = follow_clock(conn, now, Held::read(conn)?)?;
+    unpark(conn, &held)?;
+    let gone = processes::gone(conn, &held, alone)?;
     let ended = now.timestamp_micros();
-    rescue_if(conn, now, |claim, _| {
-        claim.expires_at <= ended || is_gone(claim)
+    rescue_if(conn, now, &held, |claim, _| {
+        claim.expires_at <= ended || gone.contains(&processes::process_of(claim.token))
     })
 }
 
@@ -99,24 +101,25 @@ pub(super) fn rescue_only(
 ) -> rusqlite::Result<Rescued> {
     let mut named = Vec::new();
     for lease in leases.iter().filter(|lease| lease.expires_at <= now) {
-        if let Some(seq) = held_seq(conn, lease.event_id)? {
+        if let Some(seq) = held_seq(conn, lease)? {
             let ends = lease.expires_at.timestamp_micros();
             named.push((seq, lease.token.as_uuid(), ends));
         }
     }
-    let rescued = rescue_if(conn, now, |claim, seq| {
+    let held = Held::read(conn)?;
+    let rescued = rescue_if(conn, now, &held, |claim, seq| {
         named.contains(&(seq, claim.token, claim.expires_at))
     })?;
-    follow_clock(conn, now)?;
+    follow_clock(conn, now, held)?;
     Ok(rescued)
 }
 
 fn rescue_if(
     conn: &Connection,
     now: DateTime<Utc>,
+    held: &Held,
     is_over: impl Fn(&Claimed, i64) -> bool,
 ) -> rusqlite::Result<Rescued> {
-    let held = Held::read(conn)?;
     let over = held
         .seqs()
         .filter_map(|seq| Some((seq, *held.of(seq)?)))
@@ -150,8 +153,11 @@ fn rescue_if(
 
 /// Corrects leases that begin in the future: they were taken before the clock was set back, and
 /// would last longer by as much.
-fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
+fn follow_clock(conn: &Connection, now: DateTime<Utc>, held: Held) -> rusqlite::Result<Held> {
     let now = now.timestamp_micros();
+    if !held.any_begins_after(now) {
+        return Ok(held);
+    }
     let mut ahead = conn.prepare_cached(
         "SELECT token, expires_at, claimed_at, parked, seqs FROM outbox_claims WHERE claimed_at > ?1",
     )?;
@@ -176,20 +182,16 @@ fn follow_clock(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
         };
         claims::add(conn, &corrected, is_parked, seqs.into_iter())?;
     }
-    Ok(())
+    Held::read(conn)
 }
 
 /// Makes events ready that are parked though no handler has them: other SQL deleted their claim.
-fn unpark(conn: &Connection) -> rusqlite::Result<()> {
+fn unpark(conn: &Connection, held: &Held) -> rusqlite::Result<()> {
     let mut parked = conn
         .prepare_cached("SELECT seq FROM outbox_events INDEXED BY outbox_aside WHERE slot = 4")?;
     let parked: Vec<i64> = parked
         .query_map([], |row| row.get(0))?
         .collect::<rusqlite::Result<_>>()?;
-    if parked.is_empty() {
-        return Ok(());
-    }
-    let held = Held::read(conn)?;
     let mut unpark = conn.prepare_cached("UPDATE outbox_events SET slot = 1 WHERE seq = ?1")?;
     for seq in parked {
         if !held.has(seq) {

@@ -29,12 +29,16 @@ pub(super) struct HeldRow {
     lane: i64,
     order: Order,
     on_dead: OnDead,
+    /// Whether its lane has other events.
+    has_others: bool,
 }
 
 /// The columns that [`HeldRow::read`] takes.
 macro_rules! held_row {
     () => {
-        "seq, status, attempt_count, max_attempts, crashes, lane, lane_order, on_dead"
+        "seq, status, attempt_count, max_attempts, crashes, lane, lane_order, on_dead, \
+         EXISTS (SELECT 1 FROM outbox_events AS other INDEXED BY outbox_lane \
+             WHERE other.lane = outbox_events.lane AND other.seq <> outbox_events.seq)"
     };
 }
 pub(super) use held_row;
@@ -55,6 +59,7 @@ impl HeldRow {
             lane: row.get(5)?,
             order: Order::of(row.get(6)?).unwrap_or_default(),
             on_dead: OnDead::of(row.get(7)?).unwrap_or_default(),
+            has_others: row.get(8)?,
         }))
     }
 
@@ -138,6 +143,10 @@ impl<'c> Outcomes<'c> {
     }
 
     /// Writes that the process of the handler died or stalled.
+    #[allow(
+        clippy::redundant_closure_for_method_calls,
+        reason = "as a path, the method is one for a single lifetime"
+    )]
     pub(super) fn rescue(
         &mut self,
         row: &HeldRow,
@@ -164,7 +173,7 @@ impl<'c> Outcomes<'c> {
         let mut first = None;
         let mut turn = Turn::Now;
         if !is_out && status != OutboxStatus::Dead {
-            first = First::by(&mut self.first, row.lane)?;
+            first = self.first(row)?;
             turn = self.turn(row, first, due)?;
         }
         let slot = slot_after(status, row.on_dead, turn);
@@ -202,6 +211,14 @@ impl<'c> Outcomes<'c> {
         Ok(Some(status))
     }
 
+    /// The first event of the lane, unless the event is alone there.
+    fn first(&mut self, row: &HeldRow) -> rusqlite::Result<Option<First>> {
+        if !row.has_others {
+            return Ok(None);
+        }
+        First::by(&mut self.first, row.lane)
+    }
+
     /// What an event that goes back in line waits for. An event of its lane that was retried
     /// meanwhile goes first, if it was enqueued earlier.
     fn turn(
@@ -236,7 +253,7 @@ impl<'c> Outcomes<'c> {
     }
 
     fn unblock_next(&mut self, row: &HeldRow, is_out: bool) -> rusqlite::Result<()> {
-        if let Some(next) = First::by(&mut self.first, row.lane)?
+        if let Some(next) = self.first(row)?
             && next.is_blocked
         {
             self.wakes |= unblock(self.conn, next.seq, self.now)?;

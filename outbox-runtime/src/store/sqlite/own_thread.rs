@@ -33,6 +33,24 @@ pub(super) fn set(watch: &Arc<Watch>, role: Role, clock: &Arc<dyn Clock>) {
     }));
 }
 
+/// Marks the current thread like [`set`] until the returned guard is dropped.
+pub(super) fn lend(watch: &Arc<Watch>, role: Role, clock: &Arc<dyn Clock>) -> Lent {
+    Lent(OWN.replace(Some(Own {
+        watch: Arc::clone(watch),
+        role,
+        clock: Arc::clone(clock),
+    })))
+}
+
+/// Restores the mark that the thread had before.
+pub(super) struct Lent(Option<Own>);
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        OWN.set(self.0.take());
+    }
+}
+
 /// The clock of the store whose writer this thread is.
 pub(super) fn writers_clock() -> Option<Arc<dyn Clock>> {
     OWN.with_borrow(|own| {

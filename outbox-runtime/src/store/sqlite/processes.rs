@@ -11,8 +11,8 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::held::Held;
+use super::store::SqliteStore;
 use crate::claim::{Claim, LeaseToken, ProcessKey};
 use crate::clock;
 use crate::error::StoreError;
@@ -92,7 +92,7 @@ impl SqliteStore {
     /// ```
     pub async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
         let rows = self.read("processes", |conn| {
-            let leases = leases(conn)?;
+            let leases = leases(&Held::read(conn)?);
             let mut rows = conn.prepare_cached(
                 "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes
                  ORDER BY process",
@@ -156,7 +156,7 @@ pub(super) fn register(
 
 /// Forgets processes that are gone and hold no leases, and old ones whose state is unknown.
 fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
-    let leases = leases(conn)?;
+    let leases = leases(&Held::read(conn)?);
     let oldest = clock::before(now, KEPT).timestamp_micros();
     let mut rows = conn.prepare_cached(
         "SELECT process, boot, pid_namespace, time_namespace, started, registered_at FROM outbox_processes",
@@ -190,10 +190,11 @@ fn forget(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<()> {
 /// Never those of this process: their expiry tells whether one of its other runs has stalled.
 pub(super) fn gone(
     conn: &Connection,
+    held: &Held,
     alone: bool,
 ) -> rusqlite::Result<HashSet<Option<ProcessKey>>> {
     let mut gone = HashSet::new();
-    for key in leases(conn)?.into_keys() {
+    for key in leases(held).into_keys() {
         if key == Some(ProcessKey::own()) {
             continue;
         }
@@ -224,12 +225,12 @@ fn life_of(conn: &Connection, key: Option<ProcessKey>) -> rusqlite::Result<Life>
 }
 
 /// The number of events with handlers by process.
-fn leases(conn: &Connection) -> rusqlite::Result<HashMap<Option<ProcessKey>, u64>> {
+fn leases(held: &Held) -> HashMap<Option<ProcessKey>, u64> {
     let mut counts = HashMap::new();
-    for (_, token) in Held::read(conn)?.tokens() {
+    for (_, token) in held.tokens() {
         *counts.entry(process_of(token)).or_default() += 1;
     }
-    Ok(counts)
+    counts
 }
 
 /// A row of `outbox_processes`.

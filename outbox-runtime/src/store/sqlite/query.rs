@@ -90,7 +90,7 @@ pub(super) fn of_status(
             conn,
             &held,
             select_events!(
-                "INDEXED BY outbox_dead
+                "INDEXED BY outbox_noted
                   WHERE dead_reason IS NOT NULL AND (:user IS NULL OR user_id = :user)
                   ORDER BY seq LIMIT :limit"
             ),
@@ -230,7 +230,7 @@ pub(super) fn explain(
         "SELECT count(*) FROM outbox_events INDEXED BY outbox_lane
          WHERE entity_id = :entity AND lane IS NOT NULL AND (:user IS NULL OR user_id = :user)",
     )? + count(
-        "SELECT count(*) FROM outbox_events INDEXED BY outbox_dead
+        "SELECT count(*) FROM outbox_events INDEXED BY outbox_noted
          WHERE entity_id = :entity AND dead_reason IS NOT NULL AND slot IS NULL AND (:user IS NULL OR user_id = :user)",
     )?;
     let held = Held::read(conn)?;
@@ -266,7 +266,7 @@ pub(super) fn explain(
     }
     let skipped = conn
         .prepare_cached(select_events!(
-            "INDEXED BY outbox_dead
+            "INDEXED BY outbox_noted
               WHERE entity_id = :entity AND dead_reason IS NOT NULL AND (:user IS NULL OR user_id = :user)
               ORDER BY seq LIMIT 1"
         ))?

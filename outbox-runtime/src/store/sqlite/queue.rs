@@ -1,6 +1,7 @@
 //! The work queue: claiming, recording outcomes, keeping leases, waking up.
 
-use super::{SqliteStore, claiming, due, leases, processes, settling};
+use super::store::SqliteStore;
+use super::{claiming, due, leases, processes, settling};
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
 use crate::error::StoreError;
@@ -92,12 +93,7 @@ impl OutboxQueue for SqliteStore {
             let renewed = renewed.collect();
             let rescued = match &only {
                 Some(only) => leases::rescue_only(conn, now, only)?,
-                None => {
-                    let gone = processes::gone(conn, alone)?;
-                    leases::rescue(conn, now, |claim| {
-                        gone.contains(&processes::process_of(claim.token))
-                    })?
-                }
+                None => leases::rescue(conn, now, alone)?,
             };
             effects.wakes |= rescued != Rescued::default();
             Ok((renewed, rescued))
@@ -107,7 +103,10 @@ impl OutboxQueue for SqliteStore {
 
     async fn next_due(&self, request: &ClaimRequest) -> Result<Option<DateTime<Utc>>, StoreError> {
         let request = request.clone();
-        self.read("next_due", move |conn| due::next_due(conn, &request))
+        // Not in one snapshot: a change in between wakes the run anyway.
+        self.connections("next_due")?
+            .reader
+            .run("next_due", move |conn| due::next_due(conn, &request))
             .await
     }
 

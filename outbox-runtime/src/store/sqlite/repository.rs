@@ -10,10 +10,9 @@ use uuid::Uuid;
 
 use super::edit::Edited;
 use super::fault::fault_on;
+use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{
-    SqliteStore, State, claiming, cleanup, count, edit, insert, processes, query, settling,
-};
+use super::{claiming, cleanup, count, edit, insert, processes, query, settling};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;

@@ -6,13 +6,13 @@ use rusqlite::types::{ToSqlOutput, Value, ValueRef};
 use rusqlite::{Connection, params, params_from_iter};
 use uuid::Uuid;
 
-use super::SqliteStore;
 use super::codes::Code;
 use super::fault::fault_on;
 use super::fold;
 use super::insert::fetch;
-use super::schema;
+use super::lane_key::lane_key;
 use super::statement::{insert_values, lane_values, new_is_behind};
+use super::store::SqliteStore;
 use super::told;
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
@@ -112,7 +112,7 @@ fn insert(
     let mut buffer = [0; EntityId::LONGEST_TEXT];
     let entity_id = event.entity_id.write_text(&mut buffer);
     let values = insert_values(event, entity_id, row.created_at, row.next_attempt_at);
-    let lane = lane_values(schema::lane_key(conn)?, row.order, &values);
+    let lane = lane_values(lane_key(conn)?, row.order, &values);
     let state = [
         ToSqlOutput::Owned(Value::Integer(row.status.code())),
         ToSqlOutput::Owned(Value::Integer(row.attempt_count.into())),

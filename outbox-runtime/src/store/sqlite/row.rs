@@ -14,12 +14,15 @@ use crate::metadata::RawMetadata;
 /// The columns of an event, in the order in which [`read`] takes them.
 macro_rules! columns {
     () => {
-        $crate::store::sqlite::row::columns!("metadata")
+        concat!(
+            $crate::store::sqlite::row::columns!("metadata"),
+            ", completed_at, dead_reason"
+        )
     };
     ($metadata:literal) => {
         concat!(
             "seq, status, lane_order, on_dead, operation, priority, attempt_count, max_attempts, created_at, \
-             next_attempt_at, last_attempt_at, completed_at, dead_reason, id, user_id, entity_id, event_type, crashes, \
+             next_attempt_at, last_attempt_at, id, user_id, entity_id, event_type, crashes, \
              deferrals, snoozes, revision, metadata_version, ",
             $metadata,
             ", error_message, destination, deferred_since, last_refusal"
@@ -28,7 +31,9 @@ macro_rules! columns {
 }
 pub(super) use columns;
 
-/// `columns!` for an event that is claimed: reads only the size of metadata that is too large.
+/// `columns!` for an event that is claimed, in the order in which [`read_ready`] takes them: of
+/// metadata that is too large only the size, and none of the columns that a ready event leaves
+/// empty.
 macro_rules! claimed_columns {
     () => {
         $crate::store::sqlite::row::columns!(
@@ -73,7 +78,24 @@ pub(super) fn read_all(mut rows: Rows<'_>) -> rusqlite::Result<Vec<ReadRow>> {
     Ok(events)
 }
 
+/// Reads the columns of `columns!`.
 pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
+    let ReadRow { mut event, damage } = read_ready(row)?;
+    let mut columns = Columns {
+        row,
+        at: COLUMNS - 2,
+        damage,
+    };
+    event.completed_at = columns.some_time("completed_at")?;
+    event.dead_reason = columns.some_word("dead_reason")?;
+    Ok(ReadRow {
+        event,
+        damage: columns.damage,
+    })
+}
+
+/// Reads the columns of `claimed_columns!`.
+pub(super) fn read_ready(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
     let mut columns = Columns {
         row,
         at: 0,
@@ -91,8 +113,6 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         created_at: columns.time("created_at")?,
         next_attempt_at: columns.time("next_attempt_at")?,
         last_attempt_at: columns.some_time("last_attempt_at")?,
-        completed_at: columns.some_time("completed_at")?,
-        dead_reason: columns.some_word("dead_reason")?,
         id: columns.next("id", Uuid::nil())?,
         user_id: columns.text("user_id")?,
         entity_id: columns.next("entity_id", EntityId::Integer(0))?,
@@ -107,6 +127,8 @@ pub(super) fn read(row: &Row<'_>) -> rusqlite::Result<ReadRow> {
         destination: columns.some_text("destination")?,
         deferred_since: columns.noted_time()?,
         last_refusal: columns.refusal()?,
+        completed_at: None,
+        dead_reason: None,
         // The lease is in the claim.
         lease_token: None,
         lease_expires_at: None,

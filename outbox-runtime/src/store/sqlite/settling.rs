@@ -23,14 +23,18 @@ pub(super) fn settle_all(
     let mut find = conn.prepare_cached(concat!(
         "SELECT ",
         held_row!(),
-        " FROM outbox_events WHERE id = ?1"
+        " FROM outbox_events WHERE seq = ?1 AND id = ?2"
     ))?;
     let mut settled = Vec::with_capacity(settlements.len());
     for settlement in settlements {
         let Lease {
-            event_id, token, ..
+            event_id,
+            seq,
+            token,
+            ..
         } = settlement.lease;
-        let row = find.query_row(params![event_id], HeldRow::read);
+        // SQLite gives the highest `seq` away again, so the id is compared as well.
+        let row = find.query_row(params![seq, event_id], HeldRow::read);
         let mut written = None;
         if let Some(row) = row.optional()?.flatten() {
             let claim = outcomes

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 
 use rusqlite::{Connection, Savepoint, Transaction};
 
-use super::SqliteStore;
 use super::fault::{fault_on, in_callers_transaction};
 use super::insert::{insert, insert_all};
 use super::savepoint::in_savepoint;
-use super::watch::StoresOnFile;
+use super::store::SqliteStore;
+use super::stores_on_file::StoresOnFile;
 use crate::enqueue::{BatchSink, Enqueued, EventSink, NewEvent};
 use crate::error::EnqueueError;
 

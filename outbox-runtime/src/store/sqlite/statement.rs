@@ -19,9 +19,9 @@ const PARAMS: usize = 14;
 /// transaction: the writer holds the database's only write lock.
 ///
 /// An existing id is ignored. So is an id that was folded into another event: its status becomes
-/// NULL, which the table rejects. `OR IGNORE` would also ignore a violated constraint, and the event
-/// would be lost silently; all of them but the two about ids are checked before. `INSERT .. SELECT
-/// .. WHERE NOT EXISTS` would make SQLite use a temporary table.
+/// NULL, which the table rejects. `OR IGNORE` would also ignore a violated constraint, and the
+/// event would be lost silently; all of them but the two about ids are checked before. `INSERT ..
+/// SELECT .. WHERE NOT EXISTS` would make SQLite use a temporary table.
 macro_rules! insert {
     ($columns:literal, $($values:expr),+) => {
         concat!(
@@ -43,7 +43,9 @@ VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14",
 macro_rules! new_is_behind {
     () => {
         concat!(
-            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15) OR ",
+            // Usually no index has an entry, and then no row is looked at.
+            "?12 < 2 AND EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_lane WHERE lane = ?15)
+                OR (?12 > 0 OR EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane = ?16)) AND ",
             $crate::store::sqlite::elders::has_elders!(
                 "?16",
                 "?12",
@@ -140,7 +142,8 @@ pub enum SqlValue {
 ///
 /// Nor does it find the event's place in its lane: the number of a lane depends on a secret of the
 /// database, which this type does not know. The next claim does that before it takes anything, so
-/// the order of delivery is the same; it costs the claim about as much as an insert, once per event.
+/// the order of delivery is the same; it costs the claim about as much as an insert, once per
+/// event.
 ///
 /// To write `.on(&tx)` with such a driver, implement [`EventSink`](crate::EventSink) for its
 /// connection with this type.

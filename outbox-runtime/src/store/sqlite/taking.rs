@@ -14,9 +14,10 @@ use crate::event::{DeadReason, OutboxEvent};
 use crate::outcome::{Cause, Transition, bounded};
 use crate::store::kit::Class;
 
-/// How many events may be with handlers before more are parked. A claim steps over the others, at a
-/// fraction of what parking costs.
-const MOST_IN_THE_WAY: usize = 256;
+/// How many events with handlers may be in the way of a claim, for each event that it takes, before
+/// they are parked. Parking an event costs as much as stepping over it some twenty times, so it
+/// pays where handlers take long.
+const MOST_STEPS: usize = 8;
 
 /// Leases the events of these rows, and counts the attempt: in the claim, not in the rows. Damaged
 /// rows become dead letters instead.
@@ -52,20 +53,18 @@ pub(super) fn take(
         claims.push(Claim {
             lease: Lease {
                 event_id: event.id,
+                seq: event.seq,
                 token: taken.claim.token.into(),
                 expires_at,
             },
             event,
         });
     }
-    let is_parked = held.in_the_way() + claims.len() > MOST_IN_THE_WAY;
+    if !claims.is_empty() && held.in_the_way().len() > MOST_STEPS * claims.len() {
+        claims::park_all(conn, held)?;
+    }
     for taken in leases {
-        if is_parked {
-            for seq in &taken.seqs {
-                claims::park(conn, *seq)?;
-            }
-        }
-        claims::add(conn, &taken.claim, is_parked, taken.seqs.into_iter())?;
+        claims::add(conn, &taken.claim, false, taken.seqs.into_iter())?;
     }
     moves.write(conn, now.timestamp_micros())?;
     Ok(claims)

@@ -8,9 +8,9 @@ use std::thread::JoinHandle;
 use crate::cancel::Cancel;
 use tokio::sync::oneshot;
 
-use super::builder::Settings;
 use super::own_thread::{self, Role};
 use super::reader::{self, Reader};
+use super::settings::Settings;
 use super::watch::Watch;
 use super::writer::{Writer, WriterThread};
 use super::{connect, counter, fault};

@@ -51,7 +51,7 @@ pub(super) fn was_never_told(
                  WHERE lane = ?4 AND entity_id = ?1 AND user_id = ?2 AND seq <> ?3)
              AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered
                  WHERE entity_lane = ?4 AND entity_id = ?1 AND user_id = ?2 AND seq <> ?3)
-             AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_dead
+             AND NOT EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_noted
                  WHERE dead_reason IS NOT NULL AND entity_id = ?1 AND user_id = ?2)
              AND NOT EXISTS (SELECT 1 FROM outbox_told
                  WHERE user_end = ",

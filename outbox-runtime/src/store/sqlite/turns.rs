@@ -7,9 +7,9 @@
 use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Rows, ToSql, params_from_iter};
 
-use super::claiming::Claiming;
 use super::filter::Filter;
 use super::row::ReadRow;
+use super::stepping::Claiming;
 use super::user_index;
 use crate::claim::ClaimRequest;
 

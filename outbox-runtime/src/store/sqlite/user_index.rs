@@ -1,6 +1,6 @@
 //! The index of ready events by user, which exists only in databases that need it.
 //!
-//! An event pays for it at least twice. Whoever claims the events of one user among others needs
+//! An event pays for it at least twice. A claim of the events of one user among others needs
 //! it, and so does a run of all users that has a backlog, in which users take turns. A claim that
 //! meets such a need creates it, once and for good: in one pass over the ready events. Dropping it
 //! (`DROP INDEX outbox_ready_user`) is safe at any time.

@@ -18,9 +18,10 @@ use std::time::{Duration, SystemTime};
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
+use super::database_path::database_path;
 use super::identity::{Identity, wal_of};
-use super::{lock, own_thread};
-use crate::clock::{self, Clock, SystemClock};
+use super::lock::lock;
+use crate::clock::{self, Clock};
 use crate::store::kit::Signal;
 
 /// The interval of checks while no commit is expected.
@@ -119,8 +120,20 @@ impl Watch {
         }
     }
 
+    /// The watches of the stores that are open on this file.
+    pub(super) fn of_file(path: &Path) -> Vec<Arc<Self>> {
+        let open = lock(&OPEN);
+        let watches = open.get(path).into_iter().flatten();
+        watches.filter_map(Weak::upgrade).collect()
+    }
+
+    /// The clock of the store that owns this watch.
+    pub(super) fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.clock)
+    }
+
     /// Called when a connection in this process wrote an event and will commit soon.
-    fn expect_commit(&self) {
+    pub(super) fn expect_commit(&self) {
         lock(&self.state).wait = Some(FAST);
         self.expected.notify_one();
     }
@@ -185,82 +198,5 @@ impl Stamp {
 
     fn is_recent(&self) -> bool {
         self.modified.is_some_and(|at| clock::is_recent(at, TICK))
-    }
-}
-
-/// The path of the main database of `conn`, as SQLite reports it. `None` for an in-memory or
-/// unnamed database.
-pub(super) fn database_path(conn: &Connection) -> Option<PathBuf> {
-    match conn.path() {
-        Some("") => None,
-        Some(path) => Some(path.into()),
-        // The driver returns no path that is not UTF-8.
-        None => listed_path(conn),
-    }
-}
-
-#[cfg(unix)]
-fn listed_path(conn: &Connection) -> Option<PathBuf> {
-    use std::ffi::OsStr;
-    use std::os::unix::ffi::OsStrExt as _;
-
-    use rusqlite::types::ValueRef;
-
-    let mut list = conn.prepare_cached("PRAGMA database_list").ok()?;
-    // The main database always comes first.
-    list.query_row([], |row| {
-        Ok(match row.get_ref(2)? {
-            ValueRef::Text(path) if !path.is_empty() => Some(OsStr::from_bytes(path).into()),
-            _ => None,
-        })
-    })
-    .ok()
-    .flatten()
-}
-
-/// On other systems every path that SQLite reports is UTF-8.
-#[cfg(not(unix))]
-fn listed_path(_: &Connection) -> Option<PathBuf> {
-    None
-}
-
-/// The stores on the same file, for an event written on any connection.
-pub(super) struct StoresOnFile {
-    /// The clock that the event's due time is compared with.
-    pub(super) clock: Arc<dyn Clock>,
-    watches: Vec<Arc<Watch>>,
-}
-
-impl StoresOnFile {
-    /// The stores on the main database of `conn`.
-    pub(super) fn of(conn: &Connection) -> Self {
-        // A store announces its writer's commits itself.
-        if let Some(clock) = own_thread::writers_clock() {
-            return Self {
-                clock,
-                watches: Vec::new(),
-            };
-        }
-        let watches: Vec<Arc<Watch>> = database_path(conn)
-            .and_then(|path| {
-                let open = lock(&OPEN);
-                let watches = open.get(&path)?.iter().filter_map(Weak::upgrade);
-                Some(watches.collect())
-            })
-            .unwrap_or_default();
-        Self {
-            clock: watches.first().map_or_else(
-                || Arc::new(SystemClock) as Arc<dyn Clock>,
-                |watch| Arc::clone(&watch.clock),
-            ),
-            watches,
-        }
-    }
-
-    /// Called after the event is written: tells the stores to expect a commit soon.
-    pub(super) fn expect_commit(&self) {
-        for watch in &self.watches {
-            watch.expect_commit();
-        }
     }
 }

@@ -20,9 +20,9 @@ pub mod wait; // waiting in real time
 /// Environment variable that makes a process a worker.
 pub const PLAN: &str = "OUTBOX_CRASH_WORKER";
 
-/// Maximum statements per second of a worker whose store fails. At work it runs a thousand and
-/// more.
-pub const FEW_STATEMENTS: f64 = 150.0;
+/// Maximum statements per second of a worker whose store fails: its tries, each of which is a dozen
+/// statements, with growing pauses. At work it runs some thousand.
+pub const FEW_STATEMENTS: f64 = 250.0;
 
 /// A database, a ledger, and the workers on them.
 #[derive(Debug)]

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use rusqlite::Connection;
 use rusqlite::hooks::{AuthAction, AuthContext, Authorization, TransactionOperation};
 
-use crate::store::sqlite::lock;
+use crate::store::sqlite::lock::lock;
 
 /// Guards one connection. Only the writer's thread uses it, but the hooks must be `Send`.
 #[derive(Debug, Default)]

@@ -7,9 +7,9 @@
 
 use rusqlite::ErrorCode;
 
-use super::Effects;
+use super::committer::Committer;
+use super::effects::Effects;
 use super::request::{Enqueueing, Failure, Ran, Request};
-use super::thread::WriterThread;
 use super::transaction::Transaction;
 use crate::error::StoreErrorKind;
 use crate::store::sqlite::connect::WriterConnection;
@@ -27,7 +27,7 @@ enum Trouble {
     Constraint(Failure),
 }
 
-impl WriterThread {
+impl Committer {
     /// Runs all `requests`, in one commit if nothing fails. Afterwards their answers are ready, but
     /// not yet sent.
     pub(super) fn commit(&mut self, requests: &mut [Request]) {
@@ -66,6 +66,25 @@ impl WriterThread {
                     }
                 }
             }
+        }
+    }
+
+    /// Runs one request. Returns false, and has written nothing, if it is to run again: another
+    /// connection has the write lock, or the request failed in a way that takes more than a
+    /// rollback.
+    pub(super) fn commit_once(&mut self, request: &mut Request) -> bool {
+        // It stays so if the attempt panics.
+        self.is_suspect = true;
+        let attempted = self.attempt(std::slice::from_mut(request));
+        self.is_suspect = false;
+        match attempted {
+            Ok(()) => true,
+            Err(Trouble::All(mut failure)) if failure.is_unknown() => {
+                request.fail(&mut failure);
+                self.is_suspect = true;
+                true
+            }
+            Err(_) => false,
         }
     }
 

@@ -1,13 +1,16 @@
-//! The handle on the writing thread.
+//! The handle on the writer.
 
 use std::error::Error;
+use std::fmt;
+use std::future::poll_fn;
 use std::panic::resume_unwind;
 use std::sync::Arc;
+use std::task::Poll;
 
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use self::gate::Gate;
+use self::lone::{InFlight, Lone};
 use self::request::{Answer, Answered, Call, Enqueueing, Request};
 use super::fault::closed;
 use super::own_thread::{self, Role};
@@ -17,36 +20,35 @@ use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{EnqueueError, StoreError};
 
 pub(super) mod closure;
+mod committer;
+mod effects;
 pub(super) mod gate;
 mod group;
+mod lone;
 mod request;
+mod spin;
 mod thread;
 mod transaction;
 pub(super) mod wal;
 
+pub(super) use self::effects::Effects;
 pub(super) use self::thread::WriterThread;
 
 /// A handle on the writer thread. The thread ends when the last handle is dropped or the store is
 /// closed.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(super) struct Writer {
     queue: mpsc::Sender<Message>,
     watch: Arc<Watch>,
+    lone: Arc<Lone>,
 }
 
 enum Message {
-    Do(Request),
+    Do(Request, InFlight),
     /// Some blocks are not counted.
     Count,
-}
-
-/// A request's means besides the connection, and its results besides the answer.
-#[derive(Debug)]
-pub(super) struct Effects {
-    /// Set if the commit may make an event claimable.
-    pub(super) wakes: bool,
-    /// Guards the connection.
-    pub(super) gate: Arc<Gate>,
+    /// The log is due for a checkpoint.
+    Checkpoint,
 }
 
 impl Writer {
@@ -91,11 +93,27 @@ impl Writer {
     }
 
     /// Enqueues an event in the next transaction, and returns after it has committed.
+    ///
+    /// A caller without company may commit on its own thread; see [`lone`].
     pub(super) async fn enqueue(&self, event: NewEvent) -> Result<Enqueued, EnqueueError> {
         const ENQUEUE: &str = "enqueue";
         let (answer, answered) = Self::answer(ENQUEUE);
-        let request = Request::Enqueue(Box::new(Enqueueing { event, answer }));
-        self.send(ENQUEUE, request, answered).await
+        own_thread::refuse_to_wait(&self.watch, Role::Writer, ENQUEUE)?;
+        let mut enqueueing = Some(Box::new(Enqueueing { event, answer }));
+        let attempted = poll_fn(|cx| {
+            let request = enqueueing.take().map(Request::Enqueue);
+            Poll::Ready(request.map(|request| self.lone.commit(request, cx.waker())))
+        });
+        match attempted.await.ok_or_else(|| closed(ENQUEUE))? {
+            Ok(is_checkpoint_due) => {
+                if is_checkpoint_due {
+                    // If the queue is full, a later commit asks again.
+                    let _ = self.queue.try_send(Message::Checkpoint);
+                }
+                received(ENQUEUE, answered).await
+            }
+            Err(request) => self.send(ENQUEUE, request, answered).await,
+        }
     }
 
     fn answer<T, E: From<StoreError> + Error + 'static>(
@@ -116,13 +134,32 @@ impl Writer {
         E: From<StoreError> + Send + 'static,
     {
         own_thread::refuse_to_wait(&self.watch, Role::Writer, operation)?;
-        if self.queue.send(Message::Do(request)).await.is_err() {
+        let message = Message::Do(request, self.lone.depart());
+        if self.queue.send(message).await.is_err() {
             return Err(closed(operation).into());
         }
-        match awaited(answered).await {
-            Some(Ok(answer)) => answer,
-            Some(Err(panic)) => resume_unwind(panic),
-            None => Err(closed(operation).into()),
-        }
+        received(operation, answered).await
+    }
+}
+
+/// The answer to a request.
+async fn received<T, E>(
+    operation: &'static str,
+    answered: oneshot::Receiver<Answered<T, E>>,
+) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<StoreError> + Send + 'static,
+{
+    match awaited(answered).await {
+        Some(Ok(answer)) => answer,
+        Some(Err(panic)) => resume_unwind(panic),
+        None => Err(closed(operation).into()),
+    }
+}
+
+impl fmt::Debug for Writer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").finish_non_exhaustive()
     }
 }

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use rusqlite::{Connection, ErrorCode};
 use tokio::sync::oneshot;
 
-use super::Effects;
+use super::effects::Effects;
 use crate::enqueue::{Enqueued, NewEvent};
 use crate::error::{EnqueueError, StoreError, StoreErrorKind, causes};
 use crate::store::sqlite::fault::closed;
@@ -50,6 +50,11 @@ impl Request {
     /// Whether others may be in the same transaction.
     pub(super) fn shares(&self) -> bool {
         !matches!(self, Self::Closure(_))
+    }
+
+    /// Whether the request writes one event.
+    pub(super) fn is_enqueue(&self) -> bool {
+        matches!(self, Self::Enqueue(_))
     }
 
     /// Whether the request failed by violating a constraint (including a trigger's `RAISE`), which

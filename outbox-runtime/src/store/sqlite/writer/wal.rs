@@ -73,3 +73,31 @@ impl Wal {
 fn set(conn: &Connection, synchronous: &str) -> rusqlite::Result<()> {
     conn.pragma_update(None, "synchronous", synchronous)
 }
+
+/// Four times SQLite's default: lowers the 99th percentile of commit times by an order of
+/// magnitude.
+pub(in crate::store::sqlite) const CHECKPOINT_PAGES: i64 = 4_000;
+
+/// Whether the log is long enough to be written back into the database. SQLite's own checkpoints
+/// are off, because they run within the commit that makes the log too long.
+pub(super) fn is_checkpoint_due(conn: &Connection) -> bool {
+    let pages = || -> rusqlite::Result<i64> {
+        conn.prepare_cached("PRAGMA wal_checkpoint(NOOP)")?
+            .query_row([], |row| row.get(1))
+    };
+    pages().is_ok_and(|pages| pages >= CHECKPOINT_PAGES)
+}
+
+/// Writes the log back into the database, as far as readers allow.
+pub(super) fn checkpoint(conn: &Connection) {
+    let done = conn
+        .prepare_cached("PRAGMA wal_checkpoint(PASSIVE)")
+        .and_then(|mut checkpoint| checkpoint.query_row([], |_| Ok(())));
+    if let Err(error) = done {
+        let error = error.to_string();
+        tracing::debug!(
+            ?error,
+            "cannot write the log back; a later commit tries again"
+        );
+    }
+}

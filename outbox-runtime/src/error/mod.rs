@@ -1,0 +1,100 @@
+//! The errors of this library.
+//!
+//! A storage error carries its kind, the operation that failed and the driver's error as its
+//! source; it never carries a payload. A handler's answer is a
+//! [`HandlerError`](crate::HandlerError), not one of these.
+
+use thiserror::Error;
+
+mod enqueue; // an event that cannot be enqueued
+mod store; // a failed storage operation
+mod text; // errors of an application, and the text of an error and its sources
+
+pub use self::enqueue::EnqueueError;
+pub use self::store::{StoreError, StoreErrorKind};
+pub use self::text::BoxError;
+#[cfg(feature = "reqwest")]
+pub(crate) use self::text::LACKS_TLS;
+#[cfg(feature = "sqlite")]
+pub(crate) use self::text::causes;
+pub(crate) use self::text::{one_line, without_url};
+
+/// A transaction run by [`SqliteStore::transaction`](crate::SqliteStore::transaction) did not
+/// commit.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TransactionError {
+    /// The closure returned an error. All its changes were rolled back.
+    #[error("the transaction was rolled back")]
+    Aborted(#[source] BoxError),
+    /// The store could not begin or commit the transaction.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The settings of a processor are contradictory. Detected before anything runs.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// No handler is registered, so nothing could be delivered.
+    #[error(
+        "no handler is registered; add `.handlers(..)`, `.handle::<Entity>(..)` or `.handler(..)`"
+    )]
+    NoHandler,
+    /// Two handlers are registered for the same event type.
+    #[error("two handlers are registered for event type {event_type:?}; register exactly one")]
+    DuplicateHandler {
+        /// The event type.
+        event_type: String,
+    },
+    /// A handler lists an event type in [`entities`](crate::OutboxEventHandler::entities) and
+    /// rejects it in [`can_handle`](crate::OutboxEventHandler::can_handle), so its events would
+    /// never be delivered.
+    #[error(
+        "a handler lists event type {event_type:?} in `entities` but rejects it in `can_handle`; make the two agree"
+    )]
+    DeniedByItsHandler {
+        /// The event type.
+        event_type: String,
+    },
+    /// A setting that must be at least 1 is 0.
+    #[error("{setting} is 0; it must be at least 1")]
+    Zero {
+        /// The builder method.
+        setting: &'static str,
+    },
+    /// A timeout is not shorter than its lease, so a second worker could start while the handler
+    /// still runs.
+    #[error(
+        "{what} ({timeout:?}) is not shorter than {of_lease} ({lease:?}); shorten the timeout or lengthen the lease"
+    )]
+    TimeoutNotShorterThanLease {
+        /// The owner of the timeout: the processor or an entity.
+        what: String,
+        /// The timeout.
+        timeout: std::time::Duration,
+        /// The owner of the lease: the processor or an entity.
+        of_lease: String,
+        /// The lease.
+        lease: std::time::Duration,
+    },
+    /// A timeout is zero.
+    #[error("{what} is 0; set it to the longest time that an answer may take")]
+    NoTime {
+        /// The owner of the timeout: the processor or an entity.
+        what: String,
+    },
+    /// A lease is too short to be renewed in time.
+    #[error("{what} ({lease:?}) is too short to be renewed in time; make it at least {least:?}")]
+    LeaseTooShort {
+        /// The owner of the lease: the processor or an entity.
+        what: String,
+        /// The lease.
+        lease: std::time::Duration,
+        /// The minimum.
+        least: std::time::Duration,
+    },
+    /// `build` was called outside a tokio runtime, so no task can be spawned.
+    #[error("no tokio runtime is running; build the processor inside one")]
+    NoRuntime,
+}

@@ -1,0 +1,232 @@
+//! The error of a storage operation.
+
+use std::error::Error;
+use std::fmt;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::text::BoxError;
+
+/// A storage operation failed.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "sqlite")]
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// use outbox_runtime::{SqliteStore, StoreErrorKind};
+///
+/// let error = SqliteStore::open("/nowhere/at/all.db").await.unwrap_err();
+/// assert_eq!(error.kind(), StoreErrorKind::CannotOpen);
+/// assert!(error.to_string().contains("/nowhere/at/all.db"));
+/// # }
+/// # #[cfg(not(feature = "sqlite"))]
+/// # fn main() {}
+/// ```
+#[derive(Debug, Clone)]
+pub struct StoreError {
+    kind: StoreErrorKind,
+    operation: &'static str,
+    message: String,
+    outcome_unknown: bool,
+    source: Option<Arc<dyn Error + Send + Sync + 'static>>,
+}
+
+/// The kind of a storage error, which determines the remedy.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StoreErrorKind {
+    /// Another connection holds the lock, or the medium reported a transient fault. Retrying may
+    /// succeed.
+    Unavailable,
+    /// No disk space is left. Retrying succeeds once space is available. No acknowledged data is
+    /// lost.
+    StorageFull,
+    /// The file or its directory is not writable. Change the permissions.
+    ReadOnly,
+    /// The file cannot be opened or created: the directory is missing, permission is denied, or the
+    /// path is a directory.
+    CannotOpen,
+    /// The file is not a database. It was not modified.
+    NotADatabase,
+    /// The database is damaged or the medium cannot read one of its pages; SQLite does not
+    /// distinguish the two. Stop writing to it and recover it from a backup.
+    Corrupt,
+    /// A newer version of this library wrote the outbox tables. They were not modified.
+    SchemaTooNew,
+    /// The file, or its `-wal`, was deleted or replaced while the store had it open. The store no
+    /// longer has a file that others can open, so it wrote nothing and returns no data. Close the
+    /// store and open it again; runs on it end. To exchange files,
+    /// [`suspend`](crate::OutboxRepository::suspend) the store first. (Detected on Unix; Windows
+    /// does not allow an open database to be deleted or replaced.)
+    FileReplaced,
+    /// The call is not allowed inside
+    /// [`SqliteStore::transaction`](crate::SqliteStore::transaction): a statement that begins or
+    /// ends the transaction or changes the whole connection's state, or a call that waits for the
+    /// store on the store's own thread. Nothing was written. The message gives the alternative.
+    NotAllowedHere,
+    /// The caller's transaction can no longer write: it began with a read, without `IMMEDIATE`, and
+    /// another connection has since committed (`SQLITE_BUSY_SNAPSHOT`) or holds the write lock.
+    /// Neither retrying inside that transaction nor a longer busy timeout helps. Repeat the whole
+    /// transaction, started with `BEGIN IMMEDIATE`. See
+    /// [`needs_new_transaction`](StoreError::needs_new_transaction).
+    StaleTransaction,
+    /// The linked SQLite version has a bug that can corrupt data.
+    DriverTooOld,
+    /// The database has no outbox tables because it was never opened as a store.
+    NotInstalled,
+    /// The event does not exist, or no longer exists.
+    NotFound,
+    /// The event's state does not allow the operation.
+    Conflict,
+    /// The store is closed, or its thread has ended.
+    Closed,
+    /// The store is suspended; [`resume`](crate::OutboxRepository::resume) reopens it.
+    Suspended,
+    /// An argument of the call is invalid.
+    InvalidArgument,
+    /// Any other error; the source is the driver's error.
+    Other,
+}
+
+impl StoreError {
+    /// Creates an error, for implementations of [`OutboxRepository`](crate::OutboxRepository).
+    ///
+    /// `operation` names the operation; `message` describes the problem, its location and the
+    /// remedy.
+    #[must_use]
+    pub fn new(kind: StoreErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            operation,
+            message: message.into(),
+            outcome_unknown: false,
+            source: None,
+        }
+    }
+
+    /// Sets the driver's error as the source.
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<BoxError>) -> Self {
+        self.source = Some(Arc::from(source.into()));
+        self
+    }
+
+    /// Marks the outcome as unknown: the commit failed but may have taken effect.
+    #[must_use]
+    pub fn with_unknown_outcome(mut self) -> Self {
+        self.outcome_unknown = true;
+        self
+    }
+
+    /// Creates the error for an event that does not exist.
+    #[must_use]
+    pub fn not_found(operation: &'static str, id: Uuid) -> Self {
+        let message = format!("event {id} does not exist");
+        Self::new(StoreErrorKind::NotFound, operation, message)
+    }
+
+    /// Creates the error of a suspended store.
+    #[must_use]
+    pub fn suspended(operation: &'static str) -> Self {
+        Self::new(
+            StoreErrorKind::Suspended,
+            operation,
+            "the store is suspended; `resume` it first",
+        )
+    }
+
+    /// The kind of the error.
+    #[must_use]
+    pub fn kind(&self) -> StoreErrorKind {
+        self.kind
+    }
+
+    /// The operation that failed.
+    #[must_use]
+    pub fn operation(&self) -> &'static str {
+        self.operation
+    }
+
+    /// Changes the kind, and replaces the advice at the end of the message.
+    #[cfg(feature = "sqlite")]
+    pub(crate) fn explained(mut self, kind: StoreErrorKind, advice: &str) -> Self {
+        self.kind = kind;
+        let end = self.message.find("; ").unwrap_or(self.message.len());
+        self.message.truncate(end);
+        self.message.push_str("; ");
+        self.message.push_str(advice);
+        self
+    }
+
+    /// Whether a later retry may succeed without intervention. Retry the same call, or the caller's
+    /// whole transaction if [`needs_new_transaction`](Self::needs_new_transaction) returns true.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        matches!(
+            self.kind,
+            StoreErrorKind::Unavailable
+                | StoreErrorKind::StorageFull
+                | StoreErrorKind::StaleTransaction
+        )
+    }
+
+    /// Whether the caller must roll back its transaction and repeat it from the beginning: retrying
+    /// inside it cannot succeed.
+    ///
+    /// This happens to a transaction that reads before it writes, because SQLite's `BEGIN` is
+    /// `BEGIN DEFERRED`. A transaction that begins with `IMMEDIATE` waits for the write lock at its
+    /// start, up to the busy timeout:
+    ///
+    /// ```text
+    /// rusqlite  conn.transaction_with_behavior(TransactionBehavior::Immediate)?
+    /// sqlx      pool.begin_with("BEGIN IMMEDIATE").await?
+    /// diesel    conn.immediate_transaction(|conn| ..)?
+    /// ```
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{StoreError, StoreErrorKind};
+    ///
+    /// let error = |kind| StoreError::new(kind, "enqueue", "app.db: database is locked");
+    /// let stale = error(StoreErrorKind::StaleTransaction);
+    /// assert!(stale.is_transient() && stale.needs_new_transaction());
+    /// let locked = error(StoreErrorKind::Unavailable);
+    /// assert!(locked.is_transient() && !locked.needs_new_transaction());
+    /// ```
+    #[must_use]
+    pub fn needs_new_transaction(&self) -> bool {
+        self.kind == StoreErrorKind::StaleTransaction
+    }
+
+    /// Whether the operation may have taken effect despite the error.
+    ///
+    /// A failed commit has an unknown outcome. Enqueueing again with the same event id is then
+    /// harmless.
+    #[must_use]
+    pub fn outcome_unknown(&self) -> bool {
+        self.outcome_unknown
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.operation, self.message)?;
+        if self.outcome_unknown {
+            f.write_str(" (outcome unknown: it may have taken effect)")?;
+        }
+        Ok(())
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.source {
+            Some(source) => Some(&**source),
+            None => None,
+        }
+    }
+}
