@@ -360,7 +360,8 @@ impl PostgresStore {
         });
         let (written, rows) = match done {
             Err(error) if is_collision(&error) => return Ok(None),
-            done => done.map_err(|error| fault(OPERATION, error))?,
+            // Without an answer, the commit may have arrived nevertheless.
+            done => done.map_err(|error| commit_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.shared.signal.raise();
@@ -527,6 +528,7 @@ fn read_found(rows: &[Row], token: LeaseToken) -> Result<Found, tokio_postgres::
                 found.bytes += read.event.metadata.as_ref().map_or(0, RawMetadata::len);
                 let lease = Lease {
                     event_id: read.event.id,
+                    seq: read.event.seq,
                     token,
                     expires_at: read.event.lease_expires_at.unwrap_or_default(),
                 };

@@ -130,6 +130,7 @@ impl PostgresStore {
                 .event;
             let lease = Lease {
                 event_id: id,
+                seq: event.seq,
                 token,
                 expires_at,
             };

@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{commit_fault, fault, is_collision};
+use crate::fault::{commit_fault, is_collision};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -229,7 +229,8 @@ impl PostgresStore {
                 Err(error) if is_collision(&error) && collisions < MOST_COLLISIONS => {
                     collisions += 1;
                 }
-                Err(error) => return Err(fault(OPERATION, error)),
+                // Without an answer, the commit may have arrived nevertheless.
+                Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
                     self.shared.signal.raise();
