@@ -1,4 +1,9 @@
 //! The schema: its versions, who may do what, and the numbers of lanes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{config, connect, connect_with, new_schema, open};
@@ -73,7 +78,7 @@ async fn a_running_program_stops_working_after_a_newer_one_changed_the_schema() 
         store.claim(&request).await.unwrap_err().kind(),
         done.unwrap_err().kind(),
         match (&store).enqueue(Ok(note(2))).await.unwrap_err() {
-            EnqueueError::Storage(error) => error.kind(),
+            EnqueueError::Store(error) => error.kind(),
             error => panic!("{error:?}"),
         },
     ];
@@ -131,7 +136,8 @@ async fn connections_of_the_store_have_its_settings() {
         let shown = client.query_one(&format!("SHOW {setting}"), &[]).await;
         assert_eq!(shown.unwrap().get::<_, String>(0), value, "{setting}");
     }
-    let newer = "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
+    let newer =
+        "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
     assert!(client.query(newer, &[]).await.unwrap().is_empty());
 }
 
