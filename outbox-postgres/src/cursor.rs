@@ -103,14 +103,14 @@ impl Begin {
     }
 }
 
-/// What is known of the scans with one filter.
+/// The knowledge about scans with one filter.
 #[derive(Debug, Default)]
 struct Cursor {
     /// The highest priority first.
     places: Vec<Place>,
     /// When the last full scan ended, on the steady clock.
     full_at: Option<Duration>,
-    /// What it cost.
+    /// The cost of that scan.
     cost: Duration,
     is_slow: bool,
     /// Whether the last claim, or what was asked after it, has looked at everything.
@@ -236,7 +236,7 @@ impl Cursors {
         }
     }
 
-    /// Notes that all candidates were looked at for the next due time. What it found must not be
+    /// Notes that all candidates were looked at for the next due time. A find must not be
     /// left out by the next claim.
     pub(crate) fn due_scanned(&self, request: &ClaimRequest, cost: Duration, found: bool) {
         if let Some(cursor) = self.all().get_mut(&key(request)).filter(|it| it.is_slow) {

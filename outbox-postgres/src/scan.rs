@@ -147,7 +147,7 @@ fn limit(scan: &str) -> String {
     format!("LIMIT (SELECT CASE WHEN t0.at IS NOT NULL THEN {scan}::bigint END FROM t0)")
 }
 
-/// The scan `c` in the usual order. Its parts are read one after the other, as far as needed.
+/// The scan `c` in the usual order. Its parts are read in turn, as far as needed.
 fn in_order_sql(parts: &[String], filter: &str, scan: &str) -> String {
     let part = |part: &String, limit: &str| {
         format!(

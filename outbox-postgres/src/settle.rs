@@ -130,7 +130,7 @@ pub(crate) struct Settling<'o> {
     unblock_next: Statement,
 }
 
-/// What was written.
+/// Written outcomes.
 #[derive(Debug, Default)]
 pub(crate) struct Written {
     /// The leases under which something was written: event and token.
