@@ -36,7 +36,9 @@ fn main() -> ExitCode {
         count,
         seed,
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build();
     let Ok(runtime) = runtime else {
         return ExitCode::FAILURE;
     };

@@ -71,7 +71,10 @@ impl Arena {
             last = SHARED_LANES - 1,
         );
         let client = arena.connect().await;
-        client.batch_execute(&tables).await.expect("the tables are new");
+        client
+            .batch_execute(&tables)
+            .await
+            .expect("the tables are new");
         arena
     }
 
@@ -168,10 +171,16 @@ impl Arena {
     /// is stuck.
     pub async fn judge(&self) -> Verdict {
         let client = self.connect().await;
-        let open = format!("SELECT count(*) FROM {}.events WHERE status <> 'c'", self.schema);
+        let open = format!(
+            "SELECT count(*) FROM {}.events WHERE status <> 'c'",
+            self.schema
+        );
         let deadline = SystemClock.uptime() + std::time::Duration::from_secs(PATIENCE);
         while SystemClock.uptime() < deadline {
-            let row = client.query_one(&open, &[]).await.expect("the server is up");
+            let row = client
+                .query_one(&open, &[])
+                .await
+                .expect("the server is up");
             if row.get::<_, i64>(0) == 0 {
                 break;
             }

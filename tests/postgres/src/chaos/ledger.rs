@@ -76,7 +76,7 @@ pub enum Record {
         /// Process id of the worker.
         process: u32,
     },
-    /// The store refused the outcome, because the lease was lost.
+    /// The store refused an outcome or a renewal, because the lease was lost.
     Fenced {
         /// Event id.
         event: Uuid,
@@ -148,6 +148,7 @@ pub fn read(path: &Path) -> Vec<Record> {
     // The file is missing until somebody writes.
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let record = |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    let record =
+        |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     whole.lines().map(record).collect()
 }

@@ -157,7 +157,10 @@ impl Producers {
             pause(rng.below(self.load.pause + 1)).await;
             let lane = rng.below(SHARED_LANES.unsigned_abs()).cast_signed();
             let lane = if folds { FOLDING + lane / 4 } else { lane };
-            let task = (Uuid::from_u128(u128::from(rng.word()) << 64 | u128::from(rng.word())), lane);
+            let task = (
+                Uuid::from_u128(u128::from(rng.word()) << 64 | u128::from(rng.word())),
+                lane,
+            );
             ledger.write(&Record::Intended { event: task.0 });
             // A task that has begun goes on until it knows, whoever stops the others.
             loop {
@@ -169,7 +172,9 @@ impl Producers {
                     pause(20).await;
                     continue;
                 };
-                let done = self.attempt(&outbox, &mut connected, &mut rng, task, folds).await;
+                let done = self
+                    .attempt(&outbox, &mut connected, &mut rng, task, folds)
+                    .await;
                 client = Some(connected);
                 match done {
                     Done::Failed => pause(rng.below(10)).await,
@@ -208,7 +213,10 @@ impl Producers {
         (event, lane): (Uuid, i64),
         folds: bool,
     ) -> Done {
-        match self.try_once(outbox, client, rng, (event, lane), folds).await {
+        match self
+            .try_once(outbox, client, rng, (event, lane), folds)
+            .await
+        {
             Ok(done) => done,
             Err(error) => {
                 if let Some(error) = error {
@@ -294,9 +302,11 @@ impl Producers {
         let mut tasks = Vec::new();
         for nth in 0..self.load.of_store {
             let (producers, store) = (Arc::clone(&self), store.clone());
-            tasks.push(tokio::spawn(
-                producers.count_up(store, OWN + nth.cast_signed(), rng.fork()),
-            ));
+            tasks.push(tokio::spawn(producers.count_up(
+                store,
+                OWN + nth.cast_signed(),
+                rng.fork(),
+            )));
         }
         for task in tasks {
             task.await.expect("a producer does not panic");
@@ -312,7 +322,10 @@ impl Producers {
             let event = Uuid::from_u128(u128::from(rng.word()) << 64 | u128::from(rng.word()));
             ledger.write(&Record::Intended { event });
             loop {
-                match (&store).enqueue(Ok(new_event(event, lane, number, false))).await {
+                match (&store)
+                    .enqueue(Ok(new_event(event, lane, number, false)))
+                    .await
+                {
                     Ok(enqueued) => {
                         if let Enqueued::AlreadyThere(_) = enqueued {
                             self.tally.add("recovered");

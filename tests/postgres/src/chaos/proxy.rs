@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::tcp::ReadHalf;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -24,8 +25,17 @@ pub enum Harm {
     Stall(u64),
 }
 
-/// Answers `ReadyForQuery` outside a transaction: what was asked before is committed.
+/// The answer `ReadyForQuery` outside a transaction: what was asked before is committed.
 const IDLE: &[u8] = b"Z\0\0\0\x05I";
+/// The same inside a transaction.
+const OPEN: &[u8] = b"Z\0\0\0\x05T";
+
+/// The longest time to the answer of a commit, in milliseconds.
+const LONGEST_COMMIT: u64 = 2_000;
+
+fn has(chunk: &[u8], word: &[u8]) -> bool {
+    chunk.windows(word.len()).any(|window| window == word)
+}
 
 /// Counts of what was done to connections.
 #[derive(Debug, Default)]
@@ -100,7 +110,10 @@ impl Proxy {
     /// Its address.
     #[must_use]
     pub fn address(&self) -> String {
-        format!("host=127.0.0.1 port={} user=outbox dbname=postgres", self.port)
+        format!(
+            "host=127.0.0.1 port={} user=outbox dbname=postgres",
+            self.port
+        )
     }
 
     /// Does harm to all connections that are open now.
@@ -126,18 +139,14 @@ impl Proxy {
 }
 
 impl State {
-    /// Whether a chunk from a client commits something.
-    fn commits(chunk: &[u8]) -> bool {
-        let has = |word: &[u8]| chunk.windows(word.len()).any(|window| window == word);
-        has(b"COMMIT") || has(b"INSERT INTO") && has(b".events")
-    }
-
-    /// Whether this commit loses its answer.
+    /// Whether the answer to this chunk from a client is to be lost, should it commit something.
     fn loses(&self, chunk: &[u8]) -> bool {
-        Self::commits(chunk)
+        (has(chunk, b"COMMIT") || has(chunk, b"INSERT INTO") && has(chunk, b".events"))
             && self
                 .loses
-                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1))
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
+                    left.checked_sub(1)
+                })
                 .is_ok()
     }
 
@@ -148,6 +157,18 @@ impl State {
             pause(delay).await;
         }
     }
+}
+
+/// What the server answers, up to the end of a statement or of a transaction.
+async fn answer(server: &mut ReadHalf<'_>, ends_transaction: bool) -> Vec<u8> {
+    let (mut answer, mut chunk) = (Vec::new(), vec![0; 1 << 16]);
+    while !has(&answer, IDLE) && (ends_transaction || !has(&answer, OPEN)) {
+        match server.read(&mut chunk).await {
+            Ok(0) | Err(_) => break,
+            Ok(read) => answer.extend_from_slice(&chunk[..read]),
+        }
+    }
+    answer
 }
 
 /// Carries one connection until it ends.
@@ -177,17 +198,21 @@ async fn carry(state: Arc<State>, mut client: TcpStream) {
                     return;
                 }
                 if is_lost {
-                    // Until the server has committed.
-                    let mut answer = Vec::new();
-                    while !answer.windows(IDLE.len()).any(|window| window == IDLE) {
-                        match from_server.read(&mut down).await {
-                            Ok(0) | Err(_) => return,
-                            Ok(read) => answer.extend_from_slice(&down[..read]),
-                        }
+                    let ends_transaction = has(chunk, b"COMMIT");
+                    let answer = tokio::select! {
+                        answer = answer(&mut from_server, ends_transaction) => answer,
+                        () = pause(LONGEST_COMMIT) => return,
+                    };
+                    if has(&answer, IDLE) {
+                        state.struck.unanswered.fetch_add(1, Ordering::SeqCst);
+                        let _ = to_client.write_all(&state.last_words).await;
+                        return;
                     }
-                    state.struck.unanswered.fetch_add(1, Ordering::SeqCst);
-                    let _ = to_client.write_all(&state.last_words).await;
-                    return;
+                    // An event in a transaction that is still open.
+                    state.loses.fetch_add(1, Ordering::SeqCst);
+                    if to_client.write_all(&answer).await.is_err() {
+                        return;
+                    }
                 }
             }
             read = from_server.read(&mut down), if is_down => {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, OutboxQueue, Revision, Settled, Settlement,
+    Claim, ClaimRequest, Disposition, Exchange, Lease, OutboxQueue, Revision, Settled, Settlement,
 };
 use outbox_runtime::{Clock, OutboxRepository, StoreError, async_trait};
 use uuid::Uuid;
@@ -74,6 +74,20 @@ impl Watched {
         }
     }
 
+    /// A lease that is not renewed was taken over.
+    fn renewed(&self, held: &[Lease], renewed: &[Option<Lease>]) {
+        for (held, _) in held
+            .iter()
+            .zip(renewed)
+            .filter(|(_, renewed)| renewed.is_none())
+        {
+            self.ledger.write(&Record::Fenced {
+                event: held.event_id,
+                process: self.process,
+            });
+        }
+    }
+
     fn failed(&self, call: &str, error: &StoreError) {
         self.ledger.write(&Record::Failed {
             call: call.to_owned(),
@@ -136,6 +150,25 @@ macro_rules! watched {
         let settled = $self.inner.settle($settlements).await;
         $self.settled(&outcomes, &settled);
         settled
+    }};
+    (@do extend($self:ident, $leases:ident, $lease:ident)) => {{
+        let renewed = $self.inner.extend($leases, $lease).await;
+        match &renewed {
+            Ok(renewed) => $self.renewed($leases, renewed),
+            Err(error) => $self.failed("extend", error),
+        }
+        renewed
+    }};
+    (@do rescue_others($self:ident, $held:ident, $only:ident)) => {{
+        let done = $self.inner.rescue_others($held, $only).await;
+        match &done {
+            Ok((renewed, _)) => {
+                let leases: Vec<Lease> = $held.iter().map(|(lease, _)| *lease).collect();
+                $self.renewed(&leases, renewed);
+            }
+            Err(error) => $self.failed("rescue_others", error),
+        }
+        done
     }};
     (@do $method:ident($self:ident, $($arg:ident),*)) => {{
         let answer = $self.inner.$method($($arg),*).await;

@@ -63,9 +63,15 @@ pub async fn full(settings: &Settings) -> Option<Report> {
     give_to_server(&place);
     let client = server.connect().await;
     let create = format!("CREATE TABLESPACE small LOCATION '{}'", place.display());
-    client.batch_execute(&create).await.expect("the folder is the server's");
+    client
+        .batch_execute(&create)
+        .await
+        .expect("the folder is the server's");
     let default = "ALTER DATABASE postgres SET default_tablespace = small";
-    client.batch_execute(default).await.expect("the tablespace is there");
+    client
+        .batch_execute(default)
+        .await
+        .expect("the tablespace is there");
     let mut arena = Arena::new(settings.program.clone(), server.config(), server.address()).await;
     let _workers: Vec<Worker> = (0..2).map(|_| arena.start_worker()).collect();
     let producing = arena.produce(Load::default(), settings.seed);
@@ -96,7 +102,10 @@ pub async fn full(settings: &Settings) -> Option<Report> {
     let verdict = arena.judge().await;
     report.fire("times full", settings.count);
     report.fire("enqueues refused as StorageFull", tally.of("StorageFull"));
-    report.fire("53100 in calls of workers", arena.failures(Some("53100")) as u64);
+    report.fire(
+        "53100 in calls of workers",
+        arena.failures(Some("53100")) as u64,
+    );
     report.fire("times that enqueueing went on", went_on);
     let report = report.end(tally, verdict);
     drop(arena);

@@ -15,8 +15,8 @@ pub mod disk; // a full disk
 pub mod network; // connections that are cut, half closed and slow
 pub mod processes; // workers that are killed and frozen
 pub mod promotion; // a standby takes over
-pub mod sessions; // ended sessions, timeouts and serialization failures
-pub mod servers; // a server that crashes
+pub mod servers;
+pub mod sessions; // ended sessions, timeouts and serialization failures // a server that crashes
 
 /// How often, and from which seed.
 #[derive(Debug, Clone)]
@@ -75,7 +75,9 @@ impl Report {
     #[must_use]
     pub fn fired(&self, what: &str) -> u64 {
         let found = self.fired.iter().find(|(name, _)| *name == what);
-        found.unwrap_or_else(|| panic!("{what} is not counted: {self}")).1
+        found
+            .unwrap_or_else(|| panic!("{what} is not counted: {self}"))
+            .1
     }
 
     /// Whether no promise was broken, in the ledger or before the producers' eyes.
@@ -97,7 +99,10 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let fired = self.fired.iter().map(|(name, count)| format!("{count} {name}"));
+        let fired = self
+            .fired
+            .iter()
+            .map(|(name, count)| format!("{count} {name}"));
         write!(
             f,
             "{}, seed {}, {:.1} s: {}\n  {}\n  producers: {}",

@@ -29,7 +29,11 @@ pub async fn kills(server: &Server, settings: &Settings) -> Report {
     }
     let tally = producing.stop().await;
     let verdict = arena.judge().await;
-    let opened = arena.records().iter().filter(|record| matches!(record, Record::Opened { .. })).count();
+    let opened = arena
+        .records()
+        .iter()
+        .filter(|record| matches!(record, Record::Opened { .. }))
+        .count();
     report.fire("workers killed", settings.count);
     report.fire("of them with leases", verdict.struck as u64);
     report.fire("workers at work", opened as u64);
@@ -68,7 +72,11 @@ pub async fn freezes(server: &Server, settings: &Settings) -> Report {
     let mut arena = arena(server, settings).await;
     arena.slowest = 40;
     let workers: Vec<Worker> = (0..3).map(|_| arena.start_worker()).collect();
-    let producing = arena.produce(Load::default(), settings.seed);
+    let load = Load {
+        pause: 60,
+        ..Load::default()
+    };
+    let producing = arena.produce(load, settings.seed);
     pause(500).await;
     for _ in 0..settings.count {
         let worker = rng.pick(&workers);
@@ -81,6 +89,6 @@ pub async fn freezes(server: &Server, settings: &Settings) -> Report {
     let verdict = arena.judge().await;
     report.fire("workers frozen past their leases", settings.count);
     report.fire("of them with leases", verdict.struck as u64);
-    report.fire("outcomes fenced", verdict.fenced as u64);
+    report.fire("leases lost to others", verdict.fenced as u64);
     report.end(tally, verdict)
 }

@@ -68,7 +68,10 @@ pub async fn promotion(replication: Replication, settings: &Settings) -> Report 
         }
     }
     report.fire("events acknowledged before", before);
-    report.fire("events acknowledged after", tally.of("acknowledged") - before);
+    report.fire(
+        "events acknowledged after",
+        tally.of("acknowledged") - before,
+    );
     let tally = producing.stop().await;
     let verdict = arena.judge().await;
     report.fire("calls of workers failed", arena.failures(None) as u64);

@@ -15,7 +15,9 @@ use crate::{Server, Stop};
 
 /// Runs something that waits for a process, beside everything else.
 pub(super) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
-    tokio::task::spawn_blocking(work).await.expect("the work does not panic")
+    tokio::task::spawn_blocking(work)
+        .await
+        .expect("the work does not panic")
 }
 
 /// How many events were leased and not acknowledged when harm was done, over all occasions.
@@ -25,7 +27,10 @@ fn leases_at_harm(records: &[Record]) -> u64 {
     for record in records {
         match record {
             Record::Claimed { events, .. } => held.extend(events),
-            Record::Settled { event, .. } | Record::Answered { event, ok: false, .. } => {
+            Record::Settled { event, .. }
+            | Record::Answered {
+                event, ok: false, ..
+            } => {
                 held.remove(event);
             }
             Record::Harmed { .. } => total += held.len() as u64,
@@ -59,12 +64,18 @@ pub async fn restarts(settings: &Settings) -> Report {
     pause(500).await;
     let tally = producing.stop().await;
     let verdict = arena.judge().await;
-    let recoveries = server.log().matches("database system was not properly shut down").count();
+    let recoveries = server
+        .log()
+        .matches("database system was not properly shut down")
+        .count();
     report.fire("immediate stops", stopped);
     report.fire("starts", started);
     report.fire("recoveries in the server's log", recoveries as u64);
     report.fire("leases open at the stops", leases_at_harm(&arena.records()));
     report.fire("calls of workers failed", arena.failures(None) as u64);
-    report.fire("attempts of producers failed", tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"));
+    report.fire(
+        "attempts of producers failed",
+        tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"),
+    );
     report.end(tally, verdict)
 }

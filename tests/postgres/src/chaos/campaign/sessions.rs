@@ -55,9 +55,15 @@ pub async fn terminations(server: &Server, settings: &Settings) -> Report {
     report.fire("listeners ended", ended[1]);
     report.fire("sessions of producers ended", ended[2]);
     report.fire("of all in a statement or transaction", busy);
-    report.fire("57P01 in calls of workers", arena.failures(Some("57P01")) as u64);
+    report.fire(
+        "57P01 in calls of workers",
+        arena.failures(Some("57P01")) as u64,
+    );
     report.fire("calls of workers failed", arena.failures(None) as u64);
-    report.fire("attempts of producers failed", tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"));
+    report.fire(
+        "attempts of producers failed",
+        tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"),
+    );
     report.end(tally, verdict)
 }
 
@@ -71,7 +77,10 @@ pub async fn timeouts(settings: &Settings) -> Report {
         ALTER DATABASE postgres SET idle_in_transaction_session_timeout = '60ms';
         ALTER DATABASE postgres SET idle_session_timeout = '150ms'";
     let mut client = arena.connect().await;
-    client.batch_execute(setting).await.expect("the supervisor may set them");
+    client
+        .batch_execute(setting)
+        .await
+        .expect("the supervisor may set them");
     let _workers: Vec<Worker> = (0..2).map(|_| arena.start_worker()).collect();
     let load = Load {
         nap: 150,
@@ -84,7 +93,10 @@ pub async fn timeouts(settings: &Settings) -> Report {
         pause(200 + rng.below(300)).await;
         // Nothing can be read or written meanwhile.
         let tx = client.transaction().await.expect("this session is older");
-        let lock = format!("LOCK TABLE {}.events IN ACCESS EXCLUSIVE MODE", arena.schema);
+        let lock = format!(
+            "LOCK TABLE {}.events IN ACCESS EXCLUSIVE MODE",
+            arena.schema
+        );
         tx.batch_execute(&lock).await.expect("it waits its turn");
         pause(150 + rng.below(150)).await;
         tx.commit().await.expect("this session is older");
@@ -96,11 +108,23 @@ pub async fn timeouts(settings: &Settings) -> Report {
     let log = server.log();
     let logged = |text: &str| log.matches(text).count() as u64;
     report.fire("locks of the table", settings.count);
-    report.fire("statements cancelled", logged("canceling statement due to statement timeout"));
+    report.fire(
+        "statements cancelled",
+        logged("canceling statement due to statement timeout"),
+    );
     report.fire("idle sessions ended", logged("due to idle-session timeout"));
-    report.fire("idle transactions ended", logged("due to idle-in-transaction timeout"));
-    report.fire("57014 in calls of workers", arena.failures(Some("57014")) as u64);
-    report.fire("attempts of producers failed", tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"));
+    report.fire(
+        "idle transactions ended",
+        logged("due to idle-in-transaction timeout"),
+    );
+    report.fire(
+        "57014 in calls of workers",
+        arena.failures(Some("57014")) as u64,
+    );
+    report.fire(
+        "attempts of producers failed",
+        tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"),
+    );
     report.end(tally, verdict)
 }
 
@@ -127,7 +151,10 @@ pub async fn serialization(server: &Server, level: IsolationLevel, settings: &Se
     }
     let tally = producing.stop().await;
     let verdict = arena.judge().await;
-    report.fire("serialization failures", tally.of("SQLSTATE 40001") + tally.of("StaleTransaction"));
+    report.fire(
+        "serialization failures",
+        tally.of("SQLSTATE 40001") + tally.of("StaleTransaction"),
+    );
     report.fire("folds", tally.of("folded"));
     report.end(tally, verdict)
 }

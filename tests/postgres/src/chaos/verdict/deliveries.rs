@@ -58,7 +58,10 @@ impl Verdict {
                     process,
                     at,
                 } => {
-                    let is_holder = state.holder.get(event).is_none_or(|(holder, _)| holder == process);
+                    let is_holder = state
+                        .holder
+                        .get(event)
+                        .is_none_or(|(holder, _)| holder == process);
                     if !is_holder {
                         self.late += 1;
                         continue;
@@ -76,7 +79,11 @@ impl Verdict {
                     }
                 }
                 Record::Answered { event, ok, process } => {
-                    if state.at_work.get(event).is_some_and(|(other, _)| other == process) {
+                    if state
+                        .at_work
+                        .get(event)
+                        .is_some_and(|(other, _)| other == process)
+                    {
                         state.at_work.remove(event);
                     }
                     if *ok {
@@ -84,7 +91,10 @@ impl Verdict {
                         if let Some((lane, _)) = positions.get(event) {
                             let events = &rows.lanes[lane];
                             let next = state.next.entry(*lane).or_default();
-                            while events.get(*next).is_some_and(|event| state.answered.contains(event)) {
+                            while events
+                                .get(*next)
+                                .is_some_and(|event| state.answered.contains(event))
+                            {
                                 *next += 1;
                             }
                         }
@@ -142,7 +152,8 @@ impl Verdict {
             && !state.frozen.contains(&other)
             && at.saturating_sub(since) < circumstances.lease / 2
         {
-            self.problems.push(format!("{event} was with {other} and {process} at once"));
+            self.problems
+                .push(format!("{event} was with {other} and {process} at once"));
         }
     }
 

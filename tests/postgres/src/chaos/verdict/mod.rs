@@ -42,7 +42,7 @@ pub struct Verdict {
     /// Attempts that began after their lease had been taken over: the worker stood still in
     /// between. They are fenced, and do not count for order.
     pub late: usize,
-    /// Outcomes that the store refused, because the lease was lost.
+    /// Outcomes and renewals that the store refused, because the lease was lost.
     pub fenced: usize,
     /// Workers that were killed while they held leases, and those that were frozen so.
     pub struck: usize,
@@ -75,7 +75,7 @@ impl fmt::Display for Verdict {
             f,
             "{} acknowledged, {} delivered, {} lost, {} undelivered, {} doubled, {} unexpected, \
              {} stuck, {} problems; {} repeated without an acknowledged outcome, {} late, \
-             {} outcomes fenced",
+             {} leases lost to others",
             self.acknowledged,
             self.delivered,
             self.lost.len(),
@@ -136,13 +136,21 @@ impl Verdict {
         let events = rows.events();
         self.acknowledged = acknowledged.len();
         self.delivered = delivered.len();
-        let gone = acknowledged.iter().filter(|event| !rows.has(&events, **event));
+        let gone = acknowledged
+            .iter()
+            .filter(|event| !rows.has(&events, **event));
         self.lost = gone.copied().collect();
-        let strange = events.union(&started).filter(|event| !intended.contains(event));
+        let strange = events
+            .union(&started)
+            .filter(|event| !intended.contains(event));
         self.unexpected = strange.copied().collect();
         let silent = |event: &&Uuid| !delivered.contains(event) && !rows.open.contains_key(event);
         self.undelivered = events.iter().filter(silent).copied().collect();
-        self.stuck = rows.open.iter().map(|(event, row)| format!("{event} is stuck: {row}")).collect();
+        self.stuck = rows
+            .open
+            .iter()
+            .map(|(event, row)| format!("{event} is stuck: {row}"))
+            .collect();
     }
 
     /// An event exists if and only if the transaction committed that enqueued it, and events are in
@@ -151,18 +159,30 @@ impl Verdict {
         let events = rows.events();
         let journal: HashSet<Uuid> = rows.journal.iter().map(|(event, ..)| *event).collect();
         for event in journal.iter().filter(|event| !rows.has(&events, **event)) {
-            self.problems.push(format!("{event}: a change without its event"));
+            self.problems
+                .push(format!("{event}: a change without its event"));
         }
-        for (lane, events) in rows.lanes.iter().filter(|(lane, _)| is_of_transactions(**lane)) {
+        for (lane, events) in rows
+            .lanes
+            .iter()
+            .filter(|(lane, _)| is_of_transactions(**lane))
+        {
             for event in events.iter().filter(|event| !journal.contains(event)) {
-                self.problems.push(format!("{event} of lane {lane}: an event without its change"));
+                self.problems.push(format!(
+                    "{event} of lane {lane}: an event without its change"
+                ));
             }
         }
         for (lane, committed) in rows.committed() {
             let there = rows.lanes.get(&lane).cloned().unwrap_or_default();
-            let with_rows: Vec<Uuid> = committed.into_iter().filter(|event| events.contains(event)).collect();
+            let with_rows: Vec<Uuid> = committed
+                .into_iter()
+                .filter(|event| events.contains(event))
+                .collect();
             if with_rows != there && !folds(lane) {
-                self.problems.push(format!("lane {lane}: the events are not in the order of commits"));
+                self.problems.push(format!(
+                    "lane {lane}: the events are not in the order of commits"
+                ));
             }
         }
     }
@@ -201,7 +221,11 @@ impl Verdict {
 /// Positions of events in their lanes.
 fn positions(rows: &Rows) -> HashMap<Uuid, (i64, usize)> {
     let mut positions = HashMap::new();
-    let lanes: BTreeMap<i64, &Vec<Uuid>> = rows.lanes.iter().map(|(lane, events)| (*lane, events)).collect();
+    let lanes: BTreeMap<i64, &Vec<Uuid>> = rows
+        .lanes
+        .iter()
+        .map(|(lane, events)| (*lane, events))
+        .collect();
     for (lane, events) in lanes {
         for (position, event) in events.iter().enumerate() {
             positions.insert(*event, (lane, position));

@@ -163,7 +163,9 @@ fn a_change_without_its_event_and_an_event_without_its_change_are_found() {
         records.retain(|record| *record != Record::Acknowledged { event: SECOND });
         rows.lanes.insert(1, vec![FIRST]);
     });
-    assert_finds("an event without its change", |_, rows| drop(rows.journal.pop()));
+    assert_finds("an event without its change", |_, rows| {
+        drop(rows.journal.pop())
+    });
 }
 
 #[test]
@@ -178,7 +180,10 @@ fn old_content_after_new_and_content_that_never_came_are_found() {
     let verdict = after(FOLDING, |records, _| records.rotate_right(5));
     assert!(verdict.to_string().contains("content 1 of"), "{verdict}");
     let verdict = after(FOLDING, |_, rows| rows.journal[1].2 = 3);
-    assert!(verdict.to_string().contains("last content is 3"), "{verdict}");
+    assert!(
+        verdict.to_string().contains("last content is 3"),
+        "{verdict}"
+    );
 }
 
 #[test]
