@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
@@ -20,8 +21,8 @@ use super::rows::Rows;
 use super::verdict::{Circumstances, Verdict, judge};
 use super::worker::{PLAN, Plan};
 
-/// How long the rest may take to be delivered, in seconds.
-const PATIENCE: u64 = 60;
+/// How long nothing may happen.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Everything of one run.
 #[derive(Debug)]
@@ -80,7 +81,7 @@ impl Arena {
 
     /// A session of the supervisor, which waits until the server takes it.
     pub async fn connect(&self) -> Client {
-        let deadline = SystemClock.uptime() + std::time::Duration::from_secs(PATIENCE);
+        let deadline = SystemClock.uptime() + PATIENCE;
         let mut config = self.direct.clone();
         config.application_name("supervisor");
         loop {
@@ -167,22 +168,20 @@ impl Arena {
         self.ledger.write(&Record::Frozen { process, stands });
     }
 
-    /// Waits until the workers have delivered everything, and compares. What is left after a minute
-    /// is stuck.
+    /// Waits until the workers have delivered everything, and compares. What is left once nothing
+    /// has been delivered for half a minute is stuck.
     pub async fn judge(&self) -> Verdict {
         let client = self.connect().await;
         let open = format!(
             "SELECT count(*) FROM {}.events WHERE status <> 'c'",
             self.schema
         );
-        let deadline = SystemClock.uptime() + std::time::Duration::from_secs(PATIENCE);
-        while SystemClock.uptime() < deadline {
-            let row = client
-                .query_one(&open, &[])
-                .await
-                .expect("the server is up");
-            if row.get::<_, i64>(0) == 0 {
-                break;
+        let (mut least, mut since) = (i64::MAX, SystemClock.uptime());
+        while least > 0 && SystemClock.uptime() - since < PATIENCE {
+            let row = client.query_one(&open, &[]).await;
+            let left = row.expect("the server is up").get(0);
+            if left < least {
+                (least, since) = (left, SystemClock.uptime());
             }
             pause(20).await;
         }

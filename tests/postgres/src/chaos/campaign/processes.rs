@@ -22,7 +22,7 @@ pub async fn kills(server: &Server, settings: &Settings) -> Report {
     let mut workers: Vec<Worker> = (0..3).map(|_| arena.start_worker()).collect();
     let producing = arena.produce(Load::default(), settings.seed);
     for _ in 0..settings.count {
-        pause(rng.below(180)).await;
+        pause(50 + rng.below(250)).await;
         let nth = usize::try_from(rng.below(workers.len() as u64)).unwrap();
         arena.kill(workers.swap_remove(nth));
         workers.push(arena.start_worker());

@@ -45,7 +45,14 @@ pub async fn promotion(replication: Replication, settings: &Settings) -> Report 
         report.fire("synchronous standbys", row.get::<_, i64>(0).unsigned_abs());
     } else {
         // It is cut off, so that what is acknowledged from now on is on the first server only.
-        second.set("primary_conninfo", "");
+        let client = second.connect().await;
+        for alone in [
+            "ALTER SYSTEM SET primary_conninfo = ''",
+            "SELECT pg_reload_conf()",
+        ] {
+            let done = client.batch_execute(alone).await;
+            done.expect("a standby takes settings");
+        }
         pause(600).await;
     }
     let tally = producing.tally();
