@@ -7,7 +7,7 @@ use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settled, Set
 use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::Row;
 
-use crate::fault::{Tries, commit_fault, fault, is_collision};
+use crate::fault::{Tries, commit_fault, early_fault, fault, is_collision};
 use crate::row;
 use crate::scan::{Budget, From, Place, parts};
 use crate::settle::{Outcomes, Settling};
@@ -115,7 +115,7 @@ impl PostgresStore {
         let (written, rows) = match done {
             Err(error) if is_collision(&error) => return Ok(None),
             // Without an answer, the commit may have arrived nevertheless.
-            done => done.map_err(|error| commit_fault(OPERATION, error))?,
+            done => done.map_err(|error| early_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         self.shared.signal.raise();

@@ -30,6 +30,9 @@ const IDLE: &[u8] = b"Z\0\0\0\x05I";
 /// The same inside a transaction.
 const OPEN: &[u8] = b"Z\0\0\0\x05T";
 
+/// The end of a statement that commits; not that of a level's name.
+const COMMIT: &[u8] = b"COMMIT\0";
+
 /// The longest time to the answer of a commit, in milliseconds.
 const LONGEST_COMMIT: u64 = 2_000;
 
@@ -141,7 +144,7 @@ impl Proxy {
 impl State {
     /// Whether the answer to this chunk from a client is to be lost, should it commit something.
     fn loses(&self, chunk: &[u8]) -> bool {
-        (has(chunk, b"COMMIT") || has(chunk, b"INSERT INTO") && has(chunk, b".events"))
+        (has(chunk, COMMIT) || has(chunk, b"INSERT INTO") && has(chunk, b".events"))
             && self
                 .loses
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
@@ -198,7 +201,7 @@ async fn carry(state: Arc<State>, mut client: TcpStream) {
                     return;
                 }
                 if is_lost {
-                    let ends_transaction = has(chunk, b"COMMIT");
+                    let ends_transaction = has(chunk, COMMIT);
                     let answer = tokio::select! {
                         answer = answer(&mut from_server, ends_transaction) => answer,
                         () = pause(LONGEST_COMMIT) => return,
