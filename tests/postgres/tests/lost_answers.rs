@@ -1,5 +1,10 @@
 //! Commits that took effect and whose answer did not arrive (F74): whoever asked is told that the
 //! outcome is unknown, and the same id again finds the event.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

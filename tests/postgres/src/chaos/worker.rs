@@ -130,7 +130,7 @@ async fn work(plan: Plan) {
         .build()
         .expect("the plan's settings are valid");
     let _running = processor.start_all_users();
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 #[derive(Debug, Clone)]
