@@ -11,7 +11,7 @@ use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 
 pub mod chaos; // processes, servers and networks that fail
-mod installation; // what is installed
+mod installation; // where PostgreSQL is
 mod server; // the server
 
 pub use self::server::{Server, Stop, give_to_server};

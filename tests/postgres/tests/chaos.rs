@@ -1,5 +1,5 @@
-//! Faults of processes, servers, sessions, networks and disks under load (F73, F74, F76): nothing
-//! lost, nothing delivered again whose delivery was acknowledged, each lane in order, nothing stuck.
+//! Faults of processes, servers, sessions, networks and disks under load (F73, F74, F76): nothing is
+//! lost, no acknowledged delivery is repeated, each lane keeps its order, and nothing is stuck.
 //!
 //! `OUTBOX_POSTGRES_SEED` repeats a run;
 //! `cargo run --release -p outbox-postgres-tests -- FAULT COUNT SEED` makes it longer.

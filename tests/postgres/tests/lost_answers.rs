@@ -1,4 +1,4 @@
-//! Commits that took effect and whose answer did not arrive (F74): whoever asked is told that the
+//! Commits that took effect and whose answer did not arrive (F74): the caller is told that the
 //! outcome is unknown, and the same id again finds the event.
 #![allow(
     clippy::unwrap_used,

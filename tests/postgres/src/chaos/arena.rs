@@ -168,8 +168,8 @@ impl Arena {
         self.ledger.write(&Record::Frozen { process, stands });
     }
 
-    /// Waits until the workers have delivered everything, and compares. What is left once nothing
-    /// has been delivered for half a minute is stuck.
+    /// Waits until the workers have delivered everything, and compares. Events that are left once
+    /// nothing has been delivered for half a minute are stuck.
     pub async fn judge(&self) -> Verdict {
         let client = self.connect().await;
         let open = format!(
@@ -212,7 +212,7 @@ pub struct Producing {
 }
 
 impl Producing {
-    /// What has happened to them.
+    /// The counts so far.
     #[must_use]
     pub fn tally(&self) -> Arc<Tally> {
         Arc::clone(&self.producers.tally)

@@ -110,7 +110,7 @@ pub enum Record {
     },
     /// The supervisor did something to the server.
     Harmed {
-        /// What it did.
+        /// The harm in words.
         what: String,
     },
 }

@@ -162,7 +162,7 @@ impl Producers {
                 lane,
             );
             ledger.write(&Record::Intended { event: task.0 });
-            // A task that has begun goes on until it knows, whoever stops the others.
+            // A task that has begun goes on until it knows, whether or not the others stop.
             loop {
                 let connected = match client.take() {
                     Some(client) if !client.is_closed() => Some(client),

@@ -134,7 +134,7 @@ impl Proxy {
         self.state.loses.fetch_add(count, Ordering::SeqCst);
     }
 
-    /// What was done so far.
+    /// Counts of the harm so far.
     #[must_use]
     pub fn struck(&self) -> &Struck {
         &self.state.struck

@@ -39,7 +39,7 @@ pub struct Plan {
     pub acknowledges_early: bool,
 }
 
-/// What is delivered: a number that counts up in each lane.
+/// The entity: a number that counts up in each lane.
 #[derive(Debug, Clone, OutboxEntity)]
 #[outbox(event_type = "task")]
 pub struct Task {

@@ -9,12 +9,12 @@ use super::{Circumstances, Verdict, positions};
 use crate::chaos::ledger::Record;
 use crate::chaos::rows::{Rows, folds};
 
-/// What is known at one point of the ledger.
+/// The state of everything at one point of the ledger.
 #[derive(Debug, Default)]
 struct State {
     answered: HashSet<Uuid>,
     settled: HashSet<Uuid>,
-    /// Who claimed an event last, and when; without time once the worker asked to end the lease.
+    /// The process that claimed an event last, and the time; without time once the worker asked to end the lease.
     holder: HashMap<Uuid, (u32, Option<u64>)>,
     /// Handlers at work, by event: process and time.
     at_work: HashMap<Uuid, (u32, u64)>,
