@@ -15,7 +15,8 @@ use outbox_postgres_tests::chaos::campaign::{
 use outbox_postgres_tests::chaos::worker;
 
 const USAGE: &str = "usage: outbox-postgres-tests FAULT COUNT SEED
-FAULT: kills, freezes, restarts, terminations, timeouts, serialization, network, disk, promotion";
+FAULT: kills, freezes, restarts, terminations, timeouts, serialization, network, disk,
+full-server, promotion";
 
 fn main() -> ExitCode {
     if let Some(code) = worker::main() {
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
             }
             "network" => network::faults(Server::shared(), &settings).await,
             "disk" => disk::full(&settings).await?,
+            "full-server" => disk::full_server(&settings).await?,
             "promotion" => promotion::promotion(Replication::Synchronous, &settings).await,
             _ => return None,
         })

@@ -115,7 +115,7 @@ impl Server {
     pub fn start() -> Option<Self> {
         let programs = programs()?;
         for _ in 0..3 {
-            let server = Self::prepare(&programs);
+            let server = Self::prepare(&programs, None);
             if server.run("create") && server.run("start") {
                 return Some(server);
             }
@@ -133,16 +133,32 @@ impl Server {
     #[allow(clippy::expect_used, reason = "a failed test panics")]
     pub fn standby(&self) -> Self {
         let programs = programs().expect("this server runs");
-        let standby = Self::prepare(&programs);
+        let standby = Self::prepare(&programs, None);
         let started = standby.run(&format!("copy {}", self.port)) && standby.run("start");
         assert!(started, "the standby does not start: {}", standby.log());
         standby
     }
 
+    /// Starts a server with its files in this folder; `None` if there is no PostgreSQL.
+    ///
+    /// # Panics
+    ///
+    /// If PostgreSQL is installed and does not start.
+    #[must_use]
+    pub fn start_in(folder: &Path) -> Option<Self> {
+        let server = Self::prepare(&programs()?, Some(folder));
+        let started = server.run("create") && server.run("start");
+        assert!(started, "the server does not start: {}", server.log());
+        Some(server)
+    }
+
     /// A folder and a port for a server, and its keeper.
     #[allow(clippy::expect_used, reason = "a failed test panics")]
-    fn prepare(programs: &Path) -> Self {
-        let folder = tempfile::Builder::new().prefix("outbox-pg-").tempdir();
+    fn prepare(programs: &Path, within: Option<&Path>) -> Self {
+        let temporary = std::env::temp_dir();
+        let folder = tempfile::Builder::new()
+            .prefix("outbox-pg-")
+            .tempdir_in(within.unwrap_or(&temporary));
         // The keeper removes it, after the server has ended.
         let folder = folder.expect("a temporary folder").keep();
         // Free a moment ago; if somebody took it since, the next attempt has another.

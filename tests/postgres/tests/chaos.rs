@@ -1,7 +1,7 @@
-//! Faults of processes, servers, sessions, networks and disks under load (F73, F74, F76): nothing is
-//! lost, no acknowledged delivery is repeated, each lane keeps its order, and nothing is stuck.
+//! Faults of processes, servers, sessions, networks and disks under load (F73, F74, F76).
 //!
-//! `OUTBOX_POSTGRES_SEED` repeats a run;
+//! Nothing is lost, no acknowledged delivery is repeated, each lane keeps its order, and nothing is
+//! stuck. `OUTBOX_POSTGRES_SEED` repeats a run;
 //! `cargo run --release -p outbox-postgres-tests -- FAULT COUNT SEED` makes it longer.
 
 use outbox_postgres::tokio_postgres::IsolationLevel;
@@ -125,6 +125,20 @@ async fn a_full_disk_refuses_events_in_words_and_loses_none() {
     let struck = [
         ("enqueues refused as StorageFull", 20),
         ("times that enqueueing went on", 2),
+    ];
+    holds(&report, &struck);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_without_room_for_its_log_loses_nothing_and_goes_on_once_there_is_room() {
+    let Some(report) = disk::full_server(&settings(1, 13)).await else {
+        eprintln!("skipped: this process may not mount a file system");
+        return;
+    };
+    let struck = [
+        ("times full", 1),
+        ("recoveries in the server's log", 1),
+        ("times that enqueueing went on", 1),
     ];
     holds(&report, &struck);
 }

@@ -14,7 +14,8 @@ use crate::chaos::rows::{Rows, folds};
 struct State {
     answered: HashSet<Uuid>,
     settled: HashSet<Uuid>,
-    /// The process that claimed an event last, and the time; without time once the worker asked to end the lease.
+    /// The process that claimed an event last, and when; without time once the worker asked to
+    /// end the lease.
     holder: HashMap<Uuid, (u32, Option<u64>)>,
     /// Handlers at work, by event: process and time.
     at_work: HashMap<Uuid, (u32, u64)>,
