@@ -39,8 +39,8 @@ options="-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=30
 trap '' INT TERM
 while read -r command argument; do
     case $command in
-        create) "$bin/initdb" -D "$data" -U outbox -A trust -E UTF8 --locale=C -N ;;
-        copy) "$bin/pg_basebackup" -D "$data" -h 127.0.0.1 -p "$argument" -U outbox -R -X stream -c fast --no-sync ;;
+        create) "$bin/initdb" -D "$data" -U tester -A trust -E UTF8 --locale=C -N ;;
+        copy) "$bin/pg_basebackup" -D "$data" -h 127.0.0.1 -p "$argument" -U tester -R -X stream -c fast --no-sync ;;
         set) echo "$argument" >>"$data/postgresql.conf" ;;
         start) "$bin/pg_ctl" -D "$data" -w -t 60 -l "$folder/server.log" -o "$options" start ;;
         stop) "$bin/pg_ctl" -D "$data" -w -t 60 -m "$argument" stop ;;
@@ -242,7 +242,7 @@ impl Server {
         config
             .host_path(&self.folder)
             .port(self.port)
-            .user("outbox")
+            .user("tester")
             .dbname("postgres");
         config
     }
@@ -250,14 +250,14 @@ impl Server {
     /// Its address on the loopback interface.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://outbox@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://tester@127.0.0.1:{}/postgres", self.port)
     }
 
     /// The same as settings in words, which other processes can be told.
     #[must_use]
     pub fn address(&self) -> String {
         let host = self.folder.display();
-        format!("host={host} port={} user=outbox dbname=postgres", self.port)
+        format!("host={host} port={} user=tester dbname=postgres", self.port)
     }
 
     /// A session of an application.

@@ -23,7 +23,7 @@ fn note(entity: i64) -> NewEvent {
 async fn many_processes_may_start_at_once_on_an_empty_database() {
     let client = connect().await;
     // The default that made a second process read the version from before the first one's commit.
-    let set = "ALTER ROLE outbox SET default_transaction_isolation = 'repeatable read'";
+    let set = "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'";
     client.batch_execute(set).await.unwrap();
     let schema = new_schema();
     let opened: Vec<_> = (0..12)
@@ -35,7 +35,7 @@ async fn many_processes_may_start_at_once_on_an_empty_database() {
     for opened in opened {
         opened.await.unwrap().unwrap();
     }
-    let reset = "ALTER ROLE outbox RESET default_transaction_isolation";
+    let reset = "ALTER ROLE CURRENT_USER RESET default_transaction_isolation";
     client.batch_execute(reset).await.unwrap();
 }
 

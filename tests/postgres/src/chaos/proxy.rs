@@ -114,7 +114,7 @@ impl Proxy {
     #[must_use]
     pub fn address(&self) -> String {
         format!(
-            "host=127.0.0.1 port={} user=outbox dbname=postgres",
+            "host=127.0.0.1 port={} user=tester dbname=postgres",
             self.port
         )
     }

@@ -30,7 +30,7 @@ pub async fn promotion(replication: Replication, settings: &Settings) -> Report 
         first.set("synchronous_standby_names", "*");
     }
     let address = format!(
-        "host=127.0.0.1,127.0.0.1 port={},{} user=outbox dbname=postgres target_session_attrs=read-write",
+        "host=127.0.0.1,127.0.0.1 port={},{} user=tester dbname=postgres target_session_attrs=read-write",
         first.port(),
         second.port()
     );
