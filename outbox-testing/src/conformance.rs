@@ -211,7 +211,7 @@ where
     ) -> Pin<Box<dyn Future<Output = ()> + 'a>>,
 {
     let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
+        .enable_all()
         .build()
         .expect("a runtime can be started");
     runtime.block_on(async {

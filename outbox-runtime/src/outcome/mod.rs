@@ -309,7 +309,7 @@ fn doubled(delay: Duration, times: u32) -> Duration {
 
 /// The error of an attempt without a reported outcome, written by
 /// [`rescue`](crate::store::OutboxQueue::rescue).
-pub(crate) const LEASE_EXPIRED: &str =
+pub const LEASE_EXPIRED: &str =
     "the lease ended without an outcome: the process that held it died or stalled";
 
 /// Makes an error message safe to store and display: bounded, on one line, without control

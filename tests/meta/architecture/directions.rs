@@ -38,6 +38,12 @@ pub const PACKAGES: &[PackageRules] = &[
         modules: &[],
         circles: Some(IMPORT_CIRCLES),
     },
+    PackageRules {
+        name: "outbox-postgres",
+        siblings: &["outbox-runtime"],
+        modules: &[],
+        circles: Some(POSTGRES_CIRCLES),
+    },
 ];
 
 /// The modules that each module of the runtime may use, in the order in which an event passes
@@ -207,3 +213,5 @@ const TESTING_CIRCLES: &[&[&str]] = &[
 ];
 
 const IMPORT_CIRCLES: &[&[&str]] = &[];
+
+const POSTGRES_CIRCLES: &[&[&str]] = &[&["builder", "notes", "sink", "store", "turns"]];

@@ -11,6 +11,8 @@
 //! | the order in which a claim takes events | [`claim_key`] |
 //! | how much metadata a claim may return | [`Load`] |
 //! | waking the processor | [`Signal`] |
+//! | times that saturate, in whole microseconds | [`after`], [`before`] |
+//! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
 //! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
 //! | why a manual claim, an edit or a reassignment is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
@@ -34,5 +36,6 @@ pub use self::lane::LaneKey;
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};
+pub use crate::clock::{after, before};
 pub use crate::fnv::{Fnv64, Fnv128};
-pub use crate::outcome::Standing;
+pub use crate::outcome::{LEASE_EXPIRED, Standing};

@@ -1,0 +1,224 @@
+//! Opening a store, and its settings.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime};
+use outbox_runtime::{Clock, StoreError, StoreErrorKind};
+use tokio_postgres::{Config, NoTls};
+
+use crate::connect::{Connector, Durability, settings};
+use crate::fault::fault;
+use crate::migrate;
+use crate::name::SchemaName;
+use crate::sequence;
+use crate::store::PostgresStore;
+
+/// How long a connection may take, and how long a call waits for a free one.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The settings of a [`PostgresStore`]; made by [`PostgresStore::builder`].
+#[must_use = "nothing is opened until you call `.connect(..)`"]
+pub struct PostgresStoreBuilder {
+    pub(crate) schema: String,
+    pool_size: usize,
+    application_name: String,
+    durability: Durability,
+    connector: Connector,
+    wakes: bool,
+    migrates: bool,
+    pub(crate) clock: Option<Arc<dyn Clock>>,
+    pub(crate) listen_on: Option<Config>,
+}
+
+impl PostgresStoreBuilder {
+    pub(crate) fn new() -> Self {
+        Self {
+            schema: SchemaName::DEFAULT.to_owned(),
+            pool_size: 4,
+            application_name: "outbox".to_owned(),
+            durability: Durability::default(),
+            connector: Connector::new(NoTls),
+            wakes: true,
+            migrates: true,
+            clock: None,
+            listen_on: None,
+        }
+    }
+
+    /// Sets the schema that holds the outbox: 1 to 40 lowercase letters, digits and underscores.
+    /// Default: `outbox`.
+    pub fn schema(mut self, schema: impl Into<String>) -> Self {
+        self.schema = schema.into();
+        self
+    }
+
+    /// Sets the number of connections, besides one to listen on. Default: 4, of which a processor
+    /// uses one or two and the producers of the store one.
+    pub fn pool_size(mut self, connections: usize) -> Self {
+        self.pool_size = connections.max(1);
+        self
+    }
+
+    /// Sets the name under which the connections appear in `pg_stat_activity`. Default: `outbox`.
+    pub fn application_name(mut self, name: impl Into<String>) -> Self {
+        self.application_name = name.into();
+        self
+    }
+
+    /// Sets whether the store's own commits wait for the disk. Default: as the server is
+    /// configured.
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// Connects with this TLS connector, such as `postgres_native_tls::MakeTlsConnector` or, with
+    /// the feature `rustls`, [`tls::rustls`](fn@crate::tls::rustls). Default: without TLS.
+    pub fn tls<T>(mut self, connector: T) -> Self
+    where
+        T: tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+        T::Stream: Send + Sync,
+        T::TlsConnect: Send + Sync,
+        <T::TlsConnect as tokio_postgres::tls::TlsConnect<tokio_postgres::Socket>>::Future: Send,
+    {
+        self.connector = Connector::new(connector);
+        self
+    }
+
+    /// Uses another clock than the server's. For tests: the times in rows are then its times.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Some(Arc::new(clock));
+        self
+    }
+
+    /// Sets whether a sleeping worker is woken by commits of other processes. Without it, the store
+    /// asks every half second while a worker waits. Default: true.
+    pub fn wake_ups(mut self, wakes: bool) -> Self {
+        self.wakes = wakes;
+        self
+    }
+
+    /// Listens for wake-ups on a connection with these settings: an address that leads to the
+    /// server itself, or to a PgBouncer in session mode. Default: the settings of the store; a
+    /// store [with a pool](PostgresStore::with_pool) of the caller has none and asks every half
+    /// second.
+    pub fn listen_on(mut self, config: Config) -> Self {
+        self.listen_on = Some(config);
+        self
+    }
+
+    /// Sets whether connecting brings the schema to this library's version. A role without the
+    /// privileges for that needs none if the schema has that version. Default: true.
+    pub fn migrate(mut self, migrates: bool) -> Self {
+        self.migrates = migrates;
+        self
+    }
+
+    /// Connects to `postgres://user:password@host/database`, or to the settings of such a text in
+    /// the form `host=.. dbname=..`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if the text cannot be parsed; `CannotOpen` or `Unavailable` if the server
+    /// cannot be reached; `SchemaTooNew`, or `NotInstalled` without [migrations](Self::migrate).
+    pub async fn connect(self, url: &str) -> Result<PostgresStore, StoreError> {
+        let config = url.parse::<Config>().map_err(|error| {
+            let message =
+                "the connection settings cannot be parsed; use postgres://user@host/database";
+            StoreError::new(StoreErrorKind::InvalidArgument, "open", message).with_source(error)
+        })?;
+        self.connect_with(config).await
+    }
+
+    /// Connects with these settings.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn connect_with(mut self, mut config: Config) -> Result<PostgresStore, StoreError> {
+        config.application_name(&self.application_name);
+        if config.get_connect_timeout().is_none() {
+            config.connect_timeout(PATIENCE);
+        }
+        notice_silence(&mut config);
+        if self.wakes && self.listen_on.is_none() {
+            self.listen_on = Some(config.clone());
+        }
+        let on_create = settings(self.durability);
+        let settings = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
+            let settings = on_create.clone();
+            Box::pin(async move {
+                let done = client.batch_execute(&settings).await;
+                done.map_err(HookError::Backend)
+            })
+        });
+        let recycling = ManagerConfig {
+            recycling_method: RecyclingMethod::Fast,
+        };
+        let manager = Manager::from_connect(config, self.connector.clone(), recycling);
+        let pool = Pool::builder(manager)
+            .max_size(self.pool_size)
+            .runtime(Runtime::Tokio1)
+            .wait_timeout(Some(PATIENCE))
+            .create_timeout(Some(PATIENCE))
+            .post_create(settings)
+            .build()
+            .map_err(|error| StoreError::new(StoreErrorKind::Other, "open", error.to_string()))?;
+        self.open(pool, true).await
+    }
+
+    /// Opens a store on a pool of the caller's.
+    ///
+    /// # Errors
+    ///
+    /// As [`connect`](Self::connect).
+    pub async fn with_pool(self, pool: Pool) -> Result<PostgresStore, StoreError> {
+        self.open(pool, false).await
+    }
+
+    async fn open(self, pool: Pool, owns_pool: bool) -> Result<PostgresStore, StoreError> {
+        let schema = Arc::new(SchemaName::new(&self.schema)?);
+        let mut client = pool
+            .get()
+            .await
+            .map_err(|error| crate::fault::pool_fault("open", error))?;
+        if self.migrates {
+            migrate::run(&mut client, &schema).await?;
+        }
+        let version = migrate::version(&**client, &schema).await;
+        let version = version.map_err(|error| fault("open", error))?;
+        migrate::check("open", &schema, version)?;
+        sequence::mend(&mut client, &schema).await?;
+        drop(client);
+        PostgresStore::open(self, pool, owns_pool, (*schema).clone()).await
+    }
+
+    pub(crate) fn connector(&self) -> Connector {
+        self.connector.clone()
+    }
+}
+
+/// Gives connections time limits for a server that vanishes without a word, with its machine or its
+/// network, unless they have some: otherwise a worker waits for a quarter of an hour for an answer,
+/// and a listener for two hours.
+fn notice_silence(config: &mut Config) {
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(PATIENCE);
+    }
+    config.keepalives_idle(config.get_keepalives_idle().min(PATIENCE));
+}
+
+impl std::fmt::Debug for PostgresStoreBuilder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PostgresStoreBuilder")
+            .field("schema", &self.schema)
+            .field("pool_size", &self.pool_size)
+            .field("durability", &self.durability)
+            .finish_non_exhaustive()
+    }
+}

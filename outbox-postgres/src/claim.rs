@@ -1,0 +1,212 @@
+//! Claims: candidates in claim order, each checked against its lane before it is leased.
+//!
+//! A claim decides which candidate is first of its lane; enqueueing does not. It steps over
+//! candidates behind another event. Where these would fill its scan, it blocks them, so that the
+//! next claims do not meet them again.
+
+use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
+use outbox_runtime::{DeadReason, StoreError};
+
+use crate::cursor::Begin;
+use crate::scan::{Budget, From, MOST_SCAN, parts};
+use crate::stage::{FirstFound, Found};
+use crate::store::PostgresStore;
+
+/// How many scans a claim makes before it returns what it has.
+const MOST_SCANS: usize = 200;
+
+/// What a scan in the order of the request has left.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// No event that can be claimed.
+    Nothing,
+    Unknown,
+}
+
+impl PostgresStore {
+    /// Claims for a request.
+    pub(crate) async fn claim_events(
+        &self,
+        request: &ClaimRequest,
+    ) -> Result<Vec<Claim>, StoreError> {
+        self.awake("claim")?;
+        if request.limit() == 0 {
+            return Ok(Vec::new());
+        }
+        self.shared.wakes.on_activity();
+        let first = self.find_first(request).await?;
+        self.claim_after(request, first).await
+    }
+
+    /// Claims, beginning with what the first statements have found already.
+    pub(crate) async fn claim_after(
+        &self,
+        request: &ClaimRequest,
+        mut first: FirstFound,
+    ) -> Result<Vec<Claim>, StoreError> {
+        let mut budget = Budget::of(request);
+        let mut claims = Vec::new();
+        for part in parts(request) {
+            if budget.places == 0 || budget.bytes == 0 {
+                break;
+            }
+            let first = std::mem::take(&mut first);
+            let done = self.claim_part(&part, &mut budget, &mut claims, first);
+            match done.await {
+                // Events leased before an error must not be lost with it.
+                Err(error) if claims.is_empty() => return Err(error),
+                Err(error) => {
+                    tracing::debug!(%error, "a claim ended early");
+                    break;
+                }
+                Ok(()) => {}
+            }
+        }
+        if !claims.is_empty() {
+            self.shared.wakes.on_work();
+        }
+        Ok(claims)
+    }
+
+    async fn claim_part(
+        &self,
+        request: &ClaimRequest,
+        budget: &mut Budget,
+        claims: &mut Vec<Claim>,
+        first: FirstFound,
+    ) -> Result<(), StoreError> {
+        let turns = request.turns().min(budget.places);
+        let (mut part, kept) = budget.before_turns(request);
+        let mut in_order = Ok(Left::Unknown);
+        if part.places > 0 {
+            in_order = self
+                .in_order(request, &mut part, claims, first.in_order)
+                .await;
+            budget.places = part.places + turns;
+            budget.bytes = part.bytes + kept;
+        }
+        if turns == 0 {
+            return in_order.map(drop);
+        }
+        let mut part = Budget {
+            places: turns,
+            bytes: budget.bytes.max(1),
+        };
+        let after = request.turns_after();
+        let has_begun = first.turns.is_some();
+        if let Some(found) = first.turns {
+            // Leased already, so even after an error.
+            self.keep(found, &mut part, claims).await;
+        }
+        let nothing_left = in_order? == Left::Nothing;
+        // What the scan in order has not found, the turns do not find either.
+        if !nothing_left {
+            if !has_begun {
+                self.need_user_index();
+                self.each_user(request, (after, None), &mut part, claims)
+                    .await?;
+            }
+            if part.places > 0 && part.bytes > 0 && !after.is_empty() {
+                self.each_user(request, ("", Some(after)), &mut part, claims)
+                    .await?;
+            }
+        }
+        budget.places = budget.places - turns + part.places;
+        budget.bytes = part.bytes;
+        if budget.places > 0 && budget.bytes > 0 && !nothing_left {
+            self.in_order(request, budget, claims, None).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes events in the order of the request.
+    async fn in_order(
+        &self,
+        request: &ClaimRequest,
+        budget: &mut Budget,
+        claims: &mut Vec<Claim>,
+        mut found: Option<Found>,
+    ) -> Result<Left, StoreError> {
+        let mut begin = self.shared.cursors.begin(request);
+        let mut scan = budget.scan();
+        for _ in 0..MOST_SCANS {
+            let wanted = budget.places;
+            let found = match found.take() {
+                Some(found) => found,
+                None => {
+                    let from = (From::InOrder, &begin);
+                    self.run_stage(request, from, scan, budget).await?
+                }
+            };
+            let (is_full, got) = (found.is_full(scan), found.count());
+            let (behind, last, has_notes) = (found.behind.clone(), found.last, found.has_notes);
+            let began = found.begin.clone();
+            self.keep(found, budget, claims).await;
+            let takes_up = has_notes && self.take_up_notes().await?;
+            if budget.places == 0 || budget.bytes == 0 {
+                return Ok(Left::Unknown);
+            }
+            if takes_up {
+                begin = Begin::default();
+                continue;
+            }
+            if !is_full {
+                return Ok(Left::Nothing);
+            }
+            if got * 2 < wanted && !behind.is_empty() {
+                self.demote(&behind).await?;
+            } else if got * 2 >= wanted && request.order() == ClaimOrder::Usual {
+                return Ok(Left::Unknown);
+            }
+            if let Some(last) = last.filter(|_| request.order() == ClaimOrder::Usual) {
+                begin = began.after(last);
+                scan = (scan * 2).min(MOST_SCAN);
+            } else if scan == MOST_SCAN {
+                break;
+            } else {
+                // Another order has no place to continue from; those behind are blocked now.
+                scan = (scan * 4).min(MOST_SCAN);
+            }
+        }
+        Ok(Left::Unknown)
+    }
+
+    /// Takes the first event of each user in a range of users.
+    async fn each_user(
+        &self,
+        request: &ClaimRequest,
+        (after, up_to): (&str, Option<&str>),
+        budget: &mut Budget,
+        claims: &mut Vec<Claim>,
+    ) -> Result<(), StoreError> {
+        let begin = self.shared.cursors.begin(request);
+        let from = (From::EachUser(after, up_to), &begin);
+        let found = self.run_stage(request, from, budget.places, budget).await?;
+        self.keep(found, budget, claims).await;
+        Ok(())
+    }
+
+    /// Adds what a stage found to the claim. Events that cannot be read become dead letters.
+    async fn keep(&self, found: Found, budget: &mut Budget, claims: &mut Vec<Claim>) {
+        budget.places = budget.places.saturating_sub(found.count());
+        budget.bytes = budget.bytes.saturating_sub(found.bytes);
+        claims.extend(found.claims);
+        if found.unreadable.is_empty() {
+            return;
+        }
+        let buried = found
+            .unreadable
+            .into_iter()
+            .map(|(lease, message)| Settlement {
+                lease,
+                disposition: Disposition::Bury {
+                    reason: DeadReason::Undecodable,
+                    message,
+                },
+            });
+        if let Err(error) = self.settle_all(buried.collect()).await {
+            // Their leases run out, and the next claim tries again.
+            tracing::warn!(%error, "damaged events could not be made dead letters");
+        }
+    }
+}

@@ -1,0 +1,217 @@
+//! Deleting events, and unblocking what waited for them.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::store::DeleteUnit;
+use outbox_runtime::{OnDead, Order, OutboxEvent, OutboxStatus, StoreError};
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{IsolationLevel, Transaction};
+use uuid::Uuid;
+
+use crate::edit::MOST_TRIES;
+use crate::fault::{commit_fault, fault, is_collision};
+use crate::lane;
+use crate::row;
+use crate::store::PostgresStore;
+
+/// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
+/// deletions do not wait for each other.
+const DELETE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE {which} ORDER BY e.seq FOR UPDATE OF e),
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
+    RETURNING e.id, e.seq, e.lane, e.slot, e.status, e.user_id, e.entity_id, e.last_attempt_at, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block},
+    -count(*) FILTER (WHERE status = 'p' OR status = 'i' AND attempt_count <= 1),
+    -count(*) FILTER (WHERE status = 'f' OR status = 'i' AND attempt_count > 1),
+    -count(*) FILTER (WHERE status = 'c'), -count(*) FILTER (WHERE status = 'd') FROM d GROUP BY 1),
+f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
+t AS (INSERT INTO {s}.told (user_end, entity_end)
+    SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
+    WHERE d.last_attempt_at IS NOT NULL OR d.attempt_count > 0 ORDER BY 1, 2 ON CONFLICT DO NOTHING)
+SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND d.slot IS NOT NULL) FROM d";
+
+/// Deletes some old completed events and counts them for their users. One whose successor is not
+/// unblocked yet stays.
+const CLEAN_UP: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
+    WHERE e.status = 'c' AND e.slot IS NULL AND e.completed_at < $1 LIMIT 5000 FOR UPDATE OF e SKIP LOCKED),
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+{forget}
+SELECT count(*) FROM d";
+
+/// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
+/// for each other.
+pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
+f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
+t AS (INSERT INTO {s}.told (user_end, entity_end)
+    SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
+    WHERE d.last_attempt_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {s}.told o
+        WHERE o.user_end = right(d.user_id, 4) AND o.entity_end = right(d.entity_id, 4))
+    ORDER BY 1, 2 ON CONFLICT DO NOTHING),
+c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
+
+const SEEN: &str =
+    "SELECT {columns_e} FROM {s}.events e WHERE e.id = ANY ($1) ORDER BY e.seq FOR UPDATE OF e";
+
+/// The open events of some lanes.
+const OPEN_IN_LANES: &str = "SELECT {columns_e}, e.lane FROM {s}.events e JOIN (
+    SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot IN ('r', 'w', 'h')
+    UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'b'
+    UNION ALL SELECT o.id FROM {s}.events o WHERE o.lane = ANY ($1) AND o.slot = 'l' AND o.slot IN ('l', 'n')
+) o ON o.id = e.id ORDER BY e.seq FOR UPDATE OF e";
+
+type Param<'p> = &'p (dyn ToSql + Sync);
+
+impl PostgresStore {
+    /// Deletes the events that the condition on `e` selects, in one transaction.
+    pub(crate) async fn remove(
+        &self,
+        operation: &'static str,
+        which: &str,
+        params: &[Param<'_>],
+    ) -> Result<u64, StoreError> {
+        let storage = |error| fault(operation, error);
+        let mut client = self.connection(operation).await?;
+        let mut tries = MOST_TRIES;
+        loop {
+            tries -= 1;
+            let begin = client.build_transaction();
+            let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+            let transaction = begin.start().await.map_err(storage)?;
+            let count = match self.remove_in(&transaction, which, params).await {
+                // It waited crosswise with a worker, which went on.
+                Err(error) if is_collision(&error) && tries > 0 => {
+                    transaction.rollback().await.map_err(storage)?;
+                    continue;
+                }
+                count => count.map_err(storage)?,
+            };
+            let committed = transaction.commit().await;
+            committed.map_err(|error| commit_fault(operation, error))?;
+            if count > 0 {
+                self.shared.signal.raise();
+            }
+            return Ok(count);
+        }
+    }
+
+    async fn remove_in(
+        &self,
+        transaction: &Transaction<'_>,
+        which: &str,
+        params: &[Param<'_>],
+    ) -> Result<u64, tokio_postgres::Error> {
+        let sql = &self.shared.sql;
+        let delete = sql.text(&DELETE.replace("{which}", which));
+        let row = transaction.query_one(&delete, params).await?;
+        let count: i64 = row.try_get(0)?;
+        let lanes: Option<Vec<i64>> = row.try_get(1)?;
+        if let Some(lanes) = lanes {
+            let now = self.now();
+            transaction.execute(&sql.unblock, &[&lanes, &now]).await?;
+        }
+        Ok(u64::try_from(count).unwrap_or_default())
+    }
+
+    /// Deletes all events of a user, and the count of those that clean-up deleted before.
+    pub(crate) async fn remove_user(&self, user_id: &str) -> Result<u64, StoreError> {
+        const OPERATION: &str = "delete_all_events_for_user";
+        let client = self.connection(OPERATION).await?;
+        let forget = self
+            .shared
+            .sql
+            .text("DELETE FROM {s}.cleaned_up WHERE user_id = $1");
+        let forgotten = client.execute(&forget, &[&user_id]).await;
+        forgotten.map_err(|error| fault(OPERATION, error))?;
+        drop(client);
+        self.remove(OPERATION, "e.user_id = $1", &[&user_id]).await
+    }
+
+    /// Deletes old completed events, some thousand per transaction.
+    pub(crate) async fn clean_up(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
+        const OPERATION: &str = "delete_completed_events";
+        let storage = |error| fault(OPERATION, error);
+        let sql = self.shared.sql.text(&CLEAN_UP.replace("{forget}", FORGET));
+        let mut total = 0;
+        loop {
+            let mut client = self.connection(OPERATION).await?;
+            let begin = client.build_transaction();
+            let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+            let transaction = begin.start().await.map_err(storage)?;
+            // The index by completion is read as a bitmap only.
+            let plans = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on";
+            transaction.batch_execute(plans).await.map_err(storage)?;
+            let deleted = transaction.query_one(&sql, &[&older_than]).await;
+            let deleted: i64 = deleted.and_then(|row| row.try_get(0)).map_err(storage)?;
+            let committed = transaction.commit().await;
+            committed.map_err(|error| commit_fault(OPERATION, error))?;
+            total += u64::try_from(deleted).unwrap_or_default();
+            if deleted == 0 {
+                self.tally_soon();
+                return Ok(total);
+            }
+        }
+    }
+
+    /// Deletes the events that are unchanged since they were seen.
+    pub(crate) async fn remove_seen(
+        &self,
+        seen: &[OutboxEvent],
+        unit: DeleteUnit,
+    ) -> Result<u64, StoreError> {
+        const OPERATION: &str = "delete_seen";
+        let storage = |error| fault(OPERATION, error);
+        let mut client = self.connection(OPERATION).await?;
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(storage)?;
+        let by_id: HashMap<Uuid, &OutboxEvent> =
+            seen.iter().map(|event| (event.id, event)).collect();
+        let was_seen =
+            |event: &OutboxEvent| by_id.get(&event.id).is_some_and(|seen| *seen == event);
+        let ids: Vec<Uuid> = by_id.keys().copied().collect();
+        let sql = &self.shared.sql;
+        let rows = transaction.query(&sql.text(SEEN), &[&ids]).await;
+        let there = rows
+            .and_then(|rows| row::read_all(&rows))
+            .map_err(storage)?;
+        let mut unchanged = there;
+        unchanged.retain(was_seen);
+        if unit == DeleteUnit::Lane {
+            let lanes = unchanged.iter().filter_map(open_lane);
+            let lanes: Vec<i64> = lanes.collect::<HashSet<_>>().into_iter().collect();
+            let rows = transaction.query(&sql.text(OPEN_IN_LANES), &[&lanes]).await;
+            let mut changed = HashSet::new();
+            for row in rows.map_err(storage)? {
+                let event = row::read(&row, 0).map_err(storage)?.event;
+                if !was_seen(&event) {
+                    changed.insert(open_lane(&event));
+                }
+            }
+            unchanged.retain(|event| {
+                let lane = open_lane(event);
+                lane.is_none() || !changed.contains(&lane)
+            });
+        }
+        let ids: Vec<Uuid> = unchanged.iter().map(|event| event.id).collect();
+        let count = self
+            .remove_in(&transaction, "e.id = ANY ($1)", &[&ids])
+            .await;
+        let count = count.map_err(storage)?;
+        let committed = transaction.commit().await;
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.shared.signal.raise();
+        Ok(count)
+    }
+}
+
+/// The lane in which an open event waits; `None` if it shares none with others.
+fn open_lane(event: &OutboxEvent) -> Option<i64> {
+    let is_open = match event.status {
+        OutboxStatus::Completed => false,
+        OutboxStatus::Dead => event.on_dead == OnDead::Hold,
+        _ => true,
+    };
+    let shares = is_open && event.order != Order::None;
+    shares.then(|| lane::number(event.order, &event.user_id, &event.entity_id.to_string()))
+}

@@ -1,0 +1,195 @@
+//! Manual changes of single events and of a user's events.
+
+use std::time::Duration;
+
+use outbox_runtime::store::kit::{after, handler_has_some, new_owner, not_claimable, refused_edit};
+use outbox_runtime::store::{Claim, Lease, LeaseToken};
+use outbox_runtime::{OutboxEvent, RawMetadata, StoreError, StoreErrorKind};
+use tokio_postgres::IsolationLevel;
+use uuid::Uuid;
+
+use crate::fault::{commit_fault, fault, is_collision};
+use crate::row;
+use crate::store::PostgresStore;
+
+const FETCH_LOCKED: &str =
+    "SELECT {columns_e} FROM {s}.events e WHERE e.id = $1 FOR NO KEY UPDATE OF e";
+
+const EDIT: &str = "UPDATE {s}.events e SET priority = $2, max_attempts = $3, due = $4, metadata = $5,
+    metadata_version = $6, revision = e.revision + 1,
+    slot = CASE WHEN e.slot IN ('r', 'w') THEN
+        CASE WHEN e.last_attempt_at IS NULL AND $4 <= e.created_at OR $4 <= $7 THEN 'r'::\"char\" ELSE 'w' END
+        ELSE e.slot END
+WHERE e.id = $1";
+
+const TAKE: &str =
+    "UPDATE {s}.events e SET slot = 'l', status = 'i', attempt_count = e.attempt_count + 1,
+    last_attempt_at = $2, lease_token = $3, lease_expires_at = $4
+WHERE e.id = $1 AND (e.slot = 'r' OR e.slot = 'w' AND e.due <= $2) AND NOT {behind} AND NOT {elders}
+RETURNING {columns_e}";
+
+/// Any event may become a candidate at any time: claims decide whether it is first.
+const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id, e.seq, e.status FROM {s}.events e WHERE e.id = ANY ($1) AND e.status IN ('f', 'd')
+    ORDER BY e.seq FOR NO KEY UPDATE OF e),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, count(*), -count(*) FILTER (WHERE status = 'f'), 0,
+    -count(*) FILTER (WHERE status = 'd') FROM k GROUP BY 1)
+UPDATE {s}.events e SET status = 'p', slot = 'r', attempt_count = 0, due = $2, error_message = NULL,
+    dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0
+FROM k WHERE e.id = k.id";
+
+const LOCK_USER: &str = "SELECT coalesce(bool_or(l.status = 'i'), false) FROM
+    (SELECT e.status FROM {s}.events e WHERE e.user_id = $1 ORDER BY e.seq FOR NO KEY UPDATE OF e) l";
+
+/// Moves events to another user, and with that to other lanes. A note is no longer needed, because
+/// everything that it was about becomes a candidate.
+const REASSIGN: &str = "UPDATE {s}.events e SET user_id = $2,
+    lane = CASE WHEN e.lane_order <> 'n' THEN {s}.lane(e.lane_order::text, $2, e.entity_id) END,
+    entity_lane = CASE WHEN e.lane_order <> 'e' THEN {s}.lane('e', $2, e.entity_id) END,
+    slot = CASE WHEN e.slot = 'n' THEN NULL WHEN e.slot = 'b' THEN
+        CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= $3 THEN 'r'::\"char\" ELSE 'w' END
+        ELSE e.slot END
+WHERE e.user_id = $1";
+
+/// The entities that the service knows under the first user's name cannot be told anymore.
+const REASSIGN_TOLD: &str = "INSERT INTO {s}.told (user_end, entity_end)
+    SELECT right($2, 4), entity_end FROM {s}.told WHERE user_end = right($1, 4)
+    UNION SELECT right($1, 4), '' ORDER BY 1, 2
+ON CONFLICT DO NOTHING";
+
+const REASSIGN_CLEANED_UP: &str =
+    "WITH d AS (DELETE FROM {s}.cleaned_up WHERE user_id = $1 RETURNING completed)
+INSERT INTO {s}.cleaned_up (user_id, completed) SELECT $2, d.completed FROM d";
+
+/// How often a change is tried that waits crosswise with others.
+pub(crate) const MOST_TRIES: usize = 5;
+
+impl PostgresStore {
+    pub(crate) async fn edit(&self, event: &OutboxEvent) -> Result<(), StoreError> {
+        const OPERATION: &str = "update_event";
+        let storage = |error| fault(OPERATION, error);
+        let sql = &self.shared.sql;
+        let mut client = self.connection(OPERATION).await?;
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(storage)?;
+        let stored = transaction
+            .query_opt(&sql.text(FETCH_LOCKED), &[&event.id])
+            .await
+            .map_err(storage)?;
+        let Some(stored) = stored else {
+            return Err(StoreError::not_found(OPERATION, event.id));
+        };
+        let stored = row::read(&stored, 0).map_err(storage)?.event;
+        if let Some(why) = refused_edit(&stored, event) {
+            return Err(StoreError::new(StoreErrorKind::Conflict, OPERATION, why));
+        }
+        let max_attempts = i64::from(event.max_attempts);
+        let version = i64::from(event.metadata_version);
+        let metadata = event.metadata.as_ref().and_then(RawMetadata::as_str);
+        if metadata.is_none() && event.metadata.is_some() {
+            let message = format!("the metadata of event {} is not UTF-8", event.id);
+            return Err(StoreError::new(
+                StoreErrorKind::InvalidArgument,
+                OPERATION,
+                message,
+            ));
+        }
+        let now = self.now();
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] = [
+            &event.id,
+            &event.priority,
+            &max_attempts,
+            &event.next_attempt_at,
+            &metadata,
+            &version,
+            &now,
+        ];
+        let edited = transaction.execute(&sql.text(EDIT), &params).await;
+        edited.map_err(storage)?;
+        let committed = transaction.commit().await;
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.shared.signal.raise();
+        Ok(())
+    }
+
+    pub(crate) async fn take(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
+        const OPERATION: &str = "mark_as_processing";
+        let client = self.connection(OPERATION).await?;
+        let (now, token) = (self.now(), LeaseToken::random());
+        let expires_at = after(now, lease);
+        let sql = self.shared.sql.text(TAKE);
+        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 4] =
+            [&id, &now, &token.as_uuid(), &expires_at];
+        let taken = match client.query_opt(&sql, &params).await {
+            // Another worker took an event of the lane at the same time.
+            Err(error) if is_collision(&error) => None,
+            taken => taken.map_err(|error| fault(OPERATION, error))?,
+        };
+        if let Some(row) = taken {
+            let event = row::read(&row, 0)
+                .map_err(|error| fault(OPERATION, error))?
+                .event;
+            let lease = Lease {
+                event_id: id,
+                seq: event.seq,
+                token,
+                expires_at,
+            };
+            return Ok(Claim { event, lease });
+        }
+        drop(client);
+        let event = self.event(OPERATION, id).await?;
+        let event = event.ok_or_else(|| StoreError::not_found(OPERATION, id))?;
+        Err(not_claimable(OPERATION, &event))
+    }
+
+    pub(crate) async fn reset(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
+        const OPERATION: &str = "reset_for_retry";
+        let client = self.connection(OPERATION).await?;
+        let sql = self.shared.sql.text(RESET);
+        let mut tries = MOST_TRIES;
+        loop {
+            tries -= 1;
+            let now = self.now();
+            match client.execute(&sql, &[&ids, &now]).await {
+                // It waited crosswise with a worker, which went on.
+                Err(error) if is_collision(&error) && tries > 0 => {}
+                reset => {
+                    let count = reset.map_err(|error| commit_fault(OPERATION, error))?;
+                    self.shared.signal.raise();
+                    return Ok(count);
+                }
+            }
+        }
+    }
+
+    pub(crate) async fn reassign(&self, from: &str, to: &str) -> Result<u64, StoreError> {
+        const OPERATION: &str = "reassign_user";
+        self.awake(OPERATION)?;
+        new_owner(to)?;
+        let storage = |error| fault(OPERATION, error);
+        let sql = &self.shared.sql;
+        let mut client = self.connection(OPERATION).await?;
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(storage)?;
+        let locked = transaction.query_one(&sql.text(LOCK_USER), &[&from]).await;
+        let has_handler: bool = locked.and_then(|row| row.try_get(0)).map_err(storage)?;
+        if has_handler {
+            return Err(handler_has_some(from));
+        }
+        let now = self.now();
+        let moved = transaction
+            .execute(&sql.text(REASSIGN), &[&from, &to, &now])
+            .await
+            .map_err(storage)?;
+        for more in [REASSIGN_TOLD, REASSIGN_CLEANED_UP] {
+            let done = transaction.execute(&sql.text(more), &[&from, &to]).await;
+            done.map_err(storage)?;
+        }
+        let committed = transaction.commit().await;
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        self.shared.signal.raise();
+        Ok(moved)
+    }
+}

@@ -1,0 +1,299 @@
+//! Enqueueing on any connection: the values of a new event, and what an id that is known means.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::{EnqueueError, Enqueued, NewEvent, Operation, OutboxEvent, RawMetadata};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{GenericClient, Row};
+use uuid::Uuid;
+
+use crate::codes::Code;
+use crate::lane;
+use crate::row;
+use crate::sql::Sql;
+
+type Driver<T> = Result<T, tokio_postgres::Error>;
+
+/// The longest delay that PostgreSQL can add to a time of this millennium, in microseconds.
+const LONGEST_DELAY: i64 = 200_000 * 365 * 86_400 * 1_000_000;
+
+/// The values of an event as the statements take them.
+#[derive(Debug)]
+pub(crate) struct Values<'e> {
+    event: &'e NewEvent,
+    entity_id: String,
+    lane: Option<i64>,
+    entity_lane: i64,
+    max_attempts: i64,
+    metadata: Option<&'e str>,
+    metadata_version: i64,
+    delay: i64,
+}
+
+impl<'e> Values<'e> {
+    pub(crate) fn of(event: &'e NewEvent) -> Self {
+        let entity_id = event.entity_id().to_string();
+        Self {
+            lane: lane::of(event.order(), event.user_id(), &entity_id),
+            entity_lane: lane::of_entity(event.user_id(), &entity_id),
+            max_attempts: event.max_attempts().into(),
+            metadata: event.metadata().and_then(RawMetadata::as_str),
+            metadata_version: event.metadata_version().into(),
+            delay: delay_of(event.delay()),
+            entity_id,
+            event,
+        }
+    }
+}
+
+/// In whole microseconds, rounded up.
+fn delay_of(delay: Duration) -> i64 {
+    let micros = delay.as_nanos().div_ceil(1_000);
+    i64::try_from(micros).map_or(LONGEST_DELAY, |micros| micros.min(LONGEST_DELAY))
+}
+
+/// Writes one event, unless its id is known. Returns whether it was written.
+pub(crate) async fn insert_row(
+    client: &impl GenericClient,
+    sql: &Sql,
+    values: &Values<'_>,
+    now: Option<DateTime<Utc>>,
+) -> Driver<bool> {
+    let row = run_single(client, &sql.insert, values, now, None).await?;
+    let written: i64 = row.map_or(Ok(0), |row| row.try_get(0))?;
+    Ok(written > 0)
+}
+
+/// Folds the event into a waiting one, if it may be.
+pub(crate) async fn fold_row(
+    client: &impl GenericClient,
+    sql: &Sql,
+    values: &Values<'_>,
+    now: Option<DateTime<Utc>>,
+) -> Driver<Option<Enqueued>> {
+    let event = values.event;
+    let row = run_single(client, &sql.fold, values, now, Some(event.fingerprint())).await?;
+    let Some(row) = row else {
+        return Ok(None);
+    };
+    let is_cancelled: bool = row.try_get(1)?;
+    Ok(Some(carried(event, row.try_get(0)?, is_cancelled)))
+}
+
+async fn run_single(
+    client: &impl GenericClient,
+    sql: &str,
+    values: &Values<'_>,
+    now: Option<DateTime<Utc>>,
+    fingerprint: Option<i64>,
+) -> Driver<Option<Row>> {
+    let event = values.event;
+    let id = event.id();
+    let (order, operation) = (event.order().code(), event.operation().code());
+    let on_dead = event.on_dead().code();
+    let (event_type, user_id) = (event.event_type(), event.user_id());
+    let (priority, destination) = (event.priority(), event.destination());
+    let mut params: Vec<(&(dyn ToSql + Sync), Type)> = vec![
+        (&id, Type::UUID),
+        (&values.lane, Type::INT8),
+        (&values.entity_lane, Type::INT8),
+        (&order, Type::CHAR),
+        (&event_type, Type::TEXT),
+        (&operation, Type::CHAR),
+        (&user_id, Type::TEXT),
+        (&values.entity_id, Type::TEXT),
+        (&priority, Type::INT4),
+        (&values.max_attempts, Type::INT8),
+        (&values.metadata, Type::TEXT),
+        (&values.metadata_version, Type::INT8),
+        (&on_dead, Type::CHAR),
+        (&destination, Type::TEXT),
+        (&values.delay, Type::INT8),
+        (&now, Type::TIMESTAMPTZ),
+    ];
+    if fingerprint.is_some() {
+        params.push((&fingerprint, Type::INT8));
+    }
+    client.query_typed_opt(sql, &params).await
+}
+
+/// Writes all of the events, or none if one of their ids is known. An event close behind another of
+/// its lane is blocked at once; that spares claims from stepping over it.
+pub(crate) async fn insert_rows(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+    now: Option<DateTime<Utc>>,
+) -> Driver<bool> {
+    let values: Vec<Values<'_>> = events.iter().map(|event| Values::of(event)).collect();
+    let behind = behind_in_batch(&values);
+    macro_rules! column {
+        (|$one:ident| $value:expr) => {
+            values.iter().map(|$one| $value).collect::<Vec<_>>()
+        };
+    }
+    let ids = column!(|one| one.event.id());
+    let lanes = column!(|one| one.lane);
+    let entity_lanes = column!(|one| one.entity_lane);
+    let orders = column!(|one| one.event.order().code());
+    let types = column!(|one| one.event.event_type());
+    let operations = column!(|one| one.event.operation().code());
+    let users = column!(|one| one.event.user_id());
+    let entities = column!(|one| one.entity_id.as_str());
+    let priorities = column!(|one| one.event.priority());
+    let max_attempts = column!(|one| one.max_attempts);
+    let metadata = column!(|one| one.metadata);
+    let versions = column!(|one| one.metadata_version);
+    let on_dead = column!(|one| one.event.on_dead().code());
+    let destinations = column!(|one| one.event.destination());
+    let delays = column!(|one| one.delay);
+    let params: [(&(dyn ToSql + Sync), Type); 17] = [
+        (&ids, Type::UUID_ARRAY),
+        (&lanes, Type::INT8_ARRAY),
+        (&entity_lanes, Type::INT8_ARRAY),
+        (&orders, Type::CHAR_ARRAY),
+        (&types, Type::TEXT_ARRAY),
+        (&operations, Type::CHAR_ARRAY),
+        (&users, Type::TEXT_ARRAY),
+        (&entities, Type::TEXT_ARRAY),
+        (&priorities, Type::INT4_ARRAY),
+        (&max_attempts, Type::INT8_ARRAY),
+        (&metadata, Type::TEXT_ARRAY),
+        (&versions, Type::INT8_ARRAY),
+        (&on_dead, Type::CHAR_ARRAY),
+        (&destinations, Type::TEXT_ARRAY),
+        (&delays, Type::INT8_ARRAY),
+        (&now, Type::TIMESTAMPTZ),
+        (&behind, Type::BOOL_ARRAY),
+    ];
+    let row = client.query_typed_one(&sql.insert_many, &params).await?;
+    let written: i64 = row.try_get(0)?;
+    Ok(written > 0)
+}
+
+/// The distance within which an event of a batch is blocked behind the one before it in its lane:
+/// about the size of a claim. Beyond it, the earlier one is probably done when a claim gets there.
+const CLOSE: usize = 100;
+
+/// Which events of the statement are close behind another one in it. Both rows appear at one
+/// moment, so the blocked one always has a front.
+fn behind_in_batch(values: &[Values<'_>]) -> Vec<bool> {
+    let mut last = HashMap::new();
+    let behind = values.iter().enumerate().map(|(index, one)| {
+        let Some(lane) = one.lane else {
+            return false;
+        };
+        let before = last.insert(lane, index);
+        before.is_some_and(|before| index - before < CLOSE)
+    });
+    behind.collect()
+}
+
+/// The answers for the ids among these that are known. Ids that are not known have none.
+pub(crate) async fn known(
+    client: &impl GenericClient,
+    sql: &Sql,
+    events: &[&NewEvent],
+) -> Driver<HashMap<Uuid, Result<Enqueued, EnqueueError>>> {
+    let by_id: HashMap<Uuid, &NewEvent> = events.iter().map(|event| (event.id(), *event)).collect();
+    let ids: Vec<Uuid> = by_id.keys().copied().collect();
+    let rows = client
+        .query_typed(&sql.known, &[(&ids, Type::UUID_ARRAY)])
+        .await?;
+    let mut known = HashMap::new();
+    for row in &rows {
+        let carrier = row::read(row, 0)?.event;
+        let folded = Folded::read(row)?;
+        let id = folded.as_ref().map_or(carrier.id, |folded| folded.id);
+        if let Some(event) = by_id.get(&id) {
+            known.insert(id, answer(event, &carrier, folded.as_ref()));
+        }
+    }
+    Ok(known)
+}
+
+/// The content first enqueued under an id whose row has other content now.
+struct Folded {
+    id: Uuid,
+    fingerprint: Option<i64>,
+    operation: Option<i8>,
+    metadata: Option<String>,
+    metadata_version: Option<i64>,
+}
+
+impl Folded {
+    /// The position of the first column after those of the event.
+    const FIRST: usize = 29;
+
+    fn read(row: &Row) -> Driver<Option<Self>> {
+        let id: Option<Uuid> = row.try_get(Self::FIRST)?;
+        id.map(|id| {
+            Ok(Self {
+                id,
+                fingerprint: row.try_get(Self::FIRST + 1)?,
+                operation: row.try_get(Self::FIRST + 2)?,
+                metadata: row.try_get(Self::FIRST + 3)?,
+                metadata_version: row.try_get(Self::FIRST + 4)?,
+            })
+        })
+        .transpose()
+    }
+}
+
+fn answer(
+    event: &NewEvent,
+    carrier: &OutboxEvent,
+    folded: Option<&Folded>,
+) -> Result<Enqueued, EnqueueError> {
+    let is_same = match folded {
+        None => event.is_same_event(carrier),
+        Some(folded) => match folded.fingerprint {
+            Some(fingerprint) => fingerprint == event.fingerprint(),
+            None => {
+                let mut first = carrier.clone();
+                first.operation = folded
+                    .operation
+                    .and_then(Operation::of)
+                    .unwrap_or(first.operation);
+                first.metadata = folded.metadata.clone().map(RawMetadata::from_bytes);
+                first.metadata_version = folded
+                    .metadata_version
+                    .and_then(|version| u32::try_from(version).ok())
+                    .unwrap_or(first.metadata_version);
+                event.is_same_event(&first)
+            }
+        },
+    };
+    if !is_same {
+        return Err(EnqueueError::Conflict {
+            event_id: event.id(),
+        });
+    }
+    let is_cancelled =
+        event.operation() == Operation::Delete && carrier.operation == Operation::Create;
+    Ok(carried(event, carrier.id, is_cancelled))
+}
+
+fn carried(event: &NewEvent, carrier: Uuid, is_cancelled: bool) -> Enqueued {
+    let event_id = event.id();
+    if event_id == carrier {
+        return Enqueued::AlreadyThere(event_id);
+    }
+    if is_cancelled {
+        tracing::info!(
+            %event_id, create = %carrier, event_type = ?event.event_type(),
+            "the entity was deleted before its creation was sent; neither event is sent"
+        );
+        return Enqueued::Cancelled {
+            event_id,
+            create: carrier,
+        };
+    }
+    tracing::debug!(%event_id, into = %carrier, event_type = ?event.event_type(), "folded into a waiting event");
+    Enqueued::Folded {
+        event_id,
+        into: carrier,
+    }
+}

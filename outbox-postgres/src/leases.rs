@@ -1,0 +1,183 @@
+//! Leases: renewing them, and taking events back from workers that fell silent.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::StoreError;
+use outbox_runtime::store::kit::{LEASE_EXPIRED, after};
+use outbox_runtime::store::{Lease, Rescued};
+use tokio_postgres::Transaction;
+use uuid::Uuid;
+
+use crate::fault::{commit_fault, fault};
+use crate::store::PostgresStore;
+
+/// Renews leases whose tokens still match, whether they have run out or not. A lease that is
+/// renewed after the clock was set back counts from the new time.
+const EXTEND: &str = "UPDATE {s}.events e SET lease_expires_at = s.ends, last_attempt_at = least(e.last_attempt_at, $4)
+FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[]) s(id, token, ends)
+WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
+RETURNING e.id, e.lease_token";
+
+/// Shortens leases that begin in the future: they were taken before the clock was set back, and
+/// would otherwise last longer by the same amount.
+const FOLLOW_CLOCK: &str = "UPDATE {s}.events SET last_attempt_at = $1, lease_expires_at = lease_expires_at - (last_attempt_at - $1)
+WHERE slot = 'l' AND slot IN ('l', 'n') AND last_attempt_at > $1";
+
+/// Takes events back whose leases have run out. Rows that another worker is just settling or
+/// rescuing are left to it.
+const RESCUE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
+    WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND {which} FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (UPDATE {s}.events e SET
+    slot = CASE WHEN e.crashes + 1 < e.max_attempts THEN 'r'::\"char\" WHEN e.on_dead = 'h' THEN 'h' END,
+    status = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'd'::\"char\" WHEN e.attempt_count > 1 THEN 'f' ELSE 'p' END,
+    dead_reason = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'crash_loop' ELSE e.dead_reason END,
+    attempt_count = greatest(e.attempt_count - 1, 0), crashes = e.crashes + 1, due = $1, error_message = $2,
+    lease_token = NULL, lease_expires_at = NULL
+FROM k WHERE e.id = k.id
+RETURNING e.id, e.status, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count = 0),
+    -count(*) FILTER (WHERE attempt_count > 0), 0, count(*) FROM u WHERE status = 'd' GROUP BY 1)
+SELECT id, status FROM u";
+
+const EXPIRED: &str = "e.lease_expires_at <= $1";
+
+const EXPIRED_OF_THESE: &str = "(e.id, e.lease_token, e.lease_expires_at) IN
+    (SELECT id, token, ends FROM unnest($3::uuid[], $4::uuid[], $5::timestamptz[]) s(id, token, ends)
+        WHERE ends <= $1)";
+
+/// A lease, and when it is to end.
+type Renewal = (Lease, DateTime<Utc>);
+
+impl PostgresStore {
+    pub(crate) async fn extend_leases(
+        &self,
+        leases: &[Lease],
+        lease: Duration,
+    ) -> Result<Vec<Option<Lease>>, StoreError> {
+        const OPERATION: &str = "extend";
+        let mut client = self.connection(OPERATION).await?;
+        let now = self.now();
+        let ends = after(now, lease);
+        let renewals: Vec<Renewal> = leases.iter().map(|held| (*held, ends)).collect();
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(tokio_postgres::IsolationLevel::ReadCommitted);
+        let storage = |error| fault(OPERATION, error);
+        let transaction = begin.start().await.map_err(storage)?;
+        let renewed = self
+            .renew(&transaction, &renewals, now)
+            .await
+            .map_err(storage)?;
+        let committed = transaction.commit().await;
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        Ok(renewed)
+    }
+
+    async fn renew(
+        &self,
+        transaction: &Transaction<'_>,
+        renewals: &[Renewal],
+        now: DateTime<Utc>,
+    ) -> Result<Vec<Option<Lease>>, tokio_postgres::Error> {
+        if renewals.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Uuid> = renewals.iter().map(|(held, _)| held.event_id).collect();
+        let tokens = renewals.iter().map(|(held, _)| held.token.as_uuid());
+        let tokens: Vec<Uuid> = tokens.collect();
+        let ends: Vec<DateTime<Utc>> = renewals.iter().map(|(_, ends)| *ends).collect();
+        let sql = self.shared.sql.text(EXTEND);
+        let rows = transaction
+            .query(&sql, &[&ids, &tokens, &ends, &now])
+            .await?;
+        let mut renewed: HashSet<(Uuid, Uuid)> = HashSet::new();
+        for row in &rows {
+            renewed.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+        let result = |(held, expires_at): &Renewal| {
+            let lease = (held.event_id, held.token.as_uuid());
+            renewed.contains(&lease).then_some(Lease {
+                expires_at: *expires_at,
+                ..*held
+            })
+        };
+        Ok(renewals.iter().map(result).collect())
+    }
+
+    /// Renews the held leases that have run out, then takes back those of others, in one
+    /// transaction.
+    pub(crate) async fn rescue_events(
+        &self,
+        held: &[(Lease, Duration)],
+        only: Option<&[Lease]>,
+    ) -> Result<(Vec<Option<Lease>>, Rescued), StoreError> {
+        const OPERATION: &str = "rescue";
+        let storage = |error| fault(OPERATION, error);
+        let mut client = self.connection(OPERATION).await?;
+        let now = self.now();
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(tokio_postgres::IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(storage)?;
+        let has_expired = |(lease, _): &&(Lease, Duration)| lease.expires_at <= now;
+        let expired = held.iter().filter(has_expired);
+        let renewals: Vec<Renewal> = expired
+            .map(|(lease, duration)| (*lease, after(now, *duration)))
+            .collect();
+        let renewed = self.renew(&transaction, &renewals, now).await;
+        let mut renewed = renewed.map_err(storage)?.into_iter();
+        let renewed = held.iter().map(|(lease, _)| match lease.expires_at <= now {
+            true => renewed.next().flatten(),
+            false => Some(*lease),
+        });
+        let renewed = renewed.collect();
+        let rescued = self.take_back(&transaction, only, now).await;
+        let rescued = rescued.map_err(storage)?;
+        let committed = transaction.commit().await;
+        committed.map_err(|error| commit_fault(OPERATION, error))?;
+        if rescued != Rescued::default() {
+            self.shared.signal.raise();
+        }
+        Ok((renewed, rescued))
+    }
+
+    async fn take_back(
+        &self,
+        transaction: &Transaction<'_>,
+        only: Option<&[Lease]>,
+        now: DateTime<Utc>,
+    ) -> Result<Rescued, tokio_postgres::Error> {
+        let sql = &self.shared.sql;
+        transaction
+            .execute(&sql.text(FOLLOW_CLOCK), &[&now])
+            .await?;
+        let rows = match only {
+            None => {
+                let rescue = sql.text(&RESCUE.replace("{which}", EXPIRED));
+                transaction.query(&rescue, &[&now, &LEASE_EXPIRED]).await?
+            }
+            Some(only) => {
+                let ids: Vec<Uuid> = only.iter().map(|lease| lease.event_id).collect();
+                let tokens: Vec<Uuid> = only.iter().map(|lease| lease.token.as_uuid()).collect();
+                let ends: Vec<DateTime<Utc>> = only.iter().map(|lease| lease.expires_at).collect();
+                let rescue = sql.text(&RESCUE.replace("{which}", EXPIRED_OF_THESE));
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 5] =
+                    [&now, &LEASE_EXPIRED, &ids, &tokens, &ends];
+                transaction.query(&rescue, &params).await?
+            }
+        };
+        let mut ids: Vec<Uuid> = Vec::with_capacity(rows.len());
+        let mut buried = 0;
+        for row in &rows {
+            ids.push(row.try_get(0)?);
+            let status: i8 = row.try_get(1)?;
+            buried += u64::from(status.cast_unsigned() == b'd');
+        }
+        if !ids.is_empty() {
+            transaction
+                .execute(&sql.unblock_next, &[&ids, &now])
+                .await?;
+        }
+        Ok(Rescued::new(rows.len() as u64 - buried, buried))
+    }
+}

@@ -1,0 +1,110 @@
+//! The outbox of [`outbox_runtime`] in PostgreSQL, for any number of workers on any number of
+//! machines.
+//!
+//! # Examples
+//!
+//! ```no_run
+//! use outbox_postgres::PostgresStore;
+//! use outbox_runtime::prelude::*;
+//!
+//! #[derive(OutboxEntity)]
+//! #[outbox(event_type = "goal")]
+//! struct Goal {
+//!     #[outbox(entity_id)]
+//!     id: i64,
+//!     #[outbox(user_id)]
+//!     user_id: String,
+//!     #[outbox(metadata)]
+//!     title: String,
+//! }
+//!
+//! # async fn run(mut client: tokio_postgres::Client, goal: Goal) -> Result<(), Box<dyn std::error::Error>> {
+//! let store = PostgresStore::connect("postgres://app@localhost/fitness").await?;
+//! let running = Processor::builder(store.clone())
+//!     .handle::<Goal>(|event| async move {
+//!         println!("PUT {:?}, key {}", event.metadata().title, event.idempotency_key());
+//!         Ok(())
+//!     })
+//!     .build()?
+//!     .start_all_users();
+//!
+//! let tx = client.transaction().await?;
+//! tx.execute("UPDATE goal SET title = $2 WHERE id = $1", &[&goal.id, &goal.title]).await?;
+//! goal.enqueue_update().on(&tx).await?;
+//! tx.commit().await?;
+//! # running.stop().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! Everything that [`OutboxRepository`](outbox_runtime::OutboxRepository) promises. In particular:
+//!
+//! * An event exists if and only if the transaction that enqueued it commits.
+//! * The events of a lane are delivered one at a time, in the order of their `seq` as far as they
+//!   are committed. An application that writes the entity's row before it enqueues gets the order
+//!   of commits.
+//! * Enqueueing waits for nothing but an equal event id. Workers never wait for transactions of the
+//!   application; manual edits and deletions may.
+//! * A worker with nothing to do runs no statement. A commit elsewhere wakes it.
+//! * Times are the server's.
+//!
+//! The guide, `docs/guide/postgresql.md`, has the details, the grants of roles, and the limits.
+//!
+//! # Features
+//!
+//! | feature | default | enables |
+//! |---|---|---|
+//! | `rustls` | no | the module `tls`: TLS by rustls |
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod batch; // one or many events on a connection
+mod builder; // opening a store
+mod claim; // candidates and leases
+mod clock; // the server's time
+mod codes; // one-byte codes of enums
+mod connect; // connections and their settings
+mod cursor; // where claims begin
+mod delete; // deleting events
+mod edit; // manual changes
+mod fault; // errors of the driver
+mod filter; // the filter of a request as SQL
+mod group; // group commit
+mod insert; // the values of new events
+mod lane; // numbers of lanes
+mod leases; // renewing and rescuing
+mod listen; // wake-ups
+mod migrate; // versions of the schema
+mod name; // names of schemas
+mod notes; // successors that were locked
+mod query; // listings and explanations
+mod queue; // implementation of the work queue
+mod repository; // implementation of the management contract
+mod row; // row to event
+mod scan; // the statement of a claim
+mod sequence; // the sequence after a copy
+mod settle; // outcomes
+mod sink; // enqueueing in the caller's transaction
+mod sql; // the statements
+mod stage; // one statement of a claim
+mod statistics; // counts
+mod store; // the store itself
+mod tally; // counts per block
+mod turns; // the index for turns
+
+#[cfg(feature = "rustls")]
+pub mod tls;
+
+pub use crate::builder::PostgresStoreBuilder;
+pub use crate::connect::Durability;
+pub use crate::sink::{Connection, EnqueueFuture, Outbox, OutboxOn};
+pub use crate::store::PostgresStore;
+pub use deadpool_postgres;
+pub use tokio_postgres;
+
+/// The guide's code compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/postgresql.md")]
+struct Guide;

@@ -1,0 +1,268 @@
+//! Outcomes, each written under its lease, and what they unblock.
+
+use std::collections::HashSet;
+
+use chrono::{DateTime, Utc};
+use deadpool_postgres::Object;
+use futures_util::future::{join3, join4};
+use outbox_runtime::StoreError;
+use outbox_runtime::store::{Disposition, Settled, Settlement};
+use tokio_postgres::Statement;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use crate::fault::{Tries, commit_fault, early_fault};
+use crate::store::{PostgresStore, prepared};
+
+type Param<'p> = &'p (dyn ToSql + Sync);
+
+const OPERATION: &str = "settle";
+
+/// Outcomes as the values of the statements.
+#[derive(Debug, Default)]
+pub(crate) struct Outcomes {
+    /// Of every settlement, in order: event and token.
+    leases: Vec<(Uuid, Uuid)>,
+    completed: (Vec<Uuid>, Vec<Uuid>),
+    /// Those of the completed ones that are not kept.
+    removed: Vec<Uuid>,
+    others: Others,
+}
+
+#[derive(Debug, Default)]
+struct Others {
+    ids: Vec<Uuid>,
+    tokens: Vec<Uuid>,
+    kinds: Vec<i8>,
+    due: Vec<Option<DateTime<Utc>>>,
+    messages: Vec<Option<String>>,
+    reasons: Vec<Option<&'static str>>,
+    nth: Vec<i64>,
+}
+
+impl Others {
+    fn push(
+        &mut self,
+        (id, token): (Uuid, Uuid),
+        kind: u8,
+        due: Option<DateTime<Utc>>,
+        message: Option<String>,
+        reason: Option<&'static str>,
+    ) {
+        self.nth.push(self.ids.len() as i64);
+        self.ids.push(id);
+        self.tokens.push(token);
+        self.kinds.push(kind.cast_signed());
+        self.due.push(due);
+        // PostgreSQL cannot hold a NUL, and an outcome must not fail because of one.
+        self.messages
+            .push(message.map(|text| text.replace('\0', " ")));
+        self.reasons.push(reason);
+    }
+}
+
+impl Outcomes {
+    pub(crate) fn new(settlements: Vec<Settlement>) -> Self {
+        let mut outcomes = Self::default();
+        let mut seen = HashSet::new();
+        for Settlement { lease, disposition } in settlements {
+            let of = (lease.event_id, lease.token.as_uuid());
+            outcomes.leases.push(of);
+            if !seen.insert(of) {
+                // The first outcome under a lease ends it.
+                continue;
+            }
+            let others = &mut outcomes.others;
+            match disposition {
+                Disposition::Complete | Disposition::Remove => {
+                    if disposition == Disposition::Remove {
+                        outcomes.removed.push(of.0);
+                    }
+                    outcomes.completed.0.push(of.0);
+                    outcomes.completed.1.push(of.1);
+                }
+                Disposition::Fail {
+                    next_attempt_at,
+                    message,
+                } => others.push(of, b'f', Some(next_attempt_at), Some(message), None),
+                Disposition::Bury { reason, message } => {
+                    others.push(of, b'b', None, Some(message), Some(reason.as_str()));
+                }
+                Disposition::GiveBack {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    let refusal = refusal.map(|refusal| refusal.to_string());
+                    others.push(of, b'g', next_attempt_at, refusal, None);
+                }
+                Disposition::Defer {
+                    next_attempt_at,
+                    refusal,
+                } => {
+                    let refusal = Some(refusal.to_string());
+                    others.push(of, b'd', Some(next_attempt_at), refusal, None);
+                }
+                Disposition::Snooze { next_attempt_at } => {
+                    others.push(of, b's', Some(next_attempt_at), None, None);
+                }
+                // A disposition that this version does not know gives the attempt back.
+                _ => others.push(of, b'g', None, None, None),
+            }
+        }
+        outcomes
+    }
+
+    fn ids(&self) -> Vec<Uuid> {
+        self.leases.iter().map(|(id, _)| *id).collect()
+    }
+
+    /// The results in the order of the settlements, from the leases under which it was written.
+    fn results(&self, mut written: HashSet<(Uuid, Uuid)>) -> Vec<Settled> {
+        let result = |lease: &(Uuid, Uuid)| match written.remove(lease) {
+            true => Settled::Recorded,
+            false => Settled::LeaseLost,
+        };
+        self.leases.iter().map(result).collect()
+    }
+}
+
+/// Outcomes, and the statements that write them on one connection.
+pub(crate) struct Settling<'o> {
+    outcomes: &'o Outcomes,
+    ids: Vec<Uuid>,
+    complete: Statement,
+    settle: Statement,
+    unblock_next: Statement,
+    /// Needed only if something is removed.
+    remove: Option<Statement>,
+}
+
+/// Written outcomes.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The leases under which something was written: event and token.
+    leases: HashSet<(Uuid, Uuid)>,
+    /// The priority and the due time of the events that were unblocked.
+    unblocked: Vec<(i32, DateTime<Utc>)>,
+}
+
+impl<'o> Settling<'o> {
+    pub(crate) async fn new(
+        store: &PostgresStore,
+        client: &Object,
+        outcomes: &'o Outcomes,
+    ) -> Result<Self, StoreError> {
+        let sql = &store.shared.sql;
+        Ok(Self {
+            ids: outcomes.ids(),
+            outcomes,
+            complete: prepared(client, OPERATION, &sql.complete).await?,
+            settle: prepared(client, OPERATION, &sql.settle).await?,
+            unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
+            remove: match outcomes.removed.is_empty() {
+                true => None,
+                false => Some(prepared(client, OPERATION, &sql.remove).await?),
+            },
+        })
+    }
+
+    /// Writes the outcomes and unblocks what waited for them. All messages are sent when this is
+    /// first polled.
+    pub(crate) async fn write(
+        &self,
+        client: &Object,
+        now: DateTime<Utc>,
+    ) -> Result<Written, tokio_postgres::Error> {
+        let (completed, tokens) = &self.outcomes.completed;
+        let others = &self.outcomes.others;
+        let of_completed: [Param<'_>; 3] = [completed, tokens, &now];
+        let of_others: [Param<'_>; 8] = [
+            &others.ids,
+            &others.tokens,
+            &others.kinds,
+            &others.due,
+            &others.messages,
+            &others.reasons,
+            &others.nth,
+            &now,
+        ];
+        let of_all: [Param<'_>; 2] = [&self.ids, &now];
+        let complete = async {
+            match completed.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.complete, &of_completed).await,
+            }
+        };
+        let settle = async {
+            match others.ids.is_empty() {
+                true => Ok(Vec::new()),
+                false => client.query(&self.settle, &of_others).await,
+            }
+        };
+        let unblock_next = client.query(&self.unblock_next, &of_all);
+        let of_removed: [Param<'_>; 1] = [&self.outcomes.removed];
+        let remove = async {
+            match &self.remove {
+                None => Ok(0),
+                Some(remove) => client.execute(remove, &of_removed).await,
+            }
+        };
+        let (completed, settled, unblocked, removed) =
+            join4(complete, settle, unblock_next, remove).await;
+        removed?;
+        let mut written = Written::default();
+        for row in completed?.iter().chain(&settled?) {
+            written.leases.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+        for row in unblocked? {
+            written.unblocked.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        Ok(written)
+    }
+}
+
+impl PostgresStore {
+    /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
+    pub(crate) async fn settle_all(
+        &self,
+        settlements: Vec<Settlement>,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.awake(OPERATION)?;
+        if settlements.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.shared.wakes.on_activity();
+        let outcomes = Outcomes::new(settlements);
+        let begin = self.begin(None);
+        let mut tries = Tries::default();
+        loop {
+            let client = self.connection(OPERATION).await?;
+            let settling = Settling::new(self, &client, &outcomes).await?;
+            // All messages are sent before the first answer is awaited.
+            let (begun, written, committed) = join3(
+                client.batch_execute(&begin),
+                settling.write(&client, self.now()),
+                client.batch_execute("COMMIT"),
+            )
+            .await;
+            match begun.and(written) {
+                // A deadlock with a manual change, or the end of the session.
+                Err(error) if tries.again(&error) => {}
+                // Without an answer, the commit may have arrived nevertheless.
+                Err(error) => return Err(early_fault(OPERATION, error)),
+                Ok(written) => {
+                    committed.map_err(|error| commit_fault(OPERATION, error))?;
+                    return Ok(self.settled(&settling, written));
+                }
+            }
+        }
+    }
+
+    /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
+    pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
+        self.shared.cursors.include(&written.unblocked);
+        self.tally_now_and_then();
+        self.shared.signal.raise();
+        settling.outcomes.results(written.leases)
+    }
+}

@@ -1,0 +1,370 @@
+//! The statements on the path of an event, each once. The names of the schema are filled in when a
+//! store or a sink is made.
+
+use crate::name::SchemaName;
+
+/// The columns of an event, with their types, in the order in which `row::read` takes them.
+const COLUMNS: &[(&str, &str)] = &[
+    ("id", "uuid"),
+    ("seq", "bigint"),
+    ("event_type", "text"),
+    ("entity_id", "text"),
+    ("user_id", "text"),
+    ("operation", "\"char\""),
+    ("status", "\"char\""),
+    ("priority", "integer"),
+    ("created_at", "timestamptz"),
+    ("due", "timestamptz"),
+    ("last_attempt_at", "timestamptz"),
+    ("attempt_count", "integer"),
+    ("max_attempts", "bigint"),
+    ("error_message", "text"),
+    ("completed_at", "timestamptz"),
+    ("metadata", "text"),
+    ("metadata_version", "bigint"),
+    ("lease_token", "uuid"),
+    ("lease_expires_at", "timestamptz"),
+    ("dead_reason", "text"),
+    ("lane_order", "\"char\""),
+    ("on_dead", "\"char\""),
+    ("destination", "text"),
+    ("deferrals", "integer"),
+    ("deferred_since", "timestamptz"),
+    ("last_refusal", "text"),
+    ("crashes", "integer"),
+    ("snoozes", "integer"),
+    ("revision", "bigint"),
+];
+
+/// The columns of the table under this alias.
+pub(crate) fn columns(alias: &str) -> String {
+    let names: Vec<String> = COLUMNS
+        .iter()
+        .map(|(name, _)| format!("{alias}.{name}"))
+        .collect();
+    names.join(", ")
+}
+
+/// As many columns as those of an event, all NULL but these.
+pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
+    let column = |(name, of_type): &(&str, &str)| {
+        let value = known.iter().find(|(column, _)| column == name);
+        value.map_or_else(
+            || format!("NULL::{of_type}"),
+            |(_, value)| (*value).to_owned(),
+        )
+    };
+    COLUMNS.iter().map(column).collect::<Vec<_>>().join(", ")
+}
+
+/// Whether the row `e` is behind another event of its lane: a front with a smaller seq, or one that
+/// is taken.
+const BEHIND: &str = "(e.lane IS NOT NULL AND (
+    EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('r', 'w', 'h') AND o.seq < e.seq)
+    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n'))))";
+
+/// Whether the row `e` has elders: open events of its type, entity and user that were enqueued
+/// before it under another order. Most outboxes have none, so both looks end at once.
+const ELDERS: &str = "(EXISTS (SELECT 1 FROM {s}.events o
+        WHERE o.entity_lane = coalesce(e.entity_lane, e.lane) AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+            AND {kin} AND o.seq < e.seq)
+    OR e.entity_lane IS NOT NULL AND (
+        EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot IN ('r', 'w', 'h')
+            AND {kin} AND o.seq < e.seq)
+        OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot = 'b'
+            AND {kin} AND o.seq < e.seq)
+        OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.entity_lane AND o.slot = 'l'
+            AND o.slot IN ('l', 'n') AND {kin} AND o.seq < e.seq)))";
+
+/// Whether `o` is of the same type, entity and user as `e`, under another order.
+const KIN: &str = "o.lane_order <> e.lane_order AND o.event_type = e.event_type
+    AND o.user_id = e.user_id AND o.entity_id = e.entity_id";
+
+/// The block of a `seq`: those with the same ten last bits removed are counted together.
+pub(crate) const BLOCK: &str = "seq >> 10";
+
+/// The slot of the row that is no longer blocked, at `{now}`. An event that was neither attempted
+/// nor delayed is due, even after a clock jump.
+const UNBLOCKED: &str =
+    "CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= {now}
+    THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
+
+/// Tells a sleeping worker of the commit: it holds the lock in share mode while it sleeps. A
+/// notification in each transaction would make all commits wait for each other, so it is sent only
+/// if somebody sleeps. Sixteen locks, so that concurrent producers rarely meet on one.
+const WAKE: &str = "CASE WHEN pg_try_advisory_lock({class}, pg_backend_pid() & 15)
+    THEN pg_advisory_unlock({class}, pg_backend_pid() & 15)::text
+    ELSE pg_notify('{channel}', '')::text END";
+
+/// The values of one new row from the parameters `$1` to `$16`, or from the columns of `b`.
+const NEW_COLUMNS: &str =
+    "(id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
+    max_attempts, metadata, metadata_version, on_dead, destination, created_at, due, slot)";
+
+/// Writes one event. It reads no other event and takes no lock but that on its own id, so it is
+/// right in any transaction at any isolation level.
+const INSERT: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
+i AS (INSERT INTO {s}.events {new_columns}
+    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
+        t.now, t.now + $15 * interval '1 microsecond', CASE WHEN $15 > 0 THEN 'w'::\"char\" ELSE 'r' END
+    FROM t WHERE NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
+    ON CONFLICT (id) DO NOTHING RETURNING 1)
+SELECT (SELECT count(*) FROM i), {wake}";
+
+/// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and
+/// `$17`: whether an event is close behind another one of its lane in the same statement.
+const INSERT_MANY: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
+i AS (INSERT INTO {s}.events {new_columns}
+    SELECT b.id, b.lane, CASE WHEN b.lane_order <> 'e' THEN b.entity_lane END, b.lane_order, b.event_type, b.operation,
+        b.user_id, b.entity_id, b.priority, b.max_attempts, b.metadata, b.metadata_version, b.on_dead, b.destination,
+        t.now, t.now + b.delay * interval '1 microsecond',
+        CASE WHEN b.is_behind THEN 'b'::\"char\" WHEN b.delay > 0 THEN 'w' ELSE 'r' END
+    FROM t, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17)
+        AS b(id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
+            max_attempts, metadata, metadata_version, on_dead, destination, delay, is_behind)
+    WHERE NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1))
+        AND NOT EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1))
+    RETURNING 1)
+SELECT (SELECT count(*) FROM i), {wake}";
+
+/// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
+/// first content under the id where that differs from the row's.
+const KNOWN: &str =
+    "SELECT {columns_e}, f.id, f.fingerprint, f.operation, f.metadata, f.metadata_version
+FROM unnest($1::uuid[]) w(id)
+    LEFT JOIN {s}.folded f ON f.id = w.id
+    JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
+
+/// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
+/// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
+/// else has locked, or that has changed since, is left alone, and the event gets a row of its own.
+const FOLD: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
+newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
+    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq DESC LIMIT 1)
+    UNION ALL
+    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'b' ORDER BY o.seq DESC LIMIT 1)
+    UNION ALL
+    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') LIMIT 1)
+    UNION ALL
+    (SELECT o.id, o.seq FROM {s}.events o WHERE $4 = 'n' AND o.entity_lane = $3
+        AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
+        ORDER BY o.seq DESC LIMIT 1)) x ORDER BY x.seq DESC LIMIT 1),
+k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version
+    FROM newest n JOIN {s}.events e ON e.id = n.id
+    WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
+        AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
+        AND e.destination IS NOT DISTINCT FROM $14
+        AND (e.operation = 'u' AND $6 IN ('u', 'd') OR e.operation = 'c' AND $6 = 'u'
+            OR e.operation = 'c' AND $6 = 'd' AND {never_told})
+        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.entity_lane = $3 AND o.slot IN ('r', 'w', 'b', 'l', 'h')
+            AND o.lane_order <> $4 AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
+        AND NOT ($4 <> 'e' AND (
+            EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
+                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
+            OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
+                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
+            OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'l' AND o.slot IN ('l', 'n')
+                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)))
+        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id = $1)
+        AND NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
+    FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (UPDATE {s}.events e SET
+        revision = e.revision + 1,
+        status = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN 'c'::\"char\" ELSE e.status END,
+        completed_at = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN t.now END,
+        slot = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN NULL
+            WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
+        operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
+        metadata = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata ELSE $11 END,
+        metadata_version = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata_version ELSE $12 END,
+        priority = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.priority ELSE greatest(e.priority, $9) END,
+        max_attempts = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.max_attempts
+            ELSE greatest(e.max_attempts, $10) END,
+        due = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.due
+            ELSE least(e.due, t.now + $15 * interval '1 microsecond') END
+    FROM k, t WHERE e.id = k.id
+    RETURNING e.id, e.seq, k.operation = 'c' AND $6 = 'd' AS is_cancelled),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
+f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
+    SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
+    UNION ALL SELECT $1, u.id, $17::bigint, NULL, NULL, NULL FROM u
+    ON CONFLICT (id) DO NOTHING)
+SELECT u.id, u.is_cancelled, {wake} FROM u";
+
+/// Whether the remote service cannot know the entity of `e`: no other event about it is left to be
+/// sent, and none was ever attempted. Completed events have no index by entity; in a table beyond
+/// 64 MB nobody looks for them, and both events are sent, which is harmless.
+const NEVER_TOLD: &str = "CASE WHEN pg_relation_size('{s}.events') > 67108864 THEN false ELSE
+    NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))
+    AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id <> e.id AND o.user_id = $7 AND o.entity_id = $8
+        AND NOT (o.status = 'c' AND o.last_attempt_at IS NULL)) END";
+
+/// Makes rows candidates whose due time has come.
+const PROMOTE: &str =
+    "WITH p AS MATERIALIZED (SELECT ctid AS t FROM {s}.events WHERE slot = 'w' AND due <= $1
+    ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
+UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
+
+/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. The
+/// worker that ends that front updates its row first, so it waits, and then sees the blocked ones.
+const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
+        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
+        (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
+    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l) z),
+k AS MATERIALIZED (SELECT e.id, e.lane FROM f JOIN {s}.events e ON e.id = f.id
+    WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
+    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id LIMIT 5000
+    FOR NO KEY UPDATE OF e SKIP LOCKED)
+UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
+
+/// Records deliveries. Separate from the other outcomes, because nearly all are.
+const COMPLETE: &str =
+    "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
+        lease_token = NULL, lease_expires_at = NULL, crashes = 0
+    FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
+    RETURNING e.id, s.token, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
+    -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1)
+SELECT id, token FROM u";
+
+/// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
+/// s snoozed.
+const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
+    slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' THEN 'h'::\"char\" END
+        WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
+    status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
+    attempt_count = CASE WHEN s.kind IN ('f', 'b') THEN e.attempt_count ELSE greatest(e.attempt_count - 1, 0) END,
+    due = CASE WHEN s.kind = 'b' THEN e.due ELSE coalesce(s.due, least(e.due, $8)) END,
+    error_message = CASE WHEN s.kind IN ('f', 'b') THEN s.message ELSE e.error_message END,
+    dead_reason = CASE WHEN s.kind = 'b' THEN s.reason ELSE e.dead_reason END,
+    last_refusal = CASE WHEN s.kind IN ('g', 'd') THEN coalesce(s.message, e.last_refusal) ELSE e.last_refusal END,
+    deferrals = e.deferrals + CASE WHEN s.kind = 'd' THEN 1 ELSE 0 END,
+    deferred_since = CASE WHEN s.kind = 'd' THEN coalesce(e.deferred_since, $8) ELSE e.deferred_since END,
+    snoozes = e.snoozes + CASE WHEN s.kind = 's' THEN 1 ELSE 0 END,
+    crashes = 0, lease_token = NULL, lease_expires_at = NULL
+FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
+    s(id, token, kind, due, message, reason, nth)
+WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
+RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
+    count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
+    count(*) FILTER (WHERE kind = 'b')
+    FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
+SELECT id, token FROM u";
+
+/// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
+/// until the next clean-up.
+const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+{forget}
+SELECT count(*) FROM d";
+
+/// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
+/// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
+/// locked, the ended one keeps a note, which the next claim takes up. An event that came back gives
+/// way to an earlier one that joined its lane meanwhile.
+const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
+        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
+            AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
+    FROM {s}.events d WHERE d.id = ANY ($1) AND d.lane IS NOT NULL),
+k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
+    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+n AS (UPDATE {s}.events e SET slot = 'n' FROM f
+    WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL)
+UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+RETURNING e.priority, e.due";
+
+/// Locks the notes after `$1`, for the next statement.
+const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
+
+/// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
+/// unless somebody still holds the next event locked.
+const TAKE_UP_NOTES: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
+        (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
+    FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot = 'n'),
+k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
+    WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
+n AS (UPDATE {s}.events e SET slot = NULL FROM f
+    WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)))
+UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id";
+
+/// Unblocks the first blocked event of the lanes `$1`, whose fronts were deleted or moved. It waits
+/// for locks, because there is no row left to keep a note.
+const UNBLOCK: &str = "UPDATE {s}.events e SET slot = {unblocked}
+FROM (SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
+    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z) f
+WHERE e.id = f.id AND e.slot = 'b'";
+
+/// The statements of an outbox.
+#[derive(Debug)]
+pub(crate) struct Sql {
+    pub(crate) schema: SchemaName,
+    pub(crate) insert: String,
+    pub(crate) insert_many: String,
+    pub(crate) known: String,
+    pub(crate) fold: String,
+    pub(crate) promote: String,
+    pub(crate) demote: String,
+    pub(crate) complete: String,
+    pub(crate) settle: String,
+    pub(crate) unblock_next: String,
+    pub(crate) remove: String,
+    pub(crate) lock_notes: String,
+    pub(crate) take_up_notes: String,
+    pub(crate) unblock: String,
+}
+
+impl Sql {
+    pub(crate) fn new(schema: SchemaName) -> Self {
+        let text = |template: &str| render(&schema, template);
+        Self {
+            insert: text(INSERT),
+            insert_many: text(INSERT_MANY),
+            known: text(KNOWN),
+            fold: text(FOLD),
+            promote: text(PROMOTE),
+            demote: text(DEMOTE),
+            complete: text(COMPLETE),
+            settle: text(SETTLE),
+            unblock_next: text(
+                &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
+            remove: text(&REMOVE.replace("{forget}", crate::delete::FORGET)),
+            lock_notes: text(LOCK_NOTES),
+            take_up_notes: text(
+                &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
+            ),
+            unblock: text(&UNBLOCK.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2"))),
+            schema,
+        }
+    }
+
+    /// Fills the names and the shared conditions into a statement: `{s}` the schema, `{behind}` and
+    /// `{elders}` of the row `e`, and others above.
+    pub(crate) fn text(&self, template: &str) -> String {
+        render(&self.schema, template)
+    }
+
+    /// The channel on which sleeping workers are woken.
+    pub(crate) fn channel(schema: &SchemaName) -> String {
+        format!("{schema}_wake")
+    }
+}
+
+fn render(schema: &SchemaName, template: &str) -> String {
+    template
+        .replace("{behind}", BEHIND)
+        .replace("{elders}", ELDERS)
+        .replace("{kin}", KIN)
+        .replace("{never_told}", NEVER_TOLD)
+        .replace("{new_columns}", NEW_COLUMNS)
+        .replace("{columns_e}", &columns("e"))
+        .replace("{wake}", WAKE)
+        .replace("{class}", &schema.lock_class().to_string())
+        .replace("{channel}", &Sql::channel(schema))
+        .replace("{block}", BLOCK)
+        .replace("{s}", schema.as_str())
+}

@@ -1,0 +1,309 @@
+//! The schema: its versions, who may do what, and the numbers of lanes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
+
+use outbox_postgres::PostgresStore;
+use outbox_postgres_tests::{config, connect, connect_with, new_schema, open};
+use outbox_runtime::store::{ClaimRequest, OutboxQueue, Settled};
+use outbox_runtime::{
+    EnqueueError, EventSink, NewEvent, Operation, Order, OutboxRepository, RawMetadata,
+    StoreErrorKind,
+};
+use outbox_testing::ManualClock;
+use std::time::Duration;
+
+fn note(entity: i64) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Update)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_processes_may_start_at_once_on_an_empty_database() {
+    let client = connect().await;
+    // The default that made a second process read the version from before the first one's commit.
+    let set = "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'";
+    client.batch_execute(set).await.unwrap();
+    let schema = new_schema();
+    let opened: Vec<_> = (0..12)
+        .map(|_| {
+            let builder = PostgresStore::builder().schema(&schema).pool_size(1);
+            tokio::spawn(builder.connect_with(config()))
+        })
+        .collect();
+    for opened in opened {
+        opened.await.unwrap().unwrap();
+    }
+    let reset = "ALTER ROLE CURRENT_USER RESET default_transaction_isolation";
+    client.batch_execute(reset).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused_and_not_touched() {
+    let schema = new_schema();
+    let store = PostgresStore::builder()
+        .schema(&schema)
+        .connect_with(config())
+        .await
+        .unwrap();
+    drop(store);
+    let client = connect().await;
+    let newer = format!("UPDATE {schema}.schema_version SET version = 1000");
+    client.batch_execute(&newer).await.unwrap();
+    for migrates in [true, false] {
+        let builder = PostgresStore::builder().schema(&schema).migrate(migrates);
+        let refused = builder.connect_with(config()).await.unwrap_err();
+        assert_eq!(refused.kind(), StoreErrorKind::SchemaTooNew, "{refused}");
+        assert!(refused.to_string().contains("1000"), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_running_program_stops_working_after_a_newer_one_changed_the_schema() {
+    let clock = ManualClock::new();
+    let store = open(|store| store.clock(clock.clone())).await;
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let client = connect().await;
+    let set = |version: i32| {
+        let schema = store.schema();
+        format!("UPDATE {schema}.schema_version SET version = {version}")
+    };
+    client.batch_execute(&set(1_000)).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    let done = store.mark_as_completed(&claims[0].lease).await;
+    let refused = [
+        store.claim(&request).await.unwrap_err().kind(),
+        done.unwrap_err().kind(),
+        match (&store).enqueue(Ok(note(2))).await.unwrap_err() {
+            EnqueueError::Store(error) => error.kind(),
+            error => panic!("{error:?}"),
+        },
+    ];
+    assert_eq!(refused, [StoreErrorKind::SchemaTooNew; 3]);
+    client.batch_execute(&set(1)).await.unwrap();
+    let done = store.mark_as_completed(&claims[0].lease).await.unwrap();
+    assert_eq!(done, Settled::Recorded, "nothing was lost meanwhile");
+}
+
+#[tokio::test]
+async fn events_that_were_copied_into_the_table_go_before_new_ones() {
+    let copied = open(|store| store).await;
+    for entity in 1..=3 {
+        (&copied).enqueue(Ok(note(entity))).await.unwrap();
+    }
+    let (from, to) = (copied.schema(), new_schema());
+    let client = connect().await;
+    // As `COPY` does: with the values of `seq`, and without the sequence.
+    let copy = format!(
+        "{} INSERT INTO {to}.events OVERRIDING SYSTEM VALUE SELECT * FROM {from}.events",
+        PostgresStore::migration_sql(&to).unwrap()
+    );
+    client.batch_execute(&copy).await.unwrap();
+    let builder = || PostgresStore::builder().schema(&to).connect_with(config());
+    let store = builder().await.unwrap();
+    let again = note(1).with_metadata(RawMetadata::from_bytes("2"));
+    (&store).enqueue(Ok(again)).await.unwrap();
+    let seqs = store.fetch_pending_events(None, None).await.unwrap();
+    let mut seqs: Vec<i64> = seqs.iter().map(|event| event.seq).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    // Another start moves it no more.
+    drop(builder().await.unwrap());
+    (&store).enqueue(Ok(note(5))).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let claimed: Vec<i64> = claims.iter().map(|claim| claim.event.seq).collect();
+    assert_eq!(claimed, [1, 2, 3, 5], "the second of entity 1 waits");
+}
+
+#[tokio::test]
+async fn connections_of_the_store_have_its_settings() {
+    let store = open(|store| store).await;
+    let client = store.pool().get().await.unwrap();
+    for (setting, value) in [
+        ("default_transaction_isolation", "read committed"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ] {
+        let shown = client.query_one(&format!("SHOW {setting}"), &[]).await;
+        assert_eq!(shown.unwrap().get::<_, String>(0), value, "{setting}");
+    }
+    let newer =
+        "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
+    assert!(client.query(newer, &[]).await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn without_migrations_a_missing_outbox_is_an_error() {
+    let builder = PostgresStore::builder().schema(new_schema()).migrate(false);
+    let refused = builder.connect_with(config()).await.unwrap_err();
+    assert_eq!(refused.kind(), StoreErrorKind::NotInstalled, "{refused}");
+    for name in [
+        "",
+        "Outbox",
+        "out-box",
+        "pg_outbox",
+        "1st",
+        "a; DROP TABLE b",
+    ] {
+        let refused = PostgresStore::builder()
+            .schema(name)
+            .connect_with(config())
+            .await;
+        assert_eq!(
+            refused.unwrap_err().kind(),
+            StoreErrorKind::InvalidArgument,
+            "{name:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_printed_migration_makes_the_same_schema() {
+    let (printed, made) = (new_schema(), new_schema());
+    let client = connect().await;
+    let sql = PostgresStore::migration_sql(&printed).unwrap();
+    client.batch_execute(&sql).await.unwrap();
+    let builder = PostgresStore::builder().schema(&printed).migrate(false);
+    let store = builder.connect_with(config()).await.unwrap();
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let store = PostgresStore::builder()
+        .schema(&made)
+        .connect_with(config())
+        .await
+        .unwrap();
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let columns = "SELECT string_agg(concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default), ',' \
+        ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_schema = $1";
+    let mut found = Vec::new();
+    for schema in [&printed, &made] {
+        let row = client.query_one(columns, &[schema]).await.unwrap();
+        found.push(row.get::<_, String>(0));
+    }
+    assert!(found[0].contains("events lane bigint"), "{}", found[0]);
+    assert_eq!(found[0], found[1]);
+}
+
+/// The grants of the guide, word for word.
+fn grants(of: &str, schema: &str, role: &str) -> String {
+    let guide = include_str!("../../../docs/guide/postgresql.md");
+    let after = guide
+        .split(&format!("<!-- grants: {of} -->"))
+        .nth(1)
+        .expect("its marker");
+    let sql = after
+        .split("```sql")
+        .nth(1)
+        .and_then(|rest| rest.split("```").next());
+    let sql = sql
+        .expect("its SQL")
+        .replace("outbox.", &format!("{schema}."));
+    let sql = sql.replace("SCHEMA outbox", &format!("SCHEMA {schema}"));
+    sql.replace(&format!("app_{of}"), role)
+}
+
+async fn role(schema: &str, of: &str) -> outbox_postgres::tokio_postgres::Config {
+    let admin = connect().await;
+    let role = format!("{of}_{schema}");
+    admin
+        .batch_execute(&format!("CREATE ROLE {role} LOGIN"))
+        .await
+        .unwrap();
+    admin
+        .batch_execute(&grants(of, schema, &role))
+        .await
+        .unwrap();
+    let mut config = config();
+    config.user(&role);
+    config
+}
+
+#[tokio::test]
+async fn an_enqueuer_needs_only_the_documented_privileges() {
+    let schema = new_schema();
+    let store = PostgresStore::builder()
+        .schema(&schema)
+        .connect_with(config())
+        .await
+        .unwrap();
+    let mut client = connect_with(&role(&schema, "enqueuer").await).await;
+    let outbox = store.outbox();
+    let tx = client.transaction().await.unwrap();
+    outbox.on(&tx).enqueue(Ok(note(1))).await.unwrap();
+    let latest = || note(1).with_coalesce(outbox_runtime::Coalesce::Latest);
+    let folded = outbox.on(&tx).enqueue(Ok(latest())).await.unwrap();
+    assert!(matches!(folded, outbox_runtime::Enqueued::Folded { .. }));
+    let again = latest().with_id(folded.event_id());
+    assert_eq!(outbox.on(&tx).enqueue(Ok(again)).await.unwrap(), folded);
+    tx.commit().await.unwrap();
+    let denied = client
+        .batch_execute(&format!("DELETE FROM {schema}.events"))
+        .await;
+    assert!(denied.unwrap_err().as_db_error().unwrap().code().code() == "42501");
+    let take = format!("UPDATE {schema}.events SET lease_token = gen_random_uuid()");
+    assert!(
+        client.batch_execute(&take).await.is_err(),
+        "it cannot claim"
+    );
+}
+
+#[tokio::test]
+async fn a_worker_needs_only_the_documented_privileges() {
+    let schema = new_schema();
+    let owner = PostgresStore::builder()
+        .schema(&schema)
+        .connect_with(config())
+        .await
+        .unwrap();
+    let builder = PostgresStore::builder().schema(&schema);
+    let store = builder
+        .connect_with(role(&schema, "worker").await)
+        .await
+        .unwrap();
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    (&owner).enqueue(Ok(note(2))).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60)).with_turns(4, "");
+    let claims = store.claim(&request).await.unwrap();
+    assert_eq!(claims.len(), 2);
+    store.mark_as_completed(&claims[0].lease).await.unwrap();
+    store.mark_as_failed(&claims[1].lease, "no").await.unwrap();
+    store.reset_for_retry(&[claims[1].event.id]).await.unwrap();
+    store.rescue().await.unwrap();
+    let later = store.clock().now() + chrono::TimeDelta::hours(1);
+    assert_eq!(store.delete_completed_events(later).await.unwrap(), 1);
+    assert_eq!(store.reassign_user("u1", "u2").await.unwrap(), 1);
+    assert_eq!(store.statistics(None).await.unwrap().completed_total, 1);
+    assert!(store.delete_event(claims[1].event.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn the_database_numbers_lanes_as_the_library_does() {
+    let store = open(|store| store).await;
+    for (nth, order) in Order::ALL.iter().enumerate() {
+        for user in ["u1", "ü", "a:b", "\u{1f980}x"] {
+            let event = NewEvent::new("note", format!("goal:{nth}"), user, Operation::Update);
+            (&store)
+                .enqueue(Ok(event.with_order(*order)))
+                .await
+                .unwrap();
+        }
+    }
+    let schema = store.schema();
+    let client = connect().await;
+    let sql = format!(
+        "SELECT count(*), count(*) FILTER (WHERE
+            lane IS NOT DISTINCT FROM CASE WHEN lane_order <> 'n' THEN {schema}.lane(lane_order::text, user_id, entity_id) END
+            AND entity_lane IS NOT DISTINCT FROM CASE WHEN lane_order <> 'e' THEN {schema}.lane('e', user_id, entity_id) END)
+        FROM {schema}.events"
+    );
+    let row = client.query_one(&sql, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>(0), row.get::<_, i64>(1)), (12, 12));
+}
