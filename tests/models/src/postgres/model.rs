@@ -1,0 +1,318 @@
+//! What sessions may begin, and the steps from one state to the next.
+
+use stateright::{Model, Property};
+
+use super::faults::Fault;
+use super::promises::properties;
+use super::state::{Slot, State, Step};
+use crate::set::Set;
+
+/// The size of the model, and what is wrong with it.
+#[derive(Clone, Copy, Debug)]
+pub struct Postgres {
+    /// Sessions, each of which may be an application's or a worker's at any time.
+    pub sessions: usize,
+    /// Lanes.
+    pub lanes: u8,
+    /// Events that are enqueued in all.
+    pub events: u8,
+    /// Whether applications keep rows locked and cancel creates.
+    pub folds: bool,
+    /// Whether events are deleted.
+    pub deletes: bool,
+    /// Whether processes die, and transactions are rolled back by chance.
+    pub crashes: bool,
+    /// What is wrong.
+    pub fault: Fault,
+}
+
+/// What an idle session begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Op {
+    /// Enqueues an event in this lane.
+    Enqueue(u8),
+    /// Enqueues an event in this lane, and one blocked behind it.
+    EnqueueTwo(u8),
+    /// Locks a row and edits it.
+    Edit(usize),
+    /// Cancels the newest event of this lane.
+    Cancel(u8),
+    /// Claims these candidates, as far as they are first in their lanes.
+    Claim(Set),
+    /// Records outcomes.
+    Settle {
+        /// Of these events.
+        ids: Set,
+        /// Whether they are given back rather than done.
+        gives_back: bool,
+        /// Whether a claim follows in the same transaction.
+        claims_too: bool,
+    },
+    /// Takes back events whose leases have run out.
+    Rescue,
+    /// Takes up notes.
+    TakeUpNotes,
+    /// Blocks the candidates of this lane behind its front.
+    Demote(u8),
+    /// Deletes these events of one lane.
+    Delete(Set),
+}
+
+/// A step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// A session begins something.
+    Begin(usize, Op),
+    /// A session runs its next step.
+    Run(usize),
+    /// A transaction is rolled back: by the application, after a timeout or a deadlock.
+    RollBack(usize),
+    /// The process of a session dies, and another one takes its place.
+    Crash(usize),
+    /// The lease of a row runs out.
+    Expire(usize),
+}
+
+impl Postgres {
+    /// All that is modelled, without a fault.
+    #[must_use]
+    pub const fn of(sessions: usize, lanes: u8, events: u8) -> Self {
+        Self {
+            sessions,
+            lanes,
+            events,
+            folds: true,
+            deletes: true,
+            crashes: true,
+            fault: Fault::None,
+        }
+    }
+
+    /// What an idle session may begin.
+    fn ops(&self, state: &State, s: usize) -> Vec<Op> {
+        let session = &state.sessions[s];
+        let mut ops = Vec::new();
+        for lane in 0..self.lanes {
+            let is_first_of_two = lane > 0 && state.count == 0;
+            if state.left > 0 && !is_first_of_two {
+                ops.push(Op::Enqueue(lane));
+                if state.left > 1 {
+                    ops.push(Op::EnqueueTwo(lane));
+                }
+            }
+            let in_lane = |set: Set| state.lane(lane).both(set);
+            if in_lane(state.committed(Slot::is_front)).len() > 0
+                && in_lane(state.committed(|slot| slot.is_front() || slot.is_taken())).len() > 1
+            {
+                ops.push(Op::Demote(lane));
+            }
+            let waiting = in_lane(state.committed(|slot| slot.is_front() || slot == Slot::Blocked));
+            if self.folds && !waiting.is_empty() {
+                ops.push(Op::Cancel(lane));
+                let free = waiting.rows().filter(|row| !state.is_locked(s, *row));
+                ops.extend(free.map(Op::Edit));
+            }
+            let there = in_lane(state.committed(|slot| !slot.is_out()));
+            if self.deletes {
+                ops.extend(there.rows().map(|row| Op::Delete(Set::of(row))));
+                if there.len() > 1 {
+                    ops.push(Op::Delete(there));
+                }
+            }
+        }
+        let ready = state.committed(|slot| slot == Slot::Ready);
+        if !ready.is_empty() {
+            ops.push(Op::Claim(ready));
+            if ready.len() > 1 {
+                ops.extend(ready.rows().map(|row| Op::Claim(Set::of(row))));
+            }
+        }
+        let known = session.held.with(session.stale);
+        for ids in known.rows().map(Set::of).chain([known]) {
+            if ids.is_empty() || (ids == known && known.len() == 1 && ops.contains(&settle(ids))) {
+                continue;
+            }
+            ops.push(settle(ids));
+            ops.push(Op::Settle {
+                ids,
+                gives_back: false,
+                claims_too: true,
+            });
+            if !ids.both(session.held).is_empty() {
+                ops.push(Op::Settle {
+                    ids,
+                    gives_back: true,
+                    claims_too: false,
+                });
+            }
+        }
+        let leased = state.committed(|slot| slot == Slot::Leased);
+        if leased.rows().any(|row| state.rows[row].is_expired && !session.held.has(row)) {
+            ops.push(Op::Rescue);
+        }
+        if !state.committed(|slot| slot == Slot::Note).is_empty() {
+            ops.push(Op::TakeUpNotes);
+        }
+        ops
+    }
+
+    /// Begins something in an idle session.
+    pub(super) fn begin(&self, state: &mut State, s: usize, op: Op) {
+        if !matches!(op, Op::Claim(_)) {
+            // The call that found them has returned them.
+            state.sessions[s].found = Set::NONE;
+        }
+        match op {
+            Op::Enqueue(lane) => {
+                enqueue(state, s, lane, Slot::Ready);
+                state.sessions[s].step = Step::Commit;
+            }
+            Op::EnqueueTwo(lane) => {
+                enqueue(state, s, lane, Slot::Ready);
+                enqueue(state, s, lane, Slot::Blocked);
+                state.sessions[s].step = Step::Commit;
+            }
+            Op::Edit(row) => {
+                let slot = state.rows[row].slot;
+                state.write(s, row, slot);
+                state.sessions[s].step = Step::Commit;
+            }
+            Op::Cancel(lane) => {
+                state.sessions[s].lane = lane;
+                state.begin_statement(s, Step::Cancel);
+            }
+            Op::Claim(ids) => {
+                state.sessions[s].ids = ids;
+                state.begin_statement(s, Step::Claim);
+            }
+            Op::Settle {
+                ids,
+                gives_back,
+                claims_too,
+            } => {
+                let session = &mut state.sessions[s];
+                session.ids = ids;
+                session.settles = true;
+                session.gives_back = gives_back;
+                session.claims_too = claims_too;
+                state.begin_statement(s, Step::Settle);
+            }
+            Op::Rescue => state.begin_statement(s, Step::Rescue),
+            Op::TakeUpNotes => state.begin_statement(s, Step::LockNotes),
+            Op::Demote(lane) => {
+                state.sessions[s].lane = lane;
+                state.begin_statement(s, Step::Demote);
+            }
+            Op::Delete(ids) => {
+                let session = &mut state.sessions[s];
+                session.ids = ids;
+                session.lane = ids.rows().next().map_or(0, |row| state.rows[row].lane);
+                state.begin_statement(s, Step::Delete);
+            }
+        }
+    }
+
+    /// Runs the next step of a session. Returns whether it could.
+    pub(super) fn run(&self, state: &mut State, s: usize) -> bool {
+        let could = state.run(s, self.fault);
+        if self.fault != Fault::FoundIsDropped {
+            state.sessions[s].found = Set::NONE;
+        }
+        if self.folds {
+            for row in state.numbers() {
+                state.rows[row].was_attempted |= state.rows[row].slot == Slot::Leased;
+                state.rows[row].was_attempted &= !state.rows[row].slot.is_out();
+            }
+        }
+        could
+    }
+}
+
+const fn settle(ids: Set) -> Op {
+    Op::Settle {
+        ids,
+        gives_back: false,
+        claims_too: false,
+    }
+}
+
+/// `INSERT`, and what the order has to keep.
+fn enqueue(state: &mut State, s: usize, lane: u8, slot: Slot) {
+    let row = usize::from(state.count);
+    let own = state.sessions[s].written;
+    let before = state.committed(Slot::is_open).with(own);
+    state.count += 1;
+    state.left -= 1;
+    state.rows[row].lane = lane;
+    state.rows[row].before = before.both(state.lane(lane));
+    state.rows[row].before.remove(row);
+    state.write(s, row, slot);
+    for (other, session) in state.sessions.iter_mut().enumerate() {
+        if other != s && session.step > Step::Commit && session.step != Step::None {
+            session.younger.add(row);
+        }
+    }
+}
+
+impl Model for Postgres {
+    type State = State;
+    type Action = Action;
+
+    fn init_states(&self) -> Vec<State> {
+        vec![State::new(self.sessions, self.events)]
+    }
+
+    fn actions(&self, state: &State, actions: &mut Vec<Action>) {
+        for s in 0..state.sessions.len() {
+            if s > 0 && state.sessions[s] == state.sessions[s - 1] {
+                continue;
+            }
+            let session = &state.sessions[s];
+            match session.step {
+                Step::None => continue,
+                Step::Idle => {
+                    let ops = self.ops(state, s);
+                    actions.extend(ops.into_iter().map(|op| Action::Begin(s, op)));
+                }
+                _ => {
+                    actions.push(Action::Run(s));
+                    if self.crashes {
+                        actions.push(Action::RollBack(s));
+                    }
+                }
+            }
+            if self.crashes && !(session.held.is_empty() && session.stale.is_empty()) {
+                actions.push(Action::Crash(s));
+            }
+        }
+        let leased = state.committed(|slot| slot == Slot::Leased);
+        let lasting = leased.rows().filter(|row| !state.rows[*row].is_expired);
+        actions.extend(lasting.map(Action::Expire));
+    }
+
+    fn next_state(&self, state: &State, action: Action) -> Option<State> {
+        let mut next = *state;
+        match action {
+            Action::Begin(s, op) => self.begin(&mut next, s, op),
+            Action::Run(s) => {
+                if !self.run(&mut next, s) {
+                    return None;
+                }
+            }
+            Action::RollBack(s) => next.roll_back(s),
+            Action::Crash(s) => next.crash(s),
+            Action::Expire(row) => next.rows[row].is_expired = true,
+        }
+        if self.fault != Fault::TimeOfTheStart {
+            for session in &mut next.sessions {
+                session.younger = Set::NONE;
+            }
+        }
+        next.normalize();
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        properties()
+    }
+}
