@@ -156,8 +156,9 @@ impl Postgres {
         ops
     }
 
-    /// Begins something in an idle session.
-    pub(super) fn begin(&self, state: &mut State, s: usize, op: Op) {
+    /// Begins something in an idle session. Returns whether it could: if not, it waits for another
+    /// one.
+    pub(super) fn begin(&self, state: &mut State, s: usize, op: Op) -> bool {
         if !matches!(op, Op::Claim(_)) {
             // The call that found them has returned them.
             state.sessions[s].found = Set::NONE;
@@ -177,14 +178,8 @@ impl Postgres {
                 state.write(s, row, slot);
                 state.sessions[s].step = Step::Commit;
             }
-            Op::Cancel(lane) => {
-                state.sessions[s].lane = lane;
-                state.begin_statement(s, Step::Cancel);
-            }
-            Op::Claim(ids) => {
-                state.sessions[s].ids = ids;
-                state.begin_statement(s, Step::Claim);
-            }
+            Op::Cancel(lane) => state.begin_cancel(s, lane),
+            Op::Claim(ids) => state.begin_claim(s, ids, self.fault),
             Op::Settle {
                 ids,
                 gives_back,
@@ -195,21 +190,18 @@ impl Postgres {
                 session.settles = true;
                 session.gives_back = gives_back;
                 session.claims_too = claims_too;
-                state.begin_statement(s, Step::Settle);
+                if self.fault == Fault::OldSnapshot {
+                    state.begin_unblock_next(s, self.fault);
+                } else {
+                    return state.run_settle(s, self.fault);
+                }
             }
-            Op::Rescue => state.begin_statement(s, Step::Rescue),
-            Op::TakeUpNotes => state.begin_statement(s, Step::LockNotes),
-            Op::Demote(lane) => {
-                state.sessions[s].lane = lane;
-                state.begin_statement(s, Step::Demote);
-            }
-            Op::Delete(ids) => {
-                let session = &mut state.sessions[s];
-                session.ids = ids;
-                session.lane = ids.rows().next().map_or(0, |row| state.rows[row].lane);
-                state.begin_statement(s, Step::Delete);
-            }
+            Op::Rescue => state.run_rescue(s),
+            Op::TakeUpNotes => state.run_lock_notes(s),
+            Op::Demote(lane) => state.begin_demote(s, lane),
+            Op::Delete(ids) => return state.run_delete(s, ids),
         }
+        true
     }
 
     /// Runs the next step of a session. Returns whether it could.
@@ -293,7 +285,11 @@ impl Model for Postgres {
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
         let mut next = *state;
         match action {
-            Action::Begin(s, op) => self.begin(&mut next, s, op),
+            Action::Begin(s, op) => {
+                if !self.begin(&mut next, s, op) {
+                    return None;
+                }
+            }
             Action::Run(s) => {
                 if !self.run(&mut next, s) {
                     return None;

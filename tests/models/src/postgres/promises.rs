@@ -142,7 +142,7 @@ fn delivers_all(model: &Postgres, state: &State) -> bool {
 
 /// Runs a transaction from its begin to its end, alone.
 fn do_all(model: &Postgres, state: &mut State, s: usize, op: Op) {
-    model.begin(state, s, op);
+    assert!(model.begin(state, s, op), "a session alone never waits");
     while state.sessions[s].step != Step::Idle {
         assert!(model.run(state, s), "a session alone never waits");
     }

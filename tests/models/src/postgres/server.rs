@@ -1,6 +1,6 @@
 //! What PostgreSQL does under READ COMMITTED: snapshots, row locks, the unique index, commits.
 
-use super::state::{MOST_ROWS, Session, Slot, State, Step};
+use super::state::{Session, Slot, State, Step};
 use crate::set::Set;
 
 /// What an entry into the unique index `events_taken` meets.
@@ -26,24 +26,11 @@ impl State {
         }
     }
 
-    /// Begins a statement: takes its snapshot.
-    pub fn begin_statement(&mut self, s: usize, step: Step) {
-        let mut seen = [Slot::Absent; MOST_ROWS];
-        for row in self.numbers() {
-            seen[row] = self.current(s, row);
-        }
-        let session = &mut self.sessions[s];
-        session.step = step;
-        session.seen = seen;
-        session.changed = Set::NONE;
-    }
-
-    /// Ends a statement: its snapshot is dropped, its locks and writes remain.
+    /// Ends a statement: its locks and writes remain.
     pub fn end_statement(&mut self, s: usize, step: Step) {
         let session = &mut self.sessions[s];
         session.step = step;
-        session.seen = [Slot::Absent; MOST_ROWS];
-        session.changed = Set::NONE;
+        session.next = Set::NONE;
         session.todo = Set::NONE;
         if step == Step::Commit {
             session.lane = 0;
@@ -57,8 +44,8 @@ impl State {
         others.any(|(other, session)| other != s && session.locked.has(row))
     }
 
-    /// Locks a row that the snapshot has, in its newest version, and checks the condition again
-    /// where that is another one. `SKIP LOCKED`: a row that somebody else has locked is left out.
+    /// Locks a row that the snapshot has, in its newest version, and checks the condition on that.
+    /// `SKIP LOCKED`: a row that somebody else has locked is left out.
     /// The lock stays even if the newest version does not fit.
     pub fn lock(&mut self, s: usize, row: usize, fits: impl Fn(Slot) -> bool) -> bool {
         if self.is_locked(s, row) || self.current(s, row) == Slot::Absent {
@@ -137,8 +124,9 @@ impl State {
                 }
             }
             for (other, session) in self.sessions.iter_mut().enumerate() {
-                if other != s && session.step.is_in_statement() {
-                    session.changed.add(row);
+                if other != s && session.step == Step::Claim {
+                    // The row has another `ctid` now.
+                    session.todo.remove(row);
                 }
             }
         }

@@ -1,8 +1,9 @@
 //! What the server and its sessions know at one moment.
 //!
 //! A row is as it was last committed. What a transaction has locked and written stands in its
-//! session, so sessions that do the same are interchangeable: a state keeps them sorted. Rows are
-//! numbered by `seq`. A row that nobody can see or mention anymore is dropped and the later ones
+//! session, so sessions that do the same are interchangeable: a state keeps them sorted. Of the
+//! snapshot of a statement, a session keeps what the statement will do by it. Rows are numbered by
+//! `seq`. A row that nobody can see or mention anymore is dropped and the later ones
 //! move up, so that a state does not remember the past.
 
 use std::hash::{Hash, Hasher};
@@ -96,10 +97,8 @@ pub enum Step {
     Claim,
     /// Enters what it leases into the unique index.
     Lease,
-    /// Runs `COMPLETE` or `SETTLE`.
+    /// Runs `COMPLETE` or `SETTLE`, where it is the same statement as `UNBLOCK_NEXT`.
     Settle,
-    /// Runs `RESCUE`.
-    Rescue,
     /// Begins `UNBLOCK_NEXT`.
     Ended,
     /// Runs `UNBLOCK_NEXT`.
@@ -108,8 +107,6 @@ pub enum Step {
     WriteNote,
     /// Begins the claim of `settle_and_find`.
     HandedOn,
-    /// Runs `LOCK_NOTES`.
-    LockNotes,
     /// Begins `TAKE_UP_NOTES`.
     NotesLocked,
     /// Runs `TAKE_UP_NOTES`.
@@ -118,8 +115,6 @@ pub enum Step {
     Demote,
     /// Runs `DEMOTE`: blocks the others.
     DemoteOthers,
-    /// Runs `DELETE`.
-    Delete,
     /// Begins `UNBLOCK`.
     Deleted,
     /// Runs `UNBLOCK`.
@@ -130,29 +125,6 @@ pub enum Step {
     OutcomeFailed,
     /// There is no such session.
     None,
-}
-
-impl Step {
-    /// Whether a statement has begun, so that its snapshot is taken.
-    #[must_use]
-    pub const fn is_in_statement(self) -> bool {
-        matches!(
-            self,
-            Self::Claim
-                | Self::Lease
-                | Self::Settle
-                | Self::Rescue
-                | Self::UnblockNext
-                | Self::WriteNote
-                | Self::LockNotes
-                | Self::TakeUpNotes
-                | Self::Demote
-                | Self::DemoteOthers
-                | Self::Delete
-                | Self::Unblock
-                | Self::Cancel
-        )
-    }
 }
 
 /// A connection, and the worker that uses it.
@@ -173,12 +145,11 @@ pub struct Session {
     pub lane: u8,
     /// The rows of the transaction's purpose.
     pub ids: Set,
-    /// The rows that the statement still has to enter into the unique index.
+    /// The rows that the statement leases or leaves as notes, by its snapshot, and has not yet
+    /// entered into the unique index.
     pub todo: Set,
-    /// The rows as the snapshot of the statement has them.
-    pub seen: [Slot; MOST_ROWS],
-    /// The rows that others have changed since that snapshot.
-    pub changed: Set,
+    /// The rows that it looks for, by its snapshot.
+    pub next: Set,
     /// The rows that the transaction has locked.
     pub locked: Set,
     /// The rows that it has written.
@@ -200,12 +171,13 @@ impl Session {
             self.found,
             self.ids,
             self.todo,
+            self.next,
             self.locked,
             self.written,
             self.held,
             self.stale,
         ];
-        sets.into_iter().any(|set| set.has(row)) || !self.seen[row].is_out()
+        sets.into_iter().any(|set| set.has(row))
     }
 
     fn drop_row(&mut self, row: usize) {
@@ -213,7 +185,7 @@ impl Session {
             &mut self.found,
             &mut self.ids,
             &mut self.todo,
-            &mut self.changed,
+            &mut self.next,
             &mut self.locked,
             &mut self.written,
             &mut self.younger,
@@ -222,7 +194,6 @@ impl Session {
         ] {
             *set = set.closed_up(row);
         }
-        close_up(&mut self.seen, row);
         close_up(&mut self.writes, row);
     }
 }
@@ -296,16 +267,8 @@ impl State {
             for row in 0..usize::from(self.count) {
                 self.rows[row].lane ^= 1;
             }
-            let with_lane = [
-                Step::Demote,
-                Step::DemoteOthers,
-                Step::Deleted,
-                Step::Delete,
-                Step::Unblock,
-                Step::Cancel,
-            ];
             for session in &mut self.sessions {
-                if with_lane.contains(&session.step) {
+                if session.step == Step::Deleted {
                     session.lane ^= 1;
                 }
             }
@@ -353,7 +316,7 @@ impl Hash for State {
                 session.found,
                 session.ids,
                 session.todo,
-                session.changed,
+                session.next,
                 session.locked,
                 session.written,
                 session.younger,
@@ -361,8 +324,7 @@ impl Hash for State {
                 session.stale,
             ];
             let sets = sets.iter().fold(what, |number, set| number << 4 | u64::from(set.0));
-            state.write_u64(sets);
-            state.write_u64(pack(&session.seen) << 12 | pack(&session.writes));
+            state.write_u64(sets << 12 | pack(&session.writes));
         }
     }
 }

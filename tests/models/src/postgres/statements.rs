@@ -1,4 +1,8 @@
 //! The statements of the store, in the steps in which they can meet others.
+//!
+//! A statement begins with its snapshot, by which it decides what it looks for (`begin_..`), and
+//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a statement
+//! decides nothing by its snapshot that it does not check again, both are one step.
 
 use super::faults::Fault;
 use super::server::Unique;
@@ -13,24 +17,27 @@ impl State {
             Step::Claim => self.run_claim(s, fault),
             Step::Lease => return self.run_lease(s, fault),
             Step::Settle => return self.run_settle(s, fault),
-            Step::Rescue => self.run_rescue(s),
-            Step::Ended => self.begin_statement(s, Step::UnblockNext),
+            Step::Ended => self.begin_unblock_next(s, fault),
             Step::UnblockNext => self.run_unblock_next(s, fault),
             Step::WriteNote => return self.run_write_note(s),
-            Step::HandedOn => self.begin_statement(s, Step::Claim),
-            Step::LockNotes => self.run_lock_notes(s),
-            Step::NotesLocked => self.begin_statement(s, Step::TakeUpNotes),
+            Step::HandedOn => self.begin_claim(s, self.numbers().collect(), fault),
+            Step::NotesLocked => self.begin_take_up_notes(s),
             Step::TakeUpNotes => self.run_take_up_notes(s),
             Step::Demote => self.run_demote(s, fault),
             Step::DemoteOthers => self.run_demote_others(s),
-            Step::Delete => return self.run_delete(s),
-            Step::Deleted => self.begin_statement(s, Step::Unblock),
+            Step::Deleted => self.begin_unblock(s),
             Step::Unblock => return self.run_unblock(s, fault),
             Step::Cancel => self.run_cancel(s, fault),
             Step::OutcomeFailed => self.sessions[s].step = Step::Idle,
             Step::Idle | Step::None => return false,
         }
         true
+    }
+
+    /// The rows of these that the session sees in such a slot.
+    fn seen(&self, s: usize, rows: Set, is: impl Fn(Slot) -> bool) -> Set {
+        let rows = rows.rows();
+        rows.filter(|row| is(self.current(s, *row))).collect()
     }
 
     fn run_commit(&mut self, s: usize, fault: Fault) {
@@ -51,59 +58,58 @@ impl State {
         }
     }
 
-    /// `stage`: locks the candidates `c`, finds in `j` which are behind others, and leases the rest
-    /// in `u`. `j` sees the snapshot; a row that was changed since has another `ctid` and is not
-    /// found by `u`.
-    fn run_claim(&mut self, s: usize, fault: Fault) {
-        let session = self.sessions[s];
-        let scan = match session.settles {
-            true => self.numbers().collect(),
-            false => session.ids,
-        };
-        for row in scan.rows().filter(|row| session.seen[*row] == Slot::Ready) {
-            if self.lock(s, row, |slot| slot == Slot::Ready)
-                && !session.changed.has(row)
-                && !self.is_behind(s, row, fault)
-            {
-                self.sessions[s].todo.add(row);
-            }
-        }
-        if !session.settles {
-            self.sessions[s].ids = Set::NONE;
-        }
-        self.sessions[s].step = Step::Lease;
-        self.run_lease(s, fault);
+    /// `stage`, by its snapshot: the candidates, and which of them are not behind others.
+    pub(super) fn begin_claim(&mut self, s: usize, scan: Set, fault: Fault) {
+        let ready = self.seen(s, scan, |slot| slot == Slot::Ready);
+        let first = ready.rows().filter(|row| !self.is_behind(s, *row, fault));
+        let first = first.collect();
+        let session = &mut self.sessions[s];
+        session.step = Step::Claim;
+        session.next = ready;
+        session.todo = first;
     }
 
     /// `BEHIND`.
     fn is_behind(&self, s: usize, row: usize, fault: Fault) -> bool {
-        let seen = &self.sessions[s].seen;
-        let others = self.lane(self.rows[row].lane);
-        let is_behind_front = others
-            .rows()
-            .any(|other| other < row && seen[other].is_front());
-        let is_behind_taken = others.rows().any(|other| seen[other].is_taken());
+        let lane = self.lane(self.rows[row].lane);
+        let fronts = self.seen(s, lane, Slot::is_front);
+        let is_behind_front = fronts.rows().any(|other| other < row);
+        let is_behind_taken = !self.seen(s, lane, Slot::is_taken).is_empty();
         (is_behind_front && fault != Fault::NoFrontCheck) || is_behind_taken
+    }
+
+    /// `stage`: locks the candidates in `c` and leases in `u` those that were not behind others. A
+    /// row that was changed since the snapshot has another `ctid`, and `u` does not find it.
+    fn run_claim(&mut self, s: usize, fault: Fault) {
+        for row in self.sessions[s].next.rows() {
+            if !self.lock(s, row, |slot| slot == Slot::Ready) {
+                self.sessions[s].todo.remove(row);
+            }
+        }
+        self.sessions[s].next = Set::NONE;
+        self.sessions[s].step = Step::Lease;
+        self.run_lease(s, fault);
     }
 
     /// The entries into `events_taken`, in the order of the lanes.
     fn run_lease(&mut self, s: usize, fault: Fault) -> bool {
-        let mut todo: Vec<usize> = self.sessions[s].todo.rows().collect();
-        todo.sort_by_key(|row| (self.rows[*row].lane, *row));
+        let todo = self.sessions[s].todo;
         let mut could = todo.is_empty();
-        for row in todo {
-            match self.unique(s, row) {
-                _ if fault == Fault::NoUniqueIndex => {}
-                Unique::Free => {}
-                Unique::Wait => return could,
-                Unique::Collision => {
-                    self.claim_fails(s, fault);
-                    return true;
+        for lane in 0..2 {
+            for row in todo.both(self.lane(lane)).rows() {
+                match self.unique(s, row) {
+                    _ if fault == Fault::NoUniqueIndex => {}
+                    Unique::Free => {}
+                    Unique::Wait => return could,
+                    Unique::Collision => {
+                        self.claim_fails(s, fault);
+                        return true;
+                    }
                 }
+                self.write(s, row, Slot::Leased);
+                self.sessions[s].todo.remove(row);
+                could = true;
             }
-            self.write(s, row, Slot::Leased);
-            self.sessions[s].todo.remove(row);
-            could = true;
         }
         self.finish(s);
         could
@@ -119,18 +125,16 @@ impl State {
         }
     }
 
-    /// `COMPLETE`, or `SETTLE` of an event that is given back: waits for the rows.
-    fn run_settle(&mut self, s: usize, fault: Fault) -> bool {
+    /// `COMPLETE`, or `SETTLE` of an event that is given back, after it could lock the rows. A row
+    /// is leased under a token exactly as long as the worker `held` it.
+    pub(super) fn run_settle(&mut self, s: usize, fault: Fault) -> bool {
         let session = self.sessions[s];
         let new = match session.gives_back {
             true => Slot::Ready,
             false => Slot::Done,
         };
-        let ids = session.ids.rows();
-        let leased = ids.filter(|row| session.seen[*row] == Slot::Leased);
-        let written: Set = leased
-            .filter(|row| session.held.has(*row) && !self.rows[*row].is_expired)
-            .collect();
+        let held = session.ids.both(session.held).rows();
+        let written: Set = held.filter(|row| !self.rows[*row].is_expired).collect();
         if written.rows().any(|row| self.is_locked(s, row)) {
             return false;
         }
@@ -138,9 +142,7 @@ impl State {
             self.write(s, row, new);
         }
         if fault == Fault::OldSnapshot {
-            for row in written.rows() {
-                self.sessions[s].seen[row] = new;
-            }
+            // What it looks for was decided when the statement began.
             self.sessions[s].step = Step::UnblockNext;
         } else {
             self.end_statement(s, Step::Ended);
@@ -149,15 +151,11 @@ impl State {
     }
 
     /// `RESCUE`. A worker's own leases are renewed instead.
-    fn run_rescue(&mut self, s: usize) {
-        let session = self.sessions[s];
-        let rows = self.numbers();
-        let expired: Set = rows
-            .filter(|row| session.seen[*row] == Slot::Leased && !session.held.has(*row))
-            .filter(|row| self.rows[*row].is_expired)
-            .collect();
-        for row in expired.rows() {
-            if self.lock(s, row, |slot| slot == Slot::Leased) {
+    pub(super) fn run_rescue(&mut self, s: usize) {
+        let leased = self.committed(|slot| slot == Slot::Leased);
+        let others = leased.without(self.sessions[s].held);
+        for row in others.rows() {
+            if self.rows[row].is_expired && self.lock(s, row, |slot| slot == Slot::Leased) {
                 self.write(s, row, Slot::Ready);
                 self.sessions[s].ids.add(row);
             }
@@ -168,43 +166,60 @@ impl State {
         }
     }
 
-    /// The first blocked event of the lane of this row, by the snapshot.
+    /// The first blocked event of the lane of this row.
     fn next_of(&self, s: usize, row: usize) -> Option<usize> {
-        let seen = &self.sessions[s].seen;
         let lane = self.lane(self.rows[row].lane);
-        lane.rows().find(|next| seen[*next] == Slot::Blocked)
+        let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
+        blocked.rows().next()
     }
 
-    /// `UNBLOCK_NEXT`.
-    fn run_unblock_next(&mut self, s: usize, fault: Fault) {
-        let session = self.sessions[s];
-        let mut notes = Set::NONE;
-        for done in session.ids.rows() {
-            let is_out = match session.seen[done] {
-                Slot::Absent => continue,
-                slot => slot == Slot::Done,
-            };
-            let next = self.next_of(s, done).filter(|next| is_out || *next < done);
-            let Some(next) = next else {
-                continue;
-            };
-            if self.lock(s, next, |slot| slot == Slot::Blocked) {
-                let is_late = fault == Fault::TimeOfTheStart && session.younger.has(next);
-                let slot = if is_late { Slot::Later } else { Slot::Ready };
-                self.write(s, next, slot);
-            } else if is_out && self.leaves_note(s, done, fault) {
-                notes.add(done);
+    /// `UNBLOCK_NEXT`, by its snapshot: `f`.
+    pub(super) fn begin_unblock_next(&mut self, s: usize, fault: Fault) {
+        let (mut next, mut out) = (Set::NONE, Set::NONE);
+        for row in self.sessions[s].ids.rows() {
+            let slot = self.current(s, row);
+            // In the same statement, a row is not seen as done yet.
+            let is_out = slot == Slot::Done
+                || fault == Fault::OldSnapshot && !self.sessions[s].gives_back;
+            let found = self.next_of(s, row).filter(|next| is_out || *next < row);
+            if let Some(found) = found.filter(|_| slot != Slot::Absent) {
+                next.add(found);
+                if is_out && self.leaves_note(s, row, fault) {
+                    out.add(row);
+                }
             }
         }
         let session = &mut self.sessions[s];
-        session.todo = notes;
-        session.step = Step::WriteNote;
-        self.run_write_note(s);
+        session.next = next;
+        session.todo = out;
+        session.step = match fault {
+            Fault::OldSnapshot => Step::Settle,
+            _ => Step::UnblockNext,
+        };
     }
 
-    fn leaves_note(&self, s: usize, done: usize, fault: Fault) -> bool {
-        let _ = (s, done);
+    /// Whether the row keeps a note if its next event is locked.
+    fn leaves_note(&self, _: usize, _: usize, fault: Fault) -> bool {
         fault != Fault::NoNote
+    }
+
+    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where it
+    /// could not.
+    fn run_unblock_next(&mut self, s: usize, fault: Fault) {
+        for next in self.sessions[s].next.rows() {
+            if !self.lock(s, next, |slot| slot == Slot::Blocked) {
+                continue;
+            }
+            let is_late = fault == Fault::TimeOfTheStart && self.sessions[s].younger.has(next);
+            self.write(s, next, if is_late { Slot::Later } else { Slot::Ready });
+            let lane = self.lane(self.rows[next].lane);
+            let session = &mut self.sessions[s];
+            session.todo = session.todo.without(lane);
+        }
+        let session = &mut self.sessions[s];
+        session.next = Set::NONE;
+        session.step = Step::WriteNote;
+        self.run_write_note(s);
     }
 
     /// The update `n` of `UNBLOCK_NEXT`.
@@ -233,8 +248,8 @@ impl State {
             self.sessions[s].ids = Set::NONE;
         }
         if self.sessions[s].claims_too {
-            self.end_statement(s, Step::HandedOn);
             self.sessions[s].claims_too = false;
+            self.end_statement(s, Step::HandedOn);
         } else {
             self.finish(s);
         }
@@ -242,11 +257,8 @@ impl State {
     }
 
     /// `LOCK_NOTES`.
-    fn run_lock_notes(&mut self, s: usize) {
-        let seen = self.sessions[s].seen;
-        let rows = self.numbers();
-        let notes: Set = rows.filter(|row| seen[*row] == Slot::Note).collect();
-        for row in notes.rows() {
+    pub(super) fn run_lock_notes(&mut self, s: usize) {
+        for row in self.committed(|slot| slot == Slot::Note).rows() {
             if self.lock(s, row, |slot| slot == Slot::Note) {
                 self.sessions[s].ids.add(row);
             }
@@ -257,92 +269,102 @@ impl State {
         }
     }
 
-    /// `TAKE_UP_NOTES`.
+    /// `TAKE_UP_NOTES`, by its snapshot: `f`.
+    fn begin_take_up_notes(&mut self, s: usize) {
+        let notes = self.sessions[s].ids.rows();
+        let next = notes.filter_map(|note| self.next_of(s, note)).collect();
+        let session = &mut self.sessions[s];
+        session.next = next;
+        session.step = Step::TakeUpNotes;
+    }
+
+    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken up.
     fn run_take_up_notes(&mut self, s: usize) {
-        for note in self.sessions[s].ids.rows() {
-            let is_taken_up = match self.next_of(s, note) {
-                None => true,
-                Some(next) => {
-                    let is_locked = self.lock(s, next, |slot| slot == Slot::Blocked);
-                    if is_locked {
-                        self.write(s, next, Slot::Ready);
-                    }
-                    is_locked
-                }
-            };
-            if is_taken_up {
-                self.write(s, note, Slot::Done);
+        let mut left = Set::NONE;
+        for next in self.sessions[s].next.rows() {
+            if self.lock(s, next, |slot| slot == Slot::Blocked) {
+                self.write(s, next, Slot::Ready);
+            } else {
+                left = left.with(self.lane(self.rows[next].lane));
             }
+        }
+        for note in self.sessions[s].ids.without(left).rows() {
+            self.write(s, note, Slot::Done);
         }
         self.sessions[s].ids = Set::NONE;
         self.finish(s);
     }
 
-    /// `DEMOTE`: finds the front `f` and locks it in `k`.
+    /// `DEMOTE`, by its snapshot: the front `f`, and the candidates `x` beside it.
+    pub(super) fn begin_demote(&mut self, s: usize, lane: u8) {
+        let lane = self.lane(lane);
+        let fronts = self.seen(s, lane, Slot::is_front);
+        let taken = self.seen(s, lane, Slot::is_taken).rows().next();
+        if let Some(front) = taken.or(fronts.rows().next()) {
+            let session = &mut self.sessions[s];
+            session.step = Step::Demote;
+            session.ids = Set::of(front);
+            session.next = fronts.without(session.ids);
+        }
+    }
+
+    /// `DEMOTE`: locks the front in `k`.
     fn run_demote(&mut self, s: usize, fault: Fault) {
-        let session = self.sessions[s];
-        let lane = self.lane(session.lane);
-        let taken = lane.rows().find(|row| session.seen[*row].is_taken());
-        let first = lane.rows().find(|row| session.seen[*row].is_front());
-        let Some(front) = taken.or(first) else {
-            return self.finish(s);
-        };
         let is_there = |slot: Slot| slot.is_front() || slot.is_taken();
-        let is_locked = match fault {
-            Fault::FrontNotLocked => is_there(self.current(s, front)),
-            _ => self.lock(s, front, is_there),
-        };
-        if is_locked {
-            self.sessions[s].ids = Set::of(front);
-            self.sessions[s].step = Step::DemoteOthers;
-        } else {
-            self.finish(s);
+        for front in self.sessions[s].ids.rows() {
+            let is_locked = match fault {
+                Fault::FrontNotLocked => is_there(self.current(s, front)),
+                _ => self.lock(s, front, is_there),
+            };
+            self.sessions[s].ids = Set::NONE;
+            match is_locked {
+                true => self.sessions[s].step = Step::DemoteOthers,
+                false => self.finish(s),
+            }
         }
     }
 
     /// `DEMOTE`: locks the others in `x` and blocks them.
     fn run_demote_others(&mut self, s: usize) {
-        let session = self.sessions[s];
-        let others = self.lane(session.lane).without(session.ids);
-        for row in others.rows().filter(|row| session.seen[*row].is_front()) {
+        for row in self.sessions[s].next.rows() {
             if self.lock(s, row, Slot::is_front) {
                 self.write(s, row, Slot::Blocked);
             }
         }
-        self.sessions[s].ids = Set::NONE;
         self.finish(s);
     }
 
-    /// `DELETE`: waits for the rows.
-    fn run_delete(&mut self, s: usize) -> bool {
-        let session = self.sessions[s];
-        let ids = session.ids.rows();
-        let there: Set = ids.filter(|row| session.seen[*row] != Slot::Absent).collect();
-        if there.rows().any(|row| self.is_locked(s, row)) {
+    /// `DELETE`, after it could lock the rows. `false` if it has to wait for one.
+    pub(super) fn run_delete(&mut self, s: usize, ids: Set) -> bool {
+        if ids.rows().any(|row| self.is_locked(s, row)) {
             return false;
         }
-        let mut leaves_lane = false;
-        for row in there.rows() {
-            let slot = self.current(s, row);
-            if slot != Slot::Absent {
-                leaves_lane |= !slot.is_out();
-                self.write(s, row, Slot::Absent);
+        for row in ids.rows() {
+            self.sessions[s].lane = self.rows[row].lane;
+            self.write(s, row, Slot::Absent);
+        }
+        self.end_statement(s, Step::Deleted);
+        true
+    }
+
+    /// `UNBLOCK`, by its snapshot.
+    fn begin_unblock(&mut self, s: usize) {
+        let lane = std::mem::take(&mut self.sessions[s].lane);
+        let lane = self.lane(lane);
+        let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
+        match blocked.rows().next() {
+            None => self.finish(s),
+            Some(next) => {
+                let session = &mut self.sessions[s];
+                session.step = Step::Unblock;
+                session.next = Set::of(next);
             }
         }
-        self.sessions[s].ids = Set::NONE;
-        match leaves_lane {
-            true => self.end_statement(s, Step::Deleted),
-            false => self.finish(s),
-        }
-        true
     }
 
     /// `UNBLOCK`: waits for the row.
     fn run_unblock(&mut self, s: usize, fault: Fault) -> bool {
-        let session = self.sessions[s];
-        let lane = self.lane(session.lane);
-        let next = lane.rows().find(|row| session.seen[*row] == Slot::Blocked);
-        if let Some(next) = next {
+        for next in self.sessions[s].next.rows() {
             if self.is_locked(s, next) && fault != Fault::UnblockSkips {
                 return false;
             }
@@ -354,28 +376,38 @@ impl State {
         true
     }
 
-    /// `FOLD` where the newest event of the lane is a create and a delete is enqueued: both are done.
-    /// A lock that finds another row than it looked for is dropped with the savepoint.
-    fn run_cancel(&mut self, s: usize, fault: Fault) {
-        let session = self.sessions[s];
-        let lane = self.lane(session.lane);
-        let open = lane.rows().filter(|row| session.seen[*row].is_open());
-        let newest = open.last();
-        let waits = |slot: Slot| slot.is_front() || slot == Slot::Blocked;
-        let found = newest.filter(|row| waits(session.seen[*row]) && !self.rows[*row].was_attempted);
-        let Some(row) = found.filter(|row| self.lock(s, *row, waits)) else {
-            return self.roll_back(s);
-        };
-        if self.rows[row].was_attempted {
-            return self.roll_back(s);
-        }
-        self.write(s, row, Slot::Done);
-        self.sessions[s].lane = 0;
-        if fault == Fault::CancelUnblocksNothing {
-            self.finish(s);
-        } else {
-            self.sessions[s].ids = Set::of(row);
-            self.end_statement(s, Step::Ended);
+    /// `FOLD`, by its snapshot: the newest event of the lane, if a delete meets the create that
+    /// waits there.
+    pub(super) fn begin_cancel(&mut self, s: usize, lane: u8) {
+        let open = self.seen(s, self.lane(lane), Slot::is_open);
+        if let Some(newest) = open.rows().last()
+            && waits(self.current(s, newest))
+            && !self.rows[newest].was_attempted
+        {
+            self.sessions[s].next = Set::of(newest);
+            self.sessions[s].step = Step::Cancel;
         }
     }
+
+    /// `FOLD`: both are done. A lock on a row that is not as expected anymore is dropped with the
+    /// savepoint.
+    fn run_cancel(&mut self, s: usize, fault: Fault) {
+        for row in self.sessions[s].next.rows() {
+            if !self.lock(s, row, waits) || self.rows[row].was_attempted {
+                return self.roll_back(s);
+            }
+            self.write(s, row, Slot::Done);
+            if fault == Fault::CancelUnblocksNothing {
+                self.finish(s);
+            } else {
+                self.sessions[s].ids = Set::of(row);
+                self.end_statement(s, Step::Ended);
+            }
+        }
+    }
+}
+
+/// Whether an event may be folded into, as far as its slot tells.
+fn waits(slot: Slot) -> bool {
+    slot.is_front() || slot == Slot::Blocked
 }
