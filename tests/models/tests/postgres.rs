@@ -9,13 +9,21 @@ fn try_it() {
     model.deletes = var("D", 1) == 1;
     model.crashes = var("C", 1) == 1;
     let start = Instant::now();
-    let checker = model.checker().threads(2).timeout(std::time::Duration::from_secs(var("T", 100) as u64)).spawn_bfs().join();
+    let checker = model.checker().threads(var("N", 1)).timeout(std::time::Duration::from_secs(var("T", 100) as u64)).finish_when(stateright::HasDiscoveries::AnyFailures).spawn_bfs().join();
     println!("{} unique of {} in {:?}, done {}, depth {}", checker.unique_state_count(), checker.state_count(), start.elapsed(), checker.is_done(), checker.max_depth());
     for (name, path) in checker.discoveries() {
         println!("{name}: {} steps", path.clone().into_actions().len());
         if checker.model().property(name).expectation == stateright::Expectation::Always {
-            println!("{:#?}", path.last_state());
-            for a in path.into_actions() { println!("  {a:?}"); }
+            for (state, action) in path.into_vec() {
+                print!("[");
+                for row in state.numbers() { let r = state.rows[row]; print!("{:?}{}{}/{} ", r.slot, r.lane, if r.is_expired {"x"} else {""}, r.before.0); }
+                print!("] ");
+                for it in state.sessions { if it.step != outbox_models::postgres::state::Step::None { print!("{:?}(", it.step); if !it.ids.is_empty() {print!("ids{} ", it.ids.0);} if !it.next.is_empty() {print!("next{} ", it.next.0);} if !it.todo.is_empty() {print!("todo{} ", it.todo.0);}
+                  if !it.locked.is_empty() {print!("lock{} ", it.locked.0);}
+                  for row in it.written.rows() { print!("{row}:{:?} ", it.writes[row]); }
+                  if !it.held.is_empty() {print!("held{} ", it.held.0);} if !it.stale.is_empty() {print!("stale{} ", it.stale.0);} print!(") "); } }
+                println!("\n   -> {action:?}");
+            }
         }
     }
 }

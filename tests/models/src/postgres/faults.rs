@@ -20,10 +20,14 @@ pub enum Fault {
     NoFrontCheck,
     /// `DEMOTE` does not lock the front behind which it blocks.
     FrontNotLocked,
+    /// `DEMOTE` also blocks candidates that are before the leased event that it takes for the front.
+    BlocksEarlier,
     /// `UNBLOCK_NEXT` leaves no note where the next event is locked.
     NoNote,
     /// `UNBLOCK` skips the next event where it is locked.
     UnblockSkips,
+    /// `UNBLOCK` gives up if the next event is gone when its lock is free.
+    UnblockOnce,
     /// A create that is cancelled at the front of its lane unblocks nothing.
     CancelUnblocksNothing,
     /// A settlement under a lease that was taken away leaves a note too.

@@ -198,7 +198,7 @@ impl Postgres {
             }
             Op::Rescue => state.run_rescue(s),
             Op::TakeUpNotes => state.run_lock_notes(s),
-            Op::Demote(lane) => state.begin_demote(s, lane),
+            Op::Demote(lane) => state.begin_demote(s, lane, self.fault),
             Op::Delete(ids) => return state.run_delete(s, ids),
         }
         true

@@ -198,9 +198,17 @@ impl State {
         };
     }
 
-    /// Whether the row keeps a note if its next event is locked.
-    fn leaves_note(&self, _: usize, _: usize, fault: Fault) -> bool {
-        fault != Fault::NoNote
+    /// Whether the row keeps a note if its next event is locked: if this transaction has ended it,
+    /// and no other row of its lane is taken, which will unblock the next one when it ends.
+    fn leaves_note(&self, s: usize, row: usize, fault: Fault) -> bool {
+        let lane = self.lane(self.rows[row].lane).without(Set::of(row));
+        let is_own = self.sessions[s].written.has(row) || fault == Fault::OldSnapshot;
+        let is_taken = !self.seen(s, lane, Slot::is_taken).is_empty();
+        match fault {
+            Fault::NoNote => false,
+            Fault::StaleNote => true,
+            _ => is_own && !is_taken,
+        }
     }
 
     /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where it
@@ -235,8 +243,11 @@ impl State {
                     Unique::Free => self.write(s, row, Slot::Note),
                     Unique::Wait => return could,
                     Unique::Collision => {
+                        let settles = self.sessions[s].settles;
                         self.roll_back(s);
-                        self.sessions[s].step = Step::OutcomeFailed;
+                        if settles {
+                            self.sessions[s].step = Step::OutcomeFailed;
+                        }
                         return true;
                     }
                 }
@@ -296,7 +307,7 @@ impl State {
     }
 
     /// `DEMOTE`, by its snapshot: the front `f`, and the candidates `x` beside it.
-    pub(super) fn begin_demote(&mut self, s: usize, lane: u8) {
+    pub(super) fn begin_demote(&mut self, s: usize, lane: u8, fault: Fault) {
         let lane = self.lane(lane);
         let fronts = self.seen(s, lane, Slot::is_front);
         let taken = self.seen(s, lane, Slot::is_taken).rows().next();
@@ -304,7 +315,10 @@ impl State {
             let session = &mut self.sessions[s];
             session.step = Step::Demote;
             session.ids = Set::of(front);
-            session.next = fronts.without(session.ids);
+            session.next = match fault {
+                Fault::BlocksEarlier => fronts.without(session.ids),
+                _ => fronts.rows().filter(|row| *row > front).collect(),
+            };
         }
     }
 
@@ -362,7 +376,8 @@ impl State {
         }
     }
 
-    /// `UNBLOCK`: waits for the row.
+    /// `UNBLOCK`: waits for the row. If that is not blocked anymore, it looks for the next one by a
+    /// new snapshot.
     fn run_unblock(&mut self, s: usize, fault: Fault) -> bool {
         for next in self.sessions[s].next.rows() {
             if self.is_locked(s, next) && fault != Fault::UnblockSkips {
@@ -370,6 +385,10 @@ impl State {
             }
             if self.lock(s, next, |slot| slot == Slot::Blocked) {
                 self.write(s, next, Slot::Ready);
+            } else if fault != Fault::UnblockSkips && fault != Fault::UnblockOnce {
+                self.sessions[s].lane = self.rows[next].lane;
+                self.end_statement(s, Step::Deleted);
+                return true;
             }
         }
         self.finish(s);
