@@ -5,9 +5,8 @@ use stateright::{Checker, Model};
 fn try_it() {
     let var = |name: &str, or: usize| std::env::var(name).map_or(or, |v| v.parse().unwrap());
     let mut model = Postgres::of(var("S", 2), var("L", 1) as u8, var("E", 2) as u8);
-    model.folds = var("F", 1) == 1;
-    model.deletes = var("D", 1) == 1;
-    model.crashes = var("C", 1) == 1;
+    let also = std::env::var("A").unwrap_or("becdrlxk".into());
+    model.also = outbox_models::postgres::model::Also { batches: also.contains('b'), edits: also.contains('e'), cancels: also.contains('c'), deletes: also.contains('d'), returns: also.contains('r'), late_outcomes: also.contains('l'), exchanges: also.contains('x'), crashes: also.contains('k') };
     let start = Instant::now();
     let checker = model.checker().threads(var("N", 1)).timeout(std::time::Duration::from_secs(var("T", 100) as u64)).finish_when(stateright::HasDiscoveries::AnyFailures).spawn_bfs().join();
     println!("{} unique of {} in {:?}, done {}, depth {}", checker.unique_state_count(), checker.state_count(), start.elapsed(), checker.is_done(), checker.max_depth());
@@ -16,7 +15,7 @@ fn try_it() {
         if checker.model().property(name).expectation == stateright::Expectation::Always {
             for (state, action) in path.into_vec() {
                 print!("[");
-                for row in state.numbers() { let r = state.rows[row]; print!("{:?}{}{}/{} ", r.slot, r.lane, if r.is_expired {"x"} else {""}, r.before.0); }
+                for row in state.numbers() { let r = state.rows[row]; print!("{:?}{}/{} ", r.slot, r.lane, r.before.0); }
                 print!("] ");
                 for it in state.sessions { if it.step != outbox_models::postgres::state::Step::None { print!("{:?}(", it.step); if !it.ids.is_empty() {print!("ids{} ", it.ids.0);} if !it.next.is_empty() {print!("next{} ", it.next.0);} if !it.todo.is_empty() {print!("todo{} ", it.todo.0);}
                   if !it.locked.is_empty() {print!("lock{} ", it.locked.0);}

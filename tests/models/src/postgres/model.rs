@@ -16,14 +16,45 @@ pub struct Postgres {
     pub lanes: u8,
     /// Events that are enqueued in all.
     pub events: u8,
-    /// Whether applications keep rows locked and cancel creates.
-    pub folds: bool,
-    /// Whether events are deleted.
-    pub deletes: bool,
-    /// Whether processes die, and transactions are rolled back by chance.
-    pub crashes: bool,
+    /// What happens beside enqueueing, claiming, demoting, completing, rescues and notes.
+    pub also: Also,
     /// What is wrong.
     pub fault: Fault,
+}
+
+/// What happens, too.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Also {
+    /// Batches, one event of which is blocked behind another.
+    pub batches: bool,
+    /// Applications that keep rows locked.
+    pub edits: bool,
+    /// Creates that are cancelled.
+    pub cancels: bool,
+    /// Events that are deleted.
+    pub deletes: bool,
+    /// Events that are given back.
+    pub returns: bool,
+    /// Outcomes of workers whose lease was taken away.
+    pub late_outcomes: bool,
+    /// Claims in the transaction of outcomes.
+    pub exchanges: bool,
+    /// Processes that die, and transactions that are rolled back by chance.
+    pub crashes: bool,
+}
+
+impl Also {
+    /// All of these.
+    pub const ALL: Self = Self {
+        batches: true,
+        edits: true,
+        cancels: true,
+        deletes: true,
+        returns: true,
+        late_outcomes: true,
+        exchanges: true,
+        crashes: true,
+    };
 }
 
 /// What an idle session begins.
@@ -48,8 +79,8 @@ pub enum Op {
         /// Whether a claim follows in the same transaction.
         claims_too: bool,
     },
-    /// Takes back events whose leases have run out.
-    Rescue,
+    /// Takes back these events, whose leases have run out.
+    Rescue(Set),
     /// Takes up notes.
     TakeUpNotes,
     /// Blocks the candidates of this lane behind its front.
@@ -69,8 +100,6 @@ pub enum Action {
     RollBack(usize),
     /// The process of a session dies, and another one takes its place.
     Crash(usize),
-    /// The lease of a row runs out.
-    Expire(usize),
 }
 
 impl Postgres {
@@ -81,9 +110,7 @@ impl Postgres {
             sessions,
             lanes,
             events,
-            folds: true,
-            deletes: true,
-            crashes: true,
+            also: Also::ALL,
             fault: Fault::None,
         }
     }
@@ -96,7 +123,7 @@ impl Postgres {
             let is_first_of_two = lane > 0 && state.count == 0;
             if state.left > 0 && !is_first_of_two {
                 ops.push(Op::Enqueue(lane));
-                if state.left > 1 {
+                if state.left > 1 && self.also.batches {
                     ops.push(Op::EnqueueTwo(lane));
                 }
             }
@@ -107,13 +134,15 @@ impl Postgres {
                 ops.push(Op::Demote(lane));
             }
             let waiting = in_lane(state.committed(|slot| slot.is_front() || slot == Slot::Blocked));
-            if self.folds && !waiting.is_empty() {
+            if self.also.cancels && !waiting.is_empty() {
                 ops.push(Op::Cancel(lane));
+            }
+            if self.also.edits {
                 let free = waiting.rows().filter(|row| !state.is_locked(s, *row));
                 ops.extend(free.map(Op::Edit));
             }
             let there = in_lane(state.committed(|slot| !slot.is_out()));
-            if self.deletes {
+            if self.also.deletes {
                 ops.extend(there.rows().map(|row| Op::Delete(Set::of(row))));
                 if there.len() > 1 {
                     ops.push(Op::Delete(there));
@@ -124,7 +153,8 @@ impl Postgres {
         if !ready.is_empty() {
             ops.push(Op::Claim(ready));
             if ready.len() > 1 {
-                ops.extend(ready.rows().map(|row| Op::Claim(Set::of(row))));
+                let first = ready.rows().filter(|row| !state.is_behind(s, *row, self.fault));
+                ops.extend(first.map(|row| Op::Claim(Set::of(row))));
             }
         }
         let known = session.held.with(session.stale);
@@ -133,12 +163,14 @@ impl Postgres {
                 continue;
             }
             ops.push(settle(ids));
-            ops.push(Op::Settle {
-                ids,
-                gives_back: false,
-                claims_too: true,
-            });
-            if !ids.both(session.held).is_empty() {
+            if self.also.exchanges {
+                ops.push(Op::Settle {
+                    ids,
+                    gives_back: false,
+                    claims_too: true,
+                });
+            }
+            if self.also.returns && !ids.both(session.held).is_empty() {
                 ops.push(Op::Settle {
                     ids,
                     gives_back: true,
@@ -147,8 +179,10 @@ impl Postgres {
             }
         }
         let leased = state.committed(|slot| slot == Slot::Leased);
-        if leased.rows().any(|row| state.rows[row].is_expired && !session.held.has(row)) {
-            ops.push(Op::Rescue);
+        let others = leased.without(session.held);
+        ops.extend(others.rows().map(|row| Op::Rescue(Set::of(row))));
+        if others.len() > 1 {
+            ops.push(Op::Rescue(others));
         }
         if !state.committed(|slot| slot == Slot::Note).is_empty() {
             ops.push(Op::TakeUpNotes);
@@ -196,7 +230,7 @@ impl Postgres {
                     return state.run_settle(s, self.fault);
                 }
             }
-            Op::Rescue => state.run_rescue(s),
+            Op::Rescue(ids) => state.run_rescue(s, ids),
             Op::TakeUpNotes => state.run_lock_notes(s),
             Op::Demote(lane) => state.begin_demote(s, lane, self.fault),
             Op::Delete(ids) => return state.run_delete(s, ids),
@@ -209,12 +243,6 @@ impl Postgres {
         let could = state.run(s, self.fault);
         if self.fault != Fault::FoundIsDropped {
             state.sessions[s].found = Set::NONE;
-        }
-        if self.folds {
-            for row in state.numbers() {
-                state.rows[row].was_attempted |= state.rows[row].slot == Slot::Leased;
-                state.rows[row].was_attempted &= !state.rows[row].slot.is_out();
-            }
         }
         could
     }
@@ -268,18 +296,15 @@ impl Model for Postgres {
                 }
                 _ => {
                     actions.push(Action::Run(s));
-                    if self.crashes {
+                    if self.also.crashes {
                         actions.push(Action::RollBack(s));
                     }
                 }
             }
-            if self.crashes && !(session.held.is_empty() && session.stale.is_empty()) {
+            if self.also.crashes && !(session.held.is_empty() && session.stale.is_empty()) {
                 actions.push(Action::Crash(s));
             }
         }
-        let leased = state.committed(|slot| slot == Slot::Leased);
-        let lasting = leased.rows().filter(|row| !state.rows[*row].is_expired);
-        actions.extend(lasting.map(Action::Expire));
     }
 
     fn next_state(&self, state: &State, action: Action) -> Option<State> {
@@ -297,11 +322,15 @@ impl Model for Postgres {
             }
             Action::RollBack(s) => next.roll_back(s),
             Action::Crash(s) => next.crash(s),
-            Action::Expire(row) => next.rows[row].is_expired = true,
         }
         if self.fault != Fault::TimeOfTheStart {
             for session in &mut next.sessions {
                 session.younger = Set::NONE;
+            }
+        }
+        if !self.also.late_outcomes {
+            for session in &mut next.sessions {
+                session.stale = Set::NONE;
             }
         }
         next.normalize();

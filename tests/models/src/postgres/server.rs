@@ -111,7 +111,6 @@ impl State {
                         }
                     }
                 }
-                self.rows[row].is_expired = false;
             }
             if new == Slot::Leased {
                 self.sessions[s].held.add(row);
@@ -150,13 +149,9 @@ impl State {
         };
     }
 
-    /// The process of the session dies: its transaction is rolled back, and nobody knows its
-    /// leases. That they have run out at once leaves nothing out: until they do, nobody does
-    /// anything about them.
+    /// The process of the session dies: its transaction is rolled back, and nobody knows its leases
+    /// anymore.
     pub fn crash(&mut self, s: usize) {
-        for row in self.sessions[s].held.rows() {
-            self.rows[row].is_expired = true;
-        }
         self.sessions[s] = Session::default();
     }
 }

@@ -76,10 +76,6 @@ pub struct Row {
     pub slot: Slot,
     /// Its lane.
     pub lane: u8,
-    /// Whether its lease has run out.
-    pub is_expired: bool,
-    /// Whether it was ever leased; kept only where something depends on it.
-    pub was_attempted: bool,
     /// The open events of its lane that were committed when it was enqueued.
     pub before: Set,
 }
@@ -298,11 +294,9 @@ impl Hash for State {
         };
         let mut rows = u64::from(self.count) << 4 | u64::from(self.left);
         for row in &self.rows {
-            rows = rows << 10
-                | (row.slot as u64) << 7
-                | u64::from(row.lane) << 6
-                | u64::from(row.is_expired) << 5
-                | u64::from(row.was_attempted) << 4
+            rows = rows << 8
+                | (row.slot as u64) << 5
+                | u64::from(row.lane) << 4
                 | u64::from(row.before.0);
         }
         state.write_u64(rows);

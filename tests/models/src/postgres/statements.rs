@@ -70,7 +70,7 @@ impl State {
     }
 
     /// `BEHIND`.
-    fn is_behind(&self, s: usize, row: usize, fault: Fault) -> bool {
+    pub(super) fn is_behind(&self, s: usize, row: usize, fault: Fault) -> bool {
         let lane = self.lane(self.rows[row].lane);
         let fronts = self.seen(s, lane, Slot::is_front);
         let is_behind_front = fronts.rows().any(|other| other < row);
@@ -133,8 +133,7 @@ impl State {
             true => Slot::Ready,
             false => Slot::Done,
         };
-        let held = session.ids.both(session.held).rows();
-        let written: Set = held.filter(|row| !self.rows[*row].is_expired).collect();
+        let written = session.ids.both(session.held);
         if written.rows().any(|row| self.is_locked(s, row)) {
             return false;
         }
@@ -150,12 +149,10 @@ impl State {
         true
     }
 
-    /// `RESCUE`. A worker's own leases are renewed instead.
-    pub(super) fn run_rescue(&mut self, s: usize) {
-        let leased = self.committed(|slot| slot == Slot::Leased);
-        let others = leased.without(self.sessions[s].held);
-        for row in others.rows() {
-            if self.rows[row].is_expired && self.lock(s, row, |slot| slot == Slot::Leased) {
+    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed instead.
+    pub(super) fn run_rescue(&mut self, s: usize, ids: Set) {
+        for row in ids.rows() {
+            if self.lock(s, row, |slot| slot == Slot::Leased) {
                 self.write(s, row, Slot::Ready);
                 self.sessions[s].ids.add(row);
             }
@@ -401,7 +398,6 @@ impl State {
         let open = self.seen(s, self.lane(lane), Slot::is_open);
         if let Some(newest) = open.rows().last()
             && waits(self.current(s, newest))
-            && !self.rows[newest].was_attempted
         {
             self.sessions[s].next = Set::of(newest);
             self.sessions[s].step = Step::Cancel;
@@ -412,7 +408,7 @@ impl State {
     /// savepoint.
     fn run_cancel(&mut self, s: usize, fault: Fault) {
         for row in self.sessions[s].next.rows() {
-            if !self.lock(s, row, waits) || self.rows[row].was_attempted {
+            if !self.lock(s, row, waits) {
                 return self.roll_back(s);
             }
             self.write(s, row, Slot::Done);
