@@ -195,16 +195,12 @@ impl State {
         };
     }
 
-    /// Whether the row keeps a note if its next event is locked: if this transaction has ended it,
-    /// and no other row of its lane is taken, which will unblock the next one when it ends.
+    /// Whether the row keeps a note if its next event is locked: if this transaction has ended it.
     fn leaves_note(&self, s: usize, row: usize, fault: Fault) -> bool {
-        let lane = self.lane(self.rows[row].lane).without(Set::of(row));
-        let is_own = self.sessions[s].written.has(row) || fault == Fault::OldSnapshot;
-        let is_taken = !self.seen(s, lane, Slot::is_taken).is_empty();
         match fault {
             Fault::NoNote => false,
-            Fault::StaleNote => true,
-            _ => is_own && !is_taken,
+            Fault::StaleNote | Fault::OldSnapshot => true,
+            _ => self.sessions[s].written.has(row),
         }
     }
 
