@@ -8,7 +8,13 @@ fn try_it() {
     let also = std::env::var("A").unwrap_or("becdrlxk".into());
     model.also = outbox_models::postgres::model::Also { batches: also.contains('b'), edits: also.contains('e'), cancels: also.contains('c'), deletes: also.contains('d'), returns: also.contains('r'), late_outcomes: also.contains('l'), exchanges: also.contains('x'), crashes: also.contains('k') };
     let start = Instant::now();
-    let checker = model.checker().threads(var("N", 1)).timeout(std::time::Duration::from_secs(var("T", 100) as u64)).finish_when(stateright::HasDiscoveries::AnyFailures).spawn_bfs().join();
+    let checker = model.checker().threads(var("N", 1)).finish_when(stateright::HasDiscoveries::AnyFailures).spawn_bfs();
+    let limit = std::time::Duration::from_secs(var("T", 100) as u64);
+    let mut told = 0;
+    while !checker.is_done() && start.elapsed() < limit {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        if start.elapsed().as_secs() / 30 > told { told += 1; println!("{:?}: {} unique of {}, depth {}", start.elapsed(), checker.unique_state_count(), checker.state_count(), checker.max_depth()); }
+    }
     println!("{} unique of {} in {:?}, done {}, depth {}", checker.unique_state_count(), checker.state_count(), start.elapsed(), checker.is_done(), checker.max_depth());
     for (name, path) in checker.discoveries() {
         println!("{name}: {} steps", path.clone().into_actions().len());
@@ -25,4 +31,5 @@ fn try_it() {
             }
         }
     }
+    std::process::exit(0);
 }
