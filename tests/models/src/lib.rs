@@ -9,6 +9,7 @@
 //! a list of steps. It brings a small web server along, for looking at models, which nothing here
 //! starts.
 
+pub mod check;
 pub mod postgres;
 pub mod set;
 pub mod sqlite;

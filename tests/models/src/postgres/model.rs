@@ -224,10 +224,11 @@ impl Postgres {
                 session.settles = true;
                 session.gives_back = gives_back;
                 session.claims_too = claims_too;
-                if self.fault == Fault::OldSnapshot {
-                    state.begin_unblock_next(s, self.fault);
-                } else {
-                    return state.run_settle(s, self.fault);
+                match self.fault {
+                    Fault::OldSnapshot => state.begin_unblock_next(s, self.fault),
+                    // The transaction begins before the wait for the rows.
+                    Fault::TimeOfTheStart => state.sessions[s].step = Step::Settle,
+                    _ => return state.run_settle(s, self.fault),
                 }
             }
             Op::Rescue(ids) => state.run_rescue(s, ids),

@@ -98,25 +98,34 @@ impl Sqlite {
     }
 
     fn of_process(state: &State, process: usize, actions: &mut Vec<Action>) {
-        let leases = state.leases[process].len();
+        let leases = &state.leases[process];
+        let lost = leases.iter().any(|lease| !lease.is_listed);
         let ready = state.rows_in(|slot| slot == Slot::Ready);
-        for seqs in ready.rows().map(Set::of) {
-            actions.push(Action::Claim(process, seqs));
-        }
-        if ready.len() > 1 {
-            actions.push(Action::Claim(process, ready));
-        }
-        for places in (1..1_u8 << leases).map(Set) {
-            for outcome in [Outcome::Complete, Outcome::GiveBack, Outcome::Bury] {
-                actions.push(Action::Settle(process, places, outcome));
+        if !lost {
+            actions.extend(ready.rows().map(|seq| Action::Claim(process, Set::of(seq))));
+            if ready.len() > 1 {
+                actions.push(Action::Claim(process, ready));
             }
         }
-        actions.extend((0..leases).map(|place| Action::Extend(process, place)));
+        for (place, lease) in leases.iter().enumerate() {
+            let one = Set::of(place);
+            actions.push(Action::Settle(process, one, Outcome::Complete));
+            if lease.is_listed {
+                actions.push(Action::Settle(process, one, Outcome::GiveBack));
+                actions.push(Action::Settle(process, one, Outcome::Bury));
+                actions.push(Action::Extend(process, place));
+            }
+        }
+        if leases.len() > 1 {
+            let all = (0..leases.len()).collect();
+            actions.push(Action::Settle(process, all, Outcome::Complete));
+            actions.push(Action::Settle(process, all, Outcome::GiveBack));
+        }
         let listed = state.listed.iter().flatten();
         if listed.filter(|it| !it.is_over).any(|it| usize::from(it.process) == process) {
             actions.push(Action::Expire(process));
         }
-        if leases > 0 {
+        if !leases.is_empty() {
             actions.push(Action::Crash(process));
         }
     }
