@@ -1,0 +1,424 @@
+//! The statements of the store, in the steps in which they can meet others.
+//!
+//! A statement begins with its snapshot, by which it decides what it looks for (`begin_..`), and
+//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a statement
+//! decides nothing by its snapshot that it does not check again, both are one step.
+
+use super::faults::Fault;
+use super::server::Unique;
+use super::state::{Slot, State, Step};
+use crate::set::Set;
+
+impl State {
+    /// Runs the next step of a session. Returns whether it could: if not, it waits for another one.
+    pub(super) fn run(&mut self, s: usize, fault: Fault) -> bool {
+        match self.sessions[s].step {
+            Step::Commit => self.run_commit(s, fault),
+            Step::Claim => self.run_claim(s, fault),
+            Step::Lease => return self.run_lease(s, fault),
+            Step::Settle => return self.run_settle(s, fault),
+            Step::Ended => self.begin_unblock_next(s, fault),
+            Step::UnblockNext => self.run_unblock_next(s, fault),
+            Step::WriteNote => return self.run_write_note(s),
+            Step::HandedOn => self.begin_claim(s, self.numbers().collect(), fault),
+            Step::NotesLocked => self.begin_take_up_notes(s),
+            Step::TakeUpNotes => self.run_take_up_notes(s),
+            Step::Demote => self.run_demote(s, fault),
+            Step::DemoteOthers => self.run_demote_others(s),
+            Step::Deleted => self.begin_unblock(s),
+            Step::Unblock => return self.run_unblock(s, fault),
+            Step::Cancel => self.run_cancel(s, fault),
+            Step::OutcomeFailed => self.sessions[s].step = Step::Idle,
+            Step::Idle | Step::None => return false,
+        }
+        true
+    }
+
+    /// The rows of these that the session sees in such a slot.
+    fn seen(&self, s: usize, rows: Set, is: impl Fn(Slot) -> bool) -> Set {
+        let rows = rows.rows();
+        rows.filter(|row| is(self.current(s, *row))).collect()
+    }
+
+    fn run_commit(&mut self, s: usize, fault: Fault) {
+        let before = self.sessions[s].held;
+        self.commit(s);
+        if fault == Fault::FoundIsDropped {
+            let found = self.sessions[s].held.without(before);
+            self.sessions[s].found = self.sessions[s].found.with(found);
+        }
+    }
+
+    /// The transaction is done, and over at once if it has nothing to commit.
+    fn finish(&mut self, s: usize) {
+        self.end_statement(s, Step::Commit);
+        let session = &self.sessions[s];
+        if session.locked.is_empty() && !session.settles {
+            self.roll_back(s);
+        }
+    }
+
+    /// `stage`, by its snapshot: the candidates, and which of them are not behind others.
+    pub(super) fn begin_claim(&mut self, s: usize, scan: Set, fault: Fault) {
+        let ready = self.seen(s, scan, |slot| slot == Slot::Ready);
+        let first = ready.rows().filter(|row| !self.is_behind(s, *row, fault));
+        let first = first.collect();
+        let session = &mut self.sessions[s];
+        session.step = Step::Claim;
+        session.next = ready;
+        session.todo = first;
+    }
+
+    /// `BEHIND`.
+    pub(super) fn is_behind(&self, s: usize, row: usize, fault: Fault) -> bool {
+        let lane = self.lane(self.rows[row].lane);
+        let fronts = self.seen(s, lane, Slot::is_front);
+        let is_behind_front = fronts.rows().any(|other| other < row);
+        let is_behind_taken = !self.seen(s, lane, Slot::is_taken).is_empty();
+        (is_behind_front && fault != Fault::NoFrontCheck) || is_behind_taken
+    }
+
+    /// `stage`: locks the candidates in `c` and leases in `u` those that were not behind others. A
+    /// row that was changed since the snapshot has another `ctid`, and `u` does not find it.
+    fn run_claim(&mut self, s: usize, fault: Fault) {
+        for row in self.sessions[s].next.rows() {
+            if !self.lock(s, row, |slot| slot == Slot::Ready) {
+                self.sessions[s].todo.remove(row);
+            }
+        }
+        self.sessions[s].next = Set::NONE;
+        self.sessions[s].step = Step::Lease;
+        self.run_lease(s, fault);
+    }
+
+    /// The entries into `events_taken`, in the order of the lanes.
+    fn run_lease(&mut self, s: usize, fault: Fault) -> bool {
+        let todo = self.sessions[s].todo;
+        let mut could = todo.is_empty();
+        for lane in 0..2 {
+            for row in todo.both(self.lane(lane)).rows() {
+                match self.unique(s, row) {
+                    _ if fault == Fault::NoUniqueIndex => {}
+                    Unique::Free => {}
+                    Unique::Wait => return could,
+                    Unique::Collision => {
+                        self.claim_fails(s, fault);
+                        return true;
+                    }
+                }
+                self.write(s, row, Slot::Leased);
+                self.sessions[s].todo.remove(row);
+                could = true;
+            }
+        }
+        self.finish(s);
+        could
+    }
+
+    /// 23505: everything is rolled back, with the outcomes of the transaction.
+    fn claim_fails(&mut self, s: usize, fault: Fault) {
+        self.roll_back(s);
+        if fault == Fault::FoundIsDropped {
+            let session = &mut self.sessions[s];
+            session.held = session.held.without(session.found);
+            session.found = Set::NONE;
+        }
+    }
+
+    /// `COMPLETE`, or `SETTLE` of an event that is given back, after it could lock the rows. A row
+    /// is leased under a token exactly as long as the worker `held` it.
+    pub(super) fn run_settle(&mut self, s: usize, fault: Fault) -> bool {
+        let session = self.sessions[s];
+        let new = match session.gives_back {
+            true => Slot::Ready,
+            false => Slot::Done,
+        };
+        let written = session.ids.both(session.held);
+        if written.rows().any(|row| self.is_locked(s, row)) {
+            return false;
+        }
+        for row in written.rows() {
+            self.write(s, row, new);
+        }
+        if fault == Fault::OldSnapshot {
+            // What it looks for was decided when the statement began.
+            self.sessions[s].step = Step::UnblockNext;
+        } else {
+            self.end_statement(s, Step::Ended);
+        }
+        true
+    }
+
+    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed instead.
+    pub(super) fn run_rescue(&mut self, s: usize, ids: Set) {
+        for row in ids.rows() {
+            if self.lock(s, row, |slot| slot == Slot::Leased) {
+                self.write(s, row, Slot::Ready);
+                self.sessions[s].ids.add(row);
+            }
+        }
+        match self.sessions[s].ids.is_empty() {
+            true => self.finish(s),
+            false => self.end_statement(s, Step::Ended),
+        }
+    }
+
+    /// The first blocked event of the lane of this row.
+    fn next_of(&self, s: usize, row: usize) -> Option<usize> {
+        let lane = self.lane(self.rows[row].lane);
+        let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
+        blocked.rows().next()
+    }
+
+    /// `UNBLOCK_NEXT`, by its snapshot: `f`.
+    pub(super) fn begin_unblock_next(&mut self, s: usize, fault: Fault) {
+        let (mut next, mut out) = (Set::NONE, Set::NONE);
+        for row in self.sessions[s].ids.rows() {
+            let slot = self.current(s, row);
+            // In the same statement, a row is not seen as done yet.
+            let is_out = slot == Slot::Done
+                || fault == Fault::OldSnapshot && !self.sessions[s].gives_back;
+            let found = self.next_of(s, row).filter(|next| is_out || *next < row);
+            if let Some(found) = found.filter(|_| slot != Slot::Absent) {
+                next.add(found);
+                if is_out && self.leaves_note(s, row, fault) {
+                    out.add(row);
+                }
+            }
+        }
+        let session = &mut self.sessions[s];
+        session.next = next;
+        session.todo = out;
+        session.step = match fault {
+            Fault::OldSnapshot => Step::Settle,
+            _ => Step::UnblockNext,
+        };
+    }
+
+    /// Whether the row keeps a note if its next event is locked: if this transaction has ended it.
+    fn leaves_note(&self, s: usize, row: usize, fault: Fault) -> bool {
+        match fault {
+            Fault::NoNote => false,
+            Fault::StaleNote | Fault::OldSnapshot => true,
+            _ => self.sessions[s].written.has(row),
+        }
+    }
+
+    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where it
+    /// could not.
+    fn run_unblock_next(&mut self, s: usize, fault: Fault) {
+        for next in self.sessions[s].next.rows() {
+            if !self.lock(s, next, |slot| slot == Slot::Blocked) {
+                continue;
+            }
+            let is_late = fault == Fault::TimeOfTheStart && self.sessions[s].younger.has(next);
+            self.write(s, next, if is_late { Slot::Later } else { Slot::Ready });
+            let lane = self.lane(self.rows[next].lane);
+            let session = &mut self.sessions[s];
+            session.todo = session.todo.without(lane);
+        }
+        let session = &mut self.sessions[s];
+        session.next = Set::NONE;
+        session.step = Step::WriteNote;
+        self.run_write_note(s);
+    }
+
+    /// The update `n` of `UNBLOCK_NEXT`.
+    fn run_write_note(&mut self, s: usize) -> bool {
+        let todo = self.sessions[s].todo;
+        let mut could = todo.is_empty();
+        for row in todo.rows() {
+            if self.is_locked(s, row) {
+                return could;
+            }
+            if self.current(s, row) == Slot::Done {
+                match self.unique(s, row) {
+                    Unique::Free => self.write(s, row, Slot::Note),
+                    Unique::Wait => return could,
+                    Unique::Collision => {
+                        let settles = self.sessions[s].settles;
+                        self.roll_back(s);
+                        if settles {
+                            self.sessions[s].step = Step::OutcomeFailed;
+                        }
+                        return true;
+                    }
+                }
+            }
+            self.sessions[s].todo.remove(row);
+            could = true;
+        }
+        if !self.sessions[s].settles {
+            self.sessions[s].ids = Set::NONE;
+        }
+        if self.sessions[s].claims_too {
+            self.sessions[s].claims_too = false;
+            self.end_statement(s, Step::HandedOn);
+        } else {
+            self.finish(s);
+        }
+        could
+    }
+
+    /// `LOCK_NOTES`.
+    pub(super) fn run_lock_notes(&mut self, s: usize) {
+        for row in self.committed(|slot| slot == Slot::Note).rows() {
+            if self.lock(s, row, |slot| slot == Slot::Note) {
+                self.sessions[s].ids.add(row);
+            }
+        }
+        match self.sessions[s].ids.is_empty() {
+            true => self.finish(s),
+            false => self.end_statement(s, Step::NotesLocked),
+        }
+    }
+
+    /// `TAKE_UP_NOTES`, by its snapshot: `f`.
+    fn begin_take_up_notes(&mut self, s: usize) {
+        let notes = self.sessions[s].ids.rows();
+        let next = notes.filter_map(|note| self.next_of(s, note)).collect();
+        let session = &mut self.sessions[s];
+        session.next = next;
+        session.step = Step::TakeUpNotes;
+    }
+
+    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken up.
+    fn run_take_up_notes(&mut self, s: usize) {
+        let mut left = Set::NONE;
+        for next in self.sessions[s].next.rows() {
+            if self.lock(s, next, |slot| slot == Slot::Blocked) {
+                self.write(s, next, Slot::Ready);
+            } else {
+                left = left.with(self.lane(self.rows[next].lane));
+            }
+        }
+        for note in self.sessions[s].ids.without(left).rows() {
+            self.write(s, note, Slot::Done);
+        }
+        self.sessions[s].ids = Set::NONE;
+        self.finish(s);
+    }
+
+    /// `DEMOTE`, by its snapshot: the front `f`, and the candidates `x` beside it.
+    pub(super) fn begin_demote(&mut self, s: usize, lane: u8, fault: Fault) {
+        let lane = self.lane(lane);
+        let fronts = self.seen(s, lane, Slot::is_front);
+        let taken = self.seen(s, lane, Slot::is_taken).rows().next();
+        if let Some(front) = taken.or(fronts.rows().next()) {
+            let session = &mut self.sessions[s];
+            session.step = Step::Demote;
+            session.ids = Set::of(front);
+            session.next = match fault {
+                Fault::BlocksEarlier => fronts.without(session.ids),
+                _ => fronts.rows().filter(|row| *row > front).collect(),
+            };
+        }
+    }
+
+    /// `DEMOTE`: locks the front in `k`.
+    fn run_demote(&mut self, s: usize, fault: Fault) {
+        let is_there = |slot: Slot| slot.is_front() || slot.is_taken();
+        for front in self.sessions[s].ids.rows() {
+            let is_locked = match fault {
+                Fault::FrontNotLocked => is_there(self.current(s, front)),
+                _ => self.lock(s, front, is_there),
+            };
+            self.sessions[s].ids = Set::NONE;
+            match is_locked {
+                true => self.sessions[s].step = Step::DemoteOthers,
+                false => self.finish(s),
+            }
+        }
+    }
+
+    /// `DEMOTE`: locks the others in `x` and blocks them.
+    fn run_demote_others(&mut self, s: usize) {
+        for row in self.sessions[s].next.rows() {
+            if self.lock(s, row, Slot::is_front) {
+                self.write(s, row, Slot::Blocked);
+            }
+        }
+        self.finish(s);
+    }
+
+    /// `DELETE`, after it could lock the rows. `false` if it has to wait for one.
+    pub(super) fn run_delete(&mut self, s: usize, ids: Set) -> bool {
+        if ids.rows().any(|row| self.is_locked(s, row)) {
+            return false;
+        }
+        for row in ids.rows() {
+            self.sessions[s].lane = self.rows[row].lane;
+            self.write(s, row, Slot::Absent);
+        }
+        self.end_statement(s, Step::Deleted);
+        true
+    }
+
+    /// `UNBLOCK`, by its snapshot.
+    fn begin_unblock(&mut self, s: usize) {
+        let lane = std::mem::take(&mut self.sessions[s].lane);
+        let lane = self.lane(lane);
+        let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
+        match blocked.rows().next() {
+            None => self.finish(s),
+            Some(next) => {
+                let session = &mut self.sessions[s];
+                session.step = Step::Unblock;
+                session.next = Set::of(next);
+            }
+        }
+    }
+
+    /// `UNBLOCK`: waits for the row. If that is not blocked anymore, it looks for the next one by a
+    /// new snapshot.
+    fn run_unblock(&mut self, s: usize, fault: Fault) -> bool {
+        for next in self.sessions[s].next.rows() {
+            if self.is_locked(s, next) && fault != Fault::UnblockSkips {
+                return false;
+            }
+            if self.lock(s, next, |slot| slot == Slot::Blocked) {
+                self.write(s, next, Slot::Ready);
+            } else if fault != Fault::UnblockSkips && fault != Fault::UnblockOnce {
+                self.sessions[s].lane = self.rows[next].lane;
+                self.end_statement(s, Step::Deleted);
+                return true;
+            }
+        }
+        self.finish(s);
+        true
+    }
+
+    /// `FOLD`, by its snapshot: the newest event of the lane, if a delete meets the create that
+    /// waits there.
+    pub(super) fn begin_cancel(&mut self, s: usize, lane: u8) {
+        let open = self.seen(s, self.lane(lane), Slot::is_open);
+        if let Some(newest) = open.rows().last()
+            && waits(self.current(s, newest))
+        {
+            self.sessions[s].next = Set::of(newest);
+            self.sessions[s].step = Step::Cancel;
+        }
+    }
+
+    /// `FOLD`: both are done. A lock on a row that is not as expected anymore is dropped with the
+    /// savepoint.
+    fn run_cancel(&mut self, s: usize, fault: Fault) {
+        for row in self.sessions[s].next.rows() {
+            if !self.lock(s, row, waits) {
+                return self.roll_back(s);
+            }
+            self.write(s, row, Slot::Done);
+            if fault == Fault::CancelUnblocksNothing {
+                self.finish(s);
+            } else {
+                self.sessions[s].ids = Set::of(row);
+                self.end_statement(s, Step::Ended);
+            }
+        }
+    }
+}
+
+/// Whether an event may be folded into, as far as its slot tells.
+fn waits(slot: Slot) -> bool {
+    slot.is_front() || slot == Slot::Blocked
+}

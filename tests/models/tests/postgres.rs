@@ -1,0 +1,60 @@
+//! What the PostgreSQL store promises about lanes holds in every state of the model.
+
+use outbox_models::check::holds;
+use outbox_models::postgres::model::{Also, Postgres};
+
+/// The situation that only a late outcome leads to.
+const LOST: &str = "a lease is lost to another worker";
+
+fn without_late_outcomes(sessions: usize, lanes: u8, events: u8) -> Postgres {
+    let mut model = Postgres::of(sessions, lanes, events);
+    model.also.late_outcomes = false;
+    model
+}
+
+#[test]
+fn three_sessions_keep_a_lane_in_order_and_awake() {
+    let visited = holds(without_late_outcomes(3, 1, 3), &[LOST]);
+    assert!(visited.states > 1_000_000, "{visited:?}");
+}
+
+#[test]
+fn two_lanes_in_one_transaction_stay_in_order_and_awake() {
+    let visited = holds(without_late_outcomes(2, 2, 3), &[LOST]);
+    assert!(visited.states > 200_000, "{visited:?}");
+}
+
+#[test]
+fn four_events_of_a_lane_are_delivered_in_order() {
+    let visited = holds(without_late_outcomes(2, 1, 4), &[LOST]);
+    assert!(visited.states > 1_000_000, "{visited:?}");
+}
+
+#[test]
+fn an_outcome_that_comes_after_its_lease_was_lost_harms_nothing() {
+    let mut model = Postgres::of(2, 1, 3);
+    // Both are checked above, and each doubles the states.
+    model.also.exchanges = false;
+    model.also.cancels = false;
+    let visited = holds(model, &[]);
+    assert!(visited.states > 500_000, "{visited:?}");
+}
+
+#[test]
+fn every_lease_is_known_to_a_worker_as_long_as_none_dies() {
+    let mut model = without_late_outcomes(3, 1, 3);
+    model.also = Also {
+        exchanges: true,
+        returns: true,
+        ..Also::default()
+    };
+    let visited = holds(model, &[LOST, "a note is left", "a blocked event is locked while its front ends"]);
+    assert!(visited.states > 10_000, "{visited:?}");
+}
+
+/// The size that the others are parts of: hours, and some dozen gigabytes.
+#[test]
+#[ignore = "takes hours"]
+fn three_sessions_two_lanes_and_four_events_stay_in_order_and_awake() {
+    holds(Postgres::of(3, 2, 4), &[]);
+}
