@@ -10,7 +10,7 @@ use rusqlite::ErrorCode;
 
 use super::committer::Committer;
 use super::effects::Effects;
-use super::request::{Enqueueing, Failure, Ran, Request};
+use super::request::{Enqueueing, Failure, Ran, Request, is_broken_constraint};
 use super::transaction::Transaction;
 use crate::error::StoreErrorKind;
 use crate::store::sqlite::connect::WriterConnection;
@@ -28,7 +28,7 @@ enum Trouble {
     /// Some request violated a constraint that is checked at the commit.
     Constraint(Failure),
     /// One of several events in a statement broke it.
-    Several,
+    Several { is_sound: bool },
 }
 
 /// How events are written that follow each other.
@@ -52,7 +52,12 @@ impl Committer {
             }
             match self.attempt(part, inserting) {
                 Ok(()) => {}
-                Err(Trouble::Several) => parts.push((part, Inserting::Singly)),
+                Err(Trouble::Several { is_sound }) => {
+                    parts.push((part, Inserting::Singly));
+                    if !is_sound {
+                        self.reopen();
+                    }
+                }
                 Err(Trouble::All(mut failure)) => {
                     for request in part {
                         request.fail(&mut failure);
@@ -216,11 +221,11 @@ fn insert_all(
     for several in requests.chunks_mut(ROWS) {
         if inserting == Inserting::Together {
             let events: Vec<_> = several.iter().map(|request| &request.event).collect();
-            let answers = inserter.insert_several(&events);
-            if answers.is_err() || is_gone() {
-                return Err(Trouble::Several);
-            }
-            if let Ok(Some(answers)) = answers {
+            let answers = inserter.insert_several(&events).map_err(|error| {
+                let is_sound = !is_gone() || is_broken_constraint(&error);
+                Trouble::Several { is_sound }
+            })?;
+            if let Some(answers) = answers {
                 for (request, answer) in several.iter_mut().zip(answers) {
                     has_work |= request.answered(answer) == Ran::Kept;
                 }

@@ -64,14 +64,7 @@ impl Request {
             Self::Enqueue(enqueueing) => enqueueing.answer.error(),
             Self::Call(call) | Self::Closure(call) => call.error(),
         };
-        error.is_some_and(|error| {
-            causes(error).any(|cause| {
-                cause
-                    .downcast_ref::<rusqlite::Error>()
-                    .and_then(rusqlite::Error::sqlite_error_code)
-                    == Some(ErrorCode::ConstraintViolation)
-            })
-        })
+        error.is_some_and(is_broken_constraint)
     }
 
     /// Replaces a success with the failure of the transaction.
@@ -89,6 +82,16 @@ impl Request {
             Self::Call(call) | Self::Closure(call) => call.send(),
         }
     }
+}
+
+/// Whether SQLite reported a violated constraint.
+pub(super) fn is_broken_constraint(error: &(dyn Error + 'static)) -> bool {
+    causes(error).any(|cause| {
+        cause
+            .downcast_ref::<rusqlite::Error>()
+            .and_then(rusqlite::Error::sqlite_error_code)
+            == Some(ErrorCode::ConstraintViolation)
+    })
 }
 
 pub(super) type Panic = Box<dyn std::any::Any + Send>;
