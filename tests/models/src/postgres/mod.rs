@@ -38,6 +38,7 @@
 //! [`Op::TakeUpNotes`]: model::Op::TakeUpNotes
 //! [`Op::Delete`]: model::Op::Delete
 
+mod changes;
 pub mod faults;
 pub mod model;
 pub mod promises;

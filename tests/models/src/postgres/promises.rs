@@ -31,7 +31,9 @@ pub(super) fn properties() -> Vec<Property<Postgres>> {
         Property::always(ORDER, |_: &Postgres, state: &State| {
             let leased = state.committed(|slot| slot == Slot::Leased);
             let open = state.committed(Slot::is_open);
-            leased.rows().all(|row| state.rows[row].before.both(open).is_empty())
+            leased
+                .rows()
+                .all(|row| state.rows[row].before.both(open).is_empty())
         }),
         Property::always(NO_LANE_SLEEPS, |model: &Postgres, state: &State| {
             (0..model.lanes).all(|lane| is_awake(state, lane))
@@ -52,30 +54,42 @@ pub(super) fn properties() -> Vec<Property<Postgres>> {
         Property::sometimes("a note is left", |_: &Postgres, state: &State| {
             !state.committed(|slot| slot == Slot::Note).is_empty()
         }),
-        Property::sometimes("a claim waits at the unique index", |_: &Postgres, state: &State| {
-            meets(state, Unique::Wait)
-        }),
+        Property::sometimes(
+            "a claim waits at the unique index",
+            |_: &Postgres, state: &State| meets(state, Unique::Wait),
+        ),
         Property::sometimes("a claim collides", |_: &Postgres, state: &State| {
             meets(state, Unique::Collision)
         }),
-        Property::sometimes("a lease is lost to another worker", |_: &Postgres, state: &State| {
-            let taken_over = |row: usize| state.sessions.iter().any(|it| it.held.has(row));
-            let mut sessions = state.sessions.iter();
-            sessions.any(|it| it.stale.rows().any(taken_over))
-        }),
-        Property::sometimes("a blocked event is locked while its front ends", |_: &Postgres, state: &State| {
-            let sessions = &state.sessions;
-            let is_blocked = |row: usize| state.rows[row].slot == Slot::Blocked;
-            let locks = sessions.iter().any(|it| it.locked.rows().any(is_blocked));
-            locks && sessions.iter().any(|it| it.step == Step::UnblockNext)
-        }),
-        Property::sometimes("a smaller seq is behind a greater one", |_: &Postgres, state: &State| {
-            let leased = state.committed(|slot| slot == Slot::Leased);
-            let blocked = state.committed(|slot| slot == Slot::Blocked);
-            let before = |row: usize| move |other: &usize| *other < row;
-            let lane = |row: usize| state.lane(state.rows[row].lane).both(blocked);
-            leased.rows().any(|row| lane(row).rows().any(|other| before(row)(&other)))
-        }),
+        Property::sometimes(
+            "a lease is lost to another worker",
+            |_: &Postgres, state: &State| {
+                let taken_over = |row: usize| state.sessions.iter().any(|it| it.held.has(row));
+                let mut sessions = state.sessions.iter();
+                sessions.any(|it| it.stale.rows().any(taken_over))
+            },
+        ),
+        Property::sometimes(
+            "a blocked event is locked while its front ends",
+            |_: &Postgres, state: &State| {
+                let sessions = &state.sessions;
+                let is_blocked = |row: usize| state.rows[row].slot == Slot::Blocked;
+                let locks = sessions.iter().any(|it| it.locked.rows().any(is_blocked));
+                locks && sessions.iter().any(|it| it.step == Step::UnblockNext)
+            },
+        ),
+        Property::sometimes(
+            "a smaller seq is behind a greater one",
+            |_: &Postgres, state: &State| {
+                let leased = state.committed(|slot| slot == Slot::Leased);
+                let blocked = state.committed(|slot| slot == Slot::Blocked);
+                let before = |row: usize| move |other: &usize| *other < row;
+                let lane = |row: usize| state.lane(state.rows[row].lane).both(blocked);
+                leased
+                    .rows()
+                    .any(|row| lane(row).rows().any(|other| before(row)(&other)))
+            },
+        ),
         Property::sometimes("everything is delivered", |_: &Postgres, state: &State| {
             state.left == 0 && state.count == 0
         }),
@@ -105,7 +119,11 @@ fn meets(state: &State, what: Unique) -> bool {
 /// done then. A state with open transactions becomes one without when they are rolled back.
 fn delivers_all(model: &Postgres, state: &State) -> bool {
     let is_at_rest = |step| matches!(step, Step::Idle | Step::None);
-    if !state.sessions.iter().all(|session| is_at_rest(session.step)) {
+    if !state
+        .sessions
+        .iter()
+        .all(|session| is_at_rest(session.step))
+    {
         return true;
     }
     let mut state = *state;

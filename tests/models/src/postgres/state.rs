@@ -317,7 +317,9 @@ impl Hash for State {
                 session.held,
                 session.stale,
             ];
-            let sets = sets.iter().fold(what, |number, set| number << 4 | u64::from(set.0));
+            let sets = sets
+                .iter()
+                .fold(what, |number, set| number << 4 | u64::from(set.0));
             state.write_u64(sets << 12 | pack(&session.writes));
         }
     }
