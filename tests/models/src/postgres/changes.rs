@@ -64,19 +64,23 @@ impl State {
         }
     }
 
-    /// `FOLD`: both are done. A lock on a row that is not as expected anymore is dropped with the
-    /// savepoint.
+    /// `FOLD`: both are done. A front keeps a note, because the snapshot may lack events that are
+    /// blocked behind it by now; the front of a blocked one looks for the next itself. A lock on a
+    /// row that is not as expected anymore is dropped with the savepoint.
     pub(super) fn run_cancel(&mut self, s: usize, fault: Fault) {
         for row in self.sessions[s].next.rows() {
             if !self.lock(s, row, waits) {
                 return self.roll_back(s);
             }
-            self.write(s, row, Slot::Done);
-            if fault == Fault::CancelUnblocksNothing {
+            if self.current(s, row) == Slot::Blocked || fault == Fault::CancelUnblocksNothing {
+                self.write(s, row, Slot::Done);
                 self.finish(s);
             } else {
-                self.sessions[s].ids = Set::of(row);
-                self.end_statement(s, Step::Ended);
+                let session = &mut self.sessions[s];
+                session.next = Set::NONE;
+                session.todo = Set::of(row);
+                session.step = Step::WriteNote;
+                self.run_write_note(s);
             }
         }
     }

@@ -223,15 +223,15 @@ impl State {
         self.run_write_note(s);
     }
 
-    /// The update `n` of `UNBLOCK_NEXT`.
-    fn run_write_note(&mut self, s: usize) -> bool {
+    /// The update `n` of `UNBLOCK_NEXT`, and that of a cancelled front.
+    pub(super) fn run_write_note(&mut self, s: usize) -> bool {
         let todo = self.sessions[s].todo;
         let mut could = todo.is_empty();
         for row in todo.rows() {
             if self.is_locked(s, row) {
                 return could;
             }
-            if self.current(s, row) == Slot::Done {
+            if matches!(self.current(s, row), Slot::Done | Slot::Ready) {
                 match self.unique(s, row) {
                     Unique::Free => self.write(s, row, Slot::Note),
                     Unique::Wait => return could,
