@@ -18,7 +18,7 @@ pub struct Postgres {
     pub events: u8,
     /// What happens beside enqueueing, claiming, demoting, completing, rescues and notes.
     pub also: Also,
-    /// What is wrong.
+    /// The fault, or none.
     pub fault: Fault,
 }
 

@@ -9,7 +9,8 @@ use crate::set::Set;
 
 /// Never two of a lane are leased.
 pub const ONE_OF_A_LANE: &str = "never two of a lane are leased";
-/// An event is not leased before an earlier one of its lane that was committed when it was enqueued.
+/// An event is not leased before an earlier one of its lane that was committed when it was
+/// enqueued.
 pub const ORDER: &str = "an event goes after those committed before it was enqueued";
 /// A blocked event always has somebody who will unblock it.
 pub const NO_LANE_SLEEPS: &str = "a lane with a blocked event has one that is not, or a note";

@@ -1,8 +1,8 @@
 //! The statements of workers, in the steps in which they can meet others.
 //!
 //! A statement begins with its snapshot, by which it decides what it looks for (`begin_..`), and
-//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a statement
-//! decides nothing by its snapshot that it does not check again, both are one step.
+//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a
+//! statement decides nothing by its snapshot that it does not check again, both are one step.
 
 use super::faults::Fault;
 use super::server::Unique;
@@ -141,7 +141,7 @@ impl State {
             self.write(s, row, new);
         }
         if fault == Fault::OldSnapshot {
-            // What it looks for was decided when the statement began.
+            // The next rows were decided on when the statement began.
             self.sessions[s].step = Step::UnblockNext;
         } else {
             self.end_statement(s, Step::Ended);
@@ -149,7 +149,8 @@ impl State {
         true
     }
 
-    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed instead.
+    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed
+    /// instead.
     pub(super) fn run_rescue(&mut self, s: usize, ids: Set) {
         for row in ids.rows() {
             if self.lock(s, row, |slot| slot == Slot::Leased) {
@@ -204,8 +205,8 @@ impl State {
         }
     }
 
-    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where it
-    /// could not.
+    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where
+    /// it could not.
     fn run_unblock_next(&mut self, s: usize, fault: Fault) {
         for next in self.sessions[s].next.rows() {
             if !self.lock(s, next, |slot| slot == Slot::Blocked) {
@@ -282,7 +283,8 @@ impl State {
         session.step = Step::TakeUpNotes;
     }
 
-    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken up.
+    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken
+    /// up.
     fn run_take_up_notes(&mut self, s: usize) {
         let mut left = Set::NONE;
         for next in self.sessions[s].next.rows() {

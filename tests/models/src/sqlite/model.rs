@@ -40,7 +40,7 @@ pub struct Sqlite {
     pub events: u8,
     /// Whether another program replaces rows without a trigger.
     pub replaces: bool,
-    /// What is wrong.
+    /// The fault, or none.
     pub fault: Fault,
 }
 
