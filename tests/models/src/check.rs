@@ -2,7 +2,6 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
-use std::time::{Duration, Instant};
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
@@ -13,8 +12,6 @@ pub struct Visited {
     pub states: usize,
     /// The longest of the shortest ways to a state.
     pub depth: usize,
-    /// How long it took.
-    pub time: Duration,
 }
 
 /// Visits every state and returns how many there are, for a model in which all promises hold, and
@@ -29,7 +26,6 @@ where
     M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
     M::Action: Clone + Debug + PartialEq + Send + Sync,
 {
-    let start = Instant::now();
     let any = HasDiscoveries::AnyFailures;
     let checker = model.clone().checker().finish_when(any).spawn_bfs().join();
     let found = checker.discoveries();
@@ -52,7 +48,6 @@ where
     let visited = Visited {
         states: checker.unique_state_count(),
         depth: checker.max_depth(),
-        time: start.elapsed(),
     };
     println!("{visited:?}");
     visited

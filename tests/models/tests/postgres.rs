@@ -48,7 +48,7 @@ fn every_lease_is_known_to_a_worker_as_long_as_none_dies() {
         returns: true,
         ..Also::default()
     };
-    let visited = holds(model, &[LOST, "a note is left", "a blocked event is locked while its front ends"]);
+    let visited = holds(model, &[LOST]);
     assert!(visited.states > 10_000, "{visited:?}");
 }
 

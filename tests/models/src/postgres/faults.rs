@@ -20,7 +20,8 @@ pub enum Fault {
     NoFrontCheck,
     /// `DEMOTE` does not lock the front behind which it blocks.
     FrontNotLocked,
-    /// `DEMOTE` also blocks candidates that are before the leased event that it takes for the front.
+    /// `DEMOTE` also blocks candidates that are before the leased event that it takes for the
+    /// front.
     BlocksEarlier,
     /// `UNBLOCK_NEXT` leaves no note where the next event is locked.
     NoNote,

@@ -2,13 +2,13 @@
 //!
 //! A step is a statement or the part of one up to a lock or an index entry for which it may have to
 //! wait; between two steps of a session the others do what they want. Each statement has a snapshot
-//! of its own, rows are locked until the transaction ends, `SKIP LOCKED` leaves out what others have
-//! locked, a row that was changed since the snapshot is checked again in its newest version, and an
-//! entry into the unique index waits for whoever holds the lane in an open transaction, and fails
-//! with 23505 if that commits. A transaction may be rolled back and a process may die before and
-//! after each step; leases run out at any time.
+//! of its own, rows are locked until the transaction ends, `SKIP LOCKED` leaves out what others
+//! have locked, a row that was changed since the snapshot is checked again in its newest version,
+//! and an entry into the unique index waits for the session that holds the lane in an open
+//! transaction, and fails with 23505 if that commits. A transaction may be rolled back and a
+//! process may die before and after each step; leases run out at any time.
 //!
-//! What is modelled, and where it stands in `outbox-postgres/src`:
+//! The steps, and where each stands in `outbox-postgres/src`:
 //!
 //! | here | there |
 //! |---|---|
@@ -38,6 +38,7 @@
 //! [`Op::TakeUpNotes`]: model::Op::TakeUpNotes
 //! [`Op::Delete`]: model::Op::Delete
 
+mod changes;
 pub mod faults;
 pub mod model;
 pub mod promises;

@@ -18,7 +18,7 @@ pub struct Postgres {
     pub events: u8,
     /// What happens beside enqueueing, claiming, demoting, completing, rescues and notes.
     pub also: Also,
-    /// What is wrong.
+    /// The fault, or none.
     pub fault: Fault,
 }
 
@@ -128,7 +128,7 @@ impl Postgres {
                 }
             }
             let in_lane = |set: Set| state.lane(lane).both(set);
-            if in_lane(state.committed(Slot::is_front)).len() > 0
+            if !in_lane(state.committed(Slot::is_front)).is_empty()
                 && in_lane(state.committed(|slot| slot.is_front() || slot.is_taken())).len() > 1
             {
                 ops.push(Op::Demote(lane));
@@ -153,7 +153,9 @@ impl Postgres {
         if !ready.is_empty() {
             ops.push(Op::Claim(ready));
             if ready.len() > 1 {
-                let first = ready.rows().filter(|row| !state.is_behind(s, *row, self.fault));
+                let first = ready
+                    .rows()
+                    .filter(|row| !state.is_behind(s, *row, self.fault));
                 ops.extend(first.map(|row| Op::Claim(Set::of(row))));
             }
         }

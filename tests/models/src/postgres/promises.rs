@@ -9,7 +9,8 @@ use crate::set::Set;
 
 /// Never two of a lane are leased.
 pub const ONE_OF_A_LANE: &str = "never two of a lane are leased";
-/// An event is not leased before an earlier one of its lane that was committed when it was enqueued.
+/// An event is not leased before an earlier one of its lane that was committed when it was
+/// enqueued.
 pub const ORDER: &str = "an event goes after those committed before it was enqueued";
 /// A blocked event always has somebody who will unblock it.
 pub const NO_LANE_SLEEPS: &str = "a lane with a blocked event has one that is not, or a note";
@@ -31,7 +32,9 @@ pub(super) fn properties() -> Vec<Property<Postgres>> {
         Property::always(ORDER, |_: &Postgres, state: &State| {
             let leased = state.committed(|slot| slot == Slot::Leased);
             let open = state.committed(Slot::is_open);
-            leased.rows().all(|row| state.rows[row].before.both(open).is_empty())
+            leased
+                .rows()
+                .all(|row| state.rows[row].before.both(open).is_empty())
         }),
         Property::always(NO_LANE_SLEEPS, |model: &Postgres, state: &State| {
             (0..model.lanes).all(|lane| is_awake(state, lane))
@@ -52,30 +55,42 @@ pub(super) fn properties() -> Vec<Property<Postgres>> {
         Property::sometimes("a note is left", |_: &Postgres, state: &State| {
             !state.committed(|slot| slot == Slot::Note).is_empty()
         }),
-        Property::sometimes("a claim waits at the unique index", |_: &Postgres, state: &State| {
-            meets(state, Unique::Wait)
-        }),
+        Property::sometimes(
+            "a claim waits at the unique index",
+            |_: &Postgres, state: &State| meets(state, Unique::Wait),
+        ),
         Property::sometimes("a claim collides", |_: &Postgres, state: &State| {
             meets(state, Unique::Collision)
         }),
-        Property::sometimes("a lease is lost to another worker", |_: &Postgres, state: &State| {
-            let taken_over = |row: usize| state.sessions.iter().any(|it| it.held.has(row));
-            let mut sessions = state.sessions.iter();
-            sessions.any(|it| it.stale.rows().any(taken_over))
-        }),
-        Property::sometimes("a blocked event is locked while its front ends", |_: &Postgres, state: &State| {
-            let sessions = &state.sessions;
-            let is_blocked = |row: usize| state.rows[row].slot == Slot::Blocked;
-            let locks = sessions.iter().any(|it| it.locked.rows().any(is_blocked));
-            locks && sessions.iter().any(|it| it.step == Step::UnblockNext)
-        }),
-        Property::sometimes("a smaller seq is behind a greater one", |_: &Postgres, state: &State| {
-            let leased = state.committed(|slot| slot == Slot::Leased);
-            let blocked = state.committed(|slot| slot == Slot::Blocked);
-            let before = |row: usize| move |other: &usize| *other < row;
-            let lane = |row: usize| state.lane(state.rows[row].lane).both(blocked);
-            leased.rows().any(|row| lane(row).rows().any(|other| before(row)(&other)))
-        }),
+        Property::sometimes(
+            "a lease is lost to another worker",
+            |_: &Postgres, state: &State| {
+                let taken_over = |row: usize| state.sessions.iter().any(|it| it.held.has(row));
+                let mut sessions = state.sessions.iter();
+                sessions.any(|it| it.stale.rows().any(taken_over))
+            },
+        ),
+        Property::sometimes(
+            "a blocked event is locked while its front ends",
+            |_: &Postgres, state: &State| {
+                let sessions = &state.sessions;
+                let is_blocked = |row: usize| state.rows[row].slot == Slot::Blocked;
+                let locks = sessions.iter().any(|it| it.locked.rows().any(is_blocked));
+                locks && sessions.iter().any(|it| it.step == Step::UnblockNext)
+            },
+        ),
+        Property::sometimes(
+            "a smaller seq is behind a greater one",
+            |_: &Postgres, state: &State| {
+                let leased = state.committed(|slot| slot == Slot::Leased);
+                let blocked = state.committed(|slot| slot == Slot::Blocked);
+                let before = |row: usize| move |other: &usize| *other < row;
+                let lane = |row: usize| state.lane(state.rows[row].lane).both(blocked);
+                leased
+                    .rows()
+                    .any(|row| lane(row).rows().any(|other| before(row)(&other)))
+            },
+        ),
         Property::sometimes("everything is delivered", |_: &Postgres, state: &State| {
             state.left == 0 && state.count == 0
         }),
@@ -105,7 +120,11 @@ fn meets(state: &State, what: Unique) -> bool {
 /// done then. A state with open transactions becomes one without when they are rolled back.
 fn delivers_all(model: &Postgres, state: &State) -> bool {
     let is_at_rest = |step| matches!(step, Step::Idle | Step::None);
-    if !state.sessions.iter().all(|session| is_at_rest(session.step)) {
+    if !state
+        .sessions
+        .iter()
+        .all(|session| is_at_rest(session.step))
+    {
         return true;
     }
     let mut state = *state;

@@ -45,8 +45,8 @@ impl State {
     }
 
     /// Locks a row that the snapshot has, in its newest version, and checks the condition on that.
-    /// `SKIP LOCKED`: a row that somebody else has locked is left out.
-    /// The lock stays even if the newest version does not fit.
+    /// `SKIP LOCKED`: a row that somebody else has locked is left out. The lock stays even if the
+    /// newest version does not fit.
     pub fn lock(&mut self, s: usize, row: usize, fits: impl Fn(Slot) -> bool) -> bool {
         if self.is_locked(s, row) || self.current(s, row) == Slot::Absent {
             return false;

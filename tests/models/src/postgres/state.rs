@@ -3,8 +3,8 @@
 //! A row is as it was last committed. What a transaction has locked and written stands in its
 //! session, so sessions that do the same are interchangeable: a state keeps them sorted. Of the
 //! snapshot of a statement, a session keeps what the statement will do by it. Rows are numbered by
-//! `seq`. A row that nobody can see or mention anymore is dropped and the later ones
-//! move up, so that a state does not remember the past.
+//! `seq`. A row that nobody can see or mention anymore is dropped and the later ones move up, so
+//! that a state does not remember the past.
 
 use std::hash::{Hash, Hasher};
 
@@ -126,7 +126,7 @@ pub enum Step {
 /// A connection, and the worker that uses it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Session {
-    /// What it does next.
+    /// Its next step.
     pub step: Step,
     /// Whether the transaction records outcomes of its worker.
     pub settles: bool,
@@ -150,7 +150,7 @@ pub struct Session {
     pub locked: Set,
     /// The rows that it has written.
     pub written: Set,
-    /// What it has written to them.
+    /// The slots that it has written to them.
     pub writes: [Slot; MOST_ROWS],
     /// The rows that were enqueued since it began. Kept only where a fault depends on it.
     pub younger: Set,
@@ -317,7 +317,9 @@ impl Hash for State {
                 session.held,
                 session.stale,
             ];
-            let sets = sets.iter().fold(what, |number, set| number << 4 | u64::from(set.0));
+            let sets = sets
+                .iter()
+                .fold(what, |number, set| number << 4 | u64::from(set.0));
             state.write_u64(sets << 12 | pack(&session.writes));
         }
     }

@@ -1,8 +1,8 @@
-//! The statements of the store, in the steps in which they can meet others.
+//! The statements of workers, in the steps in which they can meet others.
 //!
 //! A statement begins with its snapshot, by which it decides what it looks for (`begin_..`), and
-//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a statement
-//! decides nothing by its snapshot that it does not check again, both are one step.
+//! takes effect at a later moment on the newest versions of these rows (`run_..`). Where a
+//! statement decides nothing by its snapshot that it does not check again, both are one step.
 
 use super::faults::Fault;
 use super::server::Unique;
@@ -35,7 +35,7 @@ impl State {
     }
 
     /// The rows of these that the session sees in such a slot.
-    fn seen(&self, s: usize, rows: Set, is: impl Fn(Slot) -> bool) -> Set {
+    pub(super) fn seen(&self, s: usize, rows: Set, is: impl Fn(Slot) -> bool) -> Set {
         let rows = rows.rows();
         rows.filter(|row| is(self.current(s, *row))).collect()
     }
@@ -50,7 +50,7 @@ impl State {
     }
 
     /// The transaction is done, and over at once if it has nothing to commit.
-    fn finish(&mut self, s: usize) {
+    pub(super) fn finish(&mut self, s: usize) {
         self.end_statement(s, Step::Commit);
         let session = &self.sessions[s];
         if session.locked.is_empty() && !session.settles {
@@ -141,7 +141,7 @@ impl State {
             self.write(s, row, new);
         }
         if fault == Fault::OldSnapshot {
-            // What it looks for was decided when the statement began.
+            // The next rows were decided on when the statement began.
             self.sessions[s].step = Step::UnblockNext;
         } else {
             self.end_statement(s, Step::Ended);
@@ -149,7 +149,8 @@ impl State {
         true
     }
 
-    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed instead.
+    /// `RESCUE` of a lease that has run out at this moment. A worker's own leases are renewed
+    /// instead.
     pub(super) fn run_rescue(&mut self, s: usize, ids: Set) {
         for row in ids.rows() {
             if self.lock(s, row, |slot| slot == Slot::Leased) {
@@ -176,8 +177,8 @@ impl State {
         for row in self.sessions[s].ids.rows() {
             let slot = self.current(s, row);
             // In the same statement, a row is not seen as done yet.
-            let is_out = slot == Slot::Done
-                || fault == Fault::OldSnapshot && !self.sessions[s].gives_back;
+            let is_out =
+                slot == Slot::Done || fault == Fault::OldSnapshot && !self.sessions[s].gives_back;
             let found = self.next_of(s, row).filter(|next| is_out || *next < row);
             if let Some(found) = found.filter(|_| slot != Slot::Absent) {
                 next.add(found);
@@ -204,8 +205,8 @@ impl State {
         }
     }
 
-    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where it
-    /// could not.
+    /// `UNBLOCK_NEXT`: locks the next ones in `k` and unblocks them, and leaves notes in `n` where
+    /// it could not.
     fn run_unblock_next(&mut self, s: usize, fault: Fault) {
         for next in self.sessions[s].next.rows() {
             if !self.lock(s, next, |slot| slot == Slot::Blocked) {
@@ -223,15 +224,15 @@ impl State {
         self.run_write_note(s);
     }
 
-    /// The update `n` of `UNBLOCK_NEXT`.
-    fn run_write_note(&mut self, s: usize) -> bool {
+    /// The update `n` of `UNBLOCK_NEXT`, and that of a cancelled front.
+    pub(super) fn run_write_note(&mut self, s: usize) -> bool {
         let todo = self.sessions[s].todo;
         let mut could = todo.is_empty();
         for row in todo.rows() {
             if self.is_locked(s, row) {
                 return could;
             }
-            if self.current(s, row) == Slot::Done {
+            if matches!(self.current(s, row), Slot::Done | Slot::Ready) {
                 match self.unique(s, row) {
                     Unique::Free => self.write(s, row, Slot::Note),
                     Unique::Wait => return could,
@@ -282,7 +283,8 @@ impl State {
         session.step = Step::TakeUpNotes;
     }
 
-    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken up.
+    /// `TAKE_UP_NOTES`: unblocks the next ones in `k`, and drops in `n` the notes that are taken
+    /// up.
     fn run_take_up_notes(&mut self, s: usize) {
         let mut left = Set::NONE;
         for next in self.sessions[s].next.rows() {
@@ -340,85 +342,4 @@ impl State {
         }
         self.finish(s);
     }
-
-    /// `DELETE`, after it could lock the rows. `false` if it has to wait for one.
-    pub(super) fn run_delete(&mut self, s: usize, ids: Set) -> bool {
-        if ids.rows().any(|row| self.is_locked(s, row)) {
-            return false;
-        }
-        for row in ids.rows() {
-            self.sessions[s].lane = self.rows[row].lane;
-            self.write(s, row, Slot::Absent);
-        }
-        self.end_statement(s, Step::Deleted);
-        true
-    }
-
-    /// `UNBLOCK`, by its snapshot.
-    fn begin_unblock(&mut self, s: usize) {
-        let lane = std::mem::take(&mut self.sessions[s].lane);
-        let lane = self.lane(lane);
-        let blocked = self.seen(s, lane, |slot| slot == Slot::Blocked);
-        match blocked.rows().next() {
-            None => self.finish(s),
-            Some(next) => {
-                let session = &mut self.sessions[s];
-                session.step = Step::Unblock;
-                session.next = Set::of(next);
-            }
-        }
-    }
-
-    /// `UNBLOCK`: waits for the row. If that is not blocked anymore, it looks for the next one by a
-    /// new snapshot.
-    fn run_unblock(&mut self, s: usize, fault: Fault) -> bool {
-        for next in self.sessions[s].next.rows() {
-            if self.is_locked(s, next) && fault != Fault::UnblockSkips {
-                return false;
-            }
-            if self.lock(s, next, |slot| slot == Slot::Blocked) {
-                self.write(s, next, Slot::Ready);
-            } else if fault != Fault::UnblockSkips && fault != Fault::UnblockOnce {
-                self.sessions[s].lane = self.rows[next].lane;
-                self.end_statement(s, Step::Deleted);
-                return true;
-            }
-        }
-        self.finish(s);
-        true
-    }
-
-    /// `FOLD`, by its snapshot: the newest event of the lane, if a delete meets the create that
-    /// waits there.
-    pub(super) fn begin_cancel(&mut self, s: usize, lane: u8) {
-        let open = self.seen(s, self.lane(lane), Slot::is_open);
-        if let Some(newest) = open.rows().last()
-            && waits(self.current(s, newest))
-        {
-            self.sessions[s].next = Set::of(newest);
-            self.sessions[s].step = Step::Cancel;
-        }
-    }
-
-    /// `FOLD`: both are done. A lock on a row that is not as expected anymore is dropped with the
-    /// savepoint.
-    fn run_cancel(&mut self, s: usize, fault: Fault) {
-        for row in self.sessions[s].next.rows() {
-            if !self.lock(s, row, waits) {
-                return self.roll_back(s);
-            }
-            self.write(s, row, Slot::Done);
-            if fault == Fault::CancelUnblocksNothing {
-                self.finish(s);
-            } else {
-                self.sessions[s].ids = Set::of(row);
-                self.end_statement(s, Step::Ended);
-            }
-        }
-    }
-}
-
-/// Whether an event may be folded into, as far as its slot tells.
-fn waits(slot: Slot) -> bool {
-    slot.is_front() || slot == Slot::Blocked
 }

@@ -1,11 +1,12 @@
 //! The claim rows of the SQLite store.
 //!
-//! A claim writes one row of `outbox_claims` and none of `outbox_events`. Whoever writes has the
-//! database's only write lock, so a transaction is one step; what interleaves are the transactions of
-//! several processes, the ends of leases, and deaths between two transactions, after which nobody
-//! knows the leases anymore. SQLite gives the `seq` of the last row away again once that is deleted.
+//! A claim writes one row of `outbox_claims` and none of `outbox_events`. A writer has the
+//! database's only write lock, so a transaction is one step; what interleaves are the transactions
+//! of several processes, the ends of leases, and deaths between two transactions, after which
+//! nobody knows the leases anymore. SQLite gives the `seq` of the last row away again once that is
+//! deleted.
 //!
-//! What is modelled, and where it stands in `outbox-runtime/src/store/sqlite`:
+//! The steps, and where each stands in `outbox-runtime/src/store/sqlite`:
 //!
 //! | here | there |
 //! |---|---|
@@ -21,7 +22,7 @@
 //!
 //! A token stands for its process, and a lease knows whether a claim of its token still lists its
 //! row: tokens are random and never used again. Left out: events that are due later, dead letters
-//! that hold, elders, moves to other lanes, and claims that are deleted by hand.
+//! that hold, elders, moves to other lanes, and SQL that deletes claims.
 
 pub mod model;
 pub mod state;

@@ -40,7 +40,7 @@ pub struct Sqlite {
     pub events: u8,
     /// Whether another program replaces rows without a trigger.
     pub replaces: bool,
-    /// What is wrong.
+    /// The fault, or none.
     pub fault: Fault,
 }
 
@@ -122,7 +122,10 @@ impl Sqlite {
             actions.push(Action::Settle(process, all, Outcome::GiveBack));
         }
         let listed = state.listed.iter().flatten();
-        if listed.filter(|it| !it.is_over).any(|it| usize::from(it.process) == process) {
+        if listed
+            .filter(|it| !it.is_over)
+            .any(|it| usize::from(it.process) == process)
+        {
             actions.push(Action::Expire(process));
         }
         if !leases.is_empty() {
@@ -220,7 +223,8 @@ impl Model for Sqlite {
             }),
             Property::always(STALE_WRITES_NOTHING, |_, state: &State| !state.is_wrong),
             Property::always(NEWCOMER_IS_FREE, |model: &Self, state: &State| {
-                let is_it = |seq: usize| state.listed[seq].is_some_and(|it| it.id == state.rows[seq].id);
+                let is_it =
+                    |seq: usize| state.listed[seq].is_some_and(|it| it.id == state.rows[seq].id);
                 model.replaces || state.held().rows().all(is_it)
             }),
             Property::always(NO_LANE_SLEEPS, |model: &Self, state: &State| {
@@ -239,29 +243,41 @@ impl Model for Sqlite {
             Property::always(ALL_DELIVERED, |model: &Self, state: &State| {
                 model.delivers_all(state)
             }),
-            Property::sometimes("a seq is used again while a lease on it is kept", |_, state: &State| {
-                let mut leases = state.leases.iter().flatten();
-                leases.any(|lease| {
-                    let row = state.rows[usize::from(lease.seq)];
-                    row.slot.is_open() && row.id != lease.id
-                })
-            }),
-            Property::sometimes("two events of one claim run out at different times", |_, state: &State| {
-                let of = |over| {
-                    let listed = state.listed.iter().flatten();
-                    let mut of: Vec<u8> = listed.filter(|it| it.is_over == over).map(|it| it.process).collect();
-                    of.dedup();
-                    of
-                };
-                of(true).iter().any(|process| of(false).contains(process))
-            }),
-            Property::sometimes("a retried dead letter waits for a handler", |_, state: &State| {
-                let held = state.held();
-                held.rows().any(|seq| {
-                    let lane = state.lane(state.rows[seq].lane);
-                    lane.rows().next().is_some_and(|first| first < seq)
-                })
-            }),
+            Property::sometimes(
+                "a seq is used again while a lease on it is kept",
+                |_, state: &State| {
+                    let mut leases = state.leases.iter().flatten();
+                    leases.any(|lease| {
+                        let row = state.rows[usize::from(lease.seq)];
+                        row.slot.is_open() && row.id != lease.id
+                    })
+                },
+            ),
+            Property::sometimes(
+                "two events of one claim run out at different times",
+                |_, state: &State| {
+                    let of = |over| {
+                        let listed = state.listed.iter().flatten();
+                        let mut of: Vec<u8> = listed
+                            .filter(|it| it.is_over == over)
+                            .map(|it| it.process)
+                            .collect();
+                        of.dedup();
+                        of
+                    };
+                    of(true).iter().any(|process| of(false).contains(process))
+                },
+            ),
+            Property::sometimes(
+                "a retried dead letter waits for a handler",
+                |_, state: &State| {
+                    let held = state.held();
+                    held.rows().any(|seq| {
+                        let lane = state.lane(state.rows[seq].lane);
+                        lane.rows().next().is_some_and(|first| first < seq)
+                    })
+                },
+            ),
         ]
     }
 }

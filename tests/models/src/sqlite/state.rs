@@ -100,21 +100,27 @@ impl State {
 
     /// The rows whose slot is one of these.
     pub fn rows_in(&self, is: impl Fn(Slot) -> bool) -> Set {
-        (0..MOST_ROWS).filter(|seq| is(self.rows[*seq].slot)).collect()
+        (0..MOST_ROWS)
+            .filter(|seq| is(self.rows[*seq].slot))
+            .collect()
     }
 
     /// The open rows of a lane.
     #[must_use]
     pub fn lane(&self, lane: u8) -> Set {
         let open = self.rows_in(Slot::is_open);
-        open.rows().filter(|seq| self.rows[*seq].lane == lane).collect()
+        open.rows()
+            .filter(|seq| self.rows[*seq].lane == lane)
+            .collect()
     }
 
     /// The open rows that handlers have, as the database sees it.
     #[must_use]
     pub fn held(&self) -> Set {
         let open = self.rows_in(Slot::is_open);
-        open.rows().filter(|seq| self.listed[*seq].is_some()).collect()
+        open.rows()
+            .filter(|seq| self.listed[*seq].is_some())
+            .collect()
     }
 
     /// The `seq` that SQLite gives the next row: one more than the highest. `None` if the model has
@@ -130,7 +136,10 @@ impl State {
     pub fn release(&mut self, seq: usize) {
         if let Some(listed) = self.listed[seq].take() {
             let leases = &mut self.leases[usize::from(listed.process)];
-            for lease in leases.iter_mut().filter(|lease| usize::from(lease.seq) == seq) {
+            for lease in leases
+                .iter_mut()
+                .filter(|lease| usize::from(lease.seq) == seq)
+            {
                 lease.is_listed = false;
             }
         }
@@ -155,12 +164,22 @@ impl State {
         }
         let mut order: Vec<usize> = (0..self.leases.len()).collect();
         order.sort_by_key(|process| {
-            let claims = self.listed.map(|it| it.filter(|it| usize::from(it.process) == *process));
-            (self.leases[*process].clone(), claims.map(|it| it.map(|it| (it.id, it.is_over))))
+            let claims = self
+                .listed
+                .map(|it| it.filter(|it| usize::from(it.process) == *process));
+            (
+                self.leases[*process].clone(),
+                claims.map(|it| it.map(|it| (it.id, it.is_over))),
+            )
         });
-        self.leases = order.iter().map(|process| self.leases[*process].clone()).collect();
+        self.leases = order
+            .iter()
+            .map(|process| self.leases[*process].clone())
+            .collect();
         for listed in self.listed.iter_mut().flatten() {
-            let place = order.iter().position(|it| *it == usize::from(listed.process));
+            let place = order
+                .iter()
+                .position(|it| *it == usize::from(listed.process));
             listed.process = place.map_or(listed.process, |place| place as u8);
         }
     }

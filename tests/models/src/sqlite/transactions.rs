@@ -144,7 +144,11 @@ impl State {
     /// `rescue` in `leases.rs`: what has run out goes back in line; `unpark`.
     pub(super) fn rescue(&mut self, fault: Fault) {
         let held = self.held();
-        for seq in self.rows_in(|slot| slot == Slot::Parked).without(held).rows() {
+        for seq in self
+            .rows_in(|slot| slot == Slot::Parked)
+            .without(held)
+            .rows()
+        {
             self.rows[seq].slot = Slot::Ready;
         }
         for seq in 0..MOST_ROWS {
