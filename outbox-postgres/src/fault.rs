@@ -12,7 +12,7 @@ fn kind_of(error: &tokio_postgres::Error) -> (StoreErrorKind, &'static str) {
             "the connection failed; the call can be repeated",
         );
     };
-    if is_worth_a_retry(code) {
+    if is_worth_a_retry(code) || is_end_of_session(error) {
         return (StoreErrorKind::Unavailable, "the call can be repeated");
     }
     match *code {
@@ -63,6 +63,13 @@ pub(crate) fn is_worth_a_retry(code: &SqlState) -> bool {
         SqlState::UNIQUE_VIOLATION,
     ];
     CODES.contains(code) || code.code() == TRANSACTION_TIMEOUT || code.code().starts_with("08")
+}
+
+/// Whether an internal failure of the server ended the session, such as that of a session that
+/// begins while the disk is full. Another session may fare better.
+fn is_end_of_session(error: &tokio_postgres::Error) -> bool {
+    let is_internal = |code: &SqlState| matches!(code.code().get(..2), Some("XX" | "58"));
+    !was_refused(error) && error.code().is_some_and(is_internal)
 }
 
 /// Whether two claims met on one lane, or waited for each other: the transaction was rolled back

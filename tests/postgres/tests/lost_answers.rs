@@ -18,12 +18,11 @@ use outbox_runtime::{
     EnqueueError, Enqueued, EventSink, NewEvent, Operation, OutboxRepository, OutboxStatus,
 };
 
-/// What a server says whose administrator ends a session, also right after a commit.
-fn terminated() -> Vec<u8> {
-    let fields =
-        b"SFATAL\0VFATAL\0C57P01\0Mterminating connection due to administrator command\0\0";
+/// The last words of a session, also right after a commit.
+fn last_words(code: &str, text: &str) -> Vec<u8> {
+    let fields = format!("SFATAL\0VFATAL\0C{code}\0M{text}\0\0").into_bytes();
     let length = u32::try_from(fields.len() + 4).unwrap();
-    [&b"E"[..], &length.to_be_bytes(), fields].concat()
+    [&b"E"[..], &length.to_be_bytes(), &fields].concat()
 }
 
 async fn open(schema: &str, address: &str) -> PostgresStore {
@@ -41,12 +40,16 @@ fn is_unknown(error: &EnqueueError) -> bool {
     matches!(error, EnqueueError::Store(error) if error.outcome_unknown() && error.is_transient())
 }
 
-/// A lost connection, and one that is ended in words.
-async fn proxies() -> [Proxy; 2] {
+/// A lost connection, one that an administrator ends, and one that a server without disk space ends.
+async fn proxies() -> [Proxy; 3] {
     let port = Server::shared().port();
+    let ended = "terminating connection due to administrator command";
+    let ended = last_words("57P01", ended);
+    let failed = last_words("XX000", "could not write init file");
     [
         Proxy::before(port).await,
-        Proxy::with_last_words(port, terminated()).await,
+        Proxy::with_last_words(port, ended).await,
+        Proxy::with_last_words(port, failed).await,
     ]
 }
 
@@ -99,12 +102,13 @@ async fn an_outcome_whose_answer_is_lost_is_recorded_once() {
             disposition: Disposition::Complete,
         };
         proxy.lose_answers(1);
-        let lost = store.settle(vec![settlement]).await;
-        assert_eq!(proxy.struck().unanswered.load(Ordering::SeqCst), 1);
-        // Either the caller is to ask again, or it was asked again at once and is done.
-        if let Err(error) = &lost {
-            assert!(error.outcome_unknown() && error.is_transient(), "{error:?}");
+        // The caller asks again, as the processor does.
+        let mut tries = 0;
+        while let Err(error) = store.settle(vec![settlement.clone()]).await {
+            assert!(error.is_transient() && tries < 5, "{error:?}");
+            tries += 1;
         }
+        assert_eq!(proxy.struck().unanswered.load(Ordering::SeqCst), 1);
         let stored = store.fetch_event(event.id()).await.unwrap().unwrap();
         assert_eq!(stored.status, OutboxStatus::Completed);
         assert!(store.claim(&request).await.unwrap().is_empty());
