@@ -25,9 +25,10 @@ pub struct Server {
 /// Waits until the server is up, says so, and ends it with its starter.
 const KEEPER: &str = r#"
 bin=$1 folder=$2 port=$3
+shift 3
 "$bin/initdb" -D "$folder/data" -U outbox -A trust -E UTF8 --locale=C -N >"$folder/initdb.log" 2>&1 || { echo failed; exit 1; }
 "$bin/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
-    -c max_connections=300 -c fsync=off -c full_page_writes=off >"$folder/server.log" 2>&1 </dev/null &
+    -c max_connections=300 "$@" >"$folder/server.log" 2>&1 </dev/null &
 server=$!
 trap '' INT TERM
 for _ in $(seq 300); do
@@ -65,17 +66,27 @@ impl Server {
         })
     }
 
-    /// Starts a server; `None` if there is no PostgreSQL.
+    /// Starts a server that does not wait for the disk; `None` if there is no PostgreSQL.
+    ///
+    /// # Panics
+    ///
+    /// If PostgreSQL is installed and does not start.
+    #[must_use]
+    pub fn start() -> Option<Self> {
+        Self::start_with(&["fsync=off", "full_page_writes=off"])
+    }
+
+    /// Starts a server with these settings; `None` if there is no PostgreSQL.
     ///
     /// # Panics
     ///
     /// If PostgreSQL is installed and does not start.
     #[must_use]
     #[allow(clippy::expect_used, reason = "a failed test panics")]
-    pub fn start() -> Option<Self> {
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
         let programs = programs()?;
         for _ in 0..3 {
-            if let Some(server) = Self::start_from(&programs) {
+            if let Some(server) = Self::start_from(&programs, settings) {
                 return Some(server);
             }
         }
@@ -83,7 +94,7 @@ impl Server {
     }
 
     #[allow(clippy::expect_used, reason = "a failed test panics")]
-    fn start_from(programs: &Path) -> Option<Self> {
+    fn start_from(programs: &Path, settings: &[&str]) -> Option<Self> {
         let folder = tempfile::Builder::new().prefix("outbox-pg-").tempdir();
         // The keeper removes it, after the server has ended.
         let folder = folder.expect("a temporary folder").keep();
@@ -96,6 +107,7 @@ impl Server {
             .args(["-c", KEEPER, "sh"])
             .args([programs.as_os_str(), folder.as_os_str()])
             .arg(port.to_string())
+            .args(settings.iter().flat_map(|setting| ["-c", setting]))
             .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
