@@ -62,8 +62,16 @@ pub(crate) struct Floor {
 }
 
 /// Creates the floor's table.
+///
+/// A table that is there already stays as it is.
 pub(crate) async fn install(client: &Client) -> anyhow::Result<()> {
-    Ok(client.batch_execute(SCHEMA).await?)
+    let exists = client
+        .query_one("SELECT to_regclass('floor') IS NOT NULL", &[])
+        .await?;
+    if !exists.try_get::<_, bool>(0)? {
+        client.batch_execute(SCHEMA).await?;
+    }
+    Ok(())
 }
 
 /// The number of events, delivered or not.
@@ -75,7 +83,11 @@ pub(crate) async fn count(client: &Client, is_completed: bool) -> anyhow::Result
 
 impl Floor {
     pub(crate) async fn open(database: &Database) -> anyhow::Result<Self> {
-        let client = database.connect().await?;
+        Self::on(database.connect().await?).await
+    }
+
+    /// The floor on this connection.
+    pub(crate) async fn on(client: Client) -> anyhow::Result<Self> {
         client.batch_execute(SETTINGS).await?;
         Ok(Self {
             begin: client.prepare("BEGIN").await?,
@@ -158,7 +170,7 @@ impl Floor {
         &self,
         steps: Steps,
         handlers: usize,
-        handle: impl Fn(&Claimed) + Copy,
+        handle: impl Fn(&Claimed) + Copy + Send,
     ) -> anyhow::Result<usize> {
         let mut handled = 0;
         let mut done: Vec<Uuid> = Vec::new();
