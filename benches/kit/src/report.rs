@@ -124,12 +124,7 @@ impl Report {
     }
 
     /// Adds a line of events a second, ours against the floor's.
-    pub fn add_beside_floor(
-        &mut self,
-        what: &str,
-        samples: &BesideFloor,
-        target: Option<Target>,
-    ) {
+    pub fn add_beside_floor(&mut self, what: &str, samples: &BesideFloor, target: Option<Target>) {
         let baseline = Baseline {
             name: "floor",
             samples: &samples.floor,
@@ -215,7 +210,11 @@ impl Line {
             or_nothing(self.baseline.map(|value| self.unit.show(value))),
             self.unit.show(self.ours),
             or_nothing(self.ratio.map(|ratio| format!("{ratio:.2}"))),
-            if self.samples.len() > 1 { spread } else { String::new() },
+            if self.samples.len() > 1 {
+                spread
+            } else {
+                String::new()
+            },
             or_nothing(self.target.map(|target| target.to_string())),
             or_nothing(
                 self.met

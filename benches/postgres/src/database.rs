@@ -31,9 +31,7 @@ impl Databases {
     /// so, where there is no PostgreSQL.
     pub(crate) async fn start(settings: &[&str]) -> anyhow::Result<Option<Self>> {
         let Some(server) = Server::start_with(settings) else {
-            eprintln!(
-                "skipped: PostgreSQL is not installed (Debian: apt-get install postgresql)"
-            );
+            eprintln!("skipped: PostgreSQL is not installed (Debian: apt-get install postgresql)");
             return Ok(None);
         };
         let admin = connect(&server.config()).await?;

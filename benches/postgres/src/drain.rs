@@ -89,7 +89,10 @@ async fn deliver(database: &Database, side: Side, backlog: usize) -> anyhow::Res
             let handled = floor.drain(steps, HANDLERS, floor::read).await?;
             let rate = watch.per_second(backlog);
             let completed = floor::count(floor.client(), true).await?;
-            anyhow::ensure!((handled, completed) == (backlog, backlog), "events were lost");
+            anyhow::ensure!(
+                (handled, completed) == (backlog, backlog),
+                "events were lost"
+            );
             rate
         }
         Side::Store => {

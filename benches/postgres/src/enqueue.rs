@@ -58,7 +58,10 @@ pub(crate) async fn measure(
         let [silent, floor, ours] = &samples[..] else {
             anyhow::bail!("there are three sides");
         };
-        let what = format!("enqueue in the caller's transaction, {}", in_words(sessions));
+        let what = format!(
+            "enqueue in the caller's transaction, {}",
+            in_words(sessions)
+        );
         for (name, samples, target) in [
             ("without wake-up", silent, Some(TARGET)),
             ("floor", floor, None),
@@ -78,12 +81,7 @@ fn in_words(sessions: usize) -> String {
 }
 
 /// Commits a second, with nobody who delivers.
-async fn alone(
-    scenes: &Scenes,
-    way: Way,
-    sessions: usize,
-    time: Duration,
-) -> anyhow::Result<f64> {
+async fn alone(scenes: &Scenes, way: Way, sessions: usize, time: Duration) -> anyhow::Result<f64> {
     let database = match way {
         Way::Floor => scenes.floor().await?,
         Way::Silent | Way::Ours => scenes.outbox().await?,
@@ -158,27 +156,27 @@ async fn silently(tx: &Transaction<'_>, mood: &MoodEntry) -> anyhow::Result<()> 
     let nowhere: Option<&str> = None;
     let by_the_server: Option<std::time::SystemTime> = None;
     tx.query_typed(
-            SILENT,
-            &[
-                (&row.id, Type::UUID),
-                (&row.lane, Type::INT8),
-                (&row.lane, Type::INT8),
-                (&order, Type::CHAR),
-                (&"moodEntry", Type::TEXT),
-                (&operation, Type::CHAR),
-                (&row.user_id, Type::TEXT),
-                (&row.entity_id, Type::TEXT),
-                (&5_i32, Type::INT4),
-                (&10_i64, Type::INT8),
-                (&row.metadata, Type::TEXT),
-                (&1_i64, Type::INT8),
-                (&on_dead, Type::CHAR),
-                (&nowhere, Type::TEXT),
-                (&0_i64, Type::INT8),
-                (&by_the_server, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
+        SILENT,
+        &[
+            (&row.id, Type::UUID),
+            (&row.lane, Type::INT8),
+            (&row.lane, Type::INT8),
+            (&order, Type::CHAR),
+            (&"moodEntry", Type::TEXT),
+            (&operation, Type::CHAR),
+            (&row.user_id, Type::TEXT),
+            (&row.entity_id, Type::TEXT),
+            (&5_i32, Type::INT4),
+            (&10_i64, Type::INT8),
+            (&row.metadata, Type::TEXT),
+            (&1_i64, Type::INT8),
+            (&on_dead, Type::CHAR),
+            (&nowhere, Type::TEXT),
+            (&0_i64, Type::INT8),
+            (&by_the_server, Type::TIMESTAMPTZ),
+        ],
+    )
+    .await?;
     Ok(())
 }
 

@@ -96,7 +96,9 @@ async fn of_floor(scenes: &Scenes, count: usize) -> anyhow::Result<Vec<f64>> {
     let working = tokio::spawn(async move {
         let mut done = Vec::new();
         loop {
-            let claims = worker.step(&done, Steps::Pipelined, floor::CLAIM_SIZE).await?;
+            let claims = worker
+                .step(&done, Steps::Pipelined, floor::CLAIM_SIZE)
+                .await?;
             for claim in &claims {
                 floor::read(claim);
                 if started.send(Stopwatch::start()).is_err() {
@@ -120,7 +122,13 @@ async fn of_floor(scenes: &Scenes, count: usize) -> anyhow::Result<Vec<f64>> {
         let tx = client.transaction().await?;
         tx.execute(
             &insert,
-            &[&row.id, &row.lane, &row.user_id, &row.entity_id, &row.metadata],
+            &[
+                &row.id,
+                &row.lane,
+                &row.user_id,
+                &row.entity_id,
+                &row.metadata,
+            ],
         )
         .await?;
         tx.commit().await?;

@@ -30,12 +30,7 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    pub(crate) fn new(
-        quick: bool,
-        rows: Option<u64>,
-        rounds: Option<u64>,
-        minutes: u64,
-    ) -> Self {
+    pub(crate) fn new(quick: bool, rows: Option<u64>, rounds: Option<u64>, minutes: u64) -> Self {
         let size = |given: Option<u64>, otherwise: usize| {
             given.map_or(otherwise, |given| {
                 usize::try_from(given).unwrap_or(otherwise)

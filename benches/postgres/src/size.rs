@@ -84,7 +84,12 @@ pub(crate) async fn measure(
     let [of_few, of_many, beside] = &steps[..] else {
         anyhow::bail!("there are three outboxes");
     };
-    add(format!("{step} at {many} pending"), of_many, of_few, Some(STEP));
+    add(
+        format!("{step} at {many} pending"),
+        of_many,
+        of_few,
+        Some(STEP),
+    );
     let what = format!("{step} at {few} beside {many} completed");
     add(what, beside, of_few, Some(STEP));
     let what = format!("the floor's {step} at {many} pending");

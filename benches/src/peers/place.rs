@@ -7,7 +7,6 @@ use outbox_bench_kit::contestant::Contestant;
 use outbox_contest::Workload;
 use tempfile::TempDir;
 
-
 /// Events per batch of a backlog.
 const BATCH: usize = 1_000;
 /// Seconds that making a backlog may take.

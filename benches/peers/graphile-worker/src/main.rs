@@ -97,7 +97,9 @@ impl Queue for Graphile {
         &self,
         handle: impl Fn(Mood) + Clone + Send + Sync + 'static,
     ) -> anyhow::Result<Working> {
-        let refetch = RefetchDelayConfig::builder().duration(REFETCH_DELAY).build();
+        let refetch = RefetchDelayConfig::builder()
+            .duration(REFETCH_DELAY)
+            .build();
         let worker = WorkerOptions::default()
             .database(self.pool.clone())
             .schema(SCHEMA)

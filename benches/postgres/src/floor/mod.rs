@@ -21,8 +21,7 @@ const SCHEMA: &str = include_str!("schema.sql");
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off;
     SET enable_bitmapscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off; SET jit = off";
 
-pub(crate) const INSERT: &str =
-    "INSERT INTO floor (id, lane, user_id, entity_id, priority, metadata) VALUES ($1, $2, $3, $4, 5, $5)";
+pub(crate) const INSERT: &str = "INSERT INTO floor (id, lane, user_id, entity_id, priority, metadata) VALUES ($1, $2, $3, $4, 5, $5)";
 
 const INSERT_MANY: &str = "INSERT INTO floor (id, lane, user_id, entity_id, priority, metadata)
     SELECT i, l, u, e, 5, m FROM unnest($1::uuid[], $2::bigint[], $3::text[], $4::text[], $5::text[])

@@ -208,9 +208,7 @@ async fn measure(
                 continue;
             };
             let database = databases.copy(template).await?;
-            let figures = contestant
-                .run(database.url()?, test.workload, limit)
-                .await;
+            let figures = contestant.run(database.url()?, test.workload, limit).await;
             databases.drop(database).await?;
             samples[side].push(tolerate(contestant, test, figures)?);
         }

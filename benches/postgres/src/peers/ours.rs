@@ -167,7 +167,13 @@ impl Queue for Bare {
         client
             .execute(
                 floor::INSERT,
-                &[&row.id, &row.lane, &row.user_id, &row.entity_id, &row.metadata],
+                &[
+                    &row.id,
+                    &row.lane,
+                    &row.user_id,
+                    &row.entity_id,
+                    &row.metadata,
+                ],
             )
             .await?;
         if let Ok(mut idle) = self.idle.lock() {
@@ -178,7 +184,10 @@ impl Queue for Bare {
     }
 
     async fn enqueue_all(&self, events: Vec<MoodEntry>) -> anyhow::Result<()> {
-        let rows = events.iter().map(Row::of).collect::<anyhow::Result<Vec<_>>>()?;
+        let rows = events
+            .iter()
+            .map(Row::of)
+            .collect::<anyhow::Result<Vec<_>>>()?;
         self.batches.insert_many(&rows).await?;
         self.committed.notify_one();
         Ok(())
