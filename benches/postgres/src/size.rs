@@ -70,16 +70,14 @@ pub(crate) async fn measure(
     }
     let (few, many) = (in_words(scale.few), in_words(scale.rows));
     let at_few = format!("at {few}");
-    let against = |samples| {
-        Some(Baseline {
-            name: &at_few,
-            samples,
-        })
-    };
     let unit = Unit::Milliseconds;
     let step = format!("step of {CLAIM_SIZE}");
-    let mut add = |what: String, samples: &[f64], baseline: &[f64], target| {
-        report.add(what, unit, samples, against(baseline), target);
+    let mut add = |what: String, samples: &[f64], of_few: &[f64], target| {
+        let baseline = Baseline {
+            name: &at_few,
+            samples: of_few,
+        };
+        report.add(what, unit, samples, Some(baseline), target);
     };
     let [of_few, of_many, beside] = &steps[..] else {
         anyhow::bail!("there are three outboxes");

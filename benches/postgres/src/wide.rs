@@ -71,9 +71,11 @@ pub(crate) async fn work(work: &Work) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        never = reports => match never {},
-        ended = input.read(&mut byte) => ended?,
-    };
+        () = reports => {}
+        ended = input.read(&mut byte) => {
+            ended?;
+        }
+    }
     running.stop().await?;
     println!("{}", handled.load(Ordering::Relaxed));
     Ok(())
