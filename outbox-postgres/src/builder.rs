@@ -11,6 +11,7 @@ use crate::connect::{Connector, Durability, settings};
 use crate::fault::fault;
 use crate::migrate;
 use crate::name::SchemaName;
+use crate::sequence;
 use crate::store::PostgresStore;
 
 /// How long a connection may take, and how long a call waits for a free one.
@@ -191,6 +192,7 @@ impl PostgresStoreBuilder {
         let version = migrate::version(&**client, &schema).await;
         let version = version.map_err(|error| fault("open", error))?;
         migrate::check("open", &schema, version)?;
+        sequence::mend(&mut client, &schema).await?;
         drop(client);
         PostgresStore::open(self, pool, owns_pool, (*schema).clone()).await
     }

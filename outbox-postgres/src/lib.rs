@@ -83,6 +83,7 @@ mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract
 mod row; // row to event
 mod scan; // the statement of a claim
+mod sequence; // the sequence after a copy
 mod settle; // outcomes
 mod sink; // enqueueing in the caller's transaction
 mod sql; // the statements

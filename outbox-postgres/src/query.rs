@@ -14,7 +14,6 @@ use crate::codes::Code;
 use crate::fault::fault;
 use crate::filter::{Params, conditions};
 use crate::lane;
-use crate::notes;
 use crate::row;
 use crate::store::PostgresStore;
 
@@ -284,7 +283,7 @@ impl PostgresStore {
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
         let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
-        let note = has_note.then(|| after(self.now(), notes::PAUSE));
+        let note = has_note.then(|| self.notes_due());
         let times = [ready, locked, waiting, lease, note];
         Ok(times.into_iter().flatten().min())
     }

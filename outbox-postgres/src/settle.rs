@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{commit_fault, is_collision};
+use crate::fault::{Tries, commit_fault};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -60,7 +60,7 @@ impl Others {
 }
 
 impl Outcomes {
-    fn new(settlements: Vec<Settlement>) -> Self {
+    pub(crate) fn new(settlements: Vec<Settlement>) -> Self {
         let mut outcomes = Self::default();
         let mut seen = HashSet::new();
         for Settlement { lease, disposition } in settlements {
@@ -122,8 +122,8 @@ impl Outcomes {
 }
 
 /// Outcomes, and the statements that write them on one connection.
-pub(crate) struct Settling {
-    outcomes: Outcomes,
+pub(crate) struct Settling<'o> {
+    outcomes: &'o Outcomes,
     ids: Vec<Uuid>,
     complete: Statement,
     settle: Statement,
@@ -133,14 +133,13 @@ pub(crate) struct Settling {
 /// The leases under which something was written: event and token.
 pub(crate) type Written = HashSet<(Uuid, Uuid)>;
 
-impl Settling {
+impl<'o> Settling<'o> {
     pub(crate) async fn new(
         store: &PostgresStore,
         client: &Object,
-        settlements: Vec<Settlement>,
+        outcomes: &'o Outcomes,
     ) -> Result<Self, StoreError> {
         let sql = &store.shared.sql;
-        let outcomes = Outcomes::new(settlements);
         Ok(Self {
             ids: outcomes.ids(),
             outcomes,
@@ -199,9 +198,6 @@ impl Settling {
     }
 }
 
-/// How often a transaction is repeated that deadlocked with a manual change.
-const MOST_COLLISIONS: usize = 5;
-
 impl PostgresStore {
     /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
     pub(crate) async fn settle_all(
@@ -213,11 +209,12 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
-        let client = self.connection(OPERATION).await?;
-        let settling = Settling::new(self, &client, settlements).await?;
-        let begin = self.begin();
-        let mut collisions = 0;
+        let outcomes = Outcomes::new(settlements);
+        let begin = self.begin(None);
+        let mut tries = Tries::default();
         loop {
+            let client = self.connection(OPERATION).await?;
+            let settling = Settling::new(self, &client, &outcomes).await?;
             // All messages are sent before the first answer is awaited.
             let (begun, written, committed) = join3(
                 client.batch_execute(&begin),
@@ -226,9 +223,8 @@ impl PostgresStore {
             )
             .await;
             match begun.and(written) {
-                Err(error) if is_collision(&error) && collisions < MOST_COLLISIONS => {
-                    collisions += 1;
-                }
+                // A deadlock with a manual change, or the end of the session.
+                Err(error) if tries.again(&error) => {}
                 // Without an answer, the commit may have arrived nevertheless.
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {

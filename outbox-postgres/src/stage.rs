@@ -1,18 +1,17 @@
 //! One statement of a claim, and what it finds.
 
+use std::time::Duration;
+
 use futures_util::future::{join4, join5};
 use outbox_runtime::store::{Claim, ClaimRequest, Lease, LeaseToken, Settled, Settlement};
 use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::Row;
 
-use crate::fault::{commit_fault, fault, is_collision};
+use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row;
 use crate::scan::{Budget, From, Place, parts};
-use crate::settle::Settling;
+use crate::settle::{Outcomes, Settling};
 use crate::store::{PostgresStore, prepared};
-
-/// How often a claim is repeated that met another one on a lane.
-const MOST_COLLISIONS: usize = 10;
 
 /// What a stage found.
 #[derive(Debug, Default)]
@@ -48,11 +47,11 @@ impl PostgresStore {
         budget: &Budget,
     ) -> Result<Found, StoreError> {
         const OPERATION: &str = "claim";
-        let client = self.connection(OPERATION).await?;
-        let begin = self.begin();
-        let promote = prepared(&client, OPERATION, &self.shared.sql.promote).await?;
-        let mut collisions = 0;
+        let begin = self.begin(Some(shortest_lease(request)));
+        let mut tries = Tries::default();
         loop {
+            let client = self.connection(OPERATION).await?;
+            let promote = prepared(&client, OPERATION, &self.shared.sql.promote).await?;
             let now = self.now();
             let token = LeaseToken::random();
             let stage = self.stage(request, from, scan, budget, (now, token));
@@ -69,9 +68,7 @@ impl PostgresStore {
             .await;
             let done = begun.and(promoted.map(drop)).and(rows);
             match done {
-                Err(error) if is_collision(&error) && collisions < MOST_COLLISIONS => {
-                    collisions += 1;
-                }
+                Err(error) if tries.again(&error) => {}
                 Err(error) => return Err(fault(OPERATION, error)),
                 Ok(rows) => {
                     committed.map_err(|error| fault(OPERATION, error))?;
@@ -93,13 +90,15 @@ impl PostgresStore {
         let part = parts(request).swap_remove(0);
         let (budget, _) = Budget::of(request).before_turns(&part);
         let client = self.connection(OPERATION).await?;
-        let settling = Settling::new(self, &client, settlements).await?;
+        let outcomes = Outcomes::new(settlements);
+        let settling = Settling::new(self, &client, &outcomes).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let from = From::InOrder(None);
         let stage = self.stage(&part, from, budget.scan(), &budget, (now, token));
         let promote = prepared(&client, OPERATION, &self.shared.sql.promote).await?;
         let claim = prepared(&client, OPERATION, &stage.sql).await?;
-        let (begin, params) = (self.begin(), stage.params.as_refs());
+        let begin = self.begin(Some(shortest_lease(request)));
+        let params = stage.params.as_refs();
         let promoted: [&(dyn tokio_postgres::types::ToSql + Sync); 1] = [&now];
         let (begun, written, promoted, rows, committed) = join5(
             client.batch_execute(&begin),
@@ -134,6 +133,12 @@ impl PostgresStore {
             _ => Ok(()),
         }
     }
+}
+
+/// The shortest of the leases that the claim may take.
+fn shortest_lease(request: &ClaimRequest) -> Duration {
+    let own = request.own_leases().iter().map(|(_, lease)| *lease);
+    own.min().unwrap_or(Duration::MAX).min(request.lease())
 }
 
 fn read_found(rows: &[Row], token: LeaseToken) -> Result<Found, tokio_postgres::Error> {
