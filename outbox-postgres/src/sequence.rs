@@ -4,12 +4,14 @@
 //! was. New events would then be claimed before the copied ones, and share their `seq`.
 
 use outbox_runtime::StoreError;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, IsolationLevel, Transaction};
 
 use crate::fault::{commit_fault, fault};
 use crate::migrate::INSTALL_LOCK;
 use crate::name::SchemaName;
+
+type Param<'p> = (&'p (dyn ToSql + Sync), Type);
 
 const OPERATION: &str = "open";
 
@@ -19,7 +21,8 @@ FROM (SELECT pg_get_serial_sequence($1, 'seq') AS name) s WHERE s.name IS NOT NU
 
 /// Reads the summaries of the table and those of its pages that have such rows, as a bitmap; usually
 /// none has.
-const PLANS: &str = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
+const PLANS: &str =
+    "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 
 /// Moves the sequence beyond the highest `seq`, unless it is there.
 pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(), StoreError> {
@@ -39,7 +42,11 @@ pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(),
     let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
     let transaction = begin.start().await.map_err(storage)?;
     transaction.batch_execute(PLANS).await.map_err(storage)?;
-    if beyond(&transaction, schema, &name).await.map_err(storage)?.is_none() {
+    if beyond(&transaction, schema, &name)
+        .await
+        .map_err(storage)?
+        .is_none()
+    {
         return Ok(());
     }
     let lock = format!(
@@ -51,12 +58,14 @@ pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(),
     // Nobody takes a value now.
     if let Some(highest) = beyond(&transaction, schema, &name).await.map_err(storage)? {
         tracing::warn!(
-            schema = schema.as_str(), highest,
+            schema = schema.as_str(),
+            highest,
             "events were copied into the table without its sequence, which continues after them now"
         );
         let set = "SELECT setval($1::text::regclass, $2)";
-        let set = transaction.query_typed(set, &[(&name, Type::TEXT), (&highest, Type::INT8)]);
-        set.await.map_err(storage)?;
+        let params: [Param<'_>; 2] = [(&name, Type::TEXT), (&highest, Type::INT8)];
+        let set = transaction.query_typed(set, &params).await;
+        set.map_err(storage)?;
     }
     let committed = transaction.commit().await;
     committed.map_err(|error| commit_fault(OPERATION, error))
@@ -68,10 +77,14 @@ async fn beyond(
     schema: &SchemaName,
     sequence: &str,
 ) -> Result<Option<i64>, tokio_postgres::Error> {
-    let last = format!("SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}");
+    let last = format!(
+        "SELECT CASE WHEN is_called THEN last_value ELSE last_value - 1 END FROM {sequence}"
+    );
     let before: i64 = transaction.query_typed_one(&last, &[]).await?.try_get(0)?;
     let highest = format!("SELECT max(seq) FROM {schema}.events WHERE seq > $1");
-    let highest = transaction.query_typed_one(&highest, &[(&before, Type::INT8)]).await?;
+    let highest = transaction
+        .query_typed_one(&highest, &[(&before, Type::INT8)])
+        .await?;
     let Some(highest) = highest.try_get::<_, Option<i64>>(0)? else {
         return Ok(None);
     };

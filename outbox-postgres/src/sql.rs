@@ -257,8 +257,7 @@ n AS (UPDATE {s}.events e SET slot = 'n' FROM f
 UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id";
 
 /// Locks the notes after `$1`, for the next statement.
-const LOCK_NOTES: &str =
-    "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
+const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
 /// unless somebody still holds the next event locked.

@@ -7,7 +7,6 @@ use std::time::Duration;
 use outbox_bench_kit::report::{Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
 use outbox_contest::{Stopwatch, pause};
-use outbox_runtime::prelude::*;
 use tokio::task::JoinSet;
 
 use crate::entity::MoodEntry;

@@ -10,7 +10,6 @@ use outbox_contest::Stopwatch;
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::Transaction;
 use outbox_postgres::tokio_postgres::types::Type;
-use outbox_runtime::prelude::*;
 use outbox_runtime::{Processor, Running};
 use tokio::task::JoinSet;
 

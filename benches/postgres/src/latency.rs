@@ -7,7 +7,6 @@ use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
 use outbox_contest::{Stopwatch, pause, percentile, within};
 use outbox_postgres::PostgresStore;
-use outbox_runtime::prelude::*;
 use outbox_runtime::{Processor, Running};
 use tokio::sync::{Notify, mpsc};
 

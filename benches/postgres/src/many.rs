@@ -7,7 +7,6 @@ use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
 use outbox_contest::Stopwatch;
 use outbox_runtime::enqueue_all;
-use outbox_runtime::prelude::*;
 use tokio::task::JoinSet;
 
 use crate::database::Database;

@@ -143,11 +143,16 @@ impl Floor {
             Steps::TwoStatements => {
                 let mut settled = 0;
                 if !done.is_empty() {
-                    let settle = self.client.execute(&self.settle, &[&done, &self.token]);
-                    settled = settle.await?;
+                    settled = self
+                        .client
+                        .execute(&self.settle, &[&done, &self.token])
+                        .await?;
                 }
-                let claim = self.client.query(&self.claim, &[&limit, &self.token]);
-                (settled, claim.await?)
+                let rows = self
+                    .client
+                    .query(&self.claim, &[&limit, &self.token])
+                    .await?;
+                (settled, rows)
             }
         };
         anyhow::ensure!(settled == done.len() as u64, "the floor lost outcomes");

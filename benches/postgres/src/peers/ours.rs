@@ -8,7 +8,6 @@ use anyhow::Context as _;
 use outbox_contest::{Mood, Order, Queue, run};
 use outbox_postgres::PostgresStore;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
-use outbox_runtime::prelude::*;
 use outbox_runtime::{OutboxRepository, Processor, Running, enqueue_all};
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
