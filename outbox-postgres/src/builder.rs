@@ -74,7 +74,7 @@ impl PostgresStoreBuilder {
     }
 
     /// Connects with this TLS connector, such as `postgres_native_tls::MakeTlsConnector` or, with
-    /// the feature `rustls`, [`tls::rustls`](crate::tls::rustls). Default: without TLS.
+    /// the feature `rustls`, [`tls::rustls`](fn@crate::tls::rustls). Default: without TLS.
     pub fn tls<T>(mut self, connector: T) -> Self
     where
         T: tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>

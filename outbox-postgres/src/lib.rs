@@ -66,6 +66,7 @@ mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
 mod connect; // connections and their settings
+mod cursor; // where claims begin
 mod delete; // deleting events
 mod edit; // manual changes
 mod fault; // errors of the driver

@@ -130,8 +130,14 @@ pub(crate) struct Settling<'o> {
     unblock_next: Statement,
 }
 
-/// The leases under which something was written: event and token.
-pub(crate) type Written = HashSet<(Uuid, Uuid)>;
+/// Written outcomes.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The leases under which something was written: event and token.
+    leases: HashSet<(Uuid, Uuid)>,
+    /// The priority and the due time of the events that were unblocked.
+    unblocked: Vec<(i32, DateTime<Utc>)>,
+}
 
 impl<'o> Settling<'o> {
     pub(crate) async fn new(
@@ -182,19 +188,16 @@ impl<'o> Settling<'o> {
                 false => client.query(&self.settle, &of_others).await,
             }
         };
-        let unblock_next = client.execute(&self.unblock_next, &of_all);
-        let (completed, settled, handed_on) = join3(complete, settle, unblock_next).await;
-        let mut rows = completed?;
-        rows.extend(settled?);
-        handed_on?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect()
-    }
-
-    /// The results in the order of the settlements.
-    pub(crate) fn results(&self, written: Written) -> Vec<Settled> {
-        self.outcomes.results(written)
+        let unblock_next = client.query(&self.unblock_next, &of_all);
+        let (completed, settled, unblocked) = join3(complete, settle, unblock_next).await;
+        let mut written = Written::default();
+        for row in completed?.iter().chain(&settled?) {
+            written.leases.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+        for row in unblocked? {
+            written.unblocked.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        Ok(written)
     }
 }
 
@@ -229,10 +232,16 @@ impl PostgresStore {
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    self.shared.signal.raise();
-                    return Ok(settling.results(written));
+                    return Ok(self.settled(&settling, written));
                 }
             }
         }
+    }
+
+    /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
+    pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
+        self.shared.cursors.include(&written.unblocked);
+        self.shared.signal.raise();
+        settling.outcomes.results(written.leases)
     }
 }

@@ -254,7 +254,8 @@ k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL)
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id";
+UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+RETURNING e.priority, e.due";
 
 /// Locks the notes after `$1`, for the next statement.
 const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";

@@ -49,6 +49,7 @@ pub(crate) struct Shared {
     pub(crate) producers: Producers,
     pub(crate) wakes: Wakes,
     pub(crate) notes: crate::notes::Notes,
+    pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) user_index: crate::turns::UserIndex,
 }
 
@@ -131,6 +132,7 @@ impl PostgresStore {
                 producers,
                 wakes,
                 notes: crate::notes::Notes::default(),
+                cursors: crate::cursor::Cursors::default(),
                 user_index: crate::turns::UserIndex::default(),
             }),
         };

@@ -121,7 +121,7 @@ impl Database {
 
     /// Its address, for other processes.
     pub(crate) fn url(&self) -> anyhow::Result<String> {
-        let mut url = "postgres://outbox@".to_owned();
+        let mut url = "postgres://tester@".to_owned();
         let host = self.config.get_hosts().first();
         let Some(Host::Unix(folder)) = host else {
             anyhow::bail!("the server has no socket");

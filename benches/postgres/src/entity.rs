@@ -36,7 +36,8 @@ impl MoodEntry {
 
     /// An event of the lane with this number, which is one entity.
     pub(crate) fn of_lane(number: usize, lane: usize) -> Self {
-        let lane = lane as u64;
+        // No id is nil.
+        let lane = lane as u64 + 1;
         let id = Uuid::from_u64_pair(lane.wrapping_mul(0x9e37_79b9_7f4a_7c15), lane);
         Self {
             id,

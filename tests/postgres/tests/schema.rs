@@ -1,4 +1,9 @@
 //! The schema: its versions, who may do what, and the numbers of lanes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{config, connect, connect_with, new_schema, open};
@@ -18,7 +23,7 @@ fn note(entity: i64) -> NewEvent {
 async fn many_processes_may_start_at_once_on_an_empty_database() {
     let client = connect().await;
     // The default that made a second process read the version from before the first one's commit.
-    let set = "ALTER ROLE outbox SET default_transaction_isolation = 'repeatable read'";
+    let set = "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'";
     client.batch_execute(set).await.unwrap();
     let schema = new_schema();
     let opened: Vec<_> = (0..12)
@@ -30,7 +35,7 @@ async fn many_processes_may_start_at_once_on_an_empty_database() {
     for opened in opened {
         opened.await.unwrap().unwrap();
     }
-    let reset = "ALTER ROLE outbox RESET default_transaction_isolation";
+    let reset = "ALTER ROLE CURRENT_USER RESET default_transaction_isolation";
     client.batch_execute(reset).await.unwrap();
 }
 
@@ -73,7 +78,7 @@ async fn a_running_program_stops_working_after_a_newer_one_changed_the_schema() 
         store.claim(&request).await.unwrap_err().kind(),
         done.unwrap_err().kind(),
         match (&store).enqueue(Ok(note(2))).await.unwrap_err() {
-            EnqueueError::Storage(error) => error.kind(),
+            EnqueueError::Store(error) => error.kind(),
             error => panic!("{error:?}"),
         },
     ];
@@ -131,7 +136,8 @@ async fn connections_of_the_store_have_its_settings() {
         let shown = client.query_one(&format!("SHOW {setting}"), &[]).await;
         assert_eq!(shown.unwrap().get::<_, String>(0), value, "{setting}");
     }
-    let newer = "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
+    let newer =
+        "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
     assert!(client.query(newer, &[]).await.unwrap().is_empty());
 }
 

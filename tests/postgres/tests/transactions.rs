@@ -1,4 +1,9 @@
 //! Events in the caller's own transactions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use outbox_postgres::tokio_postgres::IsolationLevel;
 use outbox_postgres::{Outbox, PostgresStore};
@@ -210,12 +215,20 @@ async fn lanes_whose_next_events_are_held_locked_do_not_delay_others() {
     let (store, outbox) = store().await;
     let mut clients = [connect().await, connect().await];
     for entity in 1..=30 {
-        outbox.on(&clients[0]).enqueue(Ok(note(entity))).await.unwrap();
+        outbox
+            .on(&clients[0])
+            .enqueue(Ok(note(entity)))
+            .await
+            .unwrap();
     }
     let request = ClaimRequest::new(100, Duration::from_secs(60));
     let claims = store.claim(&request).await.unwrap();
     for entity in 1..=30 {
-        outbox.on(&clients[0]).enqueue(Ok(note(entity))).await.unwrap();
+        outbox
+            .on(&clients[0])
+            .enqueue(Ok(note(entity)))
+            .await
+            .unwrap();
     }
     let schema = store.schema();
     let block = format!("UPDATE {schema}.events SET slot = 'b' WHERE slot = 'r'");
@@ -225,13 +238,20 @@ async fn lanes_whose_next_events_are_held_locked_do_not_delay_others() {
     };
     let [first, second] = &mut clients;
     let long = first.transaction().await.unwrap();
-    long.batch_execute(&lock("entity_id <> '30'")).await.unwrap();
+    long.batch_execute(&lock("entity_id <> '30'"))
+        .await
+        .unwrap();
     let short = second.transaction().await.unwrap();
-    short.batch_execute(&lock("entity_id = '30'")).await.unwrap();
-    let done = claims.iter().map(|claim| outbox_runtime::store::Settlement {
-        lease: claim.lease,
-        disposition: outbox_runtime::store::Disposition::Complete,
-    });
+    short
+        .batch_execute(&lock("entity_id = '30'"))
+        .await
+        .unwrap();
+    let done = claims
+        .iter()
+        .map(|claim| outbox_runtime::store::Settlement {
+            lease: claim.lease,
+            disposition: outbox_runtime::store::Disposition::Complete,
+        });
     store.settle(done.collect()).await.unwrap();
     assert_eq!(claimed(&store).await, [0; 0], "all are locked");
     short.commit().await.unwrap();
