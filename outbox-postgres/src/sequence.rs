@@ -19,13 +19,8 @@ const OPERATION: &str = "open";
 const SEQUENCE: &str = "SELECT s.name, has_sequence_privilege(s.name, 'SELECT') AND has_sequence_privilege(s.name, 'UPDATE')
 FROM (SELECT pg_get_serial_sequence($1, 'seq') AS name) s WHERE s.name IS NOT NULL";
 
-<<<<<<< HEAD
-/// Reads the summaries of the table and those of its pages that have such rows, as a bitmap; usually
-/// none has.
-=======
 /// Reads the summaries of the table and those of its pages that may have such rows, as a bitmap;
 /// usually none has.
->>>>>>> h/postgres
 const PLANS: &str =
     "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = off; SET LOCAL jit = off";
 

@@ -201,8 +201,10 @@ const PROMOTE: &str =
     ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
 
-/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. The
-/// worker that ends that front updates its row first, so it waits, and then sees the blocked ones.
+/// Blocks the candidates of the lanes `$1` up to the seq `$2` behind a front that it holds locked
+/// meanwhile. The worker that ends that front updates its row first, so it waits, and then sees the
+/// blocked ones. Those beyond the scan stay candidates: their turn may come before a claim meets
+/// them.
 const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
@@ -210,7 +212,7 @@ const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
 k AS MATERIALIZED (SELECT e.id, e.lane FROM f JOIN {s}.events e ON e.id = f.id
     WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
 x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
-    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id LIMIT 5000
+    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id AND e.seq <= $2 LIMIT 5000
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 

@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyhow::Context as _;
 use outbox_postgres::tokio_postgres::config::Host;
@@ -117,6 +118,24 @@ impl Database {
     /// A connection of an application.
     pub(crate) async fn connect(&self) -> anyhow::Result<Client> {
         connect(&self.config).await
+    }
+
+    /// The processor time that the sessions of this database have taken so far, whatever else the
+    /// machine does meanwhile. Zero where the system does not tell.
+    pub(crate) async fn cpu_time(&self) -> anyhow::Result<Duration> {
+        let sql = "SELECT pid FROM pg_stat_activity
+            WHERE datname = current_database() AND pid <> pg_backend_pid()
+                AND backend_type = 'client backend'";
+        let rows = self.connect().await?.query(sql, &[]).await?;
+        let mut total = 0;
+        for row in &rows {
+            let pid: i32 = row.try_get(0)?;
+            let told = std::fs::read_to_string(format!("/proc/{pid}/schedstat"));
+            let told = told.unwrap_or_default();
+            let first = told.split_whitespace().next().unwrap_or_default();
+            total += first.parse::<u64>().unwrap_or_default();
+        }
+        Ok(Duration::from_nanos(total))
     }
 
     /// Its address, for other processes.

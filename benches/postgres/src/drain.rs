@@ -1,6 +1,7 @@
 //! Draining: from a backlog to the last recorded outcome, with handlers that only read.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
@@ -50,12 +51,15 @@ pub(crate) async fn measure(
             Side::Store,
             Side::Ours,
         ];
-        let samples = interleaved(scale.rounds, &sides, async |side| {
+        let mut cpu = [(); 4].map(|()| Vec::with_capacity(scale.rounds));
+        let samples = interleaved(scale.rounds, &[0, 1, 2, 3], async |nth| {
+            let side = sides[nth];
             let database = match side {
                 Side::Floor(_) => scenes.copy(&of_floor).await?,
                 Side::Store | Side::Ours => scenes.copy(&of_ours).await?,
             };
-            let rate = deliver(&database, side, scale.backlog).await?;
+            let (rate, time) = deliver(&database, side, scale.backlog).await?;
+            cpu[nth].push(time.as_secs_f64() * 1e6 / scale.backlog as f64);
             scenes.drop(database).await?;
             Ok(rate)
         })
@@ -77,39 +81,55 @@ pub(crate) async fn measure(
             let unit = Unit::EventsPerSecond;
             report.add(what, unit, &samples[side], Some(baseline), target);
         }
+        for (what, side) in [(&what, 3), (&store, 2)] {
+            let baseline = Baseline {
+                name: "floor",
+                samples: &cpu[0],
+            };
+            let what = format!("{what}: the server's processor time for 1,000");
+            report.add(what, Unit::Milliseconds, &cpu[side], Some(baseline), None);
+        }
     }
     Ok(())
 }
 
-async fn deliver(database: &Database, side: Side, backlog: usize) -> anyhow::Result<f64> {
+/// Events a second, and the processor time of the server's sessions.
+async fn deliver(
+    database: &Database,
+    side: Side,
+    backlog: usize,
+) -> anyhow::Result<(f64, Duration)> {
     Ok(match side {
         Side::Floor(steps) => {
             let floor = Floor::open(database).await?;
             let watch = Stopwatch::start();
             let handled = floor.drain(steps, HANDLERS, floor::read).await?;
             let rate = watch.per_second(backlog);
+            let time = database.cpu_time().await?;
             let completed = floor::count(floor.client(), true).await?;
             anyhow::ensure!(
                 (handled, completed) == (backlog, backlog),
                 "events were lost"
             );
-            rate
+            (rate, time)
         }
         Side::Store => {
             let mut stepper = Stepper::new(open(database).await?);
             let watch = Stopwatch::start();
             while stepper.step(floor::CLAIM_SIZE).await? > 0 {}
             let rate = watch.per_second(backlog);
+            let time = database.cpu_time().await?;
             anyhow::ensure!(count(database, true).await? == backlog, "events were lost");
-            rate
+            (rate, time)
         }
         Side::Ours => {
             let store = open(database).await?;
             let watch = Stopwatch::start();
             drain(&store, backlog).await?;
             let rate = watch.per_second(backlog);
+            let time = database.cpu_time().await?;
             anyhow::ensure!(count(database, true).await? == backlog, "events were lost");
-            rate
+            (rate, time)
         }
     })
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
@@ -46,13 +47,16 @@ pub(crate) async fn measure(
     ];
     // Has the index by user, and no rows.
     let with_turns = scenes.outbox_with(Content::pending(0)).await?;
-    let samples = interleaved(scale.rounds, &writers, async |writer| {
+    let mut cpu = writers.map(|_| Vec::with_capacity(scale.rounds));
+    let samples = interleaved(scale.rounds, &[0, 1, 2, 3], async |nth| {
+        let writer = writers[nth];
         let database = match writer {
             Writer::Floor => scenes.floor().await?,
             Writer::Store | Writer::Transaction => scenes.outbox().await?,
             Writer::StoreWithTurns => scenes.copy(&with_turns).await?,
         };
-        let rate = write(&database, writer, scale.events).await?;
+        let (rate, time) = write(&database, writer, scale.events).await?;
+        cpu[nth].push(time.as_secs_f64() * 1e6 / scale.events as f64);
         let written = match writer {
             Writer::Floor => floor::count(&database.connect().await?, false).await?,
             _ => count(&database, false).await?,
@@ -75,13 +79,24 @@ pub(crate) async fn measure(
         };
         let what = format!("{name}, typed, {how}");
         let unit = Unit::EventsPerSecond;
-        report.add(what, unit, &samples[writer], Some(baseline), target);
+        report.add(&what, unit, &samples[writer], Some(baseline), target);
+        let baseline = Baseline {
+            name: "floor",
+            samples: &cpu[0],
+        };
+        let what = format!("{what}: the server's processor time for 1,000");
+        let unit = Unit::Milliseconds;
+        report.add(what, unit, &cpu[writer], Some(baseline), None);
     }
     producers(scale, scenes, report).await
 }
 
-/// Events a second in batches, each in one commit.
-async fn write(database: &Database, writer: Writer, events: usize) -> anyhow::Result<f64> {
+/// Events a second in batches, each in one commit, and the processor time of the server's sessions.
+async fn write(
+    database: &Database,
+    writer: Writer,
+    events: usize,
+) -> anyhow::Result<(f64, Duration)> {
     let moods: Vec<MoodEntry> = MoodEntry::many(events, 1).collect();
     Ok(match writer {
         Writer::Floor => {
@@ -91,7 +106,7 @@ async fn write(database: &Database, writer: Writer, events: usize) -> anyhow::Re
                 let rows: anyhow::Result<Vec<Row>> = batch.iter().map(Row::of).collect();
                 floor.insert_many(&rows?).await?;
             }
-            watch.per_second(events)
+            (watch.per_second(events), database.cpu_time().await?)
         }
         Writer::Store | Writer::StoreWithTurns => {
             let store = open(database).await?;
@@ -99,7 +114,7 @@ async fn write(database: &Database, writer: Writer, events: usize) -> anyhow::Re
             for batch in moods.chunks(BATCH) {
                 enqueue_all(batch).on(&store).await?;
             }
-            watch.per_second(events)
+            (watch.per_second(events), database.cpu_time().await?)
         }
         Writer::Transaction => {
             let mut client = database.connect().await?;
@@ -109,7 +124,7 @@ async fn write(database: &Database, writer: Writer, events: usize) -> anyhow::Re
                 enqueue_all(batch).on(&tx).await?;
                 tx.commit().await?;
             }
-            watch.per_second(events)
+            (watch.per_second(events), database.cpu_time().await?)
         }
     })
 }

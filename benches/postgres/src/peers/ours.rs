@@ -54,14 +54,13 @@ impl<const PER_LANE: usize> Queue for Ours<PER_LANE> {
 
     fn event(mood: Mood) -> MoodEntry {
         static NUMBER: AtomicUsize = AtomicUsize::new(0);
-        if PER_LANE == 1 {
-            return MoodEntry::from(mood);
-        }
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let turn = number / (PER_LANE * LANES_AT_A_TIME);
         let lane = turn * LANES_AT_A_TIME + number % LANES_AT_A_TIME;
+        let MoodEntry { id, user_id, .. } = MoodEntry::of_lane(number, lane);
         MoodEntry {
-            id: MoodEntry::of_lane(number, lane).id,
+            id,
+            user_id,
             ..MoodEntry::from(mood)
         }
     }
