@@ -58,10 +58,11 @@ pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
 }
 
 /// Whether the row `e` is behind another event of its lane: a front with a smaller seq, or one that
-/// is taken.
+/// is taken. The row itself is none of these; comparing the seq keeps the planner from reading all
+/// taken lanes into a hash, with every entry that no vacuum has removed.
 const BEHIND: &str = "(e.lane IS NOT NULL AND (
     EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('r', 'w', 'h') AND o.seq < e.seq)
-    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n'))))";
+    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n') AND o.seq <> e.seq)))";
 
 /// Whether the row `e` has elders: open events of its type, entity and user that were enqueued
 /// before it under another order. Most outboxes have none, so both looks end at once.

@@ -8,8 +8,8 @@ use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
 use outbox_contest::Stopwatch;
 use outbox_postgres::PostgresStore;
-use outbox_postgres::tokio_postgres::Transaction;
 use outbox_postgres::tokio_postgres::types::Type;
+use outbox_postgres::tokio_postgres::{Client, Transaction};
 use outbox_runtime::{Processor, Running};
 use tokio::task::JoinSet;
 
@@ -50,8 +50,11 @@ pub(crate) async fn measure(
 ) -> anyhow::Result<()> {
     for sessions in [1, 8, 64] {
         let sides = [Way::Silent, Way::Floor, Way::Ours];
-        let samples = interleaved(scale.rounds, &sides, async |way| {
-            alone(scenes, way, sessions, scale.time).await
+        let mut cpu = sides.map(|_| Vec::with_capacity(scale.rounds));
+        let samples = interleaved(scale.rounds, &[0, 1, 2], async |nth| {
+            let (rate, time) = alone(scenes, sides[nth], sessions, scale.time).await?;
+            cpu[nth].push(time * 1e6);
+            Ok(rate)
         })
         .await?;
         let [silent, floor, ours] = &samples[..] else {
@@ -68,6 +71,15 @@ pub(crate) async fn measure(
             let baseline = Baseline { name, samples };
             report.add(&what, Unit::EventsPerSecond, ours, Some(baseline), target);
         }
+        let what = format!("{what}: the server's processor time for 1,000");
+        for (name, nth) in [("without wake-up", 0), ("floor", 1)] {
+            let baseline = Baseline {
+                name,
+                samples: &cpu[nth],
+            };
+            let unit = Unit::Milliseconds;
+            report.add(&what, unit, &cpu[2], Some(baseline), None);
+        }
     }
     beside_a_worker(scale, scenes, report, 8).await
 }
@@ -79,36 +91,42 @@ fn in_words(sessions: usize) -> String {
     }
 }
 
-/// Commits a second, with nobody who delivers.
-async fn alone(scenes: &Scenes, way: Way, sessions: usize, time: Duration) -> anyhow::Result<f64> {
+/// Commits a second, and the seconds of the server's processor time for one, with nobody who
+/// delivers.
+async fn alone(
+    scenes: &Scenes,
+    way: Way,
+    sessions: usize,
+    time: Duration,
+) -> anyhow::Result<(f64, f64)> {
     let database = match way {
         Way::Floor => scenes.floor().await?,
         Way::Silent | Way::Ours => scenes.outbox().await?,
     };
-    let (enqueued, rate) = produce(&database, way, sessions, time).await?;
+    let (enqueued, rate, time) = produce(&database, way, sessions, time).await?;
     let written = match way {
         Way::Floor => floor::count(&database.connect().await?, false).await?,
         Way::Silent | Way::Ours => count(&database, false).await?,
     };
     anyhow::ensure!(written == enqueued, "events are missing");
     scenes.drop(database).await?;
-    Ok(rate)
+    Ok((rate, time.as_secs_f64() / enqueued as f64))
 }
 
 /// Runs sessions for a while, each of which commits one event after the other. Returns the number
-/// of events and the commits a second.
+/// of events, the commits a second, and the processor time of the server's sessions.
 pub(crate) async fn produce(
     database: &Database,
     way: Way,
     sessions: usize,
     time: Duration,
-) -> anyhow::Result<(usize, f64)> {
+) -> anyhow::Result<(usize, f64, Duration)> {
     let mut clients = Vec::with_capacity(sessions);
     for _ in 0..sessions {
         clients.push(database.connect().await?);
     }
     let number = Arc::new(AtomicUsize::new(0));
-    let mut tasks: JoinSet<anyhow::Result<usize>> = JoinSet::new();
+    let mut tasks: JoinSet<anyhow::Result<(usize, Client)>> = JoinSet::new();
     let watch = Stopwatch::start();
     for mut client in clients {
         let number = Arc::clone(&number);
@@ -137,14 +155,19 @@ pub(crate) async fn produce(
                 tx.commit().await?;
                 done += 1;
             }
-            Ok(done)
+            // Open until the end, because the server forgets the time of a session that ends.
+            Ok((done, client))
         });
     }
-    let mut done = 0;
+    let (mut done, mut clients) = (0, Vec::with_capacity(sessions));
     while let Some(ended) = tasks.join_next().await {
-        done += ended??;
+        let (of_session, client) = ended??;
+        done += of_session;
+        clients.push(client);
     }
-    Ok((done, watch.per_second(done)))
+    let rate = watch.per_second(done);
+    let time = database.cpu_time().await?;
+    Ok((done, rate, time))
 }
 
 /// Writes an event as the store does, but for the wake-up.
@@ -192,7 +215,7 @@ async fn beside_a_worker(
         let builder = PostgresStore::builder().wake_ups(way == Way::Ours);
         let store = builder.connect_with(database.config()).await?;
         let running = start(&store)?;
-        let (_, rate) = produce(&database, way, sessions, scale.time).await?;
+        let (_, rate, _) = produce(&database, way, sessions, scale.time).await?;
         running.stop().await?;
         drop(store);
         scenes.drop(database).await?;
