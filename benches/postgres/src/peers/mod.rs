@@ -27,7 +27,7 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=100))]
     rounds: Option<u64>,
     /// Run only these contestants: ours, ours-five, ours-thousand, floor, graphile-worker,
-    /// riverqueue-postgres, apalis-postgres.
+    /// riverqueue-postgres.
     #[arg(long, value_name = "NAME", value_delimiter = ',')]
     only: Vec<String>,
     /// Run only the workloads whose name contains this text.
@@ -49,7 +49,7 @@ const OWN: [(&str, &[&str]); 4] = [
     ("floor", &["contestant", "floor"]),
 ];
 
-const PEERS: [Peer; 3] = [
+const PEERS: [Peer; 2] = [
     Peer {
         name: "graphile-worker",
         library: "graphile_worker",
@@ -59,11 +59,6 @@ const PEERS: [Peer; 3] = [
         name: "riverqueue-postgres",
         library: "riverqueue",
         settings: "wide: 1,000 workers, a fetch each millisecond at most",
-    },
-    Peer {
-        name: "apalis-postgres",
-        library: "apalis-postgres",
-        settings: "a buffer of 500, a look each 10 ms at least",
     },
 ];
 
