@@ -16,6 +16,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::{Parser, Subcommand, ValueEnum as _};
+use outbox_bench_kit::{report, rounds};
 
 use crate::report::Report;
 use crate::scale::Scale;
@@ -23,7 +24,6 @@ use crate::scale::Scale;
 mod cpu; // CPU time of a thread
 mod entity; // the enqueued entity, and the floor's columns for it
 mod floor; // the hand-written engine
-mod rounds; // alternating rounds
 mod scale; // sizes of a run
 mod scene; // databases to measure on
 
@@ -40,8 +40,6 @@ mod statistics; // counting many rows
 
 mod instructions; // instructions per event
 mod peers; // other libraries' queues
-
-mod report; // table, targets, JSON
 
 /// Compares the outbox with a floor, a hand-written engine with only the index that it needs.
 #[derive(Debug, Parser)]

@@ -58,10 +58,11 @@ pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
 }
 
 /// Whether the row `e` is behind another event of its lane: a front with a smaller seq, or one that
-/// is taken.
+/// is taken. The row itself is none of these; comparing the seq keeps the planner from reading all
+/// taken lanes into a hash, with every entry that no vacuum has removed.
 const BEHIND: &str = "(e.lane IS NOT NULL AND (
     EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('r', 'w', 'h') AND o.seq < e.seq)
-    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n'))))";
+    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n') AND o.seq <> e.seq)))";
 
 /// Whether the row `e` has elders: open events of its type, entity and user that were enqueued
 /// before it under another order. Most outboxes have none, so both looks end at once.
@@ -119,8 +120,10 @@ const PROMOTE: &str =
     ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
 
-/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. The
-/// worker that ends that front updates its row first, so it waits, and then sees the blocked ones.
+/// Blocks the candidates of the lanes `$1` up to the seq `$2` behind a front that it holds locked
+/// meanwhile. The worker that ends that front updates its row first, so it waits, and then sees the
+/// blocked ones. Those beyond the scan stay candidates: their turn may come before a claim meets
+/// them.
 const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
@@ -128,7 +131,7 @@ const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
 k AS MATERIALIZED (SELECT e.id, e.lane FROM f JOIN {s}.events e ON e.id = f.id
     WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
 x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
-    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id LIMIT 5000
+    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id AND e.seq <= $2 LIMIT 5000
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 

@@ -33,8 +33,8 @@ pub trait Queue: Sized + Send + Sync + 'static {
     /// Converts an event. Serializing it is part of what is measured, so it stays a value here.
     fn event(mood: Mood) -> Self::Event;
 
-    /// Opens the queue in this directory, creating it if necessary, for up to `handlers` handlers
-    /// at a time.
+    /// Opens the queue in this directory, or the database at this address, creating what is missing,
+    /// for up to `handlers` handlers at a time.
     fn open(folder: &Path, handlers: usize) -> impl Future<Output = anyhow::Result<Self>> + Send;
 
     /// Enqueues one event and returns once it is committed.
@@ -58,7 +58,7 @@ pub trait Queue: Sized + Send + Sync + 'static {
     /// Counts the events that are not completed.
     fn left(&self) -> impl Future<Output = anyhow::Result<usize>> + Send;
 
-    /// Closes every file.
+    /// Closes every file and connection.
     fn close(self) -> impl Future<Output = anyhow::Result<()>> + Send;
 }
 

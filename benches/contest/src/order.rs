@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 /// A workload and its place.
 #[derive(Debug, Clone, Parser)]
 pub struct Order {
-    /// Directory of the queue's files.
+    /// Directory of the queue's files, or the address of its database.
     pub folder: PathBuf,
     /// Time limit, in seconds: a slow contestant stops early and reports what it has done.
     #[arg(long, default_value_t = 20)]

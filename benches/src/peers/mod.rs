@@ -5,14 +5,14 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
+use outbox_bench_kit::contestant::Contestant;
 
-use self::contestant::Contestant;
 use self::place::Places;
 use self::results::Results;
 use self::workloads::{Medium, Test, tests};
 use crate::rounds::turns;
 
-mod contestant; // builds and runs the programs
+mod contestant; // whose programs take part
 mod ours; // the store and the floor as contestants
 mod place; // directories, and backlogs to copy
 mod results; // table, ratios, JSON

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use anyhow::Context as _;
+use outbox_bench_kit::contestant::Contestant;
 use outbox_contest::Workload;
 use tempfile::TempDir;
-
-use super::contestant::Contestant;
 
 /// Events per batch of a backlog.
 const BATCH: usize = 1_000;

@@ -4,10 +4,10 @@ use std::fmt::{self, Display};
 
 use comfy_table::presets::ASCII_MARKDOWN;
 use comfy_table::{CellAlignment, Table};
+use outbox_bench_kit::contestant::Contestant;
 use outbox_contest::Figures;
 use serde::Serialize;
 
-use super::contestant::Contestant;
 use super::workloads::{Kind, Medium, Test, target};
 use crate::report::{Unit, in_thousands};
 use crate::rounds::median;

@@ -35,7 +35,7 @@ pub enum Stop {
 const KEEPER: &str = r#"
 bin=$1 folder=$2 port=$3
 data=$folder/data
-options="-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=300 -c fsync=off -c full_page_writes=off"
+options="-p $port -k $folder -c listen_addresses=127.0.0.1 -c max_connections=300"
 trap '' INT TERM
 while read -r command argument; do
     case $command in
@@ -106,17 +106,28 @@ impl Server {
         }
     }
 
-    /// Starts a server; `None` if there is no PostgreSQL.
+    /// Starts a server that does not wait for the disk; `None` if there is no PostgreSQL.
     ///
     /// # Panics
     ///
     /// If PostgreSQL is installed and does not start.
     #[must_use]
     pub fn start() -> Option<Self> {
+        Self::start_with(&["fsync=off", "full_page_writes=off"])
+    }
+
+    /// Starts a server with these settings; `None` if there is no PostgreSQL.
+    ///
+    /// # Panics
+    ///
+    /// If PostgreSQL is installed and does not start.
+    #[must_use]
+    pub fn start_with(settings: &[&str]) -> Option<Self> {
         let programs = programs()?;
         for _ in 0..3 {
             let server = Self::prepare(&programs, None);
-            if server.run("create") && server.run("start") {
+            let set = |setting: &&str| server.run(&format!("set {setting}"));
+            if server.run("create") && settings.iter().all(set) && server.run("start") {
                 return Some(server);
             }
             eprintln!("the server did not start: {}", server.log());

@@ -108,11 +108,11 @@ async fn two_workers_deliver_each_event_once_and_each_entity_in_order() {
     );
 }
 
-/// When each session with this name last began a statement.
+/// When each session with this name last began a statement; none where it has not begun one.
 async fn last_activity(
     client: &outbox_postgres::tokio_postgres::Client,
     name: &str,
-) -> Vec<DateTime<Utc>> {
+) -> Vec<Option<DateTime<Utc>>> {
     let sql = "SELECT query_start FROM pg_stat_activity WHERE application_name = $1 ORDER BY pid";
     let rows = client.query(sql, &[&name]).await.unwrap();
     rows.iter().map(|row| row.get(0)).collect()

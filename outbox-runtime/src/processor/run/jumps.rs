@@ -4,6 +4,8 @@
 //! renews its own leases before anything else, and rescues nothing from others until they have had
 //! time to do the same.
 
+use std::time::Duration;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use tracing::warn;
 
@@ -11,9 +13,14 @@ use super::Run;
 use super::grace::Grace;
 use super::reading::Reading;
 use crate::claim::{Lease, LeaseToken};
+use crate::clock::after;
 use crate::error::StoreError;
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::repository::Rescued;
+
+/// The pause between two looks for the work of processes that died, while there is a backlog. Each
+/// look is a transaction, and a backlog may take thousands of claims.
+const BETWEEN_RESCUES: Duration = Duration::from_millis(100);
 
 impl Run {
     /// Returns by how much the clock jumped since the last look, and moves the times that the run
@@ -57,6 +64,8 @@ impl Run {
             _ => {
                 let rescued = self.rescue_from_others(None).await?;
                 self.grace = None;
+                // A round with a backlog does not ask when something is due.
+                self.alarms.set_due(Some(after(now, BETWEEN_RESCUES)));
                 rescued
             }
         };

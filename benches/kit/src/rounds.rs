@@ -2,20 +2,28 @@
 
 /// The sides of a comparison with the floor.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Side {
+pub enum Side {
+    /// The floor's.
     Floor,
+    /// The store's.
     Ours,
 }
 
 /// Samples of floor and store.
 #[derive(Debug)]
-pub(crate) struct BesideFloor {
-    pub(crate) floor: Vec<f64>,
-    pub(crate) ours: Vec<f64>,
+pub struct BesideFloor {
+    /// One per round.
+    pub floor: Vec<f64>,
+    /// One per round.
+    pub ours: Vec<f64>,
 }
 
 /// Measures floor and store once a round.
-pub(crate) async fn beside_floor(
+///
+/// # Errors
+///
+/// Those of the measurement.
+pub async fn beside_floor(
     rounds: usize,
     measure: impl AsyncFnMut(Side) -> anyhow::Result<f64>,
 ) -> anyhow::Result<BesideFloor> {
@@ -30,7 +38,11 @@ pub(crate) async fn beside_floor(
 }
 
 /// Measures each side once a round. The samples are in the order of the sides.
-pub(crate) async fn interleaved<S: Copy>(
+///
+/// # Errors
+///
+/// Those of the measurement.
+pub async fn interleaved<S: Copy>(
     rounds: usize,
     sides: &[S],
     mut measure: impl AsyncFnMut(S) -> anyhow::Result<f64>,
@@ -47,7 +59,7 @@ pub(crate) async fn interleaved<S: Copy>(
 /// Order of the sides in a round (a Williams design): over the rounds, each side comes first, and
 /// follows each other side, equally often, because each side finds the disk as the one before left
 /// it.
-pub(crate) fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
+pub fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
     let is_mirrored = sides % 2 == 1 && (round / sides) % 2 == 1;
     (0..sides).map(move |turn| {
         let turn = if is_mirrored { sides - 1 - turn } else { turn };
@@ -61,7 +73,8 @@ pub(crate) fn turns(round: usize, sides: usize) -> impl Iterator<Item = usize> {
 }
 
 /// The median; of an even number of values, the mean of the two in the middle.
-pub(crate) fn median(values: &[f64]) -> f64 {
+#[must_use]
+pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

@@ -1,0 +1,201 @@
+//! Steps and statistics among few and among many rows, in turns call by call.
+
+use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
+use outbox_bench_kit::rounds::{median, turns};
+use outbox_contest::Stopwatch;
+use outbox_runtime::OutboxRepository;
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::floor::{CLAIM_SIZE, Floor, Steps};
+use crate::scale::{Scale, in_words};
+use crate::scene::{Content, Scenes, open};
+use crate::step::Stepper;
+
+/// Calls before those that are measured: they fill the server's memory and its plans.
+const WARM_UP: usize = 5;
+
+/// Most of a step among many rows, to the same among few.
+const STEP: Target = Target::AtMost(1.3);
+
+/// The same of statistics.
+const STATISTICS: Target = Target::AtMost(3.0);
+
+pub(crate) async fn measure(
+    scale: &Scale,
+    scenes: &Scenes,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let contents = [
+        Content::pending(scale.few),
+        Content::pending(scale.rows),
+        Content {
+            completed: scale.rows,
+            ..Content::pending(scale.few)
+        },
+    ];
+    let mut templates = Vec::with_capacity(contents.len());
+    for content in contents {
+        templates.push(scenes.outbox_with(content).await?);
+    }
+    let mut floors = Vec::with_capacity(2);
+    for content in &contents[..2] {
+        floors.push(scenes.floor_with(*content).await?);
+    }
+    let mut steps = vec![Vec::new(); contents.len()];
+    let mut statistics = vec![Vec::new(); contents.len()];
+    let mut of_floor = vec![Vec::new(); floors.len()];
+    for round in 0..scale.rounds {
+        for (samples, time) in steps
+            .iter_mut()
+            .zip(step_times(scale, scenes, &templates, round).await?)
+        {
+            samples.push(time);
+        }
+        for (samples, time) in statistics
+            .iter_mut()
+            .zip(statistics_times(scale, scenes, &templates, round).await?)
+        {
+            samples.push(time);
+        }
+        for (samples, time) in of_floor
+            .iter_mut()
+            .zip(floor_times(scale, scenes, &floors, round).await?)
+        {
+            samples.push(time);
+        }
+    }
+    for template in templates.into_iter().chain(floors) {
+        scenes.drop(template).await?;
+    }
+    let (few, many) = (in_words(scale.few), in_words(scale.rows));
+    let at_few = format!("at {few}");
+    let unit = Unit::Milliseconds;
+    let step = format!("step of {CLAIM_SIZE}");
+    let mut add = |what: String, samples: &[f64], of_few: &[f64], target| {
+        let baseline = Baseline {
+            name: &at_few,
+            samples: of_few,
+        };
+        report.add(what, unit, samples, Some(baseline), target);
+    };
+    let [of_few, of_many, beside] = &steps[..] else {
+        anyhow::bail!("there are three outboxes");
+    };
+    add(
+        format!("{step} at {many} pending"),
+        of_many,
+        of_few,
+        Some(STEP),
+    );
+    let what = format!("{step} at {few} beside {many} completed");
+    add(what, beside, of_few, Some(STEP));
+    let what = format!("the floor's {step} at {many} pending");
+    add(what, &of_floor[1], &of_floor[0], None);
+    let [of_few, of_many, beside] = &statistics[..] else {
+        anyhow::bail!("there are three outboxes");
+    };
+    let what = format!("statistics at {many} pending");
+    add(what, of_many, of_few, Some(STATISTICS));
+    let what = format!("statistics at {few} beside {many} completed");
+    add(what, beside, of_few, Some(STATISTICS));
+    Ok(())
+}
+
+/// The median time of a step in each database, in milliseconds.
+async fn step_times(
+    scale: &Scale,
+    scenes: &Scenes,
+    templates: &[Database],
+    round: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut databases = Vec::with_capacity(templates.len());
+    let mut steppers = Vec::with_capacity(templates.len());
+    for template in templates {
+        let database = scenes.copy(template).await?;
+        steppers.push(Stepper::new(open(&database).await?));
+        databases.push(database);
+    }
+    let mut times = vec![Vec::with_capacity(scale.calls); templates.len()];
+    for call in 0..WARM_UP + scale.calls {
+        for side in turns(round + call, steppers.len()) {
+            let watch = Stopwatch::start();
+            let claimed = steppers[side].step(CLAIM_SIZE).await?;
+            anyhow::ensure!(claimed == CLAIM_SIZE, "a claim took {claimed}");
+            if call >= WARM_UP {
+                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
+            }
+        }
+    }
+    drop(steppers);
+    for database in databases {
+        scenes.drop(database).await?;
+    }
+    Ok(times.iter().map(|times| median(times)).collect())
+}
+
+/// The same for the floor.
+async fn floor_times(
+    scale: &Scale,
+    scenes: &Scenes,
+    templates: &[Database],
+    round: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut databases = Vec::with_capacity(templates.len());
+    let mut floors: Vec<(Floor, Vec<Uuid>)> = Vec::with_capacity(templates.len());
+    for template in templates {
+        let database = scenes.copy(template).await?;
+        floors.push((Floor::open(&database).await?, Vec::new()));
+        databases.push(database);
+    }
+    let mut times = vec![Vec::with_capacity(scale.calls); templates.len()];
+    for call in 0..WARM_UP + scale.calls {
+        for side in turns(round + call, floors.len()) {
+            let (floor, done) = &mut floors[side];
+            let watch = Stopwatch::start();
+            let claims = floor.step(done, Steps::Pipelined, CLAIM_SIZE).await?;
+            if call >= WARM_UP {
+                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
+            }
+            *done = claims.iter().map(|claim| claim.id).collect();
+        }
+    }
+    drop(floors);
+    for database in databases {
+        scenes.drop(database).await?;
+    }
+    Ok(times.iter().map(|times| median(times)).collect())
+}
+
+/// The median time of `statistics()` in each database, in milliseconds.
+async fn statistics_times(
+    scale: &Scale,
+    scenes: &Scenes,
+    templates: &[Database],
+    round: usize,
+) -> anyhow::Result<Vec<f64>> {
+    let mut databases = Vec::with_capacity(templates.len());
+    let mut stores = Vec::with_capacity(templates.len());
+    for template in templates {
+        let database = scenes.copy(template).await?;
+        stores.push(open(&database).await?);
+        databases.push(database);
+    }
+    let calls = scale.calls / 2;
+    let mut times = vec![Vec::with_capacity(calls); templates.len()];
+    for call in 0..WARM_UP + calls {
+        for side in turns(round + call, stores.len()) {
+            let watch = Stopwatch::start();
+            let statistics = stores[side].statistics(None).await?;
+            if call >= WARM_UP {
+                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
+            }
+            anyhow::ensure!(statistics.pending_count > 0, "the backlog is gone");
+        }
+    }
+    drop(stores);
+    for database in databases {
+        scenes.drop(database).await?;
+    }
+    Ok(times.iter().map(|times| median(times)).collect())
+}
