@@ -82,9 +82,11 @@ mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract
 mod row; // row to event
+mod scan; // the statement of a claim
 mod settle; // outcomes
 mod sink; // enqueueing in the caller's transaction
 mod sql; // the statements
+mod stage; // one statement of a claim
 mod statistics; // counts
 mod store; // the store itself
 mod turns; // the index for turns

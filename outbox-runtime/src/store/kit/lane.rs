@@ -1,6 +1,6 @@
 //! The number of a lane: one 64-bit key instead of an order, a user and an entity.
 
-use siphasher::sip::SipHasher24;
+use std::hash::Hasher as _;
 
 use crate::entity::Order;
 
@@ -66,8 +66,18 @@ impl LaneKey {
         }
     }
 
+    /// SipHash-2-4 of the bytes, as the standard library has it. It was replaced there as a hasher
+    /// of maps, whose algorithm may change; this one is stable, and held by the published vectors.
+    #[allow(deprecated, reason = "this algorithm is meant, not any good one")]
     fn hash(&self, bytes: &[u8]) -> u64 {
-        SipHasher24::new_with_key(&self.0).hash(bytes)
+        let word = |at: usize| {
+            let mut word = [0; 8];
+            word.copy_from_slice(&self.0[at..at + 8]);
+            u64::from_le_bytes(word)
+        };
+        let mut hasher = std::hash::SipHasher::new_with_keys(word(0), word(8));
+        hasher.write(bytes);
+        hasher.finish()
     }
 }
 
