@@ -63,7 +63,11 @@ impl Child {
     /// Kills the process, which gets no chance to finish anything.
     pub(super) async fn kill(&mut self) -> anyhow::Result<()> {
         // If it ended by itself before, there is nothing to show.
-        anyhow::ensure!(self.process.try_wait()?.is_none(), "{} ended early", self.name);
+        anyhow::ensure!(
+            self.process.try_wait()?.is_none(),
+            "{} ended early",
+            self.name
+        );
         self.process.kill().await?;
         Ok(())
     }

@@ -52,7 +52,10 @@ struct Created {
 impl Load {
     pub(super) fn new(url: &str, seed: u64, orders: u32) -> anyhow::Result<Self> {
         Ok(Self {
-            http: Client::builder().no_proxy().timeout(Duration::from_secs(20)).build()?,
+            http: Client::builder()
+                .no_proxy()
+                .timeout(Duration::from_secs(20))
+                .build()?,
             url: url.to_owned(),
             seed,
             orders,
@@ -68,7 +71,10 @@ impl Load {
         let mut customers = Vec::new();
         for number in 1..=CUSTOMERS {
             let body = json!({ "name": format!("Customer {number}") });
-            let request = self.http.post(format!("{}/customers", self.url)).json(&body);
+            let request = self
+                .http
+                .post(format!("{}/customers", self.url))
+                .json(&body);
             let created: Created = request.send().await?.error_for_status()?.json().await?;
             customers.push(created.id);
         }

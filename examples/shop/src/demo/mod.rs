@@ -5,8 +5,9 @@ use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::Server;
+use outbox_runtime::Clock;
+use outbox_runtime::prelude::*;
 use outbox_runtime::store::SystemClock;
-use outbox_runtime::{Clock, OutboxRepository, OutboxStatus};
 use tokio::sync::watch;
 
 use self::child::Child;
@@ -86,7 +87,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let shop = Shop::new(&database, 4)?;
     shop.migrate().await?;
     // Creates the outbox, which the service needs before any worker is there.
-    let store = PostgresStore::builder().pool_size(2).connect(&database).await?;
+    let store = PostgresStore::builder()
+        .pool_size(2)
+        .connect(&database)
+        .await?;
     for (sku, unit_cents, available) in STOCK {
         shop.add_stock(sku, unit_cents, available).await?;
     }
@@ -103,7 +107,10 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     for number in 1..=settings.workers.max(1) {
         workers.push(Child::start(&format!("worker {number}"), &work).await?.0);
     }
-    println!("started: PostgreSQL, the service, {} workers", workers.len());
+    println!(
+        "started: PostgreSQL, the service, {} workers",
+        workers.len()
+    );
 
     let load = Load::new(&url, settings.seed, settings.orders)?;
     let (done, mut so_far) = watch::channel(0);
@@ -115,7 +122,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
         workers[victim] = Child::start(&killed.name, &work).await?.0;
         anyhow::Ok(killed)
     };
-    let (counts, killed) = tokio::try_join!(load.run(&STOCK.map(|(sku, ..)| sku), &done), half_way)?;
+    let skus = STOCK.map(|(sku, ..)| sku);
+    let (counts, killed) = tokio::try_join!(load.run(&skus, &done), half_way)?;
 
     let delivered_after = delivered(&store, broker.is_some()).await?;
     for worker in workers {
@@ -138,8 +146,12 @@ async fn kill(store: &PostgresStore, worker: &mut Child, after: u32) -> anyhow::
     worker.kill().await?;
     let killed_at = store.clock().now();
     SystemClock.sleep(ABSENCE).await;
-    let leased = store.fetch_events(OutboxStatus::Processing, None, None).await?;
-    let of_the_dead = leased.iter().filter(|event| event.last_attempt_at <= Some(killed_at));
+    let leased = store
+        .fetch_events(OutboxStatus::Processing, None, None)
+        .await?;
+    let of_the_dead = leased
+        .iter()
+        .filter(|event| event.last_attempt_at <= Some(killed_at));
     Ok(Killed {
         name: worker.name().to_owned(),
         after,
@@ -154,7 +166,11 @@ async fn delivered(store: &PostgresStore, has_broker: bool) -> anyhow::Result<Op
     let waiting = store.fetch_pending_events(None, None).await?;
     let for_broker = |event_type: &str| BrokerEvent::EVENT_TYPES.contains(&event_type);
     let waiting = waiting.iter().filter(|event| for_broker(&event.event_type));
-    let expected = if has_broker { 0 } else { waiting.count() as u64 };
+    let expected = if has_broker {
+        0
+    } else {
+        waiting.count() as u64
+    };
     let began = SystemClock.uptime();
     loop {
         if store.statistics(None).await?.undelivered() <= expected {

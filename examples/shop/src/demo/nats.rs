@@ -97,7 +97,9 @@ impl NatsServer {
     ///
     /// If it does not end.
     pub async fn stop(self) -> anyhow::Result<()> {
-        let Self { mut keeper, input, .. } = self;
+        let Self {
+            mut keeper, input, ..
+        } = self;
         drop(input);
         tokio::select! {
             ended = keeper.wait() => ended.map(drop)?,

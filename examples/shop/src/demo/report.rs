@@ -107,7 +107,11 @@ impl fmt::Display for Report {
                 evidence.events.len(),
                 after.as_secs_f64()
             )?,
-            None => writeln!(f, "outbox:  {} events, not all delivered\n", evidence.events.len())?,
+            None => writeln!(
+                f,
+                "outbox:  {} events, not all delivered\n",
+                evidence.events.len()
+            )?,
         }
         for check in &self.checks {
             match check.differences.len() {

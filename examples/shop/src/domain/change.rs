@@ -1,8 +1,8 @@
 //! Paying for an order, and canceling it.
 
 use deadpool_postgres::Transaction;
-use outbox_runtime::prelude::*;
 use outbox_runtime::enqueue_all;
+use outbox_runtime::prelude::*;
 use uuid::Uuid;
 
 use super::{Customer, Order, OrderLine, OrderStatus, ShopError, stock};
@@ -26,7 +26,10 @@ pub(super) async fn cancel(tx: &Transaction<'_>, id: Uuid) -> Result<Order, Shop
     let customer = Customer::add(tx, order.customer_id, -1, -order.total_cents).await?;
 
     order.enqueue_update().on(tx).await?;
-    enqueue_all(&changes).operation(Operation::Update).on(tx).await?;
+    enqueue_all(&changes)
+        .operation(Operation::Update)
+        .on(tx)
+        .await?;
     customer.enqueue_update().on(tx).await?;
     Ok(order)
 }

@@ -3,8 +3,8 @@
 use deadpool_postgres::{GenericClient, Transaction};
 use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
-use tokio_postgres::error::SqlState;
 use tokio_postgres::Row;
+use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use super::ShopError;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use deadpool_postgres::Transaction;
-use outbox_runtime::prelude::*;
 use outbox_runtime::enqueue_all;
+use outbox_runtime::prelude::*;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -71,14 +71,19 @@ pub async fn place(tx: &Transaction<'_>, new: &NewOrder) -> Result<Placed, ShopE
         id: new.id,
         customer_id: new.customer_id,
         status: OrderStatus::Placed,
-        total_cents: lines.iter().map(|line| line.quantity * line.unit_cents).sum(),
+        total_cents: lines
+            .iter()
+            .map(|line| line.quantity * line.unit_cents)
+            .sum(),
         revision: 1,
     };
 
     // First the rows, whose locks give the transactions about an entity their order ..
     if !order.insert(tx).await? {
         let known = Order::load(tx, new.id).await?;
-        return known.map(Placed::Known).ok_or(ShopError::UnknownOrder(new.id));
+        return known
+            .map(Placed::Known)
+            .ok_or(ShopError::UnknownOrder(new.id));
     }
     let mut changes = Vec::with_capacity(lines.len());
     for line in &lines {
@@ -90,7 +95,10 @@ pub async fn place(tx: &Transaction<'_>, new: &NewOrder) -> Result<Placed, ShopE
     // .. then the events, which so have the same order.
     order.enqueue_create().on(tx).await?;
     enqueue_all(&lines).on(tx).await?;
-    enqueue_all(&changes).operation(Operation::Update).on(tx).await?;
+    enqueue_all(&changes)
+        .operation(Operation::Update)
+        .on(tx)
+        .await?;
     customer.enqueue_update().on(tx).await?;
     Ok(Placed::New(order))
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use async_nats::jetstream::{self, Context};
-use outbox_runtime::prelude::*;
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::{Clock, Delivery};
 use outbox_testing::ManualClock;
@@ -39,14 +38,19 @@ async fn an_event_that_is_sent_again_is_in_the_stream_once() {
     let Some(server) = NatsServer::start().await.unwrap() else {
         return;
     };
-    let broker = Broker::connect(server.url(), Arc::new(SystemClock)).await.unwrap();
+    let broker = Broker::connect(server.url(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     let sent = event::<StockChange>(change("TEA").enqueue_update()).await;
     // The first acknowledgment might have been lost.
     broker.stock(sent.clone()).await.unwrap();
     broker.stock(sent).await.unwrap();
     assert_eq!(messages(&context(&server).await).await, 1);
     // Another event of the same content is another message.
-    broker.stock(event(change("TEA").enqueue_update()).await).await.unwrap();
+    broker
+        .stock(event(change("TEA").enqueue_update()).await)
+        .await
+        .unwrap();
     assert_eq!(messages(&context(&server).await).await, 2);
     server.stop().await.unwrap();
 }
@@ -58,13 +62,17 @@ async fn an_event_that_outlives_the_window_is_looked_up_and_not_sent_again() {
     let Some(server) = NatsServer::start().await.unwrap() else {
         return;
     };
-    let broker = Broker::connect(server.url(), Arc::new(SystemClock)).await.unwrap();
+    let broker = Broker::connect(server.url(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     let sent = event::<StockChange>(change("TEA").enqueue_update()).await;
     let unsent = event::<StockChange>(change("POT").enqueue_update()).await;
     broker.stock(sent.clone()).await.unwrap();
     let later = ManualClock::new();
     later.set(SystemClock.now() + WINDOW);
-    let broker = Broker::connect(server.url(), Arc::new(later)).await.unwrap();
+    let broker = Broker::connect(server.url(), Arc::new(later))
+        .await
+        .unwrap();
     let context = context(&server).await;
     let stream = context.get_stream(STREAM).await.unwrap();
     let mut config = stream.cached_info().config.clone();
@@ -81,12 +89,16 @@ async fn a_broker_that_went_away_is_unavailable_and_an_impossible_subject_is_per
     let Some(server) = NatsServer::start().await.unwrap() else {
         return;
     };
-    let broker = Broker::connect(server.url(), Arc::new(SystemClock)).await.unwrap();
+    let broker = Broker::connect(server.url(), Arc::new(SystemClock))
+        .await
+        .unwrap();
     let dotted = event(change("TEA.GREEN").enqueue_update()).await;
     let refused = broker.stock(dotted).await.unwrap_err();
     assert_eq!(refused.delivery(), Delivery::Permanent);
     server.stop().await.unwrap();
-    let refused = broker.stock(event(change("TEA").enqueue_update()).await).await;
+    let refused = broker
+        .stock(event(change("TEA").enqueue_update()).await)
+        .await;
     let delivery = refused.unwrap_err().delivery();
     let is_outage = matches!(delivery, Delivery::Unavailable { .. } | Delivery::Offline);
     assert!(is_outage, "{delivery:?}");

@@ -14,7 +14,11 @@ use crate::scene::Scene;
 async fn serve(scene: &Scene) -> String {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
     let address = listener.local_addr().unwrap();
-    tokio::spawn(http::serve(listener, scene.shop.clone(), std::future::pending()));
+    tokio::spawn(http::serve(
+        listener,
+        scene.shop.clone(),
+        std::future::pending(),
+    ));
     format!("http://{address}")
 }
 
@@ -23,7 +27,9 @@ async fn an_order_is_placed_shown_paid_and_cannot_be_canceled_then() {
     let scene = Scene::new().await;
     let url = serve(&scene).await;
     let client = Client::new();
-    let customer = client.post(format!("{url}/customers")).json(&json!({ "name": "Bob" }));
+    let customer = client
+        .post(format!("{url}/customers"))
+        .json(&json!({ "name": "Bob" }));
     let customer = customer.send().await.unwrap();
     assert_eq!(customer.status(), StatusCode::CREATED);
     let customer: Value = customer.json().await.unwrap();
@@ -41,8 +47,18 @@ async fn an_order_is_placed_shown_paid_and_cannot_be_canceled_then() {
     let canceled = client.post(format!("{order}/cancel")).send().await.unwrap();
     assert_eq!(canceled.status(), StatusCode::CONFLICT);
     assert_eq!(canceled.text().await.unwrap(), "the order is paid");
-    let shown: Value = client.get(&order).send().await.unwrap().json().await.unwrap();
-    assert_eq!((&shown["status"], &shown["revision"]), (&json!("paid"), &json!(2)));
+    let shown: Value = client
+        .get(&order)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&shown["status"], &shown["revision"]),
+        (&json!("paid"), &json!(2))
+    );
 }
 
 #[tokio::test]
@@ -55,7 +71,12 @@ async fn a_request_that_cannot_be_met_is_refused_with_its_reason() {
     for (customer, lines, status, reason) in [
         (known, json!([]), 422, "1 to 50 lines"),
         (known, tea(0), 422, "1 to 1,000 units"),
-        (known, json!([{ "sku": "NONE", "quantity": 1 }]), 422, "sold as NONE"),
+        (
+            known,
+            json!([{ "sku": "NONE", "quantity": 1 }]),
+            422,
+            "sold as NONE",
+        ),
         (Uuid::nil(), tea(1), 422, "no customer"),
         (known, tea(11), 409, "TEA is out of stock"),
     ] {

@@ -6,7 +6,6 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::any;
 use outbox_runtime::Delivery;
-use outbox_runtime::prelude::*;
 use shop::domain::{Order, OrderLine, OrderStatus};
 use shop::outbox::PartnerEventHandler;
 use shop::partner::{Faults, Item, Partner};
@@ -51,10 +50,19 @@ async fn delivery_at(status: StatusCode) -> Delivery {
 async fn a_response_decides_whether_the_event_or_the_partner_is_at_fault() {
     let unavailable = Delivery::Unavailable { after: None };
     let retry = Delivery::Retry { after: None };
-    assert_eq!(delivery_at(StatusCode::SERVICE_UNAVAILABLE).await, unavailable);
+    assert_eq!(
+        delivery_at(StatusCode::SERVICE_UNAVAILABLE).await,
+        unavailable
+    );
     assert_eq!(delivery_at(StatusCode::INTERNAL_SERVER_ERROR).await, retry);
-    assert_eq!(delivery_at(StatusCode::UNPROCESSABLE_ENTITY).await, Delivery::Permanent);
-    assert_eq!(delivery_at(StatusCode::UNAUTHORIZED).await, Delivery::Unauthenticated);
+    assert_eq!(
+        delivery_at(StatusCode::UNPROCESSABLE_ENTITY).await,
+        Delivery::Permanent
+    );
+    assert_eq!(
+        delivery_at(StatusCode::UNAUTHORIZED).await,
+        Delivery::Unauthenticated
+    );
 }
 
 #[tokio::test]
@@ -62,7 +70,9 @@ async fn a_partner_that_is_away_is_offline() {
     let partner = Partner::start(0, Faults::none()).await.unwrap();
     let url = partner.url();
     partner.stop().await.unwrap();
-    let refused = sync(&url).order(event(order().enqueue_create()).await).await;
+    let refused = sync(&url)
+        .order(event(order().enqueue_create()).await)
+        .await;
     assert_eq!(refused.unwrap_err().delivery(), Delivery::Offline);
 }
 
@@ -72,11 +82,19 @@ async fn a_line_waits_for_its_order_without_using_up_attempts() {
     let sync = sync(&partner.url());
     let early = event::<OrderLine>(line().enqueue_create()).await;
     let refused = sync.order_line(early.clone()).await.unwrap_err();
-    assert!(matches!(refused.delivery(), Delivery::Snooze { .. }), "{refused:?}");
-    sync.order(event(order().enqueue_create()).await).await.unwrap();
+    assert!(
+        matches!(refused.delivery(), Delivery::Snooze { .. }),
+        "{refused:?}"
+    );
+    sync.order(event(order().enqueue_create()).await)
+        .await
+        .unwrap();
     sync.order_line(early).await.unwrap();
     let items = partner.ledger().accepted.into_iter().map(|it| it.item);
-    assert_eq!(items.collect::<Vec<_>>(), [Item::Order(order()), Item::Line(line())]);
+    assert_eq!(
+        items.collect::<Vec<_>>(),
+        [Item::Order(order()), Item::Line(line())]
+    );
     partner.stop().await.unwrap();
 }
 

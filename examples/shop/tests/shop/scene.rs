@@ -13,15 +13,15 @@ use shop::outbox::PartnerSync;
 use uuid::Uuid;
 
 /// A shop with goods and a customer, in a database of its own.
-pub struct Scene {
-    pub shop: Shop,
-    pub store: PostgresStore,
-    pub customer: Customer,
+pub(crate) struct Scene {
+    pub(crate) shop: Shop,
+    pub(crate) store: PostgresStore,
+    pub(crate) customer: Customer,
 }
 
 impl Scene {
     /// 10 units of `TEA` at 10.00 and 10 of `POT` at 50.00.
-    pub async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("shop{}", COUNT.fetch_add(1, Ordering::Relaxed));
         let url = Server::shared().url();
@@ -43,7 +43,7 @@ impl Scene {
         }
     }
 
-    pub fn order(&self, lines: &[(&str, i64)]) -> NewOrder {
+    pub(crate) fn order(&self, lines: &[(&str, i64)]) -> NewOrder {
         let line = |(sku, quantity): &(&str, i64)| NewLine {
             sku: (*sku).to_owned(),
             quantity: *quantity,
@@ -56,7 +56,7 @@ impl Scene {
     }
 
     /// The waiting events: type, operation, and how often there is one.
-    pub async fn waiting(&self) -> Vec<(String, Operation)> {
+    pub(crate) async fn waiting(&self) -> Vec<(String, Operation)> {
         let waiting = self.store.fetch_pending_events(None, None).await.unwrap();
         let mut waiting: Vec<_> = waiting
             .into_iter()
@@ -67,7 +67,7 @@ impl Scene {
     }
 
     /// Waits for a condition of the outbox.
-    pub async fn until(&self, what: &str, is_met: impl Fn(&OutboxStatistics) -> bool) {
+    pub(crate) async fn until(&self, what: &str, is_met: impl Fn(&OutboxStatistics) -> bool) {
         soon(what, async {
             while !is_met(&self.store.statistics(None).await.unwrap()) {
                 tokio::task::yield_now().await;
@@ -78,12 +78,12 @@ impl Scene {
 }
 
 /// The handlers for a partner at this address.
-pub fn sync(url: &str) -> PartnerSync {
+pub(crate) fn sync(url: &str) -> PartnerSync {
     PartnerSync::new(url, Arc::new(SystemClock)).unwrap()
 }
 
 /// An event as a handler gets it.
-pub async fn event<E: OutboxEntity>(change: Enqueue) -> Event<E> {
+pub(crate) async fn event<E: OutboxEntity>(change: Enqueue) -> Event<E> {
     let new = change.into_event().unwrap();
     let stored: OutboxEvent = MemoryStore::new().create_event(new).await.unwrap();
     Event::decode(stored).unwrap()

@@ -7,7 +7,9 @@ use crate::scene::Scene;
 
 fn names(events: &[(String, Operation)]) -> Vec<(&str, Operation)> {
     let names = events.iter();
-    names.map(|(name, operation)| (&**name, *operation)).collect()
+    names
+        .map(|(name, operation)| (&**name, *operation))
+        .collect()
 }
 
 const JOINED: (&str, Operation) = ("customer", Operation::Create);
@@ -60,7 +62,11 @@ async fn an_order_that_is_partly_out_of_stock_changes_nothing() {
     assert!(matches!(refused, ShopError::OutOfStock(sku) if sku == "TEA"));
     let connection = scene.shop.connection().await.unwrap();
     let levels = StockLevel::all(&connection).await.unwrap();
-    assert!(levels.iter().all(|it| (it.available, it.revision) == (10, 0)));
+    assert!(
+        levels
+            .iter()
+            .all(|it| (it.available, it.revision) == (10, 0))
+    );
     assert_eq!(names(&scene.waiting().await), [JOINED]);
 }
 
@@ -83,14 +89,21 @@ async fn canceling_an_order_puts_its_goods_back_and_paying_is_final() {
     scene.shop.place(&two).await.unwrap();
     let before = scene.waiting().await.len();
     let canceled = scene.shop.cancel(one.id).await.unwrap();
-    assert_eq!((canceled.status, canceled.revision), (OrderStatus::Canceled, 2));
+    assert_eq!(
+        (canceled.status, canceled.revision),
+        (OrderStatus::Canceled, 2)
+    );
     scene.shop.pay(two.id).await.unwrap();
     // The order, its stock and the customer; the other order.
     assert_eq!(scene.waiting().await.len(), before + 4);
     let refused = scene.shop.cancel(two.id).await.unwrap_err();
     assert!(matches!(refused, ShopError::WrongStatus(OrderStatus::Paid)));
     scene.shop.pay(two.id).await.unwrap();
-    assert_eq!(scene.waiting().await.len(), before + 4, "paying again is nothing new");
+    assert_eq!(
+        scene.waiting().await.len(),
+        before + 4,
+        "paying again is nothing new"
+    );
     let connection = scene.shop.connection().await.unwrap();
     let levels = StockLevel::all(&connection).await.unwrap();
     let tea = levels.iter().find(|level| level.sku == "TEA").unwrap();

@@ -29,23 +29,42 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<Check> {
         check(
             "the partner has every change of every order, once and in order",
             histories(
-                evidence.orders.iter().map(|order| (order.id, order.revision)),
-                received.orders.iter().map(|order| (order.id, order.revision)),
+                evidence
+                    .orders
+                    .iter()
+                    .map(|order| (order.id, order.revision)),
+                received
+                    .orders
+                    .iter()
+                    .map(|order| (order.id, order.revision)),
             ),
         ),
         check(
             "the partner's last state of every order is the database's",
-            states(evidence.orders.iter().map(|it| (it.id, it)), received.orders.iter().map(|it| (it.id, *it))),
+            states(
+                evidence.orders.iter().map(|it| (it.id, it)),
+                received.orders.iter().map(|it| (it.id, *it)),
+            ),
         ),
-        check("the partner has every line, once and after its order", lines(evidence, &received)),
+        check(
+            "the partner has every line, once and after its order",
+            lines(evidence, &received),
+        ),
         check(
             "the partner has every delivered event once, under its id",
-            ids(evidence, PartnerEvent::EVENT_TYPES, evidence.partner.accepted.iter().map(|it| it.key)),
+            ids(
+                evidence,
+                PartnerEvent::EVENT_TYPES,
+                evidence.partner.accepted.iter().map(|it| it.key),
+            ),
         ),
     ];
     if let Some(messages) = &evidence.stream {
         checks.extend([
-            check("the stream has every change of stock, once and in order", changes(evidence, &received)),
+            check(
+                "the stream has every change of stock, once and in order",
+                changes(evidence, &received),
+            ),
             check(
                 "the stream has every change of every customer, once and in order",
                 histories(
@@ -55,11 +74,18 @@ pub(super) fn judge(evidence: &Evidence) -> Vec<Check> {
             ),
             check(
                 "the stream's last state of every customer is the database's",
-                states(evidence.customers.iter().map(|it| (it.id, it)), received.customers.iter().map(|it| (it.id, *it))),
+                states(
+                    evidence.customers.iter().map(|it| (it.id, it)),
+                    received.customers.iter().map(|it| (it.id, *it)),
+                ),
             ),
             check(
                 "the stream has every delivered event once, under its id",
-                ids(evidence, BrokerEvent::EVENT_TYPES, messages.iter().map(|it| it.id)),
+                ids(
+                    evidence,
+                    BrokerEvent::EVENT_TYPES,
+                    messages.iter().map(|it| it.id),
+                ),
             ),
         ]);
     }
@@ -139,13 +165,22 @@ fn stock(evidence: &Evidence) -> Vec<String> {
         order.is_none_or(|order| order.status == OrderStatus::Canceled)
     };
     for line in &evidence.lines {
-        let taken = sums.remove(&(line.order_id, &*line.sku)).unwrap_or_default();
-        let expected = if canceled(line.order_id) { 0 } else { -line.quantity };
+        let taken = sums
+            .remove(&(line.order_id, &*line.sku))
+            .unwrap_or_default();
+        let expected = if canceled(line.order_id) {
+            0
+        } else {
+            -line.quantity
+        };
         if taken != expected {
             differences.push(format!("{line:?} changed the stock by {taken}"));
         }
     }
-    differences.extend(sums.keys().map(|key| format!("no line is the cause of {key:?}")));
+    differences.extend(
+        sums.keys()
+            .map(|key| format!("no line is the cause of {key:?}")),
+    );
     differences
 }
 
@@ -158,7 +193,10 @@ fn undelivered(evidence: &Evidence) -> Vec<String> {
     let left = left.filter(|event| !waits(&event.event_type));
     left.map(|event| {
         let error = event.error.as_deref().unwrap_or("no error");
-        format!("{} {} is {}: {error}", event.event_type, event.entity, event.status)
+        format!(
+            "{} {} is {}: {error}",
+            event.event_type, event.entity, event.status
+        )
     })
     .collect()
 }
@@ -176,10 +214,16 @@ fn histories(
     for (id, revision) in expected {
         let history = histories.remove(&id).unwrap_or_default();
         if !history.iter().copied().eq(1..=revision) {
-            differences.push(format!("{id} has {revision} revisions, and {history:?} came"));
+            differences.push(format!(
+                "{id} has {revision} revisions, and {history:?} came"
+            ));
         }
     }
-    differences.extend(histories.keys().map(|id| format!("{id} is not in the database")));
+    differences.extend(
+        histories
+            .keys()
+            .map(|id| format!("{id} is not in the database")),
+    );
     differences
 }
 
@@ -198,7 +242,9 @@ fn states<'e, T: PartialEq + Debug + 'e>(
 
 fn lines(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
     let early = received.early.iter();
-    let mut differences: Vec<_> = early.map(|line| format!("{line:?} came too early")).collect();
+    let mut differences: Vec<_> = early
+        .map(|line| format!("{line:?} came too early"))
+        .collect();
     let mut copies: HashMap<Uuid, Vec<&OrderLine>> = HashMap::new();
     for line in &received.lines {
         copies.entry(line.id).or_default().push(line);
@@ -209,7 +255,11 @@ fn lines(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
             differences.push(format!("{line:?} arrived as {copies:?}"));
         }
     }
-    differences.extend(copies.keys().map(|id| format!("line {id} is not in the database")));
+    differences.extend(
+        copies
+            .keys()
+            .map(|id| format!("line {id} is not in the database")),
+    );
     differences
 }
 
@@ -217,7 +267,10 @@ fn changes(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
     let by_sku = |changes: &mut dyn Iterator<Item = &StockChange>| {
         let mut histories: BTreeMap<String, Vec<StockChange>> = BTreeMap::new();
         for change in changes {
-            histories.entry(change.sku.clone()).or_default().push(change.clone());
+            histories
+                .entry(change.sku.clone())
+                .or_default()
+                .push(change.clone());
         }
         histories
     };
@@ -227,8 +280,10 @@ fn changes(evidence: &Evidence, received: &Received<'_>) -> Vec<String> {
     let nothing = Vec::new();
     let mut differences = Vec::new();
     for sku in skus {
-        let (expected, received) =
-            (expected.get(sku).unwrap_or(&nothing), received.get(sku).unwrap_or(&nothing));
+        let (expected, received) = (
+            expected.get(sku).unwrap_or(&nothing),
+            received.get(sku).unwrap_or(&nothing),
+        );
         if let Some(at) = first_difference(expected, received) {
             differences.push(format!(
                 "change {} of {sku} is {:?}, and {:?} came",
@@ -252,7 +307,10 @@ fn ids(evidence: &Evidence, types: &[&str], received: impl Iterator<Item = Uuid>
         *counts.entry(id).or_default() += 1;
     }
     let mut differences = Vec::new();
-    let of_types = evidence.events.iter().filter(|event| types.contains(&&*event.event_type));
+    let of_types = evidence
+        .events
+        .iter()
+        .filter(|event| types.contains(&&*event.event_type));
     for event in of_types {
         match counts.remove(&event.id).unwrap_or_default() {
             1 => {}

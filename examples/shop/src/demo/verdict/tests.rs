@@ -157,7 +157,10 @@ fn stock_that_does_not_add_up_is_found() {
     assert_fails(|it| it.stock[0].available = 9, &[STOCK]);
     assert_fails(|it| it.stock[0].revision = 2, &[STOCK]);
     assert_fails(|it| it.lines[0].quantity = 3, &[STOCK, LINES]);
-    assert_fails(|it| it.orders[0].status = OrderStatus::Canceled, &[STOCK, LAST_ORDER]);
+    assert_fails(
+        |it| it.orders[0].status = OrderStatus::Canceled,
+        &[STOCK, LAST_ORDER],
+    );
 }
 
 #[test]
@@ -169,11 +172,19 @@ fn an_event_that_is_left_or_dead_is_found() {
 
 #[test]
 fn lost_doubled_and_overtaken_changes_of_orders_are_found() {
-    assert_fails(|it| drop(it.partner.accepted.remove(2)), &[ORDERS, LAST_ORDER, KEYS]);
-    let twice = |it: &mut Evidence| it.partner.accepted.push(accepted(12, Item::Order(order(2))));
+    assert_fails(
+        |it| drop(it.partner.accepted.remove(2)),
+        &[ORDERS, LAST_ORDER, KEYS],
+    );
+    let twice = |it: &mut Evidence| {
+        let again = accepted(12, Item::Order(order(2)));
+        it.partner.accepted.push(again);
+    };
     assert_fails(twice, &[ORDERS, KEYS]);
-    let under_two_ids =
-        |it: &mut Evidence| it.partner.accepted.push(accepted(99, Item::Order(order(2))));
+    let under_two_ids = |it: &mut Evidence| {
+        let again = accepted(99, Item::Order(order(2)));
+        it.partner.accepted.push(again);
+    };
     assert_fails(under_two_ids, &[ORDERS, KEYS]);
     assert_fails(|it| it.partner.accepted.swap(0, 2), &[ORDERS, LAST_ORDER]);
 }
@@ -199,7 +210,10 @@ fn lost_doubled_and_changed_messages_are_found() {
     let twice = |it: &mut Evidence| stream(it).push(message(13, Content::Stock(change())));
     assert_fails(twice, &[CHANGES, IDS]);
     assert_fails(|it| stream(it)[1].id = Uuid::from_u128(99), &[IDS]);
-    assert_fails(|it| drop(stream(it).remove(2)), &[CUSTOMERS, LAST_CUSTOMER, IDS]);
+    assert_fails(
+        |it| drop(stream(it).remove(2)),
+        &[CUSTOMERS, LAST_CUSTOMER, IDS],
+    );
     assert_fails(|it| stream(it).swap(0, 2), &[CUSTOMERS, LAST_CUSTOMER]);
 }
 
