@@ -1,5 +1,5 @@
-//! The clients: they place orders at the service, pay for most of them and cancel some; and a few of
-//! them hang up while the service is at work.
+//! The clients: they place orders at the service, pay for most of them and cancel some; and a few
+//! do not get the response, and ask again.
 
 use std::ops::AddAssign;
 use std::sync::Arc;
@@ -38,9 +38,9 @@ pub(super) struct Counts {
     pub(super) out_of_stock: u64,
     pub(super) paid: u64,
     pub(super) canceled: u64,
-    /// Clients who did not wait for the response.
-    pub(super) hung_up: u64,
-    /// Orders that were found to be placed although their client had hung up.
+    /// Clients who did not get the response, and asked again.
+    pub(super) unanswered: u64,
+    /// Orders that had been placed all the same.
     pub(super) known: u64,
 }
 
@@ -120,17 +120,25 @@ impl Load {
         let order = format!("{}/orders/{id}", self.url);
         for attempt in 1..=TRIES {
             let sending = self.http.put(&order).json(&wanted).send();
-            let response = if attempt == 1 && rng.u32(0..100) < 8 {
-                let patience = Duration::from_micros(rng.u64(1_000..12_000));
-                tokio::select! {
-                    response = sending => response?,
-                    () = SystemClock.sleep(patience) => {
-                        counts.hung_up += 1;
-                        continue;
+            let response = match (attempt, rng.u32(0..100)) {
+                // Hangs up while the service is at work.
+                (1, 0..5) => {
+                    let patience = Duration::from_micros(rng.u64(1_000..12_000));
+                    tokio::select! {
+                        response = sending => response?,
+                        () = SystemClock.sleep(patience) => {
+                            counts.unanswered += 1;
+                            continue;
+                        }
                     }
                 }
-            } else {
-                sending.await?
+                // Gets no response, although there is one.
+                (1, 5..10) => {
+                    drop(sending.await?);
+                    counts.unanswered += 1;
+                    continue;
+                }
+                _ => sending.await?,
             };
             match response.status() {
                 StatusCode::CREATED => counts.placed += 1,
@@ -180,7 +188,7 @@ impl AddAssign for Counts {
         self.out_of_stock += other.out_of_stock;
         self.paid += other.paid;
         self.canceled += other.canceled;
-        self.hung_up += other.hung_up;
+        self.unanswered += other.unanswered;
         self.known += other.known;
     }
 }

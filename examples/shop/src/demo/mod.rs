@@ -19,12 +19,14 @@ use crate::outbox::BrokerEvent;
 use crate::partner::{Faults, Partner};
 
 mod child; // processes of this program
+mod database; // the database
 mod evidence; // what each side holds
 mod load; // clients
 mod nats; // the broker's server
 mod report; // the text
 mod verdict; // the comparison
 
+pub use self::database::create_database;
 pub use self::nats::NatsServer;
 pub use self::report::Report;
 
@@ -83,7 +85,7 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     };
     // Without one, the events for it wait.
     let broker = NatsServer::start().await?;
-    let database = server.url();
+    let database = create_database(&server, "shop").await?;
     let shop = Shop::new(&database, 4)?;
     shop.migrate().await?;
     // Creates the outbox, which the service needs before any worker is there.
@@ -107,10 +109,13 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     for number in 1..=settings.workers.max(1) {
         workers.push(Child::start(&format!("worker {number}"), &work).await?.0);
     }
-    println!(
-        "started: PostgreSQL, the service, {} workers",
-        workers.len()
-    );
+    let broker_too = if broker.is_some() {
+        " nats-server,"
+    } else {
+        ""
+    };
+    let count = workers.len();
+    println!("started: PostgreSQL,{broker_too} the partner, the service, {count} workers\n");
 
     let load = Load::new(&url, settings.seed, settings.orders)?;
     let (done, mut so_far) = watch::channel(0);

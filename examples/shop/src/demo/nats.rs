@@ -121,7 +121,7 @@ fn address(folder: &Path) -> Option<String> {
 /// The program: `NATS_SERVER`, or where Debian and PyPI put it.
 fn program() -> Option<PathBuf> {
     if let Some(program) = std::env::var_os("NATS_SERVER") {
-        return Some(PathBuf::from(program));
+        return Some(PathBuf::from(program)).filter(|program| program.is_file());
     }
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders = std::env::split_paths(&path).chain([PathBuf::from("/usr/sbin")]);

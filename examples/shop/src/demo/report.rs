@@ -77,8 +77,8 @@ impl fmt::Display for Report {
         )?;
         writeln!(
             f,
-            "clients: {} hung up, and {} of their orders had been placed all the same",
-            counts.hung_up, counts.known
+            "clients: {} got no response and asked again; {} of their orders had been placed already",
+            counts.unanswered, counts.known
         )?;
         writeln!(
             f,

@@ -9,9 +9,10 @@ use uuid::Uuid;
 
 use super::ShopError;
 
-/// An order, without its lines, which are entities of their own.
+/// An order, without its lines, which are entities of their own. It goes before them where there is
+/// a choice, because the partner takes no line of an order that it does not know.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, OutboxEntity)]
-#[outbox(event_type = "order", snapshot)]
+#[outbox(event_type = "order", snapshot, priority = 1)]
 pub struct Order {
     /// The id, chosen by the client, so that placing an order can be repeated.
     #[outbox(entity_id)]

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use outbox_postgres::PostgresStore;
-use outbox_postgres_tests::{Server, connect, soon};
+use outbox_postgres_tests::{Server, soon};
 use outbox_runtime::OutboxEvent;
 use outbox_runtime::prelude::*;
 use outbox_runtime::store::SystemClock;
+use shop::demo::create_database;
 use shop::domain::{Customer, NewLine, NewOrder, Shop};
 use shop::outbox::PartnerSync;
 use uuid::Uuid;
@@ -24,11 +25,7 @@ impl Scene {
     pub(crate) async fn new() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("shop{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        let url = Server::shared().url();
-        let create = format!("CREATE DATABASE {name}");
-        connect().await.batch_execute(&create).await.unwrap();
-        let (server, _) = url.rsplit_once('/').unwrap();
-        let url = format!("{server}/{name}");
+        let url = create_database(Server::shared(), &name).await.unwrap();
         let shop = Shop::new(&url, 4).unwrap();
         shop.migrate().await.unwrap();
         let builder = PostgresStore::builder().pool_size(3);
