@@ -34,6 +34,8 @@ pub use self::report::Report;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long the killed worker is gone: shorter than a lease, so that the new one is there first.
 const ABSENCE: Duration = Duration::from_secs(1);
+/// How often a worker is killed at most, until one was delivering something.
+const MOST_KILLS: u32 = 5;
 /// The places for deliveries of each worker. Few, so that a backlog builds up.
 const CONCURRENCY: &str = "4";
 /// What is on sale: SKU, price, and how many. The last one does not suffice.
@@ -118,13 +120,22 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     println!("started: PostgreSQL,{broker_too} the partner, the service, {count} workers\n");
 
     let load = Load::new(&url, settings.seed, settings.orders)?;
-    let (done, mut so_far) = watch::channel(0);
+    let (done, mut progress) = watch::channel(0);
     let half_way = async {
         let half = settings.orders / 2;
-        so_far.wait_for(|done| *done >= half).await?;
+        progress.wait_for(|done| *done >= half).await?;
         let victim = workers.len() / 2;
-        let killed = kill(&store, &mut workers[victim], half).await?;
-        workers[victim] = Child::start(&killed.name, &work).await?.0;
+        let victim = &mut workers[victim];
+        // A closure, so that the guard is gone before the wait: nobody can write while it lives.
+        let so_far = || *done.borrow();
+        let mut killed = kill(&store, victim, &work, so_far()).await?;
+        // A worker may just have had nothing to do.
+        for _ in 1..MOST_KILLS {
+            if killed.holding > 0 {
+                break;
+            }
+            killed = kill(&store, victim, &work, so_far()).await?;
+        }
         anyhow::Ok(killed)
     };
     let skus = STOCK.map(|(sku, ..)| sku);
@@ -145,9 +156,14 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     Ok(Report::new(evidence, counts, killed, delivered_after))
 }
 
-/// Kills a worker (SIGKILL), and waits long enough that no other worker's attempt is as old as its
-/// last ones.
-async fn kill(store: &PostgresStore, worker: &mut Child, after: u32) -> anyhow::Result<Killed> {
+/// Kills a worker (SIGKILL), waits long enough that no other worker's attempt is as old as its last
+/// ones, and starts it again.
+async fn kill(
+    store: &PostgresStore,
+    worker: &mut Child,
+    arguments: &[&str],
+    after: u32,
+) -> anyhow::Result<Killed> {
     worker.kill().await?;
     let killed_at = store.clock().now();
     SystemClock.sleep(ABSENCE).await;
@@ -157,11 +173,13 @@ async fn kill(store: &PostgresStore, worker: &mut Child, after: u32) -> anyhow::
     let of_the_dead = leased
         .iter()
         .filter(|event| event.last_attempt_at <= Some(killed_at));
-    Ok(Killed {
+    let killed = Killed {
         name: worker.name().to_owned(),
         after,
         holding: of_the_dead.count(),
-    })
+    };
+    *worker = Child::start(&killed.name, arguments).await?.0;
+    Ok(killed)
 }
 
 /// Waits until everything is delivered, and tells how long that took; `None` if it took too long,
