@@ -11,6 +11,7 @@ use crate::connect::{Connector, Durability, settings};
 use crate::fault::fault;
 use crate::migrate;
 use crate::name::SchemaName;
+use crate::sequence;
 use crate::store::PostgresStore;
 
 /// How long a connection may take, and how long a call waits for a free one.
@@ -73,7 +74,7 @@ impl PostgresStoreBuilder {
     }
 
     /// Connects with this TLS connector, such as `postgres_native_tls::MakeTlsConnector` or, with
-    /// the feature `rustls`, [`tls::rustls`](crate::tls::rustls). Default: without TLS.
+    /// the feature `rustls`, [`tls::rustls`](fn@crate::tls::rustls). Default: without TLS.
     pub fn tls<T>(mut self, connector: T) -> Self
     where
         T: tokio_postgres::tls::MakeTlsConnect<tokio_postgres::Socket>
@@ -191,6 +192,7 @@ impl PostgresStoreBuilder {
         let version = migrate::version(&**client, &schema).await;
         let version = version.map_err(|error| fault("open", error))?;
         migrate::check("open", &schema, version)?;
+        sequence::mend(&mut client, &schema).await?;
         drop(client);
         PostgresStore::open(self, pool, owns_pool, (*schema).clone()).await
     }

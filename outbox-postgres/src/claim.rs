@@ -7,12 +7,21 @@
 use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settlement};
 use outbox_runtime::{DeadReason, StoreError};
 
-use crate::scan::{Budget, From, MOST_SCAN, Place, parts};
-use crate::stage::Found;
+use crate::cursor::Begin;
+use crate::scan::{Budget, From, MOST_SCAN, parts};
+use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
 
 /// How many scans a claim makes before it returns what it has.
 const MOST_SCANS: usize = 200;
+
+/// What a scan in the order of the request has left.
+#[derive(Debug, PartialEq, Eq)]
+enum Left {
+    /// No event that can be claimed.
+    Nothing,
+    Unknown,
+}
 
 impl PostgresStore {
     /// Claims for a request.
@@ -20,30 +29,30 @@ impl PostgresStore {
         &self,
         request: &ClaimRequest,
     ) -> Result<Vec<Claim>, StoreError> {
-        self.claim_after(request, None).await
-    }
-
-    /// Claims, beginning with what the first statement has found already.
-    pub(crate) async fn claim_after(
-        &self,
-        request: &ClaimRequest,
-        mut found: Option<Found>,
-    ) -> Result<Vec<Claim>, StoreError> {
         self.awake("claim")?;
         if request.limit() == 0 {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
+        let first = self.find_first(request).await?;
+        self.claim_after(request, first).await
+    }
+
+    /// Claims, beginning with what the first statements have found already.
+    pub(crate) async fn claim_after(
+        &self,
+        request: &ClaimRequest,
+        mut first: FirstFound,
+    ) -> Result<Vec<Claim>, StoreError> {
         let mut budget = Budget::of(request);
         let mut claims = Vec::new();
         for part in parts(request) {
             if budget.places == 0 || budget.bytes == 0 {
                 break;
             }
-            match self
-                .claim_part(&part, &mut budget, &mut claims, found.take())
-                .await
-            {
+            let first = std::mem::take(&mut first);
+            let done = self.claim_part(&part, &mut budget, &mut claims, first);
+            match done.await {
                 // Events leased before an error must not be lost with it.
                 Err(error) if claims.is_empty() => return Err(error),
                 Err(error) => {
@@ -64,33 +73,48 @@ impl PostgresStore {
         request: &ClaimRequest,
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
-        found: Option<Found>,
+        first: FirstFound,
     ) -> Result<(), StoreError> {
         let turns = request.turns().min(budget.places);
         let (mut part, kept) = budget.before_turns(request);
+        let mut in_order = Ok(Left::Unknown);
         if part.places > 0 {
-            self.in_order(request, &mut part, claims, found).await?;
+            in_order = self
+                .in_order(request, &mut part, claims, first.in_order)
+                .await;
             budget.places = part.places + turns;
             budget.bytes = part.bytes + kept;
         }
-        if turns > 0 {
-            self.need_user_index();
-            let mut part = Budget {
-                places: turns,
-                bytes: budget.bytes.max(1),
-            };
-            let after = request.turns_after();
-            self.each_user(request, after, None, &mut part, claims)
-                .await?;
-            if part.places > 0 && part.bytes > 0 && !after.is_empty() {
-                self.each_user(request, "", Some(after), &mut part, claims)
+        if turns == 0 {
+            return in_order.map(drop);
+        }
+        let mut part = Budget {
+            places: turns,
+            bytes: budget.bytes.max(1),
+        };
+        let after = request.turns_after();
+        let has_begun = first.turns.is_some();
+        if let Some(found) = first.turns {
+            // Leased already, so even after an error.
+            self.keep(found, &mut part, claims).await;
+        }
+        let nothing_left = in_order? == Left::Nothing;
+        // What the scan in order has not found, the turns do not find either.
+        if !nothing_left {
+            if !has_begun {
+                self.need_user_index();
+                self.each_user(request, (after, None), &mut part, claims)
                     .await?;
             }
-            budget.places = budget.places - turns + part.places;
-            budget.bytes = part.bytes;
-            if budget.places > 0 && budget.bytes > 0 {
-                self.in_order(request, budget, claims, None).await?;
+            if part.places > 0 && part.bytes > 0 && !after.is_empty() {
+                self.each_user(request, ("", Some(after)), &mut part, claims)
+                    .await?;
             }
+        }
+        budget.places = budget.places - turns + part.places;
+        budget.bytes = part.bytes;
+        if budget.places > 0 && budget.bytes > 0 && !nothing_left {
+            self.in_order(request, budget, claims, None).await?;
         }
         Ok(())
     }
@@ -102,37 +126,40 @@ impl PostgresStore {
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
         mut found: Option<Found>,
-    ) -> Result<(), StoreError> {
-        let mut after: Option<Place> = None;
+    ) -> Result<Left, StoreError> {
+        let mut begin = self.shared.cursors.begin(request);
         let mut scan = budget.scan();
         for _ in 0..MOST_SCANS {
             let wanted = budget.places;
-            let from = From::InOrder(after.as_ref());
             let found = match found.take() {
                 Some(found) => found,
-                None => self.run_stage(request, from, scan, budget).await?,
+                None => {
+                    let from = (From::InOrder, &begin);
+                    self.run_stage(request, from, scan, budget).await?
+                }
             };
             let (is_full, got) = (found.is_full(scan), found.count());
             let (behind, last, has_notes) = (found.behind.clone(), found.last, found.has_notes);
+            let began = found.begin.clone();
             self.keep(found, budget, claims).await;
             let takes_up = has_notes && self.take_up_notes().await?;
             if budget.places == 0 || budget.bytes == 0 {
-                break;
+                return Ok(Left::Unknown);
             }
             if takes_up {
-                after = None;
+                begin = Begin::default();
                 continue;
             }
             if !is_full {
-                break;
+                return Ok(Left::Nothing);
             }
             if got * 2 < wanted && !behind.is_empty() {
                 self.demote(&behind).await?;
             } else if got * 2 >= wanted && request.order() == ClaimOrder::Usual {
-                break;
+                return Ok(Left::Unknown);
             }
-            if request.order() == ClaimOrder::Usual {
-                after = last;
+            if let Some(last) = last.filter(|_| request.order() == ClaimOrder::Usual) {
+                begin = began.after(last);
                 scan = (scan * 2).min(MOST_SCAN);
             } else if scan == MOST_SCAN {
                 break;
@@ -141,19 +168,19 @@ impl PostgresStore {
                 scan = (scan * 4).min(MOST_SCAN);
             }
         }
-        Ok(())
+        Ok(Left::Unknown)
     }
 
     /// Takes the first event of each user in a range of users.
     async fn each_user(
         &self,
         request: &ClaimRequest,
-        after: &str,
-        up_to: Option<&str>,
+        (after, up_to): (&str, Option<&str>),
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
     ) -> Result<(), StoreError> {
-        let from = From::EachUser(after, up_to);
+        let begin = self.shared.cursors.begin(request);
+        let from = (From::EachUser(after, up_to), &begin);
         let found = self.run_stage(request, from, budget.places, budget).await?;
         self.keep(found, budget, claims).await;
         Ok(())

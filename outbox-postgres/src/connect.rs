@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use deadpool_postgres::{ConfigConnectImpl, Connect};
 use tokio::task::JoinHandle;
@@ -91,11 +92,14 @@ impl Connect for Connector {
     }
 }
 
-/// The settings of all connections of the store. A worker that is stopped between a change and
-/// its commit must not block others for long, hence a time limit well below any lease.
+/// How long a transaction of the store may be idle. A worker that is stopped between a change and
+/// its commit must not block others for long. Shorter in a claim with leases shorter than twice
+/// this.
+pub(crate) const LONGEST_IDLE: Duration = Duration::from_secs(10);
+
+/// The settings of all connections of the store, besides [`LONGEST_IDLE`].
 const COMMON: &str = "
     SET default_transaction_isolation = 'read committed';
-    SET idle_in_transaction_session_timeout = '10s';
     SELECT set_config('transaction_timeout', '0', false) FROM pg_settings WHERE name = 'transaction_timeout';";
 
 /// The plans of the store's statements are the same whatever the values are. Planning each again
@@ -115,5 +119,6 @@ pub(crate) fn settings(durability: Durability) -> String {
         Durability::Synchronous => "SET synchronous_commit = on;",
         Durability::Asynchronous => "SET synchronous_commit = off;",
     };
-    format!("{COMMON}{PLANS}{durability}")
+    let idle = LONGEST_IDLE.as_millis();
+    format!("{COMMON}SET idle_in_transaction_session_timeout = {idle};{PLANS}{durability}")
 }

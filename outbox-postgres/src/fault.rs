@@ -62,7 +62,7 @@ pub(crate) fn is_worth_a_retry(code: &SqlState) -> bool {
         SqlState::OUT_OF_MEMORY,
         SqlState::UNIQUE_VIOLATION,
     ];
-    CODES.contains(code) || code.code() == "25P04" || code.code().starts_with("08")
+    CODES.contains(code) || code.code() == TRANSACTION_TIMEOUT || code.code().starts_with("08")
 }
 
 /// Whether two claims met on one lane, or waited for each other: the transaction was rolled back
@@ -73,6 +73,51 @@ pub(crate) fn is_collision(error: &tokio_postgres::Error) -> bool {
             || *code == SqlState::T_R_DEADLOCK_DETECTED
             || *code == SqlState::T_R_SERIALIZATION_FAILURE
     })
+}
+
+/// Whether the server ended the session or the transaction for a reason of its own: the transaction
+/// was rolled back, and another connection can run it at once.
+fn was_cut_off(error: &tokio_postgres::Error) -> bool {
+    const CODES: &[SqlState] = &[
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::IDLE_IN_TRANSACTION_SESSION_TIMEOUT,
+        SqlState::IDLE_SESSION_TIMEOUT,
+    ];
+    let code = error.code();
+    code.is_some_and(|code| CODES.contains(code) || code.code() == TRANSACTION_TIMEOUT)
+}
+
+/// Since PostgreSQL 17; the driver has no name for it.
+const TRANSACTION_TIMEOUT: &str = "25P04";
+
+/// Counts how often a transaction is run again.
+#[derive(Debug, Default)]
+pub(crate) struct Tries {
+    collisions: usize,
+    losses: usize,
+}
+
+impl Tries {
+    /// How often a transaction is run again that met another one on a lane or a row.
+    const MOST_COLLISIONS: usize = 10;
+
+    /// How often it is run again on another connection. The pool may hold several that a restart
+    /// of the server has ended; the caller repeats the call after a pause.
+    const MOST_LOSSES: usize = 2;
+
+    /// Whether to run a transaction again that ended with this error and wrote nothing.
+    pub(crate) fn again(&mut self, error: &tokio_postgres::Error) -> bool {
+        if is_collision(error) {
+            self.collisions += 1;
+            return self.collisions <= Self::MOST_COLLISIONS;
+        }
+        if was_cut_off(error) {
+            self.losses += 1;
+            return self.losses <= Self::MOST_LOSSES;
+        }
+        false
+    }
 }
 
 /// The error of an operation on a connection of the store.

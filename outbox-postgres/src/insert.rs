@@ -119,8 +119,8 @@ async fn run_single(
     client.query_typed_opt(sql, &params).await
 }
 
-/// Writes all of the events, or none if one of their ids is known. With `mark`, an event close
-/// behind another of its lane is blocked at once; that spares claims from stepping over it.
+/// Writes all of the events, or none if one of their ids is known. An event close behind another of
+/// its lane is blocked at once; that spares claims from stepping over it.
 pub(crate) async fn insert_rows(
     client: &impl GenericClient,
     sql: &Sql,

@@ -66,6 +66,7 @@ mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
 mod connect; // connections and their settings
+mod cursor; // where claims begin
 mod delete; // deleting events
 mod edit; // manual changes
 mod fault; // errors of the driver
@@ -83,6 +84,7 @@ mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract
 mod row; // row to event
 mod scan; // the statement of a claim
+mod sequence; // the sequence after a copy
 mod settle; // outcomes
 mod sink; // enqueueing in the caller's transaction
 mod sql; // the statements

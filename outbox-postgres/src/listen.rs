@@ -2,10 +2,10 @@
 //! nothing happens.
 //!
 //! All stores LISTEN on a connection of their own. A store whose worker has nothing to do takes
-//! sixteen advisory locks in share mode: it sleeps. A producer tries one of these locks exclusively,
-//! in the statement that inserts. It gets the lock as long as nobody sleeps; otherwise it sends a
-//! notification. So a notification, which makes commits wait for each other, is sent only if it is
-//! needed.
+//! sixteen advisory locks in share mode: it sleeps. A producer tries one of these locks
+//! exclusively, in the statement that inserts. It gets the lock as long as nobody sleeps; otherwise
+//! it sends a notification. So a notification, which makes commits wait for each other, is sent
+//! only if it is needed.
 //!
 //! A transaction that tried the lock before the store fell asleep, and commits afterward, tells
 //! nobody. It held a lock on the table by then, which `pg_locks` shows. As long as there is such a

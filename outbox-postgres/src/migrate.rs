@@ -16,7 +16,7 @@ const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
 pub(crate) const VERSION: i32 = MIGRATIONS.len() as i32;
 
 /// The second key of the advisory lock that migrations hold; workers use 0 to 15.
-const INSTALL_LOCK: i32 = 100;
+pub(crate) const INSTALL_LOCK: i32 = 100;
 
 /// The table with the version.
 const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS {s}.schema_version (

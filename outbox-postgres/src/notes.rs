@@ -3,38 +3,77 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use outbox_runtime::store::SystemClock;
+use outbox_runtime::store::kit::after;
 use outbox_runtime::{Clock, StoreError};
+use tokio_postgres::IsolationLevel;
+use uuid::Uuid;
 
 use crate::fault::fault;
 use crate::store::{PostgresStore, prepared};
 
-/// How long a note is left alone after it was last looked at: an application may hold the next
-/// event for the length of its transaction.
-pub(crate) const PAUSE: Duration = Duration::from_millis(20);
+/// The first and the longest pause between two looks at notes: an application may hold the next
+/// event for the length of its transaction, and tells nobody of its end.
+const FIRST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
-/// When notes were last looked at, on the steady clock.
+/// The notes of one look, as the statement spells out.
+const MOST_NOTES: usize = 20;
+
+/// When to look at notes again.
 #[derive(Debug, Default)]
-pub(crate) struct Notes(Mutex<Option<Duration>>);
+pub(crate) struct Notes(Mutex<State>);
+
+#[derive(Debug, Default, Clone, Copy)]
+struct State {
+    /// When notes were last looked at, on the steady clock.
+    looked_at: Option<Duration>,
+    pause: Duration,
+    /// The last note that was looked at, after which the next look begins: many that have to wait
+    /// do not keep others from their turn.
+    last: Uuid,
+}
 
 impl Notes {
-    /// Whether it is time to look again; if so, the pause begins anew.
-    fn are_due(&self) -> bool {
-        let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = SystemClock.uptime();
-        let is_due = last.is_none_or(|last| now.saturating_sub(last) >= PAUSE);
-        if is_due {
-            *last = Some(now);
-        }
-        is_due
+    fn state(&self) -> State {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The time until the next look.
+    fn left(&self) -> Duration {
+        let state = self.state();
+        let since = |at| SystemClock.uptime().saturating_sub(at);
+        state
+            .looked_at
+            .map_or(Duration::ZERO, |at| state.pause.saturating_sub(since(at)))
+    }
+
+    /// Begins the pause after a look; a longer one if all notes had to wait.
+    fn looked(&self, last: Uuid, had_to_wait: bool) {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *state = State {
+            looked_at: Some(SystemClock.uptime()),
+            pause: match had_to_wait {
+                true => (state.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
+                false => FIRST_PAUSE,
+            },
+            last,
+        };
     }
 }
 
 impl PostgresStore {
+    /// When notes should be looked at again.
+    pub(crate) fn notes_due(&self) -> DateTime<Utc> {
+        let left = self.shared.notes.left();
+        after(self.now(), left.max(FIRST_PAUSE))
+    }
+
     /// Takes up notes, if it is time to. Returns whether anything may have become claimable.
     pub(crate) async fn take_up_notes(&self) -> Result<bool, StoreError> {
         const OPERATION: &str = "claim";
-        if !self.shared.notes.are_due() {
+        if !self.shared.notes.left().is_zero() {
             return Ok(false);
         }
         let storage = |error| fault(OPERATION, error);
@@ -42,15 +81,23 @@ impl PostgresStore {
         let sql = &self.shared.sql;
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
-        let transaction = client.transaction().await.map_err(storage)?;
-        let locked = transaction.query(&lock, &[]).await.map_err(storage)?;
-        let ids: Result<Vec<uuid::Uuid>, _> = locked.iter().map(|row| row.try_get(0)).collect();
+        let begin = client.build_transaction();
+        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
+        let transaction = begin.start().await.map_err(storage)?;
+        let last = self.shared.notes.state().last;
+        let locked = transaction.query(&lock, &[&last]).await.map_err(storage)?;
+        let ids: Result<Vec<Uuid>, _> = locked.iter().map(|row| row.try_get(0)).collect();
         let ids = ids.map_err(storage)?;
         let now = self.now();
         // A new statement, because it must see what was committed before the locks.
         let unblocked = transaction.execute(&take_up, &[&ids, &now]).await;
         let unblocked = unblocked.map_err(storage)?;
         transaction.commit().await.map_err(storage)?;
+        // After the last one, the next look begins with the first.
+        let has_more = ids.len() == MOST_NOTES;
+        let last = ids.last().copied().filter(|_| has_more);
+        let notes = &self.shared.notes;
+        notes.looked(last.unwrap_or_default(), unblocked == 0);
         Ok(unblocked > 0)
     }
 }

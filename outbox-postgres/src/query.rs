@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::kit::{after, before};
-use outbox_runtime::store::{ClaimRequest, PendingDelete};
-use outbox_runtime::{EntityId, Explanation, Order, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::store::{ClaimRequest, PendingDelete, SystemClock};
+use outbox_runtime::{Clock, EntityId, Explanation, Order, OutboxEvent, OutboxStatus, StoreError};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
@@ -14,9 +14,8 @@ use crate::codes::Code;
 use crate::fault::fault;
 use crate::filter::{Params, conditions};
 use crate::lane;
-use crate::notes;
 use crate::row;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
 
@@ -259,11 +258,28 @@ impl PostgresStore {
         const OPERATION: &str = "next_due";
         let mut params = Params::default();
         let filter = conditions(request, &mut params);
+        let cursors = &self.shared.cursors;
+        let scan = cursors.due_scan(request);
+        let parts = scan.begin.parts(&mut params);
+        let first = parts.iter().enumerate().map(|(nth, part)| {
+            format!(
+                "SELECT * FROM (SELECT e.due FROM {{s}}.events e
+        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}}
+        ORDER BY e.priority DESC, e.due, e.seq LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) p{nth}"
+            )
+        });
+        let first: Vec<String> = first.collect();
+        let first = first.join(" UNION ALL ");
+        let any = parts.iter().map(|part| {
+            format!(
+                "EXISTS (SELECT 1 FROM {{s}}.events e
+        WHERE e.slot = 'r'{filter}{part} AND NOT {{behind}} AND NOT {{elders}})"
+            )
+        });
+        let any: Vec<String> = any.collect();
+        let any = any.join(" OR ");
         let template = format!(
-            "SELECT (SELECT x.due FROM (SELECT e.due FROM {{s}}.events e
-        WHERE e.slot = 'r'{filter} AND NOT {{behind}} AND NOT {{elders}}
-        ORDER BY e.priority DESC, e.due, e.seq LIMIT 1 FOR NO KEY UPDATE OF e SKIP LOCKED) x),
-    EXISTS (SELECT 1 FROM {{s}}.events e WHERE e.slot = 'r'{filter} AND NOT {{behind}} AND NOT {{elders}}),
+            "SELECT (SELECT x.due FROM ({first}) x LIMIT 1), {any},
     (SELECT e.due FROM {{s}}.events e WHERE e.slot = 'w'{filter} AND NOT {{behind}} AND NOT {{elders}}
         ORDER BY e.due LIMIT 1),
     (SELECT min(e.lease_expires_at) FROM {{s}}.events e WHERE e.slot = 'l' AND e.slot IN ('l', 'n')),
@@ -272,10 +288,11 @@ impl PostgresStore {
         let client = self.connection(OPERATION).await?;
         let storage = |error| fault(OPERATION, error);
         let params = params.as_refs();
-        let row = client
-            .query_one(&self.shared.sql.text(&template), &params)
-            .await;
+        let statement = prepared(&client, OPERATION, &self.shared.sql.text(&template)).await?;
+        let began = SystemClock.uptime();
+        let row = client.query_one(&statement, &params).await;
         let row = row.map_err(storage)?;
+        let cost = SystemClock.uptime().saturating_sub(began);
         let ready: Option<DateTime<Utc>> = row.try_get(0).map_err(storage)?;
         let is_ready: bool = row.try_get(1).map_err(storage)?;
         let waiting: Option<DateTime<Utc>> = row.try_get(2).map_err(storage)?;
@@ -284,8 +301,13 @@ impl PostgresStore {
         // A candidate that is locked, and a note, are looked at again after a pause: their
         // transactions tell nobody when they end.
         let locked = (ready.is_none() && is_ready).then(|| after(self.now(), LOCKED_PAUSE));
-        let note = has_note.then(|| after(self.now(), notes::PAUSE));
-        let times = [ready, locked, waiting, lease, note];
+        let note = has_note.then(|| self.notes_due());
+        // An empty claim that began at a cursor proves nothing: a full scan has to follow.
+        let full_scan = scan.left.map(|left| after(self.now(), left));
+        if full_scan.is_none() {
+            cursors.due_scanned(request, cost, ready.is_some());
+        }
+        let times = [ready, locked, full_scan, waiting, lease, note];
         Ok(times.into_iter().flatten().min())
     }
 }

@@ -28,14 +28,14 @@ impl OutboxQueue for PostgresStore {
         settlements: Vec<Settlement>,
         request: &ClaimRequest,
     ) -> Exchange {
-        if !settlements.is_empty() && request.limit() > request.turns() {
+        if !settlements.is_empty() && request.limit() > 0 {
             self.shared.wakes.on_activity();
             let done = self.settle_and_find(settlements.clone(), request).await;
             match done {
                 Ok(Some((settled, found))) => {
                     return Exchange {
                         settled: Ok(settled),
-                        claimed: self.claim_after(request, Some(found)).await,
+                        claimed: self.claim_after(request, found).await,
                     };
                 }
                 Err(error) if error.outcome_unknown() => {

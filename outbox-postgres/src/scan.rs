@@ -1,9 +1,9 @@
 //! The statement of a claim: its scan for candidates, and which of them it leases.
 
 use chrono::{DateTime, Utc};
-use outbox_runtime::OutboxEvent;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
+use crate::cursor::Begin;
 use crate::filter::{Params, conditions, lease_end};
 use crate::sql::{columns, null_columns};
 use crate::store::PostgresStore;
@@ -19,35 +19,15 @@ pub(crate) const MOST_SCAN: usize = 2_000;
 pub(crate) struct Stage {
     pub(crate) sql: String,
     pub(crate) params: Params,
-    /// The candidates that the scan may find.
-    pub(crate) scan: usize,
 }
 
 /// The candidates from which a stage takes events.
 #[derive(Clone, Copy)]
 pub(crate) enum From<'r> {
-    /// Those in the order of the request, after this one.
-    InOrder(Option<&'r Place>),
+    /// Those in the order of the request.
+    InOrder,
     /// The first one of each user whose id is greater than the first and at most the second.
     EachUser(&'r str, Option<&'r str>),
-}
-
-/// A position in claim order.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    pub(crate) priority: i32,
-    pub(crate) due: DateTime<Utc>,
-    pub(crate) seq: i64,
-}
-
-impl Place {
-    pub(crate) fn of(event: &OutboxEvent) -> Self {
-        Self {
-            priority: event.priority,
-            due: event.next_attempt_at,
-            seq: event.seq,
-        }
-    }
 }
 
 /// The rest of a claim: places and metadata.
@@ -96,22 +76,29 @@ pub(crate) fn parts(request: &ClaimRequest) -> Vec<ClaimRequest> {
 }
 
 impl PostgresStore {
-    /// The statement for the places and the metadata that are left of a request.
+    /// The statement for the places and the metadata that are left of a request. It reports the
+    /// cost of its scan.
     pub(crate) fn stage(
         &self,
         request: &ClaimRequest,
-        from: From<'_>,
+        (from, begin): (From<'_>, &Begin),
         scan: usize,
         budget: &Budget,
         (now, token): (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let mut params = Params::default();
         let filter = conditions(request, &mut params);
-        let (scanned, order) = match from {
-            From::InOrder(after) => {
-                in_order_sql(request.order(), after, &filter, scan, &mut params)
+        let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
+        let (scanned, order) = match (from, request.order()) {
+            (From::InOrder, ClaimOrder::Usual) => {
+                let parts = begin.parts(&mut params);
+                (in_order_sql(&parts, &filter, &scan), USUAL)
             }
-            From::EachUser(after, up_to) => each_user_sql(after, up_to, &filter, scan, &mut params),
+            (From::InOrder, order) => probe_sql(order, &filter, &scan),
+            (From::EachUser(after, up_to), _) => {
+                let parts = begin.parts(&mut params);
+                each_user_sql(after, up_to, &parts, &filter, &scan, &mut params)
+            }
         };
         let limit = params.bind(i64::try_from(budget.places).unwrap_or(i64::MAX));
         let bytes = params.bind(i64::try_from(budget.bytes).unwrap_or(i64::MAX));
@@ -126,8 +113,10 @@ impl PostgresStore {
         ]);
         let nulls = null_columns(&[]);
         let sql = format!(
-            "WITH {scanned},
-j AS MATERIALIZED (SELECT e.*, {{behind}} AS behind FROM c e),
+            "WITH RECURSIVE t0 AS MATERIALIZED (SELECT clock_timestamp() AS at),
+{scanned},
+t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
+j AS MATERIALIZED (SELECT e.*, {{behind}} AS behind FROM t1, c e),
 w AS MATERIALIZED (SELECT x.t, x.nth FROM (
         SELECT j.t, j.lane, row_number() OVER o AS nth, sum(j.size) OVER o - j.size AS before
         FROM j WHERE NOT j.behind WINDOW o AS (ORDER BY {order} ROWS UNBOUNDED PRECEDING)) x
@@ -137,12 +126,12 @@ u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.atte
     FROM w WHERE e.ctid = w.t RETURNING w.nth, e.*)
 SELECT 'c'::\"char\", u.nth, {columns} FROM u
 UNION ALL SELECT 'b'::\"char\", j.lane, {behind} FROM j WHERE j.behind
+UNION ALL SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, {nulls} FROM t0, t1
 UNION ALL (SELECT 'n'::\"char\", NULL::bigint, {nulls} FROM {{s}}.events WHERE slot = 'n' LIMIT 1)"
         );
         Stage {
             sql: self.shared.sql.text(&sql),
             params,
-            scan,
         }
     }
 }
@@ -151,22 +140,41 @@ UNION ALL (SELECT 'n'::\"char\", NULL::bigint, {nulls} FROM {{s}}.events WHERE s
 const SCANNED: &str = "e.ctid AS t, e.seq, e.lane, e.priority, e.due, e.last_attempt_at, e.user_id,
         coalesce(octet_length(e.metadata), 0) AS size";
 
-/// The scan `c` in the order of a request, and that order.
-fn in_order_sql(
-    order: ClaimOrder,
-    after: Option<&Place>,
-    filter: &str,
-    scan: usize,
-    params: &mut Params,
-) -> (String, &'static str) {
-    let after = after.map_or_else(String::new, |place| {
-        let priority = params.bind(place.priority);
-        let (due, seq) = (params.bind(place.due), params.bind(place.seq));
+const USUAL: &str = "priority DESC, due, seq";
+
+/// The limit of a scan, which begins with it: so the clock is read just before.
+fn limit(scan: &str) -> String {
+    format!("LIMIT (SELECT CASE WHEN t0.at IS NOT NULL THEN {scan}::bigint END FROM t0)")
+}
+
+/// The scan `c` in the usual order. Its parts are read in turn, as far as needed.
+fn in_order_sql(parts: &[String], filter: &str, scan: &str) -> String {
+    let part = |part: &String, limit: &str| {
         format!(
-            " AND e.priority <= {priority} AND (e.priority < {priority} OR (e.due, e.seq) > ({due}, {seq}))"
+            "SELECT {SCANNED} FROM {{s}}.events e
+    WHERE e.slot = 'r'{filter}{part} AND NOT {{elders}}
+    ORDER BY {USUAL} {limit} FOR NO KEY UPDATE OF e SKIP LOCKED"
         )
-    });
-    let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
+    };
+    if let [whole] = parts {
+        return format!("c AS MATERIALIZED ({})", part(whole, &limit(scan)));
+    }
+    let limit_of_part = format!("LIMIT {scan}");
+    let parts = parts
+        .iter()
+        .enumerate()
+        .map(|(nth, one)| format!("SELECT * FROM ({}) p{nth}", part(one, &limit_of_part)));
+    let parts: Vec<String> = parts.collect();
+    format!(
+        "c AS MATERIALIZED (SELECT * FROM (
+    {}) whole {})",
+        parts.join("\n    UNION ALL "),
+        limit(scan)
+    )
+}
+
+/// The scan `c` of a probe, and its order. It reads all candidates.
+fn probe_sql(order: ClaimOrder, filter: &str, scan: &str) -> (String, &'static str) {
     let by = match order {
         ClaimOrder::Newest => {
             "last_attempt_at NULLS FIRST, CASE WHEN last_attempt_at IS NULL THEN -seq ELSE seq END"
@@ -175,12 +183,13 @@ fn in_order_sql(
             "last_attempt_at NULLS FIRST, CASE WHEN last_attempt_at IS NULL THEN -priority ELSE 0 END, \
              CASE WHEN last_attempt_at IS NULL THEN due END, seq"
         }
-        _ => "priority DESC, due, seq",
+        _ => USUAL,
     };
+    let limit = limit(scan);
     let sql = format!(
         "c AS MATERIALIZED (SELECT {SCANNED} FROM {{s}}.events e
-    WHERE e.slot = 'r'{filter}{after} AND NOT {{elders}}
-    ORDER BY {by} LIMIT {scan} FOR NO KEY UPDATE OF e SKIP LOCKED)"
+    WHERE e.slot = 'r'{filter} AND NOT {{elders}}
+    ORDER BY {by} {limit} FOR NO KEY UPDATE OF e SKIP LOCKED)"
     );
     (sql, by)
 }
@@ -189,25 +198,34 @@ fn in_order_sql(
 fn each_user_sql(
     after: &str,
     up_to: Option<&str>,
+    parts: &[String],
     filter: &str,
-    scan: usize,
+    scan: &str,
     params: &mut Params,
 ) -> (String, &'static str) {
     let after = params.bind(after.to_owned());
     let range = up_to.map_or_else(String::new, |up_to| {
         format!(" AND o.user_id <= {}", params.bind(up_to.to_owned()))
     });
-    let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
+    let limit = limit(scan);
+    let firsts = parts.iter().map(|part| {
+        format!(
+            "(SELECT e.ctid AS t FROM {{s}}.events e
+    WHERE e.slot = 'r' AND e.user_id = users.user_id{filter}{part} AND NOT {{behind}} AND NOT {{elders}}
+    ORDER BY e.priority DESC, e.due, e.seq LIMIT 1)"
+        )
+    });
+    let firsts: Vec<String> = firsts.collect();
+    let firsts = firsts.join("\n    UNION ALL ");
     let sql = format!(
-        "RECURSIVE users AS (
+        "users AS (
     (SELECT o.user_id FROM {{s}}.events o WHERE o.slot = 'r' AND o.user_id > {after}{range}
         ORDER BY o.user_id LIMIT 1)
     UNION ALL
     SELECT (SELECT o.user_id FROM {{s}}.events o WHERE o.slot = 'r' AND o.user_id > users.user_id{range}
         ORDER BY o.user_id LIMIT 1) FROM users WHERE users.user_id IS NOT NULL),
-firsts AS MATERIALIZED (SELECT first.t FROM users, LATERAL (SELECT e.ctid AS t FROM {{s}}.events e
-    WHERE e.slot = 'r' AND e.user_id = users.user_id{filter} AND NOT {{behind}} AND NOT {{elders}}
-    ORDER BY e.priority DESC, e.due, e.seq LIMIT 1) first LIMIT {scan}),
+firsts AS MATERIALIZED (SELECT first.t FROM users, LATERAL (SELECT whole.t FROM ({firsts}) whole LIMIT 1) first
+    {limit}),
 c AS MATERIALIZED (SELECT {SCANNED} FROM firsts JOIN {{s}}.events e ON e.ctid = firsts.t
     WHERE e.slot = 'r' FOR NO KEY UPDATE OF e SKIP LOCKED)"
     );

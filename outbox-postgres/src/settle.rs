@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{commit_fault, is_collision};
+use crate::fault::{Tries, commit_fault};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -60,7 +60,7 @@ impl Others {
 }
 
 impl Outcomes {
-    fn new(settlements: Vec<Settlement>) -> Self {
+    pub(crate) fn new(settlements: Vec<Settlement>) -> Self {
         let mut outcomes = Self::default();
         let mut seen = HashSet::new();
         for Settlement { lease, disposition } in settlements {
@@ -122,25 +122,30 @@ impl Outcomes {
 }
 
 /// Outcomes, and the statements that write them on one connection.
-pub(crate) struct Settling {
-    outcomes: Outcomes,
+pub(crate) struct Settling<'o> {
+    outcomes: &'o Outcomes,
     ids: Vec<Uuid>,
     complete: Statement,
     settle: Statement,
     unblock_next: Statement,
 }
 
-/// The leases under which something was written: event and token.
-pub(crate) type Written = HashSet<(Uuid, Uuid)>;
+/// Written outcomes.
+#[derive(Debug, Default)]
+pub(crate) struct Written {
+    /// The leases under which something was written: event and token.
+    leases: HashSet<(Uuid, Uuid)>,
+    /// The priority and the due time of the events that were unblocked.
+    unblocked: Vec<(i32, DateTime<Utc>)>,
+}
 
-impl Settling {
+impl<'o> Settling<'o> {
     pub(crate) async fn new(
         store: &PostgresStore,
         client: &Object,
-        settlements: Vec<Settlement>,
+        outcomes: &'o Outcomes,
     ) -> Result<Self, StoreError> {
         let sql = &store.shared.sql;
-        let outcomes = Outcomes::new(settlements);
         Ok(Self {
             ids: outcomes.ids(),
             outcomes,
@@ -183,24 +188,18 @@ impl Settling {
                 false => client.query(&self.settle, &of_others).await,
             }
         };
-        let unblock_next = client.execute(&self.unblock_next, &of_all);
-        let (completed, settled, handed_on) = join3(complete, settle, unblock_next).await;
-        let mut rows = completed?;
-        rows.extend(settled?);
-        handed_on?;
-        rows.iter()
-            .map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
-            .collect()
-    }
-
-    /// The results in the order of the settlements.
-    pub(crate) fn results(&self, written: Written) -> Vec<Settled> {
-        self.outcomes.results(written)
+        let unblock_next = client.query(&self.unblock_next, &of_all);
+        let (completed, settled, unblocked) = join3(complete, settle, unblock_next).await;
+        let mut written = Written::default();
+        for row in completed?.iter().chain(&settled?) {
+            written.leases.insert((row.try_get(0)?, row.try_get(1)?));
+        }
+        for row in unblocked? {
+            written.unblocked.push((row.try_get(0)?, row.try_get(1)?));
+        }
+        Ok(written)
     }
 }
-
-/// How often a transaction is repeated that deadlocked with a manual change.
-const MOST_COLLISIONS: usize = 5;
 
 impl PostgresStore {
     /// Records outcomes and unblocks what waited for them, in one transaction and one round trip.
@@ -213,11 +212,12 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         self.shared.wakes.on_activity();
-        let client = self.connection(OPERATION).await?;
-        let settling = Settling::new(self, &client, settlements).await?;
-        let begin = self.begin();
-        let mut collisions = 0;
+        let outcomes = Outcomes::new(settlements);
+        let begin = self.begin(None);
+        let mut tries = Tries::default();
         loop {
+            let client = self.connection(OPERATION).await?;
+            let settling = Settling::new(self, &client, &outcomes).await?;
             // All messages are sent before the first answer is awaited.
             let (begun, written, committed) = join3(
                 client.batch_execute(&begin),
@@ -226,17 +226,22 @@ impl PostgresStore {
             )
             .await;
             match begun.and(written) {
-                Err(error) if is_collision(&error) && collisions < MOST_COLLISIONS => {
-                    collisions += 1;
-                }
+                // A deadlock with a manual change, or the end of the session.
+                Err(error) if tries.again(&error) => {}
                 // Without an answer, the commit may have arrived nevertheless.
                 Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
-                    self.shared.signal.raise();
-                    return Ok(settling.results(written));
+                    return Ok(self.settled(&settling, written));
                 }
             }
         }
+    }
+
+    /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
+    pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
+        self.shared.cursors.include(&written.unblocked);
+        self.shared.signal.raise();
+        settling.outcomes.results(written.leases)
     }
 }

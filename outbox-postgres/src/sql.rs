@@ -108,8 +108,8 @@ i AS (INSERT INTO {s}.events {new_columns}
     ON CONFLICT (id) DO NOTHING RETURNING 1)
 SELECT (SELECT count(*) FROM i), {wake}";
 
-/// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, the last with
-/// the slots of the store's own events: `b` behind another event of the same statement.
+/// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and
+/// `$17`: whether an event is close behind another one of its lane in the same statement.
 const INSERT_MANY: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
 i AS (INSERT INTO {s}.events {new_columns}
     SELECT b.id, b.lane, CASE WHEN b.lane_order <> 'e' THEN b.entity_lane END, b.lane_order, b.event_type, b.operation,
@@ -254,11 +254,11 @@ k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
     WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL)
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id";
+UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
+RETURNING e.priority, e.due";
 
-/// Locks notes, for the next statement.
-const LOCK_NOTES: &str =
-    "SELECT id FROM {s}.events WHERE slot = 'n' LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
+/// Locks the notes after `$1`, for the next statement.
+const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
 /// unless somebody still holds the next event locked.

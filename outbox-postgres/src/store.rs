@@ -42,13 +42,14 @@ pub(crate) struct Shared {
     /// `None` with a clock of the caller's.
     server_clock: Option<Arc<ServerClock>>,
     /// When the server was last asked for its time and the version of the schema, on the steady
-    /// clock.
+    /// clock of the store.
     asked_at: Mutex<Option<Duration>>,
     suspended: AtomicBool,
     pub(crate) signal: Arc<Signal>,
     pub(crate) producers: Producers,
     pub(crate) wakes: Wakes,
     pub(crate) notes: crate::notes::Notes,
+    pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) user_index: crate::turns::UserIndex,
 }
 
@@ -131,6 +132,7 @@ impl PostgresStore {
                 producers,
                 wakes,
                 notes: crate::notes::Notes::default(),
+                cursors: crate::cursor::Cursors::default(),
                 user_index: crate::turns::UserIndex::default(),
             }),
         };
@@ -190,7 +192,7 @@ impl PostgresStore {
         if self.is_fresh() {
             return Ok(client);
         }
-        let asked_at = SystemClock.uptime();
+        let (asked_at, sent_at) = (self.shared.clock.uptime(), SystemClock.uptime());
         let schema = &self.shared.sql.schema;
         let sql = format!("SELECT version, clock_timestamp() FROM {schema}.schema_version");
         let rows = client.query_typed(&sql, &[]).await;
@@ -204,7 +206,7 @@ impl PostgresStore {
         )?;
         if let (Some(clock), Some(row)) = (&self.shared.server_clock, row) {
             let now = row.try_get(1).map_err(|error| fault(operation, error))?;
-            clock.set(now, asked_at);
+            clock.set(now, sent_at);
         }
         let mut last = self.asked_at();
         *last = Some(asked_at);
@@ -218,17 +220,36 @@ impl PostgresStore {
     }
 
     fn is_fresh(&self) -> bool {
-        let is_recent = |at: Duration| SystemClock.uptime().saturating_sub(at) < FRESH;
+        let is_recent = |at: Duration| self.shared.clock.uptime().abs_diff(at) < FRESH;
         let clock = self.shared.server_clock.as_ref();
         self.asked_at().is_some_and(is_recent) && clock.is_none_or(|clock| !clock.is_stale())
     }
 
+    /// As [`connection`](Self::connection) checks, for calls that use the connection of the
+    /// producers.
+    async fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+        self.awake(operation)?;
+        if !self.is_fresh() {
+            drop(self.connection(operation).await?);
+        }
+        Ok(())
+    }
+
     /// The statement that begins a transaction; on a pool of the caller's, with this library's
-    /// plans.
-    pub(crate) fn begin(&self) -> String {
+    /// plans. Leases of the length `lease` must not run out while a worker that was stopped between
+    /// a change and its commit still has rows locked.
+    pub(crate) fn begin(&self, lease: Option<Duration>) -> String {
         let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
+        let usual = crate::connect::LONGEST_IDLE;
+        let longest = lease.map_or(usual, |lease| (lease / 2).min(usual));
         if !self.shared.owns_pool {
             begin.push_str(&crate::connect::PLANS.replace("SET ", "SET LOCAL "));
+        }
+        if !self.shared.owns_pool || longest < usual {
+            let millis = longest.as_millis().max(1);
+            begin.push_str(&format!(
+                "SET LOCAL idle_in_transaction_session_timeout = {millis};"
+            ));
         }
         begin
     }
@@ -261,7 +282,7 @@ impl EventSink<PostgresStore> for &PostgresStore {
         EnqueueFuture::new(async move {
             let event = event?;
             event.validate()?;
-            store.awake("enqueue")?;
+            store.check("enqueue").await?;
             let enqueued = store.shared.producers.enqueue(vec![event]).await;
             match enqueued {
                 Ok(enqueued) => enqueued
@@ -288,7 +309,7 @@ impl BatchSink<PostgresStore> for &PostgresStore {
         let store = self.clone();
         EnqueueFuture::new(async move {
             let events = events?;
-            store.awake("enqueue")?;
+            store.check("enqueue").await?;
             store.shared.producers.enqueue(events).await
         })
     }

@@ -25,7 +25,7 @@ pub struct Server {
 /// Waits until the server is up, says so, and ends it with its starter.
 const KEEPER: &str = r#"
 bin=$1 folder=$2 port=$3
-"$bin/initdb" -D "$folder/data" -U outbox -A trust -E UTF8 --locale=C -N >"$folder/initdb.log" 2>&1 || { echo failed; exit 1; }
+"$bin/initdb" -D "$folder/data" -U tester -A trust -E UTF8 --locale=C -N >"$folder/initdb.log" 2>&1 || { echo failed; exit 1; }
 "$bin/postgres" -D "$folder/data" -p "$port" -k "$folder" -c listen_addresses=127.0.0.1 \
     -c max_connections=300 -c fsync=off -c full_page_writes=off >"$folder/server.log" 2>&1 </dev/null &
 server=$!
@@ -132,7 +132,7 @@ impl Server {
         config
             .host_path(&self.folder)
             .port(self.port)
-            .user("outbox")
+            .user("tester")
             .dbname("postgres");
         config
     }
@@ -140,6 +140,6 @@ impl Server {
     /// Its address on the loopback interface.
     #[must_use]
     pub fn url(&self) -> String {
-        format!("postgres://outbox@127.0.0.1:{}/postgres", self.port)
+        format!("postgres://tester@127.0.0.1:{}/postgres", self.port)
     }
 }

@@ -1,9 +1,18 @@
 //! The schema: its versions, who may do what, and the numbers of lanes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use outbox_postgres::PostgresStore;
 use outbox_postgres_tests::{config, connect, connect_with, new_schema, open};
-use outbox_runtime::store::{ClaimRequest, OutboxQueue};
-use outbox_runtime::{EventSink, NewEvent, Operation, Order, OutboxRepository, StoreErrorKind};
+use outbox_runtime::store::{ClaimRequest, OutboxQueue, Settled};
+use outbox_runtime::{
+    EnqueueError, EventSink, NewEvent, Operation, Order, OutboxRepository, RawMetadata,
+    StoreErrorKind,
+};
+use outbox_testing::ManualClock;
 use std::time::Duration;
 
 fn note(entity: i64) -> NewEvent {
@@ -14,7 +23,7 @@ fn note(entity: i64) -> NewEvent {
 async fn many_processes_may_start_at_once_on_an_empty_database() {
     let client = connect().await;
     // The default that made a second process read the version from before the first one's commit.
-    let set = "ALTER ROLE outbox SET default_transaction_isolation = 'repeatable read'";
+    let set = "ALTER ROLE CURRENT_USER SET default_transaction_isolation = 'repeatable read'";
     client.batch_execute(set).await.unwrap();
     let schema = new_schema();
     let opened: Vec<_> = (0..12)
@@ -26,7 +35,7 @@ async fn many_processes_may_start_at_once_on_an_empty_database() {
     for opened in opened {
         opened.await.unwrap().unwrap();
     }
-    let reset = "ALTER ROLE outbox RESET default_transaction_isolation";
+    let reset = "ALTER ROLE CURRENT_USER RESET default_transaction_isolation";
     client.batch_execute(reset).await.unwrap();
 }
 
@@ -48,6 +57,88 @@ async fn a_newer_schema_is_refused_and_not_touched() {
         assert_eq!(refused.kind(), StoreErrorKind::SchemaTooNew, "{refused}");
         assert!(refused.to_string().contains("1000"), "{refused}");
     }
+}
+
+#[tokio::test]
+async fn a_running_program_stops_working_after_a_newer_one_changed_the_schema() {
+    let clock = ManualClock::new();
+    let store = open(|store| store.clock(clock.clone())).await;
+    (&store).enqueue(Ok(note(1))).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let client = connect().await;
+    let set = |version: i32| {
+        let schema = store.schema();
+        format!("UPDATE {schema}.schema_version SET version = {version}")
+    };
+    client.batch_execute(&set(1_000)).await.unwrap();
+    clock.advance(Duration::from_secs(11));
+    let done = store.mark_as_completed(&claims[0].lease).await;
+    let refused = [
+        store.claim(&request).await.unwrap_err().kind(),
+        done.unwrap_err().kind(),
+        match (&store).enqueue(Ok(note(2))).await.unwrap_err() {
+            EnqueueError::Store(error) => error.kind(),
+            error => panic!("{error:?}"),
+        },
+    ];
+    assert_eq!(refused, [StoreErrorKind::SchemaTooNew; 3]);
+    client.batch_execute(&set(1)).await.unwrap();
+    let done = store.mark_as_completed(&claims[0].lease).await.unwrap();
+    assert_eq!(done, Settled::Recorded, "nothing was lost meanwhile");
+}
+
+#[tokio::test]
+async fn events_that_were_copied_into_the_table_go_before_new_ones() {
+    let copied = open(|store| store).await;
+    for entity in 1..=3 {
+        (&copied).enqueue(Ok(note(entity))).await.unwrap();
+    }
+    let (from, to) = (copied.schema(), new_schema());
+    let client = connect().await;
+    // As `COPY` does: with the values of `seq`, and without the sequence.
+    let copy = format!(
+        "{} INSERT INTO {to}.events OVERRIDING SYSTEM VALUE SELECT * FROM {from}.events",
+        PostgresStore::migration_sql(&to).unwrap()
+    );
+    client.batch_execute(&copy).await.unwrap();
+    let builder = || PostgresStore::builder().schema(&to).connect_with(config());
+    let store = builder().await.unwrap();
+    let again = note(1).with_metadata(RawMetadata::from_bytes("2"));
+    (&store).enqueue(Ok(again)).await.unwrap();
+    let seqs = store.fetch_pending_events(None, None).await.unwrap();
+    let mut seqs: Vec<i64> = seqs.iter().map(|event| event.seq).collect();
+    seqs.sort_unstable();
+    assert_eq!(seqs, [1, 2, 3, 4]);
+    // Another start moves it no more.
+    drop(builder().await.unwrap());
+    (&store).enqueue(Ok(note(5))).await.unwrap();
+    let request = ClaimRequest::new(9, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let claimed: Vec<i64> = claims.iter().map(|claim| claim.event.seq).collect();
+    assert_eq!(claimed, [1, 2, 3, 5], "the second of entity 1 waits");
+}
+
+#[tokio::test]
+async fn connections_of_the_store_have_its_settings() {
+    let store = open(|store| store).await;
+    let client = store.pool().get().await.unwrap();
+    for (setting, value) in [
+        ("default_transaction_isolation", "read committed"),
+        ("idle_in_transaction_session_timeout", "10s"),
+        ("plan_cache_mode", "force_generic_plan"),
+        ("enable_seqscan", "off"),
+        ("enable_bitmapscan", "off"),
+        ("enable_hashjoin", "off"),
+        ("enable_mergejoin", "off"),
+        ("jit", "off"),
+    ] {
+        let shown = client.query_one(&format!("SHOW {setting}"), &[]).await;
+        assert_eq!(shown.unwrap().get::<_, String>(0), value, "{setting}");
+    }
+    let newer =
+        "SELECT setting FROM pg_settings WHERE name = 'transaction_timeout' AND setting <> '0'";
+    assert!(client.query(newer, &[]).await.unwrap().is_empty());
 }
 
 #[tokio::test]

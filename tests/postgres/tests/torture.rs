@@ -2,13 +2,18 @@
 //! time, each lane is delivered in the order of its commits, and nothing is lost or stuck.
 //!
 //! The length of a run in seconds is in `OUTBOX_POSTGRES_TORTURE`; two by default.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use outbox_postgres::tokio_postgres::IsolationLevel;
+use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
 use outbox_postgres::{Outbox, PostgresStore};
 use outbox_postgres_tests::{config, connect, new_schema};
 use outbox_runtime::store::{
@@ -364,32 +369,40 @@ async fn run(plan: Plan, seed: u64) {
         }
     };
     outbox_postgres_tests::soon("everything is delivered: no lane is stuck", drained).await;
-    let book = run.book.lock().unwrap();
-    println!(
-        "{plan:?}: {} committed, {} deliveries, {} rescued, {} refused, slowest step {} us",
-        run.committed.load(Ordering::SeqCst),
-        book.deliveries,
-        run.rescued.load(Ordering::SeqCst),
-        run.refused.load(Ordering::SeqCst),
-        run.slowest_micros.load(Ordering::SeqCst),
-    );
-    assert!(
-        run.committed.load(Ordering::SeqCst) > 100,
-        "something happened"
-    );
-    assert_eq!(book.two_at_once, 0, "two events of a lane at once");
-    assert_eq!(book.out_of_order, 0, "out of order");
-    if plan.locks_row && !plan.edits {
-        let versions = format!("SELECT id, version FROM {schema}_entity WHERE version > 0");
-        drop(book);
-        for row in client.query(&versions, &[]).await.unwrap() {
-            let (lane, version): (i64, i64) = (row.get(0), row.get(1));
-            let delivered = run.book.lock().unwrap().delivered.get(&lane).copied();
-            assert_eq!(
-                delivered,
-                Some(version),
-                "the last version of lane {lane} is lost"
+    run.judge(&client).await;
+}
+
+impl Run {
+    async fn judge(&self, client: &Client) {
+        let (run, plan, schema) = (self, self.plan, &self.schema);
+        let delivered = {
+            let book = run.book.lock().unwrap();
+            println!(
+                "{plan:?}: {} committed, {} deliveries, {} rescued, {} refused, slowest step {} us",
+                run.committed.load(Ordering::SeqCst),
+                book.deliveries,
+                run.rescued.load(Ordering::SeqCst),
+                run.refused.load(Ordering::SeqCst),
+                run.slowest_micros.load(Ordering::SeqCst),
             );
+            assert!(
+                run.committed.load(Ordering::SeqCst) > 100,
+                "something happened"
+            );
+            assert_eq!(book.two_at_once, 0, "two events of a lane at once");
+            assert_eq!(book.out_of_order, 0, "out of order");
+            book.delivered.clone()
+        };
+        if plan.locks_row && !plan.edits {
+            let versions = format!("SELECT id, version FROM {schema}_entity WHERE version > 0");
+            for row in client.query(&versions, &[]).await.unwrap() {
+                let (lane, version): (i64, i64) = (row.get(0), row.get(1));
+                assert_eq!(
+                    delivered.get(&lane).copied(),
+                    Some(version),
+                    "the last version of lane {lane} is lost"
+                );
+            }
         }
     }
 }

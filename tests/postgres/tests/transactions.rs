@@ -1,4 +1,9 @@
 //! Events in the caller's own transactions.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use outbox_postgres::tokio_postgres::IsolationLevel;
 use outbox_postgres::{Outbox, PostgresStore};
@@ -200,6 +205,67 @@ async fn a_lane_continues_although_an_application_held_its_next_event_locked() {
     outbox_postgres_tests::soon("the lane continues", async {
         while claimed(&store).await != [1] {
             tokio::task::yield_now().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn lanes_whose_next_events_are_held_locked_do_not_delay_others() {
+    let (store, outbox) = store().await;
+    let mut clients = [connect().await, connect().await];
+    for entity in 1..=30 {
+        outbox
+            .on(&clients[0])
+            .enqueue(Ok(note(entity)))
+            .await
+            .unwrap();
+    }
+    let request = ClaimRequest::new(100, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    for entity in 1..=30 {
+        outbox
+            .on(&clients[0])
+            .enqueue(Ok(note(entity)))
+            .await
+            .unwrap();
+    }
+    let schema = store.schema();
+    let block = format!("UPDATE {schema}.events SET slot = 'b' WHERE slot = 'r'");
+    clients[0].execute(&block, &[]).await.unwrap();
+    let lock = |which: &str| {
+        format!("SELECT FROM {schema}.events WHERE slot = 'b' AND {which} FOR NO KEY UPDATE")
+    };
+    let [first, second] = &mut clients;
+    let long = first.transaction().await.unwrap();
+    long.batch_execute(&lock("entity_id <> '30'"))
+        .await
+        .unwrap();
+    let short = second.transaction().await.unwrap();
+    short
+        .batch_execute(&lock("entity_id = '30'"))
+        .await
+        .unwrap();
+    let done = claims
+        .iter()
+        .map(|claim| outbox_runtime::store::Settlement {
+            lease: claim.lease,
+            disposition: outbox_runtime::store::Disposition::Complete,
+        });
+    store.settle(done.collect()).await.unwrap();
+    assert_eq!(claimed(&store).await, [0; 0], "all are locked");
+    short.commit().await.unwrap();
+    outbox_postgres_tests::soon("the thirtieth lane continues", async {
+        while claimed(&store).await != [30] {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    long.commit().await.unwrap();
+    let mut left = std::collections::BTreeSet::new();
+    outbox_postgres_tests::soon("the others continue", async {
+        while left.len() < 29 {
+            left.extend(claimed(&store).await);
         }
     })
     .await;

@@ -1,4 +1,9 @@
 //! Several stores on one outbox, as in several processes.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};

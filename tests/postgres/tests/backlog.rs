@@ -1,0 +1,120 @@
+//! Many finished events whose rows and index entries are still there.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    reason = "helpers of tests are tests, too"
+)]
+
+use std::time::Duration;
+
+use outbox_postgres::PostgresStore;
+use outbox_postgres::tokio_postgres::{Client, IsolationLevel};
+use outbox_postgres_tests::{connect, open, soon};
+use outbox_runtime::store::{ClaimRequest, OutboxQueue, SystemClock};
+use outbox_runtime::{Clock, EventSink, NewEvent, Operation, OutboxRepository};
+
+const FINISHED: i64 = 60_000;
+
+fn note(entity: i64) -> NewEvent {
+    NewEvent::new("note", entity, "u1", Operation::Update)
+}
+
+/// Leaves index entries of candidates that are gone, and that no scan may forget while `client` has
+/// its snapshot.
+async fn finish_many(store: &PostgresStore, client: &Client) {
+    let begin = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM pg_class";
+    client.batch_execute(begin).await.unwrap();
+    let schema = store.schema();
+    let finish = format!(
+        "INSERT INTO {schema}.events (id, entity_lane, lane_order, event_type, operation, user_id, entity_id,
+            priority, max_attempts, metadata_version, on_dead, created_at, due)
+        SELECT gen_random_uuid(), i, 'n', 'note', 'u', 'u1', i::text, 0, 5, 1, 'h', now(), now()
+        FROM generate_series(1, {FINISHED}) i;
+        DELETE FROM {schema}.events"
+    );
+    connect().await.batch_execute(&finish).await.unwrap();
+}
+
+async fn claimed(store: &PostgresStore) -> Vec<i64> {
+    let request = ClaimRequest::new(10, Duration::from_secs(60));
+    let claims = store.claim(&request).await.unwrap();
+    let entities = claims
+        .iter()
+        .map(|claim| claim.event.entity_id.as_integer());
+    entities.map(Option::unwrap).collect()
+}
+
+/// The number of entries that scans have read from the index of candidates.
+async fn entries_read(store: &PostgresStore, client: &Client) -> i64 {
+    // Sessions report what they have read once a second.
+    let mut before = -1;
+    loop {
+        SystemClock.sleep(Duration::from_millis(1_200)).await;
+        store.statistics(None).await.unwrap();
+        let sql = "SELECT idx_tup_read FROM pg_stat_user_indexes
+            WHERE schemaname = $1 AND indexrelname = 'events_ready'";
+        let row = client.query_one(sql, &[&store.schema()]).await.unwrap();
+        let read = row.get(0);
+        if read == before {
+            return read;
+        }
+        before = read;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn claims_beside_an_old_snapshot_do_not_step_over_all_finished_events_each_time() {
+    let store = open(|store| store.pool_size(1)).await;
+    let (holder, client) = (connect().await, connect().await);
+    finish_many(&store, &holder).await;
+    let before = entries_read(&store, &client).await;
+    for entity in 1..=100 {
+        (&store).enqueue(Ok(note(entity))).await.unwrap();
+        claimed(&store).await;
+    }
+    let read = entries_read(&store, &client).await - before;
+    assert!(read >= FINISHED, "the first claim reads all: {read}");
+    assert!(read < 50 * FINISHED, "one in two reads all: {read}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_becomes_due_earlier_than_claims_look_is_found_soon() {
+    let store = open(|store| store).await;
+    let (holder, mut client) = (connect().await, connect().await);
+    finish_many(&store, &holder).await;
+    let request = ClaimRequest::new(10, Duration::from_secs(60));
+    for round in 0..20 {
+        // It has an earlier due time than those that are claimed before its commit.
+        let begin = client.build_transaction();
+        let late = begin.isolation_level(IsolationLevel::ReadCommitted).start();
+        let late = late.await.unwrap();
+        let entity = 1_000 + round;
+        store
+            .outbox()
+            .on(&late)
+            .enqueue(Ok(note(entity)))
+            .await
+            .unwrap();
+        for other in 1..=5 {
+            (&store)
+                .enqueue(Ok(note(round * 10 + other)))
+                .await
+                .unwrap();
+            claimed(&store).await;
+        }
+        late.commit().await.unwrap();
+        soon("the late event is claimed", async {
+            loop {
+                if claimed(&store).await.contains(&entity) {
+                    break;
+                }
+                let due = store.next_due(&request).await.unwrap();
+                let left = due.expect("a worker does not sleep") - store.clock().now();
+                SystemClock.sleep(left.to_std().unwrap_or_default()).await;
+            }
+        })
+        .await;
+        assert_eq!(claimed(&store).await, [0; 0]);
+    }
+}
