@@ -15,7 +15,7 @@ use self::evidence::Evidence;
 use self::load::Load;
 use self::report::Killed;
 use crate::domain::Shop;
-use crate::outbox::BrokerEvent;
+use crate::outbox::{BrokerEvent, LEASE};
 use crate::partner::{Faults, Partner};
 
 mod child; // processes of this program
@@ -32,12 +32,13 @@ pub use self::report::Report;
 
 /// How long the deliveries may take after the last order.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long the killed worker is gone: shorter than a lease, so that the new one is there first.
-const ABSENCE: Duration = Duration::from_secs(1);
+/// How long a killed worker is gone: long enough that all others have renewed their leases, which
+/// they do after a third, and shorter than a lease, so that its own are still there.
+const ABSENCE: Duration = Duration::from_secs(2);
 /// How often a worker is killed at most, until one was delivering something.
 const MOST_KILLS: u32 = 5;
 /// The places for deliveries of each worker. Few, so that a backlog builds up.
-const CONCURRENCY: &str = "4";
+const CONCURRENCY: usize = 4;
 /// What is on sale: SKU, price, and how many. The last one does not suffice.
 const STOCK: [(&str, i64, i64); 8] = [
     ("CUP-RED", 1_190, 5_000),
@@ -103,7 +104,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let (service, url) = Child::start("service", &["serve", "--database", &database]).await?;
     let mut work = vec!["work", "--database", &*database];
     let partner_url = partner.url();
-    work.extend(["--partner", &*partner_url, "--concurrency", CONCURRENCY]);
+    let concurrency = CONCURRENCY.to_string();
+    work.extend(["--partner", &*partner_url, "--concurrency", &*concurrency]);
     if let Some(broker) = &broker {
         work.extend(["--broker", broker.url()]);
     }
@@ -124,18 +126,19 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let half_way = async {
         let half = settings.orders / 2;
         progress.wait_for(|done| *done >= half).await?;
-        let victim = workers.len() / 2;
-        let victim = &mut workers[victim];
+        let others = workers.len() - 1;
+        let victim = &mut workers[others / 2];
         // A closure, so that the guard is gone before the wait: nobody can write while it lives.
         let so_far = || *done.borrow();
-        let mut killed = kill(&store, victim, &work, so_far()).await?;
-        // A worker may just have had nothing to do.
-        for _ in 1..MOST_KILLS {
-            if killed.holding > 0 {
-                break;
+        let mut attempt = 1;
+        let killed = loop {
+            busy(&store, others * CONCURRENCY).await?;
+            let killed = kill(&store, victim, &work, so_far()).await?;
+            if killed.holding > 0 || attempt == MOST_KILLS {
+                break killed;
             }
-            killed = kill(&store, victim, &work, so_far()).await?;
-        }
+            attempt += 1;
+        };
         anyhow::Ok(killed)
     };
     let skus = STOCK.map(|(sku, ..)| sku);
@@ -156,8 +159,20 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     Ok(Report::new(evidence, counts, killed, delivered_after))
 }
 
-/// Kills a worker (SIGKILL), waits long enough that no other worker's attempt is as old as its last
-/// ones, and starts it again.
+/// Waits until more events are with handlers than this, or, if there is so little to do, for ten
+/// seconds.
+async fn busy(store: &PostgresStore, places: usize) -> anyhow::Result<()> {
+    let began = SystemClock.uptime();
+    while SystemClock.uptime() - began < Duration::from_secs(10) {
+        if store.statistics(None).await?.processing_count > places as u64 {
+            break;
+        }
+        SystemClock.sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Kills a worker (SIGKILL), counts the events that it was delivering, and starts it again.
 async fn kill(
     store: &PostgresStore,
     worker: &mut Child,
@@ -170,13 +185,16 @@ async fn kill(
     let leased = store
         .fetch_events(OutboxStatus::Processing, None, None)
         .await?;
-    let of_the_dead = leased
-        .iter()
-        .filter(|event| event.last_attempt_at <= Some(killed_at));
+    // All others have been renewed since.
+    let is_of_the_dead = |event: &&OutboxEvent| {
+        event
+            .lease_expires_at
+            .is_some_and(|end| end <= killed_at + LEASE)
+    };
     let killed = Killed {
         name: worker.name().to_owned(),
         after,
-        holding: of_the_dead.count(),
+        holding: leased.iter().filter(is_of_the_dead).count(),
     };
     *worker = Child::start(&killed.name, arguments).await?.0;
     Ok(killed)

@@ -13,7 +13,7 @@ mod worker; // the processor
 
 pub use self::broker::{Broker, BrokerError, STREAM, WINDOW};
 pub use self::partner::PartnerSync;
-pub use self::worker::{RETRIES, processor, work};
+pub use self::worker::{LEASE, RETRIES, processor, work};
 
 /// What the partner is told, by `PUT` requests.
 #[derive(Debug, OutboxEvents)]

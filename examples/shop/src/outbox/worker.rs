@@ -18,8 +18,8 @@ pub const RETRIES: &[Duration] = &[
     Duration::from_secs(120),
 ];
 
-/// A lease that is short, so that the events of a killed worker soon go to another.
-const LEASE: Duration = Duration::from_secs(4);
+/// A short lease, so that the events of a killed worker soon go to another.
+pub const LEASE: Duration = Duration::from_secs(4);
 /// The longest attempt. Longer than the timeouts of the clients, which know better what happened.
 const TIMEOUT: Duration = Duration::from_secs(3);
 
