@@ -13,14 +13,14 @@ use tokio::sync::watch;
 use self::child::Child;
 use self::evidence::Evidence;
 use self::load::Load;
-use self::report::Killed;
 use crate::domain::Shop;
-use crate::outbox::{BrokerEvent, LEASE};
+use crate::outbox::BrokerEvent;
 use crate::partner::{Faults, Partner};
 
 mod child; // processes of this program
 mod database; // the database
 mod evidence; // what each side holds
+mod kill; // killing a worker
 mod load; // clients
 mod nats; // the broker's server
 mod report; // the text
@@ -32,11 +32,6 @@ pub use self::report::Report;
 
 /// How long the deliveries may take after the last order.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// How long a killed worker is gone: long enough that all others have renewed their leases, which
-/// they do after a third, and shorter than a lease, so that its own are still there.
-const ABSENCE: Duration = Duration::from_secs(2);
-/// How often a worker is killed at most, until one was delivering something.
-const MOST_KILLS: u32 = 5;
 /// The places for deliveries of each worker. Few, so that a backlog builds up.
 const CONCURRENCY: usize = 4;
 /// What is on sale: SKU, price, and how many. The last one does not suffice.
@@ -126,20 +121,8 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
     let half_way = async {
         let half = settings.orders / 2;
         progress.wait_for(|done| *done >= half).await?;
-        let others = workers.len() - 1;
-        let victim = &mut workers[others / 2];
-        // A closure, so that the guard is gone before the wait: nobody can write while it lives.
         let so_far = || *done.borrow();
-        let mut attempt = 1;
-        let killed = loop {
-            busy(&store, others * CONCURRENCY).await?;
-            let killed = kill(&store, victim, &work, so_far()).await?;
-            if killed.holding > 0 || attempt == MOST_KILLS {
-                break killed;
-            }
-            attempt += 1;
-        };
-        anyhow::Ok(killed)
+        kill::one(&store, &mut workers, &work, so_far).await
     };
     let skus = STOCK.map(|(sku, ..)| sku);
     let (counts, killed) = tokio::try_join!(load.run(&skus, &done), half_way)?;
@@ -157,47 +140,6 @@ pub async fn run(settings: &Settings) -> anyhow::Result<Report> {
         broker.stop().await?;
     }
     Ok(Report::new(evidence, counts, killed, delivered_after))
-}
-
-/// Waits until more events are with handlers than this, or, if there is so little to do, for ten
-/// seconds.
-async fn busy(store: &PostgresStore, places: usize) -> anyhow::Result<()> {
-    let began = SystemClock.uptime();
-    while SystemClock.uptime() - began < Duration::from_secs(10) {
-        if store.statistics(None).await?.processing_count > places as u64 {
-            break;
-        }
-        SystemClock.sleep(Duration::from_millis(5)).await;
-    }
-    Ok(())
-}
-
-/// Kills a worker (SIGKILL), counts the events that it was delivering, and starts it again.
-async fn kill(
-    store: &PostgresStore,
-    worker: &mut Child,
-    arguments: &[&str],
-    after: u32,
-) -> anyhow::Result<Killed> {
-    worker.kill().await?;
-    let killed_at = store.clock().now();
-    SystemClock.sleep(ABSENCE).await;
-    let leased = store
-        .fetch_events(OutboxStatus::Processing, None, None)
-        .await?;
-    // All others have been renewed since.
-    let is_of_the_dead = |event: &&OutboxEvent| {
-        event
-            .lease_expires_at
-            .is_some_and(|end| end <= killed_at + LEASE)
-    };
-    let killed = Killed {
-        name: worker.name().to_owned(),
-        after,
-        holding: leased.iter().filter(is_of_the_dead).count(),
-    };
-    *worker = Child::start(&killed.name, arguments).await?.0;
-    Ok(killed)
 }
 
 /// Waits until everything is delivered, and tells how long that took; `None` if it took too long,

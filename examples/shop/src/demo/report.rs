@@ -4,21 +4,12 @@ use std::fmt;
 use std::time::Duration;
 
 use super::evidence::Evidence;
+use super::kill::Killed;
 use super::load::Counts;
 use super::verdict::{self, Check};
 
 /// The most differences that are shown.
 const SHOWN: usize = 20;
-
-/// The killing of a worker.
-#[derive(Debug, Clone)]
-pub(super) struct Killed {
-    pub(super) name: String,
-    /// The number of orders before it.
-    pub(super) after: u32,
-    /// How many events it was delivering.
-    pub(super) holding: usize,
-}
 
 /// What happened, and whether database, partner and stream agree.
 #[derive(Debug)]
