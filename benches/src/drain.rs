@@ -1,15 +1,16 @@
 //! Draining: from a backlog to the last recorded outcome, with handlers that only count.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use outbox_contest::{Countdown, Stopwatch};
-use outbox_runtime::Processor;
 use outbox_runtime::prelude::*;
+use outbox_runtime::{OutboxRepository, Processor};
 
 use crate::entity::{MoodEntry, USER};
 use crate::floor::{self, Floor};
-use crate::report::{Report, Target};
-use crate::rounds::{Side, beside_floor};
+use crate::report::{Baseline, Report, Target, Unit};
+use crate::rounds::{Side, beside_floor, interleaved};
 use crate::scale::{Scale, in_words};
 use crate::scene::{Content, Scene, Scenes, counts};
 
@@ -58,6 +59,7 @@ pub(crate) async fn measure(
         per_entity: 1,
         completed: scale.rows,
     };
+    keeping_nothing(scale, scenes, report).await?;
     let what = format!(
         "drain {} beside {} completed, 16 at once",
         in_words(few),
@@ -67,6 +69,42 @@ pub(crate) async fn measure(
         .await?
         .compare(scale, scenes, report, 16, &what, Some(TARGET))
         .await
+}
+
+/// A drain whose events are deleted with their outcomes, beside one that keeps them.
+async fn keeping_nothing(
+    scale: &Scale,
+    scenes: &Scenes,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    let few = scale.few;
+    let backlog = scenes.with(Content::pending(few)).await?;
+    let samples = interleaved(scale.rounds, &[true, false], async |keeps| {
+        let scene = scenes.copy(&backlog)?;
+        let store = SqliteStore::open(scene.path()).await?;
+        let mut drain = Drain::of(Users::All, 16);
+        if !keeps {
+            drain = drain.keeping_nothing();
+        }
+        let watch = Stopwatch::start();
+        drain.run(&store, few).await?;
+        let rate = watch.per_second(few);
+        let statistics = store.statistics(None).await?;
+        store.close().await;
+        let left = if keeps { few as u64 } else { 0 };
+        anyhow::ensure!(statistics.total_events == left, "events were lost or kept");
+        Ok(rate)
+    })
+    .await?;
+    if let [kept, deleted] = samples.as_slice() {
+        let baseline = Baseline {
+            name: "keeping",
+            samples: kept,
+        };
+        let what = format!("drain {} keeping nothing, 16 at once", in_words(few));
+        report.add(what, Unit::EventsPerSecond, deleted, Some(baseline), None);
+    }
+    Ok(())
 }
 
 /// A backlog in the store and one in the floor, copied for each drain.
@@ -172,35 +210,59 @@ pub(crate) async fn drain(
     backlog: usize,
     concurrency: usize,
 ) -> anyhow::Result<()> {
-    drain_of(store, Users::All, backlog, concurrency).await
+    Drain::of(Users::All, concurrency).run(store, backlog).await
 }
 
-/// Delivers this many events and stops.
-pub(crate) async fn drain_of(
-    store: &SqliteStore,
+/// A processor whose handlers only count.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Drain {
     users: Users,
-    backlog: usize,
     concurrency: usize,
-) -> anyhow::Result<()> {
-    let countdown = Countdown::new(backlog);
-    let counted = Arc::clone(&countdown);
-    let processor = Processor::builder(store.clone())
-        .handle::<MoodEntry>(move |event| {
-            let counted = Arc::clone(&counted);
-            async move {
-                if event.metadata().valence.is_finite() {
-                    counted.count();
+    keeps_completed: bool,
+}
+
+impl Drain {
+    pub(crate) fn of(users: Users, concurrency: usize) -> Self {
+        Self {
+            users,
+            concurrency,
+            keeps_completed: true,
+        }
+    }
+
+    /// With `keep_completed` of zero.
+    pub(crate) fn keeping_nothing(self) -> Self {
+        Self {
+            keeps_completed: false,
+            ..self
+        }
+    }
+
+    /// Delivers this many events and stops.
+    pub(crate) async fn run(self, store: &SqliteStore, backlog: usize) -> anyhow::Result<()> {
+        let countdown = Countdown::new(backlog);
+        let counted = Arc::clone(&countdown);
+        let mut processor = Processor::builder(store.clone())
+            .handle::<MoodEntry>(move |event| {
+                let counted = Arc::clone(&counted);
+                async move {
+                    if event.metadata().valence.is_finite() {
+                        counted.count();
+                    }
+                    Ok(())
                 }
-                Ok(())
-            }
-        })
-        .max_concurrency(concurrency)
-        .build()?;
-    let running = match users {
-        Users::One => processor.start(USER),
-        Users::All => processor.start_all_users(),
-    };
-    countdown.over().await;
-    running.stop().await?;
-    Ok(())
+            })
+            .max_concurrency(self.concurrency);
+        if !self.keeps_completed {
+            processor = processor.keep_completed(Duration::ZERO);
+        }
+        let processor = processor.build()?;
+        let running = match self.users {
+            Users::One => processor.start(USER),
+            Users::All => processor.start_all_users(),
+        };
+        countdown.over().await;
+        running.stop().await?;
+        Ok(())
+    }
 }

@@ -12,7 +12,7 @@ use clap::{Args, ValueEnum};
 use outbox_runtime::enqueue_all;
 use outbox_runtime::prelude::*;
 
-use crate::drain::{Users, drain_floor, drain_of};
+use crate::drain::{Drain, Users, drain_floor};
 use crate::entity::{MoodEntry, Row};
 use crate::floor::Floor;
 use crate::report::{Baseline, Report, Target, Unit};
@@ -39,6 +39,8 @@ pub(crate) enum Deed {
     Batches,
     /// Delivers everything, with 16 handlers.
     Drain,
+    /// The same, and deletes each event with its outcome.
+    DrainKeepingNothing,
     /// The floor's batches of 1,000.
     FloorBatches,
     /// The floor's drain.
@@ -84,6 +86,7 @@ pub(crate) async fn count(options: &Options) -> anyhow::Result<()> {
     ] {
         let batches = per_event(&scenes, Deed::Batches, users, many).await?;
         let drain = per_event(&scenes, Deed::Drain, users, many).await?;
+        let keeping_nothing = per_event(&scenes, Deed::DrainKeepingNothing, users, many).await?;
         for (what, ours, floor, target) in [
             (
                 "batches of 1 thousand, whole program",
@@ -101,6 +104,12 @@ pub(crate) async fn count(options: &Options) -> anyhow::Result<()> {
                 "drain, whole program",
                 drain.program,
                 floor_drain.program,
+                None,
+            ),
+            (
+                "drain keeping nothing, writer's thread",
+                keeping_nothing.writer,
+                floor_drain.writer,
                 None,
             ),
         ] {
@@ -154,13 +163,14 @@ async fn prepare(
     match deed {
         Deed::FloorBatches => return scenes.floor_empty(),
         Deed::FloorDrain => return scenes.floor_with(Content::pending(events)),
-        Deed::Batches | Deed::Drain => {}
+        Deed::Batches | Deed::Drain | Deed::DrainKeepingNothing => {}
     }
     let scene = scenes.empty().await?;
     let store = SqliteStore::open(scene.path()).await?;
-    MoodEntry::new(0).enqueue_sync().on(&store).await?;
-    drain_of(&store, users, 1, HANDLERS).await?;
-    if deed == Deed::Drain {
+    // More than a claim takes: only then do users take turns, by an index.
+    enqueue_all(&MoodEntry::many(BATCH)).on(&store).await?;
+    Drain::of(users, HANDLERS).run(&store, BATCH).await?;
+    if deed != Deed::Batches {
         for batch in MoodEntry::many(events).chunks(BATCH) {
             enqueue_all(batch).on(&store).await?;
         }
@@ -257,9 +267,13 @@ pub(crate) async fn run_counted(counted: &Counted) -> anyhow::Result<()> {
             }
             store.close().await;
         }
-        Deed::Drain => {
+        Deed::Drain | Deed::DrainKeepingNothing => {
             let store = SqliteStore::open(database).await?;
-            drain_of(&store, *users, *events, HANDLERS).await?;
+            let mut drain = Drain::of(*users, HANDLERS);
+            if *deed == Deed::DrainKeepingNothing {
+                drain = drain.keeping_nothing();
+            }
+            drain.run(&store, *events).await?;
             store.close().await;
         }
         Deed::FloorBatches => {

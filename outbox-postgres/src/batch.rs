@@ -12,7 +12,7 @@ use outbox_runtime::{
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
-use crate::fault::{callers_fault, is_collision};
+use crate::fault::{callers_fault, is_collision, was_refused};
 use crate::insert::{Values, fold_row, insert_row, insert_rows, known};
 use crate::sql::Sql;
 
@@ -26,6 +26,17 @@ pub(crate) fn may_fold(event: &NewEvent) -> bool {
 
 fn storage(error: tokio_postgres::Error) -> EnqueueError {
     callers_fault(error).into()
+}
+
+/// The error of a statement that writes. Outside a transaction it commits by itself, so it may have
+/// taken effect.
+fn write_fault(is_transaction: bool, error: tokio_postgres::Error) -> EnqueueError {
+    let is_known = is_transaction || was_refused(&error);
+    let fault = callers_fault(error);
+    match is_known {
+        true => fault.into(),
+        false => fault.with_unknown_outcome().into(),
+    }
 }
 
 /// Enqueues one event.
@@ -44,7 +55,7 @@ pub(crate) async fn one<C: GenericClient + Sync>(
     }
     for _ in 0..MOST_TRIES {
         let written = insert_row(client, sql, &values, now).await;
-        if written.map_err(storage)? {
+        if written.map_err(|error| write_fault(is_transaction, error))? {
             return Ok(Enqueued::New(event.id()));
         }
         let mut known = known(client, sql, &[event]).await.map_err(storage)?;
@@ -67,7 +78,7 @@ async fn fold<C: GenericClient + Sync>(
     if !is_transaction {
         return match fold_row(client, sql, values, now).await {
             Err(error) if is_collision(&error) => Ok(None),
-            folded => folded.map_err(storage),
+            folded => folded.map_err(|error| write_fault(false, error)),
         };
     }
     let begin = client.batch_execute("SAVEPOINT outbox_fold");
@@ -97,7 +108,7 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         return enqueued.map(|one| vec![one]).map_err(|error| error.at(0));
     }
     if !events.iter().any(may_fold) {
-        return plain(client, sql, now, events, 0).await;
+        return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {
         let message =
@@ -130,7 +141,7 @@ async fn in_order<C: GenericClient + Sync>(
                 let answer = one(client, sql, true, now, event).await;
                 enqueued.push(answer.map_err(|error| error.at(begin))?);
             }
-            run => enqueued.extend(plain(client, sql, now, run, begin).await?),
+            run => enqueued.extend(plain(client, sql, true, now, run, begin).await?),
         }
     }
     Ok(enqueued)
@@ -142,6 +153,7 @@ async fn in_order<C: GenericClient + Sync>(
 async fn plain<C: GenericClient + Sync>(
     client: &C,
     sql: &Sql,
+    is_transaction: bool,
     now: Option<DateTime<Utc>>,
     events: &[NewEvent],
     first: usize,
@@ -154,7 +166,7 @@ async fn plain<C: GenericClient + Sync>(
         }
         if insert_rows(client, sql, &left, now)
             .await
-            .map_err(storage)?
+            .map_err(|error| write_fault(is_transaction, error))?
         {
             answers.extend(
                 left.drain(..)

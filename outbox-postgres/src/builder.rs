@@ -145,6 +145,7 @@ impl PostgresStoreBuilder {
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(PATIENCE);
         }
+        notice_silence(&mut config);
         if self.wakes && self.listen_on.is_none() {
             self.listen_on = Some(config.clone());
         }
@@ -200,6 +201,16 @@ impl PostgresStoreBuilder {
     pub(crate) fn connector(&self) -> Connector {
         self.connector.clone()
     }
+}
+
+/// Gives connections time limits for a server that vanishes without a word, with its machine or its
+/// network, unless they have some: otherwise a worker waits for a quarter of an hour for an answer,
+/// and a listener for two hours.
+fn notice_silence(config: &mut Config) {
+    if config.get_tcp_user_timeout().is_none() {
+        config.tcp_user_timeout(PATIENCE);
+    }
+    config.keepalives_idle(config.get_keepalives_idle().min(PATIENCE));
 }
 
 impl std::fmt::Debug for PostgresStoreBuilder {

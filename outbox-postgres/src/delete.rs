@@ -19,7 +19,11 @@ use crate::store::PostgresStore;
 /// deletions do not wait for each other.
 const DELETE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE {which} ORDER BY e.seq FOR UPDATE OF e),
 d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
-    RETURNING e.id, e.lane, e.slot, e.user_id, e.entity_id, e.last_attempt_at, e.attempt_count),
+    RETURNING e.id, e.seq, e.lane, e.slot, e.status, e.user_id, e.entity_id, e.last_attempt_at, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block},
+    -count(*) FILTER (WHERE status = 'p' OR status = 'i' AND attempt_count <= 1),
+    -count(*) FILTER (WHERE status = 'f' OR status = 'i' AND attempt_count > 1),
+    -count(*) FILTER (WHERE status = 'c'), -count(*) FILTER (WHERE status = 'd') FROM d GROUP BY 1),
 f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
 t AS (INSERT INTO {s}.told (user_end, entity_end)
     SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
@@ -31,7 +35,8 @@ SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND
 const CLEAN_UP: &str = "WITH k AS MATERIALIZED (SELECT e.ctid AS t FROM {s}.events e
     WHERE e.status = 'c' AND e.slot IS NULL AND e.completed_at < $1 LIMIT 5000 FOR UPDATE OF e SKIP LOCKED),
 d AS (DELETE FROM {s}.events e USING k WHERE e.ctid = k.t
-    RETURNING e.id, e.user_id, e.entity_id, e.last_attempt_at),
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
 f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
 t AS (INSERT INTO {s}.told (user_end, entity_end)
     SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
@@ -138,6 +143,7 @@ impl PostgresStore {
             committed.map_err(|error| commit_fault(OPERATION, error))?;
             total += u64::try_from(deleted).unwrap_or_default();
             if deleted == 0 {
+                self.tally_soon();
                 return Ok(total);
             }
         }

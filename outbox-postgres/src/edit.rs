@@ -29,8 +29,10 @@ WHERE e.id = $1 AND (e.slot = 'r' OR e.slot = 'w' AND e.due <= $2) AND NOT {behi
 RETURNING {columns_e}";
 
 /// Any event may become a candidate at any time: claims decide whether it is first.
-const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e WHERE e.id = ANY ($1) AND e.status IN ('f', 'd')
-    ORDER BY e.seq FOR NO KEY UPDATE OF e)
+const RESET: &str = "WITH k AS MATERIALIZED (SELECT e.id, e.seq, e.status FROM {s}.events e WHERE e.id = ANY ($1) AND e.status IN ('f', 'd')
+    ORDER BY e.seq FOR NO KEY UPDATE OF e),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, count(*), -count(*) FILTER (WHERE status = 'f'), 0,
+    -count(*) FILTER (WHERE status = 'd') FROM k GROUP BY 1)
 UPDATE {s}.events e SET status = 'p', slot = 'r', attempt_count = 0, due = $2, error_message = NULL,
     dead_reason = NULL, deferrals = 0, deferred_since = NULL, last_refusal = NULL, crashes = 0, snoozes = 0
 FROM k WHERE e.id = k.id";

@@ -2,7 +2,7 @@
 
 use deadpool_postgres::PoolError;
 use outbox_runtime::{StoreError, StoreErrorKind};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// The kind of a driver's error, and what to do about it.
 fn kind_of(error: &tokio_postgres::Error) -> (StoreErrorKind, &'static str) {
@@ -126,8 +126,30 @@ pub(crate) fn fault(operation: &'static str, error: tokio_postgres::Error) -> St
     StoreError::new(kind, operation, format!("{}; {advice}", text_of(&error))).with_source(error)
 }
 
-/// The error of a commit: without an answer of the server, it may have taken effect.
+/// The error of a commit, or of a statement that is a transaction of its own. It may have taken
+/// effect if the server did not answer, and also if it ended the session: it does that between a
+/// commit and the answer, too.
 pub(crate) fn commit_fault(operation: &'static str, error: tokio_postgres::Error) -> StoreError {
+    let is_known = was_refused(&error);
+    let fault = fault(operation, error);
+    if is_known {
+        fault
+    } else {
+        fault.with_unknown_outcome()
+    }
+}
+
+/// Whether the server refused a statement and kept the session.
+pub(crate) fn was_refused(error: &tokio_postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|db| {
+        let severity = db.parsed_severity();
+        !matches!(severity, Some(Severity::Fatal | Severity::Panic))
+    })
+}
+
+/// The error of a statement before the commit in the same round trip: whatever the server answered,
+/// it had not come to the commit.
+pub(crate) fn early_fault(operation: &'static str, error: tokio_postgres::Error) -> StoreError {
     let was_answered = error.code().is_some();
     let fault = fault(operation, error);
     if was_answered {

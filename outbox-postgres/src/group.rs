@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::IsolationLevel;
 
 use crate::batch;
-use crate::fault::{commit_fault, fault, pool_fault};
+use crate::fault::{commit_fault, fault, pool_fault, was_refused};
 use crate::insert::insert_rows;
 use crate::sql::Sql;
 
@@ -149,7 +149,7 @@ impl Writer {
                 }
                 None
             }
-            Err(error) if error.code().is_none() => {
+            Err(error) if !was_refused(&error) => {
                 let error = commit_fault("enqueue", error);
                 for request in group {
                     let _ = request.answer.send(Err(error.clone().into()));

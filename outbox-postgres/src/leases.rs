@@ -28,15 +28,18 @@ WHERE slot = 'l' AND slot IN ('l', 'n') AND last_attempt_at > $1";
 /// Takes events back whose leases have run out. Rows that another worker is just settling or
 /// rescuing are left to it.
 const RESCUE: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
-    WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND {which} FOR NO KEY UPDATE OF e SKIP LOCKED)
-UPDATE {s}.events e SET
+    WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND {which} FOR NO KEY UPDATE OF e SKIP LOCKED),
+u AS (UPDATE {s}.events e SET
     slot = CASE WHEN e.crashes + 1 < e.max_attempts THEN 'r'::\"char\" WHEN e.on_dead = 'h' THEN 'h' END,
     status = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'd'::\"char\" WHEN e.attempt_count > 1 THEN 'f' ELSE 'p' END,
     dead_reason = CASE WHEN e.crashes + 1 >= e.max_attempts THEN 'crash_loop' ELSE e.dead_reason END,
     attempt_count = greatest(e.attempt_count - 1, 0), crashes = e.crashes + 1, due = $1, error_message = $2,
     lease_token = NULL, lease_expires_at = NULL
 FROM k WHERE e.id = k.id
-RETURNING e.id, e.status";
+RETURNING e.id, e.status, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count = 0),
+    -count(*) FILTER (WHERE attempt_count > 0), 0, count(*) FROM u WHERE status = 'd' GROUP BY 1)
+SELECT id, status FROM u";
 
 const EXPIRED: &str = "e.lease_expires_at <= $1";
 

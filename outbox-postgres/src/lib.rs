@@ -91,6 +91,7 @@ mod sql; // the statements
 mod stage; // one statement of a claim
 mod statistics; // counts
 mod store; // the store itself
+mod tally; // counts per block
 mod turns; // the index for turns
 
 #[cfg(feature = "rustls")]

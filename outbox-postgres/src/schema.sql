@@ -57,9 +57,31 @@ CREATE INDEX events_note ON {s}.events (id) WHERE slot = 'n';
 CREATE INDEX events_waiting ON {s}.events (due) WHERE slot = 'w';
 CREATE INDEX events_reordered ON {s}.events (entity_lane, seq)
     WHERE entity_lane IS NOT NULL AND slot IN ('r', 'w', 'b', 'l', 'h');
+CREATE INDEX events_noted ON {s}.events (user_id) WHERE (deferrals > 0 OR snoozes > 9) AND status IN ('p', 'i', 'f');
 CREATE INDEX events_dead ON {s}.events (entity_id) WHERE status = 'd';
 CREATE INDEX events_done ON {s}.events USING brin (completed_at) WITH (pages_per_range = 16, autosummarize = on);
 CREATE INDEX events_seq ON {s}.events USING brin (seq) WITH (pages_per_range = 16, autosummarize = on);
+CREATE TABLE {s}.tally (
+    block bigint PRIMARY KEY,
+    fresh integer NOT NULL,
+    retrying integer NOT NULL,
+    completed integer NOT NULL,
+    dead integer NOT NULL,
+    oldest timestamptz,
+    newest timestamptz,
+    completed_to timestamptz
+);
+COMMENT ON TABLE {s}.tally IS
+    'Counts of events per 1024 values of seq. May be emptied; they are counted again';
+CREATE TABLE {s}.tally_delta (
+    block bigint NOT NULL,
+    fresh integer NOT NULL,
+    retrying integer NOT NULL,
+    completed integer NOT NULL,
+    dead integer NOT NULL,
+    completed_to timestamptz
+);
+COMMENT ON TABLE {s}.tally_delta IS 'Changes since the counts in tally';
 CREATE TABLE {s}.folded (
     id uuid PRIMARY KEY,
     into_id uuid NOT NULL,

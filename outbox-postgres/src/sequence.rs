@@ -66,6 +66,9 @@ pub(crate) async fn mend(client: &mut Client, schema: &SchemaName) -> Result<(),
         let params: [Param<'_>; 2] = [(&name, Type::TEXT), (&highest, Type::INT8)];
         let set = transaction.query_typed(set, &params).await;
         set.map_err(storage)?;
+        // Copied events may be in blocks that were counted before.
+        let forget = format!("DELETE FROM {schema}.tally");
+        transaction.batch_execute(&forget).await.map_err(storage)?;
     }
     let committed = transaction.commit().await;
     committed.map_err(|error| commit_fault(OPERATION, error))

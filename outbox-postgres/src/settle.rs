@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{Tries, commit_fault};
+use crate::fault::{Tries, commit_fault, early_fault};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -229,7 +229,7 @@ impl PostgresStore {
                 // A deadlock with a manual change, or the end of the session.
                 Err(error) if tries.again(&error) => {}
                 // Without an answer, the commit may have arrived nevertheless.
-                Err(error) => return Err(commit_fault(OPERATION, error)),
+                Err(error) => return Err(early_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
                     return Ok(self.settled(&settling, written));

@@ -80,6 +80,9 @@ const ELDERS: &str = "(EXISTS (SELECT 1 FROM {s}.events o
 const KIN: &str = "o.lane_order <> e.lane_order AND o.event_type = e.event_type
     AND o.user_id = e.user_id AND o.entity_id = e.entity_id";
 
+/// The block of a `seq`: those with the same ten last bits removed are counted together.
+pub(crate) const BLOCK: &str = "seq >> 10";
+
 /// The slot of the row that is no longer blocked, at `{now}`. An event that was neither attempted
 /// nor delayed is due, even after a clock jump.
 const UNBLOCKED: &str =
@@ -180,7 +183,8 @@ u AS (UPDATE {s}.events e SET
         due = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.due
             ELSE least(e.due, t.now + $15 * interval '1 microsecond') END
     FROM k, t WHERE e.id = k.id
-    RETURNING e.id, k.operation = 'c' AND $6 = 'd' AS is_cancelled),
+    RETURNING e.id, e.seq, k.operation = 'c' AND $6 = 'd' AS is_cancelled),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
 f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
     SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
     UNION ALL SELECT $1, u.id, $17::bigint, NULL, NULL, NULL FROM u
@@ -216,15 +220,18 @@ UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 
 /// Records deliveries. Separate from the other outcomes, because nearly all are.
 const COMPLETE: &str =
-    "UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
-    lease_token = NULL, lease_expires_at = NULL, crashes = 0
-FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
-WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
-RETURNING e.id, s.token";
+    "WITH u AS (UPDATE {s}.events e SET slot = NULL, status = 'c', completed_at = $3, error_message = NULL,
+        lease_token = NULL, lease_expires_at = NULL, crashes = 0
+    FROM unnest($1::uuid[], $2::uuid[]) s(id, token)
+    WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $3 AND e.slot = 'l'
+    RETURNING e.id, s.token, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
+    -count(*) FILTER (WHERE attempt_count > 1), count(*), 0, $3 FROM u GROUP BY 1)
+SELECT id, token FROM u";
 
 /// Records the other outcomes; `$3` has their codes: f failed, b buried, g given back, d deferred,
 /// s snoozed.
-const SETTLE: &str = "UPDATE {s}.events e SET
+const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
     slot = CASE WHEN s.kind = 'b' THEN CASE WHEN e.on_dead = 'h' THEN 'h'::\"char\" END
         WHEN coalesce(s.due, least(e.due, $8)) <= $8 THEN 'r' ELSE 'w' END,
     status = CASE WHEN s.kind = 'b' THEN 'd'::\"char\" WHEN s.kind = 'f' OR e.attempt_count > 1 THEN 'f' ELSE 'p' END,
@@ -240,7 +247,12 @@ const SETTLE: &str = "UPDATE {s}.events e SET
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
 WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
-RETURNING e.id, s.token";
+RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count),
+y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
+    count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
+    count(*) FILTER (WHERE kind = 'b')
+    FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
+SELECT id, token FROM u";
 
 /// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
@@ -343,5 +355,6 @@ fn render(schema: &SchemaName, template: &str) -> String {
         .replace("{wake}", WAKE)
         .replace("{class}", &schema.lock_class().to_string())
         .replace("{channel}", &Sql::channel(schema))
+        .replace("{block}", BLOCK)
         .replace("{s}", schema.as_str())
 }

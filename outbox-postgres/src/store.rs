@@ -50,6 +50,7 @@ pub(crate) struct Shared {
     pub(crate) wakes: Wakes,
     pub(crate) notes: crate::notes::Notes,
     pub(crate) cursors: crate::cursor::Cursors,
+    pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
 }
 
@@ -133,6 +134,7 @@ impl PostgresStore {
                 wakes,
                 notes: crate::notes::Notes::default(),
                 cursors: crate::cursor::Cursors::default(),
+                tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
             }),
         };

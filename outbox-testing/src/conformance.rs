@@ -127,6 +127,7 @@ macro_rules! conformance {
             deleting_the_first_event_unblocks_the_next,
             deleting_by_entity_or_user_deletes_nothing_else,
             clean_up_deletes_only_old_completed_events,
+            a_removed_event_is_delivered_counted_and_forgotten,
             an_event_that_changed_since_it_was_seen_is_not_deleted,
             a_lane_that_changed_since_it_was_seen_is_not_partly_deleted,
             an_edit_of_an_outdated_revision_is_refused,

@@ -14,7 +14,7 @@ use outbox_runtime::{
 use outbox_testing::ManualClock;
 use outbox_tests::{
     Note, Remote, Task, Temporary, enqueue, foreign_insert, note, note_of, on_each_store, start,
-    start_all_users, unknown, within,
+    start_all_users, start_with, unknown, within,
 };
 use tokio::sync::{Barrier, mpsc};
 
@@ -41,6 +41,26 @@ fn an_enqueued_event_is_delivered_once_with_its_metadata_and_key() {
             (1, 1)
         );
         running.stop().await.unwrap();
+    });
+}
+
+#[test]
+fn without_retention_an_event_is_deleted_with_its_outcome_and_still_counted() {
+    on_each_store(|store, _| async move {
+        let (mut remote, running) =
+            start_with(&store, |builder| builder.keep_completed(Duration::ZERO));
+        for id in [1, 1, 2] {
+            enqueue(&store, note(id).enqueue_sync()).await;
+        }
+        for _ in 0..3 {
+            remote.next().await.ok();
+        }
+        running.stop().await.unwrap();
+        let statistics = store.statistics(Some("u1")).await.unwrap();
+        assert_eq!(
+            (statistics.total_events, statistics.completed_total),
+            (0, 3)
+        );
     });
 }
 

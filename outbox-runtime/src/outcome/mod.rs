@@ -5,7 +5,7 @@
 //!
 //! | a handler's answer | attempt | next |
 //! |---|---|---|
-//! | success, obsolete | kept | completed |
+//! | success, obsolete | kept | completed; deleted where delivered events are not kept |
 //! | retry, panic, timeout | kept | failed, due later; dead when attempts are used up |
 //! | permanent | kept | dead, [`Rejected`](DeadReason::Rejected) |
 //! | undecodable row | kept | dead, [`Undecodable`](DeadReason::Undecodable) |
@@ -112,6 +112,11 @@ pub struct Settlement {
 pub enum Disposition {
     /// Status completed. The next event of the lane may proceed.
     Complete,
+    /// Like [`Complete`](Self::Complete), and the event is cleaned up in the same commit, for
+    /// processors that keep no delivered events. It counts as
+    /// [cleaned up](crate::OutboxRepository::delete_completed_events): the statistics keep its
+    /// number, and nothing keeps its id.
+    Remove,
     /// Status failed, due at `next_attempt_at`.
     Fail {
         /// When the event may be attempted again.
@@ -164,11 +169,11 @@ pub enum Settled {
 }
 
 impl Disposition {
-    /// The cause of the transition.
+    /// The cause of the transition. [`Remove`](Self::Remove) adds [`Cause::CleanUp`].
     #[must_use]
     pub const fn cause(&self) -> Cause {
         match self {
-            Self::Complete => Cause::Complete,
+            Self::Complete | Self::Remove => Cause::Complete,
             Self::Fail { .. } => Cause::Fail,
             Self::Bury { .. } => Cause::Bury,
             Self::GiveBack { .. } => Cause::GiveBack,

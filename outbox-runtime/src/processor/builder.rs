@@ -200,6 +200,14 @@ impl ProcessorBuilder {
     }
 
     /// How long delivered events are kept. Default: 24 h.
+    ///
+    /// Zero deletes each event in the commit that records its delivery. This gives up the check for
+    /// repeated ids: an app that enqueues the same id again gets
+    /// [`Enqueued::New`](crate::Enqueued::New) instead of
+    /// [`AlreadyThere`](crate::Enqueued::AlreadyThere), and the event is delivered again. A
+    /// [`flush`](crate::Running::flush) of an entity whose events are delivered answers
+    /// [`NothingThere`](crate::Flushed::NothingThere), and a sign-out cannot list what was
+    /// delivered before it.
     pub fn keep_completed(mut self, retention: Duration) -> Self {
         self.settings.keep_completed = retention;
         self

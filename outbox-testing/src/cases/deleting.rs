@@ -5,8 +5,8 @@ use super::helpers::{
     settle,
 };
 use crate::ManualClock;
-use outbox_runtime::store::{DeleteUnit, Disposition};
-use outbox_runtime::{Clock, EntityId, NewEvent, Operation, Order, RawMetadata};
+use outbox_runtime::store::{DeleteUnit, Disposition, Settled};
+use outbox_runtime::{Clock, EntityId, NewEvent, Operation, Order, OutboxStatus, RawMetadata};
 
 pub(super) async fn only_dead_events_are_discarded(store: Store<'_>, _: &ManualClock) {
     let dead = create(store, event(1)).await;
@@ -108,6 +108,37 @@ pub(super) async fn completed_events_stay_counted_after_clean_up(
     assert_eq!(completed(Some("u2")).await, (0, 0));
     store.delete_all_events_for_user("u1").await.unwrap();
     assert_eq!(completed(None).await, (0, 0));
+}
+
+pub(super) async fn a_removed_event_is_delivered_counted_and_forgotten(
+    store: Store<'_>,
+    clock: &ManualClock,
+) {
+    let first = create(store, event(1)).await;
+    let second = create(store, event(1)).await;
+    let other = create(store, event(2)).await;
+    let claimed = claim(store, 10).await;
+    assert_eq!(claimed.len(), 2);
+    for claimed in &claimed {
+        let settled = settle(store, claimed, Disposition::Remove).await;
+        assert_eq!(settled, Settled::Recorded);
+    }
+    for removed in [&first, &other] {
+        assert_eq!(store.fetch_event(removed.id).await.unwrap(), None);
+    }
+    let statistics = store.statistics(Some("u1")).await.unwrap();
+    let completed = (statistics.completed_count, statistics.completed_total);
+    assert_eq!((completed, statistics.total_events), ((0, 2), 1));
+    let next = claim_one(store).await;
+    assert_eq!(next.event.id, second.id, "the next event of the lane");
+    // The outcome of a lost lease removes nothing.
+    clock.advance(LEASE);
+    let settled = settle(store, &next, Disposition::Remove).await;
+    assert_eq!(settled, Settled::LeaseLost);
+    fetch(store, &second).await;
+    // The id is free again.
+    let again = create(store, event(1).with_id(first.id)).await;
+    assert_eq!(again.status, OutboxStatus::Pending);
 }
 
 pub(super) async fn an_event_that_changed_since_it_was_seen_is_not_deleted(

@@ -65,9 +65,13 @@ impl Run {
     /// Decides what an outcome means for its event, and queues it for recording.
     pub(super) fn settle(&mut self, claim: &Claim, outcome: Outcome, retry: &RetryPolicy) {
         let event = &claim.event;
-        let settlement = outcome.settle(claim, retry, self.now());
+        let mut settlement = outcome.settle(claim, retry, self.now());
+        let keeps_completed = !self.shared.settings.keep_completed.is_zero();
+        if settlement.disposition == Disposition::Complete && !keeps_completed {
+            settlement.disposition = Disposition::Remove;
+        }
         match &settlement.disposition {
-            Disposition::Complete => {
+            Disposition::Complete | Disposition::Remove => {
                 debug!(event_id = %event.id, event_type = ?event.event_type, "delivered");
             }
             Disposition::Fail {

@@ -67,15 +67,20 @@ impl State {
                 && event.completed_at.is_some_and(|at| at < older_than)
         };
         let old = self.rows.values().filter(is_old);
-        let old: Vec<_> = old
-            .map(|event| (event.seq, event.user_id.clone()))
-            .collect();
-        let count = old.len() as u64;
-        for (seq, user_id) in old {
-            self.remove(seq, now);
+        let old: Vec<_> = old.map(|event| event.seq).collect();
+        for seq in &old {
+            self.clean_up_event(*seq, now);
+        }
+        old.len() as u64
+    }
+
+    /// Deletes a completed event, and adds it to the counts of cleaned-up events.
+    pub(super) fn clean_up_event(&mut self, seq: i64, now: DateTime<Utc>) {
+        let user_id = self.rows.get(&seq).map(|event| event.user_id.clone());
+        self.remove(seq, now);
+        if let Some(user_id) = user_id {
             *self.cleaned_up.entry(user_id).or_default() += 1;
         }
-        count
     }
 
     /// Deletes the events that are unchanged since they were seen; see

@@ -50,10 +50,11 @@ impl State {
             return Settled::LeaseLost;
         };
         let cause = settlement.disposition.cause();
+        let is_kept = settlement.disposition != Disposition::Remove;
         let settled = self.transit(seq, cause, now, |event| {
             event.crashes = 0;
             match settlement.disposition {
-                Disposition::Complete => {
+                Disposition::Complete | Disposition::Remove => {
                     event.completed_at = Some(now);
                     event.error_message = None;
                 }
@@ -91,10 +92,13 @@ impl State {
                 }
             }
         });
-        match settled {
-            Some(_) => Settled::Recorded,
-            None => Settled::LeaseLost,
+        if settled.is_none() {
+            return Settled::LeaseLost;
         }
+        if !is_kept {
+            self.clean_up_event(seq, now);
+        }
+        Settled::Recorded
     }
 
     /// Extends a lease that no one else has taken, whether it has ended or not.

@@ -6,7 +6,9 @@ use uuid::Uuid;
 
 use super::filter::Filter;
 use super::held::Held;
+use super::listed::NOT_LISTED;
 use super::place::place_all;
+use super::row::claimed_columns;
 use super::stepping::Claiming;
 use super::taking::take;
 use super::turns;
@@ -40,7 +42,7 @@ pub(super) fn claim_one(
         .prepare_cached("SELECT seq FROM outbox_events WHERE id = ?1 AND slot = 1")?
         .query_row([id], |row| row.get(0))
         .optional()?;
-    if let Some(seq) = seq.filter(|seq| !claiming.is_taken(*seq)) {
+    if let Some(seq) = seq.filter(|seq| !claiming.held.has(*seq)) {
         claiming.found(seq)?;
     }
     let request = ClaimRequest::new(1, lease);
@@ -99,13 +101,21 @@ fn in_turn(
 
 const CLAIM_ORDER: &str = "priority DESC, next_attempt_at, seq";
 
-/// A `SELECT` of the ready events that match the filter and `condition`, in this order. It names
-/// the index, because SQLite would otherwise choose the one by user for any condition on users, and
+/// A `SELECT` of the ready events that match the filter and `condition` and are not listed, in this
+/// order. It names the index, because SQLite would otherwise choose the one by user for any condition on users, and
 /// sort.
 fn select_ready(filter: &Filter<'_>, index: &str, condition: &str, order: &str) -> String {
     format!(
-        "SELECT seq FROM outbox_events {index} WHERE slot = 1{condition}{} ORDER BY {order}",
-        filter.sql()
+        concat!(
+            "SELECT ",
+            claimed_columns!(),
+            " FROM outbox_events {index} WHERE slot = 1{condition}{filter}{NOT_LISTED} ORDER BY {order}"
+        ),
+        index = index,
+        condition = condition,
+        filter = filter.sql(),
+        NOT_LISTED = NOT_LISTED,
+        order = order
     )
 }
 

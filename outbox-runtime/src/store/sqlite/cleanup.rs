@@ -1,4 +1,4 @@
-//! Clean-up: deletes completed events for their age.
+//! Clean-up: deletes completed events for their age, or with their outcome.
 //!
 //! No index finds completed events. The [tally](super::tally) knows the blocks of rows that have
 //! some, and when the first of each was completed at the earliest, so clean-up reads only blocks
@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
-use rusqlite::{Connection, OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, Rows, params};
 
 use super::edit::add_cleaned_up;
+use super::held;
 use super::tally;
 
 /// Deletes some old completed events and records their number; at most those of one block of rows,
@@ -33,12 +34,7 @@ pub(super) fn delete_some_completed(
         Some(block) => (tally::first_of(block), tally::first_of(block + 1)),
         None => (tally::first_uncounted(conn)?, i64::MAX),
     };
-    let by_user = delete_between(conn, from, to, older_than)?;
-    let mut count = 0;
-    for (user_id, completed) in &by_user {
-        add_cleaned_up(conn, user_id, *completed)?;
-        count += completed.unsigned_abs();
-    }
+    let count = delete_between(conn, from, to, older_than)?.record(conn)?;
     if let Some(block) = block {
         // Exact again, so that the block is not read in vain.
         conn.prepare_cached(
@@ -51,24 +47,63 @@ pub(super) fn delete_some_completed(
     Ok((count, block.is_some()))
 }
 
+/// Deletes events that were completed in this transaction, and records their number.
+pub(super) fn delete_delivered(conn: &Connection, seqs: &[i64]) -> rusqlite::Result<()> {
+    if seqs.is_empty() {
+        return Ok(());
+    }
+    // One statement for all of them: the triggers make each cost as much as several deletions.
+    let mut delete = conn.prepare_cached(
+        "DELETE FROM outbox_events WHERE seq IN (SELECT value FROM json_each(?1)) AND status = 2 RETURNING user_id",
+    )?;
+    let mut deleted = Deleted::default();
+    deleted.note_all(delete.query([held::json(seqs.iter().copied())])?)?;
+    deleted.record(conn)?;
+    Ok(())
+}
+
 fn delete_between(
     conn: &Connection,
     from: i64,
     to: i64,
     older_than: i64,
-) -> rusqlite::Result<HashMap<String, i64>> {
+) -> rusqlite::Result<Deleted> {
     let mut delete = conn.prepare_cached(
         "DELETE FROM outbox_events WHERE seq >= ?1 AND seq < ?2 AND completed_at < ?3 RETURNING user_id",
     )?;
-    let deleted = delete.query_map(params![from, to, older_than], |row| {
-        // A damaged user id is counted under its lossy text.
-        Ok(String::from_utf8_lossy(row.get_ref(0)?.as_bytes().unwrap_or_default()).into_owned())
-    })?;
-    let mut by_user: HashMap<String, i64> = HashMap::new();
-    for user_id in deleted {
-        *by_user.entry(user_id?).or_default() += 1;
+    let mut deleted = Deleted::default();
+    deleted.note_all(delete.query(params![from, to, older_than])?)?;
+    Ok(deleted)
+}
+
+/// The numbers of deleted events by user.
+#[derive(Debug, Default)]
+struct Deleted(HashMap<String, i64>);
+
+impl Deleted {
+    /// Notes the users that a statement returns.
+    fn note_all(&mut self, mut rows: Rows<'_>) -> rusqlite::Result<()> {
+        while let Some(row) = rows.next()? {
+            // A damaged user id is counted under its lossy text.
+            let user_id = row.get_ref(0)?.as_bytes().unwrap_or_default();
+            let user_id = String::from_utf8_lossy(user_id);
+            match self.0.get_mut(user_id.as_ref()) {
+                Some(count) => *count += 1,
+                None => _ = self.0.insert(user_id.into_owned(), 1),
+            }
+        }
+        Ok(())
     }
-    Ok(by_user)
+
+    /// Writes the numbers for the statistics, and returns their sum.
+    fn record(&self, conn: &Connection) -> rusqlite::Result<u64> {
+        let mut count = 0;
+        for (user_id, completed) in &self.0 {
+            add_cleaned_up(conn, user_id, *completed)?;
+            count += completed.unsigned_abs();
+        }
+        Ok(count)
+    }
 }
 
 /// A time before which no event in the store was completed: that of the first completion where

@@ -9,6 +9,7 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 use super::counter;
 use super::fault::{fault, gone, outdated_driver};
 use super::identity::Identity;
+use super::listed;
 use super::schema::migrate;
 use super::settings::Settings;
 use super::writer::gate::Gate;
@@ -90,6 +91,7 @@ fn set_up_writer(
         .and_then(|()| conn.pragma_update(None, "journal_size_limit", LOG_BYTES))
         // Savepoints keep their rollback data in memory instead of in a temporary file.
         .and_then(|()| conn.pragma_update(None, "temp_store", "MEMORY"))
+        .and_then(|()| listed::register(&conn))
         .map_err(|error| fault(OPEN, path, error))?;
     migrate(&mut conn, path)?;
     prepare(&mut conn, settings);

@@ -1,5 +1,6 @@
 //! The SQLite store: one thread that writes, one that reads, and the application's own connections.
 
+mod alone;
 mod builder;
 mod bury;
 mod claiming;
@@ -23,6 +24,7 @@ mod insert;
 mod lane;
 mod lane_key;
 mod leases;
+mod listed;
 mod lock;
 mod outcomes;
 mod own_thread;

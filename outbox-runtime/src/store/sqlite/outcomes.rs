@@ -5,14 +5,17 @@
 
 use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
 
+use super::alone;
 use super::bury;
 use super::claims::OpenClaims;
+use super::cleanup;
 use super::codes::{Code, UNPLACED};
 use super::elders;
 use super::held::Claimed;
 use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
 use super::row::{count_of, one_more};
 use super::tally::Moves;
+use crate::claim::Lease;
 use crate::entity::{OnDead, Order};
 use crate::event::{DeadReason, OutboxStatus, Refusal};
 use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Standing, Transition};
@@ -83,8 +86,11 @@ pub(super) struct Outcomes<'c> {
     moves: Moves,
     complete: CachedStatement<'c>,
     first: CachedStatement<'c>,
+    alone: CachedStatement<'c>,
     /// Whether an event may have elders or juniors.
     has_kin: Option<bool>,
+    /// Delivered events that are not kept.
+    removed: Vec<i64>,
     /// Whether another event became claimable.
     pub(super) wakes: bool,
 }
@@ -103,17 +109,44 @@ impl<'c> Outcomes<'c> {
                  WHERE seq = ?1",
             )?,
             first: first_of_lane(conn)?,
+            alone: alone::statement(conn)?,
             has_kin: None,
+            removed: Vec::new(),
             wakes: false,
         })
     }
 
-    /// Writes the claims and counts that changed. Until then, the claims in the database still list
-    /// the events that ended.
+    /// Writes the claims and counts that changed, and deletes what is not kept. Until then, the
+    /// claims in the database still list the events that ended.
     pub(super) fn finish(mut self) -> rusqlite::Result<bool> {
         self.claims.write(self.conn)?;
         self.moves.write(self.conn, self.now)?;
+        cleanup::delete_delivered(self.conn, &self.removed)?;
         Ok(self.wakes)
+    }
+
+    /// Writes the outcome of an event that was [delivered alone](alone), in one statement. Writes
+    /// nothing, and returns `false`, for any other.
+    pub(super) fn complete_alone(
+        &mut self,
+        lease: &Lease,
+        claim: &Claimed,
+        disposition: &Disposition,
+    ) -> rusqlite::Result<bool> {
+        let is_kept = match disposition {
+            Disposition::Complete => true,
+            Disposition::Remove => false,
+            _ => return Ok(false),
+        };
+        if self.any_may_have_kin()? || !alone::complete(&mut self.alone, lease, claim, self.now)? {
+            return Ok(false);
+        }
+        self.claims.release(self.conn, claim, lease.seq)?;
+        self.moves.note(lease.seq, Class::Fresh, Class::Completed);
+        if !is_kept {
+            self.removed.push(lease.seq);
+        }
+        Ok(true)
     }
 
     /// Writes the outcome that a handler reported.
@@ -134,12 +167,16 @@ impl<'c> Outcomes<'c> {
             Disposition::GiveBack {
                 next_attempt_at, ..
             } => *next_attempt_at,
-            Disposition::Complete | Disposition::Bury { .. } => None,
+            Disposition::Complete | Disposition::Remove | Disposition::Bury { .. } => None,
         };
         let due = due.map(|due| due.timestamp_micros());
-        self.write(row, claim, disposition.cause(), due, |writing| {
+        let written = self.write(row, claim, disposition.cause(), due, |writing| {
             writing.disposition(disposition)
-        })
+        })?;
+        if written.is_some() && *disposition == Disposition::Remove {
+            self.removed.push(row.seq);
+        }
+        Ok(written)
     }
 
     /// Writes that the process of the handler died or stalled.
@@ -241,9 +278,10 @@ impl<'c> Outcomes<'c> {
     }
 
     fn may_have_kin(&mut self, row: &HeldRow) -> rusqlite::Result<bool> {
-        if row.order != Order::Entity {
-            return Ok(true);
-        }
+        Ok(row.order != Order::Entity || self.any_may_have_kin()?)
+    }
+
+    fn any_may_have_kin(&mut self) -> rusqlite::Result<bool> {
         let has_kin = match self.has_kin {
             Some(has_kin) => has_kin,
             None => elders::may_be_anywhere(self.conn)?,
@@ -312,7 +350,7 @@ impl Writing<'_, '_> {
     fn disposition(&mut self, disposition: &Disposition) -> rusqlite::Result<()> {
         let (now, due) = (self.now, self.due);
         match disposition {
-            Disposition::Complete => self.completed(),
+            Disposition::Complete | Disposition::Remove => self.completed(),
             Disposition::Fail { message, .. } => self.in_line(
                 concat!(
                     back_in_line!(),

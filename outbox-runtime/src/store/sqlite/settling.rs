@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use rusqlite::{Connection, OptionalExtension, params};
 use uuid::Uuid;
 
+use super::held::Claimed;
 use super::lane::{Lane, Lanes, lane_columns};
 use super::outcomes::{HeldRow, Outcomes, held_row};
 use crate::claim::Lease;
@@ -33,26 +34,27 @@ pub(super) fn settle_all(
             token,
             ..
         } = settlement.lease;
-        // SQLite gives the highest `seq` away again, so the id is compared as well.
-        let row = find.query_row(params![seq, event_id], HeldRow::read);
-        let mut written = None;
-        if let Some(row) = row.optional()?.flatten() {
-            let claim = outcomes
-                .claims
-                .find(conn, token.as_uuid(), row.seq, |claim| {
-                    claim.expires_at > now
-                })?;
-            if let Some(claim) = claim {
-                written = outcomes.settle(&row, &claim, &settlement.disposition)?;
+        let holds = |claim: &Claimed| claim.expires_at > now;
+        let claim = outcomes.claims.find(conn, token.as_uuid(), seq, holds)?;
+        let mut is_written = false;
+        if let Some(claim) = claim {
+            is_written =
+                outcomes.complete_alone(&settlement.lease, &claim, &settlement.disposition)?;
+            if !is_written {
+                // SQLite gives the highest `seq` away again, so the id is compared as well.
+                let row = find.query_row(params![seq, event_id], HeldRow::read);
+                if let Some(row) = row.optional()?.flatten() {
+                    let written = outcomes.settle(&row, &claim, &settlement.disposition)?;
+                    is_written = written.is_some();
+                }
             }
         }
-        settled.push(match written {
-            Some(_) => Settled::Recorded,
-            None => {
-                outcomes.claims.write(conn)?;
-                outcomes.wakes |= unblock_behind(conn, now, event_id)?;
-                Settled::LeaseLost
-            }
+        settled.push(if is_written {
+            Settled::Recorded
+        } else {
+            outcomes.claims.write(conn)?;
+            outcomes.wakes |= unblock_behind(conn, now, event_id)?;
+            Settled::LeaseLost
         });
     }
     *wakes |= outcomes.finish()?;

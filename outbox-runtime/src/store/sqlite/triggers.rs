@@ -47,56 +47,75 @@ macro_rules! lane_is_idle {
     };
 }
 
-/// Rows that are about the same entity as `old`, under another order.
-macro_rules! kin_of_old {
+/// Rows that are about the same entity as the leaving event, under another order.
+macro_rules! kin_of_leaving {
     () => {
         concat!(
             "outbox_events AS kin INDEXED BY outbox_reordered
-            WHERE kin.entity_lane = coalesce(old.entity_lane, old.lane) AND kin.lane_order <> old.lane_order AND ",
-            same_kin!("kin", "old")
+            WHERE kin.entity_lane = coalesce(new.entity_lane, new.lane) AND kin.lane_order <> new.lane_order AND ",
+            same_kin!("kin", "new")
         )
     };
 }
 
-/// Unblocks the events that waited only for the row `old`: the first of its lane, and its juniors
-/// in the lanes of other orders.
+/// Unblocks the events that waited only for an event that leaves: the first of its lane, and its
+/// juniors in the lanes of other orders.
 ///
-/// The front of a lane is its only event that is not blocked, so where `old` was the front nobody
-/// has another event of its lane. Only a dead event may stand beside the front, where an import
-/// wrote it.
+/// The front of a lane is its only event that is not blocked, so where it was the front nobody has
+/// another event of its lane. Only a dead event may stand beside the front, where an import wrote
+/// it.
 macro_rules! unblock_next {
     () => {
         concat!(
             unblock!(concat!(
-                "seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = old.lane)
-        AND (old.slot <> 5 OR ",
+                "seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = new.lane)
+        AND (new.slot <> 5 OR ",
                 lane_is_idle!(),
                 ")"
             )),
             unblock!(concat!(
-                "old.lane_order > 0
-        AND seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = old.entity_lane) AND ",
+                "new.lane_order > 0
+        AND seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane WHERE lane = new.entity_lane) AND ",
                 lane_is_idle!()
             )),
             unblock!(concat!(
                 "seq = (SELECT min(seq) FROM outbox_events INDEXED BY outbox_lane
             WHERE lane = (SELECT kin.lane FROM ",
-                kin_of_old!(),
+                kin_of_leaving!(),
                 " AND kin.lane_order = 1 LIMIT 1)) AND ",
                 lane_is_idle!()
             )),
             unblock!(concat!(
                 "seq IN (SELECT kin.seq FROM ",
-                kin_of_old!(),
+                kin_of_leaving!(),
                 " AND kin.lane_order = 2)"
             )),
         )
     };
 }
 
+/// Hands an event that leaves its lane to `outbox_unblock`. SQLite prepares the memory of a
+/// trigger's statements for each row, even if the trigger's condition is false, so the triggers on
+/// events leave the large statements to that one, which is rarely needed.
+macro_rules! leave {
+    () => {
+        "
+    INSERT INTO outbox_leaving
+    VALUES (old.slot, old.lane, old.entity_lane, old.lane_order, old.event_type, old.user_id, old.entity_id);"
+    };
+}
+
 /// A later part of the schema's first step.
 pub(super) const TRIGGERS: &str = concat!(
     "
+CREATE VIEW outbox_leaving AS
+SELECT slot, lane, entity_lane, lane_order, event_type, user_id, entity_id FROM outbox_events;
+
+CREATE TRIGGER outbox_unblock INSTEAD OF INSERT ON outbox_leaving BEGIN",
+    unblock_next!(),
+    "
+END;
+
 CREATE TRIGGER outbox_forget AFTER DELETE ON outbox_events BEGIN
     DELETE FROM outbox_folded WHERE into_seq = old.seq;
     INSERT OR IGNORE INTO outbox_told (user_end, entity_end)
@@ -124,7 +143,7 @@ CREATE TRIGGER outbox_gone AFTER DELETE ON outbox_events
 WHEN old.lane <> 0 AND (old.slot <> 3 OR ",
     has_kin!("old"),
     ") BEGIN",
-    unblock_next!(),
+    leave!(),
     "
 END;
 
@@ -134,7 +153,7 @@ WHEN old.lane <> 0 AND new.slot IS NULL AND (old.slot <> 3 OR ",
     ") AND NOT ",
     held!("old.seq"),
     " BEGIN",
-    unblock_next!(),
+    leave!(),
     "
 END;
 
@@ -143,7 +162,7 @@ WHEN old.lane <> 0 AND (old.entity_id IS NOT new.entity_id OR old.user_id IS NOT
     OR old.lane_order IS NOT new.lane_order OR old.event_type IS NOT new.event_type)
 BEGIN
     UPDATE outbox_events SET slot = CASE slot WHEN 5 THEN 5 ELSE 0 END, lane = 0, entity_lane = NULL WHERE seq = new.seq;",
-    unblock_next!(),
+    leave!(),
     "
 END;
 "

@@ -8,6 +8,7 @@ use rusqlite::types::{ToSqlOutput, ValueRef};
 use rusqlite::{Rows, ToSql, params_from_iter};
 
 use super::filter::Filter;
+use super::listed::NOT_LISTED;
 use super::row::ReadRow;
 use super::stepping::Claiming;
 use super::user_index;
@@ -58,9 +59,6 @@ struct Next {
     row: Option<ReadRow>,
 }
 
-const FIRST_AFTER: &str = "SELECT seq, user_id FROM outbox_events INDEXED BY outbox_ready_user \
-     WHERE slot = 1 AND user_id > ? ORDER BY user_id, priority DESC, next_attempt_at, seq";
-
 /// The next user after `last` with an event that no handler has.
 fn next(
     claiming: &mut Claiming<'_>,
@@ -70,55 +68,54 @@ fn next(
 ) -> rusqlite::Result<Option<Next>> {
     // User ids are compared byte for byte, as stored in the row.
     let last = ToSqlOutput::Borrowed(ValueRef::Text(last));
+    let taken = claiming.taken.value();
     let conn = claiming.conn;
-    let mut first_after = conn.prepare_cached(FIRST_AFTER)?;
-    let Some((seq, user_id)) = first_free(claiming, first_after.query([&last])?)? else {
+    let mut first_after = conn.prepare_cached(&first_after_where(""))?;
+    let Some((seq, user_id)) = first(first_after.query([&last, &taken])?)? else {
         return Ok(None);
     };
     if request.excludes(&user_id) {
         // Skips this user without reading the event.
         return Ok(Some(Next { user_id, row: None }));
     }
-    let first = claiming.read(seq)?;
-    if request.matches(&first.event) {
+    let row = claiming.read(seq)?;
+    if request.matches(&row.event) {
         return Ok(Some(Next {
             user_id,
-            row: Some(first),
+            row: Some(row),
         }));
     }
     // This user's first event does not match: go to the first event that does, of this user or a
     // later one.
-    let sql = format!(
-        "SELECT seq, user_id FROM outbox_events INDEXED BY outbox_ready_user WHERE slot = 1 AND user_id > ?{}
-         ORDER BY user_id, priority DESC, next_attempt_at, seq",
-        filter.sql()
-    );
+    let sql = first_after_where(filter.sql());
     let mut matching = conn.prepare_cached(&sql)?;
+    let taken = claiming.taken.value();
     let values = [&last as &dyn ToSql].into_iter().chain(filter.values());
-    let Some((seq, user_id)) = first_free(claiming, matching.query(params_from_iter(values))?)?
-    else {
+    let values = values.chain([&taken as &dyn ToSql]);
+    let Some((seq, user_id)) = first(matching.query(params_from_iter(values))?)? else {
         return Ok(None);
     };
     let row = Some(claiming.read(seq)?);
     Ok(Some(Next { user_id, row }))
 }
 
-/// The first of these events that no handler has, and its user.
-fn first_free(
-    claiming: &Claiming<'_>,
-    mut rows: Rows<'_>,
-) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
-    while let Some(row) = rows.next()? {
-        let seq = row.get(0)?;
-        if claiming.is_taken(seq) {
-            continue;
-        }
-        let user_id = match row.get_ref(1)? {
-            ValueRef::Text(id) | ValueRef::Blob(id) => id.to_vec(),
-            // The column accepts nothing else.
-            ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Vec::new(),
-        };
-        return Ok(Some((seq, user_id)));
-    }
-    Ok(None)
+/// Selects the first ready event of a later user that is not listed and meets the condition.
+fn first_after_where(condition: &str) -> String {
+    format!(
+        "SELECT seq, user_id FROM outbox_events INDEXED BY outbox_ready_user \
+         WHERE slot = 1 AND user_id > ?{condition}{NOT_LISTED} ORDER BY user_id, priority DESC, next_attempt_at, seq"
+    )
+}
+
+/// The first of these events, and its user.
+fn first(mut rows: Rows<'_>) -> rusqlite::Result<Option<(i64, Vec<u8>)>> {
+    let Some(row) = rows.next()? else {
+        return Ok(None);
+    };
+    let user_id = match row.get_ref(1)? {
+        ValueRef::Text(id) | ValueRef::Blob(id) => id.to_vec(),
+        // The column accepts nothing else.
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => Vec::new(),
+    };
+    Ok(Some((row.get(0)?, user_id)))
 }

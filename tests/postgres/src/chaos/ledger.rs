@@ -1,0 +1,154 @@
+//! The ledger: what workers and producers did, in a file outside the database under test.
+//!
+//! Each record is one `write(2)` at the end of the file, so no process tears another's, and records
+//! survive the process that wrote them. Their order in the file is an order in which the actions
+//! may have happened: each is written after what it depends on.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::Path;
+
+use outbox_runtime::Clock;
+use outbox_runtime::store::SystemClock;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// One action, or one answer to it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Record {
+    /// A worker has opened its store.
+    Opened {
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// A producer is about to enqueue an event.
+    Intended {
+        /// Event id.
+        event: Uuid,
+    },
+    /// The transaction with the event was acknowledged.
+    Acknowledged {
+        /// Event id.
+        event: Uuid,
+    },
+    /// A claim was answered with these events.
+    Claimed {
+        /// Event ids.
+        events: Vec<Uuid>,
+        /// Process id of the worker.
+        process: u32,
+        /// Milliseconds since 1970.
+        at: u64,
+    },
+    /// A handler has the event.
+    Started {
+        /// Event id.
+        event: Uuid,
+        /// Its entity.
+        lane: i64,
+        /// Its content.
+        number: i64,
+        /// Process id of the worker.
+        process: u32,
+        /// Milliseconds since 1970.
+        at: u64,
+    },
+    /// The handler is about to answer.
+    Answered {
+        /// Event id.
+        event: Uuid,
+        /// Whether it is delivered; else it is to be retried.
+        ok: bool,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The worker is about to ask the store to end these leases.
+    Settling {
+        /// Event ids.
+        events: Vec<Uuid>,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The store acknowledged the delivery.
+    Settled {
+        /// Event id.
+        event: Uuid,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The store refused an outcome or a renewal, because the lease was lost.
+    Fenced {
+        /// Event id.
+        event: Uuid,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// A call of the store failed.
+    Failed {
+        /// The call.
+        call: String,
+        /// Kind of the error.
+        kind: String,
+        /// Whether its outcome is unknown.
+        unknown: bool,
+        /// Text of the error.
+        text: String,
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The supervisor has killed a worker, and the process is gone.
+    Killed {
+        /// Process id of the worker.
+        process: u32,
+    },
+    /// The supervisor has stopped a worker with `SIGSTOP`, or lets it go on.
+    Frozen {
+        /// Process id of the worker.
+        process: u32,
+        /// Whether it stands still from now on.
+        stands: bool,
+    },
+    /// The supervisor did something to the server.
+    Harmed {
+        /// The harm in words.
+        what: String,
+    },
+}
+
+/// Milliseconds since 1970, on the clock that all processes of a machine share.
+#[must_use]
+pub fn now() -> u64 {
+    u64::try_from(SystemClock.now().timestamp_millis()).unwrap_or(0)
+}
+
+/// The writing end.
+#[derive(Debug)]
+pub struct Ledger(File);
+
+impl Ledger {
+    /// Opens the file for append, and creates it if it is missing.
+    #[must_use]
+    pub fn open(path: &Path) -> Self {
+        let file = OpenOptions::new().append(true).create(true).open(path);
+        Self(file.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
+    }
+
+    /// Appends one record.
+    pub fn write(&self, record: &Record) {
+        let mut line = serde_json::to_vec(record).expect("a record is JSON");
+        line.push(b'\n');
+        let written = (&self.0).write(&line).expect("the ledger is writable");
+        assert_eq!(written, line.len(), "a record was written only in part");
+    }
+}
+
+/// All records so far, oldest first. Leaves out a line that is only partly written.
+#[must_use]
+pub fn read(path: &Path) -> Vec<Record> {
+    // The file is missing until somebody writes.
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
+    let record =
+        |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    whole.lines().map(record).collect()
+}
