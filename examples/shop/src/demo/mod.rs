@@ -63,7 +63,7 @@ impl Settings {
     #[must_use]
     pub const fn new(seed: u64) -> Self {
         Self {
-            orders: 800,
+            orders: 600,
             workers: 3,
             seed,
         }
