@@ -32,19 +32,23 @@ SELECT count(*), array_agg(DISTINCT d.lane) FILTER (WHERE d.lane IS NOT NULL AND
 
 /// Deletes some old completed events and counts them for their users. One whose successor is not
 /// unblocked yet stays.
-const CLEAN_UP: &str = "WITH k AS MATERIALIZED (SELECT e.ctid AS t FROM {s}.events e
+const CLEAN_UP: &str = "WITH k AS MATERIALIZED (SELECT e.id FROM {s}.events e
     WHERE e.status = 'c' AND e.slot IS NULL AND e.completed_at < $1 LIMIT 5000 FOR UPDATE OF e SKIP LOCKED),
-d AS (DELETE FROM {s}.events e USING k WHERE e.ctid = k.t
+d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
-y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
+{forget}
+SELECT count(*) FROM d";
+
+/// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
+/// for each other.
+pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
 f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
 t AS (INSERT INTO {s}.told (user_end, entity_end)
     SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
-    WHERE d.last_attempt_at IS NOT NULL ORDER BY 1, 2 ON CONFLICT DO NOTHING),
-c AS (INSERT INTO {s}.cleaned_up AS c (user_id, completed)
-    SELECT d.user_id, count(*) FROM d GROUP BY d.user_id ORDER BY d.user_id
-    ON CONFLICT (user_id) DO UPDATE SET completed = c.completed + excluded.completed)
-SELECT count(*) FROM d";
+    WHERE d.last_attempt_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {s}.told o
+        WHERE o.user_end = right(d.user_id, 4) AND o.entity_end = right(d.entity_id, 4))
+    ORDER BY 1, 2 ON CONFLICT DO NOTHING),
+c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
 
 const SEEN: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = ANY ($1) ORDER BY e.seq FOR UPDATE OF e";
@@ -127,7 +131,7 @@ impl PostgresStore {
     pub(crate) async fn clean_up(&self, older_than: DateTime<Utc>) -> Result<u64, StoreError> {
         const OPERATION: &str = "delete_completed_events";
         let storage = |error| fault(OPERATION, error);
-        let sql = self.shared.sql.text(CLEAN_UP);
+        let sql = self.shared.sql.text(&CLEAN_UP.replace("{forget}", FORGET));
         let mut total = 0;
         loop {
             let mut client = self.connection(OPERATION).await?;

@@ -58,8 +58,7 @@ ON CONFLICT DO NOTHING";
 
 const REASSIGN_CLEANED_UP: &str =
     "WITH d AS (DELETE FROM {s}.cleaned_up WHERE user_id = $1 RETURNING completed)
-INSERT INTO {s}.cleaned_up AS c (user_id, completed) SELECT $2, d.completed FROM d
-ON CONFLICT (user_id) DO UPDATE SET completed = c.completed + excluded.completed";
+INSERT INTO {s}.cleaned_up (user_id, completed) SELECT $2, d.completed FROM d";
 
 /// How often a change is tried that waits crosswise with others.
 pub(crate) const MOST_TRIES: usize = 5;

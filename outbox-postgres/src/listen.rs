@@ -10,6 +10,9 @@
 //! A transaction that tried the lock before the store fell asleep, and commits afterward, tells
 //! nobody. It held a lock on the table by then, which `pg_locks` shows. As long as there is such a
 //! transaction, the store looks again after 5, 10, 20 … 500 ms.
+//!
+//! A store that hears several notifications in one sleep meets many producers, which now wait for
+//! each other's commits. It looks for itself for a while before it sleeps again.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +36,18 @@ const QUIET: Duration = Duration::from_millis(10);
 /// The first and the longest pause between two looks.
 const FIRST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+
+/// The notifications in one sleep that are a storm: producers are many, and each of them waits for
+/// the commits of the others because of it.
+const STORM: u64 = 3;
+
+/// How long a store looks for itself after a storm, instead of sleeping. Twice as long after each
+/// further one.
+const FIRST_WATCH: Duration = Duration::from_millis(100);
+const LONGEST_WATCH: Duration = Duration::from_secs(1);
+
+/// The longest pause between two looks meanwhile.
+const LONGEST_WATCH_PAUSE: Duration = Duration::from_millis(80);
 
 /// How long no worker may wait before the store stops asking for notifications.
 const NOBODY_WAITS: Duration = Duration::from_secs(1);
@@ -279,8 +294,17 @@ impl Listener {
             "SELECT EXISTS (SELECT 1 FROM pg_locks WHERE relation = '{schema}.events'::regclass
                 AND mode = 'RowExclusiveLock' AND granted AND pid IS DISTINCT FROM pg_backend_pid())"
         );
+        let mut watch = Duration::ZERO;
+        let mut heard = self.heard();
         loop {
             self.until_idle().await;
+            watch = match self.heard().saturating_sub(heard) >= STORM {
+                true => (watch * 2).clamp(FIRST_WATCH, LONGEST_WATCH),
+                false if watch > FIRST_WATCH => watch / 2,
+                false => Duration::ZERO,
+            };
+            self.watch(watch).await;
+            heard = self.heard();
             self.attention.has_work.store(false, Ordering::SeqCst);
             ear.client.query_typed(&fall_asleep, &[]).await?;
             let mut pause = FIRST_PAUSE;
@@ -294,7 +318,7 @@ impl Listener {
                 SystemClock.sleep(pause).await;
                 pause = (pause * 2).min(LONGEST_PAUSE);
             }
-            self.until_awake(ear).await;
+            self.until_awake(ear, heard.saturating_add(STORM)).await;
             let wake = "SELECT pg_advisory_unlock_all()";
             ear.client.query_typed(wake, &[]).await?;
         }
@@ -314,9 +338,34 @@ impl Listener {
         }
     }
 
-    /// Resolves once a claim found work, nobody waits anymore, or the connection is gone.
-    async fn until_awake(&self, ear: &Ear) {
-        while !self.attention.has_work.load(Ordering::SeqCst) && !ear.task.is_finished() {
+    fn heard(&self) -> u64 {
+        self.attention.heard.load(Ordering::SeqCst)
+    }
+
+    /// Looks regularly, more often while there is work, until there has been none for that long.
+    async fn watch(&self, length: Duration) {
+        let mut since = SystemClock.uptime();
+        let mut pause = FIRST_PAUSE;
+        while SystemClock.uptime().saturating_sub(since) < length {
+            SystemClock.sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_WATCH_PAUSE);
+            if self.attention.has_work.swap(false, Ordering::SeqCst) {
+                since = SystemClock.uptime();
+                pause = FIRST_PAUSE;
+            }
+            if self.attention.waits() {
+                self.signal.raise();
+            }
+        }
+    }
+
+    /// Resolves once a claim found work, nobody waits anymore, there were that many notifications,
+    /// or the connection is gone.
+    async fn until_awake(&self, ear: &Ear, most: u64) {
+        while !self.attention.has_work.load(Ordering::SeqCst)
+            && !ear.task.is_finished()
+            && self.heard() < most
+        {
             if self.attention.waits() {
                 self.attention.changed.notified().await;
                 continue;

@@ -101,9 +101,11 @@ CREATE TABLE {s}.told (
 COMMENT ON TABLE {s}.told IS
     'Ends of the ids of entities that the remote service may know although their events were deleted';
 CREATE TABLE {s}.cleaned_up (
-    user_id text COLLATE "C" PRIMARY KEY,
+    user_id text COLLATE "C" NOT NULL,
     completed bigint NOT NULL
 );
+COMMENT ON TABLE {s}.cleaned_up IS 'How many delivered events of each user were deleted; a user''s rows add up';
+CREATE INDEX cleaned_up_user ON {s}.cleaned_up (user_id);
 CREATE FUNCTION {s}.lane(lane_order text, user_id text, entity_id text) RETURNS bigint
     LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE SET search_path = pg_catalog
     RETURN ('x' || encode(substr(sha256(convert_to(

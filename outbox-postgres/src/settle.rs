@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use chrono::{DateTime, Utc};
 use deadpool_postgres::Object;
-use futures_util::future::join3;
+use futures_util::future::{join3, join4};
 use outbox_runtime::StoreError;
 use outbox_runtime::store::{Disposition, Settled, Settlement};
 use tokio_postgres::Statement;
@@ -24,6 +24,8 @@ pub(crate) struct Outcomes {
     /// Of every settlement, in order: event and token.
     leases: Vec<(Uuid, Uuid)>,
     completed: (Vec<Uuid>, Vec<Uuid>),
+    /// Those of the completed ones that are not kept.
+    removed: Vec<Uuid>,
     others: Others,
 }
 
@@ -72,7 +74,10 @@ impl Outcomes {
             }
             let others = &mut outcomes.others;
             match disposition {
-                Disposition::Complete => {
+                Disposition::Complete | Disposition::Remove => {
+                    if disposition == Disposition::Remove {
+                        outcomes.removed.push(of.0);
+                    }
                     outcomes.completed.0.push(of.0);
                     outcomes.completed.1.push(of.1);
                 }
@@ -128,6 +133,8 @@ pub(crate) struct Settling<'o> {
     complete: Statement,
     settle: Statement,
     unblock_next: Statement,
+    /// Needed only if something is removed.
+    remove: Option<Statement>,
 }
 
 /// Written outcomes.
@@ -152,6 +159,10 @@ impl<'o> Settling<'o> {
             complete: prepared(client, OPERATION, &sql.complete).await?,
             settle: prepared(client, OPERATION, &sql.settle).await?,
             unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
+            remove: match outcomes.removed.is_empty() {
+                true => None,
+                false => Some(prepared(client, OPERATION, &sql.remove).await?),
+            },
         })
     }
 
@@ -189,7 +200,16 @@ impl<'o> Settling<'o> {
             }
         };
         let unblock_next = client.query(&self.unblock_next, &of_all);
-        let (completed, settled, unblocked) = join3(complete, settle, unblock_next).await;
+        let of_removed: [Param<'_>; 1] = [&self.outcomes.removed];
+        let remove = async {
+            match &self.remove {
+                None => Ok(0),
+                Some(remove) => client.execute(remove, &of_removed).await,
+            }
+        };
+        let (completed, settled, unblocked, removed) =
+            join4(complete, settle, unblock_next, remove).await;
+        removed?;
         let mut written = Written::default();
         for row in completed?.iter().chain(&settled?) {
             written.leases.insert((row.try_get(0)?, row.try_get(1)?));
@@ -241,6 +261,7 @@ impl PostgresStore {
     /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
     pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
         self.shared.cursors.include(&written.unblocked);
+        self.tally_now_and_then();
         self.shared.signal.raise();
         settling.outcomes.results(written.leases)
     }

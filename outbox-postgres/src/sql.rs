@@ -254,6 +254,14 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token FROM u";
 
+/// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
+/// until the next clean-up.
+const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
+    WHERE e.id = ANY ($1) AND e.status = 'c' AND e.slot IS NULL AND e.xmin = pg_current_xact_id()::xid
+    RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
+{forget}
+SELECT count(*) FROM d";
+
 /// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
 /// locked, the ended one keeps a note, which the next claim takes up. An event that came back gives
@@ -303,6 +311,7 @@ pub(crate) struct Sql {
     pub(crate) complete: String,
     pub(crate) settle: String,
     pub(crate) unblock_next: String,
+    pub(crate) remove: String,
     pub(crate) lock_notes: String,
     pub(crate) take_up_notes: String,
     pub(crate) unblock: String,
@@ -323,6 +332,7 @@ impl Sql {
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
+            remove: text(&REMOVE.replace("{forget}", crate::delete::FORGET)),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
