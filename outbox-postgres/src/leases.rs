@@ -21,9 +21,13 @@ WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
 RETURNING e.id, e.lease_token";
 
 /// Shortens leases that begin in the future: they were taken before the clock was set back, and
-/// would otherwise last longer by the same amount.
-const FOLLOW_CLOCK: &str = "UPDATE {s}.events SET last_attempt_at = $1, lease_expires_at = lease_expires_at - (last_attempt_at - $1)
-WHERE slot = 'l' AND slot IN ('l', 'n') AND last_attempt_at > $1";
+/// would otherwise last longer by the same amount. The server's own time decides (`$2`): the time of
+/// a worker that stood still is old when its statement arrives, and the leases that others took
+/// meanwhile would seem to begin in the future.
+const FOLLOW_CLOCK: &str = "WITH t AS MATERIALIZED (SELECT
+        CASE WHEN $2::boolean THEN greatest($1::timestamptz, clock_timestamp()) ELSE $1 END AS now)
+UPDATE {s}.events e SET last_attempt_at = t.now, lease_expires_at = e.lease_expires_at - (e.last_attempt_at - t.now)
+FROM t WHERE e.slot = 'l' AND e.slot IN ('l', 'n') AND e.last_attempt_at > t.now";
 
 /// Takes events back whose leases have run out. Rows that another worker is just settling or
 /// rescuing are left to it.
@@ -149,7 +153,10 @@ impl PostgresStore {
     ) -> Result<Rescued, tokio_postgres::Error> {
         let sql = &self.shared.sql;
         transaction
-            .execute(&sql.text(FOLLOW_CLOCK), &[&now])
+            .execute(
+                &sql.text(FOLLOW_CLOCK),
+                &[&now, &self.shared.has_server_time()],
+            )
             .await?;
         let rows = match only {
             None => {

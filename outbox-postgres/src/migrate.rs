@@ -8,6 +8,7 @@ use tokio_postgres::{GenericClient, IsolationLevel};
 
 use crate::fault::{commit_fault, fault};
 use crate::name::SchemaName;
+use crate::sql::render;
 
 /// One migration per version of the schema, in order. A published one never changes.
 const MIGRATIONS: &[&str] = &[include_str!("schema.sql")];
@@ -30,7 +31,7 @@ pub(crate) fn script(schema: &SchemaName) -> String {
     let mut script = format!("CREATE SCHEMA IF NOT EXISTS {schema};\n");
     script.push_str(&VERSION_TABLE.replace("{s}", schema.as_str()));
     for migration in MIGRATIONS {
-        script.push_str(&migration.replace("{s}", schema.as_str()));
+        script.push_str(&render(schema, migration));
     }
     script.push_str(&set_version(schema));
     script
@@ -143,7 +144,7 @@ pub(crate) async fn run(
         script.push_str(&VERSION_TABLE.replace("{s}", name));
     }
     for migration in MIGRATIONS.iter().skip(done) {
-        script.push_str(&migration.replace("{s}", name));
+        script.push_str(&render(schema, migration));
     }
     script.push_str(&set_version(schema));
     transaction.batch_execute(&script).await.map_err(storage)?;

@@ -89,43 +89,21 @@ const UNBLOCKED: &str =
     "CASE WHEN e.last_attempt_at IS NULL AND e.due <= e.created_at OR e.due <= {now}
     THEN 'r'::\"char\" ELSE 'w'::\"char\" END";
 
-/// Tells a sleeping worker of the commit: it holds the lock in share mode while it sleeps. A
-/// notification in each transaction would make all commits wait for each other, so it is sent only
-/// if somebody sleeps. Sixteen locks, so that concurrent producers rarely meet on one.
-const WAKE: &str = "CASE WHEN pg_try_advisory_lock({class}, pg_backend_pid() & 15)
-    THEN pg_advisory_unlock({class}, pg_backend_pid() & 15)::text
-    ELSE pg_notify('{channel}', '')::text END";
+/// Writes one event, unless its id is known: how many were written. The body is in the schema.
+const INSERT: &str =
+    "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
-/// The values of one new row from the parameters `$1` to `$16`, or from the columns of `b`.
-const NEW_COLUMNS: &str =
-    "(id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-    max_attempts, metadata, metadata_version, on_dead, destination, created_at, due, slot)";
+/// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
+/// whether an event is close behind another one of its lane in the same statement.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
 
-/// Writes one event. It reads no other event and takes no lock but that on its own id, so it is
-/// right in any transaction at any isolation level.
-const INSERT: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
-i AS (INSERT INTO {s}.events {new_columns}
-    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-        t.now, t.now + $15 * interval '1 microsecond', CASE WHEN $15 > 0 THEN 'w'::\"char\" ELSE 'r' END
-    FROM t WHERE NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
-    ON CONFLICT (id) DO NOTHING RETURNING 1)
-SELECT (SELECT count(*) FROM i), {wake}";
-
-/// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and
-/// `$17`: whether an event is close behind another one of its lane in the same statement.
-const INSERT_MANY: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
-i AS (INSERT INTO {s}.events {new_columns}
-    SELECT b.id, b.lane, CASE WHEN b.lane_order <> 'e' THEN b.entity_lane END, b.lane_order, b.event_type, b.operation,
-        b.user_id, b.entity_id, b.priority, b.max_attempts, b.metadata, b.metadata_version, b.on_dead, b.destination,
-        t.now, t.now + b.delay * interval '1 microsecond',
-        CASE WHEN b.is_behind THEN 'b'::\"char\" WHEN b.delay > 0 THEN 'w' ELSE 'r' END
-    FROM t, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $17)
-        AS b(id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id, priority,
-            max_attempts, metadata, metadata_version, on_dead, destination, delay, is_behind)
-    WHERE NOT EXISTS (SELECT 1 FROM {s}.events k WHERE k.id = ANY ($1))
-        AND NOT EXISTS (SELECT 1 FROM {s}.folded k WHERE k.id = ANY ($1))
-    RETURNING 1)
-SELECT (SELECT count(*) FROM i), {wake}";
+/// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
+/// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
+/// else has locked, or that has changed since, is left alone, and the event gets a row of its own.
+/// Completed events have no index by entity; in a table beyond 64 MB nobody looks whether the
+/// remote service knows the entity, and both events are sent, which is harmless.
+const FOLD: &str = "SELECT carrier, cancelled FROM {s}.fold($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15,
+    $16, $17)";
 
 /// Which of the ids `$1` are known: their rows, or those of the events that carry them, and the
 /// first content under the id where that differs from the row's.
@@ -134,70 +112,6 @@ const KNOWN: &str =
 FROM unnest($1::uuid[]) w(id)
     LEFT JOIN {s}.folded f ON f.id = w.id
     JOIN {s}.events e ON e.id = coalesce(f.into_id, w.id)";
-
-/// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
-/// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
-/// else has locked, or that has changed since, is left alone, and the event gets a row of its own.
-const FOLD: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
-newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
-    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq DESC LIMIT 1)
-    UNION ALL
-    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'b' ORDER BY o.seq DESC LIMIT 1)
-    UNION ALL
-    (SELECT o.id, o.seq FROM {s}.events o WHERE o.lane = $2 AND o.slot = 'l' AND o.slot IN ('l', 'n') LIMIT 1)
-    UNION ALL
-    (SELECT o.id, o.seq FROM {s}.events o WHERE $4 = 'n' AND o.entity_lane = $3
-        AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
-        ORDER BY o.seq DESC LIMIT 1)) x ORDER BY x.seq DESC LIMIT 1),
-k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version
-    FROM newest n JOIN {s}.events e ON e.id = n.id
-    WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
-        AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
-        AND e.destination IS NOT DISTINCT FROM $14
-        AND (e.operation = 'u' AND $6 IN ('u', 'd') OR e.operation = 'c' AND $6 = 'u'
-            OR e.operation = 'c' AND $6 = 'd' AND {never_told})
-        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.entity_lane = $3 AND o.slot IN ('r', 'w', 'b', 'l', 'h')
-            AND o.lane_order <> $4 AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
-        AND NOT ($4 <> 'e' AND (
-            EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot IN ('r', 'w', 'h')
-                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
-            OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'b'
-                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)
-            OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = $3 AND o.slot = 'l' AND o.slot IN ('l', 'n')
-                AND o.event_type = $5 AND o.user_id = $7 AND o.entity_id = $8 AND o.seq > e.seq)))
-        AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id = $1)
-        AND NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
-    FOR NO KEY UPDATE OF e SKIP LOCKED),
-u AS (UPDATE {s}.events e SET
-        revision = e.revision + 1,
-        status = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN 'c'::\"char\" ELSE e.status END,
-        completed_at = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN t.now END,
-        slot = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN NULL
-            WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
-        operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
-        metadata = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata ELSE $11 END,
-        metadata_version = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata_version ELSE $12 END,
-        priority = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.priority ELSE greatest(e.priority, $9) END,
-        max_attempts = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.max_attempts
-            ELSE greatest(e.max_attempts, $10) END,
-        due = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.due
-            ELSE least(e.due, t.now + $15 * interval '1 microsecond') END
-    FROM k, t WHERE e.id = k.id
-    RETURNING e.id, e.seq, k.operation = 'c' AND $6 = 'd' AS is_cancelled),
-y AS (INSERT INTO {s}.tally_delta SELECT {block}, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
-f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
-    SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
-    UNION ALL SELECT $1, u.id, $17::bigint, NULL, NULL, NULL FROM u
-    ON CONFLICT (id) DO NOTHING)
-SELECT u.id, u.is_cancelled, {wake} FROM u";
-
-/// Whether the remote service cannot know the entity of `e`: no other event about it is left to be
-/// sent, and none was ever attempted. Completed events have no index by entity; in a table beyond
-/// 64 MB nobody looks for them, and both events are sent, which is harmless.
-const NEVER_TOLD: &str = "CASE WHEN pg_relation_size('{s}.events') > 67108864 THEN false ELSE
-    NOT EXISTS (SELECT 1 FROM {s}.told WHERE user_end = right($7, 4) AND entity_end IN ('', right($8, 4)))
-    AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id <> e.id AND o.user_id = $7 AND o.entity_id = $8
-        AND NOT (o.status = 'c' AND o.last_attempt_at IS NULL)) END";
 
 /// Makes rows candidates whose due time has come.
 const PROMOTE: &str =
@@ -354,15 +268,13 @@ impl Sql {
     }
 }
 
-fn render(schema: &SchemaName, template: &str) -> String {
+/// Fills the names of the schema, its locks and its channel, and the shared conditions into a text.
+pub(crate) fn render(schema: &SchemaName, template: &str) -> String {
     template
         .replace("{behind}", BEHIND)
         .replace("{elders}", ELDERS)
         .replace("{kin}", KIN)
-        .replace("{never_told}", NEVER_TOLD)
-        .replace("{new_columns}", NEW_COLUMNS)
         .replace("{columns_e}", &columns("e"))
-        .replace("{wake}", WAKE)
         .replace("{class}", &schema.lock_class().to_string())
         .replace("{channel}", &Sql::channel(schema))
         .replace("{block}", BLOCK)

@@ -54,6 +54,13 @@ pub(crate) struct Shared {
     pub(crate) user_index: crate::turns::UserIndex,
 }
 
+impl Shared {
+    /// Whether the times of this store are the server's.
+    pub(crate) fn has_server_time(&self) -> bool {
+        self.server_clock.is_some()
+    }
+}
+
 /// How long an answer about the time and the version is used while statements run.
 const FRESH: Duration = Duration::from_secs(10);
 

@@ -13,6 +13,7 @@ use outbox_runtime::store::SystemClock;
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use uuid::Uuid;
 
 use super::ledger::{self, Ledger, Record};
 use super::pause;
@@ -188,7 +189,13 @@ impl Arena {
         // The last outcomes are being recorded.
         pause(100).await;
         let rows = Rows::read(&client, &self.schema).await;
-        judge(&self.records(), &rows, Circumstances { lease: self.lease })
+        let records = self.records();
+        let circumstances = Circumstances { lease: self.lease };
+        let verdict = judge(&records, &rows, circumstances);
+        for event in verdict.suspects().into_iter().take(3) {
+            eprintln!("{}", history(&records, event));
+        }
+        verdict
     }
 
     /// Calls of workers' stores that failed with this SQLSTATE, or without any.
@@ -201,6 +208,18 @@ impl Arena {
         };
         self.records().iter().filter(is_such).count()
     }
+}
+
+/// All records about an event, as they are in the ledger.
+fn history(records: &[Record], event: Uuid) -> String {
+    let mut history = format!("history of {event}:");
+    for (nth, record) in records.iter().enumerate() {
+        let line = serde_json::to_string(record).expect("a record is JSON");
+        if line.contains(&event.to_string()) || matches!(record, Record::Frozen { .. }) {
+            history.push_str(&format!("\n  {nth}: {line}"));
+        }
+    }
+    history
 }
 
 /// Producers at work.

@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use outbox_runtime::Clock;
 use outbox_runtime::store::SystemClock;
 use serde::{Deserialize, Serialize};
@@ -39,6 +40,17 @@ pub enum Record {
         process: u32,
         /// Milliseconds since 1970.
         at: u64,
+        /// The end of the leases, in milliseconds since 1970.
+        until: u64,
+    },
+    /// The store has renewed a lease.
+    Renewed {
+        /// Event id.
+        event: Uuid,
+        /// Process id of the worker.
+        process: u32,
+        /// The new end, in milliseconds since 1970.
+        until: u64,
     },
     /// A handler has the event.
     Started {
@@ -118,7 +130,13 @@ pub enum Record {
 /// Milliseconds since 1970, on the clock that all processes of a machine share.
 #[must_use]
 pub fn now() -> u64 {
-    u64::try_from(SystemClock.now().timestamp_millis()).unwrap_or(0)
+    millis(SystemClock.now())
+}
+
+/// A time in milliseconds since 1970.
+#[must_use]
+pub fn millis(time: DateTime<Utc>) -> u64 {
+    u64::try_from(time.timestamp_millis()).unwrap_or(0)
 }
 
 /// The writing end.

@@ -9,7 +9,7 @@ use outbox_runtime::store::{
 use outbox_runtime::{Clock, OutboxRepository, StoreError, async_trait};
 use uuid::Uuid;
 
-use super::ledger::{Ledger, Record, now};
+use super::ledger::{Ledger, Record, millis, now};
 
 /// A store that writes claims, outcomes and errors into the ledger.
 pub struct Watched {
@@ -36,6 +36,13 @@ impl Watched {
                 events: claims.iter().map(|claim| claim.event.id).collect(),
                 process: self.process,
                 at: now(),
+                until: millis(
+                    claims
+                        .iter()
+                        .map(|claim| claim.lease.expires_at)
+                        .min()
+                        .unwrap_or_default(),
+                ),
             }),
             Err(error) => self.failed("claim", error),
         }
@@ -76,15 +83,17 @@ impl Watched {
 
     /// A lease that is not renewed was taken over.
     fn renewed(&self, held: &[Lease], renewed: &[Option<Lease>]) {
-        for (held, _) in held
-            .iter()
-            .zip(renewed)
-            .filter(|(_, renewed)| renewed.is_none())
-        {
-            self.ledger.write(&Record::Fenced {
-                event: held.event_id,
-                process: self.process,
-            });
+        for (held, renewed) in held.iter().zip(renewed) {
+            let (event, process) = (held.event_id, self.process);
+            match renewed {
+                None => self.ledger.write(&Record::Fenced { event, process }),
+                Some(renewed) if renewed == held => {}
+                Some(renewed) => self.ledger.write(&Record::Renewed {
+                    event,
+                    process,
+                    until: millis(renewed.expires_at),
+                }),
+            }
         }
     }
 

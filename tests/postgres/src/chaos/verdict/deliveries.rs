@@ -14,8 +14,8 @@ use crate::chaos::rows::{Rows, folds};
 struct State {
     answered: HashSet<Uuid>,
     settled: HashSet<Uuid>,
-    /// The process that claimed an event last, and when; without time once the worker asked to
-    /// end the lease.
+    /// The process that claimed an event last, and the end of its lease; none once the worker asked
+    /// to end it.
     holder: HashMap<Uuid, (u32, Option<u64>)>,
     /// Handlers at work, by event: process and time.
     at_work: HashMap<Uuid, (u32, u64)>,
@@ -42,13 +42,25 @@ impl Verdict {
                     events,
                     process,
                     at,
-                } => self.claimed(&mut state, events, (*process, *at), circumstances),
+                    until,
+                } => self.claimed(&mut state, events, *process, (*at, *until), circumstances),
+                Record::Renewed {
+                    event,
+                    process,
+                    until,
+                } => {
+                    if let Some((holder, Some(end))) = state.holder.get_mut(event)
+                        && holder == process
+                    {
+                        *end = *until;
+                    }
+                }
                 Record::Settling { events, process } => {
                     for event in events {
-                        if let Some((holder, since)) = state.holder.get_mut(event)
+                        if let Some((holder, end)) = state.holder.get_mut(event)
                             && holder == process
                         {
-                            *since = None;
+                            *end = None;
                         }
                     }
                 }
@@ -115,20 +127,22 @@ impl Verdict {
         &mut self,
         state: &mut State,
         events: &[Uuid],
-        (process, at): (u32, u64),
+        process: u32,
+        (at, until): (u64, u64),
         circumstances: Circumstances,
     ) {
+        // The clocks of stores follow the server's within half a round trip.
+        let tolerance = circumstances.lease / 4;
         for event in events {
-            let before = state.holder.insert(*event, (process, Some(at)));
-            // Half a lease of tolerance: the time is taken after the claim was answered.
-            if let Some((other, Some(since))) = before
+            let before = state.holder.insert(*event, (process, Some(until)));
+            if let Some((other, Some(end))) = before
                 && other != process
                 && !state.dead.contains(&other)
-                && at.saturating_sub(since) < circumstances.lease / 2
+                && at + tolerance < end
             {
                 self.problems.push(format!(
-                    "{event} was claimed by {process} {} ms after {other} had claimed it",
-                    at.saturating_sub(since)
+                    "{event} was claimed by {process} {} ms before the lease of {other} ended",
+                    end - at
                 ));
             }
         }

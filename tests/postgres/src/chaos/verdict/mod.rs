@@ -57,6 +57,14 @@ impl Verdict {
         self.violations() == 0
     }
 
+    /// Events whose records tell more about violations.
+    #[must_use]
+    pub fn suspects(&self) -> Vec<Uuid> {
+        let named = |problem: &String| problem.split(' ').next()?.parse().ok();
+        let of_problems = self.problems.iter().filter_map(named);
+        self.doubles.iter().copied().chain(of_problems).collect()
+    }
+
     /// The number of violations.
     #[must_use]
     pub fn violations(&self) -> usize {

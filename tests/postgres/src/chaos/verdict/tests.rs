@@ -23,6 +23,7 @@ fn delivered(event: Uuid, lane: i64, process: u32, at: u64) -> [Record; 5] {
             events: events.clone(),
             process,
             at,
+            until: at + LEASE,
         },
         Record::Started {
             event,
@@ -119,7 +120,7 @@ fn an_event_that_begins_before_its_predecessor_is_delivered_is_found() {
 
 #[test]
 fn a_lease_that_two_workers_hold_is_found() {
-    assert_finds("after 7 had claimed it", |records, _| {
+    assert_finds("before the lease of 7 ended", |records, _| {
         records.splice(5..5, delivered(FIRST, 1, 8, 100));
     });
     // Not after a death, nor after the lease has run out.
@@ -133,6 +134,16 @@ fn a_lease_that_two_workers_hold_is_found() {
         records.splice(6..9, delivered(FIRST, 1, 8, LEASE));
     });
     assert!(verdict.is_sound(), "{verdict}");
+    // Nor where it was renewed.
+    assert_finds("before the lease of 7 ended", |records, _| {
+        let renewed = Record::Renewed {
+            event: FIRST,
+            process: 7,
+            until: 2 * LEASE,
+        };
+        let again = delivered(FIRST, 1, 8, LEASE);
+        records.splice(6..9, std::iter::once(renewed).chain(again));
+    });
 }
 
 #[test]
