@@ -108,7 +108,11 @@ impl PostgresStore {
         let lanes: Option<Vec<i64>> = row.try_get(1)?;
         if let Some(lanes) = lanes {
             let now = self.now();
-            transaction.execute(&sql.unblock, &[&lanes, &now]).await?;
+            let mut gone: i64 = 1;
+            while gone > 0 {
+                let row = transaction.query_one(&sql.unblock, &[&lanes, &now]).await?;
+                gone = row.try_get(0)?;
+            }
         }
         Ok(u64::try_from(count).unwrap_or_default())
     }

@@ -1,4 +1,5 @@
-//! Notes: ended events whose next one somebody held locked, so that it could not be unblocked.
+//! Notes: ended events whose next one was not unblocked, because somebody held it locked, or because
+//! the transaction that ended them could not see it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -49,14 +50,14 @@ impl Notes {
             .map_or(Duration::ZERO, |at| state.pause.saturating_sub(since(at)))
     }
 
-    /// Begins the pause after a look; a longer one if all notes had to wait.
+    /// Begins the pause after a look at which all notes had to wait, each twice as long as the last.
     fn looked(&self, last: Uuid, had_to_wait: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State {
             looked_at: Some(SystemClock.uptime()),
             pause: match had_to_wait {
                 true => (state.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE),
-                false => FIRST_PAUSE,
+                false => Duration::ZERO,
             },
             last,
         };
@@ -90,14 +91,14 @@ impl PostgresStore {
         let ids = ids.map_err(storage)?;
         let now = self.now();
         // A new statement, because it must see what was committed before the locks.
-        let unblocked = transaction.execute(&take_up, &[&ids, &now]).await;
-        let unblocked = unblocked.map_err(storage)?;
+        let dropped = transaction.query_one(&take_up, &[&ids, &now]).await;
+        let dropped: i64 = dropped.and_then(|row| row.try_get(0)).map_err(storage)?;
         transaction.commit().await.map_err(storage)?;
         // After the last one, the next look begins with the first.
         let has_more = ids.len() == MOST_NOTES;
         let last = ids.last().copied().filter(|_| has_more);
         let notes = &self.shared.notes;
-        notes.looked(last.unwrap_or_default(), unblocked == 0);
-        Ok(unblocked > 0)
+        notes.looked(last.unwrap_or_default(), dropped == 0);
+        Ok(dropped > 0)
     }
 }

@@ -208,7 +208,10 @@ u AS (UPDATE {s}.events e SET
         revision = e.revision + 1,
         status = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN 'c'::"char" ELSE e.status END,
         completed_at = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN t.now END,
-        slot = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN NULL
+        -- A front that is cancelled leaves a note: this snapshot may lack an event that was blocked behind
+        -- it since. Beside a taken lane the note fails, and the deletion gets a row of its own.
+        slot = CASE WHEN k.operation = 'c' AND $6 = 'd'
+                THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL THEN 'n'::"char" END
             WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
         operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
         metadata = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata ELSE $11 END,

@@ -123,15 +123,15 @@ UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
 /// Blocks the candidates of the lanes `$1` up to the seq `$2` behind a front that it holds locked
 /// meanwhile. The worker that ends that front updates its row first, so it waits, and then sees the
 /// blocked ones. Those beyond the scan stay candidates: their turn may come before a claim meets
-/// them.
+/// them. So do those before a leased event, which have to be found before it once it comes back.
 const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
     FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l) z),
-k AS MATERIALIZED (SELECT e.id, e.lane FROM f JOIN {s}.events e ON e.id = f.id
+k AS MATERIALIZED (SELECT e.seq, e.lane FROM f JOIN {s}.events e ON e.id = f.id
     WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
 x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
-    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id AND e.seq <= $2 LIMIT 5000
+    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.seq > k.seq AND e.seq <= $2 LIMIT 5000
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 
@@ -181,8 +181,9 @@ SELECT count(*) FROM d";
 
 /// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
-/// locked, the ended one keeps a note, which the next claim takes up. An event that came back gives
-/// way to an earlier one that joined its lane meanwhile.
+/// locked, the ended one keeps a note, which the next claim takes up; whoever ended an event earlier
+/// has left its note then. An event that came back gives way to an earlier one that joined its lane
+/// meanwhile.
 const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id
@@ -190,7 +191,8 @@ const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = 'n' FROM f
-    WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL)
+    WHERE f.id IS NOT NULL AND f.id NOT IN (SELECT k.id FROM k) AND e.id = f.done AND e.slot IS NULL
+        AND e.xmin = pg_current_xact_id()::xid)
 UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id
 RETURNING e.priority, e.due";
 
@@ -198,22 +200,25 @@ RETURNING e.priority, e.due";
 const LOCK_NOTES: &str = "SELECT id FROM {s}.events WHERE slot = 'n' AND id > $1 ORDER BY id LIMIT 20 FOR NO KEY UPDATE SKIP LOCKED";
 
 /// Takes up the notes `$1`, whose rows are locked: unblocks the next event and drops the note,
-/// unless somebody still holds the next event locked.
+/// unless somebody still holds the next event locked. Returns how many notes it drops.
 const TAKE_UP_NOTES: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
     FROM {s}.events d WHERE d.id = ANY ($1) AND d.slot = 'n'),
 k AS MATERIALIZED (SELECT e.id FROM f JOIN {s}.events e ON e.id = f.id
     WHERE f.id IS NOT NULL AND e.slot = 'b' FOR NO KEY UPDATE OF e SKIP LOCKED),
 n AS (UPDATE {s}.events e SET slot = NULL FROM f
-    WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)))
-UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id";
+    WHERE e.id = f.done AND e.slot = 'n' AND (f.id IS NULL OR f.id IN (SELECT k.id FROM k)) RETURNING 1),
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM k WHERE e.id = k.id)
+SELECT count(*) FROM n";
 
 /// Unblocks the first blocked event of the lanes `$1`, whose fronts were deleted or moved. It waits
-/// for locks, because there is no row left to keep a note.
-const UNBLOCK: &str = "UPDATE {s}.events e SET slot = {unblocked}
-FROM (SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
-    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z) f
-WHERE e.id = f.id AND e.slot = 'b'";
+/// for locks, because there is no row left to keep a note. Returns how many of these events were
+/// gone once it had their locks: then another one is the first, which only a new statement sees.
+const UNBLOCK: &str = "WITH f AS MATERIALIZED (
+    SELECT (SELECT b.id FROM {s}.events b WHERE b.lane = z.l AND b.slot = 'b' ORDER BY b.seq LIMIT 1) AS id
+    FROM (SELECT DISTINCT l FROM unnest($1::bigint[]) l ORDER BY l) z),
+u AS (UPDATE {s}.events e SET slot = {unblocked} FROM f WHERE e.id = f.id AND e.slot = 'b' RETURNING 1)
+SELECT (SELECT count(f.id) FROM f) - (SELECT count(*) FROM u)";
 
 /// The statements of an outbox.
 #[derive(Debug)]
