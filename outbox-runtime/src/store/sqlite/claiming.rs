@@ -102,8 +102,8 @@ fn in_turn(
 const CLAIM_ORDER: &str = "priority DESC, next_attempt_at, seq";
 
 /// A `SELECT` of the ready events that match the filter and `condition` and are not listed, in this
-/// order. It names the index, because SQLite would otherwise choose the one by user for any condition on users, and
-/// sort.
+/// order. It names the index, because SQLite would otherwise choose the one by user for any
+/// condition on users, and sort.
 fn select_ready(filter: &Filter<'_>, index: &str, condition: &str, order: &str) -> String {
     format!(
         concat!(
