@@ -13,6 +13,7 @@ use crate::edit::MOST_TRIES;
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
 use crate::row;
+use crate::sql::FORGET;
 use crate::store::PostgresStore;
 
 /// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
@@ -38,17 +39,6 @@ d AS (DELETE FROM {s}.events e USING k WHERE e.id = k.id
     RETURNING e.id, e.seq, e.user_id, e.entity_id, e.last_attempt_at),
 {forget}
 SELECT count(*) FROM d";
-
-/// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
-/// for each other.
-pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
-f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
-t AS (INSERT INTO {s}.told (user_end, entity_end)
-    SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
-    WHERE d.last_attempt_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {s}.told o
-        WHERE o.user_end = right(d.user_id, 4) AND o.entity_end = right(d.entity_id, 4))
-    ORDER BY 1, 2 ON CONFLICT DO NOTHING),
-c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
 
 const SEEN: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = ANY ($1) ORDER BY e.seq FOR UPDATE OF e";

@@ -24,7 +24,7 @@ pub(crate) struct Outcomes {
     /// Of every settlement, in order: event and token.
     leases: Vec<(Uuid, Uuid)>,
     completed: (Vec<Uuid>, Vec<Uuid>),
-    /// Those of the completed ones that are not kept.
+    /// The completed ones that are not kept.
     removed: Vec<Uuid>,
     others: Others,
 }

@@ -171,6 +171,17 @@ y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attemp
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
 SELECT id, token, priority, due, is_ready FROM u";
 
+/// The rest of a clean-up of the events `d`. Counts are appended: a counter would make workers wait
+/// for each other.
+pub(crate) const FORGET: &str = "y AS (INSERT INTO {s}.tally_delta SELECT {block}, 0, 0, -count(*), 0 FROM d GROUP BY 1),
+f AS (DELETE FROM {s}.folded f USING d WHERE f.into_id = d.id),
+t AS (INSERT INTO {s}.told (user_end, entity_end)
+    SELECT DISTINCT right(d.user_id, 4), right(d.entity_id, 4) FROM d
+    WHERE d.last_attempt_at IS NOT NULL AND NOT EXISTS (SELECT 1 FROM {s}.told o
+        WHERE o.user_end = right(d.user_id, 4) AND o.entity_end = right(d.entity_id, 4))
+    ORDER BY 1, 2 ON CONFLICT DO NOTHING),
+c AS (INSERT INTO {s}.cleaned_up (user_id, completed) SELECT d.user_id, count(*) FROM d GROUP BY d.user_id)";
+
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
 /// until the next clean-up.
 const REMOVE: &str = "WITH d AS (DELETE FROM {s}.events e
@@ -254,7 +265,7 @@ impl Sql {
             unblock_next: text(
                 &UNBLOCK_NEXT.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
             ),
-            remove: text(&REMOVE.replace("{forget}", crate::delete::FORGET)),
+            remove: text(&REMOVE.replace("{forget}", FORGET)),
             lock_notes: text(LOCK_NOTES),
             take_up_notes: text(
                 &TAKE_UP_NOTES.replace("{unblocked}", &UNBLOCKED.replace("{now}", "$2")),
