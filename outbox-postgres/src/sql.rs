@@ -58,10 +58,11 @@ pub(crate) fn null_columns(known: &[(&str, &str)]) -> String {
 }
 
 /// Whether the row `e` is behind another event of its lane: a front with a smaller seq, or one that
-/// is taken.
+/// is taken. The row itself is none of these; comparing the seq keeps the planner from reading all
+/// taken lanes into a hash, with every entry that no vacuum has removed.
 const BEHIND: &str = "(e.lane IS NOT NULL AND (
     EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('r', 'w', 'h') AND o.seq < e.seq)
-    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n'))))";
+    OR EXISTS (SELECT 1 FROM {s}.events o WHERE o.lane = e.lane AND o.slot IN ('l', 'n') AND o.seq <> e.seq)))";
 
 /// Whether the row `e` has elders: open events of its type, entity and user that were enqueued
 /// before it under another order. Most outboxes have none, so both looks end at once.
@@ -119,8 +120,10 @@ const PROMOTE: &str =
     ORDER BY due LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'r' FROM p WHERE e.ctid = p.t";
 
-/// Blocks the candidates of the lanes `$1` behind a front that it holds locked meanwhile. The
-/// worker that ends that front updates its row first, so it waits, and then sees the blocked ones.
+/// Blocks the candidates of the lanes `$1` up to the seq `$2` behind a front that it holds locked
+/// meanwhile. The worker that ends that front updates its row first, so it waits, and then sees the
+/// blocked ones. Those beyond the scan stay candidates: their turn may come before a claim meets
+/// them.
 const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('l', 'n')),
         (SELECT o.id FROM {s}.events o WHERE o.lane = z.l AND o.slot IN ('r', 'w', 'h') ORDER BY o.seq LIMIT 1)) AS id
@@ -128,7 +131,7 @@ const DEMOTE: &str = "WITH f AS MATERIALIZED (SELECT coalesce(
 k AS MATERIALIZED (SELECT e.id, e.lane FROM f JOIN {s}.events e ON e.id = f.id
     WHERE e.slot IN ('r', 'w', 'l', 'h', 'n') FOR NO KEY UPDATE OF e SKIP LOCKED),
 x AS MATERIALIZED (SELECT e.id FROM k JOIN {s}.events e ON e.lane = k.lane
-    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id LIMIT 5000
+    WHERE e.slot IN ('r', 'w') AND e.slot IN ('r', 'w', 'h') AND e.id <> k.id AND e.seq <= $2 LIMIT 5000
     FOR NO KEY UPDATE OF e SKIP LOCKED)
 UPDATE {s}.events e SET slot = 'b' FROM x WHERE e.id = x.id";
 
@@ -161,12 +164,12 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
 WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
-RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count),
+RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
     count(*) FILTER (WHERE kind = 'b')
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
-SELECT id, token FROM u";
+SELECT id, token, priority, due, is_ready FROM u";
 
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
 /// until the next clean-up.

@@ -11,7 +11,7 @@ use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 
 use crate::cursor::{Begin, Place, Scanned};
-use crate::fault::{Tries, commit_fault, early_fault, fault, is_collision};
+use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row;
 use crate::scan::{Budget, From, Stage, parts};
 use crate::settle::{Outcomes, Settling, Written};
@@ -23,8 +23,8 @@ pub(crate) struct Found {
     pub(crate) claims: Vec<Claim>,
     /// Events whose rows cannot be read, and what is wrong with them.
     pub(crate) unreadable: Vec<(Lease, String)>,
-    /// The lanes of candidates that were behind another event.
-    pub(crate) behind: Vec<i64>,
+    /// The lanes of candidates that were behind another event, and the seqs of these candidates.
+    pub(crate) behind: Vec<(i64, i64)>,
     pub(crate) has_notes: bool,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
@@ -133,7 +133,7 @@ impl PostgresStore {
         let answers = match done {
             Err(error) if is_collision(&error) => return Ok(None),
             // Without an answer, the commit may have arrived nevertheless.
-            done => done.map_err(|error| early_fault(OPERATION, error))?,
+            done => done.map_err(|error| commit_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let settled = self.settled(&settling, answers.written.unwrap_or_default());
@@ -232,11 +232,13 @@ impl PostgresStore {
     }
 
     /// Blocks candidates that are behind others, in a transaction of its own.
-    pub(crate) async fn demote(&self, lanes: &[i64]) -> Result<(), StoreError> {
+    pub(crate) async fn demote(&self, behind: &[(i64, i64)]) -> Result<(), StoreError> {
         const OPERATION: &str = "claim";
+        let (lanes, seqs): (Vec<i64>, Vec<i64>) = behind.iter().copied().unzip();
+        let last = seqs.into_iter().max();
         let client = self.connection(OPERATION).await?;
         let demote = prepared(&client, OPERATION, &self.shared.sql.demote).await?;
-        match client.execute(&demote, &[&lanes]).await {
+        match client.execute(&demote, &[&lanes, &last]).await {
             Err(error) if !is_collision(&error) => Err(fault(OPERATION, error)),
             _ => Ok(()),
         }
@@ -306,9 +308,10 @@ fn read_found(rows: &[Row], token: LeaseToken) -> Result<Found, tokio_postgres::
                 }
             }
             b'b' => {
-                found.behind.push(row.try_get(1)?);
+                let seq = row.try_get(3)?;
+                found.behind.push((row.try_get(1)?, seq));
                 places.push(Place {
-                    seq: row.try_get(3)?,
+                    seq,
                     priority: row.try_get(9)?,
                     due: row.try_get(11)?,
                 });
