@@ -21,8 +21,8 @@ WHERE e.id = s.id AND e.lease_token = s.token AND e.slot = 'l'
 RETURNING e.id, e.lease_token";
 
 /// Shortens leases that begin in the future: they were taken before the clock was set back, and
-/// would otherwise last longer by the same amount. The server's own time decides (`$2`): the time
-/// of a worker that stood still is old when its statement arrives, and the leases that others took
+/// would otherwise last longer by the same amount. The server's own time decides (`$2`), because
+/// the time of a worker that stood still is old when its statement arrives: leases that others took
 /// meanwhile would seem to begin in the future.
 const FOLLOW_CLOCK: &str = "WITH t AS MATERIALIZED (SELECT
         CASE WHEN $2::boolean THEN greatest($1::timestamptz, clock_timestamp()) ELSE $1 END AS now)

@@ -40,7 +40,7 @@ fn is_unknown(error: &EnqueueError) -> bool {
     matches!(error, EnqueueError::Store(error) if error.outcome_unknown() && error.is_transient())
 }
 
-/// A lost connection, one that an administrator ends, and one that a server without disk space ends.
+/// A lost connection, one that an administrator ends, and one that ends for want of disk space.
 async fn proxies() -> [Proxy; 3] {
     let port = Server::shared().port();
     let ended = "terminating connection due to administrator command";

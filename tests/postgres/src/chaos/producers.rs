@@ -66,8 +66,10 @@ pub struct Load {
     pub folding: u64,
     /// The longest pause of a task between two events, in milliseconds.
     pub pause: u64,
-    /// The longest pause within a transaction, which one in thirty makes, in milliseconds.
+    /// The longest pause within a transaction, in milliseconds.
     pub nap: u64,
+    /// One in this many transactions makes such a pause.
+    pub naps: u64,
 }
 
 impl Default for Load {
@@ -79,6 +81,7 @@ impl Default for Load {
             folding: 0,
             pause: 12,
             nap: 20,
+            naps: 30,
         }
     }
 }
@@ -250,7 +253,7 @@ impl Producers {
             tx.rollback().await?;
             return Ok(Done::Recovered);
         }
-        if rng.below(30) == 0 {
+        if rng.below(self.load.naps) == 0 {
             pause(rng.below(self.load.nap + 1)).await;
         }
         // The content of an event that does not fold is the same in each attempt, as its id is.

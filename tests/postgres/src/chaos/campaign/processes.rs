@@ -8,6 +8,7 @@ use crate::chaos::arena::{Arena, Worker};
 use crate::chaos::ledger::Record;
 use crate::chaos::pause;
 use crate::chaos::producers::Load;
+use crate::chaos::worker::Plan;
 
 async fn arena(server: &Server, settings: &Settings) -> Arena {
     let address = server.address();
@@ -40,22 +41,33 @@ pub async fn kills(server: &Server, settings: &Settings) -> Report {
     report.end(tally, verdict)
 }
 
-/// The same with workers that acknowledge events before they deliver them: the checker must find
-/// what their deaths lose.
+/// Kills workers that acknowledge events before they deliver them, in between: the checker must
+/// find what their deaths lose.
 pub async fn kills_of_broken_workers(server: &Server, settings: &Settings) -> Report {
     let mut report = Report::begin("kills of broken workers", settings);
-    let mut rng = SeededRng::new(settings.seed);
     let mut arena = arena(server, settings).await;
-    let plan = |arena: &Arena| {
-        let mut plan = arena.plan();
-        plan.acknowledges_early = true;
-        plan
-    };
     let producing = arena.produce(Load::default(), settings.seed);
+    let client = arena.connect().await;
+    let completed = format!(
+        "SELECT count(*) FROM {}.events WHERE status = 'c'",
+        arena.schema
+    );
     for _ in 0..settings.count {
-        let broken = plan(&arena);
-        let worker = arena.start_with(&broken);
-        pause(250 + rng.below(100)).await;
+        let plan = Plan {
+            acknowledges_early: true,
+            slowest: 300,
+            ..arena.plan()
+        };
+        let row = client.query_one(&completed, &[]).await;
+        let before: i64 = row.expect("the server is up").get(0);
+        let worker = arena.start_with(&plan);
+        for _ in 0..1_000 {
+            pause(10).await;
+            let row = client.query_one(&completed, &[]).await;
+            if row.expect("the server is up").get::<_, i64>(0) > before {
+                break;
+            }
+        }
         arena.kill(worker);
     }
     let tally = producing.stop().await;

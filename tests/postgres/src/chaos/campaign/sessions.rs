@@ -88,7 +88,8 @@ pub async fn timeouts(settings: &Settings) -> Report {
         .expect("the supervisor may set them");
     let _workers: Vec<Worker> = (0..2).map(|_| arena.start_worker()).collect();
     let load = Load {
-        nap: 150,
+        nap: 200,
+        naps: 4,
         pause: 60,
         ..Load::default()
     };
