@@ -29,13 +29,14 @@
 //!   that one is given back, an earlier one could stay blocked while another one is claimed.
 //! - `UNBLOCK_NEXT` leaves a note only on a row that its own transaction has ended. On another one
 //!   it would collide with the lease of a later event, and all outcomes would be rolled back.
-//! - `UNBLOCK` looks again, by a new snapshot, if the row for which it waited is not blocked anymore.
+//! - `UNBLOCK` looks again, by a new snapshot, if the row for which it waited is not blocked
+//!   anymore.
 //! - A create that is cancelled at the front of its lane keeps a note: the snapshot of `fold` may
 //!   lack events that were blocked behind it since.
 //!
-//! Left out: the order and the bounds of scans (any choice is made), `PROMOTE` (an event that is due
-//! later is a candidate that no claim has taken yet), dead letters that hold (the same), extensions
-//! (they change no slot), clean-up, elders, and REPEATABLE READ.
+//! Left out: the order and the bounds of scans (any choice is made), `PROMOTE` (an event that is
+//! due later is a candidate that no claim has taken yet), dead letters that hold (the same),
+//! extensions (they change no slot), clean-up, elders, and REPEATABLE READ.
 //!
 //! [`Op::Enqueue`]: model::Op::Enqueue
 //! [`Op::EnqueueTwo`]: model::Op::EnqueueTwo
