@@ -2,6 +2,7 @@
 
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::time::Duration;
 
 use stateright::{Checker, Expectation, HasDiscoveries, Model};
 
@@ -44,6 +45,34 @@ where
             }
             (_, None) => {}
         }
+    }
+    let visited = Visited {
+        states: checker.unique_state_count(),
+        depth: checker.max_depth(),
+    };
+    println!("{visited:?}");
+    visited
+}
+
+/// Visits states for so long, for a model with more of them than that, and returns how many it got
+/// to.
+///
+/// # Panics
+///
+/// With a way there, if a promise is broken.
+pub fn holds_for<M>(model: M, limit: Duration) -> Visited
+where
+    M: Model + Send + Sync + 'static,
+    M::State: Clone + Debug + Hash + PartialEq + Send + Sync + 'static,
+    M::Action: Clone + Debug + PartialEq + Send + Sync,
+{
+    let any = HasDiscoveries::AnyFailures;
+    let checker = model.checker().threads(2).timeout(limit);
+    let checker = checker.finish_when(any).spawn_bfs().join();
+    for (name, path) in checker.discoveries() {
+        let is_promise = checker.model().property(name).expectation != Expectation::Sometimes;
+        let told = || told(&path.clone().into_vec());
+        assert!(!is_promise, "broken: {name}\n{}", told());
     }
     let visited = Visited {
         states: checker.unique_state_count(),

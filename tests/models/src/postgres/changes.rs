@@ -52,7 +52,7 @@ impl State {
         true
     }
 
-    /// `FOLD`, by its snapshot: the newest event of the lane, if a delete meets the create that
+    /// `fold`, by its snapshot: the newest event of the lane, if a delete meets the create that
     /// waits there.
     pub(super) fn begin_cancel(&mut self, s: usize, lane: u8) {
         let open = self.seen(s, self.lane(lane), Slot::is_open);
@@ -64,7 +64,7 @@ impl State {
         }
     }
 
-    /// `FOLD`: both are done. A front keeps a note, because the snapshot may lack events that are
+    /// `fold`: both are done. A front keeps a note, because the snapshot may lack events that are
     /// blocked behind it by now; the front of a blocked one looks for the next itself. A lock on a
     /// row that is not as expected anymore is dropped with the savepoint.
     pub(super) fn run_cancel(&mut self, s: usize, fault: Fault) {

@@ -12,10 +12,10 @@
 //!
 //! | here | there |
 //! |---|---|
-//! | [`Op::Enqueue`] | `INSERT` in `sql.rs`: a candidate; reads and locks nothing |
-//! | [`Op::EnqueueTwo`] | `INSERT_MANY` in `sql.rs` with `behind_in_batch` in `insert.rs`: one event and, blocked, one behind it |
-//! | [`Op::Edit`] | `FETCH_LOCKED` and `EDIT` in `edit.rs`, and `FOLD` in `sql.rs`: an application keeps a row locked until its transaction ends |
-//! | [`Op::Cancel`] | `FOLD` in `sql.rs` where a delete meets the create that waits: both are done |
+//! | [`Op::Enqueue`] | `enqueue` in `schema.sql`: a candidate; reads and locks nothing |
+//! | [`Op::EnqueueTwo`] | `enqueue_many` in `schema.sql` with `behind_in_batch` in `insert.rs`: one event and, blocked, one behind it |
+//! | [`Op::Edit`] | `FETCH_LOCKED` and `EDIT` in `edit.rs`, and `fold` in `schema.sql`: an application keeps a row locked until its transaction ends |
+//! | [`Op::Cancel`] | `fold` in `schema.sql` where a delete meets the create that waits: both are done |
 //! | [`Op::Claim`] | `PostgresStore::run_stage` in `stage.rs` and `stage` in `scan.rs` with `BEHIND` in `sql.rs`: any one candidate or all, whatever the order, the filter and the limit |
 //! | [`Op::Demote`] | `DEMOTE` in `sql.rs`, as a transaction of its own in `stage.rs` |
 //! | [`Op::Settle`] | `COMPLETE` and `SETTLE` in `sql.rs`, then `UNBLOCK_NEXT` with all ids, in `settle_all` in `settle.rs`; with a claim after it, `settle_and_find` in `stage.rs` |
@@ -23,9 +23,20 @@
 //! | [`Op::TakeUpNotes`] | `LOCK_NOTES` and `TAKE_UP_NOTES` in `sql.rs`, in `notes.rs` |
 //! | [`Op::Delete`] | `DELETE` in `delete.rs`, then `UNBLOCK` in `sql.rs` |
 //!
-//! Left out: the scan's limit and order (any choice is made), `PROMOTE` (an event that is due later
-//! is a candidate that no claim has taken yet), dead letters that hold (the same), extensions (they
-//! change no slot), elders, and REPEATABLE READ.
+//! Beside the rules that the statements' own comments give, the controls hold these:
+//!
+//! - `DEMOTE` leaves candidates alone that are before the event that it takes for the front. When
+//!   that one is given back, an earlier one could stay blocked while another one is claimed.
+//! - `UNBLOCK_NEXT` leaves a note only on a row that its own transaction has ended. On another one
+//!   it would collide with the lease of a later event, and all outcomes would be rolled back.
+//! - `UNBLOCK` looks again, by a new snapshot, if the row for which it waited is not blocked
+//!   anymore.
+//! - A create that is cancelled at the front of its lane keeps a note: the snapshot of `fold` may
+//!   lack events that were blocked behind it since.
+//!
+//! Left out: the order and the bounds of scans (any choice is made), `PROMOTE` (an event that is
+//! due later is a candidate that no claim has taken yet), dead letters that hold (the same),
+//! extensions (they change no slot), clean-up, elders, and REPEATABLE READ.
 //!
 //! [`Op::Enqueue`]: model::Op::Enqueue
 //! [`Op::EnqueueTwo`]: model::Op::EnqueueTwo

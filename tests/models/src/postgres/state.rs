@@ -115,7 +115,7 @@ pub enum Step {
     Deleted,
     /// Runs `UNBLOCK`.
     Unblock,
-    /// Runs `FOLD`, in its case that cancels a create.
+    /// Runs `fold`, in its case that cancels a create.
     Cancel,
     /// Is told that its outcomes are not recorded: a note met a claim at the unique index.
     OutcomeFailed,
