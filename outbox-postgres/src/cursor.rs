@@ -23,6 +23,9 @@ use crate::filter::Params;
 const SLOW: Duration = Duration::from_micros(250);
 const SLOW_PER_CANDIDATE: Duration = Duration::from_micros(2);
 
+/// How many full scans have to be slow one after another: a busy server delays single ones.
+const SLOW_SCANS: u32 = 3;
+
 /// The pause after a full scan, in multiples of its cost.
 const PAUSE: u32 = 20;
 
@@ -112,15 +115,20 @@ struct Cursor {
     full_at: Option<Duration>,
     /// The cost of that scan.
     cost: Duration,
-    is_slow: bool,
+    /// How many full scans in a row were slow.
+    slow: u32,
     /// Whether the last claim, or what was asked after it, has looked at everything.
     has_seen_all: bool,
 }
 
 impl Cursor {
+    fn is_slow(&self) -> bool {
+        self.slow >= SLOW_SCANS
+    }
+
     /// The time until the next full scan.
     fn left(&self) -> Duration {
-        let Some(full_at) = self.full_at.filter(|_| self.is_slow) else {
+        let Some(full_at) = self.full_at.filter(|_| self.is_slow()) else {
             return Duration::ZERO;
         };
         let next = full_at.saturating_add(self.cost.saturating_mul(PAUSE));
@@ -183,7 +191,10 @@ impl Cursors {
         if is_full {
             let found = u32::try_from(scanned.candidates).unwrap_or(u32::MAX);
             let usual = SLOW.saturating_add(SLOW_PER_CANDIDATE.saturating_mul(found));
-            cursor.is_slow = scanned.cost > usual;
+            cursor.slow = match scanned.cost > usual {
+                true => cursor.slow.saturating_add(1),
+                false => 0,
+            };
             cursor.cost = scanned.cost;
             cursor.full_at = Some(SystemClock.uptime());
         }
@@ -199,6 +210,13 @@ impl Cursors {
         places.truncate(MOST_PLACES);
         places.sort_unstable_by_key(|place| std::cmp::Reverse(place.priority));
         cursor.places = places;
+    }
+
+    /// Makes the next claims look at everything: events have become candidates.
+    pub(crate) fn look_again(&self) {
+        for cursor in self.all().values_mut() {
+            cursor.full_at = None;
+        }
     }
 
     /// Moves cursors back to events that this store has made candidates.
@@ -239,7 +257,7 @@ impl Cursors {
     /// Notes that all candidates were looked at for the next due time. A find must not be
     /// left out by the next claim.
     pub(crate) fn due_scanned(&self, request: &ClaimRequest, cost: Duration, found: bool) {
-        if let Some(cursor) = self.all().get_mut(&key(request)).filter(|it| it.is_slow) {
+        if let Some(cursor) = self.all().get_mut(&key(request)).filter(|it| it.is_slow()) {
             cursor.has_seen_all = true;
             cursor.cost = cursor.cost.saturating_add(cost).min(cost.saturating_mul(4));
             cursor.full_at = (!found).then(|| SystemClock.uptime());

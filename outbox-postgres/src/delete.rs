@@ -89,7 +89,7 @@ impl PostgresStore {
             let committed = transaction.commit().await;
             committed.map_err(|error| commit_fault(operation, error))?;
             if count > 0 {
-                self.shared.signal.raise();
+                self.events_changed();
             }
             return Ok(count);
         }
@@ -200,7 +200,7 @@ impl PostgresStore {
         let count = count.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.shared.signal.raise();
+        self.events_changed();
         Ok(count)
     }
 }

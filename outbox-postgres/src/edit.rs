@@ -108,7 +108,7 @@ impl PostgresStore {
         edited.map_err(storage)?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.shared.signal.raise();
+        self.events_changed();
         Ok(())
     }
 
@@ -156,7 +156,7 @@ impl PostgresStore {
                 Err(error) if is_collision(&error) && tries > 0 => {}
                 reset => {
                     let count = reset.map_err(|error| commit_fault(OPERATION, error))?;
-                    self.shared.signal.raise();
+                    self.events_changed();
                     return Ok(count);
                 }
             }
@@ -189,7 +189,7 @@ impl PostgresStore {
         }
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
-        self.shared.signal.raise();
+        self.events_changed();
         Ok(moved)
     }
 }

@@ -147,18 +147,6 @@ pub(crate) fn was_refused(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-/// The error of a statement before the commit in the same round trip: whatever the server answered,
-/// it had not come to the commit.
-pub(crate) fn early_fault(operation: &'static str, error: tokio_postgres::Error) -> StoreError {
-    let was_answered = error.code().is_some();
-    let fault = fault(operation, error);
-    if was_answered {
-        fault
-    } else {
-        fault.with_unknown_outcome()
-    }
-}
-
 /// The error of an operation inside the caller's transaction, which PostgreSQL has aborted: the
 /// whole transaction must be repeated.
 pub(crate) fn callers_fault(error: tokio_postgres::Error) -> StoreError {

@@ -140,7 +140,7 @@ impl PostgresStore {
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         if rescued != Rescued::default() {
-            self.shared.signal.raise();
+            self.events_changed();
         }
         Ok((renewed, rescued))
     }

@@ -11,7 +11,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use crate::fault::{Tries, commit_fault, early_fault};
+use crate::fault::{Tries, commit_fault, is_collision};
 use crate::store::{PostgresStore, prepared};
 
 type Param<'p> = &'p (dyn ToSql + Sync);
@@ -142,8 +142,8 @@ pub(crate) struct Settling<'o> {
 pub(crate) struct Written {
     /// The leases under which something was written: event and token.
     leases: HashSet<(Uuid, Uuid)>,
-    /// The priority and the due time of the events that were unblocked.
-    unblocked: Vec<(i32, DateTime<Utc>)>,
+    /// The priority and the due time of the events that became candidates.
+    candidates: Vec<(i32, DateTime<Utc>)>,
 }
 
 impl<'o> Settling<'o> {
@@ -211,11 +211,18 @@ impl<'o> Settling<'o> {
             join4(complete, settle, unblock_next, remove).await;
         removed?;
         let mut written = Written::default();
-        for row in completed?.iter().chain(&settled?) {
+        for row in completed? {
             written.leases.insert((row.try_get(0)?, row.try_get(1)?));
         }
+        for row in settled? {
+            written.leases.insert((row.try_get(0)?, row.try_get(1)?));
+            if row.try_get(4)? {
+                let place = (row.try_get(2)?, row.try_get(3)?);
+                written.candidates.push(place);
+            }
+        }
         for row in unblocked? {
-            written.unblocked.push((row.try_get(0)?, row.try_get(1)?));
+            written.candidates.push((row.try_get(0)?, row.try_get(1)?));
         }
         Ok(written)
     }
@@ -246,10 +253,10 @@ impl PostgresStore {
             )
             .await;
             match begun.and(written) {
-                // A deadlock with a manual change, or the end of the session.
-                Err(error) if tries.again(&error) => {}
-                // Without an answer, the commit may have arrived nevertheless.
-                Err(error) => return Err(early_fault(OPERATION, error)),
+                // A deadlock with a manual change.
+                Err(error) if is_collision(&error) && tries.again(&error) => {}
+                // If the session ended, the commit may have arrived nevertheless.
+                Err(error) => return Err(commit_fault(OPERATION, error)),
                 Ok(written) => {
                     committed.map_err(|error| commit_fault(OPERATION, error))?;
                     return Ok(self.settled(&settling, written));
@@ -260,7 +267,7 @@ impl PostgresStore {
 
     /// Tells everybody of committed outcomes. Returns the results in the order of the settlements.
     pub(crate) fn settled(&self, settling: &Settling<'_>, written: Written) -> Vec<Settled> {
-        self.shared.cursors.include(&written.unblocked);
+        self.shared.cursors.include(&written.candidates);
         self.tally_now_and_then();
         self.shared.signal.raise();
         settling.outcomes.results(written.leases)

@@ -164,12 +164,12 @@ const SETTLE: &str = "WITH u AS (UPDATE {s}.events e SET
 FROM unnest($1::uuid[], $2::uuid[], $3::\"char\"[], $4::timestamptz[], $5::text[], $6::text[], $7::bigint[])
     s(id, token, kind, due, message, reason, nth)
 WHERE e.id = s.id AND e.lease_token = s.token AND e.lease_expires_at > $8 AND e.slot = 'l'
-RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count),
+RETURNING e.id, s.token, s.kind, e.seq, e.attempt_count, e.priority, e.due, coalesce(e.slot = 'r', false) AS is_ready),
 y AS (INSERT INTO {s}.tally_delta SELECT {block}, -count(*) FILTER (WHERE attempt_count <= 1),
     count(*) FILTER (WHERE kind = 'f') - count(*) FILTER (WHERE attempt_count > 1), 0,
     count(*) FILTER (WHERE kind = 'b')
     FROM u WHERE kind = 'b' OR kind = 'f' AND attempt_count <= 1 GROUP BY 1)
-SELECT id, token FROM u";
+SELECT id, token, priority, due, is_ready FROM u";
 
 /// Cleans up those of the events `$1` that this transaction has completed. One with a note stays
 /// until the next clean-up.

@@ -11,7 +11,7 @@ use outbox_runtime::{RawMetadata, StoreError};
 use tokio_postgres::{Row, Statement};
 
 use crate::cursor::{Begin, Place, Scanned};
-use crate::fault::{Tries, commit_fault, early_fault, fault, is_collision};
+use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row;
 use crate::scan::{Budget, From, Stage, parts};
 use crate::settle::{Outcomes, Settling, Written};
@@ -133,7 +133,7 @@ impl PostgresStore {
         let answers = match done {
             Err(error) if is_collision(&error) => return Ok(None),
             // Without an answer, the commit may have arrived nevertheless.
-            done => done.map_err(|error| early_fault(OPERATION, error))?,
+            done => done.map_err(|error| commit_fault(OPERATION, error))?,
         };
         committed.map_err(|error| commit_fault(OPERATION, error))?;
         let settled = self.settled(&settling, answers.written.unwrap_or_default());

@@ -234,6 +234,12 @@ impl PostgresStore {
         self.asked_at().is_some_and(is_recent) && clock.is_none_or(|clock| !clock.is_stale())
     }
 
+    /// Tells everybody of events that became candidates, at whatever place.
+    pub(crate) fn events_changed(&self) {
+        self.shared.cursors.look_again();
+        self.shared.signal.raise();
+    }
+
     /// As [`connection`](Self::connection) checks, for calls that use the connection of the
     /// producers.
     async fn check(&self, operation: &'static str) -> Result<(), StoreError> {

@@ -144,7 +144,7 @@ impl Proxy {
 impl State {
     /// Whether the answer to this chunk from a client is to be lost, should it commit something.
     fn loses(&self, chunk: &[u8]) -> bool {
-        (has(chunk, COMMIT) || has(chunk, b"INSERT INTO") && has(chunk, b".events"))
+        (has(chunk, COMMIT) || has(chunk, b".enqueue"))
             && self
                 .loses
                 .fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| {
