@@ -8,8 +8,7 @@ use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::interleaved;
 use outbox_contest::Stopwatch;
 use outbox_postgres::PostgresStore;
-use outbox_postgres::tokio_postgres::types::Type;
-use outbox_postgres::tokio_postgres::{Client, Transaction};
+use outbox_postgres::tokio_postgres::Client;
 use outbox_runtime::{Processor, Running};
 use tokio::task::JoinSet;
 
@@ -24,21 +23,15 @@ use crate::scene::{Scenes, count};
 pub(crate) enum Way {
     /// `entity.enqueue_update().on(&tx)`.
     Ours,
-    /// The same statement without its wake-up.
+    /// The same in an outbox that wakes nobody.
     Silent,
     /// A plain insert into the floor's table.
     Floor,
 }
 
-/// The store's insert of one event without the part that wakes workers.
-const SILENT: &str = "WITH t AS MATERIALIZED (SELECT coalesce($16::timestamptz, statement_timestamp()) AS now),
-i AS (INSERT INTO outbox.events (id, lane, entity_lane, lane_order, event_type, operation, user_id, entity_id,
-        priority, max_attempts, metadata, metadata_version, on_dead, destination, created_at, due, slot)
-    SELECT $1, $2, CASE WHEN $4 <> 'e' THEN $3 END, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
-        t.now, t.now + $15 * interval '1 microsecond', CASE WHEN $15 > 0 THEN 'w'::\"char\" ELSE 'r' END
-    FROM t WHERE NOT EXISTS (SELECT 1 FROM outbox.folded f WHERE f.id = $1)
-    ON CONFLICT (id) DO NOTHING RETURNING 1)
-SELECT (SELECT count(*) FROM i)";
+/// Replaces the function that wakes workers, in one database, by one that does nothing.
+const SILENCE: &str =
+    "CREATE OR REPLACE FUNCTION outbox.wake() RETURNS void LANGUAGE plpgsql AS 'BEGIN END'";
 
 /// Least ratio to the same without the wake-up.
 const TARGET: Target = Target::AtLeast(0.90);
@@ -91,6 +84,18 @@ fn in_words(sessions: usize) -> String {
     }
 }
 
+/// A database to enqueue in.
+async fn place(scenes: &Scenes, way: Way) -> anyhow::Result<Database> {
+    if way == Way::Floor {
+        return scenes.floor().await;
+    }
+    let database = scenes.outbox().await?;
+    if way == Way::Silent {
+        database.connect().await?.batch_execute(SILENCE).await?;
+    }
+    Ok(database)
+}
+
 /// Commits a second, and the seconds of the server's processor time for one, with nobody who
 /// delivers.
 async fn alone(
@@ -99,10 +104,7 @@ async fn alone(
     sessions: usize,
     time: Duration,
 ) -> anyhow::Result<(f64, f64)> {
-    let database = match way {
-        Way::Floor => scenes.floor().await?,
-        Way::Silent | Way::Ours => scenes.outbox().await?,
-    };
+    let database = place(scenes, way).await?;
     let (enqueued, rate, time) = produce(&database, way, sessions, time).await?;
     let written = match way {
         Way::Floor => floor::count(&database.connect().await?, false).await?,
@@ -139,18 +141,14 @@ pub(crate) async fn produce(
             while watch.elapsed() < time {
                 let mood = MoodEntry::new(number.fetch_add(1, Ordering::Relaxed));
                 let tx = client.transaction().await?;
-                match (&insert, way) {
-                    (Some(insert), _) => {
-                        let row = Row::of(&mood)?;
-                        let (id, lane) = (row.id, row.lane);
-                        let (user, entity) = (row.user_id, row.entity_id);
-                        tx.execute(insert, &[&id, &lane, &user, &entity, &row.metadata])
-                            .await?;
-                    }
-                    (None, Way::Ours) => {
-                        mood.enqueue_update().on(&tx).await?;
-                    }
-                    (None, _) => silently(&tx, &mood).await?,
+                if let Some(insert) = &insert {
+                    let row = Row::of(&mood)?;
+                    let (id, lane) = (row.id, row.lane);
+                    let (user, entity) = (row.user_id, row.entity_id);
+                    tx.execute(insert, &[&id, &lane, &user, &entity, &row.metadata])
+                        .await?;
+                } else {
+                    mood.enqueue_update().on(&tx).await?;
                 }
                 tx.commit().await?;
                 done += 1;
@@ -170,38 +168,6 @@ pub(crate) async fn produce(
     Ok((done, rate, time))
 }
 
-/// Writes an event as the store does, but for the wake-up.
-async fn silently(tx: &Transaction<'_>, mood: &MoodEntry) -> anyhow::Result<()> {
-    let row = Row::of(mood)?;
-    let code = |code: u8| code.cast_signed();
-    let (order, operation, on_dead) = (code(b'e'), code(b'u'), code(b'h'));
-    let nowhere: Option<&str> = None;
-    let by_the_server: Option<std::time::SystemTime> = None;
-    tx.query_typed(
-        SILENT,
-        &[
-            (&row.id, Type::UUID),
-            (&row.lane, Type::INT8),
-            (&row.lane, Type::INT8),
-            (&order, Type::CHAR),
-            (&"moodEntry", Type::TEXT),
-            (&operation, Type::CHAR),
-            (&row.user_id, Type::TEXT),
-            (&row.entity_id, Type::TEXT),
-            (&5_i32, Type::INT4),
-            (&10_i64, Type::INT8),
-            (&row.metadata, Type::TEXT),
-            (&1_i64, Type::INT8),
-            (&on_dead, Type::CHAR),
-            (&nowhere, Type::TEXT),
-            (&0_i64, Type::INT8),
-            (&by_the_server, Type::TIMESTAMPTZ),
-        ],
-    )
-    .await?;
-    Ok(())
-}
-
 /// The same while a worker delivers what is committed: one that wake-ups reach, and one that looks
 /// for itself.
 async fn beside_a_worker(
@@ -211,7 +177,7 @@ async fn beside_a_worker(
     sessions: usize,
 ) -> anyhow::Result<()> {
     let samples = interleaved(scale.rounds, &[Way::Silent, Way::Ours], async |way| {
-        let database = scenes.outbox().await?;
+        let database = place(scenes, way).await?;
         let builder = PostgresStore::builder().wake_ups(way == Way::Ours);
         let store = builder.connect_with(database.config()).await?;
         let running = start(&store)?;

@@ -1,8 +1,10 @@
 //! Steps and statistics among few and among many rows, in turns call by call.
 
+use std::time::Duration;
+
 use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::{median, turns};
-use outbox_contest::Stopwatch;
+use outbox_contest::{Stopwatch, pause};
 use outbox_runtime::OutboxRepository;
 use uuid::Uuid;
 
@@ -14,6 +16,10 @@ use crate::step::Stepper;
 
 /// Calls before those that are measured: they fill the server's memory and its plans.
 const WARM_UP: usize = 5;
+
+/// How often to look whether the store has counted its events, and the pause between.
+const MOST_LOOKS: usize = 600;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// Most of a step among many rows, to the same among few.
 const STEP: Target = Target::AtMost(1.3);
@@ -36,7 +42,9 @@ pub(crate) async fn measure(
     ];
     let mut templates = Vec::with_capacity(contents.len());
     for content in contents {
-        templates.push(scenes.outbox_with(content).await?);
+        let template = scenes.outbox_with(content).await?;
+        ask(&template, content.pending + content.completed).await?;
+        templates.push(template);
     }
     let mut floors = Vec::with_capacity(2);
     for content in &contents[..2] {
@@ -100,6 +108,23 @@ pub(crate) async fn measure(
     let what = format!("statistics at {few} beside {many} completed");
     add(what, beside, of_few, Some(STATISTICS));
     Ok(())
+}
+
+/// Asks for statistics, as somebody has before in an outbox of this size: the store then counts
+/// events for good in the background.
+async fn ask(database: &Database, events: usize) -> anyhow::Result<()> {
+    let store = open(database).await?;
+    let client = database.connect().await?;
+    for _ in 0..MOST_LOOKS {
+        store.statistics(None).await?;
+        let sql = "SELECT coalesce(max(block), 0) FROM outbox.tally";
+        let last: i64 = client.query_one(sql, &[]).await?.try_get(0)?;
+        if (last + 2) << 10 >= i64::try_from(events)? {
+            return Ok(());
+        }
+        pause(BETWEEN_LOOKS).await;
+    }
+    anyhow::bail!("the store does not count its events")
 }
 
 /// The median time of a step in each database, in milliseconds.
