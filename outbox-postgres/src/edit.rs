@@ -114,7 +114,27 @@ impl PostgresStore {
 
     pub(crate) async fn take(&self, id: Uuid, lease: Duration) -> Result<Claim, StoreError> {
         const OPERATION: &str = "mark_as_processing";
-        let client = self.connection(OPERATION).await?;
+        if let Some(claim) = self.take_if_first(OPERATION, id, lease).await? {
+            return Ok(claim);
+        }
+        // The event before it may have ended and left a note.
+        if self.take_up_notes().await?
+            && let Some(claim) = self.take_if_first(OPERATION, id, lease).await?
+        {
+            return Ok(claim);
+        }
+        let event = self.event(OPERATION, id).await?;
+        let event = event.ok_or_else(|| StoreError::not_found(OPERATION, id))?;
+        Err(not_claimable(OPERATION, &event))
+    }
+
+    async fn take_if_first(
+        &self,
+        operation: &'static str,
+        id: Uuid,
+        lease: Duration,
+    ) -> Result<Option<Claim>, StoreError> {
+        let client = self.connection(operation).await?;
         let (now, token) = (self.now(), LeaseToken::random());
         let expires_at = after(now, lease);
         let sql = self.shared.sql.text(TAKE);
@@ -123,24 +143,20 @@ impl PostgresStore {
         let taken = match client.query_opt(&sql, &params).await {
             // Another worker took an event of the lane at the same time.
             Err(error) if is_collision(&error) => None,
-            taken => taken.map_err(|error| fault(OPERATION, error))?,
+            taken => taken.map_err(|error| fault(operation, error))?,
         };
-        if let Some(row) = taken {
-            let event = row::read(&row, 0)
-                .map_err(|error| fault(OPERATION, error))?
-                .event;
-            let lease = Lease {
-                event_id: id,
-                seq: event.seq,
-                token,
-                expires_at,
-            };
-            return Ok(Claim { event, lease });
-        }
-        drop(client);
-        let event = self.event(OPERATION, id).await?;
-        let event = event.ok_or_else(|| StoreError::not_found(OPERATION, id))?;
-        Err(not_claimable(OPERATION, &event))
+        let Some(row) = taken else {
+            return Ok(None);
+        };
+        let event = row::read(&row, 0).map_err(|error| fault(operation, error))?;
+        let event = event.event;
+        let lease = Lease {
+            event_id: id,
+            seq: event.seq,
+            token,
+            expires_at,
+        };
+        Ok(Some(Claim { event, lease }))
     }
 
     pub(crate) async fn reset(&self, ids: &[Uuid]) -> Result<u64, StoreError> {
