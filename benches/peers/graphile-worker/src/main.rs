@@ -76,7 +76,7 @@ impl Queue for Graphile {
         let address = address.to_str().context("an address is text")?;
         let options = PgPoolOptions::new().max_connections(CONNECTIONS);
         let pool = options.connect(address).await?;
-        let utils = WorkerUtils::new(pool.clone().into(), SCHEMA.into());
+        let utils = WorkerUtils::new(pool.clone(), SCHEMA);
         utils.migrate().await?;
         Ok(Self { pool, utils })
     }

@@ -54,9 +54,10 @@ pub(super) fn insert_batch(
     events: &[NewEvent],
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut inserter = Inserter::new(conn, clock);
+    let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
     let mut enqueued = Vec::with_capacity(events.len());
     for several in events.chunks(ROWS) {
-        if let Some(answers) = inserter.insert_several(several)? {
+        if let Some(answers) = inserter.insert_several(several).map_err(storage)? {
             for answer in answers {
                 enqueued.push(answer.map_err(|error| error.at(enqueued.len()))?);
             }
@@ -99,16 +100,15 @@ impl<'c> Inserter<'c> {
     pub(super) fn insert_several<E: Borrow<NewEvent>>(
         &mut self,
         events: &[E],
-    ) -> Result<Option<Vec<Result<Enqueued, EnqueueError>>>, EnqueueError> {
+    ) -> rusqlite::Result<Option<Vec<Result<Enqueued, EnqueueError>>>> {
         if events.len() != ROWS {
             return Ok(None);
         }
-        let storage = |error| EnqueueError::from(fault_on("enqueue", self.conn, error));
         let rows = match &mut self.rows {
             Some(rows) => rows,
-            none => none.insert(Rows::new(self.conn, self.now).map_err(storage)?),
+            none => none.insert(Rows::new(self.conn, self.now)?),
         };
-        rows.insert(events).map_err(storage)
+        rows.insert(events)
     }
 
     pub(super) fn insert(&mut self, event: &NewEvent) -> Result<Enqueued, EnqueueError> {

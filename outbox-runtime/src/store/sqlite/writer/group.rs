@@ -4,7 +4,8 @@
 //! rolled back, and the other requests run again without the failed one: when SQLite rolled back
 //! everything (`ON CONFLICT ROLLBACK`, a storage fault), when an insert without a savepoint failed
 //! after it may have written, and when the commit violates a constraint. When a statement with the
-//! events of several requests fails, all run again, each with a statement of its own.
+//! events of several requests violates a constraint, all run again, each with a statement of its
+//! own; when the storage fails beneath it, all fail.
 
 use rusqlite::ErrorCode;
 
@@ -27,8 +28,10 @@ enum Trouble {
     One { index: usize, is_gone: bool },
     /// Some request violated a constraint that is checked at the commit.
     Constraint(Failure),
-    /// One of several events in a statement broke it.
-    Several { is_sound: bool },
+    /// One of several events in a statement may have broken it.
+    Several,
+    /// The storage failed beneath a statement with several events, and would fail beneath each.
+    Storage(Failure),
 }
 
 /// How events are written that follow each other.
@@ -52,19 +55,16 @@ impl Committer {
             }
             match self.attempt(part, inserting) {
                 Ok(()) => {}
-                Err(Trouble::Several { is_sound }) => {
-                    parts.push((part, Inserting::Singly));
-                    if !is_sound {
-                        self.reopen();
-                    }
-                }
+                Err(Trouble::Several) => parts.push((part, Inserting::Singly)),
                 Err(Trouble::All(mut failure)) => {
-                    for request in part {
-                        request.fail(&mut failure);
-                    }
+                    fail_all(part, &mut failure);
                     if failure.is_unknown() {
                         self.reopen();
                     }
+                }
+                Err(Trouble::Storage(mut failure)) => {
+                    fail_all(part, &mut failure);
+                    self.reopen();
                 }
                 Err(Trouble::Constraint(mut failure)) => match part {
                     [one] => one.fail(&mut failure),
@@ -149,9 +149,17 @@ impl Committer {
                     {
                         events.push(next);
                     }
-                    let inserter = Inserter::new(tx.conn, self.clock.as_ref());
-                    has_work |=
-                        insert_all(&mut events, index, inserter, inserting, || tx.is_gone())?;
+                    let mut inserter = Inserter::new(tx.conn, self.clock.as_ref());
+                    let broken = |error| match tx.is_gone() && !is_broken_constraint(&error) {
+                        true => Trouble::Storage(failed(error)),
+                        false => Trouble::Several,
+                    };
+                    has_work |= match inserting {
+                        Inserting::Together => {
+                            insert_all(&mut events, &mut inserter, index, &tx, broken)?
+                        }
+                        Inserting::Singly => insert_each(&mut events, &mut inserter, index, &tx)?,
+                    };
                 }
                 Request::Call(call) => {
                     if !is_alone {
@@ -207,44 +215,56 @@ impl Committer {
     }
 }
 
-/// Runs requests that follow each other and enqueue; `first` is the index of the first of them.
+/// Runs requests that follow each other and enqueue, several in a statement where possible. `first`
+/// is the index of the first of them, and `broken` tells what the failure of a statement means.
 /// Returns whether there is anything to keep.
 fn insert_all(
     requests: &mut [&mut Enqueueing],
+    inserter: &mut Inserter<'_>,
     first: usize,
-    mut inserter: Inserter<'_>,
-    inserting: Inserting,
-    is_gone: impl Fn() -> bool,
+    tx: &Transaction<'_>,
+    broken: impl Fn(rusqlite::Error) -> Trouble,
 ) -> Result<bool, Trouble> {
     let mut has_work = false;
-    let mut done = 0;
-    for several in requests.chunks_mut(ROWS) {
-        if inserting == Inserting::Together {
-            let events: Vec<_> = several.iter().map(|request| &request.event).collect();
-            let answers = inserter.insert_several(&events).map_err(|error| {
-                let is_sound = !is_gone() || is_broken_constraint(&error);
-                Trouble::Several { is_sound }
-            })?;
-            if let Some(answers) = answers {
+    for (nth, several) in requests.chunks_mut(ROWS).enumerate() {
+        let events: Vec<_> = several.iter().map(|request| &request.event).collect();
+        match inserter.insert_several(&events).map_err(&broken)? {
+            Some(answers) => {
                 for (request, answer) in several.iter_mut().zip(answers) {
                     has_work |= request.answered(answer) == Ran::Kept;
                 }
-                done += several.len();
-                continue;
             }
-        }
-        for request in several {
-            let ran = request.run(&mut inserter);
-            let is_gone = is_gone();
-            if is_gone || ran == Ran::Broken {
-                let index = first + done;
-                return Err(Trouble::One { index, is_gone });
-            }
-            has_work |= ran == Ran::Kept;
-            done += 1;
+            None => has_work |= insert_each(several, inserter, first + nth * ROWS, tx)?,
         }
     }
     Ok(has_work)
+}
+
+/// Runs requests that follow each other and enqueue, one by one. `first` is the index of the first
+/// of them. Returns whether there is anything to keep.
+fn insert_each(
+    requests: &mut [&mut Enqueueing],
+    inserter: &mut Inserter<'_>,
+    first: usize,
+    tx: &Transaction<'_>,
+) -> Result<bool, Trouble> {
+    let mut has_work = false;
+    for (nth, request) in requests.iter_mut().enumerate() {
+        let ran = request.run(inserter);
+        let is_gone = tx.is_gone();
+        if is_gone || ran == Ran::Broken {
+            let index = first + nth;
+            return Err(Trouble::One { index, is_gone });
+        }
+        has_work |= ran == Ran::Kept;
+    }
+    Ok(has_work)
+}
+
+fn fail_all(requests: &mut [Request], failure: &mut Failure) {
+    for request in requests {
+        request.fail(failure);
+    }
 }
 
 /// The failure of a request that broke the transaction but reports success: it discarded its
