@@ -16,6 +16,8 @@ use crate::scene::{Scene, day, until};
 const MIGRATED: u32 = 2_000;
 /// Days of data that wait while something urgent arrives.
 const DAYS: u16 = 30;
+/// Urgent events that arrive meanwhile, one by one.
+const URGENT: usize = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn criteria() {
@@ -92,8 +94,8 @@ async fn stale() -> Row {
     )
 }
 
-/// A month of data, sent to a service that sometimes fails or loses an answer, with a workout in
-/// the middle.
+/// A month of data, sent to a service that sometimes fails or loses an answer, with workouts in the
+/// middle.
 async fn work() -> Vec<Row> {
     let service = Settings::new()
         .idempotency(Idempotency::Honored)
@@ -113,21 +115,27 @@ async fn work() -> Vec<Row> {
     until(|| async { scene.statistics().await.completed_count > 200 }).await;
 
     let waiting = scene.statistics().await.pending_count;
-    let workout = fitiq::entities::Workout {
-        activity_type: "climbing".to_owned(),
-        ..scene.workout()
-    };
-    let began = SystemClock.uptime();
-    scene.app.save(workout.clone()).await.unwrap();
-    until(|| async { scene.event(workout.id).await.status == OutboxStatus::Completed }).await;
-    let latency = SystemClock.uptime().saturating_sub(began);
+    // The median of several, because one may meet a failure of the service, and its pause.
+    let mut latencies = Vec::new();
+    for _ in 0..URGENT {
+        let workout = fitiq::entities::Workout {
+            activity_type: "climbing".to_owned(),
+            ..scene.workout()
+        };
+        let began = SystemClock.uptime();
+        scene.app.save(workout.clone()).await.unwrap();
+        until(|| async { scene.event(workout.id).await.status == OutboxStatus::Completed }).await;
+        latencies.push(SystemClock.uptime().saturating_sub(began));
+    }
+    latencies.sort_unstable();
+    let latency = latencies[URGENT / 2];
 
     until(|| async { scene.statistics().await.undelivered() == 0 }).await;
     running.stop().await.unwrap();
     let statistics = scene.statistics().await;
     let processed = statistics.completed_count + statistics.dead_count;
     let held: usize = scene.audit().collections.values().map(Vec::len).sum();
-    let expected = total + 1;
+    let expected = total + URGENT as u64;
     vec![
         (
             "processed",
