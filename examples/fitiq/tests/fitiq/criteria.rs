@@ -17,7 +17,7 @@ const MIGRATED: u32 = 2_000;
 /// Days of data that wait while something urgent arrives.
 const DAYS: u16 = 30;
 /// Urgent events that arrive meanwhile, one by one.
-const URGENT: usize = 5;
+const URGENT: u32 = 5;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn criteria() {
@@ -117,10 +117,12 @@ async fn work() -> Vec<Row> {
     let waiting = scene.statistics().await.pending_count;
     // The median of several, because one may meet a failure of the service, and its pause.
     let mut latencies = Vec::new();
-    for _ in 0..URGENT {
+    for minute in 0..URGENT {
+        let workout = scene.workout();
         let workout = fitiq::entities::Workout {
             activity_type: "climbing".to_owned(),
-            ..scene.workout()
+            started_at: workout.started_at + Duration::from_secs(60) * minute,
+            ..workout
         };
         let began = SystemClock.uptime();
         scene.app.save(workout.clone()).await.unwrap();
@@ -128,14 +130,14 @@ async fn work() -> Vec<Row> {
         latencies.push(SystemClock.uptime().saturating_sub(began));
     }
     latencies.sort_unstable();
-    let latency = latencies[URGENT / 2];
+    let latency = latencies[latencies.len() / 2];
 
     until(|| async { scene.statistics().await.undelivered() == 0 }).await;
     running.stop().await.unwrap();
     let statistics = scene.statistics().await;
     let processed = statistics.completed_count + statistics.dead_count;
     let held: usize = scene.audit().collections.values().map(Vec::len).sum();
-    let expected = total + URGENT as u64;
+    let expected = total + u64::from(URGENT);
     vec![
         (
             "processed",
