@@ -1,5 +1,5 @@
-//! Notes: ended events whose next one was not unblocked, because somebody held it locked, or because
-//! the transaction that ended them could not see it.
+//! Notes: ended events whose next one was not unblocked, because somebody held it locked, or
+//! because the transaction that ended them could not see it.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -50,7 +50,8 @@ impl Notes {
             .map_or(Duration::ZERO, |at| state.pause.saturating_sub(since(at)))
     }
 
-    /// Begins the pause after a look at which all notes had to wait, each twice as long as the last.
+    /// Begins the pause after a look at which all notes had to wait; each is twice as long as the
+    /// last.
     fn looked(&self, last: Uuid, had_to_wait: bool) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         *state = State {

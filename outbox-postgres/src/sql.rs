@@ -192,9 +192,9 @@ SELECT count(*) FROM d";
 
 /// Unblocks what waited for the events `$1`, which have just ended or come back. A statement of its
 /// own, because it needs a snapshot from after their row locks. Where somebody holds the next event
-/// locked, the ended one keeps a note, which the next claim takes up; whoever ended an event earlier
-/// has left its note then. An event that came back gives way to an earlier one that joined its lane
-/// meanwhile.
+/// locked, the ended one keeps a note, which the next claim takes up; an event that another
+/// transaction ended had its note from that one. An event that came back gives way to an earlier
+/// one that joined its lane meanwhile.
 const UNBLOCK_NEXT: &str = "WITH f AS MATERIALIZED (SELECT d.id AS done,
         (SELECT b.id FROM {s}.events b WHERE b.lane = d.lane AND b.slot = 'b'
             AND (d.slot IS NULL OR b.seq < d.seq) ORDER BY b.seq LIMIT 1) AS id

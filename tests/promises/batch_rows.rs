@@ -27,7 +27,7 @@ fn with(mut events: Vec<NewEvent>, index: usize, other: NewEvent) -> Vec<NewEven
     events
 }
 
-/// What is there before, and the batch.
+/// The events that exist before, and the batch.
 struct Scene {
     what: &'static str,
     before: Vec<NewEvent>,

@@ -137,7 +137,7 @@ async fn all(settings: &Settings) -> anyhow::Result<ExitCode> {
             println!("{report}");
             Ok(ExitCode::from(u8::from(!report.agrees())))
         }
-        // What was started ends with its guards.
+        // Everything that was started ends with its guards.
         interrupted = stop::requested(false) => {
             interrupted?;
             anyhow::bail!("interrupted")

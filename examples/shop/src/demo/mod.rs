@@ -34,7 +34,7 @@ pub use self::report::Report;
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The places for deliveries of each worker. Few, so that a backlog builds up.
 const CONCURRENCY: usize = 4;
-/// What is on sale: SKU, price, and how many. The last one does not suffice.
+/// The goods on sale: SKU, price and stock. The stock of the last one does not suffice.
 const STOCK: [(&str, i64, i64); 8] = [
     ("CUP-RED", 1_190, 5_000),
     ("CUP-BLUE", 1_190, 5_000),

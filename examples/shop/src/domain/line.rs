@@ -20,7 +20,7 @@ pub struct OrderLine {
     pub customer_id: Uuid,
     /// The order.
     pub order_id: Uuid,
-    /// What was ordered.
+    /// The SKU of the goods.
     pub sku: String,
     /// How many.
     pub quantity: i64,

@@ -22,14 +22,14 @@ pub struct NewOrder {
     pub id: Uuid,
     /// Whose order it is.
     pub customer_id: Uuid,
-    /// What is ordered.
+    /// The goods and their numbers.
     pub lines: Vec<NewLine>,
 }
 
 /// A line of an order that a client wants to place.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NewLine {
-    /// What is ordered.
+    /// The SKU of the goods.
     pub sku: String,
     /// How many.
     pub quantity: i64,

@@ -1,4 +1,4 @@
-//! The tables of the shop. Those of the outbox are the library's, in a schema of their own.
+//! The tables of the shop. The outbox has its tables in a schema of its own.
 
 use deadpool_postgres::Object;
 

@@ -16,7 +16,7 @@ pub const WAREHOUSE: &str = "main";
 /// A change of the stock of one SKU, by an order or its cancellation.
 ///
 /// Its entity is the stock of the SKU, which many customers change. The owner must therefore be the
-/// same whoever orders, the warehouse: events are delivered in order per owner *and* entity, and
+/// same for all of them, the warehouse: events are delivered in order per owner *and* entity, and
 /// with the customer as the owner, the changes by two customers would overtake each other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, OutboxEntity)]
 #[outbox(event_type = "stock", snapshot)]

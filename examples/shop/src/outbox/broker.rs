@@ -6,13 +6,13 @@
 //! An attempt may be repeated although the message is stored: its acknowledgment is lost, or the
 //! worker dies before it records the outcome. JetStream drops a message whose id it has seen within
 //! the stream's `duplicate_window`, so the window must be longer than the time from one attempt to
-//! the next. That is the longest delay of the retry schedule, or the lease of a dead worker: seconds
-//! ([`RETRIES`](super::RETRIES)). [`WINDOW`] is ten minutes.
+//! the next. That is the longest delay of the retry schedule, or the lease of a dead worker:
+//! seconds ([`RETRIES`](super::RETRIES)). [`WINDOW`] is ten minutes.
 //!
-//! No window is long enough for an *outage*: whenever an acknowledgment was lost and the broker then
-//! stays away for an hour, so does the next attempt. An event that is older than half of the window
-//! is therefore looked up before it is sent. Events of one entity are delivered one at a time and in
-//! order, so if it is in the stream, it is the last message of its entity's subject.
+//! No window is long enough for an *outage*: whenever an acknowledgment was lost and the broker
+//! then stays away for an hour, so does the next attempt. An event that is older than half of the
+//! window is therefore looked up before it is sent. Events of one entity are delivered one at a
+//! time and in order, so if it is in the stream, it is the last message of its entity's subject.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,7 +89,8 @@ impl Broker {
     ///
     /// # Errors
     ///
-    /// If the broker cannot be reached or refuses the stream, or if the stream has a shorter window.
+    /// If the broker cannot be reached or refuses the stream, or if the stream has a shorter
+    /// window.
     pub async fn connect(url: &str, clock: Arc<dyn Clock>) -> anyhow::Result<Self> {
         let client = async_nats::connect(url).await?;
         let mut jetstream = jetstream::new(client);

@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 
 mod api; // requests and responses
 mod faults; // when it misbehaves, and how
-mod ledger; // what it holds
+mod ledger; // the records that it holds
 
 pub use self::faults::Faults;
 pub use self::ledger::{Accepted, Item, Ledger};

@@ -237,7 +237,7 @@ fn shared_by<'e>(rows: &[Row<'e>]) -> Option<[ValueRef<'e>; SHARED]> {
     (rows.len() == ROWS && are_apart).then_some(shared)
 }
 
-/// What is asked before each statement: events may have been inserted alone since the last one.
+/// Asked before each statement, because events may have been inserted alone since the last one.
 const BEFORE: &str = "SELECT (SELECT max(seq) FROM outbox_events), EXISTS (SELECT 1 FROM outbox_folded),
      EXISTS (SELECT 1 FROM outbox_events INDEXED BY outbox_reordered WHERE entity_lane IS NOT NULL)";
 
