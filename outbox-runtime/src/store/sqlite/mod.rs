@@ -26,6 +26,7 @@ mod lane_key;
 mod leases;
 mod listed;
 mod lock;
+mod outcome_writing;
 mod outcomes;
 mod own_thread;
 mod place;

@@ -1,24 +1,25 @@
-//! Writes what became of events that a handler had: the one write of an attempt.
+//! Records what became of events that a handler had: the one write of an attempt, and what it
+//! unblocks.
 //!
 //! The functions of the kit decide on the status, the attempt count and the slot. This file reads
-//! what they need and writes what they say.
+//! what they need, and [`Writing`] writes what they say.
 
-use rusqlite::{CachedStatement, Connection, Row, ToSql, params};
+use rusqlite::{CachedStatement, Connection, Row};
 
 use super::alone;
-use super::bury;
 use super::claims::OpenClaims;
 use super::cleanup;
 use super::codes::{Code, UNPLACED};
 use super::elders;
 use super::held::Claimed;
 use super::lane::{First, Lane, Lanes, first_of_lane, lane_columns, unblock};
-use super::row::{count_of, one_more};
+use super::outcome_writing::Writing;
+use super::row::count_of;
 use super::tally::Moves;
 use crate::claim::Lease;
 use crate::entity::{OnDead, Order};
-use crate::event::{DeadReason, OutboxStatus, Refusal};
-use crate::outcome::{Cause, Disposition, LEASE_EXPIRED, Standing, Transition};
+use crate::event::OutboxStatus;
+use crate::outcome::{Cause, Disposition, Standing, Transition};
 use crate::store::kit::{Class, Slot, Turn, slot_after};
 
 /// What the row of an event with a handler tells about its outcome.
@@ -309,150 +310,6 @@ impl<'c> Outcomes<'c> {
                 lanes.unblock_juniors(&Lane::of(lanes.key, row, 0)?)
             })?;
         }
-        Ok(())
-    }
-}
-
-/// The write of one outcome.
-struct Writing<'w, 'c> {
-    conn: &'c Connection,
-    complete: &'w mut CachedStatement<'c>,
-    order: Order,
-    now: i64,
-    seq: i64,
-    status: OutboxStatus,
-    slot: Option<i64>,
-    attempts: u32,
-    claimed_at: i64,
-    due: Option<i64>,
-}
-
-/// The beginning of a statement for an event that goes back in line.
-macro_rules! back_in_line {
-    () => {
-        "UPDATE outbox_events SET status = ?2, slot = ?3, attempt_count = ?4, last_attempt_at = ?5, "
-    };
-}
-
-/// Buries the event, as in [`bury`](super::bury), with the attempt.
-macro_rules! bury_after {
-    ($rest:expr) => {
-        concat!(
-            bury::bury!(),
-            ", attempt_count = ?5, last_attempt_at = ?6, ",
-            $rest,
-            " WHERE seq = ?1"
-        )
-    };
-}
-
-impl Writing<'_, '_> {
-    fn disposition(&mut self, disposition: &Disposition) -> rusqlite::Result<()> {
-        let (now, due) = (self.now, self.due);
-        match disposition {
-            Disposition::Complete | Disposition::Remove => self.completed(),
-            Disposition::Fail { message, .. } => self.in_line(
-                concat!(
-                    back_in_line!(),
-                    "next_attempt_at = ?6, error_message = ?7, crashes = 0 WHERE seq = ?1"
-                ),
-                &[&due, message],
-            ),
-            Disposition::Bury { reason, message } => {
-                self.buried(bury_after!("crashes = 0"), *reason, message, &[])
-            }
-            Disposition::GiveBack { refusal, .. } => self.in_line(
-                concat!(
-                    back_in_line!(),
-                    "next_attempt_at = coalesce(?6, min(next_attempt_at, ?7)), last_refusal = coalesce(?8, last_refusal),
-                         crashes = 0 WHERE seq = ?1"
-                ),
-                &[&due, &now, &refusal.as_ref().map(Refusal::to_string)],
-            ),
-            Disposition::Defer { refusal, .. } => self.in_line(
-                concat!(
-                    back_in_line!(),
-                    "next_attempt_at = ?6, last_refusal = ?8, deferred_since = coalesce(deferred_since, ?7), deferrals = ",
-                    one_more!("deferrals"),
-                    ", crashes = 0 WHERE seq = ?1"
-                ),
-                &[&due, &now, &refusal.to_string()],
-            ),
-            Disposition::Snooze { .. } => self.in_line(
-                concat!(
-                    back_in_line!(),
-                    "next_attempt_at = ?6, snoozes = ",
-                    one_more!("snoozes"),
-                    ", crashes = 0 WHERE seq = ?1"
-                ),
-                &[&due],
-            ),
-        }
-    }
-
-    fn crash(&mut self) -> rusqlite::Result<()> {
-        let now = self.now;
-        if self.status == OutboxStatus::Dead {
-            let sql = bury_after!(concat!(
-                "next_attempt_at = ?7, crashes = ",
-                one_more!("crashes")
-            ));
-            return self.buried(sql, DeadReason::CrashLoop, LEASE_EXPIRED, &[&now]);
-        }
-        self.in_line(
-            concat!(
-                back_in_line!(),
-                "next_attempt_at = ?6, error_message = ?7, crashes = ",
-                one_more!("crashes"),
-                " WHERE seq = ?1"
-            ),
-            &[&now, &LEASE_EXPIRED],
-        )
-    }
-
-    fn completed(&mut self) -> rusqlite::Result<()> {
-        let values = params![self.seq, self.attempts, self.claimed_at, self.now];
-        self.complete.execute(values)?;
-        if self.order != Order::Entity {
-            self.conn
-                .prepare_cached("UPDATE outbox_events SET entity_lane = NULL WHERE seq = ?1")?
-                .execute([self.seq])?;
-        }
-        Ok(())
-    }
-
-    fn in_line(&self, sql: &str, rest: &[&dyn ToSql]) -> rusqlite::Result<()> {
-        let status = self.status.code();
-        let first: [&dyn ToSql; 5] = [
-            &self.seq,
-            &status,
-            &self.slot,
-            &self.attempts,
-            &self.claimed_at,
-        ];
-        let values = [&first[..], rest].concat();
-        self.conn.prepare_cached(sql)?.execute(&values[..])?;
-        Ok(())
-    }
-
-    fn buried(
-        &self,
-        sql: &str,
-        reason: DeadReason,
-        message: &str,
-        rest: &[&dyn ToSql],
-    ) -> rusqlite::Result<()> {
-        let reason = reason.code();
-        let first: [&dyn ToSql; 6] = [
-            &self.seq,
-            &self.slot,
-            &reason,
-            &message,
-            &self.attempts,
-            &self.claimed_at,
-        ];
-        let values = [&first[..], rest].concat();
-        self.conn.prepare_cached(sql)?.execute(&values[..])?;
         Ok(())
     }
 }
