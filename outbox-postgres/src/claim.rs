@@ -8,7 +8,7 @@ use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settle
 use outbox_runtime::{DeadReason, StoreError};
 
 use crate::cursor::Begin;
-use crate::scan::{Budget, From, MOST_SCAN, parts};
+use crate::scan::{Budget, From, MOST_SCAN};
 use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
 
@@ -46,7 +46,7 @@ impl PostgresStore {
     ) -> Result<Vec<Claim>, StoreError> {
         let mut budget = Budget::of(request);
         let mut claims = Vec::new();
-        for part in parts(request) {
+        for part in request.parts() {
             if budget.places == 0 || budget.bytes == 0 {
                 break;
             }
@@ -131,7 +131,7 @@ impl PostgresStore {
         let mut scan = budget.scan();
         for _ in 0..MOST_SCANS {
             let wanted = budget.places;
-            let found = match found.take() {
+            let mut found = match found.take() {
                 Some(found) => found,
                 None => {
                     let from = (From::InOrder, &begin);
@@ -139,8 +139,9 @@ impl PostgresStore {
                 }
             };
             let (is_full, got) = (found.is_full(scan), found.count());
-            let (behind, last, has_notes) = (found.behind.clone(), found.last, found.has_notes);
-            let began = found.begin.clone();
+            let (last, has_notes) = (found.last, found.has_notes);
+            let behind = std::mem::take(&mut found.behind);
+            let began = std::mem::take(&mut found.begin);
             self.keep(found, budget, claims).await;
             let takes_up = has_notes && self.take_up_notes().await?;
             if budget.places == 0 || budget.bytes == 0 {

@@ -1,6 +1,7 @@
 //! The statement of a claim: its scan for candidates, and which of them it leases.
 
 use chrono::{DateTime, Utc};
+use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
 use crate::cursor::Begin;
@@ -48,8 +49,7 @@ impl Budget {
     /// is kept for these: their share, however large the other events are.
     pub(crate) fn before_turns(&self, request: &ClaimRequest) -> (Self, usize) {
         let turns = request.turns().min(self.places);
-        let kept = (self.bytes as u128 * turns as u128).checked_div(request.limit() as u128);
-        let kept = usize::try_from(kept.unwrap_or(0)).unwrap_or(usize::MAX);
+        let kept = share_of_turns(self.bytes, turns, request.limit());
         let part = Self {
             places: self.places - turns,
             bytes: self.bytes.saturating_sub(kept),
@@ -61,18 +61,6 @@ impl Budget {
     pub(crate) fn scan(&self) -> usize {
         self.places.clamp(LEAST_SCAN, MOST_SCAN)
     }
-}
-
-/// Splits the request in two, the second for the places that the first leaves: without the avoided
-/// users, and with them.
-pub(crate) fn parts(request: &ClaimRequest) -> Vec<ClaimRequest> {
-    if request.avoided_users().is_empty() {
-        return vec![request.clone()];
-    }
-    let all = request.clone().avoiding_users(Vec::new());
-    let mut users = request.excluded_users().to_vec();
-    users.extend(request.avoided_users().iter().cloned());
-    vec![all.clone().without_users(users), all]
 }
 
 impl PostgresStore {

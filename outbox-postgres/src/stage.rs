@@ -13,7 +13,7 @@ use tokio_postgres::{Row, Statement};
 use crate::cursor::{Begin, Place, Scanned};
 use crate::fault::{Tries, commit_fault, fault, is_collision};
 use crate::row;
-use crate::scan::{Budget, From, Stage, parts};
+use crate::scan::{Budget, From, Stage};
 use crate::settle::{Outcomes, Settling, Written};
 use crate::store::{PostgresStore, prepared};
 
@@ -79,7 +79,7 @@ impl PostgresStore {
         &self,
         request: &ClaimRequest,
     ) -> Result<FirstFound, StoreError> {
-        let part = parts(request).swap_remove(0);
+        let part = request.parts().swap_remove(0);
         let begin = self.shared.cursors.begin(&part);
         let make = |at| self.first_stages(&part, &begin, at);
         let found = self.run_stages(&part, &begin, make).await?;
@@ -120,7 +120,7 @@ impl PostgresStore {
         request: &ClaimRequest,
     ) -> Result<Option<(Vec<Settled>, FirstFound)>, StoreError> {
         const OPERATION: &str = "settle_and_claim";
-        let part = parts(request).swap_remove(0);
+        let part = request.parts().swap_remove(0);
         let client = self.connection(OPERATION).await?;
         let outcomes = Outcomes::new(settlements);
         let settling = Settling::new(self, &client, &outcomes).await?;

@@ -271,7 +271,8 @@ impl ClaimRequest {
 
     /// Splits the request in two, the second for the places that the first leaves: without the
     /// avoided users, and with them. One part if no user is avoided.
-    pub(crate) fn parts(&self) -> Vec<Self> {
+    #[must_use]
+    pub fn parts(&self) -> Vec<Self> {
         if self.avoided_users.is_empty() {
             return vec![self.clone()];
         }

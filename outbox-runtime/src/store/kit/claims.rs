@@ -17,6 +17,15 @@ pub fn claim_key(event: &OutboxEvent) -> ClaimKey {
     (Reverse(event.priority), event.next_attempt_at, event.seq)
 }
 
+/// The part of a budget in bytes that is reserved for round-robin turns: the same share of it as
+/// `turns` are of the `limit` of a claim.
+#[must_use]
+pub fn share_of_turns(budget: usize, turns: usize, limit: usize) -> usize {
+    // In 128 bits, because a limit may be any number.
+    let share = (budget as u128 * turns as u128).checked_div(limit as u128);
+    usize::try_from(share.unwrap_or(0)).unwrap_or(budget)
+}
+
 /// The metadata budget of a claim.
 #[derive(Debug)]
 pub struct Load {
@@ -39,9 +48,7 @@ impl Load {
     /// claimed events, no matter how large the other events are.
     pub fn keep_for_turns(&mut self, request: &ClaimRequest) {
         let whole = ClaimRequest::MAX_METADATA_BYTES;
-        // In 128 bits, because a limit may be any number.
-        let share = (whole as u128 * request.turns() as u128).checked_div(request.limit() as u128);
-        self.kept = usize::try_from(share.unwrap_or(0)).unwrap_or(whole);
+        self.kept = share_of_turns(whole, request.turns(), request.limit());
     }
 
     /// Releases the reserved share, in full even if the last event exceeded the rest of the budget.

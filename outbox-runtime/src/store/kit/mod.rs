@@ -9,7 +9,7 @@
 //! | its class in statistics | [`Class`] |
 //! | the number of its lane in an index | [`LaneKey`] |
 //! | the order in which a claim takes events | [`claim_key`] |
-//! | how much metadata a claim may return | [`Load`] |
+//! | how much metadata a claim may return | [`Load`], [`share_of_turns`] |
 //! | waking the processor | [`Signal`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
@@ -30,7 +30,7 @@ mod refusals;
 mod signal;
 mod slot;
 
-pub use self::claims::{ClaimKey, Load, claim_key};
+pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
 pub use self::lane::LaneKey;
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
