@@ -111,9 +111,9 @@ CREATE FUNCTION {s}.lane(lane_order text, user_id text, entity_id text) RETURNS 
     RETURN ('x' || encode(substr(sha256(convert_to(
         lane_order || octet_length(user_id) || ':' || user_id
             || CASE WHEN lane_order = 'u' THEN '' ELSE entity_id END, 'UTF8')), 1, 8), 'hex'))::bit(64)::bigint;
--- The bodies are planned once per session, whatever pooler is between: planning takes three times as
--- long as the rest. Enqueueing reads no other event and takes no lock but those on the ids, so it is right
--- in any transaction at any isolation level.
+-- The bodies are planned once per session, whatever pooler is between: planning takes three times
+-- as long as the rest. Enqueueing reads no other event and takes no lock but those on the ids, so it
+-- is right in any transaction at any isolation level.
 CREATE FUNCTION {s}.wake() RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
     -- A sleeping worker holds the locks in share mode. A notification in each transaction would make
@@ -182,7 +182,8 @@ newest AS MATERIALIZED (SELECT x.id, x.seq FROM (
     (SELECT o.id, o.seq FROM {s}.events o WHERE $4 = 'n' AND o.entity_lane = $3
         AND o.slot IN ('r', 'w', 'b', 'l', 'h') AND o.lane_order = 'n' AND o.user_id = $7 AND o.entity_id = $8
         ORDER BY o.seq DESC LIMIT 1)) x ORDER BY x.seq DESC LIMIT 1),
-k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version
+k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_version,
+        e.operation = 'c' AND $6 = 'd' AS cancels
     FROM newest n JOIN {s}.events e ON e.id = n.id
     WHERE e.slot IN ('r', 'w', 'b') AND e.status = 'p' AND e.last_attempt_at IS NULL AND e.attempt_count = 0
         AND e.event_type = $5 AND e.user_id = $7 AND e.entity_id = $8 AND e.lane_order = $4
@@ -206,23 +207,23 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
     FOR NO KEY UPDATE OF e SKIP LOCKED),
 u AS (UPDATE {s}.events e SET
         revision = e.revision + 1,
-        status = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN 'c'::"char" ELSE e.status END,
-        completed_at = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN t.now END,
-        -- A front that is cancelled leaves a note: this snapshot may lack an event that was blocked behind
-        -- it since. Beside a taken lane the note fails, and the deletion gets a row of its own.
-        slot = CASE WHEN k.operation = 'c' AND $6 = 'd'
+        status = CASE WHEN k.cancels THEN 'c'::"char" ELSE e.status END,
+        completed_at = CASE WHEN k.cancels THEN t.now END,
+        -- A front that is cancelled leaves a note: this snapshot may lack an event that was blocked
+        -- behind it since. Beside a taken lane the note fails, and the deletion gets a row of its
+        -- own.
+        slot = CASE WHEN k.cancels
                 THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL THEN 'n'::"char" END
             WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
         operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
-        metadata = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata ELSE $11 END,
-        metadata_version = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.metadata_version ELSE $12 END,
-        priority = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.priority ELSE greatest(e.priority, $9) END,
-        max_attempts = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.max_attempts
-            ELSE greatest(e.max_attempts, $10) END,
-        due = CASE WHEN k.operation = 'c' AND $6 = 'd' THEN e.due
+        metadata = CASE WHEN k.cancels THEN e.metadata ELSE $11 END,
+        metadata_version = CASE WHEN k.cancels THEN e.metadata_version ELSE $12 END,
+        priority = CASE WHEN k.cancels THEN e.priority ELSE greatest(e.priority, $9) END,
+        max_attempts = CASE WHEN k.cancels THEN e.max_attempts ELSE greatest(e.max_attempts, $10) END,
+        due = CASE WHEN k.cancels THEN e.due
             ELSE least(e.due, t.now + $15 * interval '1 microsecond') END
     FROM k, t WHERE e.id = k.id
-    RETURNING e.id, e.seq, k.operation = 'c' AND $6 = 'd' AS is_cancelled),
+    RETURNING e.id, e.seq, k.cancels AS is_cancelled),
 y AS (INSERT INTO {s}.tally_delta SELECT u.seq >> 10, -1, 0, 1, 0, t.now FROM u, t WHERE u.is_cancelled),
 f AS (INSERT INTO {s}.folded (id, into_id, fingerprint, operation, metadata_version, metadata)
     SELECT u.id, u.id, NULL, k.operation, k.metadata_version, k.metadata FROM u JOIN k ON k.id = u.id
