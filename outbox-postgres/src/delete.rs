@@ -5,8 +5,8 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::DeleteUnit;
 use outbox_runtime::{OnDead, Order, OutboxEvent, OutboxStatus, StoreError};
+use tokio_postgres::Transaction;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{IsolationLevel, Transaction};
 use uuid::Uuid;
 
 use crate::edit::MOST_TRIES;
@@ -14,7 +14,7 @@ use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
 use crate::row;
 use crate::sql::FORGET;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, read_committed};
 
 /// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
 /// deletions do not wait for each other.
@@ -65,9 +65,7 @@ impl PostgresStore {
         let mut tries = MOST_TRIES;
         loop {
             tries -= 1;
-            let begin = client.build_transaction();
-            let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-            let transaction = begin.start().await.map_err(storage)?;
+            let transaction = read_committed(&mut client).await.map_err(storage)?;
             let count = match self.remove_in(&transaction, which, params).await {
                 // It waited crosswise with a worker, which went on.
                 Err(error) if is_collision(&error) && tries > 0 => {
@@ -129,9 +127,7 @@ impl PostgresStore {
         let mut total = 0;
         loop {
             let mut client = self.connection(OPERATION).await?;
-            let begin = client.build_transaction();
-            let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-            let transaction = begin.start().await.map_err(storage)?;
+            let transaction = read_committed(&mut client).await.map_err(storage)?;
             // The index by completion is read as a bitmap only.
             let plans = "SET LOCAL enable_bitmapscan = on; SET LOCAL enable_seqscan = on";
             transaction.batch_execute(plans).await.map_err(storage)?;
@@ -156,9 +152,7 @@ impl PostgresStore {
         const OPERATION: &str = "delete_seen";
         let storage = |error| fault(OPERATION, error);
         let mut client = self.connection(OPERATION).await?;
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let by_id: HashMap<Uuid, &OutboxEvent> =
             seen.iter().map(|event| (event.id, event)).collect();
         let was_seen =

@@ -5,12 +5,11 @@ use std::time::Duration;
 use outbox_runtime::store::kit::{after, handler_has_some, new_owner, not_claimable, refused_edit};
 use outbox_runtime::store::{Claim, Lease, LeaseToken};
 use outbox_runtime::{OutboxEvent, RawMetadata, StoreError, StoreErrorKind};
-use tokio_postgres::IsolationLevel;
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::row;
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, read_committed};
 
 const FETCH_LOCKED: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = $1 FOR NO KEY UPDATE OF e";
@@ -69,9 +68,7 @@ impl PostgresStore {
         let storage = |error| fault(OPERATION, error);
         let sql = &self.shared.sql;
         let mut client = self.connection(OPERATION).await?;
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let stored = transaction
             .query_opt(&sql.text(FETCH_LOCKED), &[&event.id])
             .await
@@ -186,9 +183,7 @@ impl PostgresStore {
         let storage = |error| fault(OPERATION, error);
         let sql = &self.shared.sql;
         let mut client = self.connection(OPERATION).await?;
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let locked = transaction.query_one(&sql.text(LOCK_USER), &[&from]).await;
         let has_handler: bool = locked.and_then(|row| row.try_get(0)).map_err(storage)?;
         if has_handler {

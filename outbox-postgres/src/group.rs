@@ -10,12 +10,12 @@ use outbox_runtime::{
     Clock, EnqueueError, Enqueued, NewEvent, RawMetadata, StoreError, StoreErrorKind,
 };
 use tokio::sync::{mpsc, oneshot};
-use tokio_postgres::IsolationLevel;
 
 use crate::batch;
 use crate::fault::{commit_fault, fault, pool_fault, was_refused};
 use crate::insert::insert_rows;
 use crate::sql::Sql;
+use crate::store::read_committed;
 
 /// The number of requests that wait for their turn; beyond it, producers wait to be let in.
 const QUEUE: usize = 1_024;
@@ -167,11 +167,8 @@ impl Writer {
         events: &[NewEvent],
         now: Option<DateTime<Utc>>,
     ) -> Answer {
-        let begin = client
-            .build_transaction()
-            .isolation_level(IsolationLevel::ReadCommitted)
-            .start();
-        let transaction = begin.await.map_err(|error| fault("enqueue", error))?;
+        let transaction = read_committed(client).await;
+        let transaction = transaction.map_err(|error| fault("enqueue", error))?;
         let enqueued = batch::all(&*transaction, &self.sql, true, now, events).await?;
         let committed = transaction.commit().await;
         committed.map_err(|error| commit_fault("enqueue", error))?;

@@ -11,7 +11,7 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault};
-use crate::store::PostgresStore;
+use crate::store::{PostgresStore, read_committed};
 
 /// Renews leases whose tokens still match, whether they have run out or not. A lease that is
 /// renewed after the clock was set back counts from the new time.
@@ -65,10 +65,8 @@ impl PostgresStore {
         let now = self.now();
         let ends = after(now, lease);
         let renewals: Vec<Renewal> = leases.iter().map(|held| (*held, ends)).collect();
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(tokio_postgres::IsolationLevel::ReadCommitted);
         let storage = |error| fault(OPERATION, error);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let renewed = self
             .renew(&transaction, &renewals, now)
             .await
@@ -120,9 +118,7 @@ impl PostgresStore {
         let storage = |error| fault(OPERATION, error);
         let mut client = self.connection(OPERATION).await?;
         let now = self.now();
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(tokio_postgres::IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let has_expired = |(lease, _): &&(Lease, Duration)| lease.expires_at <= now;
         let expired = held.iter().filter(has_expired);
         let renewals: Vec<Renewal> = expired

@@ -8,11 +8,10 @@ use chrono::{DateTime, Utc};
 use outbox_runtime::store::SystemClock;
 use outbox_runtime::store::kit::after;
 use outbox_runtime::{Clock, StoreError};
-use tokio_postgres::IsolationLevel;
 use uuid::Uuid;
 
 use crate::fault::fault;
-use crate::store::{PostgresStore, prepared};
+use crate::store::{PostgresStore, prepared, read_committed};
 
 /// The first and the longest pause between two looks at notes: an application may hold the next
 /// event for the length of its transaction, and tells nobody of its end.
@@ -83,9 +82,7 @@ impl PostgresStore {
         let sql = &self.shared.sql;
         let lock = prepared(&client, OPERATION, &sql.lock_notes).await?;
         let take_up = prepared(&client, OPERATION, &sql.take_up_notes).await?;
-        let begin = client.build_transaction();
-        let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-        let transaction = begin.start().await.map_err(storage)?;
+        let transaction = read_committed(&mut client).await.map_err(storage)?;
         let last = self.shared.notes.state().last;
         let locked = transaction.query(&lock, &[&last]).await.map_err(storage)?;
         let ids: Result<Vec<Uuid>, _> = locked.iter().map(|row| row.try_get(0)).collect();
