@@ -22,7 +22,7 @@ const BATCH: usize = 1_000;
 /// Tasks that enqueue, and sessions of which each enqueues.
 const PRODUCERS: usize = 64;
 
-/// Who writes the batches.
+/// The side that writes the batches.
 #[derive(Debug, Clone, Copy)]
 enum Writer {
     Floor,
