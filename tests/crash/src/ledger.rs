@@ -1,11 +1,13 @@
 //! The ledger: an append-only file outside the database under test, with one `write(2)` per record.
 
-use std::fs::{File, OpenOptions};
-use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+pub use crate::appended::read_from;
+
+use crate::appended::Appended;
 
 /// One action of a worker, or one answer to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -115,52 +117,10 @@ pub enum Answer {
 }
 
 /// The writing end.
-#[derive(Debug)]
-pub struct Ledger(File);
-
-impl Ledger {
-    /// Opens the file for append, and creates it if it is missing.
-    #[must_use]
-    pub fn open(path: &Path) -> Self {
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        Self(file.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-    }
-
-    /// Appends one record with one `write(2)`, so that no other process tears it and it survives
-    /// this process.
-    pub fn write(&self, record: &Record) {
-        let mut line = serde_json::to_vec(record).expect("a record is JSON");
-        line.push(b'\n');
-        let written = (&self.0).write(&line).expect("the ledger is writable");
-        assert_eq!(written, line.len(), "a record was written only in part");
-    }
-}
+pub type Ledger = Appended<Record>;
 
 /// All records so far, oldest first. Leaves out a line that is only partly written.
 #[must_use]
 pub fn read(path: &Path) -> Vec<Record> {
     read_from(path, &mut 0)
-}
-
-/// Reads the records after this byte offset, and advances the offset past them.
-///
-/// # Panics
-///
-/// If a line is not a record.
-#[must_use]
-pub fn read_from(path: &Path, offset: &mut u64) -> Vec<Record> {
-    let mut text = String::new();
-    // The file is missing until a worker writes.
-    if let Ok(mut file) = File::open(path) {
-        file.seek(SeekFrom::Start(*offset))
-            .expect("the test's own file is readable");
-        file.read_to_string(&mut text)
-            .expect("the test's own file is readable");
-    }
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    *offset += whole.len() as u64;
-    whole
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-        .collect()
 }

@@ -10,6 +10,7 @@
 //! Where a tool is missing, a test prints one line and returns; with `OUTBOX_CRASH_REQUIRE_TOOLS`
 //! set (as in `.ci/run`) a missing tool is a failure.
 
+pub mod appended; // a file that many processes append records to
 pub mod ledger; // append-only log of what workers did
 pub mod plan; // a worker's instructions
 pub mod rows; // final content of the database

@@ -4,11 +4,10 @@
 //! survive the process that wrote them. Their order in the file is an order in which the actions
 //! may have happened: each is written after what it depends on.
 
-use std::fs::{File, OpenOptions};
-use std::io::Write;
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
+use outbox_crash::appended::{Appended, read_from};
 use outbox_runtime::Clock;
 use outbox_runtime::store::SystemClock;
 use serde::{Deserialize, Serialize};
@@ -140,33 +139,10 @@ pub fn millis(time: DateTime<Utc>) -> u64 {
 }
 
 /// The writing end.
-#[derive(Debug)]
-pub struct Ledger(File);
-
-impl Ledger {
-    /// Opens the file for append, and creates it if it is missing.
-    #[must_use]
-    pub fn open(path: &Path) -> Self {
-        let file = OpenOptions::new().append(true).create(true).open(path);
-        Self(file.unwrap_or_else(|error| panic!("{}: {error}", path.display())))
-    }
-
-    /// Appends one record.
-    pub fn write(&self, record: &Record) {
-        let mut line = serde_json::to_vec(record).expect("a record is JSON");
-        line.push(b'\n');
-        let written = (&self.0).write(&line).expect("the ledger is writable");
-        assert_eq!(written, line.len(), "a record was written only in part");
-    }
-}
+pub type Ledger = Appended<Record>;
 
 /// All records so far, oldest first. Leaves out a line that is only partly written.
 #[must_use]
 pub fn read(path: &Path) -> Vec<Record> {
-    // The file is missing until somebody writes.
-    let text = std::fs::read_to_string(path).unwrap_or_default();
-    let whole = text.rfind('\n').map_or("", |end| &text[..=end]);
-    let record =
-        |line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
-    whole.lines().map(record).collect()
+    read_from(path, &mut 0)
 }
