@@ -34,6 +34,48 @@ pub struct Peer {
     pub settings: &'static str,
 }
 
+/// A contestant that is played by the program itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Own {
+    /// Its name in the table.
+    pub name: &'static str,
+    /// Its settings.
+    pub note: &'static str,
+    /// Arguments before those of the order.
+    pub arguments: &'static [&'static str],
+}
+
+/// The wanted contestants, the program's own first. A peer that cannot be built is left out, with a
+/// line that says so.
+///
+/// # Errors
+///
+/// The program does not know where it is.
+pub async fn wanted(
+    own: &[Own],
+    peers: &[Peer],
+    packages: &Path,
+    is_wanted: impl Fn(&str) -> bool,
+) -> anyhow::Result<Vec<Contestant>> {
+    let program = std::env::current_exe()?;
+    let own = own.iter().filter(|own| is_wanted(own.name));
+    let own = own.map(|own| Contestant {
+        name: own.name,
+        note: own.note.to_owned(),
+        is_peer: false,
+        program: program.clone(),
+        arguments: own.arguments,
+    });
+    let mut contestants: Vec<_> = own.collect();
+    for peer in peers.iter().filter(|peer| is_wanted(peer.name)) {
+        match peer.build(packages).await {
+            Ok(contestant) => contestants.push(contestant),
+            Err(error) => eprintln!("{}: left out, {error:#}", peer.name),
+        }
+    }
+    Ok(contestants)
+}
+
 /// Time for a program to start and end, beyond the limit of its workload.
 const GRACE: Duration = Duration::from_secs(60);
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::{median, turns};
 use outbox_contest::{Stopwatch, pause};
+use outbox_postgres::PostgresStore;
 use outbox_runtime::OutboxRepository;
 use uuid::Uuid;
 
@@ -134,29 +135,15 @@ async fn step_times(
     templates: &[Database],
     round: usize,
 ) -> anyhow::Result<Vec<f64>> {
-    let mut databases = Vec::with_capacity(templates.len());
-    let mut steppers = Vec::with_capacity(templates.len());
-    for template in templates {
-        let database = scenes.copy(template).await?;
-        steppers.push(Stepper::new(open(&database).await?));
-        databases.push(database);
-    }
-    let mut times = vec![Vec::with_capacity(scale.calls); templates.len()];
-    for call in 0..WARM_UP + scale.calls {
-        for side in turns(round + call, steppers.len()) {
-            let watch = Stopwatch::start();
-            let claimed = steppers[side].step(CLAIM_SIZE).await?;
-            anyhow::ensure!(claimed == CLAIM_SIZE, "a claim took {claimed}");
-            if call >= WARM_UP {
-                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
-            }
-        }
-    }
-    drop(steppers);
-    for database in databases {
-        scenes.drop(database).await?;
-    }
-    Ok(times.iter().map(|times| median(times)).collect())
+    let open = async |database: &Database| Ok(Stepper::new(open(database).await?));
+    let call = async |stepper: &mut Stepper| {
+        let watch = Stopwatch::start();
+        let claimed = stepper.step(CLAIM_SIZE).await?;
+        let took = watch.elapsed();
+        anyhow::ensure!(claimed == CLAIM_SIZE, "a claim took {claimed}");
+        Ok(took)
+    };
+    times(scenes, templates, (round, scale.calls), open, call).await
 }
 
 /// The same for the floor.
@@ -166,30 +153,15 @@ async fn floor_times(
     templates: &[Database],
     round: usize,
 ) -> anyhow::Result<Vec<f64>> {
-    let mut databases = Vec::with_capacity(templates.len());
-    let mut floors: Vec<(Floor, Vec<Uuid>)> = Vec::with_capacity(templates.len());
-    for template in templates {
-        let database = scenes.copy(template).await?;
-        floors.push((Floor::open(&database).await?, Vec::new()));
-        databases.push(database);
-    }
-    let mut times = vec![Vec::with_capacity(scale.calls); templates.len()];
-    for call in 0..WARM_UP + scale.calls {
-        for side in turns(round + call, floors.len()) {
-            let (floor, done) = &mut floors[side];
-            let watch = Stopwatch::start();
-            let claims = floor.step(done, Steps::Pipelined, CLAIM_SIZE).await?;
-            if call >= WARM_UP {
-                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
-            }
-            *done = claims.iter().map(|claim| claim.id).collect();
-        }
-    }
-    drop(floors);
-    for database in databases {
-        scenes.drop(database).await?;
-    }
-    Ok(times.iter().map(|times| median(times)).collect())
+    let open = async |database: &Database| Ok((Floor::open(database).await?, Vec::<Uuid>::new()));
+    let call = async |(floor, done): &mut (Floor, Vec<Uuid>)| {
+        let watch = Stopwatch::start();
+        let claims = floor.step(done, Steps::Pipelined, CLAIM_SIZE).await?;
+        let took = watch.elapsed();
+        *done = claims.iter().map(|claim| claim.id).collect();
+        Ok(took)
+    };
+    times(scenes, templates, (round, scale.calls), open, call).await
 }
 
 /// The median time of `statistics()` in each database, in milliseconds.
@@ -199,26 +171,42 @@ async fn statistics_times(
     templates: &[Database],
     round: usize,
 ) -> anyhow::Result<Vec<f64>> {
+    let call = async |store: &mut PostgresStore| {
+        let watch = Stopwatch::start();
+        let statistics = store.statistics(None).await?;
+        let took = watch.elapsed();
+        anyhow::ensure!(statistics.pending_count > 0, "the backlog is gone");
+        Ok(took)
+    };
+    times(scenes, templates, (round, scale.calls / 2), open, call).await
+}
+
+/// The median time of a call in a copy of each database, in milliseconds. The databases take turns
+/// call by call.
+async fn times<S>(
+    scenes: &Scenes,
+    templates: &[Database],
+    (round, calls): (usize, usize),
+    open: impl AsyncFn(&Database) -> anyhow::Result<S>,
+    call: impl AsyncFn(&mut S) -> anyhow::Result<Duration>,
+) -> anyhow::Result<Vec<f64>> {
     let mut databases = Vec::with_capacity(templates.len());
-    let mut stores = Vec::with_capacity(templates.len());
+    let mut sides = Vec::with_capacity(templates.len());
     for template in templates {
         let database = scenes.copy(template).await?;
-        stores.push(open(&database).await?);
+        sides.push(open(&database).await?);
         databases.push(database);
     }
-    let calls = scale.calls / 2;
     let mut times = vec![Vec::with_capacity(calls); templates.len()];
-    for call in 0..WARM_UP + calls {
-        for side in turns(round + call, stores.len()) {
-            let watch = Stopwatch::start();
-            let statistics = stores[side].statistics(None).await?;
-            if call >= WARM_UP {
-                times[side].push(watch.elapsed().as_secs_f64() * 1e3);
+    for nth in 0..WARM_UP + calls {
+        for side in turns(round + nth, sides.len()) {
+            let took = call(&mut sides[side]).await?;
+            if nth >= WARM_UP {
+                times[side].push(took.as_secs_f64() * 1e3);
             }
-            anyhow::ensure!(statistics.pending_count > 0, "the backlog is gone");
         }
     }
-    drop(stores);
+    drop(sides);
     for database in databases {
         scenes.drop(database).await?;
     }

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use outbox_bench_kit::contestant::{Contestant, Peer};
+use outbox_bench_kit::contestant::{self, Contestant, Own, Peer};
 use outbox_bench_kit::report::{Baseline, Report, Target, Unit};
 use outbox_bench_kit::rounds::turns;
 use outbox_contest::{Figures, Handlers, Workload};
@@ -42,12 +42,20 @@ pub(crate) struct Options {
 }
 
 /// The contestants in this program: name and arguments.
-const OWN: [(&str, &[&str]); 4] = [
-    ("ours", &["contestant", "ours"]),
-    ("ours-five", &["contestant", "ours-five"]),
-    ("ours-thousand", &["contestant", "ours-thousand"]),
-    ("floor", &["contestant", "floor"]),
+const OWN: [Own; 4] = [
+    own("ours", &["contestant", "ours"]),
+    own("ours-five", &["contestant", "ours-five"]),
+    own("ours-thousand", &["contestant", "ours-thousand"]),
+    own("floor", &["contestant", "floor"]),
 ];
+
+const fn own(name: &'static str, arguments: &'static [&'static str]) -> Own {
+    Own {
+        name,
+        note: "",
+        arguments,
+    }
+}
 
 const PEERS: [Peer; 2] = [
     Peer {
@@ -147,34 +155,11 @@ pub(crate) async fn compare(options: &Options) -> anyhow::Result<()> {
     super::print(&report, options.json.as_deref())
 }
 
-/// The wanted contestants, ours first. A peer that cannot be built is left out, with a line that
-/// says so.
+/// The wanted contestants, ours first.
 async fn contestants(only: &[String]) -> anyhow::Result<Vec<Contestant>> {
     let is_wanted = |name: &str| only.is_empty() || only.iter().any(|wanted| wanted == name);
-    let program = std::env::current_exe()?;
-    let mut contestants = Vec::new();
-    for (name, arguments) in OWN {
-        if is_wanted(name) {
-            contestants.push(Contestant {
-                name,
-                note: String::new(),
-                is_peer: false,
-                program: program.clone(),
-                arguments,
-            });
-        }
-    }
     let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("../peers");
-    for peer in PEERS {
-        if !is_wanted(peer.name) {
-            continue;
-        }
-        match peer.build(&packages).await {
-            Ok(contestant) => contestants.push(contestant),
-            Err(error) => eprintln!("{}: left out, {error:#}", peer.name),
-        }
-    }
-    Ok(contestants)
+    contestant::wanted(&OWN, &PEERS, &packages, is_wanted).await
 }
 
 /// The figures of each contestant, by rounds. What others do wrong does not end the comparison.
