@@ -19,6 +19,11 @@ fn note(entity: i64) -> NewEvent {
     NewEvent::new("note", entity, "u1", Operation::Update)
 }
 
+async fn open_in(schema: &str) -> PostgresStore {
+    let builder = PostgresStore::builder().schema(schema);
+    builder.connect_with(config()).await.unwrap()
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_processes_may_start_at_once_on_an_empty_database() {
     let client = connect().await;
@@ -42,11 +47,7 @@ async fn many_processes_may_start_at_once_on_an_empty_database() {
 #[tokio::test]
 async fn a_newer_schema_is_refused_and_not_touched() {
     let schema = new_schema();
-    let store = PostgresStore::builder()
-        .schema(&schema)
-        .connect_with(config())
-        .await
-        .unwrap();
+    let store = open_in(&schema).await;
     drop(store);
     let client = connect().await;
     let newer = format!("UPDATE {schema}.schema_version SET version = 1000");
@@ -175,11 +176,7 @@ async fn the_printed_migration_makes_the_same_schema() {
     let builder = PostgresStore::builder().schema(&printed).migrate(false);
     let store = builder.connect_with(config()).await.unwrap();
     (&store).enqueue(Ok(note(1))).await.unwrap();
-    let store = PostgresStore::builder()
-        .schema(&made)
-        .connect_with(config())
-        .await
-        .unwrap();
+    let store = open_in(&made).await;
     (&store).enqueue(Ok(note(1))).await.unwrap();
     let columns = "SELECT string_agg(concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default), ',' \
         ORDER BY table_name, ordinal_position) FROM information_schema.columns WHERE table_schema = $1";
@@ -229,11 +226,7 @@ async fn role(schema: &str, of: &str) -> outbox_postgres::tokio_postgres::Config
 #[tokio::test]
 async fn an_enqueuer_needs_only_the_documented_privileges() {
     let schema = new_schema();
-    let store = PostgresStore::builder()
-        .schema(&schema)
-        .connect_with(config())
-        .await
-        .unwrap();
+    let store = open_in(&schema).await;
     let mut client = connect_with(&role(&schema, "enqueuer").await).await;
     let outbox = store.outbox();
     let tx = client.transaction().await.unwrap();

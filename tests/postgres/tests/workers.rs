@@ -44,6 +44,16 @@ async fn open(schema: &str) -> PostgresStore {
 /// The deliveries: entity and version.
 type Delivered = Arc<Mutex<Vec<(i64, i64)>>>;
 
+/// Waits for a first delivery.
+async fn some_event_of(delivered: &Delivered) {
+    soon("the event is delivered", async {
+        while delivered.lock().unwrap().is_empty() {
+            SystemClock.sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+}
+
 fn start(store: &PostgresStore, delivered: &Delivered) -> Running {
     let delivered = Arc::clone(delivered);
     Processor::builder(store.clone())
@@ -185,12 +195,7 @@ async fn a_transaction_from_before_the_worker_fell_asleep_is_not_missed() {
     let running = start(&store, &delivered);
     SystemClock.sleep(Duration::from_millis(700)).await;
     tx.commit().await.unwrap();
-    soon("the event is delivered", async {
-        while delivered.lock().unwrap().is_empty() {
-            SystemClock.sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    some_event_of(&delivered).await;
     running.stop().await.unwrap();
 }
 
@@ -209,12 +214,7 @@ async fn a_worker_on_a_pool_of_the_application_looks_for_itself() {
         .on(first.outbox().on(&client))
         .await
         .unwrap();
-    soon("the event is delivered", async {
-        while delivered.lock().unwrap().is_empty() {
-            SystemClock.sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+    some_event_of(&delivered).await;
     running.stop().await.unwrap();
 }
 
