@@ -6,9 +6,7 @@ use std::collections::hash_map::Entry;
 
 use chrono::{DateTime, Utc};
 use futures_util::future::join;
-use outbox_runtime::{
-    Coalesce, EnqueueError, Enqueued, NewEvent, Operation, StoreError, StoreErrorKind,
-};
+use outbox_runtime::{EnqueueError, Enqueued, NewEvent, StoreError, StoreErrorKind};
 use tokio_postgres::GenericClient;
 use uuid::Uuid;
 
@@ -18,11 +16,6 @@ use crate::sql::Sql;
 
 /// How often an id may be found taken and then gone, before that is an error.
 const MOST_TRIES: usize = 5;
-
-/// Whether the event may fold into one that waits.
-pub(crate) fn may_fold(event: &NewEvent) -> bool {
-    event.coalesce() == Coalesce::Latest && event.operation() != Operation::Create
-}
 
 fn storage(error: tokio_postgres::Error) -> EnqueueError {
     callers_fault(error).into()
@@ -48,7 +41,7 @@ pub(crate) async fn one<C: GenericClient + Sync>(
     event: &NewEvent,
 ) -> Result<Enqueued, EnqueueError> {
     let values = Values::of(event);
-    if may_fold(event)
+    if event.may_fold()
         && let Some(folded) = fold(client, sql, is_transaction, now, &values).await?
     {
         return Ok(folded);
@@ -107,7 +100,7 @@ pub(crate) async fn all<C: GenericClient + Sync>(
         let enqueued = one(client, sql, is_transaction, now, event).await;
         return enqueued.map(|one| vec![one]).map_err(|error| error.at(0));
     }
-    if !events.iter().any(may_fold) {
+    if !events.iter().any(NewEvent::may_fold) {
         return plain(client, sql, is_transaction, now, events, 0).await;
     }
     if !is_transaction {
@@ -134,7 +127,7 @@ async fn in_order<C: GenericClient + Sync>(
     events: &[NewEvent],
 ) -> Result<Vec<Enqueued>, EnqueueError> {
     let mut enqueued = Vec::with_capacity(events.len());
-    for run in events.chunk_by(|one, next| !may_fold(one) && !may_fold(next)) {
+    for run in events.chunk_by(|one, next| !one.may_fold() && !next.may_fold()) {
         let begin = enqueued.len();
         match run {
             [event] => {

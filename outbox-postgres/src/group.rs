@@ -138,7 +138,7 @@ impl Writer {
         now: Option<DateTime<Utc>>,
     ) -> Option<Vec<Request>> {
         let events: Vec<&NewEvent> = group.iter().flat_map(|request| &request.events).collect();
-        if events.iter().any(|event| batch::may_fold(event)) {
+        if events.iter().any(|event| event.may_fold()) {
             return Some(group);
         }
         match insert_rows(&***client, &self.sql, &events, now).await {

@@ -9,6 +9,24 @@ use crate::entity::Coalesce;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 
 impl NewEvent {
+    /// Whether the event may replace or cancel a waiting one. If not, a store need not look for one.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use outbox_runtime::{Coalesce, NewEvent, Operation};
+    ///
+    /// let change = |operation| {
+    ///     NewEvent::new("note", 1, "user-1", operation).with_coalesce(Coalesce::Latest)
+    /// };
+    /// assert!(change(Operation::Update).may_fold());
+    /// assert!(!change(Operation::Create).may_fold());
+    /// ```
+    #[must_use]
+    pub fn may_fold(&self) -> bool {
+        self.coalesce == Coalesce::Latest && self.operation != Operation::Create
+    }
+
     /// Returns `waiting` with this event folded into it, or `None` if both must be delivered. This
     /// is the table of [`Coalesce::Latest`] as code, for stores. For a creation followed by its
     /// deletion, see [`cancels`](Self::cancels).

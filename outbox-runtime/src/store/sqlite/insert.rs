@@ -17,9 +17,9 @@ use super::rows::{ROWS, Rows};
 use super::statement::{INSERT, insert_values, lane_values};
 use crate::clock::{self, Clock};
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::entity::{Coalesce, EntityId};
+use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
-use crate::event::{Operation, OutboxEvent};
+use crate::event::OutboxEvent;
 use crate::store::kit::LaneKey;
 
 /// Enqueues on `conn`, inside the transaction that is open there.
@@ -115,8 +115,7 @@ impl<'c> Inserter<'c> {
         event.validate()?;
         let (conn, now) = (self.conn, self.now);
         let storage = |error| EnqueueError::from(fault_on("enqueue", conn, error));
-        if event.coalesce == Coalesce::Latest
-            && event.operation != Operation::Create
+        if event.may_fold()
             && let Some(folded) = fold::fold(conn, now, event).map_err(storage)?
         {
             return Ok(folded);

@@ -26,9 +26,8 @@ use super::lane_key::lane_key;
 use super::statement::insert_values;
 use crate::clock;
 use crate::enqueue::{Enqueued, NewEvent};
-use crate::entity::{Coalesce, EntityId, Order};
+use crate::entity::{EntityId, Order};
 use crate::error::EnqueueError;
-use crate::event::Operation;
 use crate::store::kit::LaneKey;
 
 /// The number of events in a statement. More make an event hardly cheaper, and leave more at the
@@ -165,8 +164,7 @@ impl<'e> Row<'e> {
         buffer: &'e mut [u8; EntityId::LONGEST_TEXT],
         now: DateTime<Utc>,
     ) -> Option<Self> {
-        let may_fold = event.coalesce == Coalesce::Latest && event.operation != Operation::Create;
-        if may_fold || event.order != Order::Entity || event.validate().is_err() {
+        if event.may_fold() || event.order != Order::Entity || event.validate().is_err() {
             return None;
         }
         let due = clock::after(now, event.delay);
