@@ -96,7 +96,8 @@ impl PostgresStore {
         let has_more = ids.len() == MOST_NOTES;
         let last = ids.last().copied().filter(|_| has_more);
         let notes = &self.shared.notes;
-        notes.looked(last.unwrap_or_default(), dropped == 0);
+        let had_to_wait = !ids.is_empty() && dropped == 0;
+        notes.looked(last.unwrap_or_default(), had_to_wait);
         Ok(dropped > 0)
     }
 }

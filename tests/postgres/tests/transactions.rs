@@ -325,6 +325,29 @@ async fn no_statement_of_a_sink_stays_prepared() {
     assert_eq!(prepared[0].get::<_, i64>(0), 0, "PgBouncer would lose them");
 }
 
+/// A cancelled front leaves a note for the next look. A look that finds no note begins no pause, in
+/// which a later note would have to wait.
+#[tokio::test]
+async fn an_event_after_a_cancelled_one_can_be_marked_at_once_whatever_was_refused_before() {
+    const LEASE: Duration = Duration::from_secs(60);
+    let (store, outbox) = store().await;
+    let client = connect().await;
+    let enqueue = async |event| outbox.on(&client).enqueue(Ok(event)).await.unwrap();
+    enqueue(note(2)).await;
+    let behind = enqueue(note(2)).await.event_id();
+    let change = |entity, operation| {
+        NewEvent::new("draft", entity, "u1", operation).with_coalesce(Coalesce::Latest)
+    };
+    for entity in 10..20 {
+        store.mark_as_processing(behind, LEASE).await.unwrap_err();
+        enqueue(change(entity, Operation::Create)).await;
+        let deleted = enqueue(change(entity, Operation::Delete)).await;
+        assert!(matches!(deleted, Enqueued::Cancelled { .. }), "{deleted:?}");
+        let next = enqueue(note(entity)).await.event_id();
+        store.mark_as_processing(next, LEASE).await.unwrap();
+    }
+}
+
 #[tokio::test]
 async fn producers_of_a_store_get_their_own_answers() {
     let (store, _) = store().await;
