@@ -344,7 +344,8 @@ async fn an_event_after_a_cancelled_one_can_be_marked_at_once_whatever_was_refus
         let deleted = enqueue(change(entity, Operation::Delete)).await;
         assert!(matches!(deleted, Enqueued::Cancelled { .. }), "{deleted:?}");
         let next = enqueue(note(entity)).await.event_id();
-        store.mark_as_processing(next, LEASE).await.unwrap();
+        let claim = store.mark_as_processing(next, LEASE).await.unwrap();
+        assert_eq!(claim.event.id, next);
     }
 }
 
