@@ -14,7 +14,8 @@ use crate::fault::{commit_fault, fault, is_collision};
 use crate::lane;
 use crate::row;
 use crate::sql::FORGET;
-use crate::store::{PostgresStore, read_committed};
+use crate::store::PostgresStore;
+use crate::transaction::read_committed;
 
 /// Deletes the rows that `{which}` selects. Locks are taken in the order of `seq`, so that two bulk
 /// deletions do not wait for each other.

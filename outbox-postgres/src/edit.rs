@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault, is_collision};
 use crate::row;
-use crate::store::{PostgresStore, read_committed};
+use crate::store::PostgresStore;
+use crate::transaction::read_committed;
 
 const FETCH_LOCKED: &str =
     "SELECT {columns_e} FROM {s}.events e WHERE e.id = $1 FOR NO KEY UPDATE OF e";

@@ -15,7 +15,7 @@ use crate::batch;
 use crate::fault::{commit_fault, fault, pool_fault, was_refused};
 use crate::insert::insert_rows;
 use crate::sql::Sql;
-use crate::store::read_committed;
+use crate::transaction::read_committed;
 
 /// The number of requests that wait for their turn; beyond it, producers wait to be let in.
 const QUEUE: usize = 1_024;

@@ -11,7 +11,8 @@ use tokio_postgres::Transaction;
 use uuid::Uuid;
 
 use crate::fault::{commit_fault, fault};
-use crate::store::{PostgresStore, read_committed};
+use crate::store::PostgresStore;
+use crate::transaction::read_committed;
 
 /// Renews leases whose tokens still match, whether they have run out or not. A lease that is
 /// renewed after the clock was set back counts from the new time.

@@ -92,6 +92,7 @@ mod stage; // one statement of a claim
 mod statistics; // counts
 mod store; // the store itself
 mod tally; // counts per block
+mod transaction; // transactions of our own
 mod turns; // the index for turns
 
 #[cfg(feature = "rustls")]

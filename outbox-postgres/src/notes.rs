@@ -11,7 +11,8 @@ use outbox_runtime::{Clock, StoreError};
 use uuid::Uuid;
 
 use crate::fault::fault;
-use crate::store::{PostgresStore, prepared, read_committed};
+use crate::store::{PostgresStore, prepared};
+use crate::transaction::read_committed;
 
 /// The first and the longest pause between two looks at notes: an application may hold the next
 /// event for the length of its transaction, and tells nobody of its end.

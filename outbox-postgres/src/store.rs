@@ -6,11 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use deadpool_postgres::{Object, Pool, Transaction};
+use deadpool_postgres::{Object, Pool};
 use outbox_runtime::store::kit::Signal;
 use outbox_runtime::store::{BatchSink, SystemClock};
 use outbox_runtime::{Clock, EnqueueError, Enqueued, EventSink, NewEvent, StoreError};
-use tokio_postgres::{IsolationLevel, Statement};
+use tokio_postgres::Statement;
 
 use crate::builder::PostgresStoreBuilder;
 use crate::clock::{ServerClock, Shared as SharedClock};
@@ -268,16 +268,6 @@ impl PostgresStore {
         }
         begin
     }
-}
-
-/// Begins a transaction in which each statement sees what was committed before it, whatever the
-/// default of the role is.
-pub(crate) async fn read_committed(
-    client: &mut Object,
-) -> Result<Transaction<'_>, tokio_postgres::Error> {
-    let begin = client.build_transaction();
-    let begin = begin.isolation_level(IsolationLevel::ReadCommitted);
-    begin.start().await
 }
 
 /// Prepares a statement, once per connection.

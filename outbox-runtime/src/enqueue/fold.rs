@@ -9,7 +9,8 @@ use crate::entity::Coalesce;
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 
 impl NewEvent {
-    /// Whether the event may replace or cancel a waiting one. If not, a store need not look for one.
+    /// Whether the event may replace or cancel a waiting one. If not, a store need not look for
+    /// one.
     ///
     /// # Examples
     ///
