@@ -43,6 +43,12 @@ impl Tally {
         let these = counts.iter().filter(|(name, _)| name.starts_with(prefix));
         these.map(|(_, count)| count).sum()
     }
+
+    /// How often an attempt failed for the database, and not for the producer.
+    #[must_use]
+    pub fn failed(&self) -> u64 {
+        self.of("SQLSTATE") + self.of("connection") + self.of("Unavailable")
+    }
 }
 
 impl fmt::Display for Tally {

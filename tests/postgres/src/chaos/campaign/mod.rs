@@ -15,8 +15,8 @@ pub mod disk; // a full disk
 pub mod network; // connections that are cut, half closed and slow
 pub mod processes; // workers that are killed and frozen
 pub mod promotion; // a standby takes over
-pub mod servers;
-pub mod sessions; // ended sessions, timeouts and serialization failures // a server that crashes
+pub mod servers; // a server that crashes
+pub mod sessions; // ended sessions, timeouts and serialization failures
 
 /// How often, and from which seed.
 #[derive(Debug, Clone)]

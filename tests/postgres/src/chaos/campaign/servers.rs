@@ -73,9 +73,6 @@ pub async fn restarts(settings: &Settings) -> Report {
     report.fire("recoveries in the server's log", recoveries as u64);
     report.fire("leases open at the stops", leases_at_harm(&arena.records()));
     report.fire("calls of workers failed", arena.failures(None) as u64);
-    report.fire(
-        "attempts of producers failed",
-        tally.of("SQLSTATE") + tally.of("connection") + tally.of("Unavailable"),
-    );
+    report.fire("attempts of producers failed", tally.failed());
     report.end(tally, verdict)
 }
