@@ -10,7 +10,8 @@
 #
 # What happens: as soon as a histogram or summary has a label besides `le` or `quantile`, there is
 # one object for all of its series. It has no labels, sum or count; a bucket that several series
-# have gets the value of the last one. Nothing says so. Without such a label, the result is right.
+# have gets the value of the last one. Nothing says so (a pull request of 2019 that corrects it,
+# number 8, is open). Without such a label, the result is right.
 #
 # Why it matters: delivery times are a histogram by destination or event type. A check of an outbox
 # that reads its metrics with this package sees one destination's numbers under no name, whichever
