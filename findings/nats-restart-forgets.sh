@@ -6,8 +6,8 @@
 # Expected: a stream with file storage ignores a message whose Nats-Msg-Id it has seen within its
 # duplicate window (docs.nats.io, "JetStream Model Deep Dive", Message Deduplication). As long as
 # the server runs, that includes messages which are gone: a work queue answers `duplicate` for a job
-# that is done and removed, so that it is not done again. No page says that this ends earlier than
-# the window.
+# that is done and removed, so that it is not done again. The page does not say that this can end
+# earlier than the window.
 #
 # What happens: the ids are kept in memory alone, and a starting server reads them from the messages
 # that are stored. Whatever a consumer has acknowledged (retention by work queue or interest), and

@@ -20,9 +20,9 @@
 #   lost.
 #
 # Why it matters: a worker that stood still (a pause of a virtual machine, a slow call) and then
-# reports a failure is exactly the worker that answers late. Whoever consumes an outbox's messages
-# from JetStream has no fencing: the handler itself has to be idempotent, must give up before
-# ack_wait is over, and must not answer afterward.
+# reports a failure is exactly the worker that answers late. So a consumer of an outbox's messages
+# has no fencing in JetStream: its handler has to be idempotent, to give up before ack_wait is over,
+# and to stay silent afterward. (Issue 4786 of nats-io/nats-server proposes to refuse late answers.)
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -7,7 +7,8 @@
 # Expected: both wait for as long as Retry-After asks, or for their own limit, or give up. RFC 9110,
 # section 10.2.3, allows a date or a number of seconds, and sets no bound. retryhttp documents that
 # its strategy takes both forms, and that the fallback is used where the value exceeds `wait_max`
-# (120 s by default). axios-retry documents that its delays respect Retry-After.
+# (120 s by default). The README in axios-retry's repository says that it waits for the header's
+# duration or its own delay, whichever is larger.
 #
 # What happens with "in 30 days":
 # - retryhttp, given a date, subtracts and takes `timedelta.seconds`, which leaves whole days out:

@@ -15,9 +15,9 @@
 # either way. Newer versions of the two packages below it do both right, but installing them beside
 # it changes nothing, because it asks for exact versions.
 #
-# Why it matters: whoever moves the outbox or the settings of an app on Apple's systems reads
-# property lists: counters, ids of entities, times in milliseconds or microseconds. A program that
-# does so with simple-plist imports wrong ids and times without noticing.
+# Why it matters: a program that moves the outbox or the settings of an app on Apple's systems reads
+# property lists: counters, ids of entities, times in milliseconds or microseconds. With
+# simple-plist it imports wrong ids and times without noticing.
 set -euo pipefail
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
