@@ -13,6 +13,9 @@ const OPERATION: &str = "check";
 /// The differences between clocks that go unmentioned.
 const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 
+/// The seconds after which an open transaction is a trouble.
+const LONG: i64 = 60;
+
 /// The tables and functions of the schema, as far as they are not the store's own choice.
 const RELATIONS: &str =
     "SELECT w.name FROM unnest($1::text[]) w(name) WHERE to_regclass('{s}.' || w.name) IS NULL";
@@ -20,12 +23,12 @@ const RELATIONS: &str =
 const INVALID: &str = "SELECT i.indexrelid::regclass::text FROM pg_index i
 WHERE i.indrelid = '{s}.events'::regclass AND NOT i.indisvalid";
 
-/// Sessions with a snapshot or a transaction that has been open for long.
+/// Sessions with a snapshot or a transaction that has been open for some time.
 const SESSIONS: &str = "SELECT a.pid, coalesce(a.application_name, ''), coalesce(a.usename::text, ''), coalesce(a.state, ''),
     extract(epoch FROM clock_timestamp() - a.xact_start)::bigint, a.query_start
 FROM pg_stat_activity a
 WHERE a.pid <> pg_backend_pid() AND a.datname = current_database() AND a.backend_type = 'client backend'
-    AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start < clock_timestamp() - interval '1 minute'
+    AND (a.backend_xmin IS NOT NULL OR a.backend_xid IS NOT NULL) AND a.xact_start < clock_timestamp() - interval '5 seconds'
 ORDER BY a.xact_start LIMIT 10";
 
 const SLOTS: &str = "SELECT r.slot_name::text, age(coalesce(r.xmin, r.catalog_xmin))::bigint FROM pg_replication_slots r
@@ -290,7 +293,11 @@ fn session(row: &Row) -> Result<Finding, Error> {
         "session {pid} ({application:?}, user {user:?}, {state}) has had a transaction open for {age} s, which keeps \
          vacuum from removing dead rows{since}"
     );
-    let finding = Finding::new(Subject::Transactions, Severity::Warning, message);
+    let severity = match age >= LONG {
+        true => Severity::Warning,
+        false => Severity::Notice,
+    };
+    let finding = Finding::new(Subject::Transactions, severity, message);
     let end = format!("SELECT pg_terminate_backend({pid});");
     Ok(finding.with_remedy(Remedy::Sql(end)))
 }

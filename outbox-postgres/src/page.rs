@@ -4,7 +4,7 @@
 //! blocks, ranges are read one by one up to the last value of the sequence.
 
 use outbox_runtime::store::{Page, PageKey};
-use outbox_runtime::{EventFilter, OutboxEvent, OutboxStatus, StoreError};
+use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus, StoreError};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{IsolationLevel, Transaction};
 
@@ -153,7 +153,7 @@ impl PostgresStore {
             .filter(|status| filter.takes(**status));
         let statuses: Vec<i8> = wanted.map(|status| status.code()).collect();
         let entity = filter.entity_id.as_ref().map(ToString::to_string);
-        let reason = filter.dead_reason.map(|reason| reason.as_str());
+        let reason = filter.dead_reason.map(DeadReason::as_str);
         let text = filter.lower_error_text();
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let sql = self.shared.sql.text(EVENTS);
