@@ -1,7 +1,7 @@
 //! Listings by pages: each reads a few blocks of `seq`.
 //!
-//! The [tally](crate::tally) tells which blocks have no event of a wanted status. Beyond the counted
-//! blocks, ranges are read one by one up to the last value of the sequence.
+//! The [tally](crate::tally) tells which blocks have no event of a wanted status. Beyond the
+//! counted blocks, ranges are read one by one up to the last value of the sequence.
 
 use outbox_runtime::store::{Page, PageKey};
 use outbox_runtime::{DeadReason, EventFilter, OutboxEvent, OutboxStatus, StoreError};

@@ -104,8 +104,8 @@ fn found(finding: Finding, place: &Place) -> Found {
     }
 }
 
-/// The command line that runs a statement. It names the database as the user did, and never quotes a
-/// password.
+/// The command line that runs a statement. It names the database as the user did, and never quotes
+/// a password.
 fn with_sql(sql: &str, place: &Place) -> String {
     let sql = quoted(sql);
     match place {

@@ -113,7 +113,7 @@ async fn status_measures_the_rate_on_request() {
     let scene = Scene::with_each_state().await;
     let status = scene.json(1, &["status", "--measure", "50ms"]);
     assert_eq!(status["deliveriesPerSecond"], 0.0);
-    let of_user = scene.json(0, &["status", "--user", "cat"]);
+    let of_user = scene.json(1, &["status", "--user", "cat"]);
     assert_eq!(of_user["undelivered"], 1);
     assert_eq!(of_user["types"].as_array().unwrap().len(), 1);
 }

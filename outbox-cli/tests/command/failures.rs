@@ -96,7 +96,7 @@ fn migrate_creates_the_tables_that_the_library_would() {
     conn.close().unwrap();
     assert_eq!(scene.json(0, &["migrate", "status"])["state"], "current");
     assert_eq!(
-        scene.json(0, &["doctor"])["findings"],
+        scene.json(1, &["doctor"])["findings"],
         serde_json::json!([{
             "subject": "settings", "severity": "warning",
             "message": "the journal mode is \"delete\": writers and readers block each other",

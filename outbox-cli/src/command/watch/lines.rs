@@ -5,7 +5,7 @@ use std::time::Duration;
 use outbox_runtime::Clock as _;
 use outbox_runtime::store::SystemClock;
 
-use super::{Look, Watcher};
+use super::watcher::{Look, Watcher};
 use crate::failure::Failure;
 use crate::out::Out;
 use crate::time::{age, stamp};

@@ -12,7 +12,7 @@ use ratatui::widgets::{Block, Paragraph, Row, Sparkline, Table};
 
 use super::keys::{self, Input};
 use super::terminal::{Raw, restore};
-use super::{Look, Watcher};
+use super::watcher::{Look, Watcher};
 use crate::clean::{clean, cut};
 use crate::failure::Failure;
 use crate::time::age;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use rusqlite::{Connection, named_params, params};
+use rusqlite::{Connection, ErrorCode, named_params, params};
 
 use super::held::Held;
 use super::identity::wal_of;
@@ -28,9 +28,9 @@ const TOLERANCE: TimeDelta = TimeDelta::seconds(5);
 const RESCUED_BY: TimeDelta = TimeDelta::seconds(60);
 
 impl SqliteStore {
-    /// Checks the database: settings, schema, leases, processes and clocks; and with
-    /// [`Full`](CheckDepth::Full) also each page of the file, the order of all lanes, and the counts
-    /// behind statistics. Writes nothing.
+    /// Checks the database: settings, schema, leases, processes and clocks. With
+    /// [`Full`](CheckDepth::Full), also checks each page of the file, the order of all lanes, and
+    /// the counts behind statistics. Writes nothing.
     ///
     /// The check of the pages reads the whole file, the application's tables included, in one read
     /// transaction, during which the `-wal` grows; the others read in short ones.
@@ -70,7 +70,12 @@ impl SqliteStore {
         if depth == CheckDepth::Quick {
             return Ok(found);
         }
-        found.extend(self.read(OPERATION, pages).await?);
+        let damage = self.read(OPERATION, pages).await?;
+        if !damage.is_empty() {
+            // Counts that are read from damaged pages prove nothing.
+            found.extend(damage);
+            return Ok(found);
+        }
         found.extend(
             self.read(OPERATION, move |conn| {
                 let stuck = stuck_lanes(conn, now)?.len();
@@ -265,19 +270,27 @@ fn clocks(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Option<Find
 
 fn pages(conn: &Connection) -> rusqlite::Result<Vec<Finding>> {
     let mut check = conn.prepare("PRAGMA integrity_check(20)")?;
-    let mut rows = check.query([])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        let message: String = row.get(0)?;
-        if message != "ok" {
-            let finding = Finding::new(Subject::Integrity, Severity::Fault, message);
-            found.push(finding.with_remedy(Remedy::Advice(
-                "stop writing to the file, keep a copy with its -wal, and recover from a backup".to_owned(),
-            )));
+    let mut messages: Vec<String> = Vec::new();
+    for message in check.query_map([], |row| row.get(0))? {
+        match message {
+            Ok(message) => messages.push(message),
+            // So damaged that the check cannot go on.
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseCorrupt) => {
+                messages.push(error.to_string());
+            }
+            Err(error) => return Err(error),
         }
     }
-    Ok(found)
+    messages.retain(|message| message != "ok");
+    let finding = |message| {
+        let finding = Finding::new(Subject::Integrity, Severity::Fault, message);
+        finding.with_remedy(Remedy::Advice(DAMAGED.to_owned()))
+    };
+    Ok(messages.into_iter().map(finding).collect())
 }
+
+const DAMAGED: &str =
+    "stop writing to the file, keep a copy with its -wal, and recover from a backup";
 
 /// The lanes whose events are all blocked, although nothing in another lane goes first.
 fn stuck_lanes(conn: &Connection, now: DateTime<Utc>) -> rusqlite::Result<Vec<i64>> {

@@ -1,7 +1,7 @@
 //! Listings by pages: each a snapshot that reads a few blocks of rows.
 //!
-//! The [tally](super::tally) tells which blocks have no event of a wanted status, so that a few dead
-//! letters among millions of completed events are found without reading those.
+//! The [tally](super::tally) tells which blocks have no event of a wanted status, so that a few
+//! dead letters among millions of completed events are found without reading those.
 
 use std::collections::BTreeSet;
 
