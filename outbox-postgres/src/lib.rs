@@ -62,6 +62,7 @@
 
 mod batch; // one or many events on a connection
 mod builder; // opening a store
+mod check; // checks of the database
 mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
@@ -79,6 +80,7 @@ mod listen; // wake-ups
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
+mod page; // listings by pages
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract

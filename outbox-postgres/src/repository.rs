@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, DeleteUnit, Disposition, Lease, Outcome, PendingDelete, Settled, Settlement,
+    Claim, DeleteUnit, Disposition, Lease, Outcome, Page, PageKey, PendingDelete, Settled,
+    Settlement,
 };
 use outbox_runtime::{
-    EnqueueError, EntityId, EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, RetryPolicy, StoreError, async_trait,
+    EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
+    OutboxRepository, OutboxStatistics, OutboxStatus, RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -59,6 +60,15 @@ impl OutboxRepository for PostgresStore {
             &[&entity_id, &event_type, &user_id],
         )
         .await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.read_page(filter, from, limit).await
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

@@ -225,7 +225,7 @@ pub use crate::processor::{
     EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
     SignedOut, Stopped, Trouble, TroubleKind,
 };
-pub use crate::repository::OutboxRepository;
+pub use crate::repository::{EventFilter, OutboxRepository};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Rescued, Revision,
-    Settled, Settlement, SystemClock,
+    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page, PageKey,
+    Rescued, Revision, Settled, Settlement, SystemClock,
 };
 use outbox_runtime::{
-    Clock, EntityId, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics,
-    OutboxStatus, StoreError, StoreErrorKind, async_trait,
+    Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
+    OutboxStatistics, OutboxStatus, StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -45,6 +45,8 @@ pub enum Flaw {
     Miscounts,
     /// Ignores the limit of a listing.
     IgnoresLimits,
+    /// Pages have events that nobody selected.
+    IgnoresFilters,
     /// Loses the message of `mark_as_failed`.
     DropsTexts,
     /// Does not know the oldest completion.
@@ -341,6 +343,26 @@ impl Broken {
     }
 }
 
+impl Broken {
+    async fn turn_page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let everything = EventFilter::default();
+        let filter = match self.flaw {
+            Flaw::IgnoresFilters => &everything,
+            _ => filter,
+        };
+        let limit = match self.flaw {
+            Flaw::IgnoresLimits => usize::MAX,
+            _ => limit,
+        };
+        self.inner.page(filter, from, limit).await
+    }
+}
+
 macro_rules! broken {
     (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
@@ -393,6 +415,9 @@ macro_rules! broken {
     (@do fetch_events_for_entity($self:ident, $($arg:ident),*)) => { $self.list_for_entity($($arg),*).await };
     (@do discard($self:ident, $ids:ident)) => { $self.discard_some($ids).await };
     (@do update_event($self:ident, $event:ident)) => { $self.edit($event).await };
+    (@do page($self:ident, $filter:ident, $from:ident, $limit:ident)) => {
+        $self.turn_page($filter, $from, $limit).await
+    };
     (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
     (@do suspend($self:ident,)) => { $self.freeze().await };

@@ -14,9 +14,11 @@ use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::Settled;
 use crate::statistics::{Explanation, OutboxStatistics};
 
+mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
 mod shared; // the traits for `Arc<R>`
 
+pub use self::page::{EventFilter, Page, PageKey};
 pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 
 /// The storage of events: the port that every store implements. [`OutboxQueue`] is the part that a
@@ -117,6 +119,32 @@ pub trait OutboxRepository: OutboxQueue {
         event_type: Option<&str>,
         user_id: Option<&str>,
     ) -> Result<Vec<OutboxEvent>, StoreError>;
+
+    /// Returns the next events that the filter selects, in `seq` order: at most `limit`, or one if
+    /// that is 0. The first page has no key; each page has the key of the next, and the last has
+    /// none.
+    ///
+    /// Each page is a snapshot of its own and reads a bounded number of rows, so a listing of any
+    /// length delays no commit and no clean-up. A page may have fewer events than `limit` although
+    /// others follow. Each event is listed at most once, and events enqueued after the first page
+    /// are not.
+    ///
+    /// The default reads all events for each page.
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let mut all = Vec::new();
+        for status in OutboxStatus::ALL {
+            if filter.takes(*status) {
+                let user_id = filter.user_id.as_deref();
+                all.append(&mut self.fetch_events(*status, user_id, None).await?);
+            }
+        }
+        Ok(Page::of(all, filter, from, limit))
+    }
 
     // Change single events manually.
 

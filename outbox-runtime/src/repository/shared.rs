@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    DeleteUnit, Exchange, OutboxQueue, OutboxRepository, PendingDelete, Rescued, Revision,
+    DeleteUnit, EventFilter, Exchange, OutboxQueue, OutboxRepository, Page, PageKey, PendingDelete,
+    Rescued, Revision,
 };
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
@@ -55,6 +56,15 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         (**self)
             .fetch_events_for_entity(entity_id, event_type, user_id)
             .await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        (**self).page(filter, from, limit).await
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

@@ -29,4 +29,7 @@ pub use crate::outcome::{
     Attempts, Cause, Disposition, LeaseChange, MANY_SNOOZES, MAX_DEFERRALS, MAX_MESSAGE_BYTES,
     Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
-pub use crate::repository::{DeleteUnit, Exchange, OutboxQueue, PendingDelete, Rescued, Revision};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxQueue, Page, PageKey, PendingDelete, Rescued, Revision,
+};
+pub use crate::statistics::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};

@@ -16,6 +16,7 @@ mod exchanging;
 mod folding;
 mod helpers;
 mod ordering;
+mod paging;
 mod reordering;
 mod rescuing;
 mod selecting;
@@ -26,8 +27,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
-    transitions::*,
+    ordering::*, paging::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
+    suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

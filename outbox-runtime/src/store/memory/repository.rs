@@ -14,7 +14,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
+use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit};
@@ -73,6 +73,16 @@ impl OutboxRepository for MemoryStore {
                 && event_type.is_none_or(|wanted| wanted == event.event_type)
                 && is_of(event, user_id)
         }))
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.awake("page")?;
+        Ok(Page::of(self.list(None, |_| true), filter, from, limit))
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

@@ -10,16 +10,17 @@ use uuid::Uuid;
 
 use super::edit::Edited;
 use super::fault::fault_on;
+use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{claiming, cleanup, count, edit, insert, processes, query, settling};
+use super::{claiming, cleanup, count, edit, insert, page, processes, query, settling};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
-use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
+use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable};
@@ -128,6 +129,17 @@ impl OutboxRepository for SqliteStore {
             query::of_entity(conn, &entity_id, event_type.as_deref(), user_id.as_deref())
         })
         .await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let filter = filter.clone();
+        self.read("page", move |conn| page::page(conn, &filter, from, limit))
+            .await
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {
@@ -297,7 +309,7 @@ impl OutboxRepository for SqliteStore {
                 count::statistics(conn, now, user_id.as_deref())
             })
             .await?;
-        if is_behind {
+        if is_behind && self.shared.settings.access != Access::ReadOnly {
             self.connections("statistics")?.writer.count_soon();
         }
         Ok(statistics)

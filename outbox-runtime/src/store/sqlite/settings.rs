@@ -32,6 +32,17 @@ impl Durability {
     }
 }
 
+/// What opening a store may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Creates the file and the tables, and migrates them.
+    Migrate,
+    /// Needs the tables of this program's version.
+    Existing,
+    /// Needs them too, and writes nothing.
+    ReadOnly,
+}
+
 /// Settings of the store and its connections.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -41,6 +52,7 @@ pub(super) struct Settings {
     pub(super) busy_timeout: Duration,
     pub(super) queue_bound: usize,
     pub(super) single_process: bool,
+    pub(super) access: Access,
     pub(super) statements: Option<StatementCounter>,
     pub(super) on_connect: OnConnect,
 }
