@@ -70,18 +70,30 @@ fn an_outage_charges_no_event_and_a_refusal_stops_no_other_on_postgres() {
 
 #[test]
 fn a_postgres_store_that_breaks_a_promise_is_caught() {
-    let found_by: [(Flaw, &[Invariant]); 4] = [
-        (Flaw::IgnoresOrder, &[Invariant::InOrder]),
+    let found_by: [(Flaw, &[Invariant]); 7] = [
         (
-            // The run may claim the event before the flaw deletes it.
+            Flaw::HandsOutTwice,
+            &[Invariant::OneLease, Invariant::AttemptsCounted],
+        ),
+        (
+            Flaw::ForgetsAnOutcome,
+            &[Invariant::OneLease, Invariant::RowWhole],
+        ),
+        (
+            Flaw::CompletesFailures,
+            &[Invariant::CompletedMeansDelivered],
+        ),
+        (Flaw::IgnoresOrder, &[Invariant::InOrder]),
+        // The run may claim the event before the flaw deletes it.
+        (
             Flaw::LosesAnEvent,
             &[Invariant::NothingLost, Invariant::OneLease],
         ),
-        (Flaw::IgnoresTheToken, &[Invariant::OneLease]),
         (
             Flaw::NeverRescues,
             &[Invariant::AtRest, Invariant::NothingStuck],
         ),
+        (Flaw::IgnoresUsers, &[Invariant::OneUser]),
     ];
     for (flaw, invariants) in found_by {
         let found = (0..60).find_map(|seed| {
