@@ -81,20 +81,25 @@ pub enum Flaw {
     FailsOutcomes(&'static str),
 }
 
-/// An in-memory store with a flaw.
+/// A store with a flaw.
 #[derive(Debug)]
 pub struct Broken {
-    inner: MemoryStore,
+    inner: Arc<dyn OutboxRepository>,
     flaw: Flaw,
     calls: AtomicU64,
     handed_out: Mutex<Vec<Claim>>,
 }
 
 impl Broken {
-    /// A store with this flaw.
+    /// An in-memory store with this flaw.
     pub fn new(flaw: Flaw, clock: impl Clock) -> Self {
+        Self::over(flaw, MemoryStore::with_clock(clock))
+    }
+
+    /// This store with this flaw.
+    pub fn over(flaw: Flaw, store: impl OutboxRepository) -> Self {
         Self {
-            inner: MemoryStore::with_clock(clock),
+            inner: Arc::new(store),
             flaw,
             calls: AtomicU64::new(0),
             handed_out: Mutex::default(),

@@ -10,10 +10,12 @@ use std::time::Duration;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 
+mod aside; // stores for runtimes without sockets
 pub mod chaos; // processes, servers and networks that fail
 mod installation; // where PostgreSQL is
 mod server; // the server
 
+pub use self::aside::Aside;
 pub use self::server::{Server, Stop, give_to_server};
 
 /// The settings of connections to the server of this binary.
