@@ -79,6 +79,8 @@ mod listen; // wake-ups
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
+mod pauses; // the pauses that a store remembers
+mod pausing; // events that claims leave out
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract

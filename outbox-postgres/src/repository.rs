@@ -8,7 +8,8 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::{
     EnqueueError, EntityId, EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, RetryPolicy, StoreError, async_trait,
+    OutboxStatistics, OutboxStatus, Pause, PauseScope, Paused, RetryPolicy, StoreError,
+    async_trait,
 };
 use uuid::Uuid;
 
@@ -164,6 +165,18 @@ impl OutboxRepository for PostgresStore {
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
         self.explanation(entity_id, user_id).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        self.begin_pause(pause).await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        self.lift_pause(scope).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        self.list_pauses().await
     }
 
     /// There are no files; calls are refused until the store is resumed, as by any other store.

@@ -157,6 +157,7 @@
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
 //! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`] |
+//! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
 //!
 //! Related crates: `outbox-testing` has a manual clock, fault injection, the store conformance
@@ -186,6 +187,7 @@ mod handler; // delivery code of the application, and its answers
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
 mod outcome; // the state machine of an event
+mod pause; // events held back by an operator
 mod repository; // the contract of a store
 mod statistics; // counts and explanations
 
@@ -221,6 +223,7 @@ pub use crate::handler::{
 };
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
+pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
     EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
     SignedOut, Stopped, Trouble, TroubleKind,
@@ -441,6 +444,10 @@ struct FieldTypes;
 #[cfg(doctest)]
 #[doc = include_str!("../../docs/guide/credentials.md")]
 struct Credentials;
+
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/guide/operating.md")]
+struct Operating;
 
 #[cfg(all(doctest, feature = "reqwest"))]
 #[doc = include_str!("../../docs/guide/http.md")]

@@ -71,6 +71,8 @@ pub enum Flaw {
     DiscardsOne,
     /// Keeps the old version of edited metadata.
     KeepsTheVersion,
+    /// Forgets pauses as soon as it has acknowledged them.
+    ForgetsPauses,
     /// Lists the newest stale event first.
     ListsTheNewestFirst,
     /// Fails every claim, with this message.
@@ -326,6 +328,14 @@ impl Broken {
         Ok(statistics)
     }
 
+    async fn hold_back(&self, pause: &outbox_runtime::Pause) -> Result<(), StoreError> {
+        self.inner.pause(pause).await?;
+        if self.flaw == Flaw::ForgetsPauses {
+            self.inner.unpause(pause.scope()).await?;
+        }
+        Ok(())
+    }
+
     async fn list(
         &self,
         status: OutboxStatus,
@@ -395,6 +405,7 @@ macro_rules! broken {
     (@do update_event($self:ident, $event:ident)) => { $self.edit($event).await };
     (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
+    (@do pause($self:ident, $pause:ident)) => { $self.hold_back($pause).await };
     (@do suspend($self:ident,)) => { $self.freeze().await };
     (@do statistics($self:ident, $user:ident)) => { $self.count($user).await };
     (@do next_due($self:ident, $request:ident)) => { $self.due($request).await };

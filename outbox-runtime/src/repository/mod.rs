@@ -12,6 +12,7 @@ use crate::entity::{EntityId, Order};
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::Settled;
+use crate::pause::{Pause, PauseScope, Paused};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 mod queue; // the part of a store that a processor uses
@@ -58,6 +59,8 @@ pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 ///    it, and never into an event that was ever claimed.
 /// 9. **Wakes.** After a commit that made work claimable, [`changed`](OutboxQueue::changed)
 ///    resolves.
+/// 10. **Steered.** A claim takes no event that a [pause](OutboxRepository::pause) holds back, and
+///     [`next_due`](OutboxQueue::next_due) names the end of a pause.
 ///
 /// Few methods have defaults, on purpose: a default that a wrapper forgets to forward would be a
 /// wrong answer. The existing defaults are merely slower than the methods they stand in for.
@@ -280,6 +283,29 @@ pub trait OutboxRepository: OutboxQueue {
         entity_id: &EntityId,
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError>;
+
+    // Steer.
+
+    /// Holds events back: no [`claim`](OutboxQueue::claim) takes events of the pause's scope, until
+    /// the pause ends by itself or is [lifted](Self::unpause). Every processor of every process
+    /// obeys at its next claim. An event that a handler has is finished normally, and
+    /// [`mark_as_processing`](Self::mark_as_processing) takes paused events as well.
+    ///
+    /// A pause replaces an earlier one of the same scope. Several pauses add up: an event is held
+    /// back while any of them covers it. Enqueueing continues.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidArgument` if a name or the reason breaks a rule, or if the end of the pause has
+    /// passed.
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError>;
+
+    /// Lifts the pause of this scope: its events can be claimed again at once. Returns whether such
+    /// a pause was in effect.
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError>;
+
+    /// Returns the pauses in effect, in the order of their scopes.
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError>;
 
     // Files.
 

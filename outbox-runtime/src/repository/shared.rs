@@ -16,6 +16,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
+use crate::pause::{Pause, PauseScope, Paused};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 /// A shared store is a store; every call is forwarded.
@@ -144,6 +145,18 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
         user_id: Option<&str>,
     ) -> Result<Explanation, StoreError> {
         (**self).explain(entity_id, user_id).await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        (**self).pause(pause).await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        (**self).unpause(scope).await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        (**self).paused().await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

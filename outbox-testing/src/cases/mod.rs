@@ -16,6 +16,7 @@ mod exchanging;
 mod folding;
 mod helpers;
 mod ordering;
+mod pausing;
 mod reordering;
 mod rescuing;
 mod selecting;
@@ -26,7 +27,7 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
+    ordering::*, pausing::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
     transitions::*,
 };
 

@@ -76,7 +76,8 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("claim", &["event"]),
     ("outage", &["event"]),
     ("outcome", &["claim", "clock", "event", "retry"]),
-    ("statistics", &["claim", "entity", "event", "outage"]),
+    ("pause", &["claim", "event"]),
+    ("statistics", &["claim", "entity", "event", "outage", "pause"]),
     (
         "handler",
         &[
@@ -98,6 +99,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "error",
             "event",
             "outcome",
+            "pause",
             "statistics",
         ],
     ),
@@ -115,6 +117,7 @@ const RUNTIME: &[(&str, &[&str])] = &[
             "fnv",
             "metadata",
             "outcome",
+            "pause",
             "repository",
             "retry",
             "statistics",

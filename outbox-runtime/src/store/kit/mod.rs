@@ -13,6 +13,7 @@
 //! | waking the processor | [`Signal`] |
 //! | times that saturate, in whole microseconds | [`after`], [`before`] |
 //! | the error of an attempt whose lease ran out | [`LEASE_EXPIRED`] |
+//! | what pauses do to claims and explanations; whether one can be recorded | [`Pauses`], [`valid_pause`] |
 //! | whether two contents are the same | [`NewEvent::fingerprint`](crate::NewEvent::fingerprint), made with [`Fnv64`] |
 //! | why a manual claim, an edit or a reassignment is refused | [`not_claimable`], [`refused_edit`], [`new_owner`], [`handler_has_some`] |
 //!
@@ -26,6 +27,7 @@ use crate::repository::Revision;
 mod claims;
 mod class;
 mod lane;
+mod pauses;
 mod refusals;
 mod signal;
 mod slot;
@@ -33,6 +35,7 @@ mod slot;
 pub use self::claims::{ClaimKey, Load, claim_key, share_of_turns};
 pub use self::class::Class;
 pub use self::lane::LaneKey;
+pub use self::pauses::{Pauses, valid_pause};
 pub use self::refusals::{handler_has_some, new_owner, not_claimable, refused_edit};
 pub use self::signal::Signal;
 pub use self::slot::{Slot, Turn, slot_after, status_after};

@@ -29,6 +29,7 @@ mod lock;
 mod outcome_writing;
 mod outcomes;
 mod own_thread;
+mod pausing;
 mod place;
 mod processes;
 mod query;

@@ -12,17 +12,18 @@ use super::edit::Edited;
 use super::fault::fault_on;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{claiming, cleanup, count, edit, insert, processes, query, settling};
+use super::{claiming, cleanup, count, edit, insert, pausing, processes, query, settling};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
+use crate::pause::{Pause, PauseScope, Paused};
 use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
-use crate::store::kit::{handler_has_some, new_owner, not_claimable};
+use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
 
 impl SqliteStore {
     /// Runs `work` on the connection of the writer, in a transaction that it may share with other
@@ -339,6 +340,31 @@ impl OutboxRepository for SqliteStore {
             query::explain(conn, now, &entity_id, user_id.as_deref())
         })
         .await
+    }
+
+    async fn pause(&self, pause: &Pause) -> Result<(), StoreError> {
+        valid_pause(pause, self.now())?;
+        let pause = pause.clone();
+        self.write("pause", move |conn, now, effects| {
+            effects.wakes = true;
+            pausing::pause(conn, now, &pause.begin(now))
+        })
+        .await
+    }
+
+    async fn unpause(&self, scope: &PauseScope) -> Result<bool, StoreError> {
+        let scope = scope.clone();
+        self.write("unpause", move |conn, now, effects| {
+            effects.wakes = true;
+            pausing::unpause(conn, now, &scope)
+        })
+        .await
+    }
+
+    async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
+        let now = self.now();
+        let pauses = self.read("paused", pausing::read).await?;
+        Ok(pauses.in_effect(now))
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

@@ -53,6 +53,7 @@ pub(super) const VERSION: i64 = 1;
 /// writes it.
 ///
 /// `outbox_processes` lists the processes that claim; see [`processes`](super::processes).
+/// `outbox_pauses` has the events that claims leave out; see [`pausing`](super::pausing).
 /// `outbox_told` records the entities that the service may know although their events are gone; see
 /// [`told`](super::told).
 ///
@@ -157,6 +158,16 @@ CREATE TABLE outbox_processes (
 ) STRICT;
 
 CREATE INDEX outbox_folded_into ON outbox_folded (into_seq);
+
+CREATE TABLE outbox_pauses (
+    kind      TEXT    NOT NULL CHECK (kind IN ('everything', 'event_type', 'user', 'destination')),
+    name      TEXT    NOT NULL,
+    since     INTEGER NOT NULL,
+    until     INTEGER,
+    paused_by TEXT,
+    because   TEXT,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
 
 CREATE TABLE outbox_told (
     user_end   BLOB NOT NULL,
