@@ -1,9 +1,9 @@
 //! Pauses: events that claims leave out.
 //!
-//! A store remembers the pauses, so a claim asks for nothing more. Each row has a random number, and
-//! a claim leases only if all of them together are what the store remembers. Otherwise it reports
+//! A store remembers the pauses, so a claim asks for nothing more. Each row has a random number,
+//! and a claim leases only if all of them together are the remembered ones. Otherwise it reports
 //! that, and is made again with the pauses of the database: so a pause holds for every claim after
-//! its commit. A change of pauses always sends a notification, because its commits are rare.
+//! its commit. A change of pauses always sends a notification, because it is rare.
 
 use std::sync::Arc;
 
@@ -22,8 +22,7 @@ use crate::store::PostgresStore;
 const REVISION: &str =
     "(SELECT coalesce(bit_xor(p.revision), 0) FROM {s}.pauses p WHERE p.revision IS NOT NULL)";
 
-const READ: &str =
-    "SELECT kind, name, since, until, paused_by, because, revision FROM {s}.pauses ORDER BY kind, name";
+const READ: &str = "SELECT kind, name, since, until, paused_by, because, revision FROM {s}.pauses ORDER BY kind, name";
 
 const PAUSE: &str = "WITH ended AS (
     DELETE FROM {s}.pauses WHERE until <= $3 AND (kind, name) <> ($1, $2)),
@@ -136,4 +135,3 @@ impl PostgresStore {
         Ok(known.pauses.in_effect(self.now()))
     }
 }
-

@@ -38,10 +38,7 @@ fn a_run_finishes_what_handlers_have_and_claims_nothing_that_is_paused() {
             assert!(why.to_string().contains("by ada"), "{why}");
         }
         assert!(remote.is_quiet());
-        store
-            .unpause(&PauseScope::User("u1".into()))
-            .await
-            .unwrap();
+        store.unpause(&PauseScope::User("u1".into())).await.unwrap();
         for _ in 0..2 {
             remote.next().await.ok();
         }
@@ -122,7 +119,10 @@ async fn in_another_process(temporary: &Temporary) {
     let ended = tokio::task::spawn_blocking(move || command.output().unwrap());
     let ended = within(ended).await.unwrap();
     let told = String::from_utf8_lossy(&ended.stdout).into_owned();
-    assert!(ended.status.success() && told.contains("1 passed"), "{told}");
+    assert!(
+        ended.status.success() && told.contains("1 passed"),
+        "{told}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

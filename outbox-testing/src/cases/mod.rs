@@ -27,8 +27,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, pausing::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*, suspending::*,
-    transitions::*,
+    ordering::*, pausing::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
+    suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

@@ -3,8 +3,7 @@
 use chrono::TimeDelta;
 
 use super::helpers::{
-    LEASE, SECOND, Store, claim, complete, create, entities, event, fetch, given_back,
-    settle,
+    LEASE, SECOND, Store, claim, complete, create, entities, event, fetch, given_back, settle,
 };
 use crate::ManualClock;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, Disposition, Settlement};
@@ -115,10 +114,7 @@ pub(super) async fn pauses_add_up(store: Store<'_>, _: &ManualClock) {
 pub(super) async fn a_pause_ends_by_itself_at_its_time(store: Store<'_>, clock: &ManualClock) {
     create(store, event(1)).await;
     let until = clock.now() + TimeDelta::seconds(10);
-    store
-        .pause(&Pause::user("u1").until(until))
-        .await
-        .unwrap();
+    store.pause(&Pause::user("u1").until(until)).await.unwrap();
     let request = ClaimRequest::new(9, LEASE);
     assert!(store.claim(&request).await.unwrap().is_empty());
     assert_eq!(store.next_due(&request).await.unwrap(), Some(until));
@@ -132,14 +128,14 @@ pub(super) async fn a_pause_ends_by_itself_at_its_time(store: Store<'_>, clock: 
     assert_eq!(store.claim(&request).await.unwrap().len(), 1);
 }
 
-pub(super) async fn pauses_are_listed_with_who_when_and_why(
-    store: Store<'_>,
-    clock: &ManualClock,
-) {
+pub(super) async fn pauses_are_listed_with_who_when_and_why(store: Store<'_>, clock: &ManualClock) {
     assert_eq!(store.paused().await.unwrap(), []);
     let began = clock.now();
     let until = began + TimeDelta::hours(1);
-    let user = Pause::user("u1").by("ada").because("case 4711").until(until);
+    let user = Pause::user("u1")
+        .by("ada")
+        .because("case 4711")
+        .until(until);
     store.pause(&user).await.unwrap();
     clock.advance(SECOND);
     let pauses = [
@@ -213,7 +209,10 @@ pub(super) async fn an_event_with_a_handler_is_finished_during_a_pause(
     exchange.settled.unwrap();
     let claimed = exchange.claimed.unwrap();
     assert!(claimed.is_empty(), "{claimed:?}");
-    assert_eq!(fetch(store, &second.event).await.status, OutboxStatus::Completed);
+    assert_eq!(
+        fetch(store, &second.event).await.status,
+        OutboxStatus::Completed
+    );
     // A dead worker's event is rescued, and waits for the end of the pause.
     clock.advance(LEASE);
     assert_eq!(store.rescue().await.unwrap().requeued, 1);

@@ -77,7 +77,10 @@ const RUNTIME: &[(&str, &[&str])] = &[
     ("outage", &["event"]),
     ("outcome", &["claim", "clock", "event", "retry"]),
     ("pause", &["claim", "event"]),
-    ("statistics", &["claim", "entity", "event", "outage", "pause"]),
+    (
+        "statistics",
+        &["claim", "entity", "event", "outage", "pause"],
+    ),
     (
         "handler",
         &[

@@ -5,8 +5,8 @@
     reason = "helpers of tests are tests, too"
 )]
 
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use outbox_postgres::PostgresStore;
@@ -64,7 +64,9 @@ async fn a_pause_holds_for_every_claim_after_its_commit() {
         });
         // The outcomes are recorded, and the claim with them obeys a pause made in between.
         operator.pause(&Pause::everything()).await.unwrap();
-        let exchange = worker.settle_and_claim(given_back.collect(), &request).await;
+        let exchange = worker
+            .settle_and_claim(given_back.collect(), &request)
+            .await;
         assert_eq!(exchange.settled.unwrap().len(), 2);
         assert_eq!(entities(&exchange.claimed.unwrap()), [0_i64; 0]);
         assert!(operator.unpause(&PauseScope::Everything).await.unwrap());

@@ -1,5 +1,5 @@
 //! Pauses: events that claims leave out. Claims read the table in their own transaction, so a pause
-//! holds for every claim after its commit, whoever made it.
+//! of any process holds for every claim after its commit.
 
 use chrono::{DateTime, Utc};
 use rusqlite::{Connection, Row, params};

@@ -106,7 +106,9 @@ impl OutboxQueue for SqliteStore {
         // Not in one snapshot: a change in between wakes the run anyway.
         self.connections("next_due")?
             .reader
-            .run("next_due", move |conn| due::next_due(conn, clock.now(), &request))
+            .run("next_due", move |conn| {
+                due::next_due(conn, clock.now(), &request)
+            })
             .await
     }
 
