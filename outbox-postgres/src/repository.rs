@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, DeleteUnit, Disposition, Lease, Outcome, PendingDelete, Settled, Settlement,
+    Announcement, Claim, DeleteUnit, Disposition, Lease, Outcome, PendingDelete, Settled,
+    Settlement, StoreProcess,
 };
 use outbox_runtime::{
     EnqueueError, EntityId, EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository,
@@ -177,6 +178,18 @@ impl OutboxRepository for PostgresStore {
 
     async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
         self.list_pauses().await
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        self.announce_run(run).await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.forget_runs("withdraw", &[run_id]).await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.list_processes().await
     }
 
     /// There are no files; calls are refused until the store is resumed, as by any other store.

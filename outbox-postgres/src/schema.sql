@@ -111,6 +111,21 @@ CREATE TABLE {s}.pauses (
     PRIMARY KEY (kind, name)
 );
 COMMENT ON TABLE {s}.pauses IS 'Events that claims leave out. Change it through the library only';
+CREATE TABLE {s}.runs (
+    run_id uuid PRIMARY KEY,
+    process bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    event_types text[],
+    user_id text,
+    version text NOT NULL,
+    host text,
+    boot text,
+    pid_namespace text,
+    time_namespace text,
+    started bigint,
+    listens boolean NOT NULL
+);
+COMMENT ON TABLE {s}.runs IS 'Runs of processors that have not ended, as their processes announced them';
 CREATE TABLE {s}.cleaned_up (
     user_id text COLLATE "C" NOT NULL,
     completed bigint NOT NULL

@@ -156,7 +156,7 @@
 //! | deliver | [`Processor`], [`Running`] |
 //! | classify a failure | [`HandlerError`], [`derive(DeliveryError)`](macro@DeliveryError) |
 //! | change the metadata of an entity | `version` and `upcast` of the derive |
-//! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`] |
+//! | monitor | [`OutboxStatistics`], [`Running::health`], [`Running::explain`], [`Running::outcomes`] |
 //! | hold events back | [`Pause`], [`OutboxRepository::pause`] |
 //! | clean up | [`DeadLetters`] |
 //!
@@ -188,6 +188,7 @@ mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
 mod outcome; // the state machine of an event
 mod pause; // events held back by an operator
+mod presence; // the processes that work on a store
 mod repository; // the contract of a store
 mod statistics; // counts and explanations
 
@@ -225,8 +226,8 @@ pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};
 pub use crate::processor::{
-    EventRef, Flushed, Health, Processor, ProcessorBuilder, Rejections, Running, SignOut,
-    SignedOut, Stopped, Trouble, TroubleKind,
+    EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
+    Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind,
 };
 pub use crate::repository::OutboxRepository;
 pub use crate::retry::RetryPolicy;

@@ -13,6 +13,7 @@ use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::Settled;
 use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 mod queue; // the part of a store that a processor uses
@@ -306,6 +307,23 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Returns the pauses in effect, in the order of their scopes.
     async fn paused(&self) -> Result<Vec<Paused>, StoreError>;
+
+    // Processes.
+
+    /// Records that a run of this process works on the store, for tools that list
+    /// [`processes`](Self::processes). A processor announces each run when it starts. Announcing a
+    /// run again replaces its announcement.
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError>;
+
+    /// Forgets an announced run, which has ended. Does nothing if there is none with this id.
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError>;
+
+    /// Returns the processes that have announced a run or hold events, and whether each is alive.
+    ///
+    /// No process reports regularly that it is alive: the answer is found when it is asked for, by
+    /// asking the operating system or the database. A process that is gone is forgotten some time
+    /// after it holds no more leases.
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError>;
 
     // Files.
 

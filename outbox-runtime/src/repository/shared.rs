@@ -17,6 +17,7 @@ use crate::error::{EnqueueError, StoreError};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::statistics::{Explanation, OutboxStatistics};
 
 /// A shared store is a store; every call is forwarded.
@@ -157,6 +158,18 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn paused(&self) -> Result<Vec<Paused>, StoreError> {
         (**self).paused().await
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        (**self).announce(run).await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        (**self).withdraw(run_id).await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        (**self).processes().await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {

@@ -17,6 +17,7 @@ mod folding;
 mod helpers;
 mod ordering;
 mod pausing;
+mod presence;
 mod reordering;
 mod rescuing;
 mod selecting;
@@ -27,8 +28,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, pausing::*, reordering::*, rescuing::*, selecting::*, settling::*, sharing::*,
-    suspending::*, transitions::*,
+    ordering::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*,
+    sharing::*, suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

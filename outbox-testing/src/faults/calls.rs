@@ -46,6 +46,9 @@ macro_rules! __repository_calls {
             Pause: pause(pause: &$crate::__runtime::Pause) -> (), $crate::__runtime::StoreError;
             Unpause: unpause(scope: &$crate::__runtime::PauseScope) -> bool, $crate::__runtime::StoreError;
             Paused: paused() -> Vec<$crate::__runtime::Paused>, $crate::__runtime::StoreError;
+            Announce: announce(run: &$crate::__runtime::store::Announcement) -> (), $crate::__runtime::StoreError;
+            Withdraw: withdraw(run_id: ::uuid::Uuid) -> (), $crate::__runtime::StoreError;
+            Processes: processes() -> Vec<$crate::__runtime::store::StoreProcess>, $crate::__runtime::StoreError;
             Suspend: suspend() -> (), $crate::__runtime::StoreError;
             Resume: resume() -> (), $crate::__runtime::StoreError;
         }
@@ -122,6 +125,7 @@ impl StoreCall {
                 | Self::EventTypes
                 | Self::Explain
                 | Self::Paused
+                | Self::Processes
         )
     }
 }

@@ -15,6 +15,7 @@ use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{Operation, OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
@@ -296,6 +297,23 @@ impl OutboxRepository for MemoryStore {
         self.awake("paused")?;
         let now = self.now();
         Ok(self.state().pauses().in_effect(now))
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        self.awake("announce")?;
+        self.state().runs.insert(run.run_id, run.clone());
+        Ok(())
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.awake("withdraw")?;
+        self.state().runs.remove(&run_id);
+        Ok(())
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.awake("processes")?;
+        Ok(self.state().processes())
     }
 
     /// It has no files to let go of, and refuses what is asked of it all the same.

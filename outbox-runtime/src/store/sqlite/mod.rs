@@ -62,7 +62,6 @@ mod writer;
 
 pub use self::builder::SqliteStoreBuilder;
 pub use self::counter::StatementCounter;
-pub use self::processes::{ProcessState, StoreProcess};
 pub use self::settings::Durability;
 pub use self::sinks::EnqueueFuture;
 pub use self::statement::{SqlValue, SqliteInsert};

@@ -20,6 +20,7 @@ use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
+use crate::presence::{Announcement, StoreProcess};
 use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
@@ -365,6 +366,25 @@ impl OutboxRepository for SqliteStore {
         let now = self.now();
         let pauses = self.read("paused", pausing::read).await?;
         Ok(pauses.in_effect(now))
+    }
+
+    async fn announce(&self, run: &Announcement) -> Result<(), StoreError> {
+        let run = run.clone();
+        self.write("announce", move |conn, now, _| {
+            processes::announce(conn, now, &run)
+        })
+        .await
+    }
+
+    async fn withdraw(&self, run_id: Uuid) -> Result<(), StoreError> {
+        self.write("withdraw", move |conn, _, _| {
+            processes::withdraw(conn, run_id)
+        })
+        .await
+    }
+
+    async fn processes(&self) -> Result<Vec<StoreProcess>, StoreError> {
+        self.read("processes", processes::all).await
     }
 
     async fn suspend(&self) -> Result<(), StoreError> {
