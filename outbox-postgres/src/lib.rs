@@ -76,11 +76,15 @@ mod group; // group commit
 mod insert; // the values of new events
 mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
+mod lifeline; // the lock of a live process
 mod listen; // wake-ups
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
 mod page; // listings by pages
+mod pauses; // the pauses that a store remembers
+mod pausing; // events that claims leave out
+mod presence; // the processes that work on the outbox
 mod query; // listings and explanations
 mod queue; // implementation of the work queue
 mod repository; // implementation of the management contract

@@ -5,7 +5,7 @@ use outbox_runtime::store::kit::share_of_turns;
 use outbox_runtime::store::{ClaimOrder, ClaimRequest, LeaseToken};
 
 use crate::cursor::Begin;
-use crate::filter::{Params, conditions, lease_end};
+use crate::filter::{Params, lease_end};
 use crate::sql::{columns, null_columns};
 use crate::store::PostgresStore;
 
@@ -75,7 +75,7 @@ impl PostgresStore {
         (now, token): (DateTime<Utc>, LeaseToken),
     ) -> Stage {
         let mut params = Params::default();
-        let filter = conditions(request, &mut params);
+        let (filter, is_current, _) = self.unpaused(request, &mut params);
         let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
         let (scanned, order) = match (from, request.order()) {
             (From::InOrder, ClaimOrder::Usual) => {
@@ -115,6 +115,7 @@ u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.atte
 SELECT 'c'::\"char\", u.nth, {columns} FROM u
 UNION ALL SELECT 'b'::\"char\", j.lane, {behind} FROM j WHERE j.behind
 UNION ALL SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, {nulls} FROM t0, t1
+UNION ALL SELECT 'p'::\"char\", NULL::bigint, {nulls} WHERE NOT {is_current}
 UNION ALL (SELECT 'n'::\"char\", NULL::bigint, {nulls} FROM {{s}}.events WHERE slot = 'n' LIMIT 1)"
         );
         Stage {

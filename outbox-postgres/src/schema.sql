@@ -100,6 +100,32 @@ CREATE TABLE {s}.told (
 );
 COMMENT ON TABLE {s}.told IS
     'Ends of the ids of entities that the remote service may know although their events were deleted';
+CREATE TABLE {s}.pauses (
+    kind text COLLATE "C" NOT NULL CHECK (kind IN ('everything', 'event_type', 'user', 'destination')),
+    name text COLLATE "C" NOT NULL,
+    revision bigint NOT NULL UNIQUE,
+    since timestamptz NOT NULL,
+    until timestamptz,
+    paused_by text,
+    because text,
+    PRIMARY KEY (kind, name)
+);
+COMMENT ON TABLE {s}.pauses IS 'Events that claims leave out. Change it through the library only';
+CREATE TABLE {s}.runs (
+    run_id uuid PRIMARY KEY,
+    process bigint NOT NULL,
+    started_at timestamptz NOT NULL,
+    event_types text[],
+    user_id text,
+    version text NOT NULL,
+    host text,
+    boot text,
+    pid_namespace text,
+    time_namespace text,
+    started bigint,
+    listens boolean NOT NULL
+);
+COMMENT ON TABLE {s}.runs IS 'Runs of processors that have not ended, as their processes announced them';
 CREATE TABLE {s}.cleaned_up (
     user_id text COLLATE "C" NOT NULL,
     completed bigint NOT NULL

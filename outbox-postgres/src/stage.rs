@@ -26,6 +26,8 @@ pub(crate) struct Found {
     /// The lanes of candidates that were behind another event, and the seqs of these candidates.
     pub(crate) behind: Vec<(i64, i64)>,
     pub(crate) has_notes: bool,
+    /// Nothing was looked at, because the pauses of the database are not those of the request.
+    is_outdated: bool,
     pub(crate) last: Option<Place>,
     pub(crate) bytes: usize,
     /// Where the scan began.
@@ -106,7 +108,14 @@ impl PostgresStore {
                 Err(error) => return Err(storage(error)),
                 Ok(answers) => {
                     committed.map_err(storage)?;
-                    return read_all(&answers.rows, token, begin).map_err(storage);
+                    let found = read_all(&answers.rows, token, begin).map_err(storage)?;
+                    if found.iter().any(|found| found.is_outdated) {
+                        self.learn_pauses(OPERATION).await?;
+                        if found.iter().all(|found| found.count() == 0) {
+                            continue;
+                        }
+                    }
+                    return Ok(found);
                 }
             }
         }
@@ -139,6 +148,10 @@ impl PostgresStore {
         let settled = self.settled(&settling, answers.written.unwrap_or_default());
         let found = read_all(&answers.rows, token, &begin);
         let found = found.map_err(|error| fault(OPERATION, error))?;
+        if found.iter().all(|found| found.is_outdated) {
+            // The claim begins anew, with the pauses of the database.
+            return Ok(Some((settled, FirstFound::default())));
+        }
         Ok(Some((settled, self.first_found(&part, found))))
     }
 
@@ -320,6 +333,7 @@ fn read_found(rows: &[Row], token: LeaseToken) -> Result<Found, tokio_postgres::
                 let micros: i64 = row.try_get(1)?;
                 found.scanned.cost = Duration::from_micros(micros.unsigned_abs());
             }
+            b'p' => found.is_outdated = true,
             _ => found.has_notes = true,
         }
     }

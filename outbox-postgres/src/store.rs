@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
+    pub(crate) pauses: crate::pauses::Remembered,
 }
 
 impl Shared {
@@ -148,6 +149,7 @@ impl PostgresStore {
                 cursors: crate::cursor::Cursors::default(),
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
+                pauses: crate::pauses::Remembered::default(),
             }),
         };
         // Sets the clock before anybody reads it.
