@@ -95,8 +95,9 @@ const INSERT: &str =
     "SELECT {s}.enqueue($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)";
 
 /// Writes many events, or none if one of the ids is known. `$1` to `$15` are arrays, and `$17`:
-/// whether an event is close behind another one of its lane in the same statement.
-const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+/// whether an event is close behind another one of its lane in the same statement. `$18`: whether
+/// the id of another event fails the statement, instead of being looked up first.
+const INSERT_MANY: &str = "SELECT {s}.enqueue_many($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
 
 /// Folds an event into the newest open one of its lane, if the table of `Coalesce::Latest` allows
 /// it: the same decision as `NewEvent::folded_into` and `NewEvent::cancels`. A row that somebody
