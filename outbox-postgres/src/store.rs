@@ -52,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) cursors: crate::cursor::Cursors,
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
+    pub(crate) held: crate::held::Held,
 }
 
 impl Shared {
@@ -143,6 +144,7 @@ impl PostgresStore {
                 cursors: crate::cursor::Cursors::default(),
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
+                held: crate::held::Held::default(),
             }),
         };
         // Sets the clock before anybody reads it.
