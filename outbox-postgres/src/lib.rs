@@ -73,6 +73,7 @@ mod edit; // manual changes
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
 mod group; // group commit
+mod held; // lanes of claimed events
 mod insert; // the values of new events
 mod lane; // numbers of lanes
 mod leases; // renewing and rescuing

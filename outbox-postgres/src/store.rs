@@ -54,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
     pub(crate) pauses: crate::pauses::Remembered,
+    pub(crate) held: crate::held::Held,
 }
 
 impl Shared {
@@ -150,6 +151,7 @@ impl PostgresStore {
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
                 pauses: crate::pauses::Remembered::default(),
+                held: crate::held::Held::default(),
             }),
         };
         // Sets the clock before anybody reads it.

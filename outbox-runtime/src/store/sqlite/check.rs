@@ -13,8 +13,6 @@ use super::store::SqliteStore;
 use super::{frozen, schema, tally};
 use crate::error::StoreError;
 use crate::presence::ProcessState;
-use crate::presence::ProcessState;
-use crate::repository::OutboxRepository;
 use crate::repository::OutboxRepository;
 use crate::statistics::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 
