@@ -10,7 +10,7 @@ use std::ops::Range;
 
 use outbox_postgres_tests::Aside;
 use outbox_testing::{Invariant, Report, Simulation, simulate};
-use outbox_tests::{Broken, Flaw};
+use shared_tests::{Broken, Flaw};
 
 /// This many seeds from the first on.
 fn seeds(first: u64, count: u64) -> Range<u64> {
