@@ -6,7 +6,9 @@
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
-    reason = "helpers of tests are tests, too"
+    clippy::missing_panics_doc,
+    clippy::needless_pass_by_value,
+    reason = "helpers of tests are tests, too, and the tests are those of a package with other lints"
 )]
 
 extern crate self as outbox_tests;
@@ -14,7 +16,7 @@ extern crate self as outbox_tests;
 use std::future::Future;
 use std::sync::Arc;
 
-use outbox_postgres_tests::Aside;
+use outbox_postgres_tests::aside::Aside;
 use outbox_runtime::OutboxRepository;
 use outbox_testing::ManualClock;
 pub use shared_tests::*;
