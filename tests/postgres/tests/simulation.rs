@@ -1,8 +1,7 @@
 //! All promises at once on PostgreSQL: the real processor in a world with every kind of fault.
 //!
-//! The world moves its own clock and waits for every call of the store. The listener wakes a process
-//! in real time, in addition to the commits that it is told of, so two runs of a seed may differ in
-//! the order of simultaneous actions.
+//! The world moves its own clock and waits for every call of the store. The listener also wakes
+//! processes in real time, so two runs of a seed may differ in the order of simultaneous actions.
 //!
 //! `OUTBOX_POSTGRES_CASES` is the number of seeds.
 
