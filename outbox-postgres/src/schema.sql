@@ -244,15 +244,19 @@ k AS MATERIALIZED (SELECT e.id, e.seq, e.operation, e.metadata, e.metadata_versi
         AND NOT EXISTS (SELECT 1 FROM {s}.events o WHERE o.id = $1)
         AND NOT EXISTS (SELECT 1 FROM {s}.folded f WHERE f.id = $1)
     FOR NO KEY UPDATE OF e SKIP LOCKED),
+x AS MATERIALIZED (SELECT o.id FROM k JOIN {s}.events o ON o.lane = $2
+    WHERE k.cancels AND o.slot = 'n' AND o.slot IN ('l', 'n') FOR NO KEY UPDATE OF o SKIP LOCKED),
 u AS (UPDATE {s}.events e SET
         revision = e.revision + 1,
         status = CASE WHEN k.cancels THEN 'c'::"char" ELSE e.status END,
         completed_at = CASE WHEN k.cancels THEN t.now END,
         -- A front that is cancelled leaves a note: this snapshot may lack an event that was blocked
-        -- behind it since. Beside a taken lane the note fails, and the deletion gets a row of its
-        -- own.
+        -- behind it since. A note that the lane has already serves for both, as long as nobody takes
+        -- it up before this transaction ends. Beside a leased event the note fails, and the deletion
+        -- gets a row of its own.
         slot = CASE WHEN k.cancels
-                THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL THEN 'n'::"char" END
+                THEN CASE WHEN e.slot <> 'b' AND e.lane IS NOT NULL AND NOT EXISTS (SELECT 1 FROM x)
+                    THEN 'n'::"char" END
             WHEN e.slot = 'w' AND t.now + $15 * interval '1 microsecond' <= t.now THEN 'r' ELSE e.slot END,
         operation = CASE WHEN k.operation = 'u' THEN $6 ELSE e.operation END,
         metadata = CASE WHEN k.cancels THEN e.metadata ELSE $11 END,

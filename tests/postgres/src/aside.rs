@@ -25,7 +25,7 @@ impl Aside {
     /// A store on this clock, in a new schema.
     pub async fn open(clock: ManualClock) -> Self {
         let opened = crate::open(|store| store.clock(clock));
-        let inner = Inside(Some(Box::pin(opened))).await;
+        let inner = run(opened).await;
         Self { inner }
     }
 
@@ -36,7 +36,17 @@ impl Aside {
     }
 }
 
-/// Runs this on the runtime of the connections.
+/// Runs this with the sockets, timers and tasks of the runtime of the connections, on any runtime.
+pub async fn run<T>(future: impl Future<Output = T> + Send) -> T {
+    Inside(Some(Box::pin(future))).await
+}
+
+/// The same where there is no runtime.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    runtime().block_on(future)
+}
+
+/// The runtime of the connections.
 #[allow(clippy::expect_used, reason = "a failed test panics")]
 fn runtime() -> &'static Runtime {
     static RUNTIME: OnceLock<Runtime> = OnceLock::new();
@@ -47,8 +57,8 @@ fn runtime() -> &'static Runtime {
     })
 }
 
-/// A future whose sockets, timers and tasks belong to the runtime of the connections, whichever
-/// runtime polls it. Dropped within that runtime, too.
+/// A future that is polled, and dropped, within the runtime of the connections, whichever runtime
+/// its task belongs to.
 struct Inside<'a, T>(Option<Pin<Box<dyn Future<Output = T> + Send + 'a>>>);
 
 impl<T> Future for Inside<'_, T> {
@@ -75,7 +85,7 @@ macro_rules! aside {
         #[async_trait]
         impl OutboxRepository for Aside {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                Inside(Some(self.inner.$method($($arg),*))).await
+                run(self.inner.$method($($arg),*)).await
             })+
         }
     };
@@ -83,7 +93,7 @@ macro_rules! aside {
         #[async_trait]
         impl OutboxQueue for Aside {
             $(async fn $method(&self, $($arg: $type),*) -> Result<$answer, $error> {
-                Inside(Some(self.inner.$method($($arg),*))).await
+                run(self.inner.$method($($arg),*)).await
             })+
 
             async fn settle_and_claim(
@@ -91,7 +101,7 @@ macro_rules! aside {
                 settlements: Vec<Settlement>,
                 request: &ClaimRequest,
             ) -> Exchange {
-                Inside(Some(self.inner.settle_and_claim(settlements, request))).await
+                run(self.inner.settle_and_claim(settlements, request)).await
             }
 
             fn clock(&self) -> Arc<dyn Clock> {
@@ -103,7 +113,7 @@ macro_rules! aside {
             }
 
             async fn changed(&self, seen: Revision) -> Revision {
-                Inside(Some(self.inner.changed(seen))).await
+                run(self.inner.changed(seen)).await
             }
         }
     };

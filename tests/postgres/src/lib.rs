@@ -10,12 +10,11 @@ use std::time::Duration;
 use outbox_postgres::tokio_postgres::{Client, Config, NoTls};
 use outbox_postgres::{PostgresStore, PostgresStoreBuilder};
 
-mod aside; // stores for runtimes without sockets
+pub mod aside; // stores for runtimes without sockets
 pub mod chaos; // processes, servers and networks that fail
 mod installation; // where PostgreSQL is
 mod server; // the server
 
-pub use self::aside::Aside;
 pub use self::server::{Server, Stop, give_to_server};
 
 /// The settings of connections to the server of this binary.
@@ -32,6 +31,13 @@ pub fn config() -> Config {
 pub fn new_schema() -> String {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     format!("t{}", COUNT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// How many random cases a test tries: `OUTBOX_POSTGRES_CASES`, or as many as usual.
+#[must_use]
+pub fn cases(usual: u32) -> u32 {
+    let given = std::env::var("OUTBOX_POSTGRES_CASES").ok();
+    given.and_then(|count| count.parse().ok()).unwrap_or(usual)
 }
 
 /// A store in a new schema, with its other settings.

@@ -1,23 +1,14 @@
 //! All promises at once on PostgreSQL: the real processor in a world with every kind of fault.
 //!
-//! The world moves its own clock and waits for every call of the store. The listener wakes a process
-//! in real time, in addition to the commits that it is told of, so two runs of a seed may differ in
-//! the order of simultaneous actions.
+//! The world moves its own clock and waits for every call of the store. The listener also wakes
+//! processes in real time, so two runs of a seed may differ in the order of simultaneous actions.
 //!
-//! `OUTBOX_POSTGRES_SEEDS` makes each test run that many seeds.
+//! `OUTBOX_POSTGRES_CASES` is the number of seeds.
 
-use std::ops::Range;
-
-use outbox_postgres_tests::Aside;
+use outbox_postgres_tests::aside::Aside;
+use outbox_postgres_tests::cases;
 use outbox_testing::{Invariant, Report, Simulation, simulate};
-use outbox_tests::{Broken, Flaw};
-
-/// This many seeds from the first on.
-fn seeds(first: u64, count: u64) -> Range<u64> {
-    let given = std::env::var("OUTBOX_POSTGRES_SEEDS").ok();
-    let given = given.and_then(|count| count.parse().ok());
-    first..first + given.unwrap_or(count)
-}
+use shared_tests::{Broken, Flaw};
 
 fn on_postgres(simulation: Simulation) -> Simulation {
     simulation.store(|clock| async { (Aside::open(clock).await, ()) })
@@ -53,12 +44,12 @@ fn assert_that_everything_happened(report: &Report) {
 
 #[test]
 fn every_promise_holds_on_postgres() {
-    assert_that_everything_happened(&simulate(seeds(0, 40), on_postgres));
+    assert_that_everything_happened(&simulate(0..cases(40).into(), on_postgres));
 }
 
 #[test]
 fn an_outage_charges_no_event_and_a_refusal_stops_no_other_on_postgres() {
-    let report = simulate(seeds(10_000, 20), |simulation| {
+    let report = simulate(0..cases(20).into(), |simulation| {
         on_postgres(simulation.outages())
     });
     assert!(report.outages > 0, "{report}");
