@@ -111,6 +111,49 @@ fn every_test_named_in_the_guarantees_exists() {
     ));
 }
 
+/// The numbered promises, each from its heading on.
+fn promises(text: &str) -> Vec<&str> {
+    let text = text.split("\n## What is not promised").next().unwrap();
+    let parts = text.split("\n## ").skip(1);
+    parts
+        .filter(|part| part.starts_with(|first: char| first.is_ascii_digit()))
+        .collect()
+}
+
+/// Whether the tests that a promise names ran on this store: the conformance suite runs on every
+/// store, and the tests of PostgreSQL have a prefix of their own.
+fn is_shown_on(promise: &str, store: &str) -> bool {
+    let is_of_postgres = |name: &str| name.starts_with("postgres::");
+    let mut tests = names(promise).filter(|name| name.contains("::"));
+    tests.any(|test| {
+        test.starts_with("conformance::*::") || is_of_postgres(test) == (store == "PostgreSQL")
+    })
+}
+
+#[test]
+fn every_promise_names_the_stores_that_its_tests_run_on() {
+    let text = guarantees();
+    let promises = promises(&text);
+    assert_eq!(promises.len(), 12);
+    for promise in promises {
+        let title = promise.lines().next().unwrap();
+        let shown = promise.split("\nShown on ").nth(1);
+        let shown = shown.unwrap_or_else(|| panic!("{title}: no stores are named"));
+        let shown = shown.split(['.', ';']).next().unwrap();
+        let is_named = |store: &&str| shown.contains(store);
+        let named: Vec<_> = ["memory", "SQLite", "PostgreSQL"]
+            .into_iter()
+            .filter(is_named)
+            .collect();
+        assert!(!named.is_empty(), "{title}: no stores are named");
+        for store in named {
+            assert!(is_shown_on(promise, store), "{title}: no test on {store}");
+        }
+    }
+    assert!(!is_shown_on("Shown by `leases::a`", "PostgreSQL"));
+    assert!(is_shown_on("Shown by `conformance::*::a`", "PostgreSQL"));
+}
+
 /// The rows of a table whose first cell matches, without that cell.
 fn rows<'t>(text: &'t str, cell: &str) -> Vec<&'t str> {
     let start = format!("| {cell} | ");
