@@ -28,7 +28,7 @@ pub(crate) struct Cli {
 /// Which outbox.
 #[derive(Debug, Args)]
 pub(crate) struct Target {
-    /// A SQLite file, or postgres://user@host/database.
+    /// A SQLite file, or the address of a PostgreSQL database.
     #[arg(
         long,
         value_name = "FILE|URL",

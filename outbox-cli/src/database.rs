@@ -48,7 +48,8 @@ impl Place {
         let text = db.to_str().unwrap_or_default();
         let is_url = text.starts_with("postgres://") || text.starts_with("postgresql://");
         let is_settings = text.contains("dbname=") || text.contains("host=");
-        if !is_url && !(is_settings && !db.exists()) {
+        let is_server = is_url || is_settings && !db.exists();
+        if !is_server {
             return Ok(Self::File(db.clone()));
         }
         // The error quotes no part of the text, which may hold a password.

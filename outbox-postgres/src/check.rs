@@ -72,8 +72,8 @@ SET LOCAL enable_mergejoin = on; SET LOCAL plan_cache_mode = auto";
 
 impl PostgresStore {
     /// Checks the database: schema, vacuum, the sessions that hold it up by name, leases and
-    /// clocks; and with [`Full`](CheckDepth::Full) also the order of all lanes, and the counts behind
-    /// statistics, which reads all events once. Writes nothing.
+    /// clocks. With [`Full`](CheckDepth::Full), also checks the order of all lanes, and the counts
+    /// behind statistics, which reads all events once. Writes nothing.
     ///
     /// Sessions of other users are visible to members of `pg_read_all_stats` only.
     ///

@@ -119,7 +119,7 @@ fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
 
-/// Space on the disk of a file. That of a server is not seen from here.
+/// Space on the disk of a file; the disk of a server is not seen from here.
 #[cfg(unix)]
 fn space(place: &Place) -> Option<Finding> {
     use outbox_runtime::store::Subject;

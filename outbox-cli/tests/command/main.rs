@@ -1,4 +1,5 @@
 //! The command `outbox` as people and scripts run it.
+#![allow(clippy::unwrap_used, reason = "a failed test panics")]
 
 mod acting; // commands that change events
 mod answers; // what commands print
@@ -9,3 +10,5 @@ mod many; // a large outbox
 mod pipes; // closed pipes, full disks
 mod postgres; // on a server
 mod scene; // outboxes for the tests
+#[cfg(target_os = "linux")]
+mod terminal; // the live view on a terminal

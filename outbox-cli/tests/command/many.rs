@@ -9,7 +9,7 @@ use outbox_runtime::rusqlite::{Connection, params};
 use crate::scene::Scene;
 
 /// Writes delivered events by SQL.
-pub fn fill_with_completed(path: &Path, count: u32) {
+pub(crate) fn fill_with_completed(path: &Path, count: u32) {
     let conn = Connection::open(path).unwrap();
     conn.execute(
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)

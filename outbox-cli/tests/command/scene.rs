@@ -18,79 +18,79 @@ use uuid::Uuid;
 const LEASE: Duration = Duration::from_secs(60);
 
 /// A folder with an outbox.
-pub struct Scene {
+pub(crate) struct Scene {
     folder: tempfile::TempDir,
 }
 
 /// The answer of a command.
 #[derive(Debug)]
-pub struct Answer {
-    pub code: i32,
-    pub stdout: String,
-    pub stderr: String,
+pub(crate) struct Answer {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
 }
 
 impl Scene {
-    pub fn empty() -> Self {
+    pub(crate) fn empty() -> Self {
         let folder = tempfile::tempdir().unwrap();
         Self { folder }
     }
 
     /// An outbox with an event in each state, enqueued an hour ago. The ids end in 1, 2, …
-    pub async fn with_each_state() -> Self {
+    pub(crate) async fn with_each_state() -> Self {
         let scene = Self::empty();
         let store = scene.store().await;
-        fill(&store, &scene.clock()).await;
+        fill(&store, &Self::clock()).await;
         store.close().await;
         scene
     }
 
-    pub fn path(&self) -> PathBuf {
+    pub(crate) fn path(&self) -> PathBuf {
         self.folder.path().join("app.db")
     }
 
-    pub fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }
 
     /// A clock that stands still, an hour ago.
-    pub fn clock(&self) -> ManualClock {
+    pub(crate) fn clock() -> ManualClock {
         let clock = ManualClock::new();
         clock.set(outbox_runtime::store::SystemClock.now() - Duration::from_secs(3_600));
         clock
     }
 
-    pub async fn store(&self) -> SqliteStore {
-        let store = SqliteStore::builder(self.path()).clock(self.clock());
+    pub(crate) async fn store(&self) -> SqliteStore {
+        let store = SqliteStore::builder(self.path()).clock(Self::clock());
         store.open().await.unwrap()
     }
 
     /// Runs the command on this outbox.
-    pub fn run(&self, args: &[&str]) -> Answer {
+    pub(crate) fn run(&self, args: &[&str]) -> Answer {
         run(self.path().to_str().unwrap(), args)
     }
 
     /// Runs the command, which must end with this code.
-    pub fn expect(&self, code: i32, args: &[&str]) -> Answer {
+    pub(crate) fn expect(&self, code: i32, args: &[&str]) -> Answer {
         let answer = self.run(args);
         assert_eq!(answer.code, code, "{args:?}: {answer:?}");
         answer
     }
 
     /// The answer in JSON.
-    pub fn json(&self, code: i32, args: &[&str]) -> Value {
+    pub(crate) fn json(&self, code: i32, args: &[&str]) -> Value {
         let args = [args, &["--json"]].concat();
         let answer = self.expect(code, &args);
         serde_json::from_str(&answer.stdout).unwrap()
     }
 
     /// A text without what differs from run to run.
-    pub fn normal(&self, text: &str) -> String {
+    pub(crate) fn normal(&self, text: &str) -> String {
         normal(&text.replace(self.path().to_str().unwrap(), "app.db"))
     }
 
     /// The files beside the database.
-    pub fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let files = std::fs::read_dir(self.folder()).unwrap();
         let mut names: Vec<String> = files
             .map(|file| file.unwrap().file_name().into_string().unwrap())
@@ -100,18 +100,18 @@ impl Scene {
     }
 }
 
-pub fn command(db: &str, args: &[&str]) -> Command {
+pub(crate) fn command(db: &str, args: &[&str]) -> Command {
     let mut command = assert_cmd::cargo::cargo_bin_cmd!("outbox");
     command.env_remove("OUTBOX_SENSITIVE").env("OUTBOX_DB", db);
     command.timeout(Duration::from_secs(120)).args(args);
     command
 }
 
-pub fn run(db: &str, args: &[&str]) -> Answer {
+pub(crate) fn run(db: &str, args: &[&str]) -> Answer {
     answer(command(db, args).output().unwrap())
 }
 
-pub fn answer(output: Output) -> Answer {
+pub(crate) fn answer(output: Output) -> Answer {
     Answer {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8(output.stdout).unwrap(),
@@ -120,11 +120,11 @@ pub fn answer(output: Output) -> Answer {
 }
 
 /// The id that ends in this number.
-pub fn id(number: u128) -> Uuid {
+pub(crate) fn id(number: u128) -> Uuid {
     Uuid::from_u128(0x0190_b5e2_7b1c_7cc3_8f4e_0000_0000_0000 + number)
 }
 
-pub fn event(number: u128, event_type: &'static str, user: &str) -> NewEvent {
+pub(crate) fn event(number: u128, event_type: &'static str, user: &str) -> NewEvent {
     NewEvent::new(
         event_type,
         i64::try_from(number).unwrap(),
@@ -138,7 +138,7 @@ pub fn event(number: u128, event_type: &'static str, user: &str) -> NewEvent {
 }
 
 /// One event in each state.
-pub async fn fill(store: &dyn OutboxRepository, clock: &dyn Clock) {
+pub(crate) async fn fill(store: &dyn OutboxRepository, clock: &dyn Clock) {
     let create = async |event| store.create_event(event).await.unwrap();
     let due: DateTime<Utc> = clock.now() + Duration::from_secs(7_200);
     create(event(1, "meal", "ann")).await;
@@ -167,7 +167,7 @@ pub async fn fill(store: &dyn OutboxRepository, clock: &dyn Clock) {
     create(event(6, "meal", "cat").with_delay(Duration::from_secs(7_200))).await;
 }
 
-pub async fn claim_one(store: &dyn OutboxRepository) -> Claim {
+pub(crate) async fn claim_one(store: &dyn OutboxRepository) -> Claim {
     let mut claims = store.claim(&ClaimRequest::new(1, LEASE)).await.unwrap();
     claims.remove(0)
 }
@@ -179,7 +179,7 @@ async fn settle(store: &dyn OutboxRepository, disposition: Disposition) {
 }
 
 /// Replaces times by what they are.
-pub fn normal(text: &str) -> String {
+pub(crate) fn normal(text: &str) -> String {
     let is_of_time = |c: char| c.is_ascii_alphanumeric() || ":.-+".contains(c);
     let mut normal = String::new();
     let mut rest = text;

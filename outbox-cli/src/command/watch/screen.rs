@@ -127,7 +127,7 @@ fn numbers(look: &Look) -> Paragraph<'static> {
     let lines = vec![
         Line::from(waiting),
         Line::from(ended),
-        Line::from(format!("{:>9} oldest pending", oldest)),
+        Line::from(format!("{oldest:>9} oldest pending")),
     ];
     Paragraph::new(lines)
 }

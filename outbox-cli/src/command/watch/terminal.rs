@@ -7,7 +7,7 @@ use ratatui::backend::CrosstermBackend;
 use ratatui::crossterm::cursor::Show;
 use ratatui::crossterm::execute;
 use ratatui::crossterm::terminal::{
-    EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
+    Clear, ClearType, EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode,
 };
 
 /// The terminal while the screen is shown. Dropping it restores the terminal.
@@ -28,7 +28,11 @@ impl Raw {
     /// Takes the terminal again after a stop: the shell has used it meanwhile.
     pub(super) fn enter_again(&mut self) -> io::Result<()> {
         take()?;
-        self.terminal.clear()
+        execute!(io::stdout(), Clear(ClearType::All))?;
+        // A new one draws everything. `Terminal::clear` would ask the terminal where its cursor is,
+        // and wait for an answer that the thread of the keys may read.
+        self.terminal = Terminal::new(CrosstermBackend::new(io::stdout()))?;
+        Ok(())
     }
 }
 

@@ -249,8 +249,9 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Opens the file for reading only, without [migrating](Self::migrate) it: calls that
-    /// would change something fail with [`ReadOnly`](StoreErrorKind::ReadOnly). Default: reading and writing.
+    /// Opens the file for reading only, without [migrating](Self::migrate) it: calls that would
+    /// change something fail with [`ReadOnly`](StoreErrorKind::ReadOnly). Default: reading and
+    /// writing.
     ///
     /// A file that no program has open is read as it is, without locks and without leaving a `-wal`
     /// and a `-shm` beside it. If a program opens it meanwhile, later calls fail with
