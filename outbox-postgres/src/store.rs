@@ -53,6 +53,7 @@ pub(crate) struct Shared {
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
     pub(crate) held: crate::held::Held,
+    pub(crate) behind: crate::behind::Behind,
 }
 
 impl Shared {
@@ -145,6 +146,7 @@ impl PostgresStore {
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
                 held: crate::held::Held::default(),
+                behind: crate::behind::Behind::default(),
             }),
         };
         // Sets the clock before anybody reads it.
