@@ -55,6 +55,7 @@ pub(crate) struct Shared {
     pub(crate) user_index: crate::turns::UserIndex,
     pub(crate) pauses: crate::pauses::Remembered,
     pub(crate) held: crate::held::Held,
+    pub(crate) behind: crate::behind::Behind,
 }
 
 impl Shared {
@@ -152,6 +153,7 @@ impl PostgresStore {
                 user_index: crate::turns::UserIndex::default(),
                 pauses: crate::pauses::Remembered::default(),
                 held: crate::held::Held::default(),
+                behind: crate::behind::Behind::default(),
             }),
         };
         // Sets the clock before anybody reads it.
