@@ -31,6 +31,7 @@ CREATE TABLE {s}.events (
     last_refusal text,
     error_message text,
     metadata text,
+    attempts text[],
     CONSTRAINT events_valid CHECK (
         status IN ('p', 'i', 'c', 'f', 'd')
         AND slot IN ('r', 'w', 'b', 'l', 'h', 'n')
@@ -49,6 +50,8 @@ COMMENT ON COLUMN {s}.events.status IS 'p pending, i with a handler, c completed
 COMMENT ON COLUMN {s}.events.slot IS
     'r candidate, w due later, b blocked, l leased, h dead and holding, n finished with the next one not unblocked yet, NULL out';
 COMMENT ON COLUMN {s}.events.lane_order IS 'e of its entity, u of its user, n none';
+COMMENT ON COLUMN {s}.events.attempts IS
+    'Attempts that were not delivered, the oldest first: begin and end in microseconds, outcome, message';
 CREATE INDEX events_ready ON {s}.events (priority DESC, due, seq) WHERE slot = 'r';
 CREATE INDEX events_front ON {s}.events (lane, seq) WHERE slot IN ('r', 'w', 'h');
 CREATE INDEX events_blocked ON {s}.events (lane, seq) WHERE slot = 'b';

@@ -156,7 +156,10 @@ impl<'o> Settling<'o> {
         Ok(Self {
             ids: outcomes.ids(),
             outcomes,
-            complete: prepared(client, OPERATION, &sql.complete).await?,
+            complete: match store.shared.keeps_deliveries {
+                true => prepared(client, OPERATION, &sql.complete_kept).await?,
+                false => prepared(client, OPERATION, &sql.complete).await?,
+            },
             settle: prepared(client, OPERATION, &sql.settle).await?,
             unblock_next: prepared(client, OPERATION, &sql.unblock_next).await?,
             remove: match outcomes.removed.is_empty() {

@@ -53,6 +53,8 @@ pub(crate) struct Shared {
     pub(crate) tally: crate::tally::Tally,
     pub(crate) user_index: crate::turns::UserIndex,
     pub(crate) pauses: crate::pauses::Remembered,
+    /// Whether the history of an event has its delivery.
+    pub(crate) keeps_deliveries: bool,
 }
 
 impl Shared {
@@ -145,6 +147,7 @@ impl PostgresStore {
                 tally: crate::tally::Tally::default(),
                 user_index: crate::turns::UserIndex::default(),
                 pauses: crate::pauses::Remembered::default(),
+                keeps_deliveries: builder.keeps_deliveries,
             }),
         };
         // Sets the clock before anybody reads it.

@@ -184,6 +184,7 @@ mod enqueue; // from an entity to an event in a transaction
 mod entity; // application types whose changes are delivered
 mod event; // a row of the outbox as a value
 mod handler; // delivery code of the application, and its answers
+mod history; // past attempts of an event
 mod metadata; // the typed payload of an event
 mod outage; // open circuit breakers
 mod outcome; // the state machine of an event
@@ -222,6 +223,7 @@ pub use crate::event::{
 pub use crate::handler::{
     Delivery, DeliveryError, HandlerError, HandlerResult, HandlerSet, OutboxEventHandler, Scope,
 };
+pub use crate::history::{AttemptOutcome, PastAttempt};
 pub use crate::metadata::{DecodeError, RawMetadata};
 pub use crate::outage::{Outage, OutageExtent};
 pub use crate::pause::{Pause, PauseScope, Paused};

@@ -15,6 +15,7 @@ mod enqueueing;
 mod exchanging;
 mod folding;
 mod helpers;
+mod history;
 mod ordering;
 mod pausing;
 mod presence;
@@ -28,8 +29,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    ordering::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*, settling::*,
-    sharing::*, suspending::*, transitions::*,
+    history::*, ordering::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*,
+    settling::*, sharing::*, suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

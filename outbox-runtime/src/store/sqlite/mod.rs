@@ -18,6 +18,7 @@ mod fault;
 mod filter;
 mod fold;
 mod held;
+mod history;
 mod identity;
 mod inbox;
 mod insert;
