@@ -143,6 +143,7 @@
 //! | `bundled` | yes | builds SQLite instead of linking the system's (3.51.3 or newer) |
 //! | `http` | no | the module `http`: the meaning of HTTP responses for deliveries |
 //! | `reqwest` | no | `?` on `reqwest::Error`, and sending with reqwest; enables `http` |
+//! | `metrics` | no | counters, histograms and gauges through the facade of the crate `metrics` |
 //! | `testing` | no | checks that enqueued metadata can be read back, as debug builds do |
 //!
 //! # Where to find what
@@ -203,6 +204,7 @@ mod cancel; // a one-shot cancellation flag
 mod clock;
 mod error;
 mod fnv; // hashes that stores keep
+mod meter; // metrics
 mod redaction; // removal of sensitive values from messages
 mod retry; // the back-off between attempts
 mod waiting; // deadlock prevention inside a store's transaction

@@ -19,6 +19,7 @@ use crate::entity::EntityId;
 use crate::error::{EnqueueError, StoreError, StoreErrorKind};
 use crate::event::{OutboxEvent, OutboxStatus};
 use crate::history::PastAttempt;
+use crate::meter;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
@@ -310,6 +311,7 @@ impl OutboxRepository for SqliteStore {
         if is_behind {
             self.connections("statistics")?.writer.count_soon();
         }
+        meter::wal_size(&self.shared.path);
         Ok(statistics)
     }
 
