@@ -76,6 +76,7 @@ impl PostgresStore {
     ) -> Stage {
         let mut params = Params::default();
         let (filter, is_current, _) = self.unpaused(request, &mut params);
+        let filter = format!("{filter} AND (SELECT p0.is_current FROM p0)");
         let scan = params.bind(i64::try_from(scan).unwrap_or(i64::MAX));
         let (scanned, order) = match (from, request.order()) {
             (From::InOrder, ClaimOrder::Usual) => {
@@ -101,7 +102,8 @@ impl PostgresStore {
         ]);
         let nulls = null_columns(&[]);
         let sql = format!(
-            "WITH RECURSIVE t0 AS MATERIALIZED (SELECT clock_timestamp() AS at),
+            "WITH RECURSIVE p0 AS MATERIALIZED (SELECT {is_current} AS is_current),
+t0 AS MATERIALIZED (SELECT clock_timestamp() AS at),
 {scanned},
 t1 AS MATERIALIZED (SELECT clock_timestamp() AS at FROM (SELECT count(*) FROM c) z),
 j AS MATERIALIZED (SELECT e.*, {{behind}} AS behind FROM t1, c e),
@@ -115,7 +117,7 @@ u AS (UPDATE {{s}}.events e SET slot = 'l', status = 'i', attempt_count = e.atte
 SELECT 'c'::\"char\", u.nth, {columns} FROM u
 UNION ALL SELECT 'b'::\"char\", j.lane, {behind} FROM j WHERE j.behind
 UNION ALL SELECT 't'::\"char\", (extract(epoch FROM t1.at - t0.at) * 1000000)::bigint, {nulls} FROM t0, t1
-UNION ALL SELECT 'p'::\"char\", NULL::bigint, {nulls} WHERE NOT {is_current}
+UNION ALL SELECT 'p'::\"char\", NULL::bigint, {nulls} FROM p0 WHERE NOT p0.is_current
 UNION ALL (SELECT 'n'::\"char\", NULL::bigint, {nulls} FROM {{s}}.events WHERE slot = 'n' LIMIT 1)"
         );
         Stage {

@@ -1,5 +1,5 @@
-//! The metrics, as a real Prometheus exporter shows them; and that the dashboard and the alert rules
-//! name no others.
+//! The metrics, as a real Prometheus exporter shows them; and that the dashboard and the alert
+//! rules name no others.
 
 use std::collections::BTreeSet;
 use std::io::{Read, Write};

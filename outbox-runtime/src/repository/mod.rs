@@ -125,8 +125,8 @@ pub trait OutboxRepository: OutboxQueue {
 
     /// Returns the past attempts of an event, the oldest first: of those that failed, were deferred
     /// or crashed the last [20](PastAttempt::MAX_KEPT), and deliveries only from a store that is
-    /// set to keep them. Attempts that were given back are left out. The history ends with the event;
-    /// nothing is returned for an unknown id.
+    /// set to keep them. Attempts that were given back are left out. The history ends with the
+    /// event; nothing is returned for an unknown id.
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError>;
 
     // Change single events manually.

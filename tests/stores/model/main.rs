@@ -17,7 +17,8 @@ use outbox_runtime::store::{
 };
 use outbox_runtime::{
     Clock, DeadReason, Durability, EnqueueError, MemoryStore, NewEvent, OutboxEvent,
-    OutboxRepository, OutboxStatus, RawMetadata, Refusal, RefusalClass, StoreErrorKind,
+    OutboxRepository, OutboxStatus, Pause, PauseScope, RawMetadata, Refusal, RefusalClass,
+    StoreErrorKind,
 };
 use outbox_testing::ManualClock;
 use outbox_tests::{Broken, Flaw, Temporary};
@@ -375,6 +376,18 @@ impl Tested {
                 let user = user(number);
                 let deleted = store.delete_all_events_for_user(&user);
                 Answer::Count(deleted.await.unwrap())
+            }
+            Step::Pause(number, length) => {
+                let mut pause = Pause::user(user(number));
+                if let Some(length) = length {
+                    pause = pause.until(self.clock.now() + Duration::from_millis(length));
+                }
+                store.pause(&pause).await.unwrap();
+                Answer::Nothing
+            }
+            Step::Unpause(number) => {
+                let scope = PauseScope::User(user(number));
+                Answer::Count(u64::from(store.unpause(&scope).await.unwrap()))
             }
         }
     }

@@ -75,6 +75,7 @@ mod on {
         commit: Histogram,
     }
 
+    #[allow(clippy::unused_self, reason = "a meter belongs to a run")]
     impl Meter {
         pub(in crate::processor::run) fn new() -> Self {
             describe();
