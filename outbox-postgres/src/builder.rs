@@ -28,6 +28,7 @@ pub struct PostgresStoreBuilder {
     wakes: bool,
     migrates: bool,
     pub(crate) keeps_deliveries: bool,
+    reads_only: bool,
     pub(crate) clock: Option<Arc<dyn Clock>>,
     pub(crate) listen_on: Option<Config>,
 }
@@ -43,6 +44,7 @@ impl PostgresStoreBuilder {
             wakes: true,
             migrates: true,
             keeps_deliveries: false,
+            reads_only: false,
             clock: None,
             listen_on: None,
         }
@@ -128,6 +130,15 @@ impl PostgresStoreBuilder {
         self
     }
 
+    /// Opens the outbox for reading only, without migrating it and without listening: calls that
+    /// write fail with `ReadOnly`. Default: reading and writing.
+    pub fn read_only(mut self) -> Self {
+        self.reads_only = true;
+        self.migrates = false;
+        self.wakes = false;
+        self
+    }
+
     /// Connects to `postgres://user:password@host/database`, or to the settings of such a text in
     /// the form `host=.. dbname=..`.
     ///
@@ -158,7 +169,10 @@ impl PostgresStoreBuilder {
         if self.wakes && self.listen_on.is_none() {
             self.listen_on = Some(config.clone());
         }
-        let on_create = settings(self.durability);
+        let mut on_create = settings(self.durability);
+        if self.reads_only {
+            on_create.push_str("SET default_transaction_read_only = on;");
+        }
         let settings = Hook::async_fn(move |client: &mut deadpool_postgres::ClientWrapper, _| {
             let settings = on_create.clone();
             Box::pin(async move {
@@ -202,9 +216,15 @@ impl PostgresStoreBuilder {
         let version = migrate::version(&**client, &schema).await;
         let version = version.map_err(|error| fault("open", error))?;
         migrate::check("open", &schema, version)?;
-        sequence::mend(&mut client, &schema).await?;
+        if !self.reads_only {
+            sequence::mend(&mut client, &schema).await?;
+        }
         drop(client);
         PostgresStore::open(self, pool, owns_pool, (*schema).clone()).await
+    }
+
+    pub(crate) fn reads_only(&self) -> bool {
+        self.reads_only
     }
 
     pub(crate) fn connector(&self) -> Connector {

@@ -8,7 +8,7 @@ use outbox_runtime::store::{Claim, ClaimOrder, ClaimRequest, Disposition, Settle
 use outbox_runtime::{DeadReason, StoreError};
 
 use crate::cursor::Begin;
-use crate::scan::{Budget, From, MOST_SCAN};
+use crate::scan::{Budget, MOST_SCAN};
 use crate::stage::{FirstFound, Found};
 use crate::store::PostgresStore;
 
@@ -133,10 +133,7 @@ impl PostgresStore {
             let wanted = budget.places;
             let mut found = match found.take() {
                 Some(found) => found,
-                None => {
-                    let from = (From::InOrder, &begin);
-                    self.run_stage(request, from, scan, budget).await?
-                }
+                None => self.find_in_order(request, &begin, scan, *budget).await?,
             };
             let (is_full, got) = (found.is_full(scan), found.count());
             let (last, has_notes) = (found.last, found.has_notes);
@@ -180,9 +177,7 @@ impl PostgresStore {
         budget: &mut Budget,
         claims: &mut Vec<Claim>,
     ) -> Result<(), StoreError> {
-        let begin = self.shared.cursors.begin(request);
-        let from = (From::EachUser(after, up_to), &begin);
-        let found = self.run_stage(request, from, budget.places, budget).await?;
+        let found = self.find_turns(request, (after, up_to), *budget).await?;
         self.keep(found, budget, claims).await;
         Ok(())
     }

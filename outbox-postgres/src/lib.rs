@@ -62,6 +62,7 @@
 
 mod batch; // one or many events on a connection
 mod builder; // opening a store
+mod check; // checks of the database
 mod claim; // candidates and leases
 mod clock; // the server's time
 mod codes; // one-byte codes of enums
@@ -72,6 +73,7 @@ mod edit; // manual changes
 mod fault; // errors of the driver
 mod filter; // the filter of a request as SQL
 mod group; // group commit
+mod held; // lanes of claimed events
 mod insert; // the values of new events
 mod lane; // numbers of lanes
 mod leases; // renewing and rescuing
@@ -80,6 +82,7 @@ mod listen; // wake-ups
 mod migrate; // versions of the schema
 mod name; // names of schemas
 mod notes; // successors that were locked
+mod page; // listings by pages
 mod pauses; // the pauses that a store remembers
 mod pausing; // events that claims leave out
 mod presence; // the processes that work on the outbox

@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Announcement, Claim, DeleteUnit, Disposition, Lease, Outcome, PendingDelete, Settled,
-    Settlement, StoreProcess,
+    Announcement, Claim, DeleteUnit, Disposition, Lease, Outcome, Page, PageKey, PendingDelete,
+    Settled, Settlement, StoreProcess,
 };
 use outbox_runtime::{
-    EnqueueError, EntityId, EventSink, Explanation, NewEvent, OutboxEvent, OutboxRepository,
-    OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused, RetryPolicy,
-    StoreError, async_trait,
+    EnqueueError, EntityId, EventFilter, EventSink, Explanation, NewEvent, OutboxEvent,
+    OutboxRepository, OutboxStatistics, OutboxStatus, PastAttempt, Pause, PauseScope, Paused,
+    RetryPolicy, StoreError, async_trait,
 };
 use uuid::Uuid;
 
@@ -65,6 +65,15 @@ impl OutboxRepository for PostgresStore {
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
         self.past_attempts(id).await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.read_page(filter, from, limit).await
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

@@ -37,6 +37,7 @@ pub(crate) struct Shared {
     pool: Pool,
     /// Whether the connections have this library's settings.
     owns_pool: bool,
+    reads_only: bool,
     pub(crate) sql: Arc<Sql>,
     pub(crate) clock: Arc<dyn Clock>,
     /// `None` with a clock of the caller's.
@@ -55,6 +56,7 @@ pub(crate) struct Shared {
     pub(crate) pauses: crate::pauses::Remembered,
     /// Whether the history of an event has its delivery.
     pub(crate) keeps_deliveries: bool,
+    pub(crate) held: crate::held::Held,
 }
 
 impl Shared {
@@ -104,6 +106,9 @@ impl PostgresStore {
         Ok(migrate::script(&SchemaName::new(schema)?))
     }
 
+    /// The version of the schema that this library writes.
+    pub const SCHEMA_VERSION: i32 = migrate::VERSION;
+
     pub(crate) async fn open(
         builder: PostgresStoreBuilder,
         pool: Pool,
@@ -134,6 +139,7 @@ impl PostgresStore {
             shared: Arc::new(Shared {
                 pool,
                 owns_pool,
+                reads_only: builder.reads_only(),
                 sql,
                 clock,
                 server_clock,
@@ -148,6 +154,7 @@ impl PostgresStore {
                 user_index: crate::turns::UserIndex::default(),
                 pauses: crate::pauses::Remembered::default(),
                 keeps_deliveries: builder.keeps_deliveries,
+                held: crate::held::Held::default(),
             }),
         };
         // Sets the clock before anybody reads it.
@@ -239,6 +246,11 @@ impl PostgresStore {
         self.asked_at().is_some_and(is_recent) && clock.is_none_or(|clock| !clock.is_stale())
     }
 
+    /// Whether the sessions may read only.
+    pub(crate) fn reads_only(&self) -> bool {
+        self.shared.reads_only
+    }
+
     /// Tells everybody of events that became candidates, at whatever place.
     pub(crate) fn events_changed(&self) {
         self.shared.cursors.look_again();
@@ -247,7 +259,7 @@ impl PostgresStore {
 
     /// As [`connection`](Self::connection) checks, for calls that use the connection of the
     /// producers.
-    async fn check(&self, operation: &'static str) -> Result<(), StoreError> {
+    async fn is_usable(&self, operation: &'static str) -> Result<(), StoreError> {
         self.awake(operation)?;
         if !self.is_fresh() {
             drop(self.connection(operation).await?);
@@ -259,7 +271,8 @@ impl PostgresStore {
     /// plans. Leases of the length `lease` must not run out while a worker that was stopped between
     /// a change and its commit still has rows locked.
     pub(crate) fn begin(&self, lease: Option<Duration>) -> String {
-        let mut begin = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;".to_owned();
+        let access = if self.reads_only() { "ONLY" } else { "WRITE" };
+        let mut begin = format!("BEGIN ISOLATION LEVEL READ COMMITTED READ {access};");
         let usual = crate::connect::LONGEST_IDLE;
         let longest = lease.map_or(usual, |lease| (lease / 2).min(usual));
         if !self.shared.owns_pool {
@@ -302,7 +315,7 @@ impl EventSink<PostgresStore> for &PostgresStore {
         EnqueueFuture::new(async move {
             let event = event?;
             event.validate()?;
-            store.check("enqueue").await?;
+            store.is_usable("enqueue").await?;
             let enqueued = store.shared.producers.enqueue(vec![event]).await;
             match enqueued {
                 Ok(enqueued) => enqueued
@@ -329,7 +342,7 @@ impl BatchSink<PostgresStore> for &PostgresStore {
         let store = self.clone();
         EnqueueFuture::new(async move {
             let events = events?;
-            store.check("enqueue").await?;
+            store.is_usable("enqueue").await?;
             store.shared.producers.enqueue(events).await
         })
     }

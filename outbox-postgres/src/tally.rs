@@ -102,6 +102,9 @@ pub(crate) struct Tally {
 impl PostgresStore {
     /// Brings the tally up to date, in the background.
     pub(crate) fn tally_soon(&self) {
+        if self.reads_only() {
+            return;
+        }
         if self.shared.tally.is_counting.swap(true, Ordering::SeqCst) {
             return;
         }

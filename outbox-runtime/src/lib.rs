@@ -233,7 +233,7 @@ pub use crate::processor::{
     EventRef, Flushed, Health, Outcomes, Processor, ProcessorBuilder, Rejections, RunOutcome,
     Running, SignOut, SignedOut, Stopped, Trouble, TroubleKind,
 };
-pub use crate::repository::OutboxRepository;
+pub use crate::repository::{EventFilter, OutboxRepository};
 pub use crate::retry::RetryPolicy;
 pub use crate::statistics::{Explanation, OutboxStatistics, WaitsFor};
 pub use crate::store::MemoryStore;

@@ -30,6 +30,7 @@ fn folders(name: &str) -> Option<(Vec<&'static str>, &str)> {
         "crash" => Some((vec!["tests/crash/tests"], rest)),
         "foreign_sink" => Some((vec!["tests/foreign-sink/tests"], rest)),
         "postgres" => Some((vec!["tests/postgres/tests"], rest)),
+        "cli" => Some((vec!["outbox-cli/tests/command", "outbox-cli/src"], rest)),
         "models" => Some((vec!["tests/models/tests"], rest)),
         "outages" => Some((vec!["tests/outages/tests"], rest)),
         "fitiq" => Some((vec!["examples/fitiq/tests", "examples/fitiq/src"], rest)),
@@ -108,6 +109,49 @@ fn every_test_named_in_the_guarantees_exists() {
         "guarantees",
         "which_is_nowhere_but_here_and_no_function"
     ));
+}
+
+/// The numbered promises, each from its heading on.
+fn promises(text: &str) -> Vec<&str> {
+    let text = text.split("\n## What is not promised").next().unwrap();
+    let parts = text.split("\n## ").skip(1);
+    parts
+        .filter(|part| part.starts_with(|first: char| first.is_ascii_digit()))
+        .collect()
+}
+
+/// Whether the tests that a promise names ran on this store: the conformance suite runs on every
+/// store, and the tests of PostgreSQL have a prefix of their own.
+fn is_shown_on(promise: &str, store: &str) -> bool {
+    let is_of_postgres = |name: &str| name.starts_with("postgres::");
+    let mut tests = names(promise).filter(|name| name.contains("::"));
+    tests.any(|test| {
+        test.starts_with("conformance::*::") || is_of_postgres(test) == (store == "PostgreSQL")
+    })
+}
+
+#[test]
+fn every_promise_names_the_stores_that_its_tests_run_on() {
+    let text = guarantees();
+    let promises = promises(&text);
+    assert_eq!(promises.len(), 13);
+    for promise in promises {
+        let title = promise.lines().next().unwrap();
+        let shown = promise.split("\nShown on ").nth(1);
+        let shown = shown.unwrap_or_else(|| panic!("{title}: no stores are named"));
+        let shown = shown.split(['.', ';']).next().unwrap();
+        let is_named = |store: &&str| shown.contains(store);
+        let named: Vec<_> = ["memory", "SQLite", "PostgreSQL"]
+            .into_iter()
+            .filter(is_named)
+            .collect();
+        assert!(!named.is_empty(), "{title}: no stores are named");
+        for store in named {
+            assert!(is_shown_on(promise, store), "{title}: no test on {store}");
+        }
+    }
+    assert!(!is_shown_on("Shown by `leases::a`", "PostgreSQL"));
+    assert!(is_shown_on("Shown by `conformance::*::a`", "PostgreSQL"));
 }
 
 /// The rows of a table whose first cell matches, without that cell.

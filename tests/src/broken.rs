@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use outbox_runtime::store::{
-    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Rescued, Revision,
-    Settled, Settlement, StoreProcess, SystemClock,
+    Claim, ClaimRequest, Disposition, Exchange, Lease, LeaseToken, OutboxQueue, Page, PageKey,
+    Rescued, Revision, Settled, Settlement, StoreProcess, SystemClock,
 };
 use outbox_runtime::{
-    Clock, EntityId, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository, OutboxStatistics,
-    OutboxStatus, PastAttempt, StoreError, StoreErrorKind, async_trait,
+    Clock, EntityId, EventFilter, MemoryStore, NewEvent, Order, OutboxEvent, OutboxRepository,
+    OutboxStatistics, OutboxStatus, PastAttempt, StoreError, StoreErrorKind, async_trait,
 };
 
 /// The flaw of a [`Broken`] store.
@@ -45,6 +45,8 @@ pub enum Flaw {
     Miscounts,
     /// Ignores the limit of a listing.
     IgnoresLimits,
+    /// Pages have events that nobody selected.
+    IgnoresFilters,
     /// Loses the message of `mark_as_failed`.
     DropsTexts,
     /// Does not know the oldest completion.
@@ -85,20 +87,25 @@ pub enum Flaw {
     FailsOutcomes(&'static str),
 }
 
-/// An in-memory store with a flaw.
+/// A store with a flaw.
 #[derive(Debug)]
 pub struct Broken {
-    inner: MemoryStore,
+    inner: Arc<dyn OutboxRepository>,
     flaw: Flaw,
     calls: AtomicU64,
     handed_out: Mutex<Vec<Claim>>,
 }
 
 impl Broken {
-    /// A store with this flaw.
+    /// An in-memory store with this flaw.
     pub fn new(flaw: Flaw, clock: impl Clock) -> Self {
+        Self::over(flaw, MemoryStore::with_clock(clock))
+    }
+
+    /// This store with this flaw.
+    pub fn over(flaw: Flaw, store: impl OutboxRepository) -> Self {
         Self {
-            inner: MemoryStore::with_clock(clock),
+            inner: Arc::new(store),
             flaw,
             calls: AtomicU64::new(0),
             handed_out: Mutex::default(),
@@ -369,6 +376,26 @@ impl Broken {
     }
 }
 
+impl Broken {
+    async fn turn_page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let everything = EventFilter::default();
+        let filter = match self.flaw {
+            Flaw::IgnoresFilters => &everything,
+            _ => filter,
+        };
+        let limit = match self.flaw {
+            Flaw::IgnoresLimits => usize::MAX,
+            _ => limit,
+        };
+        self.inner.page(filter, from, limit).await
+    }
+}
+
 macro_rules! broken {
     (OutboxRepository: $($call:ident: $method:ident($($arg:ident: $type:ty),*) -> $answer:ty, $error:ty;)+) => {
         #[async_trait]
@@ -421,6 +448,9 @@ macro_rules! broken {
     (@do fetch_events_for_entity($self:ident, $($arg:ident),*)) => { $self.list_for_entity($($arg),*).await };
     (@do discard($self:ident, $ids:ident)) => { $self.discard_some($ids).await };
     (@do update_event($self:ident, $event:ident)) => { $self.edit($event).await };
+    (@do page($self:ident, $filter:ident, $from:ident, $limit:ident)) => {
+        $self.turn_page($filter, $from, $limit).await
+    };
     (@do stale_events($self:ident, $user:ident)) => { $self.list_stale($user).await };
     (@do oldest_completed($self:ident,)) => { $self.first_completion().await };
     (@do attempts($self:ident, $id:ident)) => { $self.recall($id).await };

@@ -46,6 +46,11 @@ mod of_the_suite_itself {
         let found_by = [
             (Flaw::IgnoresLimits, "listings_stop_at_their_limit"),
             (
+                Flaw::IgnoresLimits,
+                "pages_list_each_event_once_and_in_order",
+            ),
+            (Flaw::IgnoresFilters, "a_page_has_only_selected_events"),
+            (
                 Flaw::DropsTexts,
                 "a_manually_marked_failure_is_recorded_and_due_by_the_schedule",
             ),

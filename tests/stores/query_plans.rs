@@ -10,7 +10,7 @@ use outbox_runtime::store::{
     ClaimOrder, ClaimRequest, Disposition, EventTypes, Selector, Settlement,
 };
 use outbox_runtime::{
-    Coalesce, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
+    Coalesce, EventFilter, NewEvent, OnDead, Order, Refusal, RefusalClass, enqueue_all, prelude::*,
 };
 use outbox_tests::core_data::{CoreData, OldEvent};
 use outbox_tests::{Temporary, note, note_of};
@@ -230,6 +230,9 @@ async fn exercise(store: &SqliteStore) {
             .unwrap();
         store.statistics(user).await.unwrap();
         store.stale_events(user).await.unwrap();
+        let mut filter = EventFilter::default();
+        filter.user_id = user.map(str::to_owned);
+        store.page(&filter, None, 3).await.unwrap();
         store.pending_deletes(user).await.unwrap();
         store.explain(&1.into(), user).await.unwrap();
     }

@@ -23,7 +23,7 @@ const MARK: usize = 100_000;
 const TARGET: Target = Target::AtLeast(0.8);
 
 /// Counts deliveries, and notes when each [`MARK`] of them was reached.
-struct Counter {
+pub(crate) struct Counter {
     watch: Stopwatch,
     mark: usize,
     handled: AtomicUsize,
@@ -34,7 +34,7 @@ struct Counter {
 }
 
 impl Counter {
-    fn new(mark: usize, last: usize) -> Arc<Self> {
+    pub(crate) fn new(mark: usize, last: usize) -> Arc<Self> {
         Arc::new(Self {
             watch: Stopwatch::start(),
             mark,
@@ -57,7 +57,7 @@ impl Counter {
         }
     }
 
-    fn handled(&self) -> usize {
+    pub(crate) fn handled(&self) -> usize {
         self.handled.load(Ordering::Relaxed)
     }
 
@@ -74,7 +74,7 @@ impl Counter {
 }
 
 /// A worker for all users.
-fn start(store: &PostgresStore, counter: &Arc<Counter>) -> anyhow::Result<Running> {
+pub(crate) fn start(store: &PostgresStore, counter: &Arc<Counter>) -> anyhow::Result<Running> {
     let counter = Arc::clone(counter);
     let processor = Processor::builder(store.clone())
         .handle::<MoodEntry>(move |event| {

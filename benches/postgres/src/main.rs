@@ -33,6 +33,7 @@ mod many; // batches and many producers
 mod drain; // from a backlog to the last recorded outcome
 mod held; // beside an old snapshot
 mod long; // a million, and minutes of load
+mod vacuum; // minutes of load under several settings of autovacuum
 mod wide; // several worker processes
 
 mod latency; // from enqueueing to the start of the handler
@@ -66,7 +67,7 @@ struct BesideFloor {
     /// Number of rounds, in which all sides take turns. Default: 5, with --quick 3.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..=1_000))]
     rounds: Option<u64>,
-    /// Minutes of steady load, which runs only if `--only steady` asks for it.
+    /// Minutes of steady load, which runs only if `--only steady` or `--only vacuum` asks for it.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=600))]
     minutes: u64,
     /// Run only these.
@@ -108,6 +109,8 @@ enum Measured {
     Idle,
     /// Minutes of steady load; only if it is named.
     Steady,
+    /// The steady load's minutes shared by several settings of autovacuum; only if it is named.
+    Vacuum,
 }
 
 #[tokio::main]
@@ -129,7 +132,7 @@ async fn beside_floor(args: &BesideFloor) -> anyhow::Result<()> {
     let mut report = Report::of_rounds(scale.rounds);
     for measured in Measured::value_variants() {
         let is_named = args.only.contains(measured);
-        if is_named || args.only.is_empty() && *measured != Measured::Steady {
+        if is_named || args.only.is_empty() && !measured.takes_minutes() {
             measured.measure(&scale, &scenes, &mut report).await?;
         }
     }
@@ -137,6 +140,11 @@ async fn beside_floor(args: &BesideFloor) -> anyhow::Result<()> {
 }
 
 impl Measured {
+    /// Runs only if it is named.
+    fn takes_minutes(self) -> bool {
+        matches!(self, Self::Steady | Self::Vacuum)
+    }
+
     async fn measure(
         self,
         scale: &Scale,
@@ -155,6 +163,7 @@ impl Measured {
             Self::Beside => beside::measure(scale, scenes, report).await,
             Self::Idle => idle::measure(scale, report).await,
             Self::Steady => long::measure_steady(scale, scenes, report).await,
+            Self::Vacuum => vacuum::measure(scale, scenes, report).await,
         }
     }
 }

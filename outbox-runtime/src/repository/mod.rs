@@ -17,9 +17,11 @@ use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
 use crate::statistics::{Explanation, OutboxStatistics};
 
+mod page; // listings by pages
 mod queue; // the part of a store that a processor uses
 mod shared; // the traits for `Arc<R>`
 
+pub use self::page::{EventFilter, Page, PageKey};
 pub use self::queue::{Exchange, OutboxQueue, Rescued, Revision};
 
 /// The storage of events: the port that every store implements. [`OutboxQueue`] is the part that a
@@ -128,6 +130,32 @@ pub trait OutboxRepository: OutboxQueue {
     /// set to keep them. Attempts that were given back are left out. The history ends with the
     /// event; nothing is returned for an unknown id.
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError>;
+
+    /// Returns the next events that the filter selects, in `seq` order: at most `limit`, or one if
+    /// that is 0. The first page has no key; each page has the key of the next, and the last has
+    /// none.
+    ///
+    /// Each page is a snapshot of its own and reads a bounded number of rows, so a listing of any
+    /// length delays no commit and no clean-up. A page may have fewer events than `limit` although
+    /// others follow. Each event is listed at most once, and events enqueued after the first page
+    /// are not.
+    ///
+    /// The default reads all events for each page.
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let mut all = Vec::new();
+        for status in OutboxStatus::ALL {
+            if filter.takes(*status) {
+                let user_id = filter.user_id.as_deref();
+                all.append(&mut self.fetch_events(*status, user_id, None).await?);
+            }
+        }
+        Ok(Page::of(all, filter, from, limit))
+    }
 
     // Change single events manually.
 

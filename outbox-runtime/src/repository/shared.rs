@@ -7,7 +7,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    DeleteUnit, Exchange, OutboxQueue, OutboxRepository, PendingDelete, Rescued, Revision,
+    DeleteUnit, EventFilter, Exchange, OutboxQueue, OutboxRepository, Page, PageKey, PendingDelete,
+    Rescued, Revision,
 };
 use crate::claim::{Claim, ClaimRequest, Lease};
 use crate::clock::Clock;
@@ -62,6 +63,15 @@ impl<R: OutboxRepository + ?Sized> OutboxRepository for Arc<R> {
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
         (**self).attempts(id).await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        (**self).page(filter, from, limit).await
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

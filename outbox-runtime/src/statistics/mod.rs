@@ -8,8 +8,10 @@ use serde::Serialize;
 use crate::event::{OutboxEvent, OutboxStatus};
 
 mod explanation; // explanations of undelivered entities
+mod finding; // findings of a check
 
 pub use self::explanation::{Explanation, WaitsFor};
+pub use self::finding::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};
 
 /// Counts of the events in an outbox. **A snapshot of one moment**: all numbers come from one read
 /// transaction.

@@ -29,4 +29,7 @@ pub use crate::outcome::{
     Outcome, Place, Settled, Settlement, TRANSITIONS, Transition, When,
 };
 pub use crate::presence::{Announcement, ProcessState, StoreProcess};
-pub use crate::repository::{DeleteUnit, Exchange, OutboxQueue, PendingDelete, Rescued, Revision};
+pub use crate::repository::{
+    DeleteUnit, Exchange, OutboxQueue, Page, PageKey, PendingDelete, Rescued, Revision,
+};
+pub use crate::statistics::{CheckDepth, Finding, Remedy, Repaired, Severity, Subject};

@@ -17,6 +17,7 @@ mod folding;
 mod helpers;
 mod history;
 mod ordering;
+mod paging;
 mod pausing;
 mod presence;
 mod reordering;
@@ -29,8 +30,8 @@ mod transitions;
 
 use self::{
     asking::*, claiming::*, deleting::*, editing::*, enqueueing::*, exchanging::*, folding::*,
-    history::*, ordering::*, pausing::*, presence::*, reordering::*, rescuing::*, selecting::*,
-    settling::*, sharing::*, suspending::*, transitions::*,
+    history::*, ordering::*, paging::*, pausing::*, presence::*, reordering::*, rescuing::*,
+    selecting::*, settling::*, sharing::*, suspending::*, transitions::*,
 };
 
 /// Every case, for the tests that `conformance!` emits.

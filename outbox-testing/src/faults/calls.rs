@@ -26,6 +26,7 @@ macro_rules! __repository_calls {
             FetchEvent: fetch_event(id: ::uuid::Uuid) -> Option<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             FetchEventsForEntity: fetch_events_for_entity(entity_id: &$crate::__runtime::EntityId, event_type: Option<&str>, user_id: Option<&str>) -> Vec<$crate::__runtime::OutboxEvent>, $crate::__runtime::StoreError;
             Attempts: attempts(id: ::uuid::Uuid) -> Vec<$crate::__runtime::PastAttempt>, $crate::__runtime::StoreError;
+            Page: page(filter: &$crate::__runtime::EventFilter, from: Option<$crate::__runtime::store::PageKey>, limit: usize) -> $crate::__runtime::store::Page, $crate::__runtime::StoreError;
             UpdateEvent: update_event(event: &$crate::__runtime::OutboxEvent) -> (), $crate::__runtime::StoreError;
             MarkAsProcessing: mark_as_processing(id: ::uuid::Uuid, lease: ::std::time::Duration) -> $crate::__runtime::store::Claim, $crate::__runtime::StoreError;
             MarkAsCompleted: mark_as_completed(lease: &$crate::__runtime::store::Lease) -> $crate::__runtime::store::Settled, $crate::__runtime::StoreError;
@@ -119,6 +120,7 @@ impl StoreCall {
                 | Self::FetchEvents
                 | Self::FetchEvent
                 | Self::FetchEventsForEntity
+                | Self::Page
                 | Self::OldestCompleted
                 | Self::Statistics
                 | Self::StaleEvents

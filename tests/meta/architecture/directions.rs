@@ -44,6 +44,12 @@ pub const PACKAGES: &[PackageRules] = &[
         modules: &[],
         circles: Some(POSTGRES_CIRCLES),
     },
+    PackageRules {
+        name: "outbox-cli",
+        siblings: &["outbox-postgres", "outbox-runtime"],
+        modules: &[],
+        circles: Some(&[]),
+    },
 ];
 
 /// The modules that each module of the runtime may use, in the order in which an event passes

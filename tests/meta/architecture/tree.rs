@@ -48,7 +48,8 @@ impl Module {
 }
 
 impl Tree {
-    /// Parses the crate whose root is `lib.rs` in this folder.
+    /// Parses the crate whose root is `lib.rs` in this folder, or `main.rs` of a program without a
+    /// library.
     pub fn read(folder: &Path) -> Self {
         let mut files = BTreeMap::new();
         for path in rust_files(folder) {
@@ -71,7 +72,11 @@ impl Tree {
             declared: BTreeSet::new(),
             modules: Vec::new(),
         };
-        builder.file("lib.rs", "", Vec::new(), None);
+        let root = match files.contains_key("lib.rs") {
+            true => "lib.rs",
+            false => "main.rs",
+        };
+        builder.file(root, "", Vec::new(), None);
         let declared = &builder.declared;
         let undeclared = files.keys().filter(|file| !declared.contains(*file));
         Self {

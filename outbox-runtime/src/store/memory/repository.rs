@@ -17,7 +17,7 @@ use crate::history::PastAttempt;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
+use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{claim_key, new_owner, not_claimable, refused_edit, valid_pause};
@@ -84,6 +84,16 @@ impl OutboxRepository for MemoryStore {
         let seq = state.by_id.get(&id);
         let history = seq.and_then(|seq| state.attempts.get(seq));
         Ok(history.into_iter().flatten().cloned().collect())
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        self.awake("page")?;
+        Ok(Page::of(self.list(None, |_| true), filter, from, limit))
     }
 
     async fn update_event(&self, event: &OutboxEvent) -> Result<(), StoreError> {

@@ -8,7 +8,8 @@ use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
 use super::counter::StatementCounter;
-use super::settings::{Durability, OnConnect, Settings};
+use super::schema;
+use super::settings::{Access, Durability, OnConnect, Settings};
 use super::store::{Shared, SqliteStore, State};
 use super::temporary::TemporaryFolder;
 use super::threads::{self, Opened};
@@ -66,6 +67,17 @@ impl SqliteStore {
     pub async fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
         Self::builder(path).open().await
     }
+
+    /// The statements that create the outbox tables, as opening a new file runs them: for review,
+    /// and for a migration tool of the application's. A store finds the result as if it had made it
+    /// itself.
+    #[must_use]
+    pub fn migration_sql() -> String {
+        schema::script()
+    }
+
+    /// The version of the outbox tables that this library writes.
+    pub const SCHEMA_VERSION: i64 = schema::VERSION;
 
     /// Opens a store with settings other than the defaults.
     pub fn builder(path: impl AsRef<Path>) -> SqliteStoreBuilder {
@@ -125,6 +137,7 @@ impl SqliteStoreBuilder {
                 temporary: None,
                 single_process: false,
                 keeps_deliveries: false,
+                access: Access::Migrate,
                 durability: Durability::Full,
                 busy_timeout: Duration::from_secs(5),
                 queue_bound: 1_024,
@@ -222,6 +235,30 @@ impl SqliteStoreBuilder {
     /// runs).
     pub fn single_process(mut self) -> Self {
         self.settings.single_process = true;
+        self
+    }
+
+    /// Sets whether opening creates the file and the tables where they are missing, and brings them
+    /// to this library's version. Without, opening fails with
+    /// [`NotInstalled`](StoreErrorKind::NotInstalled) unless the file has the tables of this
+    /// version: for tools, which must not turn another file into an outbox. Default: true.
+    pub fn migrate(mut self, migrates: bool) -> Self {
+        self.settings.access = match migrates {
+            true => Access::Migrate,
+            false => Access::Existing,
+        };
+        self
+    }
+
+    /// Opens the file for reading only, without [migrating](Self::migrate) it: calls that would
+    /// change something fail with [`ReadOnly`](StoreErrorKind::ReadOnly). Default: reading and
+    /// writing.
+    ///
+    /// A file that no program has open is read as it is, without locks and without leaving a `-wal`
+    /// and a `-shm` beside it. If a program opens it meanwhile, later calls fail with
+    /// [`Unavailable`](StoreErrorKind::Unavailable): open the store again.
+    pub fn read_only(mut self) -> Self {
+        self.settings.access = Access::ReadOnly;
         self
     }
 

@@ -8,10 +8,11 @@ use rusqlite::{Connection, ErrorCode, OpenFlags};
 
 use super::counter;
 use super::fault::{fault, gone, outdated_driver};
+use super::frozen;
 use super::identity::Identity;
 use super::listed;
-use super::schema::migrate;
-use super::settings::Settings;
+use super::schema::{check, migrate};
+use super::settings::{Access, Settings};
 use super::writer::gate::Gate;
 use super::writer::wal::{self, Wal};
 use crate::error::{StoreError, StoreErrorKind};
@@ -38,10 +39,36 @@ pub(super) fn open_writer(
     if rusqlite::version_number() < OLDEST_SQLITE {
         return Err(outdated_driver(rusqlite::version()));
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-        | OpenFlags::SQLITE_OPEN_CREATE
-        | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    set_up_writer(path, flags, settings)
+    match settings.access {
+        Access::Migrate => {
+            set_up_writer(path, READ_WRITE | OpenFlags::SQLITE_OPEN_CREATE, settings)
+        }
+        Access::Existing => set_up_writer(path, READ_WRITE, settings),
+        Access::ReadOnly => set_up_read_only(path, settings),
+    }
+}
+
+const READ_WRITE: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_WRITE.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+const READ_ONLY: OpenFlags =
+    OpenFlags::SQLITE_OPEN_READ_ONLY.union(OpenFlags::SQLITE_OPEN_NO_MUTEX);
+
+/// Opens the connection of the writer's thread in a store that writes nothing.
+fn set_up_read_only(path: &Arc<Path>, settings: &Settings) -> Result<WriterConnection, StoreError> {
+    let is_frozen = frozen::is_closed(path);
+    let mut conn = connect_to_read(path, settings, is_frozen)?;
+    check(&conn, path)?;
+    let gate = Gate::install(&mut conn).map_err(|error| fault(OPEN, path, error))?;
+    let mut identity = Identity::of(path);
+    if is_frozen {
+        identity.freeze();
+    }
+    Ok(WriterConnection {
+        conn,
+        gate,
+        identity,
+        wal: Wal::open(None),
+    })
 }
 
 /// Opens a new writing connection while the previous one is still open. `identity` is that of the
@@ -59,8 +86,10 @@ pub(super) fn reopen_writer(
     if let Some(file) = identity.gone() {
         return replaced(&file);
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let opened = set_up_writer(path, flags, settings)?;
+    let opened = match settings.access {
+        Access::ReadOnly => set_up_read_only(path, settings)?,
+        Access::Migrate | Access::Existing => set_up_writer(path, READ_WRITE, settings)?,
+    };
     if opened.identity.is_same_as(identity) {
         Ok(opened)
     } else {
@@ -74,6 +103,10 @@ fn set_up_writer(
     settings: &Settings,
 ) -> Result<WriterConnection, StoreError> {
     let mut conn = connect(path, flags, settings)?;
+    if settings.access == Access::Existing {
+        // Before anything changes the file of another program.
+        check(&conn, path)?;
+    }
     // The journal mode is stored in the file; the durability is set per connection.
     let mode = use_wal(&conn).map_err(|error| fault(OPEN, path, error))?;
     if !mode.eq_ignore_ascii_case("wal") {
@@ -128,9 +161,26 @@ fn use_wal(conn: &Connection) -> rusqlite::Result<String> {
 const WAL_TRIES: usize = 100;
 
 /// Opens a read-only connection.
-pub(super) fn open_reader(path: &Path, settings: &Settings) -> Result<Connection, StoreError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let mut conn = connect(path, flags, settings)?;
+pub(super) fn open_reader(
+    path: &Path,
+    settings: &Settings,
+    identity: &Identity,
+) -> Result<Connection, StoreError> {
+    connect_to_read(path, settings, identity.is_frozen())
+}
+
+fn connect_to_read(
+    path: &Path,
+    settings: &Settings,
+    is_frozen: bool,
+) -> Result<Connection, StoreError> {
+    let mut conn = match is_frozen {
+        true => {
+            let flags = READ_ONLY | OpenFlags::SQLITE_OPEN_URI;
+            connect(&frozen::address(path), flags, settings)?
+        }
+        false => connect(path, READ_ONLY, settings)?,
+    };
     prepare(&mut conn, settings);
     Ok(conn)
 }

@@ -67,6 +67,15 @@ pub(super) fn gone(path: &Path, file: &Path) -> String {
     )
 }
 
+/// The error of a read without locks during which another program opened the file.
+pub(super) fn thawed(operation: &'static str, path: &Path) -> StoreError {
+    let message = format!(
+        "{}: another program opened the file meanwhile; open it again",
+        path.display()
+    );
+    StoreError::new(StoreErrorKind::Unavailable, operation, message)
+}
+
 fn classify(error: &rusqlite::Error) -> (StoreErrorKind, &'static str) {
     use StoreErrorKind as Kind;
     let code = error.sqlite_error_code();

@@ -7,6 +7,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::SystemTime;
 
 /// The identity of the opened files.
 #[derive(Debug, Clone)]
@@ -15,6 +16,15 @@ pub(super) struct Identity {
     /// The log next to the database. It exists, and stays the same file, as long as any connection
     /// to the database is open.
     wal: Option<File>,
+    /// The file as it was when it was opened without locks, because nobody had it open.
+    frozen: Option<Stamp>,
+}
+
+/// The properties of a file that a write changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) length: u64,
+    pub(super) modified: Option<SystemTime>,
 }
 
 #[derive(Debug, Clone)]
@@ -31,7 +41,26 @@ impl Identity {
         Self {
             database: File::at(Arc::clone(path)),
             wal: wal.map(|path| File::at(path.into())),
+            frozen: None,
         }
+    }
+
+    /// Records that the file is read without locks, as long as nobody else opens it.
+    pub(super) fn freeze(&mut self) {
+        self.frozen = Stamp::of(&self.database.path);
+    }
+
+    pub(super) fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
+    /// Whether a program has opened the file since it was opened without locks, so that what was
+    /// read from it may be torn.
+    pub(super) fn is_thawed(&self) -> bool {
+        self.frozen.is_some_and(|stamp| {
+            let has_wal = self.wal().is_some_and(Path::exists);
+            has_wal || Stamp::of(&self.database.path) != Some(stamp)
+        })
     }
 
     /// The path of the log.
@@ -61,6 +90,16 @@ pub(super) fn wal_of(database: &Path) -> PathBuf {
     let mut wal = database.as_os_str().to_owned();
     wal.push("-wal");
     wal.into()
+}
+
+impl Stamp {
+    pub(super) fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            length: file.len(),
+            modified: file.modified().ok(),
+        })
+    }
 }
 
 impl File {

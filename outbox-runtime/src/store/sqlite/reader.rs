@@ -7,7 +7,7 @@ use crate::cancel::Cancel;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::fault::{closed, fault, gone};
+use super::fault::{closed, fault, gone, thawed};
 use super::identity::Identity;
 use super::inbox::Inbox;
 use super::own_thread::{self, Role};
@@ -50,6 +50,7 @@ impl Reader {
             let answer = query(conn);
             // Data read from a file that nobody else can open anymore is not a valid answer.
             let answer = match identity.gone() {
+                _ if identity.is_thawed() => Err(thawed(operation, &path)),
                 Some(file) => {
                     let message = gone(&path, &file);
                     Err(StoreError::new(

@@ -10,9 +10,12 @@ use uuid::Uuid;
 
 use super::edit::Edited;
 use super::fault::fault_on;
+use super::settings::Access;
 use super::store::{SqliteStore, State};
 use super::writer::Effects;
-use super::{claiming, cleanup, count, edit, history, insert, pausing, processes, query, settling};
+use super::{
+    claiming, cleanup, count, edit, history, insert, page, pausing, processes, query, settling,
+};
 use crate::claim::{Claim, Lease};
 use crate::enqueue::NewEvent;
 use crate::entity::EntityId;
@@ -23,7 +26,7 @@ use crate::meter;
 use crate::outcome::{Disposition, Outcome, Settled, Settlement};
 use crate::pause::{Pause, PauseScope, Paused};
 use crate::presence::{Announcement, StoreProcess};
-use crate::repository::{DeleteUnit, OutboxRepository, PendingDelete};
+use crate::repository::{DeleteUnit, EventFilter, OutboxRepository, Page, PageKey, PendingDelete};
 use crate::retry::RetryPolicy;
 use crate::statistics::{Explanation, OutboxStatistics};
 use crate::store::kit::{handler_has_some, new_owner, not_claimable, valid_pause};
@@ -136,6 +139,17 @@ impl OutboxRepository for SqliteStore {
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<PastAttempt>, StoreError> {
         self.read("attempts", move |conn| history::read(conn, id))
+            .await
+    }
+
+    async fn page(
+        &self,
+        filter: &EventFilter,
+        from: Option<PageKey>,
+        limit: usize,
+    ) -> Result<Page, StoreError> {
+        let filter = filter.clone();
+        self.read("page", move |conn| page::page(conn, &filter, from, limit))
             .await
     }
 
@@ -308,7 +322,7 @@ impl OutboxRepository for SqliteStore {
                 count::statistics(conn, now, user_id.as_deref())
             })
             .await?;
-        if is_behind {
+        if is_behind && self.shared.settings.access != Access::ReadOnly {
             self.connections("statistics")?.writer.count_soon();
         }
         meter::wal_size(&self.shared.path);

@@ -192,16 +192,57 @@ CREATE TABLE outbox_told (
     VIEW,
 ]];
 
+/// The table with the versions.
+///
+/// A separate table instead of `user_version`, because that pragma belongs to the application.
+const VERSION_TABLE: &str = "CREATE TABLE IF NOT EXISTS outbox_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;";
+
+const NOTE_VERSION: &str =
+    "INSERT INTO outbox_schema (version, applied_at) VALUES (?1, datetime('now'))";
+
+/// The whole schema as one script.
+pub(super) fn script() -> String {
+    let mut script = format!("BEGIN IMMEDIATE;\n{VERSION_TABLE}\n");
+    for (step, version) in STEPS.iter().zip(1_i64..) {
+        for part in *step {
+            script.push_str(part.trim());
+            script.push('\n');
+        }
+        script.push_str(&NOTE_VERSION.replace("?1", &version.to_string()));
+        script.push_str(";\n");
+    }
+    script.push_str("COMMIT;\n");
+    script
+}
+
+/// Checks that the file has the tables of this program's version.
+pub(super) fn check(conn: &Connection, path: &Path) -> Result<(), StoreError> {
+    match read_version(conn).map_err(|error| fault("open", path, error))? {
+        Some(VERSION) => Ok(()),
+        Some(found) if found > VERSION => Err(too_new(found, path)),
+        found => {
+            let path = path.display();
+            let message = match found {
+                None => format!("{path}: the database has no outbox"),
+                Some(found) => format!(
+                    "{path}: the outbox tables have version {found}, and this program needs {VERSION}; migrate them"
+                ),
+            };
+            Err(StoreError::new(
+                StoreErrorKind::NotInstalled,
+                "open",
+                message,
+            ))
+        }
+    }
+}
+
 /// Migrates the tables to this program's version in one transaction: if the process dies in it, the
 /// old version remains.
 pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreError> {
     let migrated = |conn: &mut Connection| -> rusqlite::Result<i64> {
         let tx = conn.transaction_with_behavior(TransactionBehavior::Immediate)?;
-        // A separate table instead of `user_version`, because that pragma belongs to the
-        // application.
-        tx.execute_batch(
-            "CREATE TABLE IF NOT EXISTS outbox_schema (version INTEGER PRIMARY KEY, applied_at TEXT NOT NULL) STRICT;",
-        )?;
+        tx.execute_batch(VERSION_TABLE)?;
         let found: i64 = tx.query_row(
             "SELECT coalesce(max(version), 0) FROM outbox_schema",
             [],
@@ -212,10 +253,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
             for part in *step {
                 tx.execute_batch(part)?;
             }
-            tx.execute(
-                "INSERT INTO outbox_schema (version, applied_at) VALUES (?1, datetime('now'))",
-                [version],
-            )?;
+            tx.execute(NOTE_VERSION, [version])?;
         }
         if done < STEPS.len() {
             tx.commit()?;
@@ -235,7 +273,7 @@ pub(super) fn migrate(conn: &mut Connection, path: &Path) -> Result<(), StoreErr
     }
 }
 
-fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
+pub(super) fn read_version(conn: &Connection) -> rusqlite::Result<Option<i64>> {
     let there: bool = conn.query_row(
         "SELECT EXISTS (SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'outbox_schema')",
         [],

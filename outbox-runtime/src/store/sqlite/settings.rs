@@ -32,6 +32,17 @@ impl Durability {
     }
 }
 
+/// What opening a store may change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    /// Creates the file and the tables, and migrates them.
+    Migrate,
+    /// Needs the tables of this program's version.
+    Existing,
+    /// Needs them too, and writes nothing.
+    ReadOnly,
+}
+
 /// Settings of the store and its connections.
 #[derive(Debug, Clone)]
 pub(super) struct Settings {
@@ -43,6 +54,7 @@ pub(super) struct Settings {
     pub(super) single_process: bool,
     /// Whether the history of an event has its delivery.
     pub(super) keeps_deliveries: bool,
+    pub(super) access: Access,
     pub(super) statements: Option<StatementCounter>,
     pub(super) on_connect: OnConnect,
 }

@@ -99,7 +99,7 @@ pub(super) async fn open(
         spawn("outbox-reader", move || {
             let _reading = reading;
             counter::count_here(settings.statements.clone());
-            match connect::open_reader(&path, &settings) {
+            match connect::open_reader(&path, &settings, &identity) {
                 Ok(conn) => {
                     own_thread::set(&watch, Role::Reader, &clock);
                     if ready.send(Ok(())).is_ok() {

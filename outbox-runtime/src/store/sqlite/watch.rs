@@ -13,13 +13,13 @@
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use rusqlite::Connection;
 use tokio::sync::Notify;
 
 use super::database_path::database_path;
-use super::identity::{Identity, wal_of};
+use super::identity::{Identity, Stamp, wal_of};
 use super::lock::lock;
 use crate::clock::{self, Clock};
 use crate::store::kit::Signal;
@@ -55,13 +55,6 @@ struct State {
     is_gone: bool,
     /// The pause before the next check. Without one, only the slow check runs.
     wait: Option<Duration>,
-}
-
-/// The properties of a file that a write changes.
-#[derive(Debug, Clone, Copy, PartialEq)]
-struct Stamp {
-    length: u64,
-    modified: Option<SystemTime>,
 }
 
 /// The stores open in this process, by the database's path as SQLite reports it.
@@ -175,7 +168,7 @@ impl Watch {
         state.is_gone = is_gone;
         // A later write within the current tick would leave the same stamp, so a recent one is not
         // kept.
-        state.seen = now.filter(|stamp| !stamp.is_recent());
+        state.seen = now.filter(|stamp| !is_recent(stamp));
         state.wait = match state.wait {
             // The change may come from an earlier commit: the announced transaction may still be
             // open.
@@ -187,16 +180,6 @@ impl Watch {
     }
 }
 
-impl Stamp {
-    fn of(file: &Path) -> Option<Self> {
-        let file = std::fs::metadata(file).ok()?;
-        Some(Self {
-            length: file.len(),
-            modified: file.modified().ok(),
-        })
-    }
-
-    fn is_recent(&self) -> bool {
-        self.modified.is_some_and(|at| clock::is_recent(at, TICK))
-    }
+fn is_recent(stamp: &Stamp) -> bool {
+    stamp.modified.is_some_and(|at| clock::is_recent(at, TICK))
 }

@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use uuid::Uuid;
+
+use crate::filter::FilterArgs;
+use crate::time::{Moment, duration};
+
+/// Looks into an outbox and steers it, while the application runs.
+///
+/// Exit codes: 0 fine, 1 something to look at, 2 the command could not do its work.
+#[derive(Debug, Parser)]
+#[command(name = "outbox", version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    /// Answers in JSON: one object, or one per line for listings.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Which outbox.
+#[derive(Debug, Args)]
+pub(crate) struct Target {
+    /// A SQLite file, or the address of a PostgreSQL database.
+    #[arg(
+        long,
+        value_name = "FILE|URL",
+        env = "OUTBOX_DB",
+        hide_env_values = true,
+        global = true
+    )]
+    pub(crate) db: Option<PathBuf>,
+    /// The schema that holds the outbox, on PostgreSQL.
+    #[arg(long, value_name = "NAME", default_value = "outbox", global = true)]
+    pub(crate) schema: String,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Counts, the oldest event, types and users.
+    Status(Status),
+    /// Lists events, oldest first.
+    List(List),
+    /// Shows one event.
+    Show(Show),
+    /// Tells what an entity waits for.
+    Explain(Explain),
+    /// Makes dead and failed events pending again, with all their attempts.
+    Retry(Act),
+    /// Deletes dead letters for good.
+    Discard(Act),
+    /// Changes the priority, the due time or the attempts of waiting events.
+    Edit(Edit),
+    /// Looks for what is wrong, and names the command that mends it.
+    Doctor(Doctor),
+    /// Deletes old completed events.
+    Cleanup(Cleanup),
+    /// Writes events as JSON lines.
+    Export(Export),
+    /// Enqueues the undelivered events of an export.
+    Import(Import),
+    /// The version of the tables.
+    #[command(subcommand)]
+    Migrate(Migrate),
+    /// Shows the counts live.
+    Watch(Watch),
+    /// Measures this machine, on a database of its own.
+    Bench(Bench),
+    /// Prints a completion script.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Prints a manual page in roff.
+    Man {
+        /// The command; without, the overview.
+        command: Option<String>,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    /// Only the counts of this user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+    /// Measures the rate of deliveries for this long.
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) measure: Option<Duration>,
+    /// How many undelivered and dead events the counts by type and user may read.
+    #[arg(long, value_name = "COUNT", default_value_t = 20_000)]
+    pub(crate) sample: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct List {
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// At most this many events; 0 for all.
+    #[arg(long, value_name = "COUNT", default_value_t = 50)]
+    pub(crate) limit: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Show {
+    /// The id of the event.
+    pub(crate) id: Uuid,
+    /// Shows the metadata, too.
+    #[arg(long)]
+    pub(crate) payload: bool,
+    #[command(flatten)]
+    pub(crate) sensitive: Sensitive,
+}
+
+/// The fields of metadata that are never shown.
+#[derive(Debug, Args)]
+pub(crate) struct Sensitive {
+    /// The names of sensitive fields, separated by commas; empty if there are none. Without it, no
+    /// value of the metadata is shown.
+    #[arg(long, value_name = "NAMES", env = "OUTBOX_SENSITIVE")]
+    pub(crate) sensitive: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Explain {
+    /// The id of the entity.
+    pub(crate) entity: String,
+    /// Only its events of this user.
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Act {
+    /// The ids of events; or give a filter.
+    pub(crate) ids: Vec<Uuid>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// All that the command can act on.
+    #[arg(long, conflicts_with = "ids")]
+    pub(crate) all: bool,
+    /// Does it. Without, the command only counts.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Edit {
+    /// The ids of the events.
+    #[arg(required = true)]
+    pub(crate) ids: Vec<Uuid>,
+    /// The new priority; higher goes first.
+    #[arg(long, allow_negative_numbers = true)]
+    pub(crate) priority: Option<i32>,
+    /// When the next attempt is due: now, +15m, -1h or a time in RFC 3339.
+    #[arg(long, value_name = "TIME", value_parser = Moment::parse, allow_hyphen_values = true)]
+    pub(crate) due: Option<Moment>,
+    /// The number of attempts after which an event becomes a dead letter.
+    #[arg(long, value_name = "COUNT", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempts: Option<u32>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Leaves out what reads the whole database.
+    #[arg(long)]
+    pub(crate) quick: bool,
+    /// Mends what can be mended without risk: stuck lanes, counts, and leases that have ended.
+    #[arg(long)]
+    pub(crate) repair: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Cleanup {
+    /// Events that were completed longer ago than this.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "7d")]
+    pub(crate) older_than: Duration,
+    /// Deletes them. Without, the command only counts.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Export {
+    /// The file to create; without, standard output.
+    pub(crate) file: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) filter: FilterArgs,
+    /// Leaves out the metadata.
+    #[arg(long)]
+    pub(crate) without_payload: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Import {
+    /// The file; without, standard input.
+    pub(crate) file: Option<PathBuf>,
+    /// Enqueues dead letters, too.
+    #[arg(long)]
+    pub(crate) dead: bool,
+    /// Enqueues them. Without, the command only reads and counts.
+    #[arg(long)]
+    pub(crate) yes: bool,
+}
+
+#[derive(Debug, Clone, Copy, Subcommand)]
+pub(crate) enum Migrate {
+    /// Tells whether the tables have the version of this command.
+    Status,
+    /// Prints the statements that create the tables.
+    Sql,
+    /// Creates the tables, or brings them to this version.
+    Up {
+        /// Does it. Without, the command only tells the state.
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Watch {
+    /// The time between two looks.
+    #[arg(long, value_name = "DURATION", value_parser = duration, default_value = "1s")]
+    pub(crate) interval: Duration,
+    /// Ends after this many looks.
+    #[arg(long, value_name = "COUNT")]
+    pub(crate) count: Option<u64>,
+    /// Writes a line per look, as where there is no terminal.
+    #[arg(long)]
+    pub(crate) plain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bench {
+    /// The number of events.
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=10_000_000))]
+    pub(crate) events: u32,
+    /// The number of tasks that enqueue at the same time.
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1_024))]
+    pub(crate) producers: u32,
+}

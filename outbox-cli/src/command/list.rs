@@ -1,0 +1,88 @@
+//! `list`: events, oldest first, in constant memory.
+
+use chrono::{DateTime, Utc};
+use outbox_runtime::{OutboxEvent, OutboxStatus};
+
+use crate::args;
+use crate::clean::cut;
+use crate::database::Database;
+use crate::failure::{Failure, Outcome, Verdict};
+use crate::out::{Out, Tone};
+use crate::pages::Pages;
+use crate::time::age;
+
+pub(crate) async fn run(args: &args::List, database: &Database, out: &mut Out) -> Outcome {
+    let store = database.store();
+    let now = store.clock().now();
+    let limit = match args.limit {
+        0 => usize::MAX,
+        limit => limit,
+    };
+    let mut pages = Pages::new(store, args.filter.at(now)).limit(limit);
+    let mut is_first = true;
+    while let Some(events) = pages.next().await? {
+        if is_first && !out.is_json {
+            print_head(out)?;
+        }
+        is_first = false;
+        for event in events {
+            match out.is_json {
+                true => out.json(&without_payload(event))?,
+                false => print(&event, now, out)?,
+            }
+        }
+        // A reader sees a page as soon as it is read, and a closed pipe ends the listing.
+        out.flush()?;
+    }
+    if !out.is_json && is_first {
+        out.line("no events")?;
+    }
+    if !out.is_json && limit < usize::MAX && pages.has_more().await? {
+        out.line(out.tone(Tone::Faint, "more events follow: --limit 0 lists all", 0))?;
+    }
+    Ok(Verdict::Fine)
+}
+
+/// The event as JSON shows it: metadata is for `show --payload` and `export`, and a fencing token
+/// for nobody.
+pub(super) fn without_payload(mut event: OutboxEvent) -> OutboxEvent {
+    event.metadata = None;
+    event.lease_token = None;
+    event
+}
+
+fn print_head(out: &mut Out) -> Result<(), Failure> {
+    let head = format!(
+        "{:<36}  {:<10} {:<20} {:<24} {:<20} {:>5}  {:<9} error",
+        "id", "state", "type", "entity", "user", "tries", "age"
+    );
+    out.line(out.tone(Tone::Head, &head, 0))
+}
+
+fn print(event: &OutboxEvent, now: DateTime<Utc>, out: &mut Out) -> Result<(), Failure> {
+    let state = out.tone(tone(event.status), event.status.as_str(), 10);
+    let reason = event.dead_reason.map(|reason| format!("{reason}: "));
+    let refusal = event.last_refusal.as_ref().map(ToString::to_string);
+    let error = event.error_message.clone().or(refusal).unwrap_or_default();
+    let error = format!("{}{error}", reason.unwrap_or_default());
+    let line = format!(
+        "{}  {state} {:<20} {:<24} {:<20} {:>5}  {:<9} {}",
+        event.id,
+        cut(&event.event_type, 20),
+        cut(&event.entity_id.to_string(), 24),
+        cut(&event.user_id, 20),
+        format!("{}/{}", event.attempt_count, event.max_attempts),
+        age(now, event.created_at),
+        cut(&error, 80),
+    );
+    out.line(line.trim_end())
+}
+
+pub(super) fn tone(status: OutboxStatus) -> Tone {
+    match status {
+        OutboxStatus::Completed => Tone::Good,
+        OutboxStatus::Failed => Tone::Unsure,
+        OutboxStatus::Dead => Tone::Bad,
+        _ => Tone::Head,
+    }
+}

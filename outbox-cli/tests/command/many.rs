@@ -1,0 +1,102 @@
+//! A large outbox: listings in constant memory, and answers in a short time.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use outbox_runtime::rusqlite::{Connection, params};
+
+use crate::scene::Scene;
+
+/// Writes delivered events by SQL.
+pub(crate) fn fill_with_completed(path: &Path, count: u32) {
+    let conn = Connection::open(path).unwrap();
+    conn.execute(
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+         INSERT INTO outbox_events (status, slot, lane, operation, max_attempts, created_at, next_attempt_at,
+             completed_at, id, user_id, entity_id, event_type, metadata)
+         SELECT 2, NULL, NULL, 1, 5, 1700000000000000 + i, 1700000000000000, 1700000001000000, randomblob(16),
+             'user-' || (i % 97), i % 5000, 'meal', '{\"kcal\":' || i || '}' FROM n",
+        params![count],
+    )
+    .unwrap();
+    conn.close().unwrap();
+}
+
+/// The number of lines that a listing of everything has, and the most memory that it took, in KiB.
+#[cfg(target_os = "linux")]
+fn list_all(scene: &Scene, args: &[&str]) -> (u32, u64) {
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin!("outbox"))
+        .env("OUTBOX_DB", scene.path())
+        .args(args)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let (mut lines, mut peak) = (0, 0);
+    for line in BufReader::new(child.stdout.take().unwrap()).lines() {
+        assert!(line.unwrap().starts_with('{'));
+        lines += 1;
+        if lines % 1_000 != 0 {
+            continue;
+        }
+        // The last lines may be read after the end of the process.
+        let status = std::fs::read_to_string(&status).unwrap_or_default();
+        let high = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let high = high.map(|high| high.trim().trim_end_matches(" kB").parse::<u64>());
+        peak = peak.max(high.map_or(0, Result::unwrap));
+    }
+    assert!(child.wait().unwrap().success());
+    (lines, peak)
+}
+
+/// More with `OUTBOX_CLI_ROWS`, such as a million.
+fn rows() -> u32 {
+    let rows = std::env::var("OUTBOX_CLI_ROWS");
+    rows.map_or(200_000, |rows| rows.parse().unwrap())
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread")]
+async fn a_listing_of_any_length_takes_constant_memory() {
+    let small = Scene::empty();
+    small.store().await.close().await;
+    fill_with_completed(&small.path(), 20_000);
+    let large = Scene::empty();
+    large.store().await.close().await;
+    fill_with_completed(&large.path(), rows());
+    for args in [&["list", "--limit", "0", "--json"][..], &["export"]] {
+        let (count, of_small) = list_all(&small, args);
+        assert_eq!(count, 20_000);
+        let (count, of_large) = list_all(&large, args);
+        assert_eq!(count, rows());
+        println!("{args:?}: {of_small} KiB for 20,000 events, {of_large} KiB for {count}");
+        assert!(of_small > 1_000, "the peak was not read");
+        assert!(
+            of_large < of_small + 8_192,
+            "{of_small} KiB, then {of_large} KiB"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_dead_letters_are_found_among_many_completed_events() {
+    let scene = Scene::with_each_state().await;
+    fill_with_completed(&scene.path(), rows());
+    let store = scene.store().await;
+    outbox_runtime::OutboxRepository::statistics(&store, None)
+        .await
+        .unwrap();
+    let last = crate::scene::event(9_999, "late", "zoe");
+    outbox_runtime::OutboxRepository::create_event(&store, last)
+        .await
+        .unwrap();
+    store.close().await;
+    let dead = scene.expect(0, &["list", "--state", "dead", "--json"]);
+    assert_eq!(dead.stdout.lines().count(), 1);
+    let late = scene.expect(0, &["list", "--type", "late", "--json"]);
+    assert_eq!(late.stdout.lines().count(), 1);
+    let status = scene.json(1, &["status"]);
+    assert_eq!(status["statistics"]["totalEvents"], rows() + 7);
+    assert_eq!(status["isComplete"], true);
+}

@@ -1,0 +1,239 @@
+//! The same commands on a PostgreSQL server.
+
+use outbox_postgres::PostgresStore;
+use outbox_postgres_tests::{Server, config, connect, new_schema};
+use outbox_runtime::store::SystemClock;
+use outbox_runtime::{Clock as _, OutboxRepository as _};
+use serde_json::Value;
+
+use crate::scene::{Answer, fill, id, run};
+
+/// An outbox in a schema of its own.
+struct Scene {
+    schema: String,
+    url: String,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let port = config().get_ports()[0];
+        let user = config().get_user().unwrap().to_owned();
+        let database = config().get_dbname().unwrap_or("postgres").to_owned();
+        Self {
+            schema: new_schema(),
+            url: format!("postgres://{user}@127.0.0.1:{port}/{database}"),
+        }
+    }
+
+    async fn filled() -> (Self, PostgresStore) {
+        let scene = Self::new();
+        let builder = PostgresStore::builder().schema(&scene.schema);
+        let store = builder.connect(&scene.url).await.unwrap();
+        fill(&store, &*outbox_runtime::store::OutboxQueue::clock(&store)).await;
+        (scene, store)
+    }
+
+    fn run(&self, args: &[&str]) -> Answer {
+        run(&self.url, &[args, &["--schema", &self.schema]].concat())
+    }
+
+    fn expect(&self, code: i32, args: &[&str]) -> Answer {
+        let answer = self.run(args);
+        assert_eq!(answer.code, code, "{args:?}: {answer:?}");
+        answer
+    }
+
+    fn json(&self, code: i32, args: &[&str]) -> Value {
+        let answer = self.expect(code, &[args, &["--json"]].concat());
+        serde_json::from_str(&answer.stdout).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_command_works_on_a_server() {
+    let (scene, store) = Scene::filled().await;
+    let status = scene.json(1, &["status"]);
+    assert_eq!(status["statistics"]["totalEvents"], 6);
+    assert_eq!(status["statistics"]["deadCount"], 1);
+    let listed = scene
+        .expect(0, &["list", "--state", "dead,failed", "--json"])
+        .stdout;
+    assert_eq!(listed.lines().count(), 2);
+    let all = scene.expect(0, &["list"]).stdout;
+    assert_eq!(all.lines().count(), 7, "{all}");
+    let dead = id(3).to_string();
+    assert!(
+        scene
+            .expect(1, &["show", &dead])
+            .stdout
+            .contains("HTTP 422")
+    );
+    assert!(
+        scene
+            .expect(1, &["explain", "3", "--user", "bob"])
+            .stdout
+            .contains("a decision")
+    );
+    assert_eq!(scene.json(1, &["retry", "--all"])["matched"], 1);
+    assert_eq!(scene.json(0, &["retry", &dead, "--yes"])["done"], 1);
+    scene.expect(0, &["edit", &dead, "--priority", "4", "--due", "+1h"]);
+    assert_eq!(scene.json(0, &["show", &dead])["priority"], 4);
+    assert_eq!(
+        scene.json(1, &["cleanup", "--older-than", "0s"])["matched"],
+        1
+    );
+    assert_eq!(
+        scene.json(0, &["cleanup", "--older-than", "0s", "--yes"])["done"],
+        1
+    );
+    let export = scene.expect(0, &["export"]).stdout;
+    assert_eq!(export.lines().count(), 5);
+    let watched = scene.expect(0, &["watch", "--count", "1"]).stdout;
+    assert!(watched.contains("dead 0"), "{watched}");
+    assert_eq!(
+        scene.json(0, &["doctor"])["findings"],
+        serde_json::json!([])
+    );
+    assert_eq!(store.statistics(None).await.unwrap().total_events, 5);
+
+    let other = Scene::new();
+    assert_eq!(
+        other.json(1, &["migrate", "status"])["state"],
+        "needsMigration"
+    );
+    let missing = other.expect(2, &["status"]);
+    assert!(
+        missing.stderr.contains("no outbox in schema"),
+        "{missing:?}"
+    );
+    other.expect(0, &["migrate", "up", "--yes"]);
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), export).unwrap();
+    let imported = other.json(0, &["import", file.path().to_str().unwrap(), "--yes"]);
+    assert_eq!(imported["imported"], 5);
+    let sql = other.expect(0, &["migrate", "sql"]).stdout;
+    assert!(sql.contains(&format!("CREATE TABLE {}.events", other.schema)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_that_look_write_nothing() {
+    let (scene, _store) = Scene::filled().await;
+    let client = connect().await;
+    // Refuses every write, as a standby does.
+    let user = config().get_user().unwrap().to_owned();
+    let role = format!("reader_{}", scene.schema);
+    let grants = format!(
+        "CREATE ROLE {role} LOGIN; GRANT USAGE ON SCHEMA {0} TO {role};
+        GRANT SELECT ON ALL TABLES IN SCHEMA {0} TO {role};",
+        scene.schema
+    );
+    client.batch_execute(&grants).await.unwrap();
+    let url = scene.url.replace(&format!("{user}@"), &format!("{role}@"));
+    let reader = Scene {
+        schema: scene.schema.clone(),
+        url,
+    };
+    assert_eq!(reader.json(1, &["status"])["statistics"]["totalEvents"], 6);
+    assert_eq!(reader.expect(0, &["list"]).stdout.lines().count(), 7);
+    reader.expect(0, &["doctor"]);
+    let refused = reader.expect(2, &["retry", "--all", "--yes"]);
+    assert!(refused.stderr.contains("permission denied"), "{refused:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_skip_gaps_and_end() {
+    let (scene, store) = Scene::filled().await;
+    let client = connect().await;
+    let gap = format!(
+        "SELECT setval('{}.events_seq_seq', 5000000000)",
+        scene.schema
+    );
+    client.batch_execute(&gap).await.unwrap();
+    store
+        .create_event(crate::scene::event(70, "late", "zoe"))
+        .await
+        .unwrap();
+    let listed = scene.expect(0, &["list", "--limit", "0"]).stdout;
+    assert_eq!(listed.lines().count(), 8, "{listed}");
+    let late = scene
+        .expect(0, &["list", "--type", "late", "--json"])
+        .stdout;
+    assert_eq!(late.lines().count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn doctor_names_the_sessions_that_hold_up_vacuum_and_mends_what_it_can() {
+    // Another server, whose sessions this test alone sees.
+    let server = Server::required();
+    let config = server.config();
+    let scene = Scene {
+        schema: "outbox".to_owned(),
+        url: format!(
+            "postgres://{}@127.0.0.1:{}/{}",
+            config.get_user().unwrap(),
+            config.get_ports()[0],
+            config.get_dbname().unwrap_or("postgres")
+        ),
+    };
+    let store = PostgresStore::connect(&scene.url).await.unwrap();
+    fill(&store, &SystemClock).await;
+    let client = outbox_postgres_tests::connect_with(&config).await;
+    let damage = "UPDATE outbox.events SET slot = 'b' WHERE slot = 'r' OR slot = 'w';
+        INSERT INTO outbox.tally (block, fresh, retrying, completed, dead) VALUES (0, 99, 0, 0, 0);
+        ALTER TABLE outbox.events SET (autovacuum_enabled = false);
+        DROP INDEX outbox.events_dead";
+    client.batch_execute(damage).await.unwrap();
+    let found = scene.json(1, &["doctor"]);
+    let subjects: Vec<&str> = found["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|it| it["subject"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        subjects,
+        ["schema", "vacuum", "lanes", "statistics"],
+        "{found}"
+    );
+    client
+        .batch_execute("ALTER TABLE outbox.events RESET (autovacuum_enabled)")
+        .await
+        .unwrap();
+    let mended = scene.json(1, &["doctor", "--repair"]);
+    assert_eq!(mended["repaired"]["blocks"], 1);
+    assert!(
+        mended["repaired"]["lanes"].as_u64().unwrap() > 0,
+        "{mended}"
+    );
+    let left = mended["findings"].as_array().unwrap();
+    assert_eq!(left.len(), 1, "the index is left: {mended}");
+    let index = "CREATE INDEX events_dead ON outbox.events (entity_id) WHERE status = 'd'";
+    client.batch_execute(index).await.unwrap();
+
+    let mut named = config.clone();
+    named.application_name("nightly report");
+    let report = outbox_postgres_tests::connect_with(&named).await;
+    let open = "BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM outbox.events";
+    report.batch_execute(open).await.unwrap();
+    SystemClock.sleep(std::time::Duration::from_secs(6)).await;
+    let found = scene.json(0, &["doctor", "--quick"]);
+    let held = &found["findings"][0];
+    assert_eq!(held["subject"], "transactions", "{found}");
+    let message = held["message"].as_str().unwrap();
+    assert!(
+        message.contains("\"nightly report\"") && message.contains("idle in transaction"),
+        "{message}"
+    );
+    // The command ends that session, and nothing else.
+    let (_, sql) = held["command"]
+        .as_str()
+        .unwrap()
+        .split_once(" -c ")
+        .unwrap();
+    client.batch_execute(sql.trim_matches('\'')).await.unwrap();
+    assert!(report.batch_execute("SELECT 1").await.is_err());
+    assert_eq!(
+        scene.json(0, &["doctor"])["findings"],
+        serde_json::json!([])
+    );
+}
